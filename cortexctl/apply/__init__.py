@@ -1,0 +1,1 @@
+"""SHELL: carries a plan out through adapters that are passed in."""

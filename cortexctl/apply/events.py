@@ -1,0 +1,60 @@
+"""What happens during an apply, as values. Who shows them, and how, is not this package's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cortexctl.plan.model import Change
+from cortexctl.plan.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """`seconds` it took; `note` is what is worth saying about it."""
+
+    step: Step
+    seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    step: Step
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a gate stands: the stage in words, and a share from 0 to 1 where vLLM tells one."""
+
+    address: str
+    stage: str
+    seconds: float
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackStarted:
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackEnded:
+    """`problem` is empty when what was is back."""
+
+    change: Change
+    problem: str = ""
+
+
+Event = StepStarted | StepDone | StepFailed | Progress | RollbackStarted | RollbackEnded
+
+
+class Sink(Protocol):
+    def __call__(self, event: Event) -> None: ...

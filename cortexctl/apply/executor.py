@@ -1,0 +1,187 @@
+"""Walks the plan's steps: what is ready runs, hosts side by side; what fails is undone; what depends on it waits.
+
+It decides nothing about containers: the plan did, and `plan.sequence.undo` says how to go back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from cortexctl.apply.events import (
+    Progress,
+    RollbackEnded,
+    RollbackStarted,
+    Sink,
+    StepDone,
+    StepFailed,
+    StepStarted,
+)
+from cortexctl.apply.perform import Performer, Report
+from cortexctl.errors import CortexctlError
+from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.sequence import undo
+from cortexctl.plan.steps import CreateContainer, PassGate, StartContainer, Step, Task
+
+
+class Fate(StrEnum):
+    """What became of a change."""
+
+    DONE = "done"
+    ROLLED_BACK = "rolled back"
+    FAILED = "failed"
+    NOT_STARTED = "not started"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`left_behind` says that the host is neither as it was nor as it was wanted."""
+
+    change: Change
+    fate: Fate
+    failure: CortexctlError | None = None
+    rollback_problem: str = ""
+    left_behind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of every change, in the order of the plan, and of the steps that belong to a host."""
+
+    outcomes: tuple[Outcome, ...]
+    host_failures: tuple[tuple[str, CortexctlError], ...] = ()
+    interrupted: bool = False
+
+    def count(self, fate: Fate) -> int:
+        return sum(o.fate is fate for o in self.outcomes)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done · 130 interrupted · 5 applied in part · 1 failed, and the hosts are as they were."""
+        if self.interrupted:
+            return 130
+        if not self.host_failures and all(o.fate is Fate.DONE for o in self.outcomes):
+            return 0
+        in_part = any(o.fate is Fate.DONE or o.left_behind for o in self.outcomes)
+        return 5 if in_part else 1
+
+
+@dataclass
+class Executor:
+    """One run over one plan. `interrupted` is asked before a step is begun."""
+
+    plan: Plan
+    performer: Performer
+    emit: Sink
+    parallelism: int = 10
+    interrupted: Callable[[], bool] = lambda: False
+    _done: set[str] = field(default_factory=set)
+    _outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
+
+    def run(self, steps: Sequence[Step] | None = None) -> Result:
+        """Run `steps` (all of the plan's, if None given) to the end, or to the first failure of each host."""
+        pending = {s.id: s for s in (self.plan.steps if steps is None else steps)}
+        outside = {s.id for s in self.plan.steps} - pending.keys()
+        self._done |= outside  # run before, by another call
+        running: dict[Future[CortexctlError | None], Step] = {}
+        with ThreadPoolExecutor(max_workers=self.parallelism) as pool:
+            while pending or running:
+                for step in self._ready(pending):
+                    running[pool.submit(self._attempt, step)] = pending.pop(step.id)
+                if not running:
+                    break
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    self._settle(running.pop(future), future.result(), pending)
+        return self._result(pending)
+
+    def _ready(self, pending: dict[str, Step]) -> list[Step]:
+        if self.interrupted():
+            return []
+        return [s for s in pending.values() if self._done.issuperset(s.after)]
+
+    def _attempt(self, step: Step) -> CortexctlError | None:
+        """Run a step; when it fails, undo its change here and now, before anything else happens on the host."""
+        change = self._change_of(step)
+        began = self.performer.clock.elapsed()
+        self.emit(StepStarted(step))
+        try:
+            note = self.performer.perform(step.task, step.host, change, self._report(step))
+        except CortexctlError as failure:
+            self.emit(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
+            if change is not None:
+                self._outcomes[change.address] = self._undo(change, step, failure)
+            return failure
+        self.emit(StepDone(step, self.performer.clock.elapsed() - began, note))
+        return None
+
+    def _settle(self, step: Step, failure: CortexctlError | None, pending: dict[str, Step]) -> None:
+        if failure is None:
+            self._done.add(step.id)
+            return
+        if not step.address:
+            self._host_failures.append((step.host, failure))
+        lost = {step.id}
+        for later in list(pending.values()):  # the plan lists steps in order, so one pass finds all
+            if lost.intersection(later.after):
+                lost.add(later.id)
+                del pending[later.id]
+
+    def _undo(self, change: Change, step: Step, failure: CortexctlError) -> Outcome:
+        if self._passed_gate(change) or change.on_failure == "halt":
+            # The new instance serves (or shall be looked at); what is missing, the next plan finishes.
+            return Outcome(change, Fate.FAILED, failure, left_behind=True)
+        if isinstance(step.task, CreateContainer):
+            return Outcome(change, Fate.FAILED, failure)  # it is the first step: nothing is different yet
+        tasks = undo(change)
+        if not tasks:
+            return Outcome(change, Fate.FAILED, failure, left_behind=True)
+        self.emit(RollbackStarted(change))
+        problem = self._run_undo(change, tasks)
+        self.emit(RollbackEnded(change, problem))
+        brings_back = any(isinstance(t, StartContainer) for t in tasks)
+        fate = Fate.ROLLED_BACK if brings_back and not problem else Fate.FAILED
+        return Outcome(change, fate, failure, problem, left_behind=bool(problem))
+
+    def _run_undo(self, change: Change, tasks: Sequence[Task]) -> str:
+        """Every task is tried: a candidate that cannot be removed must not keep the old one down."""
+        problems = []
+        for task in tasks:
+            step = Step("undo", change.host, change.address, (), task)
+            try:
+                self.performer.perform(task, change.host, _as_it_was(change), self._report(step))
+            except CortexctlError as cause:
+                problems.append(cause.message)
+        return "; ".join(problems)
+
+    def _passed_gate(self, change: Change) -> bool:
+        gates = [s for s in self.plan.steps_of(change) if isinstance(s.task, PassGate)]
+        return bool(gates) and all(s.id in self._done for s in gates)
+
+    def _change_of(self, step: Step) -> Change | None:
+        return next((c for c in self.plan.changes if c.address == step.address and c.host == step.host), None)
+
+    def _report(self, step: Step) -> Report:
+        return lambda stage, seconds, share: self.emit(Progress(step.address, stage, seconds, share))
+
+    def _result(self, pending: dict[str, Step]) -> Result:
+        outcomes = []
+        for change in self.plan.effective:
+            steps = self.plan.steps_of(change)
+            if change.address in self._outcomes:
+                outcomes.append(self._outcomes[change.address])
+            elif all(s.id in self._done for s in steps):
+                outcomes.append(Outcome(change, Fate.DONE))
+            else:
+                begun = any(s.id in self._done for s in steps)
+                fate = Fate.FAILED if begun else Fate.NOT_STARTED
+                outcomes.append(Outcome(change, fate, left_behind=begun))
+        return Result(tuple(outcomes), tuple(self._host_failures), interrupted=bool(pending) and self.interrupted())
+
+
+def _as_it_was(change: Change) -> Change:
+    """For the gate of what comes back: it must serve what it served, not what was wanted of it."""
+    return replace(change, after=change.before) if change.before else change

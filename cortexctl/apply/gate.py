@@ -1,0 +1,123 @@
+"""The gate: what an instance must show before it serves. Ends at once when the container does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cortexctl.apply.protocols import Clock, Engine, Prober
+from cortexctl.errors import GateFailed, ProbeFailed
+from cortexctl.observed.state import ContainerState
+from cortexctl.plan.model import Change
+from cortexctl.spec.units import show_seconds
+from cortexctl.vllm.diagnosis import diagnose, last_error_line
+from cortexctl.vllm.progress import stage
+
+POLL = 0.25
+"""Seconds between looks: a death is known within half a second. A look costs the engine 1 ms."""
+LOG_EVERY = 1.5
+"""Seconds between reads of the log for the stage."""
+LOG_TAIL = 200
+SHOWN_TAIL = 15
+ENGINE_DEAD_AFTER = 3
+"""So many refusals in a row of a server that was ready mean that it is gone."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One run of the gate over one container."""
+
+    engine: Engine
+    prober: Prober
+    clock: Clock
+    container: str
+    change: Change
+    api_key: str | None
+    tell: Tell
+
+    def pass_or_fail(self) -> str:
+        """Process up, /health, served names, a smoke request, still up. Returns what the smoke request gave.
+
+        Raises GateFailed with the log's tail and, where it is known, the cause.
+        """
+        endpoint = self._until_healthy()
+        self.tell("checking the served names")
+        self._names(endpoint)
+        answer = self._smoke(endpoint)
+        self._stay_up(endpoint)
+        return answer
+
+    def _until_healthy(self) -> str:
+        began = self.clock.elapsed()
+        limit = self.change.gate.startup_timeout
+        next_log = 0.0
+        while True:
+            state = self._alive()
+            if state.endpoint and self.prober.healthy(state.endpoint):
+                return state.endpoint
+            waited = self.clock.elapsed() - began
+            if waited > limit:
+                raise self._failed(f"it was not ready after {show_seconds(limit)} (gate.startup_timeout)")
+            if waited >= next_log:
+                next_log = waited + LOG_EVERY
+                self.tell(stage(self.engine.logs(self.container, LOG_TAIL)) or "starting")
+            self.clock.sleep(POLL)
+
+    def _names(self, endpoint: str) -> None:
+        spec = self.change.after or self.change.before
+        try:
+            served = set(self.prober.served_names(endpoint, self.api_key))
+        except ProbeFailed as cause:
+            raise self._failed(f"/v1/models: {cause.message}") from None
+        missing = sorted(set(spec.served_names) - served) if spec else []
+        if missing:
+            raise self._failed(
+                f"it does not serve {', '.join(missing)}; /v1/models lists {', '.join(sorted(served)) or 'nothing'}"
+            )
+
+    def _smoke(self, endpoint: str) -> str:
+        spec = self.change.after or self.change.before
+        smoke = self.change.gate.smoke
+        if smoke is None or spec is None:
+            return ""
+        self.tell("asking a first request")
+        try:
+            return self.prober.smoke(endpoint, self.api_key, self.change.task, spec.served_names[0], smoke)
+        except ProbeFailed as cause:
+            self._alive()
+            raise self._failed(f"its first request failed: {cause.message}") from None
+
+    def _stay_up(self, endpoint: str) -> None:
+        began = self.clock.elapsed()
+        refused = 0
+        while self.clock.elapsed() - began < self.change.gate.stable_for:
+            self.tell("watching that it stays up")
+            self._alive()
+            refused = 0 if self.prober.healthy(endpoint) else refused + 1
+            if refused >= ENGINE_DEAD_AFTER:
+                raise self._failed("it was ready, and then stopped answering /health")
+            self.clock.sleep(POLL)
+        self._alive()
+
+    def _alive(self) -> ContainerState:
+        state = self.engine.state(self.container)
+        if state.oom_killed:
+            raise self._failed("the kernel killed it: it needs more memory than it may have")
+        if not state.running:
+            raise self._failed(f"it exited with code {state.exit_code}" + (f": {state.error}" if state.error else ""))
+        if state.restarts:
+            raise self._failed(f"it was restarted {state.restarts} times while starting")
+        return state
+
+    def _failed(self, what: str) -> GateFailed:
+        log = tuple(self.engine.logs(self.container, LOG_TAIL))
+        found = diagnose(log)
+        last = last_error_line(log)
+        return GateFailed(
+            what + (f"; vLLM's last word: {last}" if last else ""),
+            log_tail=log[-SHOWN_TAIL:],
+            cause=found.cause if found else "",
+            mend=found.mend if found else "",
+        )

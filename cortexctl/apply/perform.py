@@ -1,0 +1,135 @@
+"""One function per kind of task. Each returns what is worth saying about it, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from cortexctl.apply.gate import Gate
+from cortexctl.apply.protocols import Clock, Engine, Engines, Prober, Secrets
+from cortexctl.errors import PlanStale
+from cortexctl.plan.model import Change
+from cortexctl.plan.steps import (
+    CreateContainer,
+    EnsureNetwork,
+    PassGate,
+    PullImage,
+    RemoveContainer,
+    RemoveNetwork,
+    RenameContainer,
+    SetRestart,
+    StartContainer,
+    StopContainer,
+    Task,
+)
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec, SecretRef
+from cortexctl.spec.launch import Launch
+from cortexctl.spec.secret import fingerprint
+from cortexctl.vllm.argv import arguments, entrypoint
+
+API_KEY = "VLLM_API_KEY"
+_PERCENT = re.compile(r"(\d+)%")
+
+Report = Callable[[str, float, float | None], None]
+"""(stage, seconds so far, share or None)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Carries out tasks with the adapters it was given. `marks` are labels that every new container gets."""
+
+    stack: str
+    engines: Engines
+    prober: Prober
+    secrets: Secrets
+    clock: Clock
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    def perform(self, task: Task, host: str, change: Change | None, report: Report) -> str:
+        """Do one task. Raises CortexctlError."""
+        engine = self.engines.engine(host)
+        match task:
+            case PullImage(reference, digest):
+                engine.pull(reference, digest)
+            case EnsureNetwork(name):
+                engine.ensure_network(name, self.stack)
+            case CreateContainer():
+                self._create(engine, task, _known(change))
+            case StopContainer(container, timeout):
+                engine.stop(container, timeout)
+            case StartContainer(container):
+                engine.start(container)
+            case PassGate(container):
+                return self._gate(engine, container, _known(change), report)
+            case SetRestart(container, policy):
+                engine.set_restart(container, policy)
+            case RenameContainer(container, name):
+                engine.rename(container, name)
+            case RemoveContainer(container):
+                engine.remove(container)
+            case RemoveNetwork(name):
+                engine.remove_network(name, self.stack)
+            case _:
+                assert_never(task)
+        return ""
+
+    def _create(self, engine: Engine, task: CreateContainer, change: Change) -> None:
+        spec = change.after
+        if spec is None:
+            raise ValueError(f"{change.address}: nothing to create")
+        values = {s.name: self._secret(s) for s in spec.secrets}
+        engine.create(
+            Launch(
+                task.name,
+                task.image,
+                tuple(entrypoint(spec)),
+                tuple(arguments(spec)),
+                spec,
+                self._labels(change, spec),
+                values,
+            )
+        )
+
+    def _labels(self, change: Change, spec: ContainerSpec) -> dict[str, str]:
+        return {
+            labels.STACK: self.stack,
+            labels.MODEL: change.model,
+            labels.HOST: change.host,
+            labels.ORDINAL: str(change.ordinal),
+            labels.GENERATION: str(change.generation),
+            labels.SPEC: spec_to_label(spec),
+            labels.PROTECT: "true" if change.protect else "false",
+            **self.marks,
+        }
+
+    def _secret(self, reference: SecretRef) -> str:
+        """The value, if it is still the one that was planned."""
+        value = self.secrets.value(reference)
+        if fingerprint(self.stack, reference.name, value) != reference.fingerprint:
+            raise PlanStale(
+                f"the value of the secret {reference.name} ({reference.origin}) has changed since the plan was made",
+                next_step="plan again",
+            )
+        return value
+
+    def _gate(self, engine: Engine, container: str, change: Change, report: Report) -> str:
+        spec = change.after or change.before
+        key = next((s for s in spec.secrets if s.name == API_KEY), None) if spec else None
+        began = self.clock.elapsed()
+
+        def tell(stage: str) -> None:
+            percent = _PERCENT.search(stage)
+            report(stage, self.clock.elapsed() - began, int(percent.group(1)) / 100 if percent else None)
+
+        gate = Gate(engine, self.prober, self.clock, container, change, self.secrets.value(key) if key else None, tell)
+        return gate.pass_or_fail()
+
+
+def _known(change: Change | None) -> Change:
+    if change is None:
+        raise ValueError("a step of an instance without its change")
+    return change

@@ -1,0 +1,1 @@
+"""SHELL: one module per command; the only place that exits."""

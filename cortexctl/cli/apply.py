@@ -1,0 +1,149 @@
+"""cortexctl apply: plan (or take a saved plan), ask, carry out, report."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cortexctl.cli import options
+from cortexctl.cli.plan import blocking
+from cortexctl.cli.wiring import (
+    ink,
+    make_plan,
+    need_stack,
+    new_run,
+    open_engines,
+    performer,
+    say,
+    who_we_are,
+)
+from cortexctl.engine.engines import DockerEngines
+from cortexctl.engine.lock import is_dead
+from cortexctl.errors import NotApproved, Refused, UsageError
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import NotAPlan, plan_from_json
+from cortexctl.render.terminal import nothing_to_do, plan_text
+
+if TYPE_CHECKING:
+    from cortexctl.apply.executor import Result
+
+
+@click.command("apply")
+@click.argument("target", default=options.DEFAULT_STACK, metavar="[STACK|PLANFILE]")
+@options.auto_approve
+@options.unprotect
+@options.parallelism
+@click.option("--allow-unreachable", is_flag=True, help="Go on with the hosts that can be reached.")
+def command(
+    target: str, *, auto_approve: bool, unprotect: tuple[str, ...], parallelism: int, allow_unreachable: bool
+) -> int:
+    """Carry out a stack after showing its plan and asking; or, without asking, a plan saved before."""
+    saved = read_saved_plan(target)
+    if saved:
+        engines = DockerEngines({h.host.name: h.host for h in saved.hosts}, saved.stack)
+        return carry_out(saved, engines, approved=True, parallelism=parallelism, allow_unreachable=allow_unreachable)
+    desired = need_stack(target)
+    engines = open_engines(desired)
+    made = make_plan(desired, engines, unprotect=unprotect)
+    return carry_out(made, engines, approved=auto_approve, parallelism=parallelism, allow_unreachable=allow_unreachable)
+
+
+def read_saved_plan(target: str) -> Plan | None:
+    """The plan in the file, or None when it is not one (a stack may be JSON too). Raises UsageError."""
+    path = Path(target)
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+    except (OSError, ValueError):
+        return None
+    if not isinstance(data, dict) or "format_version" not in data:
+        return None
+    try:
+        return plan_from_json(text)
+    except NotAPlan as cause:
+        raise UsageError(f"{target} cannot be applied: {cause}", next_step="plan again") from cause
+
+
+def carry_out(
+    made: Plan, engines: DockerEngines, *, approved: bool, parallelism: int, allow_unreachable: bool = False
+) -> int:
+    """Show, ask, apply, report. Returns the exit code."""
+    sys.stdout.write(plan_text(made, ink(), next_step=""))
+    sys.stdout.flush()
+    if blocking(made, allow_unreachable=allow_unreachable):
+        raise Refused("the plan has errors; nothing was changed", next_step="mend what is listed above")
+    if nothing_to_do(made) or not made.effective:
+        return 0
+    if not approved:
+        _ask(made)
+    began = time.monotonic()
+    try:
+        result = _apply(made, engines, parallelism)
+    finally:
+        engines.close()
+    _report(made, result, time.monotonic() - began)
+    return result.exit_code
+
+
+def _ask(made: Plan) -> None:
+    """Only the word "yes" is taken. Without a terminal nobody can say it, and waiting would hang a pipeline."""
+    if not sys.stdin.isatty():
+        raise NotApproved(
+            "nobody is here to approve: standard input is not a terminal",
+            next_step="add --auto-approve, or apply a plan saved with plan --out",
+        )
+    what = "Destroy" if made.destroy else "Apply"
+    hosts = ", ".join(sorted({c.host for c in made.effective}))
+    say(f"\n{what} stack {made.stack}{f' ({made.env})' if made.env else ''} on {hosts}? Only yes is taken: ")
+    if sys.stdin.readline().strip() != "yes":
+        raise NotApproved("not approved; nothing was changed")
+
+
+def _apply(made: Plan, engines: DockerEngines, parallelism: int) -> Result:
+    from cortexctl.apply.executor import Executor
+    from cortexctl.apply.run import apply_plan
+    from cortexctl.render.progress import LiveProgress, PlainProgress
+
+    run = new_run()
+    colours = ink("stderr")
+    stop = _stop_on_signal()
+    say("\n")
+    progress = LiveProgress(colours) if sys.stderr.isatty() else PlainProgress(sys.stderr, colours)
+    with progress:
+        doer = performer(made.stack, made.stack_path, engines, run)
+        executor = Executor(made, doer, progress, parallelism, stop.is_set)
+        return apply_plan(made, executor, engines, who_we_are(run), is_dead)
+
+
+def _stop_on_signal() -> threading.Event:
+    """The first Ctrl-C (or SIGTERM) lets running steps finish and starts no more; the second ends it now."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _: object) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        stop.set()
+        say("\nStopping: the running step is finished, nothing new is begun. Again to stop at once.\n")
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return stop
+
+
+def _report(made: Plan, result: Result, seconds: float) -> None:
+    from cortexctl.render.outcome import result_text
+
+    stack = "" if made.stack_path == options.DEFAULT_STACK else f" {made.stack_path}"
+    again = f"cortexctl plan{' --destroy' if made.destroy else ''}{stack}"
+    next_step = again if result.exit_code else "" if made.destroy else f"cortexctl status{stack}"
+    sys.stdout.write("\n" + result_text(result, seconds, next_step, ink()))

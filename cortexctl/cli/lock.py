@@ -1,0 +1,58 @@
+"""cortexctl lock: who holds the stack's hosts, and the way out when nobody does any more."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from cortexctl.cli import options
+from cortexctl.cli.wiring import need_stack, open_engines
+from cortexctl.engine.lock import is_dead
+from cortexctl.observed.state import LockInfo
+from cortexctl.spec.units import show_seconds
+
+
+@click.group("lock")
+def command() -> None:
+    """Show or release the locks of the stack's hosts."""
+
+
+@command.command("status")
+@options.stack_argument
+def status(stack: str) -> int:
+    """Show who is applying the stack, host by host."""
+    desired = need_stack(stack, with_secrets=False)
+    engines = open_engines(desired)
+    for host in desired.hosts:
+        holder = engines.engine(host.name).read_lock(desired.stack)
+        sys.stdout.write(f"{host.name}: {_in_words(holder) if holder else 'free'}\n")
+    engines.close()
+    return 0
+
+
+@command.command("release")
+@options.stack_argument
+@click.option("--host", help="Only this host.")
+def release(stack: str, *, host: str | None) -> int:
+    """Release the locks, whoever holds them. Look with `lock status` first."""
+    desired = need_stack(stack, with_secrets=False)
+    engines = open_engines(desired)
+    for each in desired.hosts:
+        if host in {None, each.name}:
+            engine = engines.engine(each.name)
+            holder = engine.read_lock(desired.stack)
+            engine.release_lock(desired.stack)
+            sys.stdout.write(f"{each.name}: {f'released ({_in_words(holder)})' if holder else 'was free'}\n")
+    engines.close()
+    return 0
+
+
+def _in_words(holder: LockInfo) -> str:
+    now = int(time.time())
+    state = "its holder is gone" if is_dead(holder, now) else "its holder may be alive"
+    return (
+        f"held by {holder.who} on {holder.machine}, pid {holder.pid}, run {holder.run}, "
+        f"for {show_seconds(max(now - holder.started, 0))}; {state}"
+    )

@@ -1,0 +1,66 @@
+"""cortexctl logs: an instance's own words."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cortexctl.cli import options
+from cortexctl.cli.wiring import need_stack, open_engines
+from cortexctl.engine.observe import observe_host
+from cortexctl.errors import EngineUnreachable, UsageError
+from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
+from cortexctl.spec.desired import Desired
+
+
+@click.command("logs")
+@click.argument("address", metavar="HOST/MODEL")
+@click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
+@click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="How many lines.")
+@click.option("--generation", type=int, help="A candidate or a kept generation instead of the serving one.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
+def command(address: str, *, stack: str, tail: int, generation: int | None, follow: bool) -> int:
+    """Show the log of an instance; without a serving one, of its newest container."""
+    desired = need_stack(stack, with_secrets=False)
+    instance = find_instance(desired, address)
+    owned = _choose(instance, generation)
+    engines = open_engines(desired)
+    try:
+        engine = engines.engine(instance.host)
+        if follow:
+            for line in engine.follow(owned.container.id, tail):
+                sys.stdout.write(line)
+                sys.stdout.flush()
+        else:
+            for line in engine.logs(owned.container.id, tail):
+                sys.stdout.write(line + "\n")
+    finally:
+        engines.close()
+    return 0
+
+
+def find_instance(desired: Desired, address: str) -> OwnedInstance:
+    """Raises UsageError with the addresses that there are."""
+    name = address.partition("/")[0]
+    host = next((h for h in desired.hosts if h.name == name), None)
+    if host is None:
+        known = ", ".join(h.name for h in desired.hosts)
+        raise UsageError(f'there is no host "{name}" in {desired.path}; known: {known}')
+    seen = observe_host(host)
+    if not seen.is_reachable:
+        raise EngineUnreachable(f"{host.name}: {seen.problem}", next_step=seen.next_step)
+    found = owned_instances(seen, desired.stack)
+    if address not in found:
+        raise UsageError(f"{address} has no container; there are: {', '.join(found) or 'none'}")
+    return found[address]
+
+
+def _choose(instance: OwnedInstance, generation: int | None) -> Owned:
+    if generation is None:
+        return instance.serving or instance.others[-1]
+    for owned in instance.all:
+        if owned.generation == generation:
+            return owned
+    known = ", ".join(str(o.generation) for o in instance.all)
+    raise UsageError(f"{instance.address} has no generation {generation}; there are: {known}")

@@ -1,0 +1,101 @@
+"""The command group, and the only place where errors become text and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from cortexctl.errors import CortexctlError
+
+COMMANDS = {
+    # name: (module, what --help says of it). Modules are imported when their command runs, not before.
+    "init": ("init", "Write a commented starter stack."),
+    "validate": ("validate", "Check the stack file alone; no host is asked."),
+    "plan": ("plan", "Show what would change, why, and what it costs."),
+    "apply": ("apply", "Carry out a stack, or a plan saved before."),
+    "destroy": ("destroy", "Remove every container of the stack."),
+    "status": ("status", "Show the fleet as it is now."),
+    "logs": ("logs", "Show an instance's log."),
+    "args": ("args", "Show the arguments and the `docker run` of a launch."),
+    "lock": ("lock", "Show or release the locks of the stack's hosts."),
+    "schema": ("schema", "Print a published JSON Schema."),
+    "version": ("version", "Print versions."),
+}
+EXIT_CODES = """\b
+Exit codes:
+  0  done, or no changes
+  1  error
+  2  there are changes (with --detailed-exitcode)
+  4  refused, nothing touched: stale, locked, guarded, not approved
+  5  applied in part
+  130  interrupted"""
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name; imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"cortexctl.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--no-color", is_flag=True, help="Plain text, also on a terminal.")
+@click.version_option(package_name="cortexctl", message="cortexctl %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, *, no_color: bool) -> None:
+    """Declarative reconciler for vLLM model containers.
+
+    A stack file says which models run on which Docker hosts. `plan` shows what would change, `apply` does
+    exactly that.
+    """
+    ctx.obj = {"no_color": no_color}
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = cli.main(args=arguments, prog_name="cortexctl", standalone_mode=False)
+    except CortexctlError as cause:
+        _say(cause.message, cause.next_step)
+        return cause.exit_code
+    except click.ClickException as cause:
+        _say(cause.format_message(), f"{_command_path(cause)} --help")
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted", "")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception:  # noqa: BLE001 - a traceback is a bug, and this is where it is owned up to
+        import traceback
+
+        traceback.print_exc()
+        _say("this is a bug in cortexctl; please report it with the lines above", "")
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _command_path(cause: click.ClickException) -> str:
+    context = getattr(cause, "ctx", None)
+    return context.command_path if context else "cortexctl"
+
+
+def _say(message: str, next_step: str) -> None:
+    sys.stderr.write(f"Error: {message}\n")
+    if next_step:
+        sys.stderr.write(f"Next:  {next_step}\n")

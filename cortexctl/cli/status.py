@@ -1,0 +1,103 @@
+"""cortexctl status: every instance of the stack, as it is now."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from cortexctl.cli import options
+from cortexctl.cli.wiring import ink, need_stack, open_engines
+from cortexctl.engine.engines import DockerEngines
+from cortexctl.engine.observe import observe
+from cortexctl.errors import EngineError
+from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.plan.decide import state_in_words
+from cortexctl.render.status import Row, status_text
+from cortexctl.spec.desired import Desired
+
+
+@click.command("status")
+@options.stack_argument
+@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+def command(stack: str, *, as_json: bool) -> int:
+    """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
+    desired = need_stack(stack, with_secrets=False)
+    engines = open_engines(desired)
+    try:
+        rows = _rows(desired, engines)
+    finally:
+        engines.close()
+    if as_json:
+        sys.stdout.write(json.dumps([row.as_dict() for row in rows], indent=2) + "\n")
+    else:
+        sys.stdout.write(status_text(desired.stack, rows, ink()))
+    return 0 if all(row.serves for row in rows) else 1
+
+
+def _rows(desired: Desired, engines: DockerEngines) -> list[Row]:
+    wanted = {i.address: i for i in desired.instances}
+    rows = []
+    for seen in observe(desired.hosts).hosts:
+        if not seen.is_reachable:
+            rows.append(Row(seen.name, "unreachable", detail=seen.problem))
+            continue
+        found = owned_instances(seen, desired.stack)
+        here = {a for a, i in wanted.items() if i.host == seen.name}
+        for address in sorted(here | found.keys()):
+            instance = found.get(address)
+            serving = instance.serving if instance else None
+            if instance is None or serving is None:
+                rows.append(Row(address, "missing", detail=_others(instance)))
+                continue
+            orphan = "" if address in wanted else "no longer in the stack"
+            changed = address in wanted and serving.spec != _without_prints(wanted[address].spec, serving.spec)
+            detail = orphan or ("differs from the stack" if changed else "")
+            rows.append(_row(address, instance, engines, detail))
+    return rows
+
+
+def _row(address: str, instance: OwnedInstance, engines: DockerEngines, detail: str) -> Row:
+    from cortexctl.health.probe import HttpProber
+
+    serving = instance.serving
+    if serving is None:
+        return Row(address, "missing", detail=detail)
+    state, endpoint = state_in_words(serving.container), ""
+    if serving.container.is_running:
+        prober = HttpProber()
+        try:
+            endpoint = engines.engine(instance.host).state(serving.container.id).endpoint
+            state = "healthy" if endpoint and prober.healthy(endpoint) else "running, not healthy"
+        except EngineError as cause:
+            detail = cause.message
+        finally:
+            prober.close()
+    spec = serving.spec
+    return Row(
+        address,
+        state,
+        generation=serving.generation,
+        vllm=spec.vllm_version or "" if spec else "",
+        serves_names=spec.served_names if spec else (),
+        endpoint=endpoint,
+        detail=detail,
+    )
+
+
+def _others(instance: OwnedInstance | None) -> str:
+    names = [f"{o.container.name} is {o.container.state}" for o in instance.others] if instance else []
+    return "; ".join(names)
+
+
+def _without_prints(wanted: Any, recorded: Any) -> Any:
+    """Status does not need secrets, so it takes their recorded fingerprints for granted."""
+    import dataclasses
+
+    if recorded is None:
+        return wanted
+    known = {s.name: s.fingerprint for s in recorded.secrets}
+    secrets = tuple(dataclasses.replace(s, fingerprint=known.get(s.name, "")) for s in wanted.secrets)
+    return dataclasses.replace(wanted, secrets=secrets)

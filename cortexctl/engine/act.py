@@ -1,0 +1,263 @@
+"""Acting on one host's engine, over docker-py's low-level client. Loaded only when there is something to do.
+
+Every call is an "ensure", and none touches a container that does not carry our stack's label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import docker.errors
+import docker.types
+import requests.exceptions
+
+from cortexctl.engine import lock
+from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
+from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import CONTAINER_PORT, ContainerSpec
+from cortexctl.spec.desired import Host
+from cortexctl.spec.launch import Launch
+
+REQUEST_TIMEOUT = 60
+"""Seconds; docker-py adds a stop's own grace to it."""
+PORT = f"{CONTAINER_PORT}/tcp"
+LOG_LIMITS = {"max-size": "50m", "max-file": "3"}
+NOT_FOUND = 404
+CONFLICT = 409
+
+
+class DockerEngine:
+    """Implements `apply.protocols.Engine` for one host and one stack."""
+
+    def __init__(self, host: Host, stack: str) -> None:
+        self._host = host
+        self._stack = stack
+        with self._asking("connect"):
+            self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
+
+    def close(self) -> None:
+        self._api.close()
+
+    def image(self, reference: str) -> ImageFacts:
+        """On the host, else in its registry (asked by the engine, with this machine's docker login)."""
+        try:
+            found = self._api.inspect_image(reference)
+            return ImageFacts(reference, "local", id=found["Id"])
+        except docker.errors.ImageNotFound:
+            pass
+        try:
+            with self._asking("look up an image"):
+                described = self._api.inspect_distribution(reference)
+            return ImageFacts(reference, "registry", digest=described["Descriptor"]["digest"])
+        except (EngineRefused, KeyError) as cause:
+            return ImageFacts(reference, "missing", problem=str(cause))
+
+    def pull(self, reference: str, digest: str) -> None:
+        name = reference.partition("@")[0]
+        pinned = f"{name.rpartition(':')[0] if ':' in name.rpartition('/')[2] else name}@{digest}"
+        try:
+            with self._asking(f"pull {reference}"):
+                for line in self._api.pull(pinned, stream=True, decode=True):
+                    if "error" in line:
+                        raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {line['error']}")
+        except EngineRefused as cause:
+            raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {cause.message}") from cause
+
+    def ensure_network(self, name: str, stack: str) -> None:
+        with self._asking(f"make the network {name}"):
+            if any(n["Name"] == name for n in self._api.networks(names=[name])):
+                return
+            self._api.create_network(name, driver="bridge", check_duplicate=True, labels={labels.STACK: stack})
+
+    def remove_network(self, name: str, stack: str) -> None:
+        """Only one that we made, for this stack, and that nobody is on."""
+        with self._asking(f"remove the network {name}"):
+            for network in self._api.networks(names=[name]):
+                ours = (network.get("Labels") or {}).get(labels.STACK) == stack
+                if network["Name"] == name and ours and not self._api.inspect_network(network["Id"])["Containers"]:
+                    self._api.remove_network(network["Id"])
+
+    def create(self, launch: Launch) -> None:
+        spec = launch.spec
+        with self._asking(f"create {launch.name}"):
+            try:
+                self._api.create_container(
+                    image=launch.image,
+                    name=launch.name,
+                    entrypoint=list(launch.entrypoint),
+                    command=list(launch.command),
+                    environment={**spec.env, **launch.secrets},
+                    labels=dict(launch.labels),
+                    ports=[CONTAINER_PORT] if spec.publish else None,
+                    host_config=self._host_config(spec),
+                    networking_config=self._api.create_networking_config(
+                        {spec.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong
+                    ),
+                    stop_signal="SIGTERM",
+                )
+            except docker.errors.APIError as cause:
+                if cause.status_code != CONFLICT or not self._is_there(launch.name, spec):
+                    raise
+
+    def start(self, container: str) -> None:
+        with self._asking("start", container):
+            state = self._ours(container)["State"]
+            if state.get("Paused"):
+                self._api.unpause(container)
+            elif not state.get("Running"):
+                self._api.start(container)
+
+    def stop(self, container: str, timeout: int) -> None:
+        """Gone already is stopped."""
+        with self._asking("stop", container):
+            try:
+                state = self._ours(container)["State"]
+            except docker.errors.NotFound:
+                return
+            if state.get("Paused"):
+                self._api.unpause(container)
+            if state.get("Running") or state.get("Restarting"):
+                self._api.stop(container, timeout=timeout)
+
+    def set_restart(self, container: str, policy: str) -> None:
+        with self._asking("change the restart policy of", container):
+            self._ours(container)
+            self._api.update_container(container, restart_policy={"Name": policy})  # type: ignore[arg-type]
+
+    def rename(self, container: str, name: str) -> None:
+        with self._asking("rename", container):
+            try:
+                known = self._ours(container)["Name"].lstrip("/")
+            except docker.errors.NotFound:
+                if self._ours(name):  # renamed by a run that died right after
+                    return
+                raise
+            if known != name:
+                self._api.rename(container, name)
+
+    def remove(self, container: str) -> None:
+        with self._asking("remove", container):
+            try:
+                self._ours(container)
+                self._api.remove_container(container, force=True, v=True)
+            except docker.errors.NotFound:
+                return
+
+    def state(self, container: str) -> ContainerState:
+        with self._asking("inspect", container):
+            found = self._api.inspect_container(container)
+        state = found["State"]
+        return ContainerState(
+            running=bool(state.get("Running")) and not state.get("Restarting"),
+            exit_code=int(state.get("ExitCode") or 0),
+            oom_killed=bool(state.get("OOMKilled")),
+            restarts=int(found.get("RestartCount") or 0),
+            error=state.get("Error") or "",
+            endpoint=_endpoint(found),
+        )
+
+    def logs(self, container: str, tail: int) -> Sequence[str]:
+        """The last lines, without the progress bars that were drawn over each other."""
+        with self._asking("read the log of", container):
+            raw: bytes = self._api.logs(container, stdout=True, stderr=True, tail=tail)
+        text = raw.decode(errors="replace").replace("\r\n", "\n")
+        return [line.rpartition("\r")[2].rstrip() for line in text.split("\n") if line.strip()]
+
+    def follow(self, container: str, tail: int) -> Iterator[str]:
+        """The last lines and then every new piece of the log, as it comes, until the container ends."""
+        with self._asking("follow the log of", container):
+            stream = self._api.logs(container, stdout=True, stderr=True, tail=tail, stream=True, follow=True)
+            for piece in stream:
+                yield piece.decode(errors="replace")
+
+    def take_lock(self, stack: str, wanted: LockInfo) -> LockInfo:
+        with self._asking("take the lock"):
+            volume = self._api.create_volume(lock.volume_name(stack), labels=lock.to_labels(stack, wanted))
+        return lock.from_labels(volume.get("Labels") or {})
+
+    def read_lock(self, stack: str) -> LockInfo | None:
+        with self._asking("read the lock"):
+            try:
+                volume = self._api.inspect_volume(lock.volume_name(stack))
+            except docker.errors.NotFound:
+                return None
+        return lock.from_labels(volume.get("Labels") or {})
+
+    def release_lock(self, stack: str) -> None:
+        with self._asking("release the lock"):
+            try:
+                self._api.remove_volume(lock.volume_name(stack), force=True)
+            except docker.errors.NotFound:
+                return
+
+    def _ours(self, container: str) -> Any:
+        """Inspect, and refuse what is not ours. Raises docker's NotFound."""
+        found = self._api.inspect_container(container)
+        if (found["Config"].get("Labels") or {}).get(labels.STACK) != self._stack:
+            raise EngineRefused(f"{self._host.name}: {container} is not a container of the stack {self._stack}")
+        return found
+
+    def _is_there(self, name: str, spec: ContainerSpec) -> bool:
+        """Whether a run before this one made just this container already."""
+        found = self._ours(name)
+        return bool(found["Config"]["Labels"].get(labels.SPEC) == spec_to_label(spec))
+
+    def _host_config(self, spec: ContainerSpec) -> Any:
+        publish = spec.publish
+        gpus = [docker.types.DeviceRequest(device_ids=[str(g) for g in spec.gpus], capabilities=[["gpu"]])]
+        return self._api.create_host_config(
+            network_mode=spec.network,
+            port_bindings={CONTAINER_PORT: (publish.address, publish.port)} if publish else None,
+            mounts=[
+                docker.types.Mount(
+                    target=m.target,
+                    source=m.source,
+                    type="volume" if m.is_volume else "bind",
+                    read_only=m.read_only,
+                )
+                for m in spec.mounts
+            ],
+            device_requests=gpus if spec.gpus else None,
+            restart_policy={"Name": "no"},  # switched on by the plan, after the gate
+            ipc_mode=spec.ipc,
+            shm_size=spec.shm_size if spec.ipc == "private" else None,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            log_config=docker.types.LogConfig(type="json-file", config=LOG_LIMITS),
+        )
+
+    @contextmanager
+    def _asking(self, what: str, container: str = "") -> Iterator[None]:
+        """docker-py's and requests' errors, as ours. The engine's own words are kept."""
+        name = container[:12] if len(container) == 64 else container
+        subject = f"{what} {name}".rstrip()
+        try:
+            yield
+        except docker.errors.APIError as cause:
+            status = cause.status_code or 0
+            said = cause.explanation or str(cause)
+            raise EngineRefused(f"{self._host.name}: cannot {subject}: {said}", status=status) from cause
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
+            raise EngineUnreachable(
+                f"{self._host.name}: the engine at {self._host.docker} stopped answering (cannot {subject})",
+                next_step="see that it runs, then plan again: every step can be repeated",
+            ) from cause
+
+
+def _endpoint(found: Mapping[str, Any]) -> str:
+    """Where the server can be reached: the published port, else its address on the engine's network."""
+    network = found.get("NetworkSettings") or {}
+    for bound in (network.get("Ports") or {}).get(PORT) or []:
+        address = bound["HostIp"]
+        if address in {"", "0.0.0.0", "::"}:  # noqa: S104
+            address = "127.0.0.1"
+        return f"http://{f'[{address}]' if ':' in address else address}:{bound['HostPort']}"
+    for joined in (network.get("Networks") or {}).values():
+        if joined.get("IPAddress"):
+            return f"http://{joined['IPAddress']}:{CONTAINER_PORT}"
+    return ""

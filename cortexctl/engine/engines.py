@@ -1,0 +1,43 @@
+"""All hosts' engines, each connected to when it is first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cortexctl.engine.observe import observe_host
+from cortexctl.observed.state import ImageFacts, ObservedHost
+from cortexctl.spec.desired import Host
+
+if TYPE_CHECKING:
+    from cortexctl.engine.act import DockerEngine
+
+
+class DockerEngines:
+    """Implements `apply.protocols.Engines`. docker-py is imported by the first `engine` call."""
+
+    def __init__(self, hosts: Mapping[str, Host], stack: str) -> None:
+        self._hosts = hosts
+        self._stack = stack
+        self._open: dict[str, DockerEngine] = {}
+        self._guard = threading.Lock()
+
+    def engine(self, host: str) -> DockerEngine:
+        from cortexctl.engine.act import DockerEngine
+
+        with self._guard:
+            if host not in self._open:
+                self._open[host] = DockerEngine(self._hosts[host], self._stack)
+            return self._open[host]
+
+    def observe(self, host: str) -> ObservedHost:
+        return observe_host(self._hosts[host])
+
+    def images(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], ImageFacts]:
+        """Look up (host, reference) pairs."""
+        return {(host, reference): self.engine(host).image(reference) for host, reference in wanted}
+
+    def close(self) -> None:
+        for engine in self._open.values():
+            engine.close()

@@ -1,0 +1,66 @@
+"""A host's lock: a volume with the owner in its labels.
+
+The engine makes a volume once and gives later callers the first one's labels, so whoever reads back the id
+that it wrote holds the lock. It needs no image and no process.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from cortexctl.observed.state import LockInfo
+from cortexctl.spec.labels import PREFIX, STACK
+
+_LOCK = PREFIX + "lock."
+
+
+def volume_name(stack: str) -> str:
+    return f"cortexctl-lock-{stack}"
+
+
+def to_labels(stack: str, info: LockInfo) -> dict[str, str]:
+    return {
+        STACK: stack,
+        _LOCK + "owner": info.owner,
+        _LOCK + "who": info.who,
+        _LOCK + "machine": info.machine,
+        _LOCK + "pid": str(info.pid),
+        _LOCK + "run": info.run,
+        _LOCK + "started": str(info.started),
+        _LOCK + "expires": str(info.expires),
+    }
+
+
+def from_labels(found: Mapping[str, str]) -> LockInfo:
+    """What is missing or no number reads as nobody and long ago: such a lock has expired."""
+
+    def number(key: str) -> int:
+        text = found.get(_LOCK + key, "")
+        return int(text) if text.isdigit() else 0
+
+    return LockInfo(
+        owner=found.get(_LOCK + "owner", ""),
+        who=found.get(_LOCK + "who", "somebody"),
+        machine=found.get(_LOCK + "machine", "an unknown machine"),
+        pid=number("pid"),
+        run=found.get(_LOCK + "run", "unknown"),
+        started=number("started"),
+        expires=number("expires"),
+    )
+
+
+def is_dead(holder: LockInfo, now: int) -> bool:
+    """Provably: its time is over, or it ran on this machine and its process is gone."""
+    if now >= holder.expires:
+        return True
+    if holder.machine != socket.gethostname():
+        return False
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

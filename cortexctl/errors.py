@@ -1,0 +1,100 @@
+"""What can go wrong in the world outside, one class per thing a caller can do something about.
+
+CortexctlError
+├── EngineError
+│   ├── EngineUnreachable     nothing answers at the URL
+│   ├── EngineForbidden       the socket is there, the user may not open it
+│   ├── EngineTooOld          answers, but with an API older than we need
+│   └── EngineRefused         answered one request with an error
+├── ImageUnavailable          not on the host, and it cannot be pulled
+├── SecretUnresolved          a reference that leads nowhere (its value is never in the message)
+├── Refused                   nothing was touched, on purpose (exit 4)
+│   ├── PlanStale             what the plan looked at has changed
+│   ├── LockHeld              somebody else applies
+│   └── NotApproved           nobody said yes
+├── ProbeFailed               a server answered wrongly, or not at all
+├── GateFailed                an instance did not become ready
+└── UsageError                the command line asks for something that cannot be
+
+Problems in the user's stack are not exceptions: they are `diagnostics.Diagnostic` values.
+Only `cortexctl.cli` turns either into text and an exit code.
+"""
+
+from __future__ import annotations
+
+
+class CortexctlError(Exception):
+    """One clear sentence, and where there is one, the next command to run."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+
+class EngineError(CortexctlError):
+    pass
+
+
+class EngineUnreachable(EngineError):
+    pass
+
+
+class EngineForbidden(EngineError):
+    pass
+
+
+class EngineTooOld(EngineError):
+    pass
+
+
+class EngineRefused(EngineError):
+    """The engine's own words are in the message; `status` is its HTTP status (0 when there was none)."""
+
+    def __init__(self, message: str, *, status: int = 0, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
+
+
+class ImageUnavailable(CortexctlError):
+    pass
+
+
+class SecretUnresolved(CortexctlError):
+    pass
+
+
+class Refused(CortexctlError):
+    exit_code = 4
+
+
+class PlanStale(Refused):
+    pass
+
+
+class LockHeld(Refused):
+    pass
+
+
+class NotApproved(Refused):
+    pass
+
+
+class ProbeFailed(CortexctlError):
+    """The message holds the server's own words."""
+
+
+class GateFailed(CortexctlError):
+    """`log_tail` holds the container's last lines, `cause` the diagnosis where one is known."""
+
+    def __init__(self, message: str, *, log_tail: tuple[str, ...] = (), cause: str = "", mend: str = "") -> None:
+        super().__init__(message)
+        self.log_tail = log_tail
+        self.cause = cause
+        self.mend = mend
+
+
+class UsageError(CortexctlError):
+    pass

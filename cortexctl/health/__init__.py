@@ -1,0 +1,1 @@
+"""SHELL: HTTP probes of a running model server."""

@@ -1,0 +1,1 @@
+"""CORE: values read from hosts, parsed from the engine's JSON."""

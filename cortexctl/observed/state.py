@@ -1,0 +1,102 @@
+"""What a look at the hosts gave, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPort:
+    """A port of the host that a container publishes."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedContainer:
+    """One row of the engine's list. `state` is the engine's word; `exit_code` is known when it has exited."""
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    state: str
+    exit_code: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[BoundPort, ...] = ()
+    networks: tuple[str, ...] = ()
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedHost:
+    """A host's containers, ours and everybody else's. `problem` says why it could not be read, then
+    `containers` means nothing: "cannot list" is never "no containers".
+    """
+
+    name: str
+    containers: tuple[ObservedContainer, ...] = ()
+    engine: str = ""
+    api: str = ""
+    problem: str = ""
+    next_step: str = ""
+
+    @property
+    def is_reachable(self) -> bool:
+        return not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """Where an image is to be had for a host: `local` (its id), in the `registry` (its digest), or not."""
+
+    reference: str
+    found: Literal["local", "registry", "missing"]
+    id: str = ""
+    digest: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One look at all hosts. `images` is keyed by host and reference, for the images that were asked about."""
+
+    hosts: tuple[ObservedHost, ...]
+    images: Mapping[tuple[str, str], ImageFacts] = field(default_factory=dict)
+
+    def host(self, name: str) -> ObservedHost:
+        return next(h for h in self.hosts if h.name == name)
+
+    def with_images(self, images: Mapping[tuple[str, str], ImageFacts]) -> Observed:
+        return Observed(self.hosts, images)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """A container at a moment, from inspect. `endpoint` is where its server can be reached, if anywhere."""
+
+    running: bool
+    exit_code: int = 0
+    oom_killed: bool = False
+    restarts: int = 0
+    error: str = ""
+    endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """Who holds a host's lock. Times are seconds since the epoch."""
+
+    owner: str
+    who: str
+    machine: str
+    pid: int
+    run: str
+    started: int
+    expires: int

@@ -1,0 +1,79 @@
+"""Which fields of two specs differ, by the paths that a stack's reader knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl.spec.container import ContainerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field. None means "not set". Of a secret only its fingerprints are here, and it is `sensitive`."""
+
+    path: str
+    before: Any
+    after: Any
+    sensitive: bool = False
+
+
+def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]:
+    """Sorted by path; empty when the specs are equal. Equality decides first: it costs next to nothing."""
+    if before == after:
+        return ()
+    old, new = fields_of(before), fields_of(after)
+    changes: list[FieldChange] = []
+    for path in sorted(old.keys() | new.keys()):
+        was, wanted = old.get(path), new.get(path)
+        if was == wanted and type(was) is type(wanted):
+            continue
+        if isinstance(was, dict) and isinstance(wanted, dict):
+            changes += _nested(path, was, wanted)
+        else:
+            changes.append(FieldChange(path, was, wanted, sensitive=path.startswith("secrets.")))
+    return tuple(changes)
+
+
+def fields_of(spec: ContainerSpec) -> dict[str, Any]:
+    """The spec flattened to path -> plain value; only what is set."""
+    flat: dict[str, Any] = {
+        "image": spec.image,
+        "model": spec.model,
+        "served_names": list(spec.served_names),
+        "network": spec.network,
+        "ipc": spec.ipc,
+        "shm_size": spec.shm_size,
+        "drain": spec.drain,
+        "gpus": list(spec.gpus) or "none",
+    }
+    if spec.vllm_version:
+        flat["vllm_version"] = spec.vllm_version
+    if spec.extra_args:
+        flat["extra_args"] = list(spec.extra_args)
+    if spec.publish:
+        flat["publish"] = str(spec.publish)
+    flat |= {f"args.{name}": value for name, value in spec.args.items()}
+    flat |= {f"env.{name}": value for name, value in spec.env.items()}
+    flat |= {f"secrets.{s.name}": f"{s.origin} {s.fingerprint}" for s in spec.secrets}
+    flat |= {f"mounts.{m.target}": m.source + (" (read-only)" if m.read_only else "") for m in spec.mounts}
+    return flat
+
+
+def _nested(path: str, was: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[FieldChange]:
+    """A JSON-valued argument: name the key inside it rather than print both objects."""
+    from deepdiff import DeepDiff
+
+    delta = DeepDiff(was, wanted, view="tree", ignore_numeric_type_changes=True)
+    found = {}
+    for level in (item for kind in delta.values() for item in kind):
+        inner = ".".join(str(step) for step in level.path(output_format="list"))
+        found[f"{path}.{inner}"] = FieldChange(f"{path}.{inner}", _or_unset(level.t1), _or_unset(level.t2))
+    return [found[p] for p in sorted(found)]
+
+
+def _or_unset(value: Any) -> Any:
+    from deepdiff.helper import NotPresent
+
+    return None if value is NotPresent or isinstance(value, NotPresent) else value

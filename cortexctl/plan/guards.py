@@ -1,0 +1,153 @@
+"""What must not be planned: clashes inside the stack, and clashes with what runs on the hosts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.observed.state import Observed, ObservedContainer
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Change
+from cortexctl.plan.sequence import in_order
+from cortexctl.spec import labels
+from cortexctl.spec.desired import Desired, Instance
+from cortexctl.spec.labels import generation_name, serving_name
+
+ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104
+DEFAULT_UTILIZATION = 0.92
+"""vLLM's own since 0.20.0; it counts when a sharer does not say."""
+
+
+def check_desired(desired: Desired) -> list[Diagnostic]:
+    """Clashes that need no host to be seen."""
+    found: list[Diagnostic] = []
+    by_host: dict[str, list[Instance]] = defaultdict(list)
+    for instance in desired.instances:
+        by_host[instance.host].append(instance)
+    for instances in by_host.values():
+        found += _served_names(instances)
+        found += _ports(instances)
+        found += _gpus(instances)
+    return found
+
+
+def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change]) -> list[Diagnostic]:
+    """Clashes with containers that run, and images that are not to be had."""
+    wanted = {i.address: i for i in desired.instances}
+    found: list[Diagnostic] = []
+    for change in in_order(changes):
+        if change.action not in {Action.CREATE, Action.REPLACE}:
+            continue
+        instance = wanted[change.address]
+        containers = observed.host(change.host).containers
+        found += _taken_names(instance, change, containers, desired.stack)
+        found += _taken_port(instance, change, containers, changes)
+        found += _missing_image(instance, observed)
+    return found
+
+
+def _served_names(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
+    for one, other in combinations(instances, 2):
+        shared = set(one.spec.served_names) & set(other.spec.served_names)
+        if one.model == other.model or one.spec.network != other.spec.network or not shared:
+            continue
+        yield error(
+            "CX206",
+            f'models "{one.model}" and "{other.model}" both serve "{min(shared)}" on network '
+            f"{one.spec.network} of {one.host}",
+            other.place_of("served_names"),
+            help="give one of them another name: a client could reach either",
+        )
+
+
+def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
+    for one, other in combinations(instances, 2):
+        a, b = one.spec.publish, other.spec.publish
+        if a and b and a.port and a.port == b.port and _overlap(a.address, b.address):
+            yield error(
+                "CX207",
+                f"{one.address} and {other.address} both publish port {a.port}",
+                other.place_of("publish"),
+                help="choose another port, or leave it out to let the engine pick a free one",
+            )
+
+
+def _gpus(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
+    users: dict[int, list[Instance]] = defaultdict(list)
+    for instance in instances:
+        for index in instance.spec.gpus:
+            users[index].append(instance)
+    for index, sharers in sorted(users.items()):
+        share = sum(s.spec.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION) for s in sharers)
+        if len(sharers) > 1 and share > 1:
+            names = ", ".join(s.address for s in sharers)
+            yield error(
+                "CX208",
+                f"GPU {index} of {sharers[0].host} is asked for {share:.2f} times over, by {names}",
+                sharers[-1].place_of("gpus"),
+                help="sharers' gpu_memory_utilization must sum to at most 1; or use other GPUs",
+            )
+
+
+def _taken_names(
+    instance: Instance, change: Change, containers: Sequence[ObservedContainer], stack: str
+) -> Iterator[Diagnostic]:
+    names = {
+        serving_name(change.model, change.ordinal),
+        generation_name(change.model, change.ordinal, change.generation),
+    }
+    for container in containers:
+        if container.name in names and container.labels.get(labels.STACK) != stack:
+            owner = container.labels.get(labels.STACK)
+            whose = f'belongs to the stack "{owner}"' if owner else "is not ours"
+            yield error(
+                "CX406",
+                f"{change.host}: a container named {container.name} exists and {whose}",
+                instance.place_of(""),
+                help="rename the model, or remove that container yourself: cortexctl never takes it over",
+            )
+
+
+def _taken_port(
+    instance: Instance, change: Change, containers: Sequence[ObservedContainer], changes: Sequence[Change]
+) -> Iterator[Diagnostic]:
+    publish = instance.spec.publish
+    if publish is None or publish.port is None:
+        return
+    stopped = {
+        ref.id
+        for c in changes
+        if c.host == change.host and c.action in {Action.REMOVE, Action.REPLACE}
+        for ref in c.touched
+    }
+    for container in containers:
+        for bound in container.ports:
+            if bound.port != publish.port or container.id in stopped:
+                continue
+            if _overlap(bound.address, publish.address):
+                yield error(
+                    "CX407",
+                    f"{change.host}: port {publish.port} is taken by the container {container.name}",
+                    instance.place_of("publish"),
+                    help="choose another port, or leave it out to let the engine pick a free one",
+                )
+                return
+
+
+def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnostic]:
+    facts = observed.images.get((instance.host, instance.spec.image))
+    if facts and facts.found == "missing":
+        yield error(
+            "CX405",
+            f"{instance.host}: the image {facts.reference} is not there and cannot be pulled",
+            instance.place_of("image"),
+            detail=facts.problem,
+            help=f"check the name, log the engine in to its registry, or load it: docker load … && docker "
+            f"image inspect {facts.reference}",
+        )
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one in ANY_ADDRESS or other in ANY_ADDRESS

@@ -1,0 +1,109 @@
+"""A plan as a value: changes are what a person reads, steps are what a machine does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.plan.action import Action, Reason
+from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.steps import Step
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import GatePolicy, Host
+
+FORMAT_VERSION = "1.0"
+"""Minor versions only add fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRef:
+    """A container as the plan saw it. Apply refuses when it is not so any more."""
+
+    id: str
+    name: str
+    state: str
+    generation: int
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """The image that a new container gets, pinned: by id when it is on the host, else by digest."""
+
+    reference: str
+    id: str = ""
+    digest: str = ""
+    pull: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a change takes away while it runs. `at_most`: seconds, the gate's time-out; None has no bound."""
+
+    down: bool
+    at_most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one instance, and why."""
+
+    address: str
+    host: str
+    model: str
+    ordinal: int
+    action: Action
+    reasons: tuple[Reason, ...] = ()
+    fields: tuple[FieldChange, ...] = ()
+    before: ContainerSpec | None = None
+    after: ContainerSpec | None = None
+    image: PlannedImage | None = None
+    generation: int = 1
+    touched: tuple[ContainerRef, ...] = ()
+    task: str = "generate"
+    gate: GatePolicy = GatePolicy()  # noqa: RUF009 - frozen
+    on_failure: str = "rollback"
+    protect: bool = False
+    cost: Cost = Cost(down=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHost:
+    """A host of the plan; `problem` when it could not be read and its models are left out."""
+
+    host: Host
+    engine: str = ""
+    containers: int = 0
+    unmanaged: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Two equal pairs of values give equal plans, byte for byte in their JSON form."""
+
+    stack: str
+    stack_path: str
+    stack_digest: str
+    env: str
+    destroy: bool
+    hosts: tuple[PlannedHost, ...]
+    changes: tuple[Change, ...]
+    steps: tuple[Step, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def effective(self) -> tuple[Change, ...]:
+        """The changes that do something."""
+        return tuple(c for c in self.changes if c.action is not Action.NO_OP)
+
+    @property
+    def has_errors(self) -> bool:
+        return any(d.is_error for d in self.diagnostics)
+
+    @property
+    def unreachable(self) -> tuple[PlannedHost, ...]:
+        return tuple(h for h in self.hosts if h.problem)
+
+    def steps_of(self, change: Change) -> tuple[Step, ...]:
+        return tuple(s for s in self.steps if s.address == change.address and s.host == change.host)

@@ -1,0 +1,183 @@
+"""Plan <-> JSON: the machine's view, and the saved plan. One document holds all that apply needs.
+
+No secret is in it, only references and fingerprints, for no value that a plan is made of holds one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan
+from cortexctl.plan.action import Action, Reason, ReasonCode
+from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.model import (
+    FORMAT_VERSION,
+    Change,
+    ContainerRef,
+    Cost,
+    Plan,
+    PlannedHost,
+    PlannedImage,
+)
+from cortexctl.plan.steps import KIND_OF, TASK_KINDS, Step
+from cortexctl.spec.codec import spec_from_dict, spec_to_dict
+from cortexctl.spec.desired import GatePolicy, Host, Smoke
+
+
+class NotAPlan(ValueError):
+    """The text is no plan of ours, or of a format that this release does not read."""
+
+
+def plan_to_dict(plan: Plan) -> dict[str, Any]:
+    """Plain JSON values in a stable order."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "stack": {"name": plan.stack, "path": plan.stack_path, "digest": plan.stack_digest, "env": plan.env},
+        "destroy": plan.destroy,
+        "hosts": [_host_to_dict(h) for h in plan.hosts],
+        "changes": [_change_to_dict(c) for c in plan.changes],
+        "steps": [_step_to_dict(s) for s in plan.steps],
+        "diagnostics": [_diagnostic_to_dict(d) for d in plan.diagnostics],
+    }
+
+
+def plan_to_json(plan: Plan) -> str:
+    return json.dumps(plan_to_dict(plan), indent=2, ensure_ascii=False) + "\n"
+
+
+def plan_from_json(text: str) -> Plan:
+    """The inverse of `plan_to_json`. Raises NotAPlan with what is wrong."""
+    try:
+        data = json.loads(text)
+        version = data["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise NotAPlan("it is not a plan saved by cortexctl plan --out") from None
+    if str(version).split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        raise NotAPlan(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}")
+    try:
+        return _plan_from_dict(data)
+    except (ValueError, KeyError, TypeError) as cause:
+        raise NotAPlan(f"it is damaged: {type(cause).__name__} {cause}") from cause
+
+
+def _plan_from_dict(data: Mapping[str, Any]) -> Plan:
+    stack = data["stack"]
+    return Plan(
+        stack=stack["name"],
+        stack_path=stack["path"],
+        stack_digest=stack["digest"],
+        env=stack["env"],
+        destroy=data["destroy"],
+        hosts=tuple(
+            PlannedHost(
+                Host(h["name"], h["docker"], h["address"]),
+                h["engine"],
+                h["containers"],
+                h["unmanaged"],
+                h["problem"],
+            )
+            for h in data["hosts"]
+        ),
+        changes=tuple(_change_from_dict(c) for c in data["changes"]),
+        steps=tuple(_step_from_dict(s) for s in data["steps"]),
+        diagnostics=tuple(_diagnostic_from_dict(d) for d in data["diagnostics"]),
+    )
+
+
+def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
+    host = planned.host
+    return {
+        "name": host.name,
+        "docker": host.docker,
+        "address": host.address,
+        "engine": planned.engine,
+        "containers": planned.containers,
+        "unmanaged": planned.unmanaged,
+        "problem": planned.problem,
+    }
+
+
+def _change_to_dict(change: Change) -> dict[str, Any]:
+    return {
+        "address": change.address,
+        "host": change.host,
+        "model": change.model,
+        "ordinal": change.ordinal,
+        "action": change.action.value,
+        "actions": change.action.verbs,
+        "reason": change.reasons[0].code.value if change.reasons else "",
+        "reasons": [{"code": r.code.value, "detail": r.detail} for r in change.reasons],
+        "replace_paths": [f.path for f in change.fields],
+        "sensitive_paths": [f.path for f in change.fields if f.sensitive],
+        "fields": [dataclasses.asdict(f) for f in change.fields],
+        "before": spec_to_dict(change.before) if change.before else None,
+        "after": spec_to_dict(change.after) if change.after else None,
+        "image": dataclasses.asdict(change.image) if change.image else None,
+        "generation": change.generation,
+        "touched": [dataclasses.asdict(r) for r in change.touched],
+        "task": change.task,
+        "gate": dataclasses.asdict(change.gate),
+        "on_failure": change.on_failure,
+        "protect": change.protect,
+        "cost": {"down": change.cost.down, "at_most_seconds": change.cost.at_most},
+    }
+
+
+def _change_from_dict(c: Mapping[str, Any]) -> Change:
+    gate = dict(c["gate"])
+    gate["smoke"] = Smoke(**gate["smoke"]) if gate["smoke"] else None
+    return Change(
+        address=c["address"],
+        host=c["host"],
+        model=c["model"],
+        ordinal=c["ordinal"],
+        action=Action(c["action"]),
+        reasons=tuple(Reason(ReasonCode(r["code"]), r["detail"]) for r in c["reasons"]),
+        fields=tuple(FieldChange(**f) for f in c["fields"]),
+        before=spec_from_dict(c["before"]) if c["before"] else None,
+        after=spec_from_dict(c["after"]) if c["after"] else None,
+        image=PlannedImage(**c["image"]) if c["image"] else None,
+        generation=c["generation"],
+        touched=tuple(ContainerRef(**r) for r in c["touched"]),
+        task=c["task"],
+        gate=GatePolicy(**gate),
+        on_failure=c["on_failure"],
+        protect=c["protect"],
+        cost=Cost(c["cost"]["down"], c["cost"]["at_most_seconds"]),
+    )
+
+
+def _step_to_dict(step: Step) -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "host": step.host,
+        "address": step.address,
+        "after": list(step.after),
+        "kind": KIND_OF[type(step.task)],
+        **dataclasses.asdict(step.task),
+    }
+
+
+def _step_from_dict(s: Mapping[str, Any]) -> Step:
+    task_type = TASK_KINDS[s["kind"]]
+    fields = {f.name: s[f.name] for f in dataclasses.fields(task_type)}
+    return Step(s["id"], s["host"], s["address"], tuple(s["after"]), task_type(**fields))
+
+
+def _diagnostic_to_dict(d: Diagnostic) -> dict[str, Any]:
+    return {
+        "rule": d.rule,
+        "severity": d.severity.value,
+        "summary": d.summary,
+        "detail": d.detail,
+        "help": d.help,
+        "range": dataclasses.asdict(d.span) if d.span else None,
+    }
+
+
+def _diagnostic_from_dict(d: Mapping[str, Any]) -> Diagnostic:
+    span = SourceSpan(**d["range"]) if d["range"] else None
+    return Diagnostic(d["rule"], Severity(d["severity"]), d["summary"], span, d["detail"], d["help"])

@@ -1,0 +1,47 @@
+"""Is what the plan looked at still so? Asked under the lock, for the containers it touches and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cortexctl.observed.state import Observed, ObservedContainer
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Change, Plan
+from cortexctl.spec import labels
+from cortexctl.spec.labels import serving_name
+
+
+def stale_reasons(plan: Plan, now: Observed) -> list[str]:
+    """One sentence for each thing that moved since the plan was made; empty when it may be applied."""
+    reasons: list[str] = []
+    for change in plan.effective:
+        host = now.host(change.host)
+        if not host.is_reachable:
+            reasons.append(f"{change.host}: {host.problem}")
+            continue
+        reasons += _moved(change, host.containers)
+        reasons += _appeared(change, host.containers)
+    return list(dict.fromkeys(reasons))
+
+
+def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
+    by_id = {c.id: c for c in containers}
+    for ref in change.touched:
+        found = by_id.get(ref.id)
+        if found is None:
+            yield f"{change.address}: the container {ref.name} ({ref.id[:12]}) is gone"
+        elif found.name != ref.name:
+            yield f"{change.address}: the container {ref.name} is now called {found.name}"
+        elif found.state != ref.state:
+            yield f"{change.address}: the container {ref.name} was {ref.state} and is now {found.state}"
+
+
+def _appeared(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
+    """Where the plan saw no serving container, there must still be none."""
+    if change.action is not Action.CREATE:
+        return
+    name = serving_name(change.model, change.ordinal)
+    for container in containers:
+        if container.name == name:
+            run = container.labels.get(labels.RUN)
+            yield f"{change.address}: {name} exists now" + (f", made by run {run}" if run else "")

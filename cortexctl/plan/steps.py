@@ -1,0 +1,113 @@
+"""The calls that carry out a change, in order. Every one is an "ensure": doing it twice does no harm.
+
+That is what makes a killed apply resumable: the next plan finds what is there and runs the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PullImage:
+    """Fetch `reference` at `digest`, while the old instance still serves."""
+
+    reference: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureNetwork:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """Make the candidate, not started, restart policy off. Keeps one by that name and spec."""
+
+    name: str
+    generation: int
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """SIGTERM, then SIGKILL after `timeout` seconds."""
+
+    container: str
+    timeout: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassGate:
+    """Wait until the container serves, or fail."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetRestart:
+    container: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenameContainer:
+    container: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNetwork:
+    """Only if we made it and nobody is on it."""
+
+    name: str
+
+
+Task = (
+    PullImage
+    | EnsureNetwork
+    | CreateContainer
+    | StopContainer
+    | StartContainer
+    | PassGate
+    | SetRestart
+    | RenameContainer
+    | RemoveContainer
+    | RemoveNetwork
+)
+
+TASK_KINDS: dict[str, type[Task]] = {
+    "pull_image": PullImage,
+    "ensure_network": EnsureNetwork,
+    "create_container": CreateContainer,
+    "stop_container": StopContainer,
+    "start_container": StartContainer,
+    "pass_gate": PassGate,
+    "set_restart": SetRestart,
+    "rename_container": RenameContainer,
+    "remove_container": RemoveContainer,
+    "remove_network": RemoveNetwork,
+}
+KIND_OF: dict[type[Task], str] = {task: kind for kind, task in TASK_KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One task, run when all steps in `after` are done. `address` is empty for a host's own steps."""
+
+    id: str
+    host: str
+    address: str
+    after: tuple[str, ...]
+    task: Task

@@ -1,0 +1,1 @@
+"""EDGE OUT: values to text for people and machines."""

@@ -1,0 +1,49 @@
+"""A diagnostic for people: what, where with the line and a caret, and what to do."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.render.ink import Ink
+
+WIDTH = 100
+
+
+def diagnostics_text(diagnostics: Iterable[Diagnostic], ink: Ink) -> str:
+    """All of them, an empty line between; empty when there are none."""
+    return "\n".join(diagnostic_text(d, ink) for d in diagnostics)
+
+
+def diagnostic_text(d: Diagnostic, ink: Ink) -> str:
+    """One block, ending with a newline."""
+    colour = "red" if d.is_error else "yellow"
+    word = "Error" if d.is_error else "Warning"
+    lines = [ink(f"{word}[{d.rule}]", colour, "bold") + " " + ink(d.summary, "bold")]
+    margin = "  "
+    if d.span:
+        number = str(d.span.line)
+        margin = " " * (len(number) + 1)
+        text = d.span.line_text.replace("\t", " ")
+        width = min(d.span.end_column, len(text) + 1) - d.span.column
+        carets = " " * (d.span.column - 1) + "^" * max(width, 1)
+        bar = ink("|", "blue")
+        lines += [
+            f"{margin}{ink('-->', 'blue')} {d.span}",
+            f"{margin}{bar}",
+            f"{ink(number, 'blue')} {bar} {text}",
+            f"{margin}{bar} {ink(carets, colour)}",
+        ]
+    lines += _note(margin, "detail", d.detail, ink)
+    lines += _note(margin, "help", d.help, ink)
+    return "\n".join(lines) + "\n"
+
+
+def _note(margin: str, label: str, text: str, ink: Ink) -> list[str]:
+    if not text:
+        return []
+    wrapped = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    indent = " " * (len(margin) + len(label) + 4)
+    first = f"{margin}{ink('=', 'blue')} {ink(label + ':', 'bold')} {wrapped[0]}"
+    return [first, *(indent + line for line in wrapped[1:])]

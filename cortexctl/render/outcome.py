@@ -1,0 +1,72 @@
+"""The end of an apply: what was done, what was not, why, and the one next command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cortexctl.apply.executor import Fate, Outcome, Result
+from cortexctl.errors import CortexctlError, GateFailed
+from cortexctl.render.ink import Ink
+from cortexctl.render.words import DONE_WORDS
+from cortexctl.spec.units import show_seconds
+
+_COLOURS = {Fate.DONE: "green", Fate.ROLLED_BACK: "yellow", Fate.FAILED: "red", Fate.NOT_STARTED: "dim"}
+
+
+def result_text(result: Result, seconds: float, next_step: str, ink: Ink) -> str:
+    """Failures first and in full, then the counts. A rollback that failed is said before anything else."""
+    parts = ["\n".join(_failure(o, ink)) for o in _worst_first(result.outcomes)]
+    parts += ["\n".join(_host_failure(host, cause, ink)) for host, cause in result.host_failures]
+    parts.append("\n".join(_recap(result, seconds, next_step, ink)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _worst_first(outcomes: tuple[Outcome, ...]) -> list[Outcome]:
+    failed = [o for o in outcomes if o.failure is not None]
+    return sorted(failed, key=lambda o: (not o.rollback_problem, o.fate is Fate.ROLLED_BACK, o.change.address))
+
+
+def _failure(outcome: Outcome, ink: Ink) -> Iterator[str]:
+    change, cause = outcome.change, outcome.failure
+    if outcome.rollback_problem:
+        said = f"THE ROLLBACK FAILED and {change.address} does not serve"
+        yield ink("Error", "red", "bold") + " " + ink(f"{said}: {outcome.rollback_problem}", "red", "bold")
+    if cause is None:
+        return
+    yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {cause.message}", "bold")
+    if isinstance(cause, GateFailed):
+        yield from _gate_failure(cause, ink)
+    if outcome.fate is Fate.ROLLED_BACK:
+        yield f"  {ink('now', 'bold')}    generation {change.touched[0].generation} is back and serves"
+    elif outcome.left_behind:
+        yield f"  {ink('now', 'bold')}    it is between two states; the next plan shows what is left to do"
+    else:
+        yield f"  {ink('now', 'bold')}    nothing is left of it: the host is as it was"
+
+
+def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
+    yield f"  {ink('cause', 'bold')}  {cause.cause or 'no known cause; the last lines of its log:'}"
+    if cause.mend:
+        yield f"  {ink('mend', 'bold')}   {cause.mend}"
+    for line in cause.log_tail:
+        yield f"    {ink('|', 'blue')} {line}"
+
+
+def _host_failure(host: str, cause: CortexctlError, ink: Ink) -> Iterator[str]:
+    yield ink("Error", "red", "bold") + " " + ink(cause.message, "bold")
+    yield f"  {ink('now', 'bold')}    nothing on {host} was touched after that"
+
+
+def _recap(result: Result, seconds: float, next_step: str, ink: Ink) -> Iterator[str]:
+    done = [o for o in result.outcomes if o.fate is Fate.DONE]
+    if result.exit_code == 0:
+        words = sorted({DONE_WORDS[o.change.action] for o in done})
+        counts = [f"{sum(DONE_WORDS[o.change.action] == w for o in done)} {w}" for w in words]
+        yield f"{ink('Done', 'green', 'bold')}   {'   '.join(counts)}   in {show_seconds(seconds)}"
+    else:
+        counts = [ink(f"{f.value} {result.count(f)}", _COLOURS[f]) for f in Fate if result.count(f)]
+        label = "Interrupted" if result.interrupted else "Result"
+        spent = show_seconds(seconds)
+        yield f"{ink(label, 'bold')}   {'   '.join(counts)}   in {spent}   exit {result.exit_code}"
+    if next_step:
+        yield f"{ink('Next', 'bold')}   {next_step}"

@@ -1,0 +1,136 @@
+"""The words for actions, reasons, costs and steps, in one place, so that every view says the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, assert_never
+
+from cortexctl.plan.action import Action, Reason, ReasonCode
+from cortexctl.plan.model import Change
+from cortexctl.plan.steps import (
+    CreateContainer,
+    EnsureNetwork,
+    PassGate,
+    PullImage,
+    RemoveContainer,
+    RemoveNetwork,
+    RenameContainer,
+    SetRestart,
+    StartContainer,
+    StopContainer,
+    Task,
+)
+from cortexctl.spec.units import show_bytes, show_seconds
+
+SYMBOLS = {
+    Action.CREATE: "+",
+    Action.START: ">",
+    Action.REPLACE: "-/+",
+    Action.REMOVE: "-",
+    Action.NO_OP: " ",
+}
+COLOURS = {
+    Action.CREATE: "green",
+    Action.START: "cyan",
+    Action.REPLACE: "yellow",
+    Action.REMOVE: "red",
+    Action.NO_OP: "dim",
+}
+DONE_WORDS = {
+    Action.CREATE: "created",
+    Action.START: "started",
+    Action.REPLACE: "replaced",
+    Action.REMOVE: "removed",
+    Action.NO_OP: "unchanged",
+}
+
+
+def action_words(action: Action) -> str:
+    return "replace (stop first)" if action is Action.REPLACE else action.value
+
+
+def cost_words(change: Change) -> str:
+    """What the change costs while it runs. Never a guess: a bound, or that there is none."""
+    bound = show_seconds(change.cost.at_most) if change.cost.at_most is not None else ""
+    match change.action:
+        case Action.REPLACE if change.cost.down:
+            return f"down until the new one passes its gate, at most {bound}"
+        case Action.REPLACE | Action.CREATE | Action.START:
+            return f"ready in at most {bound}"
+        case Action.REMOVE:
+            return "its endpoint goes away" if change.cost.down else "it does not run"
+        case Action.NO_OP:
+            return ""
+        case _:
+            assert_never(change.action)
+
+
+def reason_words(change: Change) -> list[str]:
+    """One line a reason; changed fields share one, since each is listed below it."""
+    lines = [_reason(r) for r in change.reasons if r.code is not ReasonCode.CHANGED]
+    changed = [r.detail for r in change.reasons if r.code is ReasonCode.CHANGED]
+    if changed:
+        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        lines.insert(0, f"because {shown} changed: a container cannot take that while it lives")
+    return lines
+
+
+def _reason(reason: Reason) -> str:
+    match reason.code:
+        case ReasonCode.NEW:
+            return "because it is in the stack and not on the host"
+        case ReasonCode.STOPPED:
+            return f"because it is {reason.detail} and should run"
+        case ReasonCode.UNFINISHED:
+            return f"goes on with the candidate of run {reason.detail or 'unknown'}, which did not finish"
+        case ReasonCode.NOT_IN_STACK:
+            return "because it is no longer in the stack"
+        case ReasonCode.DESTROY:
+            return "because everything of this stack is to go"
+        case ReasonCode.LEFTOVER:
+            return f"because run {reason.detail or 'unknown'} left it behind"
+        case ReasonCode.CHANGED:
+            return f"because {reason.detail} changed"
+        case _:
+            assert_never(reason.code)
+
+
+def task_words(task: Task) -> str:
+    match task:
+        case PullImage(reference):
+            return f"pull {reference}"
+        case EnsureNetwork(name):
+            return f"network {name}"
+        case CreateContainer(name, generation):
+            return f"create {name} (generation {generation})"
+        case StopContainer(_, timeout):
+            return f"stop, killed after {show_seconds(timeout)}"
+        case StartContainer():
+            return "start"
+        case PassGate():
+            return "gate"
+        case SetRestart(_, policy):
+            return f"restart policy {policy}"
+        case RenameContainer(_, name):
+            return f"rename to {name}"
+        case RemoveContainer():
+            return "remove"
+        case RemoveNetwork(name):
+            return f"remove network {name}"
+        case _:
+            assert_never(task)
+
+
+def value_words(path: str, value: Any) -> str:
+    """A field's value as a stack's reader would write it."""
+    if value is None:
+        return "(not set)"
+    if path == "shm_size":
+        return show_bytes(value)
+    if path == "drain":
+        return show_seconds(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(str(v) for v in value)
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)

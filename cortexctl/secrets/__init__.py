@@ -1,0 +1,1 @@
+"""SHELL: secret values, from where the stack says they are."""

@@ -1,0 +1,1 @@
+"""CORE: values of one container. Standard library only."""

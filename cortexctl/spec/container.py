@@ -1,0 +1,82 @@
+"""The description of one container, in one normal form: what is compared, recorded and launched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+CONTAINER_PORT = 8000
+DEFAULT_NETWORK = "cortex_default"
+DEFAULT_SHM_SIZE = 2 * 1024**3
+"""vLLM's workers talk through /dev/shm; Docker's 64 MiB make them fail at start (testbed facts, vLLM docs)."""
+STOP_MARGIN = 30
+"""Seconds that Docker waits beyond `drain` before SIGKILL: vLLM's own time-out does not bound its stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of the host (absolute path) or a named volume, at `target` in the container."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+    @property
+    def is_volume(self) -> bool:
+        return not self.source.startswith("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Where the server's port appears on the host. `port` None: the engine picks a free one."""
+
+    address: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}" if self.port else f"{self.address} (any free port)"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A secret by name: where its value comes from, and a keyed fingerprint of it. Never the value."""
+
+    name: str
+    source: Literal["env", "file"]
+    key: str
+    fingerprint: str
+
+    @property
+    def origin(self) -> str:
+        return f"{self.source}:{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One container. Mappings are read only by convention; every field has its default left out of labels.
+
+    `args` are vLLM's own parameters by name, only those that the stack sets. `extra_args` are raw words for
+    what cortexctl does not know. `drain` and the times derived from it are in seconds, `shm_size` in bytes.
+    """
+
+    image: str
+    model: str
+    served_names: tuple[str, ...]
+    vllm_version: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    extra_args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[SecretRef, ...] = ()
+    gpus: tuple[int, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    publish: Publish | None = None
+    network: str = DEFAULT_NETWORK
+    ipc: Literal["private", "host"] = "private"
+    shm_size: int = DEFAULT_SHM_SIZE
+    drain: int = 30
+
+    @property
+    def stop_timeout(self) -> int:
+        """Seconds between SIGTERM and SIGKILL."""
+        return self.drain + STOP_MARGIN

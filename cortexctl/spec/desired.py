@@ -1,0 +1,75 @@
+"""What the stack asks for, resolved: one Instance per container that shall run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cortexctl.diagnostics import SourceSpan
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.labels import address
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A Docker engine: how we reach it (`docker`, a URL) and where others reach its published ports."""
+
+    name: str
+    docker: str
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """The request that a candidate must answer before it serves."""
+
+    prompt: str = "Say ok."
+    max_tokens: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """What an instance must pass to serve. Times in seconds."""
+
+    startup_timeout: int = 1200
+    stable_for: int = 5
+    smoke: Smoke | None = Smoke()
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One container of a model on a host, and how it is brought up. `where` maps a field to its place."""
+
+    host: str
+    model: str
+    spec: ContainerSpec
+    ordinal: int = 1
+    task: str = "generate"
+    gate: GatePolicy = GatePolicy()
+    on_failure: str = "rollback"
+    keep: int = 2
+    protect: bool = False
+    where: Mapping[str, SourceSpan] = field(default_factory=dict, compare=False)
+
+    @property
+    def address(self) -> str:
+        return address(self.host, self.model, self.ordinal)
+
+    def place_of(self, key: str) -> SourceSpan | None:
+        """The stack's line about `key`, else the one about the model."""
+        return self.where.get(key) or self.where.get("")
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The stack as a value. `digest` identifies the text it came from."""
+
+    stack: str
+    path: str
+    hosts: tuple[Host, ...]
+    instances: tuple[Instance, ...]
+    digest: str = ""
+    env: str = ""
+
+    def host(self, name: str) -> Host:
+        return next(h for h in self.hosts if h.name == name)

@@ -1,0 +1,39 @@
+"""Labels hold an instance's identity (they never change), names hold its role (they do)."""
+
+from __future__ import annotations
+
+import re
+
+PREFIX = "cortexctl."
+STACK = PREFIX + "stack"
+ENV = PREFIX + "env"
+MODEL = PREFIX + "model"
+HOST = PREFIX + "host"
+ORDINAL = PREFIX + "ordinal"
+GENERATION = PREFIX + "generation"
+SPEC = PREFIX + "spec"
+PROTECT = PREFIX + "protect"
+RUN = PREFIX + "run"
+VERSION = PREFIX + "version"
+
+_GENERATION_SUFFIX = re.compile(r"--g(\d+)$")
+
+
+def serving_name(model: str, ordinal: int = 1) -> str:
+    """The name of the container that has passed its gate. The first replica has no number."""
+    return f"vllm-model-{model}" if ordinal == 1 else f"vllm-model-{model}.{ordinal}"
+
+
+def generation_name(model: str, ordinal: int, generation: int) -> str:
+    """The name of a candidate before its gate, and of a kept container after it was replaced."""
+    return f"{serving_name(model, ordinal)}--g{generation}"
+
+
+def is_generation_name(name: str) -> bool:
+    """Whether a container by this name is a candidate or a kept one rather than the serving one."""
+    return _GENERATION_SUFFIX.search(name) is not None
+
+
+def address(host: str, model: str, ordinal: int = 1) -> str:
+    """HOST/MODEL, and HOST/MODEL.N for a second and later replica on a host."""
+    return f"{host}/{model}" if ordinal == 1 else f"{host}/{model}.{ordinal}"

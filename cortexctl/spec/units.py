@@ -1,0 +1,46 @@
+"""Durations and sizes as people write them, to plain integers, and back."""
+
+from __future__ import annotations
+
+import re
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)?", re.IGNORECASE)
+_BINARY = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def seconds(text: str) -> int:
+    """'90s', '20m', '1h30m' -> seconds. Raises ValueError."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        raise ValueError(f'"{text}" is not a duration; write for example "90s", "20m" or "1h30m"')
+    hours, minutes, secs = (int(g or 0) for g in match.groups())
+    return hours * 3600 + minutes * 60 + secs
+
+
+def size_in_bytes(text: str) -> int:
+    """'2 GiB', '512MiB', '2GB' (10^9) -> bytes. Raises ValueError."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f'"{text}" is not a size; write for example "2 GiB" or "512 MiB"')
+    number, unit = match.group(1), (match.group(2) or "").upper()
+    return int(float(number) * {**_BINARY, **_DECIMAL}[unit])
+
+
+def show_seconds(total: float) -> str:
+    """42 -> '42s', 250 -> '4m10s', 3720 -> '1h02m'."""
+    whole = round(total)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def show_bytes(number: int) -> str:
+    """2147483648 -> '2 GiB'; a number that is no whole unit keeps one decimal."""
+    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= factor:
+            return f"{number / factor:.4g} {unit}"
+    return f"{number} B"

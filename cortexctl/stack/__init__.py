@@ -1,0 +1,1 @@
+"""EDGE IN: the user's stack file, from text to Desired and diagnostics."""

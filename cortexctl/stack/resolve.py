@@ -1,0 +1,350 @@
+"""From the file's tables to Desired: one Instance per host and model, everything filled in that we fill in."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
+from cortexctl.spec.image import parse_image
+from cortexctl.spec.units import seconds, size_in_bytes
+from cortexctl.stack.document import SECRET_NAME, Document, Loc
+from cortexctl.stack.problems import nearest
+from cortexctl.stack.schema import HostTable, ModelTable, StackFile
+from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE, check_args, check_extra_args
+from cortexctl.vllm.version import parse_release, release_from_image
+
+Fingerprint = Callable[[SecretRef], str]
+"""The keyed fingerprint of a secret's present value. Raises SecretUnresolved (any Exception with `message`)."""
+
+MODELS = "/models"
+HF_CACHE = "/root/.cache/huggingface"
+GGUF_LAST = parse_release("0.23.0")
+SHADOWED_ENV = {
+    "HF_HUB_TOKEN": "neither vLLM nor the hub client reads HF_HUB_TOKEN; the variable is HF_TOKEN",
+    "CUDA_VISIBLE_DEVICES": "choose GPUs with `gpus`; inside the container they are numbered from 0",
+    "NVIDIA_VISIBLE_DEVICES": "choose GPUs with `gpus`",
+    "HF_HUB_OFFLINE": "set `offline`",
+}
+
+
+class UnresolvedSecret(Exception):
+    """A secret's reference leads nowhere. The text says why and never holds a value."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the file does not say and the caller knows."""
+
+    default_docker: str
+    fingerprint: Fingerprint
+    folder: Path
+    """Where the stack file lies; its relative paths are meant from there."""
+
+
+def resolve(
+    stack: StackFile, document: Document, around: Surroundings, digest: str
+) -> tuple[Desired, list[Diagnostic]]:
+    """Desired as far as it could be made, and every problem on the way."""
+    work = _Resolution(stack, document, around)
+    instances = [i for name in sorted(stack.models) for i in work.instances_of(name)]
+    hosts = tuple(
+        Host(name, table.docker or around.default_docker, table.address) for name, table in sorted(stack.hosts.items())
+    )
+    desired = Desired(stack.stack, document.path, hosts, tuple(instances), digest)
+    return desired, work.found
+
+
+@dataclass
+class _Resolution:
+    stack: StackFile
+    document: Document
+    around: Surroundings
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def instances_of(self, name: str) -> Iterator[Instance]:
+        model = self.stack.models[name]
+        release = self._release(name, model)
+        self._check(name, model, release)
+        secrets = tuple(self._secrets(name, model))
+        for host_name in self._hosts(name, model):
+            host = self.stack.hosts[host_name]
+            spec = self._spec(name, model, host_name, host, release, secrets)
+            yield Instance(
+                host=host_name,
+                model=name,
+                spec=spec,
+                task=model.task,
+                gate=_gate(model),
+                on_failure=model.rollout.on_failure,
+                keep=model.rollout.keep,
+                protect=model.protect,
+                where=self._places(name),
+            )
+
+    def _at(self, name: str, *path: str | int, key: bool = False) -> SourceSpan | None:
+        loc: Loc = ("models", name, *path)
+        return self.document.place(loc, key=key)
+
+    def _places(self, name: str) -> _Places:
+        return _Places(self.document, name)
+
+    def _hosts(self, name: str, model: ModelTable) -> list[str]:
+        known = sorted(self.stack.hosts)
+        if model.hosts is None:
+            if len(known) > 1:
+                self.found.append(
+                    error(
+                        "CX201",
+                        f'model "{name}" does not say on which hosts it runs',
+                        self._at(name, key=True),
+                        help=f"add hosts = [...]; known here: {', '.join(known)}",
+                    )
+                )
+                return []
+            return known
+        chosen: list[str] = []
+        for index, pattern in enumerate(model.hosts):
+            matches = fnmatch.filter(known, pattern)
+            if not matches:
+                close = nearest(pattern, known)
+                self.found.append(
+                    error(
+                        "CX201",
+                        f'model "{name}" runs on "{pattern}", and there is no such host',
+                        self._at(name, "hosts", index),
+                        help=f'did you mean "{close}"?' if close else f"known here: {', '.join(known)}",
+                    )
+                )
+            chosen += matches
+        return sorted(set(chosen))
+
+    def _release(self, name: str, model: ModelTable) -> str | None:
+        if model.vllm_version:
+            return model.vllm_version.removeprefix("v")
+        reference = parse_image(model.image)
+        release = release_from_image(model.image)
+        if release is None:
+            self.found.append(
+                warning(
+                    "CX205",
+                    f'the image "{model.image}" does not tell which vLLM it holds',
+                    self._at(name, "image"),
+                    help='pin a release tag, or set vllm_version = "…"; until then the newest known one is assumed',
+                )
+            )
+        if reference.digest is None and reference.tag in {None, "latest", "nightly"}:
+            self.found.append(
+                warning(
+                    "CX209",
+                    f'the image "{model.image}" moves: what runs depends on when it was pulled',
+                    self._at(name, "image"),
+                    help='pin a release, for example "vllm/vllm-openai:v0.32.0"',
+                )
+            )
+        return release
+
+    def _check(self, name: str, model: ModelTable, release: str | None) -> None:
+        for finding in check_args(_set_args(model), release):
+            make = error if finding.fatal else warning
+            span = self._at(name, "args", finding.argument, key=finding.rule != "CX302")
+            self.found.append(make(finding.rule, finding.summary, span, help=finding.help))
+        for finding in check_extra_args(tuple(model.extra_args)):
+            self.found.append(error(finding.rule, finding.summary, self._at(name, "extra_args"), help=finding.help))
+        for variable in model.env:
+            self._check_variable(name, model, variable)
+        source = model.source
+        given = [k for k in ("repo", "path", "gguf") if getattr(source, k)]
+        if len(given) != 1:
+            self.found.append(
+                error(
+                    "CX202",
+                    f'the source of model "{name}" names {" and ".join(given) or "no model"}',
+                    self._at(name, "source"),
+                    help='exactly one of repo = "ORG/NAME", path = "FOLDER", gguf = "FILE.gguf"',
+                )
+            )
+        for field_name in ("path", "gguf"):
+            self._check_path(name, field_name, getattr(source, field_name))
+        if source.revision and not source.repo:
+            self.found.append(
+                error("CX202", "`revision` belongs to a `repo`", self._at(name, "source", "revision", key=True))
+            )
+        if source.gguf:
+            self._check_gguf(name, source.gguf, release, tokenizer=bool(source.tokenizer))
+
+    def _check_variable(self, name: str, model: ModelTable, variable: str) -> None:
+        span = self._at(name, "env", variable, key=True)
+        if variable in SHADOWED_ENV:
+            self.found.append(error("CX211", f"{variable} cannot be set in env", span, help=SHADOWED_ENV[variable]))
+        elif variable in model.secrets:
+            self.found.append(error("CX211", f"{variable} is in env and in secrets", span, help="remove one"))
+        elif SECRET_NAME.search(variable):
+            self.found.append(
+                error(
+                    "CX210",
+                    f"{variable} looks like a secret, and env is written into a label in clear",
+                    span,
+                    help=f'[models.{name}.secrets] {variable} = {{ env = "{variable}" }}',
+                )
+            )
+
+    def _check_path(self, name: str, field_name: str, value: str | None) -> None:
+        if value and (value.startswith("/") or ".." in value.split("/")):
+            self.found.append(
+                error(
+                    "CX203",
+                    f"source.{field_name} must lie below the host's models_dir",
+                    self._at(name, "source", field_name),
+                    help='a path like "llama-3-8b-instruct", without a leading "/" and without ".."',
+                )
+            )
+
+    def _check_gguf(self, name: str, gguf: str, release: str | None, *, tokenizer: bool) -> None:
+        span = self._at(name, "source", "gguf")
+        if re.search(r"-\d{5}-of-\d{5}\.gguf$", gguf):
+            self.found.append(
+                error("CX306", "vLLM loads single GGUF files only, and this is a part", span,
+                      help="merge the parts first (llama-gguf-split --merge)")
+            )  # fmt: skip
+        if release and parse_release(release) > GGUF_LAST:
+            self.found.append(
+                error("CX306", f"vLLM {release} does not load GGUF (last in 0.23.0; a plugin since)", span,
+                      help="pin an image to v0.23.0, or serve the file with llama.cpp")
+            )  # fmt: skip
+        if not tokenizer:
+            self.found.append(
+                warning("CX307", "a GGUF file without `tokenizer`: vLLM converts it slowly and not always right",
+                        span, help='add tokenizer = "ORG/NAME" of the model it was made from')
+            )  # fmt: skip
+
+    def _secrets(self, name: str, model: ModelTable) -> Iterator[SecretRef]:
+        for variable in sorted(model.secrets):
+            table = model.secrets[variable]
+            span = self._at(name, "secrets", variable)
+            if (table.env is None) == (table.file is None):
+                self.found.append(error("CX204", f"the secret {variable} needs one of env and file", span))
+                continue
+            reference = (
+                SecretRef(variable, "env", table.env, "")
+                if table.env
+                else SecretRef(variable, "file", table.file or "", "")
+            )
+            try:
+                print_of_value = self.around.fingerprint(reference)
+            except UnresolvedSecret as cause:
+                self.found.append(
+                    error("CX204", f"the secret {variable} has no value: {cause}", span,
+                          help="set it where cortexctl runs; its value is never stored")
+                )  # fmt: skip
+                continue
+            yield SecretRef(variable, reference.source, reference.key, print_of_value)
+
+    def _spec(
+        self,
+        name: str,
+        model: ModelTable,
+        host_name: str,
+        host: HostTable,
+        release: str | None,
+        secrets: tuple[SecretRef, ...],
+    ) -> ContainerSpec:
+        source = model.source
+        below = source.path or source.gguf
+        mounts = self._mounts(name, model, host_name, host)
+        offline = model.offline if model.offline is not None else source.repo is None
+        env = dict(model.env) | ({"HF_HUB_OFFLINE": "1"} if offline else {})
+        args = _set_args(model)
+        args |= {
+            key: value
+            for key, value in (
+                ("revision", source.revision),
+                ("tokenizer", source.tokenizer),
+                ("hf_config_path", source.hf_config_path),
+            )
+            if value
+        }
+        if model.task in POOLING_TASKS and not {"runner", "task"} & args.keys():
+            old = release is not None and parse_release(release) < RUNNER_SINCE
+            args |= {"task": model.task} if old else {"runner": "pooling"}
+        return ContainerSpec(
+            image=model.image,
+            vllm_version=release,
+            model=posixpath.normpath(f"{MODELS}/{below}") if below else source.repo or "",
+            served_names=tuple(model.served_names or [name]),
+            args=args,
+            extra_args=tuple(model.extra_args),
+            env=env,
+            secrets=secrets,
+            gpus=tuple(model.gpus),
+            mounts=mounts,
+            publish=_publish(model.publish),
+            network=host.network,
+            ipc=model.ipc,
+            shm_size=size_in_bytes(model.shm_size),
+            drain=seconds(model.rollout.drain),
+        )
+
+    def _mounts(self, name: str, model: ModelTable, host_name: str, host: HostTable) -> tuple[Mount, ...]:
+        mounts: dict[str, Mount] = {}
+        if host.models_dir:
+            mounts[MODELS] = Mount(self._on_host(host.models_dir), MODELS)
+        elif model.source.path or model.source.gguf:
+            self.found.append(
+                error("CX203", f'model "{name}" lies in models_dir, and the host "{host_name}" has none',
+                      self.document.place(("hosts", host_name), key=True),
+                      help='add models_dir = "/var/cortex/models" to the host')
+            )  # fmt: skip
+        if host.hf_cache:
+            mounts[HF_CACHE] = Mount(self._on_host(host.hf_cache), HF_CACHE, read_only=False)
+        for index, text in enumerate(model.volumes):
+            source, target, *mode = text.split(":")
+            if target in mounts:
+                self.found.append(error("CX212", f"{target} is mounted twice", self._at(name, "volumes", index)))
+            source = self._on_host(source) if "/" in source else source
+            mounts[target] = Mount(source, target, read_only=mode == ["ro"])
+        return tuple(mounts[target] for target in sorted(mounts))
+
+    def _on_host(self, path: str) -> str:
+        """Relative paths are meant from the stack file, which works where the engine is on this machine."""
+        return str((self.around.folder / path).resolve()) if not path.startswith("/") else posixpath.normpath(path)
+
+
+class _Places(dict[str, SourceSpan]):
+    """Field -> place, looked up when somebody asks: positions are dear and seldom wanted."""
+
+    def __init__(self, document: Document, model: str) -> None:
+        super().__init__()
+        self._document = document
+        self._model = model
+
+    def get(self, key: str, default: SourceSpan | None = None) -> SourceSpan | None:  # type: ignore[override]
+        loc: Loc = ("models", self._model, *(key.split(".") if key else ()))
+        if not self._document.has(loc):
+            return default
+        return self._document.place(loc, key=not key)
+
+
+def _set_args(model: ModelTable) -> dict[str, object]:
+    return dict(model.args.model_dump(exclude_none=True))
+
+
+def _publish(text: str | None) -> Publish | None:
+    if text is None:
+        return None
+    if text.endswith("]") or ":" not in text:
+        return Publish(text.strip("[]"))
+    address, _, port = text.rpartition(":")
+    return Publish(address.strip("[]"), int(port))
+
+
+def _gate(model: ModelTable) -> GatePolicy:
+    gate = model.gate
+    smoke = Smoke(gate.smoke.prompt, gate.smoke.max_tokens) if gate.smoke.enabled else None
+    return GatePolicy(seconds(gate.startup_timeout), seconds(gate.stable_for), smoke)

@@ -1,0 +1,267 @@
+"""The stack file's schema. Its JSON Schema is published as schemas/stack.schema.json, for editors.
+
+Strict: no text is taken for a number, no key is passed over. What needs more than one field to judge is in
+`resolve`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    create_model,
+)
+
+from cortexctl.spec.image import parse_image
+from cortexctl.spec.units import seconds, size_in_bytes
+from cortexctl.vllm.arguments import ARGUMENTS, Argument
+from cortexctl.vllm.version import parse_release
+
+SCHEMA_ID = "cortexctl/stack.schema.json"
+
+
+class Table(BaseModel):
+    """A table of the file: strict types, no unknown keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", text):
+        raise ValueError(
+            f'"{text}" cannot be a name: small letters, digits, ".", "_" and "-", at most 63, and no "-" in front'
+        )
+    if "--" in text:
+        raise ValueError(f'"{text}" cannot be a name: "--" is kept for generations (NAME--g2)')
+    return text
+
+
+def _duration(text: str) -> str:
+    seconds(text)
+    return text
+
+
+def _size(text: str) -> str:
+    size_in_bytes(text)
+    return text
+
+
+def _image(text: str) -> str:
+    parse_image(text)
+    return text
+
+
+def _release(text: str) -> str:
+    parse_release(text)
+    return text
+
+
+def _variable(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError(f'"{text}" cannot be the name of an environment variable')
+    return text
+
+
+def _gpus(value: Any) -> Any:
+    if value == "none":
+        return []
+    if isinstance(value, list) and value and all(type(v) is int and v >= 0 for v in value):
+        if len(set(value)) < len(value):
+            raise ValueError("a GPU is named twice")
+        return value
+    raise ValueError('write the indices of the GPUs, as in [0, 1], or "none"')
+
+
+def _publish(text: str) -> str:
+    address, separator, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not separator:
+        address, port = text, ""
+    elif not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f'"{text}" is not ADDRESS or ADDRESS:PORT; write for example "127.0.0.1:8801"')
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]", address):
+        raise ValueError(f'"{text}" does not begin with an IP address; write for example "127.0.0.1:8801"')
+    return text
+
+
+def _volume(text: str) -> str:
+    parts = text.split(":")
+    if len(parts) not in {2, 3} or not parts[0] or not parts[1].startswith("/"):
+        raise ValueError(f'"{text}" is not SOURCE:TARGET or SOURCE:TARGET:ro; TARGET is an absolute path')
+    if len(parts) == 3 and parts[2] not in {"ro", "rw"}:
+        raise ValueError(f'"{text}" ends in ":{parts[2]}"; it can be ":ro" or ":rw"')
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Duration = Annotated[str, AfterValidator(_duration), Field(examples=["90s", "20m"])]
+Size = Annotated[str, AfterValidator(_size), Field(examples=["2 GiB"])]
+Variable = Annotated[str, AfterValidator(_variable)]
+Gpus = Annotated[
+    list[int],
+    BeforeValidator(_gpus),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "none"},
+                {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+            ]
+        }
+    ),
+]
+
+
+class HostTable(Table):
+    """A Docker engine and what is on its disk."""
+
+    docker: Annotated[str, Field(pattern=r"^unix:///.+")] | None = None
+    """How to reach the engine: "unix:///var/run/docker.sock". Left out: $DOCKER_HOST, else that socket."""
+    address: str = "127.0.0.1"
+    """Where others reach the ports that its containers publish."""
+    models_dir: str | None = None
+    """Folder on the host with model folders; mounted read-only as /models. Relative to the stack file."""
+    hf_cache: str | None = None
+    """Folder on the host for the Hugging Face cache. Relative to the stack file."""
+    network: str = "cortex_default"
+    """Docker network that the containers join; made when it is missing."""
+
+
+class SourceTable(Table):
+    """Where the model comes from: exactly one of `repo`, `path`, `gguf`."""
+
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")] | None = None
+    """A Hugging Face repository, ORG/NAME."""
+    revision: str | None = None
+    """Commit, tag or branch of `repo`; pin a commit."""
+    path: str | None = None
+    """Folder below the host's `models_dir`."""
+    gguf: Annotated[str, Field(pattern=r"\.gguf$")] | None = None
+    """One GGUF file below the host's `models_dir` (vLLM to 0.23)."""
+    tokenizer: str | None = None
+    """Hugging Face repository, or folder below /models, of the tokenizer."""
+    hf_config_path: str | None = None
+    """Folder with config.json, for a GGUF file."""
+
+
+class SecretTable(Table):
+    """Where a secret's value is read from when it is needed: exactly one of `env`, `file`."""
+
+    env: Variable | None = None
+    """An environment variable of whoever runs cortexctl."""
+    file: str | None = None
+    """A file, relative to the stack file; its last newline is not part of the value."""
+
+
+class SmokeTable(Table):
+    """The request that a candidate must answer."""
+
+    enabled: bool = True
+    prompt: str = "Say ok."
+    max_tokens: Annotated[int, Field(ge=1, le=1024)] = 4
+
+
+class GateTable(Table):
+    """What an instance must pass before it serves."""
+
+    startup_timeout: Duration = "20m"
+    """Longest time from start to ready."""
+    stable_for: Duration = "5s"
+    """How long it must stay ready before the old one goes."""
+    smoke: SmokeTable = SmokeTable()
+
+
+class RolloutTable(Table):
+    """How a replacement is carried out."""
+
+    strategy: Literal["stop_first"] = "stop_first"
+    """The old instance stops, the new one starts, and the old one comes back if the new one fails."""
+    drain: Duration = "30s"
+    """How long running requests may take to finish after SIGTERM."""
+    on_failure: Literal["rollback", "halt"] = "rollback"
+    keep: Annotated[int, Field(ge=0, le=20)] = 2
+    """How many old generations are kept, stopped, for a rollback."""
+
+
+def _type_of(argument: Argument) -> Any:
+    closed = Literal.__getitem__(tuple(v.name for v in argument.values)) if argument.values else str
+    return {
+        "text": str,
+        "int": int,
+        "int_or_auto": int | Literal["auto"],
+        "float": float,
+        "switch": bool,
+        "choice": closed,
+        "words": list[str],
+        "ints": list[int],
+        "json": dict[str, Any],
+    }[argument.kind]
+
+
+_FIELDS: dict[str, Any] = {a.name: (_type_of(a) | None, None) for a in ARGUMENTS.values()}
+if TYPE_CHECKING:
+    ArgsTable = Table
+else:
+    ArgsTable = create_model(
+        "ArgsTable",
+        __base__=Table,
+        __doc__="vLLM's own parameters, in snake_case. What is not set here is left to vLLM.",
+        **_FIELDS,
+    )
+
+
+class ModelTable(Table):
+    """A model and the container that serves it."""
+
+    image: Annotated[str, AfterValidator(_image)]
+    """Pin a release: "vllm/vllm-openai:v0.32.0"."""
+    vllm_version: Annotated[str, AfterValidator(_release)] | None = None
+    """The vLLM release in the image, where its tag does not tell."""
+    source: SourceTable
+    served_names: Annotated[list[str], Field(min_length=1)] | None = None
+    """Names by which clients ask for it. Left out: the model's name in this file."""
+    task: Literal["generate", "embed", "classify", "score", "reward"] = "generate"
+    hosts: Annotated[list[str], Field(min_length=1)] | None = None
+    """Names or globs of hosts. Left out: the only host of the file."""
+    gpus: Gpus
+    """Indices of the host's GPUs, or "none". Never all of them by default."""
+    publish: Annotated[str, AfterValidator(_publish)] | None = None
+    """Where the server's port appears on the host: "127.0.0.1" (any free port) or "127.0.0.1:8801"."""
+    offline: bool | None = None
+    """Forbid downloads (HF_HUB_OFFLINE=1). Left out: true for `path` and `gguf`, false for `repo`."""
+    args: ArgsTable = Field(default_factory=ArgsTable)
+    extra_args: list[str] = []
+    """Raw words for `vllm serve`, for what `args` does not know."""
+    env: dict[Variable, str] = {}
+    secrets: dict[Variable, SecretTable] = {}
+    """Environment variables whose values must not be in a file like this one."""
+    volumes: list[Annotated[str, AfterValidator(_volume)]] = []
+    """SOURCE:TARGET[:ro]; SOURCE is a folder of the host or the name of a volume."""
+    ipc: Literal["private", "host"] = "private"
+    shm_size: Size = "2 GiB"
+    protect: bool = False
+    """Refuse to remove it, also after this block is deleted."""
+    gate: GateTable = GateTable()
+    rollout: RolloutTable = RolloutTable()
+
+
+class StackFile(Table):
+    """A cortexctl stack: which models run on which Docker hosts."""
+
+    schema_: Annotated[str | None, Field(alias="$schema")] = None
+    """For editors of the JSON form."""
+    stack: Name
+    """The stack's name. It is in the labels of every container: renaming it orphans them."""
+    hosts: Annotated[dict[Name, HostTable], Field(min_length=1)]
+    models: Annotated[dict[Name, ModelTable], Field(min_length=1)]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of the stack file."""
+    schema = StackFile.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}

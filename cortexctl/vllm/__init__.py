@@ -1,0 +1,1 @@
+"""CORE: what cortexctl knows of vLLM. vllm itself is never imported."""

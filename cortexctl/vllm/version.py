@@ -1,0 +1,30 @@
+"""Which vLLM release an image holds, as far as its reference tells."""
+
+from __future__ import annotations
+
+import re
+
+from cortexctl.spec.image import parse_image
+
+Release = tuple[int, int, int, int]
+"""major, minor, patch, post"""
+
+NEWEST_KNOWN = "0.33.0"
+_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\.post(\d+))?")
+_TAG = re.compile(r"v?\d+\.\d+\.\d+(?:\.post\d+)?(?=$|[-_+])")
+
+
+def parse_release(text: str) -> Release:
+    """'0.6.1.post2', 'v0.32.0' -> a tuple that sorts by age. Raises ValueError."""
+    match = _VERSION.fullmatch(text)
+    if not match:
+        raise ValueError(f'"{text}" is not a vLLM release; write for example "0.32.0"')
+    major, minor, patch, post = match.groups()
+    return int(major), int(minor), int(patch), int(post or 0)
+
+
+def release_from_image(reference: str) -> str | None:
+    """The release that the tag names (v0.32.0, 0.9.2-cu129, …); None for latest, nightlies and digests."""
+    tag = parse_image(reference).tag or ""
+    match = _TAG.match(tag)
+    return match.group(0).removeprefix("v") if match else None
