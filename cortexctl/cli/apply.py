@@ -117,7 +117,8 @@ def _apply(made: Plan, engines: DockerEngines, parallelism: int) -> Result:
     colours = ink("stderr")
     stop = _stop_on_signal()
     say("\n")
-    progress = LiveProgress(colours) if sys.stderr.isatty() else PlainProgress(sys.stderr, colours)
+    names = made.container_names
+    progress = LiveProgress(colours, names) if sys.stderr.isatty() else PlainProgress(sys.stderr, colours, names)
     with progress:
         doer = performer(made.stack, made.stack_path, engines, run)
         executor = Executor(made, doer, progress, parallelism, stop.is_set)

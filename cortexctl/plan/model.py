@@ -105,5 +105,10 @@ class Plan:
     def unreachable(self) -> tuple[PlannedHost, ...]:
         return tuple(h for h in self.hosts if h.problem)
 
+    @property
+    def container_names(self) -> dict[str, str]:
+        """Id -> name, as it was when the plan was made, of the containers that steps speak of by id."""
+        return {ref.id: ref.name for change in self.changes for ref in change.touched}
+
     def steps_of(self, change: Change) -> tuple[Step, ...]:
         return tuple(s for s in self.steps if s.address == change.address and s.host == change.host)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -34,6 +34,7 @@ class PlainProgress:
 
     out: TextIO
     ink: Ink
+    names: Mapping[str, str]
     _last: dict[str, tuple[str, float]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -57,7 +58,7 @@ class PlainProgress:
                 return ""
             self._last[event.address] = (event.stage, event.seconds)
             return f"{_where(event.address, self.ink)}  {self.ink('...', 'dim')}  {event.stage}   {event.seconds:.0f}s"
-        return event_line(event, self.ink)
+        return event_line(event, self.ink, self.names)
 
 
 @dataclass
@@ -65,6 +66,7 @@ class LiveProgress:
     """Finished steps scroll by; below them one line an instance says what it is doing, with a bar."""
 
     ink: Ink
+    names: Mapping[str, str]
     _running: dict[str, tuple[str, float, float | None]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _live: Live | None = None
@@ -92,7 +94,7 @@ class LiveProgress:
                 self._running.pop(
                     event.change.address if isinstance(event, RollbackEnded) else event.step.address, None
                 )
-            line = "" if isinstance(event, Progress) else event_line(event, self.ink)
+            line = "" if isinstance(event, Progress) else event_line(event, self.ink, self.names)
             if self._live:
                 if line:
                     self._live.console.print(Text.from_ansi(line))
@@ -107,7 +109,7 @@ class LiveProgress:
         return lines
 
 
-def event_line(event: Event, ink: Ink) -> str:
+def event_line(event: Event, ink: Ink, names: Mapping[str, str]) -> str:
     """A finished thing in one line; '' for what is not worth one."""
     match event:
         case StepDone(step, seconds, note):
@@ -115,12 +117,12 @@ def event_line(event: Event, ink: Ink) -> str:
                 return ""
             took = f"{seconds:.1f}s" if seconds >= 0.1 else ""
             tail = "   ".join(part for part in (took, note) if part)
-            words = "passed its gate" if isinstance(step.task, PassGate) else task_words(step.task)
+            words = "passed its gate" if isinstance(step.task, PassGate) else task_words(step.task, names)
             where = _where(step.address or step.host, ink)
             return f"{where}  {ink('ok', 'green')}   {words}   {ink(tail, 'dim')}".rstrip()
         case StepFailed(step, seconds, message):
             where, failed = _where(step.address or step.host, ink), ink("FAILED", "red", "bold")
-            return f"{where}  {failed}  {task_words(step.task)} after {seconds:.1f}s: {message}"
+            return f"{where}  {failed}  {task_words(step.task, names)} after {seconds:.1f}s: {message}"
         case RollbackStarted(change):
             return f"{_where(change.address, ink)}  {ink('undo', 'yellow')}  bringing back what was"
         case RollbackEnded(change, problem):
@@ -132,7 +134,3 @@ def event_line(event: Event, ink: Ink) -> str:
 
 def _where(address: str, ink: Ink) -> str:
     return ink(f"[{address}]", "bold")
-
-
-ProgressSink = PlainProgress | LiveProgress
-MakeProgress = Callable[[], ProgressSink]

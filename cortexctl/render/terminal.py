@@ -68,7 +68,7 @@ def _change(plan: Plan, change: Change, ink: Ink, *, explain: bool) -> Iterator[
         yield f"{MARGIN}{ink(_image(change), 'dim')}"
     if explain:
         for step in plan.steps_of(change):
-            yield f"{MARGIN}{ink(step.id, 'dim')}  {task_words(step.task)}"
+            yield f"{MARGIN}{ink(step.id, 'dim')}  {task_words(step.task, plan.container_names)}"
 
 
 def _fields(change: Change, ink: Ink) -> Iterator[str]:
@@ -134,6 +134,9 @@ def _recap(plan: Plan, ink: Ink, next_step: str) -> str:
             word = DONE_WORDS[action] if action is Action.NO_OP else f"to {action.value}"
             counts.append(ink(f"{number} {word}", COLOURS[action]))
     lines = [ink("Plan", "bold") + "   " + ("   ".join(counts) or "nothing that can be done")]
+    errors = sum(d.is_error for d in plan.diagnostics)
+    if errors:
+        lines[0] += ink(f"   refused: {_count(errors, 'error')}", "red", "bold")
     down = [c.address for c in plan.effective if c.cost.down]
     if down:
         lines.append(ink("Down", "bold") + f"   {', '.join(down)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 from cortexctl.plan.action import Action, Reason, ReasonCode
@@ -58,7 +59,7 @@ def cost_words(change: Change) -> str:
         case Action.REPLACE | Action.CREATE | Action.START:
             return f"ready in at most {bound}"
         case Action.REMOVE:
-            return "its endpoint goes away" if change.cost.down else "it does not run"
+            return "its endpoint goes away" if change.cost.down else "nothing serves from it"
         case Action.NO_OP:
             return ""
         case _:
@@ -71,7 +72,7 @@ def reason_words(change: Change) -> list[str]:
     changed = [r.detail for r in change.reasons if r.code is ReasonCode.CHANGED]
     if changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-        lines.insert(0, f"because {shown} changed: a container cannot take that while it lives")
+        lines.insert(0, f"because {shown} changed, which takes a new container")
     return lines
 
 
@@ -95,7 +96,8 @@ def _reason(reason: Reason) -> str:
             assert_never(reason.code)
 
 
-def task_words(task: Task) -> str:
+def task_words(task: Task, names: Mapping[str, str]) -> str:
+    """`names` tells which container an id belongs to, as `Plan.container_names` does."""
     match task:
         case PullImage(reference):
             return f"pull {reference}"
@@ -103,18 +105,18 @@ def task_words(task: Task) -> str:
             return f"network {name}"
         case CreateContainer(name, generation):
             return f"create {name} (generation {generation})"
-        case StopContainer(_, timeout):
-            return f"stop, killed after {show_seconds(timeout)}"
-        case StartContainer():
-            return "start"
-        case PassGate():
-            return "gate"
-        case SetRestart(_, policy):
-            return f"restart policy {policy}"
-        case RenameContainer(_, name):
-            return f"rename to {name}"
-        case RemoveContainer():
-            return "remove"
+        case StopContainer(container, timeout):
+            return f"stop {names.get(container, container)}, killed after {show_seconds(timeout)}"
+        case StartContainer(container):
+            return f"start {names.get(container, container)}"
+        case PassGate(container):
+            return f"gate {names.get(container, container)}"
+        case SetRestart(container, policy):
+            return f"restart policy of {names.get(container, container)}: {policy}"
+        case RenameContainer(container, name):
+            return f"rename {names.get(container, container)} to {name}"
+        case RemoveContainer(container):
+            return f"remove {names.get(container, container)}"
         case RemoveNetwork(name):
             return f"remove network {name}"
         case _:

@@ -75,7 +75,10 @@ class Document:
         walk = _json_places if self.path.endswith(".json") else _toml_places
         root = _syntax_tree(self.path, self.text)
         lines = self._lines_to_show
-        return {loc: (_span(self.path, lines, key), _span(self.path, lines, value)) for loc, key, value in walk(root)}
+        places: dict[Loc, tuple[SourceSpan, SourceSpan]] = {}
+        for loc, key, value in walk(root):
+            places.setdefault(loc, (_span(self.path, lines, key), _span(self.path, lines, value)))
+        return places
 
 
 def read_document(path: str) -> Document:
@@ -205,6 +208,7 @@ def _json_value(loc: Loc, node: Node) -> Iterator[Place]:
 
 def _toml_places(root: Node) -> Iterator[Place]:
     counts: dict[Loc, int] = {}
+    implied: list[Place] = []  # tables that only an inner one's header names: their own header comes first
     for node in root.named_children:
         if node.type == "pair":
             yield from _toml_pair((), node)
@@ -212,13 +216,15 @@ def _toml_places(root: Node) -> Iterator[Place]:
             header = node.named_children[0]
             keys = _toml_keys(header)
             loc = _inside_arrays(tuple(keys), counts, is_element=node.type == "table_array_element")
-            for depth in range(1, len(keys) + 1):
-                part = _inside_arrays(tuple(keys[:depth]), counts, is_element=False)
-                yield part, header, header
+            implied += (
+                (_inside_arrays(tuple(keys[:depth]), counts, is_element=False), header, header)
+                for depth in range(1, len(keys))
+            )
             yield loc, header, header
             for pair in node.named_children[1:]:
                 if pair.type == "pair":
                     yield from _toml_pair(loc, pair)
+    yield from implied
 
 
 def _inside_arrays(keys: Loc, counts: dict[Loc, int], *, is_element: bool) -> Loc:

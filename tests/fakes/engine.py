@@ -1,0 +1,241 @@
+"""An engine in memory: the same rows, the same refusals, and faults on demand. Passes tests/contract."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.errors import EngineRefused
+from cortexctl.observed.parse import parse_containers
+from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
+from cortexctl.spec import labels
+from cortexctl.spec.launch import Launch
+
+CONFLICT, NOT_FOUND = 409, 404
+_ids = itertools.count(1)
+
+
+@dataclass
+class FakeContainer:
+    """`behaviour` is asked at start: what becomes of the process."""
+
+    id: str
+    name: str
+    image: str
+    labels: dict[str, str]
+    networks: list[str]
+    ports: list[dict[str, Any]]
+    environment: dict[str, str]
+    command: list[str]
+    state: str = "created"
+    exit_code: int = 0
+    restart: str = "no"
+    log: list[str] = field(default_factory=list)
+
+
+Behaviour = Callable[[FakeContainer], None]
+"""Called when a container starts; may set its state, exit code and log."""
+
+
+class FakeEngine:
+    """Implements `apply.protocols.Engine` for the stack `stack`."""
+
+    def __init__(self, host: str, stack: str, images: Sequence[str] = ("image:v0.32.0",)) -> None:
+        self.host = host
+        self.stack = stack
+        self.images = {name: f"sha256:{index:064x}" for index, name in enumerate(images, 1)}
+        self.in_registry: dict[str, str] = {}
+        self.containers: dict[str, FakeContainer] = {}
+        self.networks: dict[str, dict[str, str]] = {}
+        self.volumes: dict[str, LockInfo] = {}
+        self.behaviours: list[Behaviour] = []
+        self.fail: dict[str, EngineRefused] = {}
+        self.calls: list[str] = []
+
+    # what a test arranges
+
+    def add(self, name: str, **fields: Any) -> FakeContainer:
+        """A container that was there before us."""
+        container = FakeContainer(
+            id=f"{next(_ids):064x}",
+            name=name,
+            image=fields.pop("image", "image:v0.32.0"),
+            labels=fields.pop("labels", {}),
+            networks=fields.pop("networks", ["bridge"]),
+            ports=fields.pop("ports", []),
+            environment={},
+            command=[],
+            **fields,
+        )
+        self.containers[container.id] = container
+        return container
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `GET /containers/json?all=1` would answer."""
+        return [_row(c) for c in self.containers.values()]
+
+    def observed(self) -> ObservedHost:
+        rows = json.loads(json.dumps(self.rows()))
+        return ObservedHost(self.host, parse_containers(rows), engine="Docker/20.10.24 (linux)", api="1.41")
+
+    def by_name(self, name: str) -> FakeContainer:
+        return next(c for c in self.containers.values() if c.name == name)
+
+    # the protocol
+
+    def image(self, reference: str) -> ImageFacts:
+        if reference in self.images:
+            return ImageFacts(reference, "local", id=self.images[reference])
+        if reference in self.in_registry:
+            return ImageFacts(reference, "registry", digest=self.in_registry[reference])
+        return ImageFacts(reference, "missing", problem="no such image")
+
+    def pull(self, reference: str, digest: str) -> None:
+        self._called("pull", reference)
+        self.images[f"{reference.rpartition(':')[0]}@{digest}"] = digest
+        self.images[reference] = digest
+
+    def ensure_network(self, name: str, stack: str) -> None:
+        self._called("ensure_network", name)
+        self.networks.setdefault(name, {labels.STACK: stack})
+
+    def remove_network(self, name: str, stack: str) -> None:
+        self._called("remove_network", name)
+        used = any(name in c.networks for c in self.containers.values())
+        if self.networks.get(name, {}).get(labels.STACK) == stack and not used:
+            del self.networks[name]
+
+    def create(self, launch: Launch) -> None:
+        self._called("create", launch.name)
+        for container in self.containers.values():
+            if container.name == launch.name:
+                same = container.labels.get(labels.SPEC) == launch.labels[labels.SPEC]
+                if container.labels.get(labels.STACK) == self.stack and same:
+                    return
+                raise EngineRefused(f"{self.host}: the name {launch.name} is in use", status=CONFLICT)
+        publish = launch.spec.publish
+        taken = {p["PublicPort"] for c in self.containers.values() for p in c.ports}
+        free = next(p for p in itertools.count(32768) if p not in taken)
+        port = {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port or free, "Type": "tcp"} if publish else None
+        container = FakeContainer(
+            id=f"{next(_ids):064x}",
+            name=launch.name,
+            image=launch.image,
+            labels=dict(launch.labels),
+            networks=[launch.spec.network],
+            ports=[port] if port else [],
+            environment={**launch.spec.env, **launch.secrets},
+            command=[*launch.entrypoint, *launch.command],
+        )
+        self.containers[container.id] = container
+
+    def start(self, container: str) -> None:
+        self._called("start", container)
+        found = self._ours(container)
+        if found.state == "running":
+            return
+        found.state, found.exit_code = "running", 0
+        for behaviour in self.behaviours:
+            behaviour(found)
+
+    def stop(self, container: str, timeout: int) -> None:  # noqa: ARG002
+        self._called("stop", container)
+        found = self._find(container)
+        if found is None:
+            return
+        self._ours(container)
+        if found.state in {"running", "restarting", "paused"}:
+            found.state, found.exit_code = "exited", 0
+
+    def set_restart(self, container: str, policy: str) -> None:
+        self._called("set_restart", container)
+        self._ours(container).restart = policy
+
+    def rename(self, container: str, name: str) -> None:
+        self._called("rename", container)
+        found = self._find(container) or self._ours(name)
+        if found.name == name:
+            return
+        self._ours(found.id)
+        if any(c.name == name for c in self.containers.values()):
+            raise EngineRefused(f"{self.host}: the name {name} is in use", status=CONFLICT)
+        found.name = name
+
+    def remove(self, container: str) -> None:
+        self._called("remove", container)
+        found = self._find(container)
+        if found is not None:
+            self._ours(container)
+            del self.containers[found.id]
+
+    def state(self, container: str) -> ContainerState:
+        found = self._find(container)
+        if found is None:
+            raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
+        running = found.state == "running"
+        return ContainerState(running, found.exit_code, endpoint=f"http://{found.id}" if running else "")
+
+    def logs(self, container: str, tail: int) -> Sequence[str]:
+        found = self._find(container)
+        return found.log[-tail:] if found else []
+
+    def take_lock(self, stack: str, wanted: LockInfo) -> LockInfo:
+        return self.volumes.setdefault(f"cortexctl-lock-{stack}", wanted)
+
+    def read_lock(self, stack: str) -> LockInfo | None:
+        return self.volumes.get(f"cortexctl-lock-{stack}")
+
+    def release_lock(self, stack: str) -> None:
+        self.volumes.pop(f"cortexctl-lock-{stack}", None)
+
+    # inside
+
+    def _called(self, what: str, subject: str) -> None:
+        self.calls.append(f"{what} {subject}")
+        failure = self.fail.get(what)
+        if failure:
+            raise failure
+
+    def _find(self, container: str) -> FakeContainer | None:
+        matches = [c for c in self.containers.values() if container in {c.id, c.name}]
+        return matches[0] if matches else None
+
+    def _ours(self, container: str) -> FakeContainer:
+        found = self._find(container)
+        if found is None:
+            raise EngineRefused(f"{self.host}: no such container: {container}", status=NOT_FOUND)
+        if found.labels.get(labels.STACK) != self.stack:
+            raise EngineRefused(f"{self.host}: {container} is not a container of the stack {self.stack}")
+        return found
+
+
+def _row(c: FakeContainer) -> dict[str, Any]:
+    status = {"exited": f"Exited ({c.exit_code}) 2 minutes ago", "created": "Created"}.get(c.state, "Up 2 minutes")
+    return {
+        "Id": c.id,
+        "Names": [f"/{c.name}"],
+        "Image": c.image,
+        "ImageID": c.image,
+        "Command": " ".join(c.command),
+        "State": c.state,
+        "Status": status,
+        "Labels": dict(c.labels),
+        "Ports": list(c.ports) if c.state == "running" else [],
+        "NetworkSettings": {"Networks": {n: {} for n in c.networks}},
+    }
+
+
+class FakeEngines:
+    """Implements `apply.protocols.Engines` over fake hosts."""
+
+    def __init__(self, engines: Mapping[str, FakeEngine]) -> None:
+        self.by_host = dict(engines)
+
+    def engine(self, host: str) -> FakeEngine:
+        return self.by_host[host]
+
+    def observe(self, host: str) -> ObservedHost:
+        return self.by_host[host].observed()

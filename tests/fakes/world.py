@@ -1,0 +1,117 @@
+"""Fake clocks, probes and secrets, and a world that puts them together with fake engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cortexctl.apply.events import Event
+from cortexctl.apply.executor import Executor, Result
+from cortexctl.apply.perform import Performer
+from cortexctl.apply.run import apply_plan
+from cortexctl.errors import ProbeFailed, SecretUnresolved
+from cortexctl.observed.state import LockInfo, Observed
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planner import images_needed, plan
+from cortexctl.spec.container import SecretRef
+from cortexctl.spec.desired import Desired, Smoke
+from cortexctl.spec.labels import RUN
+from tests.fakes.engine import FakeEngine, FakeEngines
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    at: float = 1_700_000_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def elapsed(self) -> float:
+        return self.at
+
+    def sleep(self, duration: float) -> None:
+        self.at += duration
+
+
+@dataclass
+class FakeProber:
+    """Answers for containers of the fake engines: healthy as soon as they run, unless told otherwise."""
+
+    engines: FakeEngines
+    unhealthy: set[str] = field(default_factory=set)
+    wrong_names: dict[str, Sequence[str]] = field(default_factory=dict)
+    smoke_fails: set[str] = field(default_factory=set)
+    keys_seen: list[str | None] = field(default_factory=list)
+
+    def healthy(self, endpoint: str) -> bool:
+        return self._name(endpoint) not in self.unhealthy
+
+    def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
+        self.keys_seen.append(api_key)
+        name = self._name(endpoint)
+        if name in self.wrong_names:
+            return self.wrong_names[name]
+        command = self._container(endpoint).command
+        start = command.index("--served-model-name") + 1
+        return command[start : command.index("--host")]
+
+    def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:  # noqa: ARG002
+        if self._name(endpoint) in self.smoke_fails:
+            raise ProbeFailed("status 500: EngineCore encountered an issue")
+        return f"{smoke.max_tokens} tokens"
+
+    def _container(self, endpoint: str):
+        wanted = endpoint.removeprefix("http://")
+        return next(
+            c for engine in self.engines.by_host.values() for c in engine.containers.values() if c.id == wanted
+        )
+
+    def _name(self, endpoint: str) -> str:
+        return self._container(endpoint).name
+
+
+@dataclass
+class FakeSecrets:
+    values: dict[str, str] = field(default_factory=dict)
+
+    def value(self, reference: SecretRef) -> str:
+        if reference.key not in self.values:
+            raise SecretUnresolved(f"the environment variable {reference.key} is not set")
+        return self.values[reference.key]
+
+
+class World:
+    """Hosts, and everything that apply needs of them."""
+
+    def __init__(self, stack: str, *hosts: str, images: Sequence[str] = ("image:v0.32.0",)) -> None:
+        self.stack = stack
+        self.engines = FakeEngines({h: FakeEngine(h, stack, images) for h in hosts})
+        self.clock = FakeClock()
+        self.prober = FakeProber(self.engines)
+        self.secrets = FakeSecrets()
+        self.events: list[Event] = []
+        self.runs = 0
+
+    def engine(self, host: str = "here") -> FakeEngine:
+        return self.engines.by_host[host]
+
+    def observe(self) -> Observed:
+        return Observed(tuple(self.engines.observe(h) for h in self.engines.by_host))
+
+    def plan(self, desired: Desired, *, destroy: bool = False) -> Plan:
+        observed = self.observe()
+        wanted = () if destroy else images_needed(desired, observed)
+        images = {(host, ref): self.engine(host).image(ref) for host, ref in wanted}
+        return plan(desired, observed.with_images(images), destroy=destroy)
+
+    def apply(self, made: Plan) -> Result:
+        self.runs += 1
+        run = f"run{self.runs}"
+        performer = Performer(
+            self.stack, self.engines, self.prober, self.secrets, self.clock, {RUN: run}
+        )
+        executor = Executor(made, performer, self.events.append)
+        who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
+        return apply_plan(made, executor, self.engines, who, lambda _holder, _now: False)

@@ -1,0 +1,68 @@
+"""Reading stacks and cases, for tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.observed.parse import parse_containers
+from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
+from cortexctl.spec.desired import Desired
+from cortexctl.stack.load import UnresolvedSecret, load_stack
+
+DOCKER = "unix:///var/run/docker.sock"
+
+
+def read(path: Path, secrets: Mapping[str, str] | None = None) -> tuple[Desired | None, list[Diagnostic]]:
+    """A stack file; `secrets` stands for the environment."""
+    known = dict(secrets or {})
+
+    def value(source: str, key: str) -> str:
+        if source == "env" and key in known:
+            return known[key]
+        raise UnresolvedSecret(f"the environment variable {key} is not set")
+
+    return load_stack(str(path), default_docker=DOCKER, secret_value=value)
+
+
+def desired_from(path: Path, secrets: Mapping[str, str] | None = None) -> Desired:
+    """A stack that must be right."""
+    desired, found = read(path, secrets)
+    assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
+    return desired
+
+
+def stack_text(models: str, *, name: str = "demo", hosts: str = '[hosts.here]\nmodels_dir = "/models"\n') -> str:
+    return f'stack = "{name}"\n\n{hosts}\n{models}'
+
+
+def model_text(name: str = "tiny", **lines: str) -> str:
+    """A small model; `lines` replaces or adds keys of its table, values in TOML."""
+    keys = {
+        "image": '"image:v0.32.0"',
+        "source": f'{{ path = "{name}" }}',
+        "gpus": '"none"',
+        "publish": '"127.0.0.1"',
+        **lines,
+    }
+    return f"[models.{name}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()) + "\n"
+
+
+def observed_from(path: Path) -> Observed:
+    """A case's observed.json: rows of the engine's list by host, and what is known of images."""
+    data: dict[str, Any] = json.loads(path.read_text())
+    hosts = []
+    for name, host in data["hosts"].items():
+        if "problem" in host:
+            hosts.append(ObservedHost(name, problem=host["problem"], next_step=host.get("next_step", "")))
+        else:
+            hosts.append(ObservedHost(name, parse_containers(host["containers"]), "Docker/20.10.24 (linux)", "1.41"))
+    images = {
+        (host, reference): ImageFacts(reference, **facts)
+        for host, known in data.get("images", {}).items()
+        for reference, facts in known.items()
+    }
+    return Observed(tuple(hosts), images)

@@ -1,0 +1,87 @@
+"""Writes the golden files of plan cases: `python -m tests.record_case NAME...` (all cases without a name).
+
+Where a case has a before.toml, observed.json is made from it: the stack is applied to a fake engine, and
+`adjust` in after.json (if there) changes rows by container name: {"NAME": {"State": "exited", ...}}, null removes.
+Rows under "" are added. Read what is written before you commit it: the case is only as right as its reader.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import plan_to_json
+from cortexctl.plan.planner import plan
+from cortexctl.render.ink import Ink
+from cortexctl.render.terminal import plan_text
+from tests.fakes.world import World
+from tests.reading import desired_from, observed_from
+
+CASES = Path(__file__).parent / "cases" / "plan"
+SECRETS = {"HF_TOKEN": "hf-new", "HF_TOKEN_BEFORE": "hf-old"}
+
+
+def plan_of_case(case: Path) -> Plan:
+    """Plan the case's stack against its observation. Paths in it are relative to the case's folder."""
+    options = json.loads((case / "options.json").read_text()) if (case / "options.json").exists() else {}
+    here = Path.cwd()
+    os.chdir(case)
+    try:
+        desired = desired_from(Path("stack.toml"), SECRETS)
+    finally:
+        os.chdir(here)
+    return plan(desired, observed_from(case / "observed.json"), **options)
+
+
+def observe_before(case: Path) -> dict[str, Any]:
+    """The rows that a fake engine shows after before.toml was applied to it, adjusted by after.json."""
+    desired = desired_from(case / "before.toml", {**SECRETS, "HF_TOKEN": "hf-old"})
+    images = sorted({i.spec.image for i in desired.instances})
+    world = World(desired.stack, *(h.name for h in desired.hosts), images=images)
+    world.secrets.values = {**SECRETS, "HF_TOKEN": "hf-old"}
+    result = world.apply(world.plan(desired))
+    assert result.exit_code == 0, result
+    known = {reference: {"found": "local", "id": id_} for reference, id_ in world.engine(desired.hosts[0].name).images.items()}
+    changes = json.loads((case / "after.json").read_text()) if (case / "after.json").exists() else {}
+    hosts: dict[str, Any] = {}
+    for number, host in enumerate(desired.hosts, 1):
+        rows = [_settled(row, number * 100 + i) for i, row in enumerate(world.engine(host.name).rows(), 1)]
+        hosts[host.name] = {"containers": [r for row in rows if (r := _adjusted(row, changes)) is not None]}
+    first = hosts[desired.hosts[0].name]["containers"]
+    first.extend(changes.get("", []))
+    return {
+        "hosts": {**hosts, **changes.get("hosts", {})},
+        "images": {h.name: {**known, **changes.get("images", {})} for h in desired.hosts},
+    }
+
+
+def _settled(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """Ids count from the case's start, so that recording again changes nothing."""
+    return {**row, "Id": f"{number:064x}"}
+
+
+def _adjusted(row: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any] | None:
+    change = changes.get(row["Names"][0][1:], {})
+    if change is None:
+        return None
+    labels = {**row["Labels"], **change.get("Labels", {})}
+    return {**row, **change, "Labels": labels}
+
+
+def record(case: Path) -> None:
+    if (case / "before.toml").exists():
+        (case / "observed.json").write_text(json.dumps(observe_before(case), indent=2) + "\n")
+    made = plan_of_case(case)
+    (case / "plan.txt").write_text(plan_text(made, Ink(enabled=False), explain=True))
+    (case / "plan.json").write_text(plan_to_json(made))
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or [p.name for p in sorted(CASES.iterdir()) if p.is_dir()]
+    for name in names:
+        record(CASES / name)
+        sys.stdout.write(f"== {name}\n{(CASES / name / 'plan.txt').read_text()}\n")
