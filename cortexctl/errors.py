@@ -87,11 +87,11 @@ class ProbeFailed(CortexctlError):
 
 
 class GateFailed(CortexctlError):
-    """`log_tail` holds the container's last lines, `cause` the diagnosis where one is known."""
+    """`log` holds the container's last lines (its secrets hidden), `cause` the diagnosis where one is known."""
 
-    def __init__(self, message: str, *, log_tail: tuple[str, ...] = (), cause: str = "", mend: str = "") -> None:
+    def __init__(self, message: str, *, log: tuple[str, ...] = (), cause: str = "", mend: str = "") -> None:
         super().__init__(message)
-        self.log_tail = log_tail
+        self.log = log
         self.cause = cause
         self.mend = mend
 

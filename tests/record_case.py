@@ -45,7 +45,10 @@ def observe_before(case: Path) -> dict[str, Any]:
     world.secrets.values = {**SECRETS, "HF_TOKEN": "hf-old"}
     result = world.apply(world.plan(desired))
     assert result.exit_code == 0, result
-    known = {reference: {"found": "local", "id": id_} for reference, id_ in world.engine(desired.hosts[0].name).images.items()}
+    known = {
+        reference: {"found": "local", "id": id_}
+        for reference, id_ in world.engine(desired.hosts[0].name).images.items()
+    }
     changes = json.loads((case / "after.json").read_text()) if (case / "after.json").exists() else {}
     hosts: dict[str, Any] = {}
     for number, host in enumerate(desired.hosts, 1):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
@@ -56,5 +56,5 @@ class RollbackEnded:
 Event = StepStarted | StepDone | StepFailed | Progress | RollbackStarted | RollbackEnded
 
 
-class Sink(Protocol):
-    def __call__(self, event: Event) -> None: ...
+Sink = Callable[[Event], None]
+"""Called from several threads."""

@@ -82,10 +82,11 @@ class Executor:
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
 
     def run(self, steps: Sequence[Step] | None = None) -> Result:
-        """Run `steps` (all of the plan's, if None given) to the end, or to the first failure of each host."""
+        """Run `steps` (all of the plan's, if None given) to the end, or to the first failure of each host.
+
+        What an earlier call of the same executor has done counts as done.
+        """
         pending = {s.id: s for s in (self.plan.steps if steps is None else steps)}
-        outside = {s.id for s in self.plan.steps} - pending.keys()
-        self._done |= outside  # run before, by another call
         running: dict[Future[CortexctlError | None], Step] = {}
         with ThreadPoolExecutor(max_workers=self.parallelism) as pool:
             while pending or running:

@@ -18,7 +18,8 @@ POLL = 0.25
 LOG_EVERY = 1.5
 """Seconds between reads of the log for the stage."""
 LOG_TAIL = 200
-SHOWN_TAIL = 15
+FULL_LOG = 5000
+"""Lines kept of a candidate that failed, for it is removed."""
 ENGINE_DEAD_AFTER = 3
 """So many refusals in a row of a server that was ready mean that it is gone."""
 
@@ -36,6 +37,8 @@ class Gate:
     change: Change
     api_key: str | None
     tell: Tell
+    secrets: tuple[str, ...] = ()
+    """Values that must not show, should the server write them into its log."""
 
     def pass_or_fail(self) -> str:
         """Process up, /health, served names, a smoke request, still up. Returns what the smoke request gave.
@@ -62,7 +65,7 @@ class Gate:
                 raise self._failed(f"it was not ready after {show_seconds(limit)} (gate.startup_timeout)")
             if waited >= next_log:
                 next_log = waited + LOG_EVERY
-                self.tell(stage(self.engine.logs(self.container, LOG_TAIL)) or "starting")
+                self.tell(stage(self._log(LOG_TAIL)) or "starting")
             self.clock.sleep(POLL)
 
     def _names(self, endpoint: str) -> None:
@@ -111,13 +114,19 @@ class Gate:
             raise self._failed(f"it was restarted {state.restarts} times while starting")
         return state
 
+    def _log(self, tail: int) -> tuple[str, ...]:
+        lines = self.engine.logs(self.container, tail)
+        for value in self.secrets:
+            lines = [line.replace(value, "***") for line in lines]
+        return tuple(lines)
+
     def _failed(self, what: str) -> GateFailed:
-        log = tuple(self.engine.logs(self.container, LOG_TAIL))
+        log = self._log(FULL_LOG)
         found = diagnose(log)
         last = last_error_line(log)
         return GateFailed(
             what + (f"; vLLM's last word: {last}" if last else ""),
-            log_tail=log[-SHOWN_TAIL:],
+            log=log,
             cause=found.cause if found else "",
             mend=found.mend if found else "",
         )

@@ -118,14 +118,15 @@ class Performer:
 
     def _gate(self, engine: Engine, container: str, change: Change, report: Report) -> str:
         spec = change.after or change.before
-        key = next((s for s in spec.secrets if s.name == API_KEY), None) if spec else None
+        values = {s.name: self.secrets.value(s) for s in spec.secrets} if spec else {}
         began = self.clock.elapsed()
 
         def tell(stage: str) -> None:
             percent = _PERCENT.search(stage)
             report(stage, self.clock.elapsed() - began, int(percent.group(1)) / 100 if percent else None)
 
-        gate = Gate(engine, self.prober, self.clock, container, change, self.secrets.value(key) if key else None, tell)
+        secrets = tuple(values.values())
+        gate = Gate(engine, self.prober, self.clock, container, change, values.get(API_KEY), tell, secrets)
         return gate.pass_or_fail()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ from cortexctl.cli.wiring import (
 )
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.lock import is_dead
-from cortexctl.errors import NotApproved, Refused, UsageError
+from cortexctl.errors import GateFailed, NotApproved, Refused, UsageError
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
 from cortexctl.render.terminal import nothing_to_do, plan_text
@@ -147,4 +148,18 @@ def _report(made: Plan, result: Result, seconds: float) -> None:
     stack = "" if made.stack_path == options.DEFAULT_STACK else f" {made.stack_path}"
     again = f"cortexctl plan{' --destroy' if made.destroy else ''}{stack}"
     next_step = again if result.exit_code else "" if made.destroy else f"cortexctl status{stack}"
-    sys.stdout.write("\n" + result_text(result, seconds, next_step, ink()))
+    sys.stdout.write("\n" + result_text(result, seconds, next_step, ink(), _save_logs(result)))
+
+
+def _save_logs(result: Result) -> dict[str, str]:
+    """A failed candidate is removed and its log with it, so the log is kept here. Address -> file."""
+    saved = {}
+    for outcome in result.outcomes:
+        if isinstance(outcome.failure, GateFailed) and outcome.failure.log:
+            name = outcome.change.address.replace("/", "-")
+            with tempfile.NamedTemporaryFile(
+                "w", prefix=f"cortexctl-{name}-", suffix=".log", delete=False, encoding="utf-8"
+            ) as file:
+                file.write("\n".join(outcome.failure.log) + "\n")
+            saved[outcome.change.address] = file.name
+    return saved

@@ -26,6 +26,8 @@ from cortexctl.spec.labels import STACK, generation_name, serving_name
 
 RESTART_POLICY = "unless-stopped"
 """Not on-failure: a vLLM whose engine dies exits with code 0."""
+SHORT_GRACE = 5
+"""Seconds for one that has not passed its gate: it serves nobody, and may not hear SIGTERM at all."""
 _IN_ORDER = (Action.REMOVE, Action.REPLACE, Action.START, Action.CREATE)
 """What frees GPUs and ports comes before what takes them."""
 
@@ -78,21 +80,26 @@ def tasks_of(change: Change) -> list[Task]:
                 SetRestart(ref.id, RESTART_POLICY),
             ]
         case Action.REMOVE:
-            stops = [_stop(change, ref) for ref in change.touched if ref.state not in {"created", "exited"}]
+            serves = [ref for ref in change.touched if ref.state not in {"created", "exited"}]
+            stops = [_stop(change, ref) for ref in serves if ref.name == serving_name(change.model, change.ordinal)]
             return [*stops, *(RemoveContainer(ref.id) for ref in change.touched)]
         case Action.NO_OP:
             return []
 
 
 def undo(change: Change) -> list[Task]:
-    """After a failure anywhere in `tasks_of(change)`: back to what was, and what was is gated itself."""
+    """After a failure anywhere in `tasks_of(change)`: back to what was, and what was is gated itself.
+
+    A candidate is removed without a stop before it: nobody's requests are on it, and a starting vLLM loses a
+    SIGTERM or hangs on it, which would keep the old one down for the whole grace.
+    """
     candidate = _candidate_name(change)
     match change.action:
         case Action.CREATE:
-            return [StopContainer(candidate, STOP_MARGIN), RemoveContainer(candidate)]
+            return [RemoveContainer(candidate)]
         case Action.REPLACE:
             old = _serving(change)
-            away: list[Task] = [StopContainer(candidate, STOP_MARGIN), RemoveContainer(candidate)]
+            away: list[Task] = [RemoveContainer(candidate)]
             if old.state != "running":
                 return away
             return [
@@ -103,7 +110,7 @@ def undo(change: Change) -> list[Task]:
                 SetRestart(old.id, RESTART_POLICY),
             ]
         case Action.START:
-            return [StopContainer(_serving(change).id, STOP_MARGIN)]
+            return [StopContainer(_serving(change).id, SHORT_GRACE)]
         case Action.REMOVE | Action.NO_OP:
             return []
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cortexctl.apply.executor import Fate, Outcome, Result
 from cortexctl.errors import CortexctlError, GateFailed
 from cortexctl.render.ink import Ink
 from cortexctl.render.words import DONE_WORDS
 from cortexctl.spec.units import show_seconds
+from cortexctl.vllm.diagnosis import without_frames
 
+LINES_WITH_CAUSE, LINES_WITHOUT = 4, 15
+"""Lines of the log that are shown: few where the cause is known, for then they are its evidence."""
+LINE_WIDTH = 300
 _COLOURS = {Fate.DONE: "green", Fate.ROLLED_BACK: "yellow", Fate.FAILED: "red", Fate.NOT_STARTED: "dim"}
 
 
-def result_text(result: Result, seconds: float, next_step: str, ink: Ink) -> str:
-    """Failures first and in full, then the counts. A rollback that failed is said before anything else."""
-    parts = ["\n".join(_failure(o, ink)) for o in _worst_first(result.outcomes)]
+def result_text(result: Result, seconds: float, next_step: str, ink: Ink, logs: Mapping[str, str]) -> str:
+    """Failures first and in full, then the counts. A rollback that failed is said before anything else.
+
+    `logs`: address -> the file that the whole log of the failed container was saved to.
+    """
+    parts = ["\n".join(_failure(o, ink, logs.get(o.change.address, ""))) for o in _worst_first(result.outcomes)]
     parts += ["\n".join(_host_failure(host, cause, ink)) for host, cause in result.host_failures]
     parts.append("\n".join(_recap(result, seconds, next_step, ink)))
     return "\n\n".join(parts) + "\n"
@@ -26,7 +33,7 @@ def _worst_first(outcomes: tuple[Outcome, ...]) -> list[Outcome]:
     return sorted(failed, key=lambda o: (not o.rollback_problem, o.fate is Fate.ROLLED_BACK, o.change.address))
 
 
-def _failure(outcome: Outcome, ink: Ink) -> Iterator[str]:
+def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     change, cause = outcome.change, outcome.failure
     if outcome.rollback_problem:
         said = f"THE ROLLBACK FAILED and {change.address} does not serve"
@@ -36,6 +43,8 @@ def _failure(outcome: Outcome, ink: Ink) -> Iterator[str]:
     yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {cause.message}", "bold")
     if isinstance(cause, GateFailed):
         yield from _gate_failure(cause, ink)
+    if log_file:
+        yield f"  {ink('log', 'bold')}    {log_file}"
     if outcome.fate is Fate.ROLLED_BACK:
         yield f"  {ink('now', 'bold')}    generation {change.touched[0].generation} is back and serves"
     elif outcome.left_behind:
@@ -48,8 +57,8 @@ def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
     yield f"  {ink('cause', 'bold')}  {cause.cause or 'no known cause; the last lines of its log:'}"
     if cause.mend:
         yield f"  {ink('mend', 'bold')}   {cause.mend}"
-    for line in cause.log_tail:
-        yield f"    {ink('|', 'blue')} {line}"
+    for line in without_frames(cause.log)[-(LINES_WITH_CAUSE if cause.cause else LINES_WITHOUT) :]:
+        yield f"    {ink('|', 'blue')} {line[:LINE_WIDTH]}"
 
 
 def _host_failure(host: str, cause: CortexctlError, ink: Ink) -> Iterator[str]:

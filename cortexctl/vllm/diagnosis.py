@@ -129,6 +129,7 @@ _PATTERNS = (
 
 _ERROR_LINE = re.compile(r"\b(?:\w+(?:Error|Exception)|error):\s|\bERROR\b|cannot |No such")
 _NOT_THE_CAUSE = re.compile(r"For further information visit|See root cause above")
+_FRAME = re.compile(r"(?:^|\] )(?:    |  File \")|^Traceback \(most recent call last\)")
 _PREFIX = re.compile(
     r"^(?:\(\w+ pid=\d+\)\s*)?(?:(?:ERROR|INFO|WARNING|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]+\]\s*)?"
 )
@@ -155,6 +156,11 @@ def last_error_line(log: Sequence[str]) -> str:
         if _ERROR_LINE.search(line) and not _NOT_THE_CAUSE.search(line):
             return strip_prefix(line)
     return strip_prefix(with_text[-1]) if with_text else ""
+
+
+def without_frames(log: Sequence[str]) -> list[str]:
+    """The log without the insides of Python tracebacks: what is left is what was said."""
+    return [line for line in log if line.strip() and not _FRAME.search(line)]
 
 
 def strip_prefix(line: str) -> str:

@@ -11,7 +11,10 @@ _STAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Capturing CUDA graph[^:]*:\s*(\d+)%"), "capturing graphs {}%"),
     (re.compile(r"Capturing (?:CUDA|cuda) ?graph"), "capturing graphs"),
     (re.compile(r"GPU KV cache size|CPU KV cache size|# (?:GPU|CPU|cpu) blocks"), "KV cache allocated"),
-    (re.compile(r"torch\.compile|Dynamo bytecode transform|Compiling a graph"), "compiling"),
+    (
+        re.compile(r"Dynamo bytecode transform|Compiling a graph|compiled graph|torch\.compile (?:takes|took)"),
+        "compiling",
+    ),
     (re.compile(r"Loading weights took|Model loading took"), "weights loaded"),
     (re.compile(r"(?:Loading|loading) .*checkpoint shards:\s*(\d+)%"), "loading weights {}%"),
     (re.compile(r"Starting to load model"), "loading weights"),

@@ -119,7 +119,11 @@ class FakeEngine:
         publish = launch.spec.publish
         taken = {p["PublicPort"] for c in self.containers.values() for p in c.ports}
         free = next(p for p in itertools.count(32768) if p not in taken)
-        port = {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port or free, "Type": "tcp"} if publish else None
+        port = (
+            {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port or free, "Type": "tcp"}
+            if publish
+            else None
+        )
         container = FakeContainer(
             id=f"{next(_ids):064x}",
             name=launch.name,
@@ -141,7 +145,7 @@ class FakeEngine:
         for behaviour in self.behaviours:
             behaviour(found)
 
-    def stop(self, container: str, timeout: int) -> None:  # noqa: ARG002
+    def stop(self, container: str, timeout: int) -> None:
         self._called("stop", container)
         found = self._find(container)
         if found is None:

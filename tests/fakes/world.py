@@ -16,7 +16,7 @@ from cortexctl.plan.planner import images_needed, plan
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired, Smoke
 from cortexctl.spec.labels import RUN
-from tests.fakes.engine import FakeEngine, FakeEngines
+from tests.fakes.engine import FakeContainer, FakeEngine, FakeEngines
 
 
 @dataclass
@@ -57,16 +57,14 @@ class FakeProber:
         start = command.index("--served-model-name") + 1
         return command[start : command.index("--host")]
 
-    def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:  # noqa: ARG002
+    def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
         if self._name(endpoint) in self.smoke_fails:
             raise ProbeFailed("status 500: EngineCore encountered an issue")
         return f"{smoke.max_tokens} tokens"
 
-    def _container(self, endpoint: str):
+    def _container(self, endpoint: str) -> FakeContainer:
         wanted = endpoint.removeprefix("http://")
-        return next(
-            c for engine in self.engines.by_host.values() for c in engine.containers.values() if c.id == wanted
-        )
+        return next(c for engine in self.engines.by_host.values() for c in engine.containers.values() if c.id == wanted)
 
     def _name(self, endpoint: str) -> str:
         return self._container(endpoint).name
@@ -109,9 +107,7 @@ class World:
     def apply(self, made: Plan) -> Result:
         self.runs += 1
         run = f"run{self.runs}"
-        performer = Performer(
-            self.stack, self.engines, self.prober, self.secrets, self.clock, {RUN: run}
-        )
+        performer = Performer(self.stack, self.engines, self.prober, self.secrets, self.clock, {RUN: run})
         executor = Executor(made, performer, self.events.append)
         who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
         return apply_plan(made, executor, self.engines, who, lambda _holder, _now: False)

@@ -1,0 +1,46 @@
+# Two commands are enough on a fresh Debian or Ubuntu machine, as root: `make demo` and `make test`.
+# Everything else is what they are made of. Set-up is repeated at will: it only makes what is missing.
+
+PY      ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+LAB     := tests/lab/lab
+
+.PHONY: help setup lab demo test test-fast lint types check schemas clean
+.DEFAULT_GOAL := help
+
+help:  ## show this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(VENV)/.ready  ## a virtual environment with cortexctl and what its tests need
+
+$(VENV)/.ready: pyproject.toml tools/venv.sh
+	@PY=$(PY) tools/venv.sh $(VENV)
+	@touch $@
+
+lab: setup  ## a Docker engine and the images that the demo and the tests run on (tests/lab/README.md)
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(LAB) up
+
+demo: lab  ## the main job on this machine: plan, apply, ask, break, mend, destroy
+	@$(LAB) exec tools/demo.sh
+
+test: lab  ## all tests, on a real engine and real vLLM too
+	@$(LAB) exec $(BIN)/pytest
+
+test-fast: setup  ## the tests that need no engine
+	@$(BIN)/pytest -m "not engine and not vllm"
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup
+	@$(BIN)/mypy
+
+check: lint types test  ## what CI runs
+
+schemas: setup  ## write the published JSON Schemas anew
+	@$(BIN)/cortexctl schema stack > schemas/stack.schema.json
+
+clean:  ## remove what the build made here (the lab's cache stays: tests/lab/lab down --purge)
+	rm -rf $(VENV) .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

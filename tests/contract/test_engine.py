@@ -1,0 +1,229 @@
+"""What apply relies on of an engine: the fake and a real one pass the same tests."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import pytest
+
+from cortexctl.apply.protocols import Engine
+from cortexctl.engine.observe import observe_host
+from cortexctl.errors import EngineRefused
+from cortexctl.observed.state import LockInfo, ObservedContainer, ObservedHost
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec, Publish
+from cortexctl.spec.desired import Host
+from cortexctl.spec.launch import Launch
+from cortexctl.vllm.argv import arguments, entrypoint
+from tests.fakes.engine import FakeEngine
+from tests.live import STAND_IN, LiveEngine, live_engine
+
+
+class Bench(Protocol):
+    """An engine under test, what a look at it gives, and a container of somebody else."""
+
+    stack: str
+
+    @property
+    def engine(self) -> Engine: ...
+
+    def look(self) -> ObservedHost: ...
+
+    def somebody_elses(self, name: str) -> None: ...
+
+
+@dataclass
+class FakeBench:
+    stack: str
+    engine: FakeEngine
+
+    def look(self) -> ObservedHost:
+        return self.engine.observed()
+
+    def somebody_elses(self, name: str) -> None:
+        self.engine.add(name, state="running")
+
+
+@dataclass
+class RealBench:
+    stack: str
+    engine: Engine
+    live: LiveEngine
+
+    def look(self) -> ObservedHost:
+        return observe_host(Host("here", self.live.docker))
+
+    def somebody_elses(self, name: str) -> None:
+        self.live.run_foreign(name)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.engine)])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    stack = f"cxt-{secrets.token_hex(3)}"
+    if request.param == "fake":
+        yield FakeBench(stack, FakeEngine("here", stack, [STAND_IN]))
+        return
+    from cortexctl.engine.act import DockerEngine
+
+    with live_engine(stack) as live:
+        engine = DockerEngine(Host("here", live.docker), stack)
+        yield RealBench(stack, engine, live)
+        engine.close()
+
+
+def launch(bench: Bench, name: str = "m--g1", **env: str) -> Launch:
+    spec = ContainerSpec(
+        STAND_IN, "tiny", ("tiny",), "0.32.0", env=env, publish=Publish("127.0.0.1"), network=f"{bench.stack}-net"
+    )
+    marks = {labels.STACK: bench.stack, labels.MODEL: "m", labels.SPEC: spec_to_label(spec)}
+    image = bench.engine.image(STAND_IN).id
+    full = f"{bench.stack}-{name}"
+    return Launch(full, image, tuple(entrypoint(spec)), tuple(arguments(spec)), spec, marks)
+
+
+def made(bench: Bench, name: str = "m--g1", **env: str) -> str:
+    """A created container; its full name."""
+    wanted = launch(bench, name, **env)
+    bench.engine.ensure_network(wanted.spec.network, bench.stack)
+    bench.engine.create(wanted)
+    return wanted.name
+
+
+def seen(bench: Bench, name: str) -> ObservedContainer:
+    return next(c for c in bench.look().containers if c.name == name)
+
+
+def test_an_image_that_is_there_is_found_by_its_id(bench: Bench) -> None:
+    facts = bench.engine.image(STAND_IN)
+    assert facts.found == "local"
+    assert facts.id.startswith("sha256:")
+
+
+def test_an_image_that_is_nowhere_is_missing_and_no_exception(bench: Bench) -> None:
+    facts = bench.engine.image("localhost:1/not/there:v1")
+    assert facts.found == "missing"
+    assert facts.problem
+
+
+def test_a_created_container_is_listed_with_its_labels_and_does_not_run(bench: Bench) -> None:
+    name = made(bench)
+    found = seen(bench, name)
+    assert found.state == "created"
+    assert found.labels[labels.STACK] == bench.stack
+    assert found.networks == (f"{bench.stack}-net",)
+    assert not bench.engine.state(name).running
+
+
+def test_creating_the_same_twice_keeps_the_first(bench: Bench) -> None:
+    name = made(bench)
+    first = seen(bench, name).id
+    bench.engine.create(launch(bench))
+    assert seen(bench, name).id == first
+
+
+def test_creating_another_under_a_taken_name_is_refused(bench: Bench) -> None:
+    made(bench)
+    with pytest.raises(EngineRefused):
+        bench.engine.create(launch(bench, OTHER="1"))
+
+
+def test_start_stop_and_start_again(bench: Bench) -> None:
+    name = made(bench)
+    bench.engine.start(name)
+    bench.engine.start(name)
+    state = bench.engine.state(name)
+    assert state.running
+    assert state.endpoint.startswith("http://")
+    assert seen(bench, name).ports != ()
+    bench.engine.stop(name, 10)
+    bench.engine.stop(name, 10)
+    assert seen(bench, name).state == "exited"
+    bench.engine.start(name)
+    assert bench.engine.state(name).running
+
+
+def test_stopping_and_removing_what_is_gone_is_done_already(bench: Bench) -> None:
+    bench.engine.stop("no-such-container", 1)
+    bench.engine.remove("no-such-container")
+
+
+def test_starting_what_is_gone_is_refused(bench: Bench) -> None:
+    with pytest.raises(EngineRefused):
+        bench.engine.start("no-such-container")
+
+
+def test_a_running_container_can_be_renamed_and_twice_is_once(bench: Bench) -> None:
+    name = made(bench)
+    bench.engine.start(name)
+    container = seen(bench, name).id
+    bench.engine.rename(name, f"{bench.stack}-m")
+    bench.engine.rename(name, f"{bench.stack}-m")
+    bench.engine.rename(container, f"{bench.stack}-m")
+    assert seen(bench, f"{bench.stack}-m").id == container
+
+
+def test_renaming_to_a_taken_name_is_refused(bench: Bench) -> None:
+    one, two = made(bench), made(bench, "m--g2")
+    with pytest.raises(EngineRefused):
+        bench.engine.rename(one, two)
+
+
+def test_a_running_container_is_removed(bench: Bench) -> None:
+    name = made(bench)
+    bench.engine.start(name)
+    bench.engine.remove(name)
+    assert name not in {c.name for c in bench.look().containers}
+
+
+def test_the_restart_policy_changes_while_it_runs(bench: Bench) -> None:
+    name = made(bench)
+    bench.engine.start(name)
+    bench.engine.set_restart(name, "unless-stopped")
+    assert bench.engine.state(name).running
+
+
+@pytest.mark.parametrize("act", ["start", "stop", "remove", "rename", "restart"])
+def test_somebody_elses_container_is_never_touched(bench: Bench, act: str) -> None:
+    name = f"{bench.stack}-theirs"
+    bench.somebody_elses(name)
+    before = seen(bench, name)
+    acts = {
+        "start": lambda: bench.engine.start(name),
+        "stop": lambda: bench.engine.stop(name, 1),
+        "remove": lambda: bench.engine.remove(name),
+        "rename": lambda: bench.engine.rename(name, name + "-x"),
+        "restart": lambda: bench.engine.set_restart(name, "no"),
+    }
+    with pytest.raises(EngineRefused, match="not a container of the stack"):
+        acts[act]()
+    assert seen(bench, name) == before
+
+
+def test_a_network_is_made_once_and_removed_when_nobody_is_on_it(bench: Bench) -> None:
+    name = f"{bench.stack}-net"
+    made(bench)
+    bench.engine.ensure_network(name, bench.stack)
+    container = seen(bench, f"{bench.stack}-m--g1")
+    bench.engine.start(container.id)
+    bench.engine.remove_network(name, bench.stack)
+    assert seen(bench, container.name).networks == (name,)
+    bench.engine.remove(container.id)
+    bench.engine.remove_network(name, bench.stack)
+    bench.engine.remove_network(name, bench.stack)
+
+
+def test_the_lock_is_the_first_ones_until_it_is_released(bench: Bench) -> None:
+    ours = LockInfo("us", "alice", "ci", 1, "r1", 10, 20)
+    theirs = LockInfo("them", "bob", "ci", 2, "r2", 11, 21)
+    assert bench.engine.read_lock(bench.stack) is None
+    assert bench.engine.take_lock(bench.stack, ours) == ours
+    assert bench.engine.take_lock(bench.stack, theirs) == ours
+    assert bench.engine.read_lock(bench.stack) == ours
+    bench.engine.release_lock(bench.stack)
+    bench.engine.release_lock(bench.stack)
+    assert bench.engine.take_lock(bench.stack, theirs) == theirs
+    bench.engine.release_lock(bench.stack)

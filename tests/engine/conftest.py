@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live import STAND_IN, LiveEngine, live_engine
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def live() -> Iterator[LiveEngine]:
+    with live_engine(f"cxt-{secrets.token_hex(3)}") as engine:
+        yield engine
+
+
+class StackFile:
+    """A stack of stand-ins on the lab's engine; models are named after the stack, so nothing clashes."""
+
+    def __init__(self, path: Path, stack: str) -> None:
+        self.path = path
+        self.stack = stack
+        self.model = f"{stack}-m"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def serving(self) -> str:
+        return f"vllm-model-{self.model}"
+
+    @property
+    def address(self) -> str:
+        return f"here/{self.model}"
+
+    def write(self, *, publish: str = "127.0.0.1", more: str = "", image: str = STAND_IN, **env: str) -> None:
+        """`env` goes to the stand-in: START_SECONDS = "2" and the like; `more` is TOML after it."""
+        switches = "".join(f'STANDIN_{name} = "{value}"\n' for name, value in env.items())
+        self.path.write_text(
+            f'stack = "{self.stack}"\n\n[hosts.here]\nnetwork = "{self.stack}-net"\n\n'
+            f'[models.{self.model}]\nimage = "{image}"\nsource = {{ repo = "org/tiny" }}\n'
+            f'served_names = ["tiny"]\ngpus = "none"\npublish = "{publish}"\nshm_size = "64 MiB"\n\n'
+            f'[models.{self.model}.gate]\nstable_for = "1s"\nstartup_timeout = "60s"\n\n'
+            f'[models.{self.model}.rollout]\ndrain = "2s"\n\n'
+            f"[models.{self.model}.env]\n{switches}\n{more}"
+        )
+
+    def args(self, **values: object) -> str:
+        return f"[models.{self.model}.args]\n" + "".join(f"{k} = {v}\n" for k, v in values.items()) + "\n"
+
+
+@pytest.fixture
+def stack(tmp_path: Path, live: LiveEngine) -> StackFile:
+    return StackFile(tmp_path / "stack.toml", live.stack)

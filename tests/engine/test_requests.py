@@ -1,0 +1,62 @@
+"""Planning a host costs one list request, however many containers run there (DESIGN law 3)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cortexctl.engine.act import DockerEngine
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.spec.labels import serving_name
+from cortexctl.spec.launch import Launch
+from cortexctl.vllm.argv import arguments, entrypoint
+from tests.fakes.sockets import counting_proxy
+from tests.live import STAND_IN, LiveEngine
+from tests.reading import desired_from
+
+pytestmark = pytest.mark.engine
+
+
+def many(live: LiveEngine, path: Path, number: int) -> Desired:
+    """A stack of `number` small models, all of them running."""
+    models = "".join(
+        f'[models.{live.stack}-{i}]\nimage = "{STAND_IN}"\nsource = {{ repo = "org/tiny" }}\ngpus = "none"\n'
+        f'shm_size = "1 MiB"\n\n'
+        for i in range(number)
+    )
+    path.write_text(f'stack = "{live.stack}"\n\n[hosts.here]\nnetwork = "{live.stack}-net"\n\n{models}')
+    desired = desired_from(path)
+    engine = DockerEngine(live_host(live, desired), live.stack)
+    engine.ensure_network(f"{live.stack}-net", live.stack)
+    image = engine.image(STAND_IN).id
+
+    def run(instance: Instance) -> None:
+        name = serving_name(instance.model)
+        marks = {labels.STACK: live.stack, labels.MODEL: instance.model, labels.SPEC: spec_to_label(instance.spec)}
+        words = tuple(entrypoint(instance.spec)), tuple(arguments(instance.spec))
+        engine.create(Launch(name, image, *words, instance.spec, marks))
+        engine.start(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, desired.instances))
+    engine.close()
+    return desired
+
+
+def live_host(live: LiveEngine, desired: Desired) -> Host:
+    return replace(desired.hosts[0], docker=live.docker)
+
+
+@pytest.mark.parametrize("number", [1, 10, 50])
+def test_a_no_op_plan_is_one_list_request(live: LiveEngine, tmp_path: Path, number: int) -> None:
+    many(live, tmp_path / "stack.toml", number)
+    with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
+        ran = live.cortexctl("plan", str(tmp_path / "stack.toml"), "--detailed-exitcode", DOCKER_HOST=url)
+    assert ran.code == 0, ran.out
+    assert "No changes." in ran.out
+    assert counted == ["GET /containers/json?all=1"]

@@ -1,0 +1,89 @@
+"""Servers on Unix sockets: one that answers with canned text, one that counts what passes through it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+@contextmanager
+def _serving(path: Path, handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+    server = _Server(str(path), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"unix://{path}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def canned_engine(
+    path: Path, rows: Sequence[dict[str, Any]] = (), *, api: str = "1.41", raw: bytes | None = None
+) -> Iterator[str]:
+    """An "engine" that answers every request with the same list; yields its URL. `raw` replaces the answer."""
+    body = json.dumps(list(rows)).encode()
+    head = f"HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nServer: Docker/18.09.1 (linux)\r\nContent-Length: {len(body)}"
+    answer = raw if raw is not None else head.encode() + b"\r\n\r\n" + body
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    with _serving(path, Handler) as url:
+        yield url
+
+
+class Counted(list[str]):
+    """The request lines that passed, without their protocol: "GET /containers/json?all=1"."""
+
+
+@contextmanager
+def counting_proxy(path: Path, behind: str) -> Iterator[tuple[str, Counted]]:
+    """A proxy in front of the engine `behind` (a unix:// URL); yields its own URL and what it counted."""
+    counted = Counted()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.connect(behind.removeprefix("unix://"))
+                back = threading.Thread(target=_copy, args=(engine, self.request), daemon=True)
+                back.start()
+                while piece := self.request.recv(65536):
+                    counted.extend(_requests(piece))
+                    engine.sendall(piece)
+                    if piece.endswith(b"\r\n\r\n") and b"HTTP/1.0" in piece:
+                        break
+                back.join()
+
+    with _serving(path, Handler) as url:
+        yield url, counted
+
+
+def _requests(piece: bytes) -> Iterator[str]:
+    for line in piece.split(b"\r\n"):
+        if line.endswith((b" HTTP/1.0", b" HTTP/1.1")):
+            yield line.rpartition(b" ")[0].decode()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass

@@ -1,0 +1,20 @@
+#!/bin/bash
+# standin.sh TAG KEY: makes the image with the stand-in server (../standin.py) under the name of vLLM's program.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+TAG=$1 KEY=$2
+
+mkdir -p "$LAB_HOME/build"
+BUILD=$(mktemp -d "$LAB_HOME/build/standin.XXXXXX")
+trap 'rm -rf "$BUILD"' EXIT
+
+python3 "$HERE/rootfs.py" "$BUILD/root" --slim
+sed '1s,.*,#!/usr/local/bin/python3,' "$HERE/../standin.py" >"$BUILD/root/usr/local/bin/vllm"
+chmod 755 "$BUILD/root/usr/local/bin/vllm"
+
+tar -C "$BUILD/root" --owner=0 --group=0 --numeric-owner -c . |
+  timeout 300 docker import \
+    -c 'ENTRYPOINT ["vllm","serve"]' \
+    -c 'ENV LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1' \
+    -c "LABEL cortexctl.lab.key=$KEY" - "$TAG" >/dev/null

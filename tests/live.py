@@ -1,0 +1,115 @@
+"""A real engine for tests: everything a test makes carries its stack's name, and goes when the test ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cortexctl.engine.observe import get, observe_host
+from cortexctl.errors import EngineError
+from cortexctl.spec.desired import Host
+
+REPO = Path(__file__).parent.parent
+STAND_IN = "cortexctl-lab/stand-in:v0.32.0"
+REAL_VLLM = "cortexctl-lab/vllm-openai:v0.32.0"
+MODELS = REPO / ".lab" / "models"
+
+
+@dataclass
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class LiveEngine:
+    """The lab's engine, for one stack. `docker` is its URL."""
+
+    docker: str
+    stack: str
+    foreign: list[str] = field(default_factory=list)
+
+    def cortexctl(self, *arguments: str, timeout: float = 120, **env: str) -> Ran:
+        """Run the command line as a user would, in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cortexctl", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            cwd=REPO,
+            env={**os.environ, "DOCKER_HOST": self.docker, **env},
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def containers(self) -> dict[str, str]:
+        """Name -> state of the stack's containers."""
+        seen = observe_host(Host("here", self.docker))
+        return {c.name: c.state for c in seen.containers if c.labels.get("cortexctl.stack") == self.stack}
+
+    def everything(self) -> dict[str, list[str]]:
+        """Containers, networks and volumes whose name has the stack's in it, ours and what stands for others'."""
+        containers = json.loads(get(self.docker, "/containers/json?all=1").body)
+        networks = json.loads(get(self.docker, "/networks").body)
+        volumes = json.loads(get(self.docker, "/volumes").body)["Volumes"] or []
+        return {
+            "containers": sorted(c["Names"][0] for c in containers if self.stack in c["Names"][0]),
+            "networks": sorted(n["Name"] for n in networks if self.stack in n["Name"]),
+            "volumes": sorted(v["Name"] for v in volumes if self.stack in v["Name"]),
+        }
+
+    def inspect(self, name: str) -> Any:
+        return json.loads(get(self.docker, f"/containers/{name}/json").body)
+
+    def docker_cli(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["docker", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env={**os.environ, "DOCKER_HOST": self.docker},
+        )
+        return done.stdout.strip()
+
+    def run_foreign(self, name: str, *options: str) -> None:
+        """A container that is not ours."""
+        self.docker_cli("run", "-d", "--name", name, "--label", f"cxt.test={self.stack}", *options, STAND_IN, "tiny")
+        self.foreign.append(name)
+
+    def clean(self) -> None:
+        names = [*self.containers(), *self.foreign]
+        if names:
+            self.docker_cli("rm", "-f", "-v", *names)
+        for kind in ("network", "volume"):
+            found = self.docker_cli(kind, "ls", "-q", "--filter", f"name={self.stack}").split()
+            if found:
+                self.docker_cli(kind, "rm", *found)
+
+
+@contextmanager
+def live_engine(stack: str) -> Iterator[LiveEngine]:
+    """Fails, rather than skips, when there is no engine: these tests are part of the run."""
+    docker = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    try:
+        get(docker, "/_ping")
+    except EngineError as cause:
+        raise AssertionError(
+            f"no engine for this test ({cause.message}); run it with: make test, or tests/lab/lab exec pytest …"
+        ) from cause
+    live = LiveEngine(docker, stack)
+    try:
+        yield live
+    finally:
+        live.clean()

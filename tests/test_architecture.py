@@ -1,0 +1,160 @@
+"""Who may import whom (DESIGN 6), what may be loaded at start, and that vllm is never imported."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "cortexctl"
+
+OWN: dict[str, set[str]] = {
+    "spec": {"diagnostics"},
+    "diagnostics": set(),
+    "errors": set(),
+    "observed": {"spec"},
+    "vllm": {"spec"},
+    "plan": {"observed", "spec", "vllm", "diagnostics"},
+    "stack": {"spec", "vllm", "diagnostics"},
+    "render": {"plan", "observed", "spec", "vllm", "diagnostics", "errors", "apply"},
+    "apply": {"plan", "observed", "spec", "vllm", "errors"},
+    "engine": {"spec", "observed", "errors"},
+    "health": {"spec", "observed", "errors"},
+    "secrets": {"spec", "observed", "errors"},
+}
+"""Part -> the parts that it may import besides itself. `cli` may import all."""
+
+APPLY_FOR_RENDER = {"cortexctl.apply.events", "cortexctl.apply.executor"}
+"""Of apply, render sees the values: events, and the result."""
+
+THIRD_PARTY: dict[str, set[str]] = {
+    "pydantic": {"stack"},
+    "tree_sitter": {"stack"},
+    "tree_sitter_toml": {"stack"},
+    "tree_sitter_json": {"stack"},
+    "docker": {"engine"},
+    "requests": {"engine"},
+    "httpx": {"health"},
+    "click": {"cli"},
+    "jinja2": {"stack", "render"},
+    "deepdiff": {"plan"},
+    "rich": {"render"},
+}
+"""Library -> the only parts that may import it."""
+
+PURE = {"spec", "observed", "plan", "vllm", "diagnostics", "errors"}
+IMPURE_MODULES = {"os", "io", "pathlib", "socket", "time", "datetime", "subprocess", "random", "secrets", "logging"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """(dotted name, file) of every module of the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"), path
+
+
+def imports(path: Path) -> set[str]:
+    """All modules that a file imports, anywhere in it, for types or for real."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "cortexctl" else set()
+    return found
+
+
+def part_of(module: str) -> str:
+    """The part of the package that a module belongs to."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+ALL = [pytest.param(name, path, id=name) for name, path in modules()]
+
+
+@pytest.mark.parametrize(("name", "path"), ALL)
+def test_parts_import_only_what_they_may(name: str, path: Path) -> None:
+    part = part_of(name)
+    if part in {"", "cli", "__main__"}:
+        return
+    for imported in imports(path):
+        if imported.split(".")[0] != "cortexctl" or imported == "cortexctl":
+            continue
+        other = part_of(imported)
+        assert other in OWN[part] | {part}, f"{name} imports {imported}"
+        if part == "render" and other == "apply":
+            assert imported in APPLY_FOR_RENDER, f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize(("name", "path"), ALL)
+def test_libraries_stay_where_they_belong(name: str, path: Path) -> None:
+    for imported in imports(path):
+        library = imported.split(".")[0]
+        if library in sys.stdlib_module_names or library == "cortexctl":
+            continue
+        assert library in THIRD_PARTY, f"{name} imports {library}, which no rule knows"
+        assert part_of(name) in THIRD_PARTY[library], f"{name} imports {library}"
+
+
+@pytest.mark.parametrize(("name", "path"), [p for p in ALL if part_of(str(p.values[0])) in PURE])
+def test_the_core_reaches_nothing_outside(name: str, path: Path) -> None:
+    reached = {i.split(".")[0] for i in imports(path)} & IMPURE_MODULES
+    assert not reached, f"{name} imports {reached}"
+    calls = {
+        n.func.id
+        for n in ast.walk(ast.parse(path.read_text()))
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    }
+    assert not calls & {"open", "print", "input", "eval", "exec"}, f"{name} calls {calls}"
+
+
+def test_vllm_is_imported_nowhere() -> None:
+    for name, path in modules():
+        assert not any(i == "vllm" or i.startswith("vllm.") for i in imports(path)), name
+
+
+def test_only_the_entry_point_and_the_command_line_exit() -> None:
+    for name, path in modules():
+        exits = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute) and n.attr == "exit"]
+        assert not exits or name == "cortexctl.__main__", name
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Top-level names of the modules that a run of the command line has loaded at its end."""
+    code = (
+        "import sys\n"
+        f"sys.argv = ['cortexctl', *{list(arguments)!r}]\n"
+        "from cortexctl.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "sys.stderr.write('LOADED ' + ' '.join(sorted({m.split('.')[0] for m in sys.modules})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stderr.rpartition("LOADED ")[2].split())
+
+
+HEAVY = {"docker", "pydantic", "httpx", "jinja2", "deepdiff", "rich", "requests", "tree_sitter", "vllm"}
+
+
+def test_version_loads_nothing_but_the_standard_library() -> None:
+    assert not loaded_by("--version") & (HEAVY | {"click", "asyncio", "email"})
+
+
+def test_help_loads_click_and_nothing_heavy() -> None:
+    assert not loaded_by("--help") & HEAVY
+
+
+def test_checking_a_good_stack_loads_only_what_reads_it() -> None:
+    quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
+    assert loaded_by("validate", quickstart) & HEAVY == {"pydantic"}
+
+
+def test_modules_stay_small() -> None:
+    """About 120 lines is what we want; above 350 a module must be looked at hard."""
+    long = {name: len(path.read_text().splitlines()) for name, path in modules()}
+    assert {name: n for name, n in long.items() if n > 350} == {}

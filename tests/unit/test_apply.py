@@ -1,0 +1,387 @@
+"""The executor, the gate and the rollback, on fake engines: what becomes of every container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cortexctl.apply.events import Progress, RollbackStarted, StepDone, StepFailed
+from cortexctl.apply.executor import Executor, Fate, Outcome, Result
+from cortexctl.apply.perform import Performer
+from cortexctl.apply.run import LOCK_LASTS, apply_plan
+from cortexctl.errors import EngineRefused, GateFailed, LockHeld, PlanStale
+from cortexctl.observed.state import LockInfo
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import plan_from_json, plan_to_json
+from cortexctl.spec.desired import Desired
+from tests.fakes.engine import Behaviour, FakeContainer
+from tests.fakes.world import World
+from tests.reading import desired_from, model_text, stack_text
+
+TWO_HOSTS = '[hosts.one]\nmodels_dir = "/m"\n\n[hosts.two]\nmodels_dir = "/m"\n'
+
+
+def stack(tmp_path: Path, *models: str, hosts: str = '[hosts.here]\nmodels_dir = "/m"\n', **env: str) -> Desired:
+    path = tmp_path / "stack.toml"
+    path.write_text(stack_text("".join(models), hosts=hosts))
+    return desired_from(path, env)
+
+
+def with_length(length: int, **lines: str) -> str:
+    return model_text(**lines) + f"[models.tiny.args]\nmax_model_len = {length}\n\n"
+
+
+def serving(world: World, host: str = "here") -> dict[str, str]:
+    return {c.name: c.state for c in world.engine(host).containers.values()}
+
+
+def crash(code: int = 1, *log: str) -> Behaviour:
+    def behaviour(container: FakeContainer) -> None:
+        container.state, container.exit_code = "exited", code
+        container.log += log
+
+    return behaviour
+
+
+def outcome(result: Result, address: str) -> Outcome:
+    return next(o for o in result.outcomes if o.change.address == address)
+
+
+def test_a_create_ends_under_the_serving_name_with_its_restart_policy_on(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    result = world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    assert result.exit_code == 0
+    container = world.engine().by_name("vllm-model-tiny")
+    assert (container.state, container.restart) == ("running", "unless-stopped")
+    assert "--max-model-len 1024" in " ".join(container.command)
+    assert world.engine().volumes == {}
+
+
+def test_no_restart_policy_before_the_gate(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text())))
+    calls = world.engine().calls
+    start = next(i for i, c in enumerate(calls) if c.startswith("start"))
+    policy = next(i for i, c in enumerate(calls) if c.startswith("set_restart"))
+    gate = next(i for i, e in enumerate(world.events) if isinstance(e, StepDone) and "4 tokens" in e.note)
+    done = [e.step.id for e in world.events[: gate + 1] if isinstance(e, StepDone)]
+    assert start < policy
+    assert done == ["here/01", "here/02", "here/03", "here/04"]
+
+
+def test_a_replacement_keeps_the_old_one_stopped_under_its_generation(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    result = world.apply(world.plan(stack(tmp_path, with_length(2048))))
+    assert result.exit_code == 0
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
+    assert world.engine().by_name("vllm-model-tiny--g1").restart == "no"
+
+
+def test_only_as_many_old_generations_are_kept_as_asked_for(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    for length in (1, 2, 3, 4, 5):
+        models = with_length(length) + "[models.tiny.rollout]\nkeep = 2\n"
+        assert world.apply(world.plan(stack(tmp_path, models))).exit_code == 0
+    assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g3", "vllm-model-tiny--g4"]
+
+
+def test_a_candidate_that_exits_fails_at_once_and_the_old_one_comes_back(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    world.engine().behaviours.append(lambda c: crash(1, "ValueError: something")(c) if "4096" in c.command else None)
+    before = world.clock.at
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
+    assert result.exit_code == 1, "nothing is different from before"
+    assert serving(world) == {"vllm-model-tiny": "running"}
+    assert world.engine().by_name("vllm-model-tiny").restart == "unless-stopped"
+    assert world.clock.at - before < 10, "it must not wait for the start-up time-out"
+    assert world.plan(stack(tmp_path, with_length(1024))).effective == ()
+
+
+def test_a_failed_create_leaves_nothing(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.engine().behaviours.append(crash(1, "OSError: Repo id must be …: '/models/nope'"))
+    result = world.apply(world.plan(stack(tmp_path, model_text())))
+    failure = outcome(result, "here/tiny").failure
+    assert isinstance(failure, GateFailed)
+    assert "exited with code 1" in failure.message
+    assert failure.cause.startswith("there is no model at /models/nope")
+    assert serving(world) == {}
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("code", [0, 1, 137])
+def test_any_exit_code_is_a_failure_for_a_dead_engine_exits_with_zero(tmp_path: Path, code: int) -> None:
+    world = World("demo", "here")
+    world.engine().behaviours.append(crash(code))
+    result = world.apply(world.plan(stack(tmp_path, model_text())))
+    failure = outcome(result, "here/tiny").failure
+    assert failure is not None
+    assert f"exited with code {code}" in failure.message
+
+
+def test_a_server_that_never_gets_ready_fails_after_the_startup_timeout(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.unhealthy.add("vllm-model-tiny--g1")
+    began = world.clock.at
+    models = model_text() + '[models.tiny.gate]\nstartup_timeout = "90s"\n'
+    result = world.apply(world.plan(stack(tmp_path, models)))
+    failure = outcome(result, "here/tiny").failure
+    assert failure is not None
+    assert "not ready after 1m30s" in failure.message
+    assert 90 <= world.clock.at - began < 95
+
+
+def test_a_server_with_other_names_does_not_pass(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.wrong_names["vllm-model-tiny--g1"] = ["something-else"]
+    result = world.apply(world.plan(stack(tmp_path, model_text())))
+    failure = outcome(result, "here/tiny").failure
+    assert failure is not None
+    assert "does not serve tiny; /v1/models lists something-else" in failure.message
+
+
+def test_a_server_whose_first_request_fails_does_not_pass(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.smoke_fails.add("vllm-model-tiny--g1")
+    result = world.apply(world.plan(stack(tmp_path, model_text())))
+    failure = outcome(result, "here/tiny").failure
+    assert failure is not None
+    assert "first request failed: status 500" in failure.message
+
+
+def test_a_server_that_dies_while_it_is_watched_does_not_pass(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    sleep = world.clock.sleep
+    slept = 0
+
+    def sleep_and_die(duration: float) -> None:
+        nonlocal slept
+        sleep(duration)
+        slept += 1
+        if slept == 4:
+            world.engine().by_name("vllm-model-tiny--g1").state = "exited"
+
+    world.clock.sleep = sleep_and_die  # type: ignore[method-assign]
+    result = world.apply(world.plan(stack(tmp_path, model_text())))
+    assert result.exit_code == 1
+    assert serving(world) == {}
+
+
+def test_on_failure_halt_leaves_the_candidate_to_be_looked_at(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    halt = '[models.tiny.rollout]\non_failure = "halt"\n'
+    world.apply(world.plan(stack(tmp_path, with_length(1024) + halt)))
+    world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096) + halt)))
+    assert result.exit_code == 5
+    assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "exited"}
+
+
+def test_a_rollback_that_fails_is_reported_as_such(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    world.engine().behaviours.append(crash(1, "RuntimeError: boom"))
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    found = outcome(result, "here/tiny")
+    assert found.fate is Fate.FAILED
+    assert "exited with code 1" in found.rollback_problem
+    assert result.exit_code == 5
+
+
+def test_a_failure_on_a_host_stops_what_follows_there_and_nothing_elsewhere(tmp_path: Path) -> None:
+    world = World("demo", "one", "two")
+    models = model_text("a", hosts='["one", "two"]') + model_text("b", hosts='["one", "two"]')
+    world.engine("one").behaviours.append(crash())
+    result = world.apply(world.plan(stack(tmp_path, models, hosts=TWO_HOSTS)))
+    fates = {o.change.address: o.fate for o in result.outcomes}
+    assert fates == {
+        "one/a": Fate.FAILED,
+        "one/b": Fate.NOT_STARTED,
+        "two/a": Fate.DONE,
+        "two/b": Fate.DONE,
+    }
+    assert result.exit_code == 5
+    assert serving(world, "one") == {}
+
+
+def test_a_create_that_the_engine_refuses_touches_nothing(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    world.engine().fail["create"] = EngineRefused("here: no space left on device", status=500)
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    assert result.exit_code == 1
+    assert serving(world) == {"vllm-model-tiny": "running"}
+    assert not any(c.startswith("stop") for c in world.engine().calls[-3:])
+
+
+def test_an_image_that_cannot_be_pulled_stops_the_run_before_the_lock(tmp_path: Path) -> None:
+    world = World("demo", "here", images=())
+    world.engine().in_registry["image:v0.32.0"] = "sha256:" + "7" * 64
+    made = world.plan(stack(tmp_path, model_text()))
+    assert made.changes[0].image is not None
+    assert made.changes[0].image.pull
+    world.engine().fail["pull"] = EngineRefused("here: unauthorized")
+    result = world.apply(made)
+    assert result.exit_code == 1
+    assert outcome(result, "here/tiny").fate is Fate.NOT_STARTED
+    assert [c for c in world.engine().calls if not c.startswith("pull")] == []
+
+
+def test_a_pulled_image_is_used_by_its_digest(tmp_path: Path) -> None:
+    world = World("demo", "here", images=())
+    world.engine().in_registry["image:v0.32.0"] = "sha256:" + "7" * 64
+    assert world.apply(world.plan(stack(tmp_path, model_text()))).exit_code == 0
+    assert world.engine().by_name("vllm-model-tiny").image == "image:v0.32.0@sha256:" + "7" * 64
+
+
+def test_a_plan_that_reality_left_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    made = world.plan(stack(tmp_path, with_length(4096)))
+    world.engine().by_name("vllm-model-tiny").state = "exited"
+    calls = len(world.engine().calls)
+    with pytest.raises(PlanStale, match="was running and is now exited"):
+        world.apply(made)
+    assert len(world.engine().calls) == calls
+    assert world.engine().volumes == {}, "the lock is released"
+
+
+def test_a_saved_plan_does_the_same_as_the_plan(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    made = world.plan(stack(tmp_path, with_length(1024)))
+    assert world.apply(plan_from_json(plan_to_json(made))).exit_code == 0
+    assert world.plan(stack(tmp_path, with_length(1024))).effective == ()
+
+
+def test_a_secret_reaches_the_container_and_the_gate_and_nothing_else(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.secrets.values["KEY"] = "planted-value"
+    models = model_text() + '[models.tiny.secrets]\nVLLM_API_KEY = { env = "KEY" }\n'
+    made = world.plan(stack(tmp_path, models, KEY="planted-value"))
+    assert world.apply(made).exit_code == 0
+    container = world.engine().by_name("vllm-model-tiny")
+    assert container.environment["VLLM_API_KEY"] == "planted-value"
+    assert world.prober.keys_seen == ["planted-value"]
+    everything = plan_to_json(made) + repr(container.labels) + repr(container.command) + repr(world.events)
+    assert "planted" not in everything
+
+
+def test_a_secret_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.secrets.values["KEY"] = "other"
+    models = model_text() + '[models.tiny.secrets]\nHF_TOKEN = { env = "KEY" }\n'
+    result = world.apply(world.plan(stack(tmp_path, models, KEY="planned")))
+    failure = outcome(result, "here/tiny").failure
+    assert isinstance(failure, PlanStale)
+    assert "HF_TOKEN" in failure.message
+    assert serving(world) == {}
+
+
+def lock_info(owner: str, expires: int) -> LockInfo:
+    return LockInfo(owner, "alice", "ci-17", 4711, "run0", 0, expires)
+
+
+def run_with(world: World, made: Plan, *, dead: bool) -> Result:
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    executor = Executor(made, performer, world.events.append)
+    return apply_plan(made, executor, world.engines, lock_info("us", 0), lambda _h, _n: dead)
+
+
+def test_a_lock_that_somebody_holds_is_respected_and_left(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    holder = lock_info("them", int(world.clock.now()) + 100)
+    world.engine().volumes["cortexctl-lock-demo"] = holder
+    with pytest.raises(LockHeld, match=r"alice on ci-17 \(pid 4711, run run0\)"):
+        run_with(world, world.plan(stack(tmp_path, model_text())), dead=False)
+    assert world.engine().volumes == {"cortexctl-lock-demo": holder}
+    assert serving(world) == {}
+
+
+def test_a_lock_whose_holder_is_provably_gone_is_taken_over(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.engine().volumes["cortexctl-lock-demo"] = lock_info("them", 0)
+    assert run_with(world, world.plan(stack(tmp_path, model_text())), dead=True).exit_code == 0
+    assert world.engine().volumes == {}
+
+
+def test_a_lock_says_when_it_expires(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    seen: list[LockInfo] = []
+    world.engine().behaviours.append(lambda _c: seen.extend(world.engine().volumes.values()))
+    run_with(world, world.plan(stack(tmp_path, model_text())), dead=False)
+    assert [i.expires - i.started for i in seen] == [LOCK_LASTS]
+    assert seen[0].owner == "us@here"
+
+
+def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    made = world.plan(stack(tmp_path, model_text("a") + model_text("b")))
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+
+    def stop() -> bool:
+        return any(isinstance(e, StepDone) and e.step.address == "here/a" for e in world.events)
+
+    executor = Executor(made, performer, world.events.append, interrupted=stop)
+    result = apply_plan(made, executor, world.engines, lock_info("us", 0), lambda _h, _n: False)
+    assert result.exit_code == 130
+    assert world.engine().volumes == {}
+    assert serving(world) == {"vllm-model-a--g1": "created"}
+    again = world.apply(world.plan(stack(tmp_path, model_text("a") + model_text("b"))))
+    assert again.exit_code == 0
+    assert serving(world) == {"vllm-model-a": "running", "vllm-model-b": "running"}
+
+
+def test_starting_a_stopped_one_gates_it_and_stops_it_again_when_it_fails(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text())))
+    world.engine().by_name("vllm-model-tiny").state = "exited"
+    made = world.plan(stack(tmp_path, model_text()))
+    assert [c.action for c in made.effective] == [Action.START]
+    world.prober.smoke_fails.add("vllm-model-tiny")
+    result = world.apply(made)
+    assert result.exit_code == 1
+    container = world.engine().by_name("vllm-model-tiny")
+    assert (container.state, container.restart) == ("exited", "no")
+    world.prober.smoke_fails.clear()
+    assert world.apply(world.plan(stack(tmp_path, model_text()))).exit_code == 0
+    assert world.engine().by_name("vllm-model-tiny").restart == "unless-stopped"
+
+
+def test_destroy_takes_ours_and_leaves_the_rest(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.engine().add("grafana", state="running")
+    world.engine().add(
+        "vllm-model-theirs", state="running", labels={"cortexctl.stack": "other", "cortexctl.model": "x"}
+    )
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    world.apply(world.plan(stack(tmp_path, with_length(2048))))
+    result = world.apply(world.plan(stack(tmp_path, with_length(2048)), destroy=True))
+    assert result.exit_code == 0
+    assert sorted(serving(world)) == ["grafana", "vllm-model-theirs"]
+    assert world.engine().networks == {}
+    assert world.engine().volumes == {}
+
+
+def test_a_network_that_somebody_else_is_on_stays(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text())))
+    world.engine().add("gateway", state="exited", networks=["cortex_default"])
+    world.apply(world.plan(stack(tmp_path, model_text()), destroy=True))
+    assert list(world.engine().networks) == ["cortex_default"]
+
+
+def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    world.events.clear()
+    world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
+    world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    kinds = [type(e).__name__ for e in world.events if not isinstance(e, Progress)]
+    assert kinds.index("StepFailed") < kinds.index("RollbackStarted") < kinds.index("RollbackEnded")
+    assert any(isinstance(e, StepFailed) for e in world.events)
+    assert any(isinstance(e, RollbackStarted) for e in world.events)
