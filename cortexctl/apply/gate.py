@@ -41,7 +41,7 @@ class Gate:
     """Values that must not show, should the server write them into its log."""
 
     def pass_or_fail(self) -> str:
-        """Process up, /health, served names, a smoke request, still up. Returns what the smoke request gave.
+        """Process up, /health, served names, a smoke request, still up. Returns what it answered, and where.
 
         Raises GateFailed with the log's tail and, where it is known, the cause.
         """
@@ -50,7 +50,7 @@ class Gate:
         self._names(endpoint)
         answer = self._smoke(endpoint)
         self._stay_up(endpoint)
-        return answer
+        return f"{answer} at {endpoint}" if answer else f"at {endpoint}"
 
     def _until_healthy(self) -> str:
         began = self.clock.elapsed()
@@ -115,7 +115,7 @@ class Gate:
         return state
 
     def _log(self, tail: int) -> tuple[str, ...]:
-        lines = self.engine.logs(self.container, tail)
+        lines = self.engine.logs(self.container, tail, this_run=True)
         for value in self.secrets:
             lines = [line.replace(value, "***") for line in lines]
         return tuple(lines)

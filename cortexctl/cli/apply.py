@@ -118,8 +118,10 @@ def _apply(made: Plan, engines: DockerEngines, parallelism: int) -> Result:
     colours = ink("stderr")
     stop = _stop_on_signal()
     say("\n")
-    names = made.container_names
-    progress = LiveProgress(colours, names) if sys.stderr.isatty() else PlainProgress(sys.stderr, colours, names)
+    names, width = made.container_names, max(len(c.address) for c in made.effective)
+    progress = (
+        LiveProgress(colours, names, width) if sys.stderr.isatty() else PlainProgress(sys.stderr, colours, names, width)
+    )
     with progress:
         doer = performer(made.stack, made.stack_path, engines, run)
         executor = Executor(made, doer, progress, parallelism, stop.is_set)

@@ -5,8 +5,10 @@ Every call is an "ensure", and none touches a container that does not carry our 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import docker
@@ -161,10 +163,11 @@ class DockerEngine:
             endpoint=_endpoint(found),
         )
 
-    def logs(self, container: str, tail: int) -> Sequence[str]:
+    def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         """The last lines, without the progress bars that were drawn over each other."""
         with self._asking("read the log of", container):
-            raw: bytes = self._api.logs(container, stdout=True, stderr=True, tail=tail)
+            since = _started(self._api.inspect_container(container)) if this_run else None
+            raw: bytes = self._api.logs(container, stdout=True, stderr=True, tail=tail, since=since)
         text = raw.decode(errors="replace").replace("\r\n", "\n")
         return [line.rpartition("\r")[2].rstrip() for line in text.split("\n") if line.strip()]
 
@@ -247,6 +250,16 @@ class DockerEngine:
                 f"{self._host.name}: the engine at {self._host.docker} stopped answering (cannot {subject})",
                 next_step="see that it runs, then plan again: every step can be repeated",
             ) from cause
+
+
+def _started(found: Mapping[str, Any]) -> float | None:
+    """Seconds since the epoch. The engine writes nanoseconds, and year 1 for never (or after a crash of its own)."""
+    text = re.sub(r"(\.\d{6})\d*", r"\1", str(found["State"].get("StartedAt") or ""))
+    try:
+        started = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return started.timestamp() if started.year > 1 else None
 
 
 def _endpoint(found: Mapping[str, Any]) -> str:

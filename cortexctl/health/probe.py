@@ -43,15 +43,15 @@ class HttpProber:
             case "embed" | "reward":
                 body = {"model": model, "input": smoke.prompt}
                 answer = self._ask("POST", f"{endpoint}/v1/embeddings", api_key, body, SMOKE)
-                return f"an embedding of {len(_dig(answer, 'data', 0, 'embedding'))} numbers"
+                return f"answered with an embedding of {len(_dig(answer, 'data', 0, 'embedding'))} numbers"
             case "score":
                 body = {"model": model, "text_1": smoke.prompt, "text_2": smoke.prompt}
                 answer = self._ask("POST", f"{endpoint}/v1/score", api_key, body, SMOKE)
-                return f"a score of {_dig(answer, 'data', 0, 'score')}"
+                return f"answered with a score of {_dig(answer, 'data', 0, 'score')}"
             case "classify":
                 body = {"model": model, "input": smoke.prompt}
                 answer = self._ask("POST", f"{endpoint}/classify", api_key, body, SMOKE)
-                return f"the class {_dig(answer, 'data', 0, 'label')}"
+                return f"answered with the class {_dig(answer, 'data', 0, 'label')}"
             case _:
                 return self._generate(endpoint, api_key, model, smoke)
 
@@ -60,7 +60,7 @@ class HttpProber:
         body = {"model": model, "prompt": smoke.prompt, "max_tokens": smoke.max_tokens, "temperature": 0}
         answer = self._ask("POST", f"{endpoint}/v1/completions", api_key, body, SMOKE)
         _dig(answer, "choices", 0, "text")
-        return f"{_dig(answer, 'usage', 'completion_tokens')} tokens"
+        return f"answered with {_dig(answer, 'usage', 'completion_tokens')} tokens"
 
     def _ask(
         self, method: str, url: str, api_key: str | None, body: dict[str, Any] | None, timeout: httpx.Timeout

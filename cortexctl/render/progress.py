@@ -35,6 +35,7 @@ class PlainProgress:
     out: TextIO
     ink: Ink
     names: Mapping[str, str]
+    width: int
     _last: dict[str, tuple[str, float]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -57,8 +58,9 @@ class PlainProgress:
             if event.stage == stage and event.seconds - at < PACE:
                 return ""
             self._last[event.address] = (event.stage, event.seconds)
-            return f"{_where(event.address, self.ink)}  {self.ink('...', 'dim')}  {event.stage}   {event.seconds:.0f}s"
-        return event_line(event, self.ink, self.names)
+            where = _where(event.address, self.ink, self.width)
+            return f"{where}  {self.ink('...', 'dim')}  {event.stage}   {event.seconds:.0f}s"
+        return event_line(event, self.ink, self.names, self.width)
 
 
 @dataclass
@@ -67,6 +69,7 @@ class LiveProgress:
 
     ink: Ink
     names: Mapping[str, str]
+    width: int
     _running: dict[str, tuple[str, float, float | None]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _live: Live | None = None
@@ -94,7 +97,7 @@ class LiveProgress:
                 self._running.pop(
                     event.change.address if isinstance(event, RollbackEnded) else event.step.address, None
                 )
-            line = "" if isinstance(event, Progress) else event_line(event, self.ink, self.names)
+            line = "" if isinstance(event, Progress) else event_line(event, self.ink, self.names, self.width)
             if self._live:
                 if line:
                     self._live.console.print(Text.from_ansi(line))
@@ -105,12 +108,14 @@ class LiveProgress:
         for address, (stage, seconds, share) in sorted(self._running.items()):
             full = round(BAR * share) if share is not None else 0
             bar = "  " + self.ink("#" * full, "cyan") + self.ink("." * (BAR - full), "dim") if share is not None else ""
-            lines.append(f"{_where(address, self.ink)}  {self.ink('gate', 'cyan')}  {stage}{bar}   {seconds:.0f}s")
+            lines.append(
+                f"{_where(address, self.ink, self.width)}  {self.ink('gate', 'cyan')}  {stage}{bar}   {seconds:.0f}s"
+            )
         return lines
 
 
-def event_line(event: Event, ink: Ink, names: Mapping[str, str]) -> str:
-    """A finished thing in one line; '' for what is not worth one."""
+def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> str:
+    """A finished thing in one line; '' for what is not worth one. `width`: that of the longest address."""
     match event:
         case StepDone(step, seconds, note):
             if isinstance(step.task, SetRestart):
@@ -118,19 +123,19 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str]) -> str:
             took = f"{seconds:.1f}s" if seconds >= 0.1 else ""
             tail = "   ".join(part for part in (took, note) if part)
             words = "passed its gate" if isinstance(step.task, PassGate) else task_words(step.task, names)
-            where = _where(step.address or step.host, ink)
+            where = _where(step.address or step.host, ink, width)
             return f"{where}  {ink('ok', 'green')}   {words}   {ink(tail, 'dim')}".rstrip()
         case StepFailed(step, seconds, message):
-            where, failed = _where(step.address or step.host, ink), ink("FAILED", "red", "bold")
+            where, failed = _where(step.address or step.host, ink, width), ink("FAILED", "red", "bold")
             return f"{where}  {failed}  {task_words(step.task, names)} after {seconds:.1f}s: {message}"
         case RollbackStarted(change):
-            return f"{_where(change.address, ink)}  {ink('undo', 'yellow')}  bringing back what was"
+            return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')}  bringing back what was"
         case RollbackEnded(change, problem):
             said = ink(f"FAILED: {problem}", "red", "bold") if problem else "as it was"
-            return f"{_where(change.address, ink)}  {ink('undo', 'yellow')}  {said}"
+            return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')}  {said}"
         case StepStarted() | Progress():
             return ""
 
 
-def _where(address: str, ink: Ink) -> str:
-    return ink(f"[{address}]", "bold")
+def _where(address: str, ink: Ink, width: int) -> str:
+    return ink(f"[{address}]", "bold") + " " * (width - len(address))

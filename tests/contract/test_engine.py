@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -177,6 +178,27 @@ def test_a_running_container_is_removed(bench: Bench) -> None:
     bench.engine.start(name)
     bench.engine.remove(name)
     assert name not in {c.name for c in bench.look().containers}
+
+
+def test_the_log_of_this_run_has_none_of_the_run_before(bench: Bench) -> None:
+    name = made(bench)
+    bench.engine.start(name)
+    first = logged(bench, name)
+    bench.engine.stop(name, 10)
+    bench.engine.start(name)
+    again = logged(bench, name)
+    assert len(bench.engine.logs(name, 1000)) > len(again)
+    assert len(again) <= len(first) + 1
+
+
+def logged(bench: Bench, name: str) -> list[str]:
+    """What the container has said in this run, once it has said something."""
+    for _ in range(100):
+        lines = list(bench.engine.logs(name, 1000, this_run=True))
+        if lines and ("started" in lines[-1] or any("startup complete" in line for line in lines)):
+            return lines
+        time.sleep(0.1)
+    raise AssertionError("the server said nothing")
 
 
 def test_the_restart_policy_changes_while_it_runs(bench: Bench) -> None:

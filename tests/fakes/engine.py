@@ -34,6 +34,7 @@ class FakeContainer:
     exit_code: int = 0
     restart: str = "no"
     log: list[str] = field(default_factory=list)
+    log_of_this_run: int = 0
 
 
 Behaviour = Callable[[FakeContainer], None]
@@ -142,6 +143,8 @@ class FakeEngine:
         if found.state == "running":
             return
         found.state, found.exit_code = "running", 0
+        found.log_of_this_run = len(found.log)
+        found.log.append(f"started {found.name}")
         for behaviour in self.behaviours:
             behaviour(found)
 
@@ -182,9 +185,11 @@ class FakeEngine:
         running = found.state == "running"
         return ContainerState(running, found.exit_code, endpoint=f"http://{found.id}" if running else "")
 
-    def logs(self, container: str, tail: int) -> Sequence[str]:
+    def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         found = self._find(container)
-        return found.log[-tail:] if found else []
+        if found is None:
+            raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
+        return found.log[found.log_of_this_run if this_run else 0 :][-tail:]
 
     def take_lock(self, stack: str, wanted: LockInfo) -> LockInfo:
         return self.volumes.setdefault(f"cortexctl-lock-{stack}", wanted)
