@@ -45,14 +45,22 @@ class OwnedInstance:
 
 
 def owned_instances(host: ObservedHost, stack: str) -> dict[str, OwnedInstance]:
-    """By address, sorted. Containers of other stacks and of nobody are not in it."""
+    """By address, sorted. Containers of other stacks, of other hosts' names and of nobody are not in it."""
     groups: dict[tuple[str, int], list[Owned]] = {}
     for container in host.containers:
-        if container.labels.get(labels.STACK) == stack and labels.MODEL in container.labels:
+        if _is_of_stack(container, stack) and container.labels.get(labels.HOST, host.name) == host.name:
             owned = read_owned(container)
             groups.setdefault((owned.model, owned.ordinal), []).append(owned)
     instances = (_group(host.name, model, n, members) for (model, n), members in sorted(groups.items()))
     return {i.address: i for i in instances}
+
+
+def strangers(host: ObservedHost, stack: str) -> tuple[ObservedContainer, ...]:
+    """Containers of the stack that were made for a host of another name: the host was renamed, or two hosts of
+    the stack are one engine. Taking them for this host's would remove what serves elsewhere.
+    """
+    ours = (c for c in host.containers if _is_of_stack(c, stack))
+    return tuple(c for c in ours if c.labels.get(labels.HOST, host.name) != host.name)
 
 
 def read_owned(container: ObservedContainer) -> Owned:
@@ -74,6 +82,10 @@ def read_owned(container: ObservedContainer) -> Owned:
         spec=spec,
         problem=problem,
     )
+
+
+def _is_of_stack(container: ObservedContainer, stack: str) -> bool:
+    return container.labels.get(labels.STACK) == stack and labels.MODEL in container.labels
 
 
 def _group(host: str, model: str, ordinal: int, members: Iterable[Owned]) -> OwnedInstance:

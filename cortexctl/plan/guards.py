@@ -22,7 +22,7 @@ DEFAULT_UTILIZATION = 0.92
 
 def check_desired(desired: Desired) -> list[Diagnostic]:
     """Clashes that need no host to be seen."""
-    found: list[Diagnostic] = []
+    found: list[Diagnostic] = list(_engines(desired))
     by_host: dict[str, list[Instance]] = defaultdict(list)
     for instance in desired.instances:
         by_host[instance.host].append(instance)
@@ -46,6 +46,16 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
         found += _taken_port(instance, change, containers, changes)
         found += _missing_image(instance, observed)
     return found
+
+
+def _engines(desired: Desired) -> Iterator[Diagnostic]:
+    for one, other in combinations(desired.hosts, 2):
+        if one.docker == other.docker:
+            yield error(
+                "CX213",
+                f'hosts "{one.name}" and "{other.name}" are the same engine ({one.docker})',
+                help="give each host its own `docker`, or keep one of them",
+            )
 
 
 def _served_names(instances: Sequence[Instance]) -> Iterator[Diagnostic]:

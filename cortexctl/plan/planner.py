@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cortexctl.diagnostics import Diagnostic, error, in_reading_order
-from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.observed.owned import OwnedInstance, owned_instances, strangers
 from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.action import ReasonCode
 from cortexctl.plan.decide import decide, needs_image, remove
@@ -14,7 +14,7 @@ from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.sequence import steps_for_host
 from cortexctl.plan.steps import Step
 from cortexctl.spec.desired import Desired, Host
-from cortexctl.spec.labels import STACK
+from cortexctl.spec.labels import HOST, STACK
 
 
 def plan(desired: Desired, observed: Observed, *, destroy: bool = False, unprotect: Collection[str] = ()) -> Plan:
@@ -34,6 +34,7 @@ def plan(desired: Desired, observed: Observed, *, destroy: bool = False, unprote
         found = owned_instances(seen, desired.stack)
         here = _changes_on(host, desired, found, observed, destroy=destroy)
         diagnostics += _unreadable(found)
+        diagnostics += _strange(seen, desired.stack)
         diagnostics += _protected(here, found, desired, unprotect)
         changes += here
         steps += steps_for_host(seen, here, desired.stack)
@@ -111,6 +112,18 @@ def _unreadable(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
         for instance in found.values()
         for owned in instance.all
         if owned.spec is None
+    ]
+
+
+def _strange(seen: ObservedHost, stack: str) -> list[Diagnostic]:
+    return [
+        error(
+            "CX404",
+            f'{seen.name}: the container {container.name} was made for the host "{container.labels[HOST]}"',
+            help="if the host was renamed, give it its old name back; if two hosts of the stack are one engine, "
+            "keep one of them",
+        )
+        for container in strangers(seen, stack)
     ]
 
 

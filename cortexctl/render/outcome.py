@@ -9,7 +9,7 @@ from cortexctl.errors import CortexctlError, GateFailed
 from cortexctl.render.ink import Ink
 from cortexctl.render.words import DONE_WORDS
 from cortexctl.spec.units import show_seconds
-from cortexctl.vllm.diagnosis import without_frames
+from cortexctl.vllm.diagnosis import diagnose, without_frames
 
 LINES_WITH_CAUSE, LINES_WITHOUT = 4, 15
 """Lines of the log that are shown: few where the cause is known, for then they are its evidence."""
@@ -43,6 +43,9 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {cause.message}", "bold")
     if isinstance(cause, GateFailed):
         yield from _gate_failure(cause, ink)
+    elif found := diagnose([cause.message]):
+        yield f"  {ink('cause', 'bold')}  {found.cause}"
+        yield f"  {ink('mend', 'bold')}   {found.mend}"
     if log_file:
         yield f"  {ink('log', 'bold')}    {log_file}"
     if outcome.fate is Fate.ROLLED_BACK:

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
-from cortexctl.spec.image import parse_image
 from cortexctl.spec.units import seconds, size_in_bytes
-from cortexctl.stack.document import SECRET_NAME, Document, Loc
+from cortexctl.stack.checks import check_model, release_of
+from cortexctl.stack.document import Document, Loc
 from cortexctl.stack.problems import nearest
 from cortexctl.stack.schema import HostTable, ModelTable, StackFile
-from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE, check_args, check_extra_args
-from cortexctl.vllm.version import parse_release, release_from_image
+from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE
+from cortexctl.vllm.version import parse_release
 
 Fingerprint = Callable[[SecretRef], str]
 """The keyed fingerprint of a secret's present value. Raises SecretUnresolved (any Exception with `message`)."""
 
 MODELS = "/models"
 HF_CACHE = "/root/.cache/huggingface"
-GGUF_LAST = parse_release("0.23.0")
-SHADOWED_ENV = {
-    "HF_HUB_TOKEN": "neither vLLM nor the hub client reads HF_HUB_TOKEN; the variable is HF_TOKEN",
-    "CUDA_VISIBLE_DEVICES": "choose GPUs with `gpus`; inside the container they are numbered from 0",
-    "NVIDIA_VISIBLE_DEVICES": "choose GPUs with `gpus`",
-    "HF_HUB_OFFLINE": "set `offline`",
-}
 
 
 class UnresolvedSecret(Exception):
@@ -70,8 +63,8 @@ class _Resolution:
 
     def instances_of(self, name: str) -> Iterator[Instance]:
         model = self.stack.models[name]
-        release = self._release(name, model)
-        self._check(name, model, release)
+        release = release_of(model)
+        self.found += check_model(name, model, partial(self._at, name))
         secrets = tuple(self._secrets(name, model))
         for host_name in self._hosts(name, model):
             host = self.stack.hosts[host_name]
@@ -124,105 +117,6 @@ class _Resolution:
                 )
             chosen += matches
         return sorted(set(chosen))
-
-    def _release(self, name: str, model: ModelTable) -> str | None:
-        if model.vllm_version:
-            return model.vllm_version.removeprefix("v")
-        reference = parse_image(model.image)
-        release = release_from_image(model.image)
-        if release is None:
-            self.found.append(
-                warning(
-                    "CX205",
-                    f'the image "{model.image}" does not tell which vLLM it holds',
-                    self._at(name, "image"),
-                    help='pin a release tag, or set vllm_version = "…"; until then the newest known one is assumed',
-                )
-            )
-        if reference.digest is None and reference.tag in {None, "latest", "nightly"}:
-            self.found.append(
-                warning(
-                    "CX209",
-                    f'the image "{model.image}" moves: what runs depends on when it was pulled',
-                    self._at(name, "image"),
-                    help='pin a release, for example "vllm/vllm-openai:v0.32.0"',
-                )
-            )
-        return release
-
-    def _check(self, name: str, model: ModelTable, release: str | None) -> None:
-        for finding in check_args(_set_args(model), release):
-            make = error if finding.fatal else warning
-            span = self._at(name, "args", finding.argument, key=finding.rule != "CX302")
-            self.found.append(make(finding.rule, finding.summary, span, help=finding.help))
-        for finding in check_extra_args(tuple(model.extra_args)):
-            self.found.append(error(finding.rule, finding.summary, self._at(name, "extra_args"), help=finding.help))
-        for variable in model.env:
-            self._check_variable(name, model, variable)
-        source = model.source
-        given = [k for k in ("repo", "path", "gguf") if getattr(source, k)]
-        if len(given) != 1:
-            self.found.append(
-                error(
-                    "CX202",
-                    f'the source of model "{name}" names {" and ".join(given) or "no model"}',
-                    self._at(name, "source"),
-                    help='exactly one of repo = "ORG/NAME", path = "FOLDER", gguf = "FILE.gguf"',
-                )
-            )
-        for field_name in ("path", "gguf"):
-            self._check_path(name, field_name, getattr(source, field_name))
-        if source.revision and not source.repo:
-            self.found.append(
-                error("CX202", "`revision` belongs to a `repo`", self._at(name, "source", "revision", key=True))
-            )
-        if source.gguf:
-            self._check_gguf(name, source.gguf, release, tokenizer=bool(source.tokenizer))
-
-    def _check_variable(self, name: str, model: ModelTable, variable: str) -> None:
-        span = self._at(name, "env", variable, key=True)
-        if variable in SHADOWED_ENV:
-            self.found.append(error("CX211", f"{variable} cannot be set in env", span, help=SHADOWED_ENV[variable]))
-        elif variable in model.secrets:
-            self.found.append(error("CX211", f"{variable} is in env and in secrets", span, help="remove one"))
-        elif SECRET_NAME.search(variable):
-            self.found.append(
-                error(
-                    "CX210",
-                    f"{variable} looks like a secret, and env is written into a label in clear",
-                    span,
-                    help=f'[models.{name}.secrets] {variable} = {{ env = "{variable}" }}',
-                )
-            )
-
-    def _check_path(self, name: str, field_name: str, value: str | None) -> None:
-        if value and (value.startswith("/") or ".." in value.split("/")):
-            self.found.append(
-                error(
-                    "CX203",
-                    f"source.{field_name} must lie below the host's models_dir",
-                    self._at(name, "source", field_name),
-                    help='a path like "llama-3-8b-instruct", without a leading "/" and without ".."',
-                )
-            )
-
-    def _check_gguf(self, name: str, gguf: str, release: str | None, *, tokenizer: bool) -> None:
-        span = self._at(name, "source", "gguf")
-        if re.search(r"-\d{5}-of-\d{5}\.gguf$", gguf):
-            self.found.append(
-                error("CX306", "vLLM loads single GGUF files only, and this is a part", span,
-                      help="merge the parts first (llama-gguf-split --merge)")
-            )  # fmt: skip
-        if release and parse_release(release) > GGUF_LAST:
-            self.found.append(
-                error("CX306", f"vLLM {release} does not load GGUF (last in 0.23.0; a plugin since)", span,
-                      help="pin an image to v0.23.0, or serve the file with llama.cpp")
-            )  # fmt: skip
-        if not tokenizer:
-            self.found.append(
-                warning("CX307", "a GGUF file without `tokenizer`: vLLM converts it slowly and not always right",
-                        span, help='add tokenizer = "ORG/NAME" of the model it was made from')
-            )  # fmt: skip
 
     def _secrets(self, name: str, model: ModelTable) -> Iterator[SecretRef]:
         for variable in sorted(model.secrets):

@@ -116,12 +116,17 @@ _PATTERNS = (
         r'set args.dtype = "half"',
     ),
     _pattern(
+        r"bind source path does not exist: (\S+)",
+        r"the folder \1 does not exist on the host",
+        r"create it there, or correct models_dir, hf_cache or volumes",
+    ),
+    _pattern(
         r"could not select device driver|nvidia-container-cli",
         r"the engine cannot hand out GPUs on this host",
         r'install the NVIDIA container toolkit there, or set gpus = "none"',
     ),
     _pattern(
-        r"Address already in use",
+        r"[Aa]ddress already in use|port is already allocated",
         r"the server's port is taken",
         r"change `publish`, or stop what listens there",
     ),

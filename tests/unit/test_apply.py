@@ -20,7 +20,7 @@ from tests.fakes.engine import Behaviour, FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
 
-TWO_HOSTS = '[hosts.one]\nmodels_dir = "/m"\n\n[hosts.two]\nmodels_dir = "/m"\n'
+TWO_HOSTS = "".join(f'[hosts.{n}]\ndocker = "unix:///run/{n}.sock"\nmodels_dir = "/m"\n\n' for n in ("one", "two"))
 
 
 def stack(tmp_path: Path, *models: str, hosts: str = '[hosts.here]\nmodels_dir = "/m"\n', **env: str) -> Desired:

@@ -1,0 +1,134 @@
+"""What one model's block says wrongly, beyond the types of its fields. Each finding has its rule and place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.spec.image import parse_image
+from cortexctl.stack.document import SECRET_NAME
+from cortexctl.stack.schema import ModelTable, SourceTable
+from cortexctl.vllm.check import check_args, check_extra_args
+from cortexctl.vllm.version import parse_release, release_from_image
+
+GGUF_LAST = parse_release("0.23.0")
+SHADOWED_ENV = {
+    "HF_HUB_TOKEN": "neither vLLM nor the hub client reads HF_HUB_TOKEN; the variable is HF_TOKEN",
+    "CUDA_VISIBLE_DEVICES": "choose GPUs with `gpus`; inside the container they are numbered from 0",
+    "NVIDIA_VISIBLE_DEVICES": "choose GPUs with `gpus`",
+    "HF_HUB_OFFLINE": "set `offline`",
+}
+"""Variables that cortexctl sets itself, or that do not do what they seem to: what to write instead."""
+
+
+class At(Protocol):
+    """The place of something inside the model's block."""
+
+    def __call__(self, *path: str | int, key: bool = False) -> SourceSpan | None: ...
+
+
+def release_of(model: ModelTable) -> str | None:
+    """The vLLM release that the model's image holds, as far as the stack tells."""
+    return model.vllm_version.removeprefix("v") if model.vllm_version else release_from_image(model.image)
+
+
+def check_model(name: str, model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    """Everything that can be said without the rest of the stack."""
+    release = release_of(model)
+    yield from _image(model, release, at)
+    yield from _args(model, release, at)
+    for variable in model.env:
+        yield from _variable(name, model, variable, at)
+    yield from _source(name, model.source, at)
+    if model.source.gguf:
+        yield from _gguf(model.source, release, at("source", "gguf"))
+
+
+def _image(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
+    reference = parse_image(model.image)
+    if release is None:
+        yield warning(
+            "CX205",
+            f'the image "{model.image}" does not tell which vLLM it holds',
+            at("image"),
+            help='pin a release tag, or set vllm_version = "…"; until then the newest known one is assumed',
+        )
+    if reference.digest is None and reference.tag in {None, "latest", "nightly"}:
+        yield warning(
+            "CX209",
+            f'the image "{model.image}" moves: what runs depends on when it was pulled',
+            at("image"),
+            help='pin a release, for example "vllm/vllm-openai:v0.32.0"',
+        )
+
+
+def _args(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
+    for finding in check_args(model.args.model_dump(exclude_none=True), release):
+        make = error if finding.fatal else warning
+        span = at("args", finding.argument, key=finding.rule != "CX302")
+        yield make(finding.rule, finding.summary, span, help=finding.help)
+    for finding in check_extra_args(tuple(model.extra_args)):
+        yield error(finding.rule, finding.summary, at("extra_args"), help=finding.help)
+
+
+def _variable(name: str, model: ModelTable, variable: str, at: At) -> Iterator[Diagnostic]:
+    span = at("env", variable, key=True)
+    if variable in SHADOWED_ENV:
+        yield error("CX211", f"{variable} cannot be set in env", span, help=SHADOWED_ENV[variable])
+    elif variable in model.secrets:
+        yield error("CX211", f"{variable} is in env and in secrets", span, help="remove one")
+    elif SECRET_NAME.search(variable):
+        yield error(
+            "CX210",
+            f"{variable} looks like a secret, and env is written into a label in clear",
+            span,
+            help=f'[models.{name}.secrets] {variable} = {{ env = "{variable}" }}',
+        )
+
+
+def _source(name: str, source: SourceTable, at: At) -> Iterator[Diagnostic]:
+    given = [k for k in ("repo", "path", "gguf") if getattr(source, k)]
+    if len(given) != 1:
+        yield error(
+            "CX202",
+            f'the source of model "{name}" names {" and ".join(given) or "no model"}',
+            at("source"),
+            help='exactly one of repo = "ORG/NAME", path = "FOLDER", gguf = "FILE.gguf"',
+        )
+    for field in ("path", "gguf"):
+        value = getattr(source, field)
+        if value and (value.startswith("/") or ".." in value.split("/")):
+            yield error(
+                "CX203",
+                f"source.{field} must lie below the host's models_dir",
+                at("source", field),
+                help='a path like "llama-3-8b-instruct", without a leading "/" and without ".."',
+            )
+    if source.revision and not source.repo:
+        yield error("CX202", "`revision` belongs to a `repo`", at("source", "revision", key=True))
+
+
+def _gguf(source: SourceTable, release: str | None, span: SourceSpan | None) -> Iterator[Diagnostic]:
+    if re.search(r"-\d{5}-of-\d{5}\.gguf$", source.gguf or ""):
+        yield error(
+            "CX306",
+            "vLLM loads single GGUF files only, and this is a part",
+            span,
+            help="merge the parts first (llama-gguf-split --merge)",
+        )
+    if release and parse_release(release) > GGUF_LAST:
+        yield error(
+            "CX306",
+            f"vLLM {release} does not load GGUF (last in 0.23.0; a plugin since)",
+            span,
+            help="pin an image to v0.23.0, or serve the file with llama.cpp",
+        )
+    if not source.tokenizer:
+        yield warning(
+            "CX307",
+            "a GGUF file without `tokenizer`: vLLM converts it slowly and not always right",
+            span,
+            help='add tokenizer = "ORG/NAME" of the model it was made from',
+        )
