@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from cortexctl.observed.owned import owned_instances, read_owned, strangers
+from cortexctl.observed.parse import parse_containers, parse_images, parse_in_place
+from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
+from cortexctl.spec import labels
+from cortexctl.spec.codec import SPEC_VERSION, spec_to_label
+from cortexctl.spec.container import ContainerSpec, InPlace
+from cortexctl.spec.labels import generation_name, serving_name
+
+SPEC = ContainerSpec(image="image:v0.32.0", model="/models/tiny", served_names=("tiny",), vllm_version="0.32.0")
+
+ROW: dict[str, Any] = {
+    "Id": "4f9f" * 16,
+    "Names": ["/vllm-model-tiny"],
+    "Image": "image:v0.32.0",
+    "ImageID": "sha256:" + "ab" * 32,
+    "Command": "vllm serve /models/tiny",
+    "Created": 1763964000,
+    "Ports": [{"IP": "127.0.0.1", "PrivatePort": 8000, "PublicPort": 8801, "Type": "tcp"}],
+    "Labels": {"cortexctl.stack": "demo"},
+    "State": "running",
+    "Status": "Up 2 hours (healthy)",
+    "HostConfig": {"NetworkMode": "cortex_default"},
+    "NetworkSettings": {"Networks": {"cortex_default": {"IPAddress": "172.18.0.2"}}},
+    "Mounts": [],
+}
+"""A row of `GET /containers/json?all=1` as Engine 20.10 answers it."""
+
+
+def _row(**changes: Any) -> dict[str, Any]:
+    return {**ROW, **changes}
+
+
+def _only(**changes: Any) -> ObservedContainer:
+    (container,) = parse_containers([_row(**changes)])
+    return container
+
+
+# rows of the engine's list
+
+
+def test_a_row_is_read_into_a_value() -> None:
+    assert _only() == ObservedContainer(
+        id="4f9f" * 16,
+        name="vllm-model-tiny",
+        image="image:v0.32.0",
+        image_id="sha256:" + "ab" * 32,
+        state="running",
+        exit_code=None,
+        labels={"cortexctl.stack": "demo"},
+        ports=(BoundPort("127.0.0.1", 8801),),
+        networks=("cortex_default",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [
+        (["/own", "/web/alias"], "own"),
+        (["/web/alias", "/own"], "own"),
+        (["/web/alias", "/db/alias"], "4f9f4f9f4f9f"),
+        ([], "4f9f4f9f4f9f"),
+        (None, "4f9f4f9f4f9f"),
+    ],
+    ids=["own first", "link first", "links only", "none", "null"],
+)
+def test_links_are_no_names_of_the_container(names: list[str] | None, name: str) -> None:
+    assert _only(Names=names).name == name
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "exit_code"),
+    [
+        ("exited", "Exited (0) 2 minutes ago", 0),
+        ("exited", "Exited (137) 5 weeks ago", 137),
+        ("running", "Up 2 minutes", None),
+        ("created", "Created", None),
+        ("restarting", "Restarting (1) 3 seconds ago", None),
+        ("dead", "Dead", None),
+        ("exited", None, None),
+        ("running", "Up 2 minutes (Exited (3) is part of nothing)", None),
+    ],
+)
+def test_the_exit_code_is_read_only_of_what_has_exited(state: str, status: str | None, exit_code: int | None) -> None:
+    seen = _only(State=state, Status=status)
+    assert seen.state == state
+    assert seen.exit_code == exit_code
+    assert seen.is_running is (state == "running")
+
+
+def test_a_state_is_compared_in_small_letters() -> None:
+    """Podman writes it with a capital."""
+    assert _only(State="Running").is_running
+
+
+@pytest.mark.parametrize("field", ["Labels", "Ports", "NetworkSettings", "Image", "ImageID", "State", "Status"])
+@pytest.mark.parametrize("how", ["null", "left out"])
+def test_what_an_engine_leaves_out_is_empty(field: str, how: str) -> None:
+    row = _row(**{field: None}) if how == "null" else {k: v for k, v in ROW.items() if k != field}
+    (seen,) = parse_containers([row])
+    empty = {
+        "Labels": seen.labels == {},
+        "Ports": seen.ports == (),
+        "NetworkSettings": seen.networks == (),
+        "Image": seen.image == "",
+        "ImageID": seen.image_id == "",
+        "State": seen.state == "",
+        "Status": seen.exit_code is None,
+    }
+    assert empty[field]
+    assert seen.name == "vllm-model-tiny"
+
+
+@pytest.mark.parametrize(
+    ("ports", "bound"),
+    [
+        (
+            [
+                {"IP": "::", "PrivatePort": 8000, "PublicPort": 8801, "Type": "tcp"},
+                {"IP": "0.0.0.0", "PrivatePort": 8000, "PublicPort": 8801, "Type": "tcp"},
+            ],
+            (BoundPort("0.0.0.0", 8801), BoundPort("::", 8801)),
+        ),
+        ([{"PrivatePort": 8000, "Type": "tcp"}], ()),
+        ([{"PrivatePort": 8000, "PublicPort": 0, "Type": "tcp"}], ()),
+        ([{"PrivatePort": 8000, "PublicPort": 8801, "Type": "tcp"}], (BoundPort("", 8801),)),
+        (
+            [
+                {"IP": "10.0.0.1", "PrivatePort": 8000, "PublicPort": 8802, "Type": "tcp"},
+                {"IP": "10.0.0.1", "PrivatePort": 9000, "PublicPort": 8801, "Type": "tcp"},
+                {"IP": "10.0.0.1", "PrivatePort": 8000, "PublicPort": 8802, "Type": "udp"},
+            ],
+            (BoundPort("10.0.0.1", 8801), BoundPort("10.0.0.1", 8802)),
+        ),
+    ],
+    ids=["both families", "only exposed", "port 0", "no address", "several, one twice"],
+)
+def test_only_ports_of_the_host_count(ports: list[dict[str, Any]], bound: tuple[BoundPort, ...]) -> None:
+    assert _only(Ports=ports).ports == bound
+
+
+def test_a_container_on_several_networks_names_them_in_order() -> None:
+    assert _only(NetworkSettings={"Networks": {"b": {}, "a": {}}}).networks == ("a", "b")
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    rows = [_row(Id=c * 64, Names=[f"/{n}"]) for c, n in (("1", "b"), ("2", "a"), ("3", "c"))]
+    first, *others = [parse_containers(order) for order in itertools.permutations(rows)]
+    assert [c.name for c in first] == ["a", "b", "c"]
+    assert all(other == first for other in others)
+
+
+def test_no_row_gives_no_container() -> None:
+    assert parse_containers([]) == ()
+
+
+# whose they are
+
+
+def _ours(name: str, *, model: str = "tiny", generation: int = 1, ordinal: int = 1, **more: str) -> dict[str, Any]:
+    """A row of ours; `more` replaces labels by the name of their constant, in small letters."""
+    found = {
+        labels.STACK: "demo",
+        labels.MODEL: model,
+        labels.HOST: "gpu-1",
+        labels.ORDINAL: str(ordinal),
+        labels.GENERATION: str(generation),
+        labels.SPEC: spec_to_label(SPEC),
+        labels.PROTECT: "false",
+        labels.RUN: "run1",
+        **{str(getattr(labels, key.upper())): value for key, value in more.items()},
+    }
+    return _row(Id=name.encode().hex().ljust(64, "0")[:64], Names=[f"/{name}"], Labels=found)
+
+
+def _host(*rows: dict[str, Any]) -> ObservedHost:
+    return ObservedHost("gpu-1", parse_containers(rows))
+
+
+def test_the_container_under_the_serving_name_serves_and_the_others_are_sorted_by_generation() -> None:
+    found = owned_instances(
+        _host(
+            _ours(generation_name("tiny", 1, 10), generation=10),
+            _ours(serving_name("tiny"), generation=3),
+            _ours(generation_name("tiny", 1, 2), generation=2),
+            _ours(generation_name("tiny", 1, 1), generation=1),
+        ),
+        "demo",
+    )
+    (instance,) = found.values()
+    assert list(found) == ["gpu-1/tiny"]
+    assert instance.address == "gpu-1/tiny"
+    assert instance.serving is not None
+    assert instance.serving.generation == 3
+    assert [o.generation for o in instance.others] == [1, 2, 10]
+    assert [o.generation for o in instance.all] == [3, 1, 2, 10]
+
+
+def test_it_is_the_name_and_not_the_generation_that_makes_a_container_serve() -> None:
+    found = owned_instances(_host(_ours(generation_name("tiny", 1, 1)), _ours("renamed-by-hand", generation=7)), "demo")
+    assert found["gpu-1/tiny"].serving is None
+    assert [o.container.name for o in found["gpu-1/tiny"].all] == [generation_name("tiny", 1, 1), "renamed-by-hand"]
+
+
+def test_instances_are_told_apart_by_model_and_ordinal() -> None:
+    found = owned_instances(
+        _host(
+            _ours(serving_name("b"), model="b"),
+            _ours(serving_name("a", 2), model="a", ordinal=2),
+            _ours(serving_name("a"), model="a"),
+        ),
+        "demo",
+    )
+    assert list(found) == ["gpu-1/a", "gpu-1/a.2", "gpu-1/b"]
+    assert all(i.serving is not None for i in found.values())
+
+
+def test_the_serving_name_of_another_ordinal_does_not_serve() -> None:
+    found = owned_instances(_host(_ours(serving_name("a", 2), model="a", ordinal=1)), "demo")
+    assert found["gpu-1/a"].serving is None
+
+
+def test_a_container_that_was_made_for_a_host_of_another_name_is_a_stranger() -> None:
+    """Two hosts of the stack are one engine, or a host was renamed: what serves there must not be removed here."""
+    host = _host(_ours(serving_name("tiny")), _ours(serving_name("far"), model="far", host="gpu-9"))
+    assert list(owned_instances(host, "demo")) == ["gpu-1/tiny"]
+    assert [c.name for c in strangers(host, "demo")] == [serving_name("far")]
+    assert strangers(host, "other") == ()
+
+
+def test_containers_of_others_are_not_ours() -> None:
+    mine = _ours(serving_name("tiny"))
+    found = owned_instances(
+        _host(
+            mine,
+            _ours("of-another-stack", stack="other"),
+            _row(Id="9" * 64, Names=["/nobodys"], Labels=None),
+            _row(Id="8" * 64, Names=["/vllm-model-tiny--g9"], Labels={"com.docker.compose.project": "demo"}),
+            _row(Id="7" * 64, Names=["/lock-only"], Labels={labels.STACK: "demo"}),
+        ),
+        "demo",
+    )
+    (instance,) = found.values()
+    assert [o.container.name for o in instance.all] == [serving_name("tiny")]
+
+
+def test_a_host_without_containers_of_ours_has_no_instances() -> None:
+    assert owned_instances(_host(_row(Labels={})), "demo") == {}
+
+
+def test_labels_are_read_into_values() -> None:
+    owned = read_owned(_host(_ours("x", generation=4, ordinal=2, protect="true", run="abcd")).containers[0])
+    assert (owned.model, owned.ordinal, owned.generation, owned.protect, owned.run) == ("tiny", 2, 4, True, "abcd")
+    assert owned.spec == SPEC
+    assert owned.problem == ""
+
+
+@pytest.mark.parametrize("text", ["", "no", "0", "TRUE", "yes"])
+def test_only_true_protects(text: str) -> None:
+    assert not read_owned(_host(_ours("x", protect=text)).containers[0]).protect
+
+
+@pytest.mark.parametrize("text", ["", "one", "-1", "1.5"])
+def test_a_number_that_is_none_counts_as_the_first(text: str) -> None:
+    row = _ours("x", generation=4, ordinal=2)
+    broken = {**row["Labels"], labels.GENERATION: text, labels.ORDINAL: text}
+    owned = read_owned(_host({**row, "Labels": broken}).containers[0])
+    assert (owned.generation, owned.ordinal) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f'{{"v":{SPEC_VERSION + 1}}}', f"spec version {SPEC_VERSION + 1}"),
+        ('{"v":1,"colour":"green"}', "unknown fields in a spec: colour"),
+        ('{"v":1}', "missing"),
+        ("[]", "JSON object"),
+        ("nonsense", "Expecting value"),
+        ('{"v":1,"image":"i","model":"m","served_names":["a"],"publish":"8801"}', "argument"),
+    ],
+)
+def test_a_spec_that_cannot_be_read_is_a_problem_and_no_exception(text: str, problem: str) -> None:
+    found = owned_instances(_host(_ours(serving_name("tiny"), spec=text)), "demo")
+    serving = found["gpu-1/tiny"].serving
+    assert serving is not None
+    assert serving.spec is None
+    assert problem in serving.problem
+
+
+def test_a_container_without_a_spec_has_a_problem() -> None:
+    row = _ours(serving_name("tiny"))
+    lost = {k: v for k, v in row["Labels"].items() if k != labels.SPEC}
+    serving = owned_instances(_host({**row, "Labels": lost}), "demo")["gpu-1/tiny"].serving
+    assert serving is not None
+    assert serving.spec is None
+    assert serving.problem
+
+
+# the look at all hosts
+
+
+def test_a_host_with_a_problem_was_not_reached() -> None:
+    assert ObservedHost("a").is_reachable
+    assert not ObservedHost("a", problem="nothing answers").is_reachable
+
+
+def test_a_host_is_found_by_its_name() -> None:
+    seen = Observed((ObservedHost("a"), ObservedHost("b", engine="e")))
+    assert seen.host("b").engine == "e"
+    with pytest.raises(StopIteration):
+        seen.host("c")
+
+
+def test_facts_are_added_to_a_look_without_changing_it() -> None:
+    seen = Observed((ObservedHost("a"),))
+    images = {("a", "i"): ImageFacts("i", "local", id="sha256:1")}
+    limits = {("a", "id-1"): InPlace("no", 1024, 2.0)}
+    assert seen.with_facts(images, limits) == Observed(seen.hosts, images, limits)
+    assert (seen.images, seen.in_place) == ({}, {})
+
+
+# other answers of the engine
+
+
+def test_an_image_is_found_by_each_of_its_tags_and_digests() -> None:
+    digest = "vllm/vllm-openai@sha256:" + "d" * 64
+    rows: list[dict[str, Any]] = [
+        {"Id": "sha256:1", "RepoTags": ["image:v1", "image:latest"], "RepoDigests": [digest]},
+        {"Id": "sha256:2", "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]},
+        {"Id": "sha256:3", "RepoTags": None, "RepoDigests": None},
+    ]
+    found = parse_images(rows)
+    assert set(found) == {"image:v1", "image:latest", digest}
+    assert found["image:latest"] == ImageFacts("image:latest", "local", id="sha256:1")
+
+
+@pytest.mark.parametrize(
+    ("config", "limits"),
+    [
+        ({"RestartPolicy": {"Name": "unless-stopped"}, "Memory": 0, "NanoCpus": 0}, InPlace("unless-stopped")),
+        ({"RestartPolicy": {"Name": ""}, "Memory": 1024}, InPlace("no", 1024)),
+        ({"RestartPolicy": None, "NanoCpus": 1_500_000_000}, InPlace("no", None, 1.5)),
+        ({"CpuQuota": 250_000, "CpuPeriod": 100_000}, InPlace("no", None, 2.5)),
+        ({"CpuQuota": 50_000, "CpuPeriod": 0}, InPlace("no", None, 0.5)),
+        ({"CpuQuota": -1}, InPlace("no")),
+        ({}, InPlace("no")),
+    ],
+)
+def test_policy_and_limits_are_read_from_an_inspection(config: dict[str, Any], limits: InPlace) -> None:
+    assert parse_in_place({"HostConfig": config}) == limits

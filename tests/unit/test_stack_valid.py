@@ -1,0 +1,563 @@
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from cortexctl import __version__
+from cortexctl.plan.guards import check_desired
+from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
+from cortexctl.spec.secret import fingerprint
+from cortexctl.stack.load import load_stack
+from cortexctl.stack.schema import json_schema
+from cortexctl.stack.starter import TEMPLATES, starter
+from tests.reading import DOCKER, desired_from, model_text, read, stack_text
+
+REPO = Path(__file__).parent.parent.parent
+CACHE = "/root/.cache/huggingface"
+SECRETS = {"HF_TOKEN": "hf-value", "CORTEX_API_KEY": "sk-value", "VLLM_API_KEY": "sk-other"}
+
+FULL = """\
+stack = "inference"
+
+[hosts.gpu-1]
+docker = "unix:///run/docker.sock"
+address = "10.0.0.11"
+models_dir = "/var/cortex/models/"
+hf_cache = "/var/cortex/hf"
+
+[hosts.gpu-2]
+models_dir = "models"
+network = "other_net"
+
+[models.llama-70b]
+image = "registry.example:5000/vllm/vllm-openai:v0.32.0"
+source = { repo = "meta-llama/Llama-3.3-70B-Instruct", revision = "6f6073b", tokenizer = "meta-llama/Llama-3.3-70B" }
+served_names = ["llama-3.3-70b", "llama"]
+hosts = ["gpu-1"]
+gpus = [0, 1]
+publish = "127.0.0.1:8001"
+protect = true
+ipc = "host"
+shm_size = "8 GiB"
+extra_args = ["--quux", "1"]
+volumes = ["./certs:/certs:ro", "vllm-cache:/root/.cache/vllm", "/srv/lora:/lora:rw"]
+
+[models.llama-70b.args]
+tensor_parallel_size = 2
+max_model_len = 8192
+gpu_memory_utilization = 0.92
+enforce_eager = false
+cudagraph_capture_sizes = [1, 2, 4]
+hf_overrides = { rope = { theta = 1e6 }, list = [1, true, "x"] }
+
+[models.llama-70b.env]
+VLLM_LOGGING_LEVEL = "DEBUG"
+
+[models.llama-70b.secrets]
+VLLM_API_KEY = { env = "CORTEX_API_KEY" }
+HF_TOKEN = { env = "HF_TOKEN" }
+
+[models.llama-70b.gate]
+startup_timeout = "30m"
+stable_for = "1m30s"
+smoke = { prompt = "Hello", max_tokens = 8 }
+
+[models.llama-70b.rollout]
+drain = "1m"
+on_failure = "halt"
+keep = 3
+
+[models.embedder]
+image = "vllm/vllm-openai:v0.32.0"
+source = { path = "bge/m3/" }
+task = "embed"
+hosts = ["gpu-*"]
+gpus = [2]
+
+[models.embedder.gate]
+smoke = { enabled = false }
+"""
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "stack.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _as_json(folder: Path, text: str) -> Path:
+    path = folder / "stack.json"
+    path.write_text(json.dumps({"$schema": "x.json", **tomllib.loads(text)}), encoding="utf-8")
+    return path
+
+
+def _only(folder: Path, text: str) -> Instance:
+    (instance,) = desired_from(_write(folder, text), SECRETS).instances
+    return instance
+
+
+def _bare(desired: Desired) -> Desired:
+    """Without what says which file it came from."""
+    return dataclasses.replace(desired, path="", digest="")
+
+
+def _model(name: str = "tiny", **lines: str) -> str:
+    return stack_text(model_text(name, **lines))
+
+
+# a full stack
+
+
+def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
+    desired = desired_from(_write(tmp_path, FULL), SECRETS)
+    llama = Instance(
+        host="gpu-1",
+        model="llama-70b",
+        spec=ContainerSpec(
+            image="registry.example:5000/vllm/vllm-openai:v0.32.0",
+            vllm_version="0.32.0",
+            model="meta-llama/Llama-3.3-70B-Instruct",
+            served_names=("llama-3.3-70b", "llama"),
+            args={
+                "tensor_parallel_size": 2,
+                "max_model_len": 8192,
+                "gpu_memory_utilization": 0.92,
+                "enforce_eager": False,
+                "cudagraph_capture_sizes": [1, 2, 4],
+                "hf_overrides": {"rope": {"theta": 1e6}, "list": [1, True, "x"]},
+                "revision": "6f6073b",
+                "tokenizer": "meta-llama/Llama-3.3-70B",
+            },
+            extra_args=("--quux", "1"),
+            env={"VLLM_LOGGING_LEVEL": "DEBUG"},
+            secrets=(
+                SecretRef("HF_TOKEN", "env", "HF_TOKEN", fingerprint("inference", "HF_TOKEN", "hf-value")),
+                SecretRef(
+                    "VLLM_API_KEY", "env", "CORTEX_API_KEY", fingerprint("inference", "VLLM_API_KEY", "sk-value")
+                ),
+            ),
+            gpus=(0, 1),
+            mounts=(
+                Mount(str(tmp_path / "certs"), "/certs"),
+                Mount("/srv/lora", "/lora", read_only=False),
+                Mount("/var/cortex/models", "/models"),
+                Mount("/var/cortex/hf", CACHE, read_only=False),
+                Mount("vllm-cache", "/root/.cache/vllm", read_only=False),
+            ),
+            publish=Publish("127.0.0.1", 8001),
+            network="cortex_default",
+            ipc="host",
+            shm_size=8 * 1024**3,
+            drain=60,
+        ),
+        ordinal=1,
+        task="generate",
+        gate=GatePolicy(startup_timeout=1800, stable_for=90, smoke=Smoke("Hello", 8)),
+        on_failure="halt",
+        keep=3,
+        protect=True,
+    )
+
+    def embedder(host: str, network: str, mounts: tuple[Mount, ...]) -> Instance:
+        return Instance(
+            host=host,
+            model="embedder",
+            spec=ContainerSpec(
+                image="vllm/vllm-openai:v0.32.0",
+                vllm_version="0.32.0",
+                model="/models/bge/m3",
+                served_names=("embedder",),
+                args={"runner": "pooling"},
+                env={"HF_HUB_OFFLINE": "1"},
+                gpus=(2,),
+                mounts=mounts,
+                network=network,
+                shm_size=2 * 1024**3,
+                drain=30,
+            ),
+            task="embed",
+            gate=GatePolicy(startup_timeout=1200, stable_for=5, smoke=None),
+            on_failure="rollback",
+            keep=2,
+            protect=False,
+        )
+
+    on_1 = (Mount("/var/cortex/models", "/models"), Mount("/var/cortex/hf", CACHE, read_only=False))
+    on_2 = (Mount(str(tmp_path / "models"), "/models"),)
+    assert _bare(desired) == Desired(
+        stack="inference",
+        path="",
+        hosts=(Host("gpu-1", "unix:///run/docker.sock", "10.0.0.11"), Host("gpu-2", DOCKER, "127.0.0.1")),
+        instances=(embedder("gpu-1", "cortex_default", on_1), embedder("gpu-2", "other_net", on_2), llama),
+    )
+    assert check_desired(desired) == []
+
+
+def test_toml_and_the_same_in_json_give_equal_values(tmp_path: Path) -> None:
+    toml = desired_from(_write(tmp_path, FULL), SECRETS)
+    in_json = desired_from(_as_json(tmp_path, FULL), SECRETS)
+    assert _bare(in_json) == _bare(toml)
+    assert in_json.digest != toml.digest
+
+
+def test_the_order_of_tables_does_not_matter(tmp_path: Path) -> None:
+    data = tomllib.loads(FULL)
+    turned = {k: dict(reversed(v.items())) if isinstance(v, dict) else v for k, v in reversed(data.items())}
+    path = tmp_path / "stack.json"
+    path.write_text(json.dumps(turned), encoding="utf-8")
+    assert _bare(desired_from(path, SECRETS)) == _bare(desired_from(_write(tmp_path, FULL), SECRETS))
+
+
+def test_the_digest_tells_texts_apart(tmp_path: Path) -> None:
+    one = desired_from(_write(tmp_path, FULL), SECRETS).digest
+    same = desired_from(_write(tmp_path, FULL), SECRETS).digest
+    other = desired_from(_write(tmp_path, FULL + "\n# a comment\n"), SECRETS).digest
+    assert one == same != other
+
+
+def test_a_valid_stack_has_nothing_said_about_it(tmp_path: Path) -> None:
+    assert read(_write(tmp_path, FULL), SECRETS)[1] == []
+
+
+def test_without_secrets_the_fingerprints_stay_empty(tmp_path: Path) -> None:
+    desired, found = load_stack(str(_write(tmp_path, FULL)), default_docker=DOCKER, secret_value=None)
+    assert found == []
+    assert desired is not None
+    assert [s.fingerprint for i in desired.instances for s in i.spec.secrets] == ["", ""]
+
+
+def test_a_secret_of_two_models_is_read_once(tmp_path: Path) -> None:
+    """A fingerprint is dear on purpose."""
+    asked: list[tuple[str, str]] = []
+
+    def value(source: str, key: str) -> str:
+        asked.append((source, key))
+        return "hf-value"
+
+    secrets = '{ HF_TOKEN = { env = "HF_TOKEN" } }'
+    text = stack_text(model_text("a", secrets=secrets) + model_text("b", secrets=secrets))
+    desired, _ = load_stack(str(_write(tmp_path, text)), default_docker=DOCKER, secret_value=value)
+    assert desired is not None
+    assert asked == [("env", "HF_TOKEN")]
+    assert len({i.spec.secrets for i in desired.instances}) == 1
+
+
+def test_every_instance_knows_its_lines(tmp_path: Path) -> None:
+    desired = desired_from(_write(tmp_path, FULL), SECRETS)
+    (llama,) = (i for i in desired.instances if i.model == "llama-70b")
+    lines = FULL.split("\n")
+    for key, text in [
+        ("", "[models.llama-70b]"),
+        ("image", "image = "),
+        ("publish", "publish = "),
+        ("args.max_model_len", "max_model_len"),
+    ]:
+        place = llama.place_of(key)
+        assert place is not None
+        assert lines[place.line - 1].startswith(text), key
+    nowhere = llama.place_of("args.seed")
+    assert nowhere is not None
+    assert nowhere == llama.place_of("")
+
+
+def test_a_stack_that_needs_another_version_is_refused(tmp_path: Path) -> None:
+    desired, found = read(_write(tmp_path, 'required_version = ">=99"\n' + FULL), SECRETS)
+    assert desired is None
+    assert [d.rule for d in found] == ["CX110"]
+    assert ">=99" in found[0].summary
+    assert __version__ in found[0].summary
+    assert read(_write(tmp_path, f'required_version = ">={__version__}"\n' + FULL), SECRETS)[1] == []
+
+
+# what is filled in
+
+
+@pytest.mark.parametrize(
+    ("lines", "offline"),
+    [
+        ({"source": '{ path = "tiny" }'}, True),
+        ({"source": '{ repo = "org/tiny" }'}, False),
+        ({"source": '{ gguf = "t.gguf", tokenizer = "org/t" }', "image": '"image:v0.23.0"'}, True),
+        ({"source": '{ path = "tiny" }', "offline": "false"}, False),
+        ({"source": '{ repo = "org/tiny" }', "offline": "true"}, True),
+    ],
+)
+def test_a_model_on_the_hosts_disk_is_offline_unless_the_stack_says_otherwise(
+    tmp_path: Path, lines: dict[str, str], offline: bool
+) -> None:
+    instance = _only(tmp_path, _model(**lines))
+    assert instance.spec.env == ({"HF_HUB_OFFLINE": "1"} if offline else {})
+
+
+@pytest.mark.parametrize("task", ["embed", "classify", "score", "reward"])
+@pytest.mark.parametrize(
+    ("image", "args"),
+    [
+        ("image:v0.10.0", {"task": "TASK"}),
+        ("image:v0.6.5", {"task": "TASK"}),
+        ("image:v0.10.1", {"runner": "pooling"}),
+        ("image:v0.32.0", {"runner": "pooling"}),
+    ],
+)
+def test_a_pooling_task_is_said_in_the_words_of_the_release(
+    tmp_path: Path, task: str, image: str, args: dict[str, str]
+) -> None:
+    instance = _only(tmp_path, _model(image=f'"{image}"', task=f'"{task}"'))
+    assert instance.spec.args == {k: v.replace("TASK", task) for k, v in args.items()}
+    assert instance.task == task
+
+
+def test_a_generating_model_gets_no_runner(tmp_path: Path) -> None:
+    assert _only(tmp_path, _model(task='"generate"')).spec.args == {}
+
+
+@pytest.mark.parametrize("said", ['{ runner = "draft" }', '{ runner = "auto", convert = "embed" }'])
+def test_a_runner_that_the_stack_says_is_left_alone(tmp_path: Path, said: str) -> None:
+    args = _only(tmp_path, _model(task='"embed"', args=said)).spec.args
+    assert dict(args) == tomllib.loads(f"a = {said}")["a"]
+
+
+def test_what_the_stack_does_not_set_is_not_among_the_arguments(tmp_path: Path) -> None:
+    """We never pin vLLM's defaults for the user."""
+    assert _only(tmp_path, _model(args="{ enforce_eager = false, seed = 0 }")).spec.args == {
+        "enforce_eager": False,
+        "seed": 0,
+    }
+
+
+def test_a_number_without_a_point_is_good_for_an_argument_with_one(tmp_path: Path) -> None:
+    value = _only(tmp_path, _model(args="{ gpu_memory_utilization = 1 }")).spec.args["gpu_memory_utilization"]
+    assert isinstance(value, float)
+    assert value == 1.0
+
+
+@pytest.mark.parametrize(("text", "expected"), [("8192", 8192), ('"auto"', "auto")])
+def test_the_model_length_is_a_number_or_auto(tmp_path: Path, text: str, expected: Any) -> None:
+    assert _only(tmp_path, _model(args=f"{{ max_model_len = {text} }}")).spec.args["max_model_len"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1", Publish("127.0.0.1")),
+        ("127.0.0.1:8801", Publish("127.0.0.1", 8801)),
+        ("0.0.0.0:1", Publish("0.0.0.0", 1)),
+        ("10.0.0.1:65535", Publish("10.0.0.1", 65535)),
+        ("[::1]:8801", Publish("::1", 8801)),
+        ("[::1]", Publish("::1")),
+    ],
+)
+def test_publish_is_an_address_with_or_without_a_port(tmp_path: Path, text: str, expected: Publish) -> None:
+    assert _only(tmp_path, _model(publish=f'"{text}"')).spec.publish == expected
+
+
+def test_nothing_is_published_by_default(tmp_path: Path) -> None:
+    text = stack_text('[models.tiny]\nimage = "image:v0.32.0"\nsource = { path = "tiny" }\ngpus = "none"\n')
+    spec = _only(tmp_path, text).spec
+    assert spec.publish is None
+    assert spec.gpus == ()
+    assert spec.served_names == ("tiny",)
+    assert spec.ipc == "private"
+
+
+def test_a_model_without_hosts_runs_on_the_only_one(tmp_path: Path) -> None:
+    assert _only(tmp_path, _model()).host == "here"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "chosen"),
+    [
+        ('["gpu-*"]', ["gpu-1", "gpu-2"]),
+        ('["*"]', ["cpu-1", "gpu-1", "gpu-2"]),
+        ('["gpu-2", "gpu-1"]', ["gpu-1", "gpu-2"]),
+        ('["gpu-1", "gpu-*", "gpu-1"]', ["gpu-1", "gpu-2"]),
+        ('["?pu-1"]', ["cpu-1", "gpu-1"]),
+        ('["[gx]pu-1"]', ["gpu-1"]),
+    ],
+)
+def test_hosts_are_names_or_globs_and_each_is_taken_once(tmp_path: Path, hosts: str, chosen: list[str]) -> None:
+    tables = "".join(f'[hosts.{h}]\nmodels_dir = "/models"\n' for h in ("gpu-2", "gpu-1", "cpu-1"))
+    text = stack_text(model_text(hosts=hosts), hosts=tables)
+    desired = desired_from(_write(tmp_path, text))
+    assert [i.host for i in desired.instances] == chosen
+    assert [h.name for h in desired.hosts] == ["cpu-1", "gpu-1", "gpu-2"]
+
+
+def test_relative_paths_are_meant_from_the_stacks_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "deploy" / "prod"
+    folder.mkdir(parents=True)
+    text = stack_text(
+        model_text(volumes='["../data:/data", "./x/../y:/y:ro"]'),
+        hosts='[hosts.here]\nmodels_dir = "../../models"\nhf_cache = "hf"\n',
+    )
+    assert _only(folder, text).spec.mounts == (
+        Mount(str(tmp_path / "deploy" / "data"), "/data", read_only=False),
+        Mount(str(tmp_path / "models"), "/models"),
+        Mount(str(folder / "hf"), CACHE, read_only=False),
+        Mount(str(folder / "y"), "/y"),
+    )
+
+
+def test_the_folder_from_which_cortexctl_runs_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = stack_text(model_text(), hosts='[hosts.here]\nmodels_dir = "models"\n')
+    path = _write(tmp_path, text)
+    from_afar = desired_from(path)
+    monkeypatch.chdir(tmp_path)
+    assert desired_from(Path("stack.toml")).instances == from_afar.instances
+
+
+def test_the_release_that_the_stack_says_wins_over_the_tag(tmp_path: Path) -> None:
+    assert _only(tmp_path, _model(image='"image:v0.32.0"', vllm_version='"v0.30.0"')).spec.vllm_version == "0.30.0"
+    assert _only(tmp_path, _model(image='"mine:build-7"', vllm_version='"0.31.0"')).spec.vllm_version == "0.31.0"
+
+
+def test_a_gguf_file_is_named_below_models_with_its_config_and_tokenizer(tmp_path: Path) -> None:
+    source = '{ gguf = "a/./t.gguf", tokenizer = "org/t", hf_config_path = "/models/t-config" }'
+    spec = _only(tmp_path, _model(source=source, image='"image:v0.23.0"')).spec
+    assert spec.model == "/models/a/t.gguf"
+    assert spec.args == {"tokenizer": "org/t", "hf_config_path": "/models/t-config"}
+
+
+# stacks that are shipped
+
+
+def test_there_are_shipped_stacks() -> None:
+    assert sorted((REPO / "stacks").glob("*.toml"))
+    assert TEMPLATES
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "stacks").glob("*.toml")), ids=lambda p: p.name)
+def test_a_shipped_stack_loads_without_a_word(path: Path) -> None:
+    desired, found = load_stack(str(path), default_docker=DOCKER, secret_value=None)
+    assert found == []
+    assert desired is not None
+    assert desired.instances
+    assert check_desired(desired) == []
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "stacks").glob("*.toml")), ids=lambda p: p.name)
+def test_a_shipped_stack_names_its_schema_in_the_first_line(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").split("\n")[0] == "#:schema ../schemas/stack.schema.json"
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
+def test_a_starter_stack_loads_without_a_word(tmp_path: Path, template: str) -> None:
+    desired, found = read(_write(tmp_path, starter(template, "My Models 2")), SECRETS)
+    assert found == []
+    assert desired is not None
+    assert desired.stack == "my-models-2"
+    assert desired.instances
+
+
+@pytest.mark.parametrize("folder", ["prod", "", "---", "Ünïcode", "a" * 50, "9 lives"])
+def test_a_starter_stack_is_valid_whatever_its_folder_is_called(tmp_path: Path, folder: str) -> None:
+    assert read(_write(tmp_path, starter("cpu", folder)), SECRETS)[1] == []
+
+
+def test_an_unknown_template_is_refused() -> None:
+    with pytest.raises(KeyError):
+        starter("tpu", "x")
+
+
+# the published schema
+
+
+def _valid() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every stack of the tests and of the repository that loads and has no variables."""
+    yield "full", tomllib.loads(FULL)
+    for path in sorted((REPO / "stacks").glob("*.toml")):
+        yield path.name, tomllib.loads(path.read_text(encoding="utf-8"))
+    for template in sorted(TEMPLATES):
+        yield template, tomllib.loads(starter(template, "demo"))
+    for path in sorted((REPO / "tests" / "cases" / "plan").glob("*/*.toml")):
+        text = path.read_text(encoding="utf-8")
+        if "{{ vars." not in text:
+            yield f"{path.parent.name}/{path.name}", tomllib.loads(text)
+
+
+VALID = dict(_valid())
+
+
+@functools.cache
+def _checker() -> jsonschema.Draft202012Validator:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("name", sorted(VALID))
+def test_the_schema_takes_every_stack_that_loads(name: str) -> None:
+    assert [e.message for e in _checker().iter_errors(VALID[name])] == []
+
+
+def test_the_published_schema_is_the_current_one() -> None:
+    published = REPO / "schemas" / "stack.schema.json"
+    if not published.exists():
+        pytest.skip("the schema is not published yet")
+    assert json.loads(published.read_text(encoding="utf-8")) == json_schema()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (),
+        ("hosts", "gpu-1"),
+        ("models", "llama-70b"),
+        ("models", "llama-70b", "source"),
+        ("models", "llama-70b", "args"),
+        ("models", "llama-70b", "secrets", "HF_TOKEN"),
+        ("models", "llama-70b", "gate"),
+        ("models", "llama-70b", "gate", "smoke"),
+        ("models", "llama-70b", "rollout"),
+    ],
+    ids=lambda p: ".".join(p) or "top",
+)
+def test_the_schema_refuses_an_unknown_key_as_the_loader_does(tmp_path: Path, place: tuple[str, ...]) -> None:
+    data = tomllib.loads(FULL)
+    table = data
+    for step in place:
+        table = table[step]
+    table["quux"] = 1
+    assert not _checker().is_valid(data)
+    path = tmp_path / "stack.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    desired, found = read(path, SECRETS)
+    assert desired is None
+    assert [d.rule for d in found] == ["CX102"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("stack",), 7),
+        (("hosts",), {}),
+        (("models",), {}),
+        (("models", "embedder", "gpus"), "all"),
+        (("models", "embedder", "gpus"), []),
+        (("models", "embedder", "gpus"), [-1]),
+        (("models", "embedder", "task"), "chat"),
+        (("models", "embedder", "served_names"), []),
+        (("models", "llama-70b", "args", "dtype"), "int8"),
+        (("models", "llama-70b", "args", "tensor_parallel_size"), "2"),
+        (("models", "llama-70b", "rollout", "on_failure"), "retry"),
+    ],
+)
+def test_the_schema_refuses_what_the_loader_refuses(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
+    data = tomllib.loads(FULL)
+    table = data
+    for step in place[:-1]:
+        table = table[step]
+    table[place[-1]] = value
+    assert not _checker().is_valid(data)
+    path = tmp_path / "stack.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert read(path, SECRETS)[0] is None
