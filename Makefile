@@ -24,11 +24,12 @@ lab: setup  ## a Docker engine and the images that the demo and the tests run on
 demo: lab  ## the main job on this machine: plan, apply, ask, break, mend, destroy
 	@$(LAB) exec tools/demo.sh
 
-test: lab  ## all tests, on a real engine and real vLLM too
+test: lab  ## all tests, on a real engine, real vLLM and a real browser too
+	@tools/browser.sh
 	@$(LAB) exec $(BIN)/pytest
 
-test-fast: setup  ## the tests that need no engine
-	@$(BIN)/pytest -m "not engine and not vllm"
+test-fast: setup  ## the tests that need neither an engine nor a browser
+	@$(BIN)/pytest -m "not engine and not vllm and not browser"
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -11,12 +11,14 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.observed.parse import parse_containers
 from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
 from cortexctl.spec.desired import Desired
-from cortexctl.stack.load import UnresolvedSecret, load_stack
+from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
 
 DOCKER = "unix:///var/run/docker.sock"
 
 
-def read(path: Path, secrets: Mapping[str, str] | None = None) -> tuple[Desired | None, list[Diagnostic]]:
+def read(
+    path: Path, secrets: Mapping[str, str] | None = None, env: str = "", given: Given | None = None
+) -> tuple[Desired | None, list[Diagnostic]]:
     """A stack file; `secrets` stands for the environment."""
     known = dict(secrets or {})
 
@@ -25,12 +27,14 @@ def read(path: Path, secrets: Mapping[str, str] | None = None) -> tuple[Desired 
             return known[key]
         raise UnresolvedSecret(f"the environment variable {key} is not set")
 
-    return load_stack(str(path), default_docker=DOCKER, secret_value=value)
+    return load_stack(str(path), default_docker=DOCKER, secret_value=value, env=env, given=given or Given())
 
 
-def desired_from(path: Path, secrets: Mapping[str, str] | None = None) -> Desired:
+def desired_from(
+    path: Path, secrets: Mapping[str, str] | None = None, env: str = "", given: Given | None = None
+) -> Desired:
     """A stack that must be right."""
-    desired, found = read(path, secrets)
+    desired, found = read(path, secrets, env, given)
     assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
     return desired
 

@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cortexctl import __version__
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.planner import plan
+from cortexctl.plan.request import Request
 from cortexctl.render.ink import Ink
+from cortexctl.render.markdown import plan_markdown
 from cortexctl.render.terminal import plan_text
 from tests.fakes.world import World
 from tests.reading import desired_from, observed_from
@@ -27,14 +30,19 @@ SECRETS = {"HF_TOKEN": "hf-new", "HF_TOKEN_BEFORE": "hf-old"}
 
 def plan_of_case(case: Path) -> Plan:
     """Plan the case's stack against its observation. Paths in it are relative to the case's folder."""
-    options = json.loads((case / "options.json").read_text()) if (case / "options.json").exists() else {}
+    options: dict[str, Any] = {}
+    if (case / "options.json").exists():
+        options = json.loads((case / "options.json").read_text())
+    env = options.pop("env", "")
     here = Path.cwd()
     os.chdir(case)
     try:
-        desired = desired_from(Path("stack.toml"), SECRETS)
+        desired = desired_from(Path("stack.toml"), SECRETS, env)
     finally:
         os.chdir(here)
-    return plan(desired, observed_from(case / "observed.json"), **options)
+    words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    request = Request(**words)
+    return plan(desired, observed_from(case / "observed.json"), request)
 
 
 def observe_before(case: Path) -> dict[str, Any]:
@@ -75,12 +83,18 @@ def _adjusted(row: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any] | 
     return {**row, **change, "Labels": labels}
 
 
+def comment_of(made: Plan) -> str:
+    """The plan as a comment, without the version: a release changes no case."""
+    return plan_markdown(made).replace(f"cortexctl {__version__} ", "cortexctl VERSION ")
+
+
 def record(case: Path) -> None:
     if (case / "before.toml").exists():
         (case / "observed.json").write_text(json.dumps(observe_before(case), indent=2) + "\n")
     made = plan_of_case(case)
     (case / "plan.txt").write_text(plan_text(made, Ink(enabled=False), explain=True))
     (case / "plan.json").write_text(plan_to_json(made))
+    (case / "comment.md").write_text(comment_of(made))
 
 
 if __name__ == "__main__":

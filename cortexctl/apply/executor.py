@@ -100,9 +100,12 @@ class Executor:
         return self._result(pending)
 
     def _ready(self, pending: dict[str, Step]) -> list[Step]:
-        if self.interrupted():
-            return []
-        return [s for s in pending.values() if self._done.issuperset(s.after)]
+        ready = [s for s in pending.values() if self._done.issuperset(s.after)]
+        if not self.interrupted():
+            return ready
+        # What serves already gets its name and its restart policy; nothing else is begun.
+        changes = ((s, self._change_of(s)) for s in ready)
+        return [s for s, change in changes if change is not None and self._passed_gate(change)]
 
     def _attempt(self, step: Step) -> CortexctlError | None:
         """Run a step; when it fails, undo its change here and now, before anything else happens on the host."""
@@ -126,8 +129,8 @@ class Executor:
         if not step.address:
             self._host_failures.append((step.host, failure))
         lost = {step.id}
-        for later in list(pending.values()):  # the plan lists steps in order, so one pass finds all
-            if lost.intersection(later.after):
+        while found := [s for s in pending.values() if lost.intersection(s.after)]:
+            for later in found:
                 lost.add(later.id)
                 del pending[later.id]
 

@@ -11,7 +11,7 @@ from cortexctl.observed.state import ContainerState
 from cortexctl.plan.model import Change
 from cortexctl.spec.units import show_seconds
 from cortexctl.vllm.diagnosis import diagnose, last_error_line
-from cortexctl.vllm.progress import stage
+from cortexctl.vllm.progress import SERVER_UP, stage
 
 POLL = 0.25
 """Seconds between looks: a death is known within half a second. A look costs the engine 1 ms."""
@@ -20,6 +20,8 @@ LOG_EVERY = 1.5
 LOG_TAIL = 200
 FULL_LOG = 5000
 """Lines kept of a candidate that failed, for it is removed."""
+REACHED_WITHIN = 15.0
+"""Seconds in which a server that says it is up must be reached."""
 ENGINE_DEAD_AFTER = 3
 """So many refusals in a row of a server that was ready mean that it is gone."""
 
@@ -55,18 +57,39 @@ class Gate:
     def _until_healthy(self) -> str:
         began = self.clock.elapsed()
         limit = self.change.gate.startup_timeout
-        next_log = 0.0
+        next_log, up_since, now, heard = 0.0, None, "starting", "no endpoint"
         while True:
             state = self._alive()
-            if state.endpoint and self.prober.healthy(state.endpoint):
+            heard = self.prober.health(state.endpoint) if state.endpoint else heard
+            if state.endpoint and not heard:
                 return state.endpoint
             waited = self.clock.elapsed() - began
-            if waited > limit:
-                raise self._failed(f"it was not ready after {show_seconds(limit)} (gate.startup_timeout)")
             if waited >= next_log:
                 next_log = waited + LOG_EVERY
-                self.tell(stage(self._log(LOG_TAIL)) or "starting")
+                now = stage(self._log(LOG_TAIL)) or "starting"
+                self.tell(now)
+                up_since = (up_since if up_since is not None else waited) if now == SERVER_UP else None
+            if up_since is not None and waited - up_since > REACHED_WITHIN and not heard.startswith("status"):
+                raise self._unreachable(state.endpoint, heard)
+            if waited > limit:
+                raise self._too_late(now, state.endpoint, heard)
             self.clock.sleep(POLL)
+
+    def _unreachable(self, endpoint: str, heard: str) -> GateFailed:
+        """Waiting longer is of no use, and the old one is down meanwhile."""
+        return self._failed(
+            f"its log says that it serves, and {endpoint} cannot be reached from here ({heard})",
+            cause="this machine does not reach the addresses of that engine's containers",
+            mend="run cortexctl where it does, or set `publish` to an address of the host that is reached from here",
+        )
+
+    def _too_late(self, now: str, endpoint: str, heard: str) -> GateFailed:
+        limit = show_seconds(self.change.gate.startup_timeout)
+        return self._failed(
+            f"it was not ready after {limit} (gate.startup_timeout)",
+            cause=f"after {limit} it was at: {now}; {endpoint}/health: {heard}",
+            mend="if its log shows that it is getting on, raise gate.startup_timeout",
+        )
 
     def _names(self, endpoint: str) -> None:
         spec = self.change.after or self.change.before
@@ -77,7 +100,9 @@ class Gate:
         missing = sorted(set(spec.served_names) - served) if spec else []
         if missing:
             raise self._failed(
-                f"it does not serve {', '.join(missing)}; /v1/models lists {', '.join(sorted(served)) or 'nothing'}"
+                f"it does not serve {', '.join(missing)}; /v1/models lists {', '.join(sorted(served)) or 'nothing'}",
+                cause="the image serves other names than the stack's served_names",
+                mend="correct served_names, or the image's own arguments",
             )
 
     def _smoke(self, endpoint: str) -> str:
@@ -98,7 +123,7 @@ class Gate:
         while self.clock.elapsed() - began < self.change.gate.stable_for:
             self.tell("watching that it stays up")
             self._alive()
-            refused = 0 if self.prober.healthy(endpoint) else refused + 1
+            refused = refused + 1 if self.prober.health(endpoint) else 0
             if refused >= ENGINE_DEAD_AFTER:
                 raise self._failed("it was ready, and then stopped answering /health")
             self.clock.sleep(POLL)
@@ -120,13 +145,14 @@ class Gate:
             lines = [line.replace(value, "***") for line in lines]
         return tuple(lines)
 
-    def _failed(self, what: str) -> GateFailed:
+    def _failed(self, what: str, *, cause: str = "", mend: str = "") -> GateFailed:
+        """What vLLM's log is known to mean says more than what the gate saw, so it comes first."""
         log = self._log(FULL_LOG)
         found = diagnose(log)
-        last = last_error_line(log)
+        last = "" if cause else last_error_line(log)
         return GateFailed(
             what + (f"; vLLM's last word: {last}" if last else ""),
             log=log,
-            cause=found.cause if found else "",
-            mend=found.mend if found else "",
+            cause=found.cause if found else cause,
+            mend=found.mend if found else mend,
         )

@@ -23,6 +23,7 @@ from cortexctl.plan.steps import (
     StartContainer,
     StopContainer,
     Task,
+    UpdateContainer,
 )
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_to_label
@@ -42,7 +43,7 @@ Report = Callable[[str, float, float | None], None]
 class Performer:
     """Carries out tasks with the adapters it was given. `marks` are labels that every new container gets."""
 
-    stack: str
+    owner: str
     engines: Engines
     prober: Prober
     secrets: Secrets
@@ -56,7 +57,7 @@ class Performer:
             case PullImage(reference, digest):
                 engine.pull(reference, digest)
             case EnsureNetwork(name):
-                engine.ensure_network(name, self.stack)
+                return "made" if engine.ensure_network(name, self.owner) else ""
             case CreateContainer():
                 self._create(engine, task, _known(change))
             case StopContainer(container, timeout):
@@ -67,12 +68,14 @@ class Performer:
                 return self._gate(engine, container, _known(change), report)
             case SetRestart(container, policy):
                 engine.set_restart(container, policy)
+            case UpdateContainer(container, memory, cpus):
+                engine.update(container, memory, cpus)
             case RenameContainer(container, name):
                 engine.rename(container, name)
             case RemoveContainer(container):
                 engine.remove(container)
             case RemoveNetwork(name):
-                engine.remove_network(name, self.stack)
+                return "" if engine.remove_network(name, self.owner) else "left: not ours alone"
             case _:
                 assert_never(task)
         return ""
@@ -96,20 +99,21 @@ class Performer:
 
     def _labels(self, change: Change, spec: ContainerSpec) -> dict[str, str]:
         return {
-            labels.STACK: self.stack,
+            **labels.owner_labels(self.owner),
             labels.MODEL: change.model,
             labels.HOST: change.host,
             labels.ORDINAL: str(change.ordinal),
             labels.GENERATION: str(change.generation),
             labels.SPEC: spec_to_label(spec),
             labels.PROTECT: "true" if change.protect else "false",
+            **({labels.ON_REMOVE: change.on_remove} if change.on_remove != "stop" else {}),
             **self.marks,
         }
 
     def _secret(self, reference: SecretRef) -> str:
         """The value, if it is still the one that was planned."""
         value = self.secrets.value(reference)
-        if fingerprint(self.stack, reference.name, value) != reference.fingerprint:
+        if fingerprint(self.owner, reference.name, value) != reference.fingerprint:
             raise PlanStale(
                 f"the value of the secret {reference.name} ({reference.origin}) has changed since the plan was made",
                 next_step="plan again",

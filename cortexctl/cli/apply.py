@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -27,9 +28,10 @@ from cortexctl.cli.wiring import (
 )
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.lock import is_dead
-from cortexctl.errors import GateFailed, NotApproved, Refused, UsageError
+from cortexctl.errors import GateFailed, NotApproved, PlanStale, Refused, UsageError
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
+from cortexctl.plan.request import Request
 from cortexctl.render.terminal import nothing_to_do, plan_text
 
 if TYPE_CHECKING:
@@ -37,23 +39,44 @@ if TYPE_CHECKING:
 
 
 @click.command("apply")
-@click.argument("target", default=options.DEFAULT_STACK, metavar="[STACK|PLANFILE]")
+@click.argument("stack", default=options.DEFAULT_STACK, metavar="[STACK|PLANFILE]")
 @options.auto_approve
-@options.unprotect
 @options.parallelism
 @click.option("--allow-unreachable", is_flag=True, help="Go on with the hosts that can be reached.")
+@options.plan_request
+@options.stack_choice
 def command(
-    target: str, *, auto_approve: bool, unprotect: tuple[str, ...], parallelism: int, allow_unreachable: bool
+    stack: str,
+    *,
+    choice: options.Choice,
+    request: Request,
+    auto_approve: bool,
+    parallelism: int,
+    allow_unreachable: bool,
 ) -> int:
     """Carry out a stack after showing its plan and asking; or, without asking, a plan saved before."""
-    saved = read_saved_plan(target)
+    saved = read_saved_plan(stack)
     if saved:
-        engines = DockerEngines({h.host.name: h.host for h in saved.hosts}, saved.stack)
-        return carry_out(saved, engines, approved=True, parallelism=parallelism, allow_unreachable=allow_unreachable)
-    desired = need_stack(target)
+        if saved.basis:
+            raise UsageError(f"{stack} was made for review, against {saved.basis}; plan again against the live hosts")
+        if request != Request():
+            raise UsageError("a saved plan is applied as it is; plan again to narrow it")
+        refuse_changed_stack(saved)
+        engines = DockerEngines({h.host.name: h.host for h in saved.hosts}, saved.owner)
+        return carry_out(
+            saved, engines, choice=choice, approved=True, parallelism=parallelism, allow_unreachable=allow_unreachable
+        )
+    desired = need_stack(stack, choice)
     engines = open_engines(desired)
-    made = make_plan(desired, engines, unprotect=unprotect)
-    return carry_out(made, engines, approved=auto_approve, parallelism=parallelism, allow_unreachable=allow_unreachable)
+    made = make_plan(desired, engines, request)
+    return carry_out(
+        made,
+        engines,
+        choice=choice,
+        approved=auto_approve,
+        parallelism=parallelism,
+        allow_unreachable=allow_unreachable,
+    )
 
 
 def read_saved_plan(target: str) -> Plan | None:
@@ -74,24 +97,44 @@ def read_saved_plan(target: str) -> Plan | None:
         raise UsageError(f"{target} cannot be applied: {cause}", next_step="plan again") from cause
 
 
+def refuse_changed_stack(saved: Plan) -> None:
+    """The plan is applied from anywhere, but where its stack lies beside it, that must still be the one."""
+    from cortexctl.stack.load import digest_of
+
+    try:
+        text = Path(saved.stack_path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    if digest_of(text) != saved.stack_digest:
+        raise PlanStale(f"{saved.stack_path} has changed since the plan was made", next_step="plan again")
+
+
 def carry_out(
-    made: Plan, engines: DockerEngines, *, approved: bool, parallelism: int, allow_unreachable: bool = False
+    made: Plan,
+    engines: DockerEngines,
+    *,
+    choice: options.Choice,
+    approved: bool,
+    parallelism: int,
+    allow_unreachable: bool = False,
 ) -> int:
     """Show, ask, apply, report. Returns the exit code."""
     sys.stdout.write(plan_text(made, ink(), next_step=""))
     sys.stdout.flush()
     if blocking(made, allow_unreachable=allow_unreachable):
-        raise Refused("the plan has errors; nothing was changed", next_step="mend what is listed above")
+        only_unreachable = not blocking(made, allow_unreachable=True)
+        way_out = "mend what is listed above" + ", or add --allow-unreachable" * only_unreachable
+        raise Refused("the plan has errors; nothing was changed", next_step=way_out)
     if nothing_to_do(made) or not made.effective:
         return 0
     if not approved:
         _ask(made)
     began = time.monotonic()
     try:
-        result = _apply(made, engines, parallelism)
+        result = _apply(made, choice, engines, parallelism)
     finally:
         engines.close()
-    _report(made, result, time.monotonic() - began)
+    _report(made, choice, result, time.monotonic() - began)
     return result.exit_code
 
 
@@ -109,7 +152,7 @@ def _ask(made: Plan) -> None:
         raise NotApproved("not approved; nothing was changed")
 
 
-def _apply(made: Plan, engines: DockerEngines, parallelism: int) -> Result:
+def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, parallelism: int) -> Result:
     from cortexctl.apply.executor import Executor
     from cortexctl.apply.run import apply_plan
     from cortexctl.render.progress import LiveProgress, PlainProgress
@@ -119,11 +162,14 @@ def _apply(made: Plan, engines: DockerEngines, parallelism: int) -> Result:
     stop = _stop_on_signal()
     say("\n")
     names, width = made.container_names, max(len(c.address) for c in made.effective)
-    progress = (
-        LiveProgress(colours, names, width) if sys.stderr.isatty() else PlainProgress(sys.stderr, colours, names, width)
-    )
+    progress: LiveProgress | PlainProgress
+    if sys.stderr.isatty():
+        limits = {c.address: c.gate.startup_timeout for c in made.effective}
+        progress = LiveProgress(colours, names, width, time.monotonic, limits)
+    else:
+        progress = PlainProgress(sys.stderr, colours, names, width)
     with progress:
-        doer = performer(made.stack, made.stack_path, engines, run)
+        doer = performer(made.owner, made.stack_path, choice, engines, run)
         executor = Executor(made, doer, progress, parallelism, stop.is_set)
         return apply_plan(made, executor, engines, who_we_are(run), is_dead)
 
@@ -132,10 +178,11 @@ def _stop_on_signal() -> threading.Event:
     """The first Ctrl-C (or SIGTERM) lets running steps finish and starts no more; the second ends it now."""
     stop = threading.Event()
 
-    def on_signal(number: int, _: object) -> None:
+    def on_signal(_number: int, _frame: object) -> None:
         if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            raise KeyboardInterrupt
+            say("\nStopped at once. What was being done is half done; its lock is taken over by the next run.\n")
+            say("Next:  cortexctl plan\n")
+            os._exit(130)  # threads wait for gates of many minutes, and nobody else may be waited for now
         stop.set()
         say("\nStopping: the running step is finished, nothing new is begun. Again to stop at once.\n")
 
@@ -144,10 +191,10 @@ def _stop_on_signal() -> threading.Event:
     return stop
 
 
-def _report(made: Plan, result: Result, seconds: float) -> None:
+def _report(made: Plan, choice: options.Choice, result: Result, seconds: float) -> None:
     from cortexctl.render.outcome import result_text
 
-    stack = "" if made.stack_path == options.DEFAULT_STACK else f" {made.stack_path}"
+    stack = ("" if made.stack_path == options.DEFAULT_STACK else f" {made.stack_path}") + choice.words()
     again = f"cortexctl plan{' --destroy' if made.destroy else ''}{stack}"
     next_step = again if result.exit_code else "" if made.destroy else f"cortexctl status{stack}"
     sys.stdout.write("\n" + result_text(result, seconds, next_step, ink(), _save_logs(result)))

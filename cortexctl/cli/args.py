@@ -18,26 +18,22 @@ from cortexctl.vllm.argv import arguments, entrypoint
 @click.command("args")
 @click.argument("address", metavar="HOST/MODEL")
 @click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
-@click.option("--docker-run", is_flag=True, help="The whole `docker run` command instead of the arguments.")
+@click.option("--docker-run", "whole", is_flag=True, help="The whole `docker run` command instead of the arguments.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of words.")
-def command(address: str, *, stack: str, docker_run: bool, as_json: bool) -> int:
+@options.stack_choice
+def command(address: str, *, choice: options.Choice, stack: str, whole: bool, as_json: bool) -> int:
     """Show the arguments that vLLM would be started with. Secrets are named, never shown."""
-    desired = need_stack(stack, with_secrets=False)
+    desired = need_stack(stack, choice, with_secrets=False)
     instance = next((i for i in desired.instances if i.address == address), None)
     if instance is None:
         known = ", ".join(i.address for i in desired.instances)
         raise UsageError(f"{address} is not in {stack}; there are: {known}")
-    words = (
-        _docker_run(address, instance.spec) if docker_run else [*entrypoint(instance.spec), *arguments(instance.spec)]
-    )
+    words = docker_run(address, instance.spec) if whole else [*entrypoint(instance.spec), *arguments(instance.spec)]
     if as_json:
         sys.stdout.write(json.dumps(words) + "\n")
     else:
         sys.stdout.write(_one_option_a_line(words) + "\n")
     return 0
-
-
-_docker_run = docker_run
 
 
 def _one_option_a_line(words: list[str]) -> str:

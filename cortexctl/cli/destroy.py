@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from cortexctl.cli import options
 from cortexctl.cli.apply import carry_out
 from cortexctl.cli.wiring import make_plan, need_stack, open_engines
+from cortexctl.plan.request import Request
 
 
 @click.command("destroy")
 @options.stack_argument
 @options.auto_approve
-@options.unprotect
 @options.parallelism
-def command(stack: str, *, auto_approve: bool, unprotect: tuple[str, ...], parallelism: int) -> int:
+@click.option("--allow-unreachable", is_flag=True, help="Go on with the hosts that can be reached.")
+@options.plan_request
+@options.stack_choice
+def command(
+    stack: str,
+    *,
+    choice: options.Choice,
+    request: Request,
+    auto_approve: bool,
+    parallelism: int,
+    allow_unreachable: bool,
+) -> int:
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
-    desired = need_stack(stack, with_secrets=False)
+    desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
-    made = make_plan(desired, engines, destroy=True, unprotect=unprotect)
-    return carry_out(made, engines, approved=auto_approve, parallelism=parallelism)
+    made = make_plan(desired, engines, replace(request, destroy=True))
+    return carry_out(
+        made,
+        engines,
+        choice=choice,
+        approved=auto_approve,
+        parallelism=parallelism,
+        allow_unreachable=allow_unreachable,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 
@@ -10,6 +11,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.wiring import need_stack, open_engines
 from cortexctl.engine.lock import is_dead
+from cortexctl.errors import UsageError
 from cortexctl.observed.state import LockInfo
 from cortexctl.spec.units import show_seconds
 
@@ -21,13 +23,14 @@ def command() -> None:
 
 @command.command("status")
 @options.stack_argument
-def status(stack: str) -> int:
+@options.stack_choice
+def status(stack: str, *, choice: options.Choice) -> int:
     """Show who is applying the stack, host by host."""
-    desired = need_stack(stack, with_secrets=False)
+    desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
     for host in desired.hosts:
-        holder = engines.engine(host.name).read_lock(desired.stack)
-        sys.stdout.write(f"{host.name}: {_in_words(holder) if holder else 'free'}\n")
+        holder = engines.engine(host.name).read_lock(desired.owner)
+        sys.stdout.write(f"{host.name}: {lock_in_words(holder) if holder else 'free'}\n")
     engines.close()
     return 0
 
@@ -35,23 +38,29 @@ def status(stack: str) -> int:
 @command.command("release")
 @options.stack_argument
 @click.option("--host", help="Only this host.")
-def release(stack: str, *, host: str | None) -> int:
+@options.stack_choice
+def release(stack: str, *, choice: options.Choice, host: str | None) -> int:
     """Release the locks, whoever holds them. Look with `lock status` first."""
-    desired = need_stack(stack, with_secrets=False)
+    desired = need_stack(stack, choice, with_secrets=False)
+    if host not in {None, *(h.name for h in desired.hosts)}:
+        raise UsageError(f'there is no host "{host}"; known: {", ".join(h.name for h in desired.hosts)}')
     engines = open_engines(desired)
     for each in desired.hosts:
         if host in {None, each.name}:
             engine = engines.engine(each.name)
-            holder = engine.read_lock(desired.stack)
-            engine.release_lock(desired.stack)
-            sys.stdout.write(f"{each.name}: {f'released ({_in_words(holder)})' if holder else 'was free'}\n")
+            holder = engine.read_lock(desired.owner)
+            engine.release_lock(desired.owner)
+            sys.stdout.write(f"{each.name}: {f'released ({lock_in_words(holder)})' if holder else 'was free'}\n")
     engines.close()
     return 0
 
 
-def _in_words(holder: LockInfo) -> str:
+def lock_in_words(holder: LockInfo) -> str:
+    """Who holds it, since when, and whether that one can still be at work."""
     now = int(time.time())
-    state = "its holder is gone" if is_dead(holder, now) else "its holder may be alive"
+    here = holder.machine == socket.gethostname()
+    alive = "its process runs" if here else "its holder may be alive"
+    state = "its holder is gone" if is_dead(holder, now) else alive
     return (
         f"held by {holder.who} on {holder.machine}, pid {holder.pid}, run {holder.run}, "
         f"for {show_seconds(max(now - holder.started, 0))}; {state}"

@@ -20,9 +20,12 @@ from cortexctl.spec.desired import Desired
 @click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="How many lines.")
 @click.option("--generation", type=int, help="A candidate or a kept generation instead of the serving one.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
-def command(address: str, *, stack: str, tail: int, generation: int | None, follow: bool) -> int:
+@options.stack_choice
+def command(
+    address: str, *, choice: options.Choice, stack: str, tail: int, generation: int | None, follow: bool
+) -> int:
     """Show the log of an instance; without a serving one, of its newest container."""
-    desired = need_stack(stack, with_secrets=False)
+    desired = need_stack(stack, choice, with_secrets=False)
     instance = find_instance(desired, address)
     owned = _choose(instance, generation)
     engines = open_engines(desired)
@@ -50,9 +53,10 @@ def find_instance(desired: Desired, address: str) -> OwnedInstance:
     seen = observe_host(host)
     if not seen.is_reachable:
         raise EngineUnreachable(f"{host.name}: {seen.problem}", next_step=seen.next_step)
-    found = owned_instances(seen, desired.stack)
+    found = owned_instances(seen, desired.owner)
     if address not in found:
-        raise UsageError(f"{address} has no container; there are: {', '.join(found) or 'none'}")
+        declared = "" if any(i.address == address for i in desired.instances) else f" and is not in {desired.path}"
+        raise UsageError(f"{address} has no container{declared}; there are: {', '.join(found) or 'none'}")
     return found[address]
 
 
@@ -62,5 +66,5 @@ def _choose(instance: OwnedInstance, generation: int | None) -> Owned:
     for owned in instance.all:
         if owned.generation == generation:
             return owned
-    known = ", ".join(str(o.generation) for o in instance.all)
+    known = ", ".join(str(g) for g in sorted(o.generation for o in instance.all))
     raise UsageError(f"{instance.address} has no generation {generation}; there are: {known}")

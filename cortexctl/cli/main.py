@@ -15,8 +15,10 @@ COMMANDS = {
     "init": ("init", "Write a commented starter stack."),
     "validate": ("validate", "Check the stack file alone; no host is asked."),
     "plan": ("plan", "Show what would change, why, and what it costs."),
+    "show": ("show", "Show a saved plan as text, JSON, Markdown or HTML."),
     "apply": ("apply", "Carry out a stack, or a plan saved before."),
     "destroy": ("destroy", "Remove every container of the stack."),
+    "observe": ("observe", "Write a snapshot of the hosts, for review without credentials."),
     "status": ("status", "Show the fleet as it is now."),
     "logs": ("logs", "Show an instance's log."),
     "args": ("args", "Show the arguments and the `docker run` of a launch."),
@@ -52,7 +54,13 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
 
 
-@click.command(cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    epilog=EXIT_CODES,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--no-color", is_flag=True, help="Plain text, also on a terminal.")
 @click.version_option(package_name="cortexctl", message="cortexctl %(version)s")
 @click.pass_context
@@ -63,6 +71,8 @@ def cli(ctx: click.Context, *, no_color: bool) -> None:
     exactly that.
     """
     ctx.obj = {"no_color": no_color}
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def run(arguments: list[str] | None = None) -> int:

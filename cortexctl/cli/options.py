@@ -2,15 +2,83 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import click
+
+from cortexctl.errors import UsageError
+from cortexctl.plan.request import Request
 
 DEFAULT_STACK = "stack.toml"
 
 stack_argument = click.argument("stack", default=DEFAULT_STACK, metavar="[STACK]")
+
+Command = Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which environment of the stack, and values for its variables. Never remembered from run to run."""
+
+    env: str = ""
+    variables: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        """As the options that say the same, for the next command; values of variables are left to the user."""
+        return f" --env {self.env}" if self.env else ""
+
+
+def stack_choice(command: Command) -> Command:
+    """Adds --env, --var and --var-file; the command gets them as `choice`."""
+
+    @click.option("--env", default="", metavar="NAME", help="The environment: [env.NAME] is laid over the stack.")
+    @click.option("--var", multiple=True, metavar="NAME=VALUE", help="A variable's value. Repeatable.")
+    @click.option(
+        "--var-file", multiple=True, type=click.Path(dir_okay=False), help="Variables' values as TOML or JSON."
+    )
+    @functools.wraps(command)
+    def with_choice(*args: object, env: str, var: tuple[str, ...], var_file: tuple[str, ...], **kwargs: object) -> int:
+        for word in var:
+            if "=" not in word:
+                raise UsageError(f"--var {word}: it is written NAME=VALUE")
+        return command(*args, choice=Choice(env, var, var_file), **kwargs)
+
+    return with_choice
+
+
 auto_approve = click.option("--auto-approve", is_flag=True, help="Do not ask.")
-unprotect = click.option(
-    "--unprotect", multiple=True, metavar="ADDRESS", help="Lift the protection of HOST/MODEL for this plan."
-)
+
+
+def plan_request(command: Command) -> Command:
+    """Adds the options that narrow or force a plan; the command gets them as `request`."""
+
+    @click.option("--target", multiple=True, metavar="PATTERN", help="Only these HOST/MODEL or MODEL, globs allowed.")
+    @click.option("--exclude", multiple=True, metavar="PATTERN", help="All but these.")
+    @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts.")
+    @click.option("--replace", multiple=True, metavar="PATTERN", help="Replace these, changed or not.")
+    @click.option("--restart", multiple=True, metavar="PATTERN", help="Restart these: same container, new process.")
+    @click.option("--unprotect", multiple=True, metavar="ADDRESS", help="Lift the protection of HOST/MODEL.")
+    @functools.wraps(command)
+    def with_request(
+        *args: object,
+        target: tuple[str, ...],
+        exclude: tuple[str, ...],
+        host: tuple[str, ...],
+        replace: tuple[str, ...],
+        restart: tuple[str, ...],
+        unprotect: tuple[str, ...],
+        **kwargs: object,
+    ) -> int:
+        destroy = bool(kwargs.pop("destroy", False))
+        request = Request(destroy, unprotect, target, exclude, host, replace, restart)
+        return command(*args, request=request, **kwargs)
+
+    return with_request
+
+
 parallelism = click.option(
     "--parallelism",
     type=click.IntRange(1, 256),

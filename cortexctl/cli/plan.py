@@ -2,55 +2,70 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import ink, make_plan, need_stack, open_engines
+from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
+from cortexctl.cli.show import view, view_options, write
+from cortexctl.cli.wiring import make_plan, need_stack, open_engines
 from cortexctl.errors import UsageError
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
-from cortexctl.render.terminal import plan_text
+from cortexctl.plan.request import Request
 
 
 @click.command("plan")
 @options.stack_argument
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan for `cortexctl apply FILE`.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--json-out", type=click.Path(dir_okay=False), help="Write the JSON to a file as well.")
-@click.option("--explain", is_flag=True, help="Show the steps of every change.")
-@click.option("--destroy", is_flag=True, help="Plan the removal of everything that is the stack's.")
+@view_options
 @click.option("--allow-unreachable", is_flag=True, help="Exit as if unreachable hosts were not in the stack.")
-@options.unprotect
 @options.detailed_exitcode
+@click.option("--destroy", is_flag=True, help="Plan the removal of everything that is the stack's.")
+@click.option("--observed", metavar="SNAPSHOT", help="Plan against what `observe --out` wrote, without any host.")
+@click.option("--against", metavar="STACK|git:REV", help="Plan as if that stack had just been applied; no host at all.")
+@options.plan_request
+@options.stack_choice
 def command(
     stack: str,
     *,
+    choice: options.Choice,
+    request: Request,
+    observed: str | None,
+    against: str | None,
     out: str | None,
     form: str,
     json_out: str | None,
     explain: bool,
-    destroy: bool,
+    max_bytes: int | None,
     allow_unreachable: bool,
-    unprotect: tuple[str, ...],
     detailed_exitcode: bool,
 ) -> int:
     """Show what would change, why, and what it costs. Changes nothing."""
-    desired = need_stack(stack)
-    engines = open_engines(desired)
-    try:
-        made = make_plan(desired, engines, destroy=destroy, unprotect=unprotect)
-    finally:
-        engines.close()
+    made = _plan(stack, choice, request, observed, against)
     for file in filter(None, (out, json_out)):
         save(made, file)
-    if form == "json":
-        sys.stdout.write(plan_to_json(made))
-    else:
-        sys.stdout.write(plan_text(made, ink(), explain=explain, next_step=_next_step(made, stack, out)))
+    next_step = _next_step(made, stack, choice, request, out)
+    write(view(made, form, explain=explain, max_bytes=max_bytes, next_step=next_step), form)
     return exit_code(made, detailed=detailed_exitcode, allow_unreachable=allow_unreachable)
+
+
+def _plan(stack: str, choice: options.Choice, request: Request, observed: str | None, against: str | None) -> Plan:
+    """Against the live hosts, or for review against a snapshot or another stack."""
+    if observed and against:
+        raise UsageError("--observed and --against exclude each other")
+    if observed:
+        return plan_from_snapshot(need_stack(stack, choice, lenient=True), observed, request)
+    if against:
+        return plan_from_stack(need_stack(stack, choice, with_secrets=False), against, choice, request)
+    desired = need_stack(stack, choice, with_secrets=not request.destroy)
+    engines = open_engines(desired)
+    try:
+        return make_plan(desired, engines, request)
+    finally:
+        engines.close()
 
 
 def save(made: Plan, file: str) -> None:
@@ -72,10 +87,16 @@ def exit_code(made: Plan, *, detailed: bool, allow_unreachable: bool) -> int:
     return 2 if detailed and made.effective else 0
 
 
-def _next_step(made: Plan, stack: str, out: str | None) -> str:
-    if not made.effective or blocking(made, allow_unreachable=True):
+def _next_step(made: Plan, stack: str, choice: options.Choice, request: Request, out: str | None) -> str:
+    if not made.effective or made.basis or blocking(made, allow_unreachable=True):
         return ""
+    anyway = " --allow-unreachable" if blocking(made) else ""
     verb = "destroy" if made.destroy else "apply"
     if out:
-        return f"cortexctl apply {out}"
-    return f"cortexctl {verb}" + ("" if stack == options.DEFAULT_STACK else f" {stack}")
+        return f"cortexctl apply {out}{anyway}"
+    return (
+        f"cortexctl {verb}"
+        + ("" if stack == options.DEFAULT_STACK else f" {stack}")
+        + choice.words()
+        + request.options()
+    )

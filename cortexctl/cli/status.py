@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.lock import lock_in_words
 from cortexctl.cli.wiring import ink, need_stack, open_engines
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.observe import observe
@@ -22,19 +23,34 @@ from cortexctl.spec.desired import Desired
 @click.command("status")
 @options.stack_argument
 @click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
-def command(stack: str, *, as_json: bool) -> int:
+@options.stack_choice
+def command(stack: str, *, choice: options.Choice, as_json: bool) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
-    desired = need_stack(stack, with_secrets=False)
+    desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
     try:
         rows = _rows(desired, engines)
+        busy = _busy(desired, engines)
     finally:
         engines.close()
     if as_json:
         sys.stdout.write(json.dumps([row.as_dict() for row in rows], indent=2) + "\n")
     else:
-        sys.stdout.write(status_text(desired.stack, rows, ink()))
+        sys.stdout.write(status_text(desired.owner, rows, busy, ink()))
     return 0 if all(row.serves for row in rows) else 1
+
+
+def _busy(desired: Desired, engines: DockerEngines) -> list[str]:
+    """Who is applying the stack at this moment, host by host."""
+    lines = []
+    for host in desired.hosts:
+        try:
+            holder = engines.engine(host.name).read_lock(desired.owner)
+        except EngineError:
+            continue  # its row says so
+        if holder is not None:
+            lines.append(f"{host.name}: {lock_in_words(holder)}")
+    return lines
 
 
 def _rows(desired: Desired, engines: DockerEngines) -> list[Row]:
@@ -44,7 +60,7 @@ def _rows(desired: Desired, engines: DockerEngines) -> list[Row]:
         if not seen.is_reachable:
             rows.append(Row(seen.name, "unreachable", detail=seen.problem))
             continue
-        found = owned_instances(seen, desired.stack)
+        found = owned_instances(seen, desired.owner)
         here = {a for a, i in wanted.items() if i.host == seen.name}
         for address in sorted(here | found.keys()):
             instance = found.get(address)
@@ -70,7 +86,8 @@ def _row(address: str, instance: OwnedInstance, engines: DockerEngines, detail: 
         prober = HttpProber()
         try:
             endpoint = engines.engine(instance.host).state(serving.container.id).endpoint
-            state = "healthy" if endpoint and prober.healthy(endpoint) else "running, not healthy"
+            heard = prober.health(endpoint) if endpoint else "no endpoint"
+            state = f"running, {heard}" if heard else "healthy"
         except EngineError as cause:
             detail = cause.message
         finally:

@@ -8,13 +8,13 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from cortexctl.cli.options import Choice
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.observe import observe
@@ -22,7 +22,8 @@ from cortexctl.engine.transport import DEFAULT_DOCKER
 from cortexctl.errors import CortexctlError, SecretUnresolved
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import images_needed, plan
+from cortexctl.plan.planner import images_needed, inspections_needed, plan
+from cortexctl.plan.request import Request
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.ink import Ink, ink_for
 from cortexctl.secrets.read import SecretReader
@@ -30,6 +31,7 @@ from cortexctl.spec.desired import Desired
 
 if TYPE_CHECKING:
     from cortexctl.apply.perform import Performer
+    from cortexctl.stack.variables import Given
 
 
 class BadStack(CortexctlError):
@@ -64,29 +66,54 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def secret_reader(stack_path: str) -> SecretReader:
-    return SecretReader(os.environ, Path(stack_path).resolve().parent)
+def secret_reader(stack_path: str, choice: Choice) -> SecretReader:
+    from cortexctl.stack.variables import given_texts
+
+    return SecretReader(os.environ, Path(stack_path).resolve().parent, given_texts(_given(choice)))
 
 
-def read_stack(path: str, *, with_secrets: bool = True) -> tuple[Desired | None, list[Diagnostic]]:
-    """The stack as a value, and all that is wrong with the file."""
+def _given(choice: Choice) -> Given:
+    from cortexctl.stack.variables import Given
+
+    return Given(choice.variables, choice.files, os.environ)
+
+
+def read_stack(
+    path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False, text: str | None = None
+) -> tuple[Desired | None, list[Diagnostic]]:
+    """The stack as a value, and all that is wrong with the file.
+
+    `lenient`: a secret that does not resolve stays unknown, for review where there are no credentials. `text`: what
+    to take for the file's content.
+    """
     from cortexctl.stack.load import UnresolvedSecret, load_stack
 
-    reader = secret_reader(path)
+    reader = secret_reader(path, choice)
 
     def value(source: str, key: str) -> str:
         try:
             return reader.read(source, key)
         except SecretUnresolved as cause:
+            if lenient:
+                return ""
             raise UnresolvedSecret(cause.message) from cause
 
     docker = os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER
-    return load_stack(path, default_docker=docker, secret_value=value if with_secrets else None)
+    return load_stack(
+        path,
+        default_docker=docker,
+        secret_value=value if with_secrets else None,
+        env=choice.env,
+        given=_given(choice),
+        text=text,
+    )
 
 
-def need_stack(path: str, *, with_secrets: bool = True) -> Desired:
+def need_stack(
+    path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False, text: str | None = None
+) -> Desired:
     """The stack, or the end: its problems are shown. Warnings are shown and do not stop."""
-    desired, found = read_stack(path, with_secrets=with_secrets)
+    desired, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient, text=text)
     if desired is None:
         say(diagnostics_text(found, ink("stderr")) + "\n")
         errors = sum(d.is_error for d in found)
@@ -96,18 +123,16 @@ def need_stack(path: str, *, with_secrets: bool = True) -> Desired:
     return desired
 
 
-def make_plan(
-    desired: Desired, engines: DockerEngines, *, destroy: bool = False, unprotect: Collection[str] = ()
-) -> Plan:
-    """Look at the hosts, look up the images that will be needed, plan."""
+def make_plan(desired: Desired, engines: DockerEngines, request: Request) -> Plan:
+    """Look at the hosts, look up the images and limits that the decision needs, plan."""
     observed = observe(desired.hosts)
-    wanted = () if destroy else images_needed(desired, observed)
-    observed = observed.with_images(engines.images(wanted))
-    return plan(desired, observed, destroy=destroy, unprotect=unprotect)
+    images = engines.images(images_needed(desired, observed, request))
+    in_place = engines.in_place(inspections_needed(desired, observed, request))
+    return plan(desired, observed.with_facts(images, in_place), request)
 
 
 def open_engines(desired: Desired) -> DockerEngines:
-    return DockerEngines({h.name: h for h in desired.hosts}, desired.stack)
+    return DockerEngines({h.name: h for h in desired.hosts}, desired.owner)
 
 
 def new_run() -> str:
@@ -124,7 +149,7 @@ def who_we_are(run: str) -> LockInfo:
     return LockInfo(secrets.token_hex(8), user, socket.gethostname(), os.getpid(), run, 0, 0)
 
 
-def performer(stack: str, stack_path: str, engines: DockerEngines, run: str) -> Performer:
+def performer(owner: str, stack_path: str, choice: Choice, engines: DockerEngines, run: str) -> Performer:
     """The one that carries out steps, with the real adapters."""
     from cortexctl import __version__
     from cortexctl.apply.perform import Performer
@@ -132,4 +157,4 @@ def performer(stack: str, stack_path: str, engines: DockerEngines, run: str) -> 
     from cortexctl.spec import labels
 
     marks = {labels.RUN: run, labels.VERSION: __version__}
-    return Performer(stack, engines, HttpProber(), secret_reader(stack_path), SystemClock(), marks)
+    return Performer(owner, engines, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)

@@ -18,10 +18,11 @@ import requests.exceptions
 
 from cortexctl.engine import lock
 from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
+from cortexctl.observed.parse import parse_in_place
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import CONTAINER_PORT, ContainerSpec
+from cortexctl.spec.container import CONTAINER_PORT, CPU_PERIOD, ContainerSpec, InPlace
 from cortexctl.spec.desired import Host
 from cortexctl.spec.launch import Launch
 
@@ -29,16 +30,15 @@ REQUEST_TIMEOUT = 60
 """Seconds; docker-py adds a stop's own grace to it."""
 PORT = f"{CONTAINER_PORT}/tcp"
 LOG_LIMITS = {"max-size": "50m", "max-file": "3"}
-NOT_FOUND = 404
 CONFLICT = 409
 
 
 class DockerEngine:
-    """Implements `apply.protocols.Engine` for one host and one stack."""
+    """Implements `apply.protocols.Engine` for one host and one owner (a stack in an environment)."""
 
-    def __init__(self, host: Host, stack: str) -> None:
+    def __init__(self, host: Host, owner: str) -> None:
         self._host = host
-        self._stack = stack
+        self._owner = owner
         with self._asking("connect"):
             self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
 
@@ -70,19 +70,23 @@ class DockerEngine:
         except EngineRefused as cause:
             raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {cause.message}") from cause
 
-    def ensure_network(self, name: str, stack: str) -> None:
+    def ensure_network(self, name: str, owner: str) -> bool:
         with self._asking(f"make the network {name}"):
             if any(n["Name"] == name for n in self._api.networks(names=[name])):
-                return
-            self._api.create_network(name, driver="bridge", check_duplicate=True, labels={labels.STACK: stack})
+                return False
+            self._api.create_network(name, driver="bridge", check_duplicate=True, labels=labels.owner_labels(owner))
+            return True
 
-    def remove_network(self, name: str, stack: str) -> None:
+    def remove_network(self, name: str, owner: str) -> bool:
         """Only one that we made, for this stack, and that nobody is on."""
         with self._asking(f"remove the network {name}"):
             for network in self._api.networks(names=[name]):
-                ours = (network.get("Labels") or {}).get(labels.STACK) == stack
+                ours = labels.owner_of(network.get("Labels") or {}) == owner
                 if network["Name"] == name and ours and not self._api.inspect_network(network["Id"])["Containers"]:
                     self._api.remove_network(network["Id"])
+                elif network["Name"] == name:
+                    return False
+        return True
 
     def create(self, launch: Launch) -> None:
         spec = launch.spec
@@ -131,6 +135,20 @@ class DockerEngine:
             self._ours(container)
             self._api.update_container(container, restart_policy={"Name": policy})  # type: ignore[arg-type]
 
+    def update(self, container: str, memory: int | None, cpus: float | None) -> None:
+        limits: dict[str, Any] = {}
+        if memory is not None:
+            limits |= {"mem_limit": memory, "memswap_limit": memory}
+        if cpus is not None:
+            limits |= {"cpu_period": CPU_PERIOD, "cpu_quota": round(cpus * CPU_PERIOD)}
+        with self._asking("change the limits of", container):
+            self._ours(container)
+            self._api.update_container(container, **limits)
+
+    def in_place(self, container: str) -> InPlace:
+        with self._asking("inspect", container):
+            return parse_in_place(self._api.inspect_container(container))
+
     def rename(self, container: str, name: str) -> None:
         with self._asking("rename", container):
             try:
@@ -160,7 +178,7 @@ class DockerEngine:
             oom_killed=bool(state.get("OOMKilled")),
             restarts=int(found.get("RestartCount") or 0),
             error=state.get("Error") or "",
-            endpoint=_endpoint(found),
+            endpoint=_endpoint(found, self._host.address),
         )
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
@@ -178,31 +196,31 @@ class DockerEngine:
             for piece in stream:
                 yield piece.decode(errors="replace")
 
-    def take_lock(self, stack: str, wanted: LockInfo) -> LockInfo:
+    def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         with self._asking("take the lock"):
-            volume = self._api.create_volume(lock.volume_name(stack), labels=lock.to_labels(stack, wanted))
+            volume = self._api.create_volume(lock.volume_name(owner), labels=lock.to_labels(owner, wanted))
         return lock.from_labels(volume.get("Labels") or {})
 
-    def read_lock(self, stack: str) -> LockInfo | None:
+    def read_lock(self, owner: str) -> LockInfo | None:
         with self._asking("read the lock"):
             try:
-                volume = self._api.inspect_volume(lock.volume_name(stack))
+                volume = self._api.inspect_volume(lock.volume_name(owner))
             except docker.errors.NotFound:
                 return None
         return lock.from_labels(volume.get("Labels") or {})
 
-    def release_lock(self, stack: str) -> None:
+    def release_lock(self, owner: str) -> None:
         with self._asking("release the lock"):
             try:
-                self._api.remove_volume(lock.volume_name(stack), force=True)
+                self._api.remove_volume(lock.volume_name(owner), force=True)
             except docker.errors.NotFound:
                 return
 
     def _ours(self, container: str) -> Any:
         """Inspect, and refuse what is not ours. Raises docker's NotFound."""
         found = self._api.inspect_container(container)
-        if (found["Config"].get("Labels") or {}).get(labels.STACK) != self._stack:
-            raise EngineRefused(f"{self._host.name}: {container} is not a container of the stack {self._stack}")
+        if labels.owner_of(found["Config"].get("Labels") or {}) != self._owner:
+            raise EngineRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
         return found
 
     def _is_there(self, name: str, spec: ContainerSpec) -> bool:
@@ -226,6 +244,10 @@ class DockerEngine:
                 for m in spec.mounts
             ],
             device_requests=gpus if spec.gpus else None,
+            mem_limit=spec.memory,
+            memswap_limit=spec.memory,
+            cpu_period=CPU_PERIOD if spec.cpus else None,
+            cpu_quota=round(spec.cpus * CPU_PERIOD) if spec.cpus else None,
             restart_policy={"Name": "no"},  # switched on by the plan, after the gate
             ipc_mode=spec.ipc,
             shm_size=spec.shm_size if spec.ipc == "private" else None,
@@ -262,13 +284,15 @@ def _started(found: Mapping[str, Any]) -> float | None:
     return started.timestamp() if started.year > 1 else None
 
 
-def _endpoint(found: Mapping[str, Any]) -> str:
-    """Where the server can be reached: the published port, else its address on the engine's network."""
+def _endpoint(found: Mapping[str, Any], host_address: str) -> str:
+    """Where the server can be reached: the published port (at the host's address, if it is published on all of
+    them), else its own address on the engine's network.
+    """
     network = found.get("NetworkSettings") or {}
     for bound in (network.get("Ports") or {}).get(PORT) or []:
         address = bound["HostIp"]
         if address in {"", "0.0.0.0", "::"}:  # noqa: S104
-            address = "127.0.0.1"
+            address = host_address
         return f"http://{f'[{address}]' if ':' in address else address}:{bound['HostPort']}"
     for joined in (network.get("Networks") or {}).values():
         if joined.get("IPAddress"):

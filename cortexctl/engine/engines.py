@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cortexctl.engine.observe import observe_host
 from cortexctl.observed.state import ImageFacts, ObservedHost
+from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Host
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 class DockerEngines:
     """Implements `apply.protocols.Engines`. docker-py is imported by the first `engine` call."""
 
-    def __init__(self, hosts: Mapping[str, Host], stack: str) -> None:
+    def __init__(self, hosts: Mapping[str, Host], owner: str) -> None:
         self._hosts = hosts
-        self._stack = stack
+        self._owner = owner
         self._open: dict[str, DockerEngine] = {}
         self._guard = threading.Lock()
 
@@ -28,7 +29,7 @@ class DockerEngines:
 
         with self._guard:
             if host not in self._open:
-                self._open[host] = DockerEngine(self._hosts[host], self._stack)
+                self._open[host] = DockerEngine(self._hosts[host], self._owner)
             return self._open[host]
 
     def observe(self, host: str) -> ObservedHost:
@@ -37,6 +38,10 @@ class DockerEngines:
     def images(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], ImageFacts]:
         """Look up (host, reference) pairs."""
         return {(host, reference): self.engine(host).image(reference) for host, reference in wanted}
+
+    def in_place(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], InPlace]:
+        """Inspect (host, container id) pairs."""
+        return {(host, container): self.engine(host).in_place(container) for host, container in wanted}
 
     def close(self) -> None:
         for engine in self._open.values():

@@ -11,18 +11,18 @@ import socket
 from collections.abc import Mapping
 
 from cortexctl.observed.state import LockInfo
-from cortexctl.spec.labels import PREFIX, STACK
+from cortexctl.spec.labels import PREFIX, owner_labels
 
 _LOCK = PREFIX + "lock."
 
 
-def volume_name(stack: str) -> str:
-    return f"cortexctl-lock-{stack}"
+def volume_name(whose: str) -> str:
+    return f"cortexctl-lock-{whose.replace('@', '--')}"
 
 
-def to_labels(stack: str, info: LockInfo) -> dict[str, str]:
+def to_labels(whose: str, info: LockInfo) -> dict[str, str]:
     return {
-        STACK: stack,
+        **owner_labels(whose),
         _LOCK + "owner": info.owner,
         _LOCK + "who": info.who,
         _LOCK + "machine": info.machine,
@@ -52,11 +52,9 @@ def from_labels(found: Mapping[str, str]) -> LockInfo:
 
 
 def is_dead(holder: LockInfo, now: int) -> bool:
-    """Provably: its time is over, or it ran on this machine and its process is gone."""
-    if now >= holder.expires:
-        return True
+    """Provably: its process ran on this machine and is gone, or it ran on another and its time is over."""
     if holder.machine != socket.gethostname():
-        return False
+        return now >= holder.expires
     try:
         os.kill(holder.pid, 0)
     except ProcessLookupError:

@@ -19,9 +19,11 @@ from cortexctl.errors import (
     EngineTooOld,
     EngineUnreachable,
 )
-from cortexctl.observed.parse import parse_containers
-from cortexctl.observed.state import Observed, ObservedHost
+from cortexctl.observed.parse import parse_containers, parse_images, parse_in_place
+from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
+from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Host
+from cortexctl.spec.labels import owner_of
 
 OLDEST_API = (1, 41)
 """Docker Engine 20.10."""
@@ -48,6 +50,25 @@ def observe_host(host: Host) -> ObservedHost:
     except ValueError:
         return ObservedHost(host.name, problem=f"what answers at {host.docker} is not a Docker engine")
     return ObservedHost(host.name, parse_containers(rows), engine=answer.engine, api=answer.api)
+
+
+def observe_whole(hosts: Sequence[Host], owner: str) -> Observed:
+    """All that a plan could ask about, for a snapshot: containers, every local image, and the limits of ours."""
+    observed = observe(hosts)
+    by_name = {h.name: h for h in hosts}
+    images: dict[tuple[str, str], ImageFacts] = {}
+    in_place: dict[tuple[str, str], InPlace] = {}
+    for seen in observed.hosts:
+        if not seen.is_reachable:
+            continue
+        docker = by_name[seen.name].docker
+        for reference, facts in parse_images(json.loads(get(docker, "/images/json").body)).items():
+            images[seen.name, reference] = facts
+        for container in seen.containers:
+            if owner_of(container.labels) == owner:
+                inspected = json.loads(get(docker, f"/containers/{container.id}/json").body)
+                in_place[seen.name, container.id] = parse_in_place(inspected)
+    return observed.with_facts(images, in_place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ SMOKE = httpx.Timeout(120.0, connect=5.0)
 """A first request may compile or allocate what the start left for later."""
 
 
+UNREACHED = "no connection"
+
+
 class HttpProber:
     """Implements `apply.protocols.Prober`."""
 
@@ -24,12 +27,15 @@ class HttpProber:
     def close(self) -> None:
         self._http.close()
 
-    def healthy(self, endpoint: str) -> bool:
-        """A starting vLLM refuses or resets the connection, a dead engine answers 503: both are False."""
+    def health(self, endpoint: str) -> str:
+        """A starting vLLM refuses or resets the connection, a dead engine answers 503."""
         try:
-            return self._http.get(f"{endpoint}/health").status_code == httpx.codes.OK
+            status = self._http.get(f"{endpoint}/health").status_code
+        except httpx.TimeoutException:
+            return "no answer"
         except httpx.HTTPError:
-            return False
+            return UNREACHED
+        return "" if status == httpx.codes.OK else f"status {status}"
 
     def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
         answer = self._ask("GET", f"{endpoint}/v1/models", api_key, None, QUICK)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cortexctl.observed.state import ObservedContainer, ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_from_label
 from cortexctl.spec.container import ContainerSpec
+
+NOT_MOVED: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,16 @@ class Owned:
     ordinal: int
     generation: int
     protect: bool
+    forget: bool
     run: str
     spec: ContainerSpec | None
     problem: str = ""
+
+    @property
+    def has_serving_name(self) -> bool:
+        """Under its model's name now, or under the one that it was made with."""
+        was = self.container.labels[labels.MODEL]
+        return self.container.name in {labels.serving_name(m, self.ordinal) for m in (self.model, was)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +53,29 @@ class OwnedInstance:
         return (self.serving, *self.others) if self.serving else self.others
 
 
-def owned_instances(host: ObservedHost, stack: str) -> dict[str, OwnedInstance]:
-    """By address, sorted. Containers of other stacks, of other hosts' names and of nobody are not in it."""
+def owned_instances(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> dict[str, OwnedInstance]:
+    """By address, sorted. Containers of other stacks, of other hosts' names and of nobody are not in it.
+
+    `moved` leads from a model's old name, which stays in its labels for ever, to its name now.
+    """
     groups: dict[tuple[str, int], list[Owned]] = {}
     for container in host.containers:
-        if _is_of_stack(container, stack) and container.labels.get(labels.HOST, host.name) == host.name:
-            owned = read_owned(container)
+        if _is_owned(container, owner) and container.labels.get(labels.HOST, host.name) == host.name:
+            owned = read_owned(container, moved)
             groups.setdefault((owned.model, owned.ordinal), []).append(owned)
     instances = (_group(host.name, model, n, members) for (model, n), members in sorted(groups.items()))
     return {i.address: i for i in instances}
 
 
-def strangers(host: ObservedHost, stack: str) -> tuple[ObservedContainer, ...]:
+def strangers(host: ObservedHost, owner: str) -> tuple[ObservedContainer, ...]:
     """Containers of the stack that were made for a host of another name: the host was renamed, or two hosts of
     the stack are one engine. Taking them for this host's would remove what serves elsewhere.
     """
-    ours = (c for c in host.containers if _is_of_stack(c, stack))
+    ours = (c for c in host.containers if _is_owned(c, owner))
     return tuple(c for c in ours if c.labels.get(labels.HOST, host.name) != host.name)
 
 
-def read_owned(container: ObservedContainer) -> Owned:
+def read_owned(container: ObservedContainer, moved: Mapping[str, str] = NOT_MOVED) -> Owned:
     """A container of ours by its labels; an unreadable spec is a `problem`, never an exception."""
     found = container.labels
     spec: ContainerSpec | None = None
@@ -74,24 +86,24 @@ def read_owned(container: ObservedContainer) -> Owned:
         problem = str(cause) or type(cause).__name__
     return Owned(
         container=container,
-        model=found[labels.MODEL],
+        model=moved.get(found[labels.MODEL], found[labels.MODEL]),
         ordinal=_number(found.get(labels.ORDINAL), 1),
         generation=_number(found.get(labels.GENERATION), 1),
         protect=found.get(labels.PROTECT) == "true",
+        forget=found.get(labels.ON_REMOVE) == "forget",
         run=found.get(labels.RUN, ""),
         spec=spec,
         problem=problem,
     )
 
 
-def _is_of_stack(container: ObservedContainer, stack: str) -> bool:
-    return container.labels.get(labels.STACK) == stack and labels.MODEL in container.labels
+def _is_owned(container: ObservedContainer, owner: str) -> bool:
+    return labels.owner_of(container.labels) == owner and labels.MODEL in container.labels
 
 
 def _group(host: str, model: str, ordinal: int, members: Iterable[Owned]) -> OwnedInstance:
-    name = labels.serving_name(model, ordinal)
     members = sorted(members, key=lambda o: o.generation)
-    serving = next((o for o in members if o.container.name == name), None)
+    serving = next((o for o in reversed(members) if o.has_serving_name), None)
     return OwnedInstance(host, model, ordinal, serving, tuple(o for o in members if o is not serving))
 
 

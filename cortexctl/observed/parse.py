@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cortexctl.observed.state import BoundPort, ObservedContainer
+from cortexctl.observed.state import BoundPort, ImageFacts, ObservedContainer
+from cortexctl.spec.container import CPU_PERIOD, InPlace
 
 _EXITED = re.compile(r"Exited \((\d+)\)")
 
@@ -14,6 +15,25 @@ _EXITED = re.compile(r"Exited \((\d+)\)")
 def parse_containers(rows: Sequence[Mapping[str, Any]]) -> tuple[ObservedContainer, ...]:
     """Rows of `GET /containers/json?all=1`, sorted by name so that the engine's order does not matter."""
     return tuple(sorted((_parse_row(row) for row in rows), key=lambda c: (c.name, c.id)))
+
+
+def parse_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, ImageFacts]:
+    """Rows of `GET /images/json`: every tag and digest by which an image can be asked for."""
+    return {
+        name: ImageFacts(name, "local", id=row["Id"])
+        for row in rows
+        for name in (*(row.get("RepoTags") or []), *(row.get("RepoDigests") or []))
+        if "<none>" not in name
+    }
+
+
+def parse_in_place(inspected: Mapping[str, Any]) -> InPlace:
+    """Restart policy and limits, from `GET /containers/ID/json`."""
+    host = inspected["HostConfig"]
+    quota, period = host.get("CpuQuota") or 0, host.get("CpuPeriod") or CPU_PERIOD
+    nano = host.get("NanoCpus") or 0
+    cpus = nano / 1e9 if nano else quota / period if quota > 0 else None
+    return InPlace((host.get("RestartPolicy") or {}).get("Name") or "no", host.get("Memory") or None, cpus)
 
 
 def _parse_row(row: Mapping[str, Any]) -> ObservedContainer:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from cortexctl.spec.container import InPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,16 @@ class Observed:
 
     hosts: tuple[ObservedHost, ...]
     images: Mapping[tuple[str, str], ImageFacts] = field(default_factory=dict)
+    in_place: Mapping[tuple[str, str], InPlace] = field(default_factory=dict)
+    """By host and container id: what was inspected, for containers whose label may no longer tell."""
 
     def host(self, name: str) -> ObservedHost:
         return next(h for h in self.hosts if h.name == name)
 
-    def with_images(self, images: Mapping[tuple[str, str], ImageFacts]) -> Observed:
-        return Observed(self.hosts, images)
+    def with_facts(
+        self, images: Mapping[tuple[str, str], ImageFacts], in_place: Mapping[tuple[str, str], InPlace]
+    ) -> Observed:
+        return replace(self, images=images, in_place=in_place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,18 @@ from enum import StrEnum
 class Action(StrEnum):
     CREATE = "create"
     START = "start"
+    RESTART = "restart"
     REPLACE = "replace"
+    UPDATE = "update"
+    MOVE = "move"
     REMOVE = "remove"
+    FORGET = "forget"
     NO_OP = "no-op"
+
+    @property
+    def does_something(self) -> bool:
+        """A forgotten container is left as it is; it is only shown."""
+        return self not in {Action.NO_OP, Action.FORGET}
 
     @property
     def verbs(self) -> list[str]:
@@ -27,6 +36,9 @@ class ReasonCode(StrEnum):
     NOT_IN_STACK = "not_in_stack"
     DESTROY = "destroy"
     LEFTOVER = "leftover"
+    REQUESTED = "requested"
+    MOVED = "moved"
+    FORGET = "forget"
 
 
 @dataclass(frozen=True, slots=True)

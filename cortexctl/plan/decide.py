@@ -3,40 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.observed.state import ImageFacts, ObservedContainer
+from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer
 from cortexctl.plan.action import Action, Reason, ReasonCode
-from cortexctl.plan.diff import diff
+from cortexctl.plan.diff import IN_PLACE, FieldChange, diff
 from cortexctl.plan.model import Change, ContainerRef, Cost, PlannedImage
+from cortexctl.spec.container import STOP_MARGIN
 from cortexctl.spec.desired import Instance
+from cortexctl.spec.labels import MODEL, serving_name
 
 Images = Mapping[tuple[str, str], ImageFacts]
 
 
-def decide(wanted: Instance, found: OwnedInstance | None, images: Images) -> list[Change]:
+@dataclass(frozen=True, slots=True)
+class Force:
+    """What the caller asks for, whether or not anything differs."""
+
+    replace: bool = False
+    restart: bool = False
+
+
+NO_FORCE = Force()
+
+
+def decide(
+    wanted: Instance,
+    found: OwnedInstance | None,
+    observed: Observed,
+    force: Force = NO_FORCE,
+) -> list[Change]:
     """The change that makes `found` into `wanted`, after the removal of what an interrupted apply left."""
     serving = found.serving if found else None
-    parts = _sort_out(wanted, found)
+    fields = fields_to_change(wanted, serving, observed)
+    must_replace = force.replace or any(not f.in_place for f in fields)
+    parts = _sort_out(wanted, found, replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if serving is None:
-        return [*leftovers, _create(wanted, found, parts, images)]
+        return [*leftovers, _create(wanted, found, parts, observed.images)]
     if serving.spec is None:
         return leftovers  # the planner reports that its spec cannot be read
-    fields = diff(serving.spec, wanted.spec)
-    if fields:
-        replacement = _replace(wanted, found, serving, parts, images)
-        reasons = (*(Reason(ReasonCode.CHANGED, f.path) for f in fields), *replacement.reasons)
-        return [*leftovers, _with(replacement, reasons=reasons, fields=fields)]
-    if serving.container.is_running:
-        return [*leftovers, _change(wanted, Action.NO_OP, before=serving, generation=serving.generation)]
-    return [*leftovers, _start(wanted, serving)]
+    changed = tuple(Reason(ReasonCode.CHANGED, f.path) for f in fields)
+    if must_replace:
+        replacement = _replace(wanted, found, serving, parts, observed.images)
+        asked = (Reason(ReasonCode.REQUESTED),) if force.replace else ()
+        return [*leftovers, replace(replacement, reasons=(*changed, *asked, *replacement.reasons), fields=fields)]
+    return [*leftovers, _keep(wanted, serving, fields, changed, restart=force.restart)]
+
+
+def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed) -> tuple[FieldChange, ...]:
+    """What differs from the recorded spec and is not ignored. A label cannot follow a change that was made in
+    place, so for those fields an inspection, where there is one, has the last word.
+    """
+    if serving is None or serving.spec is None:
+        return ()
+    fields = [f for f in diff(serving.spec, wanted.spec) if not _is_ignored(f.path, wanted.ignore)]
+    actual = observed.in_place.get((wanted.host, serving.container.id))
+    if actual is None:
+        return tuple(fields)
+    kept = [f for f in fields if not f.in_place]
+    for name in IN_PLACE:
+        was, now = getattr(actual, name), getattr(wanted.spec, name)
+        if was != now and not _is_ignored(name, wanted.ignore):
+            kept.append(FieldChange(name, was, now))
+    return tuple(sorted(kept, key=lambda f: f.path))
+
+
+def _is_ignored(path: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(path, p) or path.startswith(p + ".") for p in patterns)
+
+
+def _keep(
+    wanted: Instance, serving: Owned, fields: tuple[FieldChange, ...], changed: tuple[Reason, ...], *, restart: bool
+) -> Change:
+    """The container stays: as it is, or after a start, a restart, an update in place or a new name."""
+    name = serving_name(wanted.model, wanted.ordinal)
+    rename = "" if serving.container.name == name else name
+    was = serving.container.labels[MODEL]
+    moved = (Reason(ReasonCode.MOVED, was),) if rename else ()
+    action, down = Action.NO_OP, False
+    reasons: tuple[Reason, ...] = ()
+    if not serving.container.is_running:
+        action, reasons = Action.START, (Reason(ReasonCode.STOPPED, state_in_words(serving.container)),)
+    elif restart:
+        action, reasons, down = Action.RESTART, (Reason(ReasonCode.REQUESTED),), True
+    elif fields:
+        action = Action.UPDATE
+    elif rename:
+        action = Action.MOVE
+    gated = action in {Action.START, Action.RESTART}
+    change = _change(
+        wanted,
+        action,
+        before=serving,
+        generation=serving.generation,
+        touched=(serving,) if action is not Action.NO_OP else (),
+        cost=Cost(down=down, at_most=wanted.gate.startup_timeout if gated else None),
+    )
+    return replace(change, reasons=(*reasons, *changed, *moved), fields=fields, rename=rename)
 
 
 def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
-    """All containers of an instance go: the serving one, candidates and kept ones."""
+    """All containers of an instance go: the serving one, candidates and kept ones. Or none of them does, if that
+    is what its label says of a model that leaves the stack.
+    """
     head = found.serving or found.others[-1]
+    if reason is ReasonCode.NOT_IN_STACK and head.forget:
+        return Change(
+            address=found.address,
+            host=found.host,
+            model=found.model,
+            ordinal=found.ordinal,
+            action=Action.FORGET,
+            reasons=(Reason(ReasonCode.FORGET),),
+            before=head.spec,
+            generation=head.generation,
+        )
     return Change(
         address=found.address,
         host=found.host,
@@ -51,10 +135,21 @@ def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
     )
 
 
-def needs_image(wanted: Instance, found: OwnedInstance | None) -> bool:
+def needs_image(wanted: Instance, found: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
     """Whether a container will be made for it, so that its image must be looked up."""
     serving = found.serving if found else None
-    return serving is None or (serving.spec is not None and serving.spec != wanted.spec)
+    if serving is None or force.replace:
+        return True
+    nothing_inspected = Observed(())
+    return any(not f.in_place for f in fields_to_change(wanted, serving, nothing_inspected))
+
+
+def needs_inspection(wanted: Instance, found: OwnedInstance | None) -> str:
+    """The container to inspect, because its label differs only in what may have been changed in place since."""
+    serving = found.serving if found else None
+    if serving is None or serving.spec is None or serving.spec.in_place == wanted.spec.in_place:
+        return ""
+    return serving.container.id
 
 
 def reference(owned: Owned) -> ContainerRef:
@@ -78,7 +173,7 @@ class _Parts:
     kept: tuple[Owned, ...]
 
 
-def _sort_out(wanted: Instance, found: OwnedInstance | None) -> _Parts:
+def _sort_out(wanted: Instance, found: OwnedInstance | None, *, replacing: bool) -> _Parts:
     """Younger than the serving one means candidate, older means kept. Without a serving one a match of the
     spec means candidate, and of the rest only what has run and stopped is worth keeping.
     """
@@ -88,7 +183,7 @@ def _sort_out(wanted: Instance, found: OwnedInstance | None) -> _Parts:
     if serving is not None:
         young = [o for o in found.others if o.generation > serving.generation]
         kept = tuple(o for o in found.others if o.generation <= serving.generation)
-        matching = [o for o in young if o.spec == wanted.spec and serving.spec != wanted.spec]
+        matching = [o for o in young if o.spec == wanted.spec and replacing]
     else:
         matching = [o for o in found.others if o.spec == wanted.spec]
         young = [o for o in found.others if o.container.state != "exited" or o in matching]
@@ -109,7 +204,7 @@ def _create(wanted: Instance, found: OwnedInstance | None, parts: _Parts, images
         cost=Cost(down=False, at_most=wanted.gate.startup_timeout),
     )
     reasons = (_unfinished(candidate),) if candidate else (Reason(ReasonCode.NEW),)
-    return _with(change, reasons=reasons, image=_image(wanted, candidate, images))
+    return replace(change, reasons=reasons, image=_image(wanted, candidate, images))
 
 
 def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, parts: _Parts, images: Images) -> Change:
@@ -123,24 +218,15 @@ def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, part
         before=serving,
         generation=candidate.generation if candidate else max(known) + 1,
         touched=(serving, *((candidate,) if candidate else ()), *pruned),
-        cost=Cost(down=serving.container.is_running, at_most=wanted.spec.drain + wanted.gate.startup_timeout),
+        cost=Cost(down=serving.container.is_running, at_most=serving_stop(serving) + wanted.gate.startup_timeout),
     )
     reasons = (_unfinished(candidate),) if candidate else ()
-    return _with(change, reasons=reasons, image=_image(wanted, candidate, images))
+    return replace(change, reasons=reasons, image=_image(wanted, candidate, images))
 
 
-def _start(wanted: Instance, serving: Owned) -> Change:
-    return _with(
-        _change(
-            wanted,
-            Action.START,
-            before=serving,
-            generation=serving.generation,
-            touched=(serving,),
-            cost=Cost(down=False, at_most=wanted.gate.startup_timeout),
-        ),
-        reasons=(Reason(ReasonCode.STOPPED, state_in_words(serving.container)),),
-    )
+def serving_stop(serving: Owned) -> int:
+    """Seconds that the old one may take to stop."""
+    return serving.spec.stop_timeout if serving.spec else STOP_MARGIN
 
 
 def _remove_leftover(wanted: Instance, owned: Owned) -> Change:
@@ -193,11 +279,6 @@ def _change(
         gate=wanted.gate,
         on_failure=wanted.on_failure,
         protect=wanted.protect,
+        on_remove=wanted.on_remove,
         cost=cost,
     )
-
-
-def _with(change: Change, **fields: object) -> Change:
-    import dataclasses
-
-    return dataclasses.replace(change, **fields)  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ from typing import Any
 
 from cortexctl.spec.container import ContainerSpec
 
+IN_PLACE = ("cpus", "memory", "restart")
+
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
@@ -18,12 +20,20 @@ class FieldChange:
     after: Any
     sensitive: bool = False
 
+    @property
+    def in_place(self) -> bool:
+        """Whether a living container can take it. A limit can be changed, but not taken away."""
+        return self.path in IN_PLACE and self.after is not None
+
 
 def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]:
     """Sorted by path; empty when the specs are equal. Equality decides first: it costs next to nothing."""
     if before == after:
         return ()
     old, new = fields_of(before), fields_of(after)
+    for path in _unknown_secrets(before, after):
+        old.pop(path, None)
+        new.pop(path, None)
     changes: list[FieldChange] = []
     for path in sorted(old.keys() | new.keys()):
         was, wanted = old.get(path), new.get(path)
@@ -47,7 +57,12 @@ def fields_of(spec: ContainerSpec) -> dict[str, Any]:
         "shm_size": spec.shm_size,
         "drain": spec.drain,
         "gpus": list(spec.gpus) or "none",
+        "restart": spec.restart,
     }
+    if spec.memory is not None:
+        flat["memory"] = spec.memory
+    if spec.cpus is not None:
+        flat["cpus"] = spec.cpus
     if spec.vllm_version:
         flat["vllm_version"] = spec.vllm_version
     if spec.extra_args:
@@ -59,6 +74,13 @@ def fields_of(spec: ContainerSpec) -> dict[str, Any]:
     flat |= {f"secrets.{s.name}": f"{s.origin} {s.fingerprint}" for s in spec.secrets}
     flat |= {f"mounts.{m.target}": m.source + (" (read-only)" if m.read_only else "") for m in spec.mounts}
     return flat
+
+
+def _unknown_secrets(before: ContainerSpec, after: ContainerSpec) -> list[str]:
+    """Secrets whose value one side does not know (a review without credentials): same name, same origin."""
+    was = {s.name: s for s in before.secrets}
+    both = [(was[s.name], s) for s in after.secrets if s.name in was]
+    return [f"secrets.{s.name}" for o, s in both if o.origin == s.origin and not (o.fingerprint and s.fingerprint)]
 
 
 def _nested(path: str, was: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[FieldChange]:

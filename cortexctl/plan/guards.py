@@ -42,7 +42,7 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
             continue
         instance = wanted[change.address]
         containers = observed.host(change.host).containers
-        found += _taken_names(instance, change, containers, desired.stack)
+        found += _taken_names(instance, change, containers, desired.owner)
         found += _taken_port(instance, change, containers, changes)
         found += _missing_image(instance, observed)
     return found
@@ -92,26 +92,31 @@ def _gpus(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
     for index, sharers in sorted(users.items()):
         share = sum(s.spec.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION) for s in sharers)
         if len(sharers) > 1 and share > 1:
-            names = ", ".join(s.address for s in sharers)
+            names = ", ".join(f"{s.address} {_share(s)}" for s in sharers)
             yield error(
                 "CX208",
-                f"GPU {index} of {sharers[0].host} is asked for {share:.2f} times over, by {names}",
+                f"gpu_memory_utilization on GPU {index} of {sharers[0].host} sums to {share:.2f}: {names}",
                 sharers[-1].place_of("gpus"),
                 help="sharers' gpu_memory_utilization must sum to at most 1; or use other GPUs",
             )
 
 
+def _share(sharer: Instance) -> str:
+    said = sharer.spec.args.get("gpu_memory_utilization")
+    return f"{said:.2f}" if said is not None else f"{DEFAULT_UTILIZATION} (vLLM's default)"
+
+
 def _taken_names(
-    instance: Instance, change: Change, containers: Sequence[ObservedContainer], stack: str
+    instance: Instance, change: Change, containers: Sequence[ObservedContainer], owner: str
 ) -> Iterator[Diagnostic]:
     names = {
         serving_name(change.model, change.ordinal),
         generation_name(change.model, change.ordinal, change.generation),
     }
     for container in containers:
-        if container.name in names and container.labels.get(labels.STACK) != stack:
-            owner = container.labels.get(labels.STACK)
-            whose = f'belongs to the stack "{owner}"' if owner else "is not ours"
+        if container.name in names and labels.owner_of(container.labels) != owner:
+            other = labels.owner_of(container.labels)
+            whose = f'belongs to the stack "{other}"' if other else "is not ours"
             yield error(
                 "CX406",
                 f"{change.host}: a container named {container.name} exists and {whose}",
@@ -129,7 +134,7 @@ def _taken_port(
     stopped = {
         ref.id
         for c in changes
-        if c.host == change.host and c.action in {Action.REMOVE, Action.REPLACE}
+        if c.host == change.host and (c.action in {Action.REMOVE, Action.REPLACE} or c is change)
         for ref in c.touched
     }
     for container in containers:

@@ -10,6 +10,7 @@ from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.steps import Step
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import GatePolicy, Host
+from cortexctl.spec.labels import owner
 
 FORMAT_VERSION = "1.0"
 """Minor versions only add fields."""
@@ -64,6 +65,9 @@ class Change:
     gate: GatePolicy = GatePolicy()  # noqa: RUF009 - frozen
     on_failure: str = "rollback"
     protect: bool = False
+    on_remove: str = "stop"
+    rename: str = ""
+    """The serving name that a moved container gets; empty when it has it."""
     cost: Cost = Cost(down=False)
 
 
@@ -87,15 +91,23 @@ class Plan:
     stack_digest: str
     env: str
     destroy: bool
+    basis: str
+    """What it was made against, if not the live hosts: a snapshot or another stack. Such a plan is for reading."""
+    selection: tuple[str, ...]
+    """The words that narrowed the plan (--target x), empty when it is whole."""
     hosts: tuple[PlannedHost, ...]
     changes: tuple[Change, ...]
     steps: tuple[Step, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
+    def owner(self) -> str:
+        return owner(self.stack, self.env)
+
+    @property
     def effective(self) -> tuple[Change, ...]:
         """The changes that do something."""
-        return tuple(c for c in self.changes if c.action is not Action.NO_OP)
+        return tuple(c for c in self.changes if c.action.does_something)
 
     @property
     def has_errors(self) -> bool:

@@ -37,6 +37,8 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "stack": {"name": plan.stack, "path": plan.stack_path, "digest": plan.stack_digest, "env": plan.env},
         "destroy": plan.destroy,
+        "basis": plan.basis,
+        "selection": list(plan.selection),
         "hosts": [_host_to_dict(h) for h in plan.hosts],
         "changes": [_change_to_dict(c) for c in plan.changes],
         "steps": [_step_to_dict(s) for s in plan.steps],
@@ -71,6 +73,8 @@ def _plan_from_dict(data: Mapping[str, Any]) -> Plan:
         stack_digest=stack["digest"],
         env=stack["env"],
         destroy=data["destroy"],
+        basis=data["basis"],
+        selection=tuple(data["selection"]),
         hosts=tuple(
             PlannedHost(
                 Host(h["name"], h["docker"], h["address"]),
@@ -110,7 +114,7 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
         "actions": change.action.verbs,
         "reason": change.reasons[0].code.value if change.reasons else "",
         "reasons": [{"code": r.code.value, "detail": r.detail} for r in change.reasons],
-        "replace_paths": [f.path for f in change.fields],
+        "replace_paths": [f.path for f in change.fields if change.action is Action.REPLACE and not f.in_place],
         "sensitive_paths": [f.path for f in change.fields if f.sensitive],
         "fields": [dataclasses.asdict(f) for f in change.fields],
         "before": spec_to_dict(change.before) if change.before else None,
@@ -122,6 +126,8 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
         "gate": dataclasses.asdict(change.gate),
         "on_failure": change.on_failure,
         "protect": change.protect,
+        "on_remove": change.on_remove,
+        "rename": change.rename,
         "cost": {"down": change.cost.down, "at_most_seconds": change.cost.at_most},
     }
 
@@ -146,6 +152,8 @@ def _change_from_dict(c: Mapping[str, Any]) -> Change:
         gate=GatePolicy(**gate),
         on_failure=c["on_failure"],
         protect=c["protect"],
+        on_remove=c["on_remove"],
+        rename=c["rename"],
         cost=Cost(c["cost"]["down"], c["cost"]["at_most_seconds"]),
     )
 

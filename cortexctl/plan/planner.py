@@ -2,81 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
-from cortexctl.diagnostics import Diagnostic, error, in_reading_order
+from cortexctl.diagnostics import Diagnostic, error, in_reading_order, warning
 from cortexctl.observed.owned import OwnedInstance, owned_instances, strangers
 from cortexctl.observed.state import Observed, ObservedHost
-from cortexctl.plan.action import ReasonCode
-from cortexctl.plan.decide import decide, needs_image, remove
+from cortexctl.plan.action import Action, ReasonCode
+from cortexctl.plan.decide import Force, decide, needs_image, needs_inspection, remove
 from cortexctl.plan.guards import check_desired, check_hosts
 from cortexctl.plan.model import Change, Plan, PlannedHost
-from cortexctl.plan.sequence import steps_for_host
+from cortexctl.plan.request import Request
+from cortexctl.plan.sequence import steps_for_host, with_waits
 from cortexctl.plan.steps import Step
-from cortexctl.spec.desired import Desired, Host
-from cortexctl.spec.labels import HOST, STACK
+from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.spec.labels import HOST, owner_of
+
+NOTHING_SPECIAL = Request()
 
 
-def plan(desired: Desired, observed: Observed, *, destroy: bool = False, unprotect: Collection[str] = ()) -> Plan:
+def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL, *, basis: str = "") -> Plan:
     """What must be done on the hosts, in which order, and what stands against it.
 
-    `destroy` plans the removal of everything that is the stack's. `unprotect` names addresses whose
-    protection is lifted for this plan.
+    `basis` says what `observed` is, if it is not a look at the live hosts.
     """
     changes: list[Change] = []
     steps: list[Step] = []
-    diagnostics: list[Diagnostic] = [] if destroy else check_desired(desired)
+    everything: list[Change] = []
+    diagnostics: list[Diagnostic] = [] if request.destroy else check_desired(desired)
     for host in sorted(desired.hosts, key=lambda h: h.name):
         seen = observed.host(host.name)
         if not seen.is_reachable:
             diagnostics.append(_unreachable(desired, seen))
             continue
-        found = owned_instances(seen, desired.stack)
-        here = _changes_on(host, desired, found, observed, destroy=destroy)
+        found = owned_instances(seen, desired.owner, desired.moved)
+        all_here = _changes_on(host, desired, found, observed, request)
+        here = [c for c in all_here if request.wants(c.host, c.model, c.address)]
         diagnostics += _unreadable(found)
-        diagnostics += _strange(seen, desired.stack)
-        diagnostics += _protected(here, found, desired, unprotect)
+        diagnostics += _strange(seen, desired.owner)
+        diagnostics += _protected(here, found, desired, request.unprotect)
+        diagnostics += _not_yet_protected(here, found, desired)
+        everything += all_here
         changes += here
-        steps += steps_for_host(seen, here, desired.stack)
-    if not destroy:
+        steps += steps_for_host(seen, here, desired)
+    diagnostics += request.unmatched(everything, [h.name for h in desired.hosts])
+    if not request.destroy:
         diagnostics += check_hosts(desired, observed, changes)
     return Plan(
         stack=desired.stack,
         stack_path=desired.path,
         stack_digest=desired.digest,
         env=desired.env,
-        destroy=destroy,
-        hosts=tuple(_planned(h, observed.host(h.name), desired.stack) for h in desired.hosts),
+        destroy=request.destroy,
+        basis=basis,
+        selection=request.words,
+        hosts=tuple(_planned(h, observed.host(h.name), desired.owner) for h in desired.hosts),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
-        steps=tuple(steps),
+        steps=tuple(with_waits(steps, changes, desired)),
         diagnostics=tuple(in_reading_order(diagnostics)),
     )
 
 
-def images_needed(desired: Desired, observed: Observed) -> tuple[tuple[str, str], ...]:
+def images_needed(
+    desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL
+) -> tuple[tuple[str, str], ...]:
     """The (host, reference) pairs to look up before planning: only of containers that will be made."""
-    needed = set()
-    for host in desired.hosts:
-        seen = observed.host(host.name)
-        if not seen.is_reachable:
-            continue
-        found = owned_instances(seen, desired.stack)
-        for instance in desired.instances:
-            if instance.host == host.name and needs_image(instance, found.get(instance.address)):
-                needed.add((host.name, instance.spec.image))
+    needed = {
+        (instance.host, instance.spec.image)
+        for instance, found in _pairs(desired, observed, request)
+        if needs_image(instance, found, _force(request, instance))
+    }
     return tuple(sorted(needed))
 
 
+def inspections_needed(
+    desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL
+) -> tuple[tuple[str, str], ...]:
+    """The (host, container id) pairs to inspect before planning: where the label alone does not tell."""
+    wanted = ((i.host, needs_inspection(i, found)) for i, found in _pairs(desired, observed, request))
+    return tuple(sorted((host, container) for host, container in wanted if container))
+
+
+def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[tuple[Instance, OwnedInstance | None]]:
+    """Every wanted instance of a reachable host, with what is found of it."""
+    if request.destroy:
+        return
+    for host in desired.hosts:
+        seen = observed.host(host.name)
+        found = owned_instances(seen, desired.owner, desired.moved) if seen.is_reachable else {}
+        for instance in desired.instances:
+            here = instance.host == host.name and seen.is_reachable
+            if here and request.wants(host.name, instance.model, instance.address):
+                yield instance, found.get(instance.address)
+
+
+def _force(request: Request, instance: Instance) -> Force:
+    return Force(
+        replace=request.forces(request.replace, instance.address, instance.model),
+        restart=request.forces(request.restart, instance.address, instance.model),
+    )
+
+
 def _changes_on(
-    host: Host, desired: Desired, found: dict[str, OwnedInstance], observed: Observed, *, destroy: bool
+    host: Host, desired: Desired, found: dict[str, OwnedInstance], observed: Observed, request: Request
 ) -> list[Change]:
-    wanted = {} if destroy else {i.address: i for i in desired.instances if i.host == host.name}
+    wanted = {} if request.destroy else {i.address: i for i in desired.instances if i.host == host.name}
     changes: list[Change] = []
     for address in sorted(wanted.keys() | found.keys()):
         if address in wanted:
-            changes += decide(wanted[address], found.get(address), observed.images)
+            changes += decide(wanted[address], found.get(address), observed, _force(request, wanted[address]))
         else:
-            reason = ReasonCode.DESTROY if destroy else ReasonCode.NOT_IN_STACK
+            reason = ReasonCode.DESTROY if request.destroy else ReasonCode.NOT_IN_STACK
             changes.append(remove(found[address], reason))
     return changes
 
@@ -89,7 +124,7 @@ def _protected(
     refused = []
     for change in changes:
         instance = found.get(change.address)
-        if instance is None or change.after is not None or change.address in unprotect:
+        if instance is None or change.action is not Action.REMOVE or change.address in unprotect:
             continue
         if declared.get(change.address, any(o.protect for o in instance.all)):
             refused.append(
@@ -100,6 +135,23 @@ def _protected(
                 )
             )
     return refused
+
+
+def _not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], desired: Desired) -> list[Diagnostic]:
+    """`protect` lives in a label, which a container that is there already cannot get."""
+    wanted = {i.address: i for i in desired.instances if i.protect}
+    return [
+        warning(
+            "CX409",
+            f"{change.address}: protect is not recorded in the container that runs, whose labels cannot change",
+            wanted[change.address].place_of("protect"),
+            help=f"it will be from its next replacement on; to have it now: --replace {change.address}",
+        )
+        for change in changes
+        if change.address in wanted
+        and change.action in {Action.NO_OP, Action.START, Action.UPDATE, Action.RESTART}
+        and not any(o.protect for o in found[change.address].all)
+    ]
 
 
 def _unreadable(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
@@ -115,7 +167,7 @@ def _unreadable(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
     ]
 
 
-def _strange(seen: ObservedHost, stack: str) -> list[Diagnostic]:
+def _strange(seen: ObservedHost, owner: str) -> list[Diagnostic]:
     return [
         error(
             "CX404",
@@ -123,7 +175,7 @@ def _strange(seen: ObservedHost, stack: str) -> list[Diagnostic]:
             help="if the host was renamed, give it its old name back; if two hosts of the stack are one engine, "
             "keep one of them",
         )
-        for container in strangers(seen, stack)
+        for container in strangers(seen, owner)
     ]
 
 
@@ -133,6 +185,6 @@ def _unreachable(desired: Desired, seen: ObservedHost) -> Diagnostic:
     return error("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)
 
 
-def _planned(host: Host, seen: ObservedHost, stack: str) -> PlannedHost:
-    ours = sum(c.labels.get(STACK) == stack for c in seen.containers)
+def _planned(host: Host, seen: ObservedHost, owner: str) -> PlannedHost:
+    ours = sum(owner_of(c.labels) == owner for c in seen.containers)
     return PlannedHost(host, seen.engine, ours, len(seen.containers) - ours, seen.problem)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import assert_never
 
 from cortexctl.observed.state import ObservedHost
 from cortexctl.plan.action import Action
@@ -20,38 +22,84 @@ from cortexctl.plan.steps import (
     Step,
     StopContainer,
     Task,
+    UpdateContainer,
 )
-from cortexctl.spec.container import STOP_MARGIN
-from cortexctl.spec.labels import STACK, generation_name, serving_name
+from cortexctl.spec.container import RESTART_POLICY, STOP_MARGIN
+from cortexctl.spec.desired import Desired
+from cortexctl.spec.labels import generation_name, is_generation_name, owner_of, serving_name
 
-RESTART_POLICY = "unless-stopped"
-"""Not on-failure: a vLLM whose engine dies exits with code 0."""
 SHORT_GRACE = 5
 """Seconds for one that has not passed its gate: it serves nobody, and may not hear SIGTERM at all."""
-_IN_ORDER = (Action.REMOVE, Action.REPLACE, Action.START, Action.CREATE)
+_IN_ORDER = (
+    Action.REMOVE,
+    Action.MOVE,
+    Action.UPDATE,
+    Action.RESTART,
+    Action.REPLACE,
+    Action.START,
+    Action.CREATE,
+)
 """What frees GPUs and ports comes before what takes them."""
 
 
-def in_order(changes: Iterable[Change]) -> list[Change]:
-    """The order in which they are carried out on a host."""
-    effective = (c for c in changes if c.action is not Action.NO_OP)
-    return sorted(effective, key=lambda c: (_IN_ORDER.index(c.action), c.address))
+def in_order(changes: Iterable[Change], ranks: Mapping[str, int] | None = None) -> list[Change]:
+    """The order in which they are carried out on a host. `ranks`: by model, from what comes `after` what."""
+    effective = (c for c in changes if c.action.does_something)
+    ranks = ranks or {}
+    return sorted(effective, key=lambda c: (c.action is not Action.REMOVE, ranks.get(c.model, 0), _key(c)))
 
 
-def steps_for_host(host: ObservedHost, changes: Sequence[Change], stack: str) -> list[Step]:
+def _key(change: Change) -> tuple[int, str]:
+    return _IN_ORDER.index(change.action), change.address
+
+
+def steps_for_host(host: ObservedHost, changes: Sequence[Change], desired: Desired) -> list[Step]:
     """One after the other on a host: its models share GPUs, and one failure must stop what follows."""
-    ordered = in_order(changes)
+    owner = desired.owner
+    ordered = in_order(changes, ranks_of(desired))
     tasks: list[tuple[str, Task]] = []
     tasks += [("", task) for task in _pulls(ordered)]
     tasks += [("", task) for task in _networks_to_make(ordered)]
     for change in ordered:
         tasks += [(change.address, task) for task in tasks_of(change)]
-    tasks += [("", task) for task in _networks_to_drop(host, changes, stack)]
+    tasks += [("", task) for task in _networks_to_drop(host, changes, owner)]
     steps: list[Step] = []
     for number, (address, task) in enumerate(tasks, 1):
         after = (steps[-1].id,) if steps else ()
         steps.append(Step(f"{host.name}/{number:02d}", host.name, address, after, task))
     return steps
+
+
+def ranks_of(desired: Desired) -> dict[str, int]:
+    """How many models deep each model's `after` goes. A circle (which is refused elsewhere) ends the counting."""
+    after = {i.model: i.after for i in desired.instances}
+
+    def depth(model: str, seen: frozenset[str]) -> int:
+        waits = [m for m in after.get(model, ()) if m not in seen]
+        return 1 + max((depth(m, seen | {model}) for m in waits), default=-1)
+
+    return {model: depth(model, frozenset()) for model in after}
+
+
+def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desired) -> list[Step]:
+    """Across hosts: a model's first step waits for the last steps of the models that it comes after."""
+    after = {i.model: i.after for i in desired.instances}
+    models = {(c.host, c.address): c.model for c in changes}
+    last: dict[str, dict[str, str]] = {}
+    for step in steps:
+        model = models.get((step.host, step.address))
+        if model:
+            last.setdefault(model, {})[step.address] = step.id
+    begun: set[str] = set()
+    waiting = []
+    for step in steps:
+        model = models.get((step.host, step.address), "")
+        waits = [i for m in after.get(model, ()) for i in last.get(m, {}).values() if i not in step.after]
+        if step.address and step.address not in begun and waits:
+            step = replace(step, after=(*step.after, *sorted(waits)))  # noqa: PLW2901
+        begun.add(step.address)
+        waiting.append(step)
+    return waiting
 
 
 def tasks_of(change: Change) -> list[Task]:
@@ -77,14 +125,31 @@ def tasks_of(change: Change) -> list[Task]:
                 *halt,
                 StartContainer(ref.id),
                 PassGate(ref.id),
-                SetRestart(ref.id, RESTART_POLICY),
+                SetRestart(ref.id, _policy(change)),
+                *_rename(change),
             ]
+        case Action.RESTART:
+            ref = _serving(change)
+            return [
+                SetRestart(ref.id, "no"),
+                _stop(change, ref),
+                StartContainer(ref.id),
+                PassGate(ref.id),
+                SetRestart(ref.id, _policy(change)),
+                *_rename(change),
+            ]
+        case Action.UPDATE:
+            return [*_update(change), *_rename(change)]
+        case Action.MOVE:
+            return _rename(change)
         case Action.REMOVE:
             serves = [ref for ref in change.touched if ref.state not in {"created", "exited"}]
-            stops = [_stop(change, ref) for ref in serves if ref.name == serving_name(change.model, change.ordinal)]
+            stops = [_stop(change, ref) for ref in serves if not is_generation_name(ref.name)]
             return [*stops, *(RemoveContainer(ref.id) for ref in change.touched)]
-        case Action.NO_OP:
+        case Action.NO_OP | Action.FORGET:
             return []
+        case _:
+            assert_never(change.action)
 
 
 def undo(change: Change) -> list[Task]:
@@ -107,12 +172,16 @@ def undo(change: Change) -> list[Task]:
                 RenameContainer(old.id, old.name),
                 StartContainer(old.id),
                 PassGate(old.id),
-                SetRestart(old.id, RESTART_POLICY),
+                SetRestart(old.id, change.before.restart if change.before else RESTART_POLICY),
             ]
+        case Action.RESTART:
+            return [SetRestart(_serving(change).id, _policy(change))]
         case Action.START:
             return [StopContainer(_serving(change).id, SHORT_GRACE)]
-        case Action.REMOVE | Action.NO_OP:
+        case Action.REMOVE | Action.UPDATE | Action.MOVE | Action.NO_OP | Action.FORGET:
             return []
+        case _:
+            assert_never(change.action)
 
 
 def _pulls(changes: Sequence[Change]) -> list[Task]:
@@ -125,18 +194,38 @@ def _networks_to_make(changes: Sequence[Change]) -> list[Task]:
     return [EnsureNetwork(name) for name in sorted(new)]
 
 
-def _networks_to_drop(host: ObservedHost, changes: Sequence[Change], stack: str) -> Iterator[Task]:
+def _networks_to_drop(host: ObservedHost, changes: Sequence[Change], owner: str) -> Iterator[Task]:
     """Networks that only removed containers were on. Whether we made it, the engine is asked at the time."""
     gone = {ref.id for c in changes if c.action is Action.REMOVE for ref in c.touched}
     in_use = {net for c in host.containers if c.id not in gone for net in c.networks}
     in_use |= {c.after.network for c in changes if c.after}
-    left = {net for c in host.containers if c.id in gone and c.labels.get(STACK) == stack for net in c.networks}
+    left = {net for c in host.containers if c.id in gone and owner_of(c.labels) == owner for net in c.networks}
     yield from (RemoveNetwork(name) for name in sorted(left - in_use))
 
 
 def _bring_up(change: Change) -> list[Task]:
     name = _candidate_name(change)
-    return [_create(change), StartContainer(name), PassGate(name), SetRestart(name, RESTART_POLICY)]
+    return [_create(change), StartContainer(name), PassGate(name), SetRestart(name, _policy(change))]
+
+
+def _policy(change: Change) -> str:
+    return change.after.restart if change.after else RESTART_POLICY
+
+
+def _update(change: Change) -> list[Task]:
+    ref, spec = _serving(change), change.after
+    if spec is None:
+        return []
+    paths = {f.path for f in change.fields}
+    tasks: list[Task] = [SetRestart(ref.id, spec.restart)] if "restart" in paths else []
+    if paths & {"memory", "cpus"}:
+        memory = spec.memory if "memory" in paths else None
+        tasks.append(UpdateContainer(ref.id, memory, spec.cpus if "cpus" in paths else None))
+    return tasks
+
+
+def _rename(change: Change) -> list[Task]:
+    return [RenameContainer(_serving(change).id, change.rename)] if change.rename else []
 
 
 def _promote(change: Change) -> list[Task]:

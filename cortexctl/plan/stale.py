@@ -19,9 +19,16 @@ def stale_reasons(plan: Plan, now: Observed) -> list[str]:
         if not host.is_reachable:
             reasons.append(f"{change.host}: {host.problem}")
             continue
+        reasons += _other_engine(plan, change.host, host.engine)
         reasons += _moved(change, host.containers)
         reasons += _appeared(change, host.containers)
     return list(dict.fromkeys(reasons))
+
+
+def _other_engine(plan: Plan, host: str, now: str) -> Iterator[str]:
+    planned = next((h.engine for h in plan.hosts if h.host.name == host), "")
+    if planned and planned != now:
+        yield f"{host}: its engine was {planned} and is now {now}"
 
 
 def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:

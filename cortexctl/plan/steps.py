@@ -57,6 +57,15 @@ class SetRestart:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateContainer:
+    """Change limits in place: memory in bytes, cpus in cores; None leaves a limit as it is."""
+
+    container: str
+    memory: int | None
+    cpus: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RenameContainer:
     container: str
     name: str
@@ -82,6 +91,7 @@ Task = (
     | StartContainer
     | PassGate
     | SetRestart
+    | UpdateContainer
     | RenameContainer
     | RemoveContainer
     | RemoveNetwork
@@ -95,6 +105,7 @@ TASK_KINDS: dict[str, type[Task]] = {
     "start_container": StartContainer,
     "pass_gate": PassGate,
     "set_restart": SetRestart,
+    "update_container": UpdateContainer,
     "rename_container": RenameContainer,
     "remove_container": RemoveContainer,
     "remove_network": RemoveNetwork,

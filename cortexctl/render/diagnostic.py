@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from dataclasses import replace
 
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.render.ink import Ink
+from cortexctl.render.visible import all_visible
 
 WIDTH = 100
 
@@ -18,6 +20,7 @@ def diagnostics_text(diagnostics: Iterable[Diagnostic], ink: Ink) -> str:
 
 def diagnostic_text(d: Diagnostic, ink: Ink) -> str:
     """One block, ending with a newline."""
+    d = all_visible(_without_tabs(d))
     colour = "red" if d.is_error else "yellow"
     word = "Error" if d.is_error else "Warning"
     lines = [ink(f"{word}[{d.rule}]", colour, "bold") + " " + ink(d.summary, "bold")]
@@ -25,7 +28,7 @@ def diagnostic_text(d: Diagnostic, ink: Ink) -> str:
     if d.span:
         number = str(d.span.line)
         margin = " " * (len(number) + 1)
-        text = d.span.line_text.replace("\t", " ")
+        text = d.span.line_text
         width = min(d.span.end_column, len(text) + 1) - d.span.column
         carets = " " * (d.span.column - 1) + "^" * max(width, 1)
         bar = ink("|", "blue")
@@ -40,8 +43,15 @@ def diagnostic_text(d: Diagnostic, ink: Ink) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _without_tabs(d: Diagnostic) -> Diagnostic:
+    """One blank for each tab of the line, so that the caret stands right."""
+    if d.span is None or "\t" not in d.span.line_text:
+        return d
+    return replace(d, span=replace(d.span, line_text=d.span.line_text.replace("\t", " ")))
+
+
 def _note(margin: str, label: str, text: str, ink: Ink) -> list[str]:
-    if not text:
+    if not text.strip():
         return []
     wrapped = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
     indent = " " * (len(margin) + len(label) + 4)

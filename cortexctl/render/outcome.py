@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from cortexctl.apply.executor import Fate, Outcome, Result
 from cortexctl.errors import CortexctlError, GateFailed
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Change
 from cortexctl.render.ink import Ink
 from cortexctl.render.words import DONE_WORDS
 from cortexctl.spec.units import show_seconds
@@ -24,8 +26,23 @@ def result_text(result: Result, seconds: float, next_step: str, ink: Ink, logs: 
     """
     parts = ["\n".join(_failure(o, ink, logs.get(o.change.address, ""))) for o in _worst_first(result.outcomes)]
     parts += ["\n".join(_host_failure(host, cause, ink)) for host, cause in result.host_failures]
+    parts += [text for text in (_not_started(result, ink),) if text]
     parts.append("\n".join(_recap(result, seconds, next_step, ink)))
     return "\n\n".join(parts) + "\n"
+
+
+def _not_started(result: Result, ink: Ink) -> str:
+    """What waits, and for what: a failure stops what comes after it on its host."""
+    waiting = [o.change for o in result.outcomes if o.fate is Fate.NOT_STARTED]
+    if not waiting or result.interrupted:
+        return ""
+    failed = [o.change for o in result.outcomes if o.failure is not None]
+    lines = []
+    for change in waiting:
+        before = [f.address for f in failed if f.host == change.host]
+        because = f"   (after {before[0]} failed on the same host)" if before else ""
+        lines.append(f"  {ink('not started', 'dim')}  {change.address}{because}")
+    return "\n".join(lines)
 
 
 def _worst_first(outcomes: tuple[Outcome, ...]) -> list[Outcome]:
@@ -40,7 +57,8 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
         yield ink("Error", "red", "bold") + " " + ink(f"{said}: {outcome.rollback_problem}", "red", "bold")
     if cause is None:
         return
-    yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {cause.message}", "bold")
+    said = cause.message.removeprefix(f"{change.host}: ")
+    yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {said}", "bold")
     if isinstance(cause, GateFailed):
         yield from _gate_failure(cause, ink)
     elif found := diagnose([cause.message]):
@@ -53,7 +71,14 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     elif outcome.left_behind:
         yield f"  {ink('now', 'bold')}    it is between two states; the next plan shows what is left to do"
     else:
-        yield f"  {ink('now', 'bold')}    nothing is left of it: the host is as it was"
+        yield f"  {ink('now', 'bold')}    {_back_to(change)}"
+
+
+def _back_to(change: Change) -> str:
+    """Where a failure that left nothing half done leaves things."""
+    if change.action is Action.CREATE:
+        return "its container is removed, and everything else is as it was"
+    return "everything is as it was"
 
 
 def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
@@ -61,7 +86,7 @@ def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
     if cause.mend:
         yield f"  {ink('mend', 'bold')}   {cause.mend}"
     for line in without_frames(cause.log)[-(LINES_WITH_CAUSE if cause.cause else LINES_WITHOUT) :]:
-        yield f"    {ink('|', 'blue')} {line[:LINE_WIDTH]}"
+        yield f"    {ink('|', 'blue')} {line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 1] + '…'}"
 
 
 def _host_failure(host: str, cause: CortexctlError, ink: Ink) -> Iterator[str]:

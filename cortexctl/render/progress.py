@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -16,12 +16,26 @@ from cortexctl.apply.events import (
     StepFailed,
     StepStarted,
 )
-from cortexctl.plan.steps import PassGate, SetRestart
+from cortexctl.plan.action import Action
+from cortexctl.plan.steps import (
+    CreateContainer,
+    EnsureNetwork,
+    PassGate,
+    PullImage,
+    RemoveContainer,
+    RenameContainer,
+    SetRestart,
+    StartContainer,
+    StopContainer,
+    Task,
+)
 from cortexctl.render.ink import Ink
 from cortexctl.render.words import task_words
+from cortexctl.spec.units import show_seconds
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.text import Text
 
 PACE = 10.0
 """Seconds between two plain lines about the same stage."""
@@ -63,14 +77,27 @@ class PlainProgress:
         return event_line(event, self.ink, self.names, self.width)
 
 
+@dataclass(frozen=True, slots=True)
+class _Doing:
+    """What an instance is at: the words, the clock when it began, and a share where vLLM tells one."""
+
+    words: str
+    began: float
+    share: float | None = None
+    limit: int | None = None
+
+
 @dataclass
 class LiveProgress:
-    """Finished steps scroll by; below them one line an instance says what it is doing, with a bar."""
+    """Finished steps scroll by; below them one line an instance says what it is doing, with a clock and a bar."""
 
     ink: Ink
     names: Mapping[str, str]
     width: int
-    _running: dict[str, tuple[str, float, float | None]] = field(default_factory=dict)
+    clock: Callable[[], float]
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Address -> seconds that its gate may take."""
+    _running: dict[str, _Doing] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _live: Live | None = None
 
@@ -79,7 +106,7 @@ class LiveProgress:
         from rich.live import Live
 
         console = Console(stderr=True, highlight=False)
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._shown)
         self._live.start()
         return self
 
@@ -91,50 +118,87 @@ class LiveProgress:
         from rich.text import Text
 
         with self._guard:
-            if isinstance(event, Progress):
-                self._running[event.address] = (event.stage, event.seconds, event.share)
-            elif isinstance(event, StepDone | StepFailed | RollbackEnded):
-                self._running.pop(
-                    event.change.address if isinstance(event, RollbackEnded) else event.step.address, None
-                )
+            self._note(event)
             line = "" if isinstance(event, Progress) else event_line(event, self.ink, self.names, self.width)
-            if self._live:
-                if line:
-                    self._live.console.print(Text.from_ansi(line))
-                self._live.update(Text.from_ansi("\n".join(self._lines())), refresh=True)
+        if self._live and line:
+            self._live.console.print(Text.from_ansi(line))
 
-    def _lines(self) -> list[str]:
-        lines = []
-        for address, (stage, seconds, share) in sorted(self._running.items()):
-            full = round(BAR * share) if share is not None else 0
-            bar = "  " + self.ink("#" * full, "cyan") + self.ink("." * (BAR - full), "dim") if share is not None else ""
-            lines.append(
-                f"{_where(address, self.ink, self.width)}  {self.ink('gate', 'cyan')}  {stage}{bar}   {seconds:.0f}s"
-            )
-        return lines
+    def _note(self, event: Event) -> None:
+        match event:
+            case StepStarted(step) if not isinstance(step.task, SetRestart | RenameContainer):
+                limit = self.limits.get(step.address) if isinstance(step.task, PassGate) else None
+                doing = _Doing(task_words(step.task, self.names), self.clock(), limit=limit)
+                self._running[step.address or step.host] = doing
+            case Progress(address, stage, _, share):
+                began = self._running[address].began if address in self._running else self.clock()
+                limit = self._running[address].limit if address in self._running else None
+                self._running[address] = _Doing(f"gate   {stage}", began, share, limit)
+            case StepDone(step) | StepFailed(step):
+                self._running.pop(step.address or step.host, None)
+            case RollbackEnded(change):
+                self._running.pop(change.address, None)
+
+    def _shown(self) -> Text:
+        from rich.text import Text
+
+        with self._guard:
+            running = sorted(self._running.items())
+        return Text.from_ansi("\n".join(self._line(address, doing) for address, doing in running))
+
+    def _line(self, address: str, doing: _Doing) -> str:
+        full = round(BAR * doing.share) if doing.share is not None else 0
+        bar = "" if doing.share is None else "  " + self.ink("#" * full, "cyan") + self.ink("." * (BAR - full), "dim")
+        clock = show_seconds(self.clock() - doing.began)
+        limit = self.ink(f" of {show_seconds(doing.limit)}", "dim") if doing.limit else ""
+        return (
+            f"{_where(address, self.ink, self.width)}  {self.ink('..', 'cyan')}   {doing.words}{bar}   {clock}{limit}"
+        )
 
 
 def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> str:
     """A finished thing in one line; '' for what is not worth one. `width`: that of the longest address."""
     match event:
         case StepDone(step, seconds, note):
-            if isinstance(step.task, SetRestart):
+            quiet = isinstance(step.task, SetRestart) or (isinstance(step.task, EnsureNetwork) and not note)
+            if quiet:
                 return ""
             took = f"{seconds:.1f}s" if seconds >= 0.1 else ""
             tail = "   ".join(part for part in (took, note) if part)
-            words = "passed its gate" if isinstance(step.task, PassGate) else task_words(step.task, names)
             where = _where(step.address or step.host, ink, width)
-            return f"{where}  {ink('ok', 'green')}   {words}   {ink(tail, 'dim')}".rstrip()
+            return f"{where}  {ink('ok', 'green')}   {done_words(step.task, names)}   {ink(tail, 'dim')}".rstrip()
         case StepFailed(step, seconds, message):
             where, failed = _where(step.address or step.host, ink, width), ink("FAILED", "red", "bold")
-            return f"{where}  {failed}  {task_words(step.task, names)} after {seconds:.1f}s: {message}"
+            said = message.partition("; vLLM's last word")[0].removeprefix(f"{step.host}: ")
+            return f"{where}  {failed}  {task_words(step.task, names)} after {seconds:.1f}s: {said}"
         case RollbackStarted(change):
-            return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')}  bringing back what was"
+            doing = "removing the candidate" if change.action is Action.CREATE else "bringing back what was"
+            return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {doing}"
         case RollbackEnded(change, problem):
-            said = ink(f"FAILED: {problem}", "red", "bold") if problem else "as it was"
-            return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')}  {said}"
+            said = ink(f"FAILED: {problem}", "red", "bold") if problem else "done"
+            return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {said}"
         case StepStarted() | Progress():
             return ""
+
+
+def done_words(task: Task, names: Mapping[str, str]) -> str:
+    """A finished task: past tense, and none of the limits that it had."""
+    match task:
+        case StopContainer(container):
+            return f"stopped {names.get(container, container)}"
+        case StartContainer(container):
+            return f"started {names.get(container, container)}"
+        case CreateContainer(name, generation):
+            return f"created {name} (generation {generation})"
+        case PassGate():
+            return "passed its gate"
+        case RenameContainer(container, name):
+            return f"renamed {names.get(container, container)} to {name}"
+        case RemoveContainer(container):
+            return f"removed {names.get(container, container)}"
+        case PullImage(reference):
+            return f"pulled {reference}"
+        case _:
+            return task_words(task, names)
 
 
 def _where(address: str, ink: Ink, width: int) -> str:

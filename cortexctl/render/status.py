@@ -32,8 +32,8 @@ class Row:
         return {**dataclasses.asdict(self), "serves_names": list(self.serves_names)}
 
 
-def status_text(stack: str, rows: Sequence[Row], ink: Ink) -> str:
-    """One line an instance, columns as wide as they must be; then how many of them serve."""
+def status_text(stack: str, rows: Sequence[Row], busy: Sequence[str], ink: Ink) -> str:
+    """One line an instance, columns as wide as they must be; then how many of them serve, and who is at work."""
     table = [HEADINGS, *(_cells(r) for r in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
     lines = [ink("  ".join(h.ljust(w) for h, w in zip(HEADINGS, widths, strict=True)).rstrip(), "dim")]
@@ -45,10 +45,12 @@ def status_text(stack: str, rows: Sequence[Row], ink: Ink) -> str:
     serving = sum(r.serves for r in rows)
     lines.append("")
     lines.append(f"{serving} of {len(rows)} instances of stack {stack} serve.")
+    lines += [ink(line, "yellow") for line in busy]
     return "\n".join(lines) + "\n"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     generation = str(row.generation) if row.generation else "-"
-    names = ", ".join(row.serves_names) or "-"
+    first, *more = row.serves_names or ("-",)
+    names = f"{first} +{len(more)}" if more else first
     return (row.address, row.state, generation, row.vllm or "-", names, row.endpoint or "-")

@@ -2,73 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 
 from cortexctl.plan.action import Action
-from cortexctl.plan.diff import FieldChange, fields_of
+from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import Change, Plan
-from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.ink import Ink
-from cortexctl.render.words import (
-    COLOURS,
-    DONE_WORDS,
-    SYMBOLS,
-    action_words,
-    cost_words,
-    reason_words,
-    task_words,
-    value_words,
+from cortexctl.plan.steps import Step
+from cortexctl.render.content import (
+    counted,
+    counts,
+    down_addresses,
+    good_news,
+    hidden_words,
+    image_words,
+    launch_rows,
+    nothing_to_do,
+    steps_by_change,
 )
+from cortexctl.render.diagnostic import WIDTH, diagnostics_text
+from cortexctl.render.folding import Block, fold, listed
+from cortexctl.render.ink import Ink
+from cortexctl.render.visible import visible, visible_plan
+from cortexctl.render.words import COLOURS, SYMBOLS, action_words, cost_words, reason_words, task_words, value_words
+
+__all__ = ["nothing_to_do", "plan_text"]
 
 MARGIN = "        "
-_READING_ORDER = (Action.REMOVE, Action.REPLACE, Action.START, Action.CREATE)
-"""What takes something away first: it must not scroll off."""
+DOWN_LISTED = 8
+"""Addresses on the Down line; each stands in its block, too."""
 
 
 def plan_text(plan: Plan, ink: Ink, *, explain: bool = False, next_step: str = "") -> str:
     """Header, changes, diagnostics, recap, the one next command. Ends with a newline."""
+    plan = visible_plan(plan)
+    steps, names = (steps_by_change(plan) if explain else {}), plan.container_names
     parts = [_header(plan, ink)]
-    changes = sorted(plan.effective, key=lambda c: (_READING_ORDER.index(c.action), c.address))
-    parts += ["\n".join(_change(plan, change, ink, explain=explain)) for change in changes]
+    blocks = fold(plan.changes)
+    parts += ["\n".join(_block(block, steps, names, ink)) for block in blocks]
     if plan.diagnostics:
         parts.append(diagnostics_text(plan.diagnostics, ink).rstrip("\n"))
-    parts.append(_recap(plan, ink, next_step))
+    parts.append(_recap(plan, blocks, ink, visible(next_step)))
     return "\n\n".join(parts) + "\n"
 
 
-def nothing_to_do(plan: Plan) -> bool:
-    """Whether the plan is the good news: all hosts read, nothing wrong, nothing to change."""
-    return not plan.effective and not plan.unreachable and not plan.has_errors
+def refusal_text(plan: Plan, ink: Ink) -> str:
+    """A line to put before a plan that cannot be applied; empty when nothing is against it."""
+    errors = sum(d.is_error for d in plan.diagnostics)
+    if not errors:
+        return ""
+    said = f"This plan has {counted(errors, 'error')} and cannot be applied as it is; they are listed below."
+    return ink(said, "red", "bold") + "\n\n"
 
 
 def _header(plan: Plan, ink: Ink) -> str:
     title = ink(f"Stack {plan.stack}", "bold")
     source = f"({plan.stack_path})" if plan.stack_path else ""
-    env = f"env {plan.env}" if plan.env else ""
+    env = ink(f"env {plan.env}", "bold") if plan.env else ""
+    basis = ink(f"against {plan.basis}", "cyan") if plan.basis else ""
+    partial = ink(f"partial plan ({' '.join(plan.selection)})", "yellow", "bold") if plan.selection else ""
     reached = len(plan.hosts) - len(plan.unreachable)
-    hosts = _count(reached, "host") + (f", {len(plan.unreachable)} unreachable" if plan.unreachable else "")
-    found = _count(sum(h.containers for h in plan.hosts), "container") + " of ours"
+    hosts = counted(reached, "host") + (f", {len(plan.unreachable)} unreachable" if plan.unreachable else "")
+    found = counted(sum(h.containers for h in plan.hosts), "container") + " of ours"
     unmanaged = sum(h.unmanaged for h in plan.hosts)
     others = f"{unmanaged} of others, left alone" if unmanaged else ""
     destroy = ink("DESTROY", "red", "bold") if plan.destroy else ""
-    return "   ".join(part for part in (destroy, f"{title} {source}".rstrip(), env, hosts, found, others) if part)
+    return "   ".join(
+        part for part in (destroy, f"{title} {source}".rstrip(), env, basis, partial, hosts, found, others) if part
+    )
 
 
-def _change(plan: Plan, change: Change, ink: Ink, *, explain: bool) -> Iterator[str]:
+def _block(
+    block: Block, steps: Mapping[tuple[str, str], Sequence[Step]], names: Mapping[str, str], ink: Ink
+) -> Iterator[str]:
+    change = block.first
     colour = COLOURS[change.action]
     symbol = ink(f"{SYMBOLS[change.action]:<3}", colour, "bold")
-    head = f"{change.address}   {action_words(change.action)}"
-    yield f"  {symbol} {ink(head, colour, 'bold')}   {ink(cost_words(change), 'dim')}".rstrip()
+    head = f"{block.title}   {action_words(change.action)}"
+    same = "same change   " if len(block.changes) > 1 else ""
+    yield f"  {symbol} {ink(head, colour, 'bold')}   {ink(same + cost_words(change), 'dim')}".rstrip()
+    yield from _all_of(block, ink)
     for line in reason_words(change):
         yield f"{MARGIN}{line}"
     yield from _fields(change, ink)
     if change.action is Action.CREATE:
-        yield from _new(change, ink)
+        for name, text in launch_rows(change):
+            yield f"      {ink('+', 'green')} {name:<8}{text}"
     if change.image:
-        yield f"{MARGIN}{ink(_image(change), 'dim')}"
-    if explain:
-        for step in plan.steps_of(change):
-            yield f"{MARGIN}{ink(step.id, 'dim')}  {task_words(step.task, plan.container_names)}"
+        yield f"{MARGIN}{ink(image_words(change), 'dim')}"
+    for each in block.changes:
+        for step in steps.get((each.host, each.address), ()):
+            yield f"{MARGIN}{ink(step.id, 'dim')}  {task_words(step.task, names)}"
+
+
+def _all_of(block: Block, ink: Ink) -> Iterator[str]:
+    """All addresses, where the first line does not name them all."""
+    if block.title_is_whole:
+        return
+    lines = textwrap.wrap(
+        f"all {len(block.changes)}: {', '.join(block.addresses)}",
+        WIDTH,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        yield f"{MARGIN}{ink(line, 'dim')}"
 
 
 def _fields(change: Change, ink: Ink) -> Iterator[str]:
@@ -79,71 +117,23 @@ def _fields(change: Change, ink: Ink) -> Iterator[str]:
 
 def _arrow(f: FieldChange, ink: Ink) -> str:
     if f.sensitive:
-        was, now = f.before is not None, f.after is not None
-        return "(changed, value hidden)" if was and now else "(added, value hidden)" if now else "(removed)"
+        return hidden_words(f)
     before, after = value_words(f.path, f.before), value_words(f.path, f.after)
     return f"{ink(before, 'red')} {ink('->', 'dim')} {ink(after, 'green')}"
 
 
-def _new(change: Change, ink: Ink) -> Iterator[str]:
-    """What will run, in a few lines: the fields that a reviewer asks about."""
-    spec = change.after
-    if spec is None:
-        return
-    flat = fields_of(spec)
-    args = [f"{p.removeprefix('args.')} {value_words(p, flat[p])}" for p in flat if p.startswith("args.")]
-    rows = [
-        ("model", f"{spec.model}, served as {', '.join(spec.served_names)}"),
-        ("args", ", ".join(args) or "vLLM's defaults"),
-        ("extra", " ".join(spec.extra_args)),
-        ("gpus", value_words("gpus", flat["gpus"])),
-        ("port", flat.get("publish", "not published")),
-        ("env", ", ".join(f"{k}={v}" for k, v in spec.env.items())),
-        ("secrets", ", ".join(f"{s.name} from {s.origin}" for s in spec.secrets)),
-        (
-            "mounts",
-            ", ".join(f"{m.source} on {m.target}" + (" ro" if m.read_only else "") for m in spec.mounts),
-        ),
-    ]
-    for name, text in rows:
-        if text:
-            yield f"      {ink('+', 'green')} {name:<8}{text}"
-
-
-def _image(change: Change) -> str:
-    image = change.image
-    if image is None:
-        return ""
-    if image.pull:
-        return f"image {image.reference} is pulled first ({image.digest[:19]})"
-    return f"image {image.reference}" + (f" is on the host ({image.id[7:19]})" if image.id else "")
-
-
-def _recap(plan: Plan, ink: Ink, next_step: str) -> str:
+def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str:
     if nothing_to_do(plan):
-        source = f" match {plan.stack_path}" if plan.stack_path else ""
-        total = _count(len(plan.changes), "container")
-        if plan.destroy:
-            return ink("Nothing to destroy.", "green", "bold") + f" No container of {plan.stack} is left."
-        source = source if len(plan.changes) != 1 else source.replace(" match ", " matches ")
-        return ink("No changes.", "green", "bold") + f" {total} on {_count(len(plan.hosts), 'host')}{source}."
-    counts = []
-    for action in (*_READING_ORDER, Action.NO_OP):
-        number = sum(c.action is action for c in plan.changes)
-        if number:
-            word = DONE_WORDS[action] if action is Action.NO_OP else f"to {action.value}"
-            counts.append(ink(f"{number} {word}", COLOURS[action]))
-    lines = [ink("Plan", "bold") + "   " + ("   ".join(counts) or "nothing that can be done")]
+        news, rest = good_news(plan)
+        return f"{ink(news, 'green', 'bold')} {rest}"
+    found = [ink(words, COLOURS[action]) for action, _, words in counts(plan)]
+    lines = [ink("Plan", "bold") + "   " + ("   ".join(found) or "nothing that can be done")]
     errors = sum(d.is_error for d in plan.diagnostics)
     if errors:
-        lines[0] += ink(f"   refused: {_count(errors, 'error')}", "red", "bold")
-    down = [c.address for c in plan.effective if c.cost.down]
+        lines[0] += ink(f"   refused: {counted(errors, 'error')}", "red", "bold")
+    down = down_addresses(blocks)
     if down:
-        lines.append(ink("Down", "bold") + f"   {', '.join(down)}")
+        lines.append(ink("Down", "bold") + f"   {listed(down, DOWN_LISTED)}")
     if next_step:
         lines.append(ink("Next", "bold") + f"   {next_step}")
     return "\n".join(lines)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

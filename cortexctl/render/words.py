@@ -20,34 +20,48 @@ from cortexctl.plan.steps import (
     StartContainer,
     StopContainer,
     Task,
+    UpdateContainer,
 )
 from cortexctl.spec.units import show_bytes, show_seconds
 
 SYMBOLS = {
     Action.CREATE: "+",
     Action.START: ">",
+    Action.RESTART: ">>",
     Action.REPLACE: "-/+",
+    Action.UPDATE: "~",
+    Action.MOVE: "=",
     Action.REMOVE: "-",
+    Action.FORGET: ".",
     Action.NO_OP: " ",
 }
 COLOURS = {
     Action.CREATE: "green",
     Action.START: "cyan",
+    Action.RESTART: "yellow",
     Action.REPLACE: "yellow",
+    Action.UPDATE: "blue",
+    Action.MOVE: "blue",
     Action.REMOVE: "red",
+    Action.FORGET: "dim",
     Action.NO_OP: "dim",
 }
 DONE_WORDS = {
     Action.CREATE: "created",
     Action.START: "started",
+    Action.RESTART: "restarted",
     Action.REPLACE: "replaced",
+    Action.UPDATE: "updated",
+    Action.MOVE: "moved",
     Action.REMOVE: "removed",
+    Action.FORGET: "forgotten",
     Action.NO_OP: "unchanged",
 }
 
 
 def action_words(action: Action) -> str:
-    return "replace (stop first)" if action is Action.REPLACE else action.value
+    said = {Action.REPLACE: "replace (stop first)", Action.UPDATE: "update in place", Action.MOVE: "new name only"}
+    return said.get(action, action.value)
 
 
 def cost_words(change: Change) -> str:
@@ -56,6 +70,12 @@ def cost_words(change: Change) -> str:
     match change.action:
         case Action.REPLACE if change.cost.down:
             return f"down until the new one passes its gate, at most {bound}"
+        case Action.RESTART:
+            return f"down until it passes its gate again, at most {bound}"
+        case Action.UPDATE | Action.MOVE:
+            return "no restart"
+        case Action.FORGET:
+            return "left running, no longer looked after"
         case Action.REPLACE | Action.CREATE | Action.START:
             return f"ready in at most {bound}"
         case Action.REMOVE:
@@ -70,7 +90,9 @@ def reason_words(change: Change) -> list[str]:
     """One line a reason; changed fields share one, since each is listed below it."""
     lines = [_reason(r) for r in change.reasons if r.code is not ReasonCode.CHANGED]
     changed = [r.detail for r in change.reasons if r.code is ReasonCode.CHANGED]
-    if changed:
+    if changed and change.action is not Action.REPLACE:
+        lines.insert(0, f"because {', '.join(changed)} changed")
+    elif changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         lines.insert(0, f"because {shown} changed, which takes a new container")
     return lines
@@ -90,6 +112,12 @@ def _reason(reason: Reason) -> str:
             return "because everything of this stack is to go"
         case ReasonCode.LEFTOVER:
             return f"because run {reason.detail or 'unknown'} left it behind"
+        case ReasonCode.REQUESTED:
+            return "because you ask for it"
+        case ReasonCode.MOVED:
+            return f"it was called {reason.detail}; its label keeps that name until it is replaced"
+        case ReasonCode.FORGET:
+            return 'its block is gone from the stack, and it was made with on_remove = "forget"'
         case ReasonCode.CHANGED:
             return f"because {reason.detail} changed"
         case _:
@@ -113,6 +141,10 @@ def task_words(task: Task, names: Mapping[str, str]) -> str:
             return f"gate {names.get(container, container)}"
         case SetRestart(container, policy):
             return f"restart policy of {names.get(container, container)}: {policy}"
+        case UpdateContainer(container, memory, cpus):
+            limits = [f"memory {show_bytes(memory)}"] if memory is not None else []
+            limits += [f"cpus {cpus:g}"] if cpus is not None else []
+            return f"limits of {names.get(container, container)}: {', '.join(limits)}"
         case RenameContainer(container, name):
             return f"rename {names.get(container, container)} to {name}"
         case RemoveContainer(container):
@@ -127,7 +159,7 @@ def value_words(path: str, value: Any) -> str:
     """A field's value as a stack's reader would write it."""
     if value is None:
         return "(not set)"
-    if path == "shm_size":
+    if path in {"shm_size", "memory"}:
         return show_bytes(value)
     if path == "drain":
         return show_seconds(value)

@@ -1,9 +1,9 @@
-"""Secret values by reference: an environment variable, or a file."""
+"""Secret values by reference: an environment variable, a file, or a variable of the stack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cortexctl.errors import SecretUnresolved
@@ -16,6 +16,8 @@ class SecretReader:
 
     environ: Mapping[str, str]
     folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values of the stack's variables that the caller gave."""
 
     def value(self, reference: SecretRef) -> str:
         return self.read(reference.source, reference.key)
@@ -27,6 +29,10 @@ class SecretReader:
             if not value:
                 raise SecretUnresolved(f"the environment variable {key} is {'empty' if value == '' else 'not set'}")
             return value
+        if source == "var":
+            if not self.variables.get(key):
+                raise SecretUnresolved(f"the variable {key} has no value; give it with CORTEXCTL_VAR_{key}")
+            return self.variables[key]
         path = self.folder / key
         try:
             value = path.read_text(encoding="utf-8").rstrip("\r\n")

@@ -9,9 +9,24 @@ from typing import Any, Literal
 CONTAINER_PORT = 8000
 DEFAULT_NETWORK = "cortex_default"
 DEFAULT_SHM_SIZE = 2 * 1024**3
-"""vLLM's workers talk through /dev/shm; Docker's 64 MiB make them fail at start (testbed facts, vLLM docs)."""
+"""vLLM's workers talk through /dev/shm; Docker's 64 MiB make them fail at start (measured; vLLM docs say the same)."""
 STOP_MARGIN = 30
 """Seconds that Docker waits beyond `drain` before SIGKILL: vLLM's own time-out does not bound its stop."""
+
+
+CPU_PERIOD = 100_000
+"""Microseconds; a quota of so many is one core."""
+RESTART_POLICY = "unless-stopped"
+"""Not on-failure: a vLLM whose engine dies exits with code 0, which that takes for success."""
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """What can be changed while a container lives. `memory` in bytes, `cpus` in cores; None: no limit."""
+
+    restart: str = RESTART_POLICY
+    memory: int | None = None
+    cpus: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,7 @@ class SecretRef:
     """A secret by name: where its value comes from, and a keyed fingerprint of it. Never the value."""
 
     name: str
-    source: Literal["env", "file"]
+    source: Literal["env", "file", "var"]
     key: str
     fingerprint: str
 
@@ -57,7 +72,7 @@ class ContainerSpec:
     """One container. Mappings are read only by convention; every field has its default left out of labels.
 
     `args` are vLLM's own parameters by name, only those that the stack sets. `extra_args` are raw words for
-    what cortexctl does not know. `drain` and the times derived from it are in seconds, `shm_size` in bytes.
+    what cortexctl does not know. Times are in seconds, `shm_size` and `memory` in bytes.
     """
 
     image: str
@@ -75,6 +90,13 @@ class ContainerSpec:
     ipc: Literal["private", "host"] = "private"
     shm_size: int = DEFAULT_SHM_SIZE
     drain: int = 30
+    restart: str = RESTART_POLICY
+    memory: int | None = None
+    cpus: float | None = None
+
+    @property
+    def in_place(self) -> InPlace:
+        return InPlace(self.restart, self.memory, self.cpus)
 
     @property
     def stop_timeout(self) -> int:

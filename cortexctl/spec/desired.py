@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cortexctl.diagnostics import SourceSpan
 from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.labels import address
+from cortexctl.spec.labels import address, owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,9 @@ class Instance:
     on_failure: str = "rollback"
     keep: int = 2
     protect: bool = False
+    on_remove: str = "stop"
+    after: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
     where: Mapping[str, SourceSpan] = field(default_factory=dict, compare=False)
 
     @property
@@ -70,6 +73,12 @@ class Desired:
     instances: tuple[Instance, ...]
     digest: str = ""
     env: str = ""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Old name of a model -> its name now."""
+
+    @property
+    def owner(self) -> str:
+        return owner(self.stack, self.env)
 
     def host(self, name: str) -> Host:
         return next(h for h in self.hosts if h.name == name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 PREFIX = "cortexctl."
 STACK = PREFIX + "stack"
@@ -13,10 +14,27 @@ ORDINAL = PREFIX + "ordinal"
 GENERATION = PREFIX + "generation"
 SPEC = PREFIX + "spec"
 PROTECT = PREFIX + "protect"
+ON_REMOVE = PREFIX + "on_remove"
 RUN = PREFIX + "run"
 VERSION = PREFIX + "version"
 
 _GENERATION_SUFFIX = re.compile(r"--g(\d+)$")
+
+
+def owner(stack: str, env: str = "") -> str:
+    """Whose a container is: a stack, in one of its environments. STACK, or STACK@ENV."""
+    return f"{stack}@{env}" if env else stack
+
+
+def owner_of(found: Mapping[str, str]) -> str:
+    """The owner that labels name; empty when they name none."""
+    return owner(found.get(STACK, ""), found.get(ENV, "")) if STACK in found else ""
+
+
+def owner_labels(whose: str) -> dict[str, str]:
+    """The labels that say so; the inverse of `owner_of`."""
+    stack, _, env = whose.partition("@")
+    return {STACK: stack, ENV: env} if env else {STACK: stack}
 
 
 def serving_name(model: str, ordinal: int = 1) -> str:

@@ -29,13 +29,13 @@ def size_in_bytes(text: str) -> int:
 
 
 def show_seconds(total: float) -> str:
-    """42 -> '42s', 250 -> '4m10s', 3720 -> '1h02m'."""
+    """42 -> '42s', 250 -> '4m10s', 1200 -> '20m', 3720 -> '1h02m'."""
     whole = round(total)
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+        return f"{whole // 60}m" + (f"{whole % 60:02d}s" if whole % 60 else "")
+    return f"{whole // 3600}h" + (f"{whole % 3600 // 60:02d}m" if whole % 3600 >= 60 else "")
 
 
 def show_bytes(number: int) -> str:

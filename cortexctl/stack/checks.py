@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
+from packaging.specifiers import SpecifierSet
+
+from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
-from cortexctl.spec.image import parse_image
-from cortexctl.stack.document import SECRET_NAME
-from cortexctl.stack.schema import ModelTable, SourceTable
+from cortexctl.stack.document import SECRET_NAME, Document
+from cortexctl.stack.schema import ModelTable, SourceTable, StackFile
+from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import check_args, check_extra_args
 from cortexctl.vllm.version import parse_release, release_from_image
 
@@ -34,34 +38,89 @@ def release_of(model: ModelTable) -> str | None:
     return model.vllm_version.removeprefix("v") if model.vllm_version else release_from_image(model.image)
 
 
-def check_model(name: str, model: ModelTable, at: At) -> Iterator[Diagnostic]:
+def check_version(stack: StackFile, document: Document) -> Iterator[Diagnostic]:
+    """The stack's `required_version` against this cortexctl."""
+    if stack.required_version and __version__ not in SpecifierSet(stack.required_version, prereleases=True):
+        yield error(
+            "CX110",
+            f"the stack needs cortexctl {stack.required_version}, and this is {__version__}",
+            document.place(("required_version",)),
+            help="install a version that it allows",
+        )
+
+
+def check_references(stack: StackFile, document: Document) -> Iterator[Diagnostic]:
+    """Models that name other models: `after` and `moved`."""
+    for name, model in stack.models.items():
+        for index, other in enumerate(model.after):
+            place = document.place(("models", name, "after", index))
+            if other not in stack.models:
+                close = nearest(other, stack.models)
+                advice = f'did you mean "{close}"?' if close else f"models here: {', '.join(stack.models)}"
+                yield error("CX215", f'"{name}" comes after "{other}", and there is no such model', place, help=advice)
+            elif name in _all_before(other, stack):
+                yield error("CX215", f'"{name}" and "{other}" wait for each other', place, help="remove one `after`")
+    for index, moved in enumerate(stack.moved):
+        if moved.from_ in stack.models:
+            yield error("CX216", f'"{moved.from_}" is said to have moved, and is still in the stack',
+                        document.place(("moved", index, "from")), help="remove the entry, or the model")  # fmt: skip
+        if moved.to not in stack.models:
+            yield error("CX216", f'"{moved.from_}" is said to have moved to "{moved.to}", which is not in the stack',
+                        document.place(("moved", index, "to")),
+                        help=f"models here: {', '.join(stack.models)}")  # fmt: skip
+
+
+def _all_before(model: str, stack: StackFile) -> set[str]:
+    """Every model that `model` waits for, near or far."""
+    found: set[str] = set()
+    waiting = [model]
+    while waiting:
+        table = stack.models.get(waiting.pop())
+        new = set(table.after) - found if table else set()
+        found |= new
+        waiting += new
+    return found
+
+
+def check_model(name: str, model: ModelTable, at: At, profiles: Collection[str]) -> Iterator[Diagnostic]:
     """Everything that can be said without the rest of the stack."""
     release = release_of(model)
-    yield from _image(model, release, at)
+    if model.profile is not None and model.profile not in profiles:
+        close = nearest(model.profile, profiles)
+        advice = f'did you mean "{close}"?' if close else f"known: {', '.join(sorted(profiles)) or 'none'}"
+        yield error("CX214", f'there is no profile "{model.profile}"', at("profile"), help=advice)
     yield from _args(model, release, at)
     for variable in model.env:
         yield from _variable(name, model, variable, at)
     yield from _source(name, model.source, at)
+    yield from _parallel(model, at)
+    if len(model.gpus) % model.replicas:
+        yield error(
+            "CX217",
+            f"{len(model.gpus)} GPUs cannot be dealt out evenly to {model.replicas} replicas",
+            at("gpus"),
+            help=f"give a multiple of {model.replicas}",
+        )
     if model.source.gguf:
         yield from _gguf(model.source, release, at("source", "gguf"))
 
 
-def _image(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
-    reference = parse_image(model.image)
-    if release is None:
-        yield warning(
-            "CX205",
-            f'the image "{model.image}" does not tell which vLLM it holds',
-            at("image"),
-            help='pin a release tag, or set vllm_version = "…"; until then the newest known one is assumed',
-        )
-    if reference.digest is None and reference.tag in {None, "latest", "nightly"}:
-        yield warning(
-            "CX209",
-            f'the image "{model.image}" moves: what runs depends on when it was pulled',
-            at("image"),
-            help='pin a release, for example "vllm/vllm-openai:v0.32.0"',
-        )
+def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    """Every rank of a model needs a GPU of its own."""
+    args = model.args.model_dump(exclude_none=True)
+    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    ranks = math.prod(args.get(size, 1) for size in sizes)
+    gpus = len(model.gpus) // model.replicas
+    if not model.gpus or ranks == gpus:
+        return
+    said = " x ".join(f"{size} {args[size]}" for size in sizes if size in args) or "no parallel size"
+    make = error if ranks > gpus else warning
+    yield make(
+        "CX223",
+        f"{gpus} {'GPU' if gpus == 1 else 'GPUs'} for {ranks} {'rank' if ranks == 1 else 'ranks'} ({said})",
+        at("gpus"),
+        help="every rank needs one GPU, and a GPU without a rank stays idle; make the numbers agree",
+    )
 
 
 def _args(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:

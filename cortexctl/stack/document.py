@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Loc = tuple[str | int, ...]
 """Keys and list indices from the document's root, as pydantic reports them."""
+Origins = dict[Loc, Loc]
+"""Loc of a value -> the loc where it, and all below it, was before an overlay moved it."""
 
 SECRET_NAME = re.compile(r"(?i)api_?key|(?:^|_)token$|password|secret|credential")
 """Keys whose text values are taken for secrets: never shown in a snippet, never allowed into a label."""
@@ -36,14 +38,26 @@ class UnreadableDocument(Exception):
 
 @dataclass(frozen=True)
 class Document:
-    """`path` is as the user gave it: it is what diagnostics show."""
+    """`path` is as the user gave it: it is what diagnostics show.
+
+    `data` is what is to be read. It is the file's own values, or those after overlays were laid on: `origins` then
+    says, latest first, where each moved value is written.
+    """
 
     path: str
     text: str
     data: dict[str, Any] = field(repr=False)
+    written: dict[str, Any] = field(repr=False, default_factory=dict)
+    origins: tuple[Origins, ...] = ()
+
+    def moved(self, data: dict[str, Any], origins: Origins) -> Document:
+        """The same text with other data; `origins` leads from a loc in it to one in this document's data."""
+        return replace(self, data=data, origins=(origins, *self.origins))
 
     def place(self, loc: Loc, *, key: bool = False) -> SourceSpan | None:
         """The place of the value at `loc` (or of its key); of its nearest parent that has one, failing that."""
+        for origins in self.origins:
+            loc = _back(loc, origins)
         while loc:
             found = self._places.get(loc)
             if found:
@@ -65,7 +79,7 @@ class Document:
     def _lines_to_show(self) -> list[str]:
         """The text by lines, with what looks like a secret written in the open replaced by as many stars."""
         text = self.text
-        for value in sorted(_open_secrets(self.data), key=len, reverse=True):
+        for value in sorted(_open_secrets(self.written or self.data), key=len, reverse=True):
             text = text.replace(value, "*" * len(value))
         return text.split("\n")
 
@@ -117,7 +131,16 @@ def parse_document(path: str, text: str) -> Document:
         ) from None
     if not isinstance(data, dict):
         raise UnreadableDocument(error("CX101", f"{path} holds no table", help="a stack file is one object"))
-    return Document(path, text, data)
+    return Document(path, text, data, data)
+
+
+def _back(loc: Loc, origins: Origins) -> Loc:
+    """Where `loc` was: its longest prefix that was moved leads the way."""
+    for length in range(len(loc), 0, -1):
+        origin = origins.get(loc[:length])
+        if origin is not None:
+            return (*origin, *loc[length:])
+    return loc
 
 
 class _DuplicateKey(Exception):
@@ -240,7 +263,7 @@ def _inside_arrays(keys: Loc, counts: dict[Loc, int], *, is_element: bool) -> Lo
 
 
 def _toml_pair(loc: Loc, pair: Node) -> Iterator[Place]:
-    key, value = pair.named_children[0], pair.named_children[-1]
+    key, value = [c for c in pair.named_children if c.type != "comment"][:2]
     inner = loc
     for part in _toml_keys(key):
         inner = (*inner, part)
@@ -269,14 +292,3 @@ def _toml_keys(node: Node) -> list[str]:
 
 def _text(node: Node) -> str:
     return (node.text or b"").decode()
-
-
-def lookup(data: Mapping[str, Any], loc: Loc) -> Any:
-    """The value at `loc`, or None."""
-    value: Any = data
-    for step in loc:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value

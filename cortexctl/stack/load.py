@@ -1,62 +1,148 @@
-"""load_stack: from a path to Desired and everything that is wrong with the file, in one go."""
+"""load_stack: from a path to Desired and everything that is wrong with the file, in one go.
+
+Text -> values -> the chosen environment laid on -> variables put in -> profiles laid under -> schema -> Desired.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from cortexctl.diagnostics import Diagnostic, in_reading_order
+from cortexctl.diagnostics import Diagnostic, error, in_reading_order
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired
+from cortexctl.spec.labels import owner
 from cortexctl.spec.secret import fingerprint
-from cortexctl.stack.document import Document, UnreadableDocument, read_document
-from cortexctl.stack.problems import explain
+from cortexctl.stack.document import Document, UnreadableDocument, parse_document, read_document
+from cortexctl.stack.overlay import with_environment, with_profiles
+from cortexctl.stack.problems import check_profiles, explain, without_faults
 from cortexctl.stack.resolve import Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
+from cortexctl.stack.suggest import nearest
+from cortexctl.stack.variables import Given, secret_values, with_variables
 
 SecretValue = Callable[[str, str], str]
-"""(source, key) -> the value. Raises UnresolvedSecret."""
+"""(source, key) -> the value; "" where it may stay unknown. Raises UnresolvedSecret."""
 
-__all__ = ["SecretValue", "UnresolvedSecret", "load_stack"]
+__all__ = ["Given", "SecretValue", "UnresolvedSecret", "digest_of", "environments", "load_stack"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    env: str
+    given: Given
+    default_docker: str
+    secret_value: SecretValue | None
 
 
 def load_stack(
-    path: str, *, default_docker: str, secret_value: SecretValue | None
+    path: str,
+    *,
+    default_docker: str,
+    secret_value: SecretValue | None,
+    env: str = "",
+    given: Given = Given(),  # noqa: B008 - frozen
+    text: str | None = None,
 ) -> tuple[Desired | None, list[Diagnostic]]:
     """Desired is None when something is wrong that leaves nothing to plan.
 
+    `text` is what the file holds, where it is not to be read (another revision of it).
     `secret_value` None: secrets are not looked at (offline validation), and their fingerprints stay empty.
     """
     try:
-        document = read_document(path)
+        document = read_document(path) if text is None else parse_document(path, text)
     except UnreadableDocument as cause:
         return None, [cause.diagnostic]
+    return _load(document, _Choice(env, given, default_docker, secret_value))
+
+
+def digest_of(text: str) -> str:
+    """What identifies a stack's text in a plan."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def environments(path: str) -> list[str]:
+    """The names of the stack's environments; none when the file cannot be read."""
+    try:
+        overlays = read_document(path).data.get("env")
+    except UnreadableDocument:
+        return []
+    return sorted(overlays) if isinstance(overlays, dict) else []
+
+
+def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diagnostic]]:
+    found = list(_known_environment(written, choice.env))
+    if found:
+        return None, found
+    document = with_environment(written, choice.env)
+    secrets = secret_values(document, choice.given)
+    document, found, unfilled = with_variables(document, choice.given)
+    found += check_profiles(document)
+    document = with_profiles(document)
     try:
         stack = StackFile.model_validate(document.data)
     except ValidationError as failure:
-        return None, in_reading_order(explain(document, failure))
-    return _resolve(document, stack, default_docker, secret_value)
+        found += (d for d in explain(document, failure) if d.span not in unfilled)
+        found += _rest(document, failure, choice, secrets)
+        return None, in_reading_order(found)
+    desired, more = _resolve(document, stack, choice, secrets)
+    found = in_reading_order([*found, *more])
+    return (None if any(d.is_error for d in found) else desired), found
+
+
+def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets: dict[str, str]) -> list[Diagnostic]:
+    """What else is wrong, in what the schema takes: all problems are reported in one run."""
+    data = without_faults(document.data, failure)
+    if data is None:
+        return []
+    try:
+        stack = StackFile.model_validate(data)
+    except ValidationError:
+        return []
+    named = {f'"{name}"' for name in document.data["models"].keys() - data["models"].keys()}
+    _, more = _resolve(document, stack, choice, secrets)
+    return [d for d in more if not any(name in d.summary for name in named)]
+
+
+def _known_environment(document: Document, env: str) -> list[Diagnostic]:
+    overlays = document.data.get("env")
+    known = sorted(overlays) if isinstance(overlays, dict) else []
+    if not env or env in known:
+        return []
+    close = nearest(env, known)
+    advice = f'did you mean "{close}"?' if close else f"known: {', '.join(known) or 'none'}"
+    return [
+        error("CX109", f'{document.path} has no environment "{env}"', document.place(("env",), key=True), help=advice)
+    ]
 
 
 def _resolve(
-    document: Document, stack: StackFile, default_docker: str, secret_value: SecretValue | None
-) -> tuple[Desired | None, list[Diagnostic]]:
+    document: Document, stack: StackFile, choice: _Choice, secret_vars: dict[str, str]
+) -> tuple[Desired, list[Diagnostic]]:
+    whose = owner(stack.stack, choice.env)
     prints: dict[tuple[str, str, str], str] = {}
 
+    def value_of(reference: SecretRef) -> str:
+        if reference.source != "var":
+            return choice.secret_value(reference.source, reference.key) if choice.secret_value else ""
+        if reference.key not in secret_vars:
+            raise UnresolvedSecret(
+                f"the variable {reference.key} is not given (CORTEXCTL_VAR_{reference.key}) or not secret"
+            )
+        return secret_vars[reference.key]
+
     def fingerprint_of(reference: SecretRef) -> str:
-        if secret_value is None:
+        if choice.secret_value is None:
             return ""
         known = (reference.name, reference.source, reference.key)
         if known not in prints:
-            value = secret_value(reference.source, reference.key)
-            prints[known] = fingerprint(stack.stack, reference.name, value)
+            value = value_of(reference)
+            prints[known] = fingerprint(whose, reference.name, value) if value else ""
         return prints[known]
 
-    around = Surroundings(default_docker, fingerprint_of, Path(document.path).resolve().parent)
-    digest = hashlib.sha256(document.text.encode()).hexdigest()[:16]
-    desired, found = resolve(stack, document, around, digest)
-    found = in_reading_order(found)
-    return (None if any(d.is_error for d in found) else desired), found
+    around = Surroundings(choice.default_docker, fingerprint_of, Path(document.path).resolve().parent, choice.env)
+    return resolve(stack, document, around, digest_of(document.text))

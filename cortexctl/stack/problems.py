@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
+import copy
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.stack.document import SECRET_NAME, Document, Loc
-from cortexctl.stack.schema import ArgsTable, StackFile
-from cortexctl.vllm.arguments import OWNED, SEED_NAMES
+from cortexctl.stack.schema import ArgsTable, ModelTable, StackFile
+from cortexctl.stack.suggest import nearest
+from cortexctl.vllm.arguments import ALIASES, OWNED
 
 _EXPECTED = {
     "string_type": "text in quotes",
@@ -30,9 +31,13 @@ _EXPECTED = {
 
 def explain(document: Document, failure: ValidationError) -> list[Diagnostic]:
     """One diagnostic a place. A value that fits none of several types is reported once, with all of them."""
+    return _explain_all(document, failure.errors(include_url=False), below=())
+
+
+def _explain_all(document: Document, items: Sequence[Any], *, below: Loc) -> list[Diagnostic]:
     by_loc: dict[Loc, list[Any]] = {}
-    for item in failure.errors(include_url=False):
-        loc = item["loc"]
+    for item in items:
+        loc = (*below, *item["loc"])
         if item["type"] not in {"missing", "extra_forbidden"}:
             while not document.has(loc):  # pydantic adds the names of a union's members
                 loc = loc[:-1]
@@ -40,10 +45,49 @@ def explain(document: Document, failure: ValidationError) -> list[Diagnostic]:
     return [_explain_one(document, loc, items) for loc, items in by_loc.items()]
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` is most likely a misspelling of."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return close[0] if close else None
+def without_faults(data: dict[str, Any], failure: ValidationError) -> dict[str, Any] | None:
+    """The data less what the schema refuses, so that the rest can be judged in the same run; None if what is left
+    cannot stand alone: a model that lacks something goes whole, a fault outside the models ends it.
+    """
+    left = copy.deepcopy(data)
+    for item in failure.errors(include_url=False):
+        loc = item["loc"]
+        if loc[:1] != ("models",) or len(loc) < 2:
+            return None
+        whole = item["type"] == "missing" or len(loc) == 2
+        table, key = _parent(left, loc[:2] if whole else loc)
+        if isinstance(table, dict):
+            table.pop(key, None)
+        elif isinstance(table, list):
+            left["models"].pop(loc[1], None)
+    return left
+
+
+def _parent(data: dict[str, Any], loc: Loc) -> tuple[Any, Any]:
+    """The nearest table (or list) on the way to `loc` that is there, and the key below it."""
+    table: Any = data
+    for step in loc[:-1]:
+        try:
+            inner = table[step]
+        except (KeyError, IndexError, TypeError):
+            return table, step
+        if not isinstance(inner, dict | list):
+            return table, step
+        table = inner
+    return table, loc[-1]
+
+
+def check_profiles(document: Document) -> list[Diagnostic]:
+    """Profiles as parts of a model's table: what is missing in one is no mistake, everything else is."""
+    profiles = document.data.get("profiles")
+    found: list[Diagnostic] = []
+    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
+        try:
+            ModelTable.model_validate(profile)
+        except ValidationError as failure:
+            wrong = [i for i in failure.errors(include_url=False) if i["type"] != "missing"]
+            found += _explain_all(document, wrong, below=("profiles", name))
+    return found
 
 
 def _explain_one(document: Document, loc: Loc, items: Sequence[Any]) -> Diagnostic:
@@ -69,6 +113,9 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Any]) -> Diagnost
             )
     hidden = "secrets" in loc or SECRET_NAME.search(str(loc[-1])) is not None
     said = list(dict.fromkeys(_in_words(item, hidden=hidden) for item in items))
+    if len(said) > 1 and all(", found " in words for words in said):
+        *others, last = said  # one of several types: "expected a whole number or "auto", found …"
+        said = [" or ".join([*(o.rpartition(", found ")[0] for o in others), last.removeprefix("expected ")])]
     name = ".".join(str(part) for part in loc)
     return error("CX104", f"{name}: {' or '.join(said)}", document.place(loc))
 
@@ -80,7 +127,7 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
     advice = ""
     if table is ArgsTable:
         advice = OWNED.get(key, "")
-        known_elsewhere = SEED_NAMES.get(key.replace("-", "_"))
+        known_elsewhere = ALIASES.get(key.replace("-", "_"))
         if known_elsewhere:
             advice = f'it is called "{known_elsewhere}" here'
         elif not advice and key.replace("-", "_") in known:
@@ -88,8 +135,9 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
     if not advice:
         close = nearest(key, known)
         advice = f'did you mean "{close}"?' if close else f"known here: {', '.join(sorted(known))}"
-        if table is ArgsTable and not close:
-            advice = "args that this release of cortexctl does not know can be given as words in extra_args"
+        if table is ArgsTable:
+            elsewhere = "a parameter that cortexctl does not know by name can be given as words in extra_args"
+            advice = f"{advice} Otherwise: {elsewhere}" if close else elsewhere
     at = f" in [{where}]" if where else " at the top of the file"
     return error("CX102", f'unknown key "{key}"{at}', document.place(loc, key=True), help=advice)
 
@@ -136,6 +184,8 @@ def _what_for(loc: Loc) -> str:
 def _table_at(loc: Loc) -> type[BaseModel] | None:
     """The schema of the table at `loc`, found by walking the annotations."""
     current: Any = StackFile
+    if loc[:1] == ("profiles",) and len(loc) > 1:
+        current, loc = ModelTable, loc[2:]
     for step in loc:
         if isinstance(current, type) and issubclass(current, BaseModel):
             found = next((f for n, f in current.model_fields.items() if step in {n, f.alias}), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.spec.units import seconds, size_in_bytes
-from cortexctl.stack.checks import check_model, release_of
+from cortexctl.stack.checks import check_model, check_references, check_version, release_of
 from cortexctl.stack.document import Document, Loc
-from cortexctl.stack.problems import nearest
-from cortexctl.stack.schema import HostTable, ModelTable, StackFile
+from cortexctl.stack.lint import lint_model
+from cortexctl.stack.overlay import profile_names
+from cortexctl.stack.schema import HostTable, ModelTable, SecretTable, StackFile
+from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.vllm.version import parse_release
 
@@ -39,6 +41,7 @@ class Surroundings:
     fingerprint: Fingerprint
     folder: Path
     """Where the stack file lies; its relative paths are meant from there."""
+    env: str = ""
 
 
 def resolve(
@@ -50,7 +53,10 @@ def resolve(
     hosts = tuple(
         Host(name, table.docker or around.default_docker, table.address) for name, table in sorted(stack.hosts.items())
     )
-    desired = Desired(stack.stack, document.path, hosts, tuple(instances), digest)
+    moved = {m.from_: m.to for m in stack.moved}
+    desired = Desired(stack.stack, document.path, hosts, tuple(instances), digest, around.env, moved)
+    work.found += check_version(stack, document)
+    work.found += check_references(stack, document)
     return desired, work.found
 
 
@@ -63,23 +69,31 @@ class _Resolution:
 
     def instances_of(self, name: str) -> Iterator[Instance]:
         model = self.stack.models[name]
+        if not model.enabled:
+            return
         release = release_of(model)
-        self.found += check_model(name, model, partial(self._at, name))
+        self.found += check_model(name, model, partial(self._at, name), profile_names(self.document))
+        self.found += lint_model(model, partial(self._at, name))
         secrets = tuple(self._secrets(name, model))
         for host_name in self._hosts(name, model):
             host = self.stack.hosts[host_name]
             spec = self._spec(name, model, host_name, host, release, secrets)
-            yield Instance(
-                host=host_name,
-                model=name,
-                spec=spec,
-                task=model.task,
-                gate=_gate(model),
-                on_failure=model.rollout.on_failure,
-                keep=model.rollout.keep,
-                protect=model.protect,
-                where=self._places(name),
-            )
+            for ordinal in range(1, model.replicas + 1):
+                yield Instance(
+                    host=host_name,
+                    model=name,
+                    spec=_replica(spec, model, ordinal),
+                    ordinal=ordinal,
+                    task=model.task,
+                    gate=_gate(model),
+                    on_failure=model.rollout.on_failure,
+                    keep=model.rollout.keep,
+                    protect=model.protect,
+                    on_remove=model.on_remove,
+                    after=tuple(model.after),
+                    ignore=tuple(model.ignore),
+                    where=self._places(name),
+                )
 
     def _at(self, name: str, *path: str | int, key: bool = False) -> SourceSpan | None:
         loc: Loc = ("models", name, *path)
@@ -112,7 +126,7 @@ class _Resolution:
                         "CX201",
                         f'model "{name}" runs on "{pattern}", and there is no such host',
                         self._at(name, "hosts", index),
-                        help=f'did you mean "{close}"?' if close else f"known here: {', '.join(known)}",
+                        help=(f'did you mean "{close}"? ' if close else "") + f"known here: {', '.join(known)}",
                     )
                 )
             chosen += matches
@@ -122,14 +136,10 @@ class _Resolution:
         for variable in sorted(model.secrets):
             table = model.secrets[variable]
             span = self._at(name, "secrets", variable)
-            if (table.env is None) == (table.file is None):
-                self.found.append(error("CX204", f"the secret {variable} needs one of env and file", span))
+            reference = _reference(variable, table)
+            if reference is None:
+                self.found.append(error("CX204", f"the secret {variable} needs one of env, file and var", span))
                 continue
-            reference = (
-                SecretRef(variable, "env", table.env, "")
-                if table.env
-                else SecretRef(variable, "file", table.file or "", "")
-            )
             try:
                 print_of_value = self.around.fingerprint(reference)
             except UnresolvedSecret as cause:
@@ -171,7 +181,7 @@ class _Resolution:
             image=model.image,
             vllm_version=release,
             model=posixpath.normpath(f"{MODELS}/{below}") if below else source.repo or "",
-            served_names=tuple(model.served_names or [name]),
+            served_names=tuple(model.served_names or [self._first_name(name)]),
             args=args,
             extra_args=tuple(model.extra_args),
             env=env,
@@ -183,7 +193,15 @@ class _Resolution:
             ipc=model.ipc,
             shm_size=size_in_bytes(model.shm_size),
             drain=seconds(model.rollout.drain),
+            restart=model.restart,
+            memory=size_in_bytes(model.memory) if model.memory else None,
+            cpus=model.cpus,
         )
+
+    def _first_name(self, name: str) -> str:
+        """What the model was called when its containers were made: a new name must not change what it serves."""
+        was = {m.to: m.from_ for m in self.stack.moved}
+        return was.get(name, name)
 
     def _mounts(self, name: str, model: ModelTable, host_name: str, host: HostTable) -> tuple[Mount, ...]:
         mounts: dict[str, Mount] = {}
@@ -191,7 +209,7 @@ class _Resolution:
             mounts[MODELS] = Mount(self._on_host(host.models_dir), MODELS)
         elif model.source.path or model.source.gguf:
             self.found.append(
-                error("CX203", f'model "{name}" lies in models_dir, and the host "{host_name}" has none',
+                error("CX203", f'the host "{host_name}" has no models_dir, and models lie in it',
                       self.document.place(("hosts", host_name), key=True),
                       help='add models_dir = "/var/cortex/models" to the host')
             )  # fmt: skip
@@ -210,6 +228,12 @@ class _Resolution:
         return str((self.around.folder / path).resolve()) if not path.startswith("/") else posixpath.normpath(path)
 
 
+def _reference(variable: str, table: SecretTable) -> SecretRef | None:
+    """Where the secret is; None unless the table names exactly one place."""
+    given = [SecretRef(variable, source, key, "") for source, key in table.places() if key]
+    return given[0] if len(given) == 1 else None
+
+
 class _Places(dict[str, SourceSpan]):
     """Field -> place, looked up when somebody asks: positions are dear and seldom wanted."""
 
@@ -223,6 +247,15 @@ class _Places(dict[str, SourceSpan]):
         if not self._document.has(loc):
             return default
         return self._document.place(loc, key=not key)
+
+
+def _replica(spec: ContainerSpec, model: ModelTable, ordinal: int) -> ContainerSpec:
+    """The spec of one of several on a host: its share of the GPUs, and its port."""
+    share = len(spec.gpus) // model.replicas
+    publish = spec.publish
+    if publish and publish.port:
+        publish = replace(publish, port=publish.port + ordinal - 1)
+    return replace(spec, gpus=spec.gpus[share * (ordinal - 1) : share * ordinal], publish=publish)
 
 
 def _set_args(model: ModelTable) -> dict[str, object]:

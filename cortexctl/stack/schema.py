@@ -6,6 +6,7 @@ Strict: no text is taken for a number, no key is passed over. What needs more th
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,8 +24,6 @@ from cortexctl.spec.image import parse_image
 from cortexctl.spec.units import seconds, size_in_bytes
 from cortexctl.vllm.arguments import ARGUMENTS, Argument
 from cortexctl.vllm.version import parse_release
-
-SCHEMA_ID = "cortexctl/stack.schema.json"
 
 
 class Table(BaseModel):
@@ -63,9 +62,28 @@ def _release(text: str) -> str:
     return text
 
 
+def _specifier(text: str) -> str:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f'"{text}" is no range of versions; write for example ">=0.1,<1"') from None
+    return text
+
+
 def _variable(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         raise ValueError(f'"{text}" cannot be the name of an environment variable')
+    return text
+
+
+def _docker(text: str) -> str:
+    if not re.fullmatch(r"unix:///.+", text):
+        raise ValueError(
+            f'"{text}" is no unix:///… socket, and others are not spoken to yet; forward one: '
+            "ssh -N -L /run/gpu-1.sock:/var/run/docker.sock gpu-1"
+        )
     return text
 
 
@@ -85,7 +103,12 @@ def _publish(text: str) -> str:
         address, port = text, ""
     elif not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f'"{text}" is not ADDRESS or ADDRESS:PORT; write for example "127.0.0.1:8801"')
-    if not re.fullmatch(r"\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]", address):
+    bracketed = address.startswith("[") and address.endswith("]")
+    try:
+        version: int = ipaddress.ip_address(address.strip("[]")).version
+    except ValueError:
+        version = 0
+    if version != (6 if bracketed else 4):
         raise ValueError(f'"{text}" does not begin with an IP address; write for example "127.0.0.1:8801"')
     return text
 
@@ -120,7 +143,7 @@ Gpus = Annotated[
 class HostTable(Table):
     """A Docker engine and what is on its disk."""
 
-    docker: Annotated[str, Field(pattern=r"^unix:///.+")] | None = None
+    docker: Annotated[str, AfterValidator(_docker)] | None = None
     """How to reach the engine: "unix:///var/run/docker.sock". Left out: $DOCKER_HOST, else that socket."""
     address: str = "127.0.0.1"
     """Where others reach the ports that its containers publish."""
@@ -150,12 +173,18 @@ class SourceTable(Table):
 
 
 class SecretTable(Table):
-    """Where a secret's value is read from when it is needed: exactly one of `env`, `file`."""
+    """Where a secret's value is read from when it is needed: exactly one of `env`, `file`, `var`."""
 
     env: Variable | None = None
     """An environment variable of whoever runs cortexctl."""
     file: str | None = None
     """A file, relative to the stack file; its last newline is not part of the value."""
+    var: Variable | None = None
+    """A variable of the stack that is declared `secret`."""
+
+    def places(self) -> tuple[tuple[Literal["env", "file", "var"], str | None], ...]:
+        """(source, key) of every place that a secret can be in; the key is None where it is not given."""
+        return (("env", self.env), ("file", self.file), ("var", self.var))
 
 
 class SmokeTable(Table):
@@ -172,7 +201,7 @@ class GateTable(Table):
     startup_timeout: Duration = "20m"
     """Longest time from start to ready."""
     stable_for: Duration = "5s"
-    """How long it must stay ready before the old one goes."""
+    """How long it must stay ready to have passed."""
     smoke: SmokeTable = SmokeTable()
 
 
@@ -218,6 +247,10 @@ else:
 class ModelTable(Table):
     """A model and the container that serves it."""
 
+    profile: str | None = None
+    """A table of `profiles` that lies under this one: what is not set here is taken from it."""
+    enabled: bool = True
+    """False: as if the model were not in the stack; its containers are removed."""
     image: Annotated[str, AfterValidator(_image)]
     """Pin a release: "vllm/vllm-openai:v0.32.0"."""
     vllm_version: Annotated[str, AfterValidator(_release)] | None = None
@@ -244,10 +277,43 @@ class ModelTable(Table):
     """SOURCE:TARGET[:ro]; SOURCE is a folder of the host or the name of a volume."""
     ipc: Literal["private", "host"] = "private"
     shm_size: Size = "2 GiB"
+    restart: Literal["unless-stopped", "always", "no"] = "unless-stopped"
+    """Restart policy once the gate is passed. Changed in place. (A dead engine exits with 0: no "on-failure".)"""
+    memory: Size | None = None
+    """Limit of the container's memory. Changed in place."""
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    """Limit of the container's CPU time, in cores. Changed in place."""
+    replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    """Containers per host. GPUs are dealt out evenly, and a published port counts up from the first."""
+    after: list[Name] = []
+    """Models that must be done before this one is touched."""
+    ignore: list[str] = []
+    """Paths (globs) whose differences never make a change, as in "args.max_num_seqs" or "env.*"."""
     protect: bool = False
     """Refuse to remove it, also after this block is deleted."""
+    on_remove: Literal["stop", "forget"] = "stop"
+    """What happens when this block is deleted: the container goes, or it is left running and no longer looked after."""
     gate: GateTable = GateTable()
     rollout: RolloutTable = RolloutTable()
+
+
+class VarTable(Table):
+    """A variable: `{{ vars.NAME }}` in the file's strings."""
+
+    type: Literal["string", "int", "float", "bool", "list"] | None = None
+    """Left out: that of the default, else text."""
+    default: Any = None
+    """Left out: a value must be given (--var NAME=VALUE, --var-file, or $CORTEXCTL_VAR_NAME)."""
+    secret: bool = False
+    """Its value is used by secrets = { var = "NAME" } only, and never shown."""
+    description: str = ""
+
+
+class MovedTable(Table):
+    """A model that got another name: its containers are renamed, not replaced."""
+
+    from_: Annotated[Name, Field(alias="from")]
+    to: Name
 
 
 class StackFile(Table):
@@ -257,6 +323,15 @@ class StackFile(Table):
     """For editors of the JSON form."""
     stack: Name
     """The stack's name. It is in the labels of every container: renaming it orphans them."""
+    required_version: Annotated[str, AfterValidator(_specifier)] | None = None
+    """Versions of cortexctl that may be used, as in ">=0.1,<1"."""
+    vars: dict[Variable, VarTable] = {}
+    moved: list[MovedTable] = []
+    """Models that were renamed. An entry must stay until the model's next replacement: labels cannot change."""
+    profiles: Annotated[dict[Name, dict[str, Any]], Field(exclude=True)] = {}
+    """Parts of a model's table that models build on with `profile`."""
+    env: Annotated[dict[Name, dict[str, Any]], Field(exclude=True)] = {}
+    """One overlay per environment, chosen with --env: tables merge, everything else is replaced."""
     hosts: Annotated[dict[Name, HostTable], Field(min_length=1)]
     models: Annotated[dict[Name, ModelTable], Field(min_length=1)]
 
@@ -264,4 +339,4 @@ class StackFile(Table):
 def json_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of the stack file."""
     schema = StackFile.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

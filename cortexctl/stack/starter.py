@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from importlib import resources
 
+SCHEMA_FILE = "stack.schema.json"
+"""What the first line of every starter points to; written beside it."""
 TEMPLATES = {"gpu": "gpu.toml.j2", "cpu": "cpu.toml.j2"}
 
 

@@ -91,6 +91,14 @@ def _range_of(argument: Argument, release: str | None) -> Iterator[Finding]:
 
 
 def _value_of(argument: Argument, value: Any, release: str | None) -> Iterator[Finding]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = argument.minimum, argument.maximum
+        if (low is not None and value < low) or (high is not None and value > high):
+            bounds = [f"at least {low:g}"] if low is not None else []
+            bounds += [f"at most {high:g}"] if high is not None else []
+            yield Finding(
+                argument.name, "CX302", f"{argument.name} = {value} is out of range", f"it is {' and '.join(bounds)}"
+            )
     if not argument.values:
         return
     known = next((v for v in argument.values if v.name == value), None)

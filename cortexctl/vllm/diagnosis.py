@@ -134,6 +134,7 @@ _PATTERNS = (
 
 _ERROR_LINE = re.compile(r"\b(?:\w+(?:Error|Exception)|error):\s|\bERROR\b|cannot |No such")
 _NOT_THE_CAUSE = re.compile(r"For further information visit|See root cause above")
+_NOISE = re.compile(r"Route: /|\"(?:GET|POST) /\S* HTTP/1\.[01]\" \d{3}")
 _FRAME = re.compile(r"(?:^|\] )(?:    |  File \")|^Traceback \(most recent call last\)")
 _PREFIX = re.compile(
     r"^(?:\(\w+ pid=\d+\)\s*)?(?:(?:ERROR|INFO|WARNING|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]+\]\s*)?"
@@ -156,7 +157,7 @@ def last_error_line(log: Sequence[str]) -> str:
 
     Its very last line is often a help link or a pointer upwards, so those are passed over.
     """
-    with_text = [line for line in log if line.strip()]
+    with_text = [line for line in log if line.strip() and not _NOISE.search(line)]
     for line in reversed(with_text):
         if _ERROR_LINE.search(line) and not _NOT_THE_CAUSE.search(line):
             return strip_prefix(line)
@@ -164,8 +165,8 @@ def last_error_line(log: Sequence[str]) -> str:
 
 
 def without_frames(log: Sequence[str]) -> list[str]:
-    """The log without the insides of Python tracebacks: what is left is what was said."""
-    return [line for line in log if line.strip() and not _FRAME.search(line)]
+    """The log without the insides of Python tracebacks, its list of routes and its access log: what was said."""
+    return [line for line in log if line.strip() and not _FRAME.search(line) and not _NOISE.search(line)]
 
 
 def strip_prefix(line: str) -> str:

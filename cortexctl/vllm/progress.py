@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+SERVER_UP = "server up"
+
 _STAGES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"Available routes are|Application startup complete"), "server up"),
+    (re.compile(r"Available routes are|Application startup complete"), SERVER_UP),
     (re.compile(r"Graph capturing finished|init engine .*took"), "engine ready"),
     (re.compile(r"Capturing CUDA graph[^:]*:\s*(\d+)%"), "capturing graphs {}%"),
     (re.compile(r"Capturing (?:CUDA|cuda) ?graph"), "capturing graphs"),

@@ -1,4 +1,4 @@
-"""Planning a host costs one list request, however many containers run there (DESIGN law 3)."""
+"""Planning a host costs one list request, however many containers run there."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from cortexctl.errors import EngineRefused
 from cortexctl.observed.parse import parse_containers
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
 from cortexctl.spec import labels
+from cortexctl.spec.container import InPlace
 from cortexctl.spec.launch import Launch
 
 CONFLICT, NOT_FOUND = 409, 404
@@ -33,6 +34,8 @@ class FakeContainer:
     state: str = "created"
     exit_code: int = 0
     restart: str = "no"
+    memory: int | None = None
+    cpus: float | None = None
     log: list[str] = field(default_factory=list)
     log_of_this_run: int = 0
 
@@ -99,22 +102,25 @@ class FakeEngine:
         self.images[f"{reference.rpartition(':')[0]}@{digest}"] = digest
         self.images[reference] = digest
 
-    def ensure_network(self, name: str, stack: str) -> None:
+    def ensure_network(self, name: str, owner: str) -> bool:
         self._called("ensure_network", name)
-        self.networks.setdefault(name, {labels.STACK: stack})
+        new = name not in self.networks
+        self.networks.setdefault(name, labels.owner_labels(owner))
+        return new
 
-    def remove_network(self, name: str, stack: str) -> None:
+    def remove_network(self, name: str, owner: str) -> bool:
         self._called("remove_network", name)
         used = any(name in c.networks for c in self.containers.values())
-        if self.networks.get(name, {}).get(labels.STACK) == stack and not used:
+        if labels.owner_of(self.networks.get(name, {})) == owner and not used:
             del self.networks[name]
+        return name not in self.networks
 
     def create(self, launch: Launch) -> None:
         self._called("create", launch.name)
         for container in self.containers.values():
             if container.name == launch.name:
                 same = container.labels.get(labels.SPEC) == launch.labels[labels.SPEC]
-                if container.labels.get(labels.STACK) == self.stack and same:
+                if labels.owner_of(container.labels) == self.stack and same:
                     return
                 raise EngineRefused(f"{self.host}: the name {launch.name} is in use", status=CONFLICT)
         publish = launch.spec.publish
@@ -134,6 +140,8 @@ class FakeEngine:
             ports=[port] if port else [],
             environment={**launch.spec.env, **launch.secrets},
             command=[*launch.entrypoint, *launch.command],
+            memory=launch.spec.memory,
+            cpus=launch.spec.cpus,
         )
         self.containers[container.id] = container
 
@@ -160,6 +168,16 @@ class FakeEngine:
     def set_restart(self, container: str, policy: str) -> None:
         self._called("set_restart", container)
         self._ours(container).restart = policy
+
+    def update(self, container: str, memory: int | None, cpus: float | None) -> None:
+        self._called("update", container)
+        found = self._ours(container)
+        found.memory = memory if memory is not None else found.memory
+        found.cpus = cpus if cpus is not None else found.cpus
+
+    def in_place(self, container: str) -> InPlace:
+        found = self._ours(container)
+        return InPlace(found.restart, found.memory, found.cpus)
 
     def rename(self, container: str, name: str) -> None:
         self._called("rename", container)
@@ -191,14 +209,14 @@ class FakeEngine:
             raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
         return found.log[found.log_of_this_run if this_run else 0 :][-tail:]
 
-    def take_lock(self, stack: str, wanted: LockInfo) -> LockInfo:
-        return self.volumes.setdefault(f"cortexctl-lock-{stack}", wanted)
+    def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
+        return self.volumes.setdefault(f"cortexctl-lock-{owner}", wanted)
 
-    def read_lock(self, stack: str) -> LockInfo | None:
-        return self.volumes.get(f"cortexctl-lock-{stack}")
+    def read_lock(self, owner: str) -> LockInfo | None:
+        return self.volumes.get(f"cortexctl-lock-{owner}")
 
-    def release_lock(self, stack: str) -> None:
-        self.volumes.pop(f"cortexctl-lock-{stack}", None)
+    def release_lock(self, owner: str) -> None:
+        self.volumes.pop(f"cortexctl-lock-{owner}", None)
 
     # inside
 
@@ -216,7 +234,7 @@ class FakeEngine:
         found = self._find(container)
         if found is None:
             raise EngineRefused(f"{self.host}: no such container: {container}", status=NOT_FOUND)
-        if found.labels.get(labels.STACK) != self.stack:
+        if labels.owner_of(found.labels) != self.stack:
             raise EngineRefused(f"{self.host}: {container} is not a container of the stack {self.stack}")
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.events import Event
 from cortexctl.apply.executor import Executor, Result
@@ -12,7 +12,8 @@ from cortexctl.apply.run import apply_plan
 from cortexctl.errors import ProbeFailed, SecretUnresolved
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import images_needed, plan
+from cortexctl.plan.planner import images_needed, inspections_needed, plan
+from cortexctl.plan.request import Request
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired, Smoke
 from cortexctl.spec.labels import RUN
@@ -45,8 +46,8 @@ class FakeProber:
     smoke_fails: set[str] = field(default_factory=set)
     keys_seen: list[str | None] = field(default_factory=list)
 
-    def healthy(self, endpoint: str) -> bool:
-        return self._name(endpoint) not in self.unhealthy
+    def health(self, endpoint: str) -> str:
+        return "no connection" if self._name(endpoint) in self.unhealthy else ""
 
     def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
         self.keys_seen.append(api_key)
@@ -98,11 +99,15 @@ class World:
     def observe(self) -> Observed:
         return Observed(tuple(self.engines.observe(h) for h in self.engines.by_host))
 
-    def plan(self, desired: Desired, *, destroy: bool = False) -> Plan:
+    def plan(self, desired: Desired, request: Request = Request(), *, destroy: bool = False) -> Plan:  # noqa: B008
+        request = replace(request, destroy=request.destroy or destroy)
         observed = self.observe()
-        wanted = () if destroy else images_needed(desired, observed)
-        images = {(host, ref): self.engine(host).image(ref) for host, ref in wanted}
-        return plan(desired, observed.with_images(images), destroy=destroy)
+        images = {(host, ref): self.engine(host).image(ref) for host, ref in images_needed(desired, observed, request)}
+        limits = {
+            (host, container): self.engine(host).in_place(container)
+            for host, container in inspections_needed(desired, observed, request)
+        }
+        return plan(desired, observed.with_facts(images, limits), request)
 
     def apply(self, made: Plan) -> Result:
         self.runs += 1

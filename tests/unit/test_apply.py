@@ -8,8 +8,9 @@ import pytest
 
 from cortexctl.apply.events import Progress, RollbackStarted, StepDone, StepFailed
 from cortexctl.apply.executor import Executor, Fate, Outcome, Result
+from cortexctl.apply.locking import LOCK_LASTS
 from cortexctl.apply.perform import Performer
-from cortexctl.apply.run import LOCK_LASTS, apply_plan
+from cortexctl.apply.run import apply_plan
 from cortexctl.errors import EngineRefused, GateFailed, LockHeld, PlanStale
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.action import Action

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cortexctl.plan.action import Action
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.render.ink import Ink
 from cortexctl.render.terminal import plan_text
@@ -49,4 +50,4 @@ def test_colour_only_adds_colour(case: Path) -> None:
 
 def test_there_are_cases_for_every_action() -> None:
     actions = {c["action"] for case in FOLDERS for c in json.loads((case / "plan.json").read_text())["changes"]}
-    assert actions == {"create", "start", "replace", "remove", "no-op"}
+    assert actions == {a.value for a in Action}

@@ -1,0 +1,38 @@
+"""cortexctl observe: a snapshot of the stack's hosts, for `plan --observed` where there are no credentials."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cortexctl.cli import options
+from cortexctl.cli.wiring import need_stack, say
+from cortexctl.engine.observe import observe_whole
+from cortexctl.errors import UsageError
+from cortexctl.observed.snapshot import snapshot_to_json
+
+
+@click.command("observe")
+@options.stack_argument
+@click.option("--out", type=click.Path(dir_okay=False), help="Write to a file instead of standard output.")
+@options.stack_choice
+def command(stack: str, *, choice: options.Choice, out: str | None) -> int:
+    """Write a snapshot of the hosts: what `plan --observed` needs. No secrets, no labels of others. Exits 1 when a
+    host could not be read; the snapshot then says so.
+    """
+    desired = need_stack(stack, choice, with_secrets=False)
+    observed = observe_whole(desired.hosts, desired.owner)
+    text = snapshot_to_json(observed)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        try:
+            Path(out).write_text(text, encoding="utf-8")
+        except OSError as cause:
+            raise UsageError(f"cannot write {out}: {cause.strerror}") from cause
+    unreachable = [h for h in observed.hosts if not h.is_reachable]
+    for host in unreachable:
+        say(f"{host.name}: {host.problem}\n")
+    return 1 if unreachable else 0

@@ -1,0 +1,67 @@
+"""Plans without live hosts, for review: against a snapshot, or against another stack or revision of this one."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from cortexctl.cli.options import Choice
+from cortexctl.cli.wiring import need_stack
+from cortexctl.errors import UsageError
+from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json
+from cortexctl.observed.state import Observed, ObservedHost
+from cortexctl.plan.against import as_if_applied
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planner import plan
+from cortexctl.plan.request import Request
+from cortexctl.spec.desired import Desired
+
+GIT = "git:"
+
+
+def plan_from_snapshot(desired: Desired, file: str, request: Request) -> Plan:
+    """The plan against what `observe --out` wrote. A host that is not in there counts as unreachable."""
+    try:
+        observed = snapshot_from_json(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as cause:
+        raise UsageError(f"cannot read {file}: {getattr(cause, 'strerror', None) or 'it is not text'}") from cause
+    except NotASnapshot as cause:
+        raise UsageError(
+            f"{file} cannot be planned against: {cause}", next_step="cortexctl observe --out FILE"
+        ) from cause
+    known = {h.name: h for h in observed.hosts}
+    hosts = (known.get(h.name) or ObservedHost(h.name, problem=f"it is not in {file}") for h in desired.hosts)
+    complete = Observed(tuple(hosts), observed.images, observed.in_place)
+    return plan(desired, complete, request, basis=f"snapshot {file}")
+
+
+def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Request) -> Plan:
+    """The plan as if `other` (a stack file, or git:REVISION of this one) had just been applied."""
+    was = _other_stack(desired.path, other, choice)
+    known = {h.name for h in desired.hosts}
+    left = tuple(h for h in was.hosts if h.name not in known)
+    desired = replace(desired, hosts=(*desired.hosts, *left))
+    was = replace(was, stack=desired.stack, env=desired.env)
+    return plan(desired, as_if_applied(was, desired), request, basis=f"stack {other}")
+
+
+def _other_stack(path: str, other: str, choice: Choice) -> Desired:
+    if not other.startswith(GIT):
+        return need_stack(other, choice, with_secrets=False)
+    revision = other.removeprefix(GIT)
+    folder = Path(path).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "show", f"{revision}:./{Path(path).name}"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as cause:
+        raise UsageError(f"--against {other}: git cannot be run: {cause.strerror}") from cause
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise UsageError(f"--against {other}: {said[-1] if said else 'git show failed'}")
+    return need_stack(path, choice, with_secrets=False, text=done.stdout)

@@ -1,0 +1,93 @@
+"""cortexctl show: a saved plan in any of its views. No stack, no host, no secret is needed."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+
+import click
+
+from cortexctl.cli.options import Command
+from cortexctl.cli.wiring import ink
+from cortexctl.errors import UsageError
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
+
+FORMATS = ["text", "json", "markdown", "html"]
+LEAST_BYTES = 6_000
+"""As render.markdown has it, which is loaded only when it is used; a test holds them together."""
+
+
+def view_options(command: Command) -> Command:
+    """Adds --format, --explain and --max-bytes; the command gets them as `form`, `explain` and `max_bytes`."""
+
+    @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+    @click.option("--explain", is_flag=True, help="Show the steps of every change (text).")
+    @click.option(
+        "--max-bytes",
+        type=click.IntRange(min=LEAST_BYTES),
+        metavar="N",
+        help="Say less rather than be longer (markdown).",
+    )
+    @functools.wraps(command)
+    def with_view(*args: object, form: str, max_bytes: int | None, **kwargs: object) -> int:
+        if max_bytes is not None and form != "markdown":
+            raise UsageError("--max-bytes belongs to --format markdown")
+        return command(*args, form=form, max_bytes=max_bytes, **kwargs)
+
+    return with_view
+
+
+@click.command("show")
+@click.argument("planfile", metavar="PLANFILE")
+@view_options
+def command(planfile: str, *, form: str, explain: bool, max_bytes: int | None) -> int:
+    """Show a plan that was saved with `plan --out`, as it was when it was made."""
+    saved = _read(planfile)
+    can_be_applied = saved.effective and not saved.has_errors and not saved.basis
+    next_step = f"cortexctl apply {planfile}" if can_be_applied else ""
+    if form == "text":
+        from cortexctl.render.terminal import refusal_text
+
+        write(refusal_text(saved, ink()), form)
+    write(view(saved, form, explain=explain, max_bytes=max_bytes, next_step=next_step), form)
+    return 0
+
+
+def view(made: Plan, form: str, *, explain: bool, max_bytes: int | None, next_step: str) -> str:
+    """The plan in one of FORMATS."""
+    match form:
+        case "json":
+            return plan_to_json(made)
+        case "markdown":
+            from cortexctl.render.markdown import MAX_BYTES, plan_markdown
+
+            return plan_markdown(made, max_bytes=max_bytes or MAX_BYTES, next_step=next_step)
+        case "html":
+            from cortexctl.render.html import plan_html
+
+            return plan_html(made, next_step=next_step)
+        case _:
+            from cortexctl.render.terminal import plan_text
+
+            return plan_text(made, ink(), explain=explain, next_step=next_step)
+
+
+def write(text: str, form: str) -> None:
+    """To stdout: text as its reader takes it, all else in UTF-8, whatever the locale is, for so the formats are."""
+    encoding = sys.stdout.encoding if form == "text" else "utf-8"
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(encoding, "replace"))
+    sys.stdout.buffer.flush()
+
+
+def _read(planfile: str) -> Plan:
+    try:
+        return plan_from_json(Path(planfile).read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise UsageError(f"cannot read {planfile}: {cause.strerror}") from cause
+    except UnicodeDecodeError as cause:
+        raise UsageError(f"{planfile} cannot be shown: it is not text", next_step="plan again") from cause
+    except NotAPlan as cause:
+        raise UsageError(f"{planfile} cannot be shown: {cause}", next_step="plan again") from cause

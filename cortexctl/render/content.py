@@ -1,0 +1,97 @@
+"""What the views of a plan have in common: its counts, and what is said of one change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from cortexctl.plan.action import Action
+from cortexctl.plan.diff import FieldChange, fields_of
+from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.planfile import plan_to_json
+from cortexctl.plan.steps import Step
+from cortexctl.render.folding import READING_ORDER, Block
+from cortexctl.render.words import DONE_WORDS, value_words
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def counts(plan: Plan) -> list[tuple[Action, int, str]]:
+    """(action, how many, "3 to replace") for each action that there is, in reading order."""
+    found = []
+    for action in (*READING_ORDER, Action.NO_OP):
+        number = sum(c.action is action for c in plan.changes)
+        if number:
+            word = f"to {action.value}" if action.does_something else DONE_WORDS[action]
+            found.append((action, number, f"{number} {word}"))
+    return found
+
+
+def down_addresses(blocks: Iterable[Block]) -> list[str]:
+    """What does not serve while it is changed, or goes away, in the blocks' order."""
+    return [address for b in blocks if b.first.cost.down for address in b.addresses]
+
+
+def nothing_to_do(plan: Plan) -> bool:
+    """Whether the plan is the good news: all hosts read, nothing wrong, nothing to change."""
+    return not plan.effective and not plan.unreachable and not plan.has_errors
+
+
+def good_news(plan: Plan) -> tuple[str, str]:
+    """The news and the rest of the sentence, of a plan with `nothing_to_do`."""
+    if plan.destroy:
+        return "Nothing to destroy.", f"No container of {plan.stack} is left."
+    total = counted(len(plan.changes), "container")
+    verb = "matches" if len(plan.changes) == 1 else "match"
+    source = f" {verb} {plan.stack_path}" if plan.stack_path else ""
+    return "No changes.", f"{total} on {counted(len(plan.hosts), 'host')}{source}."
+
+
+def plan_digest(plan: Plan) -> str:
+    """sha256 of the plan's JSON: what `sha256sum` says of a plan saved with --out."""
+    return hashlib.sha256(plan_to_json(plan).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def steps_by_change(plan: Plan) -> Mapping[tuple[str, str], list[Step]]:
+    """(host, address) -> its steps in order; (host, "") are the host's own."""
+    found: dict[tuple[str, str], list[Step]] = {}
+    for step in plan.steps:
+        found.setdefault((step.host, step.address), []).append(step)
+    return found
+
+
+def hidden_words(f: FieldChange) -> str:
+    """What is said of a secret instead of its values."""
+    was, now = f.before is not None, f.after is not None
+    return "(changed, value hidden)" if was and now else "(added, value hidden)" if now else "(removed)"
+
+
+def launch_rows(change: Change) -> list[tuple[str, str]]:
+    """What will run, in a few lines: the fields that a reviewer asks about."""
+    spec = change.after
+    if spec is None:
+        return []
+    flat = fields_of(spec)
+    args = [f"{p.removeprefix('args.')} {value_words(p, flat[p])}" for p in flat if p.startswith("args.")]
+    rows = [
+        ("model", f"{spec.model}, served as {', '.join(spec.served_names)}"),
+        ("args", ", ".join(args) or "vLLM's defaults"),
+        ("extra", " ".join(spec.extra_args)),
+        ("gpus", value_words("gpus", flat["gpus"])),
+        ("port", flat.get("publish", "not published")),
+        ("env", ", ".join(f"{k}={v}" for k, v in spec.env.items())),
+        ("secrets", ", ".join(f"{s.name} from {s.origin}" for s in spec.secrets)),
+        ("mounts", ", ".join(f"{m.source} on {m.target}" + (" ro" if m.read_only else "") for m in spec.mounts)),
+    ]
+    return [(name, text) for name, text in rows if text]
+
+
+def image_words(change: Change) -> str:
+    image = change.image
+    if image is None:
+        return ""
+    if image.pull:
+        return f"image {image.reference} is pulled first ({image.digest[:19]})"
+    return f"image {image.reference}" + (f" is on the host ({image.id[7:19]})" if image.id else "")

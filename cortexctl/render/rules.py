@@ -1,0 +1,57 @@
+"""What the rules are called: the headings of docs/rules.md, word by word (a test holds them together)."""
+
+from __future__ import annotations
+
+_HEADINGS = """
+CX101 The file cannot be read
+CX102 Unknown key
+CX103 Missing key
+CX104 Wrong value
+CX105 Nothing declared
+CX106 A variable without a right value
+CX107 More than a variable in a string
+CX108 A secret variable in the open
+CX109 Unknown environment
+CX110 Another version is needed
+CX201 Unknown host
+CX202 Unclear source
+CX203 A path outside the models folder
+CX204 A secret without a value
+CX205 Unknown release (warning)
+CX206 One served name, two models
+CX207 One port, two models
+CX208 A GPU asked for more than once
+CX209 A moving image (warning)
+CX210 A secret in the open
+CX211 A variable that cannot be set
+CX212 One target, two mounts
+CX213 One engine, two hosts
+CX214 Unknown profile
+CX215 Models that wait for what is not there
+CX216 Moved from or to the wrong place
+CX217 GPUs that do not divide
+CX218 An online source without a revision (warning)
+CX219 Published without a key (warning)
+CX220 Published on all interfaces (warning)
+CX221 Foreign code without a pinned commit (warning)
+CX222 enforce_eager in production (warning)
+CX223 GPUs and ranks do not agree
+CX301 Not in this release
+CX302 Not a value of this release
+CX303 Without effect (warning)
+CX304 Not by raw words
+CX305 A companion is missing
+CX306 GGUF that cannot be loaded
+CX307 GGUF without a tokenizer (warning)
+CX401 Unreachable host
+CX402 Unreadable label
+CX403 Protected
+CX404 Made for another host
+CX405 Image not to be had
+CX406 Name taken
+CX407 Port taken
+CX408 Nothing matched
+CX409 Not protected yet (warning)
+"""
+RULES = {line[:5]: line[6:] for line in _HEADINGS.strip().splitlines()}
+"""Rule id -> its short description; those that only warn say so."""

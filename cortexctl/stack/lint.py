@@ -1,0 +1,88 @@
+"""Legal but doubtful: warnings about what a model's block says. None of them stops anything."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from cortexctl.diagnostics import Diagnostic, warning
+from cortexctl.spec.image import parse_image
+from cortexctl.stack.checks import At, release_of
+from cortexctl.stack.schema import ModelTable
+
+API_KEY = "VLLM_API_KEY"
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+
+
+def lint_model(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    """Every warning about one model, in the order of the rules."""
+    yield from _image(model, at)
+    yield from _source(model, at)
+    yield from _publish(model, at)
+    args = model.args.model_dump(exclude_none=True)
+    pinned = bool(model.source.revision and _COMMIT.fullmatch(model.source.revision))
+    if args.get("trust_remote_code") and not (pinned or model.source.path):
+        yield warning(
+            "CX221",
+            "trust_remote_code runs whatever the repository holds on the day of the start",
+            at("args", "trust_remote_code"),
+            help="review that code, and pin source.revision to the commit that you reviewed",
+        )
+    if args.get("enforce_eager") and model.profile and model.profile.startswith("prod"):
+        yield warning(
+            "CX222",
+            f'enforce_eager in the profile "{model.profile}" gives up CUDA graphs, and decode speed with them',
+            at("args", "enforce_eager"),
+            help="leave it out in production; it is for a quick start and for finding faults",
+        )
+
+
+def _image(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    reference = parse_image(model.image)
+    floating = reference.digest is None and reference.tag in {None, "latest", "nightly"}
+    if release_of(model) is None and not floating:
+        yield warning(
+            "CX205",
+            f'the image "{model.image}" does not tell which vLLM it holds',
+            at("image"),
+            help='pin a release tag, or set vllm_version = "…"; until then the newest known one is assumed',
+        )
+    if floating:
+        yield warning(
+            "CX209",
+            f'the image "{model.image}" moves: what runs depends on when it was pulled',
+            at("image"),
+            help='pin a release, for example "vllm/vllm-openai:v0.32.0"',
+        )
+
+
+def _source(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    if model.source.repo and not model.source.revision:
+        yield warning(
+            "CX218",
+            f"{model.source.repo} has no revision: the weights are those of the day of the first download",
+            at("source"),
+            help='pin a commit: source = { repo = "…", revision = "…" }',
+        )
+
+
+def _publish(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    if model.publish is None:
+        return
+    bare = model.publish.rpartition(":")[0] if re.search(r"[\]\d]:\d+$", model.publish) else model.publish
+    address = ipaddress.ip_address(bare.strip("[]"))
+    if address.is_unspecified:
+        yield warning(
+            "CX220",
+            "the server is published on all interfaces of the host",
+            at("publish"),
+            help='name the address that its clients use, or "127.0.0.1" behind a proxy',
+        )
+    if not address.is_loopback and API_KEY not in model.secrets:
+        yield warning(
+            "CX219",
+            "the server is published beyond its host, and anybody who reaches it may use it",
+            at("publish"),
+            help=f'[models.NAME.secrets] {API_KEY} = {{ env = "{API_KEY}" }}',
+        )

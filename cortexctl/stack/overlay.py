@@ -1,0 +1,75 @@
+"""Laying one table over another, and remembering where each value came from.
+
+Tables merge key by key; anything else (lists too) is replaced whole, so that an overlay says all that it means.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortexctl.stack.document import Document, Loc, Origins
+
+
+def merge(base: dict[str, Any], over: dict[str, Any], *, at: Loc, written_at: Loc, origins: Origins) -> dict[str, Any]:
+    """`over` on `base`. `at`: where the result will be; `written_at`: where `over` stands in the file."""
+    merged = dict(base)
+    for key, value in over.items():
+        here = (*at, key)
+        old = merged.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            merged[key] = merge(old, value, at=here, written_at=(*written_at, key), origins=origins)
+        else:
+            merged[key] = value
+            origins[here] = (*written_at, key)
+    return merged
+
+
+def lay_under(
+    own: dict[str, Any], under: dict[str, Any], *, at: Loc, written_at: Loc, origins: Origins
+) -> dict[str, Any]:
+    """`under` below `own`: what `own` says wins. For profiles, which a model builds on."""
+    merged = dict(own)
+    for key, value in under.items():
+        here = (*at, key)
+        if key not in merged:
+            merged[key] = value
+            origins[here] = (*written_at, key)
+        elif isinstance(value, dict) and isinstance(merged[key], dict):
+            merged[key] = lay_under(merged[key], value, at=here, written_at=(*written_at, key), origins=origins)
+    return merged
+
+
+def with_environment(document: Document, env: str) -> Document:
+    """The document as it is for one environment: `[env.NAME]` laid over the rest, and `env` itself gone."""
+    data = {key: value for key, value in document.data.items() if key != "env"}
+    overlays = document.data.get("env")
+    if env and isinstance(overlays, dict) and isinstance(overlays.get(env), dict):
+        origins: Origins = {}
+        data = merge(data, overlays[env], at=(), written_at=("env", env), origins=origins)
+        return document.moved(data, origins)
+    return document.moved(data, {})
+
+
+def profile_names(document: Document) -> list[str]:
+    """The profiles that the file declares."""
+    profiles = document.written.get("profiles")
+    return sorted(profiles) if isinstance(profiles, dict) else []
+
+
+def with_profiles(document: Document) -> Document:
+    """Every model with its profile laid under it, and `profiles` itself gone. Unknown ones are left to `checks`."""
+    profiles = document.data.get("profiles")
+    models = document.data.get("models")
+    data = {key: value for key, value in document.data.items() if key != "profiles"}
+    if not isinstance(profiles, dict) or not isinstance(models, dict):
+        return document.moved(data, {})
+    origins: Origins = {}
+    built = {}
+    for name, model in models.items():
+        chosen = model.get("profile") if isinstance(model, dict) else None
+        profile = profiles.get(chosen) if isinstance(chosen, str) else None
+        if isinstance(profile, dict):
+            place: Loc = ("profiles", str(chosen))
+            model = lay_under(model, profile, at=("models", name), written_at=place, origins=origins)  # noqa: PLW2901
+        built[name] = model
+    return document.moved({**data, "models": built}, origins)

@@ -1,0 +1,246 @@
+"""Variables, environments, profiles and references of a stack: what they give, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.spec.desired import Desired
+from cortexctl.stack.load import Given
+from tests.reading import desired_from, model_text, read, stack_text
+
+HOSTS = "".join(f'[hosts.{n}]\ndocker = "unix:///run/{n}.sock"\nmodels_dir = "/m"\n\n' for n in ("one", "two"))
+
+
+def written(tmp_path: Path, text: str, name: str = "stack.toml") -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def args_of(desired: Desired, address: str = "here/tiny") -> dict[str, object]:
+    return dict(next(i for i in desired.instances if i.address == address).spec.args)
+
+
+def rules(found: list[Diagnostic]) -> list[str]:
+    return [d.rule for d in found if d.is_error]
+
+
+WITH_LENGTH = (
+    "[vars.length]\ndefault = 1024\n\n" + model_text() + '[models.tiny.args]\nmax_model_len = "{{ vars.length }}"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "length"),
+    [
+        (Given(), 1024),
+        (Given(environ={"CORTEXCTL_VAR_length": "2"}), 2),
+        (Given(words=("length=3",), environ={"CORTEXCTL_VAR_length": "2"}), 3),
+        (Given(words=("length=3", "length=4")), 4),
+    ],
+)
+def test_a_variable_takes_the_nearest_value_with_its_type(tmp_path: Path, given: Given, length: int) -> None:
+    path = written(tmp_path, stack_text(WITH_LENGTH))
+    assert args_of(desired_from(path, given=given)) == {"max_model_len": length}
+
+
+@pytest.mark.parametrize("name", ["values.toml", "values.json"])
+def test_a_file_of_values_lies_between_the_environment_and_the_command_line(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, stack_text(WITH_LENGTH))
+    values = written(tmp_path, "length = 7\n" if name.endswith("toml") else '{"length": 7}', name)
+    given = Given(files=(str(values),), environ={"CORTEXCTL_VAR_length": "2"})
+    assert args_of(desired_from(path, given=given)) == {"max_model_len": 7}
+    given = Given(words=("length=9",), files=(str(values),))
+    assert args_of(desired_from(path, given=given)) == {"max_model_len": 9}
+
+
+def test_a_variable_inside_a_text_is_put_into_the_text(tmp_path: Path) -> None:
+    models = '[vars.tag]\ndefault = "v0.31.0"\n\n' + model_text(image='"reg:5000/vllm:{{ vars.tag }}-cu129"')
+    desired = desired_from(written(tmp_path, stack_text(models)))
+    assert desired.instances[0].spec.image == "reg:5000/vllm:v0.31.0-cu129"
+    assert desired.instances[0].spec.vllm_version == "0.31.0"
+
+
+def test_a_brace_can_be_written(tmp_path: Path) -> None:
+    text = stack_text(model_text() + "[models.tiny.env]\nTEMPLATE = \"{{ '{{' }} messages }}\"\n")
+    assert desired_from(written(tmp_path, text)).instances[0].spec.env["TEMPLATE"] == "{{ messages }}"
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ("{{ vars.lenght }}", "CX106"),
+        ("{{ vars }}", "CX107"),
+        ("{{ vars.length.__class__.__mro__ }}", "CX107"),
+        ("{{ vars.length + 1 }}", "CX107"),
+        ("{{ vars['length'] }}", "CX107"),
+        ("{{ vars.length|string }}", "CX107"),
+        ("{% for i in range(10**9) %}x{% endfor %}", "CX107"),
+        ("{{ cycler.__init__.__globals__.os.popen('id').read() }}", "CX107"),
+        ("{{ vars.length", "CX107"),
+        ("{# a comment #}{{ self }}", "CX107"),
+    ],
+)
+def test_nothing_but_a_variable_can_stand_in_a_string(tmp_path: Path, value: str, rule: str) -> None:
+    text = WITH_LENGTH.replace('"{{ vars.length }}"', json.dumps(value))
+    desired, found = read(written(tmp_path, stack_text(text)))
+    assert desired is None
+    assert rules(found) == [rule], [d.summary for d in found]
+    assert found[0].span is not None
+    assert value in found[0].span.line_text
+
+
+def test_a_value_of_the_wrong_type_is_refused_where_the_variable_is_declared(tmp_path: Path) -> None:
+    path = written(tmp_path, stack_text(WITH_LENGTH))
+    desired, found = read(path, given=Given(words=("length=long",)))
+    assert desired is None
+    assert rules(found) == ["CX106"]
+    assert found[0].span is not None
+    assert found[0].span.line_text == "[vars.length]"
+
+
+def test_a_value_for_no_variable_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    path = written(tmp_path, stack_text(WITH_LENGTH))
+    _, found = read(path, given=Given(words=("lenght=1",)))
+    assert found[0].help == 'did you mean "length"?'
+
+
+SECRET = "[vars.key]\nsecret = true\n\n" + model_text() + '[models.tiny.secrets]\nHF_TOKEN = { var = "key" }\n'
+
+
+def test_a_secret_variable_is_a_fingerprint_in_the_spec(tmp_path: Path) -> None:
+    path = written(tmp_path, stack_text(SECRET))
+    desired = desired_from(path, given=Given(environ={"CORTEXCTL_VAR_key": "planted"}))
+    (secret,) = desired.instances[0].spec.secrets
+    assert (secret.source, secret.key, len(secret.fingerprint)) == ("var", "key", 16)
+    assert "planted" not in repr(desired)
+
+
+def test_a_secret_variable_in_the_open_is_refused(tmp_path: Path) -> None:
+    text = SECRET + '\n[models.tiny.env]\nA = "x{{ vars.key }}"\n'
+    _, found = read(written(tmp_path, stack_text(text)), given=Given(environ={"CORTEXCTL_VAR_key": "planted"}))
+    assert rules(found) == ["CX108"]
+    assert "planted" not in repr(found)
+
+
+def test_a_secret_variable_has_no_default(tmp_path: Path) -> None:
+    text = SECRET.replace("secret = true", 'secret = true\ndefault = "planted"')
+    _, found = read(written(tmp_path, stack_text(text)))
+    assert "CX106" in rules(found)
+
+
+def test_a_secret_variable_without_a_value_is_said_once(tmp_path: Path) -> None:
+    _, found = read(written(tmp_path, stack_text(SECRET)))
+    assert rules(found) == ["CX204"]
+    assert "CORTEXCTL_VAR_key" in found[0].summary
+
+
+OVERLAY = (
+    model_text(hosts='["one"]', gpus="[0, 1]")
+    + "[models.tiny.args]\nmax_model_len = 1\nmax_num_seqs = 2\n\n"
+    + '[env.staging.models.tiny]\nhosts = ["two"]\ngpus = [5]\n'
+    + "[env.staging.models.tiny.args]\nmax_model_len = 3\n"
+)
+
+
+def test_an_environment_merges_tables_and_replaces_the_rest(tmp_path: Path) -> None:
+    path = written(tmp_path, stack_text(OVERLAY, hosts=HOSTS))
+    base, staging = desired_from(path), desired_from(path, env="staging")
+    assert [i.address for i in base.instances] == ["one/tiny"]
+    assert [i.address for i in staging.instances] == ["two/tiny"]
+    assert staging.instances[0].spec.gpus == (5,)
+    assert args_of(staging, "two/tiny") == {"max_model_len": 3, "max_num_seqs": 2}
+    assert (base.owner, staging.owner) == ("demo", "demo@staging")
+
+
+def test_a_mistake_in_an_environment_is_shown_where_it_is_written(tmp_path: Path) -> None:
+    text = stack_text(OVERLAY.replace("max_model_len = 3", 'max_model_len = "3"'), hosts=HOSTS)
+    path = written(tmp_path, text)
+    desired_from(path)
+    desired, found = read(path, env="staging")
+    assert desired is None
+    assert found[0].span is not None
+    assert found[0].span.line == 1 + text[: text.index('max_model_len = "3"')].count("\n")
+
+
+def test_an_unknown_environment_is_refused(tmp_path: Path) -> None:
+    _, found = read(written(tmp_path, stack_text(OVERLAY, hosts=HOSTS)), env="stagin")
+    assert rules(found) == ["CX109"]
+    assert found[0].help == 'did you mean "staging"?'
+
+
+PROFILE = (
+    "[profiles.big]\ngpus = [0, 1]\n[profiles.big.args]\nmax_model_len = 1\nmax_num_seqs = 2\n\n"
+    + model_text(profile='"big"').replace('gpus = "none"\n', "")
+    + "[models.tiny.args]\nmax_model_len = 3\n"
+)
+
+
+def test_a_model_takes_from_its_profile_what_it_does_not_say(tmp_path: Path) -> None:
+    desired = desired_from(written(tmp_path, stack_text(PROFILE)))
+    assert desired.instances[0].spec.gpus == (0, 1)
+    assert args_of(desired) == {"max_model_len": 3, "max_num_seqs": 2}
+
+
+def test_a_mistake_in_a_profile_is_shown_there_even_if_nobody_uses_it(tmp_path: Path) -> None:
+    text = stack_text(PROFILE + "[profiles.other.args]\nmax_modle_len = 1\n")
+    desired, found = read(written(tmp_path, text))
+    assert desired is None
+    assert rules(found) == ["CX102"]
+    assert found[0].span is not None
+    assert found[0].span.line_text == "max_modle_len = 1"
+
+
+@pytest.mark.parametrize(
+    ("models", "rule"),
+    [
+        (model_text(profile='"bigg"') + "[profiles.big]\n", "CX214"),
+        (model_text(after='["tinyy"]'), "CX215"),
+        (model_text("a", after='["b"]') + model_text("b", after='["a"]'), "CX215"),
+        (model_text(after='["tiny"]'), "CX215"),
+        (model_text() + '[[moved]]\nfrom = "tiny"\nto = "tiny"\n', "CX216"),
+        (model_text() + '[[moved]]\nfrom = "old"\nto = "new"\n', "CX216"),
+        (model_text(gpus="[0, 1, 2]", replicas="2"), "CX217"),
+    ],
+)
+def test_references_that_lead_nowhere_are_refused(tmp_path: Path, models: str, rule: str) -> None:
+    desired, found = read(written(tmp_path, stack_text(models)))
+    assert desired is None
+    assert set(rules(found)) == {rule}
+    assert all(d.span for d in found)
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    text = 'required_version = ">=99"\n' + stack_text(model_text())
+    _, found = read(written(tmp_path, text))
+    assert rules(found) == ["CX110"]
+    desired_from(written(tmp_path, 'required_version = ">=0.1"\n' + stack_text(model_text())))
+
+
+def test_replicas_share_gpus_and_count_ports_up(tmp_path: Path) -> None:
+    models = model_text(replicas="2", gpus="[3, 1, 2, 0]", publish='"127.0.0.1:9000"')
+    desired = desired_from(written(tmp_path, stack_text(models)))
+    found = [(i.address, i.spec.gpus, i.spec.publish and i.spec.publish.port) for i in desired.instances]
+    assert found == [("here/tiny", (3, 1), 9000), ("here/tiny.2", (2, 0), 9001)]
+
+
+def test_a_disabled_model_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    models = model_text("a") + model_text("b", enabled="false")
+    assert [i.model for i in desired_from(written(tmp_path, stack_text(models))).instances] == ["a"]
+
+
+@pytest.mark.parametrize("text", [WITH_LENGTH, OVERLAY, PROFILE, SECRET])
+def test_json_says_the_same_as_toml(tmp_path: Path, text: str) -> None:
+    given = Given(environ={"CORTEXCTL_VAR_key": "k"})
+    toml = stack_text(text, hosts=HOSTS if '"one"' in text else '[hosts.here]\nmodels_dir = "/models"\n')
+    env = "staging" if "staging" in text else ""
+    first = desired_from(written(tmp_path, toml), env=env, given=given)
+    as_json = json.dumps(tomllib.loads(toml))
+    second = desired_from(written(tmp_path, as_json, "stack.json"), env=env, given=given)
+    assert first.instances == second.instances
+    assert (first.hosts, first.owner) == (second.hosts, second.owner)
