@@ -70,7 +70,7 @@ class Performer:
                 engine.set_restart(container, policy)
             case UpdateContainer(container, memory, cpus):
                 engine.update(container, memory, cpus)
-            case RenameContainer(container, name):
+            case RenameContainer(container, name, _):
                 engine.rename(container, name)
             case RemoveContainer(container):
                 engine.remove(container)

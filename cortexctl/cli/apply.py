@@ -32,7 +32,7 @@ from cortexctl.errors import GateFailed, NotApproved, PlanStale, Refused, UsageE
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
 from cortexctl.plan.request import Request
-from cortexctl.render.terminal import nothing_to_do, plan_text
+from cortexctl.render.terminal import plan_text
 
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result
@@ -125,15 +125,17 @@ def carry_out(
         only_unreachable = not blocking(made, allow_unreachable=True)
         way_out = "mend what is listed above" + ", or add --allow-unreachable" * only_unreachable
         raise Refused("the plan has errors; nothing was changed", next_step=way_out)
-    if nothing_to_do(made) or not made.effective:
+    if not made.effective and not (made.destroy and made.steps):
         return 0
-    if not approved:
+    if not approved and made.effective:
         _ask(made)
     began = time.monotonic()
     try:
         result = _apply(made, choice, engines, parallelism)
     finally:
         engines.close()
+    if not made.effective and result.exit_code == 0:
+        return 0
     _report(made, choice, result, time.monotonic() - began)
     return result.exit_code
 
@@ -161,7 +163,7 @@ def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, paralleli
     colours = ink("stderr")
     stop = _stop_on_signal()
     say("\n")
-    names, width = made.container_names, max(len(c.address) for c in made.effective)
+    names, width = made.container_names, max((len(s.address or s.host) for s in made.steps), default=0)
     progress: LiveProgress | PlainProgress
     if sys.stderr.isatty():
         limits = {c.address: c.gate.startup_timeout for c in made.effective}

@@ -108,4 +108,4 @@ def _group(host: str, model: str, ordinal: int, members: Iterable[Owned]) -> Own
 
 
 def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdigit() else default
+    return int(text) if text and text.isascii() and text.isdigit() else default

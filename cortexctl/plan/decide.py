@@ -186,7 +186,8 @@ def _sort_out(wanted: Instance, found: OwnedInstance | None, *, replacing: bool)
         matching = [o for o in young if o.spec == wanted.spec and replacing]
     else:
         matching = [o for o in found.others if o.spec == wanted.spec]
-        young = [o for o in found.others if o.container.state != "exited" or o in matching]
+        newest = matching[-1:]
+        young = [o for o in found.others if o.container.state != "exited" or o in newest]
         kept = tuple(o for o in found.others if o not in young)
     candidate = matching[-1] if matching else None
     return _Parts(candidate, tuple(o for o in young if o is not candidate), kept)
@@ -278,6 +279,7 @@ def _change(
         task=wanted.task,
         gate=wanted.gate,
         on_failure=wanted.on_failure,
+        keep=wanted.keep,
         protect=wanted.protect,
         on_remove=wanted.on_remove,
         cost=cost,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec
 
 IN_PLACE = ("cpus", "memory", "restart")
@@ -27,8 +29,8 @@ class FieldChange:
 
 
 def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]:
-    """Sorted by path; empty when the specs are equal. Equality decides first: it costs next to nothing."""
-    if before == after:
+    """Sorted by path; empty when the specs are equal. Equality of their recorded form decides first."""
+    if spec_to_label(before) == spec_to_label(after):
         return ()
     old, new = fields_of(before), fields_of(after)
     for path in _unknown_secrets(before, after):
@@ -37,8 +39,8 @@ def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]
     changes: list[FieldChange] = []
     for path in sorted(old.keys() | new.keys()):
         was, wanted = old.get(path), new.get(path)
-        if was == wanted and type(was) is type(wanted):
-            continue
+        if json.dumps(was, sort_keys=True) == json.dumps(wanted, sort_keys=True):
+            continue  # as JSON: there 1 is not true, and neither is 1.0
         if isinstance(was, dict) and isinstance(wanted, dict):
             changes += _nested(path, was, wanted)
         else:
@@ -69,11 +71,18 @@ def fields_of(spec: ContainerSpec) -> dict[str, Any]:
         flat["extra_args"] = list(spec.extra_args)
     if spec.publish:
         flat["publish"] = str(spec.publish)
-    flat |= {f"args.{name}": value for name, value in spec.args.items()}
+    flat |= {f"args.{name}": _sorted(value) for name, value in spec.args.items()}
     flat |= {f"env.{name}": value for name, value in spec.env.items()}
     flat |= {f"secrets.{s.name}": f"{s.origin} {s.fingerprint}" for s in spec.secrets}
     flat |= {f"mounts.{m.target}": m.source + (" (read-only)" if m.read_only else "") for m in spec.mounts}
     return flat
+
+
+def _sorted(value: Any) -> Any:
+    """Nested tables with their keys in order, so that equal values give equal text."""
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _unknown_secrets(before: ContainerSpec, after: ContainerSpec) -> list[str]:
@@ -87,15 +96,17 @@ def _nested(path: str, was: Mapping[str, Any], wanted: Mapping[str, Any]) -> lis
     """A JSON-valued argument: name the key inside it rather than print both objects."""
     from deepdiff import DeepDiff
 
-    delta = DeepDiff(was, wanted, view="tree", ignore_numeric_type_changes=True)
+    delta = DeepDiff(was, wanted, view="tree", threshold_to_diff_deeper=0)
     found = {}
     for level in (item for kind in delta.values() for item in kind):
-        inner = ".".join(str(step) for step in level.path(output_format="list"))
-        found[f"{path}.{inner}"] = FieldChange(f"{path}.{inner}", _or_unset(level.t1), _or_unset(level.t2))
+        inner = ".".join([path, *(str(step) for step in level.path(output_format="list"))])
+        found[inner] = FieldChange(inner, _or_unset(level.t1), _or_unset(level.t2))
     return [found[p] for p in sorted(found)]
 
 
 def _or_unset(value: Any) -> Any:
     from deepdiff.helper import NotPresent
 
-    return None if value is NotPresent or isinstance(value, NotPresent) else value
+    if value is NotPresent or isinstance(value, NotPresent):
+        return None
+    return "null" if value is None else value

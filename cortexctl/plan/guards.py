@@ -10,7 +10,7 @@ from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.observed.state import Observed, ObservedContainer
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
-from cortexctl.plan.sequence import in_order
+from cortexctl.plan.sequence import in_order, ranks_of
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Desired, Instance
 from cortexctl.spec.labels import generation_name, serving_name
@@ -37,13 +37,14 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
     """Clashes with containers that run, and images that are not to be had."""
     wanted = {i.address: i for i in desired.instances}
     found: list[Diagnostic] = []
-    for change in in_order(changes):
+    ordered = in_order(changes, ranks_of(desired))
+    for number, change in enumerate(ordered):
         if change.action not in {Action.CREATE, Action.REPLACE}:
             continue
         instance = wanted[change.address]
         containers = observed.host(change.host).containers
         found += _taken_names(instance, change, containers, desired.owner)
-        found += _taken_port(instance, change, containers, changes)
+        found += _taken_port(instance, change, containers, ordered[: number + 1], ordered)
         found += _missing_image(instance, observed)
     return found
 
@@ -126,27 +127,35 @@ def _taken_names(
 
 
 def _taken_port(
-    instance: Instance, change: Change, containers: Sequence[ObservedContainer], changes: Sequence[Change]
+    instance: Instance,
+    change: Change,
+    containers: Sequence[ObservedContainer],
+    so_far: Sequence[Change],
+    ordered: Sequence[Change],
 ) -> Iterator[Diagnostic]:
     publish = instance.spec.publish
     if publish is None or publish.port is None:
         return
     stopped = {
         ref.id
-        for c in changes
+        for c in so_far
         if c.host == change.host and (c.action in {Action.REMOVE, Action.REPLACE} or c is change)
         for ref in c.touched
     }
+    later = {ref.id for c in ordered if c.host == change.host and c not in so_far for ref in c.touched}
     for container in containers:
         for bound in container.ports:
             if bound.port != publish.port or container.id in stopped:
                 continue
             if _overlap(bound.address, publish.address):
+                wait = "it gives it up later in this plan: apply that one first, with --target"
                 yield error(
                     "CX407",
                     f"{change.host}: port {publish.port} is taken by the container {container.name}",
                     instance.place_of("publish"),
-                    help="choose another port, or leave it out to let the engine pick a free one",
+                    help=wait
+                    if container.id in later
+                    else "choose another port, or leave it out to let the engine pick a free one",
                 )
                 return
 

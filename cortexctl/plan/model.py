@@ -64,6 +64,7 @@ class Change:
     task: str = "generate"
     gate: GatePolicy = GatePolicy()  # noqa: RUF009 - frozen
     on_failure: str = "rollback"
+    keep: int = 2
     protect: bool = False
     on_remove: str = "stop"
     rename: str = ""

@@ -43,7 +43,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         diagnostics += _not_yet_protected(here, found, desired)
         everything += all_here
         changes += here
-        steps += steps_for_host(seen, here, desired)
+        steps += steps_for_host(seen, here, desired, destroy=request.destroy and not request.words)
     diagnostics += request.unmatched(everything, [h.name for h in desired.hosts])
     if not request.destroy:
         diagnostics += check_hosts(desired, observed, changes)

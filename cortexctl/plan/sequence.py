@@ -53,16 +53,17 @@ def _key(change: Change) -> tuple[int, str]:
     return _IN_ORDER.index(change.action), change.address
 
 
-def steps_for_host(host: ObservedHost, changes: Sequence[Change], desired: Desired) -> list[Step]:
+def steps_for_host(
+    host: ObservedHost, changes: Sequence[Change], desired: Desired, *, destroy: bool = False
+) -> list[Step]:
     """One after the other on a host: its models share GPUs, and one failure must stop what follows."""
-    owner = desired.owner
     ordered = in_order(changes, ranks_of(desired))
     tasks: list[tuple[str, Task]] = []
     tasks += [("", task) for task in _pulls(ordered)]
     tasks += [("", task) for task in _networks_to_make(ordered)]
     for change in ordered:
         tasks += [(change.address, task) for task in tasks_of(change)]
-    tasks += [("", task) for task in _networks_to_drop(host, changes, owner)]
+    tasks += [("", task) for task in _networks_to_drop(host, changes, desired, destroy=destroy)]
     steps: list[Step] = []
     for number, (address, task) in enumerate(tasks, 1):
         after = (steps[-1].id,) if steps else ()
@@ -113,31 +114,17 @@ def tasks_of(change: Change) -> list[Task]:
                 _stop(change, _serving(change)),
                 *_bring_up(change)[1:],
                 SetRestart(_serving(change).id, "no"),
-                RenameContainer(_serving(change).id, _kept_name(change)),
+                RenameContainer(_serving(change).id, _kept_name(change), _serving(change).name),
                 *_promote(change),
                 *(RemoveContainer(ref.id) for ref in _pruned(change)),
+                *([] if change.keep else [RemoveContainer(_serving(change).id)]),
             ]
         case Action.START:
             ref = _serving(change)
             halt = [_stop(change, ref)] if ref.state in {"restarting", "paused"} else []
-            return [
-                SetRestart(ref.id, "no"),  # no crash loop while it is being judged
-                *halt,
-                StartContainer(ref.id),
-                PassGate(ref.id),
-                SetRestart(ref.id, _policy(change)),
-                *_rename(change),
-            ]
+            return _prove_again(change, halt)
         case Action.RESTART:
-            ref = _serving(change)
-            return [
-                SetRestart(ref.id, "no"),
-                _stop(change, ref),
-                StartContainer(ref.id),
-                PassGate(ref.id),
-                SetRestart(ref.id, _policy(change)),
-                *_rename(change),
-            ]
+            return _prove_again(change, [_stop(change, _serving(change))])
         case Action.UPDATE:
             return [*_update(change), *_rename(change)]
         case Action.MOVE:
@@ -150,6 +137,22 @@ def tasks_of(change: Change) -> list[Task]:
             return []
         case _:
             assert_never(change.action)
+
+
+def _prove_again(change: Change, halt: Sequence[Task]) -> list[Task]:
+    """A new process in the old container. Until it has passed its gate it is a candidate again, by name too: a run
+    that is killed on the way is then found unfinished, not taken for served.
+    """
+    ref = _serving(change)
+    return [
+        RenameContainer(ref.id, _candidate_name(change), ref.name),
+        SetRestart(ref.id, "no"),  # no crash loop while it is being judged
+        *halt,
+        StartContainer(ref.id),
+        PassGate(ref.id),
+        SetRestart(ref.id, _policy(change)),
+        RenameContainer(ref.id, serving_name(change.model, change.ordinal), _candidate_name(change)),
+    ]
 
 
 def undo(change: Change) -> list[Task]:
@@ -175,9 +178,11 @@ def undo(change: Change) -> list[Task]:
                 SetRestart(old.id, change.before.restart if change.before else RESTART_POLICY),
             ]
         case Action.RESTART:
-            return [SetRestart(_serving(change).id, _policy(change))]
+            old = _serving(change)
+            return [SetRestart(old.id, _policy(change)), RenameContainer(old.id, old.name)]
         case Action.START:
-            return [StopContainer(_serving(change).id, SHORT_GRACE)]
+            old = _serving(change)
+            return [StopContainer(old.id, SHORT_GRACE), RenameContainer(old.id, old.name)]
         case Action.REMOVE | Action.UPDATE | Action.MOVE | Action.NO_OP | Action.FORGET:
             return []
         case _:
@@ -194,12 +199,19 @@ def _networks_to_make(changes: Sequence[Change]) -> list[Task]:
     return [EnsureNetwork(name) for name in sorted(new)]
 
 
-def _networks_to_drop(host: ObservedHost, changes: Sequence[Change], owner: str) -> Iterator[Task]:
-    """Networks that only removed containers were on. Whether we made it, the engine is asked at the time."""
+def _networks_to_drop(
+    host: ObservedHost, changes: Sequence[Change], desired: Desired, *, destroy: bool
+) -> Iterator[Task]:
+    """Networks that only removed containers were on; after a destroy all of the stack's, for an earlier one may have
+    ended before this. Whether we made them, the engine is asked at the time.
+    """
     gone = {ref.id for c in changes if c.action is Action.REMOVE for ref in c.touched}
     in_use = {net for c in host.containers if c.id not in gone for net in c.networks}
     in_use |= {c.after.network for c in changes if c.after}
-    left = {net for c in host.containers if c.id in gone and owner_of(c.labels) == owner for net in c.networks}
+    ours = (c for c in host.containers if c.id in gone and owner_of(c.labels) == desired.owner)
+    left = {net for c in ours for net in c.networks}
+    if destroy:
+        left |= {i.spec.network for i in desired.instances if i.host == host.name}
     yield from (RemoveNetwork(name) for name in sorted(left - in_use))
 
 
@@ -225,7 +237,7 @@ def _update(change: Change) -> list[Task]:
 
 
 def _rename(change: Change) -> list[Task]:
-    return [RenameContainer(_serving(change).id, change.rename)] if change.rename else []
+    return [RenameContainer(_serving(change).id, change.rename, _serving(change).name)] if change.rename else []
 
 
 def _promote(change: Change) -> list[Task]:

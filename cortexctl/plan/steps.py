@@ -67,8 +67,11 @@ class UpdateContainer:
 
 @dataclass(frozen=True, slots=True)
 class RenameContainer:
+    """`was` is what it is called until then, for the words about it."""
+
     container: str
     name: str
+    was: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,8 +191,8 @@ def done_words(task: Task, names: Mapping[str, str]) -> str:
             return f"created {name} (generation {generation})"
         case PassGate():
             return "passed its gate"
-        case RenameContainer(container, name):
-            return f"renamed {names.get(container, container)} to {name}"
+        case RenameContainer(container, name, was):
+            return f"renamed {was or names.get(container, container)} to {name}"
         case RemoveContainer(container):
             return f"removed {names.get(container, container)}"
         case PullImage(reference):

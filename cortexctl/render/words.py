@@ -145,8 +145,8 @@ def task_words(task: Task, names: Mapping[str, str]) -> str:
             limits = [f"memory {show_bytes(memory)}"] if memory is not None else []
             limits += [f"cpus {cpus:g}"] if cpus is not None else []
             return f"limits of {names.get(container, container)}: {', '.join(limits)}"
-        case RenameContainer(container, name):
-            return f"rename {names.get(container, container)} to {name}"
+        case RenameContainer(container, name, was):
+            return f"rename {was or names.get(container, container)} to {name}"
         case RemoveContainer(container):
             return f"remove {names.get(container, container)}"
         case RemoveNetwork(name):

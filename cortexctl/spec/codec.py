@@ -23,6 +23,15 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+_JSON_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("image", "model", "vllm_version", "network", "ipc", "restart"), str),
+    **dict.fromkeys(("served_names", "extra_args", "secrets", "gpus", "mounts"), list),
+    **dict.fromkeys(("args", "env", "publish"), dict),
+    **dict.fromkeys(("shm_size", "drain", "memory"), int),
+    "cpus": (int, float),
+}
+
+
 class UnknownSpecVersion(ValueError):
     """The label was written by a newer cortexctl than this one."""
 
@@ -55,7 +64,7 @@ def spec_from_dict(data: Mapping[str, Any]) -> ContainerSpec:
     """The inverse of `spec_to_dict`, for any version up to ours. Raises ValueError."""
     data = dict(data)
     version = data.pop("v", None)
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise ValueError("a spec without its version")
     if version > SPEC_VERSION:
         raise UnknownSpecVersion(f"spec version {version}; this cortexctl knows up to {SPEC_VERSION}")
@@ -65,7 +74,16 @@ def spec_from_dict(data: Mapping[str, Any]) -> ContainerSpec:
     unknown = set(data) - set(_DEFAULTS)
     if unknown:
         raise ValueError(f"unknown fields in a spec: {', '.join(sorted(unknown))}")
-    return ContainerSpec(**{name: _typed(name, value) for name, value in data.items()})
+    missing = {"image", "model", "served_names"} - set(data)
+    if missing:
+        raise ValueError(f"fields missing in a spec: {', '.join(sorted(missing))}")
+    wrong = [name for name, value in data.items() if not isinstance(value, _JSON_TYPES.get(name, object))]
+    if wrong:
+        raise ValueError(f"fields of the wrong type in a spec: {', '.join(sorted(wrong))}")
+    try:
+        return ContainerSpec(**{name: _typed(name, value) for name, value in data.items()})
+    except (TypeError, AttributeError) as cause:
+        raise ValueError(f"a spec that cannot be read: {cause}") from cause
 
 
 def _plain(value: Any) -> Any:

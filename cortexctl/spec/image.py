@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -16,9 +17,14 @@ class ImageReference:
 
 def parse_image(text: str) -> ImageReference:
     """Split a reference. A colon before the last slash belongs to a registry's port. Raises ValueError."""
-    rest, _, digest = text.partition("@")
+    rest, at, digest = text.partition("@")
     head, slash, last = rest.rpartition("/")
-    last, _, tag = last.partition(":")
-    if not last or text != text.strip() or " " in text:
+    last, colon, tag = last.partition(":")
+    right = (
+        re.fullmatch(r"([\w.-]+(:[0-9]+)?(/[\w.-]+)*/)?[\w.-]+", head + slash + last, re.ASCII),
+        not colon or re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII),
+        not at or re.fullmatch(r"\w+:[0-9a-fA-F]{32,}", digest, re.ASCII),
+    )
+    if not all(right):
         raise ValueError(f'"{text}" is not an image reference; write for example "vllm/vllm-openai:v0.32.0"')
     return ImageReference(head + slash + last, tag or None, digest or None)

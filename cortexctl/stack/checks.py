@@ -14,9 +14,10 @@ from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.stack.document import SECRET_NAME, Document
 from cortexctl.stack.schema import ModelTable, SourceTable, StackFile
 from cortexctl.stack.suggest import nearest
-from cortexctl.vllm.check import check_args, check_extra_args
+from cortexctl.vllm.check import POOLING_TASKS, check_args, check_extra_args
 from cortexctl.vllm.version import parse_release, release_from_image
 
+POOLING_SINCE = parse_release("0.6.5")
 GGUF_LAST = parse_release("0.23.0")
 SHADOWED_ENV = {
     "HF_HUB_TOKEN": "neither vLLM nor the hub client reads HF_HUB_TOKEN; the variable is HF_TOKEN",
@@ -58,7 +59,7 @@ def check_references(stack: StackFile, document: Document) -> Iterator[Diagnosti
                 close = nearest(other, stack.models)
                 advice = f'did you mean "{close}"?' if close else f"models here: {', '.join(stack.models)}"
                 yield error("CX215", f'"{name}" comes after "{other}", and there is no such model', place, help=advice)
-            elif name in _all_before(other, stack):
+            elif name in _all_before(other, stack) and name <= other:
                 yield error("CX215", f'"{name}" and "{other}" wait for each other', place, help="remove one `after`")
     for index, moved in enumerate(stack.moved):
         if moved.from_ in stack.models:
@@ -93,6 +94,13 @@ def check_model(name: str, model: ModelTable, at: At, profiles: Collection[str])
     for variable in model.env:
         yield from _variable(name, model, variable, at)
     yield from _source(name, model.source, at)
+    if release and model.task in POOLING_TASKS and parse_release(release) < POOLING_SINCE:
+        yield error(
+            "CX301",
+            f'vLLM {release} has no task "{model.task}" (since 0.6.5)',
+            at("task"),
+            help="pin a newer image",
+        )
     yield from _parallel(model, at)
     if len(model.gpus) % model.replicas:
         yield error(
@@ -124,9 +132,16 @@ def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
 
 
 def _args(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
-    for finding in check_args(model.args.model_dump(exclude_none=True), release):
+    args = model.args.model_dump(exclude_none=True)
+    for name in ("tokenizer", "hf_config_path"):
+        value = getattr(model.source, name)
+        if value and args.get(name, value) != value:
+            yield error("CX202", f"{name} is in source and in args, and differs", at("args", name), help="remove one")
+        args |= {name: value} if value else {}
+    for finding in check_args(args, release):
         make = error if finding.fatal else warning
-        span = at("args", finding.argument, key=finding.rule != "CX302")
+        inside = at("args", finding.argument, key=finding.rule != "CX302")
+        span = at("source", finding.argument) if getattr(model.source, finding.argument, None) else inside
         yield make(finding.rule, finding.summary, span, help=finding.help)
     for finding in check_extra_args(tuple(model.extra_args)):
         yield error(finding.rule, finding.summary, at("extra_args"), help=finding.help)

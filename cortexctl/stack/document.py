@@ -23,8 +23,11 @@ Loc = tuple[str | int, ...]
 Origins = dict[Loc, Loc]
 """Loc of a value -> the loc where it, and all below it, was before an overlay moved it."""
 
-SECRET_NAME = re.compile(r"(?i)api_?key|(?:^|_)token$|password|secret|credential")
-"""Keys whose text values are taken for secrets: never shown in a snippet, never allowed into a label."""
+SECRET_NAME = re.compile(r"(?i)api_?key|(?:^|_)token$|password|secret_|_secret$|access_?key|credential|^pin$")
+"""Keys whose values are taken for secrets: never shown in a snippet, never allowed into a label."""
+SECRET_WORD = re.compile(r"(?i)api[_-]?key|token\b|password|secret|credential|\bpin\b")
+CONTINUATION, REMOVED = 0x80, 0xFF
+"""The top bits of a UTF-8 byte that goes on with a character, and a byte that no UTF-8 text has."""
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
 
 
@@ -75,30 +78,30 @@ class Document:
                 return False
         return True
 
-    @cached_property
-    def _lines_to_show(self) -> list[str]:
-        """The text by lines, with what looks like a secret written in the open replaced by as many stars."""
-        text = self.text
-        for value in sorted(_open_secrets(self.written or self.data), key=len, reverse=True):
-            text = text.replace(value, "*" * len(value))
-        return text.split("\n")
+    def is_hidden(self, loc: Loc) -> bool:
+        """Whether the value at `loc` must not be shown: it is, or may be, a secret written in the open."""
+        for origins in self.origins:
+            loc = _back(loc, origins)
+        return is_secret(self.written or self.data, loc)
 
     @cached_property
     def _places(self) -> dict[Loc, tuple[SourceSpan, SourceSpan]]:
-        """loc -> (span of the key, span of the value)."""
+        """loc -> (span of the key, span of the value), in lines whose open secrets are stars."""
         walk = _json_places if self.path.endswith(".json") else _toml_places
-        root = _syntax_tree(self.path, self.text)
-        lines = self._lines_to_show
+        found = list(walk(_syntax_tree(self.path, self.text)))
+        written = self.written or self.data
+        lines = _with_stars(self.text, [value for loc, _, value in found if is_secret(written, loc)])
+        raw = self.text.split("\n")
         places: dict[Loc, tuple[SourceSpan, SourceSpan]] = {}
-        for loc, key, value in walk(root):
-            places.setdefault(loc, (_span(self.path, lines, key), _span(self.path, lines, value)))
+        for loc, key, value in found:
+            places.setdefault(loc, (_span(self.path, raw, lines, key), _span(self.path, raw, lines, value)))
         return places
 
 
 def read_document(path: str) -> Document:
     """Read and parse a `.toml` or `.json` file. Raises UnreadableDocument."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         summary, advice = f"there is no file {path}", "write one with: cortexctl init"
     except IsADirectoryError:
@@ -180,31 +183,69 @@ def _syntax_tree(path: str, text: str) -> Node:
 
 
 def _point(path: str, text: str, line: int, column: int) -> SourceSpan:
+    """A place in a text that could not be parsed: what follows a key that looks like a secret's is not shown."""
     lines = text.split("\n")
-    return SourceSpan(path, line, column, column + 1, lines[line - 1] if line <= len(lines) else "")
+    shown = lines[line - 1] if line <= len(lines) else ""
+    key, separator, value = shown.partition("=" if "=" in shown else ":")
+    if separator and SECRET_WORD.search(key):
+        shown = key + separator + " " + "*" * len(value.strip())
+    return SourceSpan(path, line, column, column + 1, shown)
 
 
-def _span(path: str, lines: list[str], node: Node) -> SourceSpan:
+def _span(path: str, raw: list[str], shown: list[str], node: Node) -> SourceSpan:
     """tree-sitter counts lines from 0 and columns in bytes; a span of several lines ends with the first."""
     row, start = node.start_point
-    line = lines[row].rstrip("\r")
-    raw = line.encode()
-    end = node.end_point[1] if node.end_point[0] == row else len(raw)
-    column = len(raw[:start].decode(errors="ignore")) + 1
-    end_column = len(raw[:end].decode(errors="ignore")) + 1
-    return SourceSpan(path, row + 1, column, max(end_column, column + 1), line)
+    encoded = raw[row].rstrip("\r").encode()
+    end = node.end_point[1] if node.end_point[0] == row else len(encoded)
+    column = len(encoded[:start].decode(errors="ignore")) + 1
+    end_column = len(encoded[:end].decode(errors="ignore")) + 1
+    return SourceSpan(path, row + 1, column, max(end_column, column + 1), shown[row].rstrip("\r"))
 
 
-def _open_secrets(value: Any, key: str = "") -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            in_secrets = key == "secrets" and isinstance(inner, str)
-            yield from _open_secrets(inner, "secret" if in_secrets else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _open_secrets(inner, key)
-    elif isinstance(value, str) and value and SECRET_NAME.search(key):
-        yield value
+def _with_stars(text: str, hidden: list[Node]) -> list[str]:
+    """The lines of the text with the hidden values as stars; every other character stands where it stood."""
+    encoded = bytearray(text.encode())
+    for node in hidden:
+        for index in range(node.start_byte, node.end_byte):
+            byte = encoded[index]
+            if byte & 0xC0 == CONTINUATION:
+                encoded[index] = REMOVED
+            elif byte not in b"\r\n":
+                encoded[index] = ord("*")
+    return encoded.replace(bytes([REMOVED]), b"").decode(errors="replace").split("\n")
+
+
+def is_secret(data: Any, loc: Loc) -> bool:
+    """By its place: below a key named like a secret, in a model's `secrets` unless it is a proper reference, the
+    default of a secret variable, or a word of `extra_args` that carries a key.
+    """
+    value: Any = data
+    for depth, step in enumerate(loc):
+        if _is_secret_step(value, loc[: depth + 1]):
+            return True
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return False
+
+
+def _is_secret_step(table: Any, loc: Loc) -> bool:
+    """Whether the value at `loc`, whose table or list is `table`, is one whole secret."""
+    step = loc[-1]
+    value = table.get(step) if isinstance(table, dict) else None
+    if len(loc) >= 2 and loc[-2] == "extra_args" and isinstance(table, list) and isinstance(step, int):
+        before = str(table[step - 1]) if step else ""
+        return any(SECRET_WORD.search(word) for word in (str(table[step]), before) if word.startswith("--"))
+    if loc[-3:-2] == ("secrets",) and len(loc) >= 5:
+        return step not in {"env", "file", "var"} or (
+            step in {"env", "var"} and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value))
+        )
+    if loc[-2:-1] == ("secrets",) and len(loc) >= 4:
+        return not isinstance(value, dict)
+    if isinstance(table, dict) and table.get("secret") is True and step == "default":
+        return True
+    return isinstance(step, str) and not isinstance(value, dict) and SECRET_NAME.search(step) is not None
 
 
 Place = tuple[Loc, "Node", "Node"]

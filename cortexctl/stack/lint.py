@@ -46,7 +46,7 @@ def _image(model: ModelTable, at: At) -> Iterator[Diagnostic]:
             "CX205",
             f'the image "{model.image}" does not tell which vLLM it holds',
             at("image"),
-            help='pin a release tag, or set vllm_version = "…"; until then the newest known one is assumed',
+            help='pin a release tag, or set vllm_version = "…"; until then arguments are not checked against a range',
         )
     if floating:
         yield warning(

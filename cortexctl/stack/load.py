@@ -81,12 +81,14 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     document = with_environment(written, choice.env)
     secrets = secret_values(document, choice.given)
     document, found, unfilled = with_variables(document, choice.given)
-    found += check_profiles(document)
+    in_profiles = check_profiles(document)
+    found += in_profiles
     document = with_profiles(document)
     try:
         stack = StackFile.model_validate(document.data)
     except ValidationError as failure:
-        found += (d for d in explain(document, failure) if d.span not in unfilled)
+        said = unfilled | {d.span for d in in_profiles}
+        found += (d for d in explain(document, failure) if d.span is None or d.span not in said)
         found += _rest(document, failure, choice, secrets)
         return None, in_reading_order(found)
     desired, more = _resolve(document, stack, choice, secrets)
@@ -106,6 +108,16 @@ def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets
     named = {f'"{name}"' for name in document.data["models"].keys() - data["models"].keys()}
     _, more = _resolve(document, stack, choice, secrets)
     return [d for d in more if not any(name in d.summary for name in named)]
+
+
+def _why_unknown(document: Document, name: str) -> str:
+    declared = document.written.get("vars")
+    table = declared.get(name) if isinstance(declared, dict) else None
+    if not isinstance(table, dict):
+        return f'there is no variable "{name}"'
+    if table.get("secret") is not True:
+        return f'the variable "{name}" is not declared secret'
+    return f"the variable {name} is not given (CORTEXCTL_VAR_{name})"
 
 
 def _known_environment(document: Document, env: str) -> list[Diagnostic]:
@@ -130,9 +142,7 @@ def _resolve(
         if reference.source != "var":
             return choice.secret_value(reference.source, reference.key) if choice.secret_value else ""
         if reference.key not in secret_vars:
-            raise UnresolvedSecret(
-                f"the variable {reference.key} is not given (CORTEXCTL_VAR_{reference.key}) or not secret"
-            )
+            raise UnresolvedSecret(_why_unknown(document, reference.key))
         return secret_vars[reference.key]
 
     def fingerprint_of(reference: SecretRef) -> str:

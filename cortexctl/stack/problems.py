@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from cortexctl.diagnostics import Diagnostic, error
-from cortexctl.stack.document import SECRET_NAME, Document, Loc
+from cortexctl.stack.document import Document, Loc
 from cortexctl.stack.schema import ArgsTable, ModelTable, StackFile
 from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.arguments import ALIASES, OWNED
 
+_BOUNDS = {"greater_than_equal": "at least", "greater_than": "more than", "less_than_equal": "at most"}
 _EXPECTED = {
     "string_type": "text in quotes",
     "int_type": "a whole number",
@@ -36,13 +37,16 @@ def explain(document: Document, failure: ValidationError) -> list[Diagnostic]:
 
 def _explain_all(document: Document, items: Sequence[Any], *, below: Loc) -> list[Diagnostic]:
     by_loc: dict[Loc, list[Any]] = {}
+    keys: set[Loc] = set()
     for item in items:
         loc = (*below, *item["loc"])
+        if "[key]" in loc:
+            keys.add(loc[: loc.index("[key]")])
         if item["type"] not in {"missing", "extra_forbidden"}:
             while not document.has(loc):  # pydantic adds the names of a union's members
                 loc = loc[:-1]
         by_loc.setdefault(loc, []).append(item)
-    return [_explain_one(document, loc, items) for loc, items in by_loc.items()]
+    return [_explain_one(document, loc, items, is_key=loc in keys) for loc, items in by_loc.items()]
 
 
 def without_faults(data: dict[str, Any], failure: ValidationError) -> dict[str, Any] | None:
@@ -54,7 +58,7 @@ def without_faults(data: dict[str, Any], failure: ValidationError) -> dict[str, 
         loc = item["loc"]
         if loc[:1] != ("models",) or len(loc) < 2:
             return None
-        whole = item["type"] == "missing" or len(loc) == 2
+        whole = item["type"] == "missing" or len(loc) == 2 or loc[2] == "source"
         table, key = _parent(left, loc[:2] if whole else loc)
         if isinstance(table, dict):
             table.pop(key, None)
@@ -90,14 +94,14 @@ def check_profiles(document: Document) -> list[Diagnostic]:
     return found
 
 
-def _explain_one(document: Document, loc: Loc, items: Sequence[Any]) -> Diagnostic:
+def _explain_one(document: Document, loc: Loc, items: Sequence[Any], *, is_key: bool) -> Diagnostic:
     first = items[0]
     where = ".".join(str(part) for part in loc[:-1])
     match first["type"]:
         case "extra_forbidden":
             return _unknown_key(document, loc, where)
         case "missing":
-            table = f" in [{where}]" if where else ""
+            table = f" in [{where}]" if where else f" in {document.path}"
             return error(
                 "CX103",
                 f'"{loc[-1]}" is missing{table}',
@@ -111,13 +115,13 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Any]) -> Diagnost
                 document.place(loc, key=True),
                 help="an empty stack never means: remove everything; that is cortexctl destroy",
             )
-    hidden = "secrets" in loc or SECRET_NAME.search(str(loc[-1])) is not None
+    hidden = not is_key and document.is_hidden(loc)
     said = list(dict.fromkeys(_in_words(item, hidden=hidden) for item in items))
     if len(said) > 1 and all(", found " in words for words in said):
         *others, last = said  # one of several types: "expected a whole number or "auto", found …"
         said = [" or ".join([*(o.rpartition(", found ")[0] for o in others), last.removeprefix("expected ")])]
     name = ".".join(str(part) for part in loc)
-    return error("CX104", f"{name}: {' or '.join(said)}", document.place(loc))
+    return error("CX104", f"{name}: {' or '.join(said)}", document.place(loc, key=is_key))
 
 
 def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
@@ -144,9 +148,8 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
 
 def _in_words(item: Any, *, hidden: bool) -> str:
     kind = item["type"]
-    if hidden and isinstance(item["input"], str):
-        expected = _EXPECTED.get(kind, "something else")
-        return f'expected {expected} like {{ env = "NAME" }}, found text (not shown)'
+    if hidden:
+        return 'expected a table like { env = "NAME" }, found a value (not shown)'
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}, found {_found(item['input'])}"
     if kind == "literal_error":
@@ -155,12 +158,19 @@ def _in_words(item: Any, *, hidden: bool) -> str:
         return str(item["ctx"]["error"])
     if kind == "string_pattern_mismatch":
         return f'"{item["input"]}" has the wrong form ({item["ctx"]["pattern"]})'
+    if kind == "too_short":
+        return f"needs at least {item['ctx']['min_length']}"
+    if kind in {"greater_than_equal", "greater_than", "less_than_equal"}:
+        bound = next(iter(item["ctx"].values()))
+        return f"{_found(item['input'])} is out of range: it is {_BOUNDS[kind]} {bound}"
     text = str(item["msg"])
     return text[0].lower() + text[1:]
 
 
 def _found(value: Any) -> str:
     match value:
+        case None:
+            return "null"
         case bool():
             return str(value).lower()
         case str():

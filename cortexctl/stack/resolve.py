@@ -124,7 +124,8 @@ class _Resolution:
                 self.found.append(
                     error(
                         "CX201",
-                        f'model "{name}" runs on "{pattern}", and there is no such host',
+                        f'model "{name}" runs on "{pattern}", and '
+                        + ("no host matches" if set(pattern) & set("*?[") else "there is no such host"),
                         self._at(name, "hosts", index),
                         help=(f'did you mean "{close}"? ' if close else "") + f"known here: {', '.join(known)}",
                     )
@@ -225,7 +226,8 @@ class _Resolution:
 
     def _on_host(self, path: str) -> str:
         """Relative paths are meant from the stack file, which works where the engine is on this machine."""
-        return str((self.around.folder / path).resolve()) if not path.startswith("/") else posixpath.normpath(path)
+        here = self.around.folder / Path(path).expanduser()
+        return posixpath.normpath(path) if path.startswith("/") else str(here.resolve())
 
 
 def _reference(variable: str, table: SecretTable) -> SecretRef | None:

@@ -6,8 +6,6 @@ Strict: no text is taken for a number, no key is passed over. What needs more th
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -20,115 +18,25 @@ from pydantic import (
     create_model,
 )
 
-from cortexctl.spec.image import parse_image
-from cortexctl.spec.units import seconds, size_in_bytes
+from cortexctl.stack import forms
 from cortexctl.vllm.arguments import ARGUMENTS, Argument
-from cortexctl.vllm.version import parse_release
 
 
 class Table(BaseModel):
     """A table of the file: strict types, no unknown keys."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False
+    )
 
 
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", text):
-        raise ValueError(
-            f'"{text}" cannot be a name: small letters, digits, ".", "_" and "-", at most 63, and no "-" in front'
-        )
-    if "--" in text:
-        raise ValueError(f'"{text}" cannot be a name: "--" is kept for generations (NAME--g2)')
-    return text
-
-
-def _duration(text: str) -> str:
-    seconds(text)
-    return text
-
-
-def _size(text: str) -> str:
-    size_in_bytes(text)
-    return text
-
-
-def _image(text: str) -> str:
-    parse_image(text)
-    return text
-
-
-def _release(text: str) -> str:
-    parse_release(text)
-    return text
-
-
-def _specifier(text: str) -> str:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
-        raise ValueError(f'"{text}" is no range of versions; write for example ">=0.1,<1"') from None
-    return text
-
-
-def _variable(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError(f'"{text}" cannot be the name of an environment variable')
-    return text
-
-
-def _docker(text: str) -> str:
-    if not re.fullmatch(r"unix:///.+", text):
-        raise ValueError(
-            f'"{text}" is no unix:///… socket, and others are not spoken to yet; forward one: '
-            "ssh -N -L /run/gpu-1.sock:/var/run/docker.sock gpu-1"
-        )
-    return text
-
-
-def _gpus(value: Any) -> Any:
-    if value == "none":
-        return []
-    if isinstance(value, list) and value and all(type(v) is int and v >= 0 for v in value):
-        if len(set(value)) < len(value):
-            raise ValueError("a GPU is named twice")
-        return value
-    raise ValueError('write the indices of the GPUs, as in [0, 1], or "none"')
-
-
-def _publish(text: str) -> str:
-    address, separator, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if not separator:
-        address, port = text, ""
-    elif not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f'"{text}" is not ADDRESS or ADDRESS:PORT; write for example "127.0.0.1:8801"')
-    bracketed = address.startswith("[") and address.endswith("]")
-    try:
-        version: int = ipaddress.ip_address(address.strip("[]")).version
-    except ValueError:
-        version = 0
-    if version != (6 if bracketed else 4):
-        raise ValueError(f'"{text}" does not begin with an IP address; write for example "127.0.0.1:8801"')
-    return text
-
-
-def _volume(text: str) -> str:
-    parts = text.split(":")
-    if len(parts) not in {2, 3} or not parts[0] or not parts[1].startswith("/"):
-        raise ValueError(f'"{text}" is not SOURCE:TARGET or SOURCE:TARGET:ro; TARGET is an absolute path')
-    if len(parts) == 3 and parts[2] not in {"ro", "rw"}:
-        raise ValueError(f'"{text}" ends in ":{parts[2]}"; it can be ":ro" or ":rw"')
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Duration = Annotated[str, AfterValidator(_duration), Field(examples=["90s", "20m"])]
-Size = Annotated[str, AfterValidator(_size), Field(examples=["2 GiB"])]
-Variable = Annotated[str, AfterValidator(_variable)]
+Name = Annotated[str, AfterValidator(forms.name_form)]
+Duration = Annotated[str, AfterValidator(forms.duration_form), Field(examples=["90s", "20m"])]
+Size = Annotated[str, AfterValidator(forms.size_form), Field(examples=["2 GiB"])]
+Variable = Annotated[str, AfterValidator(forms.variable_form)]
 Gpus = Annotated[
     list[int],
-    BeforeValidator(_gpus),
+    BeforeValidator(forms.gpus_form),
     WithJsonSchema(
         {
             "anyOf": [
@@ -143,7 +51,7 @@ Gpus = Annotated[
 class HostTable(Table):
     """A Docker engine and what is on its disk."""
 
-    docker: Annotated[str, AfterValidator(_docker)] | None = None
+    docker: Annotated[str, AfterValidator(forms.docker_form)] | None = None
     """How to reach the engine: "unix:///var/run/docker.sock". Left out: $DOCKER_HOST, else that socket."""
     address: str = "127.0.0.1"
     """Where others reach the ports that its containers publish."""
@@ -158,13 +66,13 @@ class HostTable(Table):
 class SourceTable(Table):
     """Where the model comes from: exactly one of `repo`, `path`, `gguf`."""
 
-    repo: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")] | None = None
+    repo: Annotated[str, AfterValidator(forms.repo_form)] | None = None
     """A Hugging Face repository, ORG/NAME."""
     revision: str | None = None
     """Commit, tag or branch of `repo`; pin a commit."""
     path: str | None = None
     """Folder below the host's `models_dir`."""
-    gguf: Annotated[str, Field(pattern=r"\.gguf$")] | None = None
+    gguf: Annotated[str, AfterValidator(forms.gguf_form)] | None = None
     """One GGUF file below the host's `models_dir` (vLLM to 0.23)."""
     tokenizer: str | None = None
     """Hugging Face repository, or folder below /models, of the tokenizer."""
@@ -228,7 +136,7 @@ def _type_of(argument: Argument) -> Any:
         "choice": closed,
         "words": list[str],
         "ints": list[int],
-        "json": dict[str, Any],
+        "json": Annotated[dict[str, Any], AfterValidator(forms.json_form)],
     }[argument.kind]
 
 
@@ -251,9 +159,9 @@ class ModelTable(Table):
     """A table of `profiles` that lies under this one: what is not set here is taken from it."""
     enabled: bool = True
     """False: as if the model were not in the stack; its containers are removed."""
-    image: Annotated[str, AfterValidator(_image)]
+    image: Annotated[str, AfterValidator(forms.image_form)]
     """Pin a release: "vllm/vllm-openai:v0.32.0"."""
-    vllm_version: Annotated[str, AfterValidator(_release)] | None = None
+    vllm_version: Annotated[str, AfterValidator(forms.release_form)] | None = None
     """The vLLM release in the image, where its tag does not tell."""
     source: SourceTable
     served_names: Annotated[list[str], Field(min_length=1)] | None = None
@@ -263,7 +171,7 @@ class ModelTable(Table):
     """Names or globs of hosts. Left out: the only host of the file."""
     gpus: Gpus
     """Indices of the host's GPUs, or "none". Never all of them by default."""
-    publish: Annotated[str, AfterValidator(_publish)] | None = None
+    publish: Annotated[str, AfterValidator(forms.publish_form)] | None = None
     """Where the server's port appears on the host: "127.0.0.1" (any free port) or "127.0.0.1:8801"."""
     offline: bool | None = None
     """Forbid downloads (HF_HUB_OFFLINE=1). Left out: true for `path` and `gguf`, false for `repo`."""
@@ -273,7 +181,7 @@ class ModelTable(Table):
     env: dict[Variable, str] = {}
     secrets: dict[Variable, SecretTable] = {}
     """Environment variables whose values must not be in a file like this one."""
-    volumes: list[Annotated[str, AfterValidator(_volume)]] = []
+    volumes: list[Annotated[str, AfterValidator(forms.volume_form)]] = []
     """SOURCE:TARGET[:ro]; SOURCE is a folder of the host or the name of a volume."""
     ipc: Literal["private", "host"] = "private"
     shm_size: Size = "2 GiB"
@@ -323,7 +231,7 @@ class StackFile(Table):
     """For editors of the JSON form."""
     stack: Name
     """The stack's name. It is in the labels of every container: renaming it orphans them."""
-    required_version: Annotated[str, AfterValidator(_specifier)] | None = None
+    required_version: Annotated[str, AfterValidator(forms.version_range_form)] | None = None
     """Versions of cortexctl that may be used, as in ">=0.1,<1"."""
     vars: dict[Variable, VarTable] = {}
     moved: list[MovedTable] = []
@@ -336,7 +244,21 @@ class StackFile(Table):
     models: Annotated[dict[Name, ModelTable], Field(min_length=1)]
 
 
+def _or_variable(schema: Any) -> Any:
+    """Every value that is no text may also be one variable, which takes its value with its type."""
+    if isinstance(schema, list):
+        return [_or_variable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: _or_variable(value) for key, value in schema.items()}
+    kind = inner.get("type")
+    if not isinstance(kind, str) or kind not in {"integer", "number", "boolean", "array"}:
+        return inner
+    described = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
+    return {**described, "anyOf": [inner, {"type": "string", "pattern": r"^\s*\{\{\s*vars\.\w+\s*\}\}\s*$"}]}
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of the stack file."""
-    schema = StackFile.model_json_schema(by_alias=True)
+    schema = _or_variable(StackFile.model_json_schema(by_alias=True))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -16,5 +16,5 @@ def starter(template: str, folder: str) -> str:
 
     source = resources.files("cortexctl.stack").joinpath("templates", TEMPLATES[template]).read_text("utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - TOML
-    name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-") or "models"
+    name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:60].strip("-") or "models"
     return environment.from_string(source).render(stack=name)

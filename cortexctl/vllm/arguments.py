@@ -94,18 +94,18 @@ _ALL = (
     Argument("max_log_len", "int"),
     Argument("max_lora_rank", "int", minimum=1),
     Argument("max_loras", "int", minimum=1),
-    Argument("max_model_len", "int_or_auto", minimum=-1),
+    Argument("max_model_len", "int_or_auto", minimum=-1, values=(Value("auto", "0.14.0"),)),
     Argument("max_num_batched_tokens", "int", minimum=1),
     Argument("max_num_seqs", "int", minimum=1),
     Argument("override_generation_config", "json", since="0.7.1"),
     Argument("pipeline_parallel_size", "int", minimum=1),
     Argument("prefix_caching_hash_algo", "choice", since="0.8.3", values=(
-        Value("builtin", "0.8.3", "0.10.1.post1"), Value("sha256", "0.8.3"),
-        Value("sha256_cbor_64bit", "0.10.0", "0.10.1.post1"), Value("sha256_cbor", "0.10.2"),
+        Value("builtin", "0.8.3", "0.10.1.1"), Value("sha256", "0.8.3"),
+        Value("sha256_cbor_64bit", "0.10.0", "0.10.1.1"), Value("sha256_cbor", "0.10.2"),
         Value("xxhash", "0.13.0"), Value("xxhash_cbor", "0.13.0"))),
     Argument("quantization", "text", values=(
         Value("gguf", until="0.23.0"), Value("bitsandbytes", until="0.27.1"), Value("aqlm", until="0.10.0"),
-        Value("marlin", until="0.10.1.post1"), Value("hqq", until="0.14.1"), Value("rtn", until="0.14.1"))),
+        Value("marlin", until="0.10.1.1"), Value("hqq", until="0.14.1"), Value("rtn", until="0.14.1"))),
     Argument("reasoning_parser", "text", since="0.7.1"),
     Argument("runner", "choice", since="0.10.1", values=_plain("auto", "generate", "pooling", "draft"),
              successor="before 0.10.1 set args.task"),
@@ -136,6 +136,17 @@ OWNED: dict[str, str] = {
     "shutdown_timeout": "set `rollout.drain` of the model",
 }
 """Parameters that cortexctl itself sets: what the user should write instead."""
+
+SHORT_FLAGS: dict[str, str] = {
+    "-tp": "tensor_parallel_size",
+    "-pp": "pipeline_parallel_size",
+    "-dp": "data_parallel_size",
+    "-ep": "enable_expert_parallel",
+    "-q": "quantization",
+    "-cc": "compilation_config",
+    "-sc": "speculative_config",
+}
+"""One-dash spellings of parameters that have a name here."""
 
 ALIASES: dict[str, str] = {
     "swap_space_gb": "swap_space",

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.vllm.arguments import ARGUMENTS, OWNED, Argument
+from cortexctl.vllm.arguments import ARGUMENTS, OWNED, SHORT_FLAGS, Argument
 from cortexctl.vllm.version import Release, parse_release
 
 RUNNER_SINCE: Release = parse_release("0.10.1")
+GONE = "leave it out (the checkpoint's own settings are read), or pin a release that has it"
 POOLING_TASKS = ("embed", "classify", "score", "reward")
 
 
@@ -29,8 +30,7 @@ def check_args(args: Mapping[str, Any], release: str | None) -> list[Finding]:
     findings: list[Finding] = []
     for name in sorted(args):
         argument = ARGUMENTS[name]
-        findings += _range_of(argument, release)
-        findings += _value_of(argument, args[name], release)
+        findings += list(_range_of(argument, release)) or list(_value_of(argument, args[name], release))
     if args.get("enable_auto_tool_choice") and "tool_call_parser" not in args:
         findings.append(
             Finding(
@@ -47,19 +47,22 @@ def check_extra_args(words: tuple[str, ...]) -> list[Finding]:
     """Raw words must not set what cortexctl sets itself: the later word would win."""
     findings = []
     for word in words:
-        name = word.partition("=")[0].lstrip("-").replace("-", "_")
-        if word.startswith("--") and name in OWNED:
-            findings.append(Finding(name, "CX304", f"{word.partition('=')[0]} is set by cortexctl", OWNED[name]))
-        elif word.startswith("--") and name in ARGUMENTS:
-            findings.append(
-                Finding(
-                    name,
-                    "CX304",
-                    f"{word.partition('=')[0]} has a name of its own in the stack",
-                    f"write it as args.{name}, so that it is checked and compared",
-                )
-            )
+        flag = word.partition("=")[0]
+        name = _parameter(flag)
+        if name in OWNED:
+            findings.append(Finding(name, "CX304", f"{flag} is set by cortexctl", OWNED[name]))
+        elif name in ARGUMENTS:
+            advice = f"write it as args.{name}, so that it is checked and compared"
+            findings.append(Finding(name, "CX304", f"{flag} has a name of its own in the stack", advice))
     return findings
+
+
+def _parameter(flag: str) -> str:
+    """The parameter that a word sets, in any of its spellings: --a-b, --a_b, --no-a-b, --a-b.key, -tp."""
+    if not flag.startswith("--"):
+        return SHORT_FLAGS.get(flag, "")
+    name = flag.removeprefix("--").partition(".")[0].rstrip("+").replace("-", "_")
+    return name.removeprefix("no_") if name.startswith("no_") else name
 
 
 def _range_of(argument: Argument, release: str | None) -> Iterator[Finding]:
@@ -119,7 +122,7 @@ def _value_of(argument: Argument, value: Any, release: str | None) -> Iterator[F
             argument.name,
             "CX302",
             f'vLLM {release} does not take {argument.name} = "{value}" ({when})',
-            f"known to {release}: {', '.join(usable)}" if usable else "",
+            argument.successor or (f"known to {release}: {', '.join(usable)}" if usable else GONE),
         )
 
 

@@ -49,6 +49,11 @@ _PATTERNS = (
         r"fetch it into `hf_cache` first, or give `source.path`; `offline = false` lets vLLM download it",
     ),
     _pattern(
+        r"RepositoryNotFoundError|Repository Not Found for url",
+        r"there is no such repository, or it is private and the token is missing",
+        r"check `source.repo`; for a private one: [models.NAME.secrets] HF_TOKEN = { env = \"HF_TOKEN\" }",
+    ),
+    _pattern(
         r"(?:401 Client Error|403 Client Error|GatedRepoError|gated repo)",
         r"the model's repository is gated, and the token is missing or not allowed",
         r'[models.NAME.secrets] HF_TOKEN = { env = "HF_TOKEN" }, and accept the licence with that account',
@@ -101,12 +106,17 @@ _PATTERNS = (
         r"choose an args.tensor_parallel_size that divides \1",
     ),
     _pattern(
+        r"Model architecture (\S+) was supported in vLLM until v?(\S+?),",
+        r"this vLLM release no longer supports the architecture \1 (last in \2)",
+        r"pin an image of vLLM \2 or older",
+    ),
+    _pattern(
         r"Model architectures \[(.+?)\].* (?:are|is) not supported",
         r"this vLLM release does not support the architecture \1",
         r"pin a newer image, or serve the model with another engine",
     ),
     _pattern(
-        r"trust_remote_code=True|trust-remote-code",
+        r"(?:argument|option|set|pass)[^.]*`?trust_remote_code=True|pass (?:the )?.{0,20}--trust-remote-code",
         r"the model brings code of its own, which vLLM does not run unless told to",
         r"review that code, pin `source.revision`, then set args.trust_remote_code = true",
     ),
@@ -132,8 +142,8 @@ _PATTERNS = (
     ),
 )  # fmt: skip
 
-_ERROR_LINE = re.compile(r"\b(?:\w+(?:Error|Exception)|error):\s|\bERROR\b|cannot |No such")
-_NOT_THE_CAUSE = re.compile(r"For further information visit|See root cause above")
+_ERROR_LINE = re.compile(r"Value error, |\b(?:\w+(?:Error|Exception)|error):\s|\bERROR\b|cannot |No such")
+_NOT_THE_CAUSE = re.compile(r"For further information visit|See root cause above|\d+ validation errors? for")
 _NOISE = re.compile(r"Route: /|\"(?:GET|POST) /\S* HTTP/1\.[01]\" \d{3}")
 _FRAME = re.compile(r"(?:^|\] )(?:    |  File \")|^Traceback \(most recent call last\)")
 _PREFIX = re.compile(

@@ -7,11 +7,11 @@ import re
 from cortexctl.spec.image import parse_image
 
 Release = tuple[int, int, int, int]
-"""major, minor, patch, post"""
+"""major, minor, patch, and the fourth number: 0.6.1.post2 and 0.10.1.1 have one."""
 
 NEWEST_KNOWN = "0.33.0"
-_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\.post(\d+))?")
-_TAG = re.compile(r"v?\d+\.\d+\.\d+(?:\.post\d+)?(?=$|[-_+])")
+_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\.(?:post)?(\d+))?", re.ASCII)
+_TAG = re.compile(r"v?\d+\.\d+\.\d+(?:\.(?:post)?\d+)?(?=$|[-_+])", re.ASCII)
 
 
 def parse_release(text: str) -> Release:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
@@ -40,9 +40,21 @@ class Opened:
     """A page, and all that it said and asked for."""
 
     page: Page
-    url: str
+    file: Path
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return self.file.as_uri()
+
+    def dismiss(self, dialog: Dialog) -> None:
+        self.said.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def load(self, text: str) -> None:
+        self.file.write_text(text, encoding="utf-8")
+        self.page.goto(self.url)
 
     def assert_quiet(self) -> None:
         assert self.said == []
@@ -63,19 +75,17 @@ class Open:
     folder: Path
 
     def __call__(self, plan: Plan, *, width: int = 1280, dark: bool = False, scripts: bool = True) -> Opened:
-        file = self.folder / "plan.html"
-        file.write_text(plan_html(plan), encoding="utf-8")
         context = self.browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme="dark" if dark else "light",
             java_script_enabled=scripts,
         )
-        made = Opened(context.new_page(), file.as_uri())
+        made = Opened(context.new_page(), self.folder / "plan.html")
         made.page.on("console", lambda message: made.said.append(message.text))
         made.page.on("pageerror", lambda problem: made.said.append(str(problem)))
-        made.page.on("dialog", lambda dialog: (made.said.append("dialog"), dialog.dismiss()))
+        made.page.on("dialog", made.dismiss)
         made.page.on("request", lambda request: made.asked.append(request.url))
-        made.page.goto(made.url)
+        made.load(plan_html(plan))
         return made
 
 
@@ -227,14 +237,17 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-@pytest.mark.parametrize("nasty", NASTY, ids=lambda t: repr(t[:20]))
-def test_nasty_text_does_nothing(opened: Open, nasty: str, width: int) -> None:
+def test_nasty_text_does_nothing(opened: Open, width: int) -> None:
+    """One page for all of them, for a page a text would take minutes."""
     plan = replace(rich_plan(), changes=rich_plan().changes[::4], steps=())
-    plain = opened(with_every_text(plan, "x"), width=width).page.evaluate(STRUCTURE)
-    shown = opened(with_every_text(plan, nasty), width=width)
-    assert shown.page.evaluate(STRUCTURE) == plain
-    assert overflow(shown.page) == 0
-    shown.assert_quiet()
+    shown = opened(with_every_text(plan, "x"), width=width)
+    plain = shown.page.evaluate(STRUCTURE)
+    for nasty in NASTY:
+        shown.load(plan_html(with_every_text(plan, nasty)))
+        assert shown.page.evaluate(STRUCTURE) == plain, nasty
+        assert overflow(shown.page) == 0, nasty
+    assert shown.said == []
+    assert set(shown.asked) == {shown.url}
 
 
 STRUCTURE = "[...document.querySelectorAll('*')].map((e) => e.tagName + [...e.attributes].map((a) => a.name)).join()"
@@ -243,6 +256,8 @@ STRUCTURE = "[...document.querySelectorAll('*')].map((e) => e.tagName + [...e.at
 def test_the_policy_stops_what_gets_in_all_the_same(opened: Open) -> None:
     shown = opened(rich_plan())
     page = shown.page
+    refused: list[str | None] = []
+    page.on("requestfailed", lambda request: refused.append(request.failure))
     page.evaluate("""() => {
       document.body.insertAdjacentHTML("beforeend", "<img src='http://127.0.0.1:9/x.png'><b style='color:red' onclick='window.got = 1'>x</b>");
       const script = document.createElement("script");
@@ -252,7 +267,7 @@ def test_the_policy_stops_what_gets_in_all_the_same(opened: Open) -> None:
     }""")
     assert page.evaluate("window.got") is None
     assert any("Content Security Policy" in said for said in shown.said)
-    assert not [url for url in shown.asked if url.startswith("http")]
+    assert refused == ["csp"]
 
 
 def test_paper_shows_what_is_folded(opened: Open) -> None:

@@ -343,7 +343,7 @@ def test_starting_a_stopped_one_gates_it_and_stops_it_again_when_it_fails(tmp_pa
     world.engine().by_name("vllm-model-tiny").state = "exited"
     made = world.plan(stack(tmp_path, model_text()))
     assert [c.action for c in made.effective] == [Action.START]
-    world.prober.smoke_fails.add("vllm-model-tiny")
+    world.prober.smoke_fails.add("vllm-model-tiny--g1")
     result = world.apply(made)
     assert result.exit_code == 1
     container = world.engine().by_name("vllm-model-tiny")

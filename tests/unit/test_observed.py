@@ -282,7 +282,7 @@ def test_a_number_that_is_none_counts_as_the_first(text: str) -> None:
         ('{"v":1}', "missing"),
         ("[]", "JSON object"),
         ("nonsense", "Expecting value"),
-        ('{"v":1,"image":"i","model":"m","served_names":["a"],"publish":"8801"}', "argument"),
+        ('{"v":1,"image":"i","model":"m","served_names":["a"],"publish":"8801"}', "wrong type"),
     ],
 )
 def test_a_spec_that_cannot_be_read_is_a_problem_and_no_exception(text: str, problem: str) -> None:

@@ -538,8 +538,10 @@ def test_a_replacement_prunes_the_oldest_kept_generations(keep: int, pruned: lis
     others = [_other(g, state="exited", spec=_spec(drain=2)) for g in (2, 1, 3)]
     (change,) = _decide(_wanted(keep=keep), _serving(4, spec=_spec(drain=1)), *others)
     assert [ref.generation for ref in change.touched] == [4, *pruned]
+    old = [] if keep else [RemoveContainer(f"id-{serving_name('tiny')}")]
     assert [t for t in tasks_of(change) if isinstance(t, RemoveContainer)] == [
-        RemoveContainer(f"id-{generation_name('tiny', 1, g)}") for g in pruned
+        *(RemoveContainer(f"id-{generation_name('tiny', 1, g)}") for g in pruned),
+        *old,
     ]
 
 
@@ -735,8 +737,10 @@ def test_what_did_not_run_before_a_replacement_is_not_started_by_its_undoing(sta
 
 
 def test_a_start_is_undone_by_a_stop() -> None:
+    here = f"id-{serving_name('tiny')}"
     assert undo(_change_of(_wanted(), _serving(state="exited"))) == [
-        StopContainer(f"id-{serving_name('tiny')}", SHORT_GRACE)
+        StopContainer(here, SHORT_GRACE),
+        RenameContainer(here, serving_name("tiny")),
     ]
 
 
@@ -768,7 +772,7 @@ def test_the_story_of_a_replacement() -> None:
         PassGate(name),
         SetRestart(name, RESTART_POLICY),
         SetRestart(old, "no"),
-        RenameContainer(old, generation_name("tiny", 1, 1)),
+        RenameContainer(old, generation_name("tiny", 1, 1), serving_name("tiny")),
         RenameContainer(name, serving_name("tiny")),
     ]
 
@@ -777,13 +781,16 @@ def test_the_story_of_a_replacement() -> None:
     ("state", "halts"), [("exited", False), ("created", False), ("restarting", True), ("paused", True)]
 )
 def test_the_story_of_a_start(state: str, halts: bool) -> None:
-    here = f"id-{serving_name('tiny')}"
+    """Under a candidate's name until it has passed its gate, so that a killed start is found unfinished."""
+    here, candidate = f"id-{serving_name('tiny')}", generation_name("tiny", 1, 1)
     assert tasks_of(_change_of(_wanted(), _serving(state=state))) == [
+        RenameContainer(here, candidate, serving_name("tiny")),
         SetRestart(here, "no"),
         *([StopContainer(here, 45 + STOP_MARGIN)] if halts else []),
         StartContainer(here),
         PassGate(here),
         SetRestart(here, RESTART_POLICY),
+        RenameContainer(here, serving_name("tiny"), candidate),
     ]
 
 
@@ -811,12 +818,15 @@ def test_the_story_of_a_restart_that_was_asked_for() -> None:
     (change,) = _decide(_wanted(), _serving(), restart=("tiny",))
     assert change.action is Action.RESTART
     assert change.cost.down
+    candidate = generation_name("tiny", 1, 1)
     assert tasks_of(change) == [
+        RenameContainer(here, candidate, serving_name("tiny")),
         SetRestart(here, "no"),
         StopContainer(here, 45 + STOP_MARGIN),
         StartContainer(here),
         PassGate(here),
         SetRestart(here, RESTART_POLICY),
+        RenameContainer(here, serving_name("tiny"), candidate),
     ]
 
 

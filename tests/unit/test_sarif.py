@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_the_same_finding_keeps_its_fingerprint_when_lines_move() -> None:
 
 def test_the_subset_refuses_what_is_wrong(essentials: Draft202012Validator) -> None:
     good = json.loads(sarif_json([error("CX302", "x", SPAN)], ""))
-    for break_it in (
+    mutations: list[Callable[[Any], object]] = [
         lambda d: d.update(version="2.0.0"),
         lambda d: d.pop("runs"),
         lambda d: d["runs"][0].pop("tool"),
@@ -103,7 +104,8 @@ def test_the_subset_refuses_what_is_wrong(essentials: Draft202012Validator) -> N
         lambda d: d["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"].update(startLine=0),
         lambda d: d["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"].update(uri="a b"),
         lambda d: d["runs"][0]["results"][0].update(unknown=1),
-    ):
+    ]
+    for break_it in mutations:
         bad = json.loads(json.dumps(good))
         break_it(bad)
         assert not essentials.is_valid(bad)

@@ -426,6 +426,17 @@ def test_a_finding_is_fatal_unless_it_says_otherwise() -> None:
 CORE = "(EngineCore_DP0 pid=268) ERROR 10-21 00:35:03 [core.py:708] "
 
 SAMPLES = {
+    "no such repository": (
+        "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. (Request ID: Root=1-6)",
+        "there is no such repository, or it is private and the token is missing",
+        "check `source.repo`",
+    ),
+    "architecture dropped": (
+        "ValueError: Model architecture MllamaForConditionalGeneration was supported in vLLM until v0.10.2, and is "
+        "not supported anymore.",
+        "this vLLM release no longer supports the architecture MllamaForConditionalGeneration (last in 0.10.2)",
+        "pin an image of vLLM 0.10.2 or older",
+    ),
     "unknown argument": (
         "vllm: error: unrecognized arguments: --no-such-flag --other 3",
         "this vLLM release does not know: --no-such-flag --other 3",

@@ -1,0 +1,470 @@
+"""Bugs that were found by trying to break things; each came with the smallest input that showed it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cortexctl.observed.owned import read_owned
+from cortexctl.observed.state import BoundPort, ObservedContainer
+from cortexctl.plan.action import Action
+from cortexctl.plan.diff import FieldChange, diff
+from cortexctl.plan.planfile import plan_to_json
+from cortexctl.plan.steps import RemoveNetwork
+from cortexctl.render.diagnostic import diagnostics_text
+from cortexctl.render.ink import Ink
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_from_label, spec_to_label
+from cortexctl.spec.container import ContainerSpec, Publish
+from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.spec.image import parse_image
+from cortexctl.stack.starter import starter
+from cortexctl.vllm.check import check_args, check_extra_args
+from cortexctl.vllm.diagnosis import diagnose, last_error_line
+from cortexctl.vllm.version import release_from_image
+from tests.property.test_laws import HOSTS, STACK, Case, Watch, _apply, _ours, _run, _world
+from tests.property.test_laws import _plan as _world_plan
+from tests.reading import read
+from tests.unit.test_plan import _decide, _plan, _serving, _spec, _wanted
+
+HEAD = 'stack = "s"\n[hosts.h]\nmodels_dir = "/m"\n[models.a]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\n'
+
+
+def said(tmp_path: Path, more: str, head: str = HEAD, name="stack.toml") -> str:
+    p = tmp_path / name
+    p.write_bytes((head + more).encode())
+    return diagnostics_text(read(p)[1], Ink(enabled=False))
+
+
+def under(block: str) -> str:
+    lines = block.split("\n")
+    row = next(i for i, line in enumerate(lines) if re.fullmatch(r" +\| +\^+", line))
+    return lines[row - 1][lines[row].index("^") : lines[row].rindex("^") + 1]
+
+
+# ---- secrets shown
+@pytest.mark.parametrize(
+    "more",
+    [
+        '[models.a.secrets]\nHF_TOKEN = { value = "hf_SECRET" }\n',
+        '[models.a.secrets]\nHF_TOKEN = { env = "hf-SECRET" }\n',
+        '[models.a.secrets]\nPIN = ["SECRET"]\n',
+        "[models.a.secrets]\nPIN = 987654321\n",
+        'extra_args = ["--api-key", "sk-SECRET"]\n',
+        'extra_args = ["--api-key=sk-SECRET"]\n',
+        '[models.a.env]\nAPI_KEY = "top\\"SECRET"\n',
+        "[models.a.env]\nAPI_KEY = sk-SECRET\n",
+        '[models.a.env]\nAPI_KEY = "sk-SECRET\n',
+    ],
+    ids=[
+        "value=",
+        "env=value",
+        "list",
+        "number",
+        "extra_args two words",
+        "extra_args one word",
+        "escaped",
+        "syntax error unquoted",
+        "syntax error unterminated",
+    ],
+)
+def test_secret_not_shown(tmp_path, more):
+    out = said(tmp_path, more)
+    assert "SECRET" not in out
+    assert "987654321" not in out
+
+
+def test_multiline_secret_keeps_lines(tmp_path):
+    out = said(
+        tmp_path,
+        '[models.a.env]\nAPI_KEY = """x\nyy"""\n[models.b]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\nquux = 1\n',
+    )
+    assert "quux = 1" in out
+
+
+def test_model_called_secrets(tmp_path):
+    out = said(tmp_path, 'network = "x"\n', HEAD.replace("models.a", "models.secrets"))
+    assert 'network = "x"' in out
+
+
+# ---- carets
+
+
+def test_place_inside_commented_inline_table(tmp_path):
+    assert under(said(tmp_path, "", HEAD.replace('source = { path = "p" }', "source = { path = 1 } # c"))) == "1"
+
+
+def test_caret_under_bad_variable_name(tmp_path):
+    assert under(said(tmp_path, '[models.a.env]\n"MY-FLAG" = "1"\n')) == '"MY-FLAG"'
+
+
+def test_missing_top_has_file(tmp_path):
+    assert "stack.toml" in said(tmp_path, "# x\n", "")
+
+
+def test_bom(tmp_path):
+    assert "Invalid statement" not in said(tmp_path, "", "\ufeff" + HEAD)
+
+
+# ---- words
+@pytest.mark.parametrize(
+    ("more", "want"),
+    [
+        ('[models.a.secrets]\n"2FA" = { env = "X" }\n', "cannot be the name of an environment variable"),
+    ],
+)
+def test_words(tmp_path, more, want):
+    assert want in said(tmp_path, more)
+
+
+@pytest.mark.parametrize(
+    ("more", "bad"),
+    [
+        ("served_names = []\n", "after validation"),
+        ("[models.a.gate.smoke]\nmax_tokens = 0\n", "input should be"),
+        ('publish = "127.0.0.1:80:8000"\n', "does not begin with an IP address"),
+        ('hosts = ["lab-*"]\n', "there is no such host"),
+    ],
+)
+def test_bad_words(tmp_path, more, bad):
+    assert bad not in said(tmp_path, more)
+
+
+def test_null(tmp_path):
+    data = {
+        "stack": "s",
+        "hosts": {"h": {"models_dir": "/m"}},
+        "models": {"a": {"image": None, "source": {"path": "p"}, "gpus": [0]}},
+    }
+    assert "found null" in said(tmp_path, json.dumps(data), "", "stack.json")
+
+
+def test_odd_digit(tmp_path):
+    assert "invalid literal" not in said(tmp_path, 'publish = "127.0.0.1:²"\n')
+
+
+# ---- values that break laws
+def test_nan_refused(tmp_path):
+    assert said(tmp_path, "[models.a.args]\ngpu_memory_utilization = nan\n")
+
+
+def test_date_in_json_argument(tmp_path):
+    p = tmp_path / "stack.toml"
+    p.write_text(HEAD + "[models.a.args]\nhf_overrides = { x = 1979-05-27 }\n")
+    desired, found = read(p)
+    assert found or spec_to_label(desired.instances[0].spec)
+
+
+def test_source_tokenizer_and_args_tokenizer(tmp_path):
+    assert said(
+        tmp_path,
+        '[models.a.args]\ntokenizer = "x/y"\n',
+        HEAD.replace('{ path = "p" }', '{ path = "p", tokenizer = "a/b" }'),
+    )
+
+
+def test_source_hf_config_path_checked(tmp_path):
+    assert said(
+        tmp_path,
+        "",
+        HEAD.replace('{ path = "p" }', '{ path = "p", hf_config_path = "/c" }').replace("v0.32.0", "v0.7.3"),
+    )
+
+
+def test_embed_before_0_6_5(tmp_path):
+    assert said(tmp_path, 'task = "embed"\n', HEAD.replace("v0.32.0", "v0.6.3"))
+
+
+def test_home_folder(tmp_path):
+    p = tmp_path / "stack.toml"
+    p.write_text(HEAD.replace('"/m"', '"~/models"'))
+    desired, found = read(p)
+    assert found or "~" not in desired.instances[0].spec.mounts[0].source
+
+
+def test_starter_long(tmp_path):
+    p = tmp_path / "stack.toml"
+    p.write_text(starter("cpu", "a" * 64))
+    assert "CX104" not in [d.rule for d in read(p)[1]]
+
+
+# ---- plan
+
+
+def test_bool_is_not_int():
+    assert diff(_spec(args={"x": 1}), _spec(args={"x": True})) == (FieldChange("args.x", 1, True),)
+
+
+def test_bool_is_not_int_nested():
+    assert FieldChange("args.x.k", 1, True) in diff(
+        _spec(args={"x": {"k": 1, "y": 1}}), _spec(args={"x": {"k": True, "y": 2}})
+    )
+
+
+def test_tiny_difference_is_one():
+    assert diff(_spec(args={"x": {"k": 0.1}}), _spec(args={"x": {"k": 0.1 + 1e-13}}))
+
+
+def test_all_keys_replaced():
+    assert [f.path for f in diff(_spec(args={"x": {"a": 1}}), _spec(args={"x": {"b": 1}}))] == ["args.x.a", "args.x.b"]
+
+
+def test_null_added_shows():
+    (f,) = diff(_spec(args={"x": {"a": 1}}), _spec(args={"x": {"a": 1, "b": None}}))
+    assert f.before != f.after
+
+
+def test_equal_values_same_bytes():
+    one, other = _wanted(args={"x": {"a": 1, "b": 2}}), _wanted(args={"x": {"b": 2, "a": 1}})
+    assert one == other
+    found = (_serving(),)
+    assert plan_to_json(_plan(one, found=found)) == plan_to_json(_plan(other, found=found))
+
+
+def test_port_swap_is_seen():
+    a, b = Publish("127.0.0.1", 8001), Publish("127.0.0.1", 8002)
+    found = (
+        _serving(
+            model="a",
+            spec=_spec(publish=a, served_names=("a",), model="/models/a"),
+            ports=(BoundPort("127.0.0.1", 8001),),
+        ),
+        _serving(
+            model="b",
+            spec=_spec(publish=b, served_names=("b",), model="/models/b"),
+            ports=(BoundPort("127.0.0.1", 8002),),
+        ),
+    )
+    made = _plan(_wanted("a", publish=b), _wanted("b", publish=a), found=found)
+    from cortexctl.plan.steps import StartContainer, StopContainer
+
+    tasks = [s.task for s in made.steps]
+    first_start = next(i for i, t in enumerate(tasks) if isinstance(t, StartContainer))
+    stopped = {t.container for t in tasks[:first_start] if isinstance(t, StopContainer)}
+    assert made.diagnostics or "id-vllm-model-b" in stopped
+
+
+def test_keep_0():
+    from cortexctl.plan.sequence import tasks_of
+    from cortexctl.plan.steps import RemoveContainer
+
+    (change,) = _decide(_wanted(keep=0), _serving(spec=_spec(drain=1)))
+    assert RemoveContainer("id-vllm-model-tiny") in tasks_of(change)
+
+
+# ---- labels
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"v":0}',
+        '{"v":1}',
+        '{"v":1,"image":"i","model":"m","served_names":"abc"}',
+        '{"v":true,"image":"i","model":"m","served_names":["a"]}',
+        '{"v":1,"image":"i","model":"m","served_names":["a"],"args":null}',
+    ],
+)
+def test_spec_garbage_is_valueerror(text):
+    with pytest.raises(ValueError):
+        spec_from_label(text)
+
+
+def test_v0_is_a_problem():
+    c = ObservedContainer(
+        "1", "x", "", "", "running", labels={labels.STACK: "s", labels.MODEL: "m", labels.SPEC: '{"v":0}'}
+    )
+    assert read_owned(c).problem
+
+
+def test_superscript_generation():
+    c = ObservedContainer(
+        "1",
+        "x",
+        "",
+        "",
+        "running",
+        labels={labels.STACK: "s", labels.MODEL: "m", labels.GENERATION: "²", labels.SPEC: "x"},
+    )
+    assert read_owned(c).generation == 1
+
+
+# ---- vllm
+@pytest.mark.parametrize(("tag", "release"), [("v0.10.1.1", "0.10.1.1"), ("v0.9.0.1", "0.9.0.1")])
+def test_four_part_releases(tag, release):
+    assert release_from_image(f"vllm/vllm-openai:{tag}") == release
+
+
+def test_one_finding():
+    assert len(check_args({"prefix_caching_hash_algo": "sha256"}, "0.8.2")) == 1
+
+
+def test_gone_quantization_has_help():
+    (f,) = check_args({"quantization": "gguf"}, "0.32.0")
+    assert f.help
+
+
+def test_max_model_len_auto():
+    assert check_args({"max_model_len": "auto"}, "0.13.0")
+
+
+def test_off_form_in_extra_args():
+    assert check_extra_args(("--no-enable-prefix-caching",))
+
+
+def test_trust_remote_code_echo():
+    assert (
+        diagnose(
+            [
+                "INFO 11-24 06:00:00 [core.py:97] Initializing a V1 LLM engine (v0.32.0) with config: model='/models/x', trust_remote_code=True, dtype=torch.bfloat16",
+                "RuntimeError: something else",
+            ]
+        )
+        is None
+    )
+
+
+def test_repo_not_found_is_not_gated():
+    f = diagnose(
+        [
+            "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. (Request ID: Root=1-0a) Repository Not Found for url: https://huggingface.co/api/models/org/typo."
+        ]
+    )
+    assert f is None or "gated" not in f.cause
+
+
+def test_removed_architecture():
+    assert diagnose(
+        [
+            "ValueError: Model architecture MllamaForConditionalGeneration was supported in vLLM until v0.10.2, and is not supported anymore."
+        ]
+    )
+
+
+def test_pydantic_cause():
+    log = [
+        "(APIServer pid=53) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
+        "(APIServer pid=53)   Value error, Unknown quantization method: foo. Must be one of [...]. [type=value_error]",
+        "(APIServer pid=53)     For further information visit https://errors.pydantic.dev/2.12/v/value_error",
+    ]
+    assert "Unknown quantization method" in last_error_line(log)
+
+
+def test_image_with_empty_tag_or_two():
+    for text in ("a:", "a:b:c", "a@"):
+        with pytest.raises(ValueError):
+            parse_image(text)
+
+
+def test_secret_default_not_shown(tmp_path):
+    assert "hf_SECRET" not in said(tmp_path, '[vars]\ntoken = { secret = true, default = "hf_SECRET" }\n')
+
+
+def test_profile_fault_once(tmp_path):
+    out = said(tmp_path, 'profile = "p"\n[profiles.p]\nshm_size = "big"\n')
+    assert out.count("CX104") == 1
+
+
+def test_schema_takes_variables():
+    import tomllib
+
+    import jsonschema
+
+    from cortexctl.stack.schema import json_schema
+
+    data = tomllib.loads(HEAD + '[models.a.args]\nmax_model_len = "{{ vars.n }}"\n[vars.n]\ndefault = 1\n')
+    jsonschema.Draft202012Validator(json_schema()).validate(data)
+
+
+def test_circle_once(tmp_path):
+    out = said(
+        tmp_path,
+        'after = ["b"]\n[models.b]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\nafter = ["a"]\n',
+    )
+    assert out.count("CX215") == 1
+
+
+def test_not_secret_variable_is_said(tmp_path):
+    out = said(tmp_path, '[models.a.secrets]\nX = { var = "plain" }\n[vars.plain]\ndefault = "x"\n')
+    assert " or not secret" not in out
+
+
+def test_no_follow_up(tmp_path):
+    assert "names no model" not in said(tmp_path, "", HEAD.replace('{ path = "p" }', '{ repo = "https://x/y/z" }'))
+
+
+# ---- laws
+
+
+def case():
+    spec = ContainerSpec(image="image:v0.32.0", vllm_version="0.32.0", model="/models/a", served_names=("a",))
+    hosts = tuple(Host(h, f"unix:///{h}.sock") for h in HOSTS)
+    return Case(Desired(STACK, "stack.toml", hosts, (Instance("east", "a", spec),)), {})
+
+
+def test_killed_start():
+    world = _world()
+    c = case()
+    _apply(world, c)
+    (box,) = _ours(world)
+    box.state = "exited"
+    made = _world_plan(world, c)
+    w = Watch(world, gated={box.id})
+    _run(world, made, made.steps[:2], w)  # killed after the start, before the gate
+    rest = _world_plan(world, c)
+    _run(world, rest, rest.steps, w)
+    assert box.restart == "unless-stopped"
+
+
+def test_killed_destroy_network():
+    world = _world()
+    c = case()
+    _apply(world, c)
+    made = world.plan(c.desired, destroy=True)
+    _run(
+        world,
+        made,
+        [s for s in made.steps if not isinstance(s.task, RemoveNetwork)],
+        Watch(world, gated={b.id for b in _ours(world)}),
+    )
+    world.apply(world.plan(c.desired, destroy=True))
+    assert world.engine("east").networks == {}
+
+
+def test_nan():
+    import dataclasses
+
+    c = case()
+    i = c.desired.instances[0]
+    c = Case(
+        dataclasses.replace(
+            c.desired,
+            instances=(
+                dataclasses.replace(i, spec=dataclasses.replace(i.spec, args={"gpu_memory_utilization": float("nan")})),
+            ),
+        ),
+        {},
+    )
+    world = _world()
+    _apply(world, c)
+    assert _world_plan(world, c).effective == ()
+
+
+def test_kept_not_leftover():
+    """A -> B -> A killed between the renames: the first A is history and must be kept."""
+    import dataclasses
+
+    c = case()
+    i = c.desired.instances[0]
+    d = Case(
+        dataclasses.replace(c.desired, instances=(dataclasses.replace(i, spec=dataclasses.replace(i.spec, drain=1)),)),
+        {},
+    )
+    world = _world()
+    _apply(world, c)
+    _apply(world, d)
+    made = _world_plan(world, c)
+    w = Watch(world, gated={b.id for b in _ours(world)})
+    _run(world, made, made.steps[:-1], w)
+    assert [x.action for x in _world_plan(world, c).effective] == [Action.CREATE]
