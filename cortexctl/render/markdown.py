@@ -14,7 +14,7 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.model import Plan
 from cortexctl.render.content import counted, counts, good_news, nothing_to_do, plan_digest
-from cortexctl.render.folding import Block, fold
+from cortexctl.render.folding import Block, cut, fold, listed
 from cortexctl.render.markdown_detail import details
 from cortexctl.render.markdown_text import code, marker, text
 from cortexctl.render.visible import visible_plan
@@ -41,20 +41,21 @@ DOTS = {
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How much is said: hosts a row (0: no rows, counts by action), diagnostics, characters of a sentence."""
+    """How much is said: hosts a row (0: no rows, counts by action), names and characters a sentence, diagnostics."""
 
     places: int
+    names: int
     problems: int
     words: int
 
 
 LEVELS = (
-    Level(places=2000, problems=200, words=600),
-    Level(places=20, problems=50, words=400),
-    Level(places=4, problems=20, words=300),
-    Level(places=0, problems=20, words=300),
-    Level(places=0, problems=5, words=150),
-    Level(places=0, problems=1, words=40),
+    Level(places=2000, names=8, problems=200, words=600),
+    Level(places=20, names=8, problems=50, words=400),
+    Level(places=4, names=8, problems=20, words=300),
+    Level(places=0, names=2, problems=20, words=300),
+    Level(places=0, names=2, problems=5, words=150),
+    Level(places=0, names=0, problems=1, words=40),
 )
 
 
@@ -123,11 +124,14 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
         said.append(f"this plan is refused: {counted(errors, 'error')} below")
     removed = [b for b in blocks if b.action is Action.REMOVE]
     down = [b for b in blocks if b.first.cost.down and b.action is not Action.REMOVE]
-    said += _some([f"{name} goes down on {_places(same)}{_at_most(same)}" for name, same in _by_name(down)], level)
-    said += _some([f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], level)
+    said += _some(
+        [f"{name} goes down on {_places(same)}{_at_most(same)}" for name, same in _by_name(down)], "go down", level
+    )
+    said += _some([f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], "are removed", level)
     if plan.unreachable:
-        hosts = _some([code(h.host.name, 60) for h in plan.unreachable], level)
-        said.append(f"{counted(len(plan.unreachable), 'host')} unreachable and left out: {', '.join(hosts)}")
+        hosts = listed((code(h.host.name, 60) for h in plan.unreachable), level.names)
+        named = f": {hosts}" if level.names else ""
+        said.append(f"{counted(len(plan.unreachable), 'host')} unreachable and left out{named}")
     if plan.selection:
         said.append(f"a partial plan: {text(' '.join(plan.selection), min(level.words, 200))}")
     if plan.basis:
@@ -135,10 +139,10 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
     return f"**Heads-up:** {'; '.join(said)}." if said else "Nothing goes down."
 
 
-def _some(words: list[str], level: Level) -> list[str]:
-    """A sentence holds only so many; the table and the details have the rest."""
-    most = 8 if level.places else 2
-    return words if len(words) <= most + 1 else [*words[:most], f"{len(words) - most} more"]
+def _some(words: list[str], what: str, level: Level) -> list[str]:
+    """A sentence holds only so many names; the table and the details have the rest."""
+    shown, more = cut(words, level.names) if level.names else ([], len(words))
+    return [*shown, f"{more} {'more' if shown else 'models'} {what}"] if more else shown
 
 
 def _by_name(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:

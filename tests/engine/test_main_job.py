@@ -157,7 +157,7 @@ def test_a_model_that_is_not_there_is_named_as_the_cause(live: LiveEngine, stack
     assert failed.code == 1
     assert "cause  there is no model at /models/nope in the container" in failed.out
     assert "mend   check `source.path`" in failed.out
-    assert "nothing is left of it" in failed.out
+    assert "its container is removed, and everything else is as it was" in failed.out
     assert live.containers() == {}
 
 

@@ -131,7 +131,7 @@ import os, sys
 from cortexctl.cli import plan, wiring, main
 from cortexctl.stack import load
 from cortexctl.render import terminal
-import getpass, tree_sitter_toml
+import getpass, tree_sitter_toml, encodings.utf_8_sig
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 else:

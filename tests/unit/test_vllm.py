@@ -432,8 +432,10 @@ SAMPLES = {
         "check `source.repo`",
     ),
     "architecture dropped": (
-        "ValueError: Model architecture MllamaForConditionalGeneration was supported in vLLM until v0.10.2, and is "
-        "not supported anymore.",
+        (
+            "ValueError: Model architecture MllamaForConditionalGeneration was supported in vLLM until v0.10.2, and is "
+            "not supported anymore."
+        ),
         "this vLLM release no longer supports the architecture MllamaForConditionalGeneration (last in 0.10.2)",
         "pin an image of vLLM 0.10.2 or older",
     ),
