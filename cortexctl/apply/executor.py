@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 
 from cortexctl.apply.events import (
+    Event,
     Progress,
     RollbackEnded,
     RollbackStarted,
@@ -20,10 +23,14 @@ from cortexctl.apply.events import (
     StepStarted,
 )
 from cortexctl.apply.perform import Performer, Report
-from cortexctl.errors import CortexctlError
+from cortexctl.errors import CortexctlError, EngineUnreachable
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.sequence import undo
 from cortexctl.plan.steps import CreateContainer, PassGate, StartContainer, Step, Task
+from cortexctl.spec.desired import GatePolicy
+
+PATIENCE, RETRY_EVERY = 60.0, 2.0
+"""Seconds for which a rollback waits for an engine that does not answer, and between two tries."""
 
 
 class Fate(StrEnum):
@@ -99,6 +106,11 @@ class Executor:
                     self._settle(running.pop(future), future.result(), pending)
         return self._result(pending)
 
+    def _say(self, event: Event) -> None:
+        """Who listens may have gone (a closed pipe, a lost terminal); the work goes on."""
+        with suppress(Exception):
+            self.emit(event)
+
     def _ready(self, pending: dict[str, Step]) -> list[Step]:
         ready = [s for s in pending.values() if self._done.issuperset(s.after)]
         if not self.interrupted():
@@ -111,15 +123,16 @@ class Executor:
         """Run a step; when it fails, undo its change here and now, before anything else happens on the host."""
         change = self._change_of(step)
         began = self.performer.clock.elapsed()
-        self.emit(StepStarted(step))
+        self._say(StepStarted(step))
         try:
             note = self.performer.perform(step.task, step.host, change, self._report(step))
-        except CortexctlError as failure:
-            self.emit(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
+        except Exception as cause:  # noqa: BLE001 - whatever it is, what was must come back
+            failure = _as_ours(cause)
+            self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
             if change is not None:
                 self._outcomes[change.address] = self._undo(change, step, failure)
             return failure
-        self.emit(StepDone(step, self.performer.clock.elapsed() - began, note))
+        self._say(StepDone(step, self.performer.clock.elapsed() - began, note))
         return None
 
     def _settle(self, step: Step, failure: CortexctlError | None, pending: dict[str, Step]) -> None:
@@ -139,13 +152,13 @@ class Executor:
             # The new instance serves (or shall be looked at); what is missing, the next plan finishes.
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
         if isinstance(step.task, CreateContainer):
-            return Outcome(change, Fate.FAILED, failure)  # it is the first step: nothing is different yet
+            return Outcome(change, Fate.FAILED, failure)  # nothing is different yet
         tasks = undo(change)
         if not tasks:
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
-        self.emit(RollbackStarted(change))
+        self._say(RollbackStarted(change))
         problem = self._run_undo(change, tasks)
-        self.emit(RollbackEnded(change, problem))
+        self._say(RollbackEnded(change, problem))
         brings_back = any(isinstance(t, StartContainer) for t in tasks)
         fate = Fate.ROLLED_BACK if brings_back and not problem else Fate.FAILED
         return Outcome(change, fate, failure, problem, left_behind=bool(problem))
@@ -153,13 +166,27 @@ class Executor:
     def _run_undo(self, change: Change, tasks: Sequence[Task]) -> str:
         """Every task is tried: a candidate that cannot be removed must not keep the old one down."""
         problems = []
+        was = _as_it_was(change)
         for task in tasks:
             step = Step("undo", change.host, change.address, (), task)
             try:
-                self.performer.perform(task, change.host, _as_it_was(change), self._report(step))
-            except CortexctlError as cause:
-                problems.append(cause.message)
+                self._insist(partial(self.performer.perform, task, change.host, was, self._report(step)))
+            except Exception as cause:  # noqa: BLE001
+                problems.append(_as_ours(cause).message)
         return "; ".join(problems)
+
+    def _insist(self, act: Callable[[], str]) -> None:
+        """An engine that is away for a moment (its daemon restarts) must not cost the rollback."""
+        clock = self.performer.clock
+        until = clock.elapsed() + PATIENCE
+        while True:
+            try:
+                act()
+                return
+            except EngineUnreachable:
+                if clock.elapsed() >= until:
+                    raise
+                clock.sleep(RETRY_EVERY)
 
     def _passed_gate(self, change: Change) -> bool:
         gates = [s for s in self.plan.steps_of(change) if isinstance(s.task, PassGate)]
@@ -169,7 +196,7 @@ class Executor:
         return next((c for c in self.plan.changes if c.address == step.address and c.host == step.host), None)
 
     def _report(self, step: Step) -> Report:
-        return lambda stage, seconds, share: self.emit(Progress(step.address, stage, seconds, share))
+        return lambda stage, seconds, share: self._say(Progress(step.address, stage, seconds, share))
 
     def _result(self, pending: dict[str, Step]) -> Result:
         outcomes = []
@@ -187,5 +214,14 @@ class Executor:
 
 
 def _as_it_was(change: Change) -> Change:
-    """For the gate of what comes back: it must serve what it served, not what was wanted of it."""
-    return replace(change, after=change.before) if change.before else change
+    """For the gate of what comes back: it must serve what it served, not what was wanted of it, and it may take as
+    long as ever: how long the new one may take says nothing about the old one.
+    """
+    gate = replace(change.gate, startup_timeout=max(change.gate.startup_timeout, GatePolicy().startup_timeout))
+    return replace(change, after=change.before or change.after, gate=gate)
+
+
+def _as_ours(cause: Exception) -> CortexctlError:
+    if isinstance(cause, CortexctlError):
+        return cause
+    return CortexctlError(f"this is a bug in cortexctl, please report it: {type(cause).__name__}: {cause}")

@@ -18,12 +18,13 @@ POLL = 0.25
 LOG_EVERY = 1.5
 """Seconds between reads of the log for the stage."""
 LOG_TAIL = 200
+SHORTEST_SECRET = 4
 FULL_LOG = 5000
 """Lines kept of a candidate that failed, for it is removed."""
 REACHED_WITHIN = 15.0
 """Seconds in which a server that says it is up must be reached."""
-ENGINE_DEAD_AFTER = 3
-"""So many refusals in a row of a server that was ready mean that it is gone."""
+LAPSE = 3.0
+"""Seconds without a good answer after which a server that was ready counts as gone."""
 
 Tell = Callable[[str], None]
 
@@ -50,7 +51,7 @@ class Gate:
         endpoint = self._until_healthy()
         self.tell("checking the served names")
         self._names(endpoint)
-        answer = self._smoke(endpoint)
+        answer = self._masked(self._smoke(endpoint))
         self._stay_up(endpoint)
         return f"{answer} at {endpoint}" if answer else f"at {endpoint}"
 
@@ -118,16 +119,27 @@ class Gate:
             raise self._failed(f"its first request failed: {cause.message}") from None
 
     def _stay_up(self, endpoint: str) -> None:
-        began = self.clock.elapsed()
-        refused = 0
-        while self.clock.elapsed() - began < self.change.gate.stable_for:
-            self.tell("watching that it stays up")
+        """Healthy without a break for `stable_for`; a lapse begins it anew, a long one ends it."""
+        began = good_since = self.clock.elapsed()
+        bad_since: float | None = None
+        self.tell("watching that it stays up")
+        while True:
             self._alive()
-            refused = refused + 1 if self.prober.health(endpoint) else 0
-            if refused >= ENGINE_DEAD_AFTER:
-                raise self._failed("it was ready, and then stopped answering /health")
+            heard = self.prober.health(endpoint)
+            now = self.clock.elapsed()
+            if not heard:
+                good_since = now if bad_since is not None else good_since
+                bad_since = None
+                if now - good_since >= self.change.gate.stable_for:
+                    self._alive()
+                    return
+            else:
+                bad_since = now if bad_since is None else bad_since
+            if bad_since is not None and now - bad_since > LAPSE:
+                raise self._failed(f"it was ready, and then stopped answering /health ({heard})")
+            if now - began > self.change.gate.startup_timeout + self.change.gate.stable_for:
+                raise self._failed("it never stayed healthy for gate.stable_for without a break")
             self.clock.sleep(POLL)
-        self._alive()
 
     def _alive(self) -> ContainerState:
         state = self.engine.state(self.container)
@@ -141,9 +153,14 @@ class Gate:
 
     def _log(self, tail: int) -> tuple[str, ...]:
         lines = self.engine.logs(self.container, tail, this_run=True)
+        return tuple(self._masked(line) for line in lines)
+
+    def _masked(self, text: str) -> str:
+        """Without the secrets' values, line by line; very short ones would only garble it."""
         for value in self.secrets:
-            lines = [line.replace(value, "***") for line in lines]
-        return tuple(lines)
+            for part in value.splitlines():
+                text = text.replace(part, "***") if len(part) >= SHORTEST_SECRET else text
+        return text
 
     def _failed(self, what: str, *, cause: str = "", mend: str = "") -> GateFailed:
         """What vLLM's log is known to mean says more than what the gate saw, so it comes first."""
@@ -151,7 +168,7 @@ class Gate:
         found = diagnose(log)
         last = "" if cause else last_error_line(log)
         return GateFailed(
-            what + (f"; vLLM's last word: {last}" if last else ""),
+            self._masked(what) + (f"; vLLM's last word: {last}" if last else ""),
             log=log,
             cause=found.cause if found else cause,
             mend=found.mend if found else mend,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from cortexctl.apply.protocols import Clock, Engine, Engines
-from cortexctl.errors import LockHeld
+from cortexctl.errors import EngineError, LockHeld
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.model import Plan
 from cortexctl.spec.units import show_seconds
@@ -37,9 +37,11 @@ class Locks:
         try:
             yield
         finally:
-            holder = engine.read_lock(self.plan.owner)
-            if holder is not None and holder.owner == ours.owner:
-                engine.release_lock(self.plan.owner)
+            # An engine that is gone takes its lock with it for a while; what was done is worth more than that.
+            with suppress(EngineError):
+                holder = engine.read_lock(self.plan.owner)
+                if holder is not None and holder.owner == ours.owner:
+                    engine.release_lock(self.plan.owner)
 
     def _take(self, host: str, engine: Engine) -> LockInfo:
         now = int(self.clock.now())
@@ -47,7 +49,8 @@ class Locks:
         ours = replace(self.who, owner=f"{self.who.owner}@{host}", started=now, expires=now + lasts)
         holder = engine.take_lock(self.plan.owner, ours)
         if holder.owner != ours.owner and self.is_dead(holder, now):
-            engine.release_lock(self.plan.owner)
+            if engine.read_lock(self.plan.owner) == holder:  # still the dead one's, not that of who was quicker
+                engine.release_lock(self.plan.owner)
             holder = engine.take_lock(self.plan.owner, ours)
         if holder.owner != ours.owner:
             since = show_seconds(max(now - holder.started, 0))

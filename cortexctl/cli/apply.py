@@ -177,7 +177,7 @@ def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, paralleli
 
 
 def _stop_on_signal() -> threading.Event:
-    """The first Ctrl-C (or SIGTERM) lets running steps finish and starts no more; the second ends it now."""
+    """The first Ctrl-C (or SIGTERM, or SIGHUP) lets running steps finish and starts no more; the second ends it now."""
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -190,6 +190,7 @@ def _stop_on_signal() -> threading.Event:
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGHUP, on_signal)  # a lost terminal must not leave a rollout half done
     return stop
 
 

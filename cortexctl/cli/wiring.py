@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import secrets
@@ -62,8 +63,9 @@ def ink(stream: str = "stdout") -> Ink:
 
 def say(text: str) -> None:
     """Progress, notes and diagnostics go to stderr: stdout is the product."""
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):  # nobody reads any more: no reason to stop
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def secret_reader(stack_path: str, choice: Choice) -> SecretReader:

@@ -47,11 +47,12 @@ class DockerEngine:
 
     def image(self, reference: str) -> ImageFacts:
         """On the host, else in its registry (asked by the engine, with this machine's docker login)."""
-        try:
-            found = self._api.inspect_image(reference)
-            return ImageFacts(reference, "local", id=found["Id"])
-        except docker.errors.ImageNotFound:
-            pass
+        with self._asking("look up an image"):
+            try:
+                found = self._api.inspect_image(reference)
+                return ImageFacts(reference, "local", id=found["Id"])
+            except docker.errors.NotFound:
+                pass
         try:
             with self._asking("look up an image"):
                 described = self._api.inspect_distribution(reference)
@@ -173,11 +174,11 @@ class DockerEngine:
             found = self._api.inspect_container(container)
         state = found["State"]
         return ContainerState(
-            running=bool(state.get("Running")) and not state.get("Restarting"),
+            running=bool(state.get("Running")) and not state.get("Restarting") and not state.get("Paused"),
             exit_code=int(state.get("ExitCode") or 0),
             oom_killed=bool(state.get("OOMKilled")),
             restarts=int(found.get("RestartCount") or 0),
-            error=state.get("Error") or "",
+            error=state.get("Error") or ("it is paused" if state.get("Paused") else ""),
             endpoint=_endpoint(found, self._host.address),
         )
 

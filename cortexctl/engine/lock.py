@@ -38,7 +38,7 @@ def from_labels(found: Mapping[str, str]) -> LockInfo:
 
     def number(key: str) -> int:
         text = found.get(_LOCK + key, "")
-        return int(text) if text.isdigit() else 0
+        return int(text) if text.isascii() and text.isdigit() else 0
 
     return LockInfo(
         owner=found.get(_LOCK + "owner", ""),

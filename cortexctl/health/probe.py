@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +12,11 @@ import httpx
 from cortexctl.errors import ProbeFailed
 from cortexctl.spec.desired import Smoke
 
-QUICK = httpx.Timeout(2.0)
-SMOKE = httpx.Timeout(120.0, connect=5.0)
-"""A first request may compile or allocate what the start left for later."""
+QUICK, SMOKE = 2.0, 120.0
+"""Seconds for a whole answer. A first request may compile or allocate what the start left for later."""
 
 
+MAX_ANSWER = 4 * 2**20
 UNREACHED = "no connection"
 
 
@@ -22,7 +24,7 @@ class HttpProber:
     """Implements `apply.protocols.Prober`."""
 
     def __init__(self) -> None:
-        self._http = httpx.Client(trust_env=False, timeout=QUICK)
+        self._http = httpx.Client(trust_env=False)
 
     def close(self) -> None:
         self._http.close()
@@ -30,7 +32,7 @@ class HttpProber:
     def health(self, endpoint: str) -> str:
         """A starting vLLM refuses or resets the connection, a dead engine answers 503."""
         try:
-            status = self._http.get(f"{endpoint}/health").status_code
+            status, _ = self._bounded("GET", f"{endpoint}/health", QUICK)
         except httpx.TimeoutException:
             return "no answer"
         except httpx.HTTPError:
@@ -49,7 +51,7 @@ class HttpProber:
             case "embed" | "reward":
                 body = {"model": model, "input": smoke.prompt}
                 answer = self._ask("POST", f"{endpoint}/v1/embeddings", api_key, body, SMOKE)
-                return f"answered with an embedding of {len(_dig(answer, 'data', 0, 'embedding'))} numbers"
+                return f"answered with an embedding of {_size(_dig(answer, 'data', 0, 'embedding'))} numbers"
             case "score":
                 body = {"model": model, "text_1": smoke.prompt, "text_2": smoke.prompt}
                 answer = self._ask("POST", f"{endpoint}/v1/score", api_key, body, SMOKE)
@@ -68,20 +70,39 @@ class HttpProber:
         _dig(answer, "choices", 0, "text")
         return f"answered with {_dig(answer, 'usage', 'completion_tokens')} tokens"
 
-    def _ask(
-        self, method: str, url: str, api_key: str | None, body: dict[str, Any] | None, timeout: httpx.Timeout
-    ) -> Any:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    def _ask(self, method: str, url: str, api_key: str | None, body: dict[str, Any] | None, timeout: float) -> Any:
         try:
-            answer = self._http.request(method, url, json=body, headers=headers, timeout=timeout)
+            status, content = self._bounded(method, url, timeout, api_key, body)
         except httpx.HTTPError as cause:
             raise ProbeFailed(f"no answer ({type(cause).__name__})") from cause
-        if answer.status_code != httpx.codes.OK:
-            raise ProbeFailed(f"status {answer.status_code}: {_said(answer)}")
+        if status != httpx.codes.OK:
+            raise ProbeFailed(f"status {status}: {_said(content)}")
         try:
-            return answer.json()
-        except ValueError:
+            return json.loads(content)
+        except (ValueError, RecursionError):
             raise ProbeFailed("the answer is not JSON") from None
+
+    def _bounded(
+        self, method: str, url: str, seconds: float, api_key: str | None = None, body: dict[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        """(status, content), all of it within so many seconds and MAX_ANSWER bytes: httpx's own time-outs count
+        between two reads, and a server that drips would never end.
+        """
+        headers = {b"Authorization": b"Bearer " + api_key.encode()} if api_key else None
+        end = time.monotonic() + seconds
+        content = b""
+        with self._http.stream(method, url, json=body, headers=headers, timeout=seconds) as answer:
+            for piece in answer.iter_bytes():
+                content += piece
+                if time.monotonic() > end or len(content) > MAX_ANSWER:
+                    raise httpx.ReadTimeout("it does not come to an end")
+            return answer.status_code, content
+
+
+def _size(value: Any) -> int:
+    if not isinstance(value, list):
+        raise ProbeFailed("the embedding is no list of numbers")
+    return len(value)
 
 
 def _dig(value: Any, *path: str | int) -> Any:
@@ -93,10 +114,10 @@ def _dig(value: Any, *path: str | int) -> Any:
     return value
 
 
-def _said(answer: httpx.Response) -> str:
+def _said(content: bytes) -> str:
     """vLLM's own message; its errors come in two shapes."""
     try:
-        error = answer.json()["error"]
+        error = json.loads(content)["error"]
         return str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:200].strip() or answer.reason_phrase
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return content[:200].decode(errors="replace").strip() or "no text"

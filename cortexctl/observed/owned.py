@@ -82,7 +82,7 @@ def read_owned(container: ObservedContainer, moved: Mapping[str, str] = NOT_MOVE
     problem = ""
     try:
         spec = spec_from_label(found.get(labels.SPEC, ""))
-    except (ValueError, TypeError) as cause:
+    except (ValueError, TypeError, RecursionError) as cause:
         problem = str(cause) or type(cause).__name__
     return Owned(
         container=container,

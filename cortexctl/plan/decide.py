@@ -36,10 +36,10 @@ def decide(
     force: Force = NO_FORCE,
 ) -> list[Change]:
     """The change that makes `found` into `wanted`, after the removal of what an interrupted apply left."""
-    serving = found.serving if found else None
+    serving = serving_now(wanted, found)
     fields = fields_to_change(wanted, serving, observed)
     must_replace = force.replace or any(not f.in_place for f in fields)
-    parts = _sort_out(wanted, found, replacing=must_replace)
+    parts = _sort_out(wanted, found, serving, replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if serving is None:
         return [*leftovers, _create(wanted, found, parts, observed.images)]
@@ -51,6 +51,19 @@ def decide(
         asked = (Reason(ReasonCode.REQUESTED),) if force.replace else ()
         return [*leftovers, replace(replacement, reasons=(*changed, *asked, *replacement.reasons), fields=fields)]
     return [*leftovers, _keep(wanted, serving, fields, changed, restart=force.restart)]
+
+
+def serving_now(wanted: Instance, found: OwnedInstance | None) -> Owned | None:
+    """The container to compare with: the one under the serving name, unless it is down and a younger one runs, which
+    a run that was killed after its gate, before its last rename, leaves. One that is what is wanted is no such case:
+    it is gone on with.
+    """
+    named = found.serving if found else None
+    if found is None or (named is not None and named.container.is_running):
+        return named
+    running = [o for o in found.others if o.container.is_running and o.spec is not None]
+    newest = running[-1] if running else None
+    return newest if newest is not None and newest.spec != wanted.spec else named
 
 
 def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed) -> tuple[FieldChange, ...]:
@@ -137,7 +150,7 @@ def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
 
 def needs_image(wanted: Instance, found: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
     """Whether a container will be made for it, so that its image must be looked up."""
-    serving = found.serving if found else None
+    serving = serving_now(wanted, found)
     if serving is None or force.replace:
         return True
     nothing_inspected = Observed(())
@@ -146,7 +159,7 @@ def needs_image(wanted: Instance, found: OwnedInstance | None, force: Force = NO
 
 def needs_inspection(wanted: Instance, found: OwnedInstance | None) -> str:
     """The container to inspect, because its label differs only in what may have been changed in place since."""
-    serving = found.serving if found else None
+    serving = serving_now(wanted, found)
     if serving is None or serving.spec is None or serving.spec.in_place == wanted.spec.in_place:
         return ""
     return serving.container.id
@@ -173,22 +186,22 @@ class _Parts:
     kept: tuple[Owned, ...]
 
 
-def _sort_out(wanted: Instance, found: OwnedInstance | None, *, replacing: bool) -> _Parts:
+def _sort_out(wanted: Instance, found: OwnedInstance | None, serving: Owned | None, *, replacing: bool) -> _Parts:
     """Younger than the serving one means candidate, older means kept. Without a serving one a match of the
     spec means candidate, and of the rest only what has run and stopped is worth keeping.
     """
     if found is None:
         return _Parts(None, (), ())
-    serving = found.serving
+    others = [o for o in found.all if o is not serving]
     if serving is not None:
-        young = [o for o in found.others if o.generation > serving.generation]
-        kept = tuple(o for o in found.others if o.generation <= serving.generation)
+        young = [o for o in others if o.generation > serving.generation]
+        kept = tuple(o for o in others if o.generation <= serving.generation)
         matching = [o for o in young if o.spec == wanted.spec and replacing]
     else:
-        matching = [o for o in found.others if o.spec == wanted.spec]
+        matching = [o for o in others if o.spec == wanted.spec]
         newest = matching[-1:]
-        young = [o for o in found.others if o.container.state != "exited" or o in newest]
-        kept = tuple(o for o in found.others if o not in young)
+        young = [o for o in others if o.container.state != "exited" or o in newest]
+        kept = tuple(o for o in others if o not in young)
     candidate = matching[-1] if matching else None
     return _Parts(candidate, tuple(o for o in young if o is not candidate), kept)
 
@@ -201,6 +214,7 @@ def _create(wanted: Instance, found: OwnedInstance | None, parts: _Parts, images
         Action.CREATE,
         before=None,
         generation=candidate.generation if candidate else max(known, default=0) + 1,
+        adopted=candidate.container.id if candidate else "",
         touched=(candidate,) if candidate else (),
         cost=Cost(down=False, at_most=wanted.gate.startup_timeout),
     )
@@ -213,12 +227,14 @@ def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, part
     candidate = parts.candidate
     spare = max(wanted.keep - 1, 0)
     pruned = parts.kept[: len(parts.kept) - spare] if len(parts.kept) > spare else ()
+    named = tuple(o for o in parts.kept if o.has_serving_name and o not in pruned)
     change = _change(
         wanted,
         Action.REPLACE,
         before=serving,
         generation=candidate.generation if candidate else max(known) + 1,
-        touched=(serving, *((candidate,) if candidate else ()), *pruned),
+        adopted=candidate.container.id if candidate else "",
+        touched=(serving, *((candidate,) if candidate else ()), *named, *pruned),
         cost=Cost(down=serving.container.is_running, at_most=serving_stop(serving) + wanted.gate.startup_timeout),
     )
     reasons = (_unfinished(candidate),) if candidate else ()
@@ -263,6 +279,7 @@ def _change(
     *,
     before: Owned | None,
     generation: int,
+    adopted: str = "",
     touched: tuple[Owned, ...] = (),
     cost: Cost = Cost(down=False),  # noqa: B008 - frozen
 ) -> Change:
@@ -275,6 +292,7 @@ def _change(
         before=before.spec if before else None,
         after=wanted.spec,
         generation=generation,
+        adopted=adopted,
         touched=tuple(reference(o) for o in touched),
         task=wanted.task,
         gate=wanted.gate,

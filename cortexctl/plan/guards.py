@@ -60,17 +60,18 @@ def _engines(desired: Desired) -> Iterator[Diagnostic]:
 
 
 def _served_names(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
-    for one, other in combinations(instances, 2):
-        shared = set(one.spec.served_names) & set(other.spec.served_names)
-        if one.model == other.model or one.spec.network != other.spec.network or not shared:
-            continue
-        yield error(
-            "CX206",
-            f'models "{one.model}" and "{other.model}" both serve "{min(shared)}" on network '
-            f"{one.spec.network} of {one.host}",
-            other.place_of("served_names"),
-            help="give one of them another name: a client could reach either",
-        )
+    first: dict[tuple[str, str], Instance] = {}
+    for other in instances:
+        for name in other.spec.served_names:
+            one = first.setdefault((other.spec.network, name), other)
+            if one.model != other.model:
+                yield error(
+                    "CX206",
+                    f'models "{one.model}" and "{other.model}" both serve "{name}" on network '
+                    f"{one.spec.network} of {one.host}",
+                    other.place_of("served_names"),
+                    help="give one of them another name: a client could reach either",
+                )
 
 
 def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:

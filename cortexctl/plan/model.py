@@ -60,6 +60,8 @@ class Change:
     after: ContainerSpec | None = None
     image: PlannedImage | None = None
     generation: int = 1
+    adopted: str = ""
+    """The id of a candidate that an earlier run made and this one goes on with; empty when one is made."""
     touched: tuple[ContainerRef, ...] = ()
     task: str = "generate"
     gate: GatePolicy = GatePolicy()  # noqa: RUF009 - frozen

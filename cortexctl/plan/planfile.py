@@ -6,6 +6,7 @@ No secret is in it, only references and fingerprints, for no value that a plan i
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +34,7 @@ class NotAPlan(ValueError):
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """Plain JSON values in a stable order."""
-    return {
+    document = {
         "format_version": FORMAT_VERSION,
         "stack": {"name": plan.stack, "path": plan.stack_path, "digest": plan.stack_digest, "env": plan.env},
         "destroy": plan.destroy,
@@ -44,6 +45,15 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "steps": [_step_to_dict(s) for s in plan.steps],
         "diagnostics": [_diagnostic_to_dict(d) for d in plan.diagnostics],
     }
+    return {**document, "digest": digest_of(document)}
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """What the plan says, in 64 hex digits; the document's own `digest` is left out. A plan is applied as it was
+    reviewed, or not at all.
+    """
+    said = {key: value for key, value in document.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def plan_to_json(plan: Plan) -> str:
@@ -55,10 +65,12 @@ def plan_from_json(text: str) -> Plan:
     try:
         data = json.loads(text)
         version = data["format_version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise NotAPlan("it is not a plan saved by cortexctl plan --out") from None
     if str(version).split(".")[0] != FORMAT_VERSION.split(".")[0]:
         raise NotAPlan(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}")
+    if data.get("digest") != digest_of(data):
+        raise NotAPlan("it was changed after it was made")
     try:
         return _plan_from_dict(data)
     except (ValueError, KeyError, TypeError) as cause:
@@ -121,6 +133,7 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
         "after": spec_to_dict(change.after) if change.after else None,
         "image": dataclasses.asdict(change.image) if change.image else None,
         "generation": change.generation,
+        "adopted": change.adopted,
         "touched": [dataclasses.asdict(r) for r in change.touched],
         "task": change.task,
         "gate": dataclasses.asdict(change.gate),
@@ -148,6 +161,7 @@ def _change_from_dict(c: Mapping[str, Any]) -> Change:
         after=spec_from_dict(c["after"]) if c["after"] else None,
         image=PlannedImage(**c["image"]) if c["image"] else None,
         generation=c["generation"],
+        adopted=c["adopted"],
         touched=tuple(ContainerRef(**r) for r in c["touched"]),
         task=c["task"],
         gate=GatePolicy(**gate),

@@ -107,14 +107,18 @@ def tasks_of(change: Change) -> list[Task]:
     """The story of one change. The old container is neither removed nor renamed before the gate."""
     match change.action:
         case Action.CREATE:
-            return [*_bring_up(change), *_promote(change)]
+            return [*_create(change), *_bring_up(change), *_promote(change)]
         case Action.REPLACE:
             return [
-                _create(change),
+                *_create(change),
                 _stop(change, _serving(change)),
-                *_bring_up(change)[1:],
+                *_bring_up(change),
                 SetRestart(_serving(change).id, "no"),
                 RenameContainer(_serving(change).id, _kept_name(change), _serving(change).name),
+                *(
+                    RenameContainer(r.id, generation_name(change.model, change.ordinal, r.generation), r.name)
+                    for r in _stale_names(change)
+                ),
                 *_promote(change),
                 *(RemoveContainer(ref.id) for ref in _pruned(change)),
                 *([] if change.keep else [RemoveContainer(_serving(change).id)]),
@@ -161,17 +165,16 @@ def undo(change: Change) -> list[Task]:
     A candidate is removed without a stop before it: nobody's requests are on it, and a starting vLLM loses a
     SIGTERM or hangs on it, which would keep the old one down for the whole grace.
     """
-    candidate = _candidate_name(change)
+    candidate = _candidate(change)
     match change.action:
+        case Action.CREATE if change.adopted:
+            return [StopContainer(candidate, SHORT_GRACE)]  # it was there before us, and may be all that there is
         case Action.CREATE:
             return [RemoveContainer(candidate)]
         case Action.REPLACE:
-            old = _serving(change)
-            away: list[Task] = [RemoveContainer(candidate)]
-            if old.state != "running":
-                return away
+            old = _serving(change)  # also one that is down: an interrupted run may have stopped it, and it should run
             return [
-                *away,
+                RemoveContainer(candidate),
                 RenameContainer(old.id, old.name),
                 StartContainer(old.id),
                 PassGate(old.id),
@@ -215,9 +218,14 @@ def _networks_to_drop(
     yield from (RemoveNetwork(name) for name in sorted(left - in_use))
 
 
+def _candidate(change: Change) -> str:
+    """How the steps speak of the new container: by the id of one that is there, else by the name it will get."""
+    return change.adopted or _candidate_name(change)
+
+
 def _bring_up(change: Change) -> list[Task]:
-    name = _candidate_name(change)
-    return [_create(change), StartContainer(name), PassGate(name), SetRestart(name, _policy(change))]
+    new = _candidate(change)
+    return [StartContainer(new), PassGate(new), SetRestart(new, _policy(change))]
 
 
 def _policy(change: Change) -> str:
@@ -241,15 +249,17 @@ def _rename(change: Change) -> list[Task]:
 
 
 def _promote(change: Change) -> list[Task]:
-    return [RenameContainer(_candidate_name(change), serving_name(change.model, change.ordinal))]
+    return [RenameContainer(_candidate(change), serving_name(change.model, change.ordinal))]
 
 
-def _create(change: Change) -> CreateContainer:
+def _create(change: Change) -> list[Task]:
+    if change.adopted:
+        return []
     image = change.image
     if image is None:
         raise ValueError(f"{change.address}: a container without an image")
     pinned = image.id or (f"{image.reference.partition('@')[0]}@{image.digest}" if image.digest else "")
-    return CreateContainer(_candidate_name(change), change.generation, pinned or image.reference)
+    return [CreateContainer(_candidate_name(change), change.generation, pinned or image.reference)]
 
 
 def _stop(change: Change, ref: ContainerRef) -> StopContainer:
@@ -260,9 +270,19 @@ def _serving(change: Change) -> ContainerRef:
     return change.touched[0]
 
 
+def _stale_names(change: Change) -> tuple[ContainerRef, ...]:
+    """Old containers that still have the serving name, which the new one needs."""
+    old = _serving(change)
+    return tuple(r for r in change.touched[1:] if r.id not in {change.adopted, old.id} and _is_serving_name(change, r))
+
+
+def _is_serving_name(change: Change, ref: ContainerRef) -> bool:
+    return ref.name == serving_name(change.model, change.ordinal)
+
+
 def _pruned(change: Change) -> tuple[ContainerRef, ...]:
-    name = _candidate_name(change)
-    return tuple(ref for ref in change.touched[1:] if ref.name != name)
+    kept_or_new = {change.adopted, *(r.id for r in _stale_names(change))}
+    return tuple(ref for ref in change.touched[1:] if ref.id not in kept_or_new)
 
 
 def _candidate_name(change: Change) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange, fields_of
 from cortexctl.plan.model import Change, Plan
-from cortexctl.plan.planfile import plan_to_json
+from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import Step
 from cortexctl.render.folding import READING_ORDER, Block
 from cortexctl.render.words import DONE_WORDS, value_words
@@ -50,8 +49,8 @@ def good_news(plan: Plan) -> tuple[str, str]:
 
 
 def plan_digest(plan: Plan) -> str:
-    """sha256 of the plan's JSON: what `sha256sum` says of a plan saved with --out."""
-    return hashlib.sha256(plan_to_json(plan).encode("utf-8", "surrogatepass")).hexdigest()
+    """The digest that the plan's JSON carries: what a reviewer has seen is what is applied, or nothing is."""
+    return str(plan_to_dict(plan)["digest"])
 
 
 def steps_by_change(plan: Plan) -> Mapping[tuple[str, str], list[Step]]:

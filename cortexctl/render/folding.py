@@ -22,8 +22,9 @@ READING_ORDER = (
     Action.FORGET,
 )
 """What takes something away first: it must not scroll off."""
-_MAY_DIFFER = {"address", "host", "before", "generation", "touched"}
-"""Words of one host. `before` is told by `fields`, which must be equal. A field not named here must be, too."""
+_MAY_DIFFER = {"address", "host", "before", "generation", "adopted", "touched"}
+"""Words of one host. `before` is told by `fields`, and `adopted` by `reasons`, which must be equal. A field not named
+here must be, too."""
 IN_TITLE = 2
 _COMPARED = tuple(f.name for f in dataclasses.fields(Change) if f.name not in _MAY_DIFFER | {"after"})
 

@@ -36,13 +36,13 @@ _MARKER_LENGTH = 100
 
 def text(foreign: str, most: int = 400) -> str:
     """It as plain words, in a paragraph, a cell of a table, a list or an HTML block."""
-    apart = _COMMIT.sub(_in_sixes, _JOINED.sub(_GAP, clip(visible(foreign), most)))
+    apart = _COMMIT.sub(_in_sixes, _JOINED.sub(_GAP, visible(clip(foreign, most))))
     return _EDGES.sub("&#32;", apart.translate(_ENTITIES))
 
 
 def code(foreign: str, most: int = 120) -> str:
     """It as a code span, in the same places but for an HTML block. What cannot be one is `text` in a code element."""
-    shown = clip(visible(foreign), most)
+    shown = visible(clip(foreign, most))
     if _TAME.fullmatch(shown):
         return f"`{shown}`"
     return f"<code>{text(shown, most * 2)}</code>"

@@ -9,6 +9,7 @@ from cortexctl.errors import CortexctlError, GateFailed
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
 from cortexctl.render.ink import Ink
+from cortexctl.render.visible import visible
 from cortexctl.render.words import DONE_WORDS
 from cortexctl.spec.units import show_seconds
 from cortexctl.vllm.diagnosis import diagnose, without_frames
@@ -57,7 +58,7 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
         yield ink("Error", "red", "bold") + " " + ink(f"{said}: {outcome.rollback_problem}", "red", "bold")
     if cause is None:
         return
-    said = cause.message.removeprefix(f"{change.host}: ")
+    said = visible(cause.message.removeprefix(f"{change.host}: "))
     yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {said}", "bold")
     if isinstance(cause, GateFailed):
         yield from _gate_failure(cause, ink)
@@ -86,6 +87,7 @@ def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
     if cause.mend:
         yield f"  {ink('mend', 'bold')}   {cause.mend}"
     for line in without_frames(cause.log)[-(LINES_WITH_CAUSE if cause.cause else LINES_WITHOUT) :]:
+        line = visible(line)  # noqa: PLW2901
         yield f"    {ink('|', 'blue')} {line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 1] + '…'}"
 
 

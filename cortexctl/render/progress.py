@@ -30,6 +30,7 @@ from cortexctl.plan.steps import (
     Task,
 )
 from cortexctl.render.ink import Ink
+from cortexctl.render.visible import visible
 from cortexctl.render.words import task_words
 from cortexctl.spec.units import show_seconds
 
@@ -163,12 +164,12 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
             if quiet:
                 return ""
             took = f"{seconds:.1f}s" if seconds >= 0.1 else ""
-            tail = "   ".join(part for part in (took, note) if part)
+            tail = visible("   ".join(part for part in (took, note) if part))
             where = _where(step.address or step.host, ink, width)
             return f"{where}  {ink('ok', 'green')}   {done_words(step.task, names)}   {ink(tail, 'dim')}".rstrip()
         case StepFailed(step, seconds, message):
             where, failed = _where(step.address or step.host, ink, width), ink("FAILED", "red", "bold")
-            said = message.partition("; vLLM's last word")[0].removeprefix(f"{step.host}: ")
+            said = visible(message.partition("; vLLM's last word")[0].removeprefix(f"{step.host}: "))
             return f"{where}  {failed}  {task_words(step.task, names)} after {seconds:.1f}s: {said}"
         case RollbackStarted(change):
             doing = "removing the candidate" if change.action is Action.CREATE else "bringing back what was"

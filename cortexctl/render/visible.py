@@ -7,6 +7,7 @@ what is read, and a lone surrogate has no UTF-8 form at all. Each becomes one vi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -25,7 +26,7 @@ def visible(text: str) -> str:
     """The text, as long as it was, on one line and with no character that has an effect instead of a form."""
     if text.isprintable():
         return text
-    return "".join(_shown(c) for c in text)
+    return "".join(map(_shown, text))
 
 
 def visible_plan(plan: Plan) -> Plan:
@@ -37,6 +38,7 @@ def visible_plan(plan: Plan) -> Plan:
     return Plan(changes=changes, **{name: all_visible(value) for name, value in whole.items()})
 
 
+@functools.cache
 def _shown(character: str) -> str:
     if character.isprintable() or character in _JOINERS:
         return character

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
@@ -21,7 +23,7 @@ def parse_image(text: str) -> ImageReference:
     head, slash, last = rest.rpartition("/")
     last, colon, tag = last.partition(":")
     right = (
-        re.fullmatch(r"([\w.-]+(:[0-9]+)?(/[\w.-]+)*/)?[\w.-]+", head + slash + last, re.ASCII),
+        re.fullmatch(rf"([\w.-]+(:[0-9]+)?/)?({_PART}/)*{_PART}", head + slash + last, re.ASCII),
         not colon or re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII),
         not at or re.fullmatch(r"\w+:[0-9a-fA-F]{32,}", digest, re.ASCII),
     )

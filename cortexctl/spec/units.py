@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)?", re.IGNORECASE)
+LONGEST, LARGEST = 7 * 24 * 3600, 2.0**50
+"""Seconds and bytes beyond which a value is a slip of the finger."""
+_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)?", re.IGNORECASE | re.ASCII)
 _BINARY = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -16,7 +18,10 @@ def seconds(text: str) -> int:
     if not match or not any(match.groups()):
         raise ValueError(f'"{text}" is not a duration; write for example "90s", "20m" or "1h30m"')
     hours, minutes, secs = (int(g or 0) for g in match.groups())
-    return hours * 3600 + minutes * 60 + secs
+    total = hours * 3600 + minutes * 60 + secs
+    if total > LONGEST:
+        raise ValueError(f'"{text}" is longer than a week')
+    return total
 
 
 def size_in_bytes(text: str) -> int:
@@ -25,7 +30,10 @@ def size_in_bytes(text: str) -> int:
     if not match:
         raise ValueError(f'"{text}" is not a size; write for example "2 GiB" or "512 MiB"')
     number, unit = match.group(1), (match.group(2) or "").upper()
-    return int(float(number) * {**_BINARY, **_DECIMAL}[unit])
+    size = float(number) * {**_BINARY, **_DECIMAL}[unit]
+    if size > LARGEST:
+        raise ValueError(f'"{text}" is more than any machine has')
+    return int(size)
 
 
 def show_seconds(total: float) -> str:

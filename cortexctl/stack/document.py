@@ -128,10 +128,16 @@ def parse_document(path: str, text: str) -> Document:
     except json.JSONDecodeError as cause:
         span = _point(path, text, cause.lineno, cause.colno)
         raise UnreadableDocument(error("CX101", f"not valid JSON: {cause.msg}", span)) from None
+    except RecursionError:
+        raise UnreadableDocument(error("CX101", f"{path} is nested too deeply to be a stack")) from None
     except _DuplicateKey as cause:
         raise UnreadableDocument(
             error("CX101", f'the key "{cause}" stands twice in one JSON object of {path}')
         ) from None
+    except ValueError as cause:  # an integer of thousands of digits
+        raise UnreadableDocument(error("CX101", f"{path} cannot be read: {cause}")) from None
+    if "\0" in text or "\\u0000" in text or "\\x00" in text:
+        raise UnreadableDocument(error("CX101", f"{path} holds a NUL character, which no name or path can have"))
     if not isinstance(data, dict):
         raise UnreadableDocument(error("CX101", f"{path} holds no table", help="a stack file is one object"))
     return Document(path, text, data, data)

@@ -13,6 +13,8 @@ from cortexctl.spec.image import parse_image
 from cortexctl.spec.units import seconds, size_in_bytes
 from cortexctl.vllm.version import parse_release
 
+MOST_GPUS = 1024
+
 
 def name_form(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", text):
@@ -93,7 +95,7 @@ def docker_form(text: str) -> str:
 def gpus_form(value: Any) -> Any:
     if value == "none":
         return []
-    if isinstance(value, list) and value and all(type(v) is int and v >= 0 for v in value):
+    if isinstance(value, list) and value and all(type(v) is int and 0 <= v < MOST_GPUS for v in value):
         if len(set(value)) < len(value):
             raise ValueError("a GPU is named twice")
         return value
@@ -122,4 +124,17 @@ def volume_form(text: str) -> str:
         raise ValueError(f'"{text}" is not SOURCE:TARGET or SOURCE:TARGET:ro; TARGET is an absolute path')
     if len(parts) == 3 and parts[2] not in {"ro", "rw"}:
         raise ValueError(f'"{text}" ends in ":{parts[2]}"; it can be ":ro" or ":rw"')
+    return text
+
+
+def network_form(text: str) -> str:
+    """A network of the engine. `host` and `none` would take the containers out of reach of each other."""
+    if text in {"host", "none", "bridge", "default"} or not re.fullmatch(r"[a-zA-Z0-9][\w.-]*", text, re.ASCII):
+        raise ValueError(f'"{text}" cannot be the network; write a name of your own, as "cortex_default"')
+    return text
+
+
+def served_name_form(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("a served name is text without blanks around it")
     return text

@@ -31,6 +31,7 @@ class Table(BaseModel):
 
 
 Name = Annotated[str, AfterValidator(forms.name_form)]
+ServedName = Annotated[str, AfterValidator(forms.served_name_form)]
 Duration = Annotated[str, AfterValidator(forms.duration_form), Field(examples=["90s", "20m"])]
 Size = Annotated[str, AfterValidator(forms.size_form), Field(examples=["2 GiB"])]
 Variable = Annotated[str, AfterValidator(forms.variable_form)]
@@ -59,7 +60,7 @@ class HostTable(Table):
     """Folder on the host with model folders; mounted read-only as /models. Relative to the stack file."""
     hf_cache: str | None = None
     """Folder on the host for the Hugging Face cache. Relative to the stack file."""
-    network: str = "cortex_default"
+    network: Annotated[str, AfterValidator(forms.network_form)] = "cortex_default"
     """Docker network that the containers join; made when it is missing."""
 
 
@@ -164,7 +165,7 @@ class ModelTable(Table):
     vllm_version: Annotated[str, AfterValidator(forms.release_form)] | None = None
     """The vLLM release in the image, where its tag does not tell."""
     source: SourceTable
-    served_names: Annotated[list[str], Field(min_length=1)] | None = None
+    served_names: Annotated[list[ServedName], Field(min_length=1)] | None = None
     """Names by which clients ask for it. Left out: the model's name in this file."""
     task: Literal["generate", "embed", "classify", "score", "reward"] = "generate"
     hosts: Annotated[list[str], Field(min_length=1)] | None = None

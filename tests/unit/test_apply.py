@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ from cortexctl.apply.executor import Executor, Fate, Outcome, Result
 from cortexctl.apply.locking import LOCK_LASTS
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
-from cortexctl.errors import EngineRefused, GateFailed, LockHeld, PlanStale
+from cortexctl.errors import EngineRefused, GateFailed, LockHeld, PlanStale, ProbeFailed
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
+from cortexctl.plan.steps import PassGate
 from cortexctl.spec.desired import Desired
 from tests.fakes.engine import Behaviour, FakeContainer
 from tests.fakes.world import World
@@ -386,3 +388,111 @@ def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
     assert kinds.index("StepFailed") < kinds.index("RollbackStarted") < kinds.index("RollbackEnded")
     assert any(isinstance(e, StepFailed) for e in world.events)
     assert any(isinstance(e, RollbackStarted) for e in world.events)
+
+
+def killed_in_the_gate(world: World, desired: Desired) -> None:
+    """What an apply leaves whose process is killed while its candidate is in the gate."""
+    made = world.plan(desired)
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    gate = next(i for i, s in enumerate(made.steps) if isinstance(s.task, PassGate))
+    Executor(made, performer, world.events.append).run(made.steps[:gate])
+
+
+def test_an_old_one_that_a_killed_run_stopped_is_brought_back_when_the_next_run_fails(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    killed_in_the_gate(world, stack(tmp_path, with_length(4096)))
+    assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "running"}
+    world.prober.smoke_fails.add("vllm-model-tiny--g2")
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
+    assert serving(world) == {"vllm-model-tiny": "running"}
+
+
+def test_one_that_passed_its_gate_and_lost_its_run_is_not_thrown_away_for_a_third(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    made = world.plan(stack(tmp_path, with_length(2048)))
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    Executor(made, performer, world.events.append).run(made.steps[:-1])
+    assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2": "running"}
+    world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
+    assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2": "running"}
+    assert world.apply(world.plan(stack(tmp_path, with_length(2048)))).exit_code == 0
+    assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny": "running"}
+
+
+def test_a_bug_in_a_step_is_undone_like_any_failure(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+
+    def broken(*_: object, **__: object) -> str:
+        raise RecursionError("nobody thought of that")
+
+    smoke = world.prober.smoke
+    world.prober.smoke = broken  # type: ignore[method-assign]
+    made = world.plan(stack(tmp_path, with_length(4096)))
+    world.engine().behaviours.append(
+        lambda _c: setattr(world.prober, "smoke", smoke) if len(world.engine().calls) > 14 else None
+    )
+    result = world.apply(made)
+    failure = outcome(result, "here/tiny").failure
+    assert failure is not None
+    assert "this is a bug in cortexctl" in failure.message
+    assert serving(world)["vllm-model-tiny"] == "running"
+
+
+def test_who_listens_may_go_and_the_work_goes_on(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    made = world.plan(stack(tmp_path, model_text()))
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+
+    def gone(_event: object) -> None:
+        raise BrokenPipeError
+
+    executor = Executor(made, performer, gone)
+    result = apply_plan(made, executor, world.engines, lock_info("us", 0), lambda _h, _n: False)
+    assert result.exit_code == 0
+
+
+def test_the_old_one_may_take_as_long_as_ever_to_come_back(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
+    slow = world.clock.at + 60
+
+    def health(endpoint: str) -> str:
+        return "no connection" if world.clock.at < slow else ""
+
+    world.prober.health = health  # type: ignore[method-assign]
+    models = with_length(4096) + '[models.tiny.gate]\nstartup_timeout = "2s"\n'
+    result = world.apply(world.plan(stack(tmp_path, models)))
+    assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
+
+
+def test_a_server_that_flaps_does_not_pass(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    beats = itertools.cycle(["", "status 503"])
+    world.prober.health = lambda endpoint: next(beats)  # type: ignore[method-assign]
+    models = model_text() + '[models.tiny.gate]\nstartup_timeout = "30s"\nstable_for = "5s"\n'
+    result = world.apply(world.plan(stack(tmp_path, models)))
+    failure = outcome(result, "here/tiny").failure
+    assert failure is not None
+    assert "never stayed healthy" in failure.message
+
+
+def test_what_a_server_says_of_a_secret_is_not_shown(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.secrets.values["KEY"] = "planted-value\nsecond-line"
+    models = model_text() + '[models.tiny.secrets]\nVLLM_API_KEY = { env = "KEY" }\n'
+
+    def refuses(*_: object, **__: object) -> str:
+        raise ProbeFailed("status 401: bad key planted-value, second-line")
+
+    world.prober.smoke = refuses  # type: ignore[method-assign]
+    result = world.apply(world.plan(stack(tmp_path, models, KEY="planted-value\nsecond-line")))
+    failure = outcome(result, "here/tiny").failure
+    assert failure is not None
+    assert "status 401: bad key ***, ***" in failure.message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -143,7 +143,7 @@ def test_clipping_cuts_no_character() -> None:
 
 def test_the_footer_tells_which_plan_it_is() -> None:
     plan = case("replace_argument")
-    digest = hashlib.sha256(plan_to_json(plan).encode()).hexdigest()
+    digest = json.loads(plan_to_json(plan))["digest"]
     assert f"plan digest `{digest[:16]}`" in plan_markdown(plan)
     assert "next: `cortexctl apply stack.toml`" in plan_markdown(plan)
     assert "next: `cortexctl apply p.json`" in plan_markdown(plan, next_step="cortexctl apply p.json")
@@ -198,7 +198,7 @@ def test_too_small_a_budget_is_refused() -> None:
 @pytest.mark.parametrize("worst", ["~_", "#a", "|", "~𐐀", "👩‍👩‍👧‍👦"])
 def test_the_worst_plan_fits_into_the_least_budget(worst: str) -> None:
     """Characters that take the most bytes when they are escaped, in names that are all different."""
-    long = worst * 2_000
+    long = worst * 200
     plan = with_every_text(rich_plan(), long)
     changes = [
         replace(moved_to(c, f"{i}{long}", f"{i}{long}"), model=f"{i}{long}") for i, c in enumerate(plan.changes * 5)

@@ -15,7 +15,7 @@ from cortexctl.plan.decide import state_in_words
 from cortexctl.plan.diff import FieldChange, diff, fields_of
 from cortexctl.plan.guards import check_desired, check_hosts
 from cortexctl.plan.model import Change, ContainerRef, Plan
-from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
+from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_json
 from cortexctl.plan.planner import images_needed, inspections_needed, plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.sequence import SHORT_GRACE, in_order, tasks_of, undo
@@ -731,9 +731,31 @@ def test_a_replacement_is_undone_by_bringing_the_old_one_back_through_its_gate()
 
 
 @pytest.mark.parametrize("state", ["exited", "created", "dead"])
-def test_what_did_not_run_before_a_replacement_is_not_started_by_its_undoing(state: str) -> None:
+def test_what_is_down_is_brought_back_too_for_an_interrupted_run_may_have_stopped_it(state: str) -> None:
     change = _change_of(_wanted(), _serving(spec=_spec(drain=1), state=state))
-    assert undo(change) == [RemoveContainer(generation_name("tiny", 1, 2))]
+    old = f"id-{serving_name('tiny')}"
+    assert undo(change) == [
+        RemoveContainer(generation_name("tiny", 1, 2)),
+        RenameContainer(old, serving_name("tiny")),
+        StartContainer(old),
+        PassGate(old),
+        SetRestart(old, RESTART_POLICY),
+    ]
+
+
+def test_a_container_that_was_there_before_is_never_removed_by_an_undo() -> None:
+    (change,) = _decide(_wanted(), _other(2, state="exited"))
+    assert (change.action, change.adopted) == (Action.CREATE, f"id-{generation_name('tiny', 1, 2)}")
+    assert undo(change) == [StopContainer(change.adopted, SHORT_GRACE)]
+
+
+def test_a_younger_one_that_runs_is_what_serves_when_the_named_one_is_down() -> None:
+    """A run that was killed after its gate, before its last rename; and then the stack changed."""
+    (change,) = _decide(_wanted(), _serving(1, spec=_spec(drain=1), state="exited"), _other(2, spec=_spec(drain=2)))
+    assert change.action is Action.REPLACE
+    assert change.touched[0].name == generation_name("tiny", 1, 2)
+    assert change.cost.down
+    assert not any(isinstance(t, RemoveContainer) for t in tasks_of(change))
 
 
 def test_a_start_is_undone_by_a_stop() -> None:
@@ -1009,7 +1031,14 @@ def test_a_plan_of_another_format_is_refused_and_one_of_a_later_minor_is_read() 
     data = json.loads(plan_to_json(_plan(_wanted())))
     with pytest.raises(NotAPlan, match=r"its format is 2\.0"):
         plan_from_json(json.dumps(data | {"format_version": "2.0"}))
-    assert plan_from_json(json.dumps(data | {"format_version": "1.7", "new": 1})) == _plan(_wanted())
+    later = data | {"format_version": "1.7", "new": 1}
+    assert plan_from_json(json.dumps(later | {"digest": digest_of(later)})) == _plan(_wanted())
+
+
+def test_a_plan_that_was_changed_by_hand_is_refused() -> None:
+    data = json.loads(plan_to_json(_plan(_wanted())))
+    with pytest.raises(NotAPlan, match="changed after it was made"):
+        plan_from_json(json.dumps(data | {"steps": []}))
 
 
 @pytest.mark.parametrize("lost", ["stack", "hosts", "changes", "steps", "diagnostics"])
@@ -1017,7 +1046,7 @@ def test_a_damaged_plan_is_refused_as_such(lost: str) -> None:
     data = json.loads(plan_to_json(_plan(_wanted())))
     del data[lost]
     with pytest.raises(NotAPlan, match="it is damaged"):
-        plan_from_json(json.dumps(data))
+        plan_from_json(json.dumps(data | {"digest": digest_of(data)}))
 
 
 def test_a_plan_names_the_containers_that_its_steps_speak_of_by_id() -> None:
