@@ -1,0 +1,78 @@
+"""An apply that dies on the way, on a real engine: what it leaves is understood, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.engine.conftest import StackFile
+from tests.live import REPO, LiveEngine
+
+pytestmark = pytest.mark.engine
+
+
+def killed_in_the_gate(live: LiveEngine, stack: StackFile, how: signal.Signals, generation: int) -> int:
+    """Run apply until its candidate runs, then send it a signal; returns how it ended."""
+    apply = subprocess.Popen(
+        [sys.executable, "-m", "cortexctl", "apply", str(stack), "--auto-approve"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=REPO,
+        env={**os.environ, "DOCKER_HOST": live.docker},
+    )
+    candidate = f"{stack.serving}--g{generation}"
+    for _ in range(300):
+        if live.containers().get(candidate) == "running":
+            break
+        time.sleep(0.1)
+    else:
+        apply.kill()
+        raise AssertionError("the candidate never ran")
+    apply.send_signal(how)
+    return apply.wait(timeout=60)
+
+
+def test_a_killed_replacement_is_gone_on_with(live: LiveEngine, stack: StackFile) -> None:
+    stack.write()
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    stack.write(START_SECONDS="4")
+    killed_in_the_gate(live, stack, signal.SIGKILL, 2)
+    assert live.containers() == {stack.serving: "exited", f"{stack.serving}--g2": "running"}
+    assert "its holder is gone" in live.cortexctl("lock", "status", str(stack)).out
+    planned = live.cortexctl("plan", str(stack))
+    assert "goes on with the candidate of run" in planned.out
+    again = live.cortexctl("apply", str(stack), "--auto-approve")
+    assert again.code == 0, again.out + again.err
+    assert live.containers() == {stack.serving: "running", f"{stack.serving}--g1": "exited"}
+    assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
+    assert live.everything()["volumes"] == []
+
+
+def test_after_a_kill_the_old_one_still_comes_back_when_the_new_one_fails(live: LiveEngine, stack: StackFile) -> None:
+    stack.write()
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    first = live.inspect(stack.serving)["Id"]
+    stack.write(START_SECONDS="2", COMPLETION_STATUS="500")
+    killed_in_the_gate(live, stack, signal.SIGKILL, 2)
+    failed = live.cortexctl("apply", str(stack), "--auto-approve")
+    assert failed.code == 1
+    assert "generation 1 is back and serves" in failed.out
+    assert live.containers() == {stack.serving: "running"}
+    assert live.inspect(stack.serving)["Id"] == first
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_first_signal_lets_the_running_change_come_to_its_end(
+    live: LiveEngine, stack: StackFile, how: signal.Signals
+) -> None:
+    stack.write(START_SECONDS="2")
+    code = killed_in_the_gate(live, stack, how, 1)
+    assert live.containers() == {stack.serving: "running"}
+    assert code == 0, "there was nothing else to do"
+    assert live.cortexctl("lock", "status", str(stack)).out == "here: free\n"
