@@ -22,7 +22,7 @@ request = urllib.request.Request(
 )
 with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
     said = json.load(answer)
-print(f'{said["model"]}: {said["choices"][0]["message"]["content"]!r}  ({said["usage"]["completion_tokens"]} tokens)')
+print(f'{said["model"]}: {said["choices"][0]["message"]["content"]!a}  ({said["usage"]["completion_tokens"]} tokens)')
 print("It has random weights, so it has nothing to say; that it says so is the point.")
 PY
 }

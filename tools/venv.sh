@@ -10,4 +10,4 @@ if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
   apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 fi
 [ -x "$dir/bin/python" ] || "$python" -m venv "$dir"
-"$dir/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+"$dir/bin/python" -m pip install -qq --disable-pip-version-check -e '.[dev]'
