@@ -55,9 +55,9 @@ class Locks:
         if holder.owner != ours.owner:
             since = show_seconds(max(now - holder.started, 0))
             stack = f"{self.plan.stack_path} --env {self.plan.env}" if self.plan.env else self.plan.stack_path
+            holds = f"{holder.who} on {holder.machine_name} (pid {holder.pid}, run {holder.run})"
             raise LockHeld(
-                f"{host}: {holder.who} on {holder.machine} (pid {holder.pid}, run {holder.run}) has been applying the "
-                f"stack {self.plan.owner} for {since}",
+                f"{host}: {holds} has been applying the stack {self.plan.owner} for {since}",
                 next_step=f"wait for it; if it is dead: cortexctl lock release {stack}",
             )
         return ours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 
@@ -10,7 +9,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.wiring import need_stack, open_engines
-from cortexctl.engine.lock import is_dead
+from cortexctl.engine.lock import is_dead, this_machine
 from cortexctl.errors import UsageError
 from cortexctl.observed.state import LockInfo
 from cortexctl.spec.units import show_seconds
@@ -58,10 +57,10 @@ def release(stack: str, *, choice: options.Choice, host: str | None) -> int:
 def lock_in_words(holder: LockInfo) -> str:
     """Who holds it, since when, and whether that one can still be at work."""
     now = int(time.time())
-    here = holder.machine == socket.gethostname()
+    here = holder.machine == this_machine()
     alive = "its process runs" if here else "its holder may be alive"
     state = "its holder is gone" if is_dead(holder, now) else alive
     return (
-        f"held by {holder.who} on {holder.machine}, pid {holder.pid}, run {holder.run}, "
+        f"held by {holder.who} on {holder.machine_name}, pid {holder.pid}, run {holder.run}, "
         f"for {show_seconds(max(now - holder.started, 0))}; {state}"
     )

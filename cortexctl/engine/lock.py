@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from cortexctl.observed.state import LockInfo
 from cortexctl.spec.labels import PREFIX, owner_labels
@@ -51,9 +52,20 @@ def from_labels(found: Mapping[str, str]) -> LockInfo:
     )
 
 
+def this_machine() -> str:
+    """Host name and process-number space: only there can a pid be looked up. Two containers of a CI may share the
+    first, and then they have different ones of the second.
+    """
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    except OSError:
+        space = ""
+    return f"{socket.gethostname()}#{space}"
+
+
 def is_dead(holder: LockInfo, now: int) -> bool:
     """Provably: its process ran on this machine and is gone, or it ran on another and its time is over."""
-    if holder.machine != socket.gethostname():
+    if holder.machine != this_machine():
         return now >= holder.expires
     try:
         os.kill(holder.pid, 0)

@@ -106,3 +106,8 @@ class LockInfo:
     run: str
     started: int
     expires: int
+
+    @property
+    def machine_name(self) -> str:
+        """For people: the machine without what tells process spaces apart."""
+        return self.machine.partition("#")[0]
