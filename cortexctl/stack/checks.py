@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 
 from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
-from cortexctl.stack.document import SECRET_NAME, Document
+from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
 from cortexctl.stack.schema import ModelTable, SourceTable, StackFile
 from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import POOLING_TASKS, check_args, check_extra_args
@@ -153,7 +153,7 @@ def _variable(name: str, model: ModelTable, variable: str, at: At) -> Iterator[D
         yield error("CX211", f"{variable} cannot be set in env", span, help=SHADOWED_ENV[variable])
     elif variable in model.secrets:
         yield error("CX211", f"{variable} is in env and in secrets", span, help="remove one")
-    elif SECRET_NAME.search(variable):
+    elif SECRET_NAME.search(variable) or URL_WITH_PASSWORD.search(model.env[variable]):
         yield error(
             "CX210",
             f"{variable} looks like a secret, and env is written into a label in clear",

@@ -23,9 +23,10 @@ Loc = tuple[str | int, ...]
 Origins = dict[Loc, Loc]
 """Loc of a value -> the loc where it, and all below it, was before an overlay moved it."""
 
-SECRET_NAME = re.compile(r"(?i)api_?key|(?:^|_)token$|password|secret_|_secret$|access_?key|credential|^pin$")
+SECRET_NAME = re.compile(r"(?i)(?:^|_|api)key$|(?:^|_)token$|passwo?r?d|secret_|_secret$|access_?key|credential|^pin$")
 """Keys whose values are taken for secrets: never shown in a snippet, never allowed into a label."""
 SECRET_WORD = re.compile(r"(?i)api[_-]?key|token\b|password|secret|credential|\bpin\b")
+URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
 CONTINUATION, REMOVED = 0x80, 0xFF
 """The top bits of a UTF-8 byte that goes on with a character, and a byte that no UTF-8 text has."""
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
@@ -250,6 +251,8 @@ def _is_secret_step(table: Any, loc: Loc) -> bool:
     if loc[-2:-1] == ("secrets",) and len(loc) >= 4:
         return not isinstance(value, dict)
     if isinstance(table, dict) and table.get("secret") is True and step == "default":
+        return True
+    if isinstance(value, str) and URL_WITH_PASSWORD.search(value):
         return True
     return isinstance(step, str) and not isinstance(value, dict) and SECRET_NAME.search(step) is not None
 
