@@ -23,7 +23,7 @@ from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.vllm.version import parse_release
 
 Fingerprint = Callable[[SecretRef], str]
-"""The keyed fingerprint of a secret's present value. Raises SecretUnresolved (any Exception with `message`)."""
+"""The keyed fingerprint of a secret's present value. Raises UnresolvedSecret."""
 
 MODELS = "/models"
 HF_CACHE = "/root/.cache/huggingface"

@@ -1,0 +1,54 @@
+"""Secret values by reference: what is read, and what is said when there is nothing to read. Never the value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cortexctl.errors import SecretUnresolved
+from cortexctl.secrets.read import SecretReader
+from cortexctl.spec.container import SecretRef
+
+
+def reader(tmp_path: Path) -> SecretReader:
+    (tmp_path / "key").write_text("from-a-file\n")
+    (tmp_path / "two").write_text("first\nsecond\r\n")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    return SecretReader({"KEY": "from-env", "EMPTY": ""}, tmp_path, {"name": "from-a-variable"})
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "value"),
+    [
+        ("env", "KEY", "from-env"),
+        ("file", "key", "from-a-file"),
+        ("file", "two", "first\nsecond"),
+        ("var", "name", "from-a-variable"),
+    ],
+)
+def test_a_value_is_read_from_where_the_stack_says(tmp_path: Path, source: str, key: str, value: str) -> None:
+    assert reader(tmp_path).read(source, key) == value
+
+
+def test_a_reference_is_read_like_its_place(tmp_path: Path) -> None:
+    assert reader(tmp_path).value(SecretRef("HF_TOKEN", "file", "key", "")) == "from-a-file"
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "said"),
+    [
+        ("env", "NOT_SET", "the environment variable NOT_SET is not set"),
+        ("env", "EMPTY", "the environment variable EMPTY is empty"),
+        ("file", "missing", "the file missing cannot be read: No such file or directory"),
+        ("file", ".", "the file . cannot be read: Is a directory"),
+        ("file", "empty", "the file empty is empty"),
+        ("file", "binary", "the file binary is not UTF-8 text"),
+        ("var", "other", "the variable other has no value; give it with CORTEXCTL_VAR_other"),
+    ],
+)
+def test_what_leads_nowhere_is_named_by_its_reference(tmp_path: Path, source: str, key: str, said: str) -> None:
+    with pytest.raises(SecretUnresolved) as failure:
+        reader(tmp_path).read(source, key)
+    assert failure.value.message == said
