@@ -9,6 +9,7 @@ from typing import Any
 
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.observed.parse import parse_containers
+from cortexctl.observed.record import record_from_label
 from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
 from cortexctl.spec.desired import Desired
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
@@ -56,17 +57,19 @@ def model_text(name: str = "tiny", **lines: str) -> str:
 
 
 def observed_from(path: Path) -> Observed:
-    """A case's observed.json: rows of the engine's list by host, and what is known of images."""
+    """A case's observed.json: rows of the engine's list by host, what is known of images, and records."""
     data: dict[str, Any] = json.loads(path.read_text())
     hosts = []
     for name, host in data["hosts"].items():
         if "problem" in host:
             hosts.append(ObservedHost(name, problem=host["problem"], next_step=host.get("next_step", "")))
         else:
-            hosts.append(ObservedHost(name, parse_containers(host["containers"]), "Docker/20.10.24 (linux)", "1.41"))
+            rows = [{"NetworkSettings": {"Networks": {"cortex_default": {}}}, **row} for row in host["containers"]]
+            hosts.append(ObservedHost(name, parse_containers(rows), "Docker/20.10.24 (linux)", "1.41"))
     images = {
         (host, reference): ImageFacts(reference, **facts)
         for host, known in data.get("images", {}).items()
         for reference, facts in known.items()
     }
-    return Observed(tuple(hosts), images)
+    records = {host: record_from_label(host, json.dumps(label)) for host, label in data.get("records", {}).items()}
+    return Observed(tuple(hosts), images, records=records)

@@ -51,7 +51,7 @@ def observe_before(case: Path) -> dict[str, Any]:
     images = sorted({i.spec.image for i in desired.instances})
     world = World(desired.stack, *(h.name for h in desired.hosts), images=images)
     world.secrets.values = {**SECRETS, "HF_TOKEN": "hf-old"}
-    result = world.apply(world.plan(desired))
+    result = world.apply(world.plan(desired), parallelism=1)  # side by side, the clock would tell who was faster
     assert result.exit_code == 0, result
     known = {
         reference: {"found": "local", "id": id_}
@@ -64,9 +64,11 @@ def observe_before(case: Path) -> dict[str, Any]:
         hosts[host.name] = {"containers": [r for row in rows if (r := _adjusted(row, changes)) is not None]}
     first = hosts[desired.hosts[0].name]["containers"]
     first.extend(changes.get("", []))
+    records = {name: json.loads(label) for name, e in world.engines.by_host.items() for label in e.records.values()}
     return {
         "hosts": {**hosts, **changes.get("hosts", {})},
         "images": {h.name: {**known, **changes.get("images", {})} for h in desired.hosts},
+        "records": {**records, **changes.get("records", {})},
     }
 
 

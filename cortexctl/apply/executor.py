@@ -23,10 +23,11 @@ from cortexctl.apply.events import (
     StepStarted,
 )
 from cortexctl.apply.perform import Performer, Report
+from cortexctl.apply.recording import Took
 from cortexctl.errors import CortexctlError, EngineUnreachable
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.sequence import undo
-from cortexctl.plan.steps import CreateContainer, PassGate, StartContainer, Step, Task
+from cortexctl.plan.steps import CreateContainer, PassGate, StartContainer, Step, StopContainer, Task
 from cortexctl.spec.desired import GatePolicy
 
 PATIENCE, RETRY_EVERY = 60.0, 2.0
@@ -87,6 +88,9 @@ class Executor:
     _done: set[str] = field(default_factory=set)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
+    took: dict[str, Took] = field(default_factory=dict)
+    """By address: how long starts and stops took, for the record."""
+    _started: dict[str, float] = field(default_factory=dict)
 
     def run(self, steps: Sequence[Step] | None = None) -> Result:
         """Run `steps` (all of the plan's, if None given) to the end, or to the first failure of each host.
@@ -132,8 +136,20 @@ class Executor:
             if change is not None:
                 self._outcomes[change.address] = self._undo(change, step, failure)
             return failure
-        self._say(StepDone(step, self.performer.clock.elapsed() - began, note))
+        now = self.performer.clock.elapsed()
+        self._time(step, began, now)
+        self._say(StepDone(step, now - began, note))
         return None
+
+    def _time(self, step: Step, began: float, now: float) -> None:
+        known = self.took.get(step.address, Took())
+        match step.task:
+            case StartContainer():
+                self._started[step.address] = began
+            case PassGate():
+                self.took[step.address] = replace(known, start=now - self._started.get(step.address, began))
+            case StopContainer():
+                self.took[step.address] = replace(known, stop=now - began)
 
     def _settle(self, step: Step, failure: CortexctlError | None, pending: dict[str, Step]) -> None:
         if failure is None:

@@ -12,6 +12,7 @@ from cortexctl.apply.protocols import Clock, Engine, Engines, Prober, Secrets
 from cortexctl.errors import PlanStale
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import (
+    ConnectNetwork,
     CreateContainer,
     EnsureNetwork,
     PassGate,
@@ -70,6 +71,8 @@ class Performer:
                 engine.set_restart(container, policy)
             case UpdateContainer(container, memory, cpus):
                 engine.update(container, memory, cpus)
+            case ConnectNetwork(container, network):
+                engine.connect(container, network)
             case RenameContainer(container, name, _):
                 engine.rename(container, name)
             case RemoveContainer(container):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
 from cortexctl.spec.container import InPlace, SecretRef
 from cortexctl.spec.desired import Smoke
@@ -57,6 +58,14 @@ class Engine(Protocol):
     def read_lock(self, owner: str) -> LockInfo | None: ...
 
     def release_lock(self, owner: str) -> None: ...
+
+    def read_record(self, owner: str) -> HostRecord:
+        """What earlier applies left here; empty when nothing is recorded."""
+        ...
+
+    def write_record(self, owner: str, new: HostRecord) -> None: ...
+
+    def connect(self, container: str, network: str) -> None: ...
 
 
 class Engines(Protocol):

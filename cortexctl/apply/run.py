@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cortexctl.apply.executor import Executor, Result
+from cortexctl.apply.executor import Executor, Fate, Result
 from cortexctl.apply.locking import IsDead, Locks
 from cortexctl.apply.protocols import Engines
+from cortexctl.apply.recording import write_record
 from cortexctl.errors import PlanStale
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
@@ -21,7 +22,7 @@ def apply_plan(plan: Plan, executor: Executor, engines: Engines, who: LockInfo, 
         pulled = executor.run(pulls)
         if pulled.host_failures:
             return pulled
-    hosts = sorted({c.host for c in plan.effective})
+    hosts = sorted({c.host for c in plan.effective} | {s.host for s in plan.steps})
     locks = Locks(plan, engines, who, executor.performer.clock, is_dead)
     with ExitStack() as held:
         for host in hosts:
@@ -29,4 +30,8 @@ def apply_plan(plan: Plan, executor: Executor, engines: Engines, who: LockInfo, 
         moved = stale_reasons(plan, Observed(tuple(engines.observe(host) for host in hosts)))
         if moved:
             raise PlanStale("the plan is out of date: " + "; ".join(moved), next_step="plan again")
-        return executor.run([s for s in plan.steps if s not in pulls])
+        result = executor.run([s for s in plan.steps if s not in pulls])
+        done = frozenset(o.change.address for o in result.outcomes if o.fate is Fate.DONE)
+        for host in hosts:
+            write_record(engines.engine(host), plan, host, done, executor.took, who.run)
+        return result

@@ -11,6 +11,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.wiring import need_stack
 from cortexctl.errors import UsageError
+from cortexctl.plan.place import placed
 from cortexctl.render.dockerrun import docker_run
 from cortexctl.vllm.argv import arguments, entrypoint
 
@@ -23,7 +24,7 @@ from cortexctl.vllm.argv import arguments, entrypoint
 @options.stack_choice
 def command(address: str, *, choice: options.Choice, stack: str, whole: bool, as_json: bool) -> int:
     """Show the arguments that vLLM would be started with. Secrets are named, never shown."""
-    desired = need_stack(stack, choice, with_secrets=False)
+    desired, _ = placed(need_stack(stack, choice, with_secrets=False))
     instance = next((i for i in desired.instances if i.address == address), None)
     if instance is None:
         known = ", ".join(i.address for i in desired.instances)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import click
 
@@ -60,6 +61,7 @@ def plan_request(command: Command) -> Command:
     @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts.")
     @click.option("--replace", multiple=True, metavar="PATTERN", help="Replace these, changed or not.")
     @click.option("--restart", multiple=True, metavar="PATTERN", help="Restart these: same container, new process.")
+    @click.option("--only", type=click.Choice(["drift"]), help="Only bring back what was applied.")
     @click.option("--unprotect", multiple=True, metavar="ADDRESS", help="Lift the protection of HOST/MODEL.")
     @functools.wraps(command)
     def with_request(
@@ -70,10 +72,13 @@ def plan_request(command: Command) -> Command:
         replace: tuple[str, ...],
         restart: tuple[str, ...],
         unprotect: tuple[str, ...],
+        only: Literal["drift"] | None,
         **kwargs: object,
     ) -> int:
         destroy = bool(kwargs.pop("destroy", False))
-        request = Request(destroy, unprotect, target, exclude, host, replace, restart)
+        if only and (destroy or replace or restart):
+            raise UsageError("--only drift goes with no --destroy, --replace or --restart")
+        request = Request(destroy, unprotect, target, exclude, host, replace, restart, only or "")
         return command(*args, request=request, **kwargs)
 
     return with_request

@@ -10,10 +10,10 @@ from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import need_stack
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json
-from cortexctl.observed.state import Observed, ObservedHost
+from cortexctl.observed.state import ObservedHost
 from cortexctl.plan.against import as_if_applied
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import plan
+from cortexctl.plan.planner import inspections_needed, plan
 from cortexctl.plan.request import Request
 from cortexctl.spec.desired import Desired
 
@@ -32,8 +32,10 @@ def plan_from_snapshot(desired: Desired, file: str, request: Request) -> Plan:
         ) from cause
     known = {h.name: h for h in observed.hosts}
     hosts = (known.get(h.name) or ObservedHost(h.name, problem=f"it is not in {file}") for h in desired.hosts)
-    complete = Observed(tuple(hosts), observed.images, observed.in_place)
-    return plan(desired, complete, request, basis=f"snapshot {file}")
+    complete = replace(observed, hosts=tuple(hosts))
+    asked = inspections_needed(desired, complete, request)  # as against the live hosts, and no more
+    in_place = {key: limits for key, limits in observed.in_place.items() if key in asked}
+    return plan(desired, replace(complete, in_place=in_place), request, basis=f"snapshot {file}")
 
 
 def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Request) -> Plan:

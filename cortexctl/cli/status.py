@@ -16,6 +16,7 @@ from cortexctl.engine.observe import observe
 from cortexctl.errors import EngineError
 from cortexctl.observed.owned import OwnedInstance, owned_instances
 from cortexctl.plan.decide import state_in_words
+from cortexctl.plan.place import placed
 from cortexctl.render.status import Row, status_text
 from cortexctl.spec.desired import Desired
 
@@ -54,9 +55,10 @@ def _busy(desired: Desired, engines: DockerEngines) -> list[str]:
 
 
 def _rows(desired: Desired, engines: DockerEngines) -> list[Row]:
-    wanted = {i.address: i for i in desired.instances}
+    observed = observe(desired.hosts)
+    wanted = {i.address: i for i in placed(desired, observed)[0].instances}
     rows = []
-    for seen in observe(desired.hosts).hosts:
+    for seen in observed.hosts:
         if not seen.is_reachable:
             rows.append(Row(seen.name, "unreachable", detail=seen.problem))
             continue

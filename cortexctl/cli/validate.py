@@ -14,6 +14,7 @@ from cortexctl.cli.show import write
 from cortexctl.cli.wiring import ink, read_stack
 from cortexctl.diagnostics import Diagnostic, in_reading_order
 from cortexctl.plan.guards import check_desired
+from cortexctl.plan.place import placed
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.spec.desired import Desired
 
@@ -65,7 +66,8 @@ def _check(stack: str, choice: options.Choice) -> tuple[Desired | None, list[Dia
         here, said = read_stack(stack, replace(choice, env=env), with_secrets=False)
         found += said
         if here is not None:
-            found += check_desired(here)
+            here, unplaced = placed(here)
+            found += [*unplaced, *check_desired(here)]
             desired = desired or here
     return desired, in_reading_order(found)
 

@@ -23,7 +23,7 @@ from cortexctl.engine.transport import DEFAULT_DOCKER
 from cortexctl.errors import CortexctlError, SecretUnresolved
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import images_needed, inspections_needed, plan
+from cortexctl.plan.planner import images_needed, inspections_needed, plan, records_needed
 from cortexctl.plan.request import Request
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.ink import Ink, ink_for
@@ -130,7 +130,8 @@ def make_plan(desired: Desired, engines: DockerEngines, request: Request) -> Pla
     observed = observe(desired.hosts)
     images = engines.images(images_needed(desired, observed, request))
     in_place = engines.in_place(inspections_needed(desired, observed, request))
-    return plan(desired, observed.with_facts(images, in_place), request)
+    records = engines.records(records_needed(desired, observed, request))
+    return plan(desired, observed.with_facts(images, in_place, records), request)
 
 
 def open_engines(desired: Desired) -> DockerEngines:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,20 +16,20 @@ import docker.errors
 import docker.types
 import requests.exceptions
 
-from cortexctl.engine import lock
+from cortexctl.engine import lock, record
 from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
 from cortexctl.observed.parse import parse_in_place
+from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import CONTAINER_PORT, CPU_PERIOD, ContainerSpec, InPlace
 from cortexctl.spec.desired import Host
 from cortexctl.spec.launch import Launch
+from cortexctl.spec.shape import PORT, STOP_SIGNAL, shape_of
 
 REQUEST_TIMEOUT = 60
 """Seconds; docker-py adds a stop's own grace to it."""
-PORT = f"{CONTAINER_PORT}/tcp"
-LOG_LIMITS = {"max-size": "50m", "max-file": "3"}
 CONFLICT = 409
 
 
@@ -105,7 +105,7 @@ class DockerEngine:
                     networking_config=self._api.create_networking_config(
                         {spec.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong
                     ),
-                    stop_signal="SIGTERM",
+                    stop_signal=STOP_SIGNAL,
                 )
             except docker.errors.APIError as cause:
                 if cause.status_code != CONFLICT or not self._is_there(launch.name, spec):
@@ -217,6 +217,30 @@ class DockerEngine:
             except docker.errors.NotFound:
                 return
 
+    def read_record(self, owner: str) -> HostRecord:
+        with self._asking("read the record"):
+            try:
+                volume = self._api.inspect_volume(record.volume_name(owner))
+            except docker.errors.NotFound:
+                return HostRecord(self._host.name)
+        return record.from_labels(self._host.name, volume.get("Labels") or {})
+
+    def write_record(self, owner: str, new: HostRecord) -> None:
+        """A volume's labels never change, so it is made anew. Nobody else writes it: the lock is held."""
+        name = record.volume_name(owner)
+        with self._asking("write the record"):
+            with suppress(docker.errors.NotFound):
+                self._api.remove_volume(name)
+            if new.applied:
+                self._api.create_volume(name, labels=record.to_labels(owner, new))
+
+    def connect(self, container: str, network: str) -> None:
+        """Put it back on a network that it was taken from by hand."""
+        with self._asking("connect", container):
+            found = self._ours(container)
+            if network not in (found["NetworkSettings"].get("Networks") or {}):
+                self._api.connect_container_to_network(container, network)
+
     def _ours(self, container: str) -> Any:
         """Inspect, and refuse what is not ours. Raises docker's NotFound."""
         found = self._api.inspect_container(container)
@@ -230,10 +254,11 @@ class DockerEngine:
         return bool(found["Config"]["Labels"].get(labels.SPEC) == spec_to_label(spec))
 
     def _host_config(self, spec: ContainerSpec) -> Any:
-        publish = spec.publish
-        gpus = [docker.types.DeviceRequest(device_ids=[str(g) for g in spec.gpus], capabilities=[["gpu"]])]
+        shape = shape_of(spec)
+        publish = shape.publish
+        gpus = [docker.types.DeviceRequest(device_ids=list(shape.gpus), capabilities=[["gpu"]])]
         return self._api.create_host_config(
-            network_mode=spec.network,
+            network_mode=shape.network,
             port_bindings={CONTAINER_PORT: (publish.address, publish.port)} if publish else None,
             mounts=[
                 docker.types.Mount(
@@ -242,19 +267,19 @@ class DockerEngine:
                     type="volume" if m.is_volume else "bind",
                     read_only=m.read_only,
                 )
-                for m in spec.mounts
+                for m in shape.mounts
             ],
-            device_requests=gpus if spec.gpus else None,
+            device_requests=gpus if shape.gpus else None,
             mem_limit=spec.memory,
             memswap_limit=spec.memory,
             cpu_period=CPU_PERIOD if spec.cpus else None,
             cpu_quota=round(spec.cpus * CPU_PERIOD) if spec.cpus else None,
             restart_policy={"Name": "no"},  # switched on by the plan, after the gate
-            ipc_mode=spec.ipc,
-            shm_size=spec.shm_size if spec.ipc == "private" else None,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            log_config=docker.types.LogConfig(type="json-file", config=LOG_LIMITS),
+            ipc_mode=shape.ipc,
+            shm_size=shape.shm_size,
+            cap_drop=list(shape.cap_drop),
+            security_opt=list(shape.security_opt),
+            log_config=docker.types.LogConfig(type=shape.log_driver, config=dict(shape.log_options)),
         )
 
     @contextmanager

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cortexctl.engine.observe import observe_host
+from cortexctl.engine.observe import observe_host, read_record
+from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ImageFacts, ObservedHost
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Host
@@ -42,6 +43,10 @@ class DockerEngines:
     def in_place(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], InPlace]:
         """Inspect (host, container id) pairs."""
         return {(host, container): self.engine(host).in_place(container) for host, container in wanted}
+
+    def records(self, wanted: tuple[str, ...]) -> dict[str, HostRecord]:
+        """What earlier applies left on these hosts."""
+        return {host: read_record(self._hosts[host], self._owner) for host in wanted}
 
     def close(self) -> None:
         for engine in self._open.values():

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from cortexctl.engine import record
 from cortexctl.engine.transport import socket_path
 from cortexctl.errors import (
     EngineError,
@@ -20,6 +21,7 @@ from cortexctl.errors import (
     EngineUnreachable,
 )
 from cortexctl.observed.parse import parse_containers, parse_images, parse_in_place
+from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Host
@@ -58,9 +60,11 @@ def observe_whole(hosts: Sequence[Host], owner: str) -> Observed:
     by_name = {h.name: h for h in hosts}
     images: dict[tuple[str, str], ImageFacts] = {}
     in_place: dict[tuple[str, str], InPlace] = {}
+    records: dict[str, HostRecord] = {}
     for seen in observed.hosts:
         if not seen.is_reachable:
             continue
+        records[seen.name] = read_record(by_name[seen.name], owner)
         docker = by_name[seen.name].docker
         for reference, facts in parse_images(json.loads(get(docker, "/images/json").body)).items():
             images[seen.name, reference] = facts
@@ -68,7 +72,16 @@ def observe_whole(hosts: Sequence[Host], owner: str) -> Observed:
             if owner_of(container.labels) == owner:
                 inspected = json.loads(get(docker, f"/containers/{container.id}/json").body)
                 in_place[seen.name, container.id] = parse_in_place(inspected)
-    return observed.with_facts(images, in_place)
+    return observed.with_facts(images, in_place, records)
+
+
+def read_record(host: Host, owner: str) -> HostRecord:
+    """What earlier applies left there. A host that has none, or that does not answer, has an empty one."""
+    try:
+        answer = get(host.docker, f"/volumes/{record.volume_name(owner)}")
+        return record.from_labels(host.name, json.loads(answer.body).get("Labels") or {})
+    except (EngineError, ValueError, AttributeError):
+        return HostRecord(host.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ def _parse_row(row: Mapping[str, Any]) -> ObservedContainer:
         labels=dict(row.get("Labels") or {}),
         ports=_bound_ports(row.get("Ports") or []),
         networks=tuple(sorted(networks)),
+        addresses=tuple(n["IPAddress"] for _, n in sorted(networks.items()) if n and n.get("IPAddress")),
     )
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cortexctl.observed.record import record_from_label, record_to_label
 from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.labels import PREFIX
@@ -32,6 +33,7 @@ def snapshot_to_json(observed: Observed) -> str:
             {"host": host, "container": container, **dataclasses.asdict(limits)}
             for (host, container), limits in sorted(observed.in_place.items())
         ],
+        "records": {host: record_to_label(record) for host, record in sorted(observed.records.items())},
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
@@ -51,7 +53,8 @@ def snapshot_from_json(text: str) -> Observed:
         in_place = {
             (i["host"], i["container"]): InPlace(i["restart"], i["memory"], i["cpus"]) for i in data["in_place"]
         }
-        return Observed(tuple(_host_from_dict(h) for h in hosts), images, in_place)
+        records = {host: record_from_label(host, text) for host, text in data.get("records", {}).items()}
+        return Observed(tuple(_host_from_dict(h) for h in hosts), images, in_place, records)
     except (ValueError, KeyError, TypeError) as cause:
         raise NotASnapshot(f"it is damaged: {type(cause).__name__} {cause}") from cause
 
@@ -91,4 +94,5 @@ def _container_from_dict(c: Mapping[str, Any]) -> ObservedContainer:
     fields = dict(c)
     fields["ports"] = tuple(BoundPort(p["address"], p["port"]) for p in c["ports"])
     fields["networks"] = tuple(c["networks"])
+    fields["addresses"] = tuple(c.get("addresses", ()))
     return ObservedContainer(**fields)

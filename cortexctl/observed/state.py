@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from cortexctl.observed.record import HostRecord
 from cortexctl.spec.container import InPlace
 
 
@@ -30,6 +31,8 @@ class ObservedContainer:
     labels: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[BoundPort, ...] = ()
     networks: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Its own addresses on the engine's networks, while it runs; reachable from the host itself."""
 
     @property
     def is_running(self) -> bool:
@@ -73,14 +76,23 @@ class Observed:
     images: Mapping[tuple[str, str], ImageFacts] = field(default_factory=dict)
     in_place: Mapping[tuple[str, str], InPlace] = field(default_factory=dict)
     """By host and container id: what was inspected, for containers whose label may no longer tell."""
+    records: Mapping[str, HostRecord] = field(default_factory=dict)
+    """By host: what earlier applies left and how long it took, for the hosts that were asked."""
 
     def host(self, name: str) -> ObservedHost:
         return next(h for h in self.hosts if h.name == name)
 
     def with_facts(
-        self, images: Mapping[tuple[str, str], ImageFacts], in_place: Mapping[tuple[str, str], InPlace]
+        self,
+        images: Mapping[tuple[str, str], ImageFacts],
+        in_place: Mapping[tuple[str, str], InPlace],
+        records: Mapping[str, HostRecord],
     ) -> Observed:
-        return replace(self, images=images, in_place=in_place)
+        return replace(self, images=images, in_place=in_place, records=records)
+
+    def record(self, host: str) -> HostRecord:
+        """What is recorded of a host; empty where nothing is, or nobody asked."""
+        return self.records.get(host) or HostRecord(host)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Action(StrEnum):
 
 class ReasonCode(StrEnum):
     NEW = "new"
+    GONE = "gone"
     CHANGED = "changed"
     STOPPED = "stopped"
     UNFINISHED = "unfinished"
@@ -37,7 +38,9 @@ class ReasonCode(StrEnum):
     DESTROY = "destroy"
     LEFTOVER = "leftover"
     REQUESTED = "requested"
+    DISABLED = "disabled"
     MOVED = "moved"
+    RENAMED = "renamed"
     FORGET = "forget"
 
 

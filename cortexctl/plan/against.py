@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
+from cortexctl.plan.place import placed
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.desired import Desired, Instance
@@ -12,6 +13,7 @@ AS_APPLIED = "as in the other stack"
 
 def as_if_applied(other: Desired, desired: Desired) -> Observed:
     """The hosts as they would be if `other` had just been applied: every instance runs, and nothing else does."""
+    other, _ = placed(other)
     names = {h.name for h in other.hosts} | {h.name for h in desired.hosts}
     return Observed(tuple(_host(name, other) for name in sorted(names)))
 

@@ -9,11 +9,12 @@ from fnmatch import fnmatchcase
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer
 from cortexctl.plan.action import Action, Reason, ReasonCode
-from cortexctl.plan.diff import IN_PLACE, FieldChange, diff
+from cortexctl.plan.cost import applied_of, cost_of_restart, cost_of_start
+from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
 from cortexctl.plan.model import Change, ContainerRef, Cost, PlannedImage
-from cortexctl.spec.container import STOP_MARGIN
+from cortexctl.plan.together import what_both_need
 from cortexctl.spec.desired import Instance
-from cortexctl.spec.labels import MODEL, serving_name
+from cortexctl.spec.labels import MODEL, is_generation_name, serving_name
 
 Images = Mapping[tuple[str, str], ImageFacts]
 
@@ -42,25 +43,29 @@ def decide(
     parts = _sort_out(wanted, found, serving, replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if serving is None:
-        return [*leftovers, _create(wanted, found, parts, observed.images)]
+        return [*leftovers, _create(wanted, found, parts, observed)]
     if serving.spec is None:
         return leftovers  # the planner reports that its spec cannot be read
     changed = tuple(Reason(ReasonCode.CHANGED, f.path) for f in fields)
     if must_replace:
-        replacement = _replace(wanted, found, serving, parts, observed.images)
+        replacement = _replace(wanted, found, serving, parts, observed)
         asked = (Reason(ReasonCode.REQUESTED),) if force.replace else ()
         return [*leftovers, replace(replacement, reasons=(*changed, *asked, *replacement.reasons), fields=fields)]
-    return [*leftovers, _keep(wanted, serving, fields, changed, restart=force.restart)]
+    change = _keep(wanted, serving, fields, observed, restart=force.restart)
+    return [*leftovers, replace(change, reasons=(*change.reasons, *changed, *_other_name(change, serving)))]
 
 
 def serving_now(wanted: Instance, found: OwnedInstance | None) -> Owned | None:
     """The container to compare with: the one under the serving name, unless it is down and a younger one runs, which
     a run that was killed after its gate, before its last rename, leaves. One that is what is wanted is no such case:
-    it is gone on with.
+    it is gone on with. One that somebody gave a name of his own is the serving one too, where nothing has its name.
     """
     named = found.serving if found else None
     if found is None or (named is not None and named.container.is_running):
         return named
+    renamed = [o for o in found.others if not is_generation_name(o.container.name)]
+    if named is None and renamed:
+        return renamed[-1]
     running = [o for o in found.others if o.container.is_running and o.spec is not None]
     newest = running[-1] if running else None
     return newest if newest is not None and newest.spec != wanted.spec else named
@@ -73,10 +78,13 @@ def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed
     if serving is None or serving.spec is None:
         return ()
     fields = [f for f in diff(serving.spec, wanted.spec) if not _is_ignored(f.path, wanted.ignore)]
+    network = wanted.spec.network
+    if serving.spec.network == network not in serving.container.networks and not _is_ignored(NETWORK, wanted.ignore):
+        fields.append(FieldChange(NETWORK, None, network))
     actual = observed.in_place.get((wanted.host, serving.container.id))
     if actual is None:
-        return tuple(fields)
-    kept = [f for f in fields if not f.in_place]
+        return tuple(sorted(fields, key=lambda f: f.path))
+    kept = [f for f in fields if f.path not in IN_PLACE]
     for name in IN_PLACE:
         was, now = getattr(actual, name), getattr(wanted.spec, name)
         if was != now and not _is_ignored(name, wanted.ignore):
@@ -89,33 +97,42 @@ def _is_ignored(path: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _keep(
-    wanted: Instance, serving: Owned, fields: tuple[FieldChange, ...], changed: tuple[Reason, ...], *, restart: bool
+    wanted: Instance, serving: Owned, fields: tuple[FieldChange, ...], observed: Observed, *, restart: bool
 ) -> Change:
     """The container stays: as it is, or after a start, a restart, an update in place or a new name."""
     name = serving_name(wanted.model, wanted.ordinal)
     rename = "" if serving.container.name == name else name
-    was = serving.container.labels[MODEL]
-    moved = (Reason(ReasonCode.MOVED, was),) if rename else ()
-    action, down = Action.NO_OP, False
+    action, cost = Action.NO_OP, Cost(down=False)
     reasons: tuple[Reason, ...] = ()
     if not serving.container.is_running:
         action, reasons = Action.START, (Reason(ReasonCode.STOPPED, state_in_words(serving.container)),)
+        cost = cost_of_start(wanted, observed)
     elif restart:
-        action, reasons, down = Action.RESTART, (Reason(ReasonCode.REQUESTED),), True
+        action, reasons = Action.RESTART, (Reason(ReasonCode.REQUESTED),)
+        cost = cost_of_restart(wanted, serving, observed)
     elif fields:
         action = Action.UPDATE
     elif rename:
         action = Action.MOVE
-    gated = action in {Action.START, Action.RESTART}
     change = _change(
         wanted,
         action,
         before=serving,
         generation=serving.generation,
         touched=(serving,) if action is not Action.NO_OP else (),
-        cost=Cost(down=down, at_most=wanted.gate.startup_timeout if gated else None),
+        cost=cost,
     )
-    return replace(change, reasons=(*reasons, *changed, *moved), fields=fields, rename=rename)
+    return replace(change, reasons=reasons, fields=fields, rename=rename)
+
+
+def _other_name(change: Change, serving: Owned) -> tuple[Reason, ...]:
+    """Why it gets a name: the stack has another for the model, or somebody renamed the container."""
+    if not change.rename:
+        return ()
+    was = serving.container.labels[MODEL]
+    if was != change.model:
+        return (Reason(ReasonCode.MOVED, was),)
+    return (Reason(ReasonCode.RENAMED, serving.container.name),)
 
 
 def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
@@ -123,7 +140,7 @@ def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
     is what its label says of a model that leaves the stack.
     """
     head = found.serving or found.others[-1]
-    if reason is ReasonCode.NOT_IN_STACK and head.forget:
+    if reason is not ReasonCode.DESTROY and head.forget:
         return Change(
             address=found.address,
             host=found.host,
@@ -157,10 +174,21 @@ def needs_image(wanted: Instance, found: OwnedInstance | None, force: Force = NO
     return any(not f.in_place for f in fields_to_change(wanted, serving, nothing_inspected))
 
 
-def needs_inspection(wanted: Instance, found: OwnedInstance | None) -> str:
-    """The container to inspect, because its label differs only in what may have been changed in place since."""
+def needs_record(wanted: Instance, found: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
+    """Whether it will be started, so that its past starts are of interest."""
     serving = serving_now(wanted, found)
-    if serving is None or serving.spec is None or serving.spec.in_place == wanted.spec.in_place:
+    is_down = serving is not None and not serving.container.is_running
+    return is_down or force.restart or needs_image(wanted, found, force)
+
+
+def needs_inspection(wanted: Instance, found: OwnedInstance | None, everything: bool = False) -> str:
+    """The container to inspect, because its label differs only in what may have been changed in place since; or, if
+    `everything` is to be looked at, because it is there.
+    """
+    serving = serving_now(wanted, found)
+    if serving is None or serving.spec is None:
+        return ""
+    if not everything and serving.spec.in_place == wanted.spec.in_place:
         return ""
     return serving.container.id
 
@@ -206,8 +234,9 @@ def _sort_out(wanted: Instance, found: OwnedInstance | None, serving: Owned | No
     return _Parts(candidate, tuple(o for o in young if o is not candidate), kept)
 
 
-def _create(wanted: Instance, found: OwnedInstance | None, parts: _Parts, images: Images) -> Change:
-    known = [o.generation for o in found.all] if found else []
+def _create(wanted: Instance, found: OwnedInstance | None, parts: _Parts, observed: Observed) -> Change:
+    gone = applied_of(wanted, observed)
+    known = [*([o.generation for o in found.all] if found else []), *([gone.generation] if gone else [])]
     candidate = parts.candidate
     change = _change(
         wanted,
@@ -216,18 +245,21 @@ def _create(wanted: Instance, found: OwnedInstance | None, parts: _Parts, images
         generation=candidate.generation if candidate else max(known, default=0) + 1,
         adopted=candidate.container.id if candidate else "",
         touched=(candidate,) if candidate else (),
-        cost=Cost(down=False, at_most=wanted.gate.startup_timeout),
+        cost=cost_of_start(wanted, observed),
     )
-    reasons = (_unfinished(candidate),) if candidate else (Reason(ReasonCode.NEW),)
-    return replace(change, reasons=reasons, image=_image(wanted, candidate, images))
+    first = Reason(ReasonCode.GONE, gone.run) if gone else Reason(ReasonCode.NEW)
+    return replace(change, reasons=(_unfinished(candidate) if candidate else first,), image=_image(wanted, candidate, observed.images))
 
 
-def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, parts: _Parts, images: Images) -> Change:
+def _replace(
+    wanted: Instance, found: OwnedInstance | None, serving: Owned, parts: _Parts, observed: Observed
+) -> Change:
     known = [o.generation for o in found.all] if found else []
     candidate = parts.candidate
     spare = max(wanted.keep - 1, 0)
     pruned = parts.kept[: len(parts.kept) - spare] if len(parts.kept) > spare else ()
     named = tuple(o for o in parts.kept if o.has_serving_name and o not in pruned)
+    start_first = starts_first(wanted, serving)
     change = _change(
         wanted,
         Action.REPLACE,
@@ -235,15 +267,18 @@ def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, part
         generation=candidate.generation if candidate else max(known) + 1,
         adopted=candidate.container.id if candidate else "",
         touched=(serving, *((candidate,) if candidate else ()), *named, *pruned),
-        cost=Cost(down=serving.container.is_running, at_most=serving_stop(serving) + wanted.gate.startup_timeout),
+        cost=cost_of_start(wanted, observed) if start_first else cost_of_restart(wanted, serving, observed),
     )
     reasons = (_unfinished(candidate),) if candidate else ()
-    return replace(change, reasons=reasons, image=_image(wanted, candidate, images))
+    image = _image(wanted, candidate, observed.images)
+    return replace(change, reasons=reasons, image=image, start_first=start_first)
 
 
-def serving_stop(serving: Owned) -> int:
-    """Seconds that the old one may take to stop."""
-    return serving.spec.stop_timeout if serving.spec else STOP_MARGIN
+def starts_first(wanted: Instance, serving: Owned) -> bool:
+    """Whether the new one can serve before the old one stops, and shall. (A guard refuses what shall and cannot.)"""
+    if wanted.strategy == "stop_first" or not serving.container.is_running or serving.spec is None:
+        return False
+    return not what_both_need(serving.spec, wanted.spec)
 
 
 def _remove_leftover(wanted: Instance, owned: Owned) -> Change:

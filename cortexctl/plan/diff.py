@@ -11,6 +11,7 @@ from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec
 
 IN_PLACE = ("cpus", "memory", "restart")
+NETWORK = "network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,11 @@ class FieldChange:
 
     @property
     def in_place(self) -> bool:
-        """Whether a living container can take it. A limit can be changed, but not taken away."""
+        """Whether a living container can take it. A limit can be changed, but not taken away; a network can be given
+        back to one that was taken from it by hand.
+        """
+        if self.path == NETWORK:
+            return self.before is None
         return self.path in IN_PLACE and self.after is not None
 
 

@@ -7,17 +7,15 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from cortexctl.diagnostics import Diagnostic, error
-from cortexctl.observed.state import Observed, ObservedContainer
+from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
+from cortexctl.plan.place import gpu_holders
 from cortexctl.plan.sequence import in_order, ranks_of
+from cortexctl.plan.together import DEFAULT_UTILIZATION, overlap, utilization, what_both_need
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Desired, Instance
 from cortexctl.spec.labels import generation_name, serving_name
-
-ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104
-DEFAULT_UTILIZATION = 0.92
-"""vLLM's own since 0.20.0; it counts when a sharer does not say."""
 
 
 def check_desired(desired: Desired) -> list[Diagnostic]:
@@ -46,6 +44,8 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
         found += _taken_names(instance, change, containers, desired.owner)
         found += _taken_port(instance, change, containers, ordered[: number + 1], ordered)
         found += _missing_image(instance, observed)
+        found += _not_together(instance, change)
+        found += _gpus_of_others(instance, observed.host(change.host), desired.owner)
     return found
 
 
@@ -77,7 +77,7 @@ def _served_names(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
 def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
     for one, other in combinations(instances, 2):
         a, b = one.spec.publish, other.spec.publish
-        if a and b and a.port and a.port == b.port and _overlap(a.address, b.address):
+        if a and b and a.port and a.port == b.port and overlap(a.address, b.address):
             yield error(
                 "CX207",
                 f"{one.address} and {other.address} both publish port {a.port}",
@@ -92,7 +92,7 @@ def _gpus(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
         for index in instance.spec.gpus:
             users[index].append(instance)
     for index, sharers in sorted(users.items()):
-        share = sum(s.spec.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION) for s in sharers)
+        share = sum(utilization(s.spec) for s in sharers)
         if len(sharers) > 1 and share > 1:
             names = ", ".join(f"{s.address} {_share(s)}" for s in sharers)
             yield error(
@@ -148,7 +148,7 @@ def _taken_port(
         for bound in container.ports:
             if bound.port != publish.port or container.id in stopped:
                 continue
-            if _overlap(bound.address, publish.address):
+            if overlap(bound.address, publish.address):
                 wait = "it gives it up later in this plan: apply that one first, with --target"
                 yield error(
                     "CX407",
@@ -174,5 +174,27 @@ def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnosti
         )
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one in ANY_ADDRESS or other in ANY_ADDRESS
+def _not_together(instance: Instance, change: Change) -> Iterator[Diagnostic]:
+    """What shall start first, and cannot: stopping first after all would be the outage that it was to spare."""
+    if instance.strategy != "start_first" or change.start_first or change.before is None or not change.cost.down:
+        return
+    yield error(
+        "CX225",
+        f"{change.address} cannot start first: the old and the new one both need "
+        f"{what_both_need(change.before, instance.spec)}",
+        instance.place_of("rollout.strategy"),
+        help='strategy = "stop_first", or give the new one a port and GPUs of its own',
+    )
+
+
+def _gpus_of_others(instance: Instance, host: ObservedHost, owner: str) -> Iterator[Diagnostic]:
+    for holder in gpu_holders(host, owner):
+        shared = sorted(set(holder.gpus) & set(instance.spec.gpus))
+        if shared and utilization(instance.spec) + holder.utilization > 1:
+            yield error(
+                "CX411",
+                f"{instance.host}: GPU {', '.join(map(str, shared))} is held by {holder.container} "
+                f'of the stack "{holder.owner}"',
+                instance.place_of("gpus"),
+                help="use other GPUs, or let their gpu_memory_utilization sum to at most 1",
+            )

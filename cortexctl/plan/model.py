@@ -39,10 +39,16 @@ class PlannedImage:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a change takes away while it runs. `at_most`: seconds, the gate's time-out; None has no bound."""
+    """What a change takes away while it runs, in seconds. `at_most`: the gate's time-out; None has no bound.
+    `expected`: by the instance's past `starts` and `stops`, so many of them; None when nothing is recorded: never a
+    guess.
+    """
 
     down: bool
     at_most: int | None = None
+    expected: int | None = None
+    starts: int = 0
+    stops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class Change:
     gate: GatePolicy = GatePolicy()  # noqa: RUF009 - frozen
     on_failure: str = "rollback"
     keep: int = 2
+    start_first: bool = False
+    """A replacement whose new container serves before the old one stops."""
     protect: bool = False
     on_remove: str = "stop"
     rename: str = ""
@@ -83,6 +91,22 @@ class PlannedHost:
     containers: int = 0
     unmanaged: int = 0
     problem: str = ""
+    gpus_before: int = 0
+    gpus_after: int = 0
+    """GPUs that the stack's running containers have, now and once the plan is carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A model that loses instances, for a while or for good: how many serve now, are wanted, and serve at the least
+    meanwhile; and how many are down at a time.
+    """
+
+    model: str
+    serving: int
+    wanted: int
+    never_below: int
+    at_a_time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +125,7 @@ class Plan:
     hosts: tuple[PlannedHost, ...]
     changes: tuple[Change, ...]
     steps: tuple[Step, ...]
+    rollouts: tuple[Rollout, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property

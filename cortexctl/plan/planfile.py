@@ -22,6 +22,7 @@ from cortexctl.plan.model import (
     Plan,
     PlannedHost,
     PlannedImage,
+    Rollout,
 )
 from cortexctl.plan.steps import KIND_OF, TASK_KINDS, Step
 from cortexctl.spec.codec import spec_from_dict, spec_to_dict
@@ -43,6 +44,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "hosts": [_host_to_dict(h) for h in plan.hosts],
         "changes": [_change_to_dict(c) for c in plan.changes],
         "steps": [_step_to_dict(s) for s in plan.steps],
+        "rollouts": [dataclasses.asdict(r) for r in plan.rollouts],
         "diagnostics": [_diagnostic_to_dict(d) for d in plan.diagnostics],
     }
     return {**document, "digest": digest_of(document)}
@@ -89,16 +91,19 @@ def _plan_from_dict(data: Mapping[str, Any]) -> Plan:
         selection=tuple(data["selection"]),
         hosts=tuple(
             PlannedHost(
-                Host(h["name"], h["docker"], h["address"]),
+                Host(h["name"], h["docker"], h["address"], h["gpus"]),
                 h["engine"],
                 h["containers"],
                 h["unmanaged"],
                 h["problem"],
+                h["gpus_before"],
+                h["gpus_after"],
             )
             for h in data["hosts"]
         ),
         changes=tuple(_change_from_dict(c) for c in data["changes"]),
         steps=tuple(_step_from_dict(s) for s in data["steps"]),
+        rollouts=tuple(Rollout(**r) for r in data["rollouts"]),
         diagnostics=tuple(_diagnostic_from_dict(d) for d in data["diagnostics"]),
     )
 
@@ -113,6 +118,9 @@ def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
         "containers": planned.containers,
         "unmanaged": planned.unmanaged,
         "problem": planned.problem,
+        "gpus": host.gpus,
+        "gpus_before": planned.gpus_before,
+        "gpus_after": planned.gpus_after,
     }
 
 
@@ -139,10 +147,17 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
         "gate": dataclasses.asdict(change.gate),
         "on_failure": change.on_failure,
         "keep": change.keep,
+        "start_first": change.start_first,
         "protect": change.protect,
         "on_remove": change.on_remove,
         "rename": change.rename,
-        "cost": {"down": change.cost.down, "at_most_seconds": change.cost.at_most},
+        "cost": {
+            "down": change.cost.down,
+            "at_most_seconds": change.cost.at_most,
+            "expected_seconds": change.cost.expected,
+            "starts": change.cost.starts,
+            "stops": change.cost.stops,
+        },
     }
 
 
@@ -167,10 +182,17 @@ def _change_from_dict(c: Mapping[str, Any]) -> Change:
         gate=GatePolicy(**gate),
         on_failure=c["on_failure"],
         keep=c["keep"],
+        start_first=c["start_first"],
         protect=c["protect"],
         on_remove=c["on_remove"],
         rename=c["rename"],
-        cost=Cost(c["cost"]["down"], c["cost"]["at_most_seconds"]),
+        cost=Cost(
+            c["cost"]["down"],
+            c["cost"]["at_most_seconds"],
+            c["cost"]["expected_seconds"],
+            c["cost"]["starts"],
+            c["cost"]["stops"],
+        ),
     )
 
 

@@ -8,14 +8,17 @@ from cortexctl.diagnostics import Diagnostic, error, in_reading_order, warning
 from cortexctl.observed.owned import OwnedInstance, owned_instances, strangers
 from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.action import Action, ReasonCode
-from cortexctl.plan.decide import Force, decide, needs_image, needs_inspection, remove
+from cortexctl.plan.applied import as_applied
+from cortexctl.plan.decide import Force, decide, needs_image, needs_inspection, needs_record, remove
 from cortexctl.plan.guards import check_desired, check_hosts
 from cortexctl.plan.model import Change, Plan, PlannedHost
+from cortexctl.plan.place import placed
 from cortexctl.plan.request import Request
+from cortexctl.plan.rollout import in_batches, rollouts
 from cortexctl.plan.sequence import steps_for_host, with_waits
 from cortexctl.plan.steps import Step
 from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import HOST, owner_of
+from cortexctl.spec.labels import HOST, is_generation_name, owner_of
 
 NOTHING_SPECIAL = Request()
 
@@ -28,7 +31,10 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     changes: list[Change] = []
     steps: list[Step] = []
     everything: list[Change] = []
-    diagnostics: list[Diagnostic] = [] if request.destroy else check_desired(desired)
+    desired, unplaced = placed(*((as_applied(desired, observed), observed) if request.only else (desired, observed)))
+    diagnostics: list[Diagnostic] = [] if request.destroy else [*unplaced, *check_desired(desired)]
+    serving: dict[str, int] = {}
+    gpus: dict[str, tuple[int, int]] = {}
     for host in sorted(desired.hosts, key=lambda h: h.name):
         seen = observed.host(host.name)
         if not seen.is_reachable:
@@ -41,6 +47,9 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         diagnostics += _strange(seen, desired.owner)
         diagnostics += _protected(here, found, desired, request.unprotect)
         diagnostics += _not_yet_protected(here, found, desired)
+        gpus[host.name] = _gpus(all_here)
+        for instance in found.values():
+            serving[instance.model] = serving.get(instance.model, 0) + _serves(instance)
         everything += all_here
         changes += here
         steps += steps_for_host(seen, here, desired, destroy=request.destroy and not request.words)
@@ -55,9 +64,10 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         destroy=request.destroy,
         basis=basis,
         selection=request.words,
-        hosts=tuple(_planned(h, observed.host(h.name), desired.owner) for h in desired.hosts),
+        hosts=tuple(_planned(h, observed.host(h.name), desired.owner, gpus.get(h.name, (0, 0))) for h in desired.hosts),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
-        steps=tuple(with_waits(steps, changes, desired)),
+        steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
+        rollouts=rollouts(desired, changes, serving),
         diagnostics=tuple(in_reading_order(diagnostics)),
     )
 
@@ -77,15 +87,31 @@ def images_needed(
 def inspections_needed(
     desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL
 ) -> tuple[tuple[str, str], ...]:
-    """The (host, container id) pairs to inspect before planning: where the label alone does not tell."""
-    wanted = ((i.host, needs_inspection(i, found)) for i, found in _pairs(desired, observed, request))
+    """The (host, container id) pairs to inspect before planning: where the label alone does not tell. Of all that
+    run, if drift is what is looked for.
+    """
+    everything = bool(request.only)
+    wanted = ((i.host, needs_inspection(i, found, everything)) for i, found in _pairs(desired, observed, request))
     return tuple(sorted((host, container) for host, container in wanted if container))
+
+
+def records_needed(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL) -> tuple[str, ...]:
+    """The hosts whose record to read before planning: where something will start, for what past starts tell of it."""
+    if request.only:
+        return tuple(h.name for h in observed.hosts if h.is_reachable)
+    hosts = {
+        instance.host
+        for instance, found in _pairs(desired, observed, request)
+        if needs_record(instance, found, _force(request, instance))
+    }
+    return tuple(sorted(hosts))
 
 
 def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[tuple[Instance, OwnedInstance | None]]:
     """Every wanted instance of a reachable host, with what is found of it."""
     if request.destroy:
         return
+    desired, _ = placed(as_applied(desired, observed) if request.only else desired, observed)
     for host in desired.hosts:
         seen = observed.host(host.name)
         found = owned_instances(seen, desired.owner, desired.moved) if seen.is_reachable else {}
@@ -109,11 +135,38 @@ def _changes_on(
     changes: list[Change] = []
     for address in sorted(wanted.keys() | found.keys()):
         if address in wanted:
-            changes += decide(wanted[address], found.get(address), observed, _force(request, wanted[address]))
+            decided = decide(wanted[address], found.get(address), observed, _force(request, wanted[address]))
+            changes += [c for c in decided if not (request.only and _only_moved(c))]
         else:
-            reason = ReasonCode.DESTROY if request.destroy else ReasonCode.NOT_IN_STACK
-            changes.append(remove(found[address], reason))
+            changes += _leaves(found[address], desired, request)
     return changes
+
+
+def _leaves(found: OwnedInstance, desired: Desired, request: Request) -> list[Change]:
+    """Of an instance that is not wanted. One that the stack no longer has is no drift."""
+    if request.destroy:
+        return [remove(found, ReasonCode.DESTROY)]
+    if request.only:
+        return []
+    return [remove(found, ReasonCode.DISABLED if found.model in desired.disabled else ReasonCode.NOT_IN_STACK)]
+
+
+def _only_moved(change: Change) -> bool:
+    """The stack's new name for a model is no drift."""
+    return change.action is Action.MOVE and any(r.code is ReasonCode.MOVED for r in change.reasons)
+
+
+def _serves(found: OwnedInstance) -> int:
+    return int(any(o.container.is_running and not is_generation_name(o.container.name) for o in found.all))
+
+
+def _gpus(changes: list[Change]) -> tuple[int, int]:
+    """How many of a host's GPUs the stack has, before and after."""
+    stays = [c for c in changes if c.action is not Action.REMOVE]
+    down = {Action.START, Action.CREATE}
+    before = {g for c in changes if c.before and c.action not in down for g in c.before.gpus}
+    after = {g for c in stays for spec in (c.after or c.before,) if spec for g in spec.gpus}
+    return len(before), len(after)
 
 
 def _protected(
@@ -185,6 +238,6 @@ def _unreachable(desired: Desired, seen: ObservedHost) -> Diagnostic:
     return error("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)
 
 
-def _planned(host: Host, seen: ObservedHost, owner: str) -> PlannedHost:
+def _planned(host: Host, seen: ObservedHost, owner: str, gpus: tuple[int, int]) -> PlannedHost:
     ours = sum(owner_of(c.labels) == owner for c in seen.containers)
-    return PlannedHost(host, seen.engine, ours, len(seen.containers) - ours, seen.problem)
+    return PlannedHost(host, seen.engine, ours, len(seen.containers) - ours, seen.problem, *gpus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.plan.model import Change
@@ -21,12 +22,15 @@ class Request:
     host: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
+    only: Literal["", "drift"] = ""
+    """Bring back what was applied, and leave what the stack says since then."""
 
     @property
     def words(self) -> tuple[str, ...]:
         """The options that narrow the plan, as they were given."""
         named = (("target", self.target), ("exclude", self.exclude), ("host", self.host))
-        return tuple(f"--{name} {pattern}" for name, patterns in named for pattern in patterns)
+        narrowed = tuple(f"--{name} {pattern}" for name, patterns in named for pattern in patterns)
+        return (*narrowed, f"--only {self.only}") if self.only else narrowed
 
     def options(self) -> str:
         """All options as they were given, for the next command; each with a blank before it."""

@@ -8,8 +8,10 @@ from typing import assert_never
 
 from cortexctl.observed.state import ObservedHost
 from cortexctl.plan.action import Action
+from cortexctl.plan.diff import NETWORK
 from cortexctl.plan.model import Change, ContainerRef
 from cortexctl.plan.steps import (
+    ConnectNetwork,
     CreateContainer,
     EnsureNetwork,
     PassGate,
@@ -86,6 +88,7 @@ def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desire
     """Across hosts: a model's first step waits for the last steps of the models that it comes after."""
     after = {i.model: i.after for i in desired.instances}
     models = {(c.host, c.address): c.model for c in changes}
+    removals = {(c.host, c.address) for c in changes if c.action is Action.REMOVE}
     last: dict[str, dict[str, str]] = {}
     for step in steps:
         model = models.get((step.host, step.address))
@@ -96,7 +99,8 @@ def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desire
     for step in steps:
         model = models.get((step.host, step.address), "")
         waits = [i for m in after.get(model, ()) for i in last.get(m, {}).values() if i not in step.after]
-        if step.address and step.address not in begun and waits:
+        goes = (step.host, step.address) in removals  # they come first on their host, whatever waits for what
+        if step.address and step.address not in begun and waits and not goes:
             step = replace(step, after=(*step.after, *sorted(waits)))  # noqa: PLW2901
         begun.add(step.address)
         waiting.append(step)
@@ -109,10 +113,12 @@ def tasks_of(change: Change) -> list[Task]:
         case Action.CREATE:
             return [*_create(change), *_bring_up(change), *_promote(change)]
         case Action.REPLACE:
+            stop = [_stop(change, _serving(change))]
             return [
                 *_create(change),
-                _stop(change, _serving(change)),
+                *([] if change.start_first else stop),
                 *_bring_up(change),
+                *(stop if change.start_first else []),
                 SetRestart(_serving(change).id, "no"),
                 RenameContainer(_serving(change).id, _kept_name(change), _serving(change).name),
                 *(
@@ -152,6 +158,7 @@ def _prove_again(change: Change, halt: Sequence[Task]) -> list[Task]:
         RenameContainer(ref.id, _candidate_name(change), ref.name),
         SetRestart(ref.id, "no"),  # no crash loop while it is being judged
         *halt,
+        *_in_place(change),
         StartContainer(ref.id),
         PassGate(ref.id),
         SetRestart(ref.id, _policy(change)),
@@ -238,6 +245,16 @@ def _update(change: Change) -> list[Task]:
         return []
     paths = {f.path for f in change.fields}
     tasks: list[Task] = [SetRestart(ref.id, spec.restart)] if "restart" in paths else []
+    return [*tasks, *_in_place(change)]
+
+
+def _in_place(change: Change) -> list[Task]:
+    """Limits and network of the container that stays."""
+    ref, spec = _serving(change), change.after
+    if spec is None:
+        return []
+    paths = {f.path for f in change.fields if f.in_place}
+    tasks: list[Task] = [ConnectNetwork(ref.id, spec.network)] if NETWORK in paths else []
     if paths & {"memory", "cpus"}:
         memory = spec.memory if "memory" in paths else None
         tasks.append(UpdateContainer(ref.id, memory, spec.cpus if "cpus" in paths else None))

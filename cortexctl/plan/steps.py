@@ -66,6 +66,14 @@ class UpdateContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectNetwork:
+    """Back on a network that it was taken from."""
+
+    container: str
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
 class RenameContainer:
     """`was` is what it is called until then, for the words about it."""
 
@@ -95,6 +103,7 @@ Task = (
     | PassGate
     | SetRestart
     | UpdateContainer
+    | ConnectNetwork
     | RenameContainer
     | RemoveContainer
     | RemoveNetwork
@@ -109,6 +118,7 @@ TASK_KINDS: dict[str, type[Task]] = {
     "pass_gate": PassGate,
     "set_restart": SetRestart,
     "update_container": UpdateContainer,
+    "connect_network": ConnectNetwork,
     "rename_container": RenameContainer,
     "remove_container": RemoveContainer,
     "remove_network": RemoveNetwork,

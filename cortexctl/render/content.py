@@ -9,8 +9,8 @@ from cortexctl.plan.diff import FieldChange, fields_of
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import Step
-from cortexctl.render.folding import READING_ORDER, Block
-from cortexctl.render.words import DONE_WORDS, value_words
+from cortexctl.render.folding import READING_ORDER, Block, listed
+from cortexctl.render.words import DONE_WORDS, rollout_words, taken_words, value_words
 
 
 def counted(number: int, noun: str) -> str:
@@ -33,6 +33,25 @@ def down_addresses(blocks: Iterable[Block]) -> list[str]:
     return [address for b in blocks if b.first.cost.down for address in b.addresses]
 
 
+def kept_words(plan: Plan) -> list[str]:
+    """Of each model with more than one instance: how many serve at the least meanwhile."""
+    return [words for r in plan.rollouts if (words := rollout_words(r))]
+
+
+def hosts_words(plan: Plan) -> list[str]:
+    """Of the hosts on which something changes: for how long at most, and their GPUs before and after. Hosts of which
+    the same is said share a line.
+    """
+    effective: dict[str, list[Change]] = {}
+    for change in plan.effective:
+        effective.setdefault(change.host, []).append(change)
+    same: dict[str, list[str]] = {}
+    for host in plan.hosts:
+        same.setdefault(taken_words(host, effective.get(host.host.name, [])), []).append(host.host.name)
+    same.pop("", None)
+    return [f"{listed(names, 3)}: {words}" for words, names in same.items()]
+
+
 def nothing_to_do(plan: Plan) -> bool:
     """Whether the plan is the good news: all hosts read, nothing wrong, nothing to change."""
     return not plan.effective and not plan.unreachable and not plan.has_errors
@@ -42,8 +61,9 @@ def good_news(plan: Plan) -> tuple[str, str]:
     """The news and the rest of the sentence, of a plan with `nothing_to_do`."""
     if plan.destroy:
         return "Nothing to destroy.", f"No container of {plan.stack} is left."
-    total = counted(len(plan.changes), "container")
-    verb = "matches" if len(plan.changes) == 1 else "match"
+    matching = sum(c.action is Action.NO_OP for c in plan.changes)
+    total = counted(matching, "container")
+    verb = "matches" if matching == 1 else "match"
     source = f" {verb} {plan.stack_path}" if plan.stack_path else ""
     return "No changes.", f"{total} on {counted(len(plan.hosts), 'host')}{source}."
 

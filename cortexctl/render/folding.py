@@ -22,7 +22,7 @@ READING_ORDER = (
     Action.FORGET,
 )
 """What takes something away first: it must not scroll off."""
-_MAY_DIFFER = {"address", "host", "before", "generation", "adopted", "touched"}
+_MAY_DIFFER = {"address", "host", "before", "generation", "adopted", "touched", "cost"}
 """Words of one host. `before` is told by `fields`, and `adopted` by `reasons`, which must be equal. A field not named
 here must be, too."""
 IN_TITLE = 2
@@ -99,4 +99,5 @@ def _name(change: Change) -> str:
 def _key(change: Change) -> tuple[str, ...]:
     """Text, for to Python 1, 1.0 and True are one."""
     after = spec_to_label(change.after) if change.after else ""
-    return (_name(change), after, *(repr(getattr(change, name)) for name in _COMPARED))
+    bounds = repr((change.cost.down, change.cost.at_most))  # how long it took before is each host's own
+    return (_name(change), after, bounds, *(repr(getattr(change, name)) for name in _COMPARED))

@@ -20,7 +20,9 @@ from cortexctl.render.content import (
     down_addresses,
     good_news,
     hidden_words,
+    hosts_words,
     image_words,
+    kept_words,
     launch_rows,
     nothing_to_do,
     plan_digest,
@@ -29,7 +31,15 @@ from cortexctl.render.content import (
 from cortexctl.render.folding import IN_TITLE, Block, cut, fold
 from cortexctl.render.markdown import default_next_step
 from cortexctl.render.visible import visible, visible_plan
-from cortexctl.render.words import SYMBOLS, action_words, cost_words, reason_words, task_words, value_words
+from cortexctl.render.words import (
+    SYMBOLS,
+    action_words,
+    change_words,
+    cost_words,
+    reason_words,
+    task_words,
+    value_words,
+)
 
 DOWN_LISTED = 8
 HOSTS_LISTED = 6
@@ -85,6 +95,8 @@ def _content(plan: Plan) -> dict[str, Any]:
         "good": good_news(plan) if nothing_to_do(plan) else None,
         "errors": f"{counted(errors, 'error')} {'stands' if errors == 1 else 'stand'}" if errors else "",
         "down": cut(down_addresses(blocks), DOWN_LISTED),
+        "kept": kept_words(plan),
+        "hosts_taken": hosts_words(plan),
         "unreachable": plan.unreachable,
         "diagnostics": [_diagnostic(d) for d in plan.diagnostics],
         "blocks": [_block(b, steps, names) for b in blocks],
@@ -108,8 +120,8 @@ def _block(block: Block, steps: Mapping[tuple[str, str], Sequence[Step]], names:
         "hosts": cut(block.hosts, HOSTS_LISTED),
         "title": cut(block.addresses, IN_TITLE),
         "addresses": block.addresses,
-        "action_words": action_words(change.action),
-        "cost": cost_words(change),
+        "action_words": change_words(change),
+        "cost": cost_words(*block.changes),
         "why": "; ".join(r.removeprefix("because ") for r in reasons),
         "reasons": [r[:1].upper() + r[1:] for r in reasons],
         "fields": [_field(f) for f in change.fields],

@@ -13,12 +13,12 @@ from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.model import Plan
-from cortexctl.render.content import counted, counts, good_news, nothing_to_do, plan_digest
+from cortexctl.render.content import counted, counts, good_news, hosts_words, kept_words, nothing_to_do, plan_digest
 from cortexctl.render.folding import Block, cut, fold, listed
 from cortexctl.render.markdown_detail import details
 from cortexctl.render.markdown_text import code, marker, text
 from cortexctl.render.visible import visible_plan
-from cortexctl.render.words import action_words, cost_words, reason_words
+from cortexctl.render.words import action_words, change_words, cost_words, reason_words
 from cortexctl.spec.units import show_seconds
 
 MAX_BYTES = 60_000
@@ -101,6 +101,7 @@ def _head(plan: Plan, blocks: Sequence[Block], level: Level) -> Iterator[str]:
     yield _heads_up(plan, blocks, level)
     if blocks:
         yield "\n".join(_table(blocks, level) if level.places else _counts_table(blocks))
+    yield _hosts(plan, level)
     yield "\n".join(_diagnostics(plan.diagnostics, level))
 
 
@@ -128,6 +129,7 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
         [f"{name} goes down on {_places(same)}{_at_most(same)}" for name, same in _by_name(down)], "go down", level
     )
     said += _some([f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], "are removed", level)
+    said += _some([text(words, 120) for words in kept_words(plan)], "stay up in part", level)
     if plan.unreachable:
         hosts = listed((code(h.host.name, 60) for h in plan.unreachable), level.names)
         named = f": {hosts}" if level.names else ""
@@ -137,6 +139,12 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
     if plan.basis:
         said.append(f"for review only, made against {text(plan.basis, min(level.words, 200))}")
     return f"**Heads-up:** {'; '.join(said)}." if said else "Nothing goes down."
+
+
+def _hosts(plan: Plan, level: Level) -> str:
+    shown, more = cut([text(words, 120) for words in hosts_words(plan)], level.names) if level.names else ([], 0)
+    said = "; ".join([*shown, *([f"{more} more hosts"] if more else [])])
+    return f"Hosts: {said}." if said else ""
 
 
 def _some(words: list[str], what: str, level: Level) -> list[str]:
@@ -175,9 +183,9 @@ def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:
             DOTS[block.action],
             ", ".join(hosts),
             code(block.name),
-            action_words(block.action),
+            change_words(block.first),
             _why(block),
-            cost_words(block.first),
+            cost_words(*block.changes),
         )
         yield f"| {' | '.join(cells)} |"
 

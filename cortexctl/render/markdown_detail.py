@@ -9,7 +9,7 @@ from cortexctl.plan.diff import FieldChange
 from cortexctl.render.content import counted, hidden_words, image_words, launch_rows
 from cortexctl.render.folding import Block
 from cortexctl.render.markdown_text import clip, code, fenced, text
-from cortexctl.render.words import action_words, reason_words, value_words
+from cortexctl.render.words import change_words, reason_words, value_words
 
 VALUE = 200
 """Characters of a value."""
@@ -62,7 +62,7 @@ def _rest(number: int) -> str:
 def _line(block: Block) -> str:
     number = len(block.first.fields)
     what = f"{counted(number, 'field')} changed" if number else "details"
-    return f"- {code(block.name)} on {_where(block)}: {action_words(block.action)}, {what} in the job's output"
+    return f"- {code(block.name)} on {_where(block)}: {change_words(block.first)}, {what} in the job's output"
 
 
 def _where(block: Block) -> str:
@@ -73,7 +73,7 @@ def _detail(block: Block) -> str:
     """A block of HTML around a block of code; the empty lines between them are what makes it work."""
     title = f"<code>{text(block.name, 120)}</code> on {text(', '.join(block.hosts[:3]), 200)}"
     title += f" and {len(block.hosts) - 3} more" if len(block.hosts) > 3 else ""
-    parts = [f"<details><summary>{title}: {action_words(block.action)}</summary>"]
+    parts = [f"<details><summary>{title}: {change_words(block.first)}</summary>"]
     if len(block.changes) > 1:
         shown = [code(address) for address in block.addresses[:LISTED]]
         more = f" and {len(block.changes) - LISTED} more" if len(block.changes) > LISTED else ""

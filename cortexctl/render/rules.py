@@ -36,6 +36,8 @@ CX220 Published on all interfaces (warning)
 CX221 Foreign code without a pinned commit (warning)
 CX222 enforce_eager in production (warning)
 CX223 GPUs and ranks do not agree
+CX224 GPUs that the host does not have
+CX225 Cannot start first
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)
@@ -52,6 +54,8 @@ CX406 Name taken
 CX407 Port taken
 CX408 Nothing matched
 CX409 Not protected yet (warning)
+CX410 No free GPUs
+CX411 A GPU of another stack
 """
 RULES = {line[:5]: line[6:] for line in _HEADINGS.strip().splitlines()}
 """Rule id -> its short description; those that only warn say so."""

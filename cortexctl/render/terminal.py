@@ -15,16 +15,18 @@ from cortexctl.render.content import (
     down_addresses,
     good_news,
     hidden_words,
+    hosts_words,
     image_words,
+    kept_words,
     launch_rows,
     nothing_to_do,
     steps_by_change,
 )
 from cortexctl.render.diagnostic import WIDTH, diagnostics_text
-from cortexctl.render.folding import Block, fold, listed
+from cortexctl.render.folding import Block, cut, fold, listed
 from cortexctl.render.ink import Ink
 from cortexctl.render.visible import visible, visible_plan
-from cortexctl.render.words import COLOURS, SYMBOLS, action_words, cost_words, reason_words, task_words, value_words
+from cortexctl.render.words import COLOURS, SYMBOLS, change_words, cost_words, reason_words, task_words, value_words
 
 __all__ = ["nothing_to_do", "plan_text"]
 
@@ -78,9 +80,9 @@ def _block(
     change = block.first
     colour = COLOURS[change.action]
     symbol = ink(f"{SYMBOLS[change.action]:<3}", colour, "bold")
-    head = f"{block.title}   {action_words(change.action)}"
+    head = f"{block.title}   {change_words(change)}"
     same = "same change   " if len(block.changes) > 1 else ""
-    yield f"  {symbol} {ink(head, colour, 'bold')}   {ink(same + cost_words(change), 'dim')}".rstrip()
+    yield f"  {symbol} {ink(head, colour, 'bold')}   {ink(same + cost_words(*block.changes), 'dim')}".rstrip()
     yield from _all_of(block, ink)
     for line in reason_words(change):
         yield f"{MARGIN}{line}"
@@ -134,6 +136,9 @@ def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str
     down = down_addresses(blocks)
     if down:
         lines.append(ink("Down", "bold") + f"   {listed(down, DOWN_LISTED)}")
+    for title, words in (("Keep", kept_words(plan)), ("Host", hosts_words(plan))):
+        shown, more = cut(words, DOWN_LISTED)
+        lines += [f"{ink(title, 'bold')}   {line}" for line in [*shown, *([f"and {more} more"] if more else [])]]
     if next_step:
         lines.append(ink("Next", "bold") + f"   {next_step}")
     return "\n".join(lines)

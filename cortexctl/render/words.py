@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from cortexctl.plan.action import Action, Reason, ReasonCode
-from cortexctl.plan.model import Change
+from cortexctl.plan.diff import NETWORK
+from cortexctl.plan.model import Change, Cost, PlannedHost, Rollout
 from cortexctl.plan.steps import (
+    ConnectNetwork,
     CreateContainer,
     EnsureNetwork,
     PassGate,
@@ -60,30 +62,80 @@ DONE_WORDS = {
 
 
 def action_words(action: Action) -> str:
-    said = {Action.REPLACE: "replace (stop first)", Action.UPDATE: "update in place", Action.MOVE: "new name only"}
+    said = {Action.UPDATE: "update in place", Action.MOVE: "new name only"}
     return said.get(action, action.value)
 
 
-def cost_words(change: Change) -> str:
-    """What the change costs while it runs. Never a guess: a bound, or that there is none."""
+def change_words(change: Change) -> str:
+    """The action, and of a replacement how it is done."""
+    if change.action is Action.REPLACE:
+        return "replace (start first)" if change.start_first else "replace (stop first)"
+    return action_words(change.action)
+
+
+def cost_words(*changes: Change) -> str:
+    """What a change costs while it runs, or each of several that are the same on different hosts. Never a guess: what
+    past starts tell, and a bound.
+    """
+    change = changes[0]
     bound = show_seconds(change.cost.at_most) if change.cost.at_most is not None else ""
+    past = past_words([c.cost for c in changes])
+    ready = f"ready in {f'about {past}, ' if past else ''}at most {bound}"
     match change.action:
-        case Action.REPLACE if change.cost.down:
-            return f"down until the new one passes its gate, at most {bound}"
-        case Action.RESTART:
-            return f"down until it passes its gate again, at most {bound}"
+        case Action.REPLACE | Action.RESTART if change.cost.down and past:
+            return f"down about {past}, at most {bound}"
+        case Action.REPLACE | Action.RESTART if change.cost.down:
+            return f"down at most {bound}; how long is unknown: no start of it is recorded"
+        case Action.REPLACE if change.start_first:
+            return f"the old one serves until the new one does, {ready}"
         case Action.UPDATE | Action.MOVE:
             return "no restart"
         case Action.FORGET:
             return "left running, no longer looked after"
-        case Action.REPLACE | Action.CREATE | Action.START:
-            return f"ready in at most {bound}"
+        case Action.REPLACE | Action.CREATE | Action.START | Action.RESTART:
+            return ready
         case Action.REMOVE:
             return "its endpoint goes away" if change.cost.down else "nothing serves from it"
         case Action.NO_OP:
             return ""
         case _:
             assert_never(change.action)
+
+
+def past_words(costs: Sequence[Cost]) -> str:
+    """How long it took before, and how we know; empty when nothing is recorded."""
+    known = sorted(c.expected for c in costs if c.expected is not None)
+    if not known:
+        return ""
+    shortest, longest = show_seconds(known[0]), show_seconds(known[-1])
+    seconds = shortest if shortest == longest else f"{shortest} to {longest}"
+    starts = sum(c.starts for c in costs)
+    without = len(costs) - len(known)
+    by = f"{starts} past {'start' if starts == 1 else 'starts'}" + (f", unknown on {without}" if without else "")
+    stop = " and the stop" if any(c.down and not c.stops for c in costs) else ""
+    return f"{seconds}{stop} ({by})"
+
+
+def rollout_words(rollout: Rollout) -> str:
+    """How many of a model's instances serve at the least while the plan is carried out; empty for a single one."""
+    if rollout.serving <= 1:
+        return ""
+    pace = f", {rollout.at_a_time} at a time" if rollout.at_a_time else ""
+    return f"{rollout.model}: never below {rollout.never_below} of {rollout.serving} serving{pace}"
+
+
+def taken_words(host: PlannedHost, changes: Sequence[Change]) -> str:
+    """What the plan takes of a host: how long its changes may take, one after the other, and GPUs before and after.
+    Empty when there is nothing to say that the changes do not.
+    """
+    said = []
+    if len(changes) > 1:
+        bound = sum(c.cost.at_most or 0 for c in changes)
+        said.append(f"{len(changes)} changes in turn" + (f", at most {show_seconds(bound)}" if bound else ""))
+    if host.gpus_before or host.gpus_after:
+        of = f" of {host.host.gpus}" if host.host.gpus is not None else ""
+        said.append(f"GPUs in use {host.gpus_before} -> {host.gpus_after}{of}")
+    return "; ".join(said) if changes else ""
 
 
 def reason_words(change: Change) -> list[str]:
@@ -102,6 +154,8 @@ def _reason(reason: Reason) -> str:
     match reason.code:
         case ReasonCode.NEW:
             return "because it is in the stack and not on the host"
+        case ReasonCode.GONE:
+            return f"because its container is gone, which run {reason.detail or 'unknown'} had left serving"
         case ReasonCode.STOPPED:
             return f"because it is {reason.detail} and should run"
         case ReasonCode.UNFINISHED:
@@ -114,6 +168,10 @@ def _reason(reason: Reason) -> str:
             return f"because run {reason.detail or 'unknown'} left it behind"
         case ReasonCode.REQUESTED:
             return "because you ask for it"
+        case ReasonCode.DISABLED:
+            return "because it is disabled in the stack (enabled = false)"
+        case ReasonCode.RENAMED:
+            return f"somebody renamed it to {reason.detail}"
         case ReasonCode.MOVED:
             return f"it was called {reason.detail}; its label keeps that name until it is replaced"
         case ReasonCode.FORGET:
@@ -145,6 +203,8 @@ def task_words(task: Task, names: Mapping[str, str]) -> str:
             limits = [f"memory {show_bytes(memory)}"] if memory is not None else []
             limits += [f"cpus {cpus:g}"] if cpus is not None else []
             return f"limits of {names.get(container, container)}: {', '.join(limits)}"
+        case ConnectNetwork(container, network):
+            return f"connect {names.get(container, container)} to {network}"
         case RenameContainer(container, name, was):
             return f"rename {was or names.get(container, container)} to {name}"
         case RemoveContainer(container):
@@ -158,7 +218,7 @@ def task_words(task: Task, names: Mapping[str, str]) -> str:
 def value_words(path: str, value: Any) -> str:
     """A field's value as a stack's reader would write it."""
     if value is None:
-        return "(not set)"
+        return "(disconnected)" if path == NETWORK else "(not set)"
     if path in {"shm_size", "memory"}:
         return show_bytes(value)
     if path == "drain":

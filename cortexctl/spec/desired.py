@@ -12,11 +12,14 @@ from cortexctl.spec.labels import address, owner
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A Docker engine: how we reach it (`docker`, a URL) and where others reach its published ports."""
+    """A Docker engine: how we reach it (`docker`, a URL) and where others reach its published ports. `gpus`: how many
+    it has, as far as the stack says.
+    """
 
     name: str
     docker: str
     address: str = "127.0.0.1"
+    gpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,16 @@ class Instance:
     gate: GatePolicy = GatePolicy()
     on_failure: str = "rollback"
     keep: int = 2
+    strategy: str = "stop_first"
+    max_unavailable: int = 1
+    gpu_count: int | None = None
+    """So many GPUs, chosen for it when it is planned; None where `spec.gpus` are the stack's own choice."""
     protect: bool = False
     on_remove: str = "stop"
     after: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    ignore_drift: tuple[str, ...] = ()
+    """Paths whose drift is not reported. Apart from `ignore`, which is about the plan."""
     where: Mapping[str, SourceSpan] = field(default_factory=dict, compare=False)
 
     @property
@@ -75,6 +84,10 @@ class Desired:
     env: str = ""
     moved: Mapping[str, str] = field(default_factory=dict)
     """Old name of a model -> its name now."""
+    disabled: tuple[str, ...] = ()
+    """Models that are in the stack, with `enabled = false`."""
+    ignore_drift: tuple[str, ...] = ()
+    """Globs over addresses and container names (HOST/NAME), and KIND:GLOB, that drift passes over."""
 
     @property
     def owner(self) -> str:

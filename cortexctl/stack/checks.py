@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
-from cortexctl.stack.schema import ModelTable, SourceTable, StackFile
+from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
 from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import POOLING_TASKS, check_args, check_extra_args
 from cortexctl.vllm.version import parse_release, release_from_image
@@ -102,7 +102,7 @@ def check_model(name: str, model: ModelTable, at: At, profiles: Collection[str])
             help="pin a newer image",
         )
     yield from _parallel(model, at)
-    if len(model.gpus) % model.replicas:
+    if isinstance(model.gpus, list) and len(model.gpus) % model.replicas:
         yield error(
             "CX217",
             f"{len(model.gpus)} GPUs cannot be dealt out evenly to {model.replicas} replicas",
@@ -118,8 +118,8 @@ def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
     args = model.args.model_dump(exclude_none=True)
     sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
     ranks = math.prod(args.get(size, 1) for size in sizes)
-    gpus = len(model.gpus) // model.replicas
-    if not model.gpus or ranks == gpus:
+    gpus = model.gpus if isinstance(model.gpus, int) else len(model.gpus) // model.replicas
+    if not gpus or ranks == gpus:
         return
     said = " x ".join(f"{size} {args[size]}" for size in sizes if size in args) or "no parallel size"
     make = error if ranks > gpus else warning
@@ -129,6 +129,24 @@ def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
         at("gpus"),
         help="every rank needs one GPU, and a GPU without a rank stays idle; make the numbers agree",
     )
+
+
+def check_gpus(model: ModelTable, name: str, host: HostTable, at: At) -> Iterator[Diagnostic]:
+    """A model's GPUs against what a host of its has."""
+    if isinstance(model.gpus, int) and host.gpus is None:
+        yield error(
+            "CX224",
+            f'the host "{name}" does not say how many GPUs it has, so none can be chosen on it',
+            at("gpus"),
+            help=f"say it (gpus = {{ count = 4 }} in [hosts.{name}]), or write the indices here, as in [0, 1]",
+        )
+    elif isinstance(model.gpus, list) and host.gpus and max(model.gpus, default=0) >= host.gpus.count:
+        yield error(
+            "CX224",
+            f'there is no GPU {max(model.gpus)} on the host "{name}", which has {host.gpus.count}, numbered from 0',
+            at("gpus"),
+            help="correct the indices, or the host's gpus.count",
+        )
 
 
 def _args(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:

@@ -14,6 +14,7 @@ from cortexctl.spec.units import seconds, size_in_bytes
 from cortexctl.vllm.version import parse_release
 
 MOST_GPUS = 1024
+DRIFT_KINDS = ("drift", "pending", "orphan", "unmanaged", "unhealthy", "unreachable")
 
 
 def name_form(text: str) -> str:
@@ -95,11 +96,26 @@ def docker_form(text: str) -> str:
 def gpus_form(value: Any) -> Any:
     if value == "none":
         return []
+    if type(value) is int and 1 <= value <= MOST_GPUS:
+        return value
     if isinstance(value, list) and value and all(type(v) is int and 0 <= v < MOST_GPUS for v in value):
         if len(set(value)) < len(value):
             raise ValueError("a GPU is named twice")
         return value
-    raise ValueError('write the indices of the GPUs, as in [0, 1], or "none"')
+    raise ValueError('write how many GPUs, as in 2, or their indices, as in [0, 1], or "none"')
+
+
+def capability_form(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]?\.[0-9]", text):
+        raise ValueError(f'"{text}" is no compute capability; write for example "8.9"')
+    return text
+
+
+def drift_pattern_form(text: str) -> str:
+    kind, colon, _ = text.partition(":")
+    if colon and kind not in DRIFT_KINDS:
+        raise ValueError(f'"{kind}" is no kind of finding; there are: {", ".join(DRIFT_KINDS)}')
+    return text
 
 
 def publish_form(text: str) -> str:

@@ -13,7 +13,7 @@ from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.spec.units import seconds, size_in_bytes
-from cortexctl.stack.checks import check_model, check_references, check_version, release_of
+from cortexctl.stack.checks import check_gpus, check_model, check_references, check_version, release_of
 from cortexctl.stack.document import Document, Loc
 from cortexctl.stack.lint import lint_model
 from cortexctl.stack.overlay import profile_names
@@ -51,10 +51,20 @@ def resolve(
     work = _Resolution(stack, document, around)
     instances = [i for name in sorted(stack.models) for i in work.instances_of(name)]
     hosts = tuple(
-        Host(name, table.docker or around.default_docker, table.address) for name, table in sorted(stack.hosts.items())
+        Host(name, table.docker or around.default_docker, table.address, table.gpus.count if table.gpus else None)
+        for name, table in sorted(stack.hosts.items())
     )
-    moved = {m.from_: m.to for m in stack.moved}
-    desired = Desired(stack.stack, document.path, hosts, tuple(instances), digest, around.env, moved)
+    desired = Desired(
+        stack.stack,
+        document.path,
+        hosts,
+        tuple(instances),
+        digest,
+        around.env,
+        moved={m.from_: m.to for m in stack.moved},
+        disabled=tuple(sorted(name for name, model in stack.models.items() if not model.enabled)),
+        ignore_drift=tuple(stack.drift.ignore),
+    )
     work.found += check_version(stack, document)
     work.found += check_references(stack, document)
     return desired, work.found
@@ -77,6 +87,7 @@ class _Resolution:
         secrets = tuple(self._secrets(name, model))
         for host_name in self._hosts(name, model):
             host = self.stack.hosts[host_name]
+            self.found += check_gpus(model, host_name, host, partial(self._at, name))
             spec = self._spec(name, model, host_name, host, release, secrets)
             for ordinal in range(1, model.replicas + 1):
                 yield Instance(
@@ -88,10 +99,14 @@ class _Resolution:
                     gate=_gate(model),
                     on_failure=model.rollout.on_failure,
                     keep=model.rollout.keep,
+                    strategy=model.rollout.strategy,
+                    max_unavailable=model.rollout.max_unavailable,
+                    gpu_count=model.gpus if isinstance(model.gpus, int) else None,
                     protect=model.protect,
                     on_remove=model.on_remove,
                     after=tuple(model.after),
                     ignore=tuple(model.ignore),
+                    ignore_drift=tuple(model.ignore_drift),
                     where=self._places(name),
                 )
 
@@ -187,7 +202,7 @@ class _Resolution:
             extra_args=tuple(model.extra_args),
             env=env,
             secrets=secrets,
-            gpus=tuple(model.gpus),
+            gpus=tuple(model.gpus) if isinstance(model.gpus, list) else (),
             mounts=mounts,
             publish=_publish(model.publish),
             network=host.network,

@@ -36,17 +36,30 @@ Duration = Annotated[str, AfterValidator(forms.duration_form), Field(examples=["
 Size = Annotated[str, AfterValidator(forms.size_form), Field(examples=["2 GiB"])]
 Variable = Annotated[str, AfterValidator(forms.variable_form)]
 Gpus = Annotated[
-    list[int],
+    list[int] | int,
     BeforeValidator(forms.gpus_form),
     WithJsonSchema(
         {
             "anyOf": [
                 {"const": "none"},
+                {"type": "integer", "minimum": 1, "maximum": forms.MOST_GPUS},
                 {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
             ]
         }
     ),
 ]
+
+
+class HostGpusTable(Table):
+    """The GPUs of a host; all alike."""
+
+    count: Annotated[int, Field(ge=1, le=forms.MOST_GPUS)]
+    name: str | None = None
+    """As nvidia-smi shows it: "L40S"."""
+    memory: Size | None = None
+    """Of one GPU, as nvidia-smi shows it: "46068 MiB"."""
+    compute_capability: Annotated[str, AfterValidator(forms.capability_form)] | None = None
+    """Such as "8.9"."""
 
 
 class HostTable(Table):
@@ -62,6 +75,8 @@ class HostTable(Table):
     """Folder on the host for the Hugging Face cache. Relative to the stack file."""
     network: Annotated[str, AfterValidator(forms.network_form)] = "cortex_default"
     """Docker network that the containers join; made when it is missing."""
+    gpus: HostGpusTable | None = None
+    """What the host has. Needed where a model's `gpus` is a number, to choose them."""
 
 
 class SourceTable(Table):
@@ -117,8 +132,10 @@ class GateTable(Table):
 class RolloutTable(Table):
     """How a replacement is carried out."""
 
-    strategy: Literal["stop_first"] = "stop_first"
-    """The old instance stops, the new one starts, and the old one comes back if the new one fails."""
+    strategy: Literal["stop_first", "start_first", "auto"] = "stop_first"
+    """Which goes first: the old instance stops, or the new one starts; "auto": start first where both can run."""
+    max_unavailable: Annotated[int, Field(ge=1)] = 1
+    """How many of the model's instances, on all hosts together, may be down for a replacement at a time."""
     drain: Duration = "30s"
     """How long running requests may take to finish after SIGTERM."""
     on_failure: Literal["rollback", "halt"] = "rollback"
@@ -171,7 +188,7 @@ class ModelTable(Table):
     hosts: Annotated[list[str], Field(min_length=1)] | None = None
     """Names or globs of hosts. Left out: the only host of the file."""
     gpus: Gpus
-    """Indices of the host's GPUs, or "none". Never all of them by default."""
+    """How many GPUs each replica gets (chosen for it, and kept), or their indices on the host, or "none"."""
     publish: Annotated[str, AfterValidator(forms.publish_form)] | None = None
     """Where the server's port appears on the host: "127.0.0.1" (any free port) or "127.0.0.1:8801"."""
     offline: bool | None = None
@@ -193,11 +210,13 @@ class ModelTable(Table):
     cpus: Annotated[float, Field(gt=0)] | None = None
     """Limit of the container's CPU time, in cores. Changed in place."""
     replicas: Annotated[int, Field(ge=1, le=64)] = 1
-    """Containers per host. GPUs are dealt out evenly, and a published port counts up from the first."""
+    """Containers per host. GPU indices are dealt out evenly, and a published port counts up from the first."""
     after: list[Name] = []
     """Models that must be done before this one is touched."""
     ignore: list[str] = []
     """Paths (globs) whose differences never make a change, as in "args.max_num_seqs" or "env.*"."""
+    ignore_drift: list[str] = []
+    """Paths (globs) whose differences `drift` does not report, as in "restart" or "state"."""
     protect: bool = False
     """Refuse to remove it, also after this block is deleted."""
     on_remove: Literal["stop", "forget"] = "stop"
@@ -225,6 +244,13 @@ class MovedTable(Table):
     to: Name
 
 
+class DriftTable(Table):
+    """What `cortexctl drift` passes over."""
+
+    ignore: list[Annotated[str, AfterValidator(forms.drift_pattern_form)]] = []
+    """Globs over HOST/MODEL and HOST/CONTAINER, alone or for one kind: "gpu-1/prometheus*", "unmanaged:*"."""
+
+
 class StackFile(Table):
     """A cortexctl stack: which models run on which Docker hosts."""
 
@@ -241,6 +267,7 @@ class StackFile(Table):
     """Parts of a model's table that models build on with `profile`."""
     env: Annotated[dict[Name, dict[str, Any]], Field(exclude=True)] = {}
     """One overlay per environment, chosen with --env: tables merge, everything else is replaced."""
+    drift: DriftTable = DriftTable()
     hosts: Annotated[dict[Name, HostTable], Field(min_length=1)]
     models: Annotated[dict[Name, ModelTable], Field(min_length=1)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from cortexctl.apply.protocols import Engine
 from cortexctl.engine.observe import observe_host
 from cortexctl.errors import EngineRefused
+from cortexctl.observed.record import Applied, HostRecord, Start
 from cortexctl.observed.state import LockInfo, ObservedContainer, ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_to_label
@@ -249,3 +250,37 @@ def test_the_lock_is_the_first_ones_until_it_is_released(bench: Bench) -> None:
     bench.engine.release_lock(bench.stack)
     assert bench.engine.take_lock(bench.stack, theirs) == theirs
     bench.engine.release_lock(bench.stack)
+
+
+def test_the_record_is_what_was_written_last_and_empty_is_none(bench: Bench) -> None:
+    spec = ContainerSpec(STAND_IN, "/models/m", ("m",), args={"max_model_len": 8})
+    applied = Applied("m", 1, 2, "run1", spec, (Start(31.5, "/models/m"),), (2.0,))
+    assert bench.engine.read_record(bench.stack) == HostRecord("here")
+    for generation in (2, 3):
+        record = HostRecord("here", {"here/m": replace(applied, generation=generation)})
+        bench.engine.write_record(bench.stack, record)
+        assert bench.engine.read_record(bench.stack) == record
+    assert bench.engine.read_record(f"{bench.stack}-of-others") == HostRecord("here")
+    for _ in range(2):
+        bench.engine.write_record(bench.stack, HostRecord("here"))
+    assert bench.engine.read_record(bench.stack) == HostRecord("here")
+
+
+def test_a_container_is_put_back_on_its_network_once(bench: Bench) -> None:
+    name = f"{bench.stack}-other"
+    made(bench)
+    bench.engine.ensure_network(name, bench.stack)
+    container = seen(bench, f"{bench.stack}-m--g1")
+    for _ in range(2):
+        bench.engine.connect(container.id, name)
+    bench.engine.start(container.id)
+    assert name in seen(bench, container.name).networks
+    bench.engine.remove(container.id)
+    bench.engine.remove_network(name, bench.stack)
+
+
+def test_a_foreign_container_is_never_connected(bench: Bench) -> None:
+    bench.somebody_elses(f"{bench.stack}-foreign")
+    bench.engine.ensure_network(f"{bench.stack}-net", bench.stack)
+    with pytest.raises(EngineRefused):
+        bench.engine.connect(f"{bench.stack}-foreign", f"{bench.stack}-net")

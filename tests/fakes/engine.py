@@ -10,6 +10,7 @@ from typing import Any
 
 from cortexctl.errors import EngineRefused
 from cortexctl.observed.parse import parse_containers
+from cortexctl.observed.record import HostRecord, record_from_label, record_to_label
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.container import InPlace
@@ -55,6 +56,7 @@ class FakeEngine:
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, dict[str, str]] = {}
         self.volumes: dict[str, LockInfo] = {}
+        self.records: dict[str, str] = {}
         self.behaviours: list[Behaviour] = []
         self.fail: dict[str, EngineRefused] = {}
         self.calls: list[str] = []
@@ -217,6 +219,21 @@ class FakeEngine:
 
     def release_lock(self, owner: str) -> None:
         self.volumes.pop(f"cortexctl-lock-{owner}", None)
+
+    def read_record(self, owner: str) -> HostRecord:
+        return record_from_label(self.host, self.records.get(owner, ""))
+
+    def write_record(self, owner: str, new: HostRecord) -> None:
+        self._called("write_record", owner)
+        self.records.pop(owner, None)
+        if new.applied:
+            self.records[owner] = record_to_label(new)
+
+    def connect(self, container: str, network: str) -> None:
+        self._called("connect", container)
+        found = self._ours(container)
+        if network not in found.networks:
+            found.networks.append(network)
 
     # inside
 

@@ -12,7 +12,7 @@ from cortexctl.apply.run import apply_plan
 from cortexctl.errors import ProbeFailed, SecretUnresolved
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import images_needed, inspections_needed, plan
+from cortexctl.plan.planner import images_needed, inspections_needed, plan, records_needed
 from cortexctl.plan.request import Request
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired, Smoke
@@ -107,12 +107,13 @@ class World:
             (host, container): self.engine(host).in_place(container)
             for host, container in inspections_needed(desired, observed, request)
         }
-        return plan(desired, observed.with_facts(images, limits), request)
+        records = {h: self.engine(h).read_record(self.stack) for h in records_needed(desired, observed, request)}
+        return plan(desired, observed.with_facts(images, limits, records), request)
 
-    def apply(self, made: Plan) -> Result:
+    def apply(self, made: Plan, parallelism: int = 10) -> Result:
         self.runs += 1
         run = f"run{self.runs}"
         performer = Performer(self.stack, self.engines, self.prober, self.secrets, self.clock, {RUN: run})
-        executor = Executor(made, performer, self.events.append)
+        executor = Executor(made, performer, self.events.append, parallelism)
         who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
         return apply_plan(made, executor, self.engines, who, lambda _holder, _now: False)

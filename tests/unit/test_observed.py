@@ -7,6 +7,7 @@ import pytest
 
 from cortexctl.observed.owned import owned_instances, read_owned, strangers
 from cortexctl.observed.parse import parse_containers, parse_images, parse_in_place
+from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.codec import SPEC_VERSION, spec_to_label
@@ -56,6 +57,7 @@ def test_a_row_is_read_into_a_value() -> None:
         labels={"cortexctl.stack": "demo"},
         ports=(BoundPort("127.0.0.1", 8801),),
         networks=("cortex_default",),
+        addresses=("172.18.0.2",),
     )
 
 
@@ -321,7 +323,8 @@ def test_facts_are_added_to_a_look_without_changing_it() -> None:
     seen = Observed((ObservedHost("a"),))
     images = {("a", "i"): ImageFacts("i", "local", id="sha256:1")}
     limits = {("a", "id-1"): InPlace("no", 1024, 2.0)}
-    assert seen.with_facts(images, limits) == Observed(seen.hosts, images, limits)
+    records = {"a": HostRecord("a")}
+    assert seen.with_facts(images, limits, records) == Observed(seen.hosts, images, limits, records)
     assert (seen.images, seen.in_place) == ({}, {})
 
 

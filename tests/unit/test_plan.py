@@ -81,6 +81,7 @@ def _container(
         labels.RUN: fields.pop("run", "run1"),
     }
     exit_code = 0 if state == "exited" else None
+    fields.setdefault("networks", ("cortex_default",))
     return ObservedContainer(f"id-{name}", name, IMAGE, "sha256:" + "1" * 64, state, exit_code, marks, **fields)
 
 
@@ -635,8 +636,8 @@ def test_an_inspection_has_the_last_word_on_what_is_changed_in_place() -> None:
     here = ("here", f"id-{serving_name('tiny')}")
     wanted = _wanted(memory=2048)
     observed = _observed(_serving())
-    as_wanted = observed.with_facts(observed.images, {here: InPlace(memory=2048)})
-    drifted = observed.with_facts(observed.images, {here: InPlace(memory=4096)})
+    as_wanted = observed.with_facts(observed.images, {here: InPlace(memory=2048)}, {})
+    drifted = observed.with_facts(observed.images, {here: InPlace(memory=4096)}, {})
     assert plan(_desired(wanted), as_wanted).effective == ()
     (change,) = plan(_desired(wanted), drifted).effective
     assert change.fields == (FieldChange("memory", 4096, 2048),)

@@ -1,0 +1,90 @@
+"""What earlier applies left on a host, and how long it took: kept by the host's engine, in a label.
+
+Nothing is decided by it but words: what a replacement will cost, and that a container which is gone was there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.spec.codec import spec_from_dict, spec_to_dict
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.labels import address
+
+RECORD_VERSION = 1
+REMEMBERED = 5
+"""Starts and stops of an instance that are kept; older ones say little of today's disks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A start that passed its gate: seconds from the engine's start to the gate's end, of which weights."""
+
+    seconds: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An instance as an apply left it. `stops`: seconds that its containers took to stop, oldest first."""
+
+    model: str
+    ordinal: int
+    generation: int
+    run: str
+    spec: ContainerSpec
+    starts: tuple[Start, ...] = ()
+    stops: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """All instances that were applied on a host, by address, and are not removed since."""
+
+    host: str
+    applied: Mapping[str, Applied] = field(default_factory=dict)
+
+
+def record_to_label(record: HostRecord) -> str:
+    """Compact and sorted, so that equal records give equal text."""
+    entries = [_to_dict(a) for _, a in sorted(record.applied.items())]
+    return json.dumps({"v": RECORD_VERSION, "applied": entries}, sort_keys=True, separators=(",", ":"))
+
+
+def record_from_label(host: str, text: str) -> HostRecord:
+    """What cannot be read counts as not recorded: a record is a help, never a condition."""
+    try:
+        data = json.loads(text)
+        if data["v"] != RECORD_VERSION:
+            return HostRecord(host)
+        entries = [_from_dict(entry) for entry in data["applied"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return HostRecord(host)
+    return HostRecord(host, {address(host, a.model, a.ordinal): a for a in entries})
+
+
+def _to_dict(applied: Applied) -> dict[str, Any]:
+    return {
+        "model": applied.model,
+        "ordinal": applied.ordinal,
+        "generation": applied.generation,
+        "run": applied.run,
+        "spec": spec_to_dict(applied.spec),
+        "starts": [[s.seconds, s.model] for s in applied.starts],
+        "stops": list(applied.stops),
+    }
+
+
+def _from_dict(entry: Mapping[str, Any]) -> Applied:
+    return Applied(
+        model=str(entry["model"]),
+        ordinal=int(entry["ordinal"]),
+        generation=int(entry["generation"]),
+        run=str(entry["run"]),
+        spec=spec_from_dict(entry["spec"]),
+        starts=tuple(Start(float(seconds), str(model)) for seconds, model in entry["starts"]),
+        stops=tuple(float(seconds) for seconds in entry["stops"]),
+    )

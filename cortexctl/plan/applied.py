@@ -1,0 +1,48 @@
+"""The stack as it was last applied: what drift is measured against, and brought back to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.observed.state import Observed
+from cortexctl.plan.cost import applied_of
+from cortexctl.plan.decide import serving_now
+from cortexctl.plan.diff import IN_PLACE
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired, Instance
+
+
+def as_applied(desired: Desired, observed: Observed) -> Desired:
+    """Every instance with the spec that its container was made with, or that is recorded of one that is gone. Those
+    that were never applied are left out; so are those of hosts that cannot be read.
+    """
+    instances = (i for host in desired.hosts for i in _on(host.name, desired, observed))
+    return replace(desired, instances=tuple(sorted(instances, key=lambda i: i.address)))
+
+
+def _on(host: str, desired: Desired, observed: Observed) -> Iterator[Instance]:
+    seen = observed.host(host)
+    if not seen.is_reachable:
+        return
+    found = owned_instances(seen, desired.owner, desired.moved)
+    for instance in desired.instances:
+        if instance.host != host:
+            continue
+        spec = _applied_spec(instance, found.get(instance.address), observed)
+        if spec is not None:
+            yield replace(instance, spec=spec, gpu_count=None)
+
+
+def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Observed) -> ContainerSpec | None:
+    serving = serving_now(wanted, found)
+    if serving is None:
+        applied = applied_of(wanted, observed)
+        return applied.spec if applied else None
+    actual = observed.in_place.get((wanted.host, serving.container.id))
+    if serving.spec is None or actual is None:
+        return serving.spec
+    # What the stack says and the container has was updated in place, which its label cannot tell.
+    updated = {name: getattr(actual, name) for name in IN_PLACE if getattr(actual, name) == getattr(wanted.spec, name)}
+    return replace(serving.spec, **updated)

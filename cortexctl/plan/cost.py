@@ -1,0 +1,57 @@
+"""What a change takes away while it runs: a bound by the gate, and what past starts on this very host tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from cortexctl.observed.owned import Owned
+from cortexctl.observed.record import Applied
+from cortexctl.observed.state import Observed
+from cortexctl.plan.model import Cost
+from cortexctl.spec import labels
+from cortexctl.spec.container import STOP_MARGIN
+from cortexctl.spec.desired import Instance
+
+
+def cost_of_start(wanted: Instance, observed: Observed) -> Cost:
+    """Of one that nothing has to stop for."""
+    seconds = _past_starts(wanted, applied_of(wanted, observed))
+    return Cost(
+        down=False,
+        at_most=wanted.gate.startup_timeout,
+        expected=round(median(seconds)) if seconds else None,
+        starts=len(seconds),
+    )
+
+
+def cost_of_restart(wanted: Instance, serving: Owned, observed: Observed) -> Cost:
+    """Of one that stops, and starts again or gives way to another. `expected` needs a past start of these weights;
+    where no stop is recorded (`stops` is 0), it is without the stop.
+    """
+    applied = applied_of(wanted, observed, serving)
+    starts, stops = _past_starts(wanted, applied), applied.stops if applied else ()
+    return Cost(
+        down=serving.container.is_running,
+        at_most=stop_bound(serving) + wanted.gate.startup_timeout,
+        expected=round(median(starts) + (median(stops) if stops else 0)) if starts else None,
+        starts=len(starts),
+        stops=len(stops),
+    )
+
+
+def stop_bound(serving: Owned) -> int:
+    """Seconds that the old one may take to stop."""
+    return serving.spec.stop_timeout if serving.spec else STOP_MARGIN
+
+
+def applied_of(wanted: Instance, observed: Observed, serving: Owned | None = None) -> Applied | None:
+    """What is recorded of the instance, also under the name that its container was made with."""
+    applied = observed.record(wanted.host).applied
+    was = serving.container.labels[labels.MODEL] if serving else wanted.model
+    return applied.get(wanted.address) or applied.get(labels.address(wanted.host, was, wanted.ordinal))
+
+
+def _past_starts(wanted: Instance, applied: Applied | None) -> Sequence[float]:
+    """Starts with other weights say nothing of these."""
+    return [s.seconds for s in applied.starts if s.model == wanted.spec.model] if applied else []

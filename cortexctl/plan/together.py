@@ -1,0 +1,30 @@
+"""Whether two containers can run on a host at a time: ports have one holder, GPUs are shared by consent."""
+
+from __future__ import annotations
+
+from cortexctl.spec.container import ContainerSpec
+
+ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104
+DEFAULT_UTILIZATION = 0.92
+"""vLLM's own since 0.20.0; it counts when a sharer does not say."""
+
+
+def what_both_need(one: ContainerSpec, other: ContainerSpec) -> str:
+    """What only one of them can have, in words; empty when both can run."""
+    a, b = one.publish, other.publish
+    if a and b and a.port and a.port == b.port and overlap(a.address, b.address):
+        return f"port {a.port}"
+    shared = sorted(set(one.gpus) & set(other.gpus))
+    if shared and utilization(one) + utilization(other) > 1:
+        return f"GPU {', '.join(map(str, shared))}"
+    return ""
+
+
+def utilization(spec: ContainerSpec) -> float:
+    """The share of its GPUs' memory that a container takes."""
+    return float(spec.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION))
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether a port on one address is in the way of the same port on the other."""
+    return one == other or one in ANY_ADDRESS or other in ANY_ADDRESS

@@ -1,0 +1,213 @@
+"""What an apply leaves in a host's record, and what the next plan makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cortexctl.errors import EngineRefused
+from cortexctl.observed.record import (
+    REMEMBERED,
+    Applied,
+    HostRecord,
+    Start,
+    record_from_label,
+    record_to_label,
+)
+from cortexctl.plan.action import Action, ReasonCode
+from cortexctl.plan.request import Request
+from cortexctl.render.words import cost_words
+from cortexctl.spec.container import ContainerSpec
+from tests.fakes.world import World
+from tests.reading import model_text
+from tests.unit.test_apply import crash, stack, with_length
+
+NAMES = ("stopped", "removed", "renamed", "cut")
+SPEC = ContainerSpec("image:v0.32.0", "/models/tiny", ("tiny",), args={"max_model_len": 8})
+
+
+def recorded(world: World, host: str = "here") -> HostRecord:
+    return world.engine(host).read_record(world.stack)
+
+
+def test_a_record_reads_back_as_it_was_written() -> None:
+    applied = Applied("tiny", 2, 3, "run7", SPEC, (Start(31.5, "/models/tiny"),), (2.0,))
+    record = HostRecord("here", {"here/tiny.2": applied})
+    assert record_from_label("here", record_to_label(record)) == record
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", '{"v":2,"applied":[]}', '{"v":1}', '{"v":1,"applied":[{}]}', "[" * 9999]
+)
+def test_what_cannot_be_read_is_not_recorded(text: str) -> None:
+    assert record_from_label("here", text) == HostRecord("here")
+
+
+def test_an_apply_records_what_it_left_and_how_long_it_took(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    applied = recorded(world).applied["here/tiny"]
+    assert (applied.generation, applied.run, applied.spec.args) == (1, "run1", {"max_model_len": 1024})
+    assert [s.model for s in applied.starts] == ["/models/tiny"]
+    assert applied.starts[0].seconds >= 5  # the gate's stable_for is part of it
+    assert applied.stops == ()
+
+
+def test_a_replacement_expects_what_was_measured_and_never_guesses(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    first = world.plan(stack(tmp_path, with_length(1024)))
+    assert cost_words(first.changes[0]) == "ready in at most 20m"
+    world.apply(first)
+    (change,) = world.plan(stack(tmp_path, with_length(2048))).changes
+    assert (change.cost.starts, change.cost.stops) == (1, 0)
+    assert cost_words(change).startswith(f"down about {change.cost.expected}s and the stop (1 past start), at most")
+    world.apply(world.plan(stack(tmp_path, with_length(2048))))
+    (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
+    assert (change.cost.starts, change.cost.stops) == (2, 1)
+    assert "and the stop" not in cost_words(change)
+    world.engine().records.clear()
+    (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
+    assert change.cost.expected is None
+    assert "unknown: no start of it is recorded" in cost_words(change)
+
+
+def test_starts_of_other_weights_say_nothing(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text())))
+    (change,) = world.plan(stack(tmp_path, model_text(source='{ path = "much-larger" }'))).changes
+    assert (change.action, change.cost.expected) == (Action.REPLACE, None)
+
+
+def test_only_the_last_starts_are_remembered(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    for length in range(1, REMEMBERED + 4):
+        world.apply(world.plan(stack(tmp_path, with_length(length))))
+    applied = recorded(world).applied["here/tiny"]
+    assert len(applied.starts) == len(applied.stops) == REMEMBERED
+
+
+def test_a_start_and_a_restart_count_and_a_failed_one_does_not(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    desired = stack(tmp_path, model_text())
+    world.apply(world.plan(desired))
+    world.engine().by_name("vllm-model-tiny").state = "exited"
+    world.apply(world.plan(desired))
+    world.apply(world.plan(desired, Request(restart=("tiny",))))
+    applied = recorded(world).applied["here/tiny"]
+    assert (len(applied.starts), len(applied.stops)) == (3, 1)
+    world.engine().behaviours.append(crash())
+    world.apply(world.plan(stack(tmp_path, with_length(7))))
+    assert recorded(world).applied["here/tiny"] == applied
+
+
+def test_what_is_removed_leaves_the_record_and_what_moves_takes_its_past_along(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text(), model_text("other"))))
+    was = recorded(world).applied["here/tiny"]
+    moved = 'moved = [{ from = "tiny", to = "small" }]\n'
+    text = moved + model_text("small", source='{ path = "tiny" }')
+    path = tmp_path / "stack.toml"
+    path.write_text('stack = "demo"\n' + moved + '[hosts.here]\nmodels_dir = "/m"\n\n' + text.removeprefix(moved))
+    from tests.reading import desired_from
+
+    desired = desired_from(path)
+    world.apply(world.plan(desired))
+    applied = recorded(world).applied
+    assert set(applied) == {"here/small"}
+    assert (applied["here/small"].starts, applied["here/small"].generation) == (was.starts, 1)
+    assert world.plan(desired).effective == ()
+
+
+def test_destroy_leaves_no_record(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    desired = stack(tmp_path, model_text())
+    world.apply(world.plan(desired))
+    world.apply(world.plan(desired, destroy=True))
+    assert world.engine().records == {}
+
+
+def test_a_partial_apply_keeps_what_it_did_not_look_at(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    desired = stack(tmp_path, with_length(8), model_text("other"))
+    world.apply(world.plan(desired))
+    changed = stack(tmp_path, with_length(9), model_text("other"))
+    world.apply(world.plan(changed, Request(target=("tiny",))))
+    assert set(recorded(world).applied) == {"here/tiny", "here/other"}
+
+
+def test_a_record_that_was_lost_is_filled_in_by_the_next_apply(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(8), model_text("other"))))
+    world.engine().records.clear()
+    world.apply(world.plan(stack(tmp_path, with_length(9), model_text("other"))))
+    applied = recorded(world).applied
+    assert set(applied) == {"here/tiny", "here/other"}
+    assert applied["here/other"].starts == ()
+
+
+def test_a_record_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.engine().fail["write_record"] = EngineRefused("no space left on device", status=500)
+    assert world.apply(world.plan(stack(tmp_path, model_text()))).exit_code == 0
+
+
+def test_a_container_that_somebody_removed_comes_back_as_the_next_generation(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    desired = stack(tmp_path, model_text())
+    world.apply(world.plan(desired))
+    world.engine().containers.clear()
+    (change,) = world.plan(desired).changes
+    assert (change.action, change.reasons[0].code, change.reasons[0].detail) == (Action.CREATE, ReasonCode.GONE, "run1")
+    assert change.generation == 2
+
+
+def test_only_drift_brings_back_what_was_applied_and_nothing_else(tmp_path: Path) -> None:
+    """Every kind of drift at once, beside changes of the stack that are none of its business."""
+    world = World("demo", "here")
+    was = [
+        with_length(8),
+        model_text("limited", memory='"1 GiB"'),
+        *(model_text(n) for n in NAMES),
+        model_text("leaves"),
+    ]
+    world.apply(world.plan(stack(tmp_path, *was)))
+    here = world.engine()
+    here.by_name("vllm-model-limited").memory = 4096
+    here.by_name("vllm-model-stopped").state = "exited"
+    here.remove("vllm-model-removed")
+    here.by_name("vllm-model-renamed").name = "somebody"
+    here.by_name("vllm-model-cut").networks.clear()
+    now = [
+        with_length(16),
+        model_text("limited", memory='"1 GiB"', shm_size='"3 GiB"'),
+        *(model_text(n, shm_size='"3 GiB"') for n in (*NAMES, "new")),
+    ]
+    desired = stack(tmp_path, *now)
+    made = world.plan(desired, Request(only="drift"))
+    assert {c.model: c.action for c in made.effective} == {
+        "stopped": Action.START,
+        "removed": Action.CREATE,
+        "renamed": Action.MOVE,
+        "cut": Action.UPDATE,
+        "limited": Action.UPDATE,
+    }
+    assert world.apply(made).exit_code == 0
+    assert world.plan(desired, Request(only="drift")).effective == ()
+    as_before = world.plan(stack(tmp_path, *was))
+    assert [(c.model, [f.path for f in c.fields]) for c in as_before.effective] == []
+    pending = {c.model: c.action for c in world.plan(desired).effective}
+    assert pending.pop("new") is Action.CREATE
+    assert pending.pop("leaves") is Action.REMOVE
+    assert set(pending.values()) == {Action.REPLACE}
+
+
+def test_only_drift_takes_back_a_limit_but_not_one_that_the_stack_has_by_now(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text(memory='"1 GiB"'))))
+    world.apply(world.plan(stack(tmp_path, model_text(memory='"2 GiB"'))))
+    desired = stack(tmp_path, model_text(memory='"2 GiB"'))
+    assert world.plan(desired, Request(only="drift")).effective == ()
+    world.engine().by_name("vllm-model-tiny").memory = 3 * 2**30
+    (change,) = world.plan(desired, Request(only="drift")).effective
+    assert [(f.path, f.before) for f in change.fields] == [("memory", 3 * 2**30)]

@@ -1,0 +1,213 @@
+"""GPUs by count, who starts first, and how many of a model are down at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortexctl.apply.events import StepDone, StepFailed
+from cortexctl.apply.executor import Fate
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Plan
+from cortexctl.plan.request import Request
+from cortexctl.plan.steps import PassGate, StopContainer
+from cortexctl.spec.desired import Desired
+from tests.fakes.engine import Behaviour
+from tests.fakes.world import World
+from tests.reading import model_text
+from tests.unit.test_apply import crash, outcome, serving, stack, with_length
+
+GPUS = '[hosts.here]\nmodels_dir = "/m"\ngpus = { count = 4 }\n'
+THREE = "".join(f'[hosts.{n}]\ndocker = "unix:///run/{n}.sock"\nmodels_dir = "/m"\n\n' for n in ("a", "b", "c"))
+EVERYWHERE = '["*"]'
+
+
+def crash_of(name: str) -> Behaviour:
+    return lambda container: crash()(container) if container.name == name else None
+
+
+def gpus_of(made: Plan) -> dict[str, tuple[int, ...]]:
+    return {c.model + (f".{c.ordinal}" if c.ordinal > 1 else ""): c.after.gpus for c in made.changes if c.after}
+
+
+def test_a_number_of_gpus_is_chosen_once_and_kept(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    one = stack(tmp_path, model_text("b", gpus="1"), hosts=GPUS)
+    world.apply(world.plan(one))
+    assert gpus_of(world.plan(one)) == {"b": (0,)}
+    two = stack(tmp_path, model_text("a", gpus="1"), model_text("b", gpus="1"), hosts=GPUS)
+    made = world.plan(two)
+    assert gpus_of(made) == {"a": (1,), "b": (0,)}
+    assert {c.model: c.action for c in made.changes} == {"a": Action.CREATE, "b": Action.NO_OP}
+    world.apply(made)
+    assert world.plan(two).effective == ()
+
+
+def test_gpus_that_are_written_come_first_and_replicas_get_as_many_each(tmp_path: Path) -> None:
+    models = model_text("counted", gpus="1", replicas="2") + model_text("written", gpus="[0]")
+    made = World("demo", "here").plan(stack(tmp_path, models, hosts=GPUS))
+    assert gpus_of(made) == {"counted": (1,), "counted.2": (2,), "written": (0,)}
+
+
+def test_a_gpu_that_somebody_wrote_down_moves_the_one_that_had_it(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text("counted", gpus="1"), hosts=GPUS)))
+    both = stack(tmp_path, model_text("counted", gpus="1"), model_text("written", gpus="[0]"), hosts=GPUS)
+    made = world.plan(both)
+    assert gpus_of(made) == {"counted": (1,), "written": (0,)}
+    assert [f.path for c in made.changes if c.model == "counted" for f in c.fields] == ["gpus"]
+    assert world.apply(made).exit_code == 0
+    assert world.plan(both).effective == ()
+
+
+def test_a_removed_ones_gpus_are_free_in_the_same_plan(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text("old", gpus="4"), hosts=GPUS)))
+    made = world.plan(stack(tmp_path, model_text("new", gpus="4"), hosts=GPUS))
+    assert not made.has_errors
+    assert [(h.gpus_before, h.gpus_after) for h in made.hosts] == [(4, 4)]
+    assert world.apply(made).exit_code == 0
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.dictionaries(st.sampled_from("abcde"), st.integers(1, 3), max_size=4),
+    st.dictionaries(st.sampled_from("abcde"), st.integers(1, 3), max_size=4),
+)
+def test_no_gpu_is_dealt_out_twice_and_what_stays_keeps_its_own(first: dict[str, int], then: dict[str, int]) -> None:
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp())
+    world = World("demo", "here")
+    hosts = '[hosts.here]\nmodels_dir = "/m"\ngpus = { count = 8 }\n'
+    spare = model_text("spare")
+
+    def desired(counts: dict[str, int]) -> Desired:
+        lines = (model_text(m, gpus=str(n), args=f"{{ tensor_parallel_size = {n} }}") for m, n in counts.items())
+        return stack(folder, spare, *lines, hosts=hosts)
+
+    before = world.plan(desired(first))
+    if before.has_errors:
+        assert sum(first.values()) > 8
+        return
+    world.apply(before)
+    made = world.plan(desired(then))
+    if made.has_errors:
+        assert sum(then.values()) > 8
+        return
+    dealt = [g for gpus in gpus_of(made).values() for g in gpus]
+    assert len(dealt) == len(set(dealt))
+    same = {m for m in first.keys() & then.keys() if first[m] == then[m]}
+    assert {c.model for c in made.changes if c.action is Action.NO_OP} == same | {"spare"}
+    world.apply(made)
+    assert world.plan(desired(then)).effective == ()
+
+
+def test_start_first_leaves_no_moment_without_a_server(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    lines = {"rollout": '{ strategy = "start_first" }'}
+    world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
+    made = world.plan(stack(tmp_path, with_length(16, **lines)))
+    assert (made.changes[0].start_first, made.changes[0].cost.down) == (True, False)
+    world.engine().calls.clear()
+    assert world.apply(made).exit_code == 0
+    calls = [c.split()[0] for c in world.engine().calls]
+    assert calls.index("start") < calls.index("stop")
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
+
+
+def test_start_first_that_fails_leaves_the_old_one_as_it_was(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    lines = {"rollout": '{ strategy = "auto" }'}
+    world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
+    old = world.engine().by_name("vllm-model-tiny")
+    world.engine().behaviours.append(crash_of("vllm-model-tiny--g2"))
+    result = world.apply(world.plan(stack(tmp_path, with_length(16, **lines))))
+    assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
+    assert {c.id: (c.name, c.state, c.restart) for c in world.engine().containers.values()} == {
+        old.id: ("vllm-model-tiny", "running", "unless-stopped")
+    }
+
+
+def test_auto_stops_first_where_a_port_has_one_holder(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    lines = {"rollout": '{ strategy = "auto" }', "publish": '"127.0.0.1:8801"'}
+    world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
+    made = world.plan(stack(tmp_path, with_length(16, **lines)))
+    assert (made.changes[0].start_first, made.changes[0].cost.down, made.has_errors) == (False, True, False)
+
+
+def test_one_at_a_time_over_all_hosts(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    world.apply(world.plan(stack(tmp_path, with_length(8, hosts=EVERYWHERE), hosts=THREE)))
+    made = world.plan(stack(tmp_path, with_length(16, hosts=EVERYWHERE), hosts=THREE))
+    assert [(r.model, r.never_below, r.serving, r.at_a_time) for r in made.rollouts] == [("tiny", 2, 3, 1)]
+    world.events.clear()
+    assert world.apply(made).exit_code == 0
+    down, most = 0, 0
+    for event in world.events:
+        if isinstance(event, StepDone) and isinstance(event.step.task, StopContainer):
+            down += 1
+            most = max(most, down)
+        if isinstance(event, StepDone) and isinstance(event.step.task, PassGate):
+            down -= 1
+    assert most == 1
+
+
+def test_the_first_failure_ends_the_rollout_with_the_others_still_serving(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    world.apply(world.plan(stack(tmp_path, with_length(8, hosts=EVERYWHERE), hosts=THREE)))
+    world.engine("a").behaviours.append(crash_of("vllm-model-tiny--g2"))
+    result = world.apply(world.plan(stack(tmp_path, with_length(16, hosts=EVERYWHERE), hosts=THREE)))
+    fates = {o.change.address: o.fate for o in result.outcomes}
+    assert fates == {"a/tiny": Fate.ROLLED_BACK, "b/tiny": Fate.NOT_STARTED, "c/tiny": Fate.NOT_STARTED}
+    for host in ("a", "b", "c"):
+        assert world.engine(host).by_name("vllm-model-tiny").state == "running"
+    assert not [e for e in world.events if isinstance(e, StepFailed) and e.step.host != "a"]
+
+
+def test_two_at_a_time_if_the_stack_allows_it(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    lines = {"hosts": EVERYWHERE, "rollout": "{ max_unavailable = 2 }"}
+    world.apply(world.plan(stack(tmp_path, with_length(8, **lines), hosts=THREE)))
+    made = world.plan(stack(tmp_path, with_length(16, **lines), hosts=THREE))
+    assert [(r.never_below, r.at_a_time) for r in made.rollouts] == [(1, 2)]
+    assert world.apply(made).exit_code == 0
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    lengths=st.lists(st.integers(1, 3), min_size=4, max_size=4),
+    down=st.sets(st.sampled_from([("a", "m"), ("b", "m"), ("a", "n"), ("c", "n")])),
+    restart=st.sampled_from(["", "m", "n"]),
+    after=st.booleans(),
+)
+def test_the_steps_never_wait_in_a_circle(
+    lengths: list[int], down: set[tuple[str, str]], restart: str, after: bool
+) -> None:
+    """Whatever is replaced, restarted, started or created on which host: every step can be reached."""
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp())
+    world = World("demo", "a", "b", "c")
+
+    def model(name: str, length: int, **lines: str) -> str:
+        return model_text(name, hosts=EVERYWHERE, args=f"{{ max_model_len = {length} }}", **lines)
+
+    world.apply(world.plan(stack(folder, model("m", lengths[0]), model("n", lengths[1]), hosts=THREE)))
+    for host, name in down:
+        world.engine(host).by_name(f"vllm-model-{name}").state = "exited"
+    waits = {"after": '["n"]'} if after else {}
+    desired = stack(folder, model("m", lengths[2], **waits), model("n", lengths[3], replicas="2"), hosts=THREE)
+    made = world.plan(desired, Request(restart=(restart,) if restart else ()))
+    done: set[str] = set()
+    steps = list(made.steps)
+    while steps:
+        ready = [s for s in steps if done.issuperset(s.after)]
+        assert ready, [(s.id, s.after) for s in steps]
+        done |= {s.id for s in ready}
+        steps = [s for s in steps if s.id not in done]
+    assert world.apply(made).exit_code == 0
+    assert world.plan(desired).effective == ()
