@@ -82,6 +82,9 @@ class Observed:
     def host(self, name: str) -> ObservedHost:
         return next(h for h in self.hosts if h.name == name)
 
+    def by_name(self) -> dict[str, ObservedHost]:
+        return {h.name: h for h in self.hosts}
+
     def with_facts(
         self,
         images: Mapping[tuple[str, str], ImageFacts],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from cortexctl.observed.owned import OwnedInstance, owned_instances
-from cortexctl.observed.state import Observed
+from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.cost import applied_of
 from cortexctl.plan.decide import serving_now
 from cortexctl.plan.diff import IN_PLACE
@@ -18,19 +18,17 @@ def as_applied(desired: Desired, observed: Observed) -> Desired:
     """Every instance with the spec that its container was made with, or that is recorded of one that is gone. Those
     that were never applied are left out; so are those of hosts that cannot be read.
     """
-    instances = (i for host in desired.hosts for i in _on(host.name, desired, observed))
+    wanted, seen = desired.by_host(), observed.by_name()
+    instances = (i for host, here in wanted.items() for i in _on(seen[host], here, desired, observed))
     return replace(desired, instances=tuple(sorted(instances, key=lambda i: i.address)))
 
 
-def _on(host: str, desired: Desired, observed: Observed) -> Iterator[Instance]:
-    seen = observed.host(host)
+def _on(seen: ObservedHost, wanted: Mapping[str, Instance], desired: Desired, observed: Observed) -> Iterator[Instance]:
     if not seen.is_reachable:
         return
     found = owned_instances(seen, desired.owner, desired.moved)
-    for instance in desired.instances:
-        if instance.host != host:
-            continue
-        spec = _applied_spec(instance, found.get(instance.address), observed)
+    for address, instance in wanted.items():
+        spec = _applied_spec(instance, found.get(address), observed)
         if spec is not None:
             yield replace(instance, spec=spec, gpu_count=None)
 

@@ -248,7 +248,8 @@ def _create(wanted: Instance, found: OwnedInstance | None, parts: _Parts, observ
         cost=cost_of_start(wanted, observed),
     )
     first = Reason(ReasonCode.GONE, gone.run) if gone else Reason(ReasonCode.NEW)
-    return replace(change, reasons=(_unfinished(candidate) if candidate else first,), image=_image(wanted, candidate, observed.images))
+    reason = _unfinished(candidate) if candidate else first
+    return replace(change, reasons=(reason,), image=_image(wanted, candidate, observed.images))
 
 
 def _replace(

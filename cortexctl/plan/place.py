@@ -32,11 +32,11 @@ def placed(desired: Desired, observed: Observed = NOTHING_SEEN) -> tuple[Desired
     """
     if all(i.gpu_count is None for i in desired.instances):
         return desired, []
-    seen = {h.name: h for h in observed.hosts}
+    seen, wanted = observed.by_name(), desired.by_host()
     choices: dict[str, tuple[int, ...]] = {}
     found: list[Diagnostic] = []
     for host in desired.hosts:
-        here = [i for i in desired.instances if i.host == host.name]
+        here = list(wanted[host.name].values())
         work = _Host(host, here, _held(seen.get(host.name), desired), _others(seen.get(host.name), desired.owner))
         choices |= work.choose()
         found += work.found

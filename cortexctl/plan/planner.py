@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from cortexctl.diagnostics import Diagnostic, error, in_reading_order, warning
 from cortexctl.observed.owned import OwnedInstance, owned_instances, strangers
@@ -15,12 +15,14 @@ from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.place import placed
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import in_batches, rollouts
-from cortexctl.plan.sequence import steps_for_host, with_waits
+from cortexctl.plan.sequence import ranks_of, steps_for_host, with_waits
 from cortexctl.plan.steps import Step
 from cortexctl.spec.desired import Desired, Host, Instance
 from cortexctl.spec.labels import HOST, is_generation_name, owner_of
 
 NOTHING_SPECIAL = Request()
+Wanted = Mapping[str, Instance]
+"""A host's instances by address."""
 
 
 def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL, *, basis: str = "") -> Plan:
@@ -35,24 +37,26 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     diagnostics: list[Diagnostic] = [] if request.destroy else [*unplaced, *check_desired(desired)]
     serving: dict[str, int] = {}
     gpus: dict[str, tuple[int, int]] = {}
+    wanted_on, seen_on, ranks = desired.by_host(), observed.by_name(), ranks_of(desired)
     for host in sorted(desired.hosts, key=lambda h: h.name):
-        seen = observed.host(host.name)
+        seen, wanted = seen_on[host.name], wanted_on[host.name]
         if not seen.is_reachable:
-            diagnostics.append(_unreachable(desired, seen))
+            diagnostics.append(_unreachable(wanted, seen))
             continue
         found = owned_instances(seen, desired.owner, desired.moved)
-        all_here = _changes_on(host, desired, found, observed, request)
+        all_here = _changes_on({} if request.destroy else wanted, desired, found, observed, request)
         here = [c for c in all_here if request.wants(c.host, c.model, c.address)]
         diagnostics += _unreadable(found)
         diagnostics += _strange(seen, desired.owner)
-        diagnostics += _protected(here, found, desired, request.unprotect)
-        diagnostics += _not_yet_protected(here, found, desired)
+        diagnostics += _protected(here, found, wanted, request.unprotect)
+        diagnostics += _not_yet_protected(here, found, wanted)
         gpus[host.name] = _gpus(all_here)
         for instance in found.values():
             serving[instance.model] = serving.get(instance.model, 0) + _serves(instance)
         everything += all_here
         changes += here
-        steps += steps_for_host(seen, here, desired, destroy=request.destroy and not request.words)
+        drop = {i.spec.network for i in wanted.values()} if request.destroy and not request.words else set()
+        steps += steps_for_host(seen, here, ranks, desired.owner, drop)
     diagnostics += request.unmatched(everything, [h.name for h in desired.hosts])
     if not request.destroy:
         diagnostics += check_hosts(desired, observed, changes)
@@ -64,7 +68,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         destroy=request.destroy,
         basis=basis,
         selection=request.words,
-        hosts=tuple(_planned(h, observed.host(h.name), desired.owner, gpus.get(h.name, (0, 0))) for h in desired.hosts),
+        hosts=tuple(_planned(h, seen_on[h.name], desired.owner, gpus.get(h.name, (0, 0))) for h in desired.hosts),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
         rollouts=rollouts(desired, changes, serving),
@@ -112,13 +116,15 @@ def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[t
     if request.destroy:
         return
     desired, _ = placed(as_applied(desired, observed) if request.only else desired, observed)
-    for host in desired.hosts:
-        seen = observed.host(host.name)
-        found = owned_instances(seen, desired.owner, desired.moved) if seen.is_reachable else {}
-        for instance in desired.instances:
-            here = instance.host == host.name and seen.is_reachable
-            if here and request.wants(host.name, instance.model, instance.address):
-                yield instance, found.get(instance.address)
+    seen_on = observed.by_name()
+    for host, wanted in desired.by_host().items():
+        seen = seen_on.get(host)
+        if seen is None or not seen.is_reachable:
+            continue
+        found = owned_instances(seen, desired.owner, desired.moved)
+        for address, instance in wanted.items():
+            if request.wants(host, instance.model, address):
+                yield instance, found.get(address)
 
 
 def _force(request: Request, instance: Instance) -> Force:
@@ -129,9 +135,8 @@ def _force(request: Request, instance: Instance) -> Force:
 
 
 def _changes_on(
-    host: Host, desired: Desired, found: dict[str, OwnedInstance], observed: Observed, request: Request
+    wanted: Wanted, desired: Desired, found: dict[str, OwnedInstance], observed: Observed, request: Request
 ) -> list[Change]:
-    wanted = {} if request.destroy else {i.address: i for i in desired.instances if i.host == host.name}
     changes: list[Change] = []
     for address in sorted(wanted.keys() | found.keys()):
         if address in wanted:
@@ -170,16 +175,16 @@ def _gpus(changes: list[Change]) -> tuple[int, int]:
 
 
 def _protected(
-    changes: list[Change], found: dict[str, OwnedInstance], desired: Desired, unprotect: Collection[str]
+    changes: list[Change], found: dict[str, OwnedInstance], wanted: Wanted, unprotect: Collection[str]
 ) -> list[Diagnostic]:
     """The stack's word counts while it declares the model; afterwards the label's does."""
-    declared = {i.address: i.protect for i in desired.instances}
     refused = []
     for change in changes:
         instance = found.get(change.address)
         if instance is None or change.action is not Action.REMOVE or change.address in unprotect:
             continue
-        if declared.get(change.address, any(o.protect for o in instance.all)):
+        declared = wanted.get(change.address)
+        if declared.protect if declared else any(o.protect for o in instance.all):
             refused.append(
                 error(
                     "CX403",
@@ -190,9 +195,8 @@ def _protected(
     return refused
 
 
-def _not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], desired: Desired) -> list[Diagnostic]:
+def _not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], wanted: Wanted) -> list[Diagnostic]:
     """`protect` lives in a label, which a container that is there already cannot get."""
-    wanted = {i.address: i for i in desired.instances if i.protect}
     return [
         warning(
             "CX409",
@@ -202,6 +206,7 @@ def _not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], d
         )
         for change in changes
         if change.address in wanted
+        and wanted[change.address].protect
         and change.action in {Action.NO_OP, Action.START, Action.UPDATE, Action.RESTART}
         and not any(o.protect for o in found[change.address].all)
     ]
@@ -232,8 +237,8 @@ def _strange(seen: ObservedHost, owner: str) -> list[Diagnostic]:
     ]
 
 
-def _unreachable(desired: Desired, seen: ObservedHost) -> Diagnostic:
-    models = sorted({i.model for i in desired.instances if i.host == seen.name})
+def _unreachable(wanted: Wanted, seen: ObservedHost) -> Diagnostic:
+    models = sorted({i.model for i in wanted.values()})
     left_out = f"; left out of this plan: {', '.join(models)}" if models else ""
     return error("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)
 

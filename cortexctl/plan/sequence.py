@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -56,16 +56,18 @@ def _key(change: Change) -> tuple[int, str]:
 
 
 def steps_for_host(
-    host: ObservedHost, changes: Sequence[Change], desired: Desired, *, destroy: bool = False
+    host: ObservedHost, changes: Sequence[Change], ranks: Mapping[str, int], owner: str, drop: Collection[str] = ()
 ) -> list[Step]:
-    """One after the other on a host: its models share GPUs, and one failure must stop what follows."""
-    ordered = in_order(changes, ranks_of(desired))
+    """One after the other on a host: its models share GPUs, and one failure must stop what follows. `drop`: networks
+    to remove that may have been left by an earlier run.
+    """
+    ordered = in_order(changes, ranks)
     tasks: list[tuple[str, Task]] = []
     tasks += [("", task) for task in _pulls(ordered)]
     tasks += [("", task) for task in _networks_to_make(ordered)]
     for change in ordered:
         tasks += [(change.address, task) for task in tasks_of(change)]
-    tasks += [("", task) for task in _networks_to_drop(host, changes, desired, destroy=destroy)]
+    tasks += [("", task) for task in _networks_to_drop(host, changes, owner, drop)]
     steps: list[Step] = []
     for number, (address, task) in enumerate(tasks, 1):
         after = (steps[-1].id,) if steps else ()
@@ -210,7 +212,7 @@ def _networks_to_make(changes: Sequence[Change]) -> list[Task]:
 
 
 def _networks_to_drop(
-    host: ObservedHost, changes: Sequence[Change], desired: Desired, *, destroy: bool
+    host: ObservedHost, changes: Sequence[Change], owner: str, drop: Collection[str]
 ) -> Iterator[Task]:
     """Networks that only removed containers were on; after a destroy all of the stack's, for an earlier one may have
     ended before this. Whether we made them, the engine is asked at the time.
@@ -218,10 +220,8 @@ def _networks_to_drop(
     gone = {ref.id for c in changes if c.action is Action.REMOVE for ref in c.touched}
     in_use = {net for c in host.containers if c.id not in gone for net in c.networks}
     in_use |= {c.after.network for c in changes if c.after}
-    ours = (c for c in host.containers if c.id in gone and owner_of(c.labels) == desired.owner)
-    left = {net for c in ours for net in c.networks}
-    if destroy:
-        left |= {i.spec.network for i in desired.instances if i.host == host.name}
+    ours = (c for c in host.containers if c.id in gone and owner_of(c.labels) == owner)
+    left = {net for c in ours for net in c.networks} | set(drop)
     yield from (RemoveNetwork(name) for name in sorted(left - in_use))
 
 

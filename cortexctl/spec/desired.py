@@ -95,3 +95,10 @@ class Desired:
 
     def host(self, name: str) -> Host:
         return next(h for h in self.hosts if h.name == name)
+
+    def by_host(self) -> dict[str, dict[str, Instance]]:
+        """Every host's instances by address, also of hosts that have none."""
+        found: dict[str, dict[str, Instance]] = {h.name: {} for h in self.hosts}
+        for instance in self.instances:
+            found.setdefault(instance.host, {})[instance.address] = instance
+        return found
