@@ -9,7 +9,7 @@ from cortexctl.plan.diff import FieldChange, fields_of
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import Step
-from cortexctl.render.folding import READING_ORDER, Block, listed
+from cortexctl.render.folding import READING_ORDER, Block, cut, listed
 from cortexctl.render.words import DONE_WORDS, rollout_words, taken_words, value_words
 
 
@@ -87,9 +87,9 @@ def hidden_words(f: FieldChange) -> str:
     return "(changed, value hidden)" if was and now else "(added, value hidden)" if now else "(removed)"
 
 
-def launch_rows(change: Change) -> list[tuple[str, str]]:
+def launch_rows(block: Block) -> list[tuple[str, str]]:
     """What will run, in a few lines: the fields that a reviewer asks about."""
-    spec = change.after
+    spec = block.first.after
     if spec is None:
         return []
     flat = fields_of(spec)
@@ -98,13 +98,22 @@ def launch_rows(change: Change) -> list[tuple[str, str]]:
         ("model", f"{spec.model}, served as {', '.join(spec.served_names)}"),
         ("args", ", ".join(args) or "vLLM's defaults"),
         ("extra", " ".join(spec.extra_args)),
-        ("gpus", value_words("gpus", flat["gpus"])),
+        ("gpus", _gpus_of(block)),
         ("port", flat.get("publish", "not published")),
         ("env", ", ".join(f"{k}={v}" for k, v in spec.env.items())),
         ("secrets", ", ".join(f"{s.name} from {s.origin}" for s in spec.secrets)),
         ("mounts", ", ".join(f"{m.source} on {m.target}" + (" ro" if m.read_only else "") for m in spec.mounts)),
     ]
     return [(name, text) for name, text in rows if text]
+
+
+def _gpus_of(block: Block) -> str:
+    """Their indices; host by host where they differ."""
+    by_host = {c.host: ", ".join(map(str, c.after.gpus)) for c in block.changes if c.after}
+    if len(set(by_host.values())) > 1:
+        shown, more = cut([f"{gpus} on {host}" for host, gpus in by_host.items()], 4)
+        return "; ".join([*shown, *([f"and {more} more"] if more else [])])
+    return next(iter(by_host.values()), "") or "none"
 
 
 def image_words(change: Change) -> str:

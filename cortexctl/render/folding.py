@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
@@ -97,7 +97,10 @@ def _name(change: Change) -> str:
 
 
 def _key(change: Change) -> tuple[str, ...]:
-    """Text, for to Python 1, 1.0 and True are one."""
-    after = spec_to_label(change.after) if change.after else ""
+    """Text, for to Python 1, 1.0 and True are one. Which GPUs it has is each host's own, unless that is the change."""
+    after = change.after
+    if after and not any(f.path == "gpus" for f in change.fields):
+        after = replace(after, gpus=tuple(range(len(after.gpus))))
+    text = spec_to_label(after) if after else ""
     bounds = repr((change.cost.down, change.cost.at_most))  # how long it took before is each host's own
-    return (_name(change), after, bounds, *(repr(getattr(change, name)) for name in _COMPARED))
+    return (_name(change), text, bounds, *(repr(getattr(change, name)) for name in _COMPARED))

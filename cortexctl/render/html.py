@@ -125,7 +125,7 @@ def _block(block: Block, steps: Mapping[tuple[str, str], Sequence[Step]], names:
         "why": "; ".join(r.removeprefix("because ") for r in reasons),
         "reasons": [r[:1].upper() + r[1:] for r in reasons],
         "fields": [_field(f) for f in change.fields],
-        "launch": launch_rows(change) if change.action is Action.CREATE else [],
+        "launch": launch_rows(block) if change.action is Action.CREATE else [],
         "image": image_words(change),
         "steps": [(s.id, task_words(s.task, names)) for c in block.changes for s in steps.get((c.host, c.address), ())],
     }

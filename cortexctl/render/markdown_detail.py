@@ -91,7 +91,7 @@ def _diff_lines(block: Block) -> Iterator[str]:
     for f in change.fields:
         yield _field_line(f, width)
     if change.action is Action.CREATE:
-        for name, said in launch_rows(change):
+        for name, said in launch_rows(block):
             yield f"+ {name:<8}{clip(said, VALUE)}"
     if change.action is Action.MOVE and change.touched:
         yield f"! {clip(change.touched[0].name, VALUE)} -> {clip(change.rename, VALUE)}"

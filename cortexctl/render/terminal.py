@@ -88,7 +88,7 @@ def _block(
         yield f"{MARGIN}{line}"
     yield from _fields(change, ink)
     if change.action is Action.CREATE:
-        for name, text in launch_rows(change):
+        for name, text in launch_rows(block):
             yield f"      {ink('+', 'green')} {name:<8}{text}"
     if change.image:
         yield f"{MARGIN}{ink(image_words(change), 'dim')}"
