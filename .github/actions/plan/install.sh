@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# install.sh WHAT FOLDER: cortexctl in a virtual environment of its own. WHAT is a release's number, anything that pip
+# takes, or `action`: the commit that this script is from, so that one pin holds for both.
+set -euo pipefail
+
+case $1 in
+  action) what=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd) ;;
+  [0-9]*) what="cortexctl==$1" ;;
+  *) what=$1 ;;
+esac
+if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  echo "Error: Python 3.11 or newer, with venv, is needed: set it up in a step before, or choose another image" >&2
+  exit 1
+fi
+python3 -m venv "$2"
+"$2/bin/python" -m pip install --quiet --disable-pip-version-check -- "$what"

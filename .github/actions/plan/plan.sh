@@ -1,0 +1,221 @@
+#!/usr/bin/env bash
+# plan.sh FOLDER: check a stack and plan it, for review. What to do stands in the environment and is never part of a
+# script: CORTEXCTL_STACK, _ENV, _MODE (against, observed, live), _AGAINST, _SNAPSHOT, _ARGS, _MAX_BYTES.
+#
+# FOLDER gets plan.json and plan.html if there is a plan; plan.md and summary.md, the first as a comment holds it, or
+# why there is no plan; validate.sarif; said.txt, what cortexctl said beside it; results, as lines NAME=VALUE.
+# Ends with 0 (no changes), 2 (changes), or else there is no plan that could be applied.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+mkdir -p "$1"
+folder=$(cd "$1" && pwd)
+stack=${CORTEXCTL_STACK:-stack.toml}
+env=${CORTEXCTL_ENV-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+max_bytes=${CORTEXCTL_MAX_BYTES:-60000}
+words=()  # of CORTEXCTL_ARGS
+choice=() # the environment and values of variables: what validate takes as well
+basis=()  # what to plan against
+
+main() {
+  local code=0 valid=true changes=false plan=''
+  rm -f "$folder"/{plan,summary,validate,said,nothing-yet}.* "$folder/results"
+  : >"$folder/said.txt"
+  if prepare; then
+    check || valid=false
+    $valid || leave_room
+    make_plan || code=$?
+  else
+    code=1
+  fi
+  if [ -s "$folder/plan.json" ] && [ -s "$folder/plan.md" ]; then
+    plan=$folder/plan.json
+    changes=$(has_changes "$code" "$plan")
+    views || { cp "$folder/plan.md" "$folder/summary.md"; code=1; }
+    if ! $valid; then
+      [ "$code" = 1 ] || problems
+      code=1
+    fi
+  else
+    [ "$code" != 0 ] || code=1
+    no_plan
+  fi
+  log "$plan"
+  printf '%s\n' "exit-code=$code" "changes=$changes" "plan-file=$plan" "folder=$folder" >"$folder/results"
+  return "$code"
+}
+
+# False, with a word why, if what was asked for makes no sense.
+prepare() {
+  if ! command -v cortexctl >/dev/null; then
+    fail "cortexctl is not installed: set \`version\`, or install it in a step before"
+  elif ! [[ $max_bytes =~ ^[1-9][0-9]{0,6}$ ]]; then
+    fail "max-bytes is not a number of bytes: leave it out, or write one such as 60000"
+  elif ! split_words; then
+    fail "args are no list of words: close the quotes, as in a shell"
+  else
+    choose
+    case ${CORTEXCTL_MODE:-against} in
+      live) ;;
+      observed) snapshot ;;
+      against) against "${CORTEXCTL_AGAINST:-${GITHUB_BASE_REF:+git:origin/$GITHUB_BASE_REF}}" ;;
+      *) fail "mode is \"$CORTEXCTL_MODE\": write against, observed or live" ;;
+    esac
+  fi
+}
+
+fail() {
+  printf 'Error: %s\n' "$1" >>"$folder/said.txt"
+  return 1
+}
+
+# Quotes as in a shell, and nothing is expanded.
+split_words() {
+  local read='import os, shlex, sys; sys.stdout.write("".join(w + "\0" for w in shlex.split(os.environ["CORTEXCTL_ARGS"])))'
+  [ -n "${CORTEXCTL_ARGS-}" ] || return 0
+  python3 -c "$read" >"$work/words" 2>/dev/null || return 1
+  mapfile -d '' -t words <"$work/words"
+}
+
+choose() {
+  local i
+  [ -z "$env" ] || choice+=("--env=$env")
+  for ((i = 0; i < ${#words[@]}; i++)); do
+    case ${words[i]} in
+      --var | --var-file) choice+=("${words[i]}=${words[i + 1]-}") ;;
+      --var=* | --var-file=*) choice+=("${words[i]}") ;;
+    esac
+  done
+}
+
+snapshot() {
+  if [ -z "${CORTEXCTL_SNAPSHOT-}" ]; then
+    fail "mode is observed, and no snapshot is named: set \`snapshot\` to a file that cortexctl observe --out wrote"
+  else
+    basis=("--observed=$CORTEXCTL_SNAPSHOT")
+  fi
+}
+
+# A revision is fetched first, for pipelines check out only their own. A stack or an environment that it has not got yet
+# is planned as if nothing had been applied.
+against() {
+  local revision=${1#git:} there said
+  if [ -z "$1" ]; then
+    fail "this is no pull request, so there is nothing to compare with: set \`against\`, or another \`mode\`"
+  elif [ "$revision" = "$1" ] || [ ! -f "$stack" ]; then
+    basis=("--against=$1")
+  elif [[ $revision == -* ]]; then
+    fail "against names no revision: write git:REVISION, or a stack file"
+  else
+    there=$(dirname -- "$stack")
+    said=$(fetch "$there" "$revision" 2>&1 | grep -E -m 1 '^(fatal|error): ') || true
+    if ! git -C "$there" rev-parse --quiet --verify "$revision^{commit}" >/dev/null 2>&1; then
+      fail "$revision cannot be compared with (${said:-there is no such revision}): let the checkout fetch all history"
+    elif in_base "$there" "$revision"; then
+      basis=("--against=$1")
+    else
+      nothing_yet
+    fi
+  fi
+}
+
+# A shallow checkout stays shallow and a whole one whole. What cannot be fetched may be here, as the checkout left it.
+fetch() {
+  local depth=() what=$2
+  case $2 in
+    origin/*) what="+refs/heads/${2#origin/}:refs/remotes/$2" ;;
+    *) ! git -C "$1" rev-parse --quiet --verify "$2^{commit}" >/dev/null || return 0 ;;
+  esac
+  [ "$(git -C "$1" rev-parse --is-shallow-repository)" = false ] || depth=(--depth=1)
+  LC_ALL=C GIT_TERMINAL_PROMPT=0 git -C "$1" fetch --quiet --no-tags "${depth[@]}" origin "$what"
+}
+
+in_base() {
+  local base said
+  base=$work/base.$(basename -- "$stack")
+  git -C "$1" show "$2:./$(basename -- "$stack")" >"$base" 2>/dev/null || return 1
+  [ -n "$env" ] || return 0
+  said=$(cortexctl validate --json "--env=$env" -- "$base" 2>/dev/null) || [[ $said != *'"rule": "CX109"'* ]]
+}
+
+nothing_yet() {
+  local write='import json, sys
+model = {"image": "none:v0.32.0", "source": {"path": "none"}, "gpus": "none", "enabled": False}
+env = {sys.argv[1]: {}} if sys.argv[1] else {}
+host = {"docker": "unix:///nothing-yet.sock", "models_dir": "/"}
+json.dump({"stack": "none", "hosts": {"nothing-yet": host}, "models": {"none": model}, "env": env}, sys.stdout)'
+  python3 -c "$write" "$env" >"$folder/nothing-yet.json"
+  basis=("--against=$folder/nothing-yet.json")
+}
+
+check() {
+  local code=0
+  cortexctl validate --format=sarif "${choice[@]}" -- "$stack" >"$folder/validate.sarif" 2>/dev/null || code=$?
+  [ -s "$folder/validate.sarif" ] || rm "$folder/validate.sarif"
+  return "$code"
+}
+
+# For what `problems` says of it.
+leave_room() {
+  max_bytes=$((max_bytes > 26000 ? max_bytes - 20000 : max_bytes))
+}
+
+make_plan() {
+  cortexctl plan "${basis[@]}" "${choice[@]}" "${words[@]}" --detailed-exitcode --json-out="$folder/plan.json" \
+    --format=markdown --max-bytes="$max_bytes" -- "$stack" >"$folder/plan.md" 2>>"$folder/said.txt"
+}
+
+has_changes() {
+  # A plan that is refused has an exit code that says nothing of them.
+  local read='import json, sys
+print(str(any(c["action"] not in {"no-op", "forget"} for c in json.load(open(sys.argv[1], encoding="utf-8"))["changes"])).lower())'
+  case $1 in
+    0) echo false ;;
+    2) echo true ;;
+    *) python3 -c "$read" "$2" ;;
+  esac
+}
+
+# A job's summary may be sixteen times as long as a comment.
+views() (
+  cd "$folder" || return
+  cortexctl show --format=html plan.json >plan.html 2>>said.txt || return
+  cortexctl show --format=markdown --max-bytes=900000 plan.json >summary.md 2>>said.txt
+)
+
+# The plan is right, and the stack is not: in another environment, for without one all of them are checked.
+problems() {
+  local said
+  said=$(cortexctl validate "${choice[@]}" -- "$stack" 2>&1) || true
+  printf '%s\n' "$said" >>"$folder/said.txt"
+  for view in plan summary; do
+    printf '\n' >>"$folder/$view.md"
+    quoted "**The stack is not valid.** cortexctl validate says:" <<<"$said" >>"$folder/$view.md"
+  done
+}
+
+no_plan() {
+  {
+    printf '### cortexctl plan: no plan\n\n'
+    { printf '%s\n\n' "$stack${env:+ ($env)}" && cat "$folder/said.txt"; } | quoted "**The plan could not be made.** cortexctl said:"
+  } >"$folder/plan.md"
+  cp "$folder/plan.md" "$folder/summary.md"
+}
+
+quoted() {
+  python3 "$here/refusal.py" "$1"
+}
+
+# GitHub obeys lines of a log that begin with `::`; between these two it does not.
+log() {
+  local word
+  word=$(python3 -c 'import secrets; print(secrets.token_hex(16))')
+  [ -z "${GITHUB_ACTIONS-}" ] || printf '::stop-commands::%s\n' "$word"
+  cat "$folder/said.txt"
+  [ -z "$1" ] || cortexctl show "$1"
+  [ -z "${GITHUB_ACTIONS-}" ] || printf '::%s::\n' "$word"
+}
+
+main
