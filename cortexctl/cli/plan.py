@@ -25,7 +25,7 @@ from cortexctl.plan.request import Request
 @options.detailed_exitcode
 @click.option("--destroy", is_flag=True, help="Plan the removal of everything that is the stack's.")
 @click.option("--observed", metavar="SNAPSHOT", help="Plan against what `observe --out` wrote, without any host.")
-@click.option("--against", metavar="STACK|git:REV", help="Plan as if that stack had just been applied; no host at all.")
+@click.option("--against", metavar="STACK|git:REV|none", help="Plan as if that had just been applied; no host at all.")
 @options.plan_request
 @options.stack_choice
 def command(

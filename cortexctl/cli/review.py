@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cortexctl.cli.options import Choice
-from cortexctl.cli.wiring import need_stack
+from cortexctl.cli.wiring import need_other_stack
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json
 from cortexctl.observed.state import ObservedHost
@@ -17,7 +17,7 @@ from cortexctl.plan.planner import inspections_needed, plan
 from cortexctl.plan.request import Request
 from cortexctl.spec.desired import Desired
 
-GIT = "git:"
+GIT, NONE = "git:", "none"
 
 
 def plan_from_snapshot(desired: Desired, file: str, request: Request) -> Plan:
@@ -39,10 +39,10 @@ def plan_from_snapshot(desired: Desired, file: str, request: Request) -> Plan:
 
 
 def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Request) -> Plan:
-    """The plan as if `other` (a stack file, or git:REVISION of this one) had just been applied."""
-    was = _other_stack(desired.path, other, choice)
+    """The plan as if `other` (a stack file, git:REVISION of this one, or none) had just been applied."""
+    was = replace(desired, instances=()) if other == NONE else _other_stack(desired.path, other, choice)
     known = {h.name for h in desired.hosts}
-    left = tuple(h for h in was.hosts if h.name not in known)
+    left = tuple(replace(h, docker=f"{h.name} of {other}") for h in was.hosts if h.name not in known)
     desired = replace(desired, hosts=(*desired.hosts, *left))
     was = replace(was, stack=desired.stack, env=desired.env)
     return plan(desired, as_if_applied(was, desired), request, basis=f"stack {other}")
@@ -50,8 +50,10 @@ def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Reque
 
 def _other_stack(path: str, other: str, choice: Choice) -> Desired:
     if not other.startswith(GIT):
-        return need_stack(other, choice, with_secrets=False)
+        return need_other_stack(other, choice)
     revision = other.removeprefix(GIT)
+    if revision.startswith("-"):  # git would take it for an option, and some write files
+        raise UsageError(f"--against {other}: a revision does not begin with a minus")
     folder = Path(path).resolve().parent
     try:
         done = subprocess.run(
@@ -66,4 +68,4 @@ def _other_stack(path: str, other: str, choice: Choice) -> Desired:
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
         raise UsageError(f"--against {other}: {said[-1] if said else 'git show failed'}")
-    return need_stack(path, choice, with_secrets=False, text=done.stdout)
+    return need_other_stack(path, choice, text=done.stdout, name=f"{other}:{path}")

@@ -33,6 +33,7 @@ DOTS = {
     Action.START: "🟡",
     Action.UPDATE: "🔵",
     Action.CREATE: "🟢",
+    Action.ADOPT: "🔵",
     Action.MOVE: "⚪",
     Action.FORGET: "⚪",
     Action.NO_OP: "⚪",
@@ -118,7 +119,8 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
     """What a reader must not miss: what is against it, what goes down, what goes for good, what was not looked at."""
     if nothing_to_do(plan):
         news, rest = good_news(plan)
-        return f"**{news}** {text(rest, level.words)}"
+        limits = "; ".join(_limits(plan, level))
+        return f"**{news}** {text(rest, level.words)}" + (f" This is {limits}." if limits else "")
     said = []
     errors = sum(d.is_error for d in plan.diagnostics)
     if errors:
@@ -134,11 +136,16 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
         hosts = listed((code(h.host.name, 60) for h in plan.unreachable), level.names)
         named = f": {hosts}" if level.names else ""
         said.append(f"{counted(len(plan.unreachable), 'host')} unreachable and left out{named}")
-    if plan.selection:
-        said.append(f"a partial plan: {text(' '.join(plan.selection), min(level.words, 200))}")
-    if plan.basis:
-        said.append(f"for review only, made against {text(plan.basis, min(level.words, 200))}")
+    said += _limits(plan, level)
     return f"**Heads-up:** {'; '.join(said)}." if said else "Nothing goes down."
+
+
+def _limits(plan: Plan, level: Level) -> Iterator[str]:
+    """What the plan was not made of: all of the stack, or the live hosts."""
+    if plan.selection:
+        yield f"a partial plan: {text(' '.join(plan.selection), min(level.words, 200))}"
+    if plan.basis:
+        yield f"for review only, made against {text(plan.basis, min(level.words, 200))}"
 
 
 def _hosts(plan: Plan, level: Level) -> str:

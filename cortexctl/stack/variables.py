@@ -33,11 +33,14 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the caller gives: `--var` words (NAME=VALUE), `--var-file` paths, and the environment."""
+    """What the caller gives: `--var` words (NAME=VALUE), `--var-file` paths, and the environment. `for_another`: it
+    was given for another revision of the stack, so what this one does not declare is no mistake.
+    """
 
     words: Sequence[str] = ()
     files: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
+    for_another: bool = False
 
 
 def with_variables(document: Document, given: Given) -> tuple[Document, list[Diagnostic], set[SourceSpan | None]]:
@@ -90,7 +93,7 @@ def _values(document: Document, declared: Mapping[str, Any], given: Given) -> tu
         except UnreadableDocument as cause:
             found.append(cause.diagnostic)
     words = dict(word.partition("=")[::2] for word in given.words)
-    found += _undeclared(typed.keys() | words.keys(), declared)
+    found += [] if given.for_another else _undeclared(typed.keys() | words.keys(), declared)
     texts = {name: given.environ[PREFIX + name] for name in declared if PREFIX + name in given.environ}
     texts = {name: text for name, text in texts.items() if name not in typed} | words
     values: dict[str, Any] = {}

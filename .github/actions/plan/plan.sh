@@ -21,7 +21,7 @@ basis=()  # what to plan against
 
 main() {
   local code=0 valid=true changes=false plan=''
-  rm -f "$folder"/{plan,summary,validate,said,nothing-yet}.* "$folder/results"
+  rm -f "$folder"/{plan,summary,validate,said}.* "$folder/results"
   : >"$folder/said.txt"
   if prepare; then
     check || valid=false
@@ -116,7 +116,7 @@ against() {
     elif in_base "$there" "$revision"; then
       basis=("--against=$1")
     else
-      nothing_yet
+      basis=(--against=none)
     fi
   fi
 }
@@ -138,16 +138,6 @@ in_base() {
   git -C "$1" show "$2:./$(basename -- "$stack")" >"$base" 2>/dev/null || return 1
   [ -n "$env" ] || return 0
   said=$(cortexctl validate --json "--env=$env" -- "$base" 2>/dev/null) || [[ $said != *'"rule": "CX109"'* ]]
-}
-
-nothing_yet() {
-  local write='import json, sys
-model = {"image": "none:v0.32.0", "source": {"path": "none"}, "gpus": "none", "enabled": False}
-env = {sys.argv[1]: {}} if sys.argv[1] else {}
-host = {"docker": "unix:///nothing-yet.sock", "models_dir": "/"}
-json.dump({"stack": "none", "hosts": {"nothing-yet": host}, "models": {"none": model}, "env": env}, sys.stdout)'
-  python3 -c "$write" "$env" >"$folder/nothing-yet.json"
-  basis=("--against=$folder/nothing-yet.json")
 }
 
 check() {

@@ -1,0 +1,101 @@
+"""cortexctl fmt: stack files laid out in one way, with all their comments."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from cortexctl.cli.options import DEFAULT_STACK
+from cortexctl.cli.outfile import write_whole
+from cortexctl.cli.show import write
+from cortexctl.cli.wiring import ink, say
+from cortexctl.diagnostics import error
+from cortexctl.errors import UsageError
+from cortexctl.render.diagnostic import diagnostic_text
+from cortexctl.render.visible import visible
+from cortexctl.stack.document import UnreadableDocument
+from cortexctl.stack.format import formatted
+
+STDIN = "-"
+
+
+@click.command("fmt")
+@click.argument("stacks", nargs=-1, metavar="[STACK]...")
+@click.option("--check", is_flag=True, help="Write nothing; exit 3 if a file would change.")
+@click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
+def command(stacks: tuple[str, ...], *, check: bool, diff: bool) -> int:
+    """Lay stack files out in one way, and print the names of those that changed. Comments, order and the spelling of
+    values stay. `-` reads stdin and writes stdout.
+    """
+    if STDIN in stacks and len(stacks) > 1:
+        raise UsageError("- is stdin, and stands alone", next_step="cortexctl fmt -")
+    would_change = failed = False
+    for path in stacks or (DEFAULT_STACK,):
+        try:
+            before = _read(path)
+            after = formatted(_name(path, before), before)
+            if before != after and path != STDIN and not (check or diff):
+                write_whole(path, after)
+        except UnreadableDocument as cause:
+            failed = True
+            say(diagnostic_text(cause.diagnostic, ink("stderr")) + "\n")
+            continue
+        except UsageError as cause:
+            failed = True
+            say(f"Error: {cause.message}\n")
+            continue
+        would_change |= before != after
+        _show(path, before, after, check=check, diff=diff)
+    return 1 if failed else 3 if check and would_change else 0
+
+
+def _read(path: str) -> str:
+    """With its byte order mark and its line ends, for they may have to change. Raises UnreadableDocument."""
+    try:
+        data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+        return data.decode()
+    except UnicodeDecodeError:
+        summary, advice = f"{path} is not UTF-8 text", "a stack file is TOML or JSON"
+    except FileNotFoundError:
+        summary, advice = f"there is no file {path}", "write one with: cortexctl init"
+    except IsADirectoryError:
+        summary, advice = f"{path} is a folder", "name the stack file in it"
+    except OSError as cause:
+        summary, advice = f"{path} cannot be read: {cause.strerror}", ""
+    raise UnreadableDocument(error("CX101", summary, help=advice))
+
+
+def _name(path: str, text: str) -> str:
+    """By which the text is taken for TOML or JSON: on stdin it tells itself, for no TOML begins with a brace."""
+    if path != STDIN:
+        return path
+    return "stdin.json" if text.removeprefix("\ufeff").lstrip().startswith("{") else "stdin.toml"
+
+
+def _show(path: str, before: str, after: str, *, check: bool, diff: bool) -> None:
+    if diff:
+        write(_difference(path, before, after, for_terminal=sys.stdout.isatty()), "diff")
+    elif path == STDIN and not check:
+        write(after, "toml")
+    elif before != after:
+        write(f"{path}\n", "text")
+
+
+def _difference(path: str, before: str, after: str, *, for_terminal: bool) -> str:
+    """As `patch` reads it. On a terminal nothing hides, and a carriage return can be seen."""
+    lines = []
+    for line in difflib.unified_diff(_lines(before), _lines(after), path, path):
+        text = line.removesuffix("\n")
+        lines.append(visible(text) if for_terminal else text)
+        if text == line:
+            lines.append("\\ No newline at end of file")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    """With their ends; str.splitlines knows more of those than TOML and JSON do."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
