@@ -14,6 +14,7 @@ CortexctlError
 │   └── NotApproved           nobody said yes
 ├── ProbeFailed               a server answered wrongly, or not at all
 ├── GateFailed                an instance did not become ready
+├── NotifyFailed              a report did not get to whom it was for
 └── UsageError                the command line asks for something that cannot be
 
 Problems in the user's stack are not exceptions: they are `diagnostics.Diagnostic` values.
@@ -94,6 +95,10 @@ class GateFailed(CortexctlError):
         self.log = log
         self.cause = cause
         self.mend = mend
+
+
+class NotifyFailed(CortexctlError):
+    """The message names the receiver's host and nothing else of its URL, which may be a secret."""
 
 
 class UsageError(CortexctlError):

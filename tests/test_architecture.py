@@ -25,6 +25,7 @@ OWN: dict[str, set[str]] = {
     "engine": {"spec", "observed", "errors"},
     "health": {"spec", "observed", "errors"},
     "secrets": {"spec", "observed", "errors"},
+    "hooks": {"spec", "observed", "errors"},
 }
 """Part -> the parts that it may import besides itself. `cli` may import all."""
 
@@ -38,7 +39,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "tree_sitter_json": {"stack"},
     "docker": {"engine"},
     "requests": {"engine"},
-    "httpx": {"health"},
+    "httpx": {"health", "hooks"},
     "click": {"cli"},
     "jinja2": {"stack", "render"},
     "deepdiff": {"plan"},
@@ -153,6 +154,11 @@ def test_help_loads_click_and_nothing_heavy() -> None:
 def test_checking_a_good_stack_loads_only_what_reads_it() -> None:
     quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
     assert loaded_by("validate", quickstart) & HEAVY == {"pydantic"}
+
+
+def test_a_look_for_drift_loads_nothing_that_acts() -> None:
+    quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
+    assert not loaded_by("drift", quickstart) & {"docker", "requests", "httpx", "jinja2", "rich", "deepdiff"}
 
 
 def test_modules_stay_small() -> None:

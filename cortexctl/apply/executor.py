@@ -27,7 +27,7 @@ from cortexctl.apply.recording import Took
 from cortexctl.errors import CortexctlError, EngineUnreachable
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.sequence import undo
-from cortexctl.plan.steps import CreateContainer, PassGate, StartContainer, Step, StopContainer, Task
+from cortexctl.plan.steps import AdoptContainer, CreateContainer, PassGate, StartContainer, Step, StopContainer, Task
 from cortexctl.spec.desired import GatePolicy
 
 PATIENCE, RETRY_EVERY = 60.0, 2.0
@@ -167,7 +167,7 @@ class Executor:
         if self._passed_gate(change) or change.on_failure == "halt":
             # The new instance serves (or shall be looked at); what is missing, the next plan finishes.
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
-        if isinstance(step.task, CreateContainer):
+        if isinstance(step.task, AdoptContainer | CreateContainer):
             return Outcome(change, Fate.FAILED, failure)  # nothing is different yet
         tasks = undo(change)
         if not tasks:

@@ -12,6 +12,7 @@ from cortexctl.apply.protocols import Clock, Engine, Engines, Prober, Secrets
 from cortexctl.errors import PlanStale
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import (
+    AdoptContainer,
     ConnectNetwork,
     CreateContainer,
     EnsureNetwork,
@@ -61,6 +62,8 @@ class Performer:
                 return "made" if engine.ensure_network(name, self.owner) else ""
             case CreateContainer():
                 self._create(engine, task, _known(change))
+            case AdoptContainer(container):
+                engine.adopt(container)
             case StopContainer(container, timeout):
                 engine.stop(container, timeout)
             case StartContainer(container):

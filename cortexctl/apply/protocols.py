@@ -65,6 +65,10 @@ class Engine(Protocol):
 
     def write_record(self, owner: str, new: HostRecord) -> None: ...
 
+    def adopt(self, container: str) -> None:
+        """From now on it counts as ours though it has no labels. Refuses another stack's."""
+        ...
+
     def connect(self, container: str, network: str) -> None: ...
 
 

@@ -77,7 +77,7 @@ def _note(kept: dict[str, Applied], change: Change, took: Took, run: str) -> Non
 
 def _left(change: Change) -> ContainerSpec | None:
     """The spec of the container that is there now: a new one's, or the old one's with what was changed in place."""
-    if change.action in _NEW_CONTAINER or change.before is None or change.after is None:
+    if change.action in {*_NEW_CONTAINER, Action.ADOPT} or change.before is None or change.after is None:
         return change.after
     changed = {f.path: getattr(change.after, f.path) for f in change.fields if f.in_place and f.path != "network"}
     return replace(change.before, **changed)

@@ -14,11 +14,14 @@ COMMANDS = {
     # name: (module, what --help says of it). Modules are imported when their command runs, not before.
     "init": ("init", "Write a commented starter stack."),
     "validate": ("validate", "Check the stack file alone; no host is asked."),
+    "import": ("import_", "Print the block by which a container that runs is adopted."),
+    "fmt": ("fmt", "Lay stack files out in one way; comments stay."),
     "plan": ("plan", "Show what would change, why, and what it costs."),
     "show": ("show", "Show a saved plan as text, JSON, Markdown or HTML."),
     "apply": ("apply", "Carry out a stack, or a plan saved before."),
     "destroy": ("destroy", "Remove every container of the stack."),
     "observe": ("observe", "Write a snapshot of the hosts, for review without credentials."),
+    "drift": ("drift", "Say what is not as it was applied, or not as the stack says."),
     "status": ("status", "Show the fleet as it is now."),
     "logs": ("logs", "Show an instance's log."),
     "args": ("args", "Show the arguments and the `docker run` of a launch."),
@@ -31,6 +34,7 @@ Exit codes:
   0  done, or no changes
   1  error
   2  there are changes (with --detailed-exitcode)
+  3  a file would change (fmt --check)
   4  refused, nothing touched: stale, locked, guarded, not approved
   5  applied in part
   130  interrupted"""

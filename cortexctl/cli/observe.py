@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import need_stack, say
-from cortexctl.engine.observe import observe_whole
+from cortexctl.cli.wiring import look, need_stack, open_engines, say
+from cortexctl.engine.observe import facts_of_all
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import snapshot_to_json
 
@@ -23,7 +23,7 @@ def command(stack: str, *, choice: options.Choice, out: str | None) -> int:
     host could not be read; the snapshot then says so.
     """
     desired = need_stack(stack, choice, with_secrets=False)
-    observed = observe_whole(desired.hosts, desired.owner)
+    observed = facts_of_all(look(desired, open_engines(desired)), desired.hosts, desired.owner)
     text = snapshot_to_json(observed)
     if out is None:
         sys.stdout.write(text)

@@ -8,7 +8,7 @@ import os
 import secrets
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,10 @@ from cortexctl.engine.lock import this_machine
 from cortexctl.engine.observe import observe
 from cortexctl.engine.transport import DEFAULT_DOCKER
 from cortexctl.errors import CortexctlError, SecretUnresolved
-from cortexctl.observed.state import LockInfo
+from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import images_needed, inspections_needed, plan, records_needed
+from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_needed, plan, records_needed
+from cortexctl.plan.readback import read_back
 from cortexctl.plan.request import Request
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.ink import Ink, ink_for
@@ -74,10 +75,10 @@ def secret_reader(stack_path: str, choice: Choice) -> SecretReader:
     return SecretReader(os.environ, Path(stack_path).resolve().parent, given_texts(_given(choice)))
 
 
-def _given(choice: Choice) -> Given:
+def _given(choice: Choice, *, for_another: bool = False) -> Given:
     from cortexctl.stack.variables import Given
 
-    return Given(choice.variables, choice.files, os.environ)
+    return Given(choice.variables, choice.files, os.environ, for_another)
 
 
 def read_stack(
@@ -85,8 +86,8 @@ def read_stack(
 ) -> tuple[Desired | None, list[Diagnostic]]:
     """The stack as a value, and all that is wrong with the file.
 
-    `lenient`: a secret that does not resolve stays unknown, for review where there are no credentials. `text`: what
-    to take for the file's content.
+    `lenient`: a secret that does not resolve stays unknown, for review where there are no credentials. `text`: what to
+    take for the file's content.
     """
     from cortexctl.stack.load import UnresolvedSecret, load_stack
 
@@ -111,11 +112,25 @@ def read_stack(
     )
 
 
-def need_stack(
-    path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False, text: str | None = None
-) -> Desired:
+def need_stack(path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False) -> Desired:
     """The stack, or the end: its problems are shown. Warnings are shown and do not stop."""
-    desired, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient, text=text)
+    desired, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient)
+    return _or_the_end(path, desired, found)
+
+
+def need_other_stack(path: str, choice: Choice, *, text: str | None = None, name: str = "") -> Desired:
+    """A stack to compare with, without its secrets: a file, or `text` in its place, called `name`. Raises BadStack."""
+    from cortexctl.stack.load import load_stack
+
+    docker = os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER
+    given = _given(choice, for_another=True)
+    desired, found = load_stack(path, default_docker=docker, secret_value=None, env=choice.env, given=given, text=text)
+    if name:
+        found = [replace(d, span=replace(d.span, path=name) if d.span else None) for d in found]
+    return _or_the_end(name or path, desired, [d for d in found if d.is_error])
+
+
+def _or_the_end(path: str, desired: Desired | None, found: list[Diagnostic]) -> Desired:
     if desired is None:
         say(diagnostics_text(found, ink("stderr")) + "\n")
         errors = sum(d.is_error for d in found)
@@ -125,12 +140,20 @@ def need_stack(
     return desired
 
 
+def look(desired: Desired, engines: DockerEngines) -> Observed:
+    """One list request a host; and an inspection of what the stack takes by its name."""
+    observed = observe(desired.hosts)
+    wanted = adoptions_needed(desired, observed)
+    found = engines.adoptable(wanted)
+    return replace(observed, adoptable={at: read_back(wanted[at[0]][at[1]][1], one) for at, one in found.items()})
+
+
 def make_plan(desired: Desired, engines: DockerEngines, request: Request) -> Plan:
     """Look at the hosts, look up the images and limits that the decision needs, plan."""
-    observed = observe(desired.hosts)
+    observed = look(desired, engines)
     images = engines.images(images_needed(desired, observed, request))
-    in_place = engines.in_place(inspections_needed(desired, observed, request))
     records = engines.records(records_needed(desired, observed, request))
+    in_place = engines.in_place(inspections_needed(desired, replace(observed, records=records), request))
     return plan(desired, observed.with_facts(images, in_place, records), request)
 
 

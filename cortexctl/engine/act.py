@@ -18,7 +18,7 @@ import requests.exceptions
 
 from cortexctl.engine import lock, record
 from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
-from cortexctl.observed.parse import parse_in_place
+from cortexctl.observed.parse import parse_endpoint, parse_in_place
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
 from cortexctl.spec import labels
@@ -26,7 +26,7 @@ from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import CONTAINER_PORT, CPU_PERIOD, ContainerSpec, InPlace
 from cortexctl.spec.desired import Host
 from cortexctl.spec.launch import Launch
-from cortexctl.spec.shape import PORT, STOP_SIGNAL, shape_of
+from cortexctl.spec.shape import STOP_SIGNAL, shape_of
 
 REQUEST_TIMEOUT = 60
 """Seconds; docker-py adds a stop's own grace to it."""
@@ -39,6 +39,7 @@ class DockerEngine:
     def __init__(self, host: Host, owner: str) -> None:
         self._host = host
         self._owner = owner
+        self._adopted: set[str] = set()
         with self._asking("connect"):
             self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
 
@@ -164,8 +165,9 @@ class DockerEngine:
     def remove(self, container: str) -> None:
         with self._asking("remove", container):
             try:
-                self._ours(container)
-                self._api.remove_container(container, force=True, v=True)
+                found = self._ours(container)
+                made_by_us = found["Id"] not in self._adopted  # in another's nameless volumes there may be weights
+                self._api.remove_container(container, force=True, v=made_by_us)
             except docker.errors.NotFound:
                 return
 
@@ -179,7 +181,7 @@ class DockerEngine:
             oom_killed=bool(state.get("OOMKilled")),
             restarts=int(found.get("RestartCount") or 0),
             error=state.get("Error") or ("it is paused" if state.get("Paused") else ""),
-            endpoint=_endpoint(found, self._host.address),
+            endpoint=parse_endpoint(found, self._host.address),
         )
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
@@ -234,6 +236,15 @@ class DockerEngine:
             if new.applied:
                 self._api.create_volume(name, labels=record.to_labels(owner, new))
 
+    def adopt(self, container: str) -> None:
+        """From now on it counts as ours though it has no labels. Refuses another stack's."""
+        with self._asking("adopt", container):
+            found = self._api.inspect_container(container)
+        whose = labels.owner_of(found["Config"].get("Labels") or {})
+        if whose not in {"", self._owner}:
+            raise EngineRefused(f"{self._host.name}: {container} is a container of the stack {whose}")
+        self._adopted.add(found["Id"])
+
     def connect(self, container: str, network: str) -> None:
         """Put it back on a network that it was taken from by hand."""
         with self._asking("connect", container):
@@ -244,7 +255,8 @@ class DockerEngine:
     def _ours(self, container: str) -> Any:
         """Inspect, and refuse what is not ours. Raises docker's NotFound."""
         found = self._api.inspect_container(container)
-        if labels.owner_of(found["Config"].get("Labels") or {}) != self._owner:
+        is_ours = labels.owner_of(found["Config"].get("Labels") or {}) == self._owner
+        if not is_ours and found["Id"] not in self._adopted:
             raise EngineRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
         return found
 
@@ -308,19 +320,3 @@ def _started(found: Mapping[str, Any]) -> float | None:
     except ValueError:
         return None
     return started.timestamp() if started.year > 1 else None
-
-
-def _endpoint(found: Mapping[str, Any], host_address: str) -> str:
-    """Where the server can be reached: the published port (at the host's address, if it is published on all of
-    them), else its own address on the engine's network.
-    """
-    network = found.get("NetworkSettings") or {}
-    for bound in (network.get("Ports") or {}).get(PORT) or []:
-        address = bound["HostIp"]
-        if address in {"", "0.0.0.0", "::"}:  # noqa: S104
-            address = host_address
-        return f"http://{f'[{address}]' if ':' in address else address}:{bound['HostPort']}"
-    for joined in (network.get("Networks") or {}).values():
-        if joined.get("IPAddress"):
-            return f"http://{joined['IPAddress']}:{CONTAINER_PORT}"
-    return ""

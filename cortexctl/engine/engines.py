@@ -6,7 +6,9 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from cortexctl.engine.look import Ours, look_deep
 from cortexctl.engine.observe import observe_host, read_record
+from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ImageFacts, ObservedHost
 from cortexctl.spec.container import InPlace
@@ -47,6 +49,12 @@ class DockerEngines:
     def records(self, wanted: tuple[str, ...]) -> dict[str, HostRecord]:
         """What earlier applies left on these hosts."""
         return {host: read_record(self._hosts[host], self._owner) for host in wanted}
+
+    def adoptable(self, wanted: Mapping[str, Ours]) -> dict[tuple[str, str], Inspected]:
+        """Inspect containers that the stack takes by name, by host. One that cannot be read is not in it."""
+        hosts = [self._hosts[name] for name in wanted]
+        looks = look_deep(hosts, wanted, self._owner) if hosts else {}
+        return {(name, id_): found for name, look in looks.items() for id_, found in look.inspected.items()}
 
     def close(self) -> None:
         for engine in self._open.values():

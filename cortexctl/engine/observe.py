@@ -54,9 +54,10 @@ def observe_host(host: Host) -> ObservedHost:
     return ObservedHost(host.name, parse_containers(rows), engine=answer.engine, api=answer.api)
 
 
-def observe_whole(hosts: Sequence[Host], owner: str) -> Observed:
-    """All that a plan could ask about, for a snapshot: containers, every local image, and the limits of ours."""
-    observed = observe(hosts)
+def facts_of_all(observed: Observed, hosts: Sequence[Host], owner: str) -> Observed:
+    """All that a plan could ask about beside the list, for a snapshot: every local image, the limits of ours, and
+    what is recorded.
+    """
     by_name = {h.name: h for h in hosts}
     images: dict[tuple[str, str], ImageFacts] = {}
     in_place: dict[tuple[str, str], InPlace] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import httpx
 
 from cortexctl.errors import ProbeFailed
+from cortexctl.health.ask import ask_health
+from cortexctl.observed.health import Heard
 from cortexctl.spec.desired import Smoke
 
 QUICK, SMOKE = 2.0, 120.0
 """Seconds for a whole answer. A first request may compile or allocate what the start left for later."""
 
 
+_RELEASE = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 MAX_ANSWER = 4 * 2**20
 UNREACHED = "no connection"
 
@@ -31,13 +35,9 @@ class HttpProber:
 
     def health(self, endpoint: str) -> str:
         """A starting vLLM refuses or resets the connection, a dead engine answers 503."""
-        try:
-            status, _ = self._bounded("GET", f"{endpoint}/health", QUICK)
-        except httpx.TimeoutException:
-            return "no answer"
-        except httpx.HTTPError:
-            return UNREACHED
-        return "" if status == httpx.codes.OK else f"status {status}"
+        answer = ask_health(endpoint, QUICK)
+        said = {Heard.HEALTHY: "", Heard.SILENT: "no answer", Heard.STATUS: f"status {answer.status}"}
+        return said.get(answer.heard, UNREACHED)
 
     def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
         answer = self._ask("GET", f"{endpoint}/v1/models", api_key, None, QUICK)
@@ -45,6 +45,12 @@ class HttpProber:
             return [str(model["id"]) for model in answer["data"]]
         except (KeyError, TypeError):
             raise ProbeFailed("the answer lists no models") from None
+
+    def version(self, endpoint: str) -> str:
+        """The vLLM release that it says it is; empty where it does not say. A build between two counts as the later."""
+        said = self._ask("GET", f"{endpoint}/version", None, None, QUICK)
+        found = _RELEASE.match(str(said.get("version"))) if isinstance(said, dict) else None
+        return found.group() if found else ""
 
     def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
         match task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.state import ObservedContainer, ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_from_label
@@ -26,11 +27,13 @@ class Owned:
     run: str
     spec: ContainerSpec | None
     problem: str = ""
+    imported: Inspected | None = None
+    """How it is made, of one that carries no labels and is taken by name. Its `spec` is only what is known of it."""
 
     @property
     def has_serving_name(self) -> bool:
         """Under its model's name now, or under the one that it was made with."""
-        was = self.container.labels[labels.MODEL]
+        was = self.container.labels.get(labels.MODEL, self.model)
         return self.container.name in {labels.serving_name(m, self.ordinal) for m in (self.model, was)}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cortexctl.observed.state import BoundPort, ImageFacts, ObservedContainer
-from cortexctl.spec.container import CPU_PERIOD, InPlace
+from cortexctl.spec.container import CONTAINER_PORT, CPU_PERIOD, InPlace
 
 _EXITED = re.compile(r"Exited \((\d+)\)")
 
@@ -34,6 +34,34 @@ def parse_in_place(inspected: Mapping[str, Any]) -> InPlace:
     nano = host.get("NanoCpus") or 0
     cpus = nano / 1e9 if nano else quota / period if quota > 0 else None
     return InPlace((host.get("RestartPolicy") or {}).get("Name") or "no", host.get("Memory") or None, cpus)
+
+
+def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
+    """Where the server can be reached: the published port (at the host's address, if it is published on all of
+    them), else its own address on the engine's network; empty where there is none.
+    """
+    network, config = inspected.get("NetworkSettings") or {}, inspected.get("Config") or {}
+    port = _listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])
+    for bound in (network.get("Ports") or {}).get(f"{port}/tcp") or []:
+        address = bound["HostIp"]
+        if address in {"", "0.0.0.0", "::"}:  # noqa: S104
+            address = host_address
+        return f"http://{f'[{address}]' if ':' in address else address}:{bound['HostPort']}"
+    for name, joined in (network.get("Networks") or {}).items():
+        if joined.get("IPAddress"):
+            return f"http://{joined['IPAddress']}:{port}"
+        if name == "host":
+            return f"http://{f'[{host_address}]' if ':' in host_address else host_address}:{port}"
+    return ""
+
+
+def _listens_on(words: Sequence[str]) -> int:
+    """The port that its words say; ours always say the same."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        text = following if word == "--port" else word.removeprefix("--port=") if word.startswith("--port=") else ""
+        if text.isascii() and text.isdigit():
+            return int(text)
+    return CONTAINER_PORT
 
 
 def _parse_row(row: Mapping[str, Any]) -> ObservedContainer:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.record import record_from_label, record_to_label
 from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec.container import InPlace
@@ -33,6 +34,10 @@ def snapshot_to_json(observed: Observed) -> str:
             {"host": host, "container": container, **dataclasses.asdict(limits)}
             for (host, container), limits in sorted(observed.in_place.items())
         ],
+        "adoptable": [
+            {"host": host, "container": container, **dataclasses.asdict(inspected)}
+            for (host, container), inspected in sorted(observed.adoptable.items(), key=lambda item: item[0])
+        ],
         "records": {host: record_to_label(record) for host, record in sorted(observed.records.items())},
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -54,13 +59,20 @@ def snapshot_from_json(text: str) -> Observed:
             (i["host"], i["container"]): InPlace(i["restart"], i["memory"], i["cpus"]) for i in data["in_place"]
         }
         records = {host: record_from_label(host, text) for host, text in data.get("records", {}).items()}
-        return Observed(tuple(_host_from_dict(h) for h in hosts), images, in_place, records)
+        adoptable = {(i["host"], i["container"]): _inspected(i) for i in data.get("adoptable", [])}
+        return Observed(tuple(_host_from_dict(h) for h in hosts), images, in_place, records, adoptable)
     except (ValueError, KeyError, TypeError) as cause:
         raise NotASnapshot(f"it is damaged: {type(cause).__name__} {cause}") from cause
 
 
 def _image(i: Mapping[str, Any]) -> ImageFacts:
     return ImageFacts(i["reference"], i["found"], i["id"], i["digest"], i["problem"])
+
+
+def _inspected(i: Mapping[str, Any]) -> Inspected:
+    fields = {f.name: i[f.name] for f in dataclasses.fields(Inspected) if f.name in i}
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return Inspected(**{**fields, **lists, "in_place": InPlace(**fields["in_place"])})
 
 
 def _host_to_dict(host: ObservedHost) -> dict[str, Any]:

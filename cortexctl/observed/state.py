@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cortexctl.observed.record import HostRecord
 from cortexctl.spec.container import InPlace
+
+if TYPE_CHECKING:
+    from cortexctl.observed.inspected import Inspected
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ class Observed:
     """By host and container id: what was inspected, for containers whose label may no longer tell."""
     records: Mapping[str, HostRecord] = field(default_factory=dict)
     """By host: what earlier applies left and how long it took, for the hosts that were asked."""
+
+    adoptable: Mapping[tuple[str, str], Inspected] = field(default_factory=dict)
+    """By host and container id: how containers are made that the stack takes by name."""
 
     def host(self, name: str) -> ObservedHost:
         return next(h for h in self.hosts if h.name == name)

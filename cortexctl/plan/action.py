@@ -12,6 +12,7 @@ class Action(StrEnum):
     RESTART = "restart"
     REPLACE = "replace"
     UPDATE = "update"
+    ADOPT = "adopt"
     MOVE = "move"
     REMOVE = "remove"
     FORGET = "forget"
@@ -41,6 +42,7 @@ class ReasonCode(StrEnum):
     DISABLED = "disabled"
     MOVED = "moved"
     RENAMED = "renamed"
+    ADOPTED = "adopted"
     FORGET = "forget"
 
 

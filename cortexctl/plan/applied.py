@@ -8,8 +8,8 @@ from dataclasses import replace
 from cortexctl.observed.owned import OwnedInstance, owned_instances
 from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.cost import applied_of
-from cortexctl.plan.decide import serving_now
 from cortexctl.plan.diff import IN_PLACE
+from cortexctl.plan.parts import serving_now
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Instance
 
@@ -41,6 +41,10 @@ def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Obser
     actual = observed.in_place.get((wanted.host, serving.container.id))
     if serving.spec is None or actual is None:
         return serving.spec
-    # What the stack says and the container has was updated in place, which its label cannot tell.
-    updated = {name: getattr(actual, name) for name in IN_PLACE if getattr(actual, name) == getattr(wanted.spec, name)}
+    # What was updated in place its label cannot tell; the record can, and so can a stack that says what is.
+    recorded = applied_of(wanted, observed, serving)
+    known = recorded.spec if recorded and recorded.generation == serving.generation else serving.spec
+    updated = {name: getattr(known, name) for name in IN_PLACE} | {
+        name: getattr(actual, name) for name in IN_PLACE if getattr(actual, name) == getattr(wanted.spec, name)
+    }
     return replace(serving.spec, **updated)

@@ -48,7 +48,7 @@ def stop_bound(serving: Owned) -> int:
 def applied_of(wanted: Instance, observed: Observed, serving: Owned | None = None) -> Applied | None:
     """What is recorded of the instance, also under the name that its container was made with."""
     applied = observed.record(wanted.host).applied
-    was = serving.container.labels[labels.MODEL] if serving else wanted.model
+    was = serving.container.labels.get(labels.MODEL, wanted.model) if serving else wanted.model
     return applied.get(wanted.address) or applied.get(labels.address(wanted.host, was, wanted.ordinal))
 
 

@@ -9,12 +9,15 @@ from fnmatch import fnmatchcase
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer
 from cortexctl.plan.action import Action, Reason, ReasonCode
+from cortexctl.plan.adopt import imported_fields
 from cortexctl.plan.cost import applied_of, cost_of_restart, cost_of_start
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
 from cortexctl.plan.model import Change, ContainerRef, Cost, PlannedImage
+from cortexctl.plan.parts import Parts, serving_now, sort_out
 from cortexctl.plan.together import what_both_need
+from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Instance
-from cortexctl.spec.labels import MODEL, is_generation_name, serving_name
+from cortexctl.spec.labels import MODEL, serving_name
 
 Images = Mapping[tuple[str, str], ImageFacts]
 
@@ -38,9 +41,10 @@ def decide(
 ) -> list[Change]:
     """The change that makes `found` into `wanted`, after the removal of what an interrupted apply left."""
     serving = serving_now(wanted, found)
+    wanted = with_kept_names(wanted, serving)
     fields = fields_to_change(wanted, serving, observed)
     must_replace = force.replace or any(not f.in_place for f in fields)
-    parts = _sort_out(wanted, found, serving, replacing=must_replace)
+    parts = sort_out(wanted, found, serving, replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if serving is None:
         return [*leftovers, _create(wanted, found, parts, observed)]
@@ -55,20 +59,11 @@ def decide(
     return [*leftovers, replace(change, reasons=(*change.reasons, *changed, *_other_name(change, serving)))]
 
 
-def serving_now(wanted: Instance, found: OwnedInstance | None) -> Owned | None:
-    """The container to compare with: the one under the serving name, unless it is down and a younger one runs, which
-    a run that was killed after its gate, before its last rename, leaves. One that is what is wanted is no such case:
-    it is gone on with. One that somebody gave a name of his own is the serving one too, where nothing has its name.
-    """
-    named = found.serving if found else None
-    if found is None or (named is not None and named.container.is_running):
-        return named
-    renamed = [o for o in found.others if not is_generation_name(o.container.name)]
-    if named is None and renamed:
-        return renamed[-1]
-    running = [o for o in found.others if o.container.is_running and o.spec is not None]
-    newest = running[-1] if running else None
-    return newest if newest is not None and newest.spec != wanted.spec else named
+def with_kept_names(wanted: Instance, serving: Owned | None) -> Instance:
+    """Where the stack says no served names, those that its clients know stay, whatever the model is called by now."""
+    if not wanted.named_by_default or serving is None or serving.spec is None:
+        return wanted
+    return replace(wanted, spec=replace(wanted.spec, served_names=serving.spec.served_names))
 
 
 def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed) -> tuple[FieldChange, ...]:
@@ -77,11 +72,14 @@ def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed
     """
     if serving is None or serving.spec is None:
         return ()
-    fields = [f for f in diff(serving.spec, wanted.spec) if not _is_ignored(f.path, wanted.ignore)]
+    wanted = with_kept_names(wanted, serving)
+    imported = serving.imported
+    every = imported_fields(wanted, imported) if imported else diff(serving.spec, wanted.spec)
+    fields = [f for f in every if not _is_ignored(f.path, wanted.ignore)]
     network = wanted.spec.network
     if serving.spec.network == network not in serving.container.networks and not _is_ignored(NETWORK, wanted.ignore):
-        fields.append(FieldChange(NETWORK, None, network))
-    actual = observed.in_place.get((wanted.host, serving.container.id))
+        fields.append(FieldChange(NETWORK, (imported.network_mode or None) if imported else None, network))
+    actual = imported.in_place if imported else observed.in_place.get((wanted.host, serving.container.id))
     if actual is None:
         return tuple(sorted(fields, key=lambda f: f.path))
     kept = [f for f in fields if f.path not in IN_PLACE]
@@ -110,6 +108,8 @@ def _keep(
     elif restart:
         action, reasons = Action.RESTART, (Reason(ReasonCode.REQUESTED),)
         cost = cost_of_restart(wanted, serving, observed)
+    elif serving.imported and (fields or rename):
+        action = Action.ADOPT
     elif fields:
         action = Action.UPDATE
     elif rename:
@@ -129,6 +129,8 @@ def _other_name(change: Change, serving: Owned) -> tuple[Reason, ...]:
     """Why it gets a name: the stack has another for the model, or somebody renamed the container."""
     if not change.rename:
         return ()
+    if serving.imported:
+        return (Reason(ReasonCode.ADOPTED, serving.container.name),)
     was = serving.container.labels[MODEL]
     if was != change.model:
         return (Reason(ReasonCode.MOVED, was),)
@@ -140,6 +142,7 @@ def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
     is what its label says of a model that leaves the stack.
     """
     head = found.serving or found.others[-1]
+    imported = head.container.id if head.imported else ""
     if reason is not ReasonCode.DESTROY and head.forget:
         return Change(
             address=found.address,
@@ -160,6 +163,7 @@ def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
         reasons=(Reason(reason),),
         before=head.spec,
         generation=head.generation,
+        imported=imported,
         touched=tuple(reference(o) for o in found.all),
         cost=Cost(down=any(o.container.is_running for o in found.all)),
     )
@@ -175,20 +179,29 @@ def needs_image(wanted: Instance, found: OwnedInstance | None, force: Force = NO
 
 
 def needs_record(wanted: Instance, found: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
-    """Whether it will be started, so that its past starts are of interest."""
+    """Whether it will be started, so that its past starts are of interest; or has what is changed in place."""
     serving = serving_now(wanted, found)
     is_down = serving is not None and not serving.container.is_running
-    return is_down or force.restart or needs_image(wanted, found, force)
+    # Settings that were changed in place, and changed back, are told by the record alone.
+    usual = InPlace()
+    has_settings = serving is not None and serving.spec is not None and serving.spec.in_place != usual
+    return (
+        has_settings or wanted.spec.in_place != usual or is_down or force.restart or needs_image(wanted, found, force)
+    )
 
 
-def needs_inspection(wanted: Instance, found: OwnedInstance | None, everything: bool = False) -> str:
-    """The container to inspect, because its label differs only in what may have been changed in place since; or, if
-    `everything` is to be looked at, because it is there.
+def needs_inspection(
+    wanted: Instance, found: OwnedInstance | None, observed: Observed, *, everything: bool = False
+) -> str:
+    """The container to inspect, because its label differs only in what may have been changed in place since, or it was
+    changed in place by the record; or, if `everything` is to be looked at, because it is there.
     """
     serving = serving_now(wanted, found)
-    if serving is None or serving.spec is None:
+    if serving is None or serving.spec is None or serving.imported:
         return ""
-    if not everything and serving.spec.in_place == wanted.spec.in_place:
+    recorded = applied_of(wanted, observed, serving)
+    settings = {s.in_place for s in (serving.spec, wanted.spec, recorded.spec if recorded else None) if s}
+    if not everything and len(settings) == 1:
         return ""
     return serving.container.id
 
@@ -205,36 +218,7 @@ def state_in_words(container: ObservedContainer) -> str:
     return f"{container.state} with code {container.exit_code}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The containers beside the serving one: a candidate to go on with, rubbish, and kept generations."""
-
-    candidate: Owned | None
-    leftovers: tuple[Owned, ...]
-    kept: tuple[Owned, ...]
-
-
-def _sort_out(wanted: Instance, found: OwnedInstance | None, serving: Owned | None, *, replacing: bool) -> _Parts:
-    """Younger than the serving one means candidate, older means kept. Without a serving one a match of the
-    spec means candidate, and of the rest only what has run and stopped is worth keeping.
-    """
-    if found is None:
-        return _Parts(None, (), ())
-    others = [o for o in found.all if o is not serving]
-    if serving is not None:
-        young = [o for o in others if o.generation > serving.generation]
-        kept = tuple(o for o in others if o.generation <= serving.generation)
-        matching = [o for o in young if o.spec == wanted.spec and replacing]
-    else:
-        matching = [o for o in others if o.spec == wanted.spec]
-        newest = matching[-1:]
-        young = [o for o in others if o.container.state != "exited" or o in newest]
-        kept = tuple(o for o in others if o not in young)
-    candidate = matching[-1] if matching else None
-    return _Parts(candidate, tuple(o for o in young if o is not candidate), kept)
-
-
-def _create(wanted: Instance, found: OwnedInstance | None, parts: _Parts, observed: Observed) -> Change:
+def _create(wanted: Instance, found: OwnedInstance | None, parts: Parts, observed: Observed) -> Change:
     gone = applied_of(wanted, observed)
     known = [*([o.generation for o in found.all] if found else []), *([gone.generation] if gone else [])]
     candidate = parts.candidate
@@ -252,9 +236,7 @@ def _create(wanted: Instance, found: OwnedInstance | None, parts: _Parts, observ
     return replace(change, reasons=(reason,), image=_image(wanted, candidate, observed.images))
 
 
-def _replace(
-    wanted: Instance, found: OwnedInstance | None, serving: Owned, parts: _Parts, observed: Observed
-) -> Change:
+def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, parts: Parts, observed: Observed) -> Change:
     known = [o.generation for o in found.all] if found else []
     candidate = parts.candidate
     spare = max(wanted.keep - 1, 0)
@@ -329,6 +311,7 @@ def _change(
         after=wanted.spec,
         generation=generation,
         adopted=adopted,
+        imported=next((o.container.id for o in touched if o.imported), ""),
         touched=tuple(reference(o) for o in touched),
         task=wanted.task,
         gate=wanted.gate,

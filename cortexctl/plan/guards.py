@@ -37,11 +37,14 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
     found: list[Diagnostic] = []
     ordered = in_order(changes, ranks_of(desired))
     for number, change in enumerate(ordered):
-        if change.action not in {Action.CREATE, Action.REPLACE}:
+        makes_one = change.action in {Action.CREATE, Action.REPLACE}
+        if not makes_one and not change.rename:
             continue
         instance = wanted[change.address]
         containers = observed.host(change.host).containers
         found += _taken_names(instance, change, containers, desired.owner)
+        if not makes_one:
+            continue
         found += _taken_port(instance, change, containers, ordered[: number + 1], ordered)
         found += _missing_image(instance, observed)
         found += _not_together(instance, change)
@@ -114,9 +117,10 @@ def _taken_names(
     names = {
         serving_name(change.model, change.ordinal),
         generation_name(change.model, change.ordinal, change.generation),
+        *([generation_name(change.model, change.ordinal, 0)] if change.imported else []),
     }
     for container in containers:
-        if container.name in names and labels.owner_of(container.labels) != owner:
+        if container.name in names and labels.owner_of(container.labels) != owner and container.id != change.imported:
             other = labels.owner_of(container.labels)
             whose = f'belongs to the stack "{other}"' if other else "is not ours"
             yield error(

@@ -68,6 +68,8 @@ class Change:
     generation: int = 1
     adopted: str = ""
     """The id of a candidate that an earlier run made and this one goes on with; empty when one is made."""
+    imported: str = ""
+    """The id of a container without our labels that the stack takes by its name; empty for one of ours."""
     touched: tuple[ContainerRef, ...] = ()
     task: str = "generate"
     gate: GatePolicy = GatePolicy()  # noqa: RUF009 - frozen

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.observed.owned import owned_instances, read_owned
 from cortexctl.observed.state import Observed, ObservedHost
+from cortexctl.plan.adopt import to_adopt
 from cortexctl.plan.together import utilization
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Desired, Host, Instance
@@ -37,7 +38,8 @@ def placed(desired: Desired, observed: Observed = NOTHING_SEEN) -> tuple[Desired
     found: list[Diagnostic] = []
     for host in desired.hosts:
         here = list(wanted[host.name].values())
-        work = _Host(host, here, _held(seen.get(host.name), desired), _others(seen.get(host.name), desired.owner))
+        held = _held_by_adopted(here, seen.get(host.name), observed) | _held(seen.get(host.name), desired)
+        work = _Host(host, here, held, _others(seen.get(host.name), desired.owner))
         choices |= work.choose()
         found += work.found
     instances = tuple(
@@ -114,6 +116,19 @@ def _held(host: ObservedHost | None, desired: Desired) -> dict[str, tuple[int, .
         owned = instance.serving or (instance.others[-1] if instance.others else None)
         if owned is not None and owned.spec is not None:
             held[address] = owned.spec.gpus
+    return held
+
+
+def _held_by_adopted(
+    instances: Iterable[Instance], host: ObservedHost | None, observed: Observed
+) -> dict[str, tuple[int, ...]]:
+    """The GPUs of containers that are taken by name, where their engine was told which."""
+    held = {}
+    for instance in instances:
+        container = to_adopt(instance, None, host) if instance.adopt and host is not None else None
+        inspected = observed.adoptable.get((instance.host, container.id)) if container else None
+        if inspected is not None and inspected.gpus and all(g.isdigit() for g in inspected.gpus):
+            held[instance.address] = tuple(sorted(int(g) for g in inspected.gpus))
     return held
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from cortexctl.diagnostics import Diagnostic, error, in_reading_order, warning
 from cortexctl.observed.owned import OwnedInstance, owned_instances, strangers
-from cortexctl.observed.state import Observed, ObservedHost
+from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action, ReasonCode
+from cortexctl.plan.adopt import adoption_problems, is_adopted, to_adopt, with_adopted
 from cortexctl.plan.applied import as_applied
 from cortexctl.plan.decide import Force, decide, needs_image, needs_inspection, needs_record, remove
 from cortexctl.plan.guards import check_desired, check_hosts
@@ -17,10 +19,13 @@ from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import in_batches, rollouts
 from cortexctl.plan.sequence import ranks_of, steps_for_host, with_waits
 from cortexctl.plan.steps import Step
+from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import HOST, is_generation_name, owner_of
+from cortexctl.spec.labels import HOST, MODEL, is_generation_name, owner_of
 
 NOTHING_SPECIAL = Request()
+Adoptable = tuple[ObservedContainer, ContainerSpec]
+"""A container, and the spec that it is to have."""
 Wanted = Mapping[str, Instance]
 """A host's instances by address."""
 
@@ -37,20 +42,25 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     diagnostics: list[Diagnostic] = [] if request.destroy else [*unplaced, *check_desired(desired)]
     serving: dict[str, int] = {}
     gpus: dict[str, tuple[int, int]] = {}
+    taken: dict[str, int] = {}
     wanted_on, seen_on, ranks = desired.by_host(), observed.by_name(), ranks_of(desired)
     for host in sorted(desired.hosts, key=lambda h: h.name):
         seen, wanted = seen_on[host.name], wanted_on[host.name]
         if not seen.is_reachable:
             diagnostics.append(_unreachable(wanted, seen))
             continue
-        found = owned_instances(seen, desired.owner, desired.moved)
+        found = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
         all_here = _changes_on({} if request.destroy else wanted, desired, found, observed, request)
         here = [c for c in all_here if request.wants(c.host, c.model, c.address)]
         diagnostics += _unreadable(found)
+        diagnostics += _two_in_one(found)
+        asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
+        diagnostics += [] if request.destroy else adoption_problems(asked, found, seen)
         diagnostics += _strange(seen, desired.owner)
         diagnostics += _protected(here, found, wanted, request.unprotect)
         diagnostics += _not_yet_protected(here, found, wanted)
         gpus[host.name] = _gpus(all_here)
+        taken[host.name] = sum(is_adopted(i.serving) for i in found.values() if i.serving)
         for instance in found.values():
             serving[instance.model] = serving.get(instance.model, 0) + _serves(instance)
         everything += all_here
@@ -68,12 +78,28 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         destroy=request.destroy,
         basis=basis,
         selection=request.words,
-        hosts=tuple(_planned(h, seen_on[h.name], desired.owner, gpus.get(h.name, (0, 0))) for h in desired.hosts),
+        hosts=tuple(_planned(h, seen_on[h.name], desired.owner, taken, gpus) for h in desired.hosts),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
         rollouts=rollouts(desired, changes, serving),
         diagnostics=tuple(in_reading_order(diagnostics)),
     )
+
+
+def adoptions_needed(desired: Desired, observed: Observed) -> dict[str, dict[str, Adoptable]]:
+    """By host and container id: what to inspect before all else, for the stack takes it by its name."""
+    needed: dict[str, dict[str, Adoptable]] = {}
+    seen_on = observed.by_name()
+    for host, wanted in desired.by_host().items():
+        asking = {a: i for a, i in wanted.items() if i.adopt}
+        if not asking or host not in seen_on or not seen_on[host].is_reachable:
+            continue
+        found = owned_instances(seen_on[host], desired.owner, desired.moved)
+        for address, instance in asking.items():
+            container = to_adopt(instance, found.get(address), seen_on[host])
+            if container is not None:
+                needed.setdefault(host, {})[container.id] = (container, instance.spec)
+    return needed
 
 
 def images_needed(
@@ -95,12 +121,17 @@ def inspections_needed(
     run, if drift is what is looked for.
     """
     everything = bool(request.only)
-    wanted = ((i.host, needs_inspection(i, found, everything)) for i, found in _pairs(desired, observed, request))
+    wanted = (
+        (i.host, needs_inspection(i, found, observed, everything=everything))
+        for i, found in _pairs(desired, observed, request)
+    )
     return tuple(sorted((host, container) for host, container in wanted if container))
 
 
 def records_needed(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL) -> tuple[str, ...]:
-    """The hosts whose record to read before planning: where something will start, for what past starts tell of it."""
+    """The hosts whose record to read before planning, and before what to inspect is known: where something will start,
+    for what past starts tell of it, or something may have been changed in place.
+    """
     if request.only:
         return tuple(h.name for h in observed.hosts if h.is_reachable)
     hosts = {
@@ -121,7 +152,7 @@ def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[t
         seen = seen_on.get(host)
         if seen is None or not seen.is_reachable:
             continue
-        found = owned_instances(seen, desired.owner, desired.moved)
+        found = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
         for address, instance in wanted.items():
             if request.wants(host, instance.model, address):
                 yield instance, found.get(address)
@@ -150,7 +181,9 @@ def _changes_on(
 def _leaves(found: OwnedInstance, desired: Desired, request: Request) -> list[Change]:
     """Of an instance that is not wanted. One that the stack no longer has is no drift."""
     if request.destroy:
-        return [remove(found, ReasonCode.DESTROY)]
+        if found.serving and found.serving.imported and not is_adopted(found.serving):
+            found = replace(found, serving=None)  # it was never applied, and is still whose it was
+        return [remove(found, ReasonCode.DESTROY)] if found.all else []
     if request.only:
         return []
     return [remove(found, ReasonCode.DISABLED if found.model in desired.disabled else ReasonCode.NOT_IN_STACK)]
@@ -207,7 +240,7 @@ def _not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], w
         for change in changes
         if change.address in wanted
         and wanted[change.address].protect
-        and change.action in {Action.NO_OP, Action.START, Action.UPDATE, Action.RESTART}
+        and change.action in {Action.NO_OP, Action.START, Action.UPDATE, Action.ADOPT, Action.RESTART}
         and not any(o.protect for o in found[change.address].all)
     ]
 
@@ -223,6 +256,23 @@ def _unreadable(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
         for owned in instance.all
         if owned.spec is None
     ]
+
+
+def _two_in_one(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
+    """Two models that serve and are to be one (by `moved`): one of them would be removed as the other's old self."""
+    clashes = []
+    for instance in found.values():
+        serving = [o for o in instance.all if not is_generation_name(o.container.name)]
+        names = sorted({o.container.labels.get(MODEL, instance.model) for o in serving})
+        if len(names) > 1:
+            clashes.append(
+                error(
+                    "CX414",
+                    f"{instance.address}: the containers of two models, {' and '.join(names)}, would be this one's",
+                    help="correct `moved`: give each its own name, or remove one of the models first",
+                )
+            )
+    return clashes
 
 
 def _strange(seen: ObservedHost, owner: str) -> list[Diagnostic]:
@@ -243,6 +293,9 @@ def _unreachable(wanted: Wanted, seen: ObservedHost) -> Diagnostic:
     return error("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)
 
 
-def _planned(host: Host, seen: ObservedHost, owner: str, gpus: tuple[int, int]) -> PlannedHost:
-    ours = sum(owner_of(c.labels) == owner for c in seen.containers)
-    return PlannedHost(host, seen.engine, ours, len(seen.containers) - ours, seen.problem, *gpus)
+def _planned(
+    host: Host, seen: ObservedHost, owner: str, taken: Mapping[str, int], gpus: Mapping[str, tuple[int, int]]
+) -> PlannedHost:
+    ours = sum(owner_of(c.labels) == owner for c in seen.containers) + taken.get(host.name, 0)
+    others = len(seen.containers) - ours
+    return PlannedHost(host, seen.engine, ours, others, seen.problem, *gpus.get(host.name, (0, 0)))

@@ -11,6 +11,7 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.diff import NETWORK
 from cortexctl.plan.model import Change, ContainerRef
 from cortexctl.plan.steps import (
+    AdoptContainer,
     ConnectNetwork,
     CreateContainer,
     EnsureNetwork,
@@ -35,6 +36,7 @@ SHORT_GRACE = 5
 _IN_ORDER = (
     Action.REMOVE,
     Action.MOVE,
+    Action.ADOPT,
     Action.UPDATE,
     Action.RESTART,
     Action.REPLACE,
@@ -111,6 +113,10 @@ def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desire
 
 def tasks_of(change: Change) -> list[Task]:
     """The story of one change. The old container is neither removed nor renamed before the gate."""
+    return [*([AdoptContainer(change.imported)] if change.imported else []), *_story(change)]
+
+
+def _story(change: Change) -> list[Task]:
     match change.action:
         case Action.CREATE:
             return [*_create(change), *_bring_up(change), *_promote(change)]
@@ -137,7 +143,7 @@ def tasks_of(change: Change) -> list[Task]:
             return _prove_again(change, halt)
         case Action.RESTART:
             return _prove_again(change, [_stop(change, _serving(change))])
-        case Action.UPDATE:
+        case Action.UPDATE | Action.ADOPT:
             return [*_update(change), *_rename(change)]
         case Action.MOVE:
             return _rename(change)
@@ -195,7 +201,7 @@ def undo(change: Change) -> list[Task]:
         case Action.START:
             old = _serving(change)
             return [StopContainer(old.id, SHORT_GRACE), RenameContainer(old.id, old.name)]
-        case Action.REMOVE | Action.UPDATE | Action.MOVE | Action.NO_OP | Action.FORGET:
+        case Action.REMOVE | Action.UPDATE | Action.ADOPT | Action.MOVE | Action.NO_OP | Action.FORGET:
             return []
         case _:
             assert_never(change.action)
@@ -208,7 +214,13 @@ def _pulls(changes: Sequence[Change]) -> list[Task]:
 
 def _networks_to_make(changes: Sequence[Change]) -> list[Task]:
     new = {c.after.network for c in changes if c.after and c.action in {Action.CREATE, Action.REPLACE}}
+    new |= {c.after.network for c in changes if c.after and c.imported and _joins(c)}
     return [EnsureNetwork(name) for name in sorted(new)]
+
+
+def _joins(change: Change) -> bool:
+    """Whether its container, as it is, is put on the network."""
+    return any(f.path == NETWORK and f.in_place for f in change.fields)
 
 
 def _networks_to_drop(

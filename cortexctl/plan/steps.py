@@ -31,6 +31,13 @@ class CreateContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptContainer:
+    """From here on a container without our labels counts as ours, for this run: the stack takes it by name."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopContainer:
     """SIGTERM, then SIGKILL after `timeout` seconds."""
 
@@ -98,6 +105,7 @@ Task = (
     PullImage
     | EnsureNetwork
     | CreateContainer
+    | AdoptContainer
     | StopContainer
     | StartContainer
     | PassGate
@@ -113,6 +121,7 @@ TASK_KINDS: dict[str, type[Task]] = {
     "pull_image": PullImage,
     "ensure_network": EnsureNetwork,
     "create_container": CreateContainer,
+    "adopt_container": AdoptContainer,
     "stop_container": StopContainer,
     "start_container": StartContainer,
     "pass_gate": PassGate,

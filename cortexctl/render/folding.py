@@ -18,11 +18,12 @@ READING_ORDER = (
     Action.START,
     Action.UPDATE,
     Action.CREATE,
+    Action.ADOPT,
     Action.MOVE,
     Action.FORGET,
 )
 """What takes something away first: it must not scroll off."""
-_MAY_DIFFER = {"address", "host", "before", "generation", "adopted", "touched", "cost"}
+_MAY_DIFFER = {"address", "host", "before", "generation", "adopted", "imported", "touched", "cost"}
 """Words of one host. `before` is told by `fields`, and `adopted` by `reasons`, which must be equal. A field not named
 here must be, too."""
 IN_TITLE = 2

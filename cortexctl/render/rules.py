@@ -38,6 +38,7 @@ CX222 enforce_eager in production (warning)
 CX223 GPUs and ranks do not agree
 CX224 GPUs that the host does not have
 CX225 Cannot start first
+CX226 One container for several
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)
@@ -56,6 +57,8 @@ CX408 Nothing matched
 CX409 Not protected yet (warning)
 CX410 No free GPUs
 CX411 A GPU of another stack
+CX412 Nothing to adopt
+CX414 Two models under one name
 """
 RULES = {line[:5]: line[6:] for line in _HEADINGS.strip().splitlines()}
 """Rule id -> its short description; those that only warn say so."""

@@ -10,6 +10,7 @@ from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.diff import NETWORK
 from cortexctl.plan.model import Change, Cost, PlannedHost, Rollout
 from cortexctl.plan.steps import (
+    AdoptContainer,
     ConnectNetwork,
     CreateContainer,
     EnsureNetwork,
@@ -24,6 +25,7 @@ from cortexctl.plan.steps import (
     Task,
     UpdateContainer,
 )
+from cortexctl.spec.labels import generation_name, serving_name
 from cortexctl.spec.units import show_bytes, show_seconds
 
 SYMBOLS = {
@@ -32,6 +34,7 @@ SYMBOLS = {
     Action.RESTART: ">>",
     Action.REPLACE: "-/+",
     Action.UPDATE: "~",
+    Action.ADOPT: "<=",
     Action.MOVE: "=",
     Action.REMOVE: "-",
     Action.FORGET: ".",
@@ -43,6 +46,7 @@ COLOURS = {
     Action.RESTART: "yellow",
     Action.REPLACE: "yellow",
     Action.UPDATE: "blue",
+    Action.ADOPT: "green",
     Action.MOVE: "blue",
     Action.REMOVE: "red",
     Action.FORGET: "dim",
@@ -54,6 +58,7 @@ DONE_WORDS = {
     Action.RESTART: "restarted",
     Action.REPLACE: "replaced",
     Action.UPDATE: "updated",
+    Action.ADOPT: "adopted",
     Action.MOVE: "moved",
     Action.REMOVE: "removed",
     Action.FORGET: "forgotten",
@@ -88,7 +93,7 @@ def cost_words(*changes: Change) -> str:
             return f"down at most {bound}; how long is unknown: no start of it is recorded"
         case Action.REPLACE if change.start_first:
             return f"the old one serves until the new one does, {ready}"
-        case Action.UPDATE | Action.MOVE:
+        case Action.UPDATE | Action.ADOPT | Action.MOVE:
             return "no restart"
         case Action.FORGET:
             return "left running, no longer looked after"
@@ -147,7 +152,20 @@ def reason_words(change: Change) -> list[str]:
     elif changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         lines.insert(0, f"because {shown} changed, which takes a new container")
+    if change.imported and change.action is Action.REPLACE:
+        lines.append(_instead_of(change))
     return lines
+
+
+def _instead_of(change: Change) -> str:
+    """Of a container that is taken by name, and whether it was taken already."""
+    name = change.touched[0].name
+    kept = generation_name(change.model, change.ordinal, 0)
+    if name not in {serving_name(change.model, change.ordinal), kept}:
+        return f"instead of {name}; what takes that one as it is: cortexctl import {change.host} {name}"
+    if not change.keep:
+        return "the one that was adopted is removed, for keep = 0"
+    return f"the one that was adopted stays, stopped, as {kept}: it has no labels, and is yours to remove"
 
 
 def _reason(reason: Reason) -> str:
@@ -170,6 +188,8 @@ def _reason(reason: Reason) -> str:
             return "because you ask for it"
         case ReasonCode.DISABLED:
             return "because it is disabled in the stack (enabled = false)"
+        case ReasonCode.ADOPTED:
+            return f"the container {reason.detail} is taken as it runs; it has labels from its next replacement on"
         case ReasonCode.RENAMED:
             return f"somebody renamed it to {reason.detail}"
         case ReasonCode.MOVED:
@@ -191,6 +211,8 @@ def task_words(task: Task, names: Mapping[str, str]) -> str:
             return f"network {name}"
         case CreateContainer(name, generation):
             return f"create {name} (generation {generation})"
+        case AdoptContainer(container):
+            return f"adopt {names.get(container, container)}"
         case StopContainer(container, timeout):
             return f"stop {names.get(container, container)}, killed after {show_seconds(timeout)}"
         case StartContainer(container):
@@ -221,7 +243,7 @@ def value_words(path: str, value: Any) -> str:
         return "(disconnected)" if path == NETWORK else "(not set)"
     if path in {"shm_size", "memory"}:
         return show_bytes(value)
-    if path == "drain":
+    if path == "drain" and isinstance(value, int):
         return show_seconds(value)
     if isinstance(value, bool):
         return str(value).lower()

@@ -23,13 +23,39 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-_JSON_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("image", "model", "vllm_version", "network", "ipc", "restart"), str),
-    **dict.fromkeys(("served_names", "extra_args", "secrets", "gpus", "mounts"), list),
-    **dict.fromkeys(("args", "env", "publish"), dict),
-    **dict.fromkeys(("shm_size", "drain", "memory"), int),
-    "cpus": (int, float),
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int
+
+
+def _all(items: Any, holds: Callable[[Any], bool]) -> bool:
+    return isinstance(items, list) and all(holds(i) for i in items)
+
+
+def _has(value: Any, **fields: Callable[[Any], bool]) -> bool:
+    """A table with these fields and no others; one that may be missing is not named here but checked by its class."""
+    return isinstance(value, dict) and all(name in value and holds(value[name]) for name, holds in fields.items())
+
+
+_IS_RIGHT: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("image", "model", "vllm_version", "network", "ipc", "restart"), _is_text),
+    **dict.fromkeys(("shm_size", "drain", "memory"), _is_number),
+    "served_names": lambda v: bool(v) and _all(v, _is_text),
+    "extra_args": lambda v: _all(v, _is_text),
+    "gpus": lambda v: _all(v, _is_number),
+    "args": lambda v: isinstance(v, dict),
+    "env": lambda v: isinstance(v, dict) and all(_is_text(i) for i in v.values()),
+    "publish": lambda v: _has(v, address=_is_text) and (v.get("port") is None or _is_number(v["port"])),
+    "secrets": lambda v: _all(v, lambda s: _has(s, name=_is_text, source=_is_text, key=_is_text, fingerprint=_is_text)),
+    "mounts": lambda v: _all(
+        v, lambda m: _has(m, source=_is_text, target=_is_text) and isinstance(m.get("read_only", True), bool)
+    ),
+    "cpus": lambda v: type(v) in {int, float},
 }
+"""What a field's JSON value must be, down to its parts: a label may have been written by anybody."""
 
 
 class UnknownSpecVersion(ValueError):
@@ -55,6 +81,8 @@ def spec_to_label(spec: ContainerSpec) -> str:
 def spec_from_label(text: str) -> ContainerSpec:
     """Raises ValueError when the text is not a spec, UnknownSpecVersion when it is of a newer kind."""
     data = json.loads(text)
+    if not _can_be_written(data):
+        raise ValueError("a spec label with half a character in it")
     if not isinstance(data, dict):
         raise ValueError("a spec label holds a JSON object")
     return spec_from_dict(data)
@@ -77,13 +105,22 @@ def spec_from_dict(data: Mapping[str, Any]) -> ContainerSpec:
     missing = {"image", "model", "served_names"} - set(data)
     if missing:
         raise ValueError(f"fields missing in a spec: {', '.join(sorted(missing))}")
-    wrong = [name for name, value in data.items() if not isinstance(value, _JSON_TYPES.get(name, object))]
+    wrong = [name for name, value in data.items() if not _IS_RIGHT[name](value)]
     if wrong:
         raise ValueError(f"fields of the wrong type in a spec: {', '.join(sorted(wrong))}")
     try:
         return ContainerSpec(**{name: _typed(name, value) for name, value in data.items()})
     except (TypeError, AttributeError) as cause:
         raise ValueError(f"a spec that cannot be read: {cause}") from cause
+
+
+def _can_be_written(data: Any) -> bool:
+    """JSON can spell half of a surrogate pair, which no text that is written can hold."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:

@@ -55,6 +55,10 @@ class Instance:
     max_unavailable: int = 1
     gpu_count: int | None = None
     """So many GPUs, chosen for it when it is planned; None where `spec.gpus` are the stack's own choice."""
+    named_by_default: bool = False
+    """The stack does not say under which names it is served: a container that is there keeps those that it has."""
+    adopt: str = ""
+    """The name of a container without our labels that is taken for this instance as long as it has no other."""
     protect: bool = False
     on_remove: str = "stop"
     after: tuple[str, ...] = ()

@@ -61,11 +61,12 @@ def check_references(stack: StackFile, document: Document) -> Iterator[Diagnosti
                 yield error("CX215", f'"{name}" comes after "{other}", and there is no such model', place, help=advice)
             elif name in _all_before(other, stack) and name <= other:
                 yield error("CX215", f'"{name}" and "{other}" wait for each other', place, help="remove one `after`")
+    further = {m.from_: m.to for m in stack.moved}
     for index, moved in enumerate(stack.moved):
         if moved.from_ in stack.models:
             yield error("CX216", f'"{moved.from_}" is said to have moved, and is still in the stack',
                         document.place(("moved", index, "from")), help="remove the entry, or the model")  # fmt: skip
-        if moved.to not in stack.models:
+        if moved.to not in stack.models and further.get(moved.to, moved.from_) == moved.from_:
             yield error("CX216", f'"{moved.from_}" is said to have moved to "{moved.to}", which is not in the stack',
                         document.place(("moved", index, "to")),
                         help=f"models here: {', '.join(stack.models)}")  # fmt: skip
@@ -108,6 +109,13 @@ def check_model(name: str, model: ModelTable, at: At, profiles: Collection[str])
             f"{len(model.gpus)} GPUs cannot be dealt out evenly to {model.replicas} replicas",
             at("gpus"),
             help=f"give a multiple of {model.replicas}",
+        )
+    if model.adopt and model.replicas > 1:
+        yield error(
+            "CX226",
+            f'"{model.adopt}" is one container, and {model.replicas} replicas are wanted',
+            at("adopt"),
+            help="adopt it as a model of its own, with replicas = 1",
         )
     if model.source.gguf:
         yield from _gguf(model.source, release, at("source", "gguf"))

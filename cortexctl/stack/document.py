@@ -139,6 +139,12 @@ def parse_document(path: str, text: str) -> Document:
         raise UnreadableDocument(error("CX101", f"{path} cannot be read: {cause}")) from None
     if "\0" in text or "\\u0000" in text or "\\x00" in text:
         raise UnreadableDocument(error("CX101", f"{path} holds a NUL character, which no name or path can have"))
+    try:
+        json.dumps(data, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise UnreadableDocument(
+            error("CX101", f"{path} holds half of a surrogate pair (\\uD800 to \\uDFFF alone), which is no character")
+        ) from None
     if not isinstance(data, dict):
         raise UnreadableDocument(error("CX101", f"{path} holds no table", help="a stack file is one object"))
     return Document(path, text, data, data)

@@ -61,7 +61,7 @@ def resolve(
         tuple(instances),
         digest,
         around.env,
-        moved={m.from_: m.to for m in stack.moved},
+        moved=_last_names({m.from_: m.to for m in stack.moved}),
         disabled=tuple(sorted(name for name, model in stack.models.items() if not model.enabled)),
         ignore_drift=tuple(stack.drift.ignore),
     )
@@ -104,6 +104,8 @@ class _Resolution:
                     gpu_count=model.gpus if isinstance(model.gpus, int) else None,
                     protect=model.protect,
                     on_remove=model.on_remove,
+                    named_by_default=model.served_names is None,
+                    adopt=model.adopt or "",
                     after=tuple(model.after),
                     ignore=tuple(model.ignore),
                     ignore_drift=tuple(model.ignore_drift),
@@ -197,7 +199,7 @@ class _Resolution:
             image=model.image,
             vllm_version=release,
             model=posixpath.normpath(f"{MODELS}/{below}") if below else source.repo or "",
-            served_names=tuple(model.served_names or [self._first_name(name)]),
+            served_names=tuple(model.served_names or [name]),
             args=args,
             extra_args=tuple(model.extra_args),
             env=env,
@@ -213,11 +215,6 @@ class _Resolution:
             memory=size_in_bytes(model.memory) if model.memory else None,
             cpus=model.cpus,
         )
-
-    def _first_name(self, name: str) -> str:
-        """What the model was called when its containers were made: a new name must not change what it serves."""
-        was = {m.to: m.from_ for m in self.stack.moved}
-        return was.get(name, name)
 
     def _mounts(self, name: str, model: ModelTable, host_name: str, host: HostTable) -> tuple[Mount, ...]:
         mounts: dict[str, Mount] = {}
@@ -243,6 +240,18 @@ class _Resolution:
         """Relative paths are meant from the stack file, which works where the engine is on this machine."""
         here = self.around.folder / Path(path).expanduser()
         return posixpath.normpath(path) if path.startswith("/") else str(here.resolve())
+
+
+def _last_names(moved: dict[str, str]) -> dict[str, str]:
+    """x -> y and y -> z: x is called z now. A circle (which is refused elsewhere) ends the search."""
+    found = {}
+    for name, to in moved.items():
+        last, seen = to, {name}
+        while last in moved and last not in seen:
+            seen.add(last)
+            last = moved[last]
+        found[name] = last
+    return found
 
 
 def _reference(variable: str, table: SecretTable) -> SecretRef | None:

@@ -217,6 +217,8 @@ class ModelTable(Table):
     """Paths (globs) whose differences never make a change, as in "args.max_num_seqs" or "env.*"."""
     ignore_drift: list[str] = []
     """Paths (globs) whose differences `drift` does not report, as in "restart" or "state"."""
+    adopt: str | None = None
+    """The name of a running container that is no stack's yet: it is taken as it is, and renamed. See `import`."""
     protect: bool = False
     """Refuse to remove it, also after this block is deleted."""
     on_remove: Literal["stop", "forget"] = "stop"

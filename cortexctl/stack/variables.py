@@ -187,9 +187,12 @@ class _Filling:
         from jinja2 import StrictUndefined, TemplateSyntaxError
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        environment = ImmutableSandboxedEnvironment(
+            undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+        )
+        stand_in = _unused(text)  # for CR, which Jinja2 would make LF
         try:
-            parts = list(_parts(environment.parse(text).body))
+            parts = list(_parts(environment.parse(text.replace("\r", stand_in)).body))
         except TemplateSyntaxError as cause:
             self.found.append(error("CX107", f"not a valid template: {cause.message}", span, help=_ALLOWED))
             return text
@@ -202,7 +205,9 @@ class _Filling:
             return text  # that one has no value is said where it is declared
         if len(parts) == 1 and names:
             return self.values[names[0]]
-        return environment.from_string(text).render(vars=dict(self.values))
+        return "".join(
+            name.replace(stand_in, "\r") if kind == "text" else _as_text(self.values[name]) for kind, name in parts
+        )
 
     def _problems(self, part: tuple[str, str], span: SourceSpan | None) -> Iterator[Diagnostic]:
         kind, name = part
@@ -219,6 +224,16 @@ class _Filling:
             close = nearest(name, self.declared)
             advice = f'did you mean "vars.{close}"?' if close else f"declare it: [vars.{name}]"
             yield error("CX106", f'there is no variable "{name}"', span, help=advice)
+
+
+def _unused(text: str) -> str:
+    """A character of the private area that is not in the text."""
+    return next(c for c in map(chr, range(0xE000, 0xF900)) if c not in text)
+
+
+def _as_text(value: Any) -> str:
+    """As Jinja2 would write it."""
+    return value if isinstance(value, str) else str(value)
 
 
 _ALLOWED = "only {{ vars.NAME }} is allowed; a literal {{ is written {{ '{{' }}"

@@ -127,3 +127,64 @@ def test_a_plan_whose_stack_has_changed_is_stale(live: LiveEngine, stack: StackF
     assert refused.code == 4
     assert "has changed since the plan was made" in refused.err
     assert live.containers() == {}
+
+
+def test_what_a_replacement_costs_is_what_it_took_before(live: LiveEngine, stack: StackFile) -> None:
+    """Recorded by the engine itself, and gone with the stack."""
+    stack.write(more=stack.args(max_model_len=1024), START_SECONDS="2")
+    assert "ready in at most 1m" in live.cortexctl("plan", str(stack)).out
+    applied(live, stack)
+    edit(stack, "max_model_len = 1024", "max_model_len = 512")
+    (change,) = json.loads(live.cortexctl("plan", str(stack), "--format", "json").out)["changes"]
+    assert 2 <= change["cost"]["expected_seconds"] <= 30
+    assert (change["cost"]["starts"], change["cost"]["stops"]) == (1, 0)
+    applied(live, stack)
+    edit(stack, "max_model_len = 512", "max_model_len = 256")
+    (change,) = json.loads(live.cortexctl("plan", str(stack), "--format", "json").out)["changes"]
+    assert (change["cost"]["starts"], change["cost"]["stops"]) == (2, 1)
+    assert live.everything()["volumes"] == [f"cortexctl-record-{live.stack}"]
+    assert live.cortexctl("destroy", str(stack), "--auto-approve").code == 0
+    assert live.everything()["volumes"] == []
+
+
+def test_start_first_keeps_the_old_one_until_the_new_one_serves(live: LiveEngine, stack: StackFile) -> None:
+    stack.write(more=stack.args(max_model_len=1024))
+    edit(stack, 'drain = "2s"', 'drain = "2s"\nstrategy = "start_first"')
+    applied(live, stack)
+    old = live.inspect(stack.serving)["Id"]
+    edit(stack, "max_model_len = 1024", "max_model_len = 512")
+    assert "replace (start first)" in live.cortexctl("plan", str(stack)).out
+    applied(live, stack)
+    new, was = live.inspect(stack.serving), live.inspect(f"{stack.serving}--g1")
+    assert was["Id"] == old
+    assert new["State"]["StartedAt"] < was["State"]["FinishedAt"]
+    assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
+
+
+def test_only_drift_leaves_what_is_pending(live: LiveEngine, stack: StackFile) -> None:
+    stack.write(more=stack.args(max_model_len=1024))
+    applied(live, stack)
+    edit(stack, "max_model_len = 1024", "max_model_len = 512")
+    live.docker_cli("rm", "-f", stack.serving)
+    planned = live.cortexctl("plan", str(stack), "--only", "drift")
+    assert "its container is gone" in planned.out
+    applied(live, stack, "--only", "drift")
+    spec = json.loads(live.inspect(stack.serving)["Config"]["Labels"]["cortexctl.spec"])
+    assert spec["args"] == {"max_model_len": 1024}
+    assert "No changes." in live.cortexctl("plan", str(stack), "--only", "drift").out
+    live.docker_cli("network", "disconnect", f"{live.stack}-net", stack.serving)
+    live.docker_cli("rename", stack.serving, f"{live.stack}-by-hand")
+    applied(live, stack, "--only", "drift")
+    assert list(live.inspect(stack.serving)["NetworkSettings"]["Networks"]) == [f"{live.stack}-net"]
+    assert "args.max_model_len   1024 -> 512" in live.cortexctl("plan", str(stack)).out
+
+
+def test_gpus_by_number_are_chosen_without_one(live: LiveEngine, stack: StackFile) -> None:
+    """The lab has no GPUs, so the plan is looked at only: the request that it would make."""
+    stack.write()
+    edit(stack, "[hosts.here]\n", "[hosts.here]\ngpus = { count = 4 }\n")
+    edit(stack, 'gpus = "none"', "gpus = 2")
+    edit(stack, f"[models.{stack.model}.gate]", stack.args(tensor_parallel_size=2) + f"[models.{stack.model}.gate]")
+    planned = json.loads(live.cortexctl("plan", str(stack), "--format", "json").out)
+    assert [c["after"]["gpus"] for c in planned["changes"]] == [[0, 1]]
+    assert planned["hosts"][0]["gpus_after"] == 2

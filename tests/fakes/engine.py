@@ -57,6 +57,7 @@ class FakeEngine:
         self.networks: dict[str, dict[str, str]] = {}
         self.volumes: dict[str, LockInfo] = {}
         self.records: dict[str, str] = {}
+        self.adopted: set[str] = set()
         self.behaviours: list[Behaviour] = []
         self.fail: dict[str, EngineRefused] = {}
         self.calls: list[str] = []
@@ -229,6 +230,12 @@ class FakeEngine:
         if new.applied:
             self.records[owner] = record_to_label(new)
 
+    def adopt(self, container: str) -> None:
+        found = self._find(container)
+        if found is None or labels.owner_of(found.labels) not in {"", self.stack}:
+            raise EngineRefused(f"{self.host}: {container} cannot be adopted")
+        self.adopted.add(found.id)
+
     def connect(self, container: str, network: str) -> None:
         self._called("connect", container)
         found = self._ours(container)
@@ -251,7 +258,7 @@ class FakeEngine:
         found = self._find(container)
         if found is None:
             raise EngineRefused(f"{self.host}: no such container: {container}", status=NOT_FOUND)
-        if labels.owner_of(found.labels) != self.stack:
+        if labels.owner_of(found.labels) != self.stack and found.id not in self.adopted:
             raise EngineRefused(f"{self.host}: {container} is not a container of the stack {self.stack}")
         return found
 

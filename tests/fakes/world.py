@@ -103,11 +103,11 @@ class World:
         request = replace(request, destroy=request.destroy or destroy)
         observed = self.observe()
         images = {(host, ref): self.engine(host).image(ref) for host, ref in images_needed(desired, observed, request)}
+        records = {h: self.engine(h).read_record(self.stack) for h in records_needed(desired, observed, request)}
         limits = {
             (host, container): self.engine(host).in_place(container)
-            for host, container in inspections_needed(desired, observed, request)
+            for host, container in inspections_needed(desired, replace(observed, records=records), request)
         }
-        records = {h: self.engine(h).read_record(self.stack) for h in records_needed(desired, observed, request)}
         return plan(desired, observed.with_facts(images, limits, records), request)
 
     def apply(self, made: Plan, parallelism: int = 10) -> Result:

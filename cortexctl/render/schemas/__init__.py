@@ -8,3 +8,8 @@ from importlib.resources import files
 def plan_schema() -> str:
     """The JSON Schema of a plan, as text."""
     return (files(__name__) / "plan.schema.json").read_text(encoding="utf-8")
+
+
+def drift_schema() -> str:
+    """The JSON Schema of a drift report, as text."""
+    return (files(__name__) / "drift.schema.json").read_text(encoding="utf-8")

@@ -1,0 +1,127 @@
+"""cortexctl drift: look at the hosts, say what is not as it was applied or not as the stack says. Made for cron."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import click
+
+from cortexctl.cli import options
+from cortexctl.cli.looking import Looking
+from cortexctl.cli.outfile import write_whole
+from cortexctl.cli.show import write
+from cortexctl.cli.wiring import ink, need_stack, read_stack, say
+from cortexctl.hooks.notify import SECRET, Destination, destination, notify
+from cortexctl.plan.drift import Only, find_drift
+from cortexctl.plan.finding import DriftReport, Kind
+from cortexctl.render.diagnostic import diagnostics_text
+from cortexctl.render.drift_json import Took
+from cortexctl.spec.desired import Desired
+
+FORMATS = ["text", "json", "markdown", "prometheus"]
+
+
+@click.command("drift")
+@options.stack_argument
+@click.option("--deep", is_flag=True, help="Inspect every container of ours, and what image tags mean now.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--out", type=click.Path(dir_okay=False), help="Write to a file, whole or not at all, instead of stdout.")
+@options.detailed_exitcode
+@click.option("--kind", multiple=True, type=click.Choice([k.value for k in Kind]), help="Only this kind. Repeatable.")
+@click.option("--target", multiple=True, metavar="PATTERN", help="Only these HOST/MODEL or MODEL, globs allowed.")
+@click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts; the others are not read.")
+@click.option("--no-health", is_flag=True, help="Do not ask the servers for their health.")
+@click.option("--health-timeout", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, metavar="SECONDS")
+@click.option("--allow-unreachable", is_flag=True, help="Exit as if unreachable hosts were not in the stack.")
+@click.option(
+    "--notify", "url", metavar="URL", envvar="CORTEXCTL_NOTIFY_URL", help="POST the JSON when something is found."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing when nothing is found.")
+@options.stack_choice
+def command(
+    stack: str,
+    *,
+    choice: options.Choice,
+    deep: bool,
+    form: str,
+    out: str | None,
+    detailed_exitcode: bool,
+    kind: tuple[str, ...],
+    target: tuple[str, ...],
+    host: tuple[str, ...],
+    no_health: bool,
+    health_timeout: float,
+    allow_unreachable: bool,
+    url: str | None,
+    quiet: bool,
+) -> int:
+    """Say what is not as it was applied, what is not applied yet, and what does not serve. Changes nothing."""
+    to = _destination(url)
+    desired = _stack(stack, choice)
+    only = Only(tuple(Kind(k) for k in kind), target, host)
+    report, took = _look(desired, only, deep=deep, health_timeout=None if no_health else health_timeout)
+    if report.diagnostics:
+        say(diagnostics_text(report.diagnostics, ink("stderr")) + "\n")
+        return 1
+    told = report.telling(allow_unreachable=allow_unreachable)
+    if out is not None:
+        write_whole(out, _view(report, form, took))
+    elif told or not quiet:
+        write(_view(report, form, took), form)
+    if to is not None and told:
+        _tell(to, report, took)
+    if report.unreachable and not allow_unreachable:
+        return 1
+    return 2 if detailed_exitcode and told else 0
+
+
+def _destination(url: str | None) -> Destination | None:
+    """Before anything is looked at: a wrong URL is known at once."""
+    if not url:
+        return None
+    to = destination(url)
+    if to.is_plain:
+        say(f"Warning: what is found is sent to {to.where} as it is, for anybody on the way to read; use https\n")
+    return to
+
+
+def _stack(stack: str, choice: options.Choice) -> Desired:
+    """Warnings about the file are for who writes it, not for who reads the mail of a cron job. A secret without a
+    value here is not compared.
+    """
+    desired, _ = read_stack(stack, choice, lenient=True)
+    return desired or need_stack(stack, choice, lenient=True)
+
+
+def _look(desired: Desired, only: Only, *, deep: bool, health_timeout: float | None) -> tuple[DriftReport, Took]:
+    began, at = time.monotonic(), int(time.time())
+    observed, facts = Looking(only.hosts_of(desired), only, deep, health_timeout).look()
+    return find_drift(desired, observed, facts, only), Took(at, time.monotonic() - began)
+
+
+def _view(report: DriftReport, form: str, took: Took) -> str:
+    match form:
+        case "json":
+            from cortexctl.render.drift_json import drift_json
+
+            return drift_json(report, took)
+        case "markdown":
+            from cortexctl.render.drift_markdown import drift_markdown
+
+            return drift_markdown(report)
+        case "prometheus":
+            from cortexctl.render.drift_prometheus import drift_prometheus
+
+            return drift_prometheus(report, took)
+        case _:
+            from cortexctl.render.drift_text import drift_text
+
+            return drift_text(report, ink())
+
+
+def _tell(to: Destination, report: DriftReport, took: Took) -> None:
+    from cortexctl.render.drift_json import drift_json
+
+    body = drift_json(report, took).encode("utf-8", "replace")
+    notify(to, body, secret=os.environ.get(SECRET, ""), timestamp=int(time.time()))

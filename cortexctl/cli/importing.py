@@ -1,0 +1,264 @@
+"""The work of `import`: read a container, draft a block, and plan with it until what the plan shows is an adoption."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cortexctl.cli import options
+from cortexctl.cli.wiring import need_other_stack, need_stack, open_engines, read_stack
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.engine.look import Inspection, inspect_all
+from cortexctl.engine.observe import observe_host
+from cortexctl.errors import CortexctlError, EngineUnreachable, UsageError
+from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
+from cortexctl.observed.running import parse_running
+from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
+from cortexctl.plan.action import Action
+from cortexctl.plan.adopt import to_adopt
+from cortexctl.plan.decide import state_in_words
+from cortexctl.plan.diff import NETWORK, FieldChange
+from cortexctl.plan.model import Change
+from cortexctl.plan.planner import plan
+from cortexctl.render.imported import imported_block, imported_json
+from cortexctl.render.words import value_words
+from cortexctl.spec import labels
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.spec.running import Running
+from cortexctl.stack.importing import HF_CACHE, MODELS, Draft, Place, draft_of, named_image, runs_vllm
+from cortexctl.vllm.commandline import command_line
+from cortexctl.vllm.version import release_from_image
+
+ROUNDS = 4
+"""Plans until nothing new differs; one more than is ever needed."""
+_PROBE = "import-probe"
+_ANY = {"image": "import:v0.32.0", "source": {"repo": "import/probe"}, "gpus": "none", "hosts": ["*"]}
+"""A model that shows what a host adds to every container, and stands for a stack's first one."""
+_AS_IT_IS = {Action.ADOPT, Action.START, Action.NO_OP}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`table` with what must be ignored of it; `ignored` says why, path by path. `action`: what a plan shows."""
+
+    container: str
+    name: str
+    table: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A host, its containers, and the stack that one of them is to come into. `desired` is that stack on this host,
+    `bare` what the host adds to every container.
+    """
+
+    stack: str
+    choice: options.Choice
+    text: str
+    host: Host
+    is_only_host: bool
+    desired: Desired
+    bare: ContainerSpec
+    seen: ObservedHost
+    inspections: Mapping[str, Inspection]
+
+    @property
+    def is_json(self) -> bool:
+        return self.stack.endswith(".json")
+
+    @property
+    def words(self) -> str:
+        """The stack as the next command names it."""
+        return ("" if self.stack == options.DEFAULT_STACK else f" {self.stack}") + self.choice.words()
+
+    def candidates(self) -> list[str]:
+        """Containers without a stack that run vLLM, in the order of their names."""
+        return [c.id for c in self.seen.containers if c.id in self.inspections and runs_vllm(self.running(c.id))]
+
+    def find(self, wanted: str) -> str:
+        """By name, or by the beginning of its id. Raises UsageError."""
+        found = [c for c in self.seen.containers if c.name == wanted] or [
+            c for c in self.seen.containers if len(wanted) >= 4 and c.id.startswith(wanted)
+        ]
+        if len(found) != 1:
+            names = ", ".join(self._container(id_).name for id_ in self.candidates())
+            raise UsageError(f"{self.host.name} has no container {wanted}; these run vLLM: {names or 'none'}")
+        owner = labels.owner_of(found[0].labels)
+        if owner:
+            raise UsageError(f'{wanted} is a container of the stack "{owner}" already')
+        if found[0].id not in self.inspections:
+            raise UsageError(f"{wanted} was removed just now")
+        return found[0].id
+
+    def running(self, id_: str) -> Running:
+        at = self.inspections[id_]
+        return parse_running(at.container, at.image or {})
+
+    def state(self, id_: str) -> str:
+        return state_in_words(self._container(id_))
+
+    def model_of(self, id_: str) -> str:
+        line = command_line(self.running(id_).words)
+        return line.model if line and "@" not in line.model else ""
+
+    def make(self, id_: str, name: str, gpus: tuple[int, ...] | None) -> Imported:
+        running = self.running(id_)
+        draft = draft_of(running, self._place(id_, running, name, gpus))
+        draft.reasons += self._stands_against(id_)
+        if draft.reasons:
+            return Imported(running.name, draft.name, reasons=tuple(draft.reasons))
+        return self._fitted(id_, draft)
+
+    def _container(self, id_: str) -> ObservedContainer:
+        return next(c for c in self.seen.containers if c.id == id_)
+
+    def _place(self, id_: str, running: Running, name: str, gpus: tuple[int, ...] | None) -> Place:
+        folders = {m.target: m.source for m in self.bare.mounts}
+        told = release_from_image(named_image(running) or "none")
+        return Place(
+            host=self.host.name,
+            is_only_host=self.is_only_host,
+            models_dir=folders.get(MODELS, ""),
+            hf_cache=folders.get(HF_CACHE, ""),
+            taken=frozenset(i.model for i in self.desired.instances) | set(self.desired.disabled),
+            name=name,
+            release="" if told else self._release(id_),
+            gpus=gpus,
+        )
+
+    def _release(self, id_: str) -> str:
+        """As the server itself says, if it answers."""
+        if not self._container(id_).is_running:
+            return ""
+        from cortexctl.health.probe import HttpProber
+
+        engines = open_engines(self.desired)
+        prober = HttpProber()
+        try:
+            endpoint = engines.engine(self.host.name).state(id_).endpoint
+            return prober.version(endpoint) if endpoint else ""
+        except CortexctlError:
+            return ""
+        finally:
+            prober.close()
+            engines.close()
+
+    def _stands_against(self, id_: str) -> list[str]:
+        reasons = [
+            f'it is adopted already, by the model "{i.model}"'
+            for i in self.desired.instances
+            if (taken := to_adopt(i, None, self.seen)) is not None and taken.id == id_
+        ]
+        if self.inspections[id_].image is None:
+            reasons.append(
+                "its image is not on the host any more, so nobody can tell what of its environment is its own: a new "
+                "container must take its place"
+            )
+        return reasons
+
+    def _fitted(self, id_: str, draft: Draft) -> Imported:
+        """Everything that a plan would change goes to `ignore`, until it would change nothing."""
+        before = {(d.rule, d.summary) for d in plan(self.desired, Observed((self.seen,))).diagnostics}
+        ignored: dict[str, str] = {}
+        for _ in range(ROUNDS):
+            table = {**draft.table, **({"ignore": list(ignored)} if ignored else {})}
+            instance, wrong = self._read(draft.name, table)
+            if instance is None:
+                return self._refused(id_, draft, wrong)
+            change, found = self._planned(id_, instance)
+            fresh = {_pattern(f.path): self._why(id_, f) for f in change.fields if _pattern(f.path) not in ignored}
+            if not fresh:
+                break
+            ignored |= fresh
+        wrong = [d for d in found if d.is_error and (d.rule, d.summary) not in before]
+        if wrong or change.action not in _AS_IT_IS or change.fields:
+            return self._refused(id_, draft, wrong or [], [f.path for f in change.fields])
+        return Imported(
+            self._container(id_).name,
+            draft.name,
+            table,
+            draft.notes,
+            ignored,
+            tuple(draft.told),
+            tuple(draft.needed),
+            action=change.action.value,
+        )
+
+    def _refused(self, id_: str, draft: Draft, wrong: list[Diagnostic], paths: list[str] | None = None) -> Imported:
+        reasons = [d.summary + (f": {d.help}" if d.help else "") for d in wrong if d.is_error]
+        if not reasons:
+            reasons = [f"it cannot be told without a difference ({', '.join(paths or [])}); this is a bug in cortexctl"]
+        return Imported(self._container(id_).name, draft.name, reasons=tuple(reasons))
+
+    def _read(self, name: str, table: Mapping[str, Any]) -> tuple[Instance | None, list[Diagnostic]]:
+        """The model as the stack would have it, really read from its text."""
+        whole = _with_model(self.stack, self.text, name, table)
+        desired, found = read_stack(self.stack, self.choice, with_secrets=False, text=whole)
+        if desired is None:
+            return None, found
+        return next(i for i in desired.instances if i.model == name and i.host == self.host.name), []
+
+    def _planned(self, id_: str, instance: Instance) -> tuple[Change, tuple[Diagnostic, ...]]:
+        at, owner = self.inspections[id_], self.desired.owner
+        inspected = parse_inspected(at.container, instance.spec, parse_image_defaults(at.image or {}), owner)
+        observed = Observed((self.seen,), adoptable={(self.host.name, id_): inspected})
+        desired = replace(self.desired, instances=(*self.desired.instances, instance))
+        made = plan(desired, observed)
+        return next(c for c in made.changes if c.address == instance.address), made.diagnostics
+
+    def _why(self, id_: str, changed: FieldChange) -> str:
+        networks = ", ".join(self._container(id_).networks)
+        now = networks if changed.path == NETWORK and networks else value_words(changed.path, changed.before)
+        return f"now {now}, in a new one {value_words(changed.path, changed.after)}"
+
+
+def open_import(host: str, stack: str, choice: options.Choice) -> Import:
+    """Read the stack and its host. A stack that has hosts and no models yet will do."""
+    from cortexctl.stack.document import UnreadableDocument, read_document
+
+    try:
+        document = read_document(stack)
+    except UnreadableDocument:
+        need_stack(stack, choice)  # says what is wrong, and ends
+        raise
+    whole = _with_model(stack, document.text, _PROBE, _ANY)
+    probed, _ = read_stack(stack, choice, with_secrets=False, text=whole)
+    if probed is None:
+        probed = need_other_stack(stack, choice, text=whole)  # says what is wrong, and ends
+    at = next((h for h in probed.hosts if h.name == host), None)
+    if at is None:
+        raise UsageError(f'there is no host "{host}" in {stack}; known: {", ".join(h.name for h in probed.hosts)}')
+    here = [i for i in probed.instances if i.host == host]
+    bare = next(i.spec for i in here if i.model == _PROBE)
+    desired = replace(probed, hosts=(at,), instances=tuple(i for i in here if i.model != _PROBE))
+    seen = observe_host(at)
+    if not seen.is_reachable:
+        raise EngineUnreachable(f"{host}: {seen.problem}", next_step=seen.next_step)
+    others = [c for c in seen.containers if not labels.owner_of(c.labels)]
+    return Import(
+        stack, choice, document.text, at, len(probed.hosts) == 1, desired, bare, seen, inspect_all(at, others)
+    )
+
+
+def _with_model(stack: str, text: str, name: str, table: Mapping[str, Any]) -> str:
+    """The stack's text with one more model in it."""
+    if stack.endswith(".json"):
+        data = json.loads(text)
+        data["models"] = {**(data.get("models") or {}), **json.loads(imported_json(name, table))}
+        return json.dumps(data)
+    return text.rstrip() + "\n\n" + imported_block(name, table, {}, dict.fromkeys(table.get("ignore", ()), ""), ())
+
+
+def _pattern(path: str) -> str:
+    """A path as one of `ignore`, where it is a glob."""
+    return re.sub(r"([*?\[])", r"[\1]", path)

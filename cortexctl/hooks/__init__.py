@@ -1,0 +1,1 @@
+"""SHELL: telling others what was found."""

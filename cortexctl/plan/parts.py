@@ -1,0 +1,54 @@
+"""Which part each container of an instance plays: the serving one, a candidate to go on with, rubbish, kept ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.spec.desired import Instance
+from cortexctl.spec.labels import is_generation_name
+
+
+def serving_now(wanted: Instance, found: OwnedInstance | None) -> Owned | None:
+    """The container to compare with: the one under the serving name, unless it is down and a younger one runs, which
+    a run that was killed after its gate, before its last rename, leaves. One that is what is wanted is no such case:
+    it is gone on with. One that somebody gave a name of his own is the serving one too, where nothing has its name.
+    """
+    named = found.serving if found else None
+    if found is None or (named is not None and named.container.is_running):
+        return named
+    renamed = [o for o in found.others if not is_generation_name(o.container.name)]
+    if named is None and renamed:
+        return renamed[-1]
+    running = [o for o in found.others if o.container.is_running and o.spec is not None]
+    newest = running[-1] if running else None
+    return newest if newest is not None and newest.spec != wanted.spec else named
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The containers beside the serving one: a candidate to go on with, rubbish, and kept generations."""
+
+    candidate: Owned | None
+    leftovers: tuple[Owned, ...]
+    kept: tuple[Owned, ...]
+
+
+def sort_out(wanted: Instance, found: OwnedInstance | None, serving: Owned | None, *, replacing: bool) -> Parts:
+    """Younger than the serving one means candidate, older means kept. Without a serving one a match of the
+    spec means candidate, and of the rest only what has run and stopped is worth keeping.
+    """
+    if found is None:
+        return Parts(None, (), ())
+    others = [o for o in found.all if o is not serving]
+    if serving is not None:
+        young = [o for o in others if o.generation > serving.generation]
+        kept = tuple(o for o in others if o.generation <= serving.generation)
+        matching = [o for o in young if o.spec == wanted.spec and replacing]
+    else:
+        matching = [o for o in others if o.spec == wanted.spec]
+        newest = matching[-1:]
+        young = [o for o in others if o.container.state != "exited" or o in newest]
+        kept = tuple(o for o in others if o not in young)
+    candidate = matching[-1] if matching else None
+    return Parts(candidate, tuple(o for o in young if o is not candidate), kept)

@@ -1,0 +1,77 @@
+"""Which servers to ask for their health and where, and what their answers mean. Pure; `health.ask` does the asking."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cortexctl.observed.health import Answer, Endpoint, endpoint_of
+from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.observed.state import Observed, ObservedHost
+from cortexctl.plan.adopt import with_adopted
+from cortexctl.plan.diff import NETWORK
+from cortexctl.plan.drift_instance import is_ignored, serving_of
+from cortexctl.plan.finding import NotAsked
+from cortexctl.spec.desired import Desired, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A container of a wanted instance that should serve, by host and id."""
+
+    host: str
+    container: str
+    subject: str
+    model: str
+    endpoint: Endpoint
+
+
+def servers_of(desired: Desired, observed: Observed, busy: Collection[str] = ()) -> tuple[Server, ...]:
+    """One that is down, off its network or still a candidate is not asked; nor is any of a host that is worked on."""
+    return tuple(sorted(_servers(desired, observed, busy), key=lambda s: s.subject))
+
+
+def sorted_answers(
+    servers: Sequence[Server], answers: Mapping[str, Answer]
+) -> tuple[dict[tuple[str, str], Answer], tuple[NotAsked, ...]]:
+    """The answers by host and container, and who could not be asked. `answers` is keyed by the endpoints' URLs.
+
+    No way to an address that only the engine's machine has says nothing: its socket may be a forwarded one.
+    """
+    heard: dict[tuple[str, str], Answer] = {}
+    silent: list[NotAsked] = []
+    for server in servers:
+        answer = answers.get(server.endpoint.url)
+        if server.endpoint.why_not:
+            silent.append(NotAsked(server.subject, server.endpoint.why_not))
+        elif answer is not None and answer.heard in server.endpoint.says_nothing:
+            silent.append(NotAsked(server.subject, f"{server.endpoint.url} is not reached from here"))
+        elif answer is not None:
+            heard[server.host, server.container] = answer
+    return heard, tuple(silent)
+
+
+def found_on(
+    seen: ObservedHost, desired: Desired, wanted: Mapping[str, Instance], observed: Observed
+) -> dict[str, OwnedInstance]:
+    """What is the stack's on a host, by address: by its labels, or taken by name."""
+    return with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
+
+
+def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Iterator[Server]:
+    hosts = {h.name: h for h in desired.hosts}
+    wanted_on = desired.by_host()
+    for seen in observed.hosts:
+        host = hosts.get(seen.name)
+        if host is None or not seen.is_reachable or seen.name in busy:
+            continue
+        wanted = wanted_on.get(seen.name, {})
+        for address, found in found_on(seen, desired, wanted, observed).items():
+            serving = serving_of(found, observed.record(seen.name).applied.get(address))
+            if address not in wanted or serving is None or serving.spec is None or not serving.container.is_running:
+                continue
+            let_be = serving.imported is not None and is_ignored(NETWORK, wanted[address].ignore)
+            if let_be or serving.spec.network in serving.container.networks:
+                yield Server(
+                    seen.name, serving.container.id, address, found.model, endpoint_of(serving.container, host)
+                )

@@ -1,0 +1,416 @@
+"""What somebody does to a container by hand is found, named as what it is, and alone; once mended, all is quiet."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import StackFile
+from tests.fakes.sockets import counting_proxy
+from tests.live import STAND_IN, LiveEngine
+
+pytestmark = pytest.mark.engine
+
+
+def applied(live: LiveEngine, stack: StackFile, *arguments: str) -> None:
+    ran = live.cortexctl("apply", str(stack), "--auto-approve", *arguments)
+    assert ran.code == 0, ran.out + ran.err
+
+
+def look(live: LiveEngine, stack: StackFile, *options: str) -> list[dict[str, Any]]:
+    """The findings; unmanaged ones (other tests may leave some) only where they are asked for."""
+    ran = live.cortexctl("drift", str(stack), "--format", "json", "--detailed-exitcode", *options)
+    assert ran.err == ""
+    report = json.loads(ran.out)
+    found = [f for f in report["findings"] if f["kind"] != "unmanaged" or "unmanaged" in options]
+    assert ran.code == (2 if found else 0), ran.out
+    return found
+
+
+def alone(live: LiveEngine, stack: StackFile, *options: str) -> tuple[str, str, str]:
+    """(kind, code, path) of the only thing that is found."""
+    found = look(live, stack, *options)
+    assert len(found) == 1, found
+    return found[0]["kind"], found[0]["code"], found[0]["path"]
+
+
+def quiet(live: LiveEngine, stack: StackFile, *options: str) -> None:
+    ran = live.cortexctl("drift", str(stack), "--detailed-exitcode", "--deep", *options)
+    assert (ran.code, ran.err) == (0, ""), ran.out + ran.err
+    assert ran.out.startswith("No drift. 1 instance on 1 host runs as applied, and as the stack says.")
+    assert ran.out.count("\n") == 1
+
+
+@pytest.fixture
+def serving(live: LiveEngine, stack: StackFile) -> StackFile:
+    """A stack that was just applied, with which nothing is wrong."""
+    stack.write(more=stack.args(max_model_len=1024))
+    applied(live, stack)
+    quiet(live, stack)
+    return stack
+
+
+def test_stopped(live: LiveEngine, serving: StackFile) -> None:
+    live.docker_cli("stop", serving.serving)
+    assert alone(live, serving, "--deep") == ("drift", "stopped", "state")
+    said = live.cortexctl("drift", str(serving)).out
+    assert "it is exited with code 0 (a vLLM whose engine died exits with 0" in said
+    assert f"cortexctl apply {serving} --only drift --target {serving.address}" in said
+    applied(live, serving, "--only", "drift")
+    quiet(live, serving)
+
+
+def test_killed_and_paused(live: LiveEngine, serving: StackFile) -> None:
+    live.docker_cli("pause", serving.serving)
+    assert alone(live, serving) == ("drift", "stopped", "state")
+    assert look(live, serving)[0]["found"] == "paused"
+    live.docker_cli("unpause", serving.serving)
+    quiet(live, serving)
+    live.docker_cli("kill", serving.serving)
+    assert look(live, serving)[0]["found"] == "exited with code 137"
+    applied(live, serving, "--only", "drift")
+    quiet(live, serving)
+
+
+def test_removed(live: LiveEngine, serving: StackFile) -> None:
+    live.docker_cli("rm", "-f", serving.serving)
+    assert alone(live, serving, "--deep") == ("drift", "removed", "container")
+    assert f"{serving.serving} is gone, which run " in live.cortexctl("drift", str(serving)).out
+    applied(live, serving, "--only", "drift")
+    quiet(live, serving)
+
+
+def test_removed_with_a_kept_generation_left(live: LiveEngine, serving: StackFile) -> None:
+    serving.write(more=serving.args(max_model_len=512))
+    applied(live, serving)
+    quiet(live, serving)
+    live.docker_cli("start", f"{serving.serving}--g1")
+    assert alone(live, serving) == ("drift", "kept_runs", "state")
+    live.docker_cli("stop", f"{serving.serving}--g1")
+    quiet(live, serving)
+    live.docker_cli("rm", "-f", serving.serving)
+    assert alone(live, serving) == ("drift", "removed", "container")
+
+
+def test_rolled_back_by_hand(live: LiveEngine, serving: StackFile) -> None:
+    serving.write(more=serving.args(max_model_len=512))
+    applied(live, serving)
+    live.docker_cli("rm", "-f", serving.serving)
+    live.docker_cli("rename", f"{serving.serving}--g1", serving.serving)
+    live.docker_cli("start", serving.serving)
+    live.docker_cli("update", "--restart", "unless-stopped", serving.serving)
+    found = look(live, serving)
+    assert [(f["kind"], f["code"]) for f in found if f["kind"] != "unhealthy"] == [("drift", "rolled_back")]
+
+
+def test_renamed(live: LiveEngine, serving: StackFile) -> None:
+    live.docker_cli("rename", serving.serving, f"{live.stack}-mine")
+    assert alone(live, serving, "--deep") == ("drift", "renamed", "name")
+    applied(live, serving, "--only", "drift")
+    quiet(live, serving)
+
+
+def test_updated_limits_and_restart_policy(live: LiveEngine, serving: StackFile) -> None:
+    live.docker_cli("update", "--memory", "512m", "--memory-swap", "512m", serving.serving)
+    assert look(live, serving) == [], "the list does not tell"
+    assert alone(live, serving, "--deep") == ("drift", "updated", "memory")
+    live.docker_cli("update", "--restart", "no", serving.serving)
+    paths = [(f["kind"], f["path"], f["expected"], f["found"]) for f in look(live, serving, "--deep")]
+    assert paths == [("drift", "memory", None, 512 * 2**20), ("drift", "restart", "unless-stopped", "no")]
+    text = serving.path.read_text()
+    serving.path.write_text(text.replace('gpus = "none"\n', 'gpus = "none"\nignore_drift = ["restart", "mem*"]\n'))
+    quiet(live, serving)
+    serving.path.write_text(text)
+    live.docker_cli("update", "--restart", "unless-stopped", serving.serving)
+    assert alone(live, serving, "--deep") == ("drift", "updated", "memory")
+
+
+def test_what_apply_updates_in_place_is_no_drift(live: LiveEngine, serving: StackFile) -> None:
+    text = serving.path.read_text()
+    serving.path.write_text(text.replace('gpus = "none"\n', 'gpus = "none"\nmemory = "256 MiB"\n'))
+    assert alone(live, serving, "--deep") == ("pending", "edited", "memory")
+    applied(live, serving)
+    quiet(live, serving)
+    live.docker_cli("update", "--memory", "512m", "--memory-swap", "512m", serving.serving)
+    assert alone(live, serving) == ("drift", "updated", "memory"), "its label is old, so it is inspected"
+    assert look(live, serving)[0]["expected"] == 256 * 2**20
+    live.docker_cli("update", "--memory", "256m", "--memory-swap", "256m", serving.serving)
+    quiet(live, serving)
+
+
+def test_disconnected_from_its_network(live: LiveEngine, serving: StackFile) -> None:
+    live.docker_cli("network", "disconnect", f"{live.stack}-net", serving.serving)
+    assert alone(live, serving, "--deep") == ("drift", "disconnected", "network")
+    applied(live, serving, "--only", "drift")
+    quiet(live, serving)
+
+
+def test_another_network_beside_its_own_is_no_drift(live: LiveEngine, serving: StackFile) -> None:
+    live.docker_cli("network", "create", f"{live.stack}-watch")
+    live.docker_cli("network", "connect", f"{live.stack}-watch", serving.serving)
+    quiet(live, serving)
+    live.docker_cli("network", "disconnect", f"{live.stack}-watch", serving.serving)
+
+
+def test_an_image_tag_that_was_moved(live: LiveEngine, stack: StackFile) -> None:
+    image, other = f"{live.stack}/stand-in:v0.32.0", f"{live.stack}/other:v0.32.0"
+    live.docker_cli("tag", STAND_IN, image)
+    live.docker_cli("commit", "--change", "LABEL other=1", _any_container(live), other)
+    try:
+        stack.write(image=image)
+        applied(live, stack)
+        quiet(live, stack)
+        was = json.loads(live.docker_cli("image", "inspect", image))[0]["Id"]
+        live.docker_cli("tag", other, image)
+        assert look(live, stack) == [], "the list does not tell"
+        assert alone(live, stack, "--deep") == ("drift", "retagged", "image")
+        assert look(live, stack, "--deep")[0]["expected"] == was
+        live.docker_cli("tag", was, image)
+        quiet(live, stack)
+    finally:
+        live.clean()
+        live.docker_cli("rmi", image, other)
+
+
+def _any_container(live: LiveEngine) -> str:
+    name = f"{live.stack}-for-an-image"
+    live.docker_cli("create", "--name", name, "--label", f"cxt.test={live.stack}", STAND_IN, "tiny")
+    live.foreign.append(name)
+    return name
+
+
+def recreate(live: LiveEngine, serving: StackFile, *words: str, options: tuple[str, ...] = ()) -> None:
+    """As a tool does that looks for newer images: the same name and labels, and otherwise its own mind."""
+    found = live.inspect(serving.serving)
+    labels = [w for k, v in found["Config"]["Labels"].items() for w in ("--label", f"{k}={v}")]
+    live.docker_cli("rm", "-f", serving.serving)
+    run_by_hand(live, serving.serving, *words, options=(*labels, *options))
+
+
+def run_by_hand(live: LiveEngine, name: str, *words: str, options: tuple[str, ...] = ()) -> None:
+    """All that a container of ours has, and no label."""
+    live.docker_cli(
+        "run", "-d", "--name", name, "--network", f"{live.stack}-net", "--ipc", "private", "--shm-size", "64m",
+        "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--restart", "unless-stopped",
+        "--stop-signal", "SIGTERM", "--log-opt", "max-size=50m", "--log-opt", "max-file=3", *options,
+        STAND_IN, *words,
+    )  # fmt: skip
+
+
+def test_recreated_by_hand_with_other_words(live: LiveEngine, serving: StackFile) -> None:
+    words = live.inspect(serving.serving)["Config"]["Cmd"]
+    published = ("-p", "127.0.0.1::8000")
+    recreate(live, serving, *words, options=published)
+    quiet(live, serving)
+    changed = ["512" if w == "1024" else w for w in words]
+    recreate(live, serving, *changed, "--api-key", "sk-planted-in-argv", options=published)
+    assert look(live, serving) == [], "the list does not tell"
+    found = look(live, serving, "--deep")
+    assert [(f["kind"], f["code"], f["path"]) for f in found] == [
+        ("drift", "changed", "args.max_model_len"),
+        ("drift", "changed", "extra_args.--api-key"),
+    ]
+    assert (found[0]["expected"], found[0]["found"]) == ("1024", "512")
+    for form in ("text", "json", "markdown", "prometheus"):
+        ran = live.cortexctl("drift", str(serving), "--deep", "--format", form)
+        assert "sk-planted-in-argv" not in ran.out + ran.err
+    applied(live, serving, "--replace", serving.address)
+    quiet(live, serving)
+
+
+def test_recreated_by_hand_with_other_settings(live: LiveEngine, serving: StackFile, tmp_path: Path) -> None:
+    words = live.inspect(serving.serving)["Config"]["Cmd"]
+    options = (
+        "-p", "127.0.0.1::8000", "-e", "HF_TOKEN=hf-planted-in-env", "-v", f"{tmp_path}:/data:ro", "--cap-add", "CHOWN",
+    )  # fmt: skip
+    recreate(live, serving, *words, options=options)
+    found = look(live, serving, "--deep")
+    assert [(f["code"], f["path"]) for f in found] == [
+        ("changed", "cap_add"),
+        ("changed", "env.HF_TOKEN"),
+        ("changed", "mounts./data"),
+    ]
+    assert "hf-planted-in-env" not in json.dumps(found)
+    recreate(live, serving, *words, options=("--publish-all",))
+    assert [f["code"] for f in look(live, serving, "--deep")] == ["not_published"]
+    recreate(live, serving, *words)
+    assert [f["code"] for f in look(live, serving, "--deep")] == ["not_published"]
+
+
+def test_a_container_with_everything_is_quiet_when_inspected(
+    live: LiveEngine, stack: StackFile, tmp_path: Path
+) -> None:
+    stack.write(more=stack.args(max_model_len=1024, enable_prefix_caching="false", hf_overrides="{ a = [1, 2.5] }"))
+    text = stack.path.read_text().replace('shm_size = "64 MiB"\n', "").replace(
+        'gpus = "none"\n',
+        f'gpus = "none"\nipc = "host"\nmemory = "256 MiB"\ncpus = 0.5\nrestart = "always"\nextra_args = ["--new-thing", "1"]\n'
+        f'volumes = ["{tmp_path}/:/data", "{live.stack}-volume:/scratch", "{tmp_path}:/more:ro"]\n',
+    )  # fmt: skip
+    stack.path.write_text(
+        text.replace(f"[models.{stack.model}.env]\n", f'[models.{stack.model}.env]\nLANG = "C"\nX = ""\n')
+    )
+    applied(live, stack)
+    quiet(live, stack)
+
+
+def test_a_secret_that_was_changed_in_the_container(live: LiveEngine, stack: StackFile) -> None:
+    stack.write(more=f'[models.{stack.model}.secrets]\nHF_TOKEN = {{ env = "TOKEN" }}\n')
+    ran = live.cortexctl("apply", str(stack), "--auto-approve", TOKEN="hf-planted-one")
+    assert ran.code == 0, ran.err
+    without = live.cortexctl("drift", str(stack), "--deep", "--detailed-exitcode")
+    assert without.code == 0, without.out
+    assert "1 secret without a value here, not compared)" in without.out
+    assert live.cortexctl("drift", str(stack), "--detailed-exitcode", TOKEN="hf-planted-one").code == 0
+    pending = live.cortexctl("drift", str(stack), "--detailed-exitcode", TOKEN="hf-planted-two")
+    assert pending.code == 2
+    assert "secrets.HF_TOKEN   (set, not shown) -> (another value, not shown)" in pending.out
+    words = live.inspect(stack.serving)["Config"]["Cmd"]
+    recreate(live, stack, *words, options=("-p", "127.0.0.1::8000", "-e", "HF_TOKEN=hf-planted-three"))
+    found = look(live, stack, "--deep")
+    assert [(f["code"], f["path"]) for f in found] == [("changed", "secrets.HF_TOKEN")]
+    assert "planted" not in without.out + pending.out + json.dumps(found)
+
+
+def test_a_container_that_was_adopted(live: LiveEngine, serving: StackFile) -> None:
+    words = live.inspect(serving.serving)["Config"]["Cmd"]
+    assert live.cortexctl("destroy", str(serving), "--auto-approve").code == 0
+    live.docker_cli("network", "create", f"{live.stack}-net")
+    by_hand = f"{live.stack}-by-hand"
+    live.foreign += [by_hand, serving.serving]
+    run_by_hand(live, by_hand, *words, options=("-p", "127.0.0.1::8000"))
+    text = serving.path.read_text()
+    serving.path.write_text(text.replace('gpus = "none"\n', f'gpus = "none"\nadopt = "{by_hand}"\n'))
+    try:
+        assert alone(live, serving, "--deep") == ("pending", "to_adopt", "name")
+        applied(live, serving)
+        live.foreign.remove(by_hand)
+        quiet(live, serving)
+        live.docker_cli("rename", serving.serving, by_hand)
+        assert alone(live, serving) == ("drift", "renamed", "name")
+        live.docker_cli("rename", by_hand, serving.serving)
+        live.docker_cli("stop", serving.serving)
+        assert alone(live, serving) == ("drift", "stopped", "state")
+        live.docker_cli("rm", serving.serving)
+        live.foreign.remove(serving.serving)
+        assert alone(live, serving) == ("drift", "removed", "container")
+    finally:
+        live.foreign = [
+            name for name in live.foreign if name in live.docker_cli("ps", "-a", "--format", "{{.Names}}").split()
+        ]
+
+
+def test_a_twin_under_another_name(live: LiveEngine, serving: StackFile) -> None:
+    labels = [w for k, v in live.inspect(serving.serving)["Config"]["Labels"].items() for w in ("--label", f"{k}={v}")]
+    live.docker_cli("create", "--name", f"{live.stack}-copy", *labels, STAND_IN, "tiny")
+    assert alone(live, serving) == ("drift", "twin", "name")
+    live.docker_cli("rm", f"{live.stack}-copy")
+    quiet(live, serving)
+
+
+def test_a_foreign_container_on_our_port_and_one_under_our_name(live: LiveEngine, stack: StackFile) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stack.write(publish=f"127.0.0.1:{port}")
+    live.run_foreign(f"{live.stack}-theirs", "-p", f"127.0.0.1:{port}:8000")
+    live.run_foreign(stack.serving)
+    found = look(live, stack, "--kind", "unmanaged")
+    assert {(f["code"], f["container"], f["expected"]) for f in found if f["code"] != "foreign"} == {
+        ("port_taken", f"{live.stack}-theirs", stack.address),
+        ("name_taken", stack.serving, stack.address),
+    }
+    assert alone(live, stack) == ("pending", "new", "container")
+    said = live.cortexctl("drift", str(stack)).out
+    assert f"it publishes 127.0.0.1:{port}, which {stack.address} needs" in said
+
+
+def test_a_server_that_hangs_and_one_that_is_dead(live: LiveEngine, stack: StackFile) -> None:
+    stack.write()
+    applied(live, stack)
+    words = live.inspect(stack.serving)["Config"]["Cmd"]
+    for trouble, heard in (("STANDIN_HANG=1", "silent"), ("STANDIN_HEALTH_STATUS=503", "status 503")):
+        recreate(live, stack, *words, options=("-p", "127.0.0.1::8000", "-e", trouble))
+        found = look(live, stack, "--health-timeout", "1")
+        assert [(f["kind"], f["code"], f["found"]) for f in found] == [("unhealthy", "not_serving", heard)]
+        assert look(live, stack, "--no-health") == []
+        assert look(live, stack, "--kind", "drift") == []
+
+
+def test_a_restart_loop(live: LiveEngine, serving: StackFile) -> None:
+    words = live.inspect(serving.serving)["Config"]["Cmd"]
+    options = ("-p", "127.0.0.1::8000", "-e", "STANDIN_CRASH_AFTER_SECONDS=0.1", "-e", "STANDIN_START_SECONDS=60")
+    recreate(live, serving, *words, options=options)
+    for _ in range(3):
+        live.docker_cli("wait", serving.serving)
+    kinds = {f["kind"] for _ in range(3) for f in look(live, serving, "--health-timeout", "1")}
+    assert kinds == {"unhealthy"}
+
+
+def test_an_unpublished_server_is_asked_at_its_own_address(live: LiveEngine, stack: StackFile) -> None:
+    stack.write()
+    text = stack.path.read_text().replace('publish = "127.0.0.1"\n', "")
+    stack.path.write_text(text)
+    applied(live, stack)
+    ran = live.cortexctl("drift", str(stack), "--format", "json")
+    assert json.loads(ran.out)["health"] == {"wanted": True, "asked": 1, "not_asked": []}
+    words = live.inspect(stack.serving)["Config"]["Cmd"]
+    recreate(live, stack, *words, options=("-e", "STANDIN_START_SECONDS=600"))
+    found = look(live, stack)
+    assert [(f["code"], f["found"]) for f in found] == [("not_serving", "refused")]
+
+
+def test_an_orphan_and_what_is_pending(live: LiveEngine, serving: StackFile) -> None:
+    serving.write(more=serving.args(max_model_len=512))
+    assert alone(live, serving, "--deep") == ("pending", "edited", "args.max_model_len")
+    serving.write(more=serving.args(max_model_len=1024))
+    quiet(live, serving)
+    old = serving.path.read_text()
+    serving.path.write_text(old.replace(serving.model, f"{serving.model}x"))
+    found = look(live, serving)
+    assert [(f["kind"], f["code"], f["subject"]) for f in found] == [
+        ("pending", "new", f"{serving.address}x"),
+        ("orphan", "not_in_stack", serving.address),
+    ]
+    serving.path.write_text(old.replace(serving.model, f"{serving.model}x").replace('publish = "127.0.0.1"\n', ""))
+    applied(live, serving)
+    quiet(live, serving)
+
+
+def test_in_the_middle_of_an_apply_nothing_is_judged(live: LiveEngine, serving: StackFile) -> None:
+    import threading
+
+    serving.write(more=serving.args(max_model_len=512), START_SECONDS="6")
+    done = threading.Thread(target=applied, args=(live, serving))
+    done.start()
+    looks = []
+    while done.is_alive():
+        ran = live.cortexctl("drift", str(serving), "--format", "json", "--kind", "drift", "--kind", "unhealthy")
+        looks.append(json.loads(ran.out))
+        assert looks[-1]["findings"] == [], looks[-1]
+    done.join()
+    assert any(at["hosts"][0]["busy"] for at in looks)
+    quiet(live, serving)
+
+
+def test_a_quiet_look_is_two_requests(live: LiveEngine, serving: StackFile, tmp_path: Path) -> None:
+    with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
+        ran = live.cortexctl("drift", str(serving), "--detailed-exitcode", DOCKER_HOST=url)
+    assert ran.code == 0, ran.out
+    assert counted == ["GET /containers/json?all=1", f"GET /volumes/cortexctl-record-{live.stack}"]
+
+
+def test_the_report_is_written_for_a_collector(live: LiveEngine, serving: StackFile, tmp_path: Path) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    file = tmp_path / "cortexctl.prom"
+    ran = live.cortexctl("drift", str(serving), "--format", "prometheus", "--out", str(file))
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    families = {f.name: f for f in text_string_to_metric_families(file.read_text())}
+    counts = {s.labels["kind"]: s.value for s in families["cortexctl_drift_findings"].samples}
+    assert counts.pop("unmanaged") >= 0
+    assert set(counts.values()) == {0.0}
+    assert len(counts) == 5

@@ -1,0 +1,85 @@
+"""An engine on a socket that answers GETs from a table, and says what it was asked."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LIST = "/containers/json?all=1"
+
+
+@dataclass
+class TalkingEngine:
+    """`answers`: path -> JSON; what is not there is a 404. `silent_after`: seconds that it hangs before each answer."""
+
+    url: str
+    answers: dict[str, Any]
+    asked: list[str] = field(default_factory=list)
+    hangs: float = 0.0
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+
+@contextmanager
+def talking_engine(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0) -> Iterator[TalkingEngine]:
+    """Yields the engine while it answers."""
+    engine = TalkingEngine(f"unix://{path}", {LIST: [], **answers}, hangs=hangs)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            wanted = self.rfile.readline().split(b" ")[1].decode()
+            while self.rfile.readline().strip():
+                pass
+            engine.asked.append(wanted)
+            time.sleep(engine.hangs)
+            found = engine.answers.get(wanted)
+            status = "200 OK" if found is not None else "404 Not Found"
+            body = json.dumps(found if found is not None else {"message": f"no such thing: {wanted}"}).encode()
+            head = f"HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nServer: Docker/20.10.24 (linux)\r\n\r\n"
+            try:
+                self.wfile.write(head.encode() + body)
+            except OSError:
+                return
+
+    server = _Server(str(path), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield engine
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def row(spec_label: str, model: str = "tiny", *, stack: str = "demo", **more: Any) -> dict[str, Any]:
+    """A running container of ours, as the list shows it."""
+    return {
+        "Id": f"{model:0>64}",
+        "Names": [f"/vllm-model-{model}"],
+        "Image": "image:v0.32.0",
+        "ImageID": "sha256:" + "1" * 64,
+        "State": "running",
+        "Status": "Up 2 hours",
+        "Labels": {
+            "cortexctl.stack": stack,
+            "cortexctl.model": model,
+            "cortexctl.host": "here",
+            "cortexctl.generation": "1",
+            "cortexctl.spec": spec_label,
+        },
+        "Ports": [],
+        "NetworkSettings": {"Networks": {"cortex_default": {"IPAddress": "127.0.0.9"}}},
+        **more,
+    }

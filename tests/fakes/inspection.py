@@ -1,0 +1,86 @@
+"""What an engine would show of a container: `GET /containers/ID/json`, as Docker 20.10 answers it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from cortexctl.spec.container import CPU_PERIOD, ContainerSpec
+from cortexctl.vllm.argv import arguments, entrypoint
+
+IMAGE_ENV = ("PATH=/usr/local/bin:/usr/bin", "LANG=C.UTF-8")
+
+
+def inspection(
+    spec: ContainerSpec, secrets: Mapping[str, str] | None = None, changes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Of one that cortexctl made by `spec`, with what the image and the engine fill in; `changes` are laid over it."""
+    env = [*IMAGE_ENV, *(f"{k}={v}" for k, v in {**spec.env, **(secrets or {})}.items())]
+    found: dict[str, Any] = {
+        "Config": {
+            "Hostname": "0123456789ab",
+            "Env": env,
+            "Cmd": arguments(spec),
+            "Entrypoint": entrypoint(spec),
+            "WorkingDir": "/vllm-workspace",
+            "StopSignal": "SIGTERM",
+        },
+        "HostConfig": {
+            "NetworkMode": spec.network,
+            "PortBindings": (
+                {"8000/tcp": [{"HostIp": spec.publish.address, "HostPort": str(spec.publish.port or "")}]}
+                if spec.publish
+                else {}
+            ),
+            "RestartPolicy": {"Name": spec.restart, "MaximumRetryCount": 0},
+            "Memory": spec.memory or 0,
+            "MemorySwap": spec.memory or 0,
+            "CpuPeriod": CPU_PERIOD if spec.cpus else 0,
+            "CpuQuota": round(spec.cpus * CPU_PERIOD) if spec.cpus else 0,
+            "NanoCpus": 0,
+            "CpuShares": 0,
+            "CpusetCpus": "",
+            "MemoryReservation": 0,
+            "CapAdd": None,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges", *(["label=disable"] if spec.ipc == "host" else [])],
+            "IpcMode": spec.ipc,
+            "ShmSize": spec.shm_size if spec.ipc == "private" else 67108864,
+            "Privileged": False,
+            "PublishAllPorts": False,
+            "LogConfig": {"Type": "json-file", "Config": {"max-file": "3", "max-size": "50m"}},
+            "DeviceRequests": [
+                {
+                    "Driver": "",
+                    "Count": 0,
+                    "DeviceIDs": [str(g) for g in spec.gpus],
+                    "Capabilities": [["gpu"]],
+                    "Options": {},
+                }
+            ]
+            if spec.gpus
+            else None,
+            "Runtime": "runc",
+            "CgroupnsMode": "private",
+        },
+        "Mounts": [
+            {
+                "Type": "volume" if m.is_volume else "bind",
+                "Source": f"/var/lib/docker/volumes/{m.source}/_data" if m.is_volume else m.source,
+                "Destination": m.target,
+                "RW": not m.read_only,
+                **({"Name": m.source} if m.is_volume else {}),
+            }
+            for m in spec.mounts
+        ],
+        "RestartCount": 0,
+    }
+    merged: dict[str, Any] = _laid_over(found, changes or {})
+    return merged
+
+
+def _laid_over(under: Any, over: Any) -> Any:
+    if isinstance(under, dict) and isinstance(over, Mapping):
+        return {**copy.deepcopy(under), **{k: _laid_over(under.get(k), v) for k, v in over.items()}}
+    return copy.deepcopy(over)

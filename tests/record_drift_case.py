@@ -1,0 +1,162 @@
+"""Writes the golden files of drift cases: `python -m tests.record_drift_case NAME...` (all cases without a name).
+
+A case is a folder under tests/cases/drift: stack.toml, before.toml (what was applied; left out: stack.toml), after.json
+(what changed since, as in tests.record_case) and facts.json:
+    {"deep": true, "no_health": true, "health": {"NAME": "silent"}, "inspect": {"NAME": {"HostConfig": ...}},
+     "tags": {"HOST": {"REFERENCE": "ID"}}, "busy": ["HOST"], "version": "0.2.0", "docker": {"HOST": "URL"},
+     "options": {"kinds": [...], "target": [...], "host": [...]}}
+Servers are healthy and inspections are as they should be unless it says otherwise. Read what is written before you
+commit it: the case is only as right as its reader.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cortexctl import __version__
+from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
+from cortexctl.observed.state import LockInfo, Observed
+from cortexctl.plan.drift import Only, find_drift
+from cortexctl.plan.drift_instance import serving_of
+from cortexctl.plan.finding import DriftReport, Facts, Kind
+from cortexctl.plan.planner import adoptions_needed
+from cortexctl.plan.servers import found_on, servers_of, sorted_answers
+from cortexctl.render.drift_json import Took, drift_json
+from cortexctl.render.drift_markdown import drift_markdown
+from cortexctl.render.drift_prometheus import drift_prometheus
+from cortexctl.render.drift_text import drift_text
+from cortexctl.render.ink import Ink
+from cortexctl.spec.desired import Desired
+from tests.fakes.inspection import IMAGE_ENV, inspection
+from tests.reading import desired_from, observed_from
+from tests.record_case import SECRETS, observe_before
+
+CASES = Path(__file__).parent / "cases" / "drift"
+TOOK = Took(1_700_000_000, 0.25)
+HOLDER = LockInfo("id", "alice", "ci-17", 4711, "8f31aa02", 1_699_999_000, 1_700_009_000)
+VALUES = {**SECRETS, "HF_TOKEN": "hf-old"}
+IMAGE = ImageDefaults(IMAGE_ENV)
+
+
+def report_of_case(case: Path) -> DriftReport:
+    """Find the drift of the case's stack and observation."""
+    facts_file = case / "facts.json"
+    words: dict[str, Any] = json.loads(facts_file.read_text()) if facts_file.exists() else {}
+    desired = _desired(case, words)
+    observed = _with_adoptable(desired, observed_from(case / "observed.json"), words)
+    chosen = words.get("options", {})
+    only = Only(
+        tuple(Kind(k) for k in chosen.get("kinds", ())),
+        tuple(chosen.get("target", ())),
+        tuple(chosen.get("host", ())),
+    )
+    return find_drift(desired, observed, _facts(only.hosts_of(desired), observed, words), only)
+
+
+def _desired(case: Path, words: dict[str, Any]) -> Desired:
+    here = Path.cwd()
+    os.chdir(case)
+    try:
+        desired = desired_from(Path("stack.toml"), VALUES, words.get("env", ""))
+    finally:
+        os.chdir(here)
+    urls = words.get("docker", {})
+    return replace(desired, hosts=tuple(replace(h, docker=urls.get(h.name, h.docker)) for h in desired.hosts))
+
+
+def _with_adoptable(desired: Desired, observed: Observed, words: dict[str, Any]) -> Observed:
+    changes = words.get("inspect", {})
+    found = {
+        (host, id_): parse_inspected(inspection(spec, {}, changes.get(container.name, {})), spec, IMAGE, desired.owner)
+        for host, wanted in adoptions_needed(desired, observed).items()
+        for id_, (container, spec) in wanted.items()
+    }
+    return replace(observed, adoptable=found)
+
+
+def _facts(desired: Desired, observed: Observed, words: dict[str, Any]) -> Facts:
+    facts = Facts(
+        deep=bool(words.get("deep")),
+        busy=dict.fromkeys(words.get("busy", ()), HOLDER),
+        version=words.get("version", ""),
+        health_asked=not words.get("no_health"),
+    )
+    names = {c.id: c.name for h in observed.hosts for c in h.containers}
+    servers = servers_of(desired, observed, facts.busy)
+    said = words.get("health", {})
+    answers = {s.endpoint.url: _answer(said.get(names[s.container], "healthy")) for s in servers}
+    health, not_asked = sorted_answers(servers, answers) if facts.health_asked else ({}, ())
+    facts = replace(facts, health=health, not_asked=not_asked)
+    if not facts.deep:
+        return facts
+    return replace(facts, images=words.get("tags", {}), inspected=_inspected(desired, observed, words))
+
+
+def _answer(said: str) -> Answer:
+    status = re.fullmatch(r"status (\d+)", said)
+    return Answer(Heard.STATUS, int(status[1])) if status else Answer(Heard(said))
+
+
+def _inspected(desired: Desired, observed: Observed, words: dict[str, Any]) -> dict[tuple[str, str], Inspected]:
+    found = {}
+    for host in observed.hosts:
+        for instance in found_on(host, desired, desired.by_host()[host.name], observed).values():
+            serving = serving_of(instance, None)
+            if serving is None or serving.spec is None:
+                continue
+            changes = words.get("inspect", {}).get(serving.container.name, {})
+            secrets = {s.name: VALUES[s.key] for s in serving.spec.secrets}
+            raw = inspection(serving.spec, secrets, changes)
+            found[host.name, serving.container.id] = parse_inspected(raw, serving.spec, IMAGE, desired.owner)
+    return found
+
+
+def views_of(report: DriftReport) -> dict[str, str]:
+    """File -> text, of every format. The version is left out: a release changes no case."""
+    return {
+        "report.txt": drift_text(report, Ink(enabled=False)),
+        "report.json": drift_json(report, TOOK),
+        "report.md": drift_markdown(report).replace(f"cortexctl {__version__} ", "cortexctl VERSION "),
+        "report.prom": drift_prometheus(report, TOOK),
+    }
+
+
+def record(case: Path) -> None:
+    before = case / "before.toml"
+    same = not before.exists()
+    if same:
+        before.write_text((case / "stack.toml").read_text())
+    try:
+        observed = _with_addresses(observe_before(case))
+    finally:
+        if same:
+            before.unlink()
+    (case / "observed.json").write_text(json.dumps(observed, indent=2) + "\n")
+    for name, text in views_of(report_of_case(case)).items():
+        (case / name).write_text(text)
+
+
+def _with_addresses(observed: dict[str, Any]) -> dict[str, Any]:
+    """Containers that run have an address on each network; the fake engine gives none."""
+    number = 1
+    for host in observed["hosts"].values():
+        for row in host.get("containers", ()):
+            for network in row["NetworkSettings"]["Networks"].values():
+                number += 1
+                if row["State"] == "running" and not network:
+                    network["IPAddress"] = f"172.18.0.{number}"
+    return observed
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or [p.name for p in sorted(CASES.iterdir()) if p.is_dir()]
+    for name in names:
+        record(CASES / name)
+        sys.stdout.write(f"== {name}\n{(CASES / name / 'report.txt').read_text()}\n")

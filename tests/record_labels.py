@@ -1,0 +1,163 @@
+"""Adds to the corpus of labels: `python -m tests.record_labels NAME...`. What is there is never written again.
+
+A case is a folder under tests/cases/labels/v1 with a stack.toml, and a before.toml if another stack was applied first;
+an options.json may choose an environment and give variables, as for stack cases. They are applied to fake hosts, and
+labels.json holds every container of the stack as it is then: its labels as this release writes them, and what was
+changed in place since. From then on it is what somebody's hosts may hold. No later release may find a change in it, so
+nothing of it is edited; SHA256SUMS says so. Hand-made files get their line there by the same command without a NAME.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cortexctl import __version__
+from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer, ObservedHost
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planner import inspections_needed, plan
+from cortexctl.plan.request import Request
+from cortexctl.spec import labels
+from cortexctl.spec.codec import SPEC_VERSION
+from cortexctl.spec.container import InPlace
+from cortexctl.spec.desired import Desired
+from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
+from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.fakes.world import World
+
+CORPUS = Path(__file__).parent / "cases" / "labels"
+NOW = CORPUS / f"v{SPEC_VERSION}"
+SUMS = CORPUS / "SHA256SUMS"
+SECRETS = {
+    "HF_TOKEN": "hf-of-the-corpus",
+    "CORTEX_API_KEY": "sk-of-the-corpus",
+    "/run/secrets/proxy": "of-a-file",
+    "signing": "of-a-variable",
+}
+"""By variable, file or name: what the cases' secrets hold. A fingerprint of each is in a label for ever."""
+
+
+def cases() -> list[Path]:
+    """Every recorded case, of every version of the spec."""
+    return sorted(p.parent for p in CORPUS.glob("v*/*/labels.json"))
+
+
+def desired_of(case: Path, file: str = "stack.toml", secrets: dict[str, str] = SECRETS) -> Desired:
+    """The case's stack (or the one before it). Its paths are absolute: a label is the same on every machine."""
+    options: dict[str, Any] = {}
+    if (case / "options.json").exists():
+        options = json.loads((case / "options.json").read_text(encoding="utf-8"))
+
+    def value(_source: str, key: str) -> str:
+        if key not in secrets:
+            raise UnresolvedSecret(f"the corpus has no {key}")
+        return secrets[key]
+
+    desired, found = load_stack(
+        str(case / file),
+        default_docker="unix:///var/run/docker.sock",
+        secret_value=value,
+        env=options.get("env", ""),
+        given=Given(options.get("vars", []), environ={f"CORTEXCTL_VAR_{key}": value for key, value in secrets.items()}),
+    )
+    assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
+    return dataclasses.replace(desired, path=file)
+
+
+def plan_of(case: Path, desired: Desired, request: Request = Request()) -> Plan:  # noqa: B008 - frozen
+    """Plan against the recorded containers, with no other fact than what was inspected of them in place."""
+    entries = json.loads((case / "labels.json").read_text(encoding="utf-8"))
+    observed = Observed(tuple(_host(h.name, entries) for h in desired.hosts))
+    limits = {f"{e['host']}/{e['name']}": InPlace(**e["in_place"]) for e in entries}
+    asked = inspections_needed(desired, observed, request)
+    images = {(i.host, i.spec.image): ImageFacts(i.spec.image, "local", id="sha256:1") for i in desired.instances}
+    facts = {(host, container): limits[container] for host, container in asked}
+    return plan(desired, dataclasses.replace(observed, images=images, in_place=facts), request)
+
+
+def _host(name: str, entries: list[dict[str, Any]]) -> ObservedHost:
+    here = (e for e in entries if e["host"] == name)
+    return ObservedHost(name, tuple(_container(e) for e in here), engine="Docker/20.10.24 (linux)", api="1.41")
+
+
+def _container(entry: dict[str, Any]) -> ObservedContainer:
+    return ObservedContainer(
+        id=f"{entry['host']}/{entry['name']}",
+        name=entry["name"],
+        image="",
+        image_id="",
+        state=entry["state"],
+        exit_code=0 if entry["state"] == "exited" else None,
+        labels=entry["labels"],
+        networks=tuple(entry["networks"]),
+    )
+
+
+def record(case: Path) -> None:
+    """Apply the case's stacks to fake hosts, one after the other, and write down what is there then."""
+    if (case / "labels.json").exists():
+        raise SystemExit(f"{case.name} is recorded: what was written once is never written again; take another name")
+    steps = [desired_of(case, name) for name in ("before.toml", "stack.toml") if (case / name).exists()]
+    images = sorted({i.spec.image for desired in steps for i in desired.instances})
+    world = World(steps[-1].owner, *(h.name for h in steps[-1].hosts), images=images)
+    world.secrets.values = dict(SECRETS)
+    for desired in steps:
+        made = world.plan(desired)
+        assert not made.has_errors, made.diagnostics
+        assert world.apply(made).exit_code == 0
+    entries = [_entry(engine, c) for engine, c in _containers(world)]
+    text = json.dumps(entries, indent=1, ensure_ascii=False)
+    (case / "labels.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _containers(world: World) -> Iterator[tuple[FakeEngine, FakeContainer]]:
+    for _, engine in sorted(world.engines.by_host.items()):
+        for container in sorted(engine.containers.values(), key=lambda c: c.name):
+            yield engine, container
+
+
+def _entry(engine: FakeEngine, container: FakeContainer) -> dict[str, Any]:
+    return {
+        "host": engine.host,
+        "name": container.name,
+        "state": container.state,
+        "networks": container.networks,
+        "in_place": dataclasses.asdict(engine.in_place(container.id)),
+        "labels": {**container.labels, labels.VERSION: __version__},  # that one is the command line's
+    }
+
+
+def sums() -> dict[str, str]:
+    """Path below the corpus -> the sum that was written down when it came."""
+    lines = SUMS.read_text(encoding="utf-8").splitlines() if SUMS.exists() else []
+    return {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
+
+
+def sum_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def files() -> dict[str, Path]:
+    """Everything that is to be in SHA256SUMS."""
+    found = (p for p in CORPUS.rglob("*") if p.is_file() and p != SUMS)
+    return {p.relative_to(CORPUS).as_posix(): p for p in sorted(found)}
+
+
+def add_sums() -> None:
+    """A line for every file that has none. The lines that are there stay as they are."""
+    known = sums()
+    new = [f"{sum_of(path)}  {name}\n" for name, path in files().items() if name not in known]
+    with SUMS.open("a", encoding="utf-8") as file:
+        file.writelines(new)
+
+
+if __name__ == "__main__":
+    for case_name in sys.argv[1:]:
+        record(NOW / case_name)
+        sys.stdout.write(f"== {case_name}\n{(NOW / case_name / 'labels.json').read_text(encoding='utf-8')}\n")
+    add_sums()

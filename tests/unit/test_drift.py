@@ -1,0 +1,429 @@
+"""What is drift and what is not, where a whole case would hide the point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.observed.health import Answer, Endpoint, Heard, endpoint_of
+from cortexctl.observed.inspected import ImageDefaults, Inspected, local_name, parse_inspected
+from cortexctl.observed.record import Applied, HostRecord
+from cortexctl.observed.state import BoundPort, Observed, ObservedContainer, ObservedHost
+from cortexctl.plan.deep import Difference, differences
+from cortexctl.plan.drift import Only, find_drift
+from cortexctl.plan.finding import Code, DriftReport, Facts, Finding, Kind
+from cortexctl.plan.servers import Server, sorted_answers
+from cortexctl.render.drift_markdown import drift_markdown
+from cortexctl.render.drift_prometheus import MOST_SERIES, drift_prometheus
+from cortexctl.render.drift_text import drift_text
+from cortexctl.render.ink import Ink
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec, InPlace, Mount, Publish, SecretRef
+from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.spec.secret import fingerprint
+from cortexctl.vllm.words import options_of
+from tests.fakes.inspection import IMAGE_ENV, inspection
+from tests.record_drift_case import TOOK
+
+SPEC = ContainerSpec("image:v0.32.0", "/models/m", ("m",), vllm_version="0.32.0")
+HOST = Host("here", "unix:///run/x.sock")
+
+
+def container(spec: ContainerSpec = SPEC, **fields: Any) -> ObservedContainer:
+    labels = {
+        "cortexctl.stack": "demo",
+        "cortexctl.model": "m",
+        "cortexctl.generation": "1",
+        "cortexctl.spec": spec_to_label(spec),
+    }
+    given = {"state": "running", "networks": (spec.network,), "addresses": ("172.18.0.2",), **fields}
+    return ObservedContainer("c1", "vllm-model-m", spec.image, "sha256:1", labels=labels, **given)
+
+
+def look(
+    *containers: ObservedContainer,
+    wanted: ContainerSpec | None = SPEC,
+    applied: Applied | None = None,
+    facts: Facts = Facts(),  # noqa: B008
+    only: Only = Only(),  # noqa: B008
+    **instance: Any,
+) -> DriftReport:
+    instances = (Instance("here", "m", wanted, **instance),) if wanted else ()
+    record = HostRecord("here", {f"here/{applied.model}": applied} if applied else {})
+    observed = Observed((ObservedHost("here", containers),), records={"here": record})
+    return find_drift(Desired("demo", "stack.toml", (HOST,), instances), observed, facts, only)
+
+
+def codes(report: DriftReport) -> list[tuple[Kind, Code, str]]:
+    return [(f.kind, f.code, f.path) for f in report.findings]
+
+
+def in_place(**values: Any) -> Facts:
+    return Facts(in_place={("here", "c1"): replace(InPlace(), **values)})
+
+
+# what may be changed in place
+
+
+def test_a_limit_that_a_hand_set_is_drift_and_one_that_the_stack_wants_is_not() -> None:
+    assert codes(look(container(), facts=in_place(memory=512))) == [(Kind.DRIFT, Code.UPDATED, "memory")]
+    assert codes(look(container(), wanted=replace(SPEC, memory=512), facts=in_place(memory=512))) == []
+    assert codes(look(container(), wanted=replace(SPEC, memory=512), facts=in_place())) == [
+        (Kind.PENDING, Code.EDITED, "memory")
+    ]
+
+
+def test_what_the_record_says_was_updated_in_place_is_what_was_applied() -> None:
+    applied = Applied("m", 1, 1, "run", replace(SPEC, memory=256))
+    wanted = replace(SPEC, memory=256)
+    assert codes(look(container(), wanted=wanted, applied=applied)) == []
+    drifted = look(container(), wanted=wanted, applied=applied, facts=in_place(memory=512))
+    assert [(f.code, f.expected, f.found) for f in drifted.findings] == [(Code.UPDATED, 256, 512)]
+    old = replace(applied, generation=0)
+    assert codes(look(container(), wanted=wanted, applied=old)) == [(Kind.PENDING, Code.EDITED, "memory")]
+
+
+def test_both_at_once_are_both_said() -> None:
+    wanted = replace(SPEC, memory=256, args={"max_model_len": 8})
+    found = codes(look(container(state="paused"), wanted=wanted, facts=in_place(memory=512)))
+    assert found == [
+        (Kind.DRIFT, Code.UPDATED, "memory"),
+        (Kind.DRIFT, Code.STOPPED, "state"),
+        (Kind.PENDING, Code.EDITED, "args.max_model_len"),
+        (Kind.PENDING, Code.EDITED, "memory"),
+    ]
+
+
+# what is gone
+
+
+def test_only_what_the_stack_still_wants_is_missed() -> None:
+    applied = Applied("m", 1, 3, "run", SPEC)
+    assert codes(look(applied=applied)) == [(Kind.DRIFT, Code.REMOVED, "container")]
+    assert codes(look(applied=applied, wanted=None)) == []
+    assert codes(look()) == [(Kind.PENDING, Code.NEW, "container")]
+
+
+def test_the_record_is_found_under_a_models_old_name() -> None:
+    applied = Applied("old", 1, 1, "run", SPEC)
+    desired = Desired("demo", "s", (HOST,), (Instance("here", "m", SPEC),), moved={"old": "m"})
+    observed = Observed((ObservedHost("here"),), records={"here": HostRecord("here", {"here/old": applied})})
+    assert codes(find_drift(desired, observed)) == [(Kind.DRIFT, Code.REMOVED, "container")]
+
+
+# ignores, apart from the plan's
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        ((), 2),
+        (("state",), 1),
+        (("mem*",), 1),
+        (("*",), 0),
+        (("args",), 2),
+    ],
+)
+def test_a_models_ignore_drift_is_by_path(patterns: tuple[str, ...], left: int) -> None:
+    report = look(container(state="paused"), facts=in_place(memory=512), ignore_drift=patterns)
+    assert (len(report.findings), report.ignored) == (left, 2 - left)
+
+
+def test_ignore_is_the_plans_and_hides_what_is_pending_only() -> None:
+    wanted = replace(SPEC, memory=256)
+    assert codes(look(container(), wanted=wanted, ignore=("memory",))) == []
+    report = look(container(), wanted=wanted, ignore=("memory",), facts=in_place(memory=512))
+    assert codes(report) == [(Kind.DRIFT, Code.UPDATED, "memory")]
+    assert codes(look(container(), wanted=wanted, ignore_drift=("memory",))) == [(Kind.PENDING, Code.EDITED, "memory")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_ignored"),
+    [
+        ("here/m", True), ("here/*", True), ("drift:here/*", True), ("*", True),
+        ("pending:*", False), ("here", False), ("there/*", False),
+    ],
+)  # fmt: skip
+def test_the_stacks_ignore_is_by_kind_and_place(pattern: str, is_ignored: bool) -> None:
+    instance = Instance("here", "m", SPEC)
+    desired = Desired("demo", "s", (HOST,), (instance,), ignore_drift=(pattern,))
+    found = find_drift(desired, Observed((ObservedHost("here", (container(state="paused"),)),)))
+    assert (found.findings == (), found.ignored) == (is_ignored, int(is_ignored))
+
+
+@pytest.mark.parametrize(("pattern", "is_ignored"), [("*", False), ("unreachable:*", True), ("unreachable:here", True)])
+def test_an_unreachable_host_is_ignored_by_its_kind_only(pattern: str, is_ignored: bool) -> None:
+    desired = Desired("demo", "s", (HOST,), (), ignore_drift=(pattern,))
+    found = find_drift(desired, Observed((ObservedHost("here", problem="gone"),)))
+    assert (found.of(Kind.UNREACHABLE) == ()) == is_ignored
+
+
+# who is asked for what
+
+
+def test_only_these_kinds_and_targets_and_an_unreachable_host_whenever_it_matters() -> None:
+    report = look(container(state="paused"), only=Only((Kind.PENDING,)))
+    assert report.findings == ()
+    gone = Observed((ObservedHost("here", problem="gone"),))
+    desired = Desired("demo", "s", (HOST,), (Instance("here", "m", SPEC),))
+    assert [f.kind for f in find_drift(desired, gone, only=Only((Kind.PENDING,))).findings] == [Kind.UNREACHABLE]
+    assert [f.kind for f in find_drift(desired, gone, only=Only(target=("m",))).findings] == [Kind.UNREACHABLE]
+    other = find_drift(desired, gone, only=Only(target=("elsewhere/*",)))
+    assert other.findings == ()
+    assert [d.rule for d in other.diagnostics] == ["CX408"]
+
+
+def test_nothing_matched_is_named_with_what_there_is() -> None:
+    report = look(container(), only=Only(target=("m", "x*")))
+    assert [(d.summary, d.help) for d in report.diagnostics] == [("--target x* matches nothing", "there are: here/m")]
+    report = look(container(), only=Only(host=("here", "gpu-*")))
+    assert [(d.summary, d.help) for d in report.diagnostics] == [("--host gpu-* matches nothing", "there are: here")]
+
+
+def test_containers_of_others_are_told_of_only_when_they_are_asked_for() -> None:
+    foreign = ObservedContainer("c2", "theirs", "x", "y", "running")
+    report = look(container(), foreign)
+    assert [f.code for f in report.findings] == [Code.FOREIGN]
+    assert report.telling() == ()
+    assert [f.code for f in look(container(), foreign, only=Only((Kind.UNMANAGED,))).telling()] == [Code.FOREIGN]
+
+
+# health
+
+MAY_BE_ELSEWHERE = frozenset({Heard.UNREACHED, Heard.REFUSED})
+
+
+@pytest.mark.parametrize(
+    ("docker", "ports", "addresses", "expected"),
+    [
+        ("unix:///x", (BoundPort("127.0.0.1", 8001),), (), Endpoint("127.0.0.1", 8001, MAY_BE_ELSEWHERE)),
+        ("unix:///x", (BoundPort("0.0.0.0", 8001), BoundPort("::", 8001)), (), Endpoint("10.0.0.11", 8001)),
+        ("unix:///x", (BoundPort("::1", 8001),), (), Endpoint("::1", 8001, MAY_BE_ELSEWHERE)),
+        ("unix:///x", (), ("172.18.0.2",), Endpoint("172.18.0.2", 8000, MAY_BE_ELSEWHERE)),
+        ("ssh://gpu-1", (BoundPort("0.0.0.0", 8001),), (), Endpoint("10.0.0.11", 8001)),
+        ("tcp://gpu-1:2376", (BoundPort("10.0.0.11", 8001),), (), Endpoint("10.0.0.11", 8001)),
+    ],
+)
+def test_where_a_server_is_asked(
+    docker: str, ports: tuple[BoundPort, ...], addresses: tuple[str, ...], expected: Endpoint
+) -> None:
+    at = endpoint_of(container(ports=ports, addresses=addresses), Host("gpu-1", docker, "10.0.0.11"))
+    assert at == expected
+    assert at.url == f"http://{'[::1]' if ':' in at.address else at.address}:{at.port}"
+
+
+@pytest.mark.parametrize(
+    ("docker", "address", "ports", "addresses", "why"),
+    [
+        ("ssh://gpu-1", "10.0.0.11", (BoundPort("127.0.0.1", 8001),), (), "it is published on gpu-1's own loopback only"),
+        ("ssh://gpu-1", "127.0.0.1", (BoundPort("0.0.0.0", 8001),), (), "hosts.gpu-1.address does not say where its ports are reached"),
+        ("ssh://gpu-1", "10.0.0.11", (), ("172.18.0.2",), "it is not published, and gpu-1 is not this machine"),
+        ("unix:///x", "10.0.0.11", (), (), "it has no address on the engine's networks"),
+    ],
+)  # fmt: skip
+def test_who_cannot_be_asked_and_why(
+    docker: str, address: str, ports: tuple[BoundPort, ...], addresses: tuple[str, ...], why: str
+) -> None:
+    assert endpoint_of(container(ports=ports, addresses=addresses), Host("gpu-1", docker, address)).why_not == why
+
+
+def test_a_host_without_an_address_is_taken_to_be_this_machine() -> None:
+    here = Host("here", "unix:///x")
+    published = endpoint_of(container(ports=(BoundPort("0.0.0.0", 8001),)), here)
+    assert published == Endpoint("127.0.0.1", 8001), "whatever is heard there is meant"
+    assert endpoint_of(container(), here).says_nothing == {Heard.UNREACHED}, "the network may be another one's"
+
+
+@pytest.mark.parametrize(
+    ("heard", "is_asked"),
+    [
+        (Heard.UNREACHED, False),
+        (Heard.REFUSED, False),
+        (Heard.RESET, True),
+        (Heard.SILENT, True),
+        (Heard.STATUS, True),
+        (Heard.HEALTHY, True),
+    ],
+)
+def test_no_way_to_an_address_of_another_machine_is_no_illness(heard: Heard, is_asked: bool) -> None:
+    own = Server("here", "c1", "here/m", "m", Endpoint("172.18.0.2", 8000, MAY_BE_ELSEWHERE))
+    published = Server("here", "c2", "here/n", "n", Endpoint("10.0.0.1", 8000))
+    answers = {s.endpoint.url: Answer(heard) for s in (own, published)}
+    health, not_asked = sorted_answers((own, published), answers)
+    assert set(health) == {("here", "c2")} | ({("here", "c1")} if is_asked else set())
+    said = [] if is_asked else [("here/m", "http://172.18.0.2:8000 is not reached from here")]
+    assert [(n.subject, n.why) for n in not_asked] == said
+
+
+# inspections
+
+
+def inspected(spec: ContainerSpec, secrets: Mapping[str, str] | None = None, **changes: Any) -> Inspected:
+    return parse_inspected(inspection(spec, secrets, changes), spec, ImageDefaults(IMAGE_ENV, ("/cache",)), "demo")
+
+
+RICH = ContainerSpec(
+    "image:v0.32.0",
+    "org/m",
+    ("m", "n"),
+    vllm_version="0.32.0",
+    args={"max_model_len": 8, "enable_prefix_caching": False, "hf_overrides": {"a": [1, {"b": None}]}, "seed": -1},
+    extra_args=("--new-thing", "-1"),
+    env={"LANG": "de", "EMPTY": ""},
+    secrets=(SecretRef("HF_TOKEN", "env", "HF_TOKEN", fingerprint("demo", "HF_TOKEN", "hf-value")),),
+    gpus=(10, 2),
+    mounts=(Mount("/srv/m/", "/models"), Mount("volume", "/scratch", read_only=False)),
+    publish=Publish("::1", 8001),
+    memory=2**30,
+    cpus=2.5,
+)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        RICH,
+        replace(RICH, ipc="host", publish=Publish("0.0.0.0", 1), vllm_version="0.10.0", gpus=(), drain=0),
+        replace(RICH, publish=Publish("127.0.0.1"), vllm_version=None, secrets=()),
+    ],
+)
+def test_what_we_make_is_as_it_should_be(spec: ContainerSpec) -> None:
+    assert differences(spec, inspected(spec, {s.name: "hf-value" for s in spec.secrets})) == ()
+
+
+def test_what_image_and_engine_fill_in_is_no_difference() -> None:
+    raw = inspection(SPEC)
+    raw["Config"]["Env"] += ["HOME=/root", "TERM=xterm", "container=podman", "HOSTNAME=x"]
+    raw["Config"]["StopSignal"] = "15"
+    raw["HostConfig"]["CapDrop"] = ["CAP_ALL"]
+    raw["HostConfig"]["SecurityOpt"] = ["no-new-privileges:true", "label=type:x"]
+    raw["Mounts"] = [{"Type": "volume", "Name": "a" * 64, "Source": "/v", "Destination": "/cache", "RW": True}]
+    found = parse_inspected(raw, SPEC, ImageDefaults(IMAGE_ENV, ("/cache",)), "demo")
+    assert differences(SPEC, found) == ()
+    without = parse_inspected(raw | {"Mounts": []}, SPEC, ImageDefaults(known=False), "demo")
+    assert without.foreign_env == (), "without the image nobody knows whose it is"
+
+
+def test_podman_keeps_no_gpus_and_that_is_no_difference() -> None:
+    found = inspected(replace(SPEC, gpus=(0,)), HostConfig={"DeviceRequests": None})
+    assert differences(replace(SPEC, gpus=(0,)), found, gpus_are_kept=False) == ()
+    assert differences(replace(SPEC, gpus=(0,)), found) == (Difference("gpus", ["0"], "none"),)
+
+
+def test_a_secret_is_compared_by_its_fingerprint_and_held_nowhere() -> None:
+    for value, expected in (("hf-value", []), ("hf-other", ["secrets.HF_TOKEN"]), ("", ["secrets.HF_TOKEN"])):
+        found = inspected(RICH, {"HF_TOKEN": value})
+        assert [d.path for d in differences(RICH, found)] == expected
+        assert not value or value not in repr(found)
+    missing = inspected(RICH)
+    assert [(d.path, d.found) for d in differences(RICH, missing)] == [("secrets.HF_TOKEN", None)]
+    foreign = inspected(SPEC, {"AWS_KEY": "planted"})
+    assert [(d.path, d.found) for d in differences(SPEC, foreign)] == [("env.AWS_KEY", "(hidden)")]
+    assert "planted" not in repr(foreign)
+    assert "planted" not in str(foreign.env)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--max-model-len=8192", "--served-model-name", "m", "n", "/models/x", "-tp", "2"],
+        ["/models/x", "--served-model-name", "m", "n", "--tensor-parallel-size", "2", "--max-model-len", "8192"],
+    ],
+)
+def test_another_order_and_another_spelling_are_the_same_words(words: list[str]) -> None:
+    found = dict(options_of(words))
+    names = found.pop("served_model_name")
+    assert names[:2] == ("m", "n")
+    assert found["max_model_len"] == ("8192",)
+    assert found["tensor_parallel_size"] == ("2",)
+
+
+def test_switches_and_negative_numbers() -> None:
+    assert options_of(["m", "--enforce-eager", "--no-enable-prefix-caching", "--seed", "-1", "-O3", "--x=a=b"]) == {
+        "model": ("m",),
+        "enforce_eager": ("true",),
+        "enable_prefix_caching": ("false",),
+        "seed": ("-1",),
+        "O3": ("true",),
+        "x": ("a=b",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "shown"),
+    [
+        (["--api-key", "planted"], "extra_args.--api-key", "(hidden)"),
+        (["--hf-token=planted"], "extra_args.--hf-token", "(hidden)"),
+        (["--who-knows", "planted"], "extra_args.--who-knows", "(hidden)"),
+        (["--speculative-config", '{"key":"planted"}'], "args.speculative_config", "(hidden)"),
+        (["-x", "planted"], "extra_args.--x", "(hidden)"),
+        (["--seed", "3"], "args.seed", "3"),
+    ],
+)
+def test_of_words_that_a_hand_wrote_only_known_ones_are_shown(words: list[str], path: str, shown: str) -> None:
+    raw = inspection(SPEC)
+    raw["Config"]["Cmd"] += words
+    assert differences(SPEC, parse_inspected(raw, SPEC, ImageDefaults(IMAGE_ENV), "demo")) == (
+        Difference(path, None, shown),
+    )
+
+
+def test_another_program_is_named_and_its_words_are_not_read() -> None:
+    found = inspected(SPEC, Config={"Entrypoint": ["/bin/sh", "-c"], "Cmd": ["export HF_TOKEN=planted; vllm serve"]})
+    assert differences(SPEC, found) == (Difference("entrypoint", "vllm serve", "/bin/sh"),)
+    split = inspected(SPEC, Config={"Entrypoint": ["vllm"], "Cmd": ["serve", *inspection(SPEC)["Config"]["Cmd"]]})
+    assert differences(SPEC, split) == (), "where entry point ends and arguments begin is one"
+
+
+@pytest.mark.parametrize(
+    ("reference", "listed"),
+    [
+        ("vllm/vllm-openai:v0.32.0", "vllm/vllm-openai:v0.32.0"),
+        ("docker.io/vllm/vllm-openai", "vllm/vllm-openai:latest"),
+        ("docker.io/library/x", "x:latest"),
+        ("localhost:5000/x", "localhost:5000/x:latest"),
+        ("x:v1@sha256:" + "a" * 64, "x@sha256:" + "a" * 64),
+    ],
+)
+def test_an_image_by_the_name_that_engines_list(reference: str, listed: str) -> None:
+    assert local_name(reference) == listed
+
+
+# large reports
+
+
+def many(number: int) -> DriftReport:
+    report = look(container())
+    findings = tuple(
+        Finding(Kind.DRIFT, Code.CHANGED, f"gpu-{i}", f"gpu-{i}/m", "m", "c", f"env.X{i}", "a" * 50, "(hidden)")
+        for i in range(number)
+    )
+    return replace(report, findings=findings)
+
+
+def test_the_same_on_many_hosts_is_said_once() -> None:
+    report = replace(
+        look(container()),
+        findings=tuple(
+            Finding(Kind.DRIFT, Code.STOPPED, f"gpu-{i}", f"gpu-{i}/m", "m", "c", "state", "running", "paused")
+            for i in range(200)
+        ),
+    )
+    text = drift_text(report, Ink(enabled=False))
+    assert "gpu-0/m, gpu-1/m and 198 more   it is paused" in text
+    assert len(text.splitlines()) < 10
+
+
+def test_metrics_and_markdown_are_bounded(tmp_path: Path) -> None:
+    report = many(5000)
+    metrics = drift_prometheus(report, TOOK)
+    assert metrics.count("\ncortexctl_drift_finding{") == MOST_SERIES
+    assert f'cortexctl_drift_findings_without_series{{stack="demo",env=""}} {5000 - MOST_SERIES}\n' in metrics
+    markdown = drift_markdown(report)
+    assert len(markdown.encode()) < 65_000
+    assert "and 4900 more rows" in markdown
