@@ -1,0 +1,212 @@
+"""What is known of one release's command line, as values. `catalogue` fills them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Entry = Literal["serve", "api_server"]
+"""`vllm serve`, or the module `vllm.entrypoints.openai.api_server` that images started to 0.11.0."""
+Kind = Literal[
+    "text",
+    "int",
+    "float",
+    "size",  # an int that may be written 8k (8000) or 8K (8192)
+    "size_or_auto",
+    "pair",  # --x and --no-x, both without a value
+    "switch",  # --x alone
+    "word",  # --x, --x true, --x=false
+    "truthy",  # a value; any text but '' is true, 'false' as well
+    "json",
+    "json_or_text",  # an object is read as JSON, the rest is text
+    "config",  # a JSON object with the keys of a config class
+    "config_or_level",  # the same, or a number from 0 to 3
+    "literal_or_level",  # the same, but read by Python: {'a': True}, no true and null
+    "counts",  # image=2,video=1
+    "counts_or_json",
+    "colon_pairs",  # a:1,b:2
+    "items",  # 0,1,cpu
+    "lower",  # text; capitals and dashes are folded
+    "text_or_none",  # text; `none` is the same as nothing
+    "lora",  # words NAME=PATH, or JSON objects
+    "adapters",  # words NAME=PATH
+]
+Registry = Literal["quantization", "load_format", "attention_backend", "tool_parser", "reasoning_parser"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Releases in which something is, both ends included. `until` is '' when the newest release still has it."""
+
+    since: str
+    until: str = ""
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.since} to {self.until}" if self.until else f"since {self.since}"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option as one release takes it."""
+
+    name: str
+    """What a stack writes: tensor_parallel_size. A positional's name is its destination, model_tag."""
+    kind: Kind
+    flags: tuple[str, ...]
+    """Spellings that set it, the main one first: --tensor-parallel-size, -tp. Empty for a positional."""
+    off_flags: tuple[str, ...] = ()
+    """Spellings that set it to false, the one to write first."""
+    dest: str = ""
+    """Where the parser puts it; other options may share it."""
+    nargs: str | int | None = None
+    """As argparse has it: None is one value (none at all for a pair or a switch), '+' one or more, '?' one or none."""
+    bare: Any = None
+    """With nargs '?': the value when none is given."""
+    choices: tuple[Any, ...] | None = None
+    """What the parser lets pass, after the word was converted. None: it does not look. None in it: "not set" passes."""
+    soft_choices: tuple[str, ...] = ()
+    """Known values that the parser does not enforce: start-up may, and plugins add to them."""
+    default: Any = None
+    """None: not set, or decided at start-up. {} stands for a config object with all its defaults."""
+    group: str = ""
+    config: str = ""
+    """The class whose keys the JSON value has: see Release.keys."""
+    strict: bool = False
+    """The parser refuses an unknown key of the config."""
+    unset: bool = False
+    """The words '' and None mean "not set"."""
+    repeats: bool = False
+    """Each use adds one value; of other options the last use wins."""
+    required: bool = False
+    deprecated: bool = False
+    removal: str = ""
+    """The release that was announced to remove it. Such announcements are often wrong."""
+    entry: Entry | None = None
+    """The only entry point that knows it."""
+    bounds: tuple[tuple[str, float], ...] = ()
+    """Limits (ge, gt, le, lt) that start-up enforces and the parser does not."""
+    unsteady: bool = False
+    """Of several lists of choices the release takes one by chance in every process; `choices` is all of them."""
+
+    @property
+    def flag(self) -> str:
+        """The main spelling, '' for a positional."""
+        return self.flags[0] if self.flags else ""
+
+    @property
+    def positional(self) -> bool:
+        return not self.flags
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a config class."""
+
+    name: str
+    types: tuple[str, ...]
+    """Of bool, int, float, str, list, object, null, any."""
+    choices: tuple[str, ...] = ()
+    """Values; all there are unless `types` has str or any."""
+    config: str = ""
+    """The config class of a nested object."""
+    takes: str | None = None
+    """Where the parser takes something else than the types say: letters of b(ool), i(nt), f(loat), s(tring),
+    d (a string of digits), l (empty list), L (list of strings), I (list of ints), o(bject), n(ull), and
+    c (a choice in any case)."""
+
+    def allows(self, value: Any) -> bool:
+        """Does the parser, where it looks at all (a kind with "config" or "level"), take this value of the key?"""
+        taken = "".join(LETTERS[t] for t in self.types) if self.takes is None else self.takes
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            choices = {c.lower() for c in self.choices} if "c" in taken else set(self.choices)
+            if (str(value).lower() if "c" in taken else str(value)) in choices:
+                return True
+        return letter_of(value) in taken
+
+
+LETTERS = {
+    "bool": "b",
+    "int": "bid",
+    "float": "bifd",
+    "str": "sd",
+    "list": "lLI",
+    "object": "o",
+    "null": "n",
+    "any": "bifsdlLIon",
+}
+"""Type of a key -> the letters that it takes as a rule."""
+
+
+def letter_of(value: Any) -> str:
+    """The letter of a JSON value in `Key.takes`."""
+    match value:
+        case None:
+            return "n"
+        case bool():
+            return "b"
+        case int():
+            return "i"
+        case float():
+            return "i" if value.is_integer() else "f"
+        case str():
+            return "d" if value.lstrip("+-").isdigit() else "s"
+        case list():
+            return "l" if not value else "I" if all(isinstance(v, int) for v in value) else "L"
+        case _:
+            return "o"
+
+
+@dataclass(frozen=True, slots=True)
+class ParserTraits:
+    """How the release's parser treats words before it looks at options."""
+
+    abbreviations: bool
+    """An unambiguous beginning of a long flag is taken for the flag."""
+    model: Literal["required", "optional"]
+    """The positional model of `vllm serve`."""
+    model_flag: Literal["unused", "error", "moved"]
+    """`vllm serve --model M`: the positional is wanted all the same, a traceback, or taken as the positional."""
+    model_flag_equals: Literal["unused", "works", "moved", "unknown"]
+    """The same for `--model=M`."""
+    names_first: bool
+    """--served-model-name may be the first word with no model before it. Later that is a traceback."""
+    dotted: Literal["", "dashes", "text", "json"]
+    """`--x.a_b 1`: unknown; {"a-b": "1"}; {"a_b": "1"}; {"a_b": 1}."""
+    dotted_short: bool
+    """Also `-cc.a 1`."""
+    dotted_sizes: bool
+    """`--x.a 8k` gives 8000."""
+    dotted_append: bool
+    """`--x.a+ v` adds to a list."""
+    json_sizes: bool
+    """{"a": 8k} in a config's JSON."""
+    o: Literal["", "compilation_config.level", "compilation_config.mode", "optimization_level"]
+    """What -O3, -O 3 and -O=3 set."""
+    file_model: bool
+    """`--config FILE` may name the model."""
+    file_lists: bool
+    """A list in the file is several words; earlier one word, as Python prints it."""
+    file_keys: bool
+    """A table in the file is JSON; earlier an error."""
+    file_booleans: bool
+    """true in the file is the bare flag, and false is nothing; earlier both became values."""
+    help_topics: bool
+    """--help=TOPIC."""
+    lora_json: bool
+    """--lora-modules takes JSON objects."""
+    lora_equals: bool
+    """--lora-modules NAME=PATH with a further = in the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A model architecture, as `architectures` of a config.json names it."""
+
+    name: str
+    spans: tuple[Span, ...]
+    """With its group as `kind`. Empty if no release had it but vLLM names it as gone."""
+    plugin: str = ""
+    """Where it went: the address of a plugin."""
+    gone_after: str = ""
+    """What vLLM itself says was the last release; sometimes one off."""
