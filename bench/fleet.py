@@ -7,7 +7,6 @@ alone, in the same run.
 
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import sys
@@ -71,7 +70,8 @@ def main(sizes: list[int]) -> None:
             wall, cpu = best_of_three(*command, "--detailed-exitcode")
             _, reading = best_of_three(sys.executable, "-c", READ_ONLY, str(stack), str(snapshot))
             first = first or cpu
-            print(f"{hosts:>6} {hosts * MODELS:>9} {wall:>7.2f} {cpu:>7.2f} {cpu / first:>6.1f}x {cpu / reading:>13.1f}x")
+            times = f"{wall:>7.2f} {cpu:>7.2f} {cpu / first:>6.1f}x {cpu / reading:>13.1f}x"
+            print(f"{hosts:>6} {hosts * MODELS:>9} {times}")
 
 
 if __name__ == "__main__":

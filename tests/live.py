@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ REPO = Path(__file__).parent.parent
 STAND_IN = "cortexctl-lab/stand-in:v0.32.0"
 REAL_VLLM = "cortexctl-lab/vllm-openai:v0.32.0"
 MODELS = REPO / ".lab" / "models"
+TEST = "cxt.test"
+"""The label of containers that stand for others', by the stack of the test."""
 
 
 @dataclass
@@ -83,15 +85,18 @@ class LiveEngine:
         )
         return done.stdout.strip()
 
-    def run_foreign(self, name: str, *options: str) -> None:
+    def run_foreign(self, name: str, *options: str, words: Sequence[str] = ("tiny",), image: str = STAND_IN) -> None:
         """A container that is not ours."""
-        self.docker_cli("run", "-d", "--name", name, "--label", f"cxt.test={self.stack}", *options, STAND_IN, "tiny")
+        self.docker_cli("run", "-d", "--name", name, "--label", f"{TEST}={self.stack}", *options, image, *words)
         self.foreign.append(name)
 
     def clean(self) -> None:
-        names = [*self.containers(), *self.foreign]
-        if names:
-            self.docker_cli("rm", "-f", "-v", *names)
+        """Also what was adopted meanwhile, and has another name."""
+        marks = {("cortexctl.stack", self.stack), (TEST, self.stack)}
+        seen = observe_host(Host("here", self.docker)).containers
+        left = [c.id for c in seen if c.name in self.foreign or marks & set(c.labels.items())]
+        if left:
+            self.docker_cli("rm", "-f", "-v", *left)
         for kind in ("network", "volume"):
             found = self.docker_cli(kind, "ls", "-q", "--filter", f"name={self.stack}").split()
             if found:

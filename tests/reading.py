@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.parse import parse_containers
 from cortexctl.observed.record import record_from_label
 from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
+from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Desired
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
 
@@ -71,5 +73,18 @@ def observed_from(path: Path) -> Observed:
         for host, known in data.get("images", {}).items()
         for reference, facts in known.items()
     }
+    ids = {(h.name, c.name): c.id for h in hosts for c in h.containers}
+    adoptable = {
+        (host, ids[host, name]): inspected_from(fields)
+        for host, containers in data.get("adoptable", {}).items()
+        for name, fields in containers.items()
+    }
     records = {host: record_from_label(host, json.dumps(label)) for host, label in data.get("records", {}).items()}
-    return Observed(tuple(hosts), images, records=records)
+    return Observed(tuple(hosts), images, records=records, adoptable=adoptable)
+
+
+def inspected_from(fields: Mapping[str, Any]) -> Inspected:
+    """An inspection as a case's file has it."""
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    values["in_place"] = InPlace(**fields["in_place"])
+    return Inspected(**values)

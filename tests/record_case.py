@@ -2,11 +2,13 @@
 
 Where a case has a before.toml, observed.json is made from it: the stack is applied to a fake engine, and
 `adjust` in after.json (if there) changes rows by container name: {"NAME": {"State": "exited", ...}}, null removes.
-Rows under "" are added. Read what is written before you commit it: the case is only as right as its reader.
+Rows under "" are added. `by_hand` makes a model's container one that a person started, {"NAME": {"model": "MODEL",
+"changes": {...}}}: without labels and record, and with these changes to its inspection. Read what is written before you commit it: the case is only as right as its reader.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl import __version__
+from cortexctl.observed.record import HostRecord
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.planner import plan
@@ -21,6 +24,8 @@ from cortexctl.plan.request import Request
 from cortexctl.render.ink import Ink
 from cortexctl.render.markdown import plan_markdown
 from cortexctl.render.terminal import plan_text
+from cortexctl.spec.desired import Desired
+from cortexctl.spec.labels import serving_name
 from tests.fakes.world import World
 from tests.reading import desired_from, observed_from
 
@@ -53,11 +58,12 @@ def observe_before(case: Path) -> dict[str, Any]:
     world.secrets.values = {**SECRETS, "HF_TOKEN": "hf-old"}
     result = world.apply(world.plan(desired), parallelism=1)  # side by side, the clock would tell who was faster
     assert result.exit_code == 0, result
+    changes = json.loads((case / "after.json").read_text()) if (case / "after.json").exists() else {}
+    adoptable = _by_hand(case, world, desired, changes.pop("by_hand", {}))
     known = {
         reference: {"found": "local", "id": id_}
         for reference, id_ in world.engine(desired.hosts[0].name).images.items()
     }
-    changes = json.loads((case / "after.json").read_text()) if (case / "after.json").exists() else {}
     hosts: dict[str, Any] = {}
     for number, host in enumerate(desired.hosts, 1):
         rows = [_settled(row, number * 100 + i) for i, row in enumerate(world.engine(host.name).rows(), 1)]
@@ -69,7 +75,29 @@ def observe_before(case: Path) -> dict[str, Any]:
         "hosts": {**hosts, **changes.get("hosts", {})},
         "images": {h.name: {**known, **changes.get("images", {})} for h in desired.hosts},
         "records": {**records, **changes.get("records", {})},
+        **({"adoptable": adoptable} if adoptable else {}),
     }
+
+
+def _by_hand(case: Path, world: World, before: Desired, by_hand: dict[str, Any]) -> dict[str, Any]:
+    """Containers that lose their labels and get another name; and how they are made, for the case's stack."""
+    for name, how in by_hand.items():
+        made = next(i for i in before.instances if i.model == how["model"])
+        engine = world.engine(made.host)
+        container = engine.by_name(serving_name(made.model))
+        container.labels, container.name = {}, name
+        container.made, container.changes = made.spec, how.get("changes", {})
+        record = engine.read_record(before.owner)
+        left = {address: a for address, a in record.applied.items() if a.model != made.model}
+        engine.write_record(before.owner, HostRecord(made.host, left))
+    if not by_hand:
+        return {}
+    observed = world.look(desired_from(case / "stack.toml", SECRETS))
+    names = {(h.name, c.id): c.name for h in observed.hosts for c in h.containers}
+    found: dict[str, Any] = {}
+    for (host, id_), inspected in observed.adoptable.items():
+        found.setdefault(host, {})[names[host, id_]] = dataclasses.asdict(inspected)
+    return found
 
 
 def _settled(row: dict[str, Any], number: int) -> dict[str, Any]:

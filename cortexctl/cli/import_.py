@@ -29,7 +29,7 @@ def command(host: str, container: str, *, choice: options.Choice, stack: str, na
     work = open_import(host, stack, choice)
     if not container:
         rows = [_row(work, number) for number in work.candidates()]
-        sys.stdout.write(imports_text(host, rows, ink()))
+        sys.stdout.write(imports_text(host, rows, work.option, ink()))
         return 0
     made = work.make(work.find(container), name, _indices(gpus))
     if made.reasons:

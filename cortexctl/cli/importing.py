@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,8 +17,9 @@ from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.running import parse_running
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action
-from cortexctl.plan.adopt import to_adopt
+from cortexctl.plan.adopt import as_pattern, to_adopt
 from cortexctl.plan.decide import state_in_words
+from cortexctl.plan.deep import HIDDEN
 from cortexctl.plan.diff import NETWORK, FieldChange
 from cortexctl.plan.model import Change
 from cortexctl.plan.planner import plan
@@ -29,7 +29,10 @@ from cortexctl.spec import labels
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Host, Instance
 from cortexctl.spec.running import Running
-from cortexctl.stack.importing import HF_CACHE, MODELS, Draft, Place, draft_of, named_image, runs_vllm
+from cortexctl.spec.secret import looks_like_one
+from cortexctl.stack.import_draft import Draft, Place
+from cortexctl.stack.import_table import HF_CACHE, MODELS, named_image
+from cortexctl.stack.importing import draft_of, runs_vllm
 from cortexctl.vllm.commandline import command_line
 from cortexctl.vllm.version import release_from_image
 
@@ -81,6 +84,11 @@ class Import:
         """The stack as the next command names it."""
         return ("" if self.stack == options.DEFAULT_STACK else f" {self.stack}") + self.choice.words()
 
+    @property
+    def option(self) -> str:
+        """The same for `import` itself."""
+        return ("" if self.stack == options.DEFAULT_STACK else f" --stack {self.stack}") + self.choice.words()
+
     def candidates(self) -> list[str]:
         """Containers without a stack that run vLLM, in the order of their names."""
         return [c.id for c in self.seen.containers if c.id in self.inspections and runs_vllm(self.running(c.id))]
@@ -109,7 +117,7 @@ class Import:
 
     def model_of(self, id_: str) -> str:
         line = command_line(self.running(id_).words)
-        return line.model if line and "@" not in line.model else ""
+        return line.model if line and not looks_like_one(line.model) else ""
 
     def make(self, id_: str, name: str, gpus: tuple[int, ...] | None) -> Imported:
         running = self.running(id_)
@@ -176,7 +184,7 @@ class Import:
             if instance is None:
                 return self._refused(id_, draft, wrong)
             change, found = self._planned(id_, instance)
-            fresh = {_pattern(f.path): self._why(id_, f) for f in change.fields if _pattern(f.path) not in ignored}
+            fresh = {as_pattern(f.path): self._why(id_, f) for f in change.fields if as_pattern(f.path) not in ignored}
             if not fresh:
                 break
             ignored |= fresh
@@ -219,7 +227,8 @@ class Import:
     def _why(self, id_: str, changed: FieldChange) -> str:
         networks = ", ".join(self._container(id_).networks)
         now = networks if changed.path == NETWORK and networks else value_words(changed.path, changed.before)
-        return f"now {now}, in a new one {value_words(changed.path, changed.after)}"
+        later = value_words(changed.path, changed.after)
+        return f"now {now}, in a new one {later}".replace(HIDDEN, "(set, not shown)")
 
 
 def open_import(host: str, stack: str, choice: options.Choice) -> Import:
@@ -233,8 +242,14 @@ def open_import(host: str, stack: str, choice: options.Choice) -> Import:
         raise
     whole = _with_model(stack, document.text, _PROBE, _ANY)
     probed, _ = read_stack(stack, choice, with_secrets=False, text=whole)
+    if probed is None and document.data.get("models"):
+        need_stack(stack, choice, with_secrets=False)  # says what is wrong with it, and ends
+        raise UsageError(
+            f"a block [models.NAME] cannot be added at the end of {stack}",
+            next_step="write its models as tables, [models.NAME], instead of one table in braces",
+        )
     if probed is None:
-        probed = need_other_stack(stack, choice, text=whole)  # says what is wrong, and ends
+        probed = need_other_stack(stack, choice, text=whole)
     at = next((h for h in probed.hosts if h.name == host), None)
     if at is None:
         raise UsageError(f'there is no host "{host}" in {stack}; known: {", ".join(h.name for h in probed.hosts)}')
@@ -257,8 +272,3 @@ def _with_model(stack: str, text: str, name: str, table: Mapping[str, Any]) -> s
         data["models"] = {**(data.get("models") or {}), **json.loads(imported_json(name, table))}
         return json.dumps(data)
     return text.rstrip() + "\n\n" + imported_block(name, table, {}, dict.fromkeys(table.get("ignore", ()), ""), ())
-
-
-def _pattern(path: str) -> str:
-    """A path as one of `ignore`, where it is a glob."""
-    return re.sub(r"([*?\[])", r"[\1]", path)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import need_stack, open_engines
-from cortexctl.engine.observe import observe_host
+from cortexctl.cli.wiring import look, need_stack, open_engines
+from cortexctl.engine.engines import DockerEngines
 from cortexctl.errors import EngineUnreachable, UsageError
-from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
+from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.plan.servers import found_on
 from cortexctl.spec.desired import Desired
 
 
@@ -26,10 +28,10 @@ def command(
 ) -> int:
     """Show the log of an instance; without a serving one, of its newest container."""
     desired = need_stack(stack, choice, with_secrets=False)
-    instance = find_instance(desired, address)
-    owned = _choose(instance, generation)
     engines = open_engines(desired)
     try:
+        instance = find_instance(desired, address, engines)
+        owned = _choose(instance, generation)
         engine = engines.engine(instance.host)
         if follow:
             for line in engine.follow(owned.container.id, tail):
@@ -43,17 +45,19 @@ def command(
     return 0
 
 
-def find_instance(desired: Desired, address: str) -> OwnedInstance:
+def find_instance(desired: Desired, address: str, engines: DockerEngines) -> OwnedInstance:
     """Raises UsageError with the addresses that there are."""
     name = address.partition("/")[0]
     host = next((h for h in desired.hosts if h.name == name), None)
     if host is None:
         known = ", ".join(h.name for h in desired.hosts)
         raise UsageError(f'there is no host "{name}" in {desired.path}; known: {known}')
-    seen = observe_host(host)
+    here = replace(desired, hosts=(host,), instances=tuple(i for i in desired.instances if i.host == name))
+    observed = look(here, engines)
+    seen = observed.host(name)
     if not seen.is_reachable:
         raise EngineUnreachable(f"{host.name}: {seen.problem}", next_step=seen.next_step)
-    found = owned_instances(seen, desired.owner)
+    found = found_on(seen, here, here.by_host()[name], observed)
     if address not in found:
         declared = "" if any(i.address == address for i in desired.instances) else f" and is not in {desired.path}"
         raise UsageError(f"{address} has no container{declared}; there are: {', '.join(found) or 'none'}")

@@ -10,15 +10,17 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.lock import lock_in_words
-from cortexctl.cli.wiring import ink, need_stack, open_engines
+from cortexctl.cli.wiring import ink, look, need_stack, open_engines
 from cortexctl.engine.engines import DockerEngines
-from cortexctl.engine.observe import observe
 from cortexctl.errors import EngineError
-from cortexctl.observed.owned import OwnedInstance, owned_instances
-from cortexctl.plan.decide import state_in_words
+from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.state import Observed
+from cortexctl.plan.adopt import is_adopted
+from cortexctl.plan.decide import fields_to_change, state_in_words
 from cortexctl.plan.place import placed
+from cortexctl.plan.servers import found_on
 from cortexctl.render.status import Row, status_text
-from cortexctl.spec.desired import Desired
+from cortexctl.spec.desired import Desired, Instance
 
 
 @click.command("status")
@@ -55,26 +57,35 @@ def _busy(desired: Desired, engines: DockerEngines) -> list[str]:
 
 
 def _rows(desired: Desired, engines: DockerEngines) -> list[Row]:
-    observed = observe(desired.hosts)
-    wanted = {i.address: i for i in placed(desired, observed)[0].instances}
+    observed = look(desired, engines)
+    desired, _ = placed(desired, observed)
+    wanted_on = desired.by_host()
     rows = []
     for seen in observed.hosts:
         if not seen.is_reachable:
             rows.append(Row(seen.name, "unreachable", detail=seen.problem))
             continue
-        found = owned_instances(seen, desired.owner)
-        here = {a for a, i in wanted.items() if i.host == seen.name}
-        for address in sorted(here | found.keys()):
+        wanted = wanted_on[seen.name]
+        found = found_on(seen, desired, wanted, observed)
+        for address in sorted(wanted.keys() | found.keys()):
             instance = found.get(address)
             serving = instance.serving if instance else None
             if instance is None or serving is None:
                 rows.append(Row(address, "missing", detail=_others(instance)))
                 continue
-            orphan = "" if address in wanted else "no longer in the stack"
-            changed = address in wanted and serving.spec != _without_prints(wanted[address].spec, serving.spec)
-            detail = orphan or ("differs from the stack" if changed else "")
+            detail = _beside(wanted[address], serving) if address in wanted else "no longer in the stack"
             rows.append(_row(address, instance, engines, detail))
     return rows
+
+
+def _beside(wanted: Instance, serving: Owned) -> str:
+    """What is to be said beside its state."""
+    if serving.imported and not is_adopted(serving):
+        return f"to be adopted: {serving.container.name} is not applied yet"
+    if serving.imported:
+        differs = bool(fields_to_change(wanted, serving, Observed(())))
+        return "differs from the stack" if differs else "adopted; it has labels once it is replaced"
+    return "differs from the stack" if serving.spec != _without_prints(wanted.spec, serving.spec) else ""
 
 
 def _row(address: str, instance: OwnedInstance, engines: DockerEngines, detail: str) -> Row:

@@ -57,7 +57,7 @@ def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
 
 def _listens_on(words: Sequence[str]) -> int:
     """The port that its words say; ours always say the same."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         text = following if word == "--port" else word.removeprefix("--port=") if word.startswith("--port=") else ""
         if text.isascii() and text.isdigit():
             return int(text)

@@ -6,6 +6,7 @@ made like is read from the engine, and compared as `drift --deep` compares.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -17,13 +18,15 @@ from cortexctl.plan.deep import Difference, differences
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.readback import read_back
 from cortexctl.spec import labels
-from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.container import ContainerSpec, Publish
 from cortexctl.spec.desired import Instance
 from cortexctl.vllm.argv import entrypoint
 from cortexctl.vllm.commandline import MODULE, SERVE, command_line
 
 PODMAN = ("podman", "libpod")
 """Engines that keep no device requests."""
+MOST_NAMES = 8
+"""Names of containers that are listed when the right one is not among them."""
 
 
 def to_adopt(wanted: Instance, found: OwnedInstance | None, seen: ObservedHost) -> ObservedContainer | None:
@@ -68,10 +71,12 @@ def is_adopted(owned: Owned) -> bool:
 
 def imported_fields(wanted: Instance, inspected: Inspected) -> list[FieldChange]:
     """What the container is made otherwise than the stack says. A command line has its seconds in words."""
-    found = imported_differences(wanted.spec, inspected)
-    return [
-        FieldChange(d.path, *(_seconds(v) if d.path == "drain" else v for v in (d.found, d.expected))) for d in found
-    ]
+    return [_as_change(d) for d in imported_differences(wanted.spec, inspected)]
+
+
+def _as_change(d: Difference) -> FieldChange:
+    was, now = (_seconds(d.found), _seconds(d.expected)) if d.path == "drain" else (d.found, d.expected)
+    return FieldChange(d.path, was, now, sensitive=d.path.startswith("secrets."))
 
 
 def imported_differences(
@@ -91,6 +96,11 @@ def imported_differences(
 
 def _seconds(text: str | None) -> str | int | None:
     return int(text) if text and text.isascii() and text.isdigit() else text
+
+
+def as_pattern(path: str) -> str:
+    """A path as one of `ignore`, where it is a glob."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def adoption_problems(
@@ -141,8 +151,14 @@ def _not_there(instance: Instance, *, is_begun: bool, seen: ObservedHost) -> Ite
             "CX412",
             f"{instance.address}: there is no container named {instance.adopt} to adopt",
             place,
-            help="correct the name; or, if it is gone for good, remove `adopt` and a new one is made",
+            help=f"correct the name{_names_there(seen)}; if it is gone for good, remove `adopt`, and a new one is made",
         )
+
+
+def _names_there(seen: ObservedHost) -> str:
+    names = [c.name for c in seen.containers if not labels.owner_of(c.labels)]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f" (no stack's there: {', '.join(names[:MOST_NAMES])}{more})" if names else ""
 
 
 def _doubtful(instance: Instance, taken: Owned, seen: ObservedHost) -> Iterator[Diagnostic]:
@@ -174,7 +190,18 @@ def _as_it_serves(wanted: ContainerSpec, inspected: Inspected) -> ContainerSpec:
         model=line.model if line else wanted.model,
         served_names=line.served_names if line else wanted.served_names,
         gpus=gpus,
+        publish=_published(inspected, wanted),
         restart=in_place.restart,
         memory=in_place.memory,
         cpus=in_place.cpus,
     )
+
+
+def _published(inspected: Inspected, wanted: ContainerSpec) -> Publish | None:
+    """The port that it holds; where that cannot be told, the one that is wanted, so that nobody counts on it."""
+    if inspected.network_mode == "host" or len(inspected.publish) > 1:
+        return wanted.publish
+    for text in inspected.publish:
+        address, _, port = text.partition(" ")[0].rpartition(":")
+        return Publish(address, int(port) if port.isascii() and port.isdigit() else None)
+    return None

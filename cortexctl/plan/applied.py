@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from cortexctl.observed.owned import OwnedInstance, owned_instances
-from cortexctl.observed.state import Observed, ObservedHost
+from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
+from cortexctl.plan.adopt import as_pattern, imported_fields, to_adopt
 from cortexctl.plan.cost import applied_of
 from cortexctl.plan.diff import IN_PLACE
 from cortexctl.plan.parts import serving_now
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Instance
+from cortexctl.spec.labels import serving_name
 
 
 def as_applied(desired: Desired, observed: Observed) -> Desired:
@@ -28,9 +30,28 @@ def _on(seen: ObservedHost, wanted: Mapping[str, Instance], desired: Desired, ob
         return
     found = owned_instances(seen, desired.owner, desired.moved)
     for address, instance in wanted.items():
+        container = to_adopt(instance, found.get(address), seen)
+        if container is not None:
+            yield from _as_adopted(instance, container, observed)
+            continue
         spec = _applied_spec(instance, found.get(address), observed)
         if spec is not None:
             yield replace(instance, spec=spec, gpu_count=None)
+
+
+def _as_adopted(wanted: Instance, taken: ObservedContainer, observed: Observed) -> Iterator[Instance]:
+    """It has no label, and only its settings can have been changed: whatever else differs is not applied yet. One that
+    had its name before needed no apply, and is as it is.
+    """
+    recorded, inspected = applied_of(wanted, observed), observed.adoptable.get((wanted.host, taken.id))
+    is_recorded = recorded is not None and recorded.generation == 0
+    if inspected is None or not (is_recorded or taken.name == serving_name(wanted.model, wanted.ordinal)):
+        return
+    pending = (as_pattern(f.path) for f in imported_fields(wanted, inspected))
+    was = recorded.spec.in_place if recorded is not None and is_recorded else inspected.in_place
+    settings = {name: getattr(was, name) for name in IN_PLACE}
+    spec = replace(wanted.spec, **settings)
+    yield replace(wanted, spec=spec, ignore=(*wanted.ignore, *pending), gpu_count=None)
 
 
 def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Observed) -> ContainerSpec | None:

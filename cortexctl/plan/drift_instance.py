@@ -113,9 +113,7 @@ class OneInstance:
         return self.applied is not None and self.applied.generation == serving.generation
 
     def _to_adopt(self, serving: Owned) -> Iterator[Finding]:
-        """As long as it is not applied, nothing about it is drift; but one that has its name already needs no apply, and
-        is to run.
-        """
+        """As long as it is not applied nothing about it is drift; but one that has its name already needs no apply."""
         name = labels.serving_name(self.wanted.model, self.wanted.ordinal)
         if serving.container.name != name:
             to_adopt = self._of(serving, Code.TO_ADOPT, "name", name, serving.container.name)

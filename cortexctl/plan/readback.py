@@ -4,18 +4,17 @@ snapshot. Doing it twice changes nothing.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from cortexctl.observed.inspected import Inspected
 from cortexctl.plan.deep import HIDDEN
 from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.secret import looks_like_one
 from cortexctl.spec.shape import LOG_OPTIONS, STOP_SIGNAL
 from cortexctl.vllm.argv import arguments
 from cortexctl.vllm.commandline import CommandLine, Option, command_line, in_our_words, options_in
 from cortexctl.vllm.words import may_be_shown, options_of
 
-_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 _KNOWN_LOG_OPTIONS = {name for name, _ in LOG_OPTIONS} | {"compress", "mode", "max-buffer-size", "labels", "env", "tag"}
 
 
@@ -39,14 +38,14 @@ def _command(spec: ContainerSpec, line: CommandLine) -> list[str]:
     wanted, actual = options_of(arguments(spec)), options_of(ours)
     same = {name for name, values in actual.items() if wanted.get(name) == values}
     model, options = options_in(ours)
-    words = [HIDDEN if _CREDENTIALS.search(model) else model] if model else []
-    for option in options:
+    words = [HIDDEN if looks_like_one(model) else model] if model else []
+    for option in sorted(options, key=lambda o: o.name):
         words += option.words if option.name in same or _is_open(option) else _hidden(option.words)
     return words
 
 
 def _is_open(option: Option) -> bool:
-    return may_be_shown(option.name) and not any(_CREDENTIALS.search(word) for word in option.words)
+    return may_be_shown(option.name) and not any(looks_like_one(value) for value in option.values)
 
 
 def _hidden(words: tuple[str, ...]) -> list[str]:

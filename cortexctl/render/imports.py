@@ -23,7 +23,8 @@ class Row:
     reasons: tuple[str, ...] = ()
 
 
-def imports_text(host: str, rows: Sequence[Row], ink: Ink) -> str:
+def imports_text(host: str, rows: Sequence[Row], stack: str, ink: Ink) -> str:
+    """`stack`: the options that name it, for the next command."""
     if not rows:
         return f"On {host} no container runs vLLM that is no stack's.\n"
     table = [HEADINGS, *(_cells(r) for r in rows)]
@@ -36,7 +37,7 @@ def imports_text(host: str, rows: Sequence[Row], ink: Ink) -> str:
     lines += [f"\n{visible(r.container)} cannot be adopted as it is:\n{_list(r.reasons)}" for r in rows if r.reasons]
     first = next((r for r in rows if not r.reasons), None)
     if first is not None:
-        lines.append(f"\nNext   cortexctl import {host} {visible(first.container)}")
+        lines.append(f"\nNext   cortexctl import {host} {visible(first.container)}{stack}")
     return "\n".join(lines) + "\n"
 
 

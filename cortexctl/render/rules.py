@@ -58,6 +58,7 @@ CX409 Not protected yet (warning)
 CX410 No free GPUs
 CX411 A GPU of another stack
 CX412 Nothing to adopt
+CX413 Not to be brought back
 CX414 Two models under one name
 """
 RULES = {line[:5]: line[6:] for line in _HEADINGS.strip().splitlines()}

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
+
+_TOKEN = re.compile(r"^(hf_|sk-|gh[pousr]_|github_pat_|glpat-|xox[abp]-|AKIA|eyJ)|://[^/@\s]*@")
+"""What tokens of known services begin with, and a URL with who is asking in it."""
+
+
+def looks_like_one(value: str) -> bool:
+    """Whether a value tells by itself that it is a secret, whatever it is called."""
+    return _TOKEN.search(value) is not None
 
 
 def fingerprint(stack: str, name: str, value: str) -> str:

@@ -35,7 +35,7 @@ class Bench(Protocol):
 
     def look(self) -> ObservedHost: ...
 
-    def somebody_elses(self, name: str) -> None: ...
+    def somebody_elses(self, name: str, **marks: str) -> None: ...
 
 
 @dataclass
@@ -46,8 +46,8 @@ class FakeBench:
     def look(self) -> ObservedHost:
         return self.engine.observed()
 
-    def somebody_elses(self, name: str) -> None:
-        self.engine.add(name, state="running")
+    def somebody_elses(self, name: str, **marks: str) -> None:
+        self.engine.add(name, state="running", labels=marks)
 
 
 @dataclass
@@ -59,8 +59,8 @@ class RealBench:
     def look(self) -> ObservedHost:
         return observe_host(Host("here", self.live.docker))
 
-    def somebody_elses(self, name: str) -> None:
-        self.live.run_foreign(name)
+    def somebody_elses(self, name: str, **marks: str) -> None:
+        self.live.run_foreign(name, *(word for k, v in marks.items() for word in ("--label", f"{k}={v}")))
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.engine)])
@@ -224,6 +224,30 @@ def test_somebody_elses_container_is_never_touched(bench: Bench, act: str) -> No
     with pytest.raises(EngineRefused, match="not a container of the stack"):
         acts[act]()
     assert seen(bench, name) == before
+
+
+def test_somebody_elses_container_that_was_adopted_is_ours_from_then_on(bench: Bench) -> None:
+    name, new = f"{bench.stack}-theirs", f"{bench.stack}-ours"
+    bench.somebody_elses(name)
+    id_ = seen(bench, name).id
+    bench.engine.adopt(name)
+    bench.engine.adopt(id_)
+    bench.engine.set_restart(id_, "always")
+    bench.engine.rename(id_, new)
+    assert bench.engine.in_place(id_).restart == "always"
+    bench.engine.stop(id_, 1)
+    assert seen(bench, new).state == "exited"
+    bench.engine.start(id_)
+    bench.engine.remove(id_)
+    assert new not in {c.name for c in bench.look().containers}
+
+
+def test_a_container_of_another_stack_is_never_adopted(bench: Bench) -> None:
+    bench.somebody_elses(f"{bench.stack}-theirs", **{labels.STACK: "another"})
+    with pytest.raises(EngineRefused):
+        bench.engine.adopt(f"{bench.stack}-theirs")
+    with pytest.raises(EngineRefused):
+        bench.engine.adopt(f"{bench.stack}-not-there")
 
 
 def test_a_network_is_made_once_and_removed_when_nobody_is_on_it(bench: Bench) -> None:

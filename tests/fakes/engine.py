@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cortexctl.errors import EngineRefused
+from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
 from cortexctl.observed.parse import parse_containers
 from cortexctl.observed.record import HostRecord, record_from_label, record_to_label
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
 from cortexctl.spec import labels
-from cortexctl.spec.container import InPlace
+from cortexctl.spec.container import ContainerSpec, InPlace
 from cortexctl.spec.launch import Launch
+from cortexctl.vllm.argv import arguments, entrypoint
+from tests.fakes.inspection import IMAGE_ENV, inspection
 
 CONFLICT, NOT_FOUND = 409, 404
 _ids = itertools.count(1)
@@ -39,6 +42,10 @@ class FakeContainer:
     cpus: float | None = None
     log: list[str] = field(default_factory=list)
     log_of_this_run: int = 0
+    made: ContainerSpec | None = None
+    """Of one that a person started: what it is like."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """And how an inspection of it differs from one that we made."""
 
 
 Behaviour = Callable[[FakeContainer], None]
@@ -79,6 +86,35 @@ class FakeEngine:
         )
         self.containers[container.id] = container
         return container
+
+    def add_by_hand(self, name: str, made: ContainerSpec, changes: Mapping[str, Any] | None = None) -> FakeContainer:
+        """A vLLM that a person started, like what `made` would give but for `changes` to its inspection."""
+        publish = made.publish
+        port = (
+            {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port, "Type": "tcp"} if publish else {}
+        )
+        container = self.add(
+            name,
+            state="running",
+            image=made.image,
+            networks=[made.network],
+            ports=[port] if port else [],
+            restart=made.restart,
+            made=made,
+            changes=changes or {},
+        )
+        container.command = [*entrypoint(made), *arguments(made)]
+        return container
+
+    def inspected(self, container: str, wanted: ContainerSpec) -> Inspected:
+        """How a container that a person started is made, for a plan."""
+        found = self.containers[container]
+        assert found.made is not None, f"{found.name} was not added by hand"
+        values = {s.name: f"value of {s.name}" for s in found.made.secrets}
+        raw = inspection(found.made, values, found.changes)
+        raw["Config"].setdefault("Image", found.made.image)
+        inspected = parse_inspected(raw, wanted, ImageDefaults(IMAGE_ENV), self.stack)
+        return replace(inspected, in_place=InPlace(found.restart, found.memory, found.cpus))
 
     def rows(self) -> list[dict[str, Any]]:
         """What `GET /containers/json?all=1` would answer."""

@@ -76,11 +76,11 @@ def inspection(
         ],
         "RestartCount": 0,
     }
-    merged: dict[str, Any] = _laid_over(found, changes or {})
+    merged: dict[str, Any] = laid_over(found, changes or {})
     return merged
 
 
-def _laid_over(under: Any, over: Any) -> Any:
+def laid_over(under: Any, over: Any) -> Any:
     if isinstance(under, dict) and isinstance(over, Mapping):
-        return {**copy.deepcopy(under), **{k: _laid_over(under.get(k), v) for k, v in over.items()}}
+        return {**copy.deepcopy(under), **{k: laid_over(under.get(k), v) for k, v in over.items()}}
     return copy.deepcopy(over)

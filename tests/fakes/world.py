@@ -12,7 +12,8 @@ from cortexctl.apply.run import apply_plan
 from cortexctl.errors import ProbeFailed, SecretUnresolved
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import images_needed, inspections_needed, plan, records_needed
+from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_needed, plan, records_needed
+from cortexctl.plan.readback import read_back
 from cortexctl.plan.request import Request
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired, Smoke
@@ -99,9 +100,19 @@ class World:
     def observe(self) -> Observed:
         return Observed(tuple(self.engines.observe(h) for h in self.engines.by_host))
 
+    def look(self, desired: Desired) -> Observed:
+        """And at what the stack takes by its name."""
+        observed = self.observe()
+        adoptable = {
+            (host, id_): read_back(spec, self.engine(host).inspected(id_, spec))
+            for host, wanted in adoptions_needed(desired, observed).items()
+            for id_, (_, spec) in wanted.items()
+        }
+        return replace(observed, adoptable=adoptable)
+
     def plan(self, desired: Desired, request: Request = Request(), *, destroy: bool = False) -> Plan:  # noqa: B008
         request = replace(request, destroy=request.destroy or destroy)
-        observed = self.observe()
+        observed = self.look(desired)
         images = {(host, ref): self.engine(host).image(ref) for host, ref in images_needed(desired, observed, request)}
         records = {h: self.engine(h).read_record(self.stack) for h in records_needed(desired, observed, request)}
         limits = {

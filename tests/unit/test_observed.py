@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cortexctl.observed.owned import owned_instances, read_owned, strangers
-from cortexctl.observed.parse import parse_containers, parse_images, parse_in_place
+from cortexctl.observed.parse import parse_containers, parse_endpoint, parse_images, parse_in_place
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec import labels
@@ -357,3 +357,32 @@ def test_an_image_is_found_by_each_of_its_tags_and_digests() -> None:
 )
 def test_policy_and_limits_are_read_from_an_inspection(config: dict[str, Any], limits: InPlace) -> None:
     assert parse_in_place({"HostConfig": config}) == limits
+
+
+def _inspected(*words: str, networks: dict[str, Any] | None = None, **ports: Any) -> dict[str, Any]:
+    network = {
+        "Networks": networks or {"n": {"IPAddress": "172.18.0.2"}},
+        "Ports": {f"{n[1:]}/tcp": b for n, b in ports.items()},
+    }
+    return {"Config": {"Entrypoint": ["vllm", "serve"], "Cmd": list(words)}, "NetworkSettings": network}
+
+
+@pytest.mark.parametrize(
+    ("inspected", "endpoint"),
+    [
+        (_inspected(p8000=[{"HostIp": "127.0.0.1", "HostPort": "1"}]), "http://127.0.0.1:1"),
+        (_inspected(p8000=[{"HostIp": "0.0.0.0", "HostPort": "1"}]), "http://10.0.0.1:1"),
+        (_inspected(p8000=[{"HostIp": "::1", "HostPort": "1"}]), "http://[::1]:1"),
+        (_inspected(p8000=None), "http://172.18.0.2:8000"),
+        (_inspected(p9000=[{"HostIp": "", "HostPort": "1"}]), "http://172.18.0.2:8000"),
+        (_inspected("--port", "9000", p9000=[{"HostIp": "", "HostPort": "1"}]), "http://10.0.0.1:1"),
+        (_inspected("m", "--port=9000"), "http://172.18.0.2:9000"),
+        (_inspected("--port"), "http://172.18.0.2:8000"),
+        (_inspected("--port", "x"), "http://172.18.0.2:8000"),
+        (_inspected("--port", "9000", networks={"host": {"IPAddress": ""}}), "http://10.0.0.1:9000"),
+        (_inspected(networks={"none": {"IPAddress": ""}}), ""),
+        ({}, ""),
+    ],
+)
+def test_where_a_server_is_reached(inspected: dict[str, Any], endpoint: str) -> None:
+    assert parse_endpoint(inspected, "10.0.0.1") == endpoint

@@ -952,7 +952,7 @@ def test_the_restart_policy_is_switched_on_only_after_the_gate(path: Path) -> No
     for change in made.effective:
         tasks = _tasks(made, change)
         on = [i for i, t in enumerate(tasks) if isinstance(t, SetRestart) and t.policy != "no"]
-        if change.action in {Action.UPDATE, Action.MOVE}:
+        if change.action in {Action.UPDATE, Action.ADOPT, Action.MOVE}:
             assert not any(isinstance(t, StartContainer) for t in tasks)  # it serves, and goes on serving
             continue
         if change.action is Action.REMOVE:
@@ -969,7 +969,7 @@ def test_a_candidate_gets_the_serving_name_only_after_its_gate_and_when_the_name
     made = _read(path)
     for change in made.effective:
         tasks = _tasks(made, change)
-        if change.action in {Action.UPDATE, Action.MOVE}:
+        if change.action in {Action.UPDATE, Action.ADOPT, Action.MOVE}:
             continue  # it serves already
         for position, task in enumerate(tasks):
             if isinstance(task, RenameContainer) and not is_generation_name(task.name):

@@ -186,6 +186,7 @@ def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
             ),
             task="embed",
             gate=GatePolicy(startup_timeout=1200, stable_for=5, smoke=None),
+            named_by_default=True,
             on_failure="rollback",
             keep=2,
             protect=False,

@@ -1,0 +1,68 @@
+"""A container that a person started -> the stack that it is imported into, read back. Without any host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.observed.running import parse_running
+from cortexctl.render.imported import imported_block
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired
+from cortexctl.spec.running import Running
+from cortexctl.stack.import_draft import Draft, Place
+from cortexctl.stack.importing import draft_of
+from cortexctl.stack.load import load_stack
+from tests.fakes.inspection import IMAGE_ENV, inspection
+from tests.reading import DOCKER
+
+MODELS_DIR = "/srv/models"
+HOST = f'[hosts.here]\nmodels_dir = "{MODELS_DIR}"\n'
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """What a test says of a container; `changes` are laid over its inspection."""
+
+    spec: ContainerSpec
+    name: str = "llm"
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+
+    @property
+    def running(self) -> Running:
+        image = {"Config": {"Env": list(IMAGE_ENV)}, "RepoTags": list(self.tags)}
+        raw = inspection(self.spec, self.secrets, self.changes)
+        raw["Config"].setdefault("Image", self.spec.image)
+        raw.setdefault("Name", f"/{self.name}")
+        raw.setdefault("NetworkSettings", {"Networks": {self.spec.network: {}}})
+        return parse_running(raw, image)
+
+    def draft(self, **place: Any) -> Draft:
+        return draft_of(self.running, Place(**{"host": "here", "models_dir": MODELS_DIR, **place}))
+
+
+def words(*command: str, entry: Sequence[str] = ("vllm", "serve")) -> dict[str, Any]:
+    """As a change to an inspection: its command line."""
+    return {"Config": {"Entrypoint": list(entry), "Cmd": list(command)}}
+
+
+def block_of(draft: Draft) -> str:
+    assert draft.reasons == []
+    return imported_block(draft.name, draft.table, draft.notes, {}, draft.told)
+
+
+def read_back(draft: Draft, host: str = HOST) -> tuple[Desired | None, list[Diagnostic]]:
+    """The stack with the draft's block in it, as `plan` would read it."""
+    text = f'stack = "demo"\n\n{host}\n{block_of(draft)}'
+    return load_stack(str(Path("stack.toml")), default_docker=DOCKER, secret_value=None, text=text)
+
+
+def spec_of(draft: Draft, host: str = HOST) -> ContainerSpec:
+    desired, found = read_back(draft, host)
+    assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
+    return desired.instances[0].spec

@@ -1,0 +1,121 @@
+"""The laws of drift, over generated stacks and hosts in memory."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortexctl.observed.inspected import ImageDefaults, parse_inspected
+from cortexctl.observed.state import Observed, ObservedContainer
+from cortexctl.plan.action import Action
+from cortexctl.plan.drift import find_drift
+from cortexctl.plan.finding import Code, DriftReport, Facts, Kind
+from cortexctl.render.drift_json import Took, drift_json
+from cortexctl.render.drift_markdown import drift_markdown
+from cortexctl.render.drift_prometheus import drift_prometheus
+from cortexctl.render.drift_text import drift_text
+from cortexctl.render.ink import Ink
+from cortexctl.spec.desired import Desired
+from cortexctl.spec.labels import serving_name
+from tests.fakes.inspection import IMAGE_ENV, inspection
+from tests.fakes.world import World
+from tests.property.test_laws import HOSTS, PLANTED, STACK, Case, _apply, _world, cases, modest
+
+
+def observed(world: World) -> Observed:
+    records = {h: world.engine(h).read_record(STACK) for h in HOSTS}
+    return replace(world.observe(), records=records)
+
+
+def inspected(world: World, case: Case, seen: Observed) -> Facts:
+    """What the engines would show of every serving container, just as it was made."""
+    ids = {(h.name, c.name): c for h in seen.hosts for c in h.containers}
+    found = {}
+    for i in case.desired.instances:
+        container: ObservedContainer = ids[i.host, serving_name(i.model, i.ordinal)]
+        secrets = {s.name: case.values[s.key] for s in i.spec.secrets}
+        raw = inspection(i.spec, secrets)
+        found[i.host, container.id] = parse_inspected(raw, i.spec, ImageDefaults(IMAGE_ENV), STACK)
+    return Facts(deep=True, inspected=found)
+
+
+def told(report: DriftReport) -> set[tuple[Kind, str]]:
+    return {(f.kind, f.subject) for f in report.findings if f.kind is not Kind.UNMANAGED}
+
+
+def after(case: Case) -> World:
+    world = _world()
+    _apply(world, case)
+    return world
+
+
+@given(cases())
+@modest
+def test_right_after_an_apply_nothing_is_found_however_deep(case: Case) -> None:
+    world = after(case)
+    seen = observed(world)
+    assert told(find_drift(case.desired, seen)) == set()
+    assert told(find_drift(case.desired, seen, inspected(world, case, seen))) == set()
+
+
+@given(cases(), cases())
+@modest
+def test_another_stack_is_pending_or_orphaned_just_where_the_plan_changes_something(first: Case, second: Case) -> None:
+    world = after(first)
+    report = find_drift(second.desired, observed(world))
+    changes = [c for c in world.plan(second.desired).changes if c.action is not Action.NO_OP]
+    kinds = {Action.REMOVE: Kind.ORPHAN}
+    assert told(report) == {(kinds.get(c.action, Kind.PENDING), c.address) for c in changes}
+    edited = {(f.subject, f.path) for f in report.findings if f.code is Code.EDITED}
+    assert edited == {(c.address, field.path) for c in changes for field in c.fields}
+
+
+HANDS: dict[Code, dict[str, object] | None] = {
+    Code.STOPPED: {"state": "exited"},
+    Code.RENAMED: {"name": "by-a-hand"},
+    Code.DISCONNECTED: {"networks": ["bridge"]},
+    Code.REMOVED: None,
+}
+
+
+@given(cases(least=1), st.data(), st.sampled_from(sorted(HANDS)))
+@modest
+def test_one_hand_on_one_container_is_one_finding_and_mending_it_is_quiet(
+    case: Case, data: st.DataObject, code: Code
+) -> None:
+    world = after(case)
+    i = data.draw(st.sampled_from(case.desired.instances))
+    engine = world.engine(i.host)
+    container = engine.by_name(serving_name(i.model, i.ordinal))
+    done = HANDS[code]
+    if done is None:
+        del engine.containers[container.id]
+    for name, value in (done or {}).items():
+        setattr(container, name, copy.copy(value))
+    found = [f for f in find_drift(case.desired, observed(world)).findings if f.kind is not Kind.UNMANAGED]
+    assert [(f.kind, f.code, f.subject) for f in found] == [(Kind.DRIFT, code, i.address)]
+    _apply(world, case)
+    assert told(find_drift(case.desired, observed(world))) == set()
+
+
+@given(cases(), cases())
+@modest
+def test_the_same_values_give_the_same_bytes_and_no_secret(first: Case, second: Case) -> None:
+    world = after(first)
+    seen = observed(world)
+    desired: Desired = second.desired
+    texts = []
+    for _ in range(2):
+        report = find_drift(desired, seen, Facts())
+        took = Took(1, 0.5)
+        texts.append(
+            drift_text(report, Ink(enabled=True))
+            + drift_json(report, took)
+            + drift_markdown(report)
+            + drift_prometheus(report, took)
+        )
+    assert texts[0] == texts[1]
+    assert not any(planted in texts[0] for planted in PLANTED)

@@ -1,0 +1,201 @@
+"""What a container is like -> a block -> what the stack makes of the block: the same, whoever spelled it how."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from cortexctl.observed.inspected import ImageDefaults, parse_inspected
+from cortexctl.plan.adopt import imported_differences
+from cortexctl.plan.readback import read_back
+from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.vllm.arguments import ARGUMENTS, SHORT_FLAGS, Argument
+from cortexctl.vllm.argv import arguments, entrypoint
+from cortexctl.vllm.commandline import command_line, in_our_words
+from cortexctl.vllm.version import parse_release
+from tests.fakes.inspection import IMAGE_ENV, inspection
+from tests.imports import HOST, MODELS_DIR, ByHand, spec_of
+
+modest = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+RELEASE = "0.32.0"
+_plain = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+_word = st.from_regex(r"[A-Za-z][A-Za-z0-9_.:/=-]{0,8}", fullmatch=True)
+_json = st.recursive(
+    st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, 1e-7]) | _plain,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abk. ", max_size=3), inner, max_size=3),
+)
+_SUBJECT = sorted(
+    a.name
+    for a in ARGUMENTS.values()
+    if (a.since is None or parse_release(a.since) <= parse_release(RELEASE))
+    and (a.until is None or parse_release(a.until) >= parse_release(RELEASE))
+    and a.name
+    not in {"task", "runner", "convert", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"}
+)
+"""Arguments of the release, but those that make others: of a task, and of GPUs."""
+
+
+def _value_of(argument: Argument) -> st.SearchStrategy[Any]:
+    low = int(argument.minimum or 0)
+    match argument.kind:
+        case "int" | "int_or_auto":
+            return st.integers(low, 99999)
+        case "float":
+            return st.sampled_from([0.25, 0.9, 1.0])
+        case "switch":
+            return st.just(value=True) if not argument.pair_since else st.booleans()
+        case "choice":
+            return st.sampled_from([v.name for v in argument.values if v.until is None])
+        case "words":
+            return st.lists(_word, min_size=1, max_size=3)
+        case "ints":
+            return st.lists(st.integers(1, 512), min_size=1, max_size=3)
+        case "json":
+            return st.dictionaries(st.text("abk_", min_size=1, max_size=3), _json, max_size=3)
+        case _:
+            return _word
+
+
+_args = st.dictionaries(st.sampled_from(_SUBJECT), st.none(), max_size=5).flatmap(
+    lambda chosen: st.fixed_dictionaries({name: _value_of(ARGUMENTS[name]) for name in chosen})
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> ContainerSpec:
+    """What a stack on a host with a models_dir can say."""
+    secrets = draw(st.sets(st.sampled_from(["HF_TOKEN", "VLLM_API_KEY", "MY_PASSWORD"])))
+    args = draw(_args)
+    if args.get("enable_auto_tool_choice"):
+        args["tool_call_parser"] = "hermes"
+    return ContainerSpec(
+        image="vllm/vllm-openai:v0.32.0",
+        vllm_version=RELEASE,
+        model=draw(st.sampled_from(["/models/llama", "/models/a/b", "org/name"])),
+        served_names=draw(st.sampled_from([("llama",), ("a", "b c")])),
+        args=args,
+        extra_args=draw(
+            st.sampled_from([(), ("--foo",), ("--foo", "a", "{{ b"), ("-O3",), ("--bar=x", "--baz", "-1")])
+        ),
+        env=draw(st.dictionaries(st.sampled_from(["VLLM_X", "OMP_NUM_THREADS", "HF_HOME"]), _plain, max_size=2))
+        | draw(st.sampled_from([{}, {"HF_HUB_OFFLINE": "1"}])),
+        secrets=tuple(SecretRef(name, "env", name, "") for name in sorted(secrets)),
+        gpus=draw(st.sampled_from([(), (0,), (3,)])),
+        mounts=(
+            Mount("cache", "/cache", read_only=False),
+            *draw(st.sampled_from([(), (Mount("/data", "/data"),)])),
+            Mount(MODELS_DIR, "/models"),
+        ),
+        publish=draw(st.sampled_from([None, Publish("127.0.0.1"), Publish("127.0.0.1", 9000), Publish("::", 1)])),
+        network="bridge",
+        ipc=draw(st.sampled_from(["private", "host"])),
+        shm_size=draw(st.sampled_from([2**31, 2**26, 2**26 + 1])),
+        drain=draw(st.sampled_from([5, 30, 3600])),
+        restart=draw(st.sampled_from(["no", "always", "unless-stopped"])),
+        memory=draw(st.sampled_from([None, 2**30, 10**9 + 7])),
+        cpus=draw(st.sampled_from([None, 0.5, 3.0, 0.33])),
+    )
+
+
+def as_the_stack_has_it(spec: ContainerSpec) -> ContainerSpec:
+    """The network is the host's, and the size of a memory that is not used is not said."""
+    shm = spec.shm_size if spec.ipc == "private" else 2**31
+    return replace(spec, network="cortex_default", shm_size=shm)
+
+
+@modest
+@given(specs())
+def test_a_container_that_a_stack_could_have_made_comes_back_as_it_is(spec: ContainerSpec) -> None:
+    values = {s.name: f"planted-{s.name}" for s in spec.secrets}
+    assert spec_of(ByHand(spec, secrets=values).draft()) == as_the_stack_has_it(spec)
+
+
+@st.composite
+def spelled(draw: st.DrawFn) -> tuple[ContainerSpec, list[str]]:
+    """A spec, and its words as a person might have written them: in any order, short, with = and underscores."""
+    spec = replace(draw(specs()), extra_args=())
+    either = st.booleans()
+    options: list[list[str]] = []
+    for word in arguments(spec)[1:]:
+        if word.startswith("--"):
+            options.append([word])
+        else:
+            options[-1].append(word)
+    short = {name: flag for flag, name in SHORT_FLAGS.items()}
+    written: list[list[str]] = []
+    for flag, *values in draw(st.permutations(options)):
+        name = flag.removeprefix("--").replace("-", "_")
+        if name in {"host", "port"} and draw(either):
+            continue  # what vLLM does by itself
+        flag_ = draw(st.sampled_from([flag, short.get(name, flag), "--" + name]))
+        if name in ARGUMENTS and ARGUMENTS[name].kind == "json" and draw(either):
+            values = [json.dumps(json.loads(values[0]), indent=1)]  # noqa: PLW2901
+        if len(values) == 1 and draw(either):
+            written.append([f"{flag_}={values[0]}"])
+        else:
+            written.append([flag_, *values])
+    several = [w for w in written if len(w) > 2]
+    written = [w for w in written if len(w) <= 2] + several
+    words = [w for option in written for w in option]
+    return spec, [spec.model, *words] if bool(several) or draw(either) else [*words, "--model", spec.model]
+
+
+@modest
+@given(spelled())
+def test_however_it_is_spelled_it_is_adopted_as_it_is(pair: tuple[ContainerSpec, list[str]]) -> None:
+    spec, words = pair
+    changes = {"Config": {"Entrypoint": entrypoint(spec), "Cmd": words}}
+    values = {s.name: f"planted-{s.name}" for s in spec.secrets}
+    by_hand = ByHand(spec, secrets=values, changes=changes)
+    wanted = spec_of(by_hand.draft())
+    assert wanted == as_the_stack_has_it(spec)
+    raw = inspection(spec, values, changes)
+    found = parse_inspected(raw, wanted, ImageDefaults(IMAGE_ENV), "demo")
+    assert imported_differences(wanted, found) == ()
+    assert imported_differences(wanted, read_back(wanted, found)) == ()
+
+
+_any_words = st.lists(
+    _plain
+    | st.sampled_from(["--model", "-tp", "2", "--max-model-len", "8k", "--no-enforce-eager", "--hf-overrides", "{}"])
+    | st.sampled_from(["--hf-overrides.a.b", "-cc.x=1", "--foo", "--foo=bar", "true", "-O", "--", "-", "--=", "org/m"]),
+    max_size=12,
+)
+
+
+@modest
+@given(_any_words, st.sampled_from(["0.32.0", "0.10.0", None]))
+@example(["-cc.x=1", "-cc", "{}"], None)
+def test_any_words_can_be_read_and_mean_the_same_in_ours(words: list[str], version: str | None) -> None:
+    line = command_line(["vllm", "serve", *words])
+    assert line is not None
+    if "" in {o.name for o in line.extra} or any(o.values[1:] for o in line.extra) or line.unread or not line.model:
+        return  # a word too many may find another option to belong to
+    again = command_line(["vllm", "serve", *in_our_words(line, version)])
+    assert again is not None
+    assert (again.model, again.served_names, again.args) == (line.model, line.served_names, _kept(line.args, version))
+    assert [o.words for o in again.extra] == [o.words for o in line.extra]
+
+
+def _kept(args: Any, version: str | None) -> dict[str, Any]:
+    """Switches that are off and had no word for that then are not there."""
+    return {n: v for n, v in args.items() if v is not False or f"--no-{n.replace('_', '-')}" in _off_words(n, version)}
+
+
+def _off_words(name: str, version: str | None) -> list[str]:
+    return arguments(ContainerSpec("", "m", ("m",), version, {name: False}))
+
+
+@modest
+@given(_plain, st.sampled_from(["sh", "/bin/bash"]))
+def test_any_script_is_read_or_not(script: str, shell: str) -> None:
+    command_line([shell, "-c", script])
+    command_line([shell, "-c", f"vllm serve m {script}"])
+
+
+def test_the_host_of_these_tests_is_the_one_that_the_specs_are_for() -> None:
+    assert MODELS_DIR in HOST

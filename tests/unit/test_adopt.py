@@ -1,0 +1,426 @@
+"""Containers that a person started and the stack takes by their name: what a plan makes of them, and an apply."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.apply.executor import Executor, Fate
+from cortexctl.apply.perform import Performer
+from cortexctl.errors import EngineRefused
+from cortexctl.observed.snapshot import snapshot_from_json, snapshot_to_json
+from cortexctl.observed.state import Observed
+from cortexctl.plan.action import Action
+from cortexctl.plan.against import as_if_applied
+from cortexctl.plan.deep import HIDDEN
+from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.planfile import plan_to_json
+from cortexctl.plan.planner import plan
+from cortexctl.plan.readback import read_back
+from cortexctl.plan.request import Request
+from cortexctl.plan.steps import RenameContainer, SetRestart, StartContainer
+from cortexctl.spec import labels
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired
+from tests.fakes.engine import FakeContainer
+from tests.fakes.world import World
+from tests.reading import desired_from, model_text, stack_text
+
+BY_HAND: dict[str, Any] = {
+    "HostConfig": {"CapDrop": None, "SecurityOpt": None, "LogConfig": {"Type": "json-file", "Config": None}},
+    "Config": {"StopSignal": ""},
+}
+"""How `docker run` makes a container where nothing else is said."""
+AS_IT_IS = '["cap_drop", "log", "security_opt", "network"]'
+SERVING, KEPT = "vllm-model-tiny", "vllm-model-tiny--g0"
+
+
+def stack(tmp_path: Path, *more: str, **lines: str) -> Desired:
+    path = tmp_path / "stack.toml"
+    text = model_text(**{"adopt": '"llm"', "ignore": AS_IT_IS, "publish": '"127.0.0.1:8001"', **lines})
+    path.write_text(stack_text(text + "".join(more), hosts='[hosts.here]\nmodels_dir = "/m"\ngpus = { count = 4 }\n'))
+    return desired_from(path)
+
+
+def args(**values: object) -> str:
+    return "[models.tiny.args]\n" + "".join(f"{k} = {v}\n" for k, v in values.items()) + "\n"
+
+
+def world_with(
+    desired: Desired, name: str = "llm", changes: Mapping[str, Any] = BY_HAND, **fields: Any
+) -> tuple[World, FakeContainer]:
+    """A host on which somebody runs what the stack says, but for what `docker run` does otherwise."""
+    world = World("demo", "here")
+    spec = replace(desired.instances[0].spec, network="bridge", **fields)
+    return world, world.engine().add_by_hand(name, spec, changes)
+
+
+def only_change(made: Plan) -> Change:
+    assert made.diagnostics == (), made.diagnostics
+    (change,) = made.changes
+    return change
+
+
+def names(world: World) -> dict[str, str]:
+    return {c.name: c.state for c in world.engine().containers.values()}
+
+
+def test_it_is_adopted_without_a_restart_and_then_there_is_nothing_to_do(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, container = world_with(desired)
+    change = only_change(world.plan(desired))
+    assert (change.action, change.fields, change.rename) == (Action.ADOPT, (), SERVING)
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert (container.name, container.state, container.labels) == (SERVING, "running", {})
+    assert not any(call.startswith(("start", "stop", "create")) for call in world.engine().calls)
+    assert only_change(world.plan(desired)).action is Action.NO_OP
+
+
+def test_its_settings_are_changed_in_place_as_it_is_adopted(tmp_path: Path) -> None:
+    desired = stack(tmp_path, restart='"always"', memory='"1 GiB"')
+    world, container = world_with(desired, restart="no", memory=None)
+    change = only_change(world.plan(desired))
+    assert change.action is Action.ADOPT
+    assert [(f.path, f.before) for f in change.fields] == [("memory", None), ("restart", "no")]
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert (container.restart, container.memory) == ("always", 2**30)
+    assert only_change(world.plan(desired)).action is Action.NO_OP
+
+
+def test_it_joins_the_network_where_that_is_not_ignored(tmp_path: Path) -> None:
+    desired = stack(tmp_path, ignore='["cap_drop", "log", "security_opt"]')
+    world, container = world_with(desired)
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert container.networks == ["bridge", "cortex_default"]
+    assert "ensure_network cortex_default" in world.engine().calls
+    assert only_change(world.plan(desired)).action is Action.NO_OP
+
+
+def test_one_on_the_hosts_network_cannot_join_another(tmp_path: Path) -> None:
+    desired = stack(tmp_path, ignore='["cap_drop", "log", "security_opt"]')
+    on_host = {**BY_HAND, "HostConfig": {**BY_HAND["HostConfig"], "NetworkMode": "host"}}
+    world, container = world_with(desired, changes=on_host)
+    container.networks = ["host"]
+    change = only_change(world.plan(desired))
+    assert (change.action, [(f.path, f.before) for f in change.fields]) == (Action.REPLACE, [("network", "host")])
+
+
+def test_what_differs_and_is_not_ignored_takes_a_new_container(tmp_path: Path) -> None:
+    desired = stack(tmp_path, args(max_model_len=2048), ignore='["log", "network"]')
+    world, container = world_with(desired, args={"max_model_len": 1024})
+    change = only_change(world.plan(desired))
+    assert [f.path for f in change.fields] == ["args.max_model_len", "cap_drop", "security_opt"]
+    assert world.apply(world.plan(desired)).exit_code == 0
+    new = world.engine().by_name(SERVING)
+    assert names(world) == {SERVING: "running", KEPT: "exited"}
+    assert (container.name, container.restart, new.labels[labels.GENERATION]) == (KEPT, "no", "1")
+    assert only_change(world.plan(desired)).action is Action.NO_OP
+    without = stack(tmp_path, args(max_model_len=2048), adopt='""')
+    assert only_change(world.plan(without)).action is Action.NO_OP
+    assert world.apply(world.plan(stack(tmp_path, args(max_model_len=512)))).exit_code == 0
+    assert names(world) == {SERVING: "running", KEPT: "exited", f"{SERVING}--g1": "exited"}
+
+
+def test_the_same_said_otherwise_is_no_difference(tmp_path: Path) -> None:
+    desired = stack(tmp_path, args(max_model_len=8192, gpu_memory_utilization=0.9, hf_overrides='{ b = 1, a = "x" }'))
+    words = ["/models/tiny", "--max-model-len", "8192", "--gpu_memory_utilization=0.90", "--served-model-name", "tiny"]
+    words += ["--hf-overrides", '{"a": "x",  "b":1}', "--shutdown-timeout=30"]
+    changes = {**BY_HAND, "Config": {"Entrypoint": ["/usr/bin/vllm"], "Cmd": ["serve", *words], "StopSignal": ""}}
+    world, _ = world_with(desired, changes=changes)
+    assert only_change(world.plan(desired)).action is Action.ADOPT
+    script = f"exec vllm serve {shlex.join(words)}"
+    world, _ = world_with(desired, changes={**BY_HAND, "Config": {"Entrypoint": ["bash", "-c"], "Cmd": [script]}})
+    assert only_change(world.plan(desired)).action is Action.ADOPT
+
+
+def test_the_module_is_another_program_with_the_same_arguments(tmp_path: Path) -> None:
+    desired = stack(tmp_path, args(max_model_len=1024), ignore=AS_IT_IS.replace("]", ', "entrypoint"]'))
+    words = ["--model", "/models/tiny", "--served-model-name", "tiny", "--shutdown-timeout", "30"]
+    config = {"Entrypoint": ["python3", "-m", "vllm.entrypoints.openai.api_server"], "StopSignal": ""}
+    for length, action in ((1024, Action.ADOPT), (512, Action.REPLACE)):
+        cmd = {**config, "Cmd": [*words, "--max-model-len", str(length)]}
+        world, _ = world_with(desired, changes={**BY_HAND, "Config": cmd})
+        assert only_change(world.plan(desired)).action is action, length
+
+
+def test_another_image_takes_a_new_container(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, _ = world_with(desired, image="other:v0.31.0")
+    assert [f.path for f in only_change(world.plan(desired)).fields] == ["image"]
+    named = {**BY_HAND, "Config": {"Image": "docker.io/library/image:v0.32.0", "StopSignal": ""}}
+    world, _ = world_with(desired, changes=named)
+    assert only_change(world.plan(desired)).action is Action.ADOPT
+
+
+def test_a_stopped_one_is_started_and_must_pass_its_gate(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, container = world_with(desired)
+    container.state = "exited"
+    assert only_change(world.plan(desired)).action is Action.START
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert names(world) == {SERVING: "running"}
+    assert only_change(world.plan(desired)).action is Action.NO_OP
+
+
+def test_a_restart_and_a_replacement_can_be_asked_for(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, container = world_with(desired)
+    made = world.plan(desired, Request(restart=("tiny",)))
+    assert only_change(made).action is Action.RESTART
+    assert world.apply(made).exit_code == 0
+    assert (container.name, container.state) == (SERVING, "running")
+    made = world.plan(desired, Request(replace=("tiny",)))
+    assert world.apply(made).exit_code == 0
+    assert names(world) == {SERVING: "running", KEPT: "exited"}
+
+
+def test_one_on_another_port_can_start_first(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, _ = world_with(desired)
+    world.apply(world.plan(desired))
+    first = '[models.tiny.rollout]\nstrategy = "start_first"\n'
+    assert only_change(world.plan(stack(tmp_path, first, publish='"127.0.0.1:8002"'))).start_first
+    same = world.plan(stack(tmp_path, args(max_model_len=1024), first))
+    assert [d.rule for d in same.diagnostics] == ["CX225"]
+
+
+def test_a_number_of_gpus_is_met_by_those_that_it_has(tmp_path: Path) -> None:
+    desired = stack(tmp_path, args(tensor_parallel_size=2), gpus="2")
+    world, _ = world_with(desired, gpus=(2, 3))
+    change = only_change(world.plan(desired))
+    assert change.action is Action.ADOPT
+    assert change.after is not None
+    assert change.after.gpus == (2, 3)
+
+
+@pytest.mark.parametrize("fails", ["start", "gate"])
+def test_a_replacement_that_fails_brings_the_adopted_one_back(tmp_path: Path, fails: str) -> None:
+    desired = stack(tmp_path, restart='"always"')
+    world, container = world_with(desired)
+    assert world.apply(world.plan(desired)).exit_code == 0
+    edited = stack(tmp_path, args(max_model_len=1024), restart='"always"')
+    if fails == "start":
+        world.engine().behaviours.append(lambda c: setattr(c, "state", "exited") if c is not container else None)
+    else:
+        world.prober.unhealthy.add(f"{SERVING}--g1")
+    result = world.apply(world.plan(edited))
+    assert result.outcomes[0].fate is Fate.ROLLED_BACK, result
+    assert names(world) == {SERVING: "running"}
+    assert (container.name, container.restart) == (SERVING, "always")
+    world.engine().behaviours.clear()
+    world.prober.unhealthy.clear()
+    assert world.apply(world.plan(edited)).exit_code == 0
+    assert names(world) == {SERVING: "running", KEPT: "exited"}
+
+
+def test_what_comes_back_is_judged_by_what_it_served(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, _ = world_with(desired)
+    edited = stack(tmp_path, served_names='["other-name"]')
+    world.prober.unhealthy.add(f"{SERVING}--g1")
+    assert world.apply(world.plan(edited)).outcomes[0].fate is Fate.ROLLED_BACK
+    assert names(world) == {"llm": "running"}, "it was never adopted, so it has the name that it had"
+
+
+def killed(world: World, made: Plan, steps: int) -> None:
+    """Only the first steps are carried out, as by a run that is killed."""
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock, {labels.RUN: "killed"})
+    Executor(made, performer, world.events.append).run(made.steps[:steps])
+    for engine in world.engines.by_host.values():
+        engine.adopted.clear()  # what a process knows dies with it
+
+
+@pytest.mark.parametrize("kind", ["adopt", "start", "restart", "replace", "replace after adopting"])
+def test_a_run_that_is_killed_after_any_step_is_finished_by_the_next(tmp_path: Path, kind: str) -> None:
+    desired = stack(tmp_path, restart='"always"')
+    wanted = stack(tmp_path, args(max_model_len=1024)) if "replace" in kind else desired
+    request = Request(restart=("tiny",)) if kind == "restart" else Request()
+    steps = 0
+    while True:
+        world, container = world_with(desired, restart="no")
+        if kind == "replace after adopting":
+            world.apply(world.plan(desired))
+        if kind == "start":
+            container.state = "exited"
+        made = world.plan(wanted, request)
+        if steps > len(made.steps):
+            break
+        killed(world, made, steps)
+        result = world.apply(world.plan(wanted))
+        assert result.exit_code == 0, (steps, result)
+        assert only_change(world.plan(wanted)).action is Action.NO_OP, steps
+        expected = {SERVING: "running"} | ({KEPT: "exited"} if "replace" in kind else {})
+        assert names(world) == expected, steps
+        steps += 1
+
+
+def test_steps_touch_nothing_before_they_are_told_whose_it_is(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, container = world_with(desired)
+    with pytest.raises(EngineRefused):
+        world.engine().rename(container.id, "x")
+    world.engine().adopt(container.id)
+    world.engine().rename(container.id, "x")
+    other = world.engine().add("theirs", labels={labels.STACK: "other"})
+    with pytest.raises(EngineRefused):
+        world.engine().adopt(other.id)
+
+
+def test_one_that_cannot_be_adopted_after_all_is_left_as_it_is(tmp_path: Path) -> None:
+    desired = stack(tmp_path, args(max_model_len=1024))
+    world, container = world_with(desired, args={})
+    made = world.plan(desired)
+    container.labels[labels.STACK] = "other"
+    result = Executor(made, Performer("demo", world.engines, world.prober, world.secrets, world.clock), print).run()
+    assert result.outcomes[0].fate is Fate.FAILED
+    assert result.exit_code == 1, "nothing is different"
+    assert names(world) == {"llm": "running"}
+
+
+def test_a_name_that_nobody_has_and_one_of_another_stack(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, container = world_with(desired, "another")
+    (found,) = [d for d in world.plan(desired).diagnostics if d.rule == "CX412"]
+    assert found.summary == "here/tiny: there is no container named llm to adopt"
+    assert "another" in found.help
+    container.name, container.labels = "llm", {labels.STACK: "other"}
+    found = next(d for d in world.plan(desired).diagnostics if d.rule == "CX412")
+    assert found.summary == 'here/tiny: the container llm is one of the stack "other"'
+    assert not [d for d in world.plan(desired, Request(exclude=("tiny",))).diagnostics if d.rule == "CX412"]
+
+
+def test_two_that_may_be_meant_and_two_who_want_one(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, _ = world_with(desired)
+    world.engine().add_by_hand(SERVING, desired.instances[0].spec)
+    assert [d.rule for d in world.plan(desired).diagnostics] == ["CX406", "CX406"]
+    meant = stack(tmp_path, adopt=f'"{SERVING}"')
+    assert [d for d in world.plan(meant).diagnostics if d.is_error] == []
+    twice = stack(tmp_path, model_text("twin", adopt='"llm"', served_names='["x"]'))
+    world, _ = world_with(twice)
+    assert [d.rule for d in world.plan(twice).diagnostics] == ["CX226"]
+
+
+def test_one_that_removes_itself_is_refused(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, _ = world_with(desired, changes={**BY_HAND, "HostConfig": {**BY_HAND["HostConfig"], "AutoRemove": True}})
+    assert [d.rule for d in world.plan(desired).diagnostics] == ["CX413"]
+
+
+def test_the_name_that_a_kept_one_needs_must_be_free(tmp_path: Path) -> None:
+    desired = stack(tmp_path, args(max_model_len=1024))
+    world, _ = world_with(desired, args={})
+    world.engine().add(KEPT)
+    assert [d.rule for d in world.plan(desired).diagnostics] == ["CX406"]
+
+
+def test_destroy_removes_what_was_adopted_and_nothing_that_was_not(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, _ = world_with(desired)
+    assert world.plan(desired, destroy=True).effective == ()
+    world.apply(world.plan(desired))
+    made = world.plan(desired, destroy=True)
+    assert [c.action for c in made.effective] == [Action.REMOVE]
+    assert world.apply(made).exit_code == 0
+    assert names(world) == {}
+
+
+def test_protect_is_not_recorded_and_holds_as_long_as_the_stack_says(tmp_path: Path) -> None:
+    desired = stack(tmp_path, protect="true")
+    world, _ = world_with(desired)
+    assert [d.rule for d in world.plan(desired).diagnostics] == ["CX409"]
+    world.apply(world.plan(desired))
+    assert [d.rule for d in world.plan(desired, destroy=True).diagnostics] == ["CX403"]
+
+
+def test_only_drift_brings_an_adopted_one_back_and_replaces_nothing(tmp_path: Path) -> None:
+    desired = stack(tmp_path, memory='"1 GiB"')
+    world, container = world_with(desired)
+    assert world.plan(desired, Request(only="drift")).effective == (), "it was never applied"
+    world.apply(world.plan(desired))
+    container.state, container.memory = "exited", 5
+    edited = stack(tmp_path, args(max_model_len=1024), memory='"1 GiB"')
+    made = world.plan(edited, Request(only="drift"))
+    assert [(c.action, [f.path for f in c.fields]) for c in made.effective] == [(Action.START, ["memory"])]
+    assert world.apply(made).exit_code == 0
+    assert (container.state, container.memory) == ("running", 2**30)
+
+
+def test_only_drift_starts_one_that_had_its_name_before(tmp_path: Path) -> None:
+    desired = stack(tmp_path, adopt=f'"{SERVING}"', memory='"1 GiB"')
+    world, container = world_with(desired, SERVING, memory=None)
+    container.state = "exited"
+    made = world.plan(desired, Request(only="drift"))
+    assert [(c.action, c.fields) for c in made.effective] == [(Action.START, ())]
+
+
+def test_the_plan_of_a_stack_alone_takes_it_for_granted(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    before = replace(desired, instances=())
+    assert [c.action for c in plan(desired, as_if_applied(before, desired)).effective] == [Action.ADOPT]
+    edited = stack(tmp_path, args(max_model_len=1024))
+    assert [c.action for c in plan(edited, as_if_applied(desired, edited)).effective] == [Action.REPLACE]
+
+
+def test_a_snapshot_without_it_is_said_to_be_one(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, _ = world_with(desired)
+    observed = world.look(desired)
+    there = snapshot_from_json(snapshot_to_json(observed))
+    assert [c.action for c in plan(desired, there).effective] == [Action.ADOPT]
+    assert plan_to_json(plan(desired, there)) == plan_to_json(plan(desired, observed))
+    without = snapshot_from_json(snapshot_to_json(Observed(observed.hosts)))
+    (found,) = [d for d in plan(desired, without).diagnostics if d.rule == "CX412"]
+    assert "could not be read" in found.summary
+
+
+PLANTED = "planted-7f3a"
+
+
+def secretive(spec: ContainerSpec) -> dict[str, Any]:
+    words = [
+        "/models/tiny",
+        "--api-key",
+        f"{PLANTED}-a",
+        f"--foo={PLANTED}-b",
+        "--hf-overrides",
+        f'{{"k": "{PLANTED}-c"}}',
+    ]
+    env = [f"SOME_TOKEN={PLANTED}-d", f"OPEN={PLANTED}-e", f"ELSE={PLANTED}-f"]
+    log = {"Type": "splunk", "Config": {"splunk-token": f"{PLANTED}-g"}}
+    host = {**BY_HAND["HostConfig"], "LogConfig": log}
+    return {"Config": {"Entrypoint": ["vllm", "serve"], "Cmd": words, "Env": env, "StopSignal": ""}, "HostConfig": host}
+
+
+def test_no_value_that_may_be_a_secret_is_in_a_plan_or_a_snapshot(tmp_path: Path) -> None:
+    desired = stack(tmp_path, args(max_model_len=1024), '[models.tiny.env]\nOPEN = "x"\n')
+    world, _ = world_with(desired, changes=secretive(desired.instances[0].spec))
+    observed = world.look(desired)
+    made = world.plan(desired)
+    assert only_change(made).action is Action.REPLACE
+    assert HIDDEN in plan_to_json(made)
+    assert PLANTED not in plan_to_json(made) + snapshot_to_json(observed) + repr(observed)
+    at, inspected = next(iter(observed.adoptable.items()))
+    assert read_back(desired.instances[0].spec, inspected) == inspected, at
+
+
+def test_a_script_that_does_more_is_another_program(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    config = {"Entrypoint": ["sh", "-c", f"export KEY={PLANTED}; vllm serve x"], "Cmd": None, "StopSignal": ""}
+    world, _ = world_with(desired, changes={**BY_HAND, "Config": config})
+    made = world.plan(desired)
+    assert [(f.path, f.before) for f in only_change(made).fields] == [("entrypoint", "sh")]
+    assert PLANTED not in plan_to_json(made)
+
+
+def test_the_steps_of_an_adoption(tmp_path: Path) -> None:
+    desired = stack(tmp_path, restart='"always"')
+    world, container = world_with(desired, restart="no")
+    tasks = [s.task for s in world.plan(desired).steps]
+    assert tasks[1:] == [SetRestart(container.id, "always"), RenameContainer(container.id, SERVING, "llm")]
+    assert not any(isinstance(t, StartContainer) for t in tasks)

@@ -1,0 +1,189 @@
+"""Command lines as people write them, read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cortexctl.vllm.commandline import MODULE, SERVE, CommandLine, command_line, in_our_words
+
+API = "vllm.entrypoints.openai.api_server"
+
+
+def line(*words: str) -> CommandLine:
+    found = command_line(["vllm", "serve", *words])
+    assert found is not None
+    return found
+
+
+def extra(found: CommandLine) -> list[str]:
+    return [word for option in found.extra for word in option.words]
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (["vllm", "serve", "m"], SERVE),
+        (["/opt/venv/bin/vllm", "serve", "m"], SERVE),
+        (["python3", "-m", API, "--model", "m"], MODULE),
+        (["python", "-m", API, "--model=m"], MODULE),
+        (["/usr/bin/python3.12", "-u", "-m", API, "--model", "m"], MODULE),
+        (["sh", "-c", "vllm serve m"], SERVE),
+        (["/bin/bash", "-lc", "exec vllm serve m"], SERVE),
+        (["bash", "-c", f" python3 -m {API} \\\n  --model m "], MODULE),
+        (["sh", "-c", "vllm serve 'm'"], SERVE),
+    ],
+)
+def test_programs(words: list[str], program: tuple[str, ...]) -> None:
+    found = command_line(words)
+    assert found is not None
+    assert (found.program, found.model) == (program, "m")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["vllm"],
+        ["vllm", "bench", "serve"],
+        ["python3", "server.py"],
+        ["python3"],
+        ["tini", "--", "vllm", "serve", "m"],
+        ["sh", "-c"],
+        ["sh", "-c", ""],
+        ["sh", "-c", "vllm serve $MODEL"],
+        ["sh", "-c", "vllm serve `cat m`"],
+        ["sh", "-c", "sleep 1; vllm serve m"],
+        ["sh", "-c", "vllm serve m > log"],
+        ["sh", "-c", "vllm serve m &"],
+        ["sh", "-c", "vllm serve m\necho"],
+        ["sh", "-c", "vllm serve m # the model"],
+        ["sh", "-c", "vllm serve 'm"],
+        ["sh", "-c", "vllm serve m", "more"],
+        ["sh", "start.sh"],
+        ["nginx", "-g", "daemon off;"],
+    ],
+)
+def test_what_cannot_be_read(words: list[str]) -> None:
+    assert command_line(words) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "model"),
+    [
+        (["org/m"], "org/m"),
+        (["--model", "org/m"], "org/m"),
+        (["--model=org/m"], "org/m"),
+        (["org/first", "--model", "org/m"], "org/m"),
+        (["--enforce-eager", "org/m"], "org/m"),
+        (["--enforce-eager", "true", "org/m"], "org/m"),
+        (["--max-model-len", "10", "org/m"], "org/m"),
+        (["--port", "8000", "org/m", "--dtype", "auto"], "org/m"),
+        (["-tp", "2", "org/m"], "org/m"),
+        (["--max-model-len", "10"], ""),
+        (["--served-model-name", "a", "org/m"], ""),
+    ],
+)
+def test_the_model(words: list[str], model: str) -> None:
+    assert line(*words).model == model
+
+
+@pytest.mark.parametrize(
+    ("words", "args"),
+    [
+        (["--max-model-len", "8192"], {"max_model_len": 8192}),
+        (["--max_model_len=8192"], {"max_model_len": 8192}),
+        (["--max-model-len", "8k"], {"max_model_len": 8000}),
+        (["--max-model-len=8K"], {"max_model_len": 8192}),
+        (["--max-model-len", "auto"], {"max_model_len": "auto"}),
+        (["--max-model-len", "1", "--max-model-len", "2"], {"max_model_len": 2}),
+        (["-tp", "2", "-pp=3"], {"tensor_parallel_size": 2, "pipeline_parallel_size": 3}),
+        (["--gpu-memory-utilization", "0.90"], {"gpu_memory_utilization": 0.9}),
+        (["--cpu-offload-gb", "4"], {"cpu_offload_gb": 4.0}),
+        (["--enforce-eager"], {"enforce_eager": True}),
+        (["--enforce-eager", "False"], {"enforce_eager": False}),
+        (["--enable-prefix-caching=true"], {"enable_prefix_caching": True}),
+        (["--no-enable-prefix-caching"], {"enable_prefix_caching": False}),
+        (["--dtype", "bfloat16"], {"dtype": "bfloat16"}),
+        (["--lora-modules", "a=/a", "b=/b"], {"lora_modules": ["a=/a", "b=/b"]}),
+        (["--lora-modules", "a=/a", "--lora-modules", "b=/b"], {"lora_modules": ["b=/b"]}),
+        (["--no-enforce-eager", "--enforce-eager"], {"enforce_eager": True}),
+        (["--cuda-graph-sizes", "1", "2"], {"cuda_graph_sizes": [1, 2]}),
+        (["--hf-overrides", '{"b": 1,  "a": [null]}'], {"hf_overrides": {"b": 1, "a": [None]}}),
+        (["--compilation-config.level", "3"], {"compilation_config": {"level": 3}}),
+        (["-cc.a.b=x", "-cc.a.c=true"], {"compilation_config": {"a": {"b": "x", "c": True}}}),
+        (["--hf-overrides", '{"a": 1}', "--hf-overrides.b=2"], {"hf_overrides": {"a": 1, "b": 2}}),
+        (["--seed", "-1"], {"seed": -1}),
+    ],
+)
+def test_arguments_get_their_types(words: list[str], args: dict[str, Any]) -> None:
+    found = line("m", *words)
+    assert found.args == args
+    assert (extra(found), found.unread, found.owned) == ([], {}, {})
+    assert line(*in_our_words(found, "0.10.2")).args == args
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--max-model-len", "many"],
+        ["--max-model-len"],
+        ["--gpu-memory-utilization", "nan"],
+        ["--hf-overrides", "{not json"],
+        ["--hf-overrides", "[1]"],
+        ["--hf-overrides.a+", "1"],
+        ["--hf-overrides", '{"a": 1}', "--hf-overrides.a.b", "1"],
+        ["--enforce-eager=maybe"],
+        ["--cuda-graph-sizes", "1", "two"],
+    ],
+)
+def test_what_is_of_another_type_is_kept_as_it_was_written(words: list[str]) -> None:
+    found = line("m", *words)
+    assert found.args == {}
+    assert (len(found.unread), found.model) == (1, "m")
+    assert line(*in_our_words(found, "0.32.0")).args == {}
+
+
+def test_what_the_stack_sets_by_itself_stands_apart() -> None:
+    words = ["--host", "127.0.0.1", "--port=9000", "--api-key", "a", "b", "--revision", "r"]
+    found = line("m", *words, "--shutdown-timeout", "5", "--hf-token", "t", "--download-dir", "/d")
+    assert found.owned == {
+        "host": ("127.0.0.1",),
+        "port": ("9000",),
+        "api_key": ("a", "b"),
+        "revision": ("r",),
+        "shutdown_timeout": ("5",),
+        "hf_token": ("t",),
+        "download_dir": ("/d",),
+    }
+    assert (found.port, found.args, extra(found)) == (9000, {}, [])
+
+
+def test_what_has_no_name_in_a_stack_stays_in_its_words() -> None:
+    found = line("m", "--foo", "a", "b", "-O3", "--bar=x", "--foo", "c", "--no-such", "-1")
+    assert extra(found) == ["--foo", "a", "b", "-O3", "--bar=x", "--foo", "c", "--no-such", "-1"]
+
+
+def test_a_word_too_many_is_an_option_without_a_name() -> None:
+    assert [o.name for o in line("m", "n").extra] == [""]
+
+
+def test_the_names_are_the_models_where_none_are_said() -> None:
+    assert line("m").served_names == ("m",)
+    assert line("m", "--served-model-name", "a", "b").served_names == ("a", "b")
+    assert line("--max-model-len", "1").served_names == ()
+
+
+def test_nothing_that_may_be_a_secret_is_in_its_representation() -> None:
+    found = line(
+        "m", "--api-key", "planted", "--foo", "planted", "--hf-overrides", '{"a": "planted"}', "--seed", "planted"
+    )
+    assert "planted" not in repr(found)
+
+
+def test_settings_that_are_the_same_are_the_same_words() -> None:
+    one = line("m", "--foo", "x", "--max-model-len", "8k", "--gpu-memory-utilization=.9", "--port", "8000")
+    other = line("--gpu_memory_utilization", "0.90", "--max-model-len=8000", "--model", "m", "--foo", "x")
+    assert in_our_words(one, "0.32.0") == in_our_words(other, "0.32.0")
+    assert in_our_words(one, "0.10.0")[:2] == ["--model", "m"]

@@ -1,0 +1,323 @@
+"""`cortexctl import`, against an engine that only answers: whatever it prints is adopted as it is, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.cli.main import run
+from cortexctl.spec.container import ContainerSpec, Mount, Publish
+from tests.fakes.engine_socket import LIST, TalkingEngine, talking_engine
+from tests.fakes.inspection import IMAGE_ENV, inspection, laid_over
+
+HOSTS = 'stack = "demo"\n\n[hosts.here]\ndocker = "unix://{}"\n'
+
+
+def stack(tmp_path: Path, more: str = "", socket: str = "/nowhere.sock", name: str = "stack.toml") -> str:
+    path = tmp_path / name
+    path.write_text(HOSTS.format(socket) + more)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("", "no Docker engine at unix:///nowhere.sock"),
+        ("[models]\n", "no Docker engine at unix:///nowhere.sock"),
+        ("wrong = 1\n", "unknown key"),
+        ("[models.a]\nimage = 1\n", "models.a.image"),
+        ("[models.a\n", "not valid TOML"),
+        ("[env.e.models]\n", "no Docker engine"),
+    ],
+)
+def test_a_stack_with_hosts_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, says: str) -> None:
+    assert run(["import", "here", "--stack", stack(tmp_path, more)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert "import-probe" not in err
+
+
+def test_models_in_braces_cannot_be_added_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = '{ image = "i:v0.32.0", source = { repo = "a/b" }, gpus = "none" }'
+    path = tmp_path / "stack.toml"
+    path.write_text(f'stack = "demo"\nmodels = {{ a = {model} }}\nhosts.here.docker = "unix:///nowhere.sock"\n')
+    assert run(["import", "here", "--stack", str(path)]) == 1
+    assert "write its models as tables" in capsys.readouterr().err
+
+
+def test_an_unknown_host_is_named_with_those_that_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["import", "there", "--stack", stack(tmp_path)]) == 1
+    assert 'there is no host "there"' in capsys.readouterr().err
+
+
+def test_a_stack_in_json_will_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "stack.json"
+    path.write_text('{"stack": "demo", "hosts": {"here": {"docker": "unix:///nowhere.sock"}}}')
+    assert run(["import", "here", "--stack", str(path)]) == 1
+    assert "no Docker engine" in capsys.readouterr().err
+
+
+ID, IMAGE_ID = "a" * 64, "sha256:" + "1" * 64
+SPEC = ContainerSpec(
+    image="vllm/vllm-openai:v0.32.0",
+    vllm_version="0.32.0",
+    model="/models/llama",
+    served_names=("llama",),
+    mounts=(Mount("/srv/models", "/models"),),
+    gpus=(0,),
+    publish=Publish("127.0.0.1", 8001),
+    network="bridge",
+    shm_size=2**26,
+    restart="no",
+)
+BY_HAND = {"CapDrop": None, "SecurityOpt": None, "LogConfig": {"Type": "json-file", "Config": None}}
+STACK = 'stack = "demo"\n\n[hosts.here]\ndocker = "{}"\nmodels_dir = "/srv/models"\n'
+
+
+def answers(changes: Mapping[str, Any] | None = None, name: str = "llm", **row: Any) -> dict[str, Any]:
+    """What an engine says of one container that a person started."""
+    raw = inspection(SPEC, {}, {"HostConfig": BY_HAND})
+    raw = laid_over({**raw, "Id": ID, "Name": f"/{name}", "Image": IMAGE_ID}, changes or {})
+    raw["Config"].setdefault("Image", SPEC.image)
+    raw.setdefault("NetworkSettings", {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}})
+    listed = {
+        "Id": ID, "Names": [f"/{name}"], "Image": raw["Config"]["Image"], "ImageID": IMAGE_ID, "State": "running",
+        "Status": "Up 2 hours", "Labels": {}, "Ports": [], "NetworkSettings": raw["NetworkSettings"], **row,
+    }  # fmt: skip
+    image = {"RepoTags": [SPEC.image], "RepoDigests": [], "Config": {"Env": list(IMAGE_ENV)}}
+    return {LIST: [listed], f"/containers/{ID}/json": raw, f"/images/{IMAGE_ID}/json": image, "/images/json": []}
+
+
+class Session:
+    """The command line against one engine, with one stack file."""
+
+    def __init__(self, tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.path = tmp_path / "stack.toml"
+        self.path.write_text(STACK.format(url))
+        self.capsys = capsys
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        code = run(list(words))
+        out, err = self.capsys.readouterr()
+        assert "planted" not in out + err
+        assert "Traceback" not in err
+        return code, out, err
+
+    def imported(self, *words: str) -> str:
+        code, out, err = self.run("import", "here", "llm", "--stack", str(self.path), *words)
+        assert code == 0, err
+        return out
+
+    def plan(self) -> list[tuple[str, list[str]]]:
+        code, out, err = self.run("plan", str(self.path), "--format", "json")
+        assert code == 0, out + err
+        return [(c["action"], [f["path"] for f in c["fields"]]) for c in json.loads(out)["changes"]]
+
+
+@contextmanager
+def session(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Mapping[str, Any]
+) -> Iterator[tuple[Session, TalkingEngine]]:
+    with talking_engine(tmp_path / "engine.sock", said) as engine:
+        yield Session(tmp_path, engine.url, capsys), engine
+
+
+def of_host(**settings: Any) -> dict[str, Any]:
+    return {"HostConfig": settings}
+
+
+def of_config(**settings: Any) -> dict[str, Any]:
+    return {"Config": settings}
+
+
+@pytest.mark.parametrize(
+    ("changes", "ignored"),
+    [
+        ({}, ["cap_drop", "log", "network", "security_opt"]),
+        (of_host(CapAdd=["SYS_NICE"], Privileged=True), ["cap_add", "privileged"]),
+        (of_host(IpcMode="shareable"), ["ipc"]),
+        (of_host(IpcMode="container:abc"), ["ipc"]),
+        (of_host(RestartPolicy={"Name": "on-failure", "MaximumRetryCount": 3}), ["restart"]),
+        (
+            of_host(CpusetCpus="0-3", CpuShares=512, MemoryReservation=5),
+            ["cpu_shares", "cpuset_cpus", "memory_reservation"],
+        ),
+        (of_host(LogConfig={"Type": "splunk", "Config": {"splunk-token": "planted"}}), ["log"]),
+        (
+            of_host(PortBindings={"8000/tcp": [{"HostIp": "", "HostPort": "1"}, {"HostIp": "::", "HostPort": "1"}]}),
+            ["publish"],
+        ),
+        (of_host(PortBindings={}, PublishAllPorts=True), ["publish"]),
+        (of_host(DeviceRequests=[{"Count": -1, "Capabilities": [["gpu"]]}]), ["gpus"]),
+        (of_host(SecurityOpt=["seccomp=unconfined"], CapDrop=["NET_RAW"]), ["cap_drop", "security_opt"]),
+        (of_host(NanoCpus=1_500_000_000, Memory=3 * 2**30, MemorySwap=-1), []),
+        (of_host(CpuQuota=33_333, CpuPeriod=100_000), []),
+        (of_config(StopSignal="SIGINT"), ["stop_signal"]),
+        (of_config(StopSignal=""), []),
+        (
+            of_config(Env=["CUDA_VISIBLE_DEVICES=0", "we-ird[x]=planted", "HF_HUB_OFFLINE=yes"]),
+            ["env.CUDA_VISIBLE_DEVICES"],
+        ),
+        (of_config(Env=["HF_TOKEN=planted", "OPEN=a", "X=hf_planted"]), []),
+        (of_config(Cmd=["/models/llama", "--max-model-len", "8k", "--max-num-seqs", "many"]), ["args.max_num_seqs"]),
+        (of_config(Cmd=["/models/llama", "--api-key", "planted", "--port", "8000"]), ["extra_args.--api-key"]),
+        (
+            of_config(Cmd=["/models/llama", "--download-dir", "/d", "--config-format", "x"]),
+            ["extra_args.--download-dir"],
+        ),
+        (of_config(Cmd=["/models/llama", "--revision", "main"]), ["extra_args.--revision"]),
+        (of_config(Cmd=["/models/llama", "--hf-overrides", '{"a": null}']), ["args.hf_overrides"]),
+        (
+            of_config(Cmd=["/models/llama", "--foo-secret=planted", "--foo", "a", "--foo", "b"]),
+            ["extra_args.--foo-secret"],
+        ),
+        (
+            of_config(
+                Entrypoint=["python3", "-m", "vllm.entrypoints.openai.api_server"], Cmd=["--model", "/models/llama"]
+            ),
+            ["entrypoint"],
+        ),
+        (of_config(Entrypoint=["bash", "-c"], Cmd=["vllm serve /models/llama -tp 1"]), []),
+        (of_config(Image=IMAGE_ID), []),
+        (
+            {"Mounts": [{"Type": "bind", "Source": "/srv/models", "Destination": "/models", "RW": True}]},
+            ["mounts./models"],
+        ),
+        (
+            {
+                "Mounts": [
+                    {"Type": "bind", "Source": "/srv/models/llama", "Destination": "/m", "RW": False},
+                    {"Type": "tmpfs", "Source": "", "Destination": "/tmp/x[1]", "RW": True},
+                    {"Type": "bind", "Source": "/a:b", "Destination": "/c", "RW": True},
+                ],
+                "Config": {"Cmd": ["/m"]},
+            },
+            ["model", "mounts./c", "mounts./models", "mounts./tmp/x[[]1]"],
+        ),
+        (
+            {"NetworkSettings": {"Networks": {"host": {}}}, "HostConfig": {"NetworkMode": "host", "PortBindings": {}}},
+            ["network", "publish"],
+        ),
+    ],
+)
+def test_what_is_printed_is_adopted_as_it_is(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: Mapping[str, Any],
+    ignored: list[str],
+) -> None:
+    has = dict(word.partition("=")[::2] for word in changes.get("Config", {}).get("Env", ()))
+    with session(tmp_path, capsys, answers(changes)) as (here, _):
+        block = here.imported()
+        table = next(iter(tomllib.loads(block)["models"].values()))
+        assert set(ignored) <= set(table["ignore"]), table["ignore"]
+        for secret in table.get("secrets", {}):
+            monkeypatch.setenv(secret, has.get(secret, "planted"))
+        here.path.write_text(f"{here.path.read_text()}\n{block}")
+        assert here.plan() == [("adopt", [])]
+        assert here.run("fmt", "--check", str(here.path))[0] == 0
+        assert here.run("validate", str(here.path))[0] == 0
+
+
+def test_a_secret_with_another_value_takes_a_new_container(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with session(tmp_path, capsys, answers(of_config(Env=["HF_TOKEN=planted"]))) as (here, _):
+        block = here.imported()
+        assert "to the values that the container has: HF_TOKEN" in block
+        here.path.write_text(f"{here.path.read_text()}\n{block}")
+        monkeypatch.setenv("HF_TOKEN", "another-planted-one")
+        assert here.run("plan", str(here.path))[0] == 1, "it would make a new one, and looks its image up"
+
+
+def test_a_stopped_one_is_started_by_the_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with session(tmp_path, capsys, answers(State="exited", Status="Exited (0) 1 hour ago")) as (here, _):
+        block = here.imported()
+        assert "shows one change: start" in block
+        here.path.write_text(f"{here.path.read_text()}\n{block}")
+        assert here.plan() == [("start", [])]
+
+
+def test_clashes_with_other_models_are_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = '[models.other]\nimage = "i:v0.32.0"\nsource = {{ repo = "a/b" }}\n{}\n'
+    lines = 'gpus = [0]\nserved_names = ["llama"]\npublish = "127.0.0.1:8001"'
+    with session(tmp_path, capsys, answers()) as (here, _):
+        here.path.write_text(f"{here.path.read_text()}\n{other.format(lines)}")
+        code, out, err = here.run("import", "here", "llm", "--stack", str(here.path))
+        assert (code, out) == (1, "")
+        for said in ('both serve "llama"', "both publish port 8001", "on GPU 0 of here sums to", "for 3 reasons"):
+            assert said in err
+
+
+def test_whose_it_is_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with session(tmp_path, capsys, answers()) as (here, engine):
+        here.path.write_text(f"{here.path.read_text()}\n{here.imported()}")
+        assert "adopted already" in here.run("import", "here", "llm", "--stack", str(here.path), "--model", "x")[2]
+        engine.answers[LIST][0]["Labels"] = {"cortexctl.stack": "other"}
+        assert 'of the stack "other" already' in here.run("import", "here", "llm", "--stack", str(here.path))[2]
+
+
+def test_an_image_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = answers()
+    del said[f"/images/{IMAGE_ID}/json"]
+    with session(tmp_path, capsys, said) as (here, _):
+        code, _, err = here.run("import", "here", "llm", "--stack", str(here.path))
+        assert (code, "its image is not on the host any more" in err) == (1, True)
+
+
+def test_by_the_beginning_of_its_id_and_gone_meanwhile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = answers()
+    with session(tmp_path, capsys, said) as (here, engine):
+        code, out, _ = here.run("import", "here", "aaaa", "--stack", str(here.path))
+        assert (code, 'adopt = "llm"' in out) == (0, True)
+        del engine.answers[f"/containers/{ID}/json"]
+        assert "removed just now" in here.run("import", "here", "llm", "--stack", str(here.path))[2]
+
+
+def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with session(tmp_path, capsys, answers(of_host(AutoRemove=True), name="evil\x1b[2J")) as (here, engine):
+        code, out, _ = here.run("import", "here", "--stack", str(here.path))
+        assert code == 0
+        assert "\x1b" not in out
+        assert "cannot be adopted as it is:\n  - it was started with --rm" in out
+        engine.answers |= answers()
+        lines = here.run("import", "here", "--stack", str(here.path))[1].splitlines()
+        assert lines[1].split() == ["llm", "vllm/vllm-openai:v0.32.0", "/models/llama", "running", "as", "llama"]
+        assert lines[-1] == f"Next   cortexctl import here llm --stack {here.path}"
+
+
+def test_json_for_a_stack_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with session(tmp_path, capsys, answers()) as (here, engine):
+        here.path = tmp_path / "stack.json"
+        data = {"stack": "demo", "hosts": {"here": {"docker": engine.url, "models_dir": "/srv/models"}}}
+        here.path.write_text(json.dumps(data))
+        code, out, err = here.run("import", "here", "llm", "--stack", str(here.path))
+        assert code == 0, err
+        assert "cap_drop: now none, in a new one ALL" in err
+        here.path.write_text(json.dumps({**data, "models": json.loads(out)}))
+        assert here.plan() == [("adopt", [])]
+
+
+def test_an_environment_of_the_stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with session(tmp_path, capsys, answers()) as (here, _):
+        here.path.write_text(here.path.read_text() + '\n[env.e.hosts.here]\nnetwork = "other_net"\n')
+        block = here.imported("--env", "e")
+        assert f"cortexctl plan {here.path} --env e" in block
+        assert "in a new one other_net" in block
+
+
+def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with talking_engine(tmp_path / "engine.sock", {}) as engine:
+        path = stack(tmp_path, socket=engine.url.removeprefix("unix://"))
+        assert run(["import", "here", "--stack", path]) == 0
+        assert capsys.readouterr().out == "On here no container runs vLLM that is no stack's.\n"
+        assert run(["import", "here", "llm", "--stack", path]) == 1
+        assert "has no container llm" in capsys.readouterr().err
