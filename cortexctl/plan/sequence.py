@@ -229,7 +229,8 @@ def _networks_to_drop(
     """Networks that only removed containers were on; after a destroy all of the stack's, for an earlier one may have
     ended before this. Whether we made them, the engine is asked at the time.
     """
-    gone = {ref.id for c in changes if c.action is Action.REMOVE for ref in c.touched}
+    takes_away = (c for c in changes if c.action in {Action.REMOVE, Action.REPLACE})  # also what a replacement prunes
+    gone = {task.container for c in takes_away for task in tasks_of(c) if isinstance(task, RemoveContainer)}
     in_use = {net for c in host.containers if c.id not in gone for net in c.networks}
     in_use |= {c.after.network for c in changes if c.after}
     ours = (c for c in host.containers if c.id in gone and owner_of(c.labels) == owner)

@@ -51,7 +51,7 @@ def test_a_killed_replacement_is_gone_on_with(live: LiveEngine, stack: StackFile
     assert again.code == 0, again.out + again.err
     assert live.containers() == {stack.serving: "running", f"{stack.serving}--g1": "exited"}
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
-    assert live.everything()["volumes"] == []
+    assert live.everything()["volumes"] == [f"cortexctl-record-{live.stack}"]
 
 
 def test_after_a_kill_the_old_one_still_comes_back_when_the_new_one_fails(live: LiveEngine, stack: StackFile) -> None:

@@ -496,3 +496,12 @@ def test_what_a_server_says_of_a_secret_is_not_shown(tmp_path: Path) -> None:
     failure = outcome(result, "here/tiny").failure
     assert failure is not None
     assert "status 401: bad key ***, ***" in failure.message
+
+
+def test_a_network_that_a_replacement_leaves_empty_goes(tmp_path: Path) -> None:
+    hosts = '[hosts.here]\nmodels_dir = "/m"\nnetwork = "{}"\n'
+    at_once = "[models.tiny.rollout]\nkeep = 0\n"
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text(), at_once, hosts=hosts.format("first"))))
+    world.apply(world.plan(stack(tmp_path, model_text(), at_once, hosts=hosts.format("second"))))
+    assert list(world.engine().networks) == ["second"]
