@@ -9,6 +9,7 @@ from typing import Any
 
 from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec
+from cortexctl.vllm.effective import effective
 
 IN_PLACE = ("cpus", "memory", "restart")
 NETWORK = "network"
@@ -72,11 +73,12 @@ def fields_of(spec: ContainerSpec) -> dict[str, Any]:
         flat["cpus"] = spec.cpus
     if spec.vllm_version:
         flat["vllm_version"] = spec.vllm_version
-    if spec.extra_args:
-        flat["extra_args"] = list(spec.extra_args)
+    said = effective(spec)
+    if said.words:
+        flat["extra_args"] = list(said.words)
     if spec.publish:
         flat["publish"] = str(spec.publish)
-    flat |= {f"args.{name}": _sorted(value) for name, value in spec.args.items()}
+    flat |= {f"args.{name}": _sorted(value) for name, value in said.args.items()}
     flat |= {f"env.{name}": value for name, value in spec.env.items()}
     flat |= {f"secrets.{s.name}": f"{s.origin} {s.fingerprint}" for s in spec.secrets}
     flat |= {f"mounts.{m.target}": m.source + (" (read-only)" if m.read_only else "") for m in spec.mounts}

@@ -46,6 +46,10 @@ CX304 Not by raw words
 CX305 A companion is missing
 CX306 GGUF that cannot be loaded
 CX307 GGUF without a tokenizer (warning)
+CX308 A variable that is not read (warning)
+CX309 Deprecated (warning)
+CX310 An option that no release has (warning)
+CX311 An architecture of other releases
 CX401 Unreachable host
 CX402 Unreadable label
 CX403 Protected

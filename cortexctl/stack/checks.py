@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator
-from typing import Protocol
 
 from packaging.specifiers import SpecifierSet
 
 from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.stack.args import At, check_arguments
 from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
 from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
 from cortexctl.stack.suggest import nearest
-from cortexctl.vllm.check import POOLING_TASKS, check_args, check_extra_args
+from cortexctl.vllm.check import POOLING_TASKS
 from cortexctl.vllm.version import parse_release, release_from_image
 
 POOLING_SINCE = parse_release("0.6.5")
@@ -26,12 +26,6 @@ SHADOWED_ENV = {
     "HF_HUB_OFFLINE": "set `offline`",
 }
 """Variables that cortexctl sets itself, or that do not do what they seem to: what to write instead."""
-
-
-class At(Protocol):
-    """The place of something inside the model's block."""
-
-    def __call__(self, *path: str | int, key: bool = False) -> SourceSpan | None: ...
 
 
 def release_of(model: ModelTable) -> str | None:
@@ -91,7 +85,7 @@ def check_model(name: str, model: ModelTable, at: At, profiles: Collection[str])
         close = nearest(model.profile, profiles)
         advice = f'did you mean "{close}"?' if close else f"known: {', '.join(sorted(profiles)) or 'none'}"
         yield error("CX214", f'there is no profile "{model.profile}"', at("profile"), help=advice)
-    yield from _args(model, release, at)
+    yield from _args(name, model, release, at)
     for variable in model.env:
         yield from _variable(name, model, variable, at)
     yield from _source(name, model.source, at)
@@ -123,9 +117,12 @@ def check_model(name: str, model: ModelTable, at: At, profiles: Collection[str])
 
 def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
     """Every rank of a model needs a GPU of its own."""
-    args = model.args.model_dump(exclude_none=True)
+    args = model.args
     sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
-    ranks = math.prod(args.get(size, 1) for size in sizes)
+    counts = [args.get(size, 1) for size in sizes]
+    if not all(type(c) is int and c > 0 for c in counts):
+        return  # said elsewhere
+    ranks = math.prod(counts)
     gpus = model.gpus if isinstance(model.gpus, int) else len(model.gpus) // model.replicas
     if not gpus or ranks == gpus:
         return
@@ -157,20 +154,19 @@ def check_gpus(model: ModelTable, name: str, host: HostTable, at: At) -> Iterato
         )
 
 
-def _args(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
-    args = model.args.model_dump(exclude_none=True)
-    for name in ("tokenizer", "hf_config_path"):
-        value = getattr(model.source, name)
-        if value and args.get(name, value) != value:
-            yield error("CX202", f"{name} is in source and in args, and differs", at("args", name), help="remove one")
-        args |= {name: value} if value else {}
-    for finding in check_args(args, release):
-        make = error if finding.fatal else warning
-        inside = at("args", finding.argument, key=finding.rule != "CX302")
-        span = at("source", finding.argument) if getattr(model.source, finding.argument, None) else inside
-        yield make(finding.rule, finding.summary, span, help=finding.help)
-    for finding in check_extra_args(tuple(model.extra_args)):
-        yield error(finding.rule, finding.summary, at("extra_args"), help=finding.help)
+def _args(name: str, model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
+    args = dict(model.args)
+    for key in ("tokenizer", "hf_config_path"):
+        value = getattr(model.source, key)
+        if value and args.get(key, value) != value:
+            yield error("CX202", f"{key} is in source and in args, and differs", at("args", key), help="remove one")
+        args |= {key: value} if value else {}
+
+    def place(*path: str | int, key: bool = False) -> SourceSpan | None:
+        in_source = len(path) == 2 and path[0] == "args" and getattr(model.source, str(path[1]), None)
+        return at("source", path[1]) if in_source else at(*path, key=key)
+
+    yield from check_arguments(f"models.{name}", args, model.extra_args, model.env, release, place)
 
 
 def _variable(name: str, model: ModelTable, variable: str, at: At) -> Iterator[Diagnostic]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from cortexctl.diagnostics import Diagnostic, warning
 from cortexctl.spec.image import parse_image
-from cortexctl.stack.checks import At, release_of
+from cortexctl.stack.args import At
+from cortexctl.stack.checks import release_of
 from cortexctl.stack.schema import ModelTable
 
 API_KEY = "VLLM_API_KEY"
@@ -20,7 +21,7 @@ def lint_model(model: ModelTable, at: At) -> Iterator[Diagnostic]:
     yield from _image(model, at)
     yield from _source(model, at)
     yield from _publish(model, at)
-    args = model.args.model_dump(exclude_none=True)
+    args = model.args
     pinned = bool(model.source.revision and _COMMIT.fullmatch(model.source.revision))
     if args.get("trust_remote_code") and not (pinned or model.source.path):
         yield warning(

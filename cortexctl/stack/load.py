@@ -19,7 +19,7 @@ from cortexctl.spec.labels import owner
 from cortexctl.spec.secret import fingerprint
 from cortexctl.stack.document import Document, UnreadableDocument, parse_document, read_document
 from cortexctl.stack.overlay import with_environment, with_profiles
-from cortexctl.stack.problems import check_profiles, explain, without_faults
+from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
 from cortexctl.stack.resolve import Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
 from cortexctl.stack.suggest import nearest
@@ -89,10 +89,11 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     except ValidationError as failure:
         said = unfilled | {d.span for d in in_profiles}
         found += (d for d in explain(document, failure) if d.span is None or d.span not in said)
-        found += _rest(document, failure, choice, secrets)
+        found += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in said)
         return None, in_reading_order(found)
     desired, more = _resolve(document, stack, choice, secrets)
-    found = in_reading_order([*found, *more])
+    # Where a variable could not be put in, nothing else is said.
+    found = in_reading_order([*found, *(d for d in more if d.span is None or d.span not in unfilled)])
     return (None if any(d.is_error for d in found) else desired), found
 
 
@@ -100,14 +101,14 @@ def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets
     """What else is wrong, in what the schema takes: all problems are reported in one run."""
     data = without_faults(document.data, failure)
     if data is None:
-        return []
+        return list(check_dropped(document, None))
     try:
         stack = StackFile.model_validate(data)
     except ValidationError:
-        return []
+        return list(check_dropped(document, None))
     named = {f'"{name}"' for name in document.data["models"].keys() - data["models"].keys()}
     _, more = _resolve(document, stack, choice, secrets)
-    return [d for d in more if not any(name in d.summary for name in named)]
+    return [*check_dropped(document, data), *(d for d in more if not any(name in d.summary for name in named))]
 
 
 def _why_unknown(document: Document, name: str) -> str:

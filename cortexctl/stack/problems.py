@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.stack.args import check_raw
 from cortexctl.stack.document import Document, Loc
-from cortexctl.stack.schema import ArgsTable, ModelTable, StackFile
+from cortexctl.stack.schema import ModelTable, StackFile
 from cortexctl.stack.suggest import nearest
-from cortexctl.vllm.arguments import ALIASES, OWNED
 
 _BOUNDS = {"greater_than_equal": "at least", "greater_than": "more than", "less_than_equal": "at most"}
 _EXPECTED = {
@@ -91,7 +92,21 @@ def check_profiles(document: Document) -> list[Diagnostic]:
         except ValidationError as failure:
             wrong = [i for i in failure.errors(include_url=False) if i["type"] != "missing"]
             found += _explain_all(document, wrong, below=("profiles", name))
+        found += check_raw(f"profiles.{name}", profile, partial(_place, document, ("profiles", name)))
     return found
+
+
+def _place(document: Document, above: Loc, *path: str | int, key: bool = False) -> SourceSpan | None:
+    return document.place((*above, *path), key=key)
+
+
+def check_dropped(document: Document, left: Mapping[str, Any] | None) -> Iterator[Diagnostic]:
+    """The arguments of models that could not be judged whole, because of what else is wrong with them."""
+    models = document.data.get("models")
+    judged = left["models"] if left else {}
+    for name, table in models.items() if isinstance(models, dict) else ():
+        if name not in judged:
+            yield from check_raw(f"models.{name}", table, partial(_place, document, ("models", name)))
 
 
 def _explain_one(document: Document, loc: Loc, items: Sequence[Any], *, is_key: bool) -> Diagnostic:
@@ -128,20 +143,8 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
     key = str(loc[-1])
     table = _table_at(loc[:-1])
     known = [f.alias or name for name, f in table.model_fields.items()] if table else []
-    advice = ""
-    if table is ArgsTable:
-        advice = OWNED.get(key, "")
-        known_elsewhere = ALIASES.get(key.replace("-", "_"))
-        if known_elsewhere:
-            advice = f'it is called "{known_elsewhere}" here'
-        elif not advice and key.replace("-", "_") in known:
-            advice = f'write it as "{key.replace("-", "_")}"'
-    if not advice:
-        close = nearest(key, known)
-        advice = f'did you mean "{close}"?' if close else f"known here: {', '.join(sorted(known))}"
-        if table is ArgsTable:
-            elsewhere = "a parameter that cortexctl does not know by name can be given as words in extra_args"
-            advice = f"{advice} Otherwise: {elsewhere}" if close else elsewhere
+    close = nearest(key, known)
+    advice = f'did you mean "{close}"?' if close else f"known here: {', '.join(sorted(known))}"
     at = f" in [{where}]" if where else " at the top of the file"
     return error("CX102", f'unknown key "{key}"{at}', document.place(loc, key=True), help=advice)
 

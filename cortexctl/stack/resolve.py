@@ -13,6 +13,7 @@ from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.spec.units import seconds, size_in_bytes
+from cortexctl.stack.architecture import check_folder
 from cortexctl.stack.checks import check_gpus, check_model, check_references, check_version, release_of
 from cortexctl.stack.document import Document, Loc
 from cortexctl.stack.lint import lint_model
@@ -20,6 +21,8 @@ from cortexctl.stack.overlay import profile_names
 from cortexctl.stack.schema import HostTable, ModelTable, SecretTable, StackFile
 from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE
+from cortexctl.vllm.effective import canonical_args
+from cortexctl.vllm.effective import release_of as release_for
 from cortexctl.vllm.version import parse_release
 
 Fingerprint = Callable[[SecretRef], str]
@@ -88,6 +91,9 @@ class _Resolution:
         for host_name in self._hosts(name, model):
             host = self.stack.hosts[host_name]
             self.found += check_gpus(model, host_name, host, partial(self._at, name))
+            if host.models_dir and model.source.path:
+                folder = Path(self._on_host(host.models_dir), model.source.path)
+                self.found += check_folder(folder, release, partial(self._at, name))
             spec = self._spec(name, model, host_name, host, release, secrets)
             for ordinal in range(1, model.replicas + 1):
                 yield Instance(
@@ -182,7 +188,7 @@ class _Resolution:
         mounts = self._mounts(name, model, host_name, host)
         offline = model.offline if model.offline is not None else source.repo is None
         env = dict(model.env) | ({"HF_HUB_OFFLINE": "1"} if offline else {})
-        args = _set_args(model)
+        args = dict(model.args)
         args |= {
             key: value
             for key, value in (
@@ -200,7 +206,7 @@ class _Resolution:
             vllm_version=release,
             model=posixpath.normpath(f"{MODELS}/{below}") if below else source.repo or "",
             served_names=tuple(model.served_names or [name]),
-            args=args,
+            args=canonical_args(args, release_for(release)),
             extra_args=tuple(model.extra_args),
             env=env,
             secrets=secrets,
@@ -282,10 +288,6 @@ def _replica(spec: ContainerSpec, model: ModelTable, ordinal: int) -> ContainerS
     if publish and publish.port:
         publish = replace(publish, port=publish.port + ordinal - 1)
     return replace(spec, gpus=spec.gpus[share * (ordinal - 1) : share * ordinal], publish=publish)
-
-
-def _set_args(model: ModelTable) -> dict[str, object]:
-    return dict(model.args.model_dump(exclude_none=True))
 
 
 def _publish(text: str | None) -> Publish | None:

@@ -6,7 +6,7 @@ Strict: no text is taken for a number, no key is passed over. What needs more th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,11 +15,10 @@ from pydantic import (
     ConfigDict,
     Field,
     WithJsonSchema,
-    create_model,
 )
 
 from cortexctl.stack import forms
-from cortexctl.vllm.arguments import ARGUMENTS, Argument
+from cortexctl.stack.argschema import args_properties
 
 
 class Table(BaseModel):
@@ -143,33 +142,6 @@ class RolloutTable(Table):
     """How many old generations are kept, stopped, for a rollback."""
 
 
-def _type_of(argument: Argument) -> Any:
-    closed = Literal.__getitem__(tuple(v.name for v in argument.values)) if argument.values else str
-    return {
-        "text": str,
-        "int": int,
-        "int_or_auto": int | Literal["auto"],
-        "float": float,
-        "switch": bool,
-        "choice": closed,
-        "words": list[str],
-        "ints": list[int],
-        "json": Annotated[dict[str, Any], AfterValidator(forms.json_form)],
-    }[argument.kind]
-
-
-_FIELDS: dict[str, Any] = {a.name: (_type_of(a) | None, None) for a in ARGUMENTS.values()}
-if TYPE_CHECKING:
-    ArgsTable = Table
-else:
-    ArgsTable = create_model(
-        "ArgsTable",
-        __base__=Table,
-        __doc__="vLLM's own parameters, in snake_case. What is not set here is left to vLLM.",
-        **_FIELDS,
-    )
-
-
 class ModelTable(Table):
     """A model and the container that serves it."""
 
@@ -193,7 +165,8 @@ class ModelTable(Table):
     """Where the server's port appears on the host: "127.0.0.1" (any free port) or "127.0.0.1:8801"."""
     offline: bool | None = None
     """Forbid downloads (HF_HUB_OFFLINE=1). Left out: true for `path` and `gguf`, false for `repo`."""
-    args: ArgsTable = Field(default_factory=ArgsTable)
+    args: dict[str, Any] = {}
+    """vLLM's own parameters, in snake_case, checked against the image's release. What is not set is left to vLLM."""
     extra_args: list[str] = []
     """Raw words for `vllm serve`, for what `args` does not know."""
     env: dict[Variable, str] = {}
@@ -289,6 +262,9 @@ def _or_variable(schema: Any) -> Any:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12 of the stack file."""
-    schema = _or_variable(StackFile.model_json_schema(by_alias=True))
+    """JSON Schema 2020-12 of the stack file. Its `args` are all that any release of vLLM knows, for completion."""
+    schema = StackFile.model_json_schema(by_alias=True)
+    args = schema["$defs"]["ModelTable"]["properties"]["args"]
+    args |= {"properties": args_properties(), "additionalProperties": False}
+    schema = _or_variable(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,7 +1,6 @@
-"""The parameters of `vllm serve` that a stack may set by name, with the releases that know them.
+"""The most used parameters of `vllm serve`, for reading a line whose release nobody knows (import, drift).
 
-Ranges are inclusive vLLM releases; None is open. Measured on the parsers of releases 0.6.0 to 0.33.0.
-Raw words for anything else go into the stack's `extra_args`.
+What a release knows and takes is in the catalogue; `parse` reads a line as a release does.
 """
 
 from __future__ import annotations
@@ -124,19 +123,6 @@ _ALL = (
 
 ARGUMENTS: dict[str, Argument] = {a.name: a for a in _ALL}
 
-OWNED: dict[str, str] = {
-    "model": "the stack's `source` says which model",
-    "served_model_name": "set `served_names` of the model",
-    "host": "the server listens inside its container; set `publish` to reach it from the host",
-    "port": "the server listens on 8000 inside its container; set `publish` to choose the host's port",
-    "api_key": 'never on a command line: [models.NAME.secrets] VLLM_API_KEY = { env = "…" }',
-    "hf_token": 'never on a command line: [models.NAME.secrets] HF_TOKEN = { env = "…" }',
-    "revision": "set `source.revision`",
-    "download_dir": "set the host's `hf_cache`",
-    "shutdown_timeout": "set `rollout.drain` of the model",
-}
-"""Parameters that cortexctl itself sets: what the user should write instead."""
-
 SHORT_FLAGS: dict[str, str] = {
     "-tp": "tensor_parallel_size",
     "-pp": "pipeline_parallel_size",
@@ -147,15 +133,3 @@ SHORT_FLAGS: dict[str, str] = {
     "-sc": "speculative_config",
 }
 """One-dash spellings of parameters that have a name here."""
-
-ALIASES: dict[str, str] = {
-    "swap_space_gb": "swap_space",
-    "max_seq_len": "max_model_len",
-    "context_length": "max_model_len",
-    "tp": "tensor_parallel_size",
-    "tensor_parallel": "tensor_parallel_size",
-    "pp": "pipeline_parallel_size",
-    "repo_id": "source.repo",
-    "local_path": "source.path",
-}
-"""Names that other tools use for the same thing."""

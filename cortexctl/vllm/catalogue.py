@@ -243,3 +243,27 @@ def architecture(name: str) -> Architecture | None:
 
 def architecture_names() -> tuple[str, ...]:
     return tuple(_data()["architectures"])
+
+
+def choice_spans(name: str, value: Any) -> tuple[Span, ...]:
+    """The releases that know a value of an option, whether their parser looks at it or start-up does."""
+    found: list[Span] = []
+    since = ""
+    before = ""
+    for version in releases():
+        option = release(version).option(name)
+        takes = option is not None and value in (option.soft_choices if option.choices is None else option.choices)
+        if takes and not since:
+            since = version
+        elif since and not takes:
+            found.append(Span(since, before))
+            since = ""
+        before = version
+    return (*found, Span(since)) if since else tuple(found)
+
+
+def newest_option(name: str) -> Option:
+    """An option as the newest release that has it takes it; text, if none ever had it."""
+    spans = option_spans(name)
+    found = release(spans[-1].until or releases()[-1]).option(name) if spans else None
+    return found or Option(name=name, kind="text", flags=("--" + name.replace("_", "-"),))

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortexctl.spec.container import CONTAINER_PORT, ContainerSpec
-from cortexctl.vllm.arguments import ARGUMENTS, OWNED, SHORT_FLAGS, Argument
+from cortexctl.vllm.arguments import ARGUMENTS, SHORT_FLAGS, Argument
 from cortexctl.vllm.argv import arguments
 from cortexctl.vllm.catalogue_values import convert
+from cortexctl.vllm.owned import OWNED
 
 SERVE = ("vllm", "serve")
 MODULE = ("python3", "-m", "vllm.entrypoints.openai.api_server")

@@ -10,6 +10,7 @@ Release = tuple[int, int, int, int]
 """major, minor, patch, and the fourth number: 0.6.1.post2 and 0.10.1.1 have one."""
 
 NEWEST_KNOWN = "0.33.0"
+"""For what must be written without knowing the release. A test holds it to the catalogue."""
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\.(?:post)?(\d+))?", re.ASCII)
 _TAG = re.compile(r"v?\d+\.\d+\.\d+(?:\.(?:post)?\d+)?(?=$|[-_+])", re.ASCII)
 

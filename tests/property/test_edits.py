@@ -39,7 +39,7 @@ from cortexctl.spec import labels
 from cortexctl.spec.desired import Desired
 from cortexctl.spec.secret import fingerprint
 from cortexctl.stack import load
-from cortexctl.stack.schema import ArgsTable, StackFile
+from cortexctl.stack.schema import StackFile
 from tests.fakes.engine import FakeContainer, FakeEngine
 from tests.fakes.world import World
 from tests.unit.test_both_forms import toml_text
@@ -946,7 +946,7 @@ def test_there_is_an_edit_of_every_key_of_the_stack_file() -> None:
 def _keys(table: type[BaseModel], below: str) -> Iterator[str]:
     for name, found in table.model_fields.items():
         key = below + (found.alias or name)
-        inner = [t for t in _tables(found.annotation) if t is not ArgsTable]
+        inner = list(_tables(found.annotation))
         if not inner:
             yield key
         for one in inner:
@@ -1331,7 +1331,7 @@ def _rich() -> tuple[Text, Text]:
     every = {
         "args": {
             "hf_overrides": {f"k{n}": {"z": n, "a": [n]} for n in range(8)},
-            "compilation_config": {f"c{n}": n for n in range(8)},
+            "override_generation_config": {f"c{n}": n for n in range(8)},
             "max_num_seqs": 8,
         },
         "env": {f"V{n}": str(n) for n in range(8)},

@@ -159,13 +159,13 @@ def test_an_environment_merges_tables_and_replaces_the_rest(tmp_path: Path) -> N
 
 
 def test_a_mistake_in_an_environment_is_shown_where_it_is_written(tmp_path: Path) -> None:
-    text = stack_text(OVERLAY.replace("max_model_len = 3", 'max_model_len = "3"'), hosts=HOSTS)
+    text = stack_text(OVERLAY.replace("max_model_len = 3", 'max_model_len = "three"'), hosts=HOSTS)
     path = written(tmp_path, text)
     desired_from(path)
     desired, found = read(path, env="staging")
     assert desired is None
     assert found[0].span is not None
-    assert found[0].span.line == 1 + text[: text.index('max_model_len = "3"')].count("\n")
+    assert found[0].span.line == 1 + text[: text.index('max_model_len = "three"')].count("\n")
 
 
 def test_an_unknown_environment_is_refused(tmp_path: Path) -> None:

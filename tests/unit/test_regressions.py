@@ -310,7 +310,8 @@ def test_max_model_len_auto():
 
 
 def test_off_form_in_extra_args():
-    assert check_extra_args(("--no-enable-prefix-caching",))
+    (found,) = check_extra_args(("--no-enable-prefix-caching",), "0.32.0", {"enable_prefix_caching": True})
+    assert found.rule == "CX304"
 
 
 def test_trust_remote_code_echo():

@@ -48,7 +48,7 @@ publish = "127.0.0.1:8001"
 protect = true
 ipc = "host"
 shm_size = "8 GiB"
-extra_args = ["--quux", "1"]
+extra_args = ["--uvicorn-log-level", "warning"]
 volumes = ["./certs:/certs:ro", "vllm-cache:/root/.cache/vllm", "/srv/lora:/lora:rw"]
 
 [models.llama-70b.args]
@@ -137,7 +137,7 @@ def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
                 "revision": "6f6073b",
                 "tokenizer": "meta-llama/Llama-3.3-70B",
             },
-            extra_args=("--quux", "1"),
+            extra_args=("--uvicorn-log-level", "warning"),
             env={"VLLM_LOGGING_LEVEL": "DEBUG"},
             secrets=(
                 SecretRef("HF_TOKEN", "env", "HF_TOKEN", fingerprint("inference", "HF_TOKEN", "hf-value")),

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from cortexctl.spec.container import ContainerSpec
-from cortexctl.vllm import diagnosis
-from cortexctl.vllm.arguments import ALIASES, ARGUMENTS, OWNED
+from cortexctl.vllm import catalogue, diagnosis
 from cortexctl.vllm.argv import arguments, entrypoint
 from cortexctl.vllm.check import Finding, check_args, check_extra_args
 from cortexctl.vllm.diagnosis import diagnose, last_error_line, strip_prefix, without_frames
+from cortexctl.vllm.owned import ALIASES, OWNED
 from cortexctl.vllm.progress import stage
 from cortexctl.vllm.version import NEWEST_KNOWN, parse_release, release_from_image
 
@@ -88,21 +88,15 @@ def test_releases_sort_by_age() -> None:
     assert sorted(newest_first, key=parse_release) == by_age
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS))
-def test_every_range_in_the_table_of_arguments_is_one_of_releases(name: str) -> None:
-    argument = ARGUMENTS[name]
-    for since, until in [(argument.since, argument.until), *((v.since, v.until) for v in argument.values)]:
-        if since and until:
-            assert parse_release(since) <= parse_release(until)
-    for point in (argument.pair_since, argument.no_effect_since):
-        assert point is None or parse_release(point)
-    assert argument.flag == "--" + name.replace("_", "-")
-
-
 def test_the_names_of_other_tools_lead_to_names_that_exist() -> None:
-    assert {new for new in ALIASES.values() if not new.startswith("source.")} <= set(ARGUMENTS)
-    assert not set(ALIASES) & set(ARGUMENTS)
-    assert not set(OWNED) & set(ARGUMENTS)
+    known = set(catalogue.option_names())
+    assert {new for new in ALIASES.values() if not new.startswith("source.")} <= known
+    assert not set(ALIASES) & known
+    assert set(OWNED) <= known
+
+
+def test_the_newest_release_is_the_catalogues() -> None:
+    assert catalogue.releases()[-1] == NEWEST_KNOWN
 
 
 # argv
@@ -246,7 +240,7 @@ def _rules(args: dict[str, Any], release: str | None) -> list[str]:
         ({"cuda_graph_sizes": [1]}, "0.12.0", "0.13.0", "CX301", "last in 0.12.0"),
         ({"task": "embed"}, "0.12.0", "0.13.0", "CX301", "last in 0.12.0"),
         # not yet there
-        ({"task": "embed"}, "0.6.4", "0.6.3.post1", "CX301", "since 0.6.4"),
+        ({"task": "embed"}, "0.6.5", "0.6.3.post1", "CX301", "since 0.6.4"),
         ({"cuda_graph_sizes": [1]}, "0.9.0", "0.8.5.post1", "CX301", "since 0.9.0"),
         ({"cudagraph_capture_sizes": [1]}, "0.11.1", "0.11.0", "CX301", "since 0.11.1"),
         ({"runner": "pooling"}, "0.10.1", "0.10.0", "CX301", "since 0.10.1"),
@@ -259,24 +253,24 @@ def _rules(args: dict[str, Any], release: str | None) -> list[str]:
         ({"kv_cache_dtype": "float16"}, "0.18.0", "0.17.1", "CX302", "since 0.18.0"),
         ({"kv_cache_dtype": "nvfp4"}, "0.20.0", "0.19.1", "CX302", "since 0.20.0"),
         ({"prefix_caching_hash_algo": "sha256_cbor"}, "0.10.2", "0.10.1", "CX302", "since 0.10.2"),
-        ({"prefix_caching_hash_algo": "sha256_cbor_64bit"}, "0.10.0", "0.9.2", "CX302", "since 0.10.0"),
+        ({"prefix_caching_hash_algo": "sha256_cbor_64bit"}, "0.10.0", "0.9.2", "CX302", "0.10.0 to 0.10.1.1"),
         ({"prefix_caching_hash_algo": "xxhash"}, "0.13.0", "0.12.0", "CX302", "since 0.13.0"),
         ({"prefix_caching_hash_algo": "xxhash_cbor"}, "0.13.0", "0.12.0", "CX302", "since 0.13.0"),
         # values that are gone
-        ({"prefix_caching_hash_algo": "builtin"}, "0.10.1", "0.10.2", "CX302", "until 0.10.1"),
-        ({"prefix_caching_hash_algo": "sha256_cbor_64bit"}, "0.10.1", "0.10.2", "CX302", "until 0.10.1"),
-        ({"quantization": "gguf"}, "0.23.0", "0.24.0", "CX302", "until 0.23.0"),
-        ({"quantization": "bitsandbytes"}, "0.27.1", "0.28.0", "CX302", "until 0.27.1"),
-        ({"quantization": "aqlm"}, "0.10.0", "0.10.1", "CX302", "until 0.10.0"),
-        ({"quantization": "marlin"}, "0.10.1", "0.10.2", "CX302", "until 0.10.1"),
-        ({"quantization": "hqq"}, "0.14.1", "0.15.0", "CX302", "until 0.14.1"),
-        ({"quantization": "rtn"}, "0.14.1", "0.15.0", "CX302", "until 0.14.1"),
+        ({"prefix_caching_hash_algo": "builtin"}, "0.10.1", "0.10.2", "CX302", "to 0.10.1"),
+        ({"prefix_caching_hash_algo": "sha256_cbor_64bit"}, "0.10.1", "0.10.2", "CX302", "to 0.10.1"),
+        ({"quantization": "gguf"}, "0.23.0", "0.24.0", "CX302", "to 0.23.0"),
+        ({"quantization": "bitsandbytes"}, "0.27.1", "0.28.0", "CX302", "to 0.27.1"),
+        ({"quantization": "aqlm"}, "0.10.0", "0.10.1", "CX302", "to 0.10.0"),
+        ({"quantization": "marlin"}, "0.10.1", "0.10.2", "CX302", "to 0.10.1"),
+        ({"quantization": "hqq"}, "0.14.1", "0.15.0", "CX302", "to 0.14.1"),
+        ({"quantization": "rtn"}, "0.14.1", "0.15.0", "CX302", "to 0.14.1"),
     ],
 )
 def test_a_parameter_is_refused_on_the_other_side_of_its_boundary(
     args: dict[str, Any], takes: str, refuses: str, rule: str, said: str
 ) -> None:
-    assert check_args(args, takes) == []
+    assert [f for f in check_args(args, takes) if f.fatal] == []
     (finding,) = check_args(args, refuses)
     assert finding.rule == rule
     assert finding.fatal
@@ -300,12 +294,12 @@ def test_the_old_kv_cache_types_are_taken_by_every_release(value: str, release: 
 @pytest.mark.parametrize(
     ("args", "release", "successor"),
     [
-        ({"swap_space": 4.0}, "0.18.0", "args.kv_offloading_size"),
+        ({"swap_space": 4.0}, "0.18.0", "kv_offloading_size"),
         ({"cuda_graph_sizes": [1]}, "0.32.0", "args.cudagraph_capture_sizes"),
         ({"cudagraph_capture_sizes": [1]}, "0.10.2", "args.cuda_graph_sizes"),
         ({"task": "embed"}, "0.32.0", 'args.runner = "pooling"'),
-        ({"runner": "pooling"}, "0.9.2", "args.task"),
-        ({"convert": "embed"}, "0.9.2", "args.task"),
+        ({"runner": "pooling"}, "0.9.2", "set task"),
+        ({"convert": "embed"}, "0.9.2", "set task"),
         ({"attention_backend": "FLASHINFER"}, "0.12.0", "VLLM_ATTENTION_BACKEND"),
     ],
 )
@@ -315,8 +309,10 @@ def test_a_refused_parameter_names_its_successor(args: dict[str, Any], release: 
 
 
 def test_a_refused_value_names_those_that_the_release_takes() -> None:
+    (finding,) = check_args({"prefix_caching_hash_algo": "xxhash"}, "0.10.2")
+    assert finding.help == "one of: sha256, sha256_cbor"
     (finding,) = check_args({"prefix_caching_hash_algo": "builtin"}, "0.10.2")
-    assert finding.help == "known to 0.10.2: sha256, sha256_cbor"
+    assert "sha256 is the default" in finding.help
 
 
 @pytest.mark.parametrize("release", ["0.8.0", "0.11.0", "0.17.1"])
@@ -324,8 +320,8 @@ def test_swap_space_is_taken_without_effect_from_0_8_0(release: str) -> None:
     (finding,) = check_args({"swap_space": 4.0}, release)
     assert finding.rule == "CX303"
     assert not finding.fatal
-    assert "no effect since vLLM 0.8.0" in finding.summary
-    assert "kv_offloading_size" in finding.help
+    assert f"no effect in vLLM {release}" in finding.summary
+    assert "the V1 engine swaps nothing" in finding.help
 
 
 def test_a_value_that_no_release_has_is_refused_whatever_the_release() -> None:
@@ -335,8 +331,12 @@ def test_a_value_that_no_release_has_is_refused_whatever_the_release() -> None:
         assert "bfloat16" in finding.help
 
 
-def test_a_value_whose_history_is_not_known_is_left_to_vllm() -> None:
-    assert check_args({"quantization": "compressed-tensors", "kv_cache_dtype": "turboquant"}, "0.32.0") == []
+def test_a_value_that_the_parser_does_not_look_at_is_a_warning() -> None:
+    """A plugin may add it."""
+    assert check_args({"quantization": "compressed-tensors"}, "0.32.0") == []
+    (finding,) = check_args({"quantization": "mine"}, "0.32.0")
+    assert (finding.rule, finding.fatal) == ("CX302", False)
+    assert "does not know" in finding.summary
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,6 @@ def test_a_value_whose_history_is_not_known_is_left_to_vllm() -> None:
         ("tensor_parallel_size", [1, 8], [0, -1]),
         ("max_num_seqs", [1, 1024], [0]),
         ("max_model_len", [1, "auto"], [-5]),
-        ("cpu_offload_gb", [0.0, 4.0], [-1.0]),
     ],
 )
 @pytest.mark.parametrize("release", [None, "0.32.0"])
@@ -397,24 +396,53 @@ def test_all_findings_come_at_once_in_the_order_of_the_names() -> None:
         ("--served_model_name", "served_model_name", "`served_names`"),
         ("--model", "model", "`source`"),
         ("--shutdown-timeout", "shutdown_timeout", "`rollout.drain`"),
-        ("--max-model-len", "max_model_len", "args.max_model_len"),
-        ("--dtype=half", "dtype", "args.dtype"),
     ],
 )
 def test_a_raw_word_must_not_say_what_has_a_name_of_its_own(word: str, name: str, advice: str) -> None:
-    (finding,) = check_extra_args((word,))
+    (finding,) = check_extra_args((word,), "0.32.0", {})
     assert (finding.argument, finding.rule, finding.fatal) == (name, "CX304", True)
     assert advice in finding.help
     assert "abc" not in finding.summary + finding.help
 
 
-def test_raw_words_that_nobody_knows_are_left_alone() -> None:
-    assert check_extra_args(("--quux", "--quux=1", "model", "-O3", "port")) == []
+def test_raw_words_that_the_release_knows_are_good_unless_they_are_said_twice() -> None:
+    words = ("-O3", "--dtype", "half", "--compilation-config.backend", "eager")
+    assert check_extra_args(words, "0.32.0", {"max_model_len": 1}) == []
+    (found,) = check_extra_args(words, "0.32.0", {"dtype": "auto"})
+    assert (found.argument, found.rule, found.summary) == ("dtype", "CX304", "--dtype is in args, too")
 
 
 def test_every_raw_word_is_judged() -> None:
-    found = check_extra_args(("--port", "1", "--quux", "--dtype", "half"))
-    assert [f.argument for f in found] == ["port", "dtype"]
+    words = ("--port", "1", "--quux", "--dtype", "int8", "--swap-space", "4")
+    found = check_extra_args(words, "0.32.0", {})
+    assert [(f.argument, f.rule, f.fatal) for f in found] == [
+        ("port", "CX304", True),
+        ("dtype", "CX301", True),
+        ("quux", "CX310", False),
+        ("swap_space", "CX301", True),
+    ]
+    assert "last in" not in found[1].summary
+    assert "0.6.0 to 0.17.1" in found[3].summary
+
+
+def test_what_is_newer_than_the_catalogue_is_only_likely() -> None:
+    (found,) = check_args({"swap_space": 4.0}, "0.99.0")
+    assert not found.fatal
+    assert f"by vLLM {NEWEST_KNOWN}, the newest that cortexctl knows" in found.help
+
+
+def test_nested_keys_are_judged_where_vllm_would_pass_over_them() -> None:
+    (found,) = check_args({"kv_transfer_config": {"kv_ip": "h", "kv_connector": "X", "kv_role": "kv_both"}}, "0.33.0")
+    assert (found.rule, found.argument) == ("CX302", "kv_transfer_config")
+    assert "kv_ip" in found.summary
+    assert check_args({"compilation_config": {"mode": 3, "pass_config": {"fuse_norm_quant": True}}}, "0.32.0") == []
+
+
+def test_sleep_mode_and_expandable_segments() -> None:
+    env = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    (found,) = check_args({"enable_sleep_mode": True}, "0.20.0", env)
+    assert found.rule == "CX305"
+    assert check_args({"enable_sleep_mode": True}, "0.20.1", env) == []
 
 
 def test_a_finding_is_fatal_unless_it_says_otherwise() -> None:

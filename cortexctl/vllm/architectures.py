@@ -1,0 +1,48 @@
+"""Whether a release serves a model of an architecture, as its config.json names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cortexctl.vllm import catalogue
+from cortexctl.vllm.check import Finding
+from cortexctl.vllm.version import parse_release
+
+DRAFTS = "speculative"
+"""The registry's group of draft models, which cannot be served alone."""
+
+
+def check_architectures(names: Sequence[str], version: str) -> Iterator[Finding]:
+    """What stands against serving it. One known name is enough: a config lists what it can be read as."""
+    of = catalogue.release(catalogue.nearest(version))
+    groups = [of.architecture(name) for name in names]
+    if any(group and group != DRAFTS for group in groups):
+        return
+    for name, group in zip(names, groups, strict=True):
+        yield Finding(name, "CX311", *_against(name, group, of.version, version))
+
+
+def _against(name: str, group: str | None, known_as: str, version: str) -> tuple[str, str, bool]:
+    """(summary, help, whether it is certain)."""
+    if group == DRAFTS:
+        return (
+            f"{name} is a draft model, which serves nobody alone",
+            "name it in speculative_config of its target",
+            True,
+        )
+    found = catalogue.architecture(name)
+    here = parse_release(known_as)
+    if found is None:
+        said = f"no release of vLLM has {name} of its own"
+        return said, "vLLM may run it through Transformers, slower; else an image with a plugin has it", False
+    later = [s.since for s in found.spans if parse_release(s.since) > here]
+    if later:
+        return (
+            f"{name} needs vLLM {later[0]} or later, and this is {version}",
+            f"pin v{later[0]} or a newer image",
+            True,
+        )
+    if found.plugin:
+        return f"{name} went to a plugin: {found.plugin}", "use an image with it, or an older vLLM", True
+    last = found.spans[-1].until if found.spans else found.gone_after
+    return f"{name} is gone from vLLM {version} (last in {last})", f"pin v{last} or an older image", True

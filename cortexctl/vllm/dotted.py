@@ -1,0 +1,137 @@
+"""What vLLM does to words before argparse sees them: underscores in flags, -O3, and keys of JSON options by a dot."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from cortexctl.vllm.catalogue import Release
+from cortexctl.vllm.catalogue_facts import Entry
+from cortexctl.vllm.catalogue_values import convert
+from cortexctl.vllm.trouble import Trouble
+
+_LEVEL = re.compile(r"-O=?(\d)?")
+
+
+def respelled(words: Sequence[str], release: Release, entry: Entry) -> tuple[list[str], list[Trouble]]:
+    """The same words in the one spelling that argparse knows. Dotted keys of an option become one JSON value."""
+    flat = [_with_dashes(w) for w in _levels(words, release)]
+    if release.parser.dotted:
+        flat = _gathered(flat, release, entry)
+    if any(w == "--config" or w.startswith("--config=") for w in flat):
+        return flat, [
+            Trouble("--config", "its file cannot be looked into here; write its options themselves", "config")
+        ]
+    if entry != "serve":
+        return flat, []
+    if words and words[0] == "--served-model-name" and not release.parser.names_first:
+        return flat, [Trouble(words[0], "the model comes before --served-model-name", "served_model_name")]
+    return _with_model(flat, release)
+
+
+def _with_model(words: list[str], release: Release) -> tuple[list[str], list[Trouble]]:
+    """`vllm serve --model M`, which each release took otherwise."""
+    traits = release.parser
+    at = next((i for i, w in enumerate(words) if w == "--model" or w.startswith("--model=")), None)
+    if at is None:
+        return words, []
+    joined = words[at] != "--model"
+    how = traits.model_flag_equals if joined else traits.model_flag
+    if how == "error":
+        return words, [Trouble("--model", "vllm serve takes the model as its first word", "model")]
+    if how != "moved" or (not joined and at + 1 >= len(words)):
+        return words, []
+    model, rest = (words[at][8:], words[at + 1 :]) if joined else (words[at + 1], words[at + 2 :])
+    return [model, *words[:at], *rest], []
+
+
+def _with_dashes(word: str) -> str:
+    """--max_model_len=8 -> --max-model-len=8; what comes after a dot or a = is left as it is."""
+    if not word.startswith("--"):
+        return word
+    end = min((i for i in (word.find("="), word.find(".")) if i >= 0), default=len(word))
+    return word[:end].replace("_", "-") + word[end:]
+
+
+def _levels(words: Sequence[str], release: Release) -> list[str]:
+    """-O3, -O=3 and -O 3, as the release means them."""
+    target = release.parser.o
+    if not target:
+        return list(words)
+    option, _, key = target.partition(".")
+    flag = "--" + option.replace("_", "-")
+    out: list[str] = []
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        match = _LEVEL.fullmatch(word)
+        level = match.group(1) if match else None
+        if match and level is None and waiting and waiting[0].isdigit():
+            level = waiting.pop(0)
+        if match is None or level is None:
+            out.append(word)
+        elif key and release.parser.dotted:
+            out += [f"{flag}.{key}", level]
+        elif key:
+            out += [flag, json.dumps({key: int(level)})]
+        else:
+            out += [flag, level]
+    return out
+
+
+def _gathered(words: Sequence[str], release: Release, entry: Entry) -> list[str]:
+    """Every `--x.a.b v`, `--x.a=v` and `--x.a+ v` -> one `--x {"a": …}` at the end, merged in order."""
+    out: list[str] = []
+    found: dict[str, dict[str, Any]] = {}
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        word = word.replace("-O.", "--compilation-config.", 1) if word.startswith("-O.") else word
+        flag, dot, rest = word.partition(".")
+        is_dotted = dot and (flag.startswith("--") or (flag.startswith("-") and release.parser.dotted_short))
+        if not is_dotted or "=" in flag or not re.match(r"-{1,2}[A-Za-z]", flag):
+            out.append(word)
+            continue
+        key, equals, value = rest.partition("=")
+        if not equals:
+            value = waiting.pop(0) if waiting else ""
+        option = release.flags(entry).get(flag)
+        _put(found.setdefault(option.flag if option else flag, {}), key, value, release)
+    for flag, table in found.items():
+        out += [flag, json.dumps(table)]
+    return out
+
+
+def _put(table: dict[str, Any], key: str, value: str, release: Release) -> None:
+    appends = release.parser.dotted_append and key.endswith("+")
+    path = (key[:-1] if appends else key).split(".")
+    if release.parser.dotted == "dashes":
+        path = [part.replace("_", "-") for part in path]
+    for part in path[:-1]:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return
+        table = inner
+    read = _read(value, release)
+    if appends:
+        items = read if isinstance(read, list) else value.split(",") if isinstance(read, str) else [read]
+        table[path[-1]] = [*table.get(path[-1], []), *items]
+    else:
+        table[path[-1]] = read
+
+
+def _read(value: str, release: Release) -> Any:
+    if release.parser.dotted in {"dashes", "text"}:
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        pass
+    if release.parser.dotted_sizes:
+        try:
+            return convert("size", value)
+        except ValueError:
+            pass
+    return value

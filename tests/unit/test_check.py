@@ -1,0 +1,196 @@
+"""Typed arguments of every release: what is rendered is what the release's own reading gives back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortexctl.plan.diff import diff
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.vllm.architectures import check_architectures
+from cortexctl.vllm.argv import arguments, entrypoint
+from cortexctl.vllm.catalogue import Release, release, releases
+from cortexctl.vllm.catalogue_facts import Option
+from cortexctl.vllm.changes import between
+from cortexctl.vllm.check import check_args
+from cortexctl.vllm.effective import canonical_args, effective
+from cortexctl.vllm.owned import OWNED
+from cortexctl.vllm.parse import parse
+from cortexctl.vllm.values import canonical, refused, takes_several, words_of, wrong_form
+from cortexctl.vllm.verdict import judge
+from tests.reading import model_text, read, stack_text
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+_EXAMPLES: dict[str, list[Any]] = {
+    "text": ["abc", "a b", "-x", "ü=1"],
+    "int": [7, 0, -1],
+    "float": [0.5, 1.0, 1e-07],
+    "size": [4096, "8k", "1K"],
+    "size_or_auto": [4096, "8k", "auto"],
+    "pair": [True, False],
+    "switch": [True],
+    "word": [True, False],
+    "truthy": [True],
+    "json": [{"a": [1, None]}, [1]],
+    "json_or_text": [{"a": {"b": "c d"}}, "abc"],
+    "counts": [{"image": 2, "video": 1}, "image=2"],
+    "colon_pairs": [{"a": "b"}],
+    "items": [[0, 1], "0,1"],
+    "lower": ["abc"],
+    "text_or_none": ["abc"],
+    "lora": ["a=/b"],
+    "adapters": ["a=/b"],
+}
+
+
+def examples(option: Option) -> list[Any]:
+    """Values of the right form. Of tables the empty one: keys have tests of their own."""
+    if option.choices:
+        single = [c for c in option.choices if c not in (None, "None")]
+    else:
+        single = _EXAMPLES.get(option.kind, _EXAMPLES["counts"] if option.kind == "counts_or_json" else [{}])
+    if not takes_several(option):
+        return single
+    single = [s for s in single if not str(s).startswith("-")]
+    return [single[:1] * option.nargs] if isinstance(option.nargs, int) else [single[:1], single[:2]]
+
+
+def settable(of: Release) -> list[Option]:
+    return [o for o in of.options.values() if not o.positional and o.name not in OWNED and o.entry in {None, of.entry}]
+
+
+@pytest.mark.parametrize("version", releases())
+def test_every_option_of_every_release_reads_back_as_it_was_rendered(version: str) -> None:
+    of = release(version)
+    seen = 0
+    for option in settable(of):
+        for value in examples(option):
+            assert wrong_form(option, value) == "", (option.name, value)
+            assert list(refused(option, value, of)) == [], (option.name, value)
+            want = canonical(option, value, of)
+            parsed = parse([*(["m"] if of.entry == "serve" else []), *words_of(option, want)], of, of.entry)
+            assert parsed.accepted, (option.name, value, parsed)
+            assert canonical_args(parsed.options, of) == {option.name: want}, (option.name, value)
+            seen += 1
+    assert seen > 100
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.data())
+def test_what_the_checks_pass_the_releases_parser_takes(data: st.DataObject) -> None:
+    """Any set of arguments without a fatal finding gives a line that its release accepts, and says the same."""
+    of = release(data.draw(st.sampled_from(releases())))
+    chosen = data.draw(st.lists(st.sampled_from(settable(of)), max_size=8, unique_by=lambda o: o.name))
+    args = {o.name: data.draw(st.sampled_from(examples(o))) for o in chosen}
+    if any(f.fatal for f in check_args(args, of.version)):
+        return
+    spec = ContainerSpec("i", "m", ("n",), of.version, args=canonical_args(args, of))
+    words = arguments(spec)
+    assert entrypoint(spec)[0] == ("vllm" if of.entry == "serve" else "python3")
+    parsed = parse(words, of, of.entry)
+    assert parsed.accepted, (words, parsed)
+    assert {k: v for k, v in canonical_args(parsed.options, of).items() if k in args} == spec.args
+
+
+def test_raw_words_and_typed_arguments_that_say_the_same_are_no_difference() -> None:
+    """In every spelling, also against a label that an older cortexctl wrote."""
+
+    def spec(*words: str, **args: Any) -> ContainerSpec:
+        return ContainerSpec("i", "m", ("n",), "0.32.0", args=args, extra_args=words)
+
+    typed = spec(
+        tensor_parallel_size=2, enable_prefix_caching=False, max_model_len=8000, compilation_config={"mode": 3}
+    )
+    raw = spec("-tp=2", "--no-enable_prefix_caching", "--max-model-len", "8k", "-cc.mode", "3")
+    assert diff(typed, raw) == diff(raw, typed) == ()
+    assert effective(raw).args == effective(typed).args
+    old = spec(tensor_parallel_size=2, gpu_memory_utilization=1)
+    assert diff(old, spec(tensor_parallel_size=2, gpu_memory_utilization=1.0)) == ()
+    (change,) = diff(typed, spec("-tp", "4", "--no-enable-prefix-caching", "--max-model-len=8K", "-cc", '{"mode":3}'))[
+        1:
+    ]
+    assert (change.path, change.before, change.after) == ("args.tensor_parallel_size", 2, 4)
+
+
+def test_a_verdict_keeps_the_parser_and_the_start_apart() -> None:
+    assert judge(["vllm", "serve", "m", "--swap-space", "4"], "0.18.0").verdict == "refused"
+    taken = judge(["m", "--enable-auto-tool-choice"], "0.32.0")
+    assert (taken.verdict, [f.rule for f in taken.at_start]) == ("accepted", ["CX305"])
+    assert "required" in judge(["--max-model-len", "1"], "0.6.0").refused[0]
+    assert judge(["python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "m"], "0.9.2").verdict == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "fatal", "said"),
+    [
+        ("GptOssForCausalLM", "0.10.0", True, "needs vLLM 0.10.1 or later"),
+        ("GptOssForCausalLM", "0.10.1", None, ""),
+        ("MllamaForConditionalGeneration", "0.11.0", True, "last in 0.10.2"),
+        ("NobodyKnowsThisForCausalLM", "0.32.0", False, "no release of vLLM has"),
+        ("EagleLlamaForCausalLM", "0.32.0", True, "draft model"),
+    ],
+)
+def test_an_architecture_against_a_release(name: str, version: str, fatal: bool | None, said: str) -> None:
+    found = list(check_architectures([name], version))
+    assert [f.fatal for f in found] == ([] if fatal is None else [fatal])
+    assert all(said in f.summary for f in found)
+
+
+def test_a_folder_that_can_be_read_tells_its_architecture(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "tiny"
+    folder.mkdir(parents=True)
+    path = tmp_path / "stack.toml"
+    path.write_text(stack_text(model_text(image='"image:v0.10.0"'), hosts='[hosts.here]\nmodels_dir = "models"\n'))
+    for text, rules in [
+        ('{"architectures": ["GptOssForCausalLM"]}', ["CX311"]),
+        ('{"architectures": ["LlamaForCausalLM"]}', []),
+        ("{", []),
+        ('{"architectures": 7}', []),
+        ("[]", []),
+    ]:
+        (folder / "config.json").write_text(text)
+        assert [d.rule for d in read(path)[1]] == rules
+
+
+def test_what_changes_between_two_releases() -> None:
+    found = between("0.17.1", "0.18.0")
+    assert "swap_space" in dict(found.gone)
+    assert "has no successor" in dict(found.gone)["swap_space"]
+    assert between("0.32.0", "0.32.0") == between("0.32.0", "0.32.0")
+    assert (between("0.32.0", "0.32.0").gone, between("0.32.0", "0.32.0").changed) == ((), ())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    def go(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cortexctl", *words]
+        return subprocess.run(command, cwd=tmp_path, input=said, capture_output=True, text=True, check=False)
+
+    return go
+
+
+def test_the_commands(run: Run, tmp_path: Path) -> None:
+    lines = run("args", "check", "--stdin", "--json", "--vllm-version", "v0.13.0", said="m --task embed\nm -tp 2\n")
+    assert lines.returncode == 1
+    assert [json.loads(line)["verdict"] for line in lines.stdout.splitlines()] == ["refused", "accepted"]
+    one = run("args", "check", "--", "m", "--max-model-len", "many")
+    assert (one.returncode, "--max-model-len" in one.stdout) == (1, True)
+    assert run("args", "check", "--vllm-version", "9.9.9", "--", "m").stderr.startswith("Error: vLLM 9.9.9 is not in")
+    assert "0.6.0 to 0.17.1" in run("catalog", "show", "--swap-space").stdout
+    assert "tensor_parallel_size" in run("catalog", "show").stdout
+    assert "did you" not in run("catalog", "show", "swap_spce").stderr
+    assert "catalog show swap_space" in run("catalog", "show", "swap_spce").stderr
+    assert "1 gone" not in run("catalog", "diff", "0.32.0", "0.33.0").stdout
+    assert json.loads(run("catalog", "diff", "0.17.1", "0.18.0", "--json").stdout)["old"] == "0.17.1"
+    (tmp_path / "stack.toml").write_text(stack_text(model_text(image='"i:v0.17.1"', args="{ swap_space = 4.0 }")))
+    upgraded = run("catalog", "upgrade", "--to", "0.18.0")
+    assert (upgraded.returncode, "Error[CX301] swap_space is gone in vLLM 0.18.0" in upgraded.stdout) == (1, True)

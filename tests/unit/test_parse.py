@@ -1,0 +1,164 @@
+"""Words read as each release's own parser reads them: against the verdicts that those parsers gave."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.vllm.catalogue import Release, release, releases
+from cortexctl.vllm.parse import Parsed, parse
+
+VERDICTS = Path(__file__).parent.parent / "cases" / "catalogue" / "verdicts.json.xz"
+CLASSES = "a value inside a config that its class refuses, of which the catalogue has no type"
+SWALLOWED = "keys that the release swallows, which is worse than a refusal"
+OTHERWISE = {
+    ("m", "-O9"): "a number that the config's class refuses in some releases",
+    ("m", "-O.level", "3"): SWALLOWED,
+    ("m", "-O.level=3"): SWALLOWED,
+    ("m", "-O.backend", "eager"): "one spelling that some releases take",
+    ("m", "--guided-decoding-backend", "outlines"): "choices that the release draws by lot in every process",
+    ("m", "--guided-decoding-backend", "lm-format-enforcer"): "choices that the release draws by lot in every process",
+    ("m", "--compilation-config", '{"cudagraph_mode": "NONSENSE"}'): CLASSES,
+    ("m", "--compilation-config", '{"cudagraph_capture_sizes": "1"}'): CLASSES,
+    ("m", "--compilation-config.cudagraph_capture_sizes", "[1, 2]"): CLASSES,
+    ("m", "--kv-transfer-config", '{"kv_connector": "X"}'): "a companion key is missing, which is checked apart",
+    ("m", "--kv-transfer-config", '{"kv_connector": "X", "kv_role": "kv_both"}'): CLASSES,
+    ("m", "--kv-transfer-config", '{"kv_role": "nonsense"}'): CLASSES,
+    ("m", "--pooler-config", '{"pooling_type": "nonsense"}'): CLASSES,
+    ("m", "--structured-outputs-config", '{"backend": "nonsense"}'): CLASSES,
+    ("m", "--eplb-config", '{"window_size": "ten"}'): CLASSES,
+    ("m", "--compilation-config", '{"mode": 3}'): SWALLOWED,
+    ("m", "--compilation-config", '{"cudagraph_mode": "FULL"}'): SWALLOWED,
+    ("m", "--compilation-config", '{"nonsense": 1}'): SWALLOWED,
+    ("m", "--kv-transfer-config", '{"nonsense": 1}'): SWALLOWED,
+    ("m", "--override-pooler-config", '{"nonsense": 1}'): SWALLOWED,
+    ("m", "--compilation-config", "3"): "a level, as the config that it stands for",
+    ("m", "--compilation-config", "1"): "a level, as the config that it stands for",
+    ("m", "--compilation-config=1"): "a level, as the config that it stands for",
+    ("m", "-O0"): "a level that is the default, as the config that it stands for",
+    ("m", "--config=1"): "files are not looked into",
+}
+"""Where we differ in some release, and why. The checks of a stack are stricter than these readings."""
+SPELLED_OUT = {"lora_modules", "prompt_adapters"}
+"""vLLM makes objects of these, with fields of its own."""
+
+
+def verdicts() -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:
+    """(words, release, what its parser said), for the first and the last release of each answer."""
+    kept = json.loads(lzma.decompress(VERDICTS.read_bytes()))
+    for words, row in zip(kept["lists"], kept["rows"], strict=True):
+        begins, last = row[::2], len(kept["releases"]) - 1
+        for first, outcome, until in zip(begins, row[1::2], [*begins[1:], last + 1], strict=True):
+            for number in sorted({first, until - 1}):
+                yield tuple(words), kept["releases"][number], kept["outcomes"][outcome]
+
+
+def by_dest(parsed: Parsed, of: Release) -> dict[str, Any]:
+    """The values as the parser's namespace has them, without those that are the default."""
+    found = {}
+    for name, value in parsed.options.items():
+        option = of.option(name)
+        assert option is not None
+        found[option.dest] = value
+    return found | ({"model_tag": parsed.model} if parsed.model else {})
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """A config object has its class's name and what it fills in beside the keys that were given."""
+    if isinstance(theirs, dict) and "object" in theirs and isinstance(ours, dict):
+        return ours.keys() <= theirs.keys()
+    return json.dumps(ours, sort_keys=True) == json.dumps(theirs, sort_keys=True)
+
+
+def test_every_verdict_is_the_parsers_own() -> None:
+    wrong, seen = [], 0
+    for words, version, said in verdicts():
+        if words in OTHERWISE or "--config" in words:
+            continue
+        seen += 1
+        parsed = parse(words, release(version))
+        if parsed.accepted != ("values" in said):
+            wrong.append((words, version, said, parsed.troubles, parsed.unknown))
+    assert seen > 5000
+    assert wrong == []
+
+
+def test_every_value_is_the_parsers_own() -> None:
+    wrong, seen = [], 0
+    for words, version, said in verdicts():
+        if "values" not in said or words in OTHERWISE or "--config" in words:
+            continue
+        of = release(version)
+        ours = by_dest(parse(words, of), of)
+        for dest, value in said["values"].items():
+            seen += 1
+            if dest not in SPELLED_OUT and not same(ours.get(dest), value):
+                wrong.append((words, version, dest, ours.get(dest), value))
+    assert seen > 1000
+    assert wrong == []
+
+
+@pytest.mark.parametrize("version", releases())
+def test_one_meaning_in_every_spelling(version: str) -> None:
+    of = release(version)
+    spellings = [
+        ["m", "--tensor-parallel-size", "2"],
+        ["m", "--tensor-parallel-size=2"],
+        ["m", "--tensor_parallel_size", "2"],
+        ["m", "-tp", "2"],
+        ["m", "-tp=2"],
+        ["-tp", "2", "m"],
+        ["m", "-tp", "4", "-tp", "2"],
+    ]
+    parsed = [parse(words, of) for words in spellings]
+    assert [p.options for p in parsed] == [{"tensor_parallel_size": 2}] * len(spellings)
+    assert [p.model for p in parsed] == ["m"] * len(spellings)
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("--max-model-len 8k", {"max_model_len": 8000}),
+        ("--max_model_len=8K", {"max_model_len": 8192}),
+        ("--max-model-len auto", {"max_model_len": -1}),
+        ("-O3", {"optimization_level": "3"}),
+        ("-O 3", {"optimization_level": "3"}),
+        ("-cc.mode 3 --compilation-config.backend eager", {"compilation_config": {"mode": 3, "backend": "eager"}}),
+        ("-cc.cudagraph_capture_sizes+ 1 -cc.cudagraph_capture_sizes+=2", {"compilation_config": {"cudagraph_capture_sizes": [1, 2]}}),
+        ("--no-enable-prefix-caching", {"enable_prefix_caching": False}),
+        ("--disable-prefix-caching", {"enable_prefix_caching": False}),
+        ("--gpu-mem 0.5", {"gpu_memory_utilization": 0.5}),
+    ],
+)  # fmt: skip
+def test_spellings_of_the_newest_release(words: str, options: dict[str, Any]) -> None:
+    parsed = parse(["m", *words.split()], release("0.33.0"))
+    assert parsed.accepted
+    assert parsed.options == options
+
+
+def test_all_that_is_wrong_at_once() -> None:
+    words = [
+        "m",
+        "--max-model-len",
+        "many",
+        "--dtype",
+        "float8",
+        "--bogus",
+        "x",
+        "--compilation-config",
+        '{"nonsense": 1}',
+    ]
+    parsed = parse(words, release("0.33.0"))
+    assert parsed.unknown == ("--bogus", "x")
+    assert [t.option for t in parsed.troubles] == ["max_model_len", "dtype", "compilation_config"]
+    assert parsed.troubles[1].text == '--dtype: "float8" is not one of auto, bfloat16, float, float16, float32, half'
+
+
+def test_a_missing_value_and_an_ambiguous_beginning_are_sentences() -> None:
+    assert parse(["m", "--max-model-len"], release("0.33.0")).troubles[0].option == "max_model_len"
+    assert "ambiguous" in parse(["m", "--max-num", "1"], release("0.33.0")).troubles[0].text
