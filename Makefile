@@ -26,7 +26,7 @@ demo: lab  ## the main job on this machine: plan, apply, ask, break, mend, destr
 
 test: lab  ## all tests, on a real engine, real vLLM and a real browser too
 	@tools/browser.sh
-	@$(LAB) exec $(BIN)/pytest -n 2 --dist loadgroup
+	@$(LAB) exec tools/test.sh $(BIN)
 
 test-fast: setup  ## the tests that need neither an engine nor a browser
 	@$(BIN)/pytest -m "not engine and not vllm and not browser"
