@@ -1,13 +1,18 @@
-"""Secret values by reference: an environment variable, a file, or a variable of the stack."""
+"""Secret values by reference: an environment variable, a file, a variable of the stack, or what a program prints."""
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cortexctl.errors import SecretUnresolved
 from cortexctl.spec.container import SecretRef
+
+PATIENCE = 60.0
+"""Seconds that a program may take; it may ask a vault over a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class SecretReader:
             if not self.variables.get(key):
                 raise SecretUnresolved(f"the variable {key} has no value; give it with CORTEXCTL_VAR_{key}")
             return self.variables[key]
+        if source == "command":
+            return self._printed(key)
         path = self.folder / key
         try:
             value = path.read_text(encoding="utf-8").rstrip("\r\n")
@@ -42,4 +49,24 @@ class SecretReader:
             raise SecretUnresolved(f"the file {key} cannot be read: {cause.strerror}") from None
         if not value:
             raise SecretUnresolved(f"the file {key} is empty")
+        return value
+
+    def _printed(self, key: str) -> str:
+        """Neither what it prints nor what it says of a failure is shown: both may hold the value."""
+        words = shlex.split(key)
+        try:
+            done = subprocess.run(
+                words, cwd=self.folder, capture_output=True, check=False, timeout=PATIENCE, stdin=subprocess.DEVNULL
+            )
+            value = done.stdout.decode("utf-8").rstrip("\r\n")
+        except OSError as cause:
+            raise SecretUnresolved(f"the command {words[0]} cannot be run: {cause.strerror}") from None
+        except subprocess.TimeoutExpired:
+            raise SecretUnresolved(f"the command {words[0]} printed nothing within {PATIENCE:g} s") from None
+        except UnicodeDecodeError:
+            raise SecretUnresolved(f"the command {words[0]} prints what is not UTF-8 text") from None
+        if done.returncode:
+            raise SecretUnresolved(f"the command {words[0]} failed with exit code {done.returncode}")
+        if not value:
+            raise SecretUnresolved(f"the command {words[0]} prints nothing")
         return value

@@ -58,7 +58,7 @@ class SecretRef:
     """A secret by name: where its value comes from, and a keyed fingerprint of it. Never the value."""
 
     name: str
-    source: Literal["env", "file", "var"]
+    source: Literal["env", "file", "var", "command"]
     key: str
     fingerprint: str
 

@@ -162,7 +162,8 @@ class _Resolution:
             span = self._at(name, "secrets", variable)
             reference = _reference(variable, table)
             if reference is None:
-                self.found.append(error("CX204", f"the secret {variable} needs one of env, file and var", span))
+                said = f"the secret {variable} needs one of env, file, var and command"
+                self.found.append(error("CX204", said, span))
                 continue
             try:
                 print_of_value = self.around.fingerprint(reference)

@@ -6,6 +6,7 @@ Strict: no text is taken for a number, no key is passed over. What needs more th
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -96,7 +97,7 @@ class SourceTable(Table):
 
 
 class SecretTable(Table):
-    """Where a secret's value is read from when it is needed: exactly one of `env`, `file`, `var`."""
+    """Where a secret's value is read from when it is needed: exactly one of `env`, `file`, `var`, `command`."""
 
     env: Variable | None = None
     """An environment variable of whoever runs cortexctl."""
@@ -104,10 +105,13 @@ class SecretTable(Table):
     """A file, relative to the stack file; its last newline is not part of the value."""
     var: Variable | None = None
     """A variable of the stack that is declared `secret`."""
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+    """A program and its words, run in the stack's folder without a shell; what it prints is the value."""
 
-    def places(self) -> tuple[tuple[Literal["env", "file", "var"], str | None], ...]:
+    def places(self) -> tuple[tuple[Literal["env", "file", "var", "command"], str | None], ...]:
         """(source, key) of every place that a secret can be in; the key is None where it is not given."""
-        return (("env", self.env), ("file", self.file), ("var", self.var))
+        words = shlex.join(self.command) if self.command else None
+        return (("env", self.env), ("file", self.file), ("var", self.var), ("command", words))
 
 
 class SmokeTable(Table):

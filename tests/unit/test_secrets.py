@@ -26,6 +26,9 @@ def reader(tmp_path: Path) -> SecretReader:
         ("file", "key", "from-a-file"),
         ("file", "two", "first\nsecond"),
         ("var", "name", "from-a-variable"),
+        ("command", "printf 'from a program\\n'", "from a program"),
+        ("command", "cat two", "first\nsecond"),
+        ("command", "echo '$KEY' '`id`'", "$KEY `id`"),
     ],
 )
 def test_a_value_is_read_from_where_the_stack_says(tmp_path: Path, source: str, key: str, value: str) -> None:
@@ -45,6 +48,10 @@ def test_a_reference_is_read_like_its_place(tmp_path: Path) -> None:
         ("file", ".", "the file . cannot be read: Is a directory"),
         ("file", "empty", "the file empty is empty"),
         ("file", "binary", "the file binary is not UTF-8 text"),
+        ("command", "no-such-program x", "the command no-such-program cannot be run: No such file or directory"),
+        ("command", "sh -c 'echo planted >&2; echo planted; exit 3'", "the command sh failed with exit code 3"),
+        ("command", "true", "the command true prints nothing"),
+        ("command", "cat binary", "the command cat prints what is not UTF-8 text"),
         ("var", "other", "the variable other has no value; give it with CORTEXCTL_VAR_other"),
     ],
 )
