@@ -62,10 +62,12 @@ TAGS = ("v0.32.0", "v0.33.0")
 OWN_IMAGE = "own.example:5000/team/vllm:build-7"
 OLD_IMAGE = "vllm/vllm-openai:v0.23.0"
 IMAGES = (*(f"vllm/vllm-openai:{tag}" for tag in TAGS), OWN_IMAGE, OLD_IMAGE)
-ENVIRON = {"KEY_ONE": "value-one", "KEY_TWO": "value-two", "/run/secrets/key": "value-three", "token": "value-four"}
+ENVIRON = {"KEY_ONE": "value-one", "KEY_TWO": "value-two", "/run/secrets/key": "value-three", "token": "value-four",
+           "pass show key": "value-five"}  # fmt: skip
 """By variable, file or name: what secrets hold."""
 PLACES_OF = {"KEY_ONE": {"env": "KEY_ONE"}, "KEY_TWO": {"env": "KEY_TWO"}, "token": {"var": "token"}}
 PLACES_OF["/run/secrets/key"] = {"file": "/run/secrets/key"}
+PLACES_OF["pass show key"] = {"command": ["pass", "show", "key"]}
 GONE = object()
 
 
@@ -520,9 +522,10 @@ def _a_variable_of_the_container(draw: st.DrawFn, text: Text, model: str, kind: 
     return before, after, _replaced(text.addresses(model), "env.VLLM_EDITED")
 
 
-@edit_of("models.secrets.env", "models.secrets.file", "models.secrets.var")
+@edit_of("models.secrets.env", "models.secrets.file", "models.secrets.var", "models.secrets.command")
 def _where_a_secret_comes_from(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     kinds = [GONE, {"env": "KEY_ONE"}, {"env": "KEY_TWO"}, {"file": "/run/secrets/key"}, {"var": "token"}]
+    kinds.append({"command": ["pass", "show", "key"]})
     old, new = draw(st.permutations(kinds))[:2]
     before = text.but("models", model, "secrets", "EDITED", to=old)
     after = before.but("models", model, "secrets", "EDITED", to=new)
@@ -535,7 +538,7 @@ def _what_a_secret_holds(draw: st.DrawFn, text: Text, model: str, kind: Any) -> 
     before = text.but("models", model, "secrets", "EDITED", to=PLACES_OF[kind])
     touched: Touched = {}
     for name, table in before.values["models"].items():
-        of_it = [f"secrets.{s}" for s, where in table["secrets"].items() if kind in where.values()]
+        of_it = [f"secrets.{s}" for s, where in table["secrets"].items() if where == PLACES_OF[kind]]
         touched |= _replaced(before.addresses(name), *of_it)
     return before, replace(before, secrets={**ENVIRON, kind: "another value"}), touched
 
