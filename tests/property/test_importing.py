@@ -15,6 +15,7 @@ from cortexctl.plan.readback import read_back
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.vllm.arguments import ARGUMENTS, SHORT_FLAGS, Argument
 from cortexctl.vllm.argv import arguments, entrypoint
+from cortexctl.vllm.catalogue import release
 from cortexctl.vllm.commandline import command_line, in_our_words
 from cortexctl.vllm.version import parse_release
 from tests.fakes.inspection import IMAGE_ENV, inspection
@@ -24,6 +25,7 @@ modest = settings(max_examples=120, deadline=None, derandomize=True, suppress_he
 RELEASE = "0.32.0"
 _plain = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 _word = st.from_regex(r"[A-Za-z][A-Za-z0-9_.:/=-]{0,8}", fullmatch=True)
+_name = st.from_regex(r"[A-Za-z][a-z0-9]{0,4}", fullmatch=True)
 _json = st.recursive(
     st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, 1e-7]) | _plain,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abk. ", max_size=3), inner, max_size=3),
@@ -39,7 +41,20 @@ _SUBJECT = sorted(
 """Arguments of the release, but those that make others: of a task, and of GPUs."""
 
 
+_CONFIGS: dict[str, list[dict[str, Any]]] = {
+    "compilation_config": [{}, {"mode": 3}, {"cudagraph_capture_sizes": [1, 2], "backend": "eager"}],
+    "kv_transfer_config": [{}, {"kv_connector": "NixlConnector", "kv_role": "kv_both"}],
+    "speculative_config": [{}, {"method": "ngram", "num_speculative_tokens": 2}],
+}
+"""Of tables whose keys the release knows: any other key is refused."""
+
+
 def _value_of(argument: Argument) -> st.SearchStrategy[Any]:
+    option = release(RELEASE).option(argument.name)
+    if argument.name in _CONFIGS:
+        return st.sampled_from(_CONFIGS[argument.name])
+    if option is not None and option.choices:
+        return st.sampled_from([c for c in option.choices if c not in {None, "None"}])
     low = int(argument.minimum or 0)
     match argument.kind:
         case "int" | "int_or_auto":
@@ -51,7 +66,7 @@ def _value_of(argument: Argument) -> st.SearchStrategy[Any]:
         case "choice":
             return st.sampled_from([v.name for v in argument.values if v.until is None])
         case "words":
-            return st.lists(_word, min_size=1, max_size=3)
+            return st.lists(st.builds("{}={}".format, _name, _word), min_size=1, max_size=3)
         case "ints":
             return st.lists(st.integers(1, 512), min_size=1, max_size=3)
         case "json":
