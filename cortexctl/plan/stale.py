@@ -36,11 +36,20 @@ def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterato
     for ref in change.touched:
         found = by_id.get(ref.id)
         if found is None:
-            yield f"{change.address}: the container {ref.name} ({ref.id[:12]}) is gone"
+            yield f"{change.address}: the container {ref.name} ({ref.id[:12]}) is gone{_by_whom(change, containers)}"
         elif found.name != ref.name:
-            yield f"{change.address}: the container {ref.name} is now called {found.name}"
+            yield f"{change.address}: the container {ref.name} is now called {found.name}{_by_whom(change, containers)}"
         elif found.state != ref.state:
             yield f"{change.address}: the container {ref.name} was {ref.state} and is now {found.state}"
+
+
+def _by_whom(change: Change, containers: tuple[ObservedContainer, ...]) -> str:
+    """The run that made what serves in its place, if there is such a one."""
+    known = {ref.id for ref in change.touched}
+    name = serving_name(change.model, change.ordinal)
+    other = next((c for c in containers if c.name == name and c.id not in known), None)
+    run = other.labels.get(labels.RUN) if other else ""
+    return f"; {name} is now another, made by run {run}" if run else ""
 
 
 def _appeared(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:

@@ -669,6 +669,18 @@ def test_a_touched_container_that_was_renamed_makes_a_plan_stale() -> None:
     ]
 
 
+def test_who_made_another_meanwhile_is_named() -> None:
+    """Somebody applied in between: the old one is kept under another name, or gone, and a new one serves."""
+    new = dataclasses.replace(_serving(2, run="run9"), id="id-new")
+    renamed = dataclasses.replace(_serving(spec=_spec(drain=1)), name=generation_name("tiny", 1, 1))
+    said = "; vllm-model-tiny is now another, made by run run9"
+    assert stale_reasons(_replacement(), _observed(renamed, new)) == [
+        f"here/tiny: the container vllm-model-tiny is now called vllm-model-tiny--g1{said}"
+    ]
+    (reason,) = stale_reasons(_replacement(), _observed(new))
+    assert reason.endswith(f" is gone{said}")
+
+
 def test_a_touched_container_in_another_state_makes_a_plan_stale() -> None:
     stopped = _serving(spec=_spec(drain=1), state="exited")
     assert stale_reasons(_replacement(), _observed(stopped)) == [

@@ -51,3 +51,10 @@ def test_colour_only_adds_colour(case: Path) -> None:
 def test_there_are_cases_for_every_action() -> None:
     actions = {c["action"] for case in FOLDERS for c in json.loads((case / "plan.json").read_text())["changes"]}
     assert actions == {a.value for a in Action}
+
+
+def test_one_case_has_every_action_at_once() -> None:
+    """What is looked at when a view changes."""
+    changes = json.loads((CASES / "everything" / "plan.json").read_text())["changes"]
+    assert {c["action"] for c in changes} == {a.value for a in Action}
+    assert len({c["model"] for c in changes}) >= 12
