@@ -262,6 +262,22 @@ def choice_spans(name: str, value: Any) -> tuple[Span, ...]:
     return (*found, Span(since)) if since else tuple(found)
 
 
+@cache
+def _spellings() -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for name in option_names():
+        option = newest_option(name)
+        found |= {flag: option for flag in (*option.flags, *option.off_flags) if flag not in found}
+    return found
+
+
+def spelled(flag: str) -> Option | None:
+    """The option that any release knew by a flag, as the newest one that has it takes it: for lines whose release
+    nobody knows. Underscores count as dashes in it.
+    """
+    return _spellings().get(flag.replace("_", "-") if flag.startswith("--") else flag)
+
+
 def newest_option(name: str) -> Option:
     """An option as the newest release that has it takes it; text, if none ever had it."""
     spans = option_spans(name)

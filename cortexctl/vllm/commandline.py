@@ -9,14 +9,16 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cortexctl.spec.container import CONTAINER_PORT, ContainerSpec
-from cortexctl.vllm.arguments import ARGUMENTS, SHORT_FLAGS, Argument
+from cortexctl.vllm import catalogue
 from cortexctl.vllm.argv import arguments
-from cortexctl.vllm.catalogue_values import convert
+from cortexctl.vllm.catalogue_facts import Option as Facts
 from cortexctl.vllm.owned import OWNED
+from cortexctl.vllm.parse import read_word
+from cortexctl.vllm.values import SWITCHES, canonical, takes_several, wrong_form
 
 SERVE = ("vllm", "serve")
 MODULE = ("python3", "-m", "vllm.entrypoints.openai.api_server")
@@ -26,8 +28,6 @@ _SHELLS = {"sh", "bash", "dash", "ash"}
 _SHELL_WORK = re.compile(r"[$`\n]|(?:^|\s)#")
 """What makes a shell do more than to start a program: nobody knows the words then."""
 _OPERATORS = ";&|<>()"
-_LISTS = {"served_model_name", "api_key"}
-"""Parameters that cortexctl sets itself and that take several words."""
 SWITCH, MANY = -1, 1 << 30
 """How many words an option takes that may be followed by true or false, and one that takes all that follow."""
 
@@ -72,12 +72,12 @@ def command_line(words: Sequence[str]) -> CommandLine | None:
     given = {o.name: o.values for o in options}  # of two uses the last counts, as it does for vLLM
     model = (given.pop("model", ()) or (model,))[-1]
     names = given.pop("served_model_name", ()) or ((model,) if model else ())
-    args = _typed({n: v for n, v in given.items() if _base(n) in ARGUMENTS})
+    args = _typed({n: v for n, v in given.items() if _is_argument(n)})
     unread = {n: tuple(w for o in options if _base(o.name) == n for w in o.words) for n in args if args[n] is None}
     args = {n: value for n, value in args.items() if value is not None}
-    owned = {n: v for n, v in given.items() if n in OWNED and n not in ARGUMENTS}
+    owned = {n: v for n, v in given.items() if n in OWNED}
     known = {"model", "served_model_name", *owned}
-    extra = (o for o in options if o.name not in known and _base(o.name) not in ARGUMENTS)
+    extra = (o for o in options if o.name not in known and not _is_argument(o.name))
     return CommandLine(program, model, names, args, owned, unread, tuple(extra))
 
 
@@ -121,17 +121,15 @@ def _option(word: str) -> tuple[Option, int]:
     """The option that a word begins, and how many more words it takes."""
     flag, equals, value = word.partition("=")
     head, dot, inner = flag.partition(".")
-    name = SHORT_FLAGS.get(head, head.lstrip("-").replace("-", "_")) + dot + inner
-    given = (value,) if equals else ()
-    base = name.removeprefix("no_")
-    if base != name and base in ARGUMENTS and name not in ARGUMENTS and not equals:
-        return Option(base, (word,), ("false",)), 0
-    argument = ARGUMENTS.get(name.partition(".")[0])
-    option = Option(name, (word,), given)
-    if argument is not None and argument.kind == "switch":
+    facts = catalogue.spelled(head)
+    name = (facts.name if facts else head.lstrip("-").replace("-", "_")) + dot + inner
+    if facts is not None and head.replace("_", "-") in facts.off_flags and not equals:
+        return Option(name, (word,), ("false",)), 0
+    option = Option(name, (word,), (value,) if equals else ())
+    if facts is not None and facts.kind in SWITCHES:
         return option, 0 if equals else SWITCH
-    single = argument.kind not in {"words", "ints"} if argument else name in OWNED and name not in _LISTS
-    return option, int(not equals) if single else MANY
+    several = takes_several(facts) if facts else name not in OWNED
+    return option, MANY if several else int(not equals)
 
 
 def _started(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
@@ -159,6 +157,10 @@ def _base(name: str) -> str:
     return name.partition(".")[0]
 
 
+def _is_argument(name: str) -> bool:
+    return _base(name) not in OWNED and bool(catalogue.option_spans(_base(name)))
+
+
 def _simple_command(script: str) -> list[str] | None:
     """The words of a script that does nothing but start one program."""
     script = script.replace("\\\n", " ").strip()
@@ -181,48 +183,33 @@ def _typed(given: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     for name in dict.fromkeys(map(_base, given)):
         inner = {n.partition(".")[2]: v for n, v in given.items() if n.startswith(name + ".")}
         try:
-            value = _value(ARGUMENTS[name], given[name]) if name in given else {}
+            value = _value(catalogue.newest_option(name), given[name]) if name in given else {}
             args[name] = _with_inner(value, inner) if inner else value
         except ValueError:
             args[name] = None
     return args
 
 
-def _value(argument: Argument, values: tuple[str, ...]) -> Any:
-    """Raises ValueError."""
-    match argument.kind:
-        case "switch":
-            word = values[-1].lower() if values else "true"
-            if word not in {"true", "false"}:
-                raise ValueError(word)
-            return word == "true"
-        case "words" if values:
-            return list(values)
-        case "ints" if values:
-            return [int(v) for v in values]
+def _value(facts: Facts, values: tuple[str, ...]) -> Any:
+    """By the newest release that has it. Raises ValueError."""
+    of = catalogue.release(catalogue.releases()[-1])
+    if facts.kind in SWITCHES:
+        word = values[-1].lower() if values else "true"
+        if word not in {"true", "false"}:
+            raise ValueError(word)
+        return word == "true"
     if not values:
-        raise ValueError(f"{argument.name} without a value")
-    return _single(argument, values[-1])
+        raise ValueError(f"{facts.name} without a value")
+    read = [_read(facts, word, of) for word in (values if takes_several(facts) else values[-1:])]
+    value = canonical(facts, read if takes_several(facts) else read[0], of)
+    if wrong_form(facts, value):
+        raise ValueError(facts.name)
+    return value
 
 
-def _single(argument: Argument, word: str) -> Any:
-    match argument.kind:
-        case "int":
-            return convert("size", word)
-        case "int_or_auto":
-            return "auto" if word.strip().lower() == "auto" else convert("size", word)
-        case "float":
-            number = float(word)
-            if number != number or number in {float("inf"), float("-inf")}:  # noqa: PLR0124 - nan
-                raise ValueError(word)
-            return number
-        case "json":
-            value = json.loads(word)
-            if not isinstance(value, dict):
-                raise ValueError(word)
-            return value
-        case _:
-            return word
+def _read(facts: Facts, word: str, of: catalogue.Release) -> Any:
+    """A whole number may be written as a size, where some release takes one."""
+    return read_word(replace(facts, kind="size") if facts.kind == "int" else facts, word, of)
 
 
 def _with_inner(value: Any, inner: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

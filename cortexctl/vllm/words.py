@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from cortexctl.vllm.arguments import ARGUMENTS, SHORT_FLAGS
+from cortexctl.vllm import catalogue
+from cortexctl.vllm.owned import OWNED
+from cortexctl.vllm.values import SWITCHES
 
 POSITIONAL = "model"
 _OPTION = re.compile(r"--?[A-Za-z]")
@@ -22,34 +24,43 @@ def options_of(words: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     name = POSITIONAL
     for word in words:
-        if word in SHORT_FLAGS:
-            name = SHORT_FLAGS[word]
-            found.setdefault(name, [])
-        elif _OPTION.match(word):
-            flag, equals, value = word.lstrip("-").partition("=")
-            name = flag.replace("-", "_")
+        if _OPTION.match(word):
+            flag, equals, value = word.partition("=")
+            head, dot, inner = flag.partition(".")
+            option = catalogue.spelled(head)
+            if option is not None and flag in option.off_flags and not equals:
+                found[option.name] = ["false"]
+                name = option.name
+                continue
+            name = (option.name if option else head.lstrip("-").replace("-", "_")) + dot + inner
             found.setdefault(name, []).extend([value] if equals else [])
         else:
             found.setdefault(name, []).append(word)
-    return dict(_spelled_out(name, values) for name, values in found.items())
-
-
-def _spelled_out(name: str, values: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    base = name.removeprefix("no_")
-    if base != name and base in ARGUMENTS and not values:
-        return base, ("false",)
-    return name, tuple(values) or ("true",)
+    return {name: tuple(values) or ("true",) for name, values in found.items()}
 
 
 def path_of(option: str) -> str:
     """The option by the path that a stack's reader knows."""
     if option in OUR_NAMES:
         return OUR_NAMES[option]
-    return f"args.{option}" if option in ARGUMENTS else f"extra_args.--{option.replace('_', '-')}"
+    is_argument = option not in OWNED and bool(catalogue.option_spans(option.partition(".")[0]))
+    return f"args.{option}" if is_argument else f"extra_args.--{option.replace('_', '-')}"
+
+
+_OPEN_TEXTS = {
+    *("attention_backend", "chat_template", "distributed_executor_backend", "generation_config", "hf_config_path"),
+    *("kv_cache_dtype", "load_format", "lora_modules", "quantization", "reasoning_parser", "tokenizer"),
+    *("tokenizer_mode", "tool_call_parser"),
+}
+"""Free texts that nobody puts a secret into."""
+_OPEN_KINDS = {*SWITCHES, "int", "float", "size", "size_or_auto", "counts", "counts_or_json", "items", "lower"}
 
 
 def may_be_shown(option: str) -> bool:
     """Whether the option's value is known to be no secret, also where a hand wrote it."""
-    if option in ARGUMENTS:
-        return ARGUMENTS[option].kind != "json"  # which may hold anything
-    return option in OUR_NAMES or option in {"host", "port", "revision"}
+    if option in OUR_NAMES or option in {"host", "port", "revision"}:
+        return True
+    if option in OWNED or not catalogue.option_spans(option):
+        return False
+    facts = catalogue.newest_option(option)
+    return facts.kind in _OPEN_KINDS or bool(facts.choices) or option in _OPEN_TEXTS

@@ -65,7 +65,11 @@ IMAGES = (*(f"vllm/vllm-openai:{tag}" for tag in TAGS), OWN_IMAGE, OLD_IMAGE)
 ENVIRON = {"KEY_ONE": "value-one", "KEY_TWO": "value-two", "/run/secrets/key": "value-three", "token": "value-four",
            "pass show key": "value-five"}  # fmt: skip
 """By variable, file or name: what secrets hold."""
-PLACES_OF = {"KEY_ONE": {"env": "KEY_ONE"}, "KEY_TWO": {"env": "KEY_TWO"}, "token": {"var": "token"}}
+PLACES_OF: dict[str, dict[str, Any]] = {
+    "KEY_ONE": {"env": "KEY_ONE"},
+    "KEY_TWO": {"env": "KEY_TWO"},
+    "token": {"var": "token"},
+}
 PLACES_OF["/run/secrets/key"] = {"file": "/run/secrets/key"}
 PLACES_OF["pass show key"] = {"command": ["pass", "show", "key"]}
 GONE = object()

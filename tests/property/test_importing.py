@@ -13,11 +13,13 @@ from cortexctl.observed.inspected import ImageDefaults, parse_inspected
 from cortexctl.plan.adopt import imported_differences
 from cortexctl.plan.readback import read_back
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
-from cortexctl.vllm.arguments import ARGUMENTS, SHORT_FLAGS, Argument
+from cortexctl.stack.secret_words import is_left_out
 from cortexctl.vllm.argv import arguments, entrypoint
 from cortexctl.vllm.catalogue import release
+from cortexctl.vllm.catalogue_facts import Option
 from cortexctl.vllm.commandline import command_line, in_our_words
-from cortexctl.vllm.version import parse_release
+from cortexctl.vllm.owned import OWNED
+from cortexctl.vllm.values import takes_several
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.imports import HOST, MODELS_DIR, ByHand, spec_of
 
@@ -30,17 +32,15 @@ _json = st.recursive(
     st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, 1e-7]) | _plain,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abk. ", max_size=3), inner, max_size=3),
 )
-_SUBJECT = sorted(
-    a.name
-    for a in ARGUMENTS.values()
-    if (a.since is None or parse_release(a.since) <= parse_release(RELEASE))
-    and (a.until is None or parse_release(a.until) >= parse_release(RELEASE))
-    and a.name
-    not in {"task", "runner", "convert", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"}
-)
-"""Arguments of the release, but those that make others: of a task, and of GPUs."""
-
-
+_OF_THE_TASK_AND_GPUS = {"runner", "convert", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"}
+_WITH_COMPANIONS = {"enable_log_outputs", "enable_per_request_metrics", "sse_keep_alive_interval"}
+_SUBJECT = {
+    o.name: o
+    for o in release(RELEASE).options.values()
+    if not (o.positional or o.name in OWNED or o.entry == "api_server" or is_left_out(o.name, "x"))
+    and o.name not in _OF_THE_TASK_AND_GPUS | _WITH_COMPANIONS
+}
+"""Arguments of the release, but those that make others or need them, and those that may hold a secret."""
 _CONFIGS: dict[str, list[dict[str, Any]]] = {
     "compilation_config": [{}, {"mode": 3}, {"cudagraph_capture_sizes": [1, 2], "backend": "eager"}],
     "kv_transfer_config": [{}, {"kv_connector": "NixlConnector", "kv_role": "kv_both"}],
@@ -49,34 +49,44 @@ _CONFIGS: dict[str, list[dict[str, Any]]] = {
 """Of tables whose keys the release knows: any other key is refused."""
 
 
-def _value_of(argument: Argument) -> st.SearchStrategy[Any]:
-    option = release(RELEASE).option(argument.name)
-    if argument.name in _CONFIGS:
-        return st.sampled_from(_CONFIGS[argument.name])
-    if option is not None and option.choices:
+def _value_of(option: Option) -> st.SearchStrategy[Any]:
+    one = _one_of(option)
+    if not takes_several(option):
+        return one
+    fixed = option.nargs if isinstance(option.nargs, int) else None
+    return st.lists(one, min_size=fixed or 1, max_size=fixed or 3)
+
+
+def _one_of(option: Option) -> st.SearchStrategy[Any]:
+    if option.choices:
         return st.sampled_from([c for c in option.choices if c not in {None, "None"}])
-    low = int(argument.minimum or 0)
-    match argument.kind:
-        case "int" | "int_or_auto":
-            return st.integers(low, 99999)
+    if option.config:
+        return st.sampled_from(_CONFIGS.get(option.name, [{}]))
+    bounds = dict(option.bounds)
+    low = int(bounds.get("ge", bounds.get("gt", -1) + 1))
+    match option.kind:
+        case "pair":
+            return st.booleans()
+        case "switch":
+            return st.just(value=True)
+        case "int" | "size" | "size_or_auto":
+            return st.integers(max(low, 1), int(bounds.get("le", 99999)))
         case "float":
             return st.sampled_from([0.25, 0.9, 1.0])
-        case "switch":
-            return st.just(value=True) if not argument.pair_since else st.booleans()
-        case "choice":
-            return st.sampled_from([v.name for v in argument.values if v.until is None])
-        case "words":
-            return st.lists(st.builds("{}={}".format, _name, _word), min_size=1, max_size=3)
-        case "ints":
-            return st.lists(st.integers(1, 512), min_size=1, max_size=3)
-        case "json":
+        case "lora":
+            return st.builds("{}={}".format, _name, _word)
+        case "json" | "json_or_text":
             return st.dictionaries(st.text("abk_", min_size=1, max_size=3), _json, max_size=3)
+        case "items":
+            return st.just([0, 1])
+        case "lower":
+            return _name.map(str.lower)
         case _:
-            return _word
+            return st.sampled_from(option.soft_choices) if option.soft_choices else _word
 
 
-_args = st.dictionaries(st.sampled_from(_SUBJECT), st.none(), max_size=5).flatmap(
-    lambda chosen: st.fixed_dictionaries({name: _value_of(ARGUMENTS[name]) for name in chosen})
+_args = st.dictionaries(st.sampled_from(sorted(_SUBJECT)), st.none(), max_size=5).flatmap(
+    lambda chosen: st.fixed_dictionaries({name: _value_of(_SUBJECT[name]) for name in chosen})
 )
 
 
@@ -140,14 +150,14 @@ def spelled(draw: st.DrawFn) -> tuple[ContainerSpec, list[str]]:
             options.append([word])
         else:
             options[-1].append(word)
-    short = {name: flag for flag, name in SHORT_FLAGS.items()}
+    short = {o.name: flag for o in _SUBJECT.values() for flag in o.flags if not flag.startswith("--")}
     written: list[list[str]] = []
     for flag, *values in draw(st.permutations(options)):
         name = flag.removeprefix("--").replace("-", "_")
         if name in {"host", "port"} and draw(either):
             continue  # what vLLM does by itself
         flag_ = draw(st.sampled_from([flag, short.get(name, flag), "--" + name]))
-        if name in ARGUMENTS and ARGUMENTS[name].kind == "json" and draw(either):
+        if name in _SUBJECT and values[:1] and values[0].startswith("{") and draw(either):
             values = [json.dumps(json.loads(values[0]), indent=1)]  # noqa: PLW2901
         if len(values) == 1 and draw(either):
             written.append([f"{flag_}={values[0]}"])
