@@ -64,12 +64,15 @@ class CommandLine:
 
 def command_line(words: Sequence[str]) -> CommandLine | None:
     """None where the words do not start vLLM's server, or nobody can tell."""
-    started = _started(words)
+    started = program_of(words)
     if started is None:
         return None
     program, rest = started
     model, options = options_in(rest)
-    given = {o.name: o.values for o in options}  # of two uses the last counts, as it does for vLLM
+    given: dict[str, tuple[str, ...]] = {}
+    for option in options:  # of two uses the last counts, as it does for vLLM, but for those that it collects
+        earlier = given.get(option.name, ()) if catalogue.newest_option(option.name).repeats else ()
+        given[option.name] = earlier + option.values
     model = (given.pop("model", ()) or (model,))[-1]
     names = given.pop("served_model_name", ()) or ((model,) if model else ())
     args = _typed({n: v for n, v in given.items() if _is_argument(n)})
@@ -128,12 +131,12 @@ def _option(word: str) -> tuple[Option, int]:
     option = Option(name, (word,), (value,) if equals else ())
     if facts is not None and facts.kind in SWITCHES:
         return option, 0 if equals else SWITCH
-    several = takes_several(facts) if facts else name not in OWNED
+    several = facts.nargs not in {None, "?"} if facts else name not in OWNED
     return option, MANY if several else int(not equals)
 
 
-def _started(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
-    """The program, in one spelling, and the words after it."""
+def program_of(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
+    """SERVE or MODULE, however it was spelled, and the words after it; None as `command_line` says."""
     rest = list(words)
     if len(rest) >= 3 and _program(rest[0]) in _SHELLS and re.fullmatch(r"-[a-z]*c", rest[1]):
         if len(rest) > 3 or (inside := _simple_command(rest[2])) is None:

@@ -9,15 +9,9 @@ from typing import Any, Literal
 from cortexctl.vllm import catalogue
 from cortexctl.vllm.catalogue_facts import Entry
 from cortexctl.vllm.check import Finding, check_args, check_extra_args
+from cortexctl.vllm.commandline import MODULE, SERVE, program_of
 from cortexctl.vllm.owned import OWNED
 from cortexctl.vllm.parse import parse
-
-PROGRAMS: tuple[tuple[tuple[str, ...], Entry], ...] = (
-    (("vllm", "serve"), "serve"),
-    (("serve",), "serve"),
-    (("python3", "-m", "vllm.entrypoints.openai.api_server"), "api_server"),
-    (("python", "-m", "vllm.entrypoints.openai.api_server"), "api_server"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +29,13 @@ class Verdict:
 
 
 def judge(words: Sequence[str], version: str) -> Verdict:
-    """Raises catalogue.UnknownRelease for a release that the catalogue does not have."""
+    """`words` with the program before them, or without: those of `vllm serve` then.
+
+    Raises catalogue.UnknownRelease for a release that the catalogue does not have.
+    """
     of = catalogue.release(version)
-    entry: Entry = "serve"
-    for program, its in PROGRAMS:
-        if tuple(words[: len(program)]) == program:
-            words, entry = words[len(program) :], its
-            break
+    program, words = program_of(words) or (SERVE, words[1:] if words[:1] == ["serve"] else words)
+    entry: Entry = "api_server" if program == MODULE else "serve"
     parsed = parse(words, of, entry)
     troubles = [t.text if t.word in t.text else f"{t.word}: {t.text}" for t in parsed.troubles]
     if parsed.unknown:

@@ -72,7 +72,7 @@ def _one_of(option: Option) -> st.SearchStrategy[Any]:
         case "int" | "size" | "size_or_auto":
             return st.integers(max(low, 1), int(bounds.get("le", 99999)))
         case "float":
-            return st.sampled_from([0.25, 0.9, 1.0])
+            return st.sampled_from([0.25, 0.9, *([] if bounds.get("lt", 2) <= 1 else [1.0])])
         case "lora":
             return st.builds("{}={}".format, _name, _word)
         case "json" | "json_or_text":
@@ -97,6 +97,7 @@ def specs(draw: st.DrawFn) -> ContainerSpec:
     args = draw(_args)
     if args.get("enable_auto_tool_choice"):
         args["tool_call_parser"] = "hermes"
+    optimized = () if "optimization_level" in args else ("-O3",)  # nothing is said twice
     return ContainerSpec(
         image="vllm/vllm-openai:v0.32.0",
         vllm_version=RELEASE,
@@ -104,7 +105,7 @@ def specs(draw: st.DrawFn) -> ContainerSpec:
         served_names=draw(st.sampled_from([("llama",), ("a", "b c")])),
         args=args,
         extra_args=draw(
-            st.sampled_from([(), ("--foo",), ("--foo", "a", "{{ b"), ("-O3",), ("--bar=x", "--baz", "-1")])
+            st.sampled_from([(), ("--foo",), ("--foo", "a", "{{ b"), optimized, ("--bar=x", "--baz", "-1")])
         ),
         env=draw(st.dictionaries(st.sampled_from(["VLLM_X", "OMP_NUM_THREADS", "HF_HOME"]), _plain, max_size=2))
         | draw(st.sampled_from([{}, {"HF_HUB_OFFLINE": "1"}])),
@@ -152,7 +153,9 @@ def spelled(draw: st.DrawFn) -> tuple[ContainerSpec, list[str]]:
             options[-1].append(word)
     short = {o.name: flag for o in _SUBJECT.values() for flag in o.flags if not flag.startswith("--")}
     written: list[list[str]] = []
-    for flag, *values in draw(st.permutations(options)):
+    in_turn = [option for option in options if [option[0] for option in options].count(option[0]) > 1]
+    shuffled = draw(st.permutations([option for option in options if option not in in_turn]))
+    for flag, *values in [*shuffled, *in_turn]:  # the uses of one that repeats keep their order
         name = flag.removeprefix("--").replace("-", "_")
         if name in {"host", "port"} and draw(either):
             continue  # what vLLM does by itself

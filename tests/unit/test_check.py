@@ -127,6 +127,9 @@ def test_a_verdict_keeps_the_parser_and_the_start_apart() -> None:
     assert (taken.verdict, [f.rule for f in taken.at_start]) == ("accepted", ["CX305"])
     assert "required" in judge(["--max-model-len", "1"], "0.6.0").refused[0]
     assert judge(["python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "m"], "0.9.2").verdict == "accepted"
+    assert judge(["/opt/venv/bin/vllm", "serve", "m"], "0.32.0").model == "m"
+    assert judge(["sh", "-c", "exec vllm serve m --max-model-len 8"], "0.32.0").options == {"max_model_len": 8}
+    assert judge(["serve", "m"], "0.32.0").model == "m"
 
 
 @pytest.mark.parametrize(
