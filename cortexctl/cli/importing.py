@@ -31,8 +31,9 @@ from cortexctl.spec.desired import Desired, Host, Instance
 from cortexctl.spec.running import Running
 from cortexctl.spec.secret import looks_like_one
 from cortexctl.stack.import_draft import Draft, Place
-from cortexctl.stack.import_table import HF_CACHE, MODELS, named_image
+from cortexctl.stack.import_table import named_image
 from cortexctl.stack.importing import draft_of, runs_vllm
+from cortexctl.stack.resolve import HF_CACHE, MODELS
 from cortexctl.vllm.commandline import command_line
 from cortexctl.vllm.version import release_from_image
 

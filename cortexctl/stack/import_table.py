@@ -18,12 +18,12 @@ from cortexctl.spec.units import LONGEST, show_bytes, size_in_bytes
 from cortexctl.stack.checks import SHADOWED_ENV
 from cortexctl.stack.forms import MOST_GPUS, publish_form, repo_form, variable_form
 from cortexctl.stack.import_draft import Draft, Place
+from cortexctl.stack.resolve import HF_CACHE, MODELS
 from cortexctl.stack.secret_words import is_left_out, is_secret_variable, is_text
 from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.vllm.commandline import EVERYWHERE, CommandLine
 from cortexctl.vllm.version import parse_release, release_from_image
 
-MODELS, HF_CACHE = "/models", "/root/.cache/huggingface"
 _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}", re.ASCII)
 _RESTARTS = ("unless-stopped", "always", "no")
 

@@ -206,7 +206,7 @@ class _Filling:
         if len(parts) == 1 and names:
             return self.values[names[0]]
         return "".join(
-            name.replace(stand_in, "\r") if kind == "text" else _as_text(self.values[name]) for kind, name in parts
+            name.replace(stand_in, "\r") if kind == "text" else str(self.values[name]) for kind, name in parts
         )
 
     def _problems(self, part: tuple[str, str], span: SourceSpan | None) -> Iterator[Diagnostic]:
@@ -229,11 +229,6 @@ class _Filling:
 def _unused(text: str) -> str:
     """A character of the private area that is not in the text."""
     return next(c for c in map(chr, range(0xE000, 0xF900)) if c not in text)
-
-
-def _as_text(value: Any) -> str:
-    """As Jinja2 would write it."""
-    return value if isinstance(value, str) else str(value)
 
 
 _ALLOWED = "only {{ vars.NAME }} is allowed; a literal {{ is written {{ '{{' }}"

@@ -25,6 +25,7 @@ from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec, InPlace, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, Host, Instance
 from cortexctl.spec.secret import fingerprint
+from cortexctl.stack.forms import DRIFT_KINDS
 from cortexctl.vllm.words import options_of
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.record_drift_case import TOOK
@@ -427,3 +428,7 @@ def test_metrics_and_markdown_are_bounded(tmp_path: Path) -> None:
     markdown = drift_markdown(report)
     assert len(markdown.encode()) < 65_000
     assert "and 4900 more rows" in markdown
+
+
+def test_a_stack_can_ignore_every_kind_of_finding_and_no_other() -> None:
+    assert set(DRIFT_KINDS) == set(Kind)
