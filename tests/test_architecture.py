@@ -45,6 +45,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "deepdiff": {"plan"},
     "packaging": {"stack"},
     "rich": {"render"},
+    "yaml": {"cli", "render"},
 }
 """Library -> the only parts that may import it."""
 

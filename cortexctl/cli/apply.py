@@ -19,9 +19,8 @@ from cortexctl.cli.plan import blocking
 from cortexctl.cli.wiring import (
     ink,
     make_plan,
-    need_stack,
     new_run,
-    open_engines,
+    open_stack,
     performer,
     say,
     who_we_are,
@@ -66,8 +65,7 @@ def command(
         return carry_out(
             saved, engines, choice=choice, approved=True, parallelism=parallelism, allow_unreachable=allow_unreachable
         )
-    desired = need_stack(stack, choice)
-    engines = open_engines(desired)
+    desired, engines = open_stack(stack, choice)
     made = make_plan(desired, engines, request)
     return carry_out(
         made,

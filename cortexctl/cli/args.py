@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,7 @@ from cortexctl.cli import options
 from cortexctl.cli.wiring import need_stack
 from cortexctl.errors import UsageError
 from cortexctl.plan.place import placed
-from cortexctl.render.dockerrun import docker_run
+from cortexctl.spec.container import ContainerSpec
 from cortexctl.vllm.argv import arguments, entrypoint
 from cortexctl.vllm.version import NEWEST_KNOWN
 
@@ -27,10 +28,20 @@ if TYPE_CHECKING:
 @click.argument("address", metavar="HOST/MODEL | check")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- WORDS]")
 @click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
-@click.option("--docker-run", "whole", is_flag=True, help="The whole `docker run` command instead of the arguments.")
-@click.option("--vllm-version", help="For check: the release to ask. Left out: the newest known.")
+@click.option(
+    "--vllm-version",
+    help="The release to render for, or to ask. Left out: that of the image; for check the newest known.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["argv", "docker", "compose", "json"]),
+    default="argv",
+    show_default=True,
+    help="Of a launch: its words, the whole `docker run`, a Compose service, or its parts as JSON.",
+)
+@click.option("--json", "form", flag_value="json", help="Short for --format json; for check one object a line.")
 @click.option("--stdin", is_flag=True, help="For check: one line of words each, from standard input.")
-@click.option("--json", "as_json", is_flag=True, help="JSON; for check one object a line.")
 @options.stack_choice
 def command(
     address: str,
@@ -38,44 +49,74 @@ def command(
     words: tuple[str, ...],
     choice: options.Choice,
     stack: str,
-    whole: bool,
     vllm_version: str | None,
+    form: str,
     stdin: bool,
-    as_json: bool,
 ) -> int:
     """Show the arguments that vLLM would be started with (secrets are named, never shown); or check any line of
     `vllm serve` against a release: cortexctl args check --vllm-version 0.32.0 -- MODEL --max-model-len 8k
     """
+    version = options.known_release(vllm_version) if vllm_version else None
     if address == "check":
-        lines = (shlex.split(line) for line in sys.stdin if line.strip()) if stdin else iter([list(words)])
-        return _check(lines, (vllm_version or NEWEST_KNOWN).removeprefix("v"), as_json=as_json)
+        lines = iter(sys.stdin) if stdin else iter([shlex.join(words)])
+        return _check(lines, version or NEWEST_KNOWN, as_json=form == "json")
     if words:
         raise UsageError(f"unexpected words: {' '.join(words)}")
-    desired, _ = placed(need_stack(stack, choice, with_secrets=False))
+    desired, _ = placed(need_stack(stack, choice, with_secrets=False, instead=version or ""))
     instance = next((i for i in desired.instances if i.address == address), None)
     if instance is None:
         known = ", ".join(i.address for i in desired.instances)
         raise UsageError(f"{address} is not in {stack}; there are: {known}")
-    shown = docker_run(address, instance.spec) if whole else [*entrypoint(instance.spec), *arguments(instance.spec)]
-    sys.stdout.write((json.dumps(shown) if as_json else _one_option_a_line(shown)) + "\n")
+    sys.stdout.write(_shown(address, instance.spec, form) + "\n")
     return 0
 
 
-def _check(lines: Iterator[Sequence[str]], version: str, *, as_json: bool) -> int:
-    """Exit 1 when a line is refused."""
-    from cortexctl.vllm.catalogue import UnknownRelease, releases
+def _shown(address: str, spec: ContainerSpec, form: str) -> str:
+    from cortexctl.render.launch import compose_service, docker_run, launch_facts
+
+    match form:
+        case "docker":
+            return _one_option_a_line(docker_run(address, spec))
+        case "compose":
+            return compose_service(address, spec).rstrip("\n")
+        case "json":
+            return json.dumps(launch_facts(address, spec), indent=2)
+        case _:
+            return _one_option_a_line([*entrypoint(spec), *arguments(spec)])
+
+
+def _check(lines: Iterator[str], version: str, *, as_json: bool) -> int:
+    """Exit 1 when a line is refused. The answer to each comes before the next is read."""
     from cortexctl.vllm.verdict import judge
 
     refused = False
-    for words in lines:
+    for number, line in enumerate(lines, 1):
         try:
-            verdict = judge(words, version)
-        except UnknownRelease:
-            known = f"{releases()[0]} to {releases()[-1]}"
-            raise UsageError(f"vLLM {version} is not in the catalogue, which has {known}") from None
-        refused = refused or verdict.verdict == "refused"
+            words = shlex.split(line)
+        except ValueError as cause:
+            raise UsageError(f"line {number} is no shell line: {cause}") from None
+        verdict = judge(words, version, _config_files(words))
+        refused = refused or not verdict.accepted
         sys.stdout.write((json.dumps(_as_dict(verdict)) if as_json else _as_text(verdict)) + "\n")
+        sys.stdout.flush()
     return 1 if refused else 0
+
+
+def _config_files(words: Sequence[str]) -> dict[str, Any]:
+    """What those hold that `--config` names, as far as they can be read here."""
+    from cortexctl.vllm.configfile import file_names
+
+    found = {}
+    for name in file_names(words):
+        import yaml
+
+        try:
+            found[name] = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+        except yaml.YAMLError as cause:
+            raise UsageError(f"{name} is not YAML: {' '.join(str(cause).split())}") from None
+        except (OSError, UnicodeDecodeError):
+            continue
+    return found
 
 
 def _as_dict(verdict: Verdict) -> dict[str, Any]:
@@ -83,11 +124,12 @@ def _as_dict(verdict: Verdict) -> dict[str, Any]:
         {"argument": f.argument, "rule": f.rule, "text": f.summary, "help": f.help, "error": f.fatal}
         for f in verdict.at_start
     ]
-    return {**dataclasses.asdict(verdict), "refused": list(verdict.refused), "at_start": at_start}
+    found = {"accepted": verdict.accepted, **dataclasses.asdict(verdict)}
+    return {**found, "refused": list(verdict.refused), "at_start": at_start}
 
 
 def _as_text(verdict: Verdict) -> str:
-    if verdict.verdict == "refused":
+    if not verdict.accepted:
         return "\n".join([f"vLLM {verdict.release} refuses it:", *(f"  {line}" for line in verdict.refused)])
     lines = [f"vLLM {verdict.release} takes it."]
     for finding in verdict.at_start:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import ink, need_stack
+from cortexctl.cli.wiring import ink
 from cortexctl.errors import UsageError
-from cortexctl.spec.container import ContainerSpec
 from cortexctl.vllm.version import NEWEST_KNOWN
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+version_option = click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
 
 
 @click.group("catalog")
@@ -23,79 +25,93 @@ def command() -> None:
 
 @command.command("show", context_settings={"ignore_unknown_options": True})
 @click.argument("name", required=False)
-@click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
-def show(name: str | None, vllm_version: str) -> int:
+@version_option
+@as_json_option
+def show(name: str | None, *, vllm_version: str, as_json: bool) -> int:
     """An option's history and what a release makes of it; without a name, all options of the release."""
-    from cortexctl.render.catalog import option_text
+    from cortexctl.render.catalog import option_facts, option_text
     from cortexctl.vllm import catalogue
 
-    version = _known(vllm_version)
+    version = options.known_release(vllm_version)
+    of = catalogue.release(version)
     if name is None:
-        sys.stdout.write("".join(f"{option}\n" for option in sorted(catalogue.release(version).options)))
+        names = sorted(of.options)
+        _write([option_facts(n, version) for n in names] if as_json else "".join(f"{n}\n" for n in names))
         return 0
-    plain = name.lstrip("-").replace("-", "_")
-    text = option_text(plain, version, ink())
-    if not text:
+    named = catalogue.spelled(name) if name.startswith("-") else None
+    plain = named.name if named else name.lstrip("-").replace("-", "_")
+    if not catalogue.option_spans(plain):
         from cortexctl.stack.suggest import nearest
 
         close = nearest(plain, catalogue.option_names())
         raise UsageError(f"no release of vLLM has {name}", next_step=f"cortexctl catalog show {close}" if close else "")
-    sys.stdout.write(text)
+    _write(option_facts(plain, version) if as_json else option_text(plain, version, ink()))
     return 0
 
 
 @command.command("diff")
 @click.argument("old")
 @click.argument("new")
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+@as_json_option
 def diff(old: str, new: str, *, as_json: bool) -> int:
     """What goes, changes and comes between two releases."""
     from cortexctl.render.catalog import between_text
     from cortexctl.vllm.changes import between
 
-    found = between(_known(old), _known(new))
-    if as_json:
-        sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=2) + "\n")
-    else:
-        sys.stdout.write(between_text(found, ink()))
+    found = between(options.known_release(old), options.known_release(new))
+    _write(dataclasses.asdict(found) if as_json else between_text(found, ink()))
+    return 0
+
+
+@command.command("releases")
+@as_json_option
+def releases(*, as_json: bool) -> int:
+    """Every known release: its day, how its image starts the server, what it is built on."""
+    from cortexctl.render.catalog import releases_facts, releases_text
+
+    _write(releases_facts() if as_json else releases_text(ink()))
+    return 0
+
+
+@command.command("architectures")
+@click.argument("name", required=False)
+@version_option
+@as_json_option
+def architectures(name: str | None, *, vllm_version: str, as_json: bool) -> int:
+    """The model architectures that a release serves; or one's history, by the name that config.json has for it."""
+    from cortexctl.render.catalog import architecture_facts, architecture_text
+    from cortexctl.vllm import catalogue
+
+    version = options.known_release(vllm_version)
+    if name is None:
+        of = catalogue.release(version)
+        known = {n: group for n in sorted(catalogue.architecture_names()) if (group := of.architecture(n))}
+        _write(known if as_json else "".join(f"{n}   {group}\n" for n, group in known.items()))
+        return 0
+    _write(architecture_facts(name, version) if as_json else architecture_text(name, version))
     return 0
 
 
 @command.command("upgrade")
 @options.stack_argument
 @click.option("--to", "target", required=True, metavar="VERSION", help="The release to upgrade to.")
+@click.option("--write", "writes", is_flag=True, help="Change the stack file; comments and order stay.")
+@as_json_option
 @options.stack_choice
-def upgrade(stack: str, *, choice: options.Choice, target: str) -> int:
-    """What another release makes of a stack's arguments. Exits 1 when it refuses one."""
-    to = _known(target)
-    desired = need_stack(stack, choice, with_secrets=False)
-    lines = list(_upgrades({i.model: i.spec for i in desired.instances}, to))
-    refused = any(line.lstrip().startswith("Error") for line in lines)
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 1 if refused else 0
+def upgrade(stack: str, *, choice: options.Choice, target: str, writes: bool, as_json: bool) -> int:
+    """What another release makes of a stack, and a patch for what has a successor. Exits 1 when something is left that
+    the patch does not mend.
+    """
+    from cortexctl.cli.upgrading import look_ahead, upgrade_facts, upgrade_text
+
+    found = look_ahead(stack, choice, options.known_release(target))
+    if writes and found.patch:
+        from cortexctl.cli.outfile import write_whole
+
+        write_whole(stack, found.text)
+    _write(upgrade_facts(found) if as_json else upgrade_text(found, ink(), written=writes))
+    return 1 if found.is_left else 0
 
 
-def _upgrades(specs: dict[str, ContainerSpec], to: str) -> Iterator[str]:
-    from cortexctl.vllm.check import check_args, check_env, check_extra_args
-
-    for model, spec in sorted(specs.items()):
-        findings = [
-            *check_args(spec.args, to, spec.env),
-            *check_env(spec.env, to),
-            *check_extra_args(spec.extra_args, to, spec.args),
-        ]
-        now = spec.vllm_version or "unknown"
-        yield f"{model}   vLLM {now} -> {to}   " + ("as it is" if not findings else "")
-        for finding in findings:
-            yield f"  {'Error' if finding.fatal else 'Warning'}[{finding.rule}] {finding.summary}"
-            if finding.help:
-                yield f"    help: {finding.help}"
-
-
-def _known(version: str) -> str:
-    from cortexctl.vllm.catalogue import releases
-
-    plain = version.removeprefix("v")
-    if plain not in releases():
-        raise UsageError(f"vLLM {version} is not in the catalogue, which has {releases()[0]} to {releases()[-1]}")
-    return plain
+def _write(shown: Any) -> None:
+    sys.stdout.write(shown if isinstance(shown, str) else json.dumps(shown, indent=2) + "\n")

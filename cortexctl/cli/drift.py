@@ -11,7 +11,7 @@ from cortexctl.cli import options
 from cortexctl.cli.looking import Looking
 from cortexctl.cli.outfile import write_whole
 from cortexctl.cli.show import write
-from cortexctl.cli.wiring import ink, need_stack, read_stack, say
+from cortexctl.cli.wiring import ink, open_stack, say
 from cortexctl.hooks.notify import SECRET, Destination, destination, notify
 from cortexctl.plan.drift import Only, find_drift
 from cortexctl.plan.finding import DriftReport, Kind
@@ -90,8 +90,9 @@ def _stack(stack: str, choice: options.Choice) -> Desired:
     """Warnings about the file are for who writes it, not for who reads the mail of a cron job. A secret without a
     value here is not compared.
     """
-    desired, _ = read_stack(stack, choice, lenient=True)
-    return desired or need_stack(stack, choice, lenient=True)
+    desired, engines = open_stack(stack, choice, lenient=True, warn=False)
+    engines.close()
+    return desired
 
 
 def _look(desired: Desired, only: Only, *, deep: bool, health_timeout: float | None) -> tuple[DriftReport, Took]:

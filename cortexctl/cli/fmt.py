@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import sys
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from cortexctl.cli.wiring import ink, say
 from cortexctl.diagnostics import error
 from cortexctl.errors import UsageError
 from cortexctl.render.diagnostic import diagnostic_text
+from cortexctl.render.patch import patch_text
 from cortexctl.render.visible import visible
 from cortexctl.stack.document import UnreadableDocument
 from cortexctl.stack.format import formatted
@@ -78,24 +77,9 @@ def _name(path: str, text: str) -> str:
 
 def _show(path: str, before: str, after: str, *, check: bool, diff: bool) -> None:
     if diff:
-        write(_difference(path, before, after, for_terminal=sys.stdout.isatty()), "diff")
+        patch = patch_text(path, before, after)
+        write("\n".join(map(visible, patch.split("\n"))) if sys.stdout.isatty() else patch, "diff")
     elif path == STDIN and not check:
         write(after, "toml")
     elif before != after:
         write(f"{path}\n", "text")
-
-
-def _difference(path: str, before: str, after: str, *, for_terminal: bool) -> str:
-    """As `patch` reads it. On a terminal nothing hides, and a carriage return can be seen."""
-    lines = []
-    for line in difflib.unified_diff(_lines(before), _lines(after), path, path):
-        text = line.removesuffix("\n")
-        lines.append(visible(text) if for_terminal else text)
-        if text == line:
-            lines.append("\\ No newline at end of file")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _lines(text: str) -> list[str]:
-    """With their ends; str.splitlines knows more of those than TOML and JSON do."""
-    return re.findall(r"[^\n]*\n|[^\n]+", text)

@@ -50,6 +50,19 @@ def stack_choice(command: Command) -> Command:
     return with_choice
 
 
+def known_release(version: str) -> str:
+    """Without its v. Raises UsageError for one that the catalogue does not have."""
+    from cortexctl.vllm.catalogue import releases
+
+    plain = version.removeprefix("v")
+    if plain not in releases():
+        raise UsageError(
+            f"vLLM {plain} is not in the catalogue, which has {releases()[0]} to {releases()[-1]}",
+            next_step="cortexctl catalog releases",
+        )
+    return plain
+
+
 auto_approve = click.option("--auto-approve", is_flag=True, help="Do not ask.")
 
 

@@ -9,7 +9,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
 from cortexctl.cli.show import view, view_options, write
-from cortexctl.cli.wiring import make_plan, need_stack, open_engines
+from cortexctl.cli.wiring import make_plan, need_stack, open_stack
 from cortexctl.errors import UsageError
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
@@ -60,8 +60,7 @@ def _plan(stack: str, choice: options.Choice, request: Request, observed: str | 
         return plan_from_snapshot(need_stack(stack, choice, lenient=True), observed, request)
     if against:
         return plan_from_stack(need_stack(stack, choice, with_secrets=False), against, choice, request)
-    desired = need_stack(stack, choice, with_secrets=not request.destroy)
-    engines = open_engines(desired)
+    desired, engines = open_stack(stack, choice, with_secrets=not request.destroy)
     try:
         return make_plan(desired, engines, request)
     finally:

@@ -7,22 +7,33 @@ import sys
 
 import click
 
+from cortexctl.cli import options
+from cortexctl.errors import UsageError
+
 
 @click.command("schema")
-@click.argument("name", type=click.Choice(["stack", "plan", "drift"]))
-def command(name: str) -> int:
-    """Print the JSON Schema of the stack file, of a plan (`plan --format json`, `plan --out`) or of a drift report."""
+@click.argument("name", type=click.Choice(["stack", "args", "plan", "drift"]))
+@click.option("--vllm-version", help="For stack and args: only what this release takes. Left out: what any did.")
+def command(name: str, *, vllm_version: str | None) -> int:
+    """Print the JSON Schema of the stack file, of a model's `args` in it, of a plan (`plan --format json`,
+    `plan --out`) or of a drift report.
+    """
+    if vllm_version and name not in {"stack", "args"}:
+        raise UsageError(f"the schema of a {name} is the same for every vLLM release")
+    sys.stdout.write(_schema(name, options.known_release(vllm_version) if vllm_version else None))
+    return 0
+
+
+def _schema(name: str, version: str | None) -> str:
     if name == "plan":
         from cortexctl.render.schemas import plan_schema
 
-        sys.stdout.write(plan_schema())
-        return 0
+        return plan_schema()
     if name == "drift":
         from cortexctl.render.schemas import drift_schema
 
-        sys.stdout.write(drift_schema())
-        return 0
-    from cortexctl.stack.schema import json_schema
+        return drift_schema()
+    from cortexctl.stack.schema import args_json_schema, json_schema
 
-    sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
-    return 0
+    schema = json_schema(version) if name == "stack" else args_json_schema(version)
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

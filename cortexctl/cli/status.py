@@ -10,7 +10,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.lock import lock_in_words
-from cortexctl.cli.wiring import ink, look, need_stack, open_engines
+from cortexctl.cli.wiring import ink, look, open_stack
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.errors import EngineError
 from cortexctl.observed.owned import Owned, OwnedInstance
@@ -29,8 +29,7 @@ from cortexctl.spec.desired import Desired, Instance
 @options.stack_choice
 def command(stack: str, *, choice: options.Choice, as_json: bool) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
-    desired = need_stack(stack, choice, with_secrets=False)
-    engines = open_engines(desired)
+    desired, engines = open_stack(stack, choice, with_secrets=False)
     try:
         rows = _rows(desired, engines)
         busy = _busy(desired, engines)

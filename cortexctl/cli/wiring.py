@@ -33,6 +33,7 @@ from cortexctl.spec.desired import Desired
 
 if TYPE_CHECKING:
     from cortexctl.apply.perform import Performer
+    from cortexctl.stack.load import Releases
     from cortexctl.stack.variables import Given
 
 
@@ -82,14 +83,20 @@ def _given(choice: Choice, *, for_another: bool = False) -> Given:
 
 
 def read_stack(
-    path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False, text: str | None = None
+    path: str,
+    choice: Choice,
+    *,
+    with_secrets: bool = True,
+    lenient: bool = False,
+    text: str | None = None,
+    releases: Releases | None = None,
 ) -> tuple[Desired | None, list[Diagnostic]]:
     """The stack as a value, and all that is wrong with the file.
 
     `lenient`: a secret that does not resolve stays unknown, for review where there are no credentials. `text`: what to
-    take for the file's content.
+    take for the file's content. `releases`: what is known of the images beyond the file.
     """
-    from cortexctl.stack.load import UnresolvedSecret, load_stack
+    from cortexctl.stack.load import Releases, UnresolvedSecret, load_stack
 
     reader = secret_reader(path, choice)
 
@@ -109,12 +116,48 @@ def read_stack(
         env=choice.env,
         given=_given(choice),
         text=text,
+        releases=releases or Releases(),
     )
 
 
-def need_stack(path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False) -> Desired:
-    """The stack, or the end: its problems are shown. Warnings are shown and do not stop."""
+def open_stack(
+    path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False, warn: bool = True
+) -> tuple[Desired, DockerEngines]:
+    """The stack and its hosts' engines. Where neither the file nor a tag tells which vLLM an image holds, the hosts are
+    asked first, and the stack is read by what they say. Raises BadStack.
+    """
     desired, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient)
+    if desired is not None and any(i.spec.vllm_version is None for i in desired.instances):
+        desired, found = _by_what_hosts_say(path, choice, desired, with_secrets=with_secrets, lenient=lenient)
+    desired = _or_the_end(path, desired, found if warn or desired is None else [])
+    return desired, open_engines(desired)
+
+
+def _by_what_hosts_say(
+    path: str, choice: Choice, desired: Desired, *, with_secrets: bool, lenient: bool
+) -> tuple[Desired | None, list[Diagnostic]]:
+    from cortexctl.cli.releases import told_by_hosts
+    from cortexctl.stack.load import Releases
+
+    engines = open_engines(desired)
+    try:
+        told, problems = told_by_hosts(desired, engines)
+    finally:
+        engines.close()
+    read, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient, releases=Releases(told=told))
+    return (None if problems else read), [*problems, *found]
+
+
+def need_stack(
+    path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False, instead: str = ""
+) -> Desired:
+    """The stack, or the end: its problems are shown. Warnings are shown and do not stop. `instead`: the vLLM release to
+    read it for, whatever its images hold.
+    """
+    from cortexctl.stack.load import Releases
+
+    releases = Releases(instead=instead)
+    desired, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient, releases=releases)
     return _or_the_end(path, desired, found)
 
 

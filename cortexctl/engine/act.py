@@ -18,7 +18,7 @@ import requests.exceptions
 
 from cortexctl.engine import lock, record
 from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
-from cortexctl.observed.parse import parse_endpoint, parse_in_place
+from cortexctl.observed.parse import parse_endpoint, parse_in_place, parse_release_told
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
 from cortexctl.spec import labels
@@ -51,7 +51,9 @@ class DockerEngine:
         with self._asking("look up an image"):
             try:
                 found = self._api.inspect_image(reference)
-                return ImageFacts(reference, "local", id=found["Id"])
+                return ImageFacts(
+                    reference, "local", id=found["Id"], release=parse_release_told(found.get("Config") or {})
+                )
             except docker.errors.NotFound:
                 pass
         try:

@@ -9,6 +9,12 @@ from typing import Any
 from cortexctl.observed.state import BoundPort, ImageFacts, ObservedContainer
 from cortexctl.spec.container import CONTAINER_PORT, CPU_PERIOD, InPlace
 
+_TOLD_BY_LABEL = ("ai.vllm.image.tag", "org.opencontainers.image.version")
+_TOLD_BY_VARIABLE = "VLLM_IMAGE_TAG"
+"""Where official images since 0.21.0 say what they are, with the whole name: vllm/vllm-openai:v0.21.0 (by vLLM's
+release scripts).
+"""
+_NAME_WITH_RELEASE = re.compile(r"vllm[\w./-]*:v?(\d+\.\d+\.\d+(?:\.(?:post)?\d+)?)(?=$|[-_+])", re.ASCII)
 _EXITED = re.compile(r"Exited \((\d+)\)")
 
 
@@ -25,6 +31,16 @@ def parse_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, ImageFacts]:
         for name in (*(row.get("RepoTags") or []), *(row.get("RepoDigests") or []))
         if "<none>" not in name
     }
+
+
+def parse_release_told(config: Mapping[str, Any]) -> str:
+    """The release that an image names in its labels or its environment (`Config` of an inspected image); else empty.
+    A base image's own version is none: only a name with vllm in it counts.
+    """
+    labels, env = config.get("Labels") or {}, config.get("Env") or []
+    said = [labels.get(name) or "" for name in _TOLD_BY_LABEL]
+    said += [v.removeprefix(f"{_TOLD_BY_VARIABLE}=") for v in env if v.startswith(f"{_TOLD_BY_VARIABLE}=")]
+    return next((match.group(1) for text in said if (match := _NAME_WITH_RELEASE.search(text))), "")
 
 
 def parse_in_place(inspected: Mapping[str, Any]) -> InPlace:

@@ -69,6 +69,8 @@ class ImageFacts:
     id: str = ""
     digest: str = ""
     problem: str = ""
+    release: str = ""
+    """The vLLM release that the image itself names; official images do since 0.21.0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from cortexctl.vllm.effective import effective
 
 IN_PLACE = ("cpus", "memory", "restart")
 NETWORK = "network"
+VERSION = "vllm_version"
+"""What is said of an image, and no part of a container: without another image it makes no difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]
     if spec_to_label(before) == spec_to_label(after):
         return ()
     old, new = fields_of(before), fields_of(after)
-    for path in _unknown_secrets(before, after):
+    same_image = [VERSION] if before.image == after.image else []
+    for path in (*same_image, *_unknown_secrets(before, after)):
         old.pop(path, None)
         new.pop(path, None)
     changes: list[FieldChange] = []
@@ -72,7 +75,7 @@ def fields_of(spec: ContainerSpec) -> dict[str, Any]:
     if spec.cpus is not None:
         flat["cpus"] = spec.cpus
     if spec.vllm_version:
-        flat["vllm_version"] = spec.vllm_version
+        flat[VERSION] = spec.vllm_version
     said = effective(spec)
     if said.words:
         flat["extra_args"] = list(said.words)

@@ -7,6 +7,7 @@ from typing import Any
 
 from cortexctl.render.ink import Ink
 from cortexctl.vllm import catalogue
+from cortexctl.vllm.architectures import check_architectures
 from cortexctl.vllm.catalogue_facts import Option
 from cortexctl.vllm.catalogue_reviewed import decided_at_start, instead_of, no_effect
 from cortexctl.vllm.changes import Between
@@ -42,6 +43,74 @@ def _rows(option: Option, version: str) -> Iterator[tuple[str, str]]:
     yield "default", decided.value if decided else "not set" if option.default is None else _value(option.default)
     yield "limits", ", ".join(f"{name} {limit:g}" for name, limit in option.bounds)
     yield "note", "deprecated" if option.deprecated else ""
+
+
+def option_facts(name: str, version: str) -> dict[str, Any]:
+    """One option for programs; `option` is null where the release does not have it."""
+    option = catalogue.release(version).option(name)
+    advice, idle = instead_of(name, version), no_effect(name, version)
+    decided = next((d for d in decided_at_start() if d.option == name and d.holds_in(version)), None)
+    facts = None
+    if option is not None:
+        known = {"flags": option.flags, "off_flags": option.off_flags, "kind": option.kind, "nargs": option.nargs}
+        values = {"choices": option.choices, "known_values": option.soft_choices, "default": option.default}
+        rest = {"config": option.config, "group": option.group, "limits": dict(option.bounds), "entry": option.entry}
+        facts = {**known, **values, "decided_at_start": decided.value if decided else None, **rest}
+        facts |= {"positional": option.positional, "repeats": option.repeats, "deprecated": option.deprecated}
+    return {
+        "name": name,
+        "release": version,
+        "releases": [{"since": s.since, "until": s.until or None} for s in catalogue.option_spans(name)],
+        "changed_in": catalogue.option_changes(name),
+        "option": facts,
+        "no_effect": idle.text if idle else None,
+        "instead": advice.text if advice else None,
+    }
+
+
+def releases_facts() -> list[dict[str, Any]]:
+    """Oldest first."""
+    found = []
+    for version in catalogue.releases():
+        of = catalogue.release(version)
+        built = {"torch": of.torch, "transformers": of.transformers, "python": of.requires_python, "cuda": of.cuda}
+        counts = {"options": len(of.options), "environment": len(of.environment)}
+        found.append({"release": version, "date": of.date, "entry_point": of.entry, **built, **counts})
+    return found
+
+
+def releases_text(ink: Ink) -> str:
+    """Newest first: that is what one looks for."""
+    keys = ("release", "date", "entry_point", "torch", "cuda", "options")
+    rows = [["release", "day", "entry point", "torch", "CUDA", "options"]]
+    rows += ([str(facts[key]) for key in keys] for facts in reversed(releases_facts()))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([ink(lines[0], "bold"), *lines[1:]]) + "\n"
+
+
+def architecture_facts(name: str, version: str) -> dict[str, Any]:
+    found = catalogue.architecture(name)
+    spans = found.spans if found else ()
+    return {
+        "name": name,
+        "release": version,
+        "group": catalogue.release(version).architecture(name),
+        "releases": [{"since": s.since, "until": s.until or None, "group": s.kind} for s in spans],
+        "plugin": found.plugin or None if found else None,
+        "findings": [f.summary for f in check_architectures([name], version)],
+    }
+
+
+def architecture_text(name: str, version: str) -> str:
+    facts = architecture_facts(name, version)
+    found = catalogue.architecture(name)
+    ranges = ", ".join(map(str, found.spans)) if found else ""
+    lines = [f"{name}   " + (f"vLLM {ranges}" if ranges else "no release has it of its own")]
+    lines += [f"  {facts['group']} in {version}"] if facts["group"] else []
+    for finding in check_architectures([name], version):
+        lines += [f"  {finding.summary}", f"    {finding.help}"]
+    return "\n".join(lines) + "\n"
 
 
 def between_text(found: Between, ink: Ink) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cortexctl.render.visible import visible
+from cortexctl.spec.toml import toml_key, toml_text, toml_value
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _MARKS = re.compile(r"\{\{|\{%|\{#")
 _TABLES = ("args", "env", "secrets", "rollout")
 
@@ -19,16 +19,16 @@ def imported_block(
 ) -> str:
     """`ignored`: the paths of `table["ignore"]` as they are written there, with what differs. `told` stands above."""
     lines = [f"# {visible(line)}".rstrip() for line in told]
-    lines.append(f"[models.{_key(name)}]")
+    lines.append(f"[models.{toml_key(name)}]")
     for key, value in table.items():
         if key in _TABLES:
             continue
         lines += [f"# {visible(notes[key])}"] if key in notes else []
-        lines += _ignore(ignored) if key == "ignore" else [f"{key} = {_value(value)}"]
+        lines += _ignore(ignored) if key == "ignore" else [f"{key} = {toml_value(_escaped(value))}"]
     for key in _TABLES:
         if key in table:
-            lines += ["", f"[models.{_key(name)}.{key}]"]
-            lines += [f"{_key(inner)} = {_value(value)}" for inner, value in table[key].items()]
+            lines += ["", f"[models.{toml_key(name)}.{key}]"]
+            lines += [f"{toml_key(inner)} = {toml_value(_escaped(value))}" for inner, value in table[key].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -41,30 +41,9 @@ def _ignore(ignored: Mapping[str, str]) -> list[str]:
     return [
         "# It is made otherwise than a new one will be. After its first replacement remove these lines.",
         "ignore = [",
-        *(f"    {_text(path)},  # {visible(why)}" for path, why in ignored.items()),
+        *(f"    {toml_text(_literally(path))},  # {visible(why)}" for path, why in ignored.items()),
         "]",
     ]
-
-
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _quoted(name)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{_key(str(k))} = {_value(v)}" for k, v in value.items())
-        return f"{{ {inside} }}" if inside else "{}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(v) for v in value)}]"
-    return repr(value)
-
-
-def _text(text: str) -> str:
-    return _quoted(_literally(text))
 
 
 def _literally(text: str) -> str:
@@ -72,17 +51,6 @@ def _literally(text: str) -> str:
     if _MARKS.search(text) and ("\r" in text or text.endswith("\n")):
         return f"{{{{ {text!r} }}}}"
     return _MARKS.sub(lambda mark: f"{{{{ '{mark.group()}' }}}}", text)
-
-
-def _quoted(text: str) -> str:
-    """A TOML string in which nothing hides."""
-    shown = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return '"' + "".join(shown.get(c) or (c if c.isprintable() else _escape(c)) for c in text) + '"'
-
-
-def _escape(character: str) -> str:
-    number = ord(character)
-    return f"\\u{number:04X}" if number <= 0xFFFF else f"\\U{number:08X}"
 
 
 def _escaped(value: Any) -> Any:

@@ -50,6 +50,8 @@ CX308 A variable that is not read (warning)
 CX309 Deprecated (warning)
 CX310 An option that no release has (warning)
 CX311 An architecture of other releases
+CX314 An image with two releases
+CX315 A checkpoint, or a machine, for another engine
 CX401 Unreachable host
 CX402 Unreadable label
 CX403 Protected

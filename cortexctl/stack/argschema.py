@@ -1,10 +1,11 @@
-"""vLLM's options as JSON Schema, for editors: what each takes in the newest release that has it."""
+"""vLLM's options as JSON Schema, for editors: of one release, or each as the newest release that has it takes it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from cortexctl.vllm import catalogue
+from cortexctl.vllm.catalogue import Release
 from cortexctl.vllm.catalogue_facts import Option
 from cortexctl.vllm.owned import OWNED
 from cortexctl.vllm.values import SWITCHES, takes_several
@@ -23,21 +24,36 @@ _TYPES: dict[str, list[str]] = {
     **{key: ["boolean"] for key in SWITCHES},
 }
 
+_LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
-def args_properties() -> dict[str, Any]:
-    """Name -> schema, sorted."""
-    found = {}
+
+def args_schema(version: str | None = None) -> dict[str, Any]:
+    """The table `args` of a model. Nested tables have the keys of their config where a release is chosen."""
+    of = catalogue.release(version) if version else None
+    properties = {}
     for name in sorted(catalogue.option_names()):
-        spans = catalogue.option_spans(name)
-        option = catalogue.release(spans[-1].until or catalogue.releases()[-1]).option(name)
+        option = of.option(name) if of else catalogue.newest_option(name)
         if option is not None and not option.positional and name not in OWNED:
-            found[name] = {"description": f"vLLM {', '.join(map(str, spans))}", **_schema(option)}
-    return found
+            properties[name] = {"description": _described(option), **_schema(option, of)}
+    title = f"args of a model on vLLM {version}" if version else "args of a model, on any vLLM"
+    return {"title": title, "type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _schema(option: Option) -> dict[str, Any]:
+def _described(option: Option) -> str:
+    said = [f"vLLM {', '.join(map(str, catalogue.option_spans(option.name)))}"]
+    said += [f"default {option.default}"] if option.default not in (None, {}, (), []) else []
+    said += ["deprecated"] if option.deprecated else []
+    return "; ".join(said)
+
+
+def _schema(option: Option, of: Release | None) -> dict[str, Any]:
     types = _TYPES.get(option.kind, ["string"])
     one: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
     if option.choices and option.kind == "text":
         one["enum"] = [c for c in option.choices if c != "None"]
+    elif option.soft_choices:
+        one["examples"] = list(option.soft_choices)
+    if of and option.config and types == ["object"]:
+        one["properties"] = {name: {} for name in of.keys(option.config)}
+    one |= {_LIMITS[name]: limit for name, limit in option.bounds}
     return {"type": "array", "items": one} if takes_several(option) else one

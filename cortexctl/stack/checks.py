@@ -10,15 +10,17 @@ from packaging.specifiers import SpecifierSet
 
 from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.spec.image import parse_image
 from cortexctl.stack.args import At, check_arguments
 from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
 from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
 from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import POOLING_TASKS
-from cortexctl.vllm.version import parse_release, release_from_image
+from cortexctl.vllm.checkpoint import GGUF_LAST
+from cortexctl.vllm.version import parse_release
 
 POOLING_SINCE = parse_release("0.6.5")
-GGUF_LAST = parse_release("0.23.0")
+CUDA_IMAGES = {"vllm/vllm-openai", "docker.io/vllm/vllm-openai"}
 SHADOWED_ENV = {
     "HF_HUB_TOKEN": "neither vLLM nor the hub client reads HF_HUB_TOKEN; the variable is HF_TOKEN",
     "CUDA_VISIBLE_DEVICES": "choose GPUs with `gpus`; inside the container they are numbered from 0",
@@ -26,11 +28,6 @@ SHADOWED_ENV = {
     "HF_HUB_OFFLINE": "set `offline`",
 }
 """Variables that cortexctl sets itself, or that do not do what they seem to: what to write instead."""
-
-
-def release_of(model: ModelTable) -> str | None:
-    """The vLLM release that the model's image holds, as far as the stack tells."""
-    return model.vllm_version.removeprefix("v") if model.vllm_version else release_from_image(model.image)
 
 
 def check_version(stack: StackFile, document: Document) -> Iterator[Diagnostic]:
@@ -78,9 +75,10 @@ def _all_before(model: str, stack: StackFile) -> set[str]:
     return found
 
 
-def check_model(name: str, model: ModelTable, at: At, profiles: Collection[str]) -> Iterator[Diagnostic]:
-    """Everything that can be said without the rest of the stack."""
-    release = release_of(model)
+def check_model(
+    name: str, model: ModelTable, release: str | None, at: At, profiles: Collection[str]
+) -> Iterator[Diagnostic]:
+    """Everything that can be said without the rest of the stack. `release`: of the model's image, where it is known."""
     if model.profile is not None and model.profile not in profiles:
         close = nearest(model.profile, profiles)
         advice = f'did you mean "{close}"?' if close else f"known: {', '.join(sorted(profiles)) or 'none'}"
@@ -97,6 +95,7 @@ def check_model(name: str, model: ModelTable, at: At, profiles: Collection[str])
             help="pin a newer image",
         )
     yield from _parallel(model, at)
+    yield from _without_gpu(model, at)
     if isinstance(model.gpus, list) and len(model.gpus) % model.replicas:
         yield error(
             "CX217",
@@ -134,6 +133,17 @@ def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
         at("gpus"),
         help="every rank needs one GPU, and a GPU without a rank stays idle; make the numbers agree",
     )
+
+
+def _without_gpu(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    """By the name of the official image; another may hold a build for the CPU."""
+    if not model.gpus and parse_image(model.image).name in CUDA_IMAGES:
+        yield warning(
+            "CX315",
+            "the official CUDA image finds no device without a GPU, and exits",
+            at("gpus"),
+            help="give it a GPU, or take vllm/vllm-openai-cpu; on a CPU llama.cpp is faster as a rule",
+        )
 
 
 def check_gpus(model: ModelTable, name: str, host: HostTable, at: At) -> Iterator[Diagnostic]:
@@ -214,12 +224,12 @@ def _gguf(source: SourceTable, release: str | None, span: SourceSpan | None) -> 
             span,
             help="merge the parts first (llama-gguf-split --merge)",
         )
-    if release and parse_release(release) > GGUF_LAST:
+    if release and parse_release(release) > parse_release(GGUF_LAST):
         yield error(
             "CX306",
-            f"vLLM {release} does not load GGUF (last in 0.23.0; a plugin since)",
+            f"vLLM {release} does not load GGUF (last in {GGUF_LAST}; a plugin since)",
             span,
-            help="pin an image to v0.23.0, or serve the file with llama.cpp",
+            help=f"pin an image to v{GGUF_LAST}, or serve the file with llama.cpp",
         )
     if not source.tokenizer:
         yield warning(

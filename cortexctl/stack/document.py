@@ -7,19 +7,17 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.stack.places import Loc, places_in
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-Loc = tuple[str | int, ...]
-"""Keys and list indices from the document's root, as pydantic reports them."""
 Origins = dict[Loc, Loc]
 """Loc of a value -> the loc where it, and all below it, was before an overlay moved it."""
 
@@ -60,14 +58,19 @@ class Document:
 
     def place(self, loc: Loc, *, key: bool = False) -> SourceSpan | None:
         """The place of the value at `loc` (or of its key); of its nearest parent that has one, failing that."""
-        for origins in self.origins:
-            loc = _back(loc, origins)
+        loc = self.written_at(loc)
         while loc:
             found = self._places.get(loc)
             if found:
                 return found[0] if key else found[1]
             loc, key = loc[:-1], True
         return None
+
+    def written_at(self, loc: Loc) -> Loc:
+        """Where in the file the value at `loc` is written: a profile or an environment may have it."""
+        for origins in self.origins:
+            loc = _back(loc, origins)
+        return loc
 
     def has(self, loc: Loc) -> bool:
         """Whether the document has a value at `loc`."""
@@ -81,15 +84,12 @@ class Document:
 
     def is_hidden(self, loc: Loc) -> bool:
         """Whether the value at `loc` must not be shown: it is, or may be, a secret written in the open."""
-        for origins in self.origins:
-            loc = _back(loc, origins)
-        return is_secret(self.written or self.data, loc)
+        return is_secret(self.written or self.data, self.written_at(loc))
 
     @cached_property
     def _places(self) -> dict[Loc, tuple[SourceSpan, SourceSpan]]:
         """loc -> (span of the key, span of the value), in lines whose open secrets are stars."""
-        walk = _json_places if self.path.endswith(".json") else _toml_places
-        found = list(walk(_syntax_tree(self.path, self.text)))
+        found = list(places_in(self.path, self.text))
         written = self.written or self.data
         lines = _with_stars(self.text, [value for loc, _, value in found if is_secret(written, loc)])
         raw = self.text.split("\n")
@@ -181,20 +181,6 @@ def _toml_error(path: str, text: str, message: str) -> Diagnostic:
     return error("CX101", summary, _point(path, text, len(lines), len(lines[-1]) + 1))
 
 
-def _syntax_tree(path: str, text: str) -> Node:
-    from tree_sitter import Language, Parser
-
-    if path.endswith(".json"):
-        import tree_sitter_json
-
-        language = tree_sitter_json.language()
-    else:
-        import tree_sitter_toml
-
-        language = tree_sitter_toml.language()
-    return Parser(Language(language)).parse(text.encode()).root_node
-
-
 def _point(path: str, text: str, line: int, column: int) -> SourceSpan:
     """A place in a text that could not be parsed: what follows a key that looks like a secret's is not shown."""
     lines = text.split("\n")
@@ -261,90 +247,3 @@ def _is_secret_step(table: Any, loc: Loc) -> bool:
     if isinstance(value, str) and URL_WITH_PASSWORD.search(value):
         return True
     return isinstance(step, str) and not isinstance(value, dict) and SECRET_NAME.search(step) is not None
-
-
-Place = tuple[Loc, "Node", "Node"]
-
-
-def _json_places(root: Node) -> Iterator[Place]:
-    for child in root.named_children:
-        yield from _json_value((), child)
-
-
-def _json_value(loc: Loc, node: Node) -> Iterator[Place]:
-    if node.type == "object":
-        for pair in (c for c in node.named_children if c.type == "pair"):
-            key, value = pair.child_by_field_name("key"), pair.child_by_field_name("value")
-            if key is not None and value is not None:
-                inner = (*loc, json.loads(_text(key)))
-                yield inner, key, value
-                yield from _json_value(inner, value)
-    elif node.type == "array":
-        for index, item in enumerate(c for c in node.named_children if c.type != "comment"):
-            yield (*loc, index), item, item
-            yield from _json_value((*loc, index), item)
-
-
-def _toml_places(root: Node) -> Iterator[Place]:
-    counts: dict[Loc, int] = {}
-    implied: list[Place] = []  # tables that only an inner one's header names: their own header comes first
-    for node in root.named_children:
-        if node.type == "pair":
-            yield from _toml_pair((), node)
-        elif node.type in {"table", "table_array_element"}:
-            header = node.named_children[0]
-            keys = _toml_keys(header)
-            loc = _inside_arrays(tuple(keys), counts, is_element=node.type == "table_array_element")
-            implied += (
-                (_inside_arrays(tuple(keys[:depth]), counts, is_element=False), header, header)
-                for depth in range(1, len(keys))
-            )
-            yield loc, header, header
-            for pair in node.named_children[1:]:
-                if pair.type == "pair":
-                    yield from _toml_pair(loc, pair)
-    yield from implied
-
-
-def _inside_arrays(keys: Loc, counts: dict[Loc, int], *, is_element: bool) -> Loc:
-    """A header names arrays of tables by key only: put the index of their latest element in."""
-    loc: Loc = ()
-    for position, key in enumerate(keys):
-        loc = (*loc, key)
-        if is_element and position == len(keys) - 1:
-            counts[loc] = counts.get(loc, -1) + 1
-        if loc in counts:
-            loc = (*loc, counts[loc])
-    return loc
-
-
-def _toml_pair(loc: Loc, pair: Node) -> Iterator[Place]:
-    key, value = [c for c in pair.named_children if c.type != "comment"][:2]
-    inner = loc
-    for part in _toml_keys(key):
-        inner = (*inner, part)
-        yield inner, key, value
-    yield from _toml_value(inner, value)
-
-
-def _toml_value(loc: Loc, node: Node) -> Iterator[Place]:
-    if node.type == "inline_table":
-        for pair in (c for c in node.named_children if c.type == "pair"):
-            yield from _toml_pair(loc, pair)
-    elif node.type == "array":
-        for index, item in enumerate(c for c in node.named_children if c.type != "comment"):
-            yield (*loc, index), item, item
-            yield from _toml_value((*loc, index), item)
-
-
-def _toml_keys(node: Node) -> list[str]:
-    """The parts of `a."b c".d`; dotted keys nest to the left in the grammar."""
-    if node.type == "dotted_key":
-        return [part for child in node.named_children for part in _toml_keys(child)]
-    if node.type == "quoted_key":
-        return [next(iter(tomllib.loads(f"{_text(node)} = 0")))]
-    return [_text(node)]
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode()

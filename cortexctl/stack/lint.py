@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from cortexctl.diagnostics import Diagnostic, warning
 from cortexctl.spec.image import parse_image
 from cortexctl.stack.args import At
-from cortexctl.stack.checks import release_of
 from cortexctl.stack.schema import ModelTable
 
 API_KEY = "VLLM_API_KEY"
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
-def lint_model(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+def lint_model(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
     """Every warning about one model, in the order of the rules."""
-    yield from _image(model, at)
+    yield from _image(model, release, at)
     yield from _source(model, at)
     yield from _publish(model, at)
     args = model.args
@@ -39,10 +38,10 @@ def lint_model(model: ModelTable, at: At) -> Iterator[Diagnostic]:
         )
 
 
-def _image(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+def _image(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnostic]:
     reference = parse_image(model.image)
     floating = reference.digest is None and reference.tag in {None, "latest", "nightly"}
-    if release_of(model) is None and not floating:
+    if release is None and not floating:
         yield warning(
             "CX205",
             f'the image "{model.image}" does not tell which vLLM it holds',

@@ -20,6 +20,7 @@ from cortexctl.spec.secret import fingerprint
 from cortexctl.stack.document import Document, UnreadableDocument, parse_document, read_document
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
+from cortexctl.stack.releases import Releases
 from cortexctl.stack.resolve import Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
 from cortexctl.stack.suggest import nearest
@@ -28,7 +29,7 @@ from cortexctl.stack.variables import Given, secret_values, with_variables
 SecretValue = Callable[[str, str], str]
 """(source, key) -> the value; "" where it may stay unknown. Raises UnresolvedSecret."""
 
-__all__ = ["Given", "SecretValue", "UnresolvedSecret", "digest_of", "environments", "load_stack"]
+__all__ = ["Given", "Releases", "SecretValue", "UnresolvedSecret", "digest_of", "environments", "load_stack"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class _Choice:
     given: Given
     default_docker: str
     secret_value: SecretValue | None
+    releases: Releases
 
 
 def load_stack(
@@ -47,17 +49,19 @@ def load_stack(
     env: str = "",
     given: Given = Given(),  # noqa: B008 - frozen
     text: str | None = None,
+    releases: Releases = Releases(),  # noqa: B008 - frozen
 ) -> tuple[Desired | None, list[Diagnostic]]:
     """Desired is None when something is wrong that leaves nothing to plan.
 
     `text` is what the file holds, where it is not to be read (another revision of it).
     `secret_value` None: secrets are not looked at (offline validation), and their fingerprints stay empty.
+    `releases`: what is known of the images beyond the file.
     """
     try:
         document = read_document(path) if text is None else parse_document(path, text)
     except UnreadableDocument as cause:
         return None, [cause.diagnostic]
-    return _load(document, _Choice(env, given, default_docker, secret_value))
+    return _load(document, _Choice(env, given, default_docker, secret_value, releases))
 
 
 def digest_of(text: str) -> str:
@@ -155,5 +159,6 @@ def _resolve(
             prints[known] = fingerprint(whose, reference.name, value) if value else ""
         return prints[known]
 
-    around = Surroundings(choice.default_docker, fingerprint_of, Path(document.path).resolve().parent, choice.env)
+    folder = Path(document.path).resolve().parent
+    around = Surroundings(choice.default_docker, fingerprint_of, folder, choice.env, choice.releases)
     return resolve(stack, document, around, digest_of(document.text))

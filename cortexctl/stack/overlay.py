@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortexctl.stack.document import Document, Loc, Origins
+from cortexctl.stack.document import Document, Origins
+from cortexctl.stack.places import Loc
 
 
 def merge(base: dict[str, Any], over: dict[str, Any], *, at: Loc, written_at: Loc, origins: Origins) -> dict[str, Any]:

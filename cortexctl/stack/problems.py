@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.stack.args import check_raw
-from cortexctl.stack.document import Document, Loc
+from cortexctl.stack.document import Document
+from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import ModelTable, StackFile
 from cortexctl.stack.suggest import nearest
 

@@ -13,11 +13,13 @@ from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.spec.units import seconds, size_in_bytes
-from cortexctl.stack.architecture import check_folder
-from cortexctl.stack.checks import check_gpus, check_model, check_references, check_version, release_of
-from cortexctl.stack.document import Document, Loc
+from cortexctl.stack.checkpoint import check_folder
+from cortexctl.stack.checks import check_gpus, check_model, check_references, check_version
+from cortexctl.stack.document import Document
 from cortexctl.stack.lint import lint_model
 from cortexctl.stack.overlay import profile_names
+from cortexctl.stack.places import Loc
+from cortexctl.stack.releases import Releases
 from cortexctl.stack.schema import HostTable, ModelTable, SecretTable, StackFile
 from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE
@@ -45,6 +47,7 @@ class Surroundings:
     folder: Path
     """Where the stack file lies; its relative paths are meant from there."""
     env: str = ""
+    releases: Releases = field(default_factory=Releases)
 
 
 def resolve(
@@ -84,9 +87,9 @@ class _Resolution:
         model = self.stack.models[name]
         if not model.enabled:
             return
-        release = release_of(model)
-        self.found += check_model(name, model, partial(self._at, name), profile_names(self.document))
-        self.found += lint_model(model, partial(self._at, name))
+        release = self.around.releases.of(model)
+        self.found += check_model(name, model, release, partial(self._at, name), profile_names(self.document))
+        self.found += lint_model(model, release, partial(self._at, name))
         secrets = tuple(self._secrets(name, model))
         for host_name in self._hosts(name, model):
             host = self.stack.hosts[host_name]

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from cortexctl.stack import forms
-from cortexctl.stack.argschema import args_properties
+from cortexctl.stack.argschema import args_schema
 
 
 class Table(BaseModel):
@@ -265,10 +265,22 @@ def _or_variable(schema: Any) -> Any:
     return {**described, "anyOf": [inner, {"type": "string", "pattern": r"^\s*\{\{\s*vars\.\w+\s*\}\}\s*$"}]}
 
 
-def json_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12 of the stack file. Its `args` are all that any release of vLLM knows, for completion."""
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(version: str | None = None) -> dict[str, Any]:
+    """JSON Schema of the stack file. Its `args` are those of a vLLM release, or all that any release knows."""
     schema = StackFile.model_json_schema(by_alias=True)
-    args = schema["$defs"]["ModelTable"]["properties"]["args"]
-    args |= {"properties": args_properties(), "additionalProperties": False}
-    schema = _or_variable(schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    table = schema["$defs"]["ModelTable"]["properties"]["args"]
+    schema["$defs"]["Args"] = args_schema(version)
+    schema["$defs"]["ModelTable"]["properties"]["args"] = {
+        "description": table["description"],
+        "default": {},
+        "$ref": "#/$defs/Args",
+    }
+    return {"$schema": DIALECT, **_or_variable(schema)}
+
+
+def args_json_schema(version: str | None = None) -> dict[str, Any]:
+    """JSON Schema of `args` alone, which that of the stack refers to as #/$defs/Args."""
+    return {"$schema": DIALECT, **_or_variable(args_schema(version))}

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
-from cortexctl.stack.document import Document, Loc, UnreadableDocument, read_document
+from cortexctl.stack.document import Document, UnreadableDocument, read_document
+from cortexctl.stack.places import Loc
 from cortexctl.stack.suggest import nearest
 
 if TYPE_CHECKING:

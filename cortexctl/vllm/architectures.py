@@ -12,17 +12,23 @@ DRAFTS = "speculative"
 """The registry's group of draft models, which cannot be served alone."""
 
 
-def check_architectures(names: Sequence[str], version: str) -> Iterator[Finding]:
-    """What stands against serving it. One known name is enough: a config lists what it can be read as."""
+FALLBACK_SINCE = parse_release("0.7.2")
+"""From here on vLLM runs what it does not know through Transformers, if that can (vLLM's model registry)."""
+
+
+def check_architectures(names: Sequence[str], version: str, *, has_own_code: bool = False) -> Iterator[Finding]:
+    """What stands against serving it. One known name is enough: a config lists what it can be read as. `has_own_code`:
+    the checkpoint brings its model as Python code.
+    """
     of = catalogue.release(catalogue.nearest(version))
     groups = [of.architecture(name) for name in names]
     if any(group and group != DRAFTS for group in groups):
         return
     for name, group in zip(names, groups, strict=True):
-        yield Finding(name, "CX311", *_against(name, group, of.version, version))
+        yield Finding(name, "CX311", *_against(name, group, of.version, version, has_own_code=has_own_code))
 
 
-def _against(name: str, group: str | None, known_as: str, version: str) -> tuple[str, str, bool]:
+def _against(name: str, group: str | None, known_as: str, version: str, *, has_own_code: bool) -> tuple[str, str, bool]:
     """(summary, help, whether it is certain)."""
     if group == DRAFTS:
         return (
@@ -34,7 +40,10 @@ def _against(name: str, group: str | None, known_as: str, version: str) -> tuple
     here = parse_release(known_as)
     if found is None:
         said = f"no release of vLLM has {name} of its own"
-        return said, "vLLM may run it through Transformers, slower; else an image with a plugin has it", False
+        if here < FALLBACK_SINCE:
+            return said, "pin v0.7.2 or newer, which may run it through Transformers; or another engine", True
+        code = "; its own code needs args.trust_remote_code = true, once you have read it" if has_own_code else ""
+        return said, f"vLLM may run it through Transformers, slower{code}; else another engine, or a plugin", False
     later = [s.since for s in found.spans if parse_release(s.since) > here]
     if later:
         return (

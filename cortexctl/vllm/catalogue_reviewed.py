@@ -43,6 +43,8 @@ class Instead(Ranged):
     value: str = ""
     set: dict[str, Any] = field(default_factory=dict)
     """Target (option, option.key, env.VARIABLE) -> value; VALUE stands for the user's own. Empty: advice only."""
+    drop: bool = False
+    """Leaving it out is all that there is to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cortexctl.spec.toml import toml_value
 from cortexctl.vllm import catalogue
 from cortexctl.vllm.catalogue import Release
 from cortexctl.vllm.catalogue_facts import Option, Span
@@ -201,7 +202,7 @@ def _values(option: Option, value: Any, of: Release, version: str | None) -> Ite
             spans = catalogue.choice_spans(option.name, value)
             when = f" ({_ranges(spans)})" if spans and version else ""
             whose = f"vLLM {version}" if version else "vLLM"
-            summary = f"{whose} does not take {option.name} = {_toml(value)}{when}"
+            summary = f"{whose} does not take {option.name} = {toml_value(value)}{when}"
             help_ = exact.text if exact else f"one of: {', '.join(str(c) for c in option.choices if c != 'None')}"
         yield Finding(option.name, "CX302", summary, help_)
         return
@@ -269,10 +270,11 @@ def _effect(option: Option, value: Any, version: str) -> Iterator[Finding]:
     idle = no_effect(option.name, version)
     if idle:
         advice = instead_of(option.name, version)
-        said = f"{idle.text}; leave it out" + (f"; {advice.text}" if advice else "")
+        further = advice.text if advice and idle.text not in advice.text else ""
+        said = f"{idle.text}; leave it out" + (f"; {further}" if further else "")
         yield Finding(option.name, "CX303", f"{option.name} has no effect in vLLM {version}", said, fatal=False)
     elif option.deprecated and value is not False:
-        advice = instead_of(option.name, version)
+        advice = instead_of(option.name, version, value if isinstance(value, str) else "")
         gone = [s for s in catalogue.option_spans(option.name) if s.until]
         last = f"; its last release is {gone[-1].until}" if gone else ""
         said = _words(advice, value) if advice else f"see what vLLM {version} says of it at its start"
@@ -310,19 +312,9 @@ def _words(instead: Instead, value: Any) -> str:
     """What to write, with the user's own value, and why."""
     if not instead.set:
         return instead.text
-    shown = [f"{target} = {_toml(value if new == '$value' else new)}" for target, new in instead.set.items()]
+    shown = [f"{target} = {toml_value(value if new == '$value' else new)}" for target, new in instead.set.items()]
     where = [s if s.startswith("env.") else f"args.{s}" for s in shown]
     return f"write {' and '.join(where)}: {instead.text}"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(v) for v in value)}]"
-    return str(value)
 
 
 def _of_option(variable: str) -> str:

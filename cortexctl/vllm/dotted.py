@@ -10,37 +10,38 @@ from typing import Any
 from cortexctl.vllm.catalogue import Release
 from cortexctl.vllm.catalogue_facts import Entry
 from cortexctl.vllm.catalogue_values import convert
+from cortexctl.vllm.configfile import FLAG, Files, with_files
 from cortexctl.vllm.trouble import Trouble
 
 _LEVEL = re.compile(r"-O=?(\d)?")
 
 
-def respelled(words: Sequence[str], release: Release, entry: Entry) -> tuple[list[str], list[Trouble]]:
+def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files) -> tuple[list[str], list[Trouble]]:
     """The same words in the one spelling that argparse knows. Dotted keys of an option become one JSON value."""
+    troubles: list[Trouble] = []
+    if entry == "serve":
+        words, troubles = _with_model(words, release)
+    if not troubles:
+        words, troubles = with_files(words, files, release, entry)
+    if troubles:
+        return list(words), troubles
     flat = [_with_dashes(w) for w in _levels(words, release)]
-    if release.parser.dotted:
-        flat = _gathered(flat, release, entry)
-    if any(w == "--config" or w.startswith("--config=") for w in flat):
-        return flat, [
-            Trouble("--config", "its file cannot be looked into here; write its options themselves", "config")
-        ]
-    if entry != "serve":
-        return flat, []
-    if words and words[0] == "--served-model-name" and not release.parser.names_first:
-        return flat, [Trouble(words[0], "the model comes before --served-model-name", "served_model_name")]
-    return _with_model(flat, release)
+    return (_gathered(flat, release, entry) if release.parser.dotted else flat), []
 
 
-def _with_model(words: list[str], release: Release) -> tuple[list[str], list[Trouble]]:
+def _with_model(given: Sequence[str], release: Release) -> tuple[list[str], list[Trouble]]:
     """`vllm serve --model M`, which each release took otherwise."""
-    traits = release.parser
+    traits, words = release.parser, list(given)
+    if words and words[0] == "--served-model-name" and not traits.names_first and FLAG not in words:
+        said = "the model comes before --served-model-name"
+        return words, [Trouble(words[0], said, "served_model_name", "required")]
     at = next((i for i, w in enumerate(words) if w == "--model" or w.startswith("--model=")), None)
     if at is None:
         return words, []
     joined = words[at] != "--model"
     how = traits.model_flag_equals if joined else traits.model_flag
     if how == "error":
-        return words, [Trouble("--model", "vllm serve takes the model as its first word", "model")]
+        return words, [Trouble("--model", "vllm serve takes the model as its first word", "model", "required")]
     if how != "moved" or (not joined and at + 1 >= len(words)):
         return words, []
     model, rest = (words[at][8:], words[at + 1 :]) if joined else (words[at + 1], words[at + 2 :])

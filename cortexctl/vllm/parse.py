@@ -11,18 +11,26 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from cortexctl.vllm.catalogue import Release
 from cortexctl.vllm.catalogue import release as catalogue_release
 from cortexctl.vllm.catalogue_facts import Entry, Option
 from cortexctl.vllm.catalogue_values import convert
+from cortexctl.vllm.configfile import Files
 from cortexctl.vllm.dotted import respelled
 from cortexctl.vllm.nested import wrong_keys
-from cortexctl.vllm.trouble import Trouble
+from cortexctl.vllm.trouble import Kind, Trouble
 
 NO_VALUE = {"pair", "switch"}
 MODEL_TAG = "model_tag"
+_SIGNS: tuple[tuple[Kind, str], ...] = (
+    ("explicit", "ignored explicit argument"),
+    ("ambiguous", "ambiguous option"),
+    ("required", "the following arguments are required"),
+)
+"""How argparse words its faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +50,24 @@ class Parsed:
         return not self.unknown and not self.troubles
 
 
-def parse(words: Sequence[str], release: Release, entry: Entry = "serve") -> Parsed:
-    """All that is wrong with the words at once, and what the right ones say. Never raises for a word."""
-    spelled_out, troubles = respelled(words, release, entry)
+def parse(
+    words: Sequence[str], release: Release, entry: Entry = "serve", files: Files = MappingProxyType({})
+) -> Parsed:
+    """All that is wrong with the words at once, in the order in which the release's parser meets it, and what the right
+    ones say. `files`: what those hold that are named with `--config`. Never raises for a word.
+    """
+    spelled_out, troubles = respelled(words, release, entry, files)
     if troubles:
         return Parsed(troubles=tuple(troubles))
+    seen, unknown, ending = _Seen(), [], []
     try:
-        seen, unknown = _reader(release.version, entry).parse_known_args(spelled_out, _Seen())
+        _, unknown = _reader(release.version, entry).parse_known_args(spelled_out, seen)
     except _Refused as refused:
         option = release.flags(entry).get(refused.flag.split("/")[0])
-        trouble = Trouble(refused.flag, refused.text, option.name if option else "")
-        return Parsed(troubles=(*troubles, trouble))
+        kind: Kind = next((kind for kind, sign in _SIGNS if sign in refused.text), "value")
+        ending = [Trouble(refused.flag, refused.text, option.name if option else "", kind)]
+        if kind == "ambiguous":  # found before any value is looked at
+            return Parsed(troubles=tuple(ending))
     values: dict[str, Any] = {}
     flags: dict[str, list[str]] = {}
     for option, flag, given in seen.uses:
@@ -66,7 +81,7 @@ def parse(words: Sequence[str], release: Release, entry: Entry = "serve") -> Par
         spelled={name: tuple(found) for name, found in flags.items() if name != MODEL_TAG},
         model=model if isinstance(model, str) else "",
         unknown=tuple(unknown),
-        troubles=tuple(troubles),
+        troubles=(*troubles, *ending),
     )
 
 
@@ -84,7 +99,10 @@ def _value(option: Option, flag: str, given: Any, release: Release) -> tuple[Any
         except (ValueError, TypeError, KeyError) as cause:
             troubles.append(Trouble(word, f"{flag}: {_why(option, word, cause)}", option.name))
             continue
-        troubles += [Trouble(word, f"{flag}: {said}", option.name) for said in against(option, value, release)]
+        troubles += [
+            Trouble(word, f"{flag}: {said}", option.name, "value" if isinstance(value, dict) else "choice")
+            for said in against(option, value, release)
+        ]
         values.append(value)
     return (values if isinstance(given, list) else values[0] if values else None), troubles
 
@@ -154,6 +172,13 @@ class _Note(argparse.Action):
             namespace.uses.append((self.option, flag or "", values))
 
 
+class _Help(argparse.Action):
+    """It ends what reads the words."""
+
+    def __call__(self, *_: Any) -> NoReturn:
+        raise _Refused("--help", "it prints a text and serves nothing")
+
+
 @cache
 def _reader(version: str, entry: Entry) -> _Reader:
     return _Reader(catalogue_release(version), entry)
@@ -164,6 +189,7 @@ class _Reader(argparse.ArgumentParser):
 
     def __init__(self, release: Release, entry: Entry) -> None:
         super().__init__(prog="vllm", add_help=False, allow_abbrev=release.parser.abbreviations, exit_on_error=False)
+        self.add_argument("-h", "--help", action=_Help, nargs=0)
         for option in release.options.values():
             if option.entry in {None, entry}:
                 self._take(option)

@@ -2,50 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from cortexctl.vllm import catalogue
+from cortexctl.vllm.catalogue import Release
 from cortexctl.vllm.catalogue_facts import Entry
 from cortexctl.vllm.check import Finding, check_args, check_extra_args
 from cortexctl.vllm.commandline import MODULE, SERVE, program_of
+from cortexctl.vllm.configfile import Files
 from cortexctl.vllm.owned import OWNED
-from cortexctl.vllm.parse import parse
+from cortexctl.vllm.parse import MODEL_TAG, Parsed, parse
+from cortexctl.vllm.trouble import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`refused`: the parser ends it with exit code 2. `at_start`: what the parser takes and start-up, or nobody, wants.
-    `options`: what the right words set, by name.
+    """`verdict`: ok, or the first fault, at which the parser ends with exit code 2; `refused` has all of them.
+    `at_start`: what the parser takes and start-up, or nobody, wants. `values`: what is set and is not the default, by
+    the name that the parser has for it.
     """
 
     release: str
-    verdict: Literal["accepted", "refused"]
+    verdict: Literal["ok"] | Kind
     refused: tuple[str, ...] = ()
     at_start: tuple[Finding, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
-    model: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict == "ok"
 
 
-def judge(words: Sequence[str], version: str) -> Verdict:
-    """`words` with the program before them, or without: those of `vllm serve` then.
+def server_of(words: Sequence[str]) -> tuple[Entry, list[str]]:
+    """The entry point and the words after it. Without a program before them they are those of `vllm serve`."""
+    program, rest = program_of(words) or (SERVE, list(words[1:] if words[:1] == ["serve"] else words))
+    return ("api_server" if program == MODULE else "serve"), rest
+
+
+def judge(words: Sequence[str], version: str, files: Files = MappingProxyType({})) -> Verdict:
+    """`words` with the program before them, or without. `files`: what those hold that `--config` names.
 
     Raises catalogue.UnknownRelease for a release that the catalogue does not have.
     """
     of = catalogue.release(version)
-    program, words = program_of(words) or (SERVE, words[1:] if words[:1] == ["serve"] else words)
-    entry: Entry = "api_server" if program == MODULE else "serve"
-    parsed = parse(words, of, entry)
-    troubles = [t.text if t.word in t.text else f"{t.word}: {t.text}" for t in parsed.troubles]
-    if parsed.unknown:
-        troubles.append(f"unrecognized arguments: {' '.join(parsed.unknown)}")
-        found = check_extra_args(parsed.unknown, version, {})
-        troubles += [f"{f.summary}; {f.help}" if f.help else f.summary for f in found]
-    if entry == "serve" and of.parser.model == "required" and not parsed.model and not troubles:
-        troubles.append("the model is missing: it is the first word")
-    if troubles:
-        return Verdict(version, "refused", tuple(troubles), options=dict(parsed.options), model=parsed.model)
+    entry, words = server_of(words)
+    parsed = parse(words, of, entry, files)
+    values = _other_than_defaults(parsed, of)
+    faults = [*_faults(parsed, of, entry)]
+    if faults:
+        return Verdict(version, faults[0][0], tuple(text for _, text in faults), values=values)
     mine = {name: value for name, value in parsed.options.items() if name not in OWNED}
     findings = [f for f in check_args(mine, version) if f.rule != "CX104"]
-    return Verdict(version, "accepted", at_start=tuple(findings), options=dict(parsed.options), model=parsed.model)
+    return Verdict(version, "ok", at_start=tuple(findings), values=values)
+
+
+def _faults(parsed: Parsed, of: Release, entry: Entry) -> list[tuple[Kind, str]]:
+    """As argparse meets them: values, then what is missing, then what it does not know."""
+    faults: list[tuple[Kind, str]] = [
+        (t.kind, t.text if t.word in t.text else f"{t.word}: {t.text}") for t in parsed.troubles
+    ]
+    if entry == "serve" and of.parser.model == "required" and not parsed.model and not faults:
+        faults.append(("required", "the model is missing: it is the first word"))
+    if parsed.unknown:
+        faults.append(("unrecognized", f"unrecognized arguments: {' '.join(parsed.unknown)}"))
+        found = check_extra_args(parsed.unknown, of.version, {})
+        faults += [("unrecognized", f"{f.summary}; {f.help}" if f.help else f.summary) for f in found]
+    return faults
+
+
+def _other_than_defaults(parsed: Parsed, of: Release) -> dict[str, Any]:
+    set_: Mapping[str, Any] = {**parsed.options, **({MODEL_TAG: parsed.model} if parsed.model else {})}
+    found = {}
+    for name, value in set_.items():
+        option = of.option(name)
+        if option is None or value != option.default or type(value) is not type(option.default):
+            found[option.dest if option else name] = value
+    return found

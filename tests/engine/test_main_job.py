@@ -231,7 +231,7 @@ def test_a_planted_secret_is_in_the_container_and_nowhere_else(
         ("apply", str(saved)),
         ("status", str(stack), "--json"),
         ("logs", stack.address, "--stack", str(stack)),
-        ("args", stack.address, "--stack", str(stack), "--docker-run"),
+        ("args", stack.address, "--stack", str(stack), "--format", "docker"),
     ):
         ran = live.cortexctl(*command, PLANTED=planted)
         assert ran.code == 0, ran.err

@@ -178,7 +178,7 @@ def test_apply_without_a_terminal_and_without_a_word_is_refused(run: Run, tmp_pa
 
 
 def test_json_on_stdout_is_alone_there(run: Run, tmp_path: Path) -> None:
-    write(tmp_path, stack_text(model_text(image='"vllm/vllm-openai:latest"')))
+    write(tmp_path, stack_text(model_text(image='"mine/vllm:latest"')))
     done = run("plan", "--format", "json")
     plan = json.loads(done.stdout)
     assert plan["format_version"] == "1.0"
@@ -221,7 +221,7 @@ def test_args_shows_the_words_and_names_secrets_only(run: Run, tmp_path: Path) -
         "vllm serve /models/tiny \\\n  --served-model-name tiny \\\n  --host 0.0.0.0 \\\n  --port 8000 \\\n"
         "  --shutdown-timeout 30 \\\n  --max-model-len 8192\n"
     )
-    docker = run("args", "here/tiny", "--docker-run", PLANTED="hf-planted")
+    docker = run("args", "here/tiny", "--format", "docker", PLANTED="hf-planted")
     assert "--env HF_TOKEN" in docker.stdout
     assert "hf-planted" not in docker.stdout
     unknown = run("args", "here/nope")

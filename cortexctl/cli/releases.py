@@ -1,0 +1,64 @@
+"""Which vLLM an image holds where neither the stack nor the tag tells: the image itself says, or a server that runs it.
+
+Costs a request for each such image and host, and none where every image is pinned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.engine.engines import DockerEngines
+from cortexctl.errors import CortexctlError
+from cortexctl.observed.health import endpoint_of
+from cortexctl.observed.state import ImageFacts
+from cortexctl.spec.desired import Desired, Host
+
+
+def told_by_hosts(desired: Desired, engines: DockerEngines) -> tuple[dict[str, str], list[Diagnostic]]:
+    """Image reference -> release, for those that are found out; and what cannot be right for all hosts."""
+    found: dict[str, dict[str, str]] = {}
+    for host, reference in sorted({(i.host, i.spec.image) for i in desired.instances if i.spec.vllm_version is None}):
+        release = _release_on(desired.host(host), reference, engines)
+        if release:
+            found.setdefault(reference, {})[host] = release
+    problems = [_differs(desired, image, told) for image, told in found.items() if len(set(told.values())) > 1]
+    return {image: next(iter(told.values())) for image, told in found.items()}, problems
+
+
+def _release_on(host: Host, reference: str, engines: DockerEngines) -> str:
+    """Empty where nobody tells. An engine that does not answer is the plan's to name."""
+    try:
+        facts = engines.images(((host.name, reference),))[host.name, reference]
+        return facts.release or (_by_a_server(host, facts, engines) if facts.found == "local" else "")
+    except CortexctlError:
+        return ""
+
+
+def _by_a_server(host: Host, facts: ImageFacts, engines: DockerEngines) -> str:
+    """As a container of that very image says on /version."""
+    from cortexctl.health.probe import HttpProber
+
+    prober = HttpProber()
+    try:
+        for container in engines.observe(host.name).containers:
+            endpoint = endpoint_of(container, host)
+            if container.image_id == facts.id and container.is_running and not endpoint.why_not:
+                try:
+                    return prober.version(endpoint.url)
+                except CortexctlError:
+                    continue
+        return ""
+    finally:
+        prober.close()
+
+
+def _differs(desired: Desired, image: str, told: Mapping[str, str]) -> Diagnostic:
+    instance = next(i for i in desired.instances if i.spec.image == image)
+    where = " and ".join(f"{release} on {host}" for host, release in sorted(told.items()))
+    return error(
+        "CX314",
+        f'the image "{image}" is vLLM {where}',
+        instance.place_of("image"),
+        help="pin a release tag; no arguments can be right for all of them",
+    )

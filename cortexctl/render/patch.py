@@ -1,0 +1,22 @@
+"""The difference of two texts, as `patch` reads it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+
+def patch_text(path: str, before: str, after: str, *, context: int = 3) -> str:
+    """A unified diff; empty when the texts are equal. `context`: lines around a change; 0 where they may be secret."""
+    lines = []
+    for line in difflib.unified_diff(_lines(before), _lines(after), path, path, n=context):
+        text = line.removesuffix("\n")
+        lines.append(text)
+        if text == line:
+            lines.append("\\ No newline at end of file")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    """With their ends; str.splitlines knows more of those than TOML and JSON do."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)

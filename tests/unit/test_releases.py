@@ -1,0 +1,80 @@
+"""Which vLLM an image holds where no tag tells: its own labels, or a server that runs it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cortexctl.cli import releases as asking
+from cortexctl.observed.parse import parse_release_told
+from cortexctl.observed.state import ImageFacts
+from cortexctl.plan.diff import diff
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.stack.load import Releases, load_stack
+from tests.fakes.engine import FakeEngine, FakeEngines
+from tests.reading import model_text, stack_text
+
+
+@pytest.mark.parametrize(
+    ("config", "release"),
+    [
+        ({"Labels": {"org.opencontainers.image.version": "vllm/vllm-openai:v0.21.0"}}, "0.21.0"),
+        ({"Labels": {"ai.vllm.image.tag": "vllm/vllm-openai:v0.23.0-cu129"}}, "0.23.0"),
+        ({"Env": ["PATH=/bin", "VLLM_IMAGE_TAG=vllm/vllm-openai-cpu:v0.32.0"]}, "0.32.0"),
+        ({"Labels": {"org.opencontainers.image.version": "22.04"}}, ""),
+        ({"Labels": {"org.opencontainers.image.version": "1.2.3"}}, ""),
+        ({"Labels": {"ai.vllm.image.tag": "vllm/vllm-openai:nightly"}}, ""),
+        ({"Labels": None, "Env": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_an_image_tells_its_release(config: dict[str, object], release: str) -> None:
+    assert parse_release_told(config) == release
+
+
+def desired(*hosts: str, image: str = "mine/vllm:latest") -> Desired:
+    instances = tuple(Instance(h, "m", ContainerSpec(image, "/models/m", ("m",))) for h in hosts)
+    return Desired("lab", "stack.toml", tuple(Host(h, "unix:///x") for h in hosts), instances)
+
+
+class Engines(FakeEngines):
+    """With images that say what they are."""
+
+    def __init__(self, told: dict[str, str]) -> None:
+        super().__init__({host: FakeEngine(host, "lab") for host in told})
+        self.told = told
+
+    def images(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], ImageFacts]:
+        return {(h, r): ImageFacts(r, "local", id="sha256:1", release=self.told[h]) for h, r in wanted}
+
+
+def test_the_release_that_all_hosts_agree_on() -> None:
+    found, problems = asking.told_by_hosts(desired("a", "b"), Engines({"a": "0.31.0", "b": "0.31.0"}))  # type: ignore[arg-type]
+    assert (found, problems) == ({"mine/vllm:latest": "0.31.0"}, [])
+
+
+def test_hosts_that_differ_are_a_problem() -> None:
+    _, problems = asking.told_by_hosts(desired("a", "b"), Engines({"a": "0.31.0", "b": "0.32.0"}))  # type: ignore[arg-type]
+    assert [(d.rule, d.summary) for d in problems] == [
+        ("CX314", 'the image "mine/vllm:latest" is vLLM 0.31.0 on a and 0.32.0 on b')
+    ]
+
+
+def test_what_an_image_says_is_what_its_arguments_are_checked_against() -> None:
+    text = stack_text(model_text(image='"mine/vllm:latest"', args="{ swap_space = 4.0 }"))
+
+    def rules(releases: Releases) -> list[str]:
+        _, found = load_stack("s.toml", default_docker="unix:///x", secret_value=None, text=text, releases=releases)
+        return [d.rule for d in found]
+
+    assert rules(Releases()) == ["CX209"]
+    assert rules(Releases(told={"mine/vllm:latest": "0.32.0"})) == ["CX301", "CX209"]
+    assert rules(Releases(told={"other/vllm:latest": "0.32.0"})) == ["CX209"]
+    assert "CX301" not in rules(Releases(told={"mine/vllm:latest": "0.32.0"}, instead="0.7.3"))
+
+
+def test_what_is_known_of_an_image_is_no_difference_between_containers() -> None:
+    before = ContainerSpec("i:latest", "m", ("m",), None)
+    assert diff(before, ContainerSpec("i:latest", "m", ("m",), "0.32.0")) == ()
+    changed = diff(ContainerSpec("i:v0.31.0", "m", ("m",), "0.31.0"), ContainerSpec("i:v0.32.0", "m", ("m",), "0.32.0"))
+    assert [c.path for c in changed] == ["image", "vllm_version"]

@@ -1,0 +1,146 @@
+"""A stack for another vLLM release: what it would meet, and the patch that keeps everything else as it stands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cortexctl.stack.document import UnreadableDocument, parse_document
+from cortexctl.stack.edit import Edit, edited
+from cortexctl.stack.upgrade import upgraded
+
+SEED = """\
+# the guide's settings
+stack = "lab"
+
+[vars.tag]
+default = "v0.9.2"
+
+[hosts.gpu-1]
+models_dir = "/var/cortex/models"
+
+[profiles.prod.args]
+gpu_memory_utilization = 0.9
+swap_space = 4          # GiB, as the guide says
+
+[models.llama]
+image = "vllm/vllm-openai:{{ vars.tag }}"
+source = { path = "llama" }
+gpus = [0]
+profile = "prod"
+
+[models.llama.args]
+max_model_len = 8192
+cuda_graph_sizes = [1, 2, 4, 8]   # captured
+guided_decoding_backend = "outlines"
+disable_log_requests = true
+
+[models.embed]
+image = "vllm/vllm-openai:v0.9.2"
+source = { path = "bge" }
+gpus = [1]
+args = { task = "embed", max_model_len = 512 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "loc", "pairs", "after"),
+    [
+        ("a = 1 # kept\n", ("a",), {"b": 2}, "b = 2 # kept\n"),
+        ("a = 1 # goes\nb = 2\n", ("a",), {}, "b = 2\n"),
+        ("[t]\na = 1", ("t", "a"), {}, "[t]\n"),
+        ("[t]\n  a = [\n  1, # one\n]\n", ("t", "a"), {"b": 1, "c.d": "x"}, '[t]\n  b = 1\n  c.d = "x"\n'),
+        ("t = { a = 1, b = 2 }\n", ("t", "a"), {}, "t = { b = 2 }\n"),
+        ("t = { a = 1, b = 2 }\n", ("t", "b"), {}, "t = { a = 1 }\n"),
+        ("t = { a = 1 }\n", ("t", "a"), {}, "t = {  }\n"),
+        ("t = { a = 1, b = 2 }\n", ("t", "a"), {"x": True, "y": [1]}, "t = { x = true, y = [1], b = 2 }\n"),
+        ("t.u.a = 1\nt.u.b = 2\n", ("t", "u", "a"), {"c": 3}, "t.u.c = 3\nt.u.b = 2\n"),
+        ('"ü" = 1\na = "ä"\n', ("a",), {"b": "ö"}, '"ü" = 1\nb = "ö"\n'),
+        ("[[l]]\na = 1\n[[l]]\na = 2\n", ("l", 1, "a"), {"a": 3}, "[[l]]\na = 1\n[[l]]\na = 3\n"),
+    ],
+)
+def test_an_edit_changes_nothing_else(
+    before: str, loc: tuple[str | int, ...], pairs: dict[str, object], after: str
+) -> None:
+    assert edited(parse_document("s.toml", before), [Edit(loc, pairs)]) == after
+
+
+def test_an_edit_of_json_keeps_the_order_of_keys() -> None:
+    text = edited(parse_document("s.json", '{"a": 1, "t": {"x": 1, "y": 2}}'), [Edit(("t", "x"), {"n.m": 3})])
+    assert text == '{\n  "a": 1,\n  "t": {\n    "n": {\n      "m": 3\n    },\n    "y": 2\n  }\n}\n'
+
+
+def test_two_edits_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(UnreadableDocument):
+        edited(parse_document("s.toml", "a = 1\nb = 2\n"), [Edit(("a",), {"c": 1}), Edit(("b",), {"c": 2})])
+
+
+def test_a_seed_style_stack_goes_to_the_newest_release() -> None:
+    made = upgraded("s.toml", SEED, "", "0.33.0", {"llama": "0.9.2", "embed": "0.9.2"})
+    changed = set(made.text.splitlines()) - set(SEED.splitlines())
+    gone = set(SEED.splitlines()) - set(made.text.splitlines())
+    assert made.by_hand == []
+    assert changed == {
+        'default = "v0.33.0"',
+        'image = "vllm/vllm-openai:v0.33.0"',
+        "cudagraph_capture_sizes = [1, 2, 4, 8]   # captured",
+        'structured_outputs_config.backend = "outlines"',
+        'args = { runner = "pooling", convert = "embed", max_model_len = 512 }',
+    }
+    assert "swap_space = 4          # GiB, as the guide says" in gone
+    assert "disable_log_requests = true" in gone
+
+
+def test_what_cannot_be_moved_by_itself_is_said() -> None:
+    taken = SEED.replace("max_model_len = 8192\n", "structured_outputs_config = { disable_fallback = true }\n")
+    made = upgraded("s.toml", taken, "", "0.12.0", {"llama": "0.11.2", "embed": "0.9.2"})
+    assert made.by_hand == [
+        "models.llama.args.guided_decoding_backend: move it into structured_outputs_config.backend, which the stack sets, too"
+    ]
+    old = SEED.replace('guided_decoding_backend = "outlines"', 'attention_backend = "FLASH_ATTN"')
+    made = upgraded("s.toml", old, "", "0.9.1", {"llama": "0.13.0"})
+    assert made.by_hand == [
+        'models.llama.args.attention_backend: set VLLM_ATTENTION_BACKEND = "FLASH_ATTN" in [models.llama.env] instead'
+    ]
+    other = SEED.replace("vllm-openai:v0.9.2", "vllm-openai:v0.9.2-cu129")
+    assert "does not tell a plain release" in upgraded("s.toml", other, "", "0.33.0", {}).by_hand[0]
+
+
+def test_an_overlay_is_patched_where_it_is_written() -> None:
+    text = SEED + "\n[env.lab.models.llama.args]\ncuda_graph_sizes = [1]\n"
+    made = upgraded("s.toml", text, "lab", "0.33.0", {"llama": "0.9.2"})
+    assert "[env.lab.models.llama.args]\ncudagraph_capture_sizes = [1]\n" in made.text
+    assert "cuda_graph_sizes = [1, 2, 4, 8]" in made.text, "the base is another environment's, too"
+
+
+def cortexctl(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cortexctl", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_patched_stack_is_valid_for_the_release(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(SEED)
+    told = json.loads(cortexctl(tmp_path, "catalog", "upgrade", "--to", "v0.33.0", "--json").stdout)
+    assert {d["rule"] for d in told["diagnostics"]} == {"CX301"}
+    assert (told["left"], told["by_hand"]) == ([], [])
+    assert {"option": "seed", "before": "not set, or decided at start-up", "after": 0} in told["defaults"]
+    assert (tmp_path / "stack.toml").read_text() == SEED, "nothing is written unless asked for"
+    written = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--write")
+    assert (written.returncode, "With the patch vLLM 0.33.0 takes it." in written.stdout) == (0, True)
+    assert cortexctl(tmp_path, "validate").returncode == 0
+    again = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
+    assert (again.returncode, again.stdout) == (
+        0,
+        "stack.toml to vLLM 0.33.0   embed, llama from 0.33.0\n\nvLLM 0.33.0 takes it as it is.\n",
+    )
+
+
+def test_what_has_no_successor_is_left_to_a_person(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(SEED.replace("max_model_len = 512", 'quantization = "bitsandbytes"'))
+    told = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
+    assert (told.returncode, "1 problem is left to mend by hand." in told.stdout) == (1, True)
