@@ -79,6 +79,10 @@ class LockHeld(Refused):
     pass
 
 
+class LockLost(CortexctlError):
+    """Somebody released the lock of a run that goes on."""
+
+
 class NotApproved(Refused):
     pass
 

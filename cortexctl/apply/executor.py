@@ -24,12 +24,23 @@ from cortexctl.apply.events import (
 )
 from cortexctl.apply.perform import Performer, Report
 from cortexctl.apply.recording import Took
-from cortexctl.errors import CortexctlError, EngineUnreachable
+from cortexctl.errors import CortexctlError, EngineUnreachable, LockLost
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.sequence import undo
-from cortexctl.plan.steps import AdoptContainer, CreateContainer, PassGate, StartContainer, Step, StopContainer, Task
+from cortexctl.plan.steps import (
+    AdoptContainer,
+    CreateContainer,
+    PassGate,
+    Pause,
+    StartContainer,
+    Step,
+    StopContainer,
+    Task,
+)
 from cortexctl.spec.desired import GatePolicy
 
+PAUSE_SLICE = 0.5
+"""Seconds after which a pause looks whether it is still of use."""
 PATIENCE, RETRY_EVERY = 60.0, 2.0
 """Seconds for which a rollback waits for an engine that does not answer, and between two tries."""
 
@@ -61,6 +72,8 @@ class Result:
     outcomes: tuple[Outcome, ...]
     host_failures: tuple[tuple[str, CortexctlError], ...] = ()
     interrupted: bool = False
+    budget_spent: bool = False
+    """So many changes failed as may (`rollout.max_failures`)."""
 
     def count(self, fate: Fate) -> int:
         return sum(o.fate is fate for o in self.outcomes)
@@ -85,7 +98,12 @@ class Executor:
     emit: Sink
     parallelism: int = 10
     interrupted: Callable[[], bool] = lambda: False
+    holds: Callable[[str], bool] = lambda _host: True
+    """Whether the lock of a host is still this run's. Asked before every step, once locks are taken."""
     _done: set[str] = field(default_factory=set)
+    _underway: set[tuple[str, str]] = field(default_factory=set)
+    """Host and address of the changes that have touched what serves, or started what shall: they come to their end."""
+    _failures: int = 0
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
     took: dict[str, Took] = field(default_factory=dict)
@@ -93,15 +111,18 @@ class Executor:
     _started: dict[str, float] = field(default_factory=dict)
 
     def run(self, steps: Sequence[Step] | None = None) -> Result:
-        """Run `steps` (all of the plan's, if None given) to the end, or to the first failure of each host.
+        """Run `steps` (all of the plan's, if None given) to the end, or until so many changes have failed as may.
 
-        What an earlier call of the same executor has done counts as done.
+        A failure ends its host in any case: what comes after it there may need what it did not leave. What an earlier
+        call of the same executor has done counts as done.
         """
         pending = {s.id: s for s in (self.plan.steps if steps is None else steps)}
         running: dict[Future[CortexctlError | None], Step] = {}
         with ThreadPoolExecutor(max_workers=self.parallelism) as pool:
             while pending or running:
                 for step in self._ready(pending):
+                    if not isinstance(step.task, AdoptContainer | CreateContainer):
+                        self._underway.add((step.host, step.address))
                     running[pool.submit(self._attempt, step)] = pending.pop(step.id)
                 if not running:
                     break
@@ -117,19 +138,31 @@ class Executor:
 
     def _ready(self, pending: dict[str, Step]) -> list[Step]:
         ready = [s for s in pending.values() if self._done.issuperset(s.after)]
-        if not self.interrupted():
+        if self.begins_more:
             return ready
-        # What serves already gets its name and its restart policy; nothing else is begun.
-        changes = ((s, self._change_of(s)) for s in ready)
-        return [s for s, change in changes if change is not None and self._passed_gate(change)]
+        # Half of a replacement is an outage: what is under way comes to its end, and nothing else is begun.
+        return [s for s in ready if s.address and (s.host, s.address) in self._underway]
+
+    @property
+    def begins_more(self) -> bool:
+        """Whether changes that have not begun may still begin."""
+        return not self.interrupted() and self._failures < self.plan.max_failures
 
     def _attempt(self, step: Step) -> CortexctlError | None:
         """Run a step; when it fails, undo its change here and now, before anything else happens on the host."""
         change = self._change_of(step)
         began = self.performer.clock.elapsed()
         self._say(StepStarted(step))
+        if not self.holds(step.host):
+            failure: CortexctlError = _lost(step.host)
+            self._say(StepFailed(step, 0, failure.message))
+            if change is not None:
+                self._outcomes[change.address] = Outcome(
+                    change, Fate.FAILED, failure, left_behind=self._is_begun(change)
+                )
+            return failure
         try:
-            note = self.performer.perform(step.task, step.host, change, self._report(step))
+            note = self._perform(step, change)
         except Exception as cause:  # noqa: BLE001 - whatever it is, what was must come back
             failure = _as_ours(cause)
             self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
@@ -140,6 +173,19 @@ class Executor:
         self._time(step, began, now)
         self._say(StepDone(step, now - began, note))
         return None
+
+    def _perform(self, step: Step, change: Change | None) -> str:
+        if isinstance(step.task, Pause):
+            return self._pause(step.task.seconds)
+        return self.performer.perform(step.task, step.host, change, self._report(step))
+
+    def _pause(self, seconds: int) -> str:
+        """Ends at once when nothing more is to begin after it."""
+        clock = self.performer.clock
+        until = clock.elapsed() + seconds
+        while self.begins_more and (left := until - clock.elapsed()) > 0:
+            clock.sleep(min(left, PAUSE_SLICE))
+        return ""
 
     def _time(self, step: Step, began: float, now: float) -> None:
         known = self.took.get(step.address, Took())
@@ -155,6 +201,7 @@ class Executor:
         if failure is None:
             self._done.add(step.id)
             return
+        self._failures += 1
         if not step.address:
             self._host_failures.append((step.host, failure))
         lost = {step.id}
@@ -223,10 +270,17 @@ class Executor:
             elif all(s.id in self._done for s in steps):
                 outcomes.append(Outcome(change, Fate.DONE))
             else:
-                begun = any(s.id in self._done for s in steps)
+                begun = self._is_begun(change)
                 fate = Fate.FAILED if begun else Fate.NOT_STARTED
                 outcomes.append(Outcome(change, fate, left_behind=begun))
-        return Result(tuple(outcomes), tuple(self._host_failures), interrupted=bool(pending) and self.interrupted())
+        spent = self._failures >= self.plan.max_failures
+        interrupted = bool(pending) and self.interrupted()
+        return Result(tuple(outcomes), tuple(self._host_failures), interrupted, budget_spent=spent)
+
+    def _is_begun(self, change: Change) -> bool:
+        """A candidate that was made and not started is nothing that anybody notices; the next apply goes on with it."""
+        harmless = AdoptContainer | CreateContainer
+        return any(s.id in self._done and not isinstance(s.task, harmless) for s in self.plan.steps_of(change))
 
 
 def _as_it_was(change: Change) -> Change:
@@ -235,6 +289,13 @@ def _as_it_was(change: Change) -> Change:
     """
     gate = replace(change.gate, startup_timeout=max(change.gate.startup_timeout, GatePolicy().startup_timeout))
     return replace(change, after=change.before or change.after, gate=gate)
+
+
+def _lost(host: str) -> LockLost:
+    return LockLost(
+        f"{host}: somebody released this run's lock; nothing more is done there",
+        next_step="find out who is applying (cortexctl lock status), then plan again",
+    )
 
 
 def _as_ours(cause: Exception) -> CortexctlError:

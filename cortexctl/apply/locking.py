@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.protocols import Clock, Engine, Engines
 from cortexctl.errors import EngineError, LockHeld
@@ -14,50 +14,90 @@ from cortexctl.spec.units import show_seconds
 
 LOCK_LASTS = 3 * 3600
 """Seconds after which a lock of another machine counts as abandoned, unless the plan itself may take longer."""
+TRY_EVERY = 2.0
+"""Seconds between two tries of one who waits."""
 
 IsDead = Callable[[LockInfo, int], bool]
-"""(holder, seconds since the epoch now) -> whether the holder is provably gone."""
+"""(holder, seconds since the epoch now, by the engine) -> whether the holder is provably gone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Locks:
-    """The locks of one run over one plan."""
+    """The locks of one run over one plan. `patience`: seconds to wait for somebody else's; `interrupted` ends that."""
 
     plan: Plan
     engines: Engines
     who: LockInfo
     clock: Clock
     is_dead: IsDead
+    patience: float = 0
+    interrupted: Callable[[], bool] = lambda: False
+    waits: Callable[[str], None] = lambda _words: None
+    """Told once, and in words, for whom it waits."""
+    _held: dict[str, str] = field(default_factory=dict)
+    """Host -> the owner's id that is ours there."""
 
     @contextmanager
     def hold(self, host: str) -> Iterator[None]:
         """Take the host's lock, or that of a holder who is provably gone. Raises LockHeld."""
         engine = self.engines.engine(host)
-        ours = self._take(host, engine)
+        self._held[host] = self._take(host, engine).owner
         try:
             yield
         finally:
             # An engine that is gone takes its lock with it for a while; what was done is worth more than that.
             with suppress(EngineError):
-                holder = engine.read_lock(self.plan.owner)
-                if holder is not None and holder.owner == ours.owner:
+                if self._is_ours(host, engine):
                     engine.release_lock(self.plan.owner)
 
+    def still_ours(self, host: str) -> bool:
+        """An engine that does not answer has not given the lock to anybody: the step itself will say so."""
+        try:
+            return host not in self._held or self._is_ours(host, self.engines.engine(host))
+        except EngineError:
+            return True
+
+    def _is_ours(self, host: str, engine: Engine) -> bool:
+        holder = engine.read_lock(self.plan.owner)
+        return holder is not None and holder.owner == self._held.get(host)
+
     def _take(self, host: str, engine: Engine) -> LockInfo:
-        now = int(self.clock.now())
+        until = self.clock.elapsed() + self.patience
+        told = False
+        while True:
+            now = int(engine.now())
+            ours = self._ours(host, now)
+            holder = self._try(engine, ours, now)
+            if holder.owner == ours.owner:
+                return ours
+            if self.clock.elapsed() >= until or self.interrupted():
+                raise self._refusal(host, holder, now)
+            if not told:
+                self.waits(f"{host}: waiting for {_in_words(holder)}")
+                told = True
+            self.clock.sleep(TRY_EVERY)
+
+    def _ours(self, host: str, now: int) -> LockInfo:
         lasts = max(LOCK_LASTS, 2 * sum(c.cost.at_most or 0 for c in self.plan.effective))
-        ours = replace(self.who, owner=f"{self.who.owner}@{host}", started=now, expires=now + lasts)
+        return replace(self.who, owner=f"{self.who.owner}@{host}", started=now, expires=now + lasts)
+
+    def _try(self, engine: Engine, ours: LockInfo, now: int) -> LockInfo:
+        """Who has it then."""
         holder = engine.take_lock(self.plan.owner, ours)
         if holder.owner != ours.owner and self.is_dead(holder, now):
             if engine.read_lock(self.plan.owner) == holder:  # still the dead one's, not that of who was quicker
                 engine.release_lock(self.plan.owner)
             holder = engine.take_lock(self.plan.owner, ours)
-        if holder.owner != ours.owner:
-            since = show_seconds(max(now - holder.started, 0))
-            stack = f"{self.plan.stack_path} --env {self.plan.env}" if self.plan.env else self.plan.stack_path
-            holds = f"{holder.who} on {holder.machine_name} (pid {holder.pid}, run {holder.run})"
-            raise LockHeld(
-                f"{host}: {holds} has been applying the stack {self.plan.owner} for {since}",
-                next_step=f"wait for it; if it is dead: cortexctl lock release {stack}",
-            )
-        return ours
+        return holder
+
+    def _refusal(self, host: str, holder: LockInfo, now: int) -> LockHeld:
+        since = show_seconds(max(now - holder.started, 0))
+        stack = f"{self.plan.stack_path} --env {self.plan.env}" if self.plan.env else self.plan.stack_path
+        return LockHeld(
+            f"{host}: {_in_words(holder)} has been applying the stack {self.plan.owner} for {since}",
+            next_step=f"wait for it (--lock-timeout 10m); if it is dead: cortexctl lock release {stack}",
+        )
+
+
+def _in_words(holder: LockInfo) -> str:
+    return f"{holder.who} on {holder.machine_name} (pid {holder.pid}, run {holder.run})"

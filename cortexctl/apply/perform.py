@@ -17,6 +17,7 @@ from cortexctl.plan.steps import (
     CreateContainer,
     EnsureNetwork,
     PassGate,
+    Pause,
     PullImage,
     RemoveContainer,
     RemoveNetwork,
@@ -82,6 +83,8 @@ class Performer:
                 engine.remove(container)
             case RemoveNetwork(name):
                 return "" if engine.remove_network(name, self.owner) else "left: not ours alone"
+            case Pause():
+                raise ValueError("a pause is the executor's")
             case _:
                 assert_never(task)
         return ""

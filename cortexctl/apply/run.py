@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from cortexctl.apply.executor import Executor, Fate, Result
-from cortexctl.apply.locking import IsDead, Locks
+from cortexctl.apply.locking import Locks
 from cortexctl.apply.protocols import Engines
 from cortexctl.apply.recording import write_record
 from cortexctl.errors import PlanStale
-from cortexctl.observed.state import LockInfo, Observed
+from cortexctl.observed.state import Observed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.stale import stale_reasons
 from cortexctl.plan.steps import PullImage
 
 
-def apply_plan(plan: Plan, executor: Executor, engines: Engines, who: LockInfo, is_dead: IsDead) -> Result:
+def apply_plan(plan: Plan, executor: Executor, engines: Engines, locks: Locks) -> Result:
     """Carry a plan out. Raises LockHeld or PlanStale before anything is touched."""
     pulls = [s for s in plan.steps if isinstance(s.task, PullImage)]
     if pulls:
@@ -23,15 +23,15 @@ def apply_plan(plan: Plan, executor: Executor, engines: Engines, who: LockInfo, 
         if pulled.host_failures:
             return pulled
     hosts = sorted({c.host for c in plan.effective} | {s.host for s in plan.steps})
-    locks = Locks(plan, engines, who, executor.performer.clock, is_dead)
     with ExitStack() as held:
         for host in hosts:
             held.enter_context(locks.hold(host))
+        executor.holds = locks.still_ours
         moved = stale_reasons(plan, Observed(tuple(engines.observe(host) for host in hosts)))
         if moved:
             raise PlanStale("the plan is out of date: " + "; ".join(moved), next_step="plan again")
         result = executor.run([s for s in plan.steps if s not in pulls])
         done = frozenset(o.change.address for o in result.outcomes if o.fate is Fate.DONE)
         for host in hosts:
-            write_record(engines.engine(host), plan, host, done, executor.took, who.run)
+            write_record(engines.engine(host), plan, host, done, executor.took, locks.who.run)
         return result

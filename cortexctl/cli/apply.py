@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
 @click.command("apply")
 @click.argument("stack", default=options.DEFAULT_STACK, metavar="[STACK|PLANFILE]")
 @options.auto_approve
-@options.parallelism
-@click.option("--allow-unreachable", is_flag=True, help="Go on with the hosts that can be reached.")
+@options.how_to_apply
 @options.plan_request
 @options.stack_choice
 def command(
@@ -50,8 +50,7 @@ def command(
     choice: options.Choice,
     request: Request,
     auto_approve: bool,
-    parallelism: int,
-    allow_unreachable: bool,
+    how: options.How,
 ) -> int:
     """Carry out a stack after showing its plan and asking; or, without asking, a plan saved before."""
     saved = read_saved_plan(stack)
@@ -62,19 +61,10 @@ def command(
             raise UsageError("a saved plan is applied as it is; plan again to narrow it")
         refuse_changed_stack(saved)
         engines = DockerEngines({h.host.name: h.host for h in saved.hosts}, saved.owner)
-        return carry_out(
-            saved, engines, choice=choice, approved=True, parallelism=parallelism, allow_unreachable=allow_unreachable
-        )
+        return carry_out(saved, engines, choice=choice, approved=True, how=how)
     desired, engines = open_stack(stack, choice)
     made = make_plan(desired, engines, request)
-    return carry_out(
-        made,
-        engines,
-        choice=choice,
-        approved=auto_approve,
-        parallelism=parallelism,
-        allow_unreachable=allow_unreachable,
-    )
+    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how)
 
 
 def read_saved_plan(target: str) -> Plan | None:
@@ -113,13 +103,13 @@ def carry_out(
     *,
     choice: options.Choice,
     approved: bool,
-    parallelism: int,
-    allow_unreachable: bool = False,
+    how: options.How,
 ) -> int:
     """Show, ask, apply, report. Returns the exit code."""
     sys.stdout.write(plan_text(made, ink(), next_step=""))
     sys.stdout.flush()
-    if blocking(made, allow_unreachable=allow_unreachable):
+    made = replace(made, max_failures=how.max_failures or made.max_failures)
+    if blocking(made, allow_unreachable=how.allow_unreachable):
         only_unreachable = not blocking(made, allow_unreachable=True)
         way_out = "mend what is listed above" + ", or add --allow-unreachable" * only_unreachable
         raise Refused("the plan has errors; nothing was changed", next_step=way_out)
@@ -129,7 +119,7 @@ def carry_out(
         _ask(made)
     began = time.monotonic()
     try:
-        result = _apply(made, choice, engines, parallelism)
+        result = _apply(made, choice, engines, how)
     finally:
         engines.close()
     if not made.effective and result.exit_code == 0:
@@ -152,8 +142,9 @@ def _ask(made: Plan) -> None:
         raise NotApproved("not approved; nothing was changed")
 
 
-def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, parallelism: int) -> Result:
+def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, how: options.How) -> Result:
     from cortexctl.apply.executor import Executor
+    from cortexctl.apply.locking import Locks
     from cortexctl.apply.run import apply_plan
     from cortexctl.render.progress import LiveProgress, PlainProgress
 
@@ -170,8 +161,18 @@ def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, paralleli
         progress = PlainProgress(sys.stderr, colours, names, width)
     with progress:
         doer = performer(made.owner, made.stack_path, choice, engines, run)
-        executor = Executor(made, doer, progress, parallelism, stop.is_set)
-        return apply_plan(made, executor, engines, who_we_are(run), is_dead)
+        executor = Executor(made, doer, progress, how.parallelism, stop.is_set)
+        locks = Locks(
+            made,
+            engines,
+            who_we_are(run),
+            doer.clock,
+            is_dead,
+            patience=how.lock_timeout,
+            interrupted=stop.is_set,
+            waits=lambda words: say(f"{words}\n"),
+        )
+        return apply_plan(made, executor, engines, locks)
 
 
 def _stop_on_signal() -> threading.Event:

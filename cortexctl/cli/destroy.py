@@ -15,8 +15,7 @@ from cortexctl.plan.request import Request
 @click.command("destroy")
 @options.stack_argument
 @options.auto_approve
-@options.parallelism
-@click.option("--allow-unreachable", is_flag=True, help="Go on with the hosts that can be reached.")
+@options.how_to_apply
 @options.plan_request
 @options.stack_choice
 def command(
@@ -25,18 +24,10 @@ def command(
     choice: options.Choice,
     request: Request,
     auto_approve: bool,
-    parallelism: int,
-    allow_unreachable: bool,
+    how: options.How,
 ) -> int:
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
     desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
     made = make_plan(desired, engines, replace(request, destroy=True))
-    return carry_out(
-        made,
-        engines,
-        choice=choice,
-        approved=auto_approve,
-        parallelism=parallelism,
-        allow_unreachable=allow_unreachable,
-    )
+    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how)

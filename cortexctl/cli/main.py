@@ -20,6 +20,7 @@ COMMANDS = {
     "show": ("show", "Show a saved plan as text, JSON, Markdown or HTML."),
     "apply": ("apply", "Carry out a stack, or a plan saved before."),
     "destroy": ("destroy", "Remove every container of the stack."),
+    "rollback": ("rollback", "Go back to a kept generation of an instance."),
     "observe": ("observe", "Write a snapshot of the hosts, for review without credentials."),
     "drift": ("drift", "Say what is not as it was applied, or not as the stack says."),
     "status": ("status", "Show the fleet as it is now."),

@@ -11,6 +11,7 @@ import click
 
 from cortexctl.errors import UsageError
 from cortexctl.plan.request import Request
+from cortexctl.spec.units import seconds
 
 DEFAULT_STACK = "stack.toml"
 
@@ -74,6 +75,7 @@ def plan_request(command: Command) -> Command:
     @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts.")
     @click.option("--replace", multiple=True, metavar="PATTERN", help="Replace these, changed or not.")
     @click.option("--restart", multiple=True, metavar="PATTERN", help="Restart these: same container, new process.")
+    @click.option("--canary-hold", is_flag=True, help="Stop after the canaries of models that have some.")
     @click.option("--only", type=click.Choice(["drift"]), help="Only bring back what was applied.")
     @click.option("--unprotect", multiple=True, metavar="ADDRESS", help="Lift the protection of HOST/MODEL.")
     @functools.wraps(command)
@@ -85,23 +87,56 @@ def plan_request(command: Command) -> Command:
         replace: tuple[str, ...],
         restart: tuple[str, ...],
         unprotect: tuple[str, ...],
+        canary_hold: bool,
         only: Literal["drift"] | None,
         **kwargs: object,
     ) -> int:
         destroy = bool(kwargs.pop("destroy", False))
         if only and (destroy or replace or restart):
             raise UsageError("--only drift goes with no --destroy, --replace or --restart")
-        request = Request(destroy, unprotect, target, exclude, host, replace, restart, only or "")
+        request = Request(destroy, unprotect, target, exclude, host, replace, restart, canary_hold, only or "")
         return command(*args, request=request, **kwargs)
 
     return with_request
 
 
-parallelism = click.option(
-    "--parallelism",
-    type=click.IntRange(1, 256),
-    default=10,
-    show_default=True,
-    help="Hosts worked on at once.",
-)
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a plan is carried out. `lock_timeout`: seconds to wait for another run. `max_failures`: instead of the
+    plan's.
+    """
+
+    parallelism: int = 10
+    lock_timeout: float = 0
+    max_failures: int | None = None
+    allow_unreachable: bool = False
+
+
+def how_to_apply(command: Command) -> Command:
+    """Adds the options of whatever carries out a plan; the command gets them as `how`."""
+
+    @click.option("--parallelism", type=click.IntRange(1, 256), default=10, show_default=True,
+                  help="Changes worked on at once.")  # fmt: skip
+    @click.option("--lock-timeout", metavar="DURATION", default="0s", help="Wait so long for another run to end.")
+    @click.option("--max-failures", type=click.IntRange(1), metavar="N",
+                  help="Begin nothing new after so many failures. Left out: as the stack says.")  # fmt: skip
+    @click.option("--allow-unreachable", is_flag=True, help="Go on with the hosts that can be reached.")
+    @functools.wraps(command)
+    def with_how(
+        *args: object,
+        parallelism: int,
+        lock_timeout: str,
+        max_failures: int | None,
+        allow_unreachable: bool,
+        **kwargs: object,
+    ) -> int:
+        try:
+            patience = seconds(lock_timeout)
+        except ValueError as cause:
+            raise UsageError(f"--lock-timeout: {cause}") from None
+        return command(*args, how=How(parallelism, patience, max_failures, allow_unreachable), **kwargs)
+
+    return with_how
+
+
 detailed_exitcode = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")

@@ -17,7 +17,7 @@ import click
 from cortexctl.cli.options import Choice
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engine.engines import DockerEngines
-from cortexctl.engine.lock import this_machine
+from cortexctl.engine.lock import born, this_machine
 from cortexctl.engine.observe import observe
 from cortexctl.engine.transport import DEFAULT_DOCKER
 from cortexctl.errors import CortexctlError, SecretUnresolved
@@ -215,7 +215,8 @@ def who_we_are(run: str) -> LockInfo:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return LockInfo(secrets.token_hex(8), user, this_machine(), os.getpid(), run, 0, 0)
+    pid = os.getpid()
+    return LockInfo(secrets.token_hex(8), user, this_machine(), pid, run, 0, 0, born(pid))
 
 
 def performer(owner: str, stack_path: str, choice: Choice, engines: DockerEngines, run: str) -> Performer:

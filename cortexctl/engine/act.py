@@ -17,6 +17,7 @@ import docker.types
 import requests.exceptions
 
 from cortexctl.engine import lock, record
+from cortexctl.engine.observe import engine_time
 from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
 from cortexctl.observed.parse import parse_endpoint, parse_in_place, parse_release_told
 from cortexctl.observed.record import HostRecord
@@ -200,6 +201,9 @@ class DockerEngine:
             stream = self._api.logs(container, stdout=True, stderr=True, tail=tail, stream=True, follow=True)
             for piece in stream:
                 yield piece.decode(errors="replace")
+
+    def now(self) -> float:
+        return engine_time(self._host.docker)
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         with self._asking("take the lock"):

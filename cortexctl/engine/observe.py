@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 from cortexctl.engine import record
 from cortexctl.engine.transport import socket_path
@@ -92,6 +94,8 @@ class Answer:
     body: bytes
     engine: str
     api: str
+    date: str = ""
+    """The engine's own time, as HTTP writes it."""
 
 
 def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
@@ -111,7 +115,16 @@ def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
     _check_api(docker, api, headers.get("server", "an engine without a name"))
     if words[1] != "200":
         raise EngineRefused(f"{docker}: {_message(body) or lines[0]}", status=int(words[1]))
-    return Answer(body, headers.get("server", ""), api)
+    return Answer(body, headers.get("server", ""), api, headers.get("date", ""))
+
+
+def engine_time(docker: str) -> float:
+    """Seconds since the epoch by the engine's own clock: what two machines can agree on. Raises EngineError."""
+    date = get(docker, "/_ping").date
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return time.time()
 
 
 def _exchange(docker: str, request: bytes, timeout: float) -> bytes:

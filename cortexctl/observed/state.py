@@ -120,7 +120,7 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True)
 class LockInfo:
-    """Who holds a host's lock. Times are seconds since the epoch."""
+    """Who holds a host's lock. Times are seconds since the epoch, by the engine's clock."""
 
     owner: str
     who: str
@@ -129,6 +129,8 @@ class LockInfo:
     run: str
     started: int
     expires: int
+    born: str = ""
+    """When the process began, in its kernel's ticks: a number that was given to another process since is not it."""
 
     @property
     def machine_name(self) -> str:

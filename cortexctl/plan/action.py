@@ -44,6 +44,7 @@ class ReasonCode(StrEnum):
     RENAMED = "renamed"
     ADOPTED = "adopted"
     FORGET = "forget"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from cortexctl.vllm.effective import effective
 IN_PLACE = ("cpus", "memory", "restart")
 NETWORK = "network"
 VERSION = "vllm_version"
-"""What is said of an image, and no part of a container: without another image it makes no difference."""
+"""What is said of an image: where one side does not know, it is no difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]
     if spec_to_label(before) == spec_to_label(after):
         return ()
     old, new = fields_of(before), fields_of(after)
-    same_image = [VERSION] if before.image == after.image else []
-    for path in (*same_image, *_unknown_secrets(before, after)):
+    unknown = [] if before.vllm_version and after.vllm_version else [VERSION]
+    for path in (*unknown, *_unknown_secrets(before, after)):
         old.pop(path, None)
         new.pop(path, None)
     changes: list[FieldChange] = []

@@ -11,7 +11,8 @@ from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
 from cortexctl.plan.place import gpu_holders
-from cortexctl.plan.sequence import in_order, ranks_of
+from cortexctl.plan.rollout import canaries_of
+from cortexctl.plan.sequence import Order, in_order, ranks_of
 from cortexctl.plan.together import DEFAULT_UTILIZATION, overlap, utilization, what_both_need
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Desired, Instance
@@ -35,7 +36,7 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
     """Clashes with containers that run, and images that are not to be had."""
     wanted = {i.address: i for i in desired.instances}
     found: list[Diagnostic] = []
-    ordered = in_order(changes, ranks_of(desired))
+    ordered = in_order(changes, Order(ranks_of(desired), canaries_of(desired)))
     for number, change in enumerate(ordered):
         makes_one = change.action in {Action.CREATE, Action.REPLACE}
         if not makes_one and not change.rename:

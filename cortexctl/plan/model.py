@@ -77,6 +77,8 @@ class Change:
     keep: int = 2
     start_first: bool = False
     """A replacement whose new container serves before the old one stops."""
+    goes_back: bool = False
+    """A replacement by a kept container: a rollback. It must not be lost if it fails."""
     protect: bool = False
     on_remove: str = "stop"
     rename: str = ""
@@ -109,6 +111,13 @@ class Rollout:
     wanted: int
     never_below: int
     at_a_time: int
+    batches: tuple[tuple[str, ...], ...] = ()
+    """Addresses, in turn: the next batch begins when one is done, and `wait` seconds later."""
+    canaries: int = 0
+    """The first so many batches are the model's canaries."""
+    wait: int = 0
+    held: tuple[str, ...] = ()
+    """Addresses that are left for another apply (--canary-hold)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,8 @@ class Plan:
     changes: tuple[Change, ...]
     steps: tuple[Step, ...]
     rollouts: tuple[Rollout, ...] = ()
+    max_failures: int = 1
+    """So many changes may fail; then nothing new is begun."""
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property

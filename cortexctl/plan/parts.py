@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.spec.desired import Instance
-from cortexctl.spec.labels import is_generation_name
+from cortexctl.spec.labels import is_generation_name, is_undone_name
 
 
 def serving_now(wanted: Instance, found: OwnedInstance | None) -> Owned | None:
@@ -35,18 +35,18 @@ class Parts:
 
 
 def sort_out(wanted: Instance, found: OwnedInstance | None, serving: Owned | None, *, replacing: bool) -> Parts:
-    """Younger than the serving one means candidate, older means kept. Without a serving one a match of the
-    spec means candidate, and of the rest only what has run and stopped is worth keeping.
+    """Younger than the serving one means candidate, older means kept, and so does one that was rolled back. Without a
+    serving one a match of the spec means candidate, and of the rest only what has run and stopped is worth keeping.
     """
     if found is None:
         return Parts(None, (), ())
     others = [o for o in found.all if o is not serving]
     if serving is not None:
-        young = [o for o in others if o.generation > serving.generation]
-        kept = tuple(o for o in others if o.generation <= serving.generation)
+        young = [o for o in others if o.generation > serving.generation and not is_undone_name(o.container.name)]
+        kept = tuple(o for o in others if o not in young)
         matching = [o for o in young if o.spec == wanted.spec and replacing]
     else:
-        matching = [o for o in others if o.spec == wanted.spec]
+        matching = [o for o in others if o.spec == wanted.spec and not is_undone_name(o.container.name)]
         newest = matching[-1:]
         young = [o for o in others if o.container.state != "exited" or o in newest]
         kept = tuple(o for o in others if o not in young)

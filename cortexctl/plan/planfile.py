@@ -45,6 +45,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "changes": [_change_to_dict(c) for c in plan.changes],
         "steps": [_step_to_dict(s) for s in plan.steps],
         "rollouts": [dataclasses.asdict(r) for r in plan.rollouts],
+        "max_failures": plan.max_failures,
         "diagnostics": [_diagnostic_to_dict(d) for d in plan.diagnostics],
     }
     return {**document, "digest": digest_of(document)}
@@ -103,7 +104,8 @@ def _plan_from_dict(data: Mapping[str, Any]) -> Plan:
         ),
         changes=tuple(_change_from_dict(c) for c in data["changes"]),
         steps=tuple(_step_from_dict(s) for s in data["steps"]),
-        rollouts=tuple(Rollout(**r) for r in data["rollouts"]),
+        rollouts=tuple(_rollout_from_dict(r) for r in data["rollouts"]),
+        max_failures=data.get("max_failures", 1),
         diagnostics=tuple(_diagnostic_from_dict(d) for d in data["diagnostics"]),
     )
 
@@ -149,6 +151,7 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
         "on_failure": change.on_failure,
         "keep": change.keep,
         "start_first": change.start_first,
+        "goes_back": change.goes_back,
         "protect": change.protect,
         "on_remove": change.on_remove,
         "rename": change.rename,
@@ -185,6 +188,7 @@ def _change_from_dict(c: Mapping[str, Any]) -> Change:
         on_failure=c["on_failure"],
         keep=c["keep"],
         start_first=c["start_first"],
+        goes_back=c.get("goes_back", False),
         protect=c["protect"],
         on_remove=c["on_remove"],
         rename=c["rename"],
@@ -196,6 +200,11 @@ def _change_from_dict(c: Mapping[str, Any]) -> Change:
             c["cost"]["stops"],
         ),
     )
+
+
+def _rollout_from_dict(r: Mapping[str, Any]) -> Rollout:
+    batches = tuple(tuple(batch) for batch in r.get("batches", ()))
+    return Rollout(**{**r, "batches": batches, "held": tuple(r.get("held", ()))})
 
 
 def _step_to_dict(step: Step) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from cortexctl.plan.guards import check_desired, check_hosts
 from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.place import placed
 from cortexctl.plan.request import Request
-from cortexctl.plan.rollout import in_batches, rollouts
-from cortexctl.plan.sequence import ranks_of, steps_for_host, with_waits
+from cortexctl.plan.rollout import canaries_of, in_batches, is_held, rollouts
+from cortexctl.plan.sequence import Order, ranks_of, steps_for_host, with_waits
 from cortexctl.plan.steps import Step
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Host, Instance
@@ -43,7 +43,9 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     serving: dict[str, int] = {}
     gpus: dict[str, tuple[int, int]] = {}
     taken: dict[str, int] = {}
-    wanted_on, seen_on, ranks = desired.by_host(), observed.by_name(), ranks_of(desired)
+    wanted_on, seen_on = desired.by_host(), observed.by_name()
+    ranks, canaries = ranks_of(desired), canaries_of(desired)
+    held: list[Change] = []
     for host in sorted(desired.hosts, key=lambda h: h.name):
         seen, wanted = seen_on[host.name], wanted_on[host.name]
         if not seen.is_reachable:
@@ -52,6 +54,9 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         found = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
         all_here = _changes_on({} if request.destroy else wanted, desired, found, observed, request)
         here = [c for c in all_here if request.wants(c.host, c.model, c.address)]
+        if request.canary_hold:
+            held += [c for c in here if is_held(c, desired, canaries)]
+            here = [c for c in here if c not in held]
         diagnostics += _unreadable(found)
         diagnostics += _two_in_one(found)
         asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
@@ -66,7 +71,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         everything += all_here
         changes += here
         drop = {i.spec.network for i in wanted.values()} if request.destroy and not request.words else set()
-        steps += steps_for_host(seen, here, ranks, desired.owner, drop)
+        steps += steps_for_host(seen, here, Order(ranks, canaries), desired.owner, drop)
     diagnostics += request.unmatched(everything, [h.name for h in desired.hosts])
     if not request.destroy:
         diagnostics += check_hosts(desired, observed, changes)
@@ -81,7 +86,8 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         hosts=tuple(_planned(h, seen_on[h.name], desired.owner, taken, gpus) for h in desired.hosts),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
-        rollouts=rollouts(desired, changes, serving),
+        rollouts=rollouts(desired, changes, steps, serving, held),
+        max_failures=desired.max_failures,
         diagnostics=tuple(in_reading_order(diagnostics)),
     )
 

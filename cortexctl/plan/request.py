@@ -22,6 +22,8 @@ class Request:
     host: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
+    canary_hold: bool = False
+    """Change the canaries of models that have some, and leave their other instances for another apply."""
     only: Literal["", "drift"] = ""
     """Bring back what was applied, and leave what the stack says since then."""
 
@@ -30,7 +32,9 @@ class Request:
         """The options that narrow the plan, as they were given."""
         named = (("target", self.target), ("exclude", self.exclude), ("host", self.host))
         narrowed = tuple(f"--{name} {pattern}" for name, patterns in named for pattern in patterns)
-        return (*narrowed, f"--only {self.only}") if self.only else narrowed
+        hold = ("--canary-hold",) if self.canary_hold else ()
+        only = (f"--only {self.only}",) if self.only else ()
+        return (*narrowed, *hold, *only)
 
     def options(self) -> str:
         """All options as they were given, for the next command; each with a blank before it."""

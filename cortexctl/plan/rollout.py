@@ -1,65 +1,138 @@
-"""A model's instances over all hosts: how many are down at a time, and how many serve meanwhile."""
+"""A model's instances over all hosts: in which batches they are changed, and how many serve meanwhile."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Rollout
-from cortexctl.plan.steps import Step
-from cortexctl.spec.desired import Desired
+from cortexctl.plan.steps import Pause, Step
+from cortexctl.spec.desired import Desired, Instance
 
-_DOWN_FOR_A_WHILE = {Action.REPLACE, Action.RESTART}
+_IN_BATCHES = {Action.REPLACE, Action.RESTART}
+Place = tuple[str, str]
+"""Host and address of an instance."""
 
 
-def rollouts(desired: Desired, changes: Iterable[Change], serving: Mapping[str, int]) -> tuple[Rollout, ...]:
-    """One for each model that loses an instance for a while or for good. `serving`: instances that run now, by model.
+def canaries_of(desired: Desired) -> frozenset[Place]:
+    """The instances that go first: `canary` of each model, in the order of hosts and addresses, changed or not."""
+    found: set[Place] = set()
+    by_model: dict[str, list[Instance]] = defaultdict(list)
+    for instance in desired.instances:
+        by_model[instance.model].append(instance)
+    for instances in by_model.values():
+        places = sorted((i.host, i.address) for i in instances)
+        found |= set(places[: instances[0].canary])
+    return frozenset(found)
 
-    It is a promise for a rollout in which what is stopped comes back; an instance that does not is down as well.
+
+def is_held(change: Change, desired: Desired, canaries: Collection[Place]) -> bool:
+    """With --canary-hold: whether it waits for another apply."""
+    has_canary = any(i.model == change.model and i.canary for i in desired.instances)
+    return has_canary and change.action in _IN_BATCHES and (change.host, change.address) not in canaries
+
+
+def rollouts(
+    desired: Desired,
+    changes: Sequence[Change],
+    steps: Iterable[Step],
+    serving: Mapping[str, int],
+    held: Iterable[Change] = (),
+) -> tuple[Rollout, ...]:
+    """One for each model that loses instances, for a while or for good, or is changed in more than one batch.
+    `serving`: instances that run now, by model. `held`: what waits for another apply.
+
+    How many serve is a promise for a rollout in which what is stopped comes back; one that does not is down as well.
     """
-    limits = {i.model: i.max_unavailable for i in desired.instances}
-    wanted = {m: sum(i.model == m for i in desired.instances) for m in limits}
-    by_model: dict[str, list[Change]] = defaultdict(list)
-    for change in changes:
-        if change.cost.down:
-            by_model[change.model].append(change)
+    policies = {i.model: i for i in desired.instances}
+    wanted = {m: sum(i.model == m for i in desired.instances) for m in policies}
+    batches, canaries = _batches(steps, changes, desired), canaries_of(desired)
+    waiting: dict[str, list[str]] = defaultdict(list)
+    for change in held:
+        waiting[change.model].append(change.address)
     found = []
-    for model, down in sorted(by_model.items()):
+    for model in sorted({c.model for c in changes if c.cost.down} | waiting.keys() | batches.keys()):
+        down = [c for c in changes if c.model == model and c.cost.down]
+        in_turn, policy = batches.get(model, []), policies.get(model)
+        if not down and not waiting[model] and len(in_turn) < 2:
+            continue
         for_good = sum(c.action is Action.REMOVE for c in down)
-        at_a_time = min(limits.get(model, 1), len(down) - for_good)
-        never_below = max(serving.get(model, 0) - for_good - at_a_time, 0)
-        found.append(Rollout(model, serving.get(model, 0), wanted.get(model, 0), never_below, at_a_time))
+        at_a_time = min(policy.max_unavailable if policy else 1, len(down) - for_good)
+        found.append(
+            Rollout(
+                model,
+                serving.get(model, 0),
+                wanted.get(model, 0),
+                never_below=max(serving.get(model, 0) - for_good - at_a_time, 0),
+                at_a_time=at_a_time,
+                batches=tuple(tuple(address for _, address in batch) for batch in in_turn),
+                canaries=sum(canaries.issuperset(batch) for batch in in_turn),
+                wait=policy.wait if policy else 0,
+                held=tuple(sorted(waiting[model])),
+            )
+        )
     return tuple(found)
 
 
-def in_batches(steps: Sequence[Step], changes: Iterable[Change], desired: Desired) -> list[Step]:
-    """Across hosts: no more than `max_unavailable` of a model's instances are down for a replacement at a time.
+def in_batches(steps: Sequence[Step], changes: Sequence[Change], desired: Desired) -> list[Step]:
+    """Across hosts: a batch of a model's instances begins when the one before it is done and its pause is over.
 
-    The order is that of the steps, host after host, so that no two can wait for each other.
+    Batches go in the order of the steps (canaries, then host after host), so that no two can wait for each other.
     """
-    limits = {i.model: i.max_unavailable for i in desired.instances}
-    down = {(c.host, c.address): c.model for c in changes if c.cost.down and c.action in _DOWN_FOR_A_WHILE}
-    spans: dict[str, dict[tuple[str, str], _Span]] = defaultdict(dict)
+    wait = {i.model: i.wait for i in desired.instances}
+    spans = _spans(steps)
+    waits: dict[str, list[str]] = defaultdict(list)
+    pauses: dict[str, Step] = {}
+    for model, batches in _batches(steps, changes, desired).items():
+        for before, batch in pairwise(batches):
+            ends = [spans[place][1].id for place in before]
+            firsts = [spans[place][0] for place in batch]
+            if wait.get(model):
+                pause = Step(f"{firsts[0].id}-wait", firsts[0].host, "", tuple(ends), Pause(wait[model]))
+                pauses[firsts[0].id] = pause
+                ends = [pause.id]
+            for first in firsts:
+                waits[first.id] += ends
+    found = []
     for step in steps:
-        key = (step.host, step.address)
-        if key in down:
-            known = spans[down[key]]
-            known[key] = _Span(known[key].first, step.id) if key in known else _Span(step.id, step.id)
-    waits: dict[str, str] = {}
-    for model, by_instance in spans.items():
-        ordered = list(by_instance.values())
-        limit = limits.get(model, 1)
-        waits |= {later.first: earlier.last for earlier, later in zip(ordered, ordered[limit:], strict=False)}
-    return [
-        replace(s, after=(*s.after, waits[s.id])) if s.id in waits and waits[s.id] not in s.after else s for s in steps
-    ]
+        found += [pauses[step.id]] if step.id in pauses else []
+        new = tuple(end for end in waits.get(step.id, ()) if end not in step.after)
+        found.append(replace(step, after=(*step.after, *new)) if new else step)
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """The ids of an instance's first and last step."""
+def _batches(steps: Iterable[Step], changes: Sequence[Change], desired: Desired) -> dict[str, list[list[Place]]]:
+    """By model, in turn. A batch has as many as may be down, and as many more as may start beside their old ones."""
+    limits = {i.model: i for i in desired.instances}
+    canaries = canaries_of(desired)
+    rolling = {(c.host, c.address): c for c in changes if c.action in _IN_BATCHES}
+    ordered = [place for place in _spans(steps) if place in rolling]
+    found: dict[str, list[list[Place]]] = defaultdict(list)
+    for first in (True, False):  # canaries, and then the rest
+        open_: dict[str, list[Place]] = {}
+        for place in ordered:
+            change = rolling[place]
+            if (place in canaries) is not first:
+                continue
+            policy = limits.get(change.model)
+            limit = 1 if policy is None else policy.max_surge if change.start_first else policy.max_unavailable
+            batch = open_.get(change.model)
+            alike = [p for p in batch or () if rolling[p].start_first is change.start_first]
+            if batch is None or len(alike) >= limit:
+                batch = open_[change.model] = []
+                found[change.model].append(batch)
+            batch.append(place)
+    return dict(found)
 
-    first: str
-    last: str
+
+def _spans(steps: Iterable[Step]) -> dict[Place, tuple[Step, Step]]:
+    """First and last step of each instance, in the order of the steps."""
+    found: dict[Place, tuple[Step, Step]] = {}
+    for step in steps:
+        if step.address:
+            place = (step.host, step.address)
+            found[place] = (found[place][0], step) if place in found else (step, step)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from cortexctl.observed.state import ObservedHost
@@ -29,7 +29,7 @@ from cortexctl.plan.steps import (
 )
 from cortexctl.spec.container import RESTART_POLICY, STOP_MARGIN
 from cortexctl.spec.desired import Desired
-from cortexctl.spec.labels import generation_name, is_generation_name, owner_of, serving_name
+from cortexctl.spec.labels import generation_name, is_generation_name, owner_of, serving_name, undone_name
 
 SHORT_GRACE = 5
 """Seconds for one that has not passed its gate: it serves nobody, and may not hear SIGTERM at all."""
@@ -46,11 +46,25 @@ _IN_ORDER = (
 """What frees GPUs and ports comes before what takes them."""
 
 
-def in_order(changes: Iterable[Change], ranks: Mapping[str, int] | None = None) -> list[Change]:
-    """The order in which they are carried out on a host. `ranks`: by model, from what comes `after` what."""
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the order on a host depends on: `ranks` by model, from what comes `after` what; and who goes first of its
+    model's instances, by host and address.
+    """
+
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    canaries: Collection[tuple[str, str]] = ()
+
+
+def in_order(changes: Iterable[Change], order: Order = Order()) -> list[Change]:
+    """The order in which they are carried out on a host."""
     effective = (c for c in changes if c.action.does_something)
-    ranks = ranks or {}
-    return sorted(effective, key=lambda c: (c.action is not Action.REMOVE, ranks.get(c.model, 0), _key(c)))
+
+    def key(change: Change) -> tuple[bool, int, bool, tuple[int, str]]:
+        is_canary = (change.host, change.address) in order.canaries
+        return change.action is not Action.REMOVE, order.ranks.get(change.model, 0), not is_canary, _key(change)
+
+    return sorted(effective, key=key)
 
 
 def _key(change: Change) -> tuple[int, str]:
@@ -58,12 +72,12 @@ def _key(change: Change) -> tuple[int, str]:
 
 
 def steps_for_host(
-    host: ObservedHost, changes: Sequence[Change], ranks: Mapping[str, int], owner: str, drop: Collection[str] = ()
+    host: ObservedHost, changes: Sequence[Change], order: Order, owner: str, drop: Collection[str] = ()
 ) -> list[Step]:
     """One after the other on a host: its models share GPUs, and one failure must stop what follows. `drop`: networks
     to remove that may have been left by an earlier run.
     """
-    ordered = in_order(changes, ranks)
+    ordered = in_order(changes, order)
     tasks: list[tuple[str, Task]] = []
     tasks += [("", task) for task in _pulls(ordered)]
     tasks += [("", task) for task in _networks_to_make(ordered)]
@@ -186,15 +200,12 @@ def undo(change: Change) -> list[Task]:
             return [StopContainer(candidate, SHORT_GRACE)]  # it was there before us, and may be all that there is
         case Action.CREATE:
             return [RemoveContainer(candidate)]
+        case Action.REPLACE if change.goes_back:
+            old = _serving(change)
+            return [StopContainer(candidate, SHORT_GRACE), *_bring_back(change, old)]
         case Action.REPLACE:
             old = _serving(change)  # also one that is down: an interrupted run may have stopped it, and it should run
-            return [
-                RemoveContainer(candidate),
-                RenameContainer(old.id, old.name),
-                StartContainer(old.id),
-                PassGate(old.id),
-                SetRestart(old.id, change.before.restart if change.before else RESTART_POLICY),
-            ]
+            return [RemoveContainer(candidate), *_bring_back(change, old)]
         case Action.RESTART:
             old = _serving(change)
             return [SetRestart(old.id, _policy(change)), RenameContainer(old.id, old.name)]
@@ -205,6 +216,15 @@ def undo(change: Change) -> list[Task]:
             return []
         case _:
             assert_never(change.action)
+
+
+def _bring_back(change: Change, old: ContainerRef) -> list[Task]:
+    return [
+        RenameContainer(old.id, old.name),
+        StartContainer(old.id),
+        PassGate(old.id),
+        SetRestart(old.id, change.before.restart if change.before else RESTART_POLICY),
+    ]
 
 
 def _pulls(changes: Sequence[Change]) -> list[Task]:
@@ -320,4 +340,5 @@ def _candidate_name(change: Change) -> str:
 
 
 def _kept_name(change: Change) -> str:
-    return generation_name(change.model, change.ordinal, _serving(change).generation)
+    name = undone_name if change.goes_back and _serving(change).generation > change.generation else generation_name
+    return name(change.model, change.ordinal, _serving(change).generation)

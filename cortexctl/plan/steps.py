@@ -95,6 +95,13 @@ class RemoveContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Between two batches: time for what is new to show what it is worth."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveNetwork:
     """Only if we made it and nobody is on it."""
 
@@ -115,6 +122,7 @@ Task = (
     | RenameContainer
     | RemoveContainer
     | RemoveNetwork
+    | Pause
 )
 
 TASK_KINDS: dict[str, type[Task]] = {
@@ -131,6 +139,7 @@ TASK_KINDS: dict[str, type[Task]] = {
     "rename_container": RenameContainer,
     "remove_container": RemoveContainer,
     "remove_network": RemoveNetwork,
+    "pause": Pause,
 }
 KIND_OF: dict[type[Task], str] = {task: kind for kind, task in TASK_KINDS.items()}
 

@@ -10,7 +10,7 @@ from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import Step
 from cortexctl.render.folding import READING_ORDER, Block, cut, listed
-from cortexctl.render.words import DONE_WORDS, rollout_words, taken_words, value_words
+from cortexctl.render.words import DONE_WORDS, batch_words, rollout_words, taken_words, value_words
 
 
 def counted(number: int, noun: str) -> str:
@@ -36,6 +36,11 @@ def down_addresses(blocks: Iterable[Block]) -> list[str]:
 def kept_words(plan: Plan) -> list[str]:
     """Of each model with more than one instance: how many serve at the least meanwhile."""
     return [words for r in plan.rollouts if (words := rollout_words(r))]
+
+
+def batches_words(plan: Plan) -> list[str]:
+    """Of each model that is changed in several batches: which come when."""
+    return [words for r in plan.rollouts if (words := batch_words(r))]
 
 
 def hosts_words(plan: Plan) -> list[str]:

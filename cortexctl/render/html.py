@@ -15,6 +15,7 @@ from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import Plan
 from cortexctl.plan.steps import Step
 from cortexctl.render.content import (
+    batches_words,
     counted,
     counts,
     down_addresses,
@@ -95,7 +96,7 @@ def _content(plan: Plan) -> dict[str, Any]:
         "good": good_news(plan) if nothing_to_do(plan) else None,
         "errors": f"{counted(errors, 'error')} {'stands' if errors == 1 else 'stand'}" if errors else "",
         "down": cut(down_addresses(blocks), DOWN_LISTED),
-        "kept": kept_words(plan),
+        "kept": [*kept_words(plan), *batches_words(plan)],
         "hosts_taken": hosts_words(plan),
         "unreachable": plan.unreachable,
         "diagnostics": [_diagnostic(d) for d in plan.diagnostics],

@@ -13,7 +13,16 @@ from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.model import Plan
-from cortexctl.render.content import counted, counts, good_news, hosts_words, kept_words, nothing_to_do, plan_digest
+from cortexctl.render.content import (
+    batches_words,
+    counted,
+    counts,
+    good_news,
+    hosts_words,
+    kept_words,
+    nothing_to_do,
+    plan_digest,
+)
 from cortexctl.render.folding import Block, cut, fold, listed
 from cortexctl.render.markdown_detail import details
 from cortexctl.render.markdown_text import code, marker, text
@@ -132,6 +141,7 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
     )
     said += _some([f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], "are removed", level)
     said += _some([text(words, 120) for words in kept_words(plan)], "stay up in part", level)
+    said += _some([f"in turn {text(words, 160)}" for words in batches_words(plan)], "go in batches", level)
     if plan.unreachable:
         hosts = listed((code(h.host.name, 60) for h in plan.unreachable), level.names)
         named = f": {hosts}" if level.names else ""

@@ -10,6 +10,7 @@ from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import Step
 from cortexctl.render.content import (
+    batches_words,
     counted,
     counts,
     down_addresses,
@@ -136,7 +137,8 @@ def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str
     down = down_addresses(blocks)
     if down:
         lines.append(ink("Down", "bold") + f"   {listed(down, DOWN_LISTED)}")
-    for title, words in (("Keep", kept_words(plan)), ("Host", hosts_words(plan))):
+    said = (("Keep", kept_words(plan)), ("Turn", batches_words(plan)), ("Host", hosts_words(plan)))
+    for title, words in said:
         shown, more = cut(words, DOWN_LISTED)
         lines += [f"{ink(title, 'bold')}   {line}" for line in [*shown, *([f"and {more} more"] if more else [])]]
     if next_step:

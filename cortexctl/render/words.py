@@ -15,6 +15,7 @@ from cortexctl.plan.steps import (
     CreateContainer,
     EnsureNetwork,
     PassGate,
+    Pause,
     PullImage,
     RemoveContainer,
     RemoveNetwork,
@@ -25,9 +26,12 @@ from cortexctl.plan.steps import (
     Task,
     UpdateContainer,
 )
+from cortexctl.render.folding import cut, listed
 from cortexctl.spec.labels import generation_name, serving_name
 from cortexctl.spec.units import show_bytes, show_seconds
 
+MOST_BATCHES = 4
+"""Batches that are named."""
 SYMBOLS = {
     Action.CREATE: "+",
     Action.START: ">",
@@ -129,6 +133,27 @@ def rollout_words(rollout: Rollout) -> str:
     return f"{rollout.model}: never below {rollout.never_below} of {rollout.serving} serving{pace}"
 
 
+def batch_words(rollout: Rollout) -> str:
+    """In which order and steps a model's instances are changed; empty where there is one batch and nothing is held."""
+    if len(rollout.batches) < 2 and not rollout.held:
+        return ""
+    said = []
+    for number, batch in enumerate(rollout.batches):
+        names = listed((_place(address, rollout.model) for address in batch), 3)
+        said.append(f"{names} (canary)" if number < rollout.canaries else names)
+    then = f", {show_seconds(rollout.wait)} later " if rollout.wait else ", then "
+    shown, left = cut(said, MOST_BATCHES)
+    turn = then.join([*shown, *([f"{left} more batches"] if left else [])])
+    held = f"held for another apply: {listed((_place(a, rollout.model) for a in rollout.held), 3)}" * bool(rollout.held)
+    return f"{rollout.model}: {'; '.join(part for part in (turn, held) if part)}"
+
+
+def _place(address: str, model: str) -> str:
+    """gpu-1, and gpu-1/llama.2 for a second one there."""
+    host, _, name = address.partition("/")
+    return host if name == model else address
+
+
 def taken_words(host: PlannedHost, changes: Sequence[Change]) -> str:
     """What the plan takes of a host: how long its changes may take, one after the other, and GPUs before and after.
     Empty when there is nothing to say that the changes do not.
@@ -168,38 +193,27 @@ def _instead_of(change: Change) -> str:
     return f"the one that was adopted stays, stopped, as {kept}: it has no labels, and is yours to remove"
 
 
+_REASONS = {
+    ReasonCode.NEW: "because it is in the stack and not on the host",
+    ReasonCode.GONE: "because its container is gone, which run {} had left serving",
+    ReasonCode.CHANGED: "because {} changed",
+    ReasonCode.STOPPED: "because it is {} and should run",
+    ReasonCode.UNFINISHED: "goes on with the candidate of run {}, which did not finish",
+    ReasonCode.NOT_IN_STACK: "because it is no longer in the stack",
+    ReasonCode.DESTROY: "because everything of this stack is to go",
+    ReasonCode.LEFTOVER: "because run {} left it behind",
+    ReasonCode.REQUESTED: "because you ask for it",
+    ReasonCode.DISABLED: "because it is disabled in the stack (enabled = false)",
+    ReasonCode.ADOPTED: "the container {} is taken as it runs; it has labels from its next replacement on",
+    ReasonCode.RENAMED: "somebody renamed it to {}",
+    ReasonCode.MOVED: "it was called {}; its label keeps that name until it is replaced",
+    ReasonCode.FORGET: 'its block is gone from the stack, and it was made with on_remove = "forget"',
+    ReasonCode.ROLLBACK: "it goes back to generation {}",
+}
+
+
 def _reason(reason: Reason) -> str:
-    match reason.code:
-        case ReasonCode.NEW:
-            return "because it is in the stack and not on the host"
-        case ReasonCode.GONE:
-            return f"because its container is gone, which run {reason.detail or 'unknown'} had left serving"
-        case ReasonCode.STOPPED:
-            return f"because it is {reason.detail} and should run"
-        case ReasonCode.UNFINISHED:
-            return f"goes on with the candidate of run {reason.detail or 'unknown'}, which did not finish"
-        case ReasonCode.NOT_IN_STACK:
-            return "because it is no longer in the stack"
-        case ReasonCode.DESTROY:
-            return "because everything of this stack is to go"
-        case ReasonCode.LEFTOVER:
-            return f"because run {reason.detail or 'unknown'} left it behind"
-        case ReasonCode.REQUESTED:
-            return "because you ask for it"
-        case ReasonCode.DISABLED:
-            return "because it is disabled in the stack (enabled = false)"
-        case ReasonCode.ADOPTED:
-            return f"the container {reason.detail} is taken as it runs; it has labels from its next replacement on"
-        case ReasonCode.RENAMED:
-            return f"somebody renamed it to {reason.detail}"
-        case ReasonCode.MOVED:
-            return f"it was called {reason.detail}; its label keeps that name until it is replaced"
-        case ReasonCode.FORGET:
-            return 'its block is gone from the stack, and it was made with on_remove = "forget"'
-        case ReasonCode.CHANGED:
-            return f"because {reason.detail} changed"
-        case _:
-            assert_never(reason.code)
+    return _REASONS[reason.code].format(reason.detail or "unknown")
 
 
 def task_words(task: Task, names: Mapping[str, str]) -> str:
@@ -233,6 +247,8 @@ def task_words(task: Task, names: Mapping[str, str]) -> str:
             return f"remove {names.get(container, container)}"
         case RemoveNetwork(name):
             return f"remove network {name}"
+        case Pause(pause):
+            return f"wait {show_seconds(pause)} before the next batch"
         case _:
             assert_never(task)
 

@@ -53,6 +53,10 @@ class Instance:
     keep: int = 2
     strategy: str = "stop_first"
     max_unavailable: int = 1
+    max_surge: int = 1
+    canary: int = 0
+    wait: int = 0
+    """Seconds between two batches."""
     gpu_count: int | None = None
     """So many GPUs, chosen for it when it is planned; None where `spec.gpus` are the stack's own choice."""
     named_by_default: bool = False
@@ -88,6 +92,8 @@ class Desired:
     env: str = ""
     moved: Mapping[str, str] = field(default_factory=dict)
     """Old name of a model -> its name now."""
+    max_failures: int = 1
+    """So many changes of an apply may fail; then nothing new is begun."""
     disabled: tuple[str, ...] = ()
     """Models that are in the stack, with `enabled = false`."""
     ignore_drift: tuple[str, ...] = ()

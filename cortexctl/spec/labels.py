@@ -18,7 +18,9 @@ ON_REMOVE = PREFIX + "on_remove"
 RUN = PREFIX + "run"
 VERSION = PREFIX + "version"
 
-_GENERATION_SUFFIX = re.compile(r"--g(\d+)$")
+UNDONE = "-undone"
+"""The end of the name of one that was rolled back: younger than what serves, and kept all the same."""
+_GENERATION_SUFFIX = re.compile(rf"--g(\d+)({UNDONE})?$")
 
 
 def owner(stack: str, env: str = "") -> str:
@@ -45,6 +47,15 @@ def serving_name(model: str, ordinal: int = 1) -> str:
 def generation_name(model: str, ordinal: int, generation: int) -> str:
     """The name of a candidate before its gate, and of a kept container after it was replaced."""
     return f"{serving_name(model, ordinal)}--g{generation}"
+
+
+def undone_name(model: str, ordinal: int, generation: int) -> str:
+    """The name of a kept container after it was rolled back to an older one."""
+    return generation_name(model, ordinal, generation) + UNDONE
+
+
+def is_undone_name(name: str) -> bool:
+    return is_generation_name(name) and name.endswith(UNDONE)
 
 
 def is_generation_name(name: str) -> bool:

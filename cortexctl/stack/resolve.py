@@ -68,6 +68,7 @@ def resolve(
         digest,
         around.env,
         moved=_last_names({m.from_: m.to for m in stack.moved}),
+        max_failures=stack.rollout.max_failures,
         disabled=tuple(sorted(name for name, model in stack.models.items() if not model.enabled)),
         ignore_drift=tuple(stack.drift.ignore),
     )
@@ -110,6 +111,9 @@ class _Resolution:
                     keep=model.rollout.keep,
                     strategy=model.rollout.strategy,
                     max_unavailable=model.rollout.max_unavailable,
+                    max_surge=model.rollout.max_surge,
+                    canary=model.rollout.canary,
+                    wait=seconds(model.rollout.wait),
                     gpu_count=model.gpus if isinstance(model.gpus, int) else None,
                     protect=model.protect,
                     on_remove=model.on_remove,

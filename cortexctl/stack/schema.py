@@ -139,6 +139,12 @@ class RolloutTable(Table):
     """Which goes first: the old instance stops, or the new one starts; "auto": start first where both can run."""
     max_unavailable: Annotated[int, Field(ge=1)] = 1
     """How many of the model's instances, on all hosts together, may be down for a replacement at a time."""
+    max_surge: Annotated[int, Field(ge=1)] = 1
+    """How many of them may start beside their old ones at a time, where the new one starts first."""
+    canary: Annotated[int, Field(ge=0)] = 0
+    """So many instances go first; the others wait until those have passed their gates."""
+    wait: Duration = "0s"
+    """Pause between two batches of instances."""
     drain: Duration = "30s"
     """How long running requests may take to finish after SIGTERM."""
     on_failure: Literal["rollback", "halt"] = "rollback"
@@ -223,6 +229,13 @@ class MovedTable(Table):
     to: Name
 
 
+class StackRolloutTable(Table):
+    """How an apply of the whole stack goes."""
+
+    max_failures: Annotated[int, Field(ge=1)] = 1
+    """So many changes may fail; then nothing new is begun. What has begun comes to its end."""
+
+
 class DriftTable(Table):
     """What `cortexctl drift` passes over."""
 
@@ -247,6 +260,7 @@ class StackFile(Table):
     env: Annotated[dict[Name, dict[str, Any]], Field(exclude=True)] = {}
     """One overlay per environment, chosen with --env: tables merge, everything else is replaced."""
     drift: DriftTable = DriftTable()
+    rollout: StackRolloutTable = StackRolloutTable()
     hosts: Annotated[dict[Name, HostTable], Field(min_length=1)]
     models: Annotated[dict[Name, ModelTable], Field(min_length=1)]
 

@@ -57,6 +57,7 @@ class FakeEngine:
 
     def __init__(self, host: str, stack: str, images: Sequence[str] = ("image:v0.32.0",)) -> None:
         self.host = host
+        self.time = 1_700_000_000.0
         self.stack = stack
         self.images = {name: f"sha256:{index:064x}" for index, name in enumerate(images, 1)}
         self.in_registry: dict[str, str] = {}
@@ -247,6 +248,9 @@ class FakeEngine:
         if found is None:
             raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
         return found.log[found.log_of_this_run if this_run else 0 :][-tail:]
+
+    def now(self) -> float:
+        return self.time
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         return self.volumes.setdefault(f"cortexctl-lock-{owner}", wanted)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.events import Event
 from cortexctl.apply.executor import Executor, Result
+from cortexctl.apply.locking import Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
 from cortexctl.errors import ProbeFailed, SecretUnresolved
@@ -127,4 +128,5 @@ class World:
         performer = Performer(self.stack, self.engines, self.prober, self.secrets, self.clock, {RUN: run})
         executor = Executor(made, performer, self.events.append, parallelism)
         who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
-        return apply_plan(made, executor, self.engines, who, lambda _holder, _now: False)
+        locks = Locks(made, self.engines, who, self.clock, lambda _holder, _now: False)
+        return apply_plan(made, executor, self.engines, locks)

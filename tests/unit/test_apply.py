@@ -9,15 +9,15 @@ import pytest
 
 from cortexctl.apply.events import Progress, RollbackStarted, StepDone, StepFailed
 from cortexctl.apply.executor import Executor, Fate, Outcome, Result
-from cortexctl.apply.locking import LOCK_LASTS
+from cortexctl.apply.locking import LOCK_LASTS, Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
-from cortexctl.errors import EngineRefused, GateFailed, LockHeld, PlanStale, ProbeFailed
+from cortexctl.errors import EngineRefused, GateFailed, LockHeld, LockLost, PlanStale, ProbeFailed
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.plan.steps import PassGate
+from cortexctl.plan.steps import CreateContainer, PassGate, StopContainer
 from cortexctl.spec.desired import Desired
 from tests.fakes.engine import Behaviour, FakeContainer
 from tests.fakes.world import World
@@ -200,7 +200,7 @@ def test_a_failure_on_a_host_stops_what_follows_there_and_nothing_elsewhere(tmp_
     world = World("demo", "one", "two")
     models = model_text("a", hosts='["one", "two"]') + model_text("b", hosts='["one", "two"]')
     world.engine("one").behaviours.append(crash())
-    result = world.apply(world.plan(stack(tmp_path, models, hosts=TWO_HOSTS)))
+    result = world.apply(world.plan(stack(tmp_path, "[rollout]\nmax_failures = 2\n\n", models, hosts=TWO_HOSTS)))
     fates = {o.change.address: o.fate for o in result.outcomes}
     assert fates == {
         "one/a": Fate.FAILED,
@@ -208,8 +208,87 @@ def test_a_failure_on_a_host_stops_what_follows_there_and_nothing_elsewhere(tmp_
         "two/a": Fate.DONE,
         "two/b": Fate.DONE,
     }
-    assert result.exit_code == 5
+    assert (result.exit_code, result.budget_spent) == (5, False)
     assert serving(world, "one") == {}
+
+
+def test_when_as_many_have_failed_as_may_nothing_new_is_begun(tmp_path: Path) -> None:
+    world = World("demo", "one", "two")
+    models = model_text("a", hosts='["one", "two"]') + model_text("b", hosts='["one", "two"]')
+    world.engine("one").behaviours.append(crash())
+    made = world.plan(stack(tmp_path, models, hosts=TWO_HOSTS))
+    assert made.max_failures == 1
+    result = world.apply(made, parallelism=1)
+    fates = {o.change.address: o.fate for o in result.outcomes}
+    assert (fates["one/a"], fates["two/b"], result.budget_spent) == (Fate.FAILED, Fate.NOT_STARTED, True)
+    assert "vllm-model-b" not in serving(world, "two")
+    assert world.plan(stack(tmp_path, models, hosts=TWO_HOSTS)).effective, "the next one goes on"
+
+
+def test_a_lock_that_somebody_released_ends_the_run_there(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    made = world.plan(stack(tmp_path, with_length(2048)))
+    world.engine().behaviours.append(lambda _c: world.engine().volumes.clear())
+    result = world.apply(made)
+    failure = outcome(result, "here/tiny").failure
+    assert isinstance(failure, LockLost)
+    assert "somebody released this run's lock" in failure.message
+    assert outcome(result, "here/tiny").left_behind
+    assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "running"}
+    world.engine().behaviours.clear()
+    assert world.apply(world.plan(stack(tmp_path, with_length(2048)))).exit_code == 0
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
+
+
+def test_one_waits_for_another_run_as_long_as_it_may(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    made = world.plan(stack(tmp_path, model_text()))
+    world.engine().volumes["cortexctl-lock-demo"] = lock_info("them", int(world.clock.now()) + 100)
+    waits = locks(world, made)
+    waits.patience = 60
+    said: list[str] = []
+    waits.waits = said.append
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    began = world.clock.at
+    with pytest.raises(LockHeld):
+        apply_plan(made, Executor(made, performer, world.events.append), world.engines, waits)
+    assert 60 <= world.clock.at - began < 63
+    assert said == ["here: waiting for alice on ci-17 (pid 4711, run run0)"]
+
+
+def test_what_is_under_way_when_an_interrupt_comes_is_brought_to_its_end(tmp_path: Path) -> None:
+    """The old one is stopped already: to leave now would be an outage."""
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    made = world.plan(stack(tmp_path, with_length(2048)))
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+
+    def stop() -> bool:
+        return any(isinstance(e, StepDone) and isinstance(e.step.task, StopContainer) for e in world.events)
+
+    world.events.clear()
+    executor = Executor(made, performer, world.events.append, interrupted=stop)
+    result = apply_plan(made, executor, world.engines, locks(world, made))
+    assert outcome(result, "here/tiny").fate is Fate.DONE
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
+
+
+def test_an_interrupt_before_anything_serves_otherwise_leaves_it_so(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    made = world.plan(stack(tmp_path, with_length(2048)))
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+
+    def stop() -> bool:
+        return any(isinstance(e, StepDone) and isinstance(e.step.task, CreateContainer) for e in world.events)
+
+    world.events.clear()
+    executor = Executor(made, performer, world.events.append, interrupted=stop)
+    result = apply_plan(made, executor, world.engines, locks(world, made))
+    found = outcome(result, "here/tiny")
+    assert (result.exit_code, found.fate, found.left_behind) == (130, Fate.NOT_STARTED, False)
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2": "created"}
 
 
 def test_a_create_that_the_engine_refuses_touches_nothing(tmp_path: Path) -> None:
@@ -289,10 +368,14 @@ def lock_info(owner: str, expires: int) -> LockInfo:
     return LockInfo(owner, "alice", "ci-17", 4711, "run0", 0, expires)
 
 
+def locks(world: World, made: Plan, *, dead: bool = False) -> Locks:
+    return Locks(made, world.engines, lock_info("us", 0), world.clock, lambda _h, _n: dead)
+
+
 def run_with(world: World, made: Plan, *, dead: bool) -> Result:
     performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
     executor = Executor(made, performer, world.events.append)
-    return apply_plan(made, executor, world.engines, lock_info("us", 0), lambda _h, _n: dead)
+    return apply_plan(made, executor, world.engines, locks(world, made, dead=dead))
 
 
 def test_a_lock_that_somebody_holds_is_respected_and_left(tmp_path: Path) -> None:
@@ -330,7 +413,7 @@ def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> No
         return any(isinstance(e, StepDone) and e.step.address == "here/a" for e in world.events)
 
     executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.engines, lock_info("us", 0), lambda _h, _n: False)
+    result = apply_plan(made, executor, world.engines, locks(world, made))
     assert result.exit_code == 130
     assert world.engine().volumes == {}
     assert serving(world) == {"vllm-model-a--g1": "created"}
@@ -453,7 +536,7 @@ def test_who_listens_may_go_and_the_work_goes_on(tmp_path: Path) -> None:
         raise BrokenPipeError
 
     executor = Executor(made, performer, gone)
-    result = apply_plan(made, executor, world.engines, lock_info("us", 0), lambda _h, _n: False)
+    result = apply_plan(made, executor, world.engines, locks(world, made))
     assert result.exit_code == 0
 
 

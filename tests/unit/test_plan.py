@@ -134,7 +134,6 @@ def _rules(made: Plan) -> list[str]:
         ({"model": "/models/b"}, "model", "/models/tiny", "/models/b"),
         ({"served_names": ("a", "b")}, "served_names", ["tiny"], ["a", "b"]),
         ({"vllm_version": "0.33.0"}, "vllm_version", "0.32.0", "0.33.0"),
-        ({"vllm_version": None}, "vllm_version", "0.32.0", None),
         ({"args": {"seed": 0}}, "args.seed", None, 0),
         ({"extra_args": ("--x",)}, "extra_args", None, ["--x"]),
         ({"env": {"A": "1"}}, "env.A", None, "1"),

@@ -7,17 +7,19 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortexctl.apply.events import StepDone, StepFailed
-from cortexctl.apply.executor import Fate
+from cortexctl.apply.events import StepDone, StepFailed, StepStarted
+from cortexctl.apply.executor import Executor, Fate
+from cortexctl.apply.perform import Performer
+from cortexctl.apply.run import apply_plan
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
-from cortexctl.plan.steps import PassGate, StopContainer
+from cortexctl.plan.steps import PassGate, Pause, StopContainer
 from cortexctl.spec.desired import Desired
 from tests.fakes.engine import Behaviour
 from tests.fakes.world import World
 from tests.reading import model_text
-from tests.unit.test_apply import crash, outcome, serving, stack, with_length
+from tests.unit.test_apply import crash, locks, outcome, serving, stack, with_length
 
 GPUS = '[hosts.here]\nmodels_dir = "/m"\ngpus = { count = 4 }\n'
 THREE = "".join(f'[hosts.{n}]\ndocker = "unix:///run/{n}.sock"\nmodels_dir = "/m"\n\n' for n in ("a", "b", "c"))
@@ -211,3 +213,135 @@ def test_the_steps_never_wait_in_a_circle(
         steps = [s for s in steps if s.id not in done]
     assert world.apply(made).exit_code == 0
     assert world.plan(desired).effective == ()
+
+
+def rolled(world: World, tmp_path: Path, rollout: str, *, request: Request = Request(), hosts: str = THREE) -> Plan:  # noqa: B008
+    """The plan that changes a model on every host, after it was applied once."""
+    lines = {"hosts": EVERYWHERE, "rollout": rollout}
+    world.apply(world.plan(stack(tmp_path, with_length(8, **lines), hosts=hosts)))
+    return world.plan(stack(tmp_path, with_length(16, **lines), hosts=hosts), request)
+
+
+def started(world: World) -> list[str]:
+    """The addresses in the order in which their gates were passed."""
+    return [e.step.address for e in world.events if isinstance(e, StepDone) and isinstance(e.step.task, PassGate)]
+
+
+def test_the_canary_goes_first_and_the_others_wait_for_it(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    made = rolled(world, tmp_path, "{ canary = 1, max_unavailable = 2 }")
+    assert made.rollouts[0].batches == (("a/tiny",), ("b/tiny", "c/tiny"))
+    assert made.rollouts[0].canaries == 1
+    world.events.clear()
+    assert world.apply(made).exit_code == 0
+    assert started(world)[0] == "a/tiny"
+
+
+def test_a_canary_that_fails_ends_the_rollout(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    made = rolled(world, tmp_path, "{ canary = 1, max_unavailable = 3 }")
+    world.engine("a").behaviours.append(crash_of("vllm-model-tiny--g2"))
+    result = world.apply(made)
+    assert {o.change.address: o.fate for o in result.outcomes} == {
+        "a/tiny": Fate.ROLLED_BACK, "b/tiny": Fate.NOT_STARTED, "c/tiny": Fate.NOT_STARTED,
+    }  # fmt: skip
+    assert [serving(world, h) for h in "abc"] == [{"vllm-model-tiny": "running"}] * 3
+
+
+def test_with_a_hold_only_the_canaries_are_changed(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    made = rolled(world, tmp_path, "{ canary = 1 }", request=Request(canary_hold=True))
+    assert [c.address for c in made.effective] == ["a/tiny"]
+    assert (made.rollouts[0].batches, made.rollouts[0].held) == ((("a/tiny",),), ("b/tiny", "c/tiny"))
+    assert world.apply(made).exit_code == 0
+    desired = stack(tmp_path, with_length(16, hosts=EVERYWHERE, rollout="{ canary = 1 }"), hosts=THREE)
+    assert world.plan(desired, Request(canary_hold=True)).effective == ()
+    assert [c.address for c in world.plan(desired).effective] == ["b/tiny", "c/tiny"]
+
+
+def test_between_two_batches_is_a_pause(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    made = rolled(world, tmp_path, '{ wait = "2m" }')
+    pauses = [s for s in made.steps if isinstance(s.task, Pause)]
+    assert [s.task.seconds for s in pauses if isinstance(s.task, Pause)] == [120, 120]
+    before = world.clock.at
+    assert world.apply(made).exit_code == 0
+    assert world.clock.at - before >= 240
+
+
+def test_a_pause_ends_when_nothing_is_to_come_after_it(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    made = rolled(world, tmp_path, '{ wait = "1h" }')
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    world.events.clear()
+    executor = Executor(made, performer, world.events.append, interrupted=lambda: bool(started(world)))
+    before = world.clock.at
+    result = apply_plan(made, executor, world.engines, locks(world, made))
+    assert (result.exit_code, result.count(Fate.DONE), result.count(Fate.NOT_STARTED)) == (130, 1, 2)
+    assert world.clock.at - before < 60
+
+
+def test_so_many_start_beside_their_old_ones_at_a_time(tmp_path: Path) -> None:
+    world = World("demo", "a", "b", "c")
+    made = rolled(world, tmp_path, '{ strategy = "start_first", max_surge = 2 }')
+    assert all(c.start_first for c in made.effective)
+    assert made.rollouts[0].batches == (("a/tiny", "b/tiny"), ("c/tiny",))
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 3),  # replicas
+            st.integers(0, 3),  # canary
+            st.integers(1, 3),  # max_unavailable
+            st.booleans(),  # a pause
+            st.booleans(),  # start first
+            st.booleans(),  # after the one before it
+            st.booleans(),  # restarted on one host instead
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
+    drawn: list[tuple[int, int, int, bool, bool, bool, bool]],
+) -> None:
+    import tempfile
+
+    folder, world = Path(tempfile.mkdtemp()), World("demo", "a", "b", "c")
+
+    def models(length: int) -> list[str]:
+        found = []
+        for number, (replicas, canary, most, pause, first, after, _) in enumerate(drawn):
+            strategy = "start_first" if first else "stop_first"
+            rollout = (
+                f'{{ canary = {canary}, max_unavailable = {most}, strategy = "{strategy}", wait = "{int(pause)}s" }}'
+            )
+            lines = {"hosts": EVERYWHERE, "rollout": rollout, "replicas": str(replicas)}
+            lines |= {"after": f'["m{number - 1}"]'} if after and number else {}
+            found.append(model_text(f"m{number}", **lines) + f"[models.m{number}.args]\nmax_model_len = {length}\n\n")
+        return found
+
+    world.apply(world.plan(stack(folder, *models(8), hosts=THREE)))
+    again = tuple(f"b/m{n}" for n, d in enumerate(drawn) if d[6])
+    made = world.plan(stack(folder, *models(16), hosts=THREE), Request(restart=again))
+    down: set[str] = set()
+    most: dict[str, int] = {}
+    limits = {f"m{n}": d[2] for n, d in enumerate(drawn)}
+
+    def watch(event: object) -> None:
+        if isinstance(event, StepStarted) and isinstance(event.step.task, StopContainer):
+            down.add(event.step.address)
+            model = event.step.address.partition("/")[2].partition(".")[0]
+            now = sum(a.partition("/")[2].partition(".")[0] == model for a in down)
+            most[model] = max(most.get(model, 0), now)
+        if isinstance(event, StepDone) and isinstance(event.step.task, PassGate):
+            down.discard(event.step.address)
+
+    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    executor = Executor(made, performer, watch, parallelism=16)
+    assert apply_plan(made, executor, world.engines, locks(world, made)).exit_code == 0, "nothing waits in a circle"
+    stop_first = {c.model for c in made.effective if not c.start_first}
+    assert all(most[m] <= limits[m] for m in stop_first if m in most)
+    assert world.plan(stack(folder, *models(16), hosts=THREE)).effective == ()

@@ -1,0 +1,128 @@
+"""Back to a kept container: it must prove itself, and whatever happens, no container that has served is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cortexctl.apply.executor import Fate
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import plan_from_json, plan_to_json
+from cortexctl.plan.rollback import Back, plan_rollback
+from tests.fakes.world import World
+from tests.reading import model_text
+from tests.unit.test_apply import crash, outcome, serving, stack, with_length
+
+
+def applied(tmp_path: Path, *lengths: int, keep: int = 2) -> World:
+    """A world in which these were applied one after the other."""
+    world = World("demo", "here")
+    for length in lengths:
+        models = with_length(length) + f"[models.tiny.rollout]\nkeep = {keep}\n"
+        assert world.apply(world.plan(stack(tmp_path, models))).exit_code == 0
+    return world
+
+
+def back(world: World, tmp_path: Path, address: str = "here/tiny", generation: int | None = None) -> Plan:
+    desired = stack(tmp_path, with_length(4096))
+    return plan_rollback(desired, world.look(desired), Back(address, generation))
+
+
+def length_of(world: World) -> str:
+    command = world.engine().by_name("vllm-model-tiny").command
+    return command[command.index("--max-model-len") + 1]
+
+
+def test_the_newest_older_generation_serves_again_and_the_younger_is_kept(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    made = back(world, tmp_path)
+    (change,) = made.changes
+    assert (change.action, change.generation, change.goes_back) == (Action.REPLACE, 1, True)
+    assert [f.path for f in change.fields] == ["args.max_model_len"]
+    assert plan_from_json(plan_to_json(made)) == made
+    assert world.apply(made).exit_code == 0
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2-undone": "exited"}
+    assert length_of(world) == "1024"
+    assert world.engine().by_name("vllm-model-tiny").restart == "unless-stopped"
+
+
+def test_the_stack_as_it_was_then_plans_to_nothing(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    world.apply(back(world, tmp_path))
+    assert world.plan(stack(tmp_path, with_length(1024))).effective == ()
+    forward = world.plan(stack(tmp_path, with_length(2048)))
+    assert [(c.action, c.generation, c.adopted) for c in forward.effective] == [(Action.REPLACE, 3, "")]
+    assert world.apply(forward).exit_code == 0
+    assert serving(world)["vllm-model-tiny"] == "running"
+    assert length_of(world) == "2048"
+
+
+def test_and_forward_again_to_the_one_that_was_rolled_back(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    world.apply(back(world, tmp_path))
+    assert world.apply(back(world, tmp_path, generation=2)).exit_code == 0
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
+    assert length_of(world) == "2048"
+
+
+def test_a_chosen_generation(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1, 2, 3, keep=3)
+    assert world.apply(back(world, tmp_path, generation=1)).exit_code == 0
+    assert length_of(world) == "1"
+    assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g2", "vllm-model-tiny--g3-undone"]
+
+
+def test_a_rollback_that_fails_brings_back_what_served_and_loses_nothing(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    world.engine().behaviours.append(lambda c: crash(1, "RuntimeError: boom")(c) if "1024" in c.command else None)
+    result = world.apply(back(world, tmp_path))
+    assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
+    assert length_of(world) == "2048"
+
+
+def test_nothing_serves_and_a_kept_one_does_again(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    gone = world.engine().by_name("vllm-model-tiny")
+    del world.engine().containers[gone.id]
+    made = back(world, tmp_path)
+    assert made.changes[0].action is Action.CREATE
+    assert world.apply(made).exit_code == 0
+    assert serving(world) == {"vllm-model-tiny": "running"}
+
+
+@pytest.mark.parametrize(
+    ("address", "generation", "said", "advice"),
+    [
+        ("here/tiny", 7, "generation 7 is not kept", "generations that are kept: 1"),
+        ("here/tiny", 2, "generation 2 is the one that serves", "generations that are kept: 1"),
+        ("here/other", None, "no container of it", "rollout.keep"),
+        ("there/tiny", None, "there is no host", "write HOST/MODEL"),
+        ("tiny", None, "there is no host", "write HOST/MODEL"),
+    ],
+)
+def test_why_it_cannot_go_back(tmp_path: Path, address: str, generation: int | None, said: str, advice: str) -> None:
+    made = back(applied(tmp_path, 1024, 2048), tmp_path, address, generation)
+    (found,) = made.diagnostics
+    assert (found.rule, made.changes, made.has_errors) == ("CX415", (), True)
+    assert said in found.summary
+    assert advice in found.help
+
+
+def test_with_nothing_kept_there_is_nothing_to_go_back_to(tmp_path: Path) -> None:
+    made = back(applied(tmp_path, 1024), tmp_path)
+    assert "no older one is kept" in made.diagnostics[0].summary
+
+
+def test_what_has_taken_its_port_since_stands_in_the_way(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(8, publish='"127.0.0.1:8801"'))))
+    world.apply(world.plan(stack(tmp_path, with_length(8, publish='"127.0.0.1:8802"'))))
+    desired = stack(
+        tmp_path, with_length(8, publish='"127.0.0.1:8802"'), model_text("other", publish='"127.0.0.1:8801"')
+    )
+    assert world.apply(world.plan(desired)).exit_code == 0
+    made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
+    assert [d.rule for d in made.diagnostics if d.is_error] == ["CX407"]
