@@ -1,4 +1,4 @@
-"""What a starting vLLM is doing, read from its log lines."""
+"""What a starting vLLM is doing, read from its log lines, and whether it gets on."""
 
 from __future__ import annotations
 
@@ -7,29 +7,81 @@ from collections.abc import Sequence
 
 SERVER_UP = "server up"
 
+# From the end of a start to its beginning. {} is the percentage of the line. Releases 0.6.0 to 0.32.0.
 _STAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Available routes are|Application startup complete"), SERVER_UP),
-    (re.compile(r"Graph capturing finished|init engine .*took"), "engine ready"),
-    (re.compile(r"Capturing CUDA graph[^:]*:\s*(\d+)%"), "capturing graphs {}%"),
-    (re.compile(r"Capturing (?:CUDA|cuda) ?graph"), "capturing graphs"),
-    (re.compile(r"GPU KV cache size|CPU KV cache size|# (?:GPU|CPU|cpu) blocks"), "KV cache allocated"),
     (
-        re.compile(r"Dynamo bytecode transform|Compiling a graph|compiled graph|torch\.compile (?:takes|took)"),
+        re.compile(r"Graph capturing finished|init engine .*took|Starting vLLM (?:API )?server"),
+        "engine ready",
+    ),
+    (re.compile(r"Capturing [^:|]*(?:CUDA|cuda) ?graph[^:|]*:\s*(\d+)%"), "capturing graphs {}%"),
+    (
+        re.compile(r"Capturing (?:the model for )?(?:CUDA|cuda) ?graph|Profiling CUDA graph memory"),
+        "capturing graphs",
+    ),
+    (
+        re.compile(r"(?:[Ww]armup|Pre-compiling)\b[^|%]*:\s*(\d+)%|Compiling CuTeDSL kernels:\s*(\d+)%"),
+        "warming up kernels {}%",
+    ),
+    (
+        re.compile(
+            r"Warming up (?!chat|the chat|sleep)|[Kk]ernel warm-?up|autotun(?:e|ing).*(?:start|begin)|Warming up model"
+        ),
+        "warming up kernels",
+    ),
+    (re.compile(r"(?:GPU|CPU) KV cache size|# (?:GPU|CPU|CUDA|cuda|cpu|gpu) blocks"), "KV cache allocated"),
+    (
+        re.compile(r"Memory profiling takes|Initial profiling/warmup run took|Available KV cache memory"),
+        "profiling memory",
+    ),
+    (
+        re.compile(
+            r"Dynamo bytecode transform|Compiling a graph|(?:Cache|cached) the graph|compiled graph|AOT compil"
+            r"|[Ss]tarting torch\.compile|torch\.compile (?:takes|took|and)|Using cache directory: .* for vLLM's "
+            r"torch\.compile"
+        ),
         "compiling",
     ),
-    (re.compile(r"Loading weights took|Model loading took"), "weights loaded"),
-    (re.compile(r"(?:Loading|loading) .*checkpoint shards:\s*(\d+)%"), "loading weights {}%"),
-    (re.compile(r"Starting to load model"), "loading weights"),
-    (re.compile(r"Downloading|Fetching \d+ files"), "downloading the model"),
-    (re.compile(r"Initializing a V\d|Resolved architecture"), "engine starting"),
+    (re.compile(r"Loading (?:model )?weights took|Model loading took"), "weights loaded"),
+    (
+        re.compile(r"\b[Ll]oading .*shards:\s*(\d+)%|Loading safetensors using .*:\s*(\d+)%"),
+        "loading weights {}%",
+    ),
+    (re.compile(r"Starting to load model|Loading weights with"), "loading weights"),
+    (
+        re.compile(r"(?:Fetching \d+ files|Downloading \w+):\s*(\d+)%|\.(?:safetensors|bin|gguf|pt|pth): +(\d+)%"),
+        "downloading the model {}%",
+    ),
+    (
+        re.compile(r"Downloading|Fetching \d+ files|Time spent downloading weights"),
+        "downloading the model",
+    ),
+    (re.compile(r"Initializing (?:a V\d|an) LLM engine|Resolved architecture"), "engine starting"),
 )
+_CLOCK = re.compile(r" ?\[\d+:\d\d.*$|\b\d\d-\d\d \d\d:\d\d:\d\d\b")
 
 
 def stage(log: Sequence[str]) -> str:
     """The latest stage that the log shows, with a percentage where vLLM gives one; '' before the first."""
+    return _latest(log)[0]
+
+
+def advanced(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Whether the later look at a log shows a sign of progress that the earlier did not.
+
+    A sign is a line that tells a stage. A bar that is drawn again with another clock and the same count is none, and so
+    are warnings that it still waits.
+    """
+    latest = _latest(after)
+    return latest[0] != "" and latest != _latest(before)
+
+
+def _latest(log: Sequence[str]) -> tuple[str, str]:
+    """The latest stage, and the line that tells it without its clock."""
     for line in reversed(log):
         for pattern, text in _STAGES:
             match = pattern.search(line)
             if match:
-                return text.format(*match.groups())
-    return ""
+                percent = next((group for group in match.groups() if group), "")
+                return text.format(percent), _CLOCK.sub("", line)
+    return "", ""
