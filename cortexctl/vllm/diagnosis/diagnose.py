@@ -1,0 +1,57 @@
+"""A log, and how its process ended, against the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cortexctl.vllm.diagnosis.ending import how_it_ended
+from cortexctl.vllm.diagnosis.lines import may_tell_a_cause, strip_prefix, unprefixed
+from cortexctl.vllm.diagnosis.table import TABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """`cause` in one sentence, `mend` as an edit of the stack, `evidence` the log's lines that prove it.
+
+    `pattern` names the row of the table, for machines.
+    """
+
+    pattern: str
+    cause: str
+    mend: str
+    evidence: tuple[str, ...] = ()
+
+
+def diagnose(log: Sequence[str]) -> Diagnosis | None:
+    """The first row of the table that the log shows; of several such places the last. None: no known cause.
+
+    Lines at INFO and WARNING, retries and the insides of tracebacks are no evidence, whatever they say.
+    """
+    kept = [index for index, line in enumerate(log) if may_tell_a_cause(line)]
+    lines = [unprefixed(log[index]) for index in kept]
+    text = "\n".join(lines)
+    for pattern in TABLE:
+        match = None
+        for match in pattern.regex.finditer(text):  # noqa: B007 - the last is wanted
+            pass
+        if match:
+            first = text.count("\n", 0, match.start())
+            last = first + match.group().rstrip("\n").count("\n")
+            cause, mend = pattern.explain(match, log[: kept[first]])
+            return Diagnosis(pattern.name, cause, mend, tuple(strip_prefix(line) for line in lines[first : last + 1]))
+    return None
+
+
+def diagnose_end(log: Sequence[str], exit_code: int | None, *, oom_killed: bool = False) -> Diagnosis | None:
+    """As `diagnose`, and where the log is silent, what the container's end alone tells.
+
+    `exit_code`: None while it runs.
+    """
+    ended = how_it_ended(exit_code, oom_killed=oom_killed)
+    if oom_killed and ended:
+        return Diagnosis(*ended)
+    found = diagnose(log)
+    if found or not ended:
+        return found
+    return Diagnosis(*ended)

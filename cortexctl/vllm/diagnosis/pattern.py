@@ -1,0 +1,35 @@
+"""What the table is made of: a regex over the log's lines, and what is said when it is found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Said = tuple[str, str]
+"""Cause and mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """`explain` gets the match and all lines before it. `vague`: it can have several causes, so exact ones go first."""
+
+    name: str
+    regex: re.Pattern[str]
+    explain: Callable[[re.Match[str], Sequence[str]], Said]
+    vague: bool = False
+
+
+def said(name: str, regex: str, cause: str, mend: str, *, vague: bool = False) -> Pattern:
+    r"""Fixed words; \1 and the like stand for what the regex caught."""
+    return Pattern(name, re.compile(regex, re.MULTILINE), lambda m, _: (_expand(m, cause), _expand(m, mend)), vague)
+
+
+def computed(name: str, regex: str, explain: Callable[[re.Match[str]], Said], *, vague: bool = False) -> Pattern:
+    """Words that are worked out from what the regex caught."""
+    return Pattern(name, re.compile(regex, re.MULTILINE), lambda m, _: explain(m), vague)
+
+
+def _expand(match: re.Match[str], template: str) -> str:
+    """What the regex did not catch leaves no gap."""
+    return re.sub(r" ?\(\)| +(?=[ :;,.]|$)", "", match.expand(template))

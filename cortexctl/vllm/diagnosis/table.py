@@ -1,0 +1,22 @@
+"""All patterns, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from cortexctl.vllm.diagnosis import (
+    arguments,
+    checkpoint,
+    features,
+    gpus,
+    host,
+    memory,
+    parallel,
+    precision,
+    running,
+    source,
+)
+
+_GROUPS = (arguments, memory, parallel, precision, features, gpus, host, source, checkpoint, running)
+_ALL = tuple(pattern for group in _GROUPS for pattern in group.PATTERNS)
+
+TABLE = tuple(sorted(_ALL, key=lambda pattern: pattern.vague))
+"""What names its cause stands before what can have many; within that, as in the modules."""
