@@ -31,7 +31,7 @@ def command(
     engines = open_engines(desired)
     try:
         instance = find_instance(desired, address, engines)
-        owned = _choose(instance, generation)
+        owned = choose(instance, generation)
         engine = engines.engine(instance.host)
         if follow:
             for line in engine.follow(owned.container.id, tail):
@@ -64,7 +64,8 @@ def find_instance(desired: Desired, address: str, engines: DockerEngines) -> Own
     return found[address]
 
 
-def _choose(instance: OwnedInstance, generation: int | None) -> Owned:
+def choose(instance: OwnedInstance, generation: int | None) -> Owned:
+    """The serving one, else the last; or a generation. Raises UsageError with those that there are."""
     if generation is None:
         return instance.serving or instance.others[-1]
     for owned in instance.all:

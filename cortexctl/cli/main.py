@@ -25,6 +25,7 @@ COMMANDS = {
     "drift": ("drift", "Say what is not as it was applied, or not as the stack says."),
     "status": ("status", "Show the fleet as it is now."),
     "logs": ("logs", "Show an instance's log."),
+    "diagnose": ("diagnose", "Say why an instance does not serve, and what mends it."),
     "args": ("args", "Show the arguments of a launch; check any line against a release."),
     "catalog": ("catalog", "vLLM's options by release; what an upgrade does to a stack."),
     "lock": ("lock", "Show or release the locks of the stack's hosts."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 _TOKEN = re.compile(r"^(hf_|sk-|gh[pousr]_|github_pat_|glpat-|xox[abp]-|AKIA|eyJ)|://[^/@\s]*@")
 """What tokens of known services begin with, and a URL with who is asking in it."""
@@ -22,3 +23,15 @@ def fingerprint(stack: str, name: str, value: str) -> str:
     """
     salt = f"cortexctl/1/{stack}/{name}".encode()
     return hashlib.scrypt(value.encode(), salt=salt, n=4096, r=8, p=1, dklen=8).hex()
+
+
+SHORTEST = 4
+"""Characters of a value that is worth hiding; to hide shorter ones would only garble a text."""
+_WORD = re.compile(r"[^\s'\"`,;()\[\]{}=]+")
+
+
+def hidden(text: str, values: Iterable[str] = ()) -> str:
+    """Without the values, line by line, and without words that tell by themselves that they are secrets."""
+    for part in (line for value in values for line in value.splitlines() if len(line) >= SHORTEST):
+        text = text.replace(part, "***")
+    return _WORD.sub(lambda m: "***" if looks_like_one(m[0]) else m[0], text)

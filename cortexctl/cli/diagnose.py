@@ -1,0 +1,143 @@
+"""cortexctl diagnose: why an instance does not serve, and the stack edit that mends it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from cortexctl.apply.protocols import Engine, Secrets
+from cortexctl.cli import options
+from cortexctl.cli.logs import choose, find_instance
+from cortexctl.cli.wiring import ink, need_stack, open_engines, secret_reader
+from cortexctl.errors import SecretUnresolved, UsageError
+from cortexctl.health.ask import ask_health
+from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.state import ContainerState
+from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
+from cortexctl.spec.secret import hidden
+from cortexctl.vllm.diagnosis import diagnose, diagnose_end, last_error_line
+from cortexctl.vllm.progress import stage
+
+TAIL = 5000
+"""Lines of a log that are read; a start has some hundreds."""
+PATIENCE = 5.0
+"""Seconds that /health may take."""
+
+
+@click.command("diagnose")
+@click.argument("address", required=False, metavar="[HOST/MODEL]")
+@click.option("--log", "log", metavar="FILE", help="A log instead of an instance; - for stdin.")
+@click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
+@click.option("--generation", type=int, help="This generation instead of the newest container.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+@options.stack_choice
+def command(
+    address: str | None, *, choice: options.Choice, log: str | None, stack: str, generation: int | None, as_json: bool
+) -> int:
+    """Say why an instance does not serve: cause, evidence, and the stack edit that mends it.
+
+    Exits 0 when a cause is named or the instance is healthy, 1 when no known cause is found.
+    """
+    if (address is None) == (log is None):
+        raise UsageError("give either an address, as in HOST/MODEL, or --log FILE")
+    seen = of_log(log) if log is not None else _of_instance(address or "", stack, choice, generation)
+    if as_json:
+        sys.stdout.write(json.dumps(diagnosed_json(seen), indent=2) + "\n")
+    else:
+        sys.stdout.write(diagnosed_text(seen, ink()))
+    return seen.exit_code
+
+
+def of_log(path: str) -> Diagnosed:
+    """What a file tells, or stdin for "-". Raises UsageError when it cannot be read."""
+    try:
+        raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as cause:
+        raise UsageError(f"{path} cannot be read: {cause.strerror}") from None
+    text = raw.decode(errors="replace").replace("\r\n", "\n")
+    lines = [hidden(line.rpartition("\r")[2].rstrip()) for line in text.split("\n")]
+    name = "stdin" if path == "-" else path
+    found = diagnose(lines)
+    after = "edit the stack as said, then: cortexctl plan" if found else f"the whole log is in {name}"
+    return Diagnosed(name, found, last_error_line(lines), after, stage=stage(lines))
+
+
+def _of_instance(address: str, stack: str, choice: options.Choice, generation: int | None) -> Diagnosed:
+    desired = need_stack(stack, choice, with_secrets=False)
+    engines = open_engines(desired)
+    try:
+        instance = find_instance(desired, address, engines)
+        owned = choose(instance, generation) if generation is not None else newest(instance)
+        seen = examine(instance, owned, engines.engine(instance.host), secret_reader(stack, choice), ask_health)
+    finally:
+        engines.close()
+    chosen = ("" if stack == options.DEFAULT_STACK else f" --stack {stack}") + choice.words()
+    if seen.found:
+        where = "" if stack == options.DEFAULT_STACK else f" {stack}"
+        step = f"edit {desired.path} as said, then: cortexctl plan{where} --target {address}{choice.words()}"
+    else:
+        step = f"the whole log: cortexctl logs {address} --generation {owned.generation} --tail 100000{chosen}"
+    return replace(seen, next_step=step)
+
+
+def newest(instance: OwnedInstance) -> Owned:
+    """Of candidate, serving and kept ones the last that was made: the one that somebody asks about."""
+    return max(instance.all, key=lambda owned: owned.generation)
+
+
+def examine(
+    instance: OwnedInstance, owned: Owned, engine: Engine, secrets: Secrets, ask: Callable[[str, float], Answer]
+) -> Diagnosed:
+    """State, log and health of a container, and what they mean together. `ask` is `health.ask.ask_health`."""
+    state = engine.state(owned.container.id)
+    # of one that is started again and again, the cause is in an earlier run
+    log = engine.logs(owned.container.id, TAIL, this_run=not state.restarts)
+    values = _values(owned, secrets)
+    lines = [hidden(line, values) for line in log]
+    health = _health(state, ask)
+    found = None
+    if health != Heard.HEALTHY:
+        said = [*lines, state.error] if state.error else lines
+        found = diagnose_end(said, None if state.running else state.exit_code, oom_killed=state.oom_killed)
+    return Diagnosed(
+        instance.address,
+        found,
+        last_error_line(lines),
+        "",
+        container=owned.container.name,
+        role=_role(instance, owned),
+        generation=owned.generation,
+        state=state,
+        health=health,
+        stage=stage(lines),
+    )
+
+
+def _health(state: ContainerState, ask: Callable[[str, float], Answer]) -> str:
+    if not state.running or not state.endpoint:
+        return ""
+    answer = ask(state.endpoint, PATIENCE)
+    return f"status {answer.status}" if answer.heard is Heard.STATUS else answer.heard.value
+
+
+def _role(instance: OwnedInstance, owned: Owned) -> str:
+    if owned is instance.serving:
+        return "serving"
+    return "candidate" if instance.serving is None or owned.generation > instance.serving.generation else "kept"
+
+
+def _values(owned: Owned, secrets: Secrets) -> Sequence[str]:
+    """The secrets that can be had without running a program, for hiding them."""
+    found: list[str] = []
+    for reference in owned.spec.secrets if owned.spec else ():
+        if reference.source != "command":
+            with contextlib.suppress(SecretUnresolved):
+                found.append(secrets.value(reference))
+    return found

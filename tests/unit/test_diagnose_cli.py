@@ -1,0 +1,326 @@
+"""`cortexctl diagnose`: a container's end, its log and its health together; and a log alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.cli.diagnose import examine, newest
+from cortexctl.errors import SecretUnresolved
+from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.observed.state import ContainerState
+from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
+from cortexctl.render.ink import Ink
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec, SecretRef
+from cortexctl.spec.secret import hidden
+from tests.fakes.engine import FakeContainer, FakeEngine
+
+CASES = Path(__file__).parent.parent / "cases" / "diagnosis"
+TOO_SMALL = (
+    "(EngineCore pid=268) ERROR 11-24 00:35:03 [core.py:1510] ValueError: To serve at least one request with the "
+    "model's max seq len (16384), (2.25 GiB KV cache is needed, which is larger than the available KV cache memory "
+    "(1.55 GiB). Based on the available memory, the estimated maximum model length is 11264."
+)
+PLAIN = Ink(enabled=False)
+
+
+@dataclass
+class Values:
+    """Secrets by name; the others do not resolve."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def value(self, reference: SecretRef) -> str:
+        self.asked.append(reference.name)
+        if reference.name not in self.known:
+            raise SecretUnresolved(f"{reference.name} is not set")
+        return self.known[reference.name]
+
+
+def spec(*secrets: SecretRef) -> str:
+    return spec_to_label(
+        ContainerSpec(image="image:v0.32.0", model="/models/tiny", served_names=("tiny",), secrets=secrets)
+    )
+
+
+def container(engine: FakeEngine, name: str, generation: int, spec_label: str = "", **fields: Any) -> FakeContainer:
+    marks = {
+        **labels.owner_labels("demo"),
+        labels.MODEL: "tiny",
+        labels.HOST: "here",
+        labels.GENERATION: str(generation),
+        labels.SPEC: spec_label or spec(),
+    }
+    return engine.add(name, labels=marks, **fields)
+
+
+def instance(engine: FakeEngine) -> OwnedInstance:
+    return owned_instances(engine.observed(), "demo")["here/tiny"]
+
+
+def says(heard: Heard, status: int = 0) -> Callable[[str, float], Answer]:
+    return lambda _endpoint, _seconds: Answer(heard, status)
+
+
+NOBODY = says(Heard.REFUSED)
+
+
+def seen(engine: FakeEngine, values: Values | None = None, ask: Callable[[str, float], Answer] = NOBODY) -> Diagnosed:
+    one = instance(engine)
+    return examine(one, newest(one), engine, values or Values(), ask)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine("here", "demo")
+
+
+# which container
+
+
+def test_the_newest_container_is_meant_whatever_its_role(engine: FakeEngine) -> None:
+    container(engine, "vllm-model-tiny", 2, state="running")
+    container(engine, "vllm-model-tiny--g1", 1, state="exited")
+    assert seen(engine).role == "serving"
+    container(engine, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=[TOO_SMALL])
+    found = seen(engine)
+    assert (found.role, found.generation, found.container) == ("candidate", 3, "vllm-model-tiny--g3")
+
+
+def test_without_a_serving_one_the_newest_is_a_candidate(engine: FakeEngine) -> None:
+    container(engine, "vllm-model-tiny--g1", 1, state="exited", exit_code=1)
+    assert seen(engine).role == "candidate"
+
+
+def test_an_older_one_than_the_serving_is_kept(engine: FakeEngine) -> None:
+    container(engine, "vllm-model-tiny", 2, state="running")
+    container(engine, "vllm-model-tiny--g1", 1, state="exited")
+    one = instance(engine)
+    assert examine(one, one.others[0], engine, Values(), NOBODY).role == "kept"
+
+
+# what it tells
+
+
+def test_a_cause_is_told_with_its_evidence_and_the_containers_end(engine: FakeEngine) -> None:
+    log = ["INFO 11-24 00:34:54 [gpu_model_runner.py:5402] Starting to load model /models/tiny...", TOO_SMALL]
+    container(engine, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=log)
+    found = seen(engine)
+    assert found.found is not None
+    assert found.exit_code == 0
+    text = diagnosed_text(found, PLAIN)
+    assert "vllm-model-tiny--g3 (candidate, generation 3) exited with code 1" in text
+    assert "it came as far as: loading weights" in text
+    assert "set args.max_model_len = 11264" in text
+    assert "| ValueError: To serve at least one request" in text
+
+
+def test_no_known_cause_is_said_with_vllms_last_word(engine: FakeEngine) -> None:
+    log = ["RuntimeError: something that nobody has seen before", "bye"]
+    container(engine, "vllm-model-tiny", 1, state="exited", exit_code=1, log=log)
+    found = seen(engine)
+    assert (found.found, found.exit_code) == (None, 1)
+    text = diagnosed_text(found, PLAIN)
+    assert "cause  no known cause" in text
+    assert "last   RuntimeError: something that nobody has seen before" in text
+
+
+def test_a_silent_log_and_137_is_a_kill(engine: FakeEngine) -> None:
+    container(engine, "vllm-model-tiny", 1, state="exited", exit_code=137)
+    found = seen(engine)
+    assert found.found is not None
+    assert found.found.pattern == "killed"
+    assert "| " not in diagnosed_text(found, PLAIN)
+
+
+class Stated(FakeEngine):
+    """A fake whose container is in the state that the test says, and whose earlier run can be read."""
+
+    now = ContainerState(running=False)
+    runs: tuple[Sequence[str], Sequence[str]] = ((), ())
+
+    def state(self, container: str) -> ContainerState:
+        return self.now
+
+    def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
+        before, this = self.runs
+        return this if this_run else [*before, *this]
+
+
+def stated(now: ContainerState, *, before: Sequence[str] = (), this: Sequence[str] = ()) -> Stated:
+    engine = Stated("here", "demo")
+    engine.now, engine.runs = now, (before, this)
+    container(engine, "vllm-model-tiny", 1)
+    return engine
+
+
+def test_what_the_kernel_killed_is_said_first() -> None:
+    found = seen(stated(ContainerState(running=False, exit_code=137, oom_killed=True), this=[TOO_SMALL]))
+    assert found.found is not None
+    assert found.found.pattern == "memory-limit"
+    assert "killed for its memory" in diagnosed_text(found, PLAIN)
+
+
+def test_of_one_that_is_restarted_the_earlier_run_counts() -> None:
+    again = stated(ContainerState(running=True, restarts=3), before=[TOO_SMALL], this=["starting"])
+    found = seen(again)
+    assert found.found is not None
+    assert "restarted 3 times" in diagnosed_text(found, PLAIN)
+    once = stated(ContainerState(running=False, exit_code=1), before=[TOO_SMALL], this=["starting"])
+    assert seen(once).found is None, "a cause of an earlier start that somebody has mended"
+
+
+def test_the_engines_own_words_count_too() -> None:
+    words = 'could not select device driver "" with capabilities: [[gpu]]'
+    found = seen(stated(ContainerState(running=False, exit_code=128, error=words)))
+    assert found.found is not None
+    assert found.found.pattern == "no-toolkit"
+    assert words in diagnosed_text(found, PLAIN)
+
+
+def test_one_that_still_starts_has_no_cause_and_its_stage() -> None:
+    line = "Loading safetensors checkpoint shards:  45% Completed | 5/11 [00:03<00:04,  1.50it/s]"
+    found = seen(stated(ContainerState(running=True), this=[line]))
+    assert (found.found, found.exit_code) == (None, 1)
+    assert "it came as far as: loading weights 45%" in diagnosed_text(found, PLAIN)
+
+
+# health
+
+
+def test_a_healthy_one_is_healthy_whatever_its_log_says() -> None:
+    found = seen(stated(ContainerState(running=True, endpoint="http://x:1"), this=[TOO_SMALL]), ask=says(Heard.HEALTHY))
+    assert found.is_well
+    assert found.exit_code == 0
+    text = diagnosed_text(found, PLAIN)
+    assert "healthy  it serves; there is nothing to mend" in text
+    assert "cause" not in text
+    assert diagnosed_json(found)["next"] is None
+
+
+def test_one_that_runs_and_answers_badly_is_diagnosed() -> None:
+    now = ContainerState(running=True, endpoint="http://x:1")
+    found = seen(stated(now, this=[TOO_SMALL]), ask=says(Heard.STATUS, 503))
+    assert found.found is not None
+    assert "runs; /health: status 503" in diagnosed_text(found, PLAIN)
+
+
+# secrets
+
+
+def test_no_value_of_a_secret_is_shown(engine: FakeEngine) -> None:
+    refs = (
+        SecretRef("HF_TOKEN", "env", "HF_TOKEN", ""),
+        SecretRef("KEY", "env", "KEY", ""),
+        SecretRef("VAULT", "command", "x", ""),
+    )
+    said = "RuntimeError: bad key swordfish, and hf_abcdefghijklmnop"
+    container(engine, "vllm-model-tiny", 1, spec(*refs), state="exited", exit_code=1, log=[said])
+    values = Values({"KEY": "swordfish", "VAULT": "never asked"})
+    found = seen(engine, values)
+    shown = diagnosed_text(found, PLAIN) + json.dumps(diagnosed_json(found))
+    assert "bad key ***, and ***" in shown
+    assert "swordfish" not in shown
+    assert "hf_abc" not in shown
+    assert values.asked == ["HF_TOKEN", "KEY"], "no program is run for it"
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("nothing here", (), "nothing here"),
+        ("a key abcd and abc", ("abcd", "abc"), "a key *** and abc"),
+        ("one two\nthree", ("two\nthree",), "one two\n***"),
+        ("token='hf_0123456789'", (), "token='***'"),
+        ("at https://user:pw@proxy:3128/", (), "at ***"),
+    ],
+)
+def test_hidden(text: str, values: tuple[str, ...], expected: str) -> None:
+    assert hidden(text, values) == expected
+
+
+# the command
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    def go(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cortexctl", "diagnose", *words],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+        )
+
+    return go
+
+
+def test_a_log_by_its_file_and_by_stdin(run: Run) -> None:
+    path = CASES / "runs" / "truncated.log"
+    by_file = run("--log", str(path))
+    assert (by_file.returncode, by_file.stderr) == (0, "")
+    assert by_file.stdout.startswith(f"{path}\n  cause  a file of weights is damaged")
+    by_stdin = run("--log", "-", text=path.read_text())
+    assert by_stdin.stdout == by_file.stdout.replace(str(path), "stdin")
+
+
+def test_a_log_that_nobody_knows(run: Run) -> None:
+    done = run("--log", "-", text="INFO 11-24 00:34:54 [x.py:1] Starting to load model x\nRuntimeError: never seen\n")
+    assert done.returncode == 1
+    assert done.stdout == (
+        "stdin\n  cause  no known cause\n  last   RuntimeError: never seen\n"
+        "  stage  it came as far as: loading weights\nNext   the whole log is in stdin\n"
+    )
+
+
+def test_json_has_all_keys_always(run: Run) -> None:
+    known = json.loads(run("--json", "--log", str(CASES / "runs" / "lfs.log")).stdout)
+    unknown = json.loads(run("--json", "--log", "-", text="x\n").stdout)
+    assert known.keys() == unknown.keys()
+    assert (known["format_version"], known["pattern"]) == (1, "git-lfs-pointer")
+    assert known["evidence"] == [
+        "safetensors._safetensors_rust.SafetensorError: Error while deserializing header: header too large"
+    ]
+    assert (unknown["pattern"], unknown["cause"], unknown["evidence"], unknown["last_error"]) == (None, None, [], "x")
+
+
+def test_a_progress_bar_that_was_drawn_over_itself_is_its_last_state(run: Run) -> None:
+    bars = "\r".join(f"Capturing CUDA graphs (decode, FULL): {n:3}%|#| 1/67 [00:02<00:01]" for n in (1, 20, 57))
+    assert "capturing graphs 57%" in run("--log", "-", text=bars).stdout
+
+
+@pytest.mark.parametrize("words", [(), ("here/tiny", "--log", "x")])
+def test_either_an_address_or_a_log(run: Run, words: tuple[str, ...]) -> None:
+    done = run(*words)
+    assert done.returncode == 1
+    assert "give either an address, as in HOST/MODEL, or --log FILE" in done.stderr
+
+
+def test_a_file_that_is_not_there(run: Run) -> None:
+    done = run("--log", "nowhere.log")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nowhere.log cannot be read: No such file or directory" in done.stderr
+
+
+def test_a_control_character_in_a_log_is_shown_and_not_obeyed(run: Run) -> None:
+    done = run("--log", "-", text="RuntimeError: \x1b[2Jgone\n")
+    assert not re.search(r"\x1b", done.stdout)
