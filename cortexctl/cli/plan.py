@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.probing import probed
 from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
 from cortexctl.cli.show import view, view_options, write
 from cortexctl.cli.wiring import make_plan, need_stack, open_stack
@@ -26,6 +27,9 @@ from cortexctl.plan.request import Request
 @click.option("--destroy", is_flag=True, help="Plan the removal of everything that is the stack's.")
 @click.option("--observed", metavar="SNAPSHOT", help="Plan against what `observe --out` wrote, without any host.")
 @click.option("--against", metavar="STACK|git:REV|none", help="Plan as if that had just been applied; no host at all.")
+@click.option(
+    "--probe", is_flag=True, help="Let each image's own parser read the arguments, in a container of its own."
+)
 @options.plan_request
 @options.stack_choice
 def command(
@@ -35,6 +39,7 @@ def command(
     request: Request,
     observed: str | None,
     against: str | None,
+    probe: bool,
     out: str | None,
     form: str,
     json_out: str | None,
@@ -44,7 +49,9 @@ def command(
     detailed_exitcode: bool,
 ) -> int:
     """Show what would change, why, and what it costs. Changes nothing."""
-    made = _plan(stack, choice, request, observed, against)
+    if probe and (observed or against):
+        raise UsageError("--probe starts containers on the hosts; a plan with --observed or --against asks no host")
+    made = _plan(stack, choice, request, observed, against, probe=probe)
     for file in filter(None, (out, json_out)):
         save(made, file)
     next_step = _next_step(made, stack, choice, request, out)
@@ -52,7 +59,9 @@ def command(
     return exit_code(made, detailed=detailed_exitcode, allow_unreachable=allow_unreachable)
 
 
-def _plan(stack: str, choice: options.Choice, request: Request, observed: str | None, against: str | None) -> Plan:
+def _plan(
+    stack: str, choice: options.Choice, request: Request, observed: str | None, against: str | None, *, probe: bool
+) -> Plan:
     """Against the live hosts, or for review against a snapshot or another stack."""
     if observed and against:
         raise UsageError("--observed and --against exclude each other")
@@ -62,7 +71,8 @@ def _plan(stack: str, choice: options.Choice, request: Request, observed: str | 
         return plan_from_stack(need_stack(stack, choice, with_secrets=False), against, choice, request)
     desired, engines = open_stack(stack, choice, with_secrets=not request.destroy)
     try:
-        return make_plan(desired, engines, request)
+        made = make_plan(desired, engines, request)
+        return probed(made, desired, engines) if probe else made
     finally:
         engines.close()
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import Any
 
 import docker
 import docker.errors
 import docker.types
-import requests.exceptions
 
 from cortexctl.engine import lock, record
+from cortexctl.engine.asking import asking
 from cortexctl.engine.observe import engine_time
-from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
+from cortexctl.errors import EngineRefused, ImageUnavailable
 from cortexctl.observed.parse import parse_endpoint, parse_in_place, parse_release_told
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
@@ -300,22 +300,8 @@ class DockerEngine:
             log_config=docker.types.LogConfig(type=shape.log_driver, config=dict(shape.log_options)),
         )
 
-    @contextmanager
-    def _asking(self, what: str, container: str = "") -> Iterator[None]:
-        """docker-py's and requests' errors, as ours. The engine's own words are kept."""
-        name = container[:12] if len(container) == 64 else container
-        subject = f"{what} {name}".rstrip()
-        try:
-            yield
-        except docker.errors.APIError as cause:
-            status = cause.status_code or 0
-            said = cause.explanation or str(cause)
-            raise EngineRefused(f"{self._host.name}: cannot {subject}: {said}", status=status) from cause
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
-            raise EngineUnreachable(
-                f"{self._host.name}: the engine at {self._host.docker} stopped answering (cannot {subject})",
-                next_step="see that it runs, then plan again: every step can be repeated",
-            ) from cause
+    def _asking(self, what: str, container: str = "") -> AbstractContextManager[None]:
+        return asking(self._host, what, container)
 
 
 def _started(found: Mapping[str, Any]) -> float | None:

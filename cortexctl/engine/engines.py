@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cortexctl.engine.look import Ours, look_deep
 from cortexctl.engine.observe import observe_host, read_record
 from cortexctl.observed.inspected import Inspected
+from cortexctl.observed.probed import CommandLine, Probed
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ImageFacts, ObservedHost
 from cortexctl.spec.container import InPlace
@@ -49,6 +50,12 @@ class DockerEngines:
     def records(self, wanted: tuple[str, ...]) -> dict[str, HostRecord]:
         """What earlier applies left on these hosts."""
         return {host: read_record(self._hosts[host], self._owner) for host in wanted}
+
+    def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+        """What the parser in an image on the host says of command lines of `serve` or `api_server`."""
+        from cortexctl.engine.probe import ask_parser
+
+        return ask_parser(self._hosts[host], self._owner, image, program, lines)
 
     def adoptable(self, wanted: Mapping[str, Ours]) -> dict[tuple[str, str], Inspected]:
         """Inspect containers that the stack takes by name, by host. One that cannot be read is not in it."""

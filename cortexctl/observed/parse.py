@@ -8,6 +8,7 @@ from typing import Any
 
 from cortexctl.observed.state import BoundPort, ImageFacts, ObservedContainer
 from cortexctl.spec.container import CONTAINER_PORT, CPU_PERIOD, InPlace
+from cortexctl.spec.labels import PROBE
 
 _TOLD_BY_LABEL = ("ai.vllm.image.tag", "org.opencontainers.image.version")
 _TOLD_BY_VARIABLE = "VLLM_IMAGE_TAG"
@@ -19,8 +20,11 @@ _EXITED = re.compile(r"Exited \((\d+)\)")
 
 
 def parse_containers(rows: Sequence[Mapping[str, Any]]) -> tuple[ObservedContainer, ...]:
-    """Rows of `GET /containers/json?all=1`, sorted by name so that the engine's order does not matter."""
-    return tuple(sorted((_parse_row(row) for row in rows), key=lambda c: (c.name, c.id)))
+    """Rows of `GET /containers/json?all=1`, sorted by name so that the engine's order does not matter. A probe is left
+    out: it is no part of what runs on a host, and gone in a minute.
+    """
+    lasting = (row for row in rows if PROBE not in (row.get("Labels") or {}))
+    return tuple(sorted((_parse_row(row) for row in lasting), key=lambda c: (c.name, c.id)))
 
 
 def parse_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, ImageFacts]:

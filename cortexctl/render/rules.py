@@ -50,6 +50,8 @@ CX308 A variable that is not read (warning)
 CX309 Deprecated (warning)
 CX310 An option that no release has (warning)
 CX311 An architecture of other releases
+CX312 The image's own parser refuses
+CX313 The image's own parser was not asked (warning)
 CX314 An image with two releases
 CX315 A checkpoint, or a machine, for another engine
 CX401 Unreachable host

@@ -17,6 +17,8 @@ PROTECT = PREFIX + "protect"
 ON_REMOVE = PREFIX + "on_remove"
 RUN = PREFIX + "run"
 VERSION = PREFIX + "version"
+PROBE = PREFIX + "probe"
+"""On a container that lives for one question to an image; the value is the owner who asks."""
 
 UNDONE = "-undone"
 """The end of the name of one that was rolled back: younger than what serves, and kept all the same."""

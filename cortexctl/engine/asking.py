@@ -1,0 +1,29 @@
+"""docker-py's and requests' errors, as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker.errors
+import requests.exceptions
+
+from cortexctl.errors import EngineRefused, EngineUnreachable
+from cortexctl.spec.desired import Host
+
+
+@contextmanager
+def asking(host: Host, what: str, container: str = "") -> Iterator[None]:
+    """Raises EngineRefused with the engine's own words, or EngineUnreachable, for what is asked inside."""
+    name = container[:12] if len(container) == 64 else container
+    subject = f"{what} {name}".rstrip()
+    try:
+        yield
+    except docker.errors.APIError as cause:
+        said = cause.explanation or str(cause)
+        raise EngineRefused(f"{host.name}: cannot {subject}: {said}", status=cause.status_code or 0) from cause
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
+        raise EngineUnreachable(
+            f"{host.name}: the engine at {host.docker} stopped answering (cannot {subject})",
+            next_step="see that it runs, then plan again: every step can be repeated",
+        ) from cause
