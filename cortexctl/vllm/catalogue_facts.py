@@ -122,7 +122,7 @@ class Key:
             choices = {c.lower() for c in self.choices} if "c" in taken else set(self.choices)
             if (str(value).lower() if "c" in taken else str(value)) in choices:
                 return True
-        return letter_of(value) in taken
+        return letter_of(value) in taken or ("b" in taken and _reads_as_bool(value))
 
 
 LETTERS = {
@@ -136,6 +136,13 @@ LETTERS = {
     "any": "bifsdlLIon",
 }
 """Type of a key -> the letters that it takes as a rule."""
+
+
+def _reads_as_bool(value: Any) -> bool:
+    """What a config class takes for true or false beside these (pydantic's list)."""
+    if isinstance(value, str):
+        return value.lower() in {"0", "off", "f", "false", "n", "no", "1", "on", "t", "true", "y", "yes"}
+    return isinstance(value, int | float) and value in {0, 1}
 
 
 def letter_of(value: Any) -> str:

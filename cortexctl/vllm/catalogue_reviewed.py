@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pkgutil import get_data
@@ -68,12 +68,27 @@ class RefusedAtStart(Ranged):
 
 @dataclass(frozen=True, slots=True)
 class KeyRule(Ranged):
-    """What the parser wants of a config's key beyond its type."""
+    """What the parser wants of a config's key beyond its type. `needs`: another key, as KEY, KEY=VALUE or
+    KEY=VALUE|VALUE; `excludes`: a key that must not be there beside it; `above`: what a number must be greater than.
+    """
 
     config: str = ""
     key: str = ""
     needs: str = ""
+    excludes: str = ""
     values: tuple[str, ...] = ()
+    above: float | None = None
+
+    def is_broken_by(self, table: Mapping[str, Any], config: str, key: str, version: str) -> bool:
+        """Whether the rule is about this key of the config, and the table that it is in breaks it."""
+        if (self.config, self.key) != (config, key) or not self.holds_in(version):
+            return False
+        needed, _, texts = self.needs.partition("=")
+        beside = table.get(needed)
+        lacks = bool(needed) and (str(beside) not in texts.split("|") if texts else needed not in table)
+        value = table[key]
+        low = self.above is not None and isinstance(value, int | float) and value <= self.above
+        return lacks or low or bool(self.values and value not in self.values) or self.excludes in table
 
 
 @dataclass(frozen=True, slots=True)

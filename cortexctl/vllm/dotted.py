@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cortexctl.vllm.catalogue import Release
-from cortexctl.vllm.catalogue_facts import Entry
+from cortexctl.vllm.catalogue_facts import Entry, Key
 from cortexctl.vllm.catalogue_values import convert
 from cortexctl.vllm.configfile import FLAG, Files, with_files
 from cortexctl.vllm.trouble import Trouble
@@ -99,13 +99,14 @@ def _gathered(words: Sequence[str], release: Release, entry: Entry) -> list[str]
         if not equals:
             value = waiting.pop(0) if waiting else ""
         option = release.flags(entry).get(flag)
-        _put(found.setdefault(option.flag if option else flag, {}), key, value, release)
+        config = option.config if option else ""
+        _put(found.setdefault(option.flag if option else flag, {}), key, value, release, config)
     for flag, table in found.items():
         out += [flag, json.dumps(table)]
     return out
 
 
-def _put(table: dict[str, Any], key: str, value: str, release: Release) -> None:
+def _put(table: dict[str, Any], key: str, value: str, release: Release, config: str) -> None:
     appends = release.parser.dotted_append and key.endswith("+")
     path = (key[:-1] if appends else key).split(".")
     if release.parser.dotted == "dashes":
@@ -114,13 +115,20 @@ def _put(table: dict[str, Any], key: str, value: str, release: Release) -> None:
         inner = table.setdefault(part, {})
         if not isinstance(inner, dict):
             return
-        table = inner
-    read = _read(value, release)
+        keys = release.keys(config)
+        table, config = inner, keys[part].config if part in keys else ""
     if appends:
-        items = read if isinstance(read, list) else value.split(",") if isinstance(read, str) else [read]
-        table[path[-1]] = [*table.get(path[-1], []), *items]
+        known = release.keys(config).get(path[-1])
+        table[path[-1]] = [*table.get(path[-1], []), *_items(value, known)]
     else:
-        table[path[-1]] = read
+        table[path[-1]] = _read(value, release)
+
+
+def _items(value: str, key: Key | None) -> list[Any]:
+    """What is added to a list: words between commas; numbers only where the config's class makes numbers of them."""
+    words: list[Any] = value.split(",")
+    numbers = key is not None and key.allows([1])
+    return [int(w) if numbers and re.fullmatch(r"\s*\d+\s*", w) else w for w in words]
 
 
 def _read(value: str, release: Release) -> Any:

@@ -1,0 +1,96 @@
+"""The script that runs inside images, in processes of this machine, over small packages laid out as releases are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.small_vllm import LAYOUTS, write
+
+SCRIPT = (Path(__file__).parents[2] / "cortexctl" / "engine" / "probe_script.py").read_text()
+
+
+def asked(folder: Path, program: str, *lists: list[str], seconds: int = 60, **env: str) -> list[dict[str, Any]]:
+    words = [program, str(seconds), *(json.dumps(words) for words in lists)]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *words],
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", **env},
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(params=LAYOUTS)
+def release(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    write(tmp_path / "packages", request.param)
+    return request.param, tmp_path / "packages"
+
+
+def test_the_parser_is_found_wherever_a_release_has_it(release: tuple[str, Path]) -> None:
+    version, folder = release
+    right, wrong = asked(folder, "serve", ["m", "--max_model_len", "8", "--dtype", "auto"], ["m", "--bogus"])
+    assert right == {
+        "accepted": True,
+        "verdict": "ok",
+        "text": "",
+        "values": {"model_tag": "m", "max_model_len": 8},
+        "release": version,
+    }
+    assert (wrong["accepted"], wrong["text"]) == (False, "unrecognized arguments: --bogus")
+    (module,) = asked(folder, "api_server", ["--model", "m", "--port", "1"])
+    assert module["values"] == {"model": "m", "port": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        (["--bogus"], "unrecognized"),
+        (["--dtype", "float8"], "choice"),
+        (["--max-model-len", "many"], "value"),
+        (["--max-model-len"], "value"),
+        (["--m", "1"], "ambiguous"),
+        (["--help"], "exit"),
+        (["--chat-template", "/nowhere"], "unknown"),
+    ],
+)
+def test_what_is_wrong_has_a_kind(tmp_path: Path, words: list[str], verdict: str) -> None:
+    write(tmp_path / "packages", "0.33.0")
+    (said,) = asked(tmp_path / "packages", "serve", ["m", *words])
+    assert (said["accepted"], said["verdict"]) == (False, verdict)
+    assert said["text"]
+
+
+def test_a_missing_model_is_a_word_that_is_required(tmp_path: Path) -> None:
+    write(tmp_path / "packages", "0.7.0")
+    assert [s["verdict"] for s in asked(tmp_path / "packages", "serve", [])] == ["required"]
+
+
+@pytest.mark.parametrize("version", ["0.9.0", "0.33.0"])
+def test_the_cpu_stands_in_for_a_device_under_its_name(tmp_path: Path, version: str) -> None:
+    write(tmp_path / "packages", version)
+    cuda, cpu = asked(tmp_path / "packages", "serve", ["m", "--device", "cuda"], ["m", "--device", "cpu"])
+    assert (cuda["accepted"], cpu["verdict"]) == (True, "choice")
+
+
+def test_a_package_that_cannot_be_loaded_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "packages", "0.33.0")
+    (tmp_path / "packages/vllm/entrypoints/cli/serve.py").write_text("import nothing_like_it\n")
+    said = asked(tmp_path / "packages", "serve", ["m"])
+    assert said == [{"failed": "ModuleNotFoundError: No module named 'nothing_like_it'"}]
+    assert asked(tmp_path, "serve", ["m"]) == [
+        {"failed": "ModuleNotFoundError: the image's python3 has no package vllm"}
+    ]
+
+
+def test_it_ends_by_itself(tmp_path: Path) -> None:
+    write(tmp_path / "packages", "0.33.0")
+    assert asked(tmp_path / "packages", "serve", ["m"], seconds=1, SMALL_VLLM_SLEEP="600") == []
