@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from importlib.resources import files
-from threading import Event, Timer
 from typing import Any
 
 import docker
 import docker.errors
 import docker.types
-import docker.utils.socket
 
 from cortexctl.engine.asking import asking
+from cortexctl.engine.transport import socket_path
+from cortexctl.errors import EngineRefused, EngineUnreachable
 from cortexctl.observed.probed import CommandLine, Probed, parse_probed
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Host
@@ -31,6 +33,7 @@ LONGEST_ANSWER = 16 << 20
 """Bytes."""
 REQUEST_TIMEOUT = 60
 """Seconds."""
+FRAME = struct.Struct(">BxxxL")
 ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108 - the container's own
     "NVIDIA_VISIBLE_DEVICES": "void",  # images ask for all GPUs, which a runtime that is the default grants
@@ -50,7 +53,7 @@ def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence
     with closing(api), asking(host, "run a probe"):
         _remove_left(api, owner)
         with _container(api, owner, image, program, lines) as container:
-            return _answer(api, container, len(lines))
+            return _answer(api, host, container, len(lines))
 
 
 @contextmanager
@@ -86,37 +89,57 @@ def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[C
         _remove(api, made)
 
 
-def _answer(api: Any, container: str, asked: int) -> Probed:
-    stream = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-    too_late = Event()
-
-    def kill() -> None:
-        too_late.set()
-        _remove(api, container)
-
-    timer = Timer(TIME_LIMIT + GRACE, kill)
-    timer.daemon = True
-    out, log = bytearray(), bytearray()
-    try:
+def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
+    until = time.monotonic() + TIME_LIMIT + GRACE
+    said = bytearray()
+    with _attached(host, container) as connection:
         api.start(container)
-        timer.start()
-        for to_stdout, to_stderr in _pieces(stream):
-            out += to_stdout or b""
-            log += to_stderr or b""
-            if len(out) + len(log) > LONGEST_ANSWER:
-                return Probed(problem="it says too much")
-    finally:
-        timer.cancel()
-        stream.close()
-    if too_late.is_set():
-        return Probed(problem=f"it did not end within {TIME_LIMIT} s")
-    return parse_probed(out.decode(errors="replace"), log.decode(errors="replace"), asked)
+        try:
+            while piece := connection.recv(1 << 16):
+                said += piece
+                if len(said) > LONGEST_ANSWER:
+                    return Probed(problem="it says too much")
+                connection.settimeout(max(0.1, until - time.monotonic()))
+        except TimeoutError:
+            return Probed(problem=f"it did not end within {TIME_LIMIT} s")
+        except OSError:  # the connection breaks: then verdicts are missing, and that is said
+            pass
+    output, log = _two_streams(bytes(said))
+    return parse_probed(output, log, asked)
 
 
-def _pieces(stream: Any) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """To its end, also where the connection breaks: then verdicts are missing, and that is said."""
-    with suppress(OSError, docker.utils.socket.SocketError):
-        yield from stream
+@contextmanager
+def _attached(host: Host, container: str) -> Iterator[socket.socket]:
+    """What a container writes, as it comes, from before its start on: afterwards there is no log of it. With the
+    standard library, for docker-py leaves such a connection open and waits on it for ever.
+    """
+    request = f"POST /containers/{container}/attach?stream=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: docker\r\n"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(REQUEST_TIMEOUT)
+        try:
+            connection.connect(socket_path(host.docker))
+            connection.sendall(f"{request}Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+            head = b""
+            while not head.endswith(b"\r\n\r\n") and (byte := connection.recv(1)):
+                head += byte
+        except OSError as cause:
+            raise EngineUnreachable(f"{host.name}: the engine at {host.docker} stopped answering") from cause
+        if head.split(b" ", 2)[1:2] not in ([b"101"], [b"200"]):
+            raise EngineRefused(
+                f"{host.name}: cannot attach to a probe: {head.decode(errors='replace').splitlines()[:1]}"
+            )
+        connection.settimeout(TIME_LIMIT + GRACE)
+        yield connection
+
+
+def _two_streams(said: bytes) -> tuple[str, str]:
+    """Output and log, from frames: the stream's number, three bytes of nothing, the length, and so many bytes."""
+    streams = {1: bytearray(), 2: bytearray()}
+    while len(said) >= FRAME.size:
+        number, length = FRAME.unpack_from(said)
+        streams.get(number, bytearray()).extend(said[FRAME.size : FRAME.size + length])
+        said = said[FRAME.size + length :]
+    return streams[1].decode(errors="replace"), streams[2].decode(errors="replace")
 
 
 def _remove_left(api: Any, owner: str) -> None:

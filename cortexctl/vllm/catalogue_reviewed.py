@@ -68,27 +68,36 @@ class RefusedAtStart(Ranged):
 
 @dataclass(frozen=True, slots=True)
 class KeyRule(Ranged):
-    """What the parser wants of a config's key beyond its type. `needs`: another key, as KEY, KEY=VALUE or
-    KEY=VALUE|VALUE; `excludes`: a key that must not be there beside it; `above`: what a number must be greater than.
+    """What the parser wants of a config's key beyond its type, where it is set to something (and, with `when`, to one
+    of these). `needs` and `excludes`: another key, as KEY, KEY=VALUE or KEY=VALUE|VALUE. `above`: a number is greater.
     """
 
     config: str = ""
     key: str = ""
+    when: tuple[str, ...] = ()
     needs: str = ""
     excludes: str = ""
     values: tuple[str, ...] = ()
     above: float | None = None
 
     def is_broken_by(self, table: Mapping[str, Any], config: str, key: str, version: str) -> bool:
-        """Whether the rule is about this key of the config, and the table that it is in breaks it."""
+        """Whether the rule is about this key of the config, and the table that the key is in breaks it."""
         if (self.config, self.key) != (config, key) or not self.holds_in(version):
             return False
-        needed, _, texts = self.needs.partition("=")
-        beside = table.get(needed)
-        lacks = bool(needed) and (str(beside) not in texts.split("|") if texts else needed not in table)
         value = table[key]
-        low = self.above is not None and isinstance(value, int | float) and value <= self.above
-        return lacks or low or bool(self.values and value not in self.values) or self.excludes in table
+        if value is None or value is False or (self.when and value not in self.when):
+            return False
+        if self.values and value not in self.values:
+            return True
+        if self.above is not None and isinstance(value, int | float) and value <= self.above:
+            return True
+        lacks = self.needs and value != {} and not _has(table, self.needs)
+        return bool(lacks or (self.excludes and _has(table, self.excludes)))
+
+
+def _has(table: Mapping[str, Any], wanted: str) -> bool:
+    key, _, texts = wanted.partition("=")
+    return str(table[key]) in texts.split("|") if texts and key in table else not texts and table.get(key) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from cortexctl.vllm.catalogue_values import convert
 from cortexctl.vllm.configfile import FLAG, Files, with_files
 from cortexctl.vllm.trouble import Trouble
 
-_LEVEL = re.compile(r"-O=?(\d)?")
+_LEVEL, _ANY_LEVEL = re.compile(r"-O=?(\d)"), re.compile(r"-O(?=[^.])=?(.*)")
+"""As a key of the compilation config, and as the optimization level, for which the parser takes any text."""
 
 
 def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files) -> tuple[list[str], list[Trouble]]:
@@ -67,11 +68,11 @@ def _levels(words: Sequence[str], release: Release) -> list[str]:
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)
-        match = _LEVEL.fullmatch(word)
+        match = (_LEVEL if key else _ANY_LEVEL).fullmatch(word)
         level = match.group(1) if match else None
-        if match and level is None and waiting and waiting[0].isdigit():
+        if word == "-O" and waiting and waiting[0] in {"0", "1", "2", "3"}:
             level = waiting.pop(0)
-        if match is None or level is None:
+        if level is None:
             out.append(word)
         elif key and release.parser.dotted:
             out += [f"{flag}.{key}", level]

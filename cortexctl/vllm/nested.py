@@ -24,9 +24,8 @@ def wrong_keys(value: Mapping[str, Any], config: str, release: Release, path: st
             yield from wrong_keys(inner, key.config, release, where)
         elif not key.allows(inner):
             yield where, f"{where} is {_wanted(key)}"
-        if inner not in (None, False):  # set to nothing, which no rule is about
-            broken = (r for r in key_rules() if r.is_broken_by(value, config, name, release.version))
-            yield from ((where, rule.text) for rule in broken)
+        broken = (r for r in key_rules() if r.is_broken_by(value, config, name, release.version))
+        yield from ((where, rule.text) for rule in broken)
 
 
 def _wanted(key: Key) -> str:

@@ -1,0 +1,184 @@
+"""plan --probe on a real engine, over images with a small package `vllm` of our own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cortexctl.engine import probe
+from cortexctl.engine.observe import observe_host
+from cortexctl.errors import EngineRefused
+from cortexctl.observed.probed import Probed
+from cortexctl.spec.desired import Host
+from cortexctl.spec.labels import PROBE
+from tests.engine.conftest import StackFile
+from tests.fakes.small_vllm import write
+from tests.live import REPO, STAND_IN, LiveEngine
+
+pytestmark = pytest.mark.engine
+
+
+class Image:
+    """The stand-in with a small vLLM in it, under a name of this test's."""
+
+    def __init__(self, live: LiveEngine, folder: Path) -> None:
+        self.live = live
+        self.folder = folder
+        self.names: list[str] = []
+
+    def make(self, release: str = "0.32.0", layout: str = "0.33.0", **env: str) -> str:
+        write(self.folder / release, layout)
+        if release != layout:
+            (self.folder / release / f"vllm-{layout}.dist-info" / "METADATA").write_text(
+                f"Metadata-Version: 2.1\nName: vllm\nVersion: {release}\n"
+            )
+        name = f"{self.live.stack}/small:v{release}"
+        container = self.live.docker_cli("create", "--label", f"cxt.test={self.live.stack}", STAND_IN)
+        self.live.docker_cli("cp", f"{self.folder / release}", f"{container}:/small")
+        changes = [f"ENV PYTHONPATH=/small {' '.join(f'{k}={v}' for k, v in env.items())}".rstrip()]
+        self.live.docker_cli("commit", *(w for c in changes for w in ("--change", c)), container, name)
+        self.live.docker_cli("rm", container)
+        self.names.append(name)
+        return name
+
+
+@pytest.fixture
+def image(live: LiveEngine, tmp_path: Path) -> Iterator[Image]:
+    made = Image(live, tmp_path / "images")
+    yield made
+    if made.names:
+        live.docker_cli("image", "rm", "-f", *made.names)
+
+
+def probes(live: LiveEngine) -> list[str]:
+    return live.docker_cli("ps", "-aq", "--filter", f"label={PROBE}={live.stack}").split()
+
+
+def wait_for(live: LiveEngine, count: int) -> None:
+    """An engine removes what has ended a moment later."""
+    until = time.monotonic() + 20
+    while len(probes(live)) != count:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def asked(live: LiveEngine, image: str, *words: str) -> Probed:
+    id_ = live.docker_cli("image", "inspect", "--format", "{{.Id}}", image)
+    return probe.ask_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(words)])
+
+
+def test_what_the_image_takes_is_one_line_on_stderr(live: LiveEngine, stack: StackFile, image: Image) -> None:
+    stack.write(image=image.make(), more=stack.args(max_model_len=128))
+    planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
+    assert planned.code == 2, planned.out + planned.err
+    assert "it accepts it" in planned.err
+    assert planned.out == live.cortexctl("plan", str(stack)).out
+    wait_for(live, 0)
+    assert live.containers() == {}
+
+
+def test_what_the_image_refuses_stands_against_the_plan(live: LiveEngine, stack: StackFile, image: Image) -> None:
+    """The catalogue knows the argument; this image's parser does not."""
+    stack.write(image=image.make(), more=stack.args(block_size=16))
+    planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
+    assert planned.code == 1
+    assert (
+        f"Error[CX312] {stack.address}: the parser in {live.stack}/small:v0.32.0 (vLLM 0.32.0) refuses" in planned.out
+    )
+    assert "block_size = 16" in planned.out
+    assert "unrecognized arguments: --block-size 16" in planned.out
+
+
+def test_another_release_than_the_stack_says_is_told(live: LiveEngine, stack: StackFile, image: Image) -> None:
+    name = image.make("0.31.0")
+    live.docker_cli("tag", name, f"{live.stack}/small:v0.32.0")
+    image.names.append(f"{live.stack}/small:v0.32.0")
+    stack.write(image=f"{live.stack}/small:v0.32.0", more=stack.args(block_size=16))
+    planned = live.cortexctl("plan", str(stack), "--probe")
+    assert "holds vLLM 0.31.0, and the stack takes it for 0.32.0" in planned.err
+    assert 'set vllm_version = "0.31.0"' in " ".join(planned.out.split())
+
+
+def test_an_image_without_a_parser_is_a_warning(live: LiveEngine, stack: StackFile) -> None:
+    stack.write()
+    planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
+    assert planned.code == 2
+    assert "Warning[CX313]" in planned.out
+    assert "the image's python3 has no package vllm" in planned.out
+
+
+def test_the_container_can_do_nothing_but_answer(live: LiveEngine, image: Image) -> None:
+    (verdict,) = asked(live, image.make(), "m", "--tell", "x").verdicts
+    told = json.loads(verdict.text.partition(": ")[2])
+    assert told["interfaces"] == ["lo"]
+    assert int(told["capabilities"], 16) == 0
+    assert told["no_new_privileges"] == "1"
+    assert (told["root"], told["tmp"], told["folder"]) == (False, True, "/")
+    assert told["memory"] == [str(probe.MEMORY_LIMIT)]
+    assert told["environment"]["NVIDIA_VISIBLE_DEVICES"] == "void"
+
+
+def test_no_secret_gets_into_it(live: LiveEngine, stack: StackFile, image: Image) -> None:
+    secret = f'[models.{stack.model}.secrets]\nVLLM_API_KEY = {{ env = "PLANTED" }}\n'
+    stack.write(image=image.make(SMALL_VLLM_SLEEP="3"), more=secret)
+    words = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
+    env = {"DOCKER_HOST": live.docker, "PLANTED": "planted-value", "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(words, cwd=REPO, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        wait_for(live, 1)
+        inspected = json.dumps(live.inspect(probes(live)[0]))
+        out, err = run.communicate(timeout=60)
+    assert "planted-value" not in inspected + out + err
+    assert run.returncode == 0, err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_it_goes_also_when_nobody_waits_any_more(
+    live: LiveEngine, stack: StackFile, image: Image, how: signal.Signals
+) -> None:
+    """And while it is there, it is nobody's container: no look at the host shows it."""
+    stack.write(image=image.make(SMALL_VLLM_SLEEP="60" if how == signal.SIGINT else "4"))
+    words = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
+    env = {"DOCKER_HOST": live.docker, "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(words, cwd=REPO, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        wait_for(live, 1)
+        (there,) = probes(live)
+        assert not any(c.id.startswith(there) for c in observe_host(Host("here", live.docker)).containers)
+        run.send_signal(how)
+        _, err = run.communicate(timeout=20)
+        wait_for(live, 0)
+    assert run.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), err
+
+
+def test_one_that_does_not_end_is_ended(live: LiveEngine, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = image.make(SMALL_VLLM_SLEEP="600")
+    monkeypatch.setattr(probe, "TIME_LIMIT", 1)
+    assert asked(live, name, "m").problem == "it ended without a verdict: its time is over"
+    monkeypatch.setattr(probe, "TIME_LIMIT", 600)
+    monkeypatch.setattr(probe, "GRACE", -597)
+    assert asked(live, name, "m").problem == "it did not end within 600 s"
+    wait_for(live, 0)
+
+
+def test_one_that_was_never_started_goes_with_the_next(
+    live: LiveEngine, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = image.make()
+    live.docker_cli("create", "--label", f"{PROBE}={live.stack}", name)
+    live.docker_cli("create", "--label", f"{PROBE}=another-{live.stack}", "--label", f"cxt.test={live.stack}", name)
+    asked(live, name, "m")
+    wait_for(live, 1)  # the made one may be somebody's who is about to start it
+    monkeypatch.setattr(probe, "TIME_LIMIT", -1)
+    monkeypatch.setattr(probe, "GRACE", 60)
+    with pytest.raises(EngineRefused):
+        probe.ask_parser(Host("here", live.docker), live.stack, "no-such-image", "serve", [("m",)])
+    wait_for(live, 0)
+    left = live.docker_cli("ps", "-aq", "--filter", f"label={PROBE}=another-{live.stack}").split()
+    assert len(left) == 1, "another stack's is left alone"
+    live.docker_cli("rm", *left)
