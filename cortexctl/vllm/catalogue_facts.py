@@ -118,11 +118,12 @@ class Key:
     def allows(self, value: Any) -> bool:
         """Does the parser, where it looks at all (a kind with "config" or "level"), take this value of the key?"""
         taken = "".join(LETTERS[t] for t in self.types) if self.takes is None else self.takes
-        if isinstance(value, str | int) and not isinstance(value, bool):
+        is_name = isinstance(value, str) and not value.isdigit()  # a choice of digits is a number
+        if is_name or type(value) is int:
             choices = {c.lower() for c in self.choices} if "c" in taken else set(self.choices)
             if (str(value).lower() if "c" in taken else str(value)) in choices:
                 return True
-        return letter_of(value) in taken or ("b" in taken and _reads_as_bool(value))
+        return letter_of(value) in taken or ("b" in taken and "bool" in self.types and _reads_as_bool(value))
 
 
 LETTERS = {

@@ -12,9 +12,12 @@ from cortexctl.vllm.catalogue_facts import Entry, Key
 from cortexctl.vllm.catalogue_values import convert
 from cortexctl.vllm.configfile import FLAG, Files, with_files
 from cortexctl.vllm.trouble import Trouble
+from cortexctl.vllm.version import parse_release
 
-_LEVEL, _ANY_LEVEL = re.compile(r"-O=?(\d)"), re.compile(r"-O(?=[^.])=?(.*)")
+_LEVEL, _ANY_LEVEL = re.compile(r"-O=?(\d)"), re.compile(r"-O(?!$)=?(.*)")
 """As a key of the compilation config, and as the optimization level, for which the parser takes any text."""
+O_IS_LEVEL_ALONE_SINCE = parse_release("0.13.0")
+"""Before it, -O.key was a key of the compilation config."""
 
 
 def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files) -> tuple[list[str], list[Trouble]]:
@@ -27,7 +30,7 @@ def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files
     if troubles:
         return list(words), troubles
     flat = [_with_dashes(w) for w in _levels(words, release)]
-    return (_gathered(flat, release, entry) if release.parser.dotted else flat), []
+    return _gathered(flat, release, entry) if release.parser.dotted else (flat, [])
 
 
 def _with_model(given: Sequence[str], release: Release) -> tuple[list[str], list[Trouble]]:
@@ -64,10 +67,14 @@ def _levels(words: Sequence[str], release: Release) -> list[str]:
         return list(words)
     option, _, key = target.partition(".")
     flag = "--" + option.replace("_", "-")
+    dotted_too = parse_release(release.version) < O_IS_LEVEL_ALONE_SINCE
     out: list[str] = []
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)
+        if dotted_too and word.startswith("-O."):
+            out.append(word.replace("-O.", "--compilation-config.", 1))
+            continue
         match = (_LEVEL if key else _ANY_LEVEL).fullmatch(word)
         level = match.group(1) if match else None
         if word == "-O" and waiting and waiting[0] in {"0", "1", "2", "3"}:
@@ -83,28 +90,29 @@ def _levels(words: Sequence[str], release: Release) -> list[str]:
     return out
 
 
-def _gathered(words: Sequence[str], release: Release, entry: Entry) -> list[str]:
-    """Every `--x.a.b v`, `--x.a=v` and `--x.a+ v` -> one `--x {"a": …}` at the end, merged in order."""
+def _gathered(words: Sequence[str], release: Release, entry: Entry) -> tuple[list[str], list[Trouble]]:
+    """Every `--x.a.b v`, `--x.a=v` and `--x.a+ v` -> one `--x {"a": …}` at the end, merged in order. A negative number
+    with a point is taken for one, too, where one minus is enough: vLLM does not look at what stands before it.
+    """
     out: list[str] = []
     found: dict[str, dict[str, Any]] = {}
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)
-        word = word.replace("-O.", "--compilation-config.", 1) if word.startswith("-O.") else word
-        flag, dot, rest = word.partition(".")
-        is_dotted = dot and (flag.startswith("--") or (flag.startswith("-") and release.parser.dotted_short))
-        if not is_dotted or "=" in flag or not re.match(r"-{1,2}[A-Za-z]", flag):
+        name, equals, value = word.partition("=")
+        flag, dot, key = name.partition(".")
+        if not dot or not flag.startswith("-" if release.parser.dotted_short else "--"):
             out.append(word)
             continue
-        key, equals, value = rest.partition("=")
-        if not equals:
-            value = waiting.pop(0) if waiting else ""
+        if not equals and not waiting:
+            return out, [Trouble(word, "a value is missing", flag)]
+        value = value if equals else waiting.pop(0)
         option = release.flags(entry).get(flag)
         config = option.config if option else ""
         _put(found.setdefault(option.flag if option else flag, {}), key, value, release, config)
     for flag, table in found.items():
         out += [flag, json.dumps(table)]
-    return out
+    return out, []
 
 
 def _put(table: dict[str, Any], key: str, value: str, release: Release, config: str) -> None:

@@ -19,9 +19,6 @@ CLASSES = "a value inside a config that its class refuses, of which the catalogu
 SWALLOWED = "keys that the release swallows, which is worse than a refusal"
 OTHERWISE = {
     ("m", "-O9"): "a number that the config's class refuses in some releases",
-    ("m", "-O.level", "3"): SWALLOWED,
-    ("m", "-O.level=3"): SWALLOWED,
-    ("m", "-O.backend", "eager"): "one spelling that some releases take",
     ("m", "--guided-decoding-backend", "outlines"): "choices that the release draws by lot in every process",
     ("m", "--guided-decoding-backend", "lm-format-enforcer"): "choices that the release draws by lot in every process",
     ("m", "--compilation-config", '{"cudagraph_mode": "NONSENSE"}'): CLASSES,

@@ -1,0 +1,199 @@
+"""plan --probe without an engine: what is asked, what the answers mean, and what is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cortexctl.cli.main import run
+from cortexctl.cli.probing import probed
+from cortexctl.diagnostics import Severity
+from cortexctl.errors import EngineUnreachable
+from cortexctl.observed.parse import parse_containers
+from cortexctl.observed.probed import CommandLine, ParserVerdict, Probed, parse_probed
+from cortexctl.plan.probe import questions
+from cortexctl.spec.desired import Desired
+from cortexctl.spec.labels import PROBE
+from tests.fakes.world import World
+from tests.reading import desired_from
+
+STACK = """stack = "demo"
+[hosts.a]
+docker = "unix:///a.sock"
+[hosts.b]
+docker = "unix:///b.sock"
+
+[models.one]
+image = "image:v0.32.0"
+source = { repo = "org/one" }
+hosts = ["a", "b"]
+gpus = "none"
+[models.one.args]
+max_model_len = 2048
+[models.one.secrets]
+VLLM_API_KEY = { env = "KEY" }
+
+[models.two]
+image = "image:v0.32.0"
+source = { repo = "org/two" }
+hosts = ["a"]
+gpus = "none"
+
+[models.old]
+image = "image:v0.10.2"
+source = { repo = "org/old" }
+hosts = ["b"]
+gpus = "none"
+"""
+IMAGES = ("image:v0.32.0", "image:v0.10.2")
+
+
+class Parsers:
+    """Answers with the given verdicts, to whatever is asked; a single one is that of every line."""
+
+    def __init__(self, *verdicts: ParserVerdict, problem: str = "") -> None:
+        self.verdicts = verdicts
+        self.problem = problem
+        self.asked: list[tuple[str, str, str, tuple[CommandLine, ...]]] = []
+
+    def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+        self.asked.append((host, image, program, tuple(lines)))
+        if self.problem:
+            return Probed(problem=self.problem)
+        return Probed(tuple(self.verdicts * len(lines))[: len(lines)])
+
+
+YES = ParserVerdict(accepted=True, verdict="ok", release="0.32.0")
+NO = ParserVerdict(accepted=False, verdict="value", text="argument --max-model-len: invalid value", release="0.32.0")
+
+
+@pytest.fixture
+def world() -> World:
+    return World("demo", "a", "b", images=IMAGES)
+
+
+@pytest.fixture
+def desired(tmp_path: Path) -> Desired:
+    (tmp_path / "stack.toml").write_text(STACK)
+    return desired_from(tmp_path / "stack.toml", {"KEY": "planted"})
+
+
+def test_an_image_is_asked_once_for_all_that_it_would_start(world: World, desired: Desired) -> None:
+    made = world.plan(desired)
+    parsers = Parsers(YES)
+    assert probed(made, desired, parsers) == made
+    (host, image, program, lines), (_, _, old_program, old_lines) = sorted(parsers.asked, key=lambda a: -len(a[3]))
+    assert (host, image, program) == ("a", world.engine("a").images["image:v0.32.0"], "serve")
+    assert [line[0] for line in lines] == ["org/one", "org/two"]
+    assert (old_program, old_lines[0][:2]) == ("api_server", ("--model", "org/old"))
+    assert "planted" not in str(parsers.asked)
+    assert [list(q.lines.values()) for q in questions(made)] == [[("a/one", "b/one"), ("a/two",)], [("b/old",)]]
+
+
+def test_what_is_there_already_is_not_asked_about(world: World, desired: Desired) -> None:
+    world.secrets.values["KEY"] = "planted"
+    world.apply(world.plan(desired))
+    parsers = Parsers(NO)
+    probed(world.plan(desired), desired, parsers)
+    assert parsers.asked == []
+
+
+def test_a_refusal_is_an_error_at_the_argument(
+    world: World, desired: Desired, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = world.plan(desired)
+    found = [d for d in probed(made, desired, Parsers(NO, YES)).diagnostics if d.rule == "CX312"]
+    first = next(d for d in found if "a/one" in d.summary)
+    assert first.severity is Severity.ERROR
+    assert first.summary == "a/one, b/one: the parser in image:v0.32.0 (vLLM 0.32.0) refuses the arguments"
+    assert first.span is not None
+    assert first.span.line_text == "max_model_len = 2048"
+    assert first.detail == "it says: argument --max-model-len: invalid value"
+    assert "accepts" not in capsys.readouterr().err
+
+
+def test_another_release_is_the_likely_cause(
+    world: World, desired: Desired, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = world.plan(desired)
+    found = probed(made, desired, Parsers(replace(NO, release="0.31.0+cu129"))).diagnostics
+    helps = [d.help for d in found if d.rule == "CX312" and "a/one" in d.summary]
+    assert 'set vllm_version = "0.31.0"' in helps[0]
+    assert "holds vLLM 0.31.0+cu129, and the stack takes it for 0.32.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("parsers", "reason"),
+    [
+        (Parsers(problem="it did not end within 300 s"), "could not be asked: it did not end within 300 s"),
+        (Parsers(replace(NO, verdict="unknown", text="FileNotFoundError: x")), "could not tell without a file"),
+    ],
+)
+def test_no_answer_is_a_warning(world: World, desired: Desired, parsers: Parsers, reason: str) -> None:
+    made = world.plan(desired)
+    found = [d for d in probed(made, desired, parsers).diagnostics if d.rule == "CX313"]
+    assert found
+    assert all(d.severity is Severity.WARNING and reason in d.summary for d in found)
+
+
+def test_an_engine_that_stops_answering_is_a_warning(world: World, desired: Desired) -> None:
+    class Gone(Parsers):
+        def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+            raise EngineUnreachable(f"{host}: gone")
+
+    made = world.plan(desired)
+    assert "a: gone" in next(d for d in probed(made, desired, Gone()).diagnostics if d.rule == "CX313").summary
+
+
+def test_an_image_that_is_not_on_the_host_is_not_pulled_for_it(world: World, desired: Desired) -> None:
+    for engine in world.engines.by_host.values():
+        engine.in_registry["image:v0.32.0"] = "sha256:" + "a" * 64
+        del engine.images["image:v0.32.0"]
+    made = world.plan(desired)
+    parsers = Parsers(YES)
+    found = [d for d in probed(made, desired, parsers).diagnostics if d.rule == "CX313"]
+    assert [d.summary for d in found] == [
+        f"{address}: the parser in image:v0.32.0 was not asked, for it is not on {address[0]}"
+        for address in ("a/one", "b/one", "a/two")
+    ]
+    assert [asked[2] for asked in parsers.asked] == ["api_server"]
+
+
+def test_a_probe_is_no_container_of_anybodys() -> None:
+    row = {"Id": "1", "Names": ["/cortexctl-probe-1"], "State": "running", "Labels": {PROBE: "demo"}}
+    assert parse_containers([row]) == ()
+
+
+@pytest.mark.parametrize("words", [["--observed", "x.json"], ["--against", "none"]])
+def test_a_plan_for_review_starts_nothing(tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "stack.toml").write_text(STACK)
+    assert run(["plan", str(tmp_path / "stack.toml"), "--probe", *words]) == 1
+    assert "--probe starts containers on the hosts" in capsys.readouterr().err
+
+
+LINE = json.dumps({"accepted": True, "verdict": "ok", "text": "", "release": "1", "values": {}})
+
+
+@pytest.mark.parametrize(
+    ("output", "log", "problem"),
+    [
+        ("", "", "it ended without a verdict and without a word"),
+        ("", "a\nlast word\n\n", "it ended without a verdict: last word"),
+        (f"{LINE}\n{LINE}\n", "", "it ended without a verdict and without a word"),
+        ("no json\n", "", "it answered with something else than verdicts"),
+        ("[]\n", "", "it answered with something else than verdicts"),
+        ("3\n", "", "it answered with something else than verdicts"),
+        ('{"accepted": true}\n', "", "it answered with something else than verdicts"),
+        ('{"failed": "ImportError:\\n x"}\n', "", "its parser could not be built: ImportError: x"),
+    ],
+)
+def test_an_image_may_answer_anything(output: str, log: str, problem: str) -> None:
+    assert parse_probed(output, log, 1) == Probed(problem=problem)
+
+
+def test_verdicts_are_read() -> None:
+    assert parse_probed(LINE + "\n", "noise", 1).verdicts == (ParserVerdict(accepted=True, verdict="ok", release="1"),)
