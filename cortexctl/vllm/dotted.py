@@ -67,7 +67,7 @@ def _levels(words: Sequence[str], release: Release) -> list[str]:
         return list(words)
     option, _, key = target.partition(".")
     flag = "--" + option.replace("_", "-")
-    dotted_too = parse_release(release.version) < O_IS_LEVEL_ALONE_SINCE
+    dotted_too = release.parser.dotted_short and parse_release(release.version) < O_IS_LEVEL_ALONE_SINCE
     out: list[str] = []
     waiting = list(words)
     while waiting:
