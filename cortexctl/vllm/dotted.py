@@ -10,12 +10,13 @@ from typing import Any
 from cortexctl.vllm.catalogue import Release
 from cortexctl.vllm.catalogue_facts import Entry, Key
 from cortexctl.vllm.catalogue_values import convert
-from cortexctl.vllm.configfile import FLAG, Files, with_files
+from cortexctl.vllm.configfile import Files, with_files
 from cortexctl.vllm.trouble import Trouble
 from cortexctl.vllm.version import parse_release
 
 _LEVEL, _ANY_LEVEL = re.compile(r"-O=?(\d)"), re.compile(r"-O(?!$)=?(.*)")
 """As a key of the compilation config, and as the optimization level, for which the parser takes any text."""
+_NAMES, _CONFIG = re.compile(r"--served[-_]model[-_]name(=.|$)"), re.compile(r"--config(=|$)")
 O_IS_LEVEL_ALONE_SINCE = parse_release("0.13.0")
 """Before it, -O.key was a key of the compilation config."""
 
@@ -25,6 +26,10 @@ def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files
     troubles: list[Trouble] = []
     if entry == "serve":
         words, troubles = _with_model(words, release)
+        named = any(_NAMES.match(w) for w in words) and not release.parser.names_first
+        if not troubles and named and words[0].startswith("-") and not any(_CONFIG.match(w) for w in words):
+            said = "the model is to be the first word"
+            troubles = [Trouble("--served-model-name", said, "served_model_name", "required")]
     if not troubles:
         words, troubles = with_files(words, files, release, entry)
     if troubles:
@@ -36,10 +41,7 @@ def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files
 def _with_model(given: Sequence[str], release: Release) -> tuple[list[str], list[Trouble]]:
     """`vllm serve --model M`, which each release took otherwise."""
     traits, words = release.parser, list(given)
-    if words and words[0] == "--served-model-name" and not traits.names_first and FLAG not in words:
-        said = "the model comes before --served-model-name"
-        return words, [Trouble(words[0], said, "served_model_name", "required")]
-    at = next((i for i, w in enumerate(words) if w == "--model" or w.startswith("--model=")), None)
+    at = next((i for i, w in enumerate(words) if w == "--model" or re.match("--model=.", w)), None)
     if at is None:
         return words, []
     joined = words[at] != "--model"

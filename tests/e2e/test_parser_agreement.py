@@ -92,7 +92,9 @@ def unlike(parsed: Parsed, values: Any) -> dict[str, Any]:
             theirs = [lora(one) if isinstance(mine, str) else one for mine, one in zip(value, theirs, strict=True)]
         if not same(value, theirs):
             found[name] = (value, theirs)
-    known = {option.dest for _, option in ours.values()} | ({MODEL_TAG} if parsed.model else set())
+    if parsed.model != (values.get(MODEL_TAG) or ""):
+        found[MODEL_TAG] = (parsed.model, values.get(MODEL_TAG))
+    known = {option.dest for _, option in ours.values()} | {MODEL_TAG}
     return found | {dest: (..., values[dest]) for dest in values.keys() - known}
 
 

@@ -129,6 +129,13 @@ def test_one_meaning_in_every_spelling(version: str) -> None:
         ("-O 3", {"optimization_level": "3"}),
         ("-cc.mode 3 --compilation-config.backend eager", {"compilation_config": {"mode": 3, "backend": "eager"}}),
         ("-cc.cudagraph_capture_sizes+ 1 -cc.cudagraph_capture_sizes+=2", {"compilation_config": {"cudagraph_capture_sizes": [1, 2]}}),
+        ("-Ofast", {"optimization_level": "fast"}),
+        ("-O.mode=3", {"optimization_level": ".mode=3"}),
+        ("--hf-overrides.a+ 1,x --hf-overrides.a+=[2]", {"hf_overrides": {"a": ["1", "x", "[2]"]}}),
+        ("--watermark=-2.5", {"watermark": -2.5}),
+        ("--eplb-config.log_balancedness yes", {"eplb_config": {"log_balancedness": "yes"}}),
+        ("--pooler-config.pooling_type LAST", {"pooler_config": {"pooling_type": "LAST"}}),
+        ("--kv-transfer-config.kv_role null", {"kv_transfer_config": {"kv_role": None}}),
         ("--no-enable-prefix-caching", {"enable_prefix_caching": False}),
         ("--disable-prefix-caching", {"enable_prefix_caching": False}),
         ("--gpu-mem 0.5", {"gpu_memory_utilization": 0.5}),
@@ -138,6 +145,37 @@ def test_spellings_of_the_newest_release(words: str, options: dict[str, Any]) ->
     parsed = parse(["m", *words.split()], release("0.33.0"))
     assert parsed.accepted
     assert parsed.options == options
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--watermark -2.5",
+        "-O.mode 3",
+        "-O 12",
+        "--hf-overrides.a",
+        '--compilation-config.cudagraph_mode "1"',
+        "--eplb-config.log_balancedness 2",
+        "--eplb-config.step_interval 0",
+        "--eplb-config.communicator pynccl",
+        "--profiler-config.profiler torch",
+        "--profiler-config.torch_profiler_dir /d",
+        "--structured-outputs-config.disable_any_whitespace true",
+        "--pooler-config.pooling_type LAST --pooler-config.seq_pooling_type MEAN",
+        "--engram-config.cpu_offload false --engram-config.dp_shared_memory true",
+    ],
+)
+def test_what_the_newest_release_refuses(words: str) -> None:
+    """Each was put to its parser."""
+    assert not parse(["m", *words.split()], release("0.33.0")).accepted
+
+
+def test_names_before_the_model_are_refused_wherever_they_stand() -> None:
+    words = ["--port", "1", "--served-model-name", "n"]
+    assert not parse(words, release("0.32.0")).accepted
+    assert parse(["m", *words], release("0.32.0")).accepted
+    assert parse([*words, "--model", "m"], release("0.32.0")).model == "m"
+    assert parse(words, release("0.16.0")).accepted
 
 
 def test_all_that_is_wrong_at_once() -> None:
