@@ -149,11 +149,11 @@ def test_a_silent_log_and_137_is_a_kill(engine: FakeEngine) -> None:
 class Stated(FakeEngine):
     """A fake whose container is in the state that the test says, and whose earlier run can be read."""
 
-    now = ContainerState(running=False)
+    stated = ContainerState(running=False)
     runs: tuple[Sequence[str], Sequence[str]] = ((), ())
 
     def state(self, container: str) -> ContainerState:
-        return self.now
+        return self.stated
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         before, this = self.runs
