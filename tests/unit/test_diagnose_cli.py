@@ -162,7 +162,7 @@ class Stated(FakeEngine):
 
 def stated(now: ContainerState, *, before: Sequence[str] = (), this: Sequence[str] = ()) -> Stated:
     engine = Stated("here", "demo")
-    engine.now, engine.runs = now, (before, this)
+    engine.stated, engine.runs = now, (before, this)
     container(engine, "vllm-model-tiny", 1)
     return engine
 
