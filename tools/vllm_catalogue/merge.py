@@ -151,9 +151,9 @@ def _architectures(record: dict[str, Any]) -> dict[str, str]:
 
 
 def _last(records: list[dict[str, Any]], group: str) -> dict[str, str]:
-    """What the newest release says of architectures that went."""
+    """What the newest release says of architectures that went, sorted: its own order is nothing that was decided."""
     found: dict[str, str] = records[-1]["registries"]["architectures"].get(group, {})
-    return found
+    return dict(sorted(found.items()))
 
 
 def _merged(versions: list[str], each: list[dict[str, Any]], *, whole: bool = False) -> dict[str, list[Any]]:
