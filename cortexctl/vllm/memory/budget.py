@@ -1,0 +1,208 @@
+"""The budget of one model on its GPUs: one pure function from facts, settings and GPU to a value that says all of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.vllm.memory.blocks import Pool, Pooling, pool_of
+from cortexctl.vllm.memory.caches import Keeping, layer_caches, raised_block
+from cortexctl.vllm.memory.facts import Facts
+from cortexctl.vllm.memory.gpus import Gpu
+from cortexctl.vllm.memory.headers import Headers, stage_bytes
+from cortexctl.vllm.memory.overhead import graphs, non_torch, transient
+from cortexctl.vllm.memory.parts import Part, weakest
+from cortexctl.vllm.memory.refusals import Refusal, Verdict, judge, refused_before
+from cortexctl.vllm.memory.settings import Settings, read_settings
+from cortexctl.vllm.memory.tensors import Split
+from cortexctl.vllm.memory.weights import Stage, Weighing, stages, weight_bytes
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a start on this very hardware said, in GiB; None: it did not say."""
+
+    weights_gib: float | None = None
+    non_torch_gib: float | None = None
+    transient_gib: float | None = None
+    graphs_gib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageBudget:
+    """One pipeline stage, per GPU. Memory in GiB."""
+
+    stage: Stage
+    weights: Part
+    non_torch: Part
+    transient: Part
+    graphs: Part
+    requested: Part
+    available: Part
+    pool: Pool
+    blocks: Part
+    needed: Part
+
+    @property
+    def spent(self) -> float:
+        return self.weights.value + self.non_torch.value + self.transient.value + self.graphs.value
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`stages` in order; what is printed of the whole is that of the tightest one."""
+
+    facts: Facts
+    settings: Settings
+    gpu: Gpu | None
+    stages: tuple[StageBudget, ...]
+    blocks: Part
+    tokens: Part
+    concurrency: Part
+    length: int
+    """max_model_len, shrunk where it is -1."""
+    verdict: Verdict
+    refusal: Refusal | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tightest(self) -> StageBudget:
+        return min(self.stages, key=lambda s: s.blocks.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a budget is asked for: launch arguments by vLLM's names, the GPU, the release, and what is known besides."""
+
+    args: Mapping[str, Any]
+    gpu: Gpu | None = None
+    version: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers | None = None
+    measured: Measured = Measured()
+    free_gib: float | None = None
+    """Free memory of the fullest GPU at start."""
+    available_gib: float | None = None
+    """Memory for the cache, where it is known: all that follows from it is exact."""
+
+
+NO_GPU = Gpu("", 0.0)
+
+
+def budget(facts: Facts, ask: Ask) -> Budget:
+    """The whole calculation; nothing is read and nothing is asked."""
+    settings = read_settings(facts, ask.args, ask.gpu or NO_GPU, ask.version, environ=ask.environ)
+    partition = _partition(ask.environ.get("VLLM_PP_LAYER_PARTITION", ""))
+    parts = stages(len(facts.layers), settings.pp, partition)
+    found = tuple(_stage(facts, settings, stage, ask) for stage in parts)
+    tightest = min(found, key=lambda s: s.blocks.value)
+    length = settings.max_model_len
+    if settings.auto_length:
+        fits = (s.pool.longest(s.available.value * GIB, length) for s in found if s.pool.groups)
+        length = min(fits, default=length)
+    blocks = tightest.blocks
+    pool, spread = tightest.pool, settings.context_parallel
+    concurrency = _through(blocks, lambda b: pool.concurrency(int(b), max(length, 1)) * spread)
+    tokens = _through(blocks, lambda b: float(pool.tokens(int(b), max(length, 1)) * spread))
+    verdict, refusal = _verdict(facts, settings, ask, found, length)
+    return Budget(
+        facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, facts.unknown
+    )
+
+
+def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
+    pool = stage_pool(facts, s, stage)
+    weights = _weights(facts, s, stage, ask)
+    other = _measured(ask.measured.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU)
+    peak = _measured(ask.measured.transient_gib) or transient(facts, s)
+    captured = _measured(ask.measured.graphs_gib) or graphs(s, ask.gpu or NO_GPU)
+    requested = Part.sure(math.ceil((ask.gpu or NO_GPU).total * s.utilization) / GIB)
+    available = _available(s, ask, requested, (weights, other, peak, captured))
+    if s.blocks_override:
+        blocks = Part.sure(s.blocks_override)
+    else:
+        blocks = _through(available, lambda gib: float(pool.blocks(gib * GIB)))
+    needed = Part.sure(pool.needed(s.max_model_len) / GIB)
+    return StageBudget(stage, weights, other, peak, captured, requested, available, pool, blocks, needed)
+
+
+def _available(s: Settings, ask: Ask, requested: Part, spent: tuple[Part, ...]) -> Part:
+    if ask.available_gib is not None:
+        return Part.sure(ask.available_gib, "given")
+    if s.kv_bytes:
+        return Part.sure(s.kv_bytes / GIB, "given")
+    return Part(
+        requested.value - sum(p.value for p in spent),
+        requested.value - sum(p.high for p in spent),
+        requested.value - sum(p.low for p in spent),
+        weakest(*spent),
+    )
+
+
+def stage_pool(facts: Facts, s: Settings, stage: Stage) -> Pool:
+    """The block pool of a stage."""
+    acts = s.behaviour
+    keeping = Keeping(
+        s.tp,
+        s.cache_bytes,
+        s.model_bytes,
+        acts,
+        s.draft_tokens if facts.hybrid else 0,
+        s.draft_layers if stage.last else 0,
+        s.kv_dtype,
+    )
+    caches = layer_caches(facts, stage.layers, keeping)
+    block = raised_block(caches, s.block, latent=facts.latent, step=acts.aligns_latent_state)
+    aligned = s.prefix_caching and acts.since(0, 16)
+    states = 1 + s.draft_tokens + (1 if aligned else 0)
+    return pool_of(caches, Pooling(acts, block, s.in_flight, states, s.engine_v1, s.hybrid_manager))
+
+
+def _weights(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> Part:
+    if (known := _measured(ask.measured.weights_gib)) is not None:
+        return known
+    how = weighing(s, ask.gpu or NO_GPU)
+    if ask.headers is not None and not s.quant.method == "online":
+        found = stage_bytes(ask.headers, facts, stage, how) / GIB
+        return Part(found, 0.995 * found, 1.025 * found, "headers")
+    value = weight_bytes(facts, stage, s.quant, how) / GIB
+    if not s.quant.method and not facts.towers:
+        return Part(value, 0.99 * value, 1.01 * value, "config")
+    return Part(value, 0.93 * value, 1.08 * value, "config")
+
+
+def weighing(s: Settings, gpu: Gpu) -> Weighing:
+    """How this setting splits and stores weights."""
+    shared = s.tp * s.dp if s.expert_parallel else s.tp
+    split = Split(s.tp, shared, s.expert_parallel, s.behaviour.absorbed)
+    mtp = s.draft.endswith("mtp") or s.draft in {"eagle", "eagle3"}
+    return Weighing(
+        split, s.model_bytes, not s.text_only, mtp, gpu.capability >= 10, s.lora_rank if s.loras else 0, s.loras
+    )
+
+
+def _verdict(
+    facts: Facts, s: Settings, ask: Ask, found: tuple[StageBudget, ...], length: int
+) -> tuple[Verdict, Refusal | None]:
+    before = refused_before(facts, s, ask.gpu, ask.free_gib)
+    if before:
+        return "refuses", before
+    return judge(s, found, length, known_total=ask.gpu is not None or ask.available_gib is not None)
+
+
+def _measured(value: float | None) -> Part | None:
+    return None if value is None else Part.sure(value, "measured here")
+
+
+def _through(part: Part, rule: Any) -> Part:
+    """A rule that grows with its argument, applied to a value and its range."""
+    return Part(rule(part.value), rule(part.low), rule(part.high), part.source)
+
+
+def _partition(text: str) -> tuple[int, ...]:
+    parts = text.split(",") if text else []
+    return tuple(int(p) for p in parts) if all(p.strip().isdigit() for p in parts) else ()

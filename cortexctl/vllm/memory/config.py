@@ -1,0 +1,72 @@
+"""Reading a config.json: keys under all the names that families gave them, nested text models, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NESTED = ("text_config", "llm_config", "language_config", "language_model", "decoder_config")
+
+
+class UnknownModel(ValueError):
+    """The config lacks what every decoder has."""
+
+
+class Config:
+    """The keys of the text model; what it lacks is looked up at the top, where some families keep it."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = raw
+        self.outer = _mapping(raw.get("thinker_config")) or raw
+        self.inner = next((t for k in _NESTED if (t := _mapping(self.outer.get(k)))), {})
+
+    def get(self, *names: str) -> Any:
+        """The first of the names that is set, in the text model first; None where none is."""
+        for table in (self.inner, self.outer, self.raw):
+            for name in names:
+                if table.get(name) is not None:
+                    return table[name]
+        return None
+
+    def number(self, *names: str, default: int = 0) -> int:
+        """The same as a whole number; a list stands for its largest."""
+        found = self.get(*names)
+        if isinstance(found, list):
+            numbers = [n for n in found if isinstance(n, int | float)]
+            found = max(numbers) if numbers else None
+        return int(found) if isinstance(found, int | float) else default
+
+    def need(self, *names: str) -> int:
+        """Raises UnknownModel where it is missing."""
+        found = self.number(*names)
+        if found <= 0:
+            raise UnknownModel(f"config.json has no {names[0]}")
+        return found
+
+    def flag(self, *names: str, default: bool = False) -> bool:
+        found = self.get(*names)
+        return default if found is None else bool(found)
+
+    def words(self, name: str) -> list[str]:
+        found = self.get(name)
+        return [str(word) for word in found] if isinstance(found, list) else []
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        return _mapping(self.get(name)) or {}
+
+    @property
+    def model_type(self) -> str:
+        return str(self.inner.get("model_type") or self.outer.get("model_type") or self.raw.get("model_type") or "")
+
+    @property
+    def outer_type(self) -> str:
+        return str(self.raw.get("model_type") or self.model_type)
+
+    @property
+    def architecture(self) -> str:
+        names = self.raw.get("architectures") or self.outer.get("architectures") or []
+        return str(names[0]) if isinstance(names, list) and names else ""
+
+
+def _mapping(value: Any) -> Mapping[str, Any] | None:
+    return value if isinstance(value, Mapping) and value else None

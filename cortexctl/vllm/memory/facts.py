@@ -1,0 +1,181 @@
+"""A config.json as facts: layers with their widths, vocabulary, towers, how it is quantised, how long it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl.vllm.memory.config import Config
+from cortexctl.vllm.memory.families import ENCODERS, FAMILIES, PLAIN, Family
+from cortexctl.vllm.memory.layers import STATES, Attention, Experts, Latent, Layer, Tower
+from cortexctl.vllm.memory.mixers import mixers_of
+from cortexctl.vllm.memory.mlps import mlps_of
+from cortexctl.vllm.memory.quantisation import Quantisation, quantisation_of
+from cortexctl.vllm.memory.towers import towers_of
+
+BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
+
+_POOLING = ("Model", "ForSequenceClassification", "ForRewardModel", "ForTokenClassification", "ForEmbedding")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """One model. `unknown` names what could not be read from the config and was taken for the common case."""
+
+    architecture: str
+    model_type: str
+    hidden: int
+    vocab: int
+    layers: tuple[Layer, ...]
+    tied: bool
+    dtype: str
+    derived_len: int
+    derived_key: str
+    quant: Quantisation
+    towers: tuple[Tower, ...] = ()
+    positions: int = 0
+    """Rows of the rotary table, which counts as part of the weights."""
+    rotary: int = 0
+    """Width of the rotary table; 0 where positions are not rotary."""
+    learned_positions: int = 0
+    pooling: bool = False
+    encoder_only: bool = False
+    mtp_layers: int = 0
+    """Layers that predict further tokens; loaded only where speculative_config asks for them."""
+    per_layer_input: int = 0
+    """Width of a token's own embedding in every layer (small Gemma models)."""
+    per_layer_vocab: int = 0
+    norms: int = 2
+    ssm_bytes: int = 0
+    """Of a number in a state, where the config says so; 0: as the weights."""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def hybrid(self) -> bool:
+        return any(isinstance(m, STATES) for layer in self.layers for m in layer.mixers)
+
+    @property
+    def latent(self) -> bool:
+        return any(isinstance(m, Latent) for layer in self.layers for m in layer.mixers)
+
+    @property
+    def experts(self) -> Experts | None:
+        """Of the first layer that has any."""
+        return next((m for layer in self.layers for m in layer.mlps if isinstance(m, Experts)), None)
+
+    @property
+    def heads(self) -> int:
+        """Query heads, as the first attention layer has them; 0 where there is none."""
+        found = (m.heads for layer in self.layers for m in layer.mixers if isinstance(m, Attention | Latent))
+        return next(found, 0)
+
+    @property
+    def multimodal(self) -> bool:
+        return bool(self.towers)
+
+
+def read_facts(raw: Mapping[str, Any]) -> Facts:
+    """config.json -> facts. Raises UnknownModel where it is no decoder's config."""
+    config = Config(raw)
+    family = FAMILIES.get(config.model_type) or FAMILIES.get(config.outer_type)
+    unknown = () if family else (f'the family "{config.model_type}" is not known: read as plain layers',)
+    family = family or PLAIN
+    hidden = config.need("hidden_size", "n_embd", "d_model", "dim")
+    count = config.need("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    mixers = mixers_of(config, family, hidden, count)
+    mlps = mlps_of(config, family, hidden, len(mixers))
+    if len(mixers) != count:
+        unknown += (f"config.json says {count} layers and describes {len(mixers)}",)
+    layers = tuple(Layer(m, f) for m, f in zip(mixers, mlps, strict=True))
+    derived, key = _derived_length(config)
+    encoder = config.model_type in ENCODERS
+    positions, rotary = _rotary(config, family, layers)
+    return Facts(
+        architecture=config.architecture,
+        model_type=config.model_type,
+        hidden=hidden,
+        vocab=config.need("vocab_size", "padded_vocab_size"),
+        layers=layers,
+        tied=config.flag("tie_word_embeddings", default=family.tied),
+        dtype=_dtype(config),
+        derived_len=derived,
+        derived_key=key,
+        quant=quantisation_of(config),
+        towers=towers_of(config, hidden),
+        positions=positions,
+        rotary=rotary,
+        learned_positions=config.number("max_position_embeddings", "n_positions") if family.learned_positions else 0,
+        pooling=encoder or config.architecture.endswith(_POOLING),
+        encoder_only=encoder,
+        mtp_layers=config.number("num_nextn_predict_layers", "mtp_num_hidden_layers"),
+        per_layer_input=config.number("hidden_size_per_layer_input"),
+        per_layer_vocab=config.number("vocab_size_per_layer_input"),
+        norms=4 if family.sandwich else 2,
+        ssm_bytes=BYTES.get(str(config.get("mamba_ssm_dtype") or ""), 0),
+        unknown=unknown,
+    )
+
+
+def _dtype(config: Config) -> str:
+    """As the release stores it with dtype "auto": what was trained in 32 bits is loaded in 16."""
+    named = str(config.get("dtype", "torch_dtype") or "bfloat16").removeprefix("torch.")
+    return named if BYTES.get(named) == 2 else "bfloat16"
+
+
+def _rotary(config: Config, family: Family, layers: tuple[Layer, ...]) -> tuple[int, int]:
+    """(rows, width) of cosines and sines. Layers of different kinds have tables of their own: widths are summed."""
+    if family.learned_positions or config.model_type in {"bloom", "mpt", "nemotron_h", "jamba", "bamba"}:
+        return 0, 0
+    share = config.get("partial_rotary_factor", "rotary_pct") or config.table("rope_parameters").get(
+        "partial_rotary_factor"
+    )
+    part = float(share) if isinstance(share, int | float) and share else (0.25 if family.gated else 1.0)
+    widths = {
+        (m.kind != "full", int(m.head_dim * part))
+        for layer in layers
+        for m in layer.mixers
+        if isinstance(m, Attention)
+    } | {(False, m.rope) for layer in layers for m in layer.mixers if isinstance(m, Latent)}
+    scaled = _scaling(config)
+    rows = config.number("max_position_embeddings", "max_seq_len", "seq_length")
+    original = scaled.get("original_max_position_embeddings")
+    factor = scaled.get("factor")
+    if scaled.get("rope_type", scaled.get("type")) in {"yarn", "deepseek_yarn"} and original and factor:
+        rows = max(rows, int(original * factor))
+    return rows, sum(width for _, width in widths)
+
+
+def _scaling(config: Config) -> Mapping[str, Any]:
+    return config.table("rope_scaling") or config.table("rope_parameters")
+
+
+_LENGTH_KEYS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "model_max_length",
+    "max_target_positions",
+    "max_sequence_length",
+    "max_seq_length",
+    "seq_len",
+)
+_NOT_SCALED = {"su", "longrope", "llama3", "yarn", "deepseek_yarn", "mrope", "default"}
+
+
+def _derived_length(config: Config) -> tuple[int, str]:
+    """The longest context that the config allows, and the key that says so: (2048, "") where no key does.
+
+    The smallest of the known keys, times the factor of those kinds of RoPE scaling that do not have it in the key
+    already. vLLM: `_get_and_verify_max_len`.
+    """
+    found = [(config.number(k), k) for k in _LENGTH_KEYS if config.number(k)]
+    if not found:
+        return 2048, ""
+    length, key = min(found)
+    scaled = _scaling(config)
+    kind, factor = scaled.get("rope_type", scaled.get("type")), scaled.get("factor")
+    if kind and kind not in _NOT_SCALED and isinstance(factor, int | float):
+        length = int(length * factor)
+    return length, key

@@ -1,0 +1,126 @@
+"""The parts of a decoder, as far as they cost memory. Widths in elements, all of the whole model: nothing is split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Window = Literal["full", "sliding", "chunked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Grouped-query attention. `window`: tokens that a sliding or chunked layer looks back on."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    v_dim: int
+    kind: Window = "full"
+    window: int = 0
+    gated: bool = False
+    bias: bool = False
+    owns_cache: bool = True
+    """False: it reads the cache of an earlier layer, and has no key and value projection of its own."""
+    key_is_value: bool = False
+    """One projection makes both; both are cached all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """Multi-head latent attention (MLA): one compressed vector a token is cached, the same on every rank."""
+
+    heads: int
+    q_lora: int
+    kv_lora: int
+    nope: int
+    rope: int
+    v_dim: int
+    index_heads: int = 0
+    index_dim: int = 0
+    """Of the sparse indexer; 0 where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaNet:
+    """Gated DeltaNet: a state of fixed size per request in place of a cache."""
+
+    k_heads: int
+    v_heads: int
+    k_dim: int
+    v_dim: int
+    conv: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kda:
+    """Kimi delta attention: three short convolutions and one state."""
+
+    heads: int
+    head_dim: int
+    conv: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mamba:
+    """Mamba 2, or Mamba 1 where `dt_rank` is set (it has one head a channel and no groups)."""
+
+    inner: int
+    heads: int
+    groups: int
+    state: int
+    conv: int
+    dt_rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShortConv:
+    """A gated short convolution (LFM2)."""
+
+    width: int
+    conv: int
+
+
+Mixer = Attention | Latent | DeltaNet | Kda | Mamba | ShortConv
+State = DeltaNet | Kda | Mamba | ShortConv
+STATES = (DeltaNet, Kda, Mamba, ShortConv)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A feed-forward part of `matrices` matrices: three with a gate, two without."""
+
+    width: int
+    matrices: int = 3
+    bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """A mixture of experts, and the shared expert beside it (width 0: none)."""
+
+    count: int
+    width: int
+    top_k: int
+    shared: int = 0
+    matrices: int = 3
+    bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One decoder layer; some families have several mixers or feed-forward parts side by side, or none of a kind."""
+
+    mixers: tuple[Mixer, ...]
+    mlps: tuple[Dense | Experts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """A vision or audio encoder: parameters that are split over the ranks, and those of its projector."""
+
+    parameters: int
+    modality: Literal["vision", "audio"]
+    hidden: int = 0
+    width: int = 0
+    """Of its own feed-forward part."""

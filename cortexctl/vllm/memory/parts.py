@@ -1,0 +1,33 @@
+"""One number of a budget, with where it comes from and how far off it may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Source = Literal["exact", "headers", "config", "fitted", "given", "measured here"]
+_TRUST: tuple[Source, ...] = ("exact", "given", "measured here", "headers", "config", "fitted")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`low` and `high` hold the truth nine times of ten."""
+
+    value: float
+    low: float
+    high: float
+    source: Source
+
+    @classmethod
+    def sure(cls, value: float, source: Source = "exact") -> Part:
+        return cls(value, value, value, source)
+
+    @classmethod
+    def about(cls, value: float, below: float, above: float, source: Source = "fitted") -> Part:
+        """`below` and `above` are distances."""
+        return cls(value, value - below, value + above, source)
+
+
+def weakest(*parts: Part) -> Source:
+    """The source of what is made of several: that of the least certain."""
+    return max((p.source for p in parts), key=_TRUST.index)

@@ -1,0 +1,64 @@
+"""Vision and audio encoders, from their own part of the config. Sizes are within a few percent: projectors differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cortexctl.vllm.memory.config import Config
+from cortexctl.vllm.memory.layers import Tower
+
+
+def towers_of(config: Config, text_hidden: int) -> tuple[Tower, ...]:
+    """The encoders beside the text model."""
+    found = []
+    for outer in ("vision_config", "audio_config"):
+        table = config.outer.get(outer) or config.raw.get(outer)
+        if isinstance(table, Mapping) and table:
+            found.append(_vision(table, text_hidden) if outer == "vision_config" else _audio(table, text_hidden))
+    return tuple(t for t in found if t.parameters)
+
+
+def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
+    kind = str(table.get("model_type") or "")
+    hidden = _number(table, "embed_dim", "hidden_size", "width") if "embed_dim" in table else _number(table, "hidden_size", "width")
+    layers = _number(table, "depth", "num_hidden_layers", "layers")
+    width = _number(table, "intermediate_size") or int(hidden * float(table.get("mlp_ratio") or 4))
+    gated = kind in {"qwen2_5_vl", "pixtral", "gemma4_vision", "qwen2_5_omni_vision_encoder"}
+    blocks = layers * (4 * hidden * hidden + (3 if gated else 2) * hidden * width + 6 * hidden + width)
+    blocks += _number(table, "num_global_layers") * (4 * hidden * hidden + 2 * hidden * width)
+    patch = _number(table, "patch_size") or 14
+    patches = 3 * hidden * patch * patch * (_number(table, "temporal_patch_size") or 1)
+    positions = hidden * (_number(table, "num_position_embeddings", "position_embedding_size") or _grid(table, patch))
+    out = _number(table, "out_hidden_size") or text_hidden
+    return Tower(blocks + patches + positions + _projector(table, kind, hidden, out), "vision", hidden, width)
+
+
+def _projector(table: Mapping[str, Any], kind: str, hidden: int, out: int) -> int:
+    merge = _number(table, "spatial_merge_size")
+    if kind == "pixtral":
+        return (4 * hidden) * hidden + hidden * out + out * out
+    if not merge:
+        return hidden * out
+    joined = hidden * merge * merge
+    mergers = 1 + len(table.get("deepstack_visual_indexes") or ())
+    return mergers * (joined * joined + joined * out)
+
+
+def _grid(table: Mapping[str, Any], patch: int) -> int:
+    image = _number(table, "image_size")
+    return (image // patch) ** 2 if image else 0
+
+
+def _audio(table: Mapping[str, Any], text_hidden: int) -> Tower:
+    hidden = _number(table, "d_model", "hidden_size")
+    layers = _number(table, "encoder_layers", "num_hidden_layers")
+    width = _number(table, "encoder_ffn_dim", "intermediate_size") or 4 * hidden
+    blocks = layers * (4 * hidden * hidden + 2 * hidden * width)
+    stem = 3 * hidden * (_number(table, "num_mel_bins") or 128) + 3 * hidden * hidden
+    return Tower(blocks + stem + hidden * (_number(table, "output_dim") or text_hidden), "audio", hidden, width)
+
+
+def _number(table: Mapping[str, Any], *names: str) -> int:
+    found = next((table[n] for n in names if table.get(n) is not None), 0)
+    return int(found) if isinstance(found, int | float) else 0
