@@ -13,13 +13,20 @@ from cortexctl.vllm.memory.config import Config
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """`size`: bytes per parameter, scales and zero points included. `group`, `block`: what a split must be whole in."""
+    """`size`: bytes per parameter, scales and zero points included; `packed`: without them. `group`, `block`: what a
+    split must be whole in.
+    """
 
     name: str
     size: float
     group: int = 0
     block: int = 0
     experts_only: bool = False
+
+    @property
+    def packed(self) -> float:
+        """Bytes per parameter of the numbers alone, which are an allocation of their own."""
+        return int(self.size * 8) / 8
 
 
 AS_STORED = Scheme("", 0.0)
@@ -29,14 +36,17 @@ AS_STORED = Scheme("", 0.0)
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantisation:
     """`scheme` for linear layers that nothing else is said about; `leaves`: by a module's last word; `kept`: patterns
-    of modules that stay as stored; `hidden`: how many more such patterns there are than we were given.
+    of modules that stay as stored.
     """
 
     method: str = ""
     scheme: Scheme = AS_STORED
     leaves: Mapping[str, Scheme] = field(default_factory=dict)
     kept: Patterns | None = None
-    hidden: int = 0
+    experts_only: bool = False
+    """The recipe leaves all but the experts as stored."""
+    spares_states: bool = False
+    """It leaves the projections of linear attention as stored."""
     kv_scheme: str = ""
     """The type of KV cache that the checkpoint has scales for; used with kv_cache_dtype "auto" by ModelOpt's."""
 
@@ -47,7 +57,9 @@ class Quantisation:
         leaf = module.rpartition(".")[2]
         if self.leaves:
             return self.leaves.get(leaf, AS_STORED)
-        if self.scheme.experts_only and ".experts" not in module:
+        if (self.scheme.experts_only or self.experts_only) and ".experts" not in module:
+            return AS_STORED
+        if self.spares_states and "linear_attn" in module:
             return AS_STORED
         if self.kept and self.kept.match(module, layer):
             return AS_STORED
@@ -105,7 +117,8 @@ def quantisation_of(config: Config) -> Quantisation:
     table = {**table, **(table.get("quantization") or {})} if isinstance(table.get("quantization"), Mapping) else table
     method = str(table.get("quant_method") or table.get("quant_algo") or "").lower()
     given = [str(name) for key in _KEPT for name in table.get(key) or () if isinstance(name, str)]
-    shown = len(table.get("not_quantized_sample") or ())
+    layers = config.number("num_hidden_layers")
+    unnamed = int(table.get("not_quantized_count") or 0) - len(table.get("not_quantized_sample") or ())
     kv = table.get("kv_cache_scheme") or table.get("kv_cache_quant_algo")
     kv_bits = kv.get("num_bits") if isinstance(kv, Mapping) else 8 if str(kv).upper() == "FP8" else None
     return Quantisation(
@@ -113,8 +126,11 @@ def quantisation_of(config: Config) -> Quantisation:
         _scheme(method, table),
         _leaves(table),
         Patterns(given) if given else None,
-        max(0, int(table.get("not_quantized_count") or 0) - shown),
-        "fp8" if kv_bits == 8 else "",
+        # A list that was cut short: one with several names a layer is that of a recipe for experts alone.
+        experts_only=unnamed >= 2 * layers > 0 and bool(config.get("num_experts", "n_routed_experts")),
+        # LLM Compressor's recipes for these families ignore linear attention; a config without its list keeps to that.
+        spares_states=method == "compressed-tensors" and not given and bool(config.get("linear_num_value_heads")),
+        kv_scheme="fp8" if kv_bits == 8 else "",
     )
 
 
@@ -170,8 +186,7 @@ def _blocked(name: str, block: Any) -> Scheme:
 def _bitsandbytes(table: Mapping[str, Any]) -> Scheme:
     if table.get("load_in_8bit"):
         return Scheme("bitsandbytes", 1.0)
-    scales = 1 / 64 + 4 / 16384 if table.get("bnb_4bit_use_double_quant") else 4 / 64
-    return Scheme("bitsandbytes", 0.5 + scales)
+    return Scheme("bitsandbytes", 0.5 + 4 / 64)  # scales that were quantised, too, are unpacked when they are loaded
 
 
 _ALGORITHMS = {

@@ -25,7 +25,9 @@ from cortexctl.vllm.memory.layers import (
 
 
 class Tensor(NamedTuple):
-    """`module`: its path in the layer, as recipes name it. `linear`: a scheme may apply; else it stays as stored."""
+    """One allocation. `module`: its path in the layer, as recipes name it; of several that are fused, the first.
+    `linear`: a scheme may apply; else it stays as stored.
+    """
 
     module: str
     parameters: float
@@ -58,7 +60,7 @@ def layer_tensors(layer: Layer, hidden: int, split: Split, norms: int) -> Iterat
         if isinstance(mlp, Dense):
             yield from _dense("mlp", mlp.width, mlp.matrices, hidden, split, bias=mlp.bias)
         else:
-            yield from _experts(mlp, hidden, split, prefix="" if dense_and_experts else "mlp.")
+            yield from _experts(mlp, hidden, split, path="moe" if dense_and_experts else "mlp")
     parts = len(layer.mixers) + len(layer.mlps)
     yield Tensor("norm", (norms if parts > 1 else norms / 2) * hidden, linear=False)
 
@@ -85,11 +87,11 @@ def _attention(a: Attention, hidden: int, split: Split) -> Iterator[Tensor]:
     queries = a.heads * a.head_dim * (2 if a.gated else 1) / split.tp
     keys = split.kv(a.kv_heads) * a.head_dim
     values = split.kv(a.kv_heads) * a.v_dim
-    yield Tensor("self_attn.q_proj", hidden * queries)
-    if a.owns_cache:
-        yield Tensor("self_attn.k_proj", hidden * keys)
-        if not a.key_is_value:
-            yield Tensor("self_attn.v_proj", hidden * values)
+    if not a.owns_cache:
+        keys = values = 0
+    elif a.key_is_value:
+        values = 0
+    yield Tensor("self_attn.q_proj", hidden * (queries + keys + values))
     yield Tensor("self_attn.o_proj", a.heads * a.v_dim / split.tp * hidden)
     if a.bias:
         yield Tensor("self_attn.bias", queries + keys + values, linear=False)
@@ -117,8 +119,7 @@ def _latent(a: Latent, hidden: int, split: Split) -> Iterator[Tensor]:
 
 def _delta(d: DeltaNet, hidden: int, split: Split) -> Iterator[Tensor]:
     keys, values = d.k_heads * d.k_dim, d.v_heads * d.v_dim
-    yield Tensor("linear_attn.in_proj_qkv", hidden * (2 * keys + values) / split.tp)
-    yield Tensor("linear_attn.in_proj_z", hidden * values / split.tp)
+    yield Tensor("linear_attn.in_proj_qkv", hidden * 2 * (keys + values) / split.tp)
     yield Tensor("linear_attn.out_proj", values * hidden / split.tp)
     yield Tensor("linear_attn.in_proj_ba", 2 * hidden * d.v_heads / split.tp, linear=False)
     yield Tensor("linear_attn.conv1d", (2 * keys + values) * d.conv / split.tp, linear=False)
@@ -126,8 +127,8 @@ def _delta(d: DeltaNet, hidden: int, split: Split) -> Iterator[Tensor]:
 
 def _kda(d: Kda, hidden: int, split: Split) -> Iterator[Tensor]:
     width = d.heads * d.head_dim
-    for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-        yield Tensor(f"self_attn.{name}", hidden * width / split.tp)
+    yield Tensor("self_attn.q_proj", 3 * hidden * width / split.tp)
+    yield Tensor("self_attn.o_proj", hidden * width / split.tp)
     for name in ("f", "g"):  # two low-rank gates
         yield Tensor(f"self_attn.{name}_a_proj", hidden * d.head_dim)
         yield Tensor(f"self_attn.{name}_b_proj", d.head_dim * width / split.tp)
@@ -149,23 +150,22 @@ def _mamba(m: Mamba, hidden: int, split: Split) -> Iterator[Tensor]:
     yield Tensor("mixer.conv1d", channels * m.conv / split.tp, linear=False)
 
 
-_GATED = ("gate_proj", "up_proj", "down_proj")
-_PLAIN = ("up_proj", "down_proj")
-
-
 def _dense(path: str, width: int, matrices: int, hidden: int, split: Split, *, bias: bool = False) -> Iterator[Tensor]:
-    for name in _GATED if matrices == 3 else _PLAIN:
-        yield Tensor(f"{path}.{name}", hidden * width / split.tp)
+    yield Tensor(f"{path}.{_FIRST[matrices]}", (matrices - 1) * hidden * width / split.tp)
+    yield Tensor(f"{path}.down_proj", hidden * width / split.tp)
     if bias:
         yield Tensor(f"{path}.bias", width * (matrices - 1) / split.tp + hidden, linear=False)
 
 
-def _experts(e: Experts, hidden: int, split: Split, *, prefix: str) -> Iterator[Tensor]:
+_FIRST = {3: "gate_proj", 2: "up_proj"}
+
+
+def _experts(e: Experts, hidden: int, split: Split, *, path: str) -> Iterator[Tensor]:
     mine = e.count / split.experts
-    for name in _GATED if e.matrices == 3 else _PLAIN:
-        yield Tensor(f"{prefix}experts.{name}" if prefix else f"moe.experts.{name}", mine * hidden * e.width)
-    yield Tensor(f"{prefix}gate", e.count * hidden, linear=False)
+    yield Tensor(f"{path}.experts.{_FIRST[e.matrices]}", (e.matrices - 1) * mine * hidden * e.width)
+    yield Tensor(f"{path}.experts.down_proj", mine * hidden * e.width)
+    yield Tensor(f"{path}.gate", e.count * hidden, linear=False)
     if e.bias:
-        yield Tensor(f"{prefix}experts.bias", mine * ((e.matrices - 1) * e.width + hidden), linear=False)
+        yield Tensor(f"{path}.experts.bias", mine * ((e.matrices - 1) * e.width + hidden), linear=False)
     if e.shared:
-        yield from _dense(f"{prefix}shared_expert", e.shared, e.matrices, hidden, split)
+        yield from _dense(f"{path}.shared_expert", e.shared, e.matrices, hidden, split)

@@ -61,7 +61,7 @@ def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing)
     total = 0.0
     for index in stage.layers:
         for tensor in layer_tensors(facts.layers[index], facts.hidden, how.split, facts.norms):
-            total += tensor.parameters * _size(tensor, index, facts, quant, how)
+            total += _bytes(tensor, index, facts, quant, how)
     total += _outside(facts, stage, quant, how)
     if how.mtp and stage.last and facts.layers:
         total += mtp_bytes(facts, how)
@@ -70,15 +70,27 @@ def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing)
     return total
 
 
-def _size(tensor: Tensor, index: int, facts: Facts, quant: Quantisation, how: Weighing) -> float:
-    if not tensor.linear:
-        return float(how.size)
-    scheme = quant.of(tensor.module, index)
+def _bytes(tensor: Tensor, index: int, facts: Facts, quant: Quantisation, how: Weighing) -> float:
+    scheme = quant.of(tensor.module, index) if tensor.linear else AS_STORED
     if scheme is AS_STORED:
-        return float(how.size)
+        return allocated(tensor.parameters * how.size)
+    parameters = tensor.parameters
     if scheme.name == "mxfp4" and "experts" in tensor.module:
-        return scheme.size * _mxfp4_padding(facts, how)
-    return scheme.size
+        parameters *= _mxfp4_padding(facts, how)
+    return allocated(parameters * scheme.packed) + parameters * (scheme.size - scheme.packed)
+
+
+MIB = 2**20
+
+
+def allocated(size: float) -> float:
+    """Bytes that torch's allocator counts for a tensor. Segments of 10 MiB and more come in steps of 2 MiB, and what is
+    left over of one is only given to others if it is more than 1 MiB.
+    """
+    if size < 10 * MIB:
+        return size
+    left = -size % (2 * MIB)
+    return size + left if left <= MIB else size
 
 
 def _mxfp4_padding(facts: Facts, how: Weighing) -> float:
@@ -97,9 +109,10 @@ def _up(number: float, step: int) -> int:
 def _outside(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing) -> float:
     """All that is in no layer."""
     table = padded_rows(facts, how) * facts.hidden
+    whole = allocated(table * how.size)
     total = 0.0
     if stage.first:
-        total += table * how.size
+        total += whole
         total += facts.learned_positions * facts.hidden * how.size
         if facts.per_layer_input:
             total += facts.per_layer_vocab / how.split.tp * len(facts.layers) * facts.per_layer_input * how.size
@@ -107,7 +120,7 @@ def _outside(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing) -> 
             total += sum(t.parameters for t in facts.towers) / how.split.tp * how.size
     if stage.last and not facts.pooling and not (facts.tied and stage.first):
         head = quant.leaves.get("lm_head", AS_STORED)
-        total += table * (head.size if head is not AS_STORED else how.size)
+        total += table * head.size if head is not AS_STORED else whole
     return total + rotary_bytes(facts, how) + facts.hidden * how.size
 
 
