@@ -118,8 +118,8 @@ def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
     pool = stage_pool(facts, s, stage)
     weights = _weights(facts, s, stage, ask)
     other = _measured(ask.measured.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU)
-    peak = _measured(ask.measured.transient_gib) or transient(facts, s)
-    captured = _measured(ask.measured.graphs_gib) or graphs(s, ask.gpu or NO_GPU)
+    peak = _measured(ask.measured.transient_gib) or transient(facts, s, last=stage.last)
+    captured = _measured(ask.measured.graphs_gib) or graphs(facts, s)
     requested = Part.sure(math.ceil((ask.gpu or NO_GPU).total * s.utilization) / GIB)
     available = _available(s, ask, requested, (weights, other, peak, captured))
     if s.blocks_override:
@@ -135,12 +135,11 @@ def _available(s: Settings, ask: Ask, requested: Part, spent: tuple[Part, ...]) 
         return Part.sure(ask.available_gib, "given")
     if s.kv_bytes:
         return Part.sure(s.kv_bytes / GIB, "given")
-    return Part(
-        requested.value - sum(p.value for p in spent),
-        requested.value - sum(p.high for p in spent),
-        requested.value - sum(p.low for p in spent),
-        weakest(*spent),
-    )
+    left = requested.value - sum(p.value for p in spent)
+    # The parts are off independently of each other: their distances add up as squares.
+    below = math.hypot(*(p.high - p.value for p in spent))
+    above = math.hypot(*(p.value - p.low for p in spent))
+    return Part(left, left - below, left + above, weakest(*spent))
 
 
 def stage_pool(facts: Facts, s: Settings, stage: Stage) -> Pool:
@@ -170,9 +169,9 @@ def _weights(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> Part:
         found = stage_bytes(ask.headers, facts, stage, how) / GIB
         return Part(found, 0.995 * found, 1.025 * found, "headers")
     value = weight_bytes(facts, stage, s.quant, how) / GIB
-    if not s.quant.method and not facts.towers:
-        return Part(value, 0.99 * value, 1.01 * value, "config")
-    return Part(value, 0.93 * value, 1.08 * value, "config")
+    if s.quant.method or facts.unknown:  # recipes differ in what they leave as it was
+        return Part(value, 0.97 * value, 1.05 * value, "config")
+    return Part(value, 0.995 * value, (1.02 if facts.towers else 1.006) * value, "config")
 
 
 def weighing(s: Settings, gpu: Gpu) -> Weighing:

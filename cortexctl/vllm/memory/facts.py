@@ -132,18 +132,26 @@ def _rotary(config: Config, family: Family, layers: tuple[Layer, ...]) -> tuple[
     )
     part = float(share) if isinstance(share, int | float) and share else (0.25 if family.gated else 1.0)
     widths = {
-        (m.kind != "full", int(m.head_dim * part))
-        for layer in layers
-        for m in layer.mixers
-        if isinstance(m, Attention)
+        (m.kind != "full", int(m.head_dim * part)) for layer in layers for m in layer.mixers if isinstance(m, Attention)
     } | {(False, m.rope) for layer in layers for m in layer.mixers if isinstance(m, Latent)}
-    scaled = _scaling(config)
     rows = config.number("max_position_embeddings", "max_seq_len", "seq_length")
-    original = scaled.get("original_max_position_embeddings")
-    factor = scaled.get("factor")
-    if scaled.get("rope_type", scaled.get("type")) in {"yarn", "deepseek_yarn"} and original and factor:
-        rows = max(rows, int(original * factor))
-    return rows, sum(width for _, width in widths)
+    longer = _rotary_rows(config, family, rows)
+    return rows, sum(width * (longer if not local else rows) for local, width in widths) // max(rows, 1)
+
+
+def _rotary_rows(config: Config, family: Family, rows: int) -> int:
+    """Rows of the table of layers with full attention: more than positions, where they are scaled or have parts."""
+    scaled = _scaling(config)
+    original, factor = scaled.get("original_max_position_embeddings"), scaled.get("factor")
+    kind = scaled.get("rope_type", scaled.get("type"))
+    if kind in {"yarn", "deepseek_yarn"} and original and factor:
+        return max(rows, int(original * factor))
+    if kind in {"linear", "dynamic"} and factor:
+        return int(rows * factor)
+    large = config.number("hidden_size") >= 2560  # the smallest Gemma 3 are not scaled
+    if family.rotary_factor > 1 and not scaled and large:
+        return rows * family.rotary_factor
+    return rows * family.rotary_rows
 
 
 def _scaling(config: Config) -> Mapping[str, Any]:

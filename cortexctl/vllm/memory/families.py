@@ -23,10 +23,15 @@ class Family:
     mlp_bias: bool = False
     sandwich: bool = False
     """Four norms a layer."""
+    rotary_rows: int = 1
+    """The rotary table has so many rows a position: four where positions have parts for images and time."""
+    rotary_factor: int = 1
+    """Linear scaling of the published checkpoints, for a config that does not say."""
 
 
 PLAIN = Family()
 _QWEN2 = Family(qkv_bias=True)
+_QWEN2_VL = Family(qkv_bias=True, rotary_rows=4)
 _GEMMA = Family(tied=True)
 _GPT2 = Family(matrices=2, qkv_bias=True, tied=True, learned_positions=True, mlp_bias=True)
 
@@ -46,32 +51,32 @@ FAMILIES: dict[str, Family] = {
     "qwen": Family(qkv_bias=True),
     "qwen2": _QWEN2,
     "qwen2_moe": _QWEN2,
-    "qwen2_vl": _QWEN2,
-    "qwen2_vl_text": _QWEN2,
-    "qwen2_5_vl": _QWEN2,
-    "qwen2_5_vl_text": _QWEN2,
-    "qwen2_5_omni": _QWEN2,
-    "qwen2_5_omni_thinker": _QWEN2,
-    "qwen2_5_omni_text": _QWEN2,
+    "qwen2_vl": _QWEN2_VL,
+    "qwen2_vl_text": _QWEN2_VL,
+    "qwen2_5_vl": _QWEN2_VL,
+    "qwen2_5_vl_text": _QWEN2_VL,
+    "qwen2_5_omni": _QWEN2_VL,
+    "qwen2_5_omni_thinker": _QWEN2_VL,
+    "qwen2_5_omni_text": _QWEN2_VL,
     "qwen2_audio": _QWEN2,
     "qwen3": PLAIN,
     "qwen3_moe": PLAIN,
-    "qwen3_vl": PLAIN,
-    "qwen3_vl_text": PLAIN,
-    "qwen3_vl_moe": PLAIN,
-    "qwen3_vl_moe_text": PLAIN,
-    "qwen3_omni_moe": PLAIN,
-    "qwen3_omni_moe_text": PLAIN,
-    "qwen3_asr": PLAIN,
+    "qwen3_vl": Family(rotary_rows=4),
+    "qwen3_vl_text": Family(rotary_rows=4),
+    "qwen3_vl_moe": Family(rotary_rows=4),
+    "qwen3_vl_moe_text": Family(rotary_rows=4),
+    "qwen3_omni_moe": Family(rotary_rows=4),
+    "qwen3_omni_moe_text": Family(rotary_rows=4),
+    "qwen3_asr": Family(rotary_rows=4),
     "qwen3_next": Family(gated=True),
-    "qwen3_5": Family(gated=True),
-    "qwen3_5_text": Family(gated=True),
-    "qwen3_5_moe": Family(gated=True),
-    "qwen3_5_moe_text": Family(gated=True),
+    "qwen3_5": Family(gated=True, rotary_rows=4),
+    "qwen3_5_text": Family(gated=True, rotary_rows=4),
+    "qwen3_5_moe": Family(gated=True, rotary_rows=4),
+    "qwen3_5_moe_text": Family(gated=True, rotary_rows=4),
     "gemma": _GEMMA,
     "gemma2": Family(tied=True, every_full=2, sandwich=True),
-    "gemma3": Family(tied=True, every_full=6, sandwich=True),
-    "gemma3_text": Family(tied=True, every_full=6, sandwich=True),
+    "gemma3": Family(tied=True, every_full=6, sandwich=True, rotary_factor=8),
+    "gemma3_text": Family(tied=True, every_full=6, sandwich=True, rotary_factor=8),
     "gemma3n": Family(tied=True, every_full=5, sandwich=True),
     "gemma3n_text": Family(tied=True, every_full=5, sandwich=True),
     "gemma4": Family(tied=True, every_full=6, sandwich=True),
@@ -105,9 +110,9 @@ FAMILIES: dict[str, Family] = {
     "chatglm": Family(qkv_bias=True),
     "glm": Family(qkv_bias=True),
     "glm4": Family(qkv_bias=True, sandwich=True),
-    "glm4v": Family(qkv_bias=True, sandwich=True),
+    "glm4v": Family(qkv_bias=True, sandwich=True, rotary_rows=4),
     "glm4_moe": Family(qkv_bias=True),
-    "glm4v_moe": Family(qkv_bias=True),
+    "glm4v_moe": Family(qkv_bias=True, rotary_rows=4),
     "glm4_moe_lite": PLAIN,
     "glm_moe_dsa": PLAIN,
     "glm5_next": PLAIN,

@@ -98,7 +98,8 @@ class Behaviour:
 
     @property
     def charges_graphs(self) -> bool:
-        return self.since(0, 20, 2)
+        """The profiler's estimate for CUDA graphs is taken off. VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS."""
+        return self.since(0, 20)
 
     @property
     def peak_has_graphs(self) -> bool:

@@ -124,3 +124,7 @@ class Tower:
     hidden: int = 0
     width: int = 0
     """Of its own feed-forward part."""
+    patches: int = 0
+    """Of the largest item."""
+    tokens: int = 1
+    """That the largest item becomes in the text."""

@@ -55,6 +55,8 @@ class Settings:
     auto_length: bool = False
     """max_model_len -1: as long as fits."""
     offline: bool = False
+    second_runner: bool = False
+    """The second model runner, which took over model by model from 0.22 to 0.30."""
 
     @property
     def model_bytes(self) -> int:
@@ -77,7 +79,8 @@ class Settings:
         """
         if not self.behaviour.counts_in_flight:
             return self.batched_tokens
-        return self.batched_tokens * (2 if self.pp <= 1 else self.pp + 1)
+        stages = self.pp + 1 if self.second_runner else self.pp
+        return self.batched_tokens * (2 if self.pp <= 1 else stages)
 
 
 def kv_size(kind: str) -> float:
@@ -144,6 +147,7 @@ def read_settings(
         _int(given, "decode_context_parallel_size", 1),
         auto,
         offline,
+        _second_runner(acts, facts, environ),
     )
 
 
@@ -222,6 +226,35 @@ def _defaults(
     if large:
         return 1024, 16384 if offline else 8192
     return 256 if acts.since(0, 8, 5) else 1024, 8192 if offline else 2048
+
+
+_FIRST_ON_SECOND = {
+    "DeepseekV2ForCausalLM",
+    "GraniteMoeForCausalLM",
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2MoeForCausalLM",
+    "Qwen3ForCausalLM",
+}
+
+
+def _second_runner(acts: Behaviour, facts: Facts, environ: Mapping[str, str]) -> bool:
+    """Whether the release runs the model by its second runner: Qwen3 from 0.22, a short list from 0.24, dense models
+    from 0.25, all from 0.30. vLLM: `VllmConfig.use_v2_model_runner`.
+    """
+    if (asked := environ.get("VLLM_USE_V2_MODEL_RUNNER")) in {"0", "1"}:
+        return asked == "1"
+    if not acts.known or not acts.since(0, 22):
+        return False  # where the release is unknown: the one that needs more
+    if acts.since(0, 30):
+        return True
+    listed = facts.architecture in _FIRST_ON_SECOND
+    dense = facts.experts is None and not facts.pooling
+    if acts.since(0, 25):
+        return not facts.hybrid and (dense or (listed and not facts.pooling))
+    if acts.since(0, 24):
+        return listed
+    return facts.architecture == "Qwen3ForCausalLM" and dense and not facts.quant.method
 
 
 def _prefix_caching(acts: Behaviour, given: Mapping[str, Any], facts: Facts) -> bool:

@@ -21,7 +21,7 @@ def towers_of(config: Config, text_hidden: int) -> tuple[Tower, ...]:
 
 def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
     kind = str(table.get("model_type") or "")
-    hidden = _number(table, "embed_dim", "hidden_size", "width") if "embed_dim" in table else _number(table, "hidden_size", "width")
+    hidden = _number(table, "embed_dim", "hidden_size", "width")  # Qwen2-VL's hidden_size is that of the text model
     layers = _number(table, "depth", "num_hidden_layers", "layers")
     width = _number(table, "intermediate_size") or int(hidden * float(table.get("mlp_ratio") or 4))
     gated = kind in {"qwen2_5_vl", "pixtral", "gemma4_vision", "qwen2_5_omni_vision_encoder"}
@@ -31,7 +31,23 @@ def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
     patches = 3 * hidden * patch * patch * (_number(table, "temporal_patch_size") or 1)
     positions = hidden * (_number(table, "num_position_embeddings", "position_embedding_size") or _grid(table, patch))
     out = _number(table, "out_hidden_size") or text_hidden
-    return Tower(blocks + patches + positions + _projector(table, kind, hidden, out), "vision", hidden, width)
+    parameters = blocks + patches + positions + _projector(table, kind, hidden, out)
+    largest, tokens = _largest_image(table, kind, patch)
+    return Tower(parameters, "vision", hidden, width, largest, tokens)
+
+
+def _largest_image(table: Mapping[str, Any], kind: str, patch: int) -> tuple[int, int]:
+    """(patches, tokens) of the largest image that the processors of these families let through."""
+    merge = _number(table, "spatial_merge_size") or 1
+    if kind.startswith("gemma"):
+        return _grid(table, patch) or 2520, 256 if _grid(table, patch) else 280
+    if kind == "pixtral":
+        side = (_number(table, "image_size") or 1540) // patch
+        return side * side, side * side // 4
+    if kind.startswith(("qwen", "glm")) or merge == 2:
+        return 16384 * merge * merge, 16384
+    grid = _grid(table, patch) or 1024
+    return grid, grid // (merge * merge)
 
 
 def _projector(table: Mapping[str, Any], kind: str, hidden: int, out: int) -> int:
@@ -56,7 +72,7 @@ def _audio(table: Mapping[str, Any], text_hidden: int) -> Tower:
     width = _number(table, "encoder_ffn_dim", "intermediate_size") or 4 * hidden
     blocks = layers * (4 * hidden * hidden + 2 * hidden * width)
     stem = 3 * hidden * (_number(table, "num_mel_bins") or 128) + 3 * hidden * hidden
-    return Tower(blocks + stem + hidden * (_number(table, "output_dim") or text_hidden), "audio", hidden, width)
+    return Tower(blocks + stem + hidden * (_number(table, "output_dim") or text_hidden), "audio", hidden, width, 3000, 1500)
 
 
 def _number(table: Mapping[str, Any], *names: str) -> int:
