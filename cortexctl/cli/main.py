@@ -26,6 +26,7 @@ COMMANDS = {
     "status": ("status", "Show the fleet as it is now."),
     "logs": ("logs", "Show an instance's log."),
     "diagnose": ("diagnose", "Say why an instance does not serve, and what mends it."),
+    "fit": ("fit", "Memory, KV cache and concurrency of a launch, before it starts."),
     "args": ("args", "Show the arguments of a launch; check any line against a release."),
     "catalog": ("catalog", "vLLM's options by release; what an upgrade does to a stack."),
     "lock": ("lock", "Show or release the locks of the stack's hosts."),

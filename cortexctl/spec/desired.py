@@ -13,13 +13,16 @@ from cortexctl.spec.labels import address, owner
 @dataclass(frozen=True, slots=True)
 class Host:
     """A Docker engine: how we reach it (`docker`, a URL) and where others reach its published ports. `gpus`: how many
-    it has, as far as the stack says.
+    it has, as far as the stack says; `gpu_memory`: bytes of one, as nvidia-smi shows it.
     """
 
     name: str
     docker: str
     address: str = "127.0.0.1"
     gpus: int | None = None
+    gpu_name: str = ""
+    gpu_memory: int | None = None
+    gpu_capability: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

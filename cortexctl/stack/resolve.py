@@ -56,10 +56,7 @@ def resolve(
     """Desired as far as it could be made, and every problem on the way."""
     work = _Resolution(stack, document, around)
     instances = [i for name in sorted(stack.models) for i in work.instances_of(name)]
-    hosts = tuple(
-        Host(name, table.docker or around.default_docker, table.address, table.gpus.count if table.gpus else None)
-        for name, table in sorted(stack.hosts.items())
-    )
+    hosts = tuple(_host(name, table, around.default_docker) for name, table in sorted(stack.hosts.items()))
     desired = Desired(
         stack.stack,
         document.path,
@@ -75,6 +72,19 @@ def resolve(
     work.found += check_version(stack, document)
     work.found += check_references(stack, document)
     return desired, work.found
+
+
+def _host(name: str, table: HostTable, default_docker: str) -> Host:
+    gpus = table.gpus
+    return Host(
+        name,
+        table.docker or default_docker,
+        table.address,
+        gpus.count if gpus else None,
+        (gpus.name or "") if gpus else "",
+        size_in_bytes(gpus.memory) if gpus and gpus.memory else None,
+        gpus.compute_capability if gpus else None,
+    )
 
 
 @dataclass

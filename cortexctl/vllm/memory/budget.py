@@ -1,4 +1,4 @@
-"""The budget of one model on its GPUs: one pure function from facts, settings and GPU to a value that says all of it."""
+"""The budget of one model on its GPUs: one pure function from facts, flags and GPU to a value that says it all."""
 
 from __future__ import annotations
 
@@ -109,9 +109,7 @@ def budget(facts: Facts, ask: Ask) -> Budget:
     concurrency = _through(blocks, lambda b: pool.concurrency(int(b), max(length, 1)) * spread)
     tokens = _through(blocks, lambda b: float(pool.tokens(int(b), max(length, 1)) * spread))
     verdict, refusal = _verdict(facts, settings, ask, found, length)
-    return Budget(
-        facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, facts.unknown
-    )
+    return Budget(facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, facts.unknown)
 
 
 def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
@@ -165,7 +163,7 @@ def _weights(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> Part:
     if (known := _measured(ask.measured.weights_gib)) is not None:
         return known
     how = weighing(s, ask.gpu or NO_GPU)
-    if ask.headers is not None and not s.quant.method == "online":
+    if ask.headers is not None:
         found = stage_bytes(ask.headers, facts, stage, how) / GIB
         return Part(found, 0.995 * found, 1.025 * found, "headers")
     value = weight_bytes(facts, stage, s.quant, how) / GIB

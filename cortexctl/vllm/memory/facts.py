@@ -79,7 +79,9 @@ def read_facts(raw: Mapping[str, Any]) -> Facts:
     """config.json -> facts. Raises UnknownModel where it is no decoder's config."""
     config = Config(raw)
     family = FAMILIES.get(config.model_type) or FAMILIES.get(config.outer_type)
-    unknown = () if family else (f'the family "{config.model_type}" is not known: read as plain layers',)
+    unknown: tuple[str, ...] = (
+        () if family else (f'the family "{config.model_type}" is not known: read as plain layers',)
+    )
     family = family or PLAIN
     hidden = config.need("hidden_size", "n_embd", "d_model", "dim")
     count = config.need("num_hidden_layers", "n_layer", "n_layers", "num_layers")

@@ -148,3 +148,17 @@ def _gib(text: str) -> float:
         return float(text)
     except ValueError:
         return size_in_bytes(text) / GIB
+
+
+def gpu_on_host(name: str, memory: int | None, capability: str | None = None) -> Gpu:
+    """As a host of a stack has it: `memory` is what nvidia-smi shows, in bytes, up to 1 GiB more than torch reports.
+
+    Raises ValueError where neither tells how much there is.
+    """
+    shown = memory / GIB if memory else None
+    known = _named(name, shown) if name else None
+    if known is not None and (shown is None or abs(shown - known.total_gib) < 0.05 * known.total_gib):
+        return known
+    if shown is None:
+        return gpu_of(name)
+    return Gpu(name or "GPU", 0.985 * shown, capability=float(capability or 8.0))

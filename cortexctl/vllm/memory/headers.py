@@ -15,7 +15,9 @@ from cortexctl.vllm.memory.weights import Stage, Weighing, padded_rows, rotary_b
 _BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "F4": 4}
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
-_TOWER = re.compile(r"(?:^|\.)(visual|vision\w*|audio\w*|multi_modal_projector|mm_projector|embed_vision|patch_merger)\.")
+_TOWER = re.compile(
+    r"(?:^|\.)(visual|vision\w*|audio\w*|multi_modal_projector|mm_projector|embed_vision|patch_merger)\."
+)
 _EMBEDDING = re.compile(r"(embed_tokens|wte|word_embeddings|tok_embeddings|embed_in)\.weight$")
 _HEAD = re.compile(r"(lm_head|embed_out|output)\.(weight\w*|bias|qweight|qzeros|scales)$")
 _WHOLE = re.compile(

@@ -48,7 +48,7 @@ class Behaviour:
 
     @property
     def tokens_by_concurrency(self) -> bool:
-        """"GPU KV cache size" is concurrency times the longest request; before, blocks over groups times a block."""
+        """The printed size is concurrency times the longest request; before, blocks over groups times a block."""
         return self.since(0, 20, 2)
 
     @property

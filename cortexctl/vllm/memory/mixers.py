@@ -162,7 +162,9 @@ def _mamba(config: Config, hidden: int) -> Mamba:
 def _mamba1(config: Config, hidden: int) -> Mamba:
     inner = hidden * config.number("mamba_expand", default=2)
     rank = config.number("mamba_dt_rank", default=-(-hidden // 16))
-    return Mamba(inner, inner, 0, config.number("mamba_d_state", default=16), config.number("mamba_d_conv", default=4), rank)
+    return Mamba(
+        inner, inner, 0, config.number("mamba_d_state", default=16), config.number("mamba_d_conv", default=4), rank
+    )
 
 
 def _without_cache(mixers: tuple[Mixer, ...]) -> tuple[Mixer, ...]:

@@ -57,7 +57,9 @@ def _experts(config: Config, family: Family) -> Experts | None:
         shared = config.number("shared_intermediate_size")
     if config.model_type.startswith("llama4"):
         shared = width
-    top_k = config.number("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k", "num_experts_per_token", default=1)
+    top_k = config.number(
+        "num_experts_per_tok", "top_k_experts", "moe_topk", "moe_k", "num_experts_per_token", default=1
+    )
     return Experts(number, width, top_k, shared, family.matrices, family.mlp_bias)
 
 

@@ -15,6 +15,7 @@ from cortexctl.vllm.memory.weights import widest_mlp
 
 GIB = 2**30
 
+
 def forward(facts: Facts, s: Settings) -> float:
     """GiB of activations at the widest moment of a forward pass over a full batch."""
     tokens, size, hidden = s.batched_tokens, s.model_bytes, facts.hidden

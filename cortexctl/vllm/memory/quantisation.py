@@ -66,6 +66,9 @@ class Quantisation:
         return self.scheme
 
 
+NOT_QUANTISED = Quantisation()
+
+
 class Patterns:
     """Names of modules in the forms that recipes have: whole paths, parts of them, globs, and `re:` expressions."""
 
@@ -78,8 +81,13 @@ class Patterns:
             if pattern.startswith("re:"):
                 self._expressions.append(_compiled(pattern[3:]))
             elif "*" in pattern or "?" in pattern:
-                self._expressions.append(re.compile(fnmatch.translate(_inside(pattern)) if "layers." in pattern else
-                                                    ".*" + fnmatch.translate(pattern.lstrip("*"))))
+                self._expressions.append(
+                    re.compile(
+                        fnmatch.translate(_inside(pattern))
+                        if "layers." in pattern
+                        else ".*" + fnmatch.translate(pattern.lstrip("*"))
+                    )
+                )
             elif "layers." in pattern:
                 self._exact.add(_inside(pattern))
             else:
@@ -88,7 +96,9 @@ class Patterns:
     def match(self, module: str, layer: int) -> bool:
         """`module` as in mlp.down_proj. `layer` below 0: a module outside the layers."""
         name = f"layers.{layer}.{module}" if layer >= 0 else module
-        if name in self._exact or any(name.startswith(f"{e}.") for e in (f"layers.{layer}", name.rpartition(".")[0]) if e in self._exact):
+        if name in self._exact or any(
+            name.startswith(f"{e}.") for e in (f"layers.{layer}", name.rpartition(".")[0]) if e in self._exact
+        ):
             return True
         words = name.split(".")
         if any(part in words or ("." in part and part in name) for part in self._parts):
@@ -113,7 +123,7 @@ def quantisation_of(config: Config) -> Quantisation:
     """What `quantization_config` says; nothing where there is none."""
     table = config.get("quantization_config") or config.get("compression_config") or {}
     if not isinstance(table, Mapping) or not table:
-        return Quantisation()
+        return NOT_QUANTISED
     table = {**table, **(table.get("quantization") or {})} if isinstance(table.get("quantization"), Mapping) else table
     method = str(table.get("quant_method") or table.get("quant_algo") or "").lower()
     given = [str(name) for key in _KEPT for name in table.get(key) or () if isinstance(name, str)]
@@ -227,7 +237,11 @@ def _weights(weights: Mapping[str, Any]) -> Scheme:
         return _ALGORITHMS["MXFP4" if group == 32 else "NVFP4"]
     if bits == 8:
         block = weights.get("block_structure")
-        return _blocked("fp8" if kind == "float" else "int8", block) if block else Scheme("fp8" if kind == "float" else "int8", 1.0)
+        return (
+            _blocked("fp8" if kind == "float" else "int8", block)
+            if block
+            else Scheme("fp8" if kind == "float" else "int8", 1.0)
+        )
     return _packed("compressed-tensors", bits, group or 10**6, zeros=weights.get("symmetric") is False)
 
 

@@ -129,7 +129,9 @@ def _free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | Non
     return Refusal("free memory", text, f"gpu_memory_utilization = {most:.2f} is the most that is free now")
 
 
-def judge(s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool) -> tuple[Verdict, Refusal | None]:
+def judge(
+    s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool
+) -> tuple[Verdict, Refusal | None]:
     """From what is left for the cache. "too close to call": the range of what is fitted holds both answers."""
     if not known_total:
         return "unknown", None

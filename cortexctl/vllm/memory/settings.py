@@ -12,7 +12,7 @@ from cortexctl.vllm.memory.facts import BYTES, Facts
 from cortexctl.vllm.memory.gpus import Gpu
 from cortexctl.vllm.memory.history import Behaviour, behaviour
 from cortexctl.vllm.memory.layers import Latent
-from cortexctl.vllm.memory.quantisation import Quantisation, online
+from cortexctl.vllm.memory.quantisation import NOT_QUANTISED, Quantisation, online
 from cortexctl.vllm.version import NEWEST_KNOWN
 
 GIB = 2**30
@@ -40,7 +40,7 @@ class Settings:
     eager: bool = False
     prefix_caching: bool = True
     block: int = 16
-    quant: Quantisation = Quantisation()
+    quant: Quantisation = NOT_QUANTISED
     text_only: bool = False
     blocks_override: int = 0
     kv_bytes: int = 0
@@ -171,7 +171,7 @@ def _length(given: Mapping[str, Any], facts: Facts) -> tuple[int, bool]:
 def _is_v1(
     acts: Behaviour, given: Mapping[str, Any], gpu: Gpu, facts: Facts, environ: Mapping[str, str], draft: str
 ) -> bool:
-    """V1 is the default from 0.8.0 on, unless something is asked of it that it lacked, and the only one from 0.11 on."""
+    """The default from 0.8.0 on, unless something is asked of it that it lacked; the only engine from 0.11 on."""
     if acts.since(0, 11):
         return True
     if (asked := environ.get("VLLM_USE_V1")) in {"0", "1"}:
@@ -212,9 +212,7 @@ def _batch(
     return seqs, batched
 
 
-def _defaults(
-    acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool, offline: bool
-) -> tuple[int, int]:
+def _defaults(acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool, offline: bool) -> tuple[int, int]:
     if not v1:
         prefill = 512 if not acts.since(0, 6, 4) else 2048
         return 256, prefill if chunked else max(length, 2048)

@@ -36,8 +36,8 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`tp`: ranks that share a layer. `experts`: ranks that share the experts (tensor x data parallel). `whole_experts`:
-    a rank has whole experts in place of a slice of each.
+    """`tp`: ranks that share a layer. `experts`: ranks that share the experts (tensor x data parallel).
+    `whole_experts`: a rank has whole experts in place of a slice of each.
     """
 
     tp: int = 1

@@ -72,7 +72,9 @@ def _audio(table: Mapping[str, Any], text_hidden: int) -> Tower:
     width = _number(table, "encoder_ffn_dim", "intermediate_size") or 4 * hidden
     blocks = layers * (4 * hidden * hidden + 2 * hidden * width)
     stem = 3 * hidden * (_number(table, "num_mel_bins") or 128) + 3 * hidden * hidden
-    return Tower(blocks + stem + hidden * (_number(table, "output_dim") or text_hidden), "audio", hidden, width, 3000, 1500)
+    return Tower(
+        blocks + stem + hidden * (_number(table, "output_dim") or text_hidden), "audio", hidden, width, 3000, 1500
+    )
 
 
 def _number(table: Mapping[str, Any], *names: str) -> int:

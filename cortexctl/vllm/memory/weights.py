@@ -163,4 +163,3 @@ def widest_mlp(facts: Facts) -> int:
 def size_of(dtype: str) -> int:
     """Bytes of a number; 2 for what is not known."""
     return BYTES.get(dtype, 2)
-

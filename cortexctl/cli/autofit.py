@@ -1,0 +1,53 @@
+"""`fit --auto`: the search on one model, and the patch of the stack that it ends with."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from cortexctl.cli.fitting import Asked, Question
+from cortexctl.cli.outfile import write_whole
+from cortexctl.cli.show import write
+from cortexctl.cli.wiring import say
+from cortexctl.errors import UsageError
+from cortexctl.stack.patch import CannotPatch, patched
+from cortexctl.vllm.memory.autofit import Fitted, Target, fit
+
+
+def search(asked: Asked, model: str | None, length: int, concurrency: float, order: str) -> tuple[Question, Fitted]:
+    """Of the one model, or the named one. Raises UsageError."""
+    found = {who: q for who, q in asked.found.items() if model in {None, q.model, who}}
+    if not found:
+        reasons = "; ".join(f"{who}: {why}" for who, why in asked.unknown.items())
+        raise UsageError(f"no model to search for{f': {reasons}' if reasons else ''}")
+    models = sorted({q.model for q in found.values()})
+    if len(models) > 1:
+        raise UsageError(f"--auto is for one model; name it with --model: {', '.join(models)}")
+    question = next(iter(found.values()))
+    target = Target(length, concurrency)
+    gpus = len(question.gpus) or question.gpu_count
+    return question, fit(
+        question.facts, question.ask, target, gpus=gpus, order="seed" if order == "seed" else "default"
+    )
+
+
+def show_patch(stack: str, at: Question, found: Fitted, *, write_it: bool, quiet: bool) -> int:
+    """The difference to the stack, or the arguments where there is no stack. Exit 1 when the target is not reached."""
+    if not found.reached:
+        return 1
+    if not at.model:
+        if not quiet:
+            write("".join(f"--arg {name}={value}\n" for name, value in found.changes.items()), "text")
+        return 0
+    before = Path(stack).read_text(encoding="utf-8")
+    try:
+        after = patched(stack, before, at.model, found.changes)
+    except CannotPatch as cause:
+        raise UsageError(str(cause)) from None
+    if write_it:
+        write_whole(stack, after)
+        say(f"wrote {stack}\n")
+    if not quiet:
+        lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), stack, stack)
+        write("".join(lines), "diff")
+    return 0

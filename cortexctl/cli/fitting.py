@@ -1,0 +1,230 @@
+"""What `fit` is asked: flags alone, or every instance of a stack whose model can be read from here."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cortexctl.cli.options import Choice
+from cortexctl.cli.wiring import need_stack
+from cortexctl.errors import UsageError
+from cortexctl.plan.place import placed
+from cortexctl.spec.desired import Desired, Instance
+from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
+from cortexctl.vllm import catalogue
+from cortexctl.vllm.catalogue import Release
+from cortexctl.vllm.effective import effective, release_of
+from cortexctl.vllm.memory.budget import Ask, Budget, budget
+from cortexctl.vllm.memory.config import UnknownModel
+from cortexctl.vllm.memory.facts import Facts, read_facts
+from cortexctl.vllm.memory.gpus import Gpu, gpu_on_host, parse_gpu
+from cortexctl.vllm.memory.headers import Headers
+from cortexctl.vllm.memory.history import behaviour
+from cortexctl.vllm.memory.ledger import Line, ledger
+from cortexctl.vllm.parse import read_word
+from cortexctl.vllm.values import SWITCHES, takes_several
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The options as they were given."""
+
+    config: Sequence[str] = ()
+    weights: Sequence[str] = ()
+    gpu: str | None = None
+    version: str | None = None
+    args: Sequence[str] = ()
+    environ: Sequence[str] = ()
+    free: float | None = None
+    available: float | None = None
+
+    @property
+    def without_stack(self) -> bool:
+        return bool(self.gpu or self.args or self.version or self.available is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One model to compute: its facts, and all that the launch says. `gpus`: indices on its host."""
+
+    facts: Facts
+    ask: Ask
+    gpus: tuple[int, ...] = ()
+    gpu_count: int = 1
+    host: str = ""
+    model: str = ""
+
+
+@dataclass(slots=True)
+class Asked:
+    """All of them by name, and why others could not be asked."""
+
+    of_flags: bool
+    found: dict[str, Question] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+    def budgets(self) -> dict[str, Budget]:
+        return {who: budget(q.facts, q.ask) for who, q in self.found.items()}
+
+    def ledger(self, budgets: Mapping[str, Budget]) -> tuple[Line, ...]:
+        """Of every host whose instances have GPUs."""
+        hosts = sorted({q.host for q in self.found.values() if q.host})
+        held = {
+            host: [(who, q.gpus, budgets[who]) for who, q in self.found.items() if q.host == host and q.gpus]
+            for host in hosts
+        }
+        return tuple(line for host in hosts for line in ledger(host, held[host]))
+
+
+def questions(stack: str, choice: Choice, given: Given) -> Asked:
+    """Raises UsageError."""
+    return of_flags(given) if given.without_stack else of_stack(stack, choice, given)
+
+
+def of_flags(given: Given) -> Asked:
+    """One model, described by options alone."""
+    if len(given.config) != 1:
+        raise UsageError("without a stack, fit needs one --config FILE", next_step="cortexctl fit --help")
+    if given.gpu is None and given.available is None:
+        raise UsageError("without a stack, fit needs --gpu NAME:GIB, or --available-kv GIB")
+    gpu, number = _gpu(given.gpu)
+    facts, headers = _model(Path(given.config[0]), Path(given.weights[0]) if given.weights else None)
+    args = read_args(given.args, given.version)
+    ask = Ask(
+        args, gpu, given.version, _pairs(given.environ), headers, free_gib=given.free, available_gib=given.available
+    )
+    of = f"{facts.architecture or facts.model_type} on {gpu.name or 'GPU'}" if gpu else facts.architecture
+    known = behaviour(given.version)
+    release = ".".join(map(str, known.version)) + ("" if known.known else ", the newest known")
+    asked = Asked(of_flags=True)
+    asked.found[facts.architecture] = Question(facts, ask, gpu_count=number)
+    asked.titles[facts.architecture] = f"{of}, vLLM {release}"
+    return asked
+
+
+def of_stack(stack: str, choice: Choice, given: Given) -> Asked:
+    """Every instance; those that cannot be computed are named with the reason."""
+    desired, _ = placed(need_stack(stack, choice, with_secrets=False))
+    configs, weights = _by_model(given.config, "--config"), _by_model(given.weights, "--weights")
+    asked = Asked(of_flags=False)
+    for instance in desired.instances:
+        try:
+            asked.found[instance.address] = _of_instance(desired, instance, configs, weights, given)
+            asked.titles[instance.address] = (
+                f"{instance.address}, vLLM {instance.spec.vllm_version or 'of an unknown release'}"
+            )
+        except (UsageError, ValueError) as cause:
+            asked.unknown[instance.address] = str(cause)
+    return asked
+
+
+def _of_instance(
+    desired: Desired, instance: Instance, configs: Mapping[str, str], weights: Mapping[str, str], given: Given
+) -> Question:
+    host, spec = desired.host(instance.host), instance.spec
+    if not spec.gpus:
+        raise UsageError("it has no GPU")
+    gpu = gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability)
+    named = configs.get(instance.model)
+    folder = Path(named) if named else _folder(instance)
+    if folder is None or not folder.exists():
+        at = f"{folder} is not on this machine" if folder else "its model is not in a folder of this machine"
+        raise UsageError(f"{at}; give its config.json with --config {instance.model}=FILE")
+    listed = weights.get(instance.model)
+    facts, headers = _model(folder, Path(listed) if listed else None)
+    ask = Ask(
+        effective(spec).args,
+        gpu,
+        spec.vllm_version,
+        spec.env,
+        headers,
+        free_gib=given.free,
+        available_gib=given.available,
+    )
+    return Question(facts, ask, spec.gpus, host.gpus or len(spec.gpus), instance.host, instance.model)
+
+
+def _folder(instance: Instance) -> Path | None:
+    """The model's folder on the host, by the mount that it is seen through in the container."""
+    for mount in instance.spec.mounts:
+        inside = posixpath.relpath(instance.spec.model, mount.target)
+        if instance.spec.model.startswith("/") and not inside.startswith("..") and not mount.is_volume:
+            return Path(mount.source, inside)
+    return None
+
+
+def _model(config: Path, weights: Path | None) -> tuple[Facts, Headers | None]:
+    try:
+        facts = read_facts(read_config(config))
+        if weights is not None:
+            return facts, read_headers(weights)
+        return facts, read_headers(config) if config.is_dir() else None
+    except (UnreadableModel, UnknownModel) as cause:
+        raise UsageError(str(cause)) from None
+
+
+def _gpu(text: str | None) -> tuple[Gpu | None, int]:
+    if text is None:
+        return None, 1
+    try:
+        return parse_gpu(text)
+    except ValueError as cause:
+        raise UsageError(f"--gpu {text}: {cause}") from None
+
+
+def read_args(words: Sequence[str], version: str | None) -> dict[str, Any]:
+    """NAME=VALUE, each read as the release's parser reads it; NAME alone is true. Raises UsageError."""
+    release = release_of(".".join(map(str, behaviour(version).version)))
+    read: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        name = name.lstrip("-").replace("-", "_")
+        if name.startswith("no_") and not equals and catalogue.option_spans(name[3:]):
+            read[name[3:]] = False
+        else:
+            read[name] = _value(name, text, release) if equals else True
+    return read
+
+
+def _value(name: str, text: str, release: Release) -> Any:
+    """A name that vLLM never had is let through as JSON or text: it changes nothing here."""
+    if not catalogue.option_spans(name):
+        return _json_or(text)
+    option = release.option(name) or catalogue.newest_option(name)
+    if option.kind in SWITCHES:
+        if text.lower() not in {"true", "false", "1", "0"}:
+            raise UsageError(f"--arg {name}={text}: expected true or false")
+        return text.lower() in {"true", "1"}
+    if takes_several(option):
+        found = _json_or(text)
+        return found if isinstance(found, list) else [found]
+    try:
+        return read_word(option, text, release)
+    except (ValueError, TypeError) as cause:
+        raise UsageError(f"--arg {name}={text}: {cause}") from None
+
+
+def _json_or(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise UsageError(f"--environ {word}: it is written NAME=VALUE")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _by_model(words: Sequence[str], option: str) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise UsageError(f"{option} {word}: with a stack it is written MODEL=FILE")
+    return dict(word.split("=", 1) for word in words)
