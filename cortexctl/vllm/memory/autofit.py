@@ -100,20 +100,21 @@ def _room(found: Budget, target: Target) -> float:
 def _candidates(
     facts: Facts, ask: Ask, start: Budget, target: Target, gpus: int, order: Order
 ) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """(step, arguments, what it costs), cheapest first; the seed's order asks for more GPUs before less quality."""
+    """(step, arguments, what it costs), cheapest first. The seed's order begins with what costs quality."""
     steps = {
         "sequences": _sequences(start, target),
         "batch": _batches(start),
         "utilization": _utilization(ask, start),
         "kv": _kv(ask, start),
+        "fp8": _weights(ask, start),
         "parallel": _parallel(facts, start, gpus),
         "eager": [("no CUDA graphs", {"enforce_eager": True}, "decoding is slower")]
         if not start.settings.eager
         else [],
     }
     orders = {
-        "default": ("sequences", "batch", "utilization", "kv", "parallel", "eager"),
-        "seed": ("utilization", "batch", "sequences", "parallel", "kv", "eager"),
+        "default": ("sequences", "batch", "utilization", "kv", "parallel", "fp8", "eager"),
+        "seed": ("kv", "fp8", "parallel", "batch", "sequences"),
     }
     for name in orders[order]:
         yield from steps[name]
@@ -153,6 +154,13 @@ def _kv(ask: Ask, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
     if start.settings.kv_dtype != "auto" or ask.gpu is None or ask.gpu.capability < 8.9:
         return []
     return [("an FP8 KV cache", {"kv_cache_dtype": "fp8"}, "a little quality with long contexts; test it")]
+
+
+def _weights(ask: Ask, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
+    """Weights rounded when they are loaded; a checkpoint that was quantised with care loses less."""
+    if start.settings.quant.method or ask.gpu is None or ask.gpu.capability < 8.9:
+        return []
+    return [("FP8 weights, rounded at load", {"quantization": "fp8"}, "quality, and a higher peak while loading")]
 
 
 def _parallel(facts: Facts, start: Budget, gpus: int) -> list[tuple[str, dict[str, Any], str]]:
