@@ -27,7 +27,7 @@ class Said:
 
 
 def ours(found: Budget) -> Said:
-    return Said(found.tokens.value, found.refusal is None)
+    return Said(found.tokens.value, found.verdict != "refuses")
 
 
 def by_parameters(found: Budget) -> Said:

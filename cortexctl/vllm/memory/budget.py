@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from cortexctl.vllm.memory.blocks import Pool, Pooling, pool_of
@@ -115,7 +116,7 @@ def budget(facts: Facts, ask: Ask) -> Budget:
 def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
     pool = stage_pool(facts, s, stage)
     weights = _weights(facts, s, stage, ask)
-    other = _measured(ask.measured.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU)
+    other = _measured(ask.measured.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU, ask.free_gib)
     peak = _measured(ask.measured.transient_gib) or transient(facts, s, last=stage.last)
     captured = _measured(ask.measured.graphs_gib) or graphs(facts, s)
     requested = Part.sure(math.ceil((ask.gpu or NO_GPU).total * s.utilization) / GIB)
@@ -151,21 +152,29 @@ def stage_pool(facts: Facts, s: Settings, stage: Stage) -> Pool:
         s.draft_tokens if facts.hybrid else 0,
         s.draft_layers if stage.last else 0,
         s.kv_dtype,
+        s.state_bytes,
     )
-    caches = layer_caches(facts, stage.layers, keeping)
-    block = raised_block(caches, s.block, latent=facts.latent, step=acts.aligns_latent_state)
     aligned = s.prefix_caching and acts.since(0, 16)
     states = 1 + s.draft_tokens + (1 if aligned else 0)
-    return pool_of(caches, Pooling(acts, block, s.in_flight, states, s.engine_v1, s.hybrid_manager))
+    pooling = Pooling(acts, s.block, s.in_flight, states, s.engine_v1, s.hybrid_manager)
+    return _pool(facts, stage, keeping, pooling)
+
+
+@lru_cache(maxsize=1024)
+def _pool(facts: Facts, stage: Stage, keeping: Keeping, pooling: Pooling) -> Pool:
+    caches = layer_caches(facts, stage.layers, keeping)
+    step = pooling.behaviour.aligns_latent_state
+    block = raised_block(caches, pooling.block, latent=facts.latent, step=step)
+    return pool_of(caches, replace(pooling, block=block))
 
 
 def _weights(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> Part:
     if (known := _measured(ask.measured.weights_gib)) is not None:
         return known
     how = weighing(s, ask.gpu or NO_GPU)
-    if ask.headers is not None:
+    if ask.headers is not None and s.quant is facts.quant:  # else they are of another precision than what is loaded
         found = stage_bytes(ask.headers, facts, stage, how) / GIB
-        return Part(found, 0.995 * found, 1.025 * found, "headers")
+        return Part(found, 0.995 * found, 1.02 * found, "headers")
     value = weight_bytes(facts, stage, s.quant, how) / GIB
     if s.quant.method or facts.unknown:  # recipes differ in what they leave as it was
         return Part(value, 0.97 * value, 1.05 * value, "config")

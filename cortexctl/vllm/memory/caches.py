@@ -8,7 +8,7 @@ from typing import Literal
 
 from cortexctl.vllm.memory.facts import Facts
 from cortexctl.vllm.memory.history import Behaviour
-from cortexctl.vllm.memory.layers import STATES, Attention, DeltaNet, Kda, Latent, Mamba, Mixer, ShortConv
+from cortexctl.vllm.memory.layers import Attention, DeltaNet, Kda, Latent, Mamba, Mixer, ShortConv
 
 Kind = Literal["full", "sliding", "chunked", "state"]
 
@@ -35,6 +35,8 @@ class Keeping:
     draft_layers: int = 0
     """Layers of full attention that a draft head adds; each like the target's own."""
     kv_dtype: str = "auto"
+    state_bytes: int = 0
+    """Of a number in a state; 0: as the model says."""
 
 
 def layer_caches(facts: Facts, layers: range, how: Keeping) -> list[Cache]:
@@ -77,7 +79,7 @@ def _latent(mixer: Latent, how: Keeping) -> int:
 
 def state_bytes(mixer: Mixer, facts: Facts, how: Keeping) -> int:
     """One request's state in one layer, its convolution included. vLLM: `MambaStateShapeCalculator`."""
-    ssm = facts.ssm_bytes or how.model_bytes
+    ssm = how.state_bytes or facts.ssm_bytes or how.model_bytes
     match mixer:
         case DeltaNet():
             rows = (2 * mixer.k_heads * mixer.k_dim + mixer.v_heads * mixer.v_dim) // how.tp
@@ -104,7 +106,3 @@ def raised_block(caches: list[Cache], block: int, *, latent: bool, step: int) ->
         return block
     unit = lcm(block, step) if latent else block
     return max(block, unit * -(-state // (unit * token)))
-
-
-def is_state(mixer: Mixer) -> bool:
-    return isinstance(mixer, STATES)

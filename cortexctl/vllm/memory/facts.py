@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cortexctl.vllm.memory.config import Config
@@ -53,26 +54,41 @@ class Facts:
 
     @property
     def hybrid(self) -> bool:
-        return any(isinstance(m, STATES) for layer in self.layers for m in layer.mixers)
+        return _any_mixer(self, STATES)
 
     @property
     def latent(self) -> bool:
-        return any(isinstance(m, Latent) for layer in self.layers for m in layer.mixers)
+        return _any_mixer(self, (Latent,))
 
     @property
     def experts(self) -> Experts | None:
         """Of the first layer that has any."""
-        return next((m for layer in self.layers for m in layer.mlps if isinstance(m, Experts)), None)
+        return _first_experts(self)
 
     @property
     def heads(self) -> int:
         """Query heads, as the first attention layer has them; 0 where there is none."""
-        found = (m.heads for layer in self.layers for m in layer.mixers if isinstance(m, Attention | Latent))
-        return next(found, 0)
+        return _first_heads(self)
 
     @property
     def multimodal(self) -> bool:
         return bool(self.towers)
+
+
+@lru_cache(maxsize=256)
+def _any_mixer(facts: Facts, kinds: tuple[type, ...]) -> bool:
+    return any(isinstance(m, kinds) for layer in facts.layers for m in layer.mixers)
+
+
+@lru_cache(maxsize=64)
+def _first_experts(facts: Facts) -> Experts | None:
+    return next((m for layer in facts.layers for m in layer.mlps if isinstance(m, Experts)), None)
+
+
+@lru_cache(maxsize=64)
+def _first_heads(facts: Facts) -> int:
+    found = (m.heads for layer in facts.layers for m in layer.mixers if isinstance(m, Attention | Latent))
+    return next(found, 0)
 
 
 def read_facts(raw: Mapping[str, Any]) -> Facts:
@@ -114,9 +130,15 @@ def read_facts(raw: Mapping[str, Any]) -> Facts:
         per_layer_input=config.number("hidden_size_per_layer_input"),
         per_layer_vocab=config.number("vocab_size_per_layer_input"),
         norms=4 if family.sandwich else 2,
-        ssm_bytes=BYTES.get(str(config.get("mamba_ssm_dtype") or ""), 0),
+        ssm_bytes=_state_bytes(config),
         unknown=unknown,
     )
+
+
+def _state_bytes(config: Config) -> int:
+    """vLLM keeps Nemotron's states in 32 bits, whatever its config leaves out."""
+    said = config.get("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
+    return BYTES.get(str(said or ("float32" if config.model_type == "nemotron_h" else "")), 0)
 
 
 def _dtype(config: Config) -> str:

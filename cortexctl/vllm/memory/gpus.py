@@ -80,7 +80,7 @@ _KNOWN = (
     Gpu("P100", 15.9, 16, 6.0),
     Gpu("GB10", 121.65, 128, 12.1, shared=True),
     Gpu("THOR", 122.8, 128, 11.0, shared=True),
-    Gpu("STRIXHALO", 96.0, 128, 0.0, shared=True),
+    Gpu("STRIXHALO", 64.0, 128, 0.0, shared=True),  # what Linux lends by default: half of the machine's
     Gpu("MI325X", 255.9, 256, 0.0),
     Gpu("MI300X", 191.7, 192, 0.0),
     Gpu("MI250X", 63.98, 64, 0.0),

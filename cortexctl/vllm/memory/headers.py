@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -10,7 +11,15 @@ from typing import Any
 
 from cortexctl.vllm.memory.facts import Facts
 from cortexctl.vllm.memory.layers import Attention, Latent
-from cortexctl.vllm.memory.weights import Stage, Weighing, padded_rows, rotary_bytes, weight_bytes
+from cortexctl.vllm.memory.weights import (
+    Stage,
+    Weighing,
+    allocated,
+    mxfp4_padding,
+    padded_rows,
+    rotary_bytes,
+    weight_bytes,
+)
 
 _BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "F4": 4}
 _FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -22,8 +31,12 @@ _EMBEDDING = re.compile(r"(embed_tokens|wte|word_embeddings|tok_embeddings|embed
 _HEAD = re.compile(r"(lm_head|embed_out|output)\.(weight\w*|bias|qweight|qzeros|scales)$")
 _WHOLE = re.compile(
     r"(norm\w*|layernorm\w*|ln_\w+|\.gate|router|shared_expert_gate|q_a_proj|kv_a_proj_with_mqa|indexer\.\w+"
-    r"|(o_proj|down_proj|dense_4h_to_h|out_proj)(?=\.bias)|f_a_proj|g_a_proj|input_scale|weight_scale_2|\w*_scale_inv)\."
+    r"|(o_proj|down_proj|dense_4h_to_h|out_proj)(?=\.bias)|f_a_proj|g_a_proj)\."
 )
+_EXPERT = re.compile(r"\.experts\.\d+\.")
+_QKV = re.compile(r"\.[qkv]_proj\.")
+_INPUT = re.compile(r"\.(gate_proj|up_proj|w1|w3)\.")
+_DROPPED = (".g_idx", "rotary_emb.inv_freq")
 _KV = re.compile(r"\.(k_proj|v_proj|k_scale|v_scale)\.")
 
 
@@ -51,12 +64,24 @@ def stage_bytes(headers: Headers, facts: Facts, stage: Stage, how: Weighing) -> 
         stored = Weighing(type(how.split)(absorbed=""), how.size, towers=True, mtp=bool(facts.mtp_layers))
         share = headers.total / weight_bytes(facts, whole, facts.quant, stored)
         return share * weight_bytes(facts, stage, facts.quant, how)
-    total = sum(_on_gpu(name, *said, facts, stage, how) for name, said in headers.tensors.items())
-    return total + rotary_bytes(facts, how) + _absorbed(facts, stage, how)
+    sizes: Counter[str] = Counter()
+    for name, (dtype, shape) in headers.tensors.items():
+        sizes[_fused(name)] += _on_gpu(name, dtype, shape, facts, stage, how)
+    return sum(map(allocated, sizes.values())) + rotary_bytes(facts, how) + _absorbed(facts, stage, how)
+
+
+def _fused(name: str) -> str:
+    """The name of the allocation that a tensor of the checkpoint goes into: vLLM fuses what reads the same input, and
+    all experts of a layer.
+    """
+    name = _EXPERT.sub(".experts.", name)
+    return _INPUT.sub(".in_proj.", _QKV.sub(".qkv_proj.", name))
 
 
 def _on_gpu(name: str, dtype: str, shape: tuple[int, ...], facts: Facts, stage: Stage, how: Weighing) -> float:
-    if name.endswith((".g_idx", "rotary_emb.inv_freq")) or _not_loaded(name, facts, how):
+    if name.endswith(_DROPPED) or _not_loaded(name, facts, how):
+        return 0.0
+    if name.endswith("qzeros") and facts.quant.scheme.symmetric:
         return 0.0
     number = prod(shape)
     size = number * _width(name, dtype, how)
@@ -90,7 +115,8 @@ def _in_layer(name: str, size: float, index: int, facts: Facts, stage: Stage, ho
     if index >= len(facts.layers) and not stage.last:
         return 0.0
     if ".experts." in name:
-        return size / how.split.experts
+        padded = mxfp4_padding(facts, how) if facts.quant.scheme.name == "mxfp4" else 1.0
+        return size / how.split.experts * padded
     if _WHOLE.search(name):
         return size
     if _KV.search(name):

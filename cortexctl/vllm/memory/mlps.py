@@ -68,4 +68,7 @@ def _dense(config: Config, family: Family, hidden: int, *, moe: bool) -> Dense:
     width = config.number(*names, default=4 * hidden)
     if config.model_type == "granitemoehybrid" and not moe:
         width = config.number("shared_intermediate_size", default=width)
+    if config.flag("block_auto_adjust_ff_dim"):  # LFM2 names the width before it is cut to two thirds
+        step = config.number("block_multiple_of", default=256)
+        width = -(-int(2 * width / 3 * float(config.get("block_ffn_dim_multiplier") or 1)) // step) * step
     return Dense(width, family.matrices, family.mlp_bias)

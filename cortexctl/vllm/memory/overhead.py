@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from cortexctl.vllm.memory.facts import Facts
 from cortexctl.vllm.memory.gpus import Gpu
-from cortexctl.vllm.memory.layers import DeltaNet, Kda, Mamba
 from cortexctl.vllm.memory.parts import Part
 from cortexctl.vllm.memory.settings import Settings
 from cortexctl.vllm.memory.weights import widest_mlp
@@ -23,7 +22,7 @@ def forward(facts: Facts, s: Settings) -> float:
     if experts := facts.experts:
         width = experts.width if s.expert_parallel else experts.width / s.tp
         widths.append(experts.top_k * (max(2 * width, hidden) + width) + 3 * hidden)
-    if any(isinstance(m, DeltaNet | Kda | Mamba) for layer in facts.layers for m in layer.mixers):
+    if facts.hybrid:
         widths.append(14 * hidden)  # a guess of the kernels' workspaces [fit]
     return tokens * max(widths) * size / GIB
 
@@ -59,7 +58,8 @@ def flashinfer(s: Settings) -> bool:
 def encoder(facts: Facts, s: Settings) -> float:
     """GiB of an encoder's pass over as many of the largest items as fit a batch, or one.
 
-    Some ten vectors of the hidden size and two of the feed-forward part are alive for each patch [fit].
+    Some eight vectors of the hidden size and two of the feed-forward part are alive for each patch [fit]; half of the
+    former and all of the latter are split over the ranks.
     """
     if not facts.towers or s.text_only:
         return 0.0
@@ -70,7 +70,8 @@ def encoder(facts: Facts, s: Settings) -> float:
         items = max(1, s.batched_tokens // max(tower.tokens, 1))
     else:
         items = max(1, min(s.max_num_seqs, s.batched_tokens // max(tower.tokens, 1)))
-    return items * tower.patches * (2 * tower.width + 8 * tower.hidden) * s.model_bytes / GIB
+    alive = 4 * tower.hidden + (4 * tower.hidden + 2 * tower.width) / s.tp
+    return items * tower.patches * alive * s.model_bytes / GIB
 
 
 def transient(facts: Facts, s: Settings, *, last: bool = True) -> Part:
@@ -94,7 +95,7 @@ def graphs(facts: Facts, s: Settings) -> Part:
     return Part(value, -0.1, 1.6 if s.tp == 1 else 3.0, "fitted")
 
 
-def non_torch(s: Settings, gpu: Gpu) -> Part:
+def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Part:
     """The context's growth, workspaces of libraries, NCCL. Until 0.9.1 V1 counted all that was on the GPU, and until
     0.6.4 V0 did: the context is some 0.4 GiB, more on Hopper.
     """
@@ -104,6 +105,8 @@ def non_torch(s: Settings, gpu: Gpu) -> Part:
         nccl = 0.25 * ranks if ranks > 1 else 0.0
         return Part(alone + nccl, 0.02, 2 * (alone + nccl) + 0.2, "fitted")
     context = 0.0 if s.behaviour.measures_own else 0.6 if gpu.capability >= 9 else 0.42
+    if context and free_gib is not None:
+        context = max(context, gpu.total_gib - free_gib)  # others' memory counted against the server
     if ranks == 1:
         grown = 0.1 if gpu.capability >= 9 else 0.05
         return Part(context + grown, context + 0.02, context + 0.3, "fitted")

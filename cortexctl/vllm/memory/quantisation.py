@@ -22,6 +22,8 @@ class Scheme:
     group: int = 0
     block: int = 0
     experts_only: bool = False
+    symmetric: bool = False
+    """Zero points are all the same and dropped when it is loaded."""
 
     @property
     def packed(self) -> float:
@@ -185,7 +187,8 @@ def _scheme(method: str, table: Mapping[str, Any]) -> Scheme:
 
 def _packed(name: str, bits: int, group: int, *, zeros: bool) -> Scheme:
     """Integers of `bits`, a 16-bit scale a group, and a zero point of `bits` a group where there is one."""
-    return Scheme(name, bits / 8 + 2 / group + (bits / 8 / group if zeros else 0), group)
+    size = bits / 8 + 2 / group + (bits / 8 / group if zeros else 0)
+    return Scheme(name, size, group, symmetric=not zeros)
 
 
 def _blocked(name: str, block: Any) -> Scheme:

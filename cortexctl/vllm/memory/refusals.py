@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Verdict = Literal["starts", "refuses", "too close to call", "unknown"]
 GIB = 2**30
-CLOSE = 0.03
-"""Share of a GPU within which nothing is said for sure, where parts are fitted."""
 
 
 @dataclass(frozen=True, slots=True)

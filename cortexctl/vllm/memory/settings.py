@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 from cortexctl.vllm import catalogue
@@ -55,6 +56,8 @@ class Settings:
     auto_length: bool = False
     """max_model_len -1: as long as fits."""
     offline: bool = False
+    state_bytes: int = 0
+    """Of a number in a state, by mamba_ssm_cache_dtype; 0: as the model says."""
     second_runner: bool = False
     """The second model runner, which took over model by model from 0.22 to 0.30."""
 
@@ -116,7 +119,6 @@ def read_settings(
     chunked = given.get("enable_chunked_prefill")
     chunked = bool(chunked) if chunked is not None else (v1 and not facts.pooling) or length > 32768
     seqs, batched = _batch(acts, given, gpu, facts, length, v1=v1, chunked=chunked, offline=offline)
-    default_use = release.option("gpu_memory_utilization")
     return Settings(
         acts,
         v1,
@@ -124,7 +126,7 @@ def read_settings(
         _int(given, "pipeline_parallel_size", 1),
         _int(given, "data_parallel_size", 1),
         bool(given.get("enable_expert_parallel")),
-        float(given.get("gpu_memory_utilization") or (default_use.default if default_use else 0) or 0.9),
+        float(given.get("gpu_memory_utilization") or _default_use(version)),
         length,
         max(length, facts.derived_len),
         seqs,
@@ -147,13 +149,22 @@ def read_settings(
         _int(given, "decode_context_parallel_size", 1),
         auto,
         offline,
+        BYTES.get(str(given.get("mamba_ssm_cache_dtype") or ""), 0),
         _second_runner(acts, facts, environ),
     )
 
 
+@cache
 def _release(version: str | None) -> catalogue.Release:
     found = behaviour(version)
     return release_of(".".join(map(str, found.version))) if found.known else release_of(NEWEST_KNOWN)
+
+
+@cache
+def _default_use(version: str | None) -> float:
+    """gpu_memory_utilization where it is not set."""
+    option = _release(version).option("gpu_memory_utilization")
+    return float((option.default if option else None) or 0.9)
 
 
 def _dtype(given: Mapping[str, Any], facts: Facts) -> str:
@@ -266,8 +277,12 @@ def _prefix_caching(acts: Behaviour, given: Mapping[str, Any], facts: Facts) -> 
 
 def _block(acts: Behaviour, gpu: Gpu, facts: Facts) -> int:
     """16 tokens; the kernels that are chosen for latent vectors of 576 on Hopper and later take 64."""
-    widths = {m.kv_lora + m.rope for layer in facts.layers for m in layer.mixers if isinstance(m, Latent)}
-    return 64 if widths == {576} and acts.since(0, 8) and gpu.capability >= 9 else 16
+    return 64 if _latent_widths(facts) == {576} and acts.since(0, 8) and gpu.capability >= 9 else 16
+
+
+@lru_cache(maxsize=64)
+def _latent_widths(facts: Facts) -> set[int]:
+    return {m.kv_lora + m.rope for layer in facts.layers for m in layer.mixers if isinstance(m, Latent)}
 
 
 def _quant(given: Mapping[str, Any], facts: Facts) -> Quantisation:

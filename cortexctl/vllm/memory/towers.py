@@ -13,10 +13,23 @@ def towers_of(config: Config, text_hidden: int) -> tuple[Tower, ...]:
     """The encoders beside the text model."""
     found = []
     for outer in ("vision_config", "audio_config"):
-        table = config.outer.get(outer) or config.raw.get(outer)
+        table = config.outer.get(outer) or config.raw.get(outer) or _DEFAULTS.get(f"{config.outer_type} {outer}")
         if isinstance(table, Mapping) and table:
             found.append(_vision(table, text_hidden) if outer == "vision_config" else _audio(table, text_hidden))
     return tuple(t for t in found if t.parameters)
+
+
+_DEFAULTS: dict[str, Mapping[str, Any]] = {
+    "llama4 vision_config": {
+        "model_type": "llama4_vision_model",
+        "hidden_size": 1408,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 34,
+        "patch_size": 14,
+        "image_size": 336,
+    }
+}
+"""Of families whose checkpoints all have the same tower, for a config that leaves it out."""
 
 
 def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
@@ -39,6 +52,12 @@ def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
 def _largest_image(table: Mapping[str, Any], kind: str, patch: int) -> tuple[int, int]:
     """(patches, tokens) of the largest image that the processors of these families let through."""
     merge = _number(table, "spatial_merge_size") or 1
+    if kind.startswith("mllama"):  # four tiles, which every sequence brings
+        return 4 * (_grid(table, patch) + 1), 1
+    if kind.startswith(("llama4", "intern")):  # tiles and a thumbnail, of four patches a token
+        tiles = 17 if kind.startswith("llama4") else 13
+        grid = _grid(table, patch) or 576
+        return tiles * grid, tiles * grid // 4
     if kind.startswith("gemma"):
         return _grid(table, patch) or 2520, 256 if _grid(table, patch) else 280
     if kind == "pixtral":

@@ -62,6 +62,8 @@ def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing)
     for index in stage.layers:
         for tensor in layer_tensors(facts.layers[index], facts.hidden, how.split, facts.norms):
             total += _bytes(tensor, index, facts, quant, how)
+        if facts.per_layer_input:  # a gate and a projection of the token's own embedding
+            total += 2 * facts.hidden * facts.per_layer_input * how.size
     total += _outside(facts, stage, quant, how)
     if how.mtp and stage.last and facts.layers:
         total += mtp_bytes(facts, how)
@@ -76,7 +78,7 @@ def _bytes(tensor: Tensor, index: int, facts: Facts, quant: Quantisation, how: W
         return allocated(tensor.parameters * how.size)
     parameters = tensor.parameters
     if scheme.name == "mxfp4" and "experts" in tensor.module:
-        parameters *= _mxfp4_padding(facts, how)
+        parameters *= mxfp4_padding(facts, how)
     return allocated(parameters * scheme.packed) + parameters * (scheme.size - scheme.packed)
 
 
@@ -93,7 +95,7 @@ def allocated(size: float) -> float:
     return size + left if left <= MIB else size
 
 
-def _mxfp4_padding(facts: Facts, how: Weighing) -> float:
+def mxfp4_padding(facts: Facts, how: Weighing) -> float:
     """Kernels want whole tiles: widths of experts go up to 128 (256 on Blackwell), the hidden size to 256."""
     experts = facts.experts
     if experts is None:
@@ -155,6 +157,7 @@ def _lora(facts: Facts, stage: Stage, how: Weighing) -> float:
     return how.loras * how.lora_rank * (total + (facts.hidden + rows if rows else 0)) * how.size
 
 
+@lru_cache(maxsize=64)
 def widest_mlp(facts: Facts) -> int:
     """The widest dense feed-forward part; 0 where there is none."""
     return max((m.width for layer in facts.layers for m in layer.mlps if not isinstance(m, Experts)), default=0)
