@@ -53,7 +53,7 @@ class Fitted:
         """What is left to do by hand where no setting serves."""
         if self.reached:
             return ""
-        smaller = "a quantised checkpoint" if not self.last.settings.quant.method else "a smaller model"
+        smaller = "a quantised checkpoint" if not self.last.facts.quant.method else "a smaller model"
         return f"no setting serves that on these GPUs: more GPUs, {smaller}, or a lower target"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -64,7 +64,7 @@ def stage_bytes(headers: Headers, facts: Facts, stage: Stage, how: Weighing) -> 
         stored = Weighing(type(how.split)(absorbed=""), how.size, towers=True, mtp=bool(facts.mtp_layers))
         share = headers.total / weight_bytes(facts, whole, facts.quant, stored)
         return share * weight_bytes(facts, stage, facts.quant, how)
-    sizes: Counter[str] = Counter()
+    sizes: defaultdict[str, float] = defaultdict(float)
     for name, (dtype, shape) in headers.tensors.items():
         sizes[_fused(name)] += _on_gpu(name, dtype, shape, facts, stage, how)
     return sum(map(allocated, sizes.values())) + rotary_bytes(facts, how) + _absorbed(facts, stage, how)

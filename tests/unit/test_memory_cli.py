@@ -1,0 +1,236 @@
+"""`fit` from outside: the JSON that scripts rely on, the text that people read, a stack, and a patch of it."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.cli.fitting import read_args
+from cortexctl.cli.main import run
+from cortexctl.errors import UsageError
+from tests.memory import CONFIGS
+
+PARTS = [
+    "weights_gib",
+    "non_torch_gib",
+    "transient_gib",
+    "graphs_gib",
+    "requested_gib",
+    "available_kv_gib",
+    "kv_cache_tokens",
+    "max_concurrency",
+    "num_gpu_blocks",
+    "needed_gib",
+]
+Fit = Callable[..., str]
+
+
+@pytest.fixture
+def fit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Fit:
+    """What `fit` writes; it must end with the given code."""
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def go(*words: str, code: int = 0) -> str:
+        assert run(["fit", *words]) == code
+        said = capsys.readouterr()
+        return said.out if code in {0, 1} and said.out else said.err
+
+    return go
+
+
+def config(name: str) -> str:
+    return str(CONFIGS / f"{name}.json")
+
+
+def test_the_json_has_every_number_with_range_and_source(fit: Fit) -> None:
+    found = json.loads(
+        fit(
+            "--config",
+            config("qwen3-8b"),
+            "--gpu",
+            "L40S:44.4",
+            "--vllm-version",
+            "0.32.0",
+            "--arg",
+            "max_model_len=8192",
+            "--json",
+        )
+    )
+    for part in PARTS:
+        assert set(found[part]) == {"value", "low", "high", "source"}, part
+        assert found[part]["low"] <= found[part]["value"] <= found[part]["high"]
+    assert (found["verdict"], found["refusal"]) == ("starts", None)
+
+
+def test_given_memory_leaves_the_exact_part_and_needs_no_gpu(fit: Fit) -> None:
+    found = json.loads(
+        fit(
+            "--config",
+            config("qwen3-8b"),
+            "--available-kv",
+            "25.94",
+            "--vllm-version",
+            "0.12",
+            "--arg",
+            "max_model_len=16384",
+            "--json",
+        )
+    )
+    assert found["kv_cache_tokens"] == {"value": 188880, "low": 188880, "high": 188880, "source": "exact"}
+    assert found["requested_gib"] is None
+
+
+def test_a_refusal_has_its_rule_text_and_the_length_that_fits(fit: Fit) -> None:
+    found = json.loads(fit("--config", config("qwen3-8b"), "--gpu", "L40S", "--available-kv", "1", "--json"))
+    assert found["verdict"] == "refuses"
+    assert found["refusal"]["rule"] == "one request"
+    assert found["refusal"]["estimated_max_model_len"] == 7264
+    assert "estimated maximum model length is 7264" in found["refusal"]["text"]
+
+
+def test_the_text_is_a_sum_with_the_flag_that_moves_each_part(fit: Fit) -> None:
+    text = fit(
+        "--config",
+        config("llama-3-70b-awq"),
+        "--gpu",
+        "L40Sx2",
+        "--vllm-version",
+        "0.16.0",
+        "--arg",
+        "tensor_parallel_size=2",
+    )
+    for word in (
+        "requested",
+        "- weights",
+        "- activation peak",
+        "= KV cache",
+        "gpu_memory_utilization 0.9 of 44.40",
+        "It starts.",
+    ):
+        assert word in text
+    assert "[#" in text
+
+
+def test_each_stage_of_a_pipeline_is_shown(fit: Fit) -> None:
+    text = fit("--config", config("llama-3.1-70b"), "--gpu", "H100x2", "--arg", "pipeline_parallel_size=2")
+    assert "stage 0: layers 0 to 39" in text
+    assert "stage 1: layers 40 to 79" in text
+
+
+def test_the_picture_is_an_svg_with_a_bar_a_stage(fit: Fit, tmp_path: Path) -> None:
+    fit(
+        "--config",
+        config("llama-3.1-70b"),
+        "--gpu",
+        "H100x2",
+        "--arg",
+        "pipeline_parallel_size=2",
+        "--svg",
+        str(tmp_path / "a.svg"),
+    )
+    root = ET.fromstring((tmp_path / "a.svg").read_text())
+    assert len(root.findall("{*}rect")) == 2 * 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "value"),
+    [
+        ("max_model_len=8k", "max_model_len", 8000),
+        ("--max-model-len=8192", "max_model_len", 8192),
+        ("enforce_eager", "enforce_eager", True),
+        ("enforce-eager=false", "enforce_eager", False),
+        ("no_enable_prefix_caching", "enable_prefix_caching", False),
+        ("gpu_memory_utilization=0.5", "gpu_memory_utilization", 0.5),
+        (
+            'speculative_config={"method": "mtp", "num_speculative_tokens": 2}',
+            "speculative_config",
+            {"method": "mtp", "num_speculative_tokens": 2},
+        ),
+        ('limit_mm_per_prompt={"image": 0}', "limit_mm_per_prompt", {"image": 0}),
+        ("dtype=half", "dtype", "half"),
+        ("something_new=[1]", "something_new", [1]),
+    ],
+)
+def test_arguments_are_read_as_the_release_reads_them(word: str, name: str, value: Any) -> None:
+    assert read_args([word], "0.32.0") == {name: value}
+
+
+@pytest.mark.parametrize("word", ["max_model_len=much", "enforce_eager=maybe", "tensor_parallel_size=1.5"])
+def test_a_value_of_the_wrong_kind_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match=word.split("=", 1)[0]):
+        read_args([word], "0.32.0")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--gpu", "H100"], "one --config FILE"),
+        (["--config", "x.json", "--arg", "dtype=half"], "--gpu NAME:GIB"),
+        (["--config", "nowhere.json", "--gpu", "H100"], "cannot be read"),
+        (["--config", config("qwen3-8b"), "--gpu", "unheard of"], "is not known"),
+        (["--auto", "--config", config("qwen3-8b"), "--gpu", "H100"], "--target-len"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_a_sentence(fit: Fit, words: list[str], said: str) -> None:
+    assert said in fit(*words, code=1)
+
+
+STACK = """stack = "demo"
+
+[hosts.gpu-1]
+docker = "unix:///run/none.sock"
+models_dir = "models"
+gpus = { count = 4, name = "L40S", memory = "46068 MiB" }
+
+[models.small]
+image = "vllm/vllm-openai:v0.32.0"
+source = { path = "qwen" }
+hosts = ["gpu-1"]
+gpus = [0]
+
+[models.small.args]
+max_model_len = 32768  # for documents
+gpu_memory_utilization = 0.5
+
+[models.other]
+image = "vllm/vllm-openai:v0.32.0"
+source = { repo = "some/where" }
+hosts = ["gpu-1"]
+gpus = [1]
+"""
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    folder = tmp_path / "models" / "qwen"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text((CONFIGS / "qwen3-8b.json").read_text())
+    path = tmp_path / "stack.toml"
+    path.write_text(STACK)
+    return path
+
+
+def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path) -> None:
+    found = json.loads(fit(str(stack), "--json"))
+    assert found["instances"]["gpu-1/small"]["verdict"] == "starts"
+    assert "--config other=FILE" in found["unknown"]["gpu-1/other"]
+    assert [(line["gpu"], line["shares"][0]["who"]) for line in found["ledger"]] == [(0, "gpu-1/small")]
+    text = fit(str(stack), "--config", f"other={config('gemma-2-9b')}")
+    assert "gpu-1 GPU 1: 40.8 of 44.4 GiB (gpu-1/other 40.8)" in text
+
+
+def test_a_search_ends_with_a_patch_and_writes_it_only_when_told(fit: Fit, stack: Path) -> None:
+    words = (str(stack), "--auto", "--model", "small", "--target-len", "16384", "--target-concurrency", "4")
+    text = fit(*words)
+    assert "-max_model_len = 32768  # for documents" in text
+    assert "+max_model_len = 16384  # for documents" in text
+    assert stack.read_text() == STACK
+    fit(*words, "--write")
+    assert "max_model_len = 16384  # for documents" in stack.read_text()
+    assert "kv_cache_memory_bytes = " in stack.read_text()
+    assert json.loads(fit(str(stack), "--json"))["instances"]["gpu-1/small"]["verdict"] == "starts"

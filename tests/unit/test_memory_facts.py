@@ -1,0 +1,105 @@
+"""Facts from a config.json: parameters of public models, towers, lengths, and what is not known."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cortexctl.vllm.memory.config import UnknownModel
+from cortexctl.vllm.memory.facts import read_facts
+from cortexctl.vllm.memory.layers import Attention, Experts
+from cortexctl.vllm.memory.quantisation import NOT_QUANTISED
+from cortexctl.vllm.memory.tensors import Split
+from cortexctl.vllm.memory.weights import Stage, Weighing, rotary_bytes, weight_bytes
+from tests.memory import CASES, config_of, facts_of
+
+PARAMETERS = json.loads((CASES / "parameters.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_the_tensors_add_up_to_the_published_number_of_parameters(name: str) -> None:
+    facts = facts_of(name)
+    whole = Stage(range(len(facts.layers)))
+    how = Weighing(Split(absorbed=""), towers=False)
+    found = (weight_bytes(facts, whole, NOT_QUANTISED, how) - rotary_bytes(facts, how)) / 2e9
+    assert found == pytest.approx(PARAMETERS[name], rel=0.005)
+    assert not facts.unknown
+
+
+def test_a_text_model_inside_another_config_is_found() -> None:
+    facts = facts_of("gemma-4-26b-a4b-nvfp4")
+    kinds = [m.kind for layer in facts.layers for m in layer.mixers if isinstance(m, Attention)]
+    assert (kinds.count("full"), kinds.count("sliding")) == (5, 25)
+    assert all(any(isinstance(m, Experts) for m in layer.mlps) for layer in facts.layers)
+    assert [t.modality for t in facts.towers] == ["vision"]
+
+
+def test_a_recipe_leaves_alone_what_it_says() -> None:
+    quant = facts_of("gemma-4-26b-a4b-nvfp4").quant
+    assert quant.of("self_attn.q_proj", 3).name == ""
+    assert quant.of("mlp.gate_proj", 3).name == ""
+    assert quant.of("moe.experts.gate_proj", 3).name == "nvfp4"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        ("re:.*self_attn.*", True),
+        ("model.layers.0.self_attn.q_proj", True),
+        ("model.layers.1.self_attn.q_proj", False),
+        ("self_attn", True),
+        ("q_proj", True),
+        ("lm_head", False),
+        ("re:(", False),
+        ("model.layers.*.self_attn.*", True),
+    ],
+)
+def test_patterns_of_recipes(pattern: str, *, kept: bool) -> None:
+    table = {
+        "quant_method": "compressed-tensors",
+        "ignore": [pattern],
+        "config_groups": {"a": {"weights": {"num_bits": 8}}},
+    }
+    quant = read_facts({**config_of("llama-3.1-8b"), "quantization_config": table}).quant
+    assert (quant.of("self_attn.q_proj", 0).size == 0) is kept
+
+
+@pytest.mark.parametrize(
+    ("table", "size"),
+    [
+        ({"quant_method": "awq", "bits": 4, "group_size": 128}, 0.5 + 2 / 128 + 0.5 / 128),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 64, "sym": True}, 0.5 + 2 / 64),
+        ({"quant_method": "gptq", "bits": 8, "group_size": -1}, 1 + 2 / 128),
+        ({"quant_method": "fp8"}, 1.0),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 1 + 4 / 16384),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, 0.5 + 1 / 16),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, 0.5 + 1 / 16),
+        ({"quant_method": "a new one with 8 bits"}, 1.0),
+    ],
+)
+def test_bytes_of_a_parameter(table: dict[str, Any], size: float) -> None:
+    quant = read_facts({**config_of("llama-3.1-8b"), "quantization_config": table}).quant
+    assert quant.of("mlp.down_proj", 0).size == pytest.approx(size)
+
+
+def test_the_longest_context_is_the_smallest_of_its_keys_times_rope_that_is_not_in_it() -> None:
+    plain = config_of("qwen3-8b")
+    assert read_facts({**plain, "rope_scaling": {"rope_type": "linear", "factor": 4}}).derived_len == 4 * 40960
+    assert read_facts({**plain, "rope_scaling": {"rope_type": "yarn", "factor": 4}}).derived_len == 40960
+    assert read_facts({**plain, "model_max_length": 8192}).derived_len == 8192
+
+
+def test_an_unknown_family_is_read_as_plain_layers_and_says_so() -> None:
+    facts = read_facts({**config_of("llama-3.1-8b"), "model_type": "brandnew"})
+    assert len(facts.layers) == 32
+    assert "brandnew" in facts.unknown[0]
+
+
+@pytest.mark.parametrize("missing", ["hidden_size", "num_hidden_layers", "vocab_size"])
+def test_a_config_of_something_else_is_refused_in_a_sentence(missing: str) -> None:
+    config = config_of("llama-3.1-8b")
+    del config[missing]
+    with pytest.raises(UnknownModel, match=missing):
+        read_facts(config)
