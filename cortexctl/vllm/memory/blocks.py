@@ -23,6 +23,7 @@ class Group:
     window: int = 0
     states: int = 1
     """Pages that a request holds of a state."""
+    apart: bool = False
 
     def blocks_of(self, length: int, in_flight: int) -> int:
         """Blocks that one request of `length` tokens needs in it."""
@@ -76,6 +77,10 @@ class Pool:
         """vLLM's "GPU KV cache size"."""
         if self.engine_v1 and self.behaviour.tokens_by_concurrency:
             return int(self.concurrency(blocks, length) * length)
+        return self.tokens_by_groups(blocks, length)
+
+    def tokens_by_groups(self, blocks: int, length: int) -> int:
+        """The same as releases before 0.20.2 count it, which says little of models with several groups."""
         if self.tables <= 1:
             return blocks * self.block_size
         smallest = min(length if g.kind == "state" and g.states == 1 else g.block for g, _ in self.groups)
@@ -122,7 +127,7 @@ def pool_of(caches: list[Cache], how: Pooling) -> Pool:
     groups_layers = how.engine_v1 and how.hybrid and how.behaviour.groups_layers
     kinds = Counter(caches)
     attention = [c for c in kinds if c.kind != "state"]
-    same_reach = len({(c.kind, c.window) for c in attention}) <= 1
+    same_reach = len({(c.kind, c.window, c.apart) for c in attention}) <= 1
     if not any(c.kind == "state" for c in kinds) and (same_reach or not groups_layers):
         return _one_table(kinds, how, uniform=same_reach and how.engine_v1)
     pages = {c: how.block * c.token for c in attention}
@@ -155,7 +160,7 @@ def _unified(cache: Cache, page: int, how: Pooling) -> Group:
         return Group("state", how.block, page, 0, 0, how.states)
     mine = how.block * cache.token
     block = how.block * (page // mine) if page % mine == 0 else how.block
-    return Group(cache.kind, block, page, 0, cache.window)
+    return Group(cache.kind, block, page, 0, cache.window, apart=cache.apart)
 
 
 def _group_size(counts: list[int], slack: float) -> int:

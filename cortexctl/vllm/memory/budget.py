@@ -109,12 +109,14 @@ def budget(facts: Facts, ask: Ask) -> Budget:
     pool, spread = tightest.pool, settings.context_parallel
     concurrency = _through(blocks, lambda b: pool.concurrency(int(b), max(length, 1)) * spread)
     tokens = _through(blocks, lambda b: float(pool.tokens(int(b), max(length, 1)) * spread))
+    if not settings.behaviour.known:
+        tokens = _as_either(tokens, float(pool.tokens_by_groups(int(blocks.value), max(length, 1))))
     verdict, refusal = _verdict(facts, settings, ask, found, length)
     return Budget(facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, facts.unknown)
 
 
 def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
-    pool = stage_pool(facts, s, stage)
+    pool = stage_pool(facts, s, stage, ask.environ)
     weights = _weights(facts, s, stage, ask)
     other = _measured(ask.measured.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU, ask.free_gib)
     peak = _measured(ask.measured.transient_gib) or transient(facts, s, last=stage.last)
@@ -141,7 +143,7 @@ def _available(s: Settings, ask: Ask, requested: Part, spent: tuple[Part, ...]) 
     return Part(left, left - below, left + above, weakest(*spent))
 
 
-def stage_pool(facts: Facts, s: Settings, stage: Stage) -> Pool:
+def stage_pool(facts: Facts, s: Settings, stage: Stage, environ: Mapping[str, str]) -> Pool:
     """The block pool of a stage."""
     acts = s.behaviour
     keeping = Keeping(
@@ -153,6 +155,8 @@ def stage_pool(facts: Facts, s: Settings, stage: Stage) -> Pool:
         s.draft_layers if stage.last else 0,
         s.kv_dtype,
         s.state_bytes,
+        environ.get("VLLM_MLA_DISABLE") != "1",
+        s.draft == "dflash",
     )
     aligned = s.prefix_caching and acts.since(0, 16)
     states = 1 + s.draft_tokens + (1 if aligned else 0)
@@ -186,9 +190,9 @@ def weighing(s: Settings, gpu: Gpu) -> Weighing:
     shared = s.tp * s.dp if s.expert_parallel else s.tp
     split = Split(s.tp, shared, s.expert_parallel, s.behaviour.absorbed)
     mtp = s.draft.endswith("mtp") or s.draft in {"eagle", "eagle3"}
-    return Weighing(
-        split, s.model_bytes, not s.text_only, mtp, gpu.capability >= 10, s.lora_rank if s.loras else 0, s.loras
-    )
+    towers = not (s.text_only and s.behaviour.since(0, 12))
+    rank = s.lora_rank if s.loras else 0
+    return Weighing(split, s.model_bytes, towers, mtp, gpu.capability >= 10, rank, s.loras, not s.pooling)
 
 
 def _verdict(
@@ -207,6 +211,11 @@ def _measured(value: float | None) -> Part | None:
 def _through(part: Part, rule: Any) -> Part:
     """A rule that grows with its argument, applied to a value and its range."""
     return Part(rule(part.value), rule(part.low), rule(part.high), part.source)
+
+
+def _as_either(part: Part, other: float) -> Part:
+    """The range holds what an older release would print, too."""
+    return Part(part.value, min(part.low, other), max(part.high, other), part.source)
 
 
 def _partition(text: str) -> tuple[int, ...]:

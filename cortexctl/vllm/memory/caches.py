@@ -21,6 +21,8 @@ class Cache:
     token: int
     state: int = 0
     window: int = 0
+    apart: bool = False
+    """Of a draft that is in no group with the target's layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Keeping:
     kv_dtype: str = "auto"
     state_bytes: int = 0
     """Of a number in a state; 0: as the model says."""
+    latent: bool = True
+    """False: VLLM_MLA_DISABLE is set."""
+    draft_apart: bool = False
+    """The draft's layers do not join those of the target: they look both ways."""
 
 
 def layer_caches(facts: Facts, layers: range, how: Keeping) -> list[Cache]:
@@ -44,7 +50,7 @@ def layer_caches(facts: Facts, layers: range, how: Keeping) -> list[Cache]:
     found = [c for i in layers for m in facts.layers[i].mixers if (c := _cache(m, facts, how))]
     if how.draft_layers:
         like = next((c for c in reversed(found) if c.kind != "state"), None)
-        found += [Cache("full", like.token)] * how.draft_layers if like else []
+        found += [Cache("full", like.token, apart=how.draft_apart)] * how.draft_layers if like else []
     return found
 
 
@@ -69,6 +75,8 @@ def _vector(key: int, value: int, how: Keeping) -> int:
 
 def _latent(mixer: Latent, how: Keeping) -> int:
     """The packed formats of sparse attention have sizes of their own. The indexer keeps 8-bit keys and a scale."""
+    if not how.behaviour.since(0, 7) or not how.latent:
+        return 2 * mixer.heads // how.tp * 256 * int(how.kv_bytes)  # whole heads, padded for the kernels of that time
     width = mixer.kv_lora + mixer.rope
     step = how.behaviour.latent_padding
     index = mixer.index_dim + 4 if mixer.index_dim else 0

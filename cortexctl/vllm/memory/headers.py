@@ -92,7 +92,7 @@ def _on_gpu(name: str, dtype: str, shape: tuple[int, ...], facts: Facts, stage: 
     if _EMBEDDING.search(name):
         return size * padded_rows(facts, how) / max(shape[0], 1) if stage.first else 0.0
     if _HEAD.search(name):
-        return size / how.split.tp if stage.last and not (facts.tied and stage.first) and not facts.pooling else 0.0
+        return size / how.split.tp if stage.last and how.head and not (facts.tied and stage.first) else 0.0
     return size if stage.last else 0.0
 
 

@@ -29,7 +29,7 @@ def forward(facts: Facts, s: Settings) -> float:
 
 def sampler(facts: Facts, s: Settings) -> tuple[float, float, float]:
     """(GiB, low, high) of sampling for every sequence at once; none where a model only pools."""
-    if facts.pooling:
+    if s.pooling:
         return 0.0, 0.0, 0.0
     words = 4 * min(s.max_num_seqs, s.batched_tokens) * facts.vocab / GIB
     if not s.engine_v1:

@@ -58,6 +58,8 @@ class Settings:
     offline: bool = False
     state_bytes: int = 0
     """Of a number in a state, by mamba_ssm_cache_dtype; 0: as the model says."""
+    pooling: bool = False
+    """No token is sampled."""
     second_runner: bool = False
     """The second model runner, which took over model by model from 0.22 to 0.30."""
 
@@ -73,7 +75,9 @@ class Settings:
     @property
     def draft_layers(self) -> int:
         """Layers with a cache that the draft adds."""
-        return 1 if self.draft and self.draft != "ngram" and "suffix" not in self.draft else 0
+        if not self.draft or self.draft == "ngram" or "suffix" in self.draft:
+            return 0
+        return 5 if self.draft == "dflash" else 1  # all drafters of that kind that were published so far
 
     @property
     def in_flight(self) -> int:
@@ -116,9 +120,10 @@ def read_settings(
     v1 = _is_v1(acts, given, gpu, facts, environ, draft)
     length, auto = _length(given, facts)
     offline = str(given.get("entrypoint") or "") == "offline"
+    pooling = facts.pooling or _pools(given)
     chunked = given.get("enable_chunked_prefill")
-    chunked = bool(chunked) if chunked is not None else (v1 and not facts.pooling) or length > 32768
-    seqs, batched = _batch(acts, given, gpu, facts, length, v1=v1, chunked=chunked, offline=offline)
+    chunked = bool(chunked) if chunked is not None else (v1 and not pooling) or length > 32768
+    seqs, batched = _batch(acts, given, gpu, length, v1=v1, chunked=chunked, offline=offline)
     return Settings(
         acts,
         v1,
@@ -150,6 +155,7 @@ def read_settings(
         auto,
         offline,
         BYTES.get(str(given.get("mamba_ssm_cache_dtype") or ""), 0),
+        pooling,
         _second_runner(acts, facts, environ),
     )
 
@@ -200,7 +206,6 @@ def _batch(
     acts: Behaviour,
     given: Mapping[str, Any],
     gpu: Gpu,
-    facts: Facts,
     length: int,
     *,
     v1: bool,
@@ -211,11 +216,11 @@ def _batch(
     seqs, batched = _defaults(acts, gpu, length, v1=v1, chunked=chunked, offline=offline)
     if v1 and given.get("performance_mode") == "throughput":
         seqs, batched = 2 * seqs, 2 * batched
-    if facts.pooling or (v1 and not chunked):
+    if not chunked:
         batched = max(batched, length)
     seqs = _int(given, "max_num_seqs", 0) or seqs
     asked = _int(given, "max_num_batched_tokens", 0)
-    if not asked and v1:
+    if not asked and acts.since(0, 11, 2):
         batched = min(batched, seqs * length)
     batched = asked or batched
     if not given.get("max_num_seqs"):
@@ -224,17 +229,19 @@ def _batch(
 
 
 def _defaults(acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool, offline: bool) -> tuple[int, int]:
+    """(sequences, batched tokens) by the class of the GPU: its name to 0.8.4, its memory since."""
     if not v1:
         prefill = 512 if not acts.since(0, 6, 4) else 2048
         return 256, prefill if chunked else max(length, 2048)
-    if not acts.since(0, 7, 3):
-        return 1024, 8192 if offline else 2048
-    large = gpu.total_gib >= 70 and (not gpu.is_a100 or not acts.since(0, 8, 5))
-    if acts.since(0, 27) and gpu.total_gib >= 160:
+    if acts.since(0, 8, 5):
+        large = gpu.total_gib >= 70 and not (gpu.is_a100 and acts.since(0, 9))
+    else:
+        large = acts.since(0, 7, 3) and gpu.name.upper().startswith(("H100", "H200"))
+    if acts.since(0, 28) and gpu.total_gib >= 160:
         return 1024, 16384
     if large:
         return 1024, 16384 if offline else 8192
-    return 256 if acts.since(0, 8, 5) else 1024, 8192 if offline else 2048
+    return 256 if acts.since(0, 8, 4) else 1024, 8192 if offline else 2048
 
 
 _FIRST_ON_SECOND = {
@@ -283,6 +290,12 @@ def _block(acts: Behaviour, gpu: Gpu, facts: Facts) -> int:
 @lru_cache(maxsize=64)
 def _latent_widths(facts: Facts) -> set[int]:
     return {m.kv_lora + m.rope for layer in facts.layers for m in layer.mixers if isinstance(m, Latent)}
+
+
+def _pools(given: Mapping[str, Any]) -> bool:
+    """Whether a generating model is asked to pool; older releases call it a task."""
+    task = str(given.get("task") or given.get("convert") or "auto")
+    return given.get("runner") == "pooling" or task in {"embed", "embedding", "classify", "score", "reward"}
 
 
 def _quant(given: Mapping[str, Any], facts: Facts) -> Quantisation:

@@ -53,6 +53,8 @@ class Weighing:
     """MXFP4 kernels of Blackwell pad experts further than others do."""
     lora_rank: int = 0
     loras: int = 0
+    head: bool = True
+    """False: nothing is generated, and the head is left out."""
 
 
 @lru_cache(maxsize=512)
@@ -120,7 +122,7 @@ def _outside(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing) -> 
             total += facts.per_layer_vocab / how.split.tp * len(facts.layers) * facts.per_layer_input * how.size
         if how.towers:
             total += sum(t.parameters for t in facts.towers) / how.split.tp * how.size
-    if stage.last and not facts.pooling and not (facts.tied and stage.first):
+    if stage.last and how.head and not (facts.tied and stage.first):
         head = quant.leaves.get("lm_head", AS_STORED)
         total += table * head.size if head is not AS_STORED else whole
     return total + rotary_bytes(facts, how) + facts.hidden * how.size
