@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -112,7 +112,8 @@ def budget(facts: Facts, ask: Ask) -> Budget:
     if not settings.behaviour.known:
         tokens = _as_either(tokens, float(pool.tokens_by_groups(int(blocks.value), max(length, 1))))
     verdict, refusal = _verdict(facts, settings, ask, found, length)
-    return Budget(facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, facts.unknown)
+    notes = (*facts.unknown, *_notes(settings, ask))
+    return Budget(facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, notes)
 
 
 def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
@@ -189,10 +190,9 @@ def weighing(s: Settings, gpu: Gpu) -> Weighing:
     """How this setting splits and stores weights."""
     shared = s.tp * s.dp if s.expert_parallel else s.tp
     split = Split(s.tp, shared, s.expert_parallel, s.behaviour.absorbed)
-    mtp = s.draft.endswith("mtp") or s.draft in {"eagle", "eagle3"}
     towers = not (s.text_only and s.behaviour.since(0, 12))
     rank = s.lora_rank if s.loras else 0
-    return Weighing(split, s.model_bytes, towers, mtp, gpu.capability >= 10, rank, s.loras, not s.pooling)
+    return Weighing(split, s.model_bytes, towers, s.draft, gpu.capability >= 10, rank, s.loras, not s.pooling)
 
 
 def _verdict(
@@ -211,6 +211,16 @@ def _measured(value: float | None) -> Part | None:
 def _through(part: Part, rule: Any) -> Part:
     """A rule that grows with its argument, applied to a value and its range."""
     return Part(rule(part.value), rule(part.low), rule(part.high), part.source)
+
+
+def _notes(s: Settings, ask: Ask) -> Iterator[str]:
+    """What the numbers leave out."""
+    if ask.gpu is not None and ask.gpu.shared and ask.free_gib is None:
+        yield "the GPU shares the machine's memory: what is free when it starts decides; say it with --free"
+    if s.draft in {"draft_model", "dflash"} and ask.measured.weights_gib is None:
+        yield "the weights of the draft model come on top"
+    if not s.behaviour.known:
+        yield "the release is not known: numbers are those of the newest, and ranges hold older ones"
 
 
 def _as_either(part: Part, other: float) -> Part:

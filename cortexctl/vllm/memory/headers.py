@@ -15,6 +15,7 @@ from cortexctl.vllm.memory.weights import (
     Stage,
     Weighing,
     allocated,
+    draft_bytes,
     mxfp4_padding,
     padded_rows,
     rotary_bytes,
@@ -61,13 +62,14 @@ def stage_bytes(headers: Headers, facts: Facts, stage: Stage, how: Weighing) -> 
     """Bytes on one GPU of a stage. An index alone scales what config.json gives to its total."""
     if not headers.tensors:
         whole = Stage(range(len(facts.layers)))
-        stored = Weighing(type(how.split)(absorbed=""), how.size, towers=True, mtp=bool(facts.mtp_layers))
+        stored = Weighing(type(how.split)(absorbed=""), how.size, towers=True, draft="mtp" if facts.mtp_layers else "")
         share = headers.total / weight_bytes(facts, whole, facts.quant, stored)
         return share * weight_bytes(facts, stage, facts.quant, how)
     sizes: defaultdict[str, float] = defaultdict(float)
     for name, (dtype, shape) in headers.tensors.items():
         sizes[_fused(name)] += _on_gpu(name, dtype, shape, facts, stage, how)
-    return sum(map(allocated, sizes.values())) + rotary_bytes(facts, how) + _absorbed(facts, stage, how)
+    beside = draft_bytes(facts, how) if how.draft.startswith("eagle") and stage.last else 0.0
+    return sum(map(allocated, sizes.values())) + rotary_bytes(facts, how) + _absorbed(facts, stage, how) + beside
 
 
 def _fused(name: str) -> str:
@@ -99,7 +101,7 @@ def _on_gpu(name: str, dtype: str, shape: tuple[int, ...], facts: Facts, stage: 
 def _not_loaded(name: str, facts: Facts, how: Weighing) -> bool:
     layer = _LAYER.search(name)
     further = name.startswith(("mtp.", "model.mtp.")) or bool(layer and int(layer[1]) >= len(facts.layers))
-    return further and not how.mtp and not _TOWER.search(name)
+    return further and not how.draft.endswith("mtp") and not _TOWER.search(name)
 
 
 def _width(name: str, dtype: str, how: Weighing) -> float:

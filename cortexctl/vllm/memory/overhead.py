@@ -34,6 +34,8 @@ def sampler(facts: Facts, s: Settings) -> tuple[float, float, float]:
     words = 4 * min(s.max_num_seqs, s.batched_tokens) * facts.vocab / GIB
     if not s.engine_v1:
         return SORTING * words, SORTING * words * (0.1 if s.chunked else 0.9), 1.05 * SORTING * words
+    if not s.behaviour.known:  # the middle of what follows
+        return 5.0 * words, 1.5 * words, SORTING * words
     if s.second_runner:  # logits alone, in 16 and 32 bits
         return 1.5 * words, 1.3 * words, 7.5 * words
     if s.behaviour.since(0, 21):  # runs its own kernels after those of FlashInfer, to warm both [fit]

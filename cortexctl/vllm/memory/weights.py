@@ -48,7 +48,8 @@ class Weighing:
     size: int = 2
     """Bytes of a number that is not quantised."""
     towers: bool = True
-    mtp: bool = False
+    draft: str = ""
+    """The method of a draft that is loaded beside: its layer counts, and what it does not share."""
     wide_tiles: bool = False
     """MXFP4 kernels of Blackwell pad experts further than others do."""
     lora_rank: int = 0
@@ -67,8 +68,8 @@ def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing)
         if facts.per_layer_input:  # a gate and a projection of the token's own embedding
             total += 2 * facts.hidden * facts.per_layer_input * how.size
     total += _outside(facts, stage, quant, how)
-    if how.mtp and stage.last and facts.layers:
-        total += mtp_bytes(facts, how)
+    if stage.last and facts.layers:
+        total += draft_bytes(facts, how)
     if how.loras:
         total += _lora(facts, stage, how)
     return total
@@ -138,11 +139,25 @@ def rotary_bytes(facts: Facts, how: Weighing) -> float:
     return facts.positions * facts.rotary * how.size
 
 
-def mtp_bytes(facts: Facts, how: Weighing) -> float:
-    """One more layer like the last, with a projection of two hidden states; as a rule not quantised."""
-    layer = facts.layers[-1]
-    tensors = layer_tensors(layer, facts.hidden, how.split, facts.norms)
-    return how.size * (sum(t.parameters for t in tensors) + 2 * facts.hidden * facts.hidden / how.split.tp)
+EAGLE3_VOCAB = 32000
+"""Words that the published EAGLE-3 drafts choose from."""
+
+
+def draft_bytes(facts: Facts, how: Weighing) -> float:
+    """One more layer like the last, and a projection of the hidden states that it gets; as a rule not quantised.
+
+    Multi-token prediction shares embedding and head with its target; EAGLE loads an embedding and a head of its own.
+    """
+    eagle = how.draft in {"eagle", "eagle3"}
+    if not eagle and not how.draft.endswith("mtp"):
+        return 0.0
+    tensors = layer_tensors(facts.layers[-1], facts.hidden, how.split, facts.norms)
+    states = 3 if how.draft == "eagle3" else 2
+    total = sum(t.parameters for t in tensors) + states * facts.hidden * facts.hidden / how.split.tp
+    if eagle:
+        words = EAGLE3_VOCAB / how.split.tp if how.draft == "eagle3" else padded_rows(facts, how)
+        total += (padded_rows(facts, how) + words) * facts.hidden
+    return how.size * total
 
 
 def _lora(facts: Facts, stage: Stage, how: Weighing) -> float:
