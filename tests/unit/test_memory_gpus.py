@@ -29,6 +29,10 @@ from tests.memory import budget_of
         ("L20", 44.4, 1),
         ("my own:12 GiB", 12.0, 1),
         ("2xH200", 139.75, 2),
+        ("rtx3090", 23.6, 1),
+        ("64GB-MetaX:63.59", 63.59, 1),
+        ("RTX4060L-8:7.75x2", 7.75, 2),
+        ("V100-16:15.77", 15.77, 1),
     ],
 )
 def test_a_gpu_is_known_by_its_name_or_size(text: str, total: float, count: int) -> None:

@@ -15,6 +15,8 @@ from cortexctl.vllm.memory.facts import Facts
 
 Order = Literal["default", "seed"]
 GIB = 2**30
+WORTH = 0.01
+"""Share by which a step must make room for more; one that gives less is not worth its cost."""
 MARGIN_GIB = 0.3
 """Of free memory that is left to the driver and to graphs when utilization is raised."""
 
@@ -80,8 +82,8 @@ def fit(facts: Facts, ask: Ask, target: Target, *, gpus: int = 1, order: Order =
         if serves(best, target):
             break
         tried = budget(facts, replace(ask, args={**args, **changes}))
-        gained = _room(tried, target) - _room(best, target)
-        better = gained > 0 if best.refusal is None else gained > 0 or tried.refusal is None
+        gained, now = _room(tried, target) - _room(best, target), _room(best, target)
+        better = gained > WORTH * now if best.refusal is None else gained > 0 or tried.refusal is None
         steps.append(Tried(name, changes, cost, tried, kept=better))
         if better:
             best, args = tried, {**args, **changes}

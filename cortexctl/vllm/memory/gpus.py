@@ -132,9 +132,9 @@ def _size_in(name: str) -> float | None:
 def parse_gpu(text: str) -> tuple[Gpu, int]:
     """'L40S:44.4x4', 'H100', 'A100:79.2 GiB', '24GB' -> the GPU and how many there are. Raises ValueError."""
     body, number = text.strip(), 1
-    if times := re.search(r"\s*[x*](\d+)$", body):
+    if times := re.search(r"(?<=[\w.])\s*[x*](\d{1,2})$", body):
         body, number = body[: times.start()], int(times[1])
-    elif lead := re.match(r"(\d+)x", body):
+    elif lead := re.match(r"(\d{1,2})x(?=\D)", body):
         body, number = body[lead.end() :], int(lead[1])
     name, colon, size = body.rpartition(":")
     if not colon:
