@@ -100,9 +100,10 @@ def state_bytes(mixer: Mixer, facts: Facts, how: Keeping) -> int:
         case Mamba():
             groups = max(mixer.groups, how.tp) if mixer.groups else 0
             rows = (mixer.inner + 2 * groups * mixer.state) // how.tp
-            return rows * (mixer.conv - 1) * how.model_bytes + mixer.inner // how.tp * mixer.state * ssm
+            conv = rows * (mixer.conv - 1 + (0 if mixer.dt_rank else how.speculative_tokens))
+            return conv * how.model_bytes + mixer.inner // how.tp * mixer.state * ssm
         case ShortConv():
-            return mixer.width // how.tp * (mixer.conv - 1) * how.model_bytes
+            return mixer.width // how.tp * (mixer.conv - 1 + how.speculative_tokens) * how.model_bytes
     return 0
 
 
