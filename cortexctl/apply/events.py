@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
+
+Probe = Literal["process", "health", "names", "smoke", "bounds", "stable"]
+"""What a gate looks at, in this order; `process` and `health` again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,19 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class GateProbe:
+    """What a look of the gate showed that the look before did not. `detail` in a few words, no secret in it;
+    `seconds` since the gate began.
+    """
+
+    address: str
+    probe: Probe
+    ok: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackStarted:
     change: Change
 
@@ -53,7 +70,7 @@ class RollbackEnded:
     problem: str = ""
 
 
-Event = StepStarted | StepDone | StepFailed | Progress | RollbackStarted | RollbackEnded
+Event = StepStarted | StepDone | StepFailed | Progress | GateProbe | RollbackStarted | RollbackEnded
 
 
 Sink = Callable[[Event], None]

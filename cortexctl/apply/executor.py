@@ -14,7 +14,6 @@ from functools import partial
 
 from cortexctl.apply.events import (
     Event,
-    Progress,
     RollbackEnded,
     RollbackStarted,
     Sink,
@@ -22,8 +21,9 @@ from cortexctl.apply.events import (
     StepFailed,
     StepStarted,
 )
-from cortexctl.apply.perform import Performer, Report
+from cortexctl.apply.perform import Performer
 from cortexctl.apply.recording import Took
+from cortexctl.apply.returning import as_it_was
 from cortexctl.errors import CortexctlError, EngineUnreachable, LockLost
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.sequence import undo
@@ -37,7 +37,6 @@ from cortexctl.plan.steps import (
     StopContainer,
     Task,
 )
-from cortexctl.spec.desired import GatePolicy
 
 PAUSE_SLICE = 0.5
 """Seconds after which a pause looks whether it is still of use."""
@@ -177,7 +176,7 @@ class Executor:
     def _perform(self, step: Step, change: Change | None) -> str:
         if isinstance(step.task, Pause):
             return self._pause(step.task.seconds)
-        return self.performer.perform(step.task, step.host, change, self._report(step))
+        return self.performer.perform(step.task, step.host, change, self._say)
 
     def _pause(self, seconds: int) -> str:
         """Ends at once when nothing more is to begin after it."""
@@ -229,11 +228,10 @@ class Executor:
     def _run_undo(self, change: Change, tasks: Sequence[Task]) -> str:
         """Every task is tried: a candidate that cannot be removed must not keep the old one down."""
         problems = []
-        was = _as_it_was(change)
+        was = as_it_was(change)
         for task in tasks:
-            step = Step("undo", change.host, change.address, (), task)
             try:
-                self._insist(partial(self.performer.perform, task, change.host, was, self._report(step)))
+                self._insist(partial(self.performer.perform, task, change.host, was, self._say))
             except Exception as cause:  # noqa: BLE001
                 problems.append(_as_ours(cause).message)
         return "; ".join(problems)
@@ -258,9 +256,6 @@ class Executor:
     def _change_of(self, step: Step) -> Change | None:
         return next((c for c in self.plan.changes if c.address == step.address and c.host == step.host), None)
 
-    def _report(self, step: Step) -> Report:
-        return lambda stage, seconds, share: self._say(Progress(step.address, stage, seconds, share))
-
     def _result(self, pending: dict[str, Step]) -> Result:
         outcomes = []
         for change in self.plan.effective:
@@ -281,14 +276,6 @@ class Executor:
         """A candidate that was made and not started is nothing that anybody notices; the next apply goes on with it."""
         harmless = AdoptContainer | CreateContainer
         return any(s.id in self._done and not isinstance(s.task, harmless) for s in self.plan.steps_of(change))
-
-
-def _as_it_was(change: Change) -> Change:
-    """For the gate of what comes back: it must serve what it served, not what was wanted of it, and it may take as
-    long as ever: how long the new one may take says nothing about the old one.
-    """
-    gate = replace(change.gate, startup_timeout=max(change.gate.startup_timeout, GatePolicy().startup_timeout))
-    return replace(change, after=change.before or change.after, gate=gate)
 
 
 def _lost(host: str) -> LockLost:

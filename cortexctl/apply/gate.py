@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from cortexctl.apply.bounds import figures, missed
+from cortexctl.apply.deadline import Deadline
+from cortexctl.apply.events import Probe
 from cortexctl.apply.protocols import Clock, Engine, Prober
+from cortexctl.apply.telling import Telling
 from cortexctl.errors import GateFailed, ProbeFailed
 from cortexctl.observed.state import ContainerState
 from cortexctl.plan.model import Change
-from cortexctl.spec.units import show_seconds
-from cortexctl.vllm.diagnosis import diagnose, last_error_line
-from cortexctl.vllm.progress import SERVER_UP, stage
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Smoke
+from cortexctl.spec.secret import hidden
+from cortexctl.spec.units import show_bytes, show_seconds
+from cortexctl.vllm.diagnosis import diagnose_end, last_error_line
+from cortexctl.vllm.progress import SERVER_UP
 
 POLL = 0.25
 """Seconds between looks: a death is known within half a second. A look costs the engine 1 ms."""
 LOG_EVERY = 1.5
 """Seconds between reads of the log for the stage."""
 LOG_TAIL = 200
-SHORTEST_SECRET = 4
 FULL_LOG = 5000
 """Lines kept of a candidate that failed, for it is removed."""
 REACHED_WITHIN = 15.0
 """Seconds in which a server that says it is up must be reached."""
 LAPSE = 3.0
 """Seconds without a good answer after which a server that was ready counts as gone."""
-
-Tell = Callable[[str], None]
+DYING = 1.0
+"""Seconds in which the end of a container shows after its server broke off an answer."""
+ENGINE_DEAD = "status 503"
+"""What /health answers once vLLM's engine has died and its server has not yet."""
+KILLED = 137
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,136 +47,192 @@ class Gate:
     container: str
     change: Change
     api_key: str | None
-    tell: Tell
+    tell: Telling
     secrets: tuple[str, ...] = ()
     """Values that must not show, should the server write them into its log."""
 
     def pass_or_fail(self) -> str:
-        """Process up, /health, served names, a smoke request, still up. Returns what it answered, and where.
+        """Process up, /health, served names, a smoke request, bounds, still up. Returns what it answered, and where.
 
         Raises GateFailed with the log's tail and, where it is known, the cause.
         """
         endpoint = self._until_healthy()
-        self.tell("checking the served names")
+        self.tell.stage("checking the served names")
         self._names(endpoint)
-        answer = self._masked(self._smoke(endpoint))
+        said = [self._smoke(endpoint), self._bounds(endpoint)]
         self._stay_up(endpoint)
+        answer = hidden("; ".join(s for s in said if s), self.secrets)
         return f"{answer} at {endpoint}" if answer else f"at {endpoint}"
 
     def _until_healthy(self) -> str:
-        began = self.clock.elapsed()
-        limit = self.change.gate.startup_timeout
-        next_log, up_since, now, heard = 0.0, None, "starting", "no endpoint"
+        deadline = Deadline(self.change.gate)
+        next_log, up_since, heard = 0.0, None, "no endpoint"
         while True:
             state = self._alive()
-            heard = self.prober.health(state.endpoint) if state.endpoint else heard
+            heard = self._health(state.endpoint) if state.endpoint else heard
             if state.endpoint and not heard:
                 return state.endpoint
-            waited = self.clock.elapsed() - began
-            if waited >= next_log:
+            waited = self.tell.seconds
+            if waited >= next_log or deadline.is_over(waited):
                 next_log = waited + LOG_EVERY
-                now = stage(self._log(LOG_TAIL)) or "starting"
-                self.tell(now)
-                up_since = (up_since if up_since is not None else waited) if now == SERVER_UP else None
+                deadline.look(self._log(LOG_TAIL), waited)
+                self.tell.stage(deadline.stage)
+                up_since = (up_since if up_since is not None else waited) if deadline.stage == SERVER_UP else None
             if up_since is not None and waited - up_since > REACHED_WITHIN and not heard.startswith("status"):
                 raise self._unreachable(state.endpoint, heard)
-            if waited > limit:
-                raise self._too_late(now, state.endpoint, heard)
+            if deadline.is_over(waited):
+                what, mend = deadline.missed(waited)
+                cause = f"the last that its log tells: {deadline.stage}; {state.endpoint}/health: {heard}"
+                raise self._failed("health", what, cause=cause, mend=mend)
             self.clock.sleep(POLL)
 
     def _unreachable(self, endpoint: str, heard: str) -> GateFailed:
         """Waiting longer is of no use, and the old one is down meanwhile."""
         return self._failed(
+            "health",
             f"its log says that it serves, and {endpoint} cannot be reached from here ({heard})",
             cause="this machine does not reach the addresses of that engine's containers",
             mend="run cortexctl where it does, or set `publish` to an address of the host that is reached from here",
         )
 
-    def _too_late(self, now: str, endpoint: str, heard: str) -> GateFailed:
-        limit = show_seconds(self.change.gate.startup_timeout)
-        return self._failed(
-            f"it was not ready after {limit} (gate.startup_timeout)",
-            cause=f"after {limit} it was at: {now}; {endpoint}/health: {heard}",
-            mend="if its log shows that it is getting on, raise gate.startup_timeout",
-        )
-
     def _names(self, endpoint: str) -> None:
-        spec = self.change.after or self.change.before
         try:
             served = set(self.prober.served_names(endpoint, self.api_key))
         except ProbeFailed as cause:
-            raise self._failed(f"/v1/models: {cause.message}") from None
-        missing = sorted(set(spec.served_names) - served) if spec else []
+            raise self._broke_off("names", endpoint, f"/v1/models: {cause.message}") from None
+        there = ", ".join(sorted(served)) or "nothing"
+        missing = sorted(set(self._spec.served_names) - served) if self._spec else []
         if missing:
             raise self._failed(
-                f"it does not serve {', '.join(missing)}; /v1/models lists {', '.join(sorted(served)) or 'nothing'}",
+                "names",
+                f"it does not serve {', '.join(missing)}; /v1/models lists {there}",
                 cause="the image serves other names than the stack's served_names",
                 mend="correct served_names, or the image's own arguments",
             )
+        self.tell.probe("names", ok=True, detail=there)
 
     def _smoke(self, endpoint: str) -> str:
-        spec = self.change.after or self.change.before
         smoke = self.change.gate.smoke
-        if smoke is None or spec is None:
+        if smoke is None or self._spec is None:
             return ""
-        self.tell("asking a first request")
+        self.tell.stage("asking a first request")
+        name = self._spec.served_names[0]
         try:
-            return self.prober.smoke(endpoint, self.api_key, self.change.task, spec.served_names[0], smoke)
+            answer = self.prober.smoke(endpoint, self.api_key, self.change.task, name, smoke)
         except ProbeFailed as cause:
+            raise self._broke_off("smoke", endpoint, f"its first request failed: {cause.message}") from None
+        self.tell.probe("smoke", ok=True, detail=answer)
+        return answer
+
+    def _bounds(self, endpoint: str) -> str:
+        """A few streamed requests, one after the other, once the first has warmed it up."""
+        gate = self.change.gate
+        if not gate.has_bounds or self._spec is None:
+            return ""
+        speeds = []
+        for count in range(gate.requests):
+            self.tell.stage(f"measuring its speed, request {count + 1} of {gate.requests}")
             self._alive()
-            raise self._failed(f"its first request failed: {cause.message}") from None
+            name = self._spec.served_names[0]
+            try:
+                speeds.append(self.prober.speed(endpoint, self.api_key, name, gate.smoke or Smoke()))
+            except ProbeFailed as cause:
+                raise self._broke_off("bounds", endpoint, f"a measured request failed: {cause.message}") from None
+        measured, miss = figures(speeds), missed(gate, speeds)
+        if miss:
+            what, mend = miss
+            raise self._failed("bounds", what, cause=f"it serves, and is too slow: {measured}", mend=mend)
+        self.tell.probe("bounds", ok=True, detail=measured)
+        return measured
 
     def _stay_up(self, endpoint: str) -> None:
         """Healthy without a break for `stable_for`; a lapse begins it anew, a long one ends it."""
         began = good_since = self.clock.elapsed()
         bad_since: float | None = None
-        self.tell("watching that it stays up")
+        self.tell.stage("watching that it stays up")
         while True:
             self._alive()
-            heard = self.prober.health(endpoint)
+            heard = self._health(endpoint)
             now = self.clock.elapsed()
             if not heard:
                 good_since = now if bad_since is not None else good_since
                 bad_since = None
                 if now - good_since >= self.change.gate.stable_for:
                     self._alive()
+                    self.tell.probe("stable", ok=True, detail=f"for {show_seconds(now - good_since)}")
                     return
             else:
                 bad_since = now if bad_since is None else bad_since
+            if heard == ENGINE_DEAD:
+                raise self._engine_died("stable")
             if bad_since is not None and now - bad_since > LAPSE:
-                raise self._failed(f"it was ready, and then stopped answering /health ({heard})")
+                raise self._failed("stable", f"it was ready, and then stopped answering /health ({heard})")
             if now - began > self.change.gate.startup_timeout + self.change.gate.stable_for:
-                raise self._failed("it never stayed healthy for gate.stable_for without a break")
+                raise self._failed("stable", "it never stayed healthy for gate.stable_for without a break")
             self.clock.sleep(POLL)
+
+    def _broke_off(self, probe: Probe, endpoint: str, what: str) -> GateFailed:
+        """A request that failed. Where the container or its engine is dying, which may show a moment later, that is
+        what happened.
+        """
+        until = self.clock.elapsed() + DYING
+        while self.clock.elapsed() < until:
+            self._alive()
+            if self._health(endpoint) == ENGINE_DEAD:
+                return self._engine_died(probe)
+            self.clock.sleep(POLL)
+        return self._failed(probe, what)
+
+    def _engine_died(self, probe: Probe) -> GateFailed:
+        return self._failed(probe, "it was ready, and then its vLLM engine died (/health answers 503)")
+
+    def _health(self, endpoint: str) -> str:
+        heard = self.prober.health(endpoint)
+        self.tell.probe("health", ok=not heard, detail=heard)
+        return heard
 
     def _alive(self) -> ContainerState:
         state = self.engine.state(self.container)
-        if state.oom_killed:
-            raise self._failed("the kernel killed it: it needs more memory than it may have")
-        if not state.running:
-            raise self._failed(f"it exited with code {state.exit_code}" + (f": {state.error}" if state.error else ""))
-        if state.restarts:
-            raise self._failed(f"it was restarted {state.restarts} times while starting")
+        if state.oom_killed or not state.running or state.restarts:
+            raise self._failed("process", self._end_words(state), ended=state)
+        self.tell.probe("process", ok=True)
         return state
+
+    def _end_words(self, state: ContainerState) -> str:
+        """How the container ended, before anything that its log says."""
+        limit = self._spec.memory if self._spec else None
+        allowed = f" (its limit is {show_bytes(limit)})" if limit else ""
+        if state.oom_killed:
+            whom = "one of its processes" if state.running else "it"
+            return f"the kernel killed {whom}: it needs more memory than it may have{allowed}"
+        if state.restarts:
+            times = "once" if state.restarts == 1 else f"{state.restarts} times"
+            return f"it exited before it was proven, and was restarted {times} (last exit code {state.exit_code})"
+        if state.error and not state.exit_code:
+            return f"it does not run: {state.error}"
+        said = {0: ", as a vLLM does whose engine died", KILLED: f", for it was killed{allowed}"}
+        exited = f"it exited with code {state.exit_code}{said.get(state.exit_code, '')}"
+        return exited + (f": {state.error}" if state.error else "")
+
+    @property
+    def _spec(self) -> ContainerSpec | None:
+        return self.change.after or self.change.before
 
     def _log(self, tail: int) -> tuple[str, ...]:
         lines = self.engine.logs(self.container, tail, this_run=True)
-        return tuple(self._masked(line) for line in lines)
+        return tuple(hidden(line, self.secrets) for line in lines)
 
-    def _masked(self, text: str) -> str:
-        """Without the secrets' values, line by line; very short ones would only garble it."""
-        for value in self.secrets:
-            for part in value.splitlines():
-                text = text.replace(part, "***") if len(part) >= SHORTEST_SECRET else text
-        return text
-
-    def _failed(self, what: str, *, cause: str = "", mend: str = "") -> GateFailed:
+    def _failed(
+        self, probe: Probe, what: str, *, cause: str = "", mend: str = "", ended: ContainerState | None = None
+    ) -> GateFailed:
         """What vLLM's log is known to mean says more than what the gate saw, so it comes first."""
+        self.tell.probe(probe, ok=False, detail=what)
         log = self._log(FULL_LOG)
-        found = diagnose(log)
+        code = ended.exit_code if ended and not ended.running else None
+        found = diagnose_end(log, code, oom_killed=bool(ended and ended.oom_killed))
         last = "" if cause else last_error_line(log)
         return GateFailed(
-            self._masked(what) + (f"; vLLM's last word: {last}" if last else ""),
+            hidden(what, self.secrets) + (f"; vLLM's last word: {last}" if last else ""),
             log=log,
             cause=found.cause if found else cause,
             mend=found.mend if found else mend,

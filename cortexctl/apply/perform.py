@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from cortexctl.apply.events import Sink
 from cortexctl.apply.gate import Gate
 from cortexctl.apply.protocols import Clock, Engine, Engines, Prober, Secrets
+from cortexctl.apply.telling import Telling
 from cortexctl.errors import PlanStale
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import (
@@ -36,10 +37,6 @@ from cortexctl.spec.secret import fingerprint
 from cortexctl.vllm.argv import arguments, entrypoint
 
 API_KEY = "VLLM_API_KEY"
-_PERCENT = re.compile(r"(\d+)%")
-
-Report = Callable[[str, float, float | None], None]
-"""(stage, seconds so far, share or None)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ class Performer:
     clock: Clock
     marks: Mapping[str, str] = field(default_factory=dict)
 
-    def perform(self, task: Task, host: str, change: Change | None, report: Report) -> str:
+    def perform(self, task: Task, host: str, change: Change | None, report: Sink) -> str:
         """Do one task. Raises CortexctlError."""
         engine = self.engines.engine(host)
         match task:
@@ -129,17 +126,12 @@ class Performer:
             )
         return value
 
-    def _gate(self, engine: Engine, container: str, change: Change, report: Report) -> str:
+    def _gate(self, engine: Engine, container: str, change: Change, report: Sink) -> str:
         spec = change.after or change.before
         values = {s.name: self.secrets.value(s) for s in spec.secrets} if spec else {}
-        began = self.clock.elapsed()
-
-        def tell(stage: str) -> None:
-            percent = _PERCENT.search(stage)
-            report(stage, self.clock.elapsed() - began, int(percent.group(1)) / 100 if percent else None)
-
         secrets = tuple(values.values())
-        gate = Gate(engine, self.prober, self.clock, container, change, values.get(API_KEY), tell, secrets)
+        telling = Telling(change.address, self.clock, report, secrets)
+        gate = Gate(engine, self.prober, self.clock, container, change, values.get(API_KEY), telling, secrets)
         return gate.pass_or_fail()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cortexctl.observed.record import HostRecord
+from cortexctl.observed.speed import Speed
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
 from cortexctl.spec.container import InPlace, SecretRef
 from cortexctl.spec.desired import Smoke
@@ -97,6 +98,10 @@ class Prober(Protocol):
 
     def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
         """One request of the model's task. What came back, in a few words. Raises ProbeFailed."""
+        ...
+
+    def speed(self, endpoint: str, api_key: str | None, model: str, smoke: Smoke) -> Speed:
+        """Of one streamed request to a generating model. Raises ProbeFailed."""
         ...
 
 

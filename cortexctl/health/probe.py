@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,16 +10,22 @@ import httpx
 
 from cortexctl.errors import ProbeFailed
 from cortexctl.health.ask import ask_health
+from cortexctl.health.asking import Declined, Question, ask, ask_stream, dig
+from cortexctl.health.tone import one_second
 from cortexctl.observed.health import Heard
+from cortexctl.observed.speed import Speed
 from cortexctl.spec.desired import Smoke
 
 QUICK, SMOKE = 2.0, 120.0
 """Seconds for a whole answer. A first request may compile or allocate what the start left for later."""
-
+MEASURED_TOKENS = 32
+"""Tokens that a measured request makes: enough for a rate, and not long on a slow machine."""
+UNREACHED = "no connection"
 
 _RELEASE = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
-MAX_ANSWER = 4 * 2**20
-UNREACHED = "no connection"
+_NO_CHAT = re.compile(r"chat[ _.]?template|not support (?:the )?chat completions", re.IGNORECASE)
+"""What vLLM (0.6.0 to 0.33.0) says of a chat with a model that has no chat template."""
+_NO_SUCH_PATH = 404
 
 
 class HttpProber:
@@ -40,7 +44,7 @@ class HttpProber:
         return said.get(answer.heard, UNREACHED)
 
     def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
-        answer = self._ask("GET", f"{endpoint}/v1/models", api_key, None, QUICK)
+        answer = ask(self._http, Question(f"{endpoint}/v1/models", api_key, "GET"), QUICK)
         try:
             return [str(model["id"]) for model in answer["data"]]
         except (KeyError, TypeError):
@@ -48,82 +52,121 @@ class HttpProber:
 
     def version(self, endpoint: str) -> str:
         """The vLLM release that it says it is; empty where it does not say. A build between two counts as the later."""
-        said = self._ask("GET", f"{endpoint}/version", None, None, QUICK)
+        said = ask(self._http, Question(f"{endpoint}/version", None, "GET"), QUICK)
         found = _RELEASE.match(str(said.get("version"))) if isinstance(said, dict) else None
         return found.group() if found else ""
 
     def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
+        about = _Server(self._http, endpoint, api_key, model)
         match task:
-            case "embed" | "reward":
-                body = {"model": model, "input": smoke.prompt}
-                answer = self._ask("POST", f"{endpoint}/v1/embeddings", api_key, body, SMOKE)
-                return f"answered with an embedding of {_size(_dig(answer, 'data', 0, 'embedding'))} numbers"
+            case "embed":
+                return about.embedding(smoke)
             case "score":
-                body = {"model": model, "text_1": smoke.prompt, "text_2": smoke.prompt}
-                answer = self._ask("POST", f"{endpoint}/v1/score", api_key, body, SMOKE)
-                return f"answered with a score of {_dig(answer, 'data', 0, 'score')}"
+                answer = about.ask("/v1/score", text_1=smoke.prompt, text_2=smoke.prompt)
+                return f"answered with a score of {dig(answer, 'data', 0, 'score')}"
             case "classify":
-                body = {"model": model, "input": smoke.prompt}
-                answer = self._ask("POST", f"{endpoint}/classify", api_key, body, SMOKE)
-                return f"answered with the class {_dig(answer, 'data', 0, 'label')}"
+                return about.classification(smoke)
+            case "reward":
+                return about.pooling(smoke)
+            case "transcription":
+                return about.transcription()
             case _:
-                return self._generate(endpoint, api_key, model, smoke)
+                return about.chat(smoke)
 
-    def _generate(self, endpoint: str, api_key: str | None, model: str, smoke: Smoke) -> str:
-        """A completion, which every generating model has; chat needs a template that not all bring."""
-        body = {"model": model, "prompt": smoke.prompt, "max_tokens": smoke.max_tokens, "temperature": 0}
-        answer = self._ask("POST", f"{endpoint}/v1/completions", api_key, body, SMOKE)
-        _dig(answer, "choices", 0, "text")
-        return f"answered with {_dig(answer, 'usage', 'completion_tokens')} tokens"
+    def speed(self, endpoint: str, api_key: str | None, model: str, smoke: Smoke) -> Speed:
+        """Of a completion, streamed: every generating model has those, with or without a chat template."""
+        body = {
+            "model": model,
+            "prompt": smoke.prompt,
+            "max_tokens": MEASURED_TOKENS,
+            "ignore_eos": True,  # vLLM's own: it goes on where the model would stop
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        first, last, tokens = None, 0.0, 0
+        for at, event in ask_stream(self._http, Question(f"{endpoint}/v1/completions", api_key, body=body), SMOKE):
+            if isinstance(event, dict) and "error" in event:
+                raise ProbeFailed(f"its stream broke off: {event['error']}")
+            if dig(event, "choices"):
+                first, last = (at if first is None else first), at
+            tokens = dig(event, "usage", "completion_tokens") if event.get("usage") else tokens
+        if first is None:
+            raise ProbeFailed("it streamed no token")
+        return Speed(first, (tokens - 1) / (last - first) if tokens > 1 and last > first else None)
 
-    def _ask(self, method: str, url: str, api_key: str | None, body: dict[str, Any] | None, timeout: float) -> Any:
+
+class _Server:
+    """The first request, by what the model is for."""
+
+    def __init__(self, http: httpx.Client, endpoint: str, api_key: str | None, model: str) -> None:
+        self._http, self._endpoint, self._api_key, self._model = http, endpoint, api_key, model
+
+    def ask(self, path: str, **body: Any) -> Any:
+        question = Question(f"{self._endpoint}{path}", self._api_key, body={"model": self._model, **body})
+        return ask(self._http, question, SMOKE)
+
+    def chat(self, smoke: Smoke) -> str:
+        """A chat, which is what clients want; a model without a chat template can do completions alone."""
+        messages = [{"role": "user", "content": smoke.prompt}]
         try:
-            status, content = self._bounded(method, url, timeout, api_key, body)
-        except httpx.HTTPError as cause:
-            raise ProbeFailed(f"no answer ({type(cause).__name__})") from cause
-        if status != httpx.codes.OK:
-            raise ProbeFailed(f"status {status}: {_said(content)}")
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
-            raise ProbeFailed("the answer is not JSON") from None
+            answer = self.ask("/v1/chat/completions", messages=messages, max_tokens=smoke.max_tokens, temperature=0)
+        except Declined as cause:
+            if not _NO_CHAT.search(cause.said):
+                raise
+            return f"{self.completion(smoke)} to a completion, for it has no chat template"
+        dig(answer, "choices", 0, "message")
+        return f"answered with {dig(answer, 'usage', 'completion_tokens')} tokens to a chat"
 
-    def _bounded(
-        self, method: str, url: str, seconds: float, api_key: str | None = None, body: dict[str, Any] | None = None
-    ) -> tuple[int, bytes]:
-        """(status, content), all of it within so many seconds and MAX_ANSWER bytes: httpx's own time-outs count
-        between two reads, and a server that drips would never end.
-        """
-        headers = {b"Authorization": b"Bearer " + api_key.encode()} if api_key else None
-        end = time.monotonic() + seconds
-        content = b""
-        with self._http.stream(method, url, json=body, headers=headers, timeout=seconds) as answer:
-            for piece in answer.iter_bytes():
-                content += piece
-                if time.monotonic() > end or len(content) > MAX_ANSWER:
-                    raise httpx.ReadTimeout("it does not come to an end")
-            return answer.status_code, content
+    def completion(self, smoke: Smoke) -> str:
+        answer = self.ask("/v1/completions", prompt=smoke.prompt, max_tokens=smoke.max_tokens, temperature=0)
+        dig(answer, "choices", 0, "text")
+        return f"answered with {dig(answer, 'usage', 'completion_tokens')} tokens"
+
+    def embedding(self, smoke: Smoke) -> str:
+        answer = self.ask("/v1/embeddings", input=smoke.prompt)
+        size = _size(dig(answer, "data", 0, "embedding"))
+        if smoke.dimensions is not None and size != smoke.dimensions:
+            raise ProbeFailed(
+                f"its embedding has {size} numbers, and gate.smoke.dimensions wants {smoke.dimensions}: "
+                "it is another model, or the number is wrong"
+            )
+        return f"answered with an embedding of {size} numbers"
+
+    def classification(self, smoke: Smoke) -> str:
+        """Releases before 0.9.0 have no /classify, and answer such a model's numbers under /pooling."""
+        try:
+            answer = self.ask("/classify", input=smoke.prompt)
+        except Declined as cause:
+            if cause.status != _NO_SUCH_PATH:
+                raise
+            return self.pooling(smoke)
+        return f"answered with the class {dig(answer, 'data', 0, 'label')}"
+
+    def pooling(self, smoke: Smoke) -> str:
+        """Since 0.6.6; 0.6.5 gives every pooling model's numbers as an embedding."""
+        try:
+            answer = self.ask("/pooling", input=smoke.prompt)
+        except Declined as cause:
+            if cause.status != _NO_SUCH_PATH:
+                raise
+            return self.embedding(Smoke(smoke.prompt))
+        dig(answer, "data", 0, "data")
+        return "answered with what it pooled"
+
+    def transcription(self) -> str:
+        """Since 0.7.3."""
+        question = Question(
+            f"{self._endpoint}/v1/audio/transcriptions",
+            self._api_key,
+            form={"model": self._model, "response_format": "json"},
+            file=("tone.wav", one_second()),
+        )
+        text = dig(ask(self._http, question, SMOKE), "text")
+        return f"answered a second of sound with {len(str(text))} characters"
 
 
 def _size(value: Any) -> int:
     if not isinstance(value, list):
         raise ProbeFailed("the embedding is no list of numbers")
     return len(value)
-
-
-def _dig(value: Any, *path: str | int) -> Any:
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            raise ProbeFailed(f"the answer has no {'.'.join(str(p) for p in path)}") from None
-    return value
-
-
-def _said(content: bytes) -> str:
-    """vLLM's own message; its errors come in two shapes."""
-    try:
-        error = json.loads(content)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return content[:200].decode(errors="replace").strip() or "no text"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from cortexctl.apply.events import (
     Event,
+    GateProbe,
     Progress,
     RollbackEnded,
     RollbackStarted,
@@ -177,7 +178,7 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
         case RollbackEnded(change, problem):
             said = ink(f"FAILED: {problem}", "red", "bold") if problem else "done"
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {said}"
-        case StepStarted() | Progress():
+        case StepStarted() | Progress() | GateProbe():
             return ""
 
 

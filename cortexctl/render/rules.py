@@ -39,6 +39,7 @@ CX223 GPUs and ranks do not agree
 CX224 GPUs that the host does not have
 CX225 Cannot start first
 CX226 One container for several
+CX227 A bound for another task
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)

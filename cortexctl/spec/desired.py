@@ -27,19 +27,40 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Smoke:
-    """The request that a candidate must answer before it serves."""
+    """The request that a candidate must answer before it serves. `dimensions`: of the embedding that it must give."""
 
     prompt: str = "Say ok."
     max_tokens: int = 4
+    dimensions: int | None = None
+
+
+STARTS_AT_MOST = 6
+"""A start that gets on, but never gets ready, is given up after so many start-up time-outs."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """What an instance must pass to serve. Times in seconds."""
+    """What an instance must pass to serve. Times in seconds.
+
+    `startup_timeout` counts only while the start shows no progress. `max_ttft` (the time to the first token) and
+    `min_tokens_per_second` are bounds on the median of so many `requests`; None asks for nothing.
+    """
 
     startup_timeout: int = 1200
     stable_for: int = 5
     smoke: Smoke | None = Smoke()
+    max_ttft: float | None = None
+    min_tokens_per_second: float | None = None
+    requests: int = 3
+
+    @property
+    def longest_start(self) -> int:
+        """Seconds after which a start fails even though it gets on."""
+        return STARTS_AT_MOST * self.startup_timeout
+
+    @property
+    def has_bounds(self) -> bool:
+        return self.max_ttft is not None or self.min_tokens_per_second is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,32 @@ import re
 
 LONGEST, LARGEST = 7 * 24 * 3600, 2.0**50
 """Seconds and bytes beyond which a value is a slip of the finger."""
-_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)?", re.IGNORECASE | re.ASCII)
 _BINARY = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def seconds(text: str) -> int:
-    """'90s', '20m', '1h30m' -> seconds. Raises ValueError."""
+    """'90s', '20m', '1h30m' -> whole seconds. Raises ValueError."""
+    total = _milliseconds(text, 'write for example "90s", "20m" or "1h30m"')
+    if total % 1000:
+        raise ValueError(f'"{text}" is counted in whole seconds here; write for example "90s"')
+    return total // 1000
+
+
+def short_seconds(text: str) -> float:
+    """'500ms', '2s', '1s500ms' -> seconds, to the millisecond. Raises ValueError."""
+    return _milliseconds(text, 'write for example "500ms", "2s" or "1s500ms"') / 1000
+
+
+def _milliseconds(text: str, advice: str) -> int:
     match = _DURATION.fullmatch(text.strip())
     if not match or not any(match.groups()):
-        raise ValueError(f'"{text}" is not a duration; write for example "90s", "20m" or "1h30m"')
-    hours, minutes, secs = (int(g or 0) for g in match.groups())
-    total = hours * 3600 + minutes * 60 + secs
-    if total > LONGEST:
+        raise ValueError(f'"{text}" is not a duration; {advice}')
+    hours, minutes, secs, milliseconds = (int(g or 0) for g in match.groups())
+    total = (hours * 3600 + minutes * 60 + secs) * 1000 + milliseconds
+    if total > LONGEST * 1000:
         raise ValueError(f'"{text}" is longer than a week')
     return total
 
@@ -44,6 +56,14 @@ def show_seconds(total: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m" + (f"{whole % 60:02d}s" if whole % 60 else "")
     return f"{whole // 3600}h" + (f"{whole % 3600 // 60:02d}m" if whole % 3600 >= 60 else "")
+
+
+def show_short(total: float) -> str:
+    """0.0284 -> '28ms', 1.5 -> '1.50s', 75 -> '1m15s': where a part of a second counts."""
+    milliseconds = round(total * 1000)
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    return f"{total:.2f}s" if milliseconds < 60_000 else show_seconds(total)
 
 
 def show_bytes(number: int) -> str:

@@ -19,7 +19,8 @@ from cortexctl.vllm.check import POOLING_TASKS
 from cortexctl.vllm.checkpoint import GGUF_LAST
 from cortexctl.vllm.version import parse_release
 
-POOLING_SINCE = parse_release("0.6.5")
+TASK_SINCE = {**dict.fromkeys(POOLING_TASKS, "0.6.5"), "transcription": "0.7.3"}
+"""Task -> the first release that has it. Releases before had embeddings under another name, and no audio."""
 CUDA_IMAGES = {"vllm/vllm-openai", "docker.io/vllm/vllm-openai"}
 SHADOWED_ENV = {
     "HF_HUB_TOKEN": "neither vLLM nor the hub client reads HF_HUB_TOKEN; the variable is HF_TOKEN",
@@ -87,13 +88,15 @@ def check_model(
     for variable in model.env:
         yield from _variable(name, model, variable, at)
     yield from _source(name, model.source, at)
-    if release and model.task in POOLING_TASKS and parse_release(release) < POOLING_SINCE:
+    since = TASK_SINCE.get(model.task)
+    if release and since and parse_release(release) < parse_release(since):
         yield error(
             "CX301",
-            f'vLLM {release} has no task "{model.task}" (since 0.6.5)',
+            f'vLLM {release} has no task "{model.task}" (since {since})',
             at("task"),
             help="pin a newer image",
         )
+    yield from _gate(model, at)
     yield from _parallel(model, at)
     yield from _without_gpu(model, at)
     if isinstance(model.gpus, list) and len(model.gpus) % model.replicas:
@@ -112,6 +115,26 @@ def check_model(
         )
     if model.source.gguf:
         yield from _gguf(model.source, release, at("source", "gguf"))
+
+
+def _gate(model: ModelTable, at: At) -> Iterator[Diagnostic]:
+    """What the gate can measure depends on what the model is for."""
+    gate = model.gate
+    for key in ("max_ttft", "min_tokens_per_second"):
+        if getattr(gate, key) is not None and model.task != "generate":
+            yield error(
+                "CX227",
+                f'gate.{key} is about generated tokens, and the task is "{model.task}"',
+                at("gate", key, key=True),
+                help='remove it, or correct `task`: bounds are for task = "generate"',
+            )
+    if gate.smoke.dimensions is not None and model.task != "embed":
+        yield error(
+            "CX227",
+            f'gate.smoke.dimensions is about an embedding, and the task is "{model.task}"',
+            at("gate", "smoke", "dimensions", key=True),
+            help='remove it, or set task = "embed"',
+        )
 
 
 def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from cortexctl.spec.image import parse_image
-from cortexctl.spec.units import seconds, size_in_bytes
+from cortexctl.spec.units import seconds, short_seconds, size_in_bytes
 from cortexctl.vllm.version import parse_release
 
 MOST_GPUS = 1024
@@ -29,6 +29,12 @@ def name_form(text: str) -> str:
 
 def duration_form(text: str) -> str:
     seconds(text)
+    return text
+
+
+def short_duration_form(text: str) -> str:
+    if short_seconds(text) == 0:
+        raise ValueError(f'"{text}" is no time at all; write for example "500ms" or "2s"')
     return text
 
 

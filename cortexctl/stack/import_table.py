@@ -133,6 +133,9 @@ class _Drafting:
         said = args.get("task") or args.get("convert")
         task = "embed" if said == "embedding" else said
         old = bool(self._release) and parse_release(self._release) < RUNNER_SINCE
+        if task == "transcription":
+            self.draft.table["task"] = task
+            return
         if task not in POOLING_TASKS:
             if args.get("runner") != "pooling":
                 return

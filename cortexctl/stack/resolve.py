@@ -12,7 +12,7 @@ from pathlib import Path
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
-from cortexctl.spec.units import seconds, size_in_bytes
+from cortexctl.spec.units import seconds, short_seconds, size_in_bytes
 from cortexctl.stack.checkpoint import check_folder
 from cortexctl.stack.checks import check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
@@ -319,5 +319,12 @@ def _publish(text: str | None) -> Publish | None:
 
 def _gate(model: ModelTable) -> GatePolicy:
     gate = model.gate
-    smoke = Smoke(gate.smoke.prompt, gate.smoke.max_tokens) if gate.smoke.enabled else None
-    return GatePolicy(seconds(gate.startup_timeout), seconds(gate.stable_for), smoke)
+    asked = gate.smoke
+    return GatePolicy(
+        seconds(gate.startup_timeout),
+        seconds(gate.stable_for),
+        Smoke(asked.prompt, asked.max_tokens, asked.dimensions) if asked.enabled else None,
+        max_ttft=short_seconds(gate.max_ttft) if gate.max_ttft else None,
+        min_tokens_per_second=gate.min_tokens_per_second,
+        requests=gate.requests,
+    )

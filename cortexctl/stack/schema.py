@@ -33,6 +33,7 @@ class Table(BaseModel):
 Name = Annotated[str, AfterValidator(forms.name_form)]
 ServedName = Annotated[str, AfterValidator(forms.served_name_form)]
 Duration = Annotated[str, AfterValidator(forms.duration_form), Field(examples=["90s", "20m"])]
+ShortDuration = Annotated[str, AfterValidator(forms.short_duration_form), Field(examples=["500ms", "2s"])]
 Size = Annotated[str, AfterValidator(forms.size_form), Field(examples=["2 GiB"])]
 Variable = Annotated[str, AfterValidator(forms.variable_form)]
 Gpus = Annotated[
@@ -115,21 +116,29 @@ class SecretTable(Table):
 
 
 class SmokeTable(Table):
-    """The request that a candidate must answer."""
+    """The request that a candidate must answer: the one that its `task` is for."""
 
     enabled: bool = True
     prompt: str = "Say ok."
     max_tokens: Annotated[int, Field(ge=1, le=1024)] = 4
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    """How many numbers the embedding must have (task "embed")."""
 
 
 class GateTable(Table):
     """What an instance must pass before it serves."""
 
     startup_timeout: Duration = "20m"
-    """Longest time from start to ready."""
+    """Longest time that a start may show no progress in its log. One that gets on may take six times as long in all."""
     stable_for: Duration = "5s"
     """How long it must stay ready to have passed."""
     smoke: SmokeTable = SmokeTable()
+    max_ttft: ShortDuration | None = None
+    """Longest time to the first token of a short prompt: "500ms". The median of `requests` counts (task "generate")."""
+    min_tokens_per_second: Annotated[float, Field(gt=0)] | None = None
+    """How fast one request must be answered after its first token. The median of `requests` counts."""
+    requests: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many requests are measured for these bounds, one after the other."""
 
 
 class RolloutTable(Table):
@@ -166,7 +175,8 @@ class ModelTable(Table):
     source: SourceTable
     served_names: Annotated[list[ServedName], Field(min_length=1)] | None = None
     """Names by which clients ask for it. Left out: the model's name in this file."""
-    task: Literal["generate", "embed", "classify", "score", "reward"] = "generate"
+    task: Literal["generate", "embed", "classify", "score", "reward", "transcription"] = "generate"
+    """What it is for, and what the gate asks of it."""
     hosts: Annotated[list[str], Field(min_length=1)] | None = None
     """Names or globs of hosts. Left out: the only host of the file."""
     gpus: Gpus
