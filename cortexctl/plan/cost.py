@@ -1,4 +1,8 @@
-"""What a change takes away while it runs: a bound by the gate, and what past starts on this very host tell."""
+"""What a change takes away while it runs: a bound by the gate, and what past starts on this very host tell.
+
+The bound is on a start that shows no progress. One that gets on may take longer; how long it takes as a rule, past
+starts say.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ class PlannedImage:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a change takes away while it runs, in seconds. `at_most`: the gate's time-out; None has no bound.
+    """What a change takes away while it runs, in seconds. `at_most`: the old one's stop and the gate's time-out, which
+    bounds a start that shows no progress; None has no bound.
     `expected`: by the instance's past `starts` and `stops`, so many of them; None when nothing is recorded: never a
     guess.
     """

@@ -27,8 +27,7 @@ from cortexctl.render.folding import Block, cut, fold, listed
 from cortexctl.render.markdown_detail import details
 from cortexctl.render.markdown_text import code, marker, text
 from cortexctl.render.visible import visible_plan
-from cortexctl.render.words import action_words, change_words, cost_words, reason_words
-from cortexctl.spec.units import show_seconds
+from cortexctl.render.words import action_words, bound_words, change_words, cost_words, reason_words
 
 MAX_BYTES = 60_000
 """GitHub takes 65,536 characters."""
@@ -185,7 +184,7 @@ def _places(blocks: Sequence[Block]) -> str:
 def _at_most(blocks: Sequence[Block]) -> str:
     seconds = max(b.first.cost.at_most or 0 for b in blocks)
     each = " each" if sum(len(b.hosts) for b in blocks) > 1 else ""
-    return f", at most {show_seconds(seconds)}{each}" if seconds else ""
+    return f", {bound_words(seconds, each)}" if seconds else ""
 
 
 def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:

@@ -32,7 +32,7 @@ from cortexctl.plan.steps import (
 )
 from cortexctl.render.ink import Ink
 from cortexctl.render.visible import visible
-from cortexctl.render.words import task_words
+from cortexctl.render.words import bound_words, task_words
 from cortexctl.spec.units import show_seconds
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class LiveProgress:
     width: int
     clock: Callable[[], float]
     limits: Mapping[str, int] = field(default_factory=dict)
-    """Address -> seconds that its gate may take."""
+    """Address -> seconds that its gate may take without progress."""
     _running: dict[str, _Doing] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _live: Live | None = None
@@ -151,7 +151,7 @@ class LiveProgress:
         full = round(BAR * doing.share) if doing.share is not None else 0
         bar = "" if doing.share is None else "  " + self.ink("#" * full, "cyan") + self.ink("." * (BAR - full), "dim")
         clock = show_seconds(self.clock() - doing.began)
-        limit = self.ink(f" of {show_seconds(doing.limit)}", "dim") if doing.limit else ""
+        limit = self.ink(f", {bound_words(doing.limit)}", "dim") if doing.limit else ""
         return (
             f"{_where(address, self.ink, self.width)}  {self.ink('..', 'cyan')}   {doing.words}{bar}   {clock}{limit}"
         )

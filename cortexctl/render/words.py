@@ -87,14 +87,14 @@ def cost_words(*changes: Change) -> str:
     past starts tell, and a bound.
     """
     change = changes[0]
-    bound = show_seconds(change.cost.at_most) if change.cost.at_most is not None else ""
+    bound = bound_words(change.cost.at_most) if change.cost.at_most is not None else ""
     past = past_words([c.cost for c in changes])
-    ready = f"ready in {f'about {past}, ' if past else ''}at most {bound}"
+    ready = f"ready in {f'about {past}, ' if past else ''}{bound}"
     match change.action:
         case Action.REPLACE | Action.RESTART if change.cost.down and past:
-            return f"down about {past}, at most {bound}"
+            return f"down about {past}, {bound}"
         case Action.REPLACE | Action.RESTART if change.cost.down:
-            return f"down at most {bound}; how long is unknown: no start of it is recorded"
+            return f"down {bound}; how long is unknown: no start of it is recorded"
         case Action.REPLACE if change.start_first:
             return f"the old one serves until the new one does, {ready}"
         case Action.UPDATE | Action.ADOPT | Action.MOVE:
@@ -109,6 +109,11 @@ def cost_words(*changes: Change) -> str:
             return ""
         case _:
             assert_never(change.action)
+
+
+def bound_words(seconds: int, each: str = "") -> str:
+    """Of a time until something serves. A start that hangs is given up then; one that gets on is waited for."""
+    return f"at most {show_seconds(seconds)}{each} without progress"
 
 
 def past_words(costs: Sequence[Cost]) -> str:
@@ -161,7 +166,7 @@ def taken_words(host: PlannedHost, changes: Sequence[Change]) -> str:
     said = []
     if len(changes) > 1:
         bound = sum(c.cost.at_most or 0 for c in changes)
-        said.append(f"{len(changes)} changes in turn" + (f", at most {show_seconds(bound)}" if bound else ""))
+        said.append(f"{len(changes)} changes in turn" + (f", {bound_words(bound)}" if bound else ""))
     if host.gpus_before or host.gpus_after:
         of = f" of {host.host.gpus}" if host.host.gpus is not None else ""
         said.append(f"GPUs in use {host.gpus_before} -> {host.gpus_after}{of}")

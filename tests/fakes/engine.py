@@ -37,6 +37,8 @@ class FakeContainer:
     command: list[str]
     state: str = "created"
     exit_code: int = 0
+    oom_killed: bool = False
+    restarts: int = 0
     restart: str = "no"
     memory: int | None = None
     cpus: float | None = None
@@ -241,7 +243,13 @@ class FakeEngine:
         if found is None:
             raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
         running = found.state == "running"
-        return ContainerState(running, found.exit_code, endpoint=f"http://{found.id}" if running else "")
+        return ContainerState(
+            running,
+            found.exit_code,
+            found.oom_killed,
+            found.restarts,
+            endpoint=f"http://{found.id}" if running else "",
+        )
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         found = self._find(container)

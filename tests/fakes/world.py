@@ -11,6 +11,7 @@ from cortexctl.apply.locking import Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
 from cortexctl.errors import ProbeFailed, SecretUnresolved
+from cortexctl.observed.speed import Speed
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_needed, plan, records_needed
@@ -44,12 +45,17 @@ class FakeProber:
 
     engines: FakeEngines
     unhealthy: set[str] = field(default_factory=set)
+    engine_died: set[str] = field(default_factory=set)
     wrong_names: dict[str, Sequence[str]] = field(default_factory=dict)
     smoke_fails: set[str] = field(default_factory=set)
     keys_seen: list[str | None] = field(default_factory=list)
+    speeds: Sequence[Speed] = (Speed(0.02, 50.0),)
+    """Of measured requests, in turn."""
+    measured: int = 0
 
     def health(self, endpoint: str) -> str:
-        return "no connection" if self._name(endpoint) in self.unhealthy else ""
+        name = self._name(endpoint)
+        return "status 503" if name in self.engine_died else "no connection" if name in self.unhealthy else ""
 
     def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
         self.keys_seen.append(api_key)
@@ -64,6 +70,10 @@ class FakeProber:
         if self._name(endpoint) in self.smoke_fails:
             raise ProbeFailed("status 500: EngineCore encountered an issue")
         return f"{smoke.max_tokens} tokens"
+
+    def speed(self, endpoint: str, api_key: str | None, model: str, smoke: Smoke) -> Speed:
+        self.measured += 1
+        return self.speeds[(self.measured - 1) % len(self.speeds)]
 
     def _container(self, endpoint: str) -> FakeContainer:
         wanted = endpoint.removeprefix("http://")
