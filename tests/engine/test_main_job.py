@@ -144,7 +144,7 @@ def test_one_that_does_not_get_ready_in_time_fails_and_leaves_nothing(
     stack.path.write_text(stack.path.read_text().replace('startup_timeout = "60s"', 'startup_timeout = "3s"'))
     failed = live.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1
-    assert "it was not ready after 3s (gate.startup_timeout)" in failed.out
+    assert "its log showed no progress for 3s (gate.startup_timeout)" in failed.out
     assert live.containers() == {}
 
 

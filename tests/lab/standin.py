@@ -7,7 +7,8 @@ It takes the place of the program `vllm` in an image, and is called as that is:
 
 Every option of vLLM is accepted. These have an effect: --host --port --served-model-name --api-key --max-model-len
 --max-num-seqs --runner --task --shutdown-timeout --headless --disable-uvicorn-access-log, and VLLM_API_KEY of the
-environment. Texts, statuses, metric names and the way it stops are those of vLLM 0.32.0. So is that it exits with 1
+environment. A model with "whisper" in its name transcribes. Texts, statuses, metric names and the way it stops are
+those of vLLM 0.32.0. So is that it exits with 1
 for a model below /models that does not exist, and for a --max-model-len above what the model's config.json allows; and
 that as process 1 of a container it misses a SIGTERM that comes before it serves.
 
@@ -16,11 +17,13 @@ Trouble is ordered by environment variables:
     STANDIN_START_SECONDS=5         refuse connections for so long, as vLLM does while it loads a model
     STANDIN_CRASH_AFTER_SECONDS=3   die so long after the start, ready or not ...
     STANDIN_EXIT_CODE=0             ... with this exit code (default 1; vLLM whose engine has died gives 0)
+    STANDIN_ENGINE_DIES_AFTER_SECONDS=3   so long after it is ready, /health and /ping answer 503 and requests 500
     STANDIN_HANG=1                  accept connections, never answer; a value that begins with / is a prefix:
                                     only paths that begin so hang (/v1/ leaves /health alive)
     STANDIN_HEALTH_STATUS=503       the status of /health and /ping
     STANDIN_MODELS=a,b              what /v1/models shows instead of the served names
     STANDIN_COMPLETION_STATUS=500   refuse completions with this status
+    STANDIN_CHAT_TEMPLATE=0         refuse chats, as for a model without a chat template
     STANDIN_TOKEN_SECONDS=0.05      the time that each token takes (default 0)
     STANDIN_LOG='line\\nline'        print this to standard error at the start
 """
@@ -28,7 +31,9 @@ Trouble is ordered by environment variables:
 from __future__ import annotations
 
 import base64
+import email
 import hashlib
+import io
 import json
 import os
 import random
@@ -42,6 +47,7 @@ import struct
 import sys
 import threading
 import time
+import wave
 from collections import Counter
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -56,6 +62,10 @@ if TYPE_CHECKING:
 VERSION = "0.32.0"
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 WORDS = ["Hello", " from", " the", " stand", "-in", "."]
+NO_CHAT_TEMPLATE = (
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the "
+    "tokenizer does not define one."
+)
 ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 
@@ -89,6 +99,8 @@ class Trouble:
     start_seconds: float = 0.0
     crash_after_seconds: float | None = None
     exit_code: int = 1
+    engine_dies_after_seconds: float | None = None
+    chat_template: bool = True
     hang: str | None = None
     health_status: int = 200
     models: list[str] | None = None
@@ -101,10 +113,16 @@ def read_trouble(env: dict[str, str]) -> Trouble:
     """Read the STANDIN_* variables; an empty one is as good as none."""
     given = {name.removeprefix("STANDIN_"): text for name, text in env.items() if name.startswith("STANDIN_") and text}
     hang = given.get("HANG", "0")
+
+    def seconds(name: str) -> float | None:
+        return float(given[name]) if name in given else None
+
     return Trouble(
         start_seconds=float(given.get("START_SECONDS", "0")),
-        crash_after_seconds=float(given["CRASH_AFTER_SECONDS"]) if "CRASH_AFTER_SECONDS" in given else None,
+        crash_after_seconds=seconds("CRASH_AFTER_SECONDS"),
         exit_code=int(given.get("EXIT_CODE", "1")),
+        engine_dies_after_seconds=seconds("ENGINE_DIES_AFTER_SECONDS"),
+        chat_template=given.get("CHAT_TEMPLATE", "1") != "0",
         hang=None if hang == "0" else hang if hang.startswith("/") else "/",
         health_status=int(given.get("HEALTH_STATUS", "200")),
         models=given["MODELS"].split(",") if "MODELS" in given else None,
@@ -254,6 +272,7 @@ class Engine:
         self.counts: Counter[str] = Counter()
         self.active = 0  # running and waiting
         self.closing = False  # takes no new requests
+        self.dead = False
         self.stalled = False  # gives no more tokens, and no error either
         self.aborted = threading.Event()
         self._changed = threading.Condition()
@@ -307,6 +326,11 @@ class Engine:
             # an aborted request only has to write its last line
             if not self._changed.wait_for(lambda: self.active == 0, limit or 5) and limit:
                 self.stalled = True
+
+    def die(self) -> None:
+        """Die while the server lives on: what runs breaks off, and nothing else is taken."""
+        self.dead = True
+        self.aborted.set()
 
     def wait_until_idle(self) -> None:
         """Wait for the last request; one that has stalled ends only when its client gives up."""
@@ -402,7 +426,14 @@ class Handler(BaseHTTPRequestHandler):
         "/v1/models": "models",
     }
     GENERATE: ClassVar[dict[str, str]] = {"/v1/completions": "complete", "/v1/chat/completions": "chat"}
-    POOLING: ClassVar[dict[str, str]] = {"/v1/embeddings": "embed", "/v1/score": "score", "/score": "score"}
+    TRANSCRIBE: ClassVar[dict[str, str]] = {"/v1/audio/transcriptions": "transcribe"}
+    POOLING: ClassVar[dict[str, str]] = {
+        "/v1/embeddings": "embed",
+        "/v1/score": "score",
+        "/score": "score",
+        "/classify": "classify",
+        "/pooling": "pool",
+    }
 
     def do_GET(self) -> None:
         """Answer a GET request."""
@@ -422,10 +453,12 @@ class Handler(BaseHTTPRequestHandler):
             if path.startswith(GUARDED) and not self.authorized():
                 self.send_json(401, {"error": "Unauthorized"})
                 return
-            posts = {"/ping": "health", **(self.POOLING if self.server.options.pooling else self.GENERATE)}
+            posts = {"/ping": "health", **self.posts(self.server.options)}
             routes = self.GET if method == "GET" else posts
-            if path in routes:
-                request = [self.read_json(body)] if path.startswith(GUARDED) and body else []
+            if path in self.TRANSCRIBE and path in routes:
+                self.transcribe(self.read_form(body))
+            elif path in routes:
+                request = [self.read_json(body)] if method == "POST" and path != "/ping" and body else []
                 getattr(self, routes[path])(*request)
             elif path in self.GET or path in posts:
                 self.send_json(405, {"detail": "Method Not Allowed"})
@@ -437,6 +470,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(500, error_body(500, str(error)))
         except (ClientGoneError, ConnectionError):
             self.close_connection = True
+
+    @classmethod
+    def posts(cls, options: Options) -> dict[str, str]:
+        """Return what the model can be asked, by path."""
+        if options.pooling:
+            return cls.POOLING
+        return {**cls.GENERATE, **(cls.TRANSCRIBE if "whisper" in options.model.lower() else {})}
 
     def authorized(self) -> bool:
         """Tell whether the request carries a key, if one is wanted."""
@@ -455,11 +495,24 @@ class Handler(BaseHTTPRequestHandler):
             raise ValueError(message)  # as for text that is no JSON at all
         return document
 
+    def read_form(self, body: bytes) -> dict[str, bytes]:
+        """Read the fields and files of a form, by name."""
+        kind = self.headers.get("content-type", "")
+        message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+        if not message.is_multipart():
+            complaint = "Input should be a form"
+            raise ValueError(complaint)
+        parts = [part for part in message.walk() if not part.is_multipart()]
+        return {
+            str(part.get_param("name", "", "content-disposition")): bytes(part.get_payload(decode=True))
+            for part in parts
+        }
+
     # ---- small answers
 
     def health(self) -> None:
         """Answer /health and /ping."""
-        self.send_bytes(self.server.trouble.health_status, b"", None)
+        self.send_bytes(503 if self.server.engine.dead else self.server.trouble.health_status, b"", None)
 
     def version(self) -> None:
         """Answer /version."""
@@ -497,6 +550,8 @@ class Handler(BaseHTTPRequestHandler):
         """Refuse a request for another model, and all requests if that was ordered."""
         names = self.server.options.names
         model = request.get("model")
+        if self.server.engine.dead:
+            raise EngineError(ENGINE_DEAD)
         if model and model not in names:
             message = f"The model `{model}` does not exist. Valid aliases: {', '.join(names)}."
             self.send_json(404, error_body(404, message, "NotFoundError", "model"))
@@ -513,6 +568,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def chat(self, request: Json | None = None) -> None:
         """Answer /v1/chat/completions."""
+        if not self.server.trouble.chat_template:
+            self.send_json(400, error_body(400, NO_CHAT_TEMPLATE, "BadRequestError"))
+            return
         self.generate(request or {}, "messages", "chatcmpl", "chat.completion")
 
     def generate(self, request: Json, needed: str, prefix: str, kind: str) -> None:
@@ -611,6 +669,43 @@ class Handler(BaseHTTPRequestHandler):
         scores = [abs(numbers_for(pair, 2)[0]) for pair in zip(ones, many, strict=True)]
         data = [{"index": index, "object": "score", "score": score} for index, score in enumerate(scores)]
         self.send_list("score", request, data, count_prompt([one, *many]))
+
+    def classify(self, request: Json | None = None) -> None:
+        """Answer /classify: one of two classes."""
+        request = request or {}
+        if not self.accepted(request):
+            return
+        share = abs(numbers_for(request.get("input"), 2)[0])
+        data = [{"index": 0, "label": "LABEL_0", "probs": [share, 1 - share], "num_classes": 2}]
+        self.send_list("classify", request, data, count_prompt(request.get("input")))
+
+    def pool(self, request: Json | None = None) -> None:
+        """Answer /pooling: the model's numbers as they are."""
+        request = request or {}
+        if not self.accepted(request):
+            return
+        data = [{"index": 0, "object": "pooling", "data": numbers_for(request.get("input"), 4)}]
+        self.send_list("pool", request, data, count_prompt(request.get("input")))
+
+    # ---- sound
+
+    def transcribe(self, form: dict[str, bytes]) -> None:
+        """Answer /v1/audio/transcriptions: how long the sound is."""
+        if "file" not in form:
+            message = "{'type': 'missing', 'loc': 'body.file', 'msg': 'Field required'}"
+            raise ValueError(message)
+        if not self.accepted({"model": form.get("model", b"").decode()}):
+            return
+        try:
+            with wave.open(io.BytesIO(form["file"])) as sound:
+                seconds = sound.getnframes() / sound.getframerate()
+        except (wave.Error, EOFError):
+            self.send_json(400, error_body(400, "Invalid or unsupported audio file.", "BadRequestError"))
+            return
+        text = f" A tone of {seconds:.1f} seconds."
+        self.send_json(200, {"text": text, "usage": {"type": "duration", "seconds": round(seconds)}})
+
+    # ---- lists
 
     def send_list(self, prefix: str, request: Json, data: list[Json], tokens: int) -> None:
         """Send the frame that embeddings and scores have in common."""
@@ -739,6 +834,10 @@ class Life:
         server.server_activate()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         self.ready = True
+        if trouble.engine_dies_after_seconds is not None:
+            dying = threading.Timer(trouble.engine_dies_after_seconds, engine.die)
+            dying.daemon = True
+            dying.start()
         print("INFO:     Application startup complete.", file=sys.stderr, flush=True)
 
         signal.sigwait(STOP_SIGNALS)
@@ -783,7 +882,7 @@ class Life:
         """Print the lines before the server listens."""
         log("entry.py:140", f"Starting vLLM server on http://{self.options.host}:{self.options.port}")
         log("launcher.py:186", "Available routes are:")
-        posts = Handler.POOLING if self.options.pooling else Handler.GENERATE
+        posts = Handler.posts(self.options)
         for method, routes in (("GET", Handler.GET), ("POST", posts)):
             for route in routes:
                 log("launcher.py:195", f"Route: {route}, Methods: {method}")

@@ -1,0 +1,362 @@
+"""The gate on fake engines: what passes, what fails, when, and what it tells meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortexctl.apply.bounds import figures, missed
+from cortexctl.apply.deadline import Deadline
+from cortexctl.apply.events import GateProbe, Progress
+from cortexctl.apply.executor import Fate, Result
+from cortexctl.errors import GateFailed, ProbeFailed
+from cortexctl.observed.speed import Speed
+from cortexctl.plan.planfile import plan_from_json, plan_to_json
+from cortexctl.spec.desired import STARTS_AT_MOST, Desired, GatePolicy
+from tests.fakes.engine import FakeContainer
+from tests.fakes.world import World
+from tests.reading import desired_from, model_text, stack_text
+
+NEW = "vllm-model-tiny--g1"
+SHARDS = "Loading safetensors checkpoint shards: {:3d}% Completed | {}/100 [00:00<00:00, 20.00it/s]"
+
+
+def stack(tmp_path: Path, gate: str = "", *, model: str = "", **lines: str) -> Desired:
+    path = tmp_path / "stack.toml"
+    text = model_text(**lines) + (f"[models.tiny.gate]\n{gate}\n" if gate else "") + model
+    path.write_text(stack_text(text, hosts='[hosts.here]\nmodels_dir = "/m"\n'))
+    return desired_from(path, {})
+
+
+def failure(result: Result) -> GateFailed:
+    (only,) = result.outcomes
+    assert isinstance(only.failure, GateFailed)
+    return only.failure
+
+
+def probes(world: World) -> list[tuple[str, bool, str]]:
+    return [(e.probe, e.ok, e.detail) for e in world.events if isinstance(e, GateProbe)]
+
+
+def at(world: World, seconds: float, act: Callable[[FakeContainer], None], name: str = NEW) -> None:
+    """Do something to the candidate as soon as the clock is so far."""
+    began, sleep, done = world.clock.at, world.clock.sleep, False
+
+    def sleep_and_act(duration: float) -> None:
+        nonlocal done
+        sleep(duration)
+        if not done and world.clock.at - began >= seconds:
+            done = True
+            act(world.engine().by_name(name))
+
+    world.clock.sleep = sleep_and_act  # type: ignore[method-assign]
+
+
+# ---- what it tells
+
+
+def test_each_look_is_told_once_as_long_as_it_stays_the_same(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.unhealthy.add(NEW)
+    at(world, 10, lambda c: world.prober.unhealthy.discard(c.name))
+    result = world.apply(world.plan(stack(tmp_path, "min_tokens_per_second = 1")))
+    assert result.exit_code == 0
+    assert probes(world) == [
+        ("process", True, ""),
+        ("health", False, "no connection"),
+        ("health", True, ""),
+        ("names", True, "tiny"),
+        ("smoke", True, "4 tokens"),
+        ("bounds", True, "first token after 20ms (20ms to 20ms), then 50.0 tokens a second (50.0 to 50.0), 3 requests"),
+        ("stable", True, "for 5s"),
+    ]
+    times = [e.seconds for e in world.events if isinstance(e, GateProbe)]
+    assert times == sorted(times)
+    assert times[2] == pytest.approx(10, abs=0.3)
+    assert {e.address for e in world.events if isinstance(e, GateProbe)} == {"here/tiny"}
+
+
+def test_a_failed_look_is_told_without_secrets(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.secrets.values["KEY"] = "planted-value"
+    path = tmp_path / "stack.toml"
+    secret = '[models.tiny.secrets]\nVLLM_API_KEY = { env = "KEY" }\n'
+    path.write_text(stack_text(model_text() + secret, hosts='[hosts.here]\nmodels_dir = "/m"\n'))
+
+    def refuses(*_: object) -> str:
+        raise ProbeFailed("status 401: bad key planted-value")
+
+    world.prober.smoke = refuses  # type: ignore[assignment]
+    world.apply(world.plan(desired_from(path, {"KEY": "planted-value"})))
+    assert ("smoke", False, "its first request failed: status 401: bad key ***") in probes(world)
+
+
+# ---- the progress deadline
+
+
+def test_a_start_that_gets_on_may_take_longer_than_the_timeout(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.unhealthy.add(NEW)
+    began = world.clock.at
+    for percent in range(1, 6):
+        step = percent
+        at(world, 20 * step, lambda c, n=step: c.log.append(SHARDS.format(n * 20, n * 20)))  # type: ignore[misc]
+    at(world, 110, lambda c: world.prober.unhealthy.discard(c.name))
+    result = world.apply(world.plan(stack(tmp_path, 'startup_timeout = "30s"')))
+    assert result.exit_code == 0
+    assert world.clock.at - began > 110
+    stages = [e.stage for e in world.events if isinstance(e, Progress)]
+    assert "loading weights 40%" in stages
+    assert next(e.share for e in world.events if isinstance(e, Progress) and e.stage == "loading weights 40%") == 0.4
+
+
+def test_one_that_stops_getting_on_fails_a_timeout_after_its_last_sign(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.unhealthy.add(NEW)
+    began = world.clock.at
+    at(world, 20, lambda c: c.log.append(SHARDS.format(50, 50)))
+    at(world, 40, lambda c: c.log.append("WARNING: no available shared memory broadcast block found in 60 second."))
+    found = failure(world.apply(world.plan(stack(tmp_path, 'startup_timeout = "30s"'))))
+    assert 50 <= world.clock.at - began < 53
+    assert "it was not ready, " in found.message
+    assert "and its log showed no progress for 30s (gate.startup_timeout)" in found.message
+    assert "the last that its log tells: loading weights 50%" in found.cause
+    assert "raise gate.startup_timeout" in found.mend
+
+
+def test_one_that_gets_on_for_ever_fails_at_last(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.unhealthy.add(NEW)
+    began, sleep = world.clock.at, world.clock.sleep
+
+    def log_on(duration: float) -> None:
+        sleep(duration)
+        for container in world.engine().containers.values():
+            container.log.append(f"Capturing CUDA graph shapes: {world.clock.at % 100:.0f}%|  | 1/9 [00:01<00:01]")
+
+    world.clock.sleep = log_on  # type: ignore[method-assign]
+    found = failure(world.apply(world.plan(stack(tmp_path, 'startup_timeout = "30s"'))))
+    assert 180 <= world.clock.at - began < 183
+    assert "it was not ready after 3m (6 times gate.startup_timeout), though its log showed progress" in found.message
+
+
+@given(
+    patience=st.integers(1, 50),
+    looks=st.lists(st.tuples(st.floats(0.1, 20), st.booleans()), max_size=60),
+)
+def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
+    patience: int, looks: list[tuple[float, bool]]
+) -> None:
+    deadline = Deadline(GatePolicy(startup_timeout=patience))
+    now = last = 0.0
+    log: list[str] = []
+    for number, (pause, gets_on) in enumerate(looks):
+        now += pause
+        if gets_on:
+            log = [*log, SHARDS.format(number, number)]
+            last = now
+        deadline.look(log, now)
+        assert deadline.is_over(now) == (now - last > patience or now > STARTS_AT_MOST * patience)
+        assert not deadline.is_over(now) or all(deadline.missed(now))
+
+
+# ---- the end of a candidate
+
+
+@pytest.mark.parametrize(
+    ("becomes", "said", "cause"),
+    [
+        ({"state": "exited", "exit_code": 1}, "it exited with code 1", ""),
+        ({"state": "exited", "exit_code": 0}, "it exited with code 0, as a vLLM does whose engine died", ""),
+        (
+            {"state": "exited", "exit_code": 137},
+            "it exited with code 137, for it was killed (its limit is 4 GiB)",
+            "it was killed from outside",
+        ),
+        (
+            {"state": "exited", "exit_code": 137, "oom_killed": True},
+            "the kernel killed it: it needs more memory than it may have (its limit is 4 GiB)",
+            "it used more memory than the container may",
+        ),
+        (
+            {"oom_killed": True},
+            "the kernel killed one of its processes: it needs more memory than it may have (its limit is 4 GiB)",
+            "it used more memory than the container may",
+        ),
+        (
+            {"restarts": 2, "exit_code": 1},
+            "it exited before it was proven, and was restarted 2 times (last exit code 1)",
+            "",
+        ),
+        ({"restarts": 1, "exit_code": 0}, "was restarted once (last exit code 0)", ""),
+    ],
+)
+@pytest.mark.parametrize("when", [3, 12], ids=["starting", "watched"])
+def test_the_end_of_a_candidate_is_known_within_a_second(
+    tmp_path: Path, becomes: dict[str, object], said: str, cause: str, when: float
+) -> None:
+    world = World("demo", "here")
+    world.prober.unhealthy.add(NEW)
+    at(world, 10, lambda c: world.prober.unhealthy.discard(c.name))
+    died: list[float] = []
+
+    def die(container: FakeContainer) -> None:
+        died.append(world.clock.at)
+        for key, value in becomes.items():
+            setattr(container, key, value)
+
+    at(world, when, die)
+    found = failure(world.apply(world.plan(stack(tmp_path, 'stable_for = "30s"', memory='"4 GiB"'))))
+    assert said in found.message
+    assert cause in found.cause
+    assert world.clock.at - died[0] < 1
+    assert ("process", False) in [(probe, ok) for probe, ok, _ in probes(world)]
+
+
+def test_a_dead_engine_is_known_within_a_second_while_its_server_lives(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    died: list[float] = []
+
+    def die(container: FakeContainer) -> None:
+        died.append(world.clock.at)
+        world.prober.engine_died.add(container.name)
+
+    at(world, 3, die)
+    found = failure(world.apply(world.plan(stack(tmp_path))))
+    assert "it was ready, and then its vLLM engine died (/health answers 503)" in found.message
+    assert world.clock.at - died[0] < 1
+
+
+def test_a_503_before_it_was_ever_healthy_is_waited_for(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.engine_died.add(NEW)
+    at(world, 5, lambda c: world.prober.engine_died.discard(c.name))
+    assert world.apply(world.plan(stack(tmp_path))).exit_code == 0
+
+
+@pytest.mark.parametrize("question", ["served_names", "smoke", "speed"])
+def test_an_engine_that_dies_of_a_request_is_what_is_told(tmp_path: Path, question: str) -> None:
+    world = World("demo", "here")
+
+    def dies(*_: object) -> str:
+        world.prober.engine_died.add(NEW)
+        raise ProbeFailed("status 500: EngineCore encountered an issue.")
+
+    setattr(world.prober, question, dies)
+    found = failure(world.apply(world.plan(stack(tmp_path, 'max_ttft = "1s"'))))
+    assert "its vLLM engine died" in found.message
+
+
+def test_a_process_whose_end_shows_only_after_it_broke_off_is_what_is_told(tmp_path: Path) -> None:
+    world = World("demo", "here")
+
+    def crash(container: FakeContainer) -> None:
+        container.state, container.exit_code = "exited", 139
+
+    def breaks_off(*_: object) -> str:
+        at(world, 0.4, crash)
+        raise ProbeFailed("no answer (RemoteProtocolError)")
+
+    world.prober.smoke = breaks_off  # type: ignore[assignment]
+    found = failure(world.apply(world.plan(stack(tmp_path))))
+    assert "it exited with code 139" in found.message
+    assert "crashed inside native code" in found.cause
+
+
+def test_one_that_answers_and_is_wrong_is_told_as_it_answered(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.smoke_fails.add(NEW)
+    found = failure(world.apply(world.plan(stack(tmp_path))))
+    assert found.message.startswith("its first request failed: status 500: EngineCore encountered an issue")
+
+
+# ---- bounds
+
+
+def test_the_median_counts_and_is_told(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.prober.speeds = (Speed(3.0, 10.0), Speed(0.3, 40.0), Speed(0.2, 50.0))
+    gate = 'max_ttft = "500ms"\nmin_tokens_per_second = 30'
+    assert world.apply(world.plan(stack(tmp_path, gate))).exit_code == 0
+    assert world.prober.measured == 3
+
+
+@pytest.mark.parametrize(
+    ("gate", "said", "mend"),
+    [
+        (
+            'max_ttft = "500ms"\nrequests = 5',
+            "its first token takes 800ms, and gate.max_ttft is 500ms",
+            'raise gate.max_ttft (such as "1200ms")',
+        ),
+        (
+            "min_tokens_per_second = 20.0",
+            "it makes 12.5 tokens a second, and gate.min_tokens_per_second is 20",
+            "lower gate.min_tokens_per_second (below 12.5)",
+        ),
+        (
+            'max_ttft = "1ms"\nmin_tokens_per_second = 20.0',
+            "its first token takes 800ms, and gate.max_ttft is 1ms; it makes 12.5 tokens a second",
+            'raise gate.max_ttft (such as "1200ms") and lower gate.min_tokens_per_second (below 12.5)',
+        ),
+    ],
+)
+def test_a_bound_that_is_missed_fails_with_the_figures_and_what_to_change(
+    tmp_path: Path, gate: str, said: str, mend: str
+) -> None:
+    world = World("demo", "here")
+    world.prober.speeds = (Speed(0.8, 12.5),)
+    found = failure(world.apply(world.plan(stack(tmp_path, gate))))
+    assert said in found.message
+    assert "first token after 800ms" in found.cause
+    assert "12.5 tokens a second" in found.cause
+    assert mend in found.mend
+    assert world.prober.measured == (5 if "requests" in gate else 3)
+
+
+def test_nothing_is_measured_without_a_bound(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path)))
+    assert world.prober.measured == 0
+
+
+def test_a_pace_that_cannot_be_told_misses_a_bound_on_it() -> None:
+    gate = GatePolicy(min_tokens_per_second=1.0)
+    what, _ = missed(gate, [Speed(0.1, None)]) or ("", "")
+    assert "its tokens come in one piece" in what
+    assert missed(GatePolicy(max_ttft=0.1), [Speed(0.1, None)]) is None
+    assert figures([Speed(0.1, None)]) == "first token after 100ms, 1 request"
+
+
+def test_a_rollback_is_not_measured_and_not_asked_as_another_kind_of_model(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path)))
+    asked: list[str] = []
+
+    def smoke(_endpoint: str, _key: str | None, task: str, *_: object) -> str:
+        asked.append(task)
+        raise ProbeFailed("status 404: The model does not support Embeddings API")
+
+    world.prober.smoke = smoke  # type: ignore[assignment]
+    result = world.apply(world.plan(stack(tmp_path, "smoke = { dimensions = 8 }", task='"embed"')))
+    assert result.outcomes[0].fate is Fate.ROLLED_BACK
+    assert asked == ["embed"]
+    measured = World("demo", "here")
+    measured.apply(measured.plan(stack(tmp_path)))
+    measured.prober.speeds = (Speed(9.0, 1.0),)
+    slow = stack(tmp_path, 'max_ttft = "1s"', model="[models.tiny.args]\nmax_model_len = 512\n")
+    assert measured.apply(measured.plan(slow)).outcomes[0].fate is Fate.ROLLED_BACK
+    assert measured.prober.measured == 3
+
+
+def test_a_saved_plan_has_the_whole_gate(tmp_path: Path) -> None:
+    gate = 'max_ttft = "1s500ms"\nmin_tokens_per_second = 20\nrequests = 7\nsmoke = { max_tokens = 2 }'
+    made = World("demo", "here").plan(stack(tmp_path, gate))
+    again = plan_from_json(plan_to_json(made))
+    assert again == made
+    policy = again.changes[0].gate
+    assert (policy.max_ttft, policy.min_tokens_per_second, policy.requests) == (1.5, 20.0, 7)

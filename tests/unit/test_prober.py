@@ -1,0 +1,182 @@
+"""Questions to a server that answers as vLLM does: the lab's stand-in, as a process of its own."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cortexctl.errors import ProbeFailed
+from cortexctl.health.asking import Declined
+from cortexctl.health.probe import HttpProber
+from cortexctl.health.tone import one_second
+from cortexctl.spec.desired import Smoke
+from tests.unit.test_ask import hang, server, slam
+
+STAND_IN = Path(__file__).parent.parent / "lab" / "standin.py"
+
+
+@contextmanager
+def stand_in(*options: str, model: str = "tiny", **trouble: str) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, **{f"STANDIN_{name}": value for name, value in trouble.items()}}
+    words = [sys.executable, str(STAND_IN), "serve", model, "--host", "127.0.0.1", "--port", str(port), *options]
+    process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    endpoint = f"http://127.0.0.1:{port}"
+    try:
+        prober = HttpProber()
+        for _ in range(200):
+            if not prober.health(endpoint):
+                break
+            time.sleep(0.05)
+        prober.close()
+        yield endpoint
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def prober() -> Iterator[HttpProber]:
+    made = HttpProber()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "model", "trouble", "said"),
+    [
+        ("generate", (), "tiny", {}, "answered with 4 tokens to a chat"),
+        (
+            "generate",
+            (),
+            "tiny",
+            {"CHAT_TEMPLATE": "0"},
+            "answered with 4 tokens to a completion, for it has no chat template",
+        ),
+        ("embed", ("--runner", "pooling"), "tiny", {}, "answered with an embedding of 8 numbers"),
+        ("classify", ("--runner", "pooling"), "tiny", {}, "answered with the class LABEL_0"),
+        ("reward", ("--runner", "pooling"), "tiny", {}, "answered with what it pooled"),
+        ("transcription", (), "openai/whisper-tiny", {}, "answered a second of sound with 23 characters"),
+    ],
+)
+def test_the_first_request_is_that_of_the_task(
+    prober: HttpProber, task: str, options: tuple[str, ...], model: str, trouble: dict[str, str], said: str
+) -> None:
+    with stand_in(*options, model=model, **trouble) as endpoint:
+        assert prober.smoke(endpoint, None, task, model, Smoke()) == said
+
+
+def test_a_score_and_a_key_and_a_dimension(prober: HttpProber) -> None:
+    with stand_in("--runner", "pooling", "--api-key", "k") as endpoint:
+        assert prober.smoke(endpoint, "k", "score", "tiny", Smoke()).startswith("answered with a score of 0.")
+        assert prober.smoke(endpoint, "k", "embed", "tiny", Smoke(dimensions=8)).endswith("8 numbers")
+        with pytest.raises(ProbeFailed, match=r"its embedding has 8 numbers, and gate\.smoke\.dimensions wants 1024"):
+            prober.smoke(endpoint, "k", "embed", "tiny", Smoke(dimensions=1024))
+        with pytest.raises(Declined, match="status 401: Unauthorized"):
+            prober.smoke(endpoint, None, "embed", "tiny", Smoke())
+        with pytest.raises(Declined, match="status 404: Not Found"):
+            prober.smoke(endpoint, "k", "transcription", "tiny", Smoke())
+
+
+def test_only_a_missing_chat_template_makes_a_completion_of_a_chat(prober: HttpProber) -> None:
+    with stand_in(COMPLETION_STATUS="400") as endpoint, pytest.raises(Declined, match="EngineCore encountered"):
+        prober.smoke(endpoint, None, "generate", "tiny", Smoke())
+
+
+def test_a_speed_is_that_of_the_stream(prober: HttpProber) -> None:
+    with stand_in(TOKEN_SECONDS="0.02") as endpoint:
+        speed = prober.speed(endpoint, None, "tiny", Smoke())
+    assert speed.first_token >= 0.02
+    assert speed.tokens_per_second is not None
+    assert 1 < speed.tokens_per_second <= 52, "a token each 20 ms, and whatever the machine takes"
+
+
+def test_a_stream_that_breaks_off_is_no_speed(prober: HttpProber) -> None:
+    with (
+        stand_in(TOKEN_SECONDS="0.2", ENGINE_DIES_AFTER_SECONDS="1") as endpoint,
+        pytest.raises(ProbeFailed, match="EngineCore encountered an issue"),
+    ):
+        prober.speed(endpoint, None, "tiny", Smoke())
+
+
+EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+
+
+def read_whole(connection: socket.socket) -> None:
+    """The request with its body: what is unread when a connection closes resets it, and the answer may be lost."""
+    with connection.makefile("rb") as request:
+        length = 0
+        while (line := request.readline()) not in {b"\r\n", b""}:
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        request.read(length)
+
+
+def answers(raw: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        read_whole(connection)
+        connection.sendall(raw)
+
+    return behave
+
+
+def drips_events(connection: socket.socket) -> None:
+    """Each in time, and no end."""
+    read_whole(connection)
+    connection.sendall(EVENTS)
+    for _ in range(50):
+        connection.sendall(b'data: {"choices": [{}]}\n\n')
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("behave", "said"),
+    [
+        (answers(EVENTS + b"data: [DONE]\n\n"), "it streamed no token"),
+        (answers(EVENTS + b"data: {not json}\n\n"), "an event of the answer is not JSON"),
+        (answers(EVENTS + b"data: 7\n\n"), "the answer has no choices"),
+        (answers(EVENTS + b'data: {"choices": [{}]}\n\ndata: {"choices": [], "usage": {}}\n\n'), ""),
+        (answers(EVENTS + b'data: {"choices": [], "usage": {"x": 1}}\n\n'), "has no usage.completion_tokens"),
+        (answers(b"HTTP/1.1 500 Oh\r\n\r\nit broke"), "status 500: it broke"),
+        (answers(b'HTTP/1.1 422 Oh\r\n\r\n{"detail": [{"msg": "missing"}]}'), "status 422: .*missing"),
+        (answers(b'HTTP/1.1 400 Oh\r\n\r\n{"object": "error", "message": "old form"}'), "status 400: old form"),
+        (slam, "no answer"),
+        (hang, "no answer"),
+        (drips_events, "no answer"),
+    ],
+)
+def test_whatever_is_streamed_is_a_speed_or_one_sentence(
+    prober: HttpProber, behave: Callable[[socket.socket], None], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cortexctl.health.probe.SMOKE", 0.5)
+    with server(behave) as endpoint:
+        if said:
+            with pytest.raises(ProbeFailed, match=said):
+                prober.speed(endpoint, None, "tiny", Smoke())
+        else:
+            assert prober.speed(endpoint, None, "tiny", Smoke()).tokens_per_second is None
+
+
+def test_the_sound_is_a_second_of_one_tone() -> None:
+    with wave.open(io.BytesIO(one_second())) as sound:
+        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, 16_000)
+        assert sound.getnframes() == 16_000
+        frames = struct.unpack("<16000h", sound.readframes(16_000))
+    rising = sum(a < 0 <= b for a, b in itertools.pairwise(frames))
+    assert abs(rising - 440) <= 1
+    assert 0.13 < math.sqrt(sum(f * f for f in frames) / 16_000) / 32767 < 0.15
