@@ -10,6 +10,7 @@ from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.steps import Step
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import GatePolicy, Host
+from cortexctl.spec.hook import Hook
 from cortexctl.spec.labels import owner
 
 FORMAT_VERSION = "1.0"
@@ -141,6 +142,10 @@ class Plan:
     max_failures: int = 1
     """So many changes may fail; then nothing new is begun."""
     diagnostics: tuple[Diagnostic, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    """Those of the stack's hooks that this plan comes to, in the order in which those of one point run."""
+    audit_log: str = ""
+    """Where its apply is written down, from the stack's folder; empty: nowhere."""
 
     @property
     def owner(self) -> str:

@@ -26,7 +26,9 @@ from cortexctl.plan.model import (
 )
 from cortexctl.plan.steps import KIND_OF, TASK_KINDS, Step
 from cortexctl.spec.codec import spec_from_dict, spec_to_dict
+from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import GatePolicy, Host, Smoke
+from cortexctl.spec.hook import Hook, Point
 
 
 class NotAPlan(ValueError):
@@ -47,6 +49,8 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "rollouts": [dataclasses.asdict(r) for r in plan.rollouts],
         "max_failures": plan.max_failures,
         "diagnostics": [_diagnostic_to_dict(d) for d in plan.diagnostics],
+        "hooks": [_hook_to_dict(h) for h in plan.hooks],
+        "audit_log": plan.audit_log,
     }
     return {**document, "digest": digest_of(document)}
 
@@ -107,6 +111,8 @@ def _plan_from_dict(data: Mapping[str, Any]) -> Plan:
         rollouts=tuple(_rollout_from_dict(r) for r in data["rollouts"]),
         max_failures=data.get("max_failures", 1),
         diagnostics=tuple(_diagnostic_from_dict(d) for d in data["diagnostics"]),
+        hooks=tuple(_hook_from_dict(h) for h in data["hooks"]),
+        audit_log=data["audit_log"],
     )
 
 
@@ -222,6 +228,25 @@ def _step_from_dict(s: Mapping[str, Any]) -> Step:
     task_type = TASK_KINDS[s["kind"]]
     fields = {f.name: s[f.name] for f in dataclasses.fields(task_type)}
     return Step(s["id"], s["host"], s["address"], tuple(s["after"]), task_type(**fields))
+
+
+def _hook_to_dict(hook: Hook) -> dict[str, Any]:
+    return {**dataclasses.asdict(hook), "on": hook.on.value}
+
+
+def _hook_from_dict(h: Mapping[str, Any]) -> Hook:
+    return Hook(
+        name=h["name"],
+        on=Point(h["on"]),
+        command=tuple(h["command"]),
+        url=h["url"],
+        url_from=SecretRef(**h["url_from"]) if h["url_from"] else None,
+        timeout=h["timeout"],
+        models=tuple(h["models"]),
+        required=h["required"],
+        secrets=tuple(SecretRef(**s) for s in h["secrets"]),
+        withheld=tuple(h["withheld"]),
+    )
 
 
 def _diagnostic_to_dict(d: Diagnostic) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cortexctl.plan.adopt import adoption_problems, is_adopted, to_adopt, with_a
 from cortexctl.plan.applied import as_applied
 from cortexctl.plan.decide import Force, decide, needs_image, needs_inspection, needs_record, remove
 from cortexctl.plan.guards import check_desired, check_hosts
+from cortexctl.plan.hooks import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.place import placed
 from cortexctl.plan.request import Request
@@ -89,6 +90,8 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         rollouts=rollouts(desired, changes, steps, serving, held),
         max_failures=desired.max_failures,
         diagnostics=tuple(in_reading_order(diagnostics)),
+        hooks=hooks_needed(desired.hooks, changes),
+        audit_log=desired.audit_log,
     )
 
 

@@ -11,6 +11,7 @@ from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import Step
 from cortexctl.render.folding import READING_ORDER, Block, cut, listed
 from cortexctl.render.words import DONE_WORDS, batch_words, rollout_words, taken_words, value_words
+from cortexctl.spec.hook import Point
 
 
 def counted(number: int, noun: str) -> str:
@@ -55,6 +56,16 @@ def hosts_words(plan: Plan) -> list[str]:
         same.setdefault(taken_words(host, effective.get(host.host.name, [])), []).append(host.host.name)
     same.pop("", None)
     return [f"{listed(names, 3)}: {words}" for words, names in same.items()]
+
+
+def hooks_words(plan: Plan) -> list[str]:
+    """Of each point at which hooks run: what they do. "pre_stop: drain (./drain.sh) for llama-*"."""
+    found: dict[str, list[str]] = {}
+    for hook in plan.hooks:
+        whose = "" if hook.models == ("*",) else f" for {listed(hook.models, 3)}"
+        unless = "" if hook.required or not hook.on.may_refuse else ", may fail"
+        found.setdefault(hook.on.value, []).append(f"{hook.name} ({hook.does}{unless}){whose}")
+    return [f"{point}: {'; '.join(found[point])}" for point in Point if point in found]
 
 
 def nothing_to_do(plan: Plan) -> bool:

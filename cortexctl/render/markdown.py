@@ -18,6 +18,7 @@ from cortexctl.render.content import (
     counted,
     counts,
     good_news,
+    hooks_words,
     hosts_words,
     kept_words,
     nothing_to_do,
@@ -111,6 +112,7 @@ def _head(plan: Plan, blocks: Sequence[Block], level: Level) -> Iterator[str]:
     if blocks:
         yield "\n".join(_table(blocks, level) if level.places else _counts_table(blocks))
     yield _hosts(plan, level)
+    yield _hooks(plan, level)
     yield "\n".join(_diagnostics(plan.diagnostics, level))
 
 
@@ -161,6 +163,13 @@ def _hosts(plan: Plan, level: Level) -> str:
     shown, more = cut([text(words, 120) for words in hosts_words(plan)], level.names) if level.names else ([], 0)
     said = "; ".join([*shown, *([f"{more} more hosts"] if more else [])])
     return f"Hosts: {said}." if said else ""
+
+
+def _hooks(plan: Plan, level: Level) -> str:
+    if not level.names:
+        return f"Hooks: {len(plan.hooks)}." if plan.hooks else ""
+    said = "; ".join(text(words, min(level.words, 200)) for words in hooks_words(plan))
+    return f"Hooks: {said}." if said else ""
 
 
 def _some(words: list[str], what: str, level: Level) -> list[str]:

@@ -40,6 +40,7 @@ CX224 GPUs that the host does not have
 CX225 Cannot start first
 CX226 One container for several
 CX227 A bound for another task
+CX228 A hook that cannot be run
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)

@@ -16,6 +16,7 @@ from cortexctl.render.content import (
     down_addresses,
     good_news,
     hidden_words,
+    hooks_words,
     hosts_words,
     image_words,
     kept_words,
@@ -137,7 +138,12 @@ def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str
     down = down_addresses(blocks)
     if down:
         lines.append(ink("Down", "bold") + f"   {listed(down, DOWN_LISTED)}")
-    said = (("Keep", kept_words(plan)), ("Turn", batches_words(plan)), ("Host", hosts_words(plan)))
+    said = (
+        ("Keep", kept_words(plan)),
+        ("Turn", batches_words(plan)),
+        ("Host", hosts_words(plan)),
+        ("Hooks", hooks_words(plan)),
+    )
     for title, words in said:
         shown, more = cut(words, DOWN_LISTED)
         lines += [f"{ink(title, 'bold')}   {line}" for line in [*shown, *([f"and {more} more"] if more else [])]]

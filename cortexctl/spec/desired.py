@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cortexctl.diagnostics import SourceSpan
 from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.hook import Hook
 from cortexctl.spec.labels import address, owner
 
 
@@ -122,6 +123,10 @@ class Desired:
     """Models that are in the stack, with `enabled = false`."""
     ignore_drift: tuple[str, ...] = ()
     """Globs over addresses and container names (HOST/NAME), and KIND:GLOB, that drift passes over."""
+    hooks: tuple[Hook, ...] = ()
+    """In the order in which those of one point run."""
+    audit_log: str = ""
+    """Where applies are written down, from the stack's folder; empty: nowhere."""
 
     @property
     def owner(self) -> str:

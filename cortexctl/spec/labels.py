@@ -19,6 +19,8 @@ RUN = PREFIX + "run"
 VERSION = PREFIX + "version"
 PROBE = PREFIX + "probe"
 """On a container that lives for one question to an image; the value is the owner who asks."""
+REVISION = PREFIX + "revision"
+AUTHOR = PREFIX + "author"
 
 UNDONE = "-undone"
 """The end of the name of one that was rolled back: younger than what serves, and kept all the same."""

@@ -15,6 +15,20 @@ def looks_like_one(value: str) -> bool:
     return _TOKEN.search(value) is not None
 
 
+SHORTEST = 4
+"""Characters of a value that is hidden in texts; shorter ones would only garble them."""
+
+
+def masked(text: str, values: Iterable[str]) -> str:
+    """The text without the values: each whole, and line by line, as a text may be cut between lines. Longest first, for
+    one may hold another.
+    """
+    parts = {part for value in values for part in (value, value.strip(), *value.splitlines()) if len(part) >= SHORTEST}
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, "***")
+    return text
+
+
 def fingerprint(stack: str, name: str, value: str) -> str:
     """16 hex digits, keyed by stack and name so that equal secrets do not show as equal elsewhere.
 

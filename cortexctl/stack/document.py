@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.spec.secret import looks_like_one
 from cortexctl.stack.places import Loc, places_in
 
 if TYPE_CHECKING:
@@ -236,6 +237,12 @@ def _is_secret_step(table: Any, loc: Loc) -> bool:
     if len(loc) >= 2 and loc[-2] == "extra_args" and isinstance(table, list) and isinstance(step, int):
         before = str(table[step - 1]) if step else ""
         return any(SECRET_WORD.search(word) for word in (str(table[step]), before) if word.startswith("--"))
+    if loc[-4:-3] == ("hooks",) and loc[-2] == "secrets":  # names, unless somebody wrote a value there
+        name = table[step] if isinstance(table, list) and isinstance(step, int) else None
+        return not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*", name)) or looks_like_one(name)
+    if loc[-4:-3] == ("hooks",) and loc[-2] == "command" and isinstance(table, list) and isinstance(step, int):
+        word = str(table[step])
+        return looks_like_one(word) or bool(URL_WITH_PASSWORD.search(word))
     if loc[-3:-2] == ("secrets",) and len(loc) >= 5:
         return step not in {"env", "file", "var"} or (
             step in {"env", "var"} and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value))

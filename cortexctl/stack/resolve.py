@@ -16,6 +16,7 @@ from cortexctl.spec.units import seconds, short_seconds, size_in_bytes
 from cortexctl.stack.checkpoint import check_folder
 from cortexctl.stack.checks import check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
+from cortexctl.stack.hooks import audit_log, hooks_of
 from cortexctl.stack.lint import lint_model
 from cortexctl.stack.overlay import profile_names
 from cortexctl.stack.places import Loc
@@ -55,6 +56,7 @@ def resolve(
 ) -> tuple[Desired, list[Diagnostic]]:
     """Desired as far as it could be made, and every problem on the way."""
     work = _Resolution(stack, document, around)
+    hooks, wrong_hooks = hooks_of(stack, document)
     instances = [i for name in sorted(stack.models) for i in work.instances_of(name)]
     hosts = tuple(_host(name, table, around.default_docker) for name, table in sorted(stack.hosts.items()))
     desired = Desired(
@@ -68,7 +70,10 @@ def resolve(
         max_failures=stack.rollout.max_failures,
         disabled=tuple(sorted(name for name, model in stack.models.items() if not model.enabled)),
         ignore_drift=tuple(stack.drift.ignore),
+        hooks=hooks,
+        audit_log=audit_log(stack, document.path),
     )
+    work.found += wrong_hooks
     work.found += check_version(stack, document)
     work.found += check_references(stack, document)
     return desired, work.found

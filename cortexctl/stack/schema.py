@@ -161,6 +161,40 @@ class RolloutTable(Table):
     """How many old generations are kept, stopped, for a rollback."""
 
 
+class HookTable(Table):
+    """A command that is run, or a URL that is told, at a set point of an apply: exactly one of `command` and `url`."""
+
+    on: Literal["pre_apply", "pre_stop", "post_healthy", "post_apply", "on_failure"]
+    """Once a run, under the lock: pre_apply, post_apply. Per instance: before it is stopped, after it passed its gate,
+    after it failed."""
+    command: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    """A program and its words, run in the stack's folder without a shell. It learns the facts from CORTEXCTL_*."""
+    url: SecretTable | str | None = None
+    """Gets a POST of the same facts as JSON. A URL that is a secret itself: { env = "NAME" }."""
+    timeout: Duration = "30s"
+    """Longest time it may take; then it, and all that it started, is killed, and it has failed."""
+    required: bool | None = None
+    """Whether its failure stops what it was called for. Left out: true where it can (pre_apply, pre_stop,
+    post_healthy); a post_apply or on_failure hook never changes what happened."""
+    secrets: list[Variable] = []
+    """Names of the models' secrets that the command gets as environment variables. It gets no others."""
+
+
+class StackHookTable(HookTable):
+    """A hook of the stack."""
+
+    models: Annotated[list[str], Field(min_length=1)] | None = None
+    """Names or globs of the models that it is for; once a run: if one of them changes. Left out: all."""
+
+
+class AuditTable(Table):
+    """Where every apply is written down: who, when, what, and how it ended."""
+
+    enabled: bool = True
+    log: str | None = None
+    """A file, relative to the stack file. Left out: beside the stack file, NAME.audit.jsonl."""
+
+
 class ModelTable(Table):
     """A model and the container that serves it."""
 
@@ -218,6 +252,8 @@ class ModelTable(Table):
     """What happens when this block is deleted: the container goes, or it is left running and no longer looked after."""
     gate: GateTable = GateTable()
     rollout: RolloutTable = RolloutTable()
+    hooks: dict[Name, HookTable] = {}
+    """Hooks for this model's instances. They run after the stack's own, each in the order of their names."""
 
 
 class VarTable(Table):
@@ -271,6 +307,9 @@ class StackFile(Table):
     """One overlay per environment, chosen with --env: tables merge, everything else is replaced."""
     drift: DriftTable = DriftTable()
     rollout: StackRolloutTable = StackRolloutTable()
+    hooks: dict[Name, StackHookTable] = {}
+    """What is run or told at set points of an apply, in the order of their names."""
+    audit: AuditTable = AuditTable()
     hosts: Annotated[dict[Name, HostTable], Field(min_length=1)]
     models: Annotated[dict[Name, ModelTable], Field(min_length=1)]
 

@@ -197,6 +197,7 @@ def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
     assert _bare(desired) == Desired(
         stack="inference",
         path="",
+        audit_log="stack.audit.jsonl",
         hosts=(Host("gpu-1", "unix:///run/docker.sock", "10.0.0.11"), Host("gpu-2", DOCKER, "127.0.0.1")),
         instances=(embedder("gpu-1", "cortex_default", on_1), embedder("gpu-2", "other_net", on_2), llama),
     )

@@ -1,0 +1,149 @@
+"""From the file's hooks to values, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+from urllib.parse import urlsplit
+
+from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.spec.container import SecretRef
+from cortexctl.spec.hook import Hook, Point
+from cortexctl.spec.secret import looks_like_one
+from cortexctl.spec.units import seconds
+from cortexctl.stack.document import URL_WITH_PASSWORD, Document
+from cortexctl.stack.places import Loc
+from cortexctl.stack.schema import HookTable, SecretTable, StackFile, StackHookTable
+from cortexctl.stack.suggest import nearest
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def hooks_of(stack: StackFile, document: Document) -> tuple[tuple[Hook, ...], list[Diagnostic]]:
+    """All hooks, the stack's before the models', each by name; and the problems with them."""
+    tables: list[tuple[Loc, HookTable, tuple[str, ...]]] = [
+        (("hooks", name), table, tuple(table.models or ["*"])) for name, table in sorted(stack.hooks.items())
+    ]
+    tables += [
+        (("models", model, "hooks", name), table, (model,))
+        for model, with_hooks in sorted(stack.models.items())
+        for name, table in sorted(with_hooks.hooks.items())
+    ]
+    hooks, found = [], []
+    withheld = _withheld(stack)
+    for loc, table, models in tables:
+        secrets, problems = _secrets(loc, table, models, stack, document)
+        found += [*_check(loc, table, stack, document), *problems]
+        hooks.append(_hook(str(loc[-1]), table, models, secrets, withheld))
+    return tuple(hooks), found
+
+
+def audit_log(stack: StackFile, path: str) -> str:
+    """Where applies are written down, from the stack's folder; empty: nowhere."""
+    return (stack.audit.log or default_log(path)) if stack.audit.enabled else ""
+
+
+def default_log(path: str) -> str:
+    """The log's name beside a stack that names none."""
+    return f"{PurePath(path).stem}.audit.jsonl"
+
+
+def _hook(
+    name: str, table: HookTable, models: tuple[str, ...], secrets: tuple[SecretRef, ...], withheld: tuple[str, ...]
+) -> Hook:
+    point = Point(table.on)
+    return Hook(
+        name=name,
+        on=point,
+        command=tuple(table.command or ()),
+        url=table.url if isinstance(table.url, str) else "",
+        url_from=_reference("url", table.url) if isinstance(table.url, SecretTable) else None,
+        timeout=seconds(table.timeout),
+        models=models,
+        required=point.may_refuse and table.required is not False,
+        secrets=secrets,
+        withheld=withheld if table.command else (),
+    )
+
+
+def _reference(name: str, table: SecretTable) -> SecretRef | None:
+    """None unless exactly one place is named. No fingerprint: nothing is compared with a hook's secrets."""
+    given = [SecretRef(name, source, key, "") for source, key in table.places() if key]
+    return given[0] if len(given) == 1 else None
+
+
+def _withheld(stack: StackFile) -> tuple[str, ...]:
+    """The environment variables from which the stack reads secrets, in any model: a hook gets what it is given."""
+    tables = [t for model in stack.models.values() for t in model.secrets.values()]
+    hooks = [*stack.hooks.values(), *(h for model in stack.models.values() for h in model.hooks.values())]
+    tables += [h.url for h in hooks if isinstance(h.url, SecretTable)]
+    names = {t.env for t in tables if t.env} | {f"CORTEXCTL_VAR_{t.var}" for t in tables if t.var}
+    return tuple(sorted(names | {f"CORTEXCTL_VAR_{name}" for name, var in stack.vars.items() if var.secret}))
+
+
+def _secrets(
+    loc: Loc, table: HookTable, models: tuple[str, ...], stack: StackFile, document: Document
+) -> tuple[tuple[SecretRef, ...], list[Diagnostic]]:
+    """By name, of the models that the hook is for. One name must mean one secret: a hook of a run has no model."""
+    mine = [m for name, m in stack.models.items() if any(fnmatchcase(name, pattern) for pattern in models)]
+    known = {name for model in mine for name in model.secrets}
+    references: list[SecretRef] = []
+    found = []
+    for index, name in enumerate(table.secrets):
+        place = document.place((*loc, "secrets", index))
+        meant = {_reference(name, m.secrets[name]) for m in mine if name in m.secrets} - {None}
+        if not meant:
+            close = nearest(name, known)
+            advice = f'did you mean "{close}"?' if close else f"secrets here: {', '.join(sorted(known)) or 'none'}"
+            found.append(error("CX228", f'no model of this hook has a secret "{name}"', place, help=advice))
+        elif len(meant) > 1:
+            said = f'"{name}" is {len(meant)} different secrets in the models of this hook'
+            found.append(error("CX228", said, place, help="narrow its `models`, or give the hook to each model"))
+        references += [reference for reference in meant if reference]
+    return tuple(references), found
+
+
+def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> Iterator[Diagnostic]:
+    place = document.place(loc, key=True)
+    if (table.command is None) == (table.url is None):
+        both = "both command and url" if table.command else "neither command nor url"
+        yield error("CX228", f"the hook {loc[-1]} has {both}", place, help="exactly one of them says what it does")
+    if table.required and not Point(table.on).may_refuse:
+        yield error("CX228", f"{table.on} cannot be required: what it hears of has happened already",
+                    document.place((*loc, "required")), help="remove `required`")  # fmt: skip
+    if table.secrets and table.url is not None:
+        yield error("CX228", "secrets are for commands: a URL gets none",
+                    document.place((*loc, "secrets")), help="remove `secrets`")  # fmt: skip
+    for index, word in enumerate(table.command or ()):
+        if looks_like_one(word) or URL_WITH_PASSWORD.search(word):
+            yield error("CX210", f"a word of the hook {loc[-1]} looks like a secret, and plans show the command",
+                        document.place((*loc, "command", index)),
+                        help="name it in `secrets`, and let the command read it from its environment")  # fmt: skip
+    if isinstance(table.url, SecretTable) and _reference("url", table.url) is None:
+        yield error("CX204", "the URL needs one of env, file, var and command", document.place((*loc, "url")))
+    if isinstance(table.url, str):
+        yield from _check_url(table.url, document.place((*loc, "url")))
+    if isinstance(table, StackHookTable):
+        for index, pattern in enumerate(table.models or ()):
+            if not any(fnmatchcase(name, pattern) for name in stack.models):
+                close = nearest(pattern, stack.models)
+                advice = f'did you mean "{close}"?' if close else f"models here: {', '.join(stack.models)}"
+                yield error("CX228", f'no model matches "{pattern}"',
+                            document.place((*loc, "models", index)), help=advice)  # fmt: skip
+
+
+def _check_url(url: str, place: SourceSpan | None) -> Iterator[Diagnostic]:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        yield error("CX228", "the hook's url is no URL", place, help="write https://HOST/PATH")
+        return
+    if not good:
+        yield error("CX228", "a hook's url is an http or https URL", place, help="write https://HOST/PATH")
+    elif "@" in parts.netloc:
+        yield error("CX210", "the hook's url has who is asking in it", place, help='keep it out: { env = "NAME" }')
+    elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        said = "what the hook is told goes over the network for anybody to read"
+        yield warning("CX228", said, place, help="use https")
