@@ -11,9 +11,11 @@ CortexctlError
 ├── Refused                   nothing was touched, on purpose (exit 4)
 │   ├── PlanStale             what the plan looked at has changed
 │   ├── LockHeld              somebody else applies
-│   └── NotApproved           nobody said yes
+│   ├── NotApproved           nobody said yes
+│   └── HookRefused           a pre_apply hook that is required failed
 ├── ProbeFailed               a server answered wrongly, or not at all
 ├── GateFailed                an instance did not become ready
+├── HookFailed                a hook of the stack failed, or was not done in time
 ├── NotifyFailed              a report did not get to whom it was for
 └── UsageError                the command line asks for something that cannot be
 
@@ -85,6 +87,18 @@ class LockLost(CortexctlError):
 
 class NotApproved(Refused):
     pass
+
+
+class HookRefused(Refused):
+    pass
+
+
+class HookFailed(CortexctlError):
+    """`output` holds what it said last, its secrets hidden."""
+
+    def __init__(self, message: str, *, output: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.output = output
 
 
 class ProbeFailed(CortexctlError):

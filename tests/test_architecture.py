@@ -26,6 +26,7 @@ OWN: dict[str, set[str]] = {
     "health": {"spec", "observed", "errors"},
     "secrets": {"spec", "observed", "errors"},
     "hooks": {"spec", "observed", "errors"},
+    "audit": {"spec", "observed", "errors"},
 }
 """Part -> the parts that it may import besides itself. `cli` may import all."""
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
+from cortexctl.spec.hook import Hook
 
 Probe = Literal["process", "health", "names", "smoke", "bounds", "stable"]
 """What a gate looks at, in this order; `process` and `health` again and again."""
@@ -70,7 +71,47 @@ class RollbackEnded:
     problem: str = ""
 
 
-Event = StepStarted | StepDone | StepFailed | Progress | GateProbe | RollbackStarted | RollbackEnded
+@dataclass(frozen=True, slots=True)
+class HookStarted:
+    """`address` and `host` are empty for a hook of the whole run."""
+
+    hook: Hook
+    address: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HookEnded:
+    """`problem` is empty when it did what it should; `output` is what it said last, without secrets, if it failed."""
+
+    hook: Hook
+    seconds: float
+    address: str = ""
+    host: str = ""
+    problem: str = ""
+    output: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockChanged:
+    """The host's lock is ours, or no longer."""
+
+    host: str
+    held: bool
+
+
+Event = (
+    StepStarted
+    | StepDone
+    | StepFailed
+    | Progress
+    | GateProbe
+    | RollbackStarted
+    | RollbackEnded
+    | HookStarted
+    | HookEnded
+    | LockChanged
+)
 
 
 Sink = Callable[[Event], None]

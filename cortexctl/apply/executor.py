@@ -21,10 +21,12 @@ from cortexctl.apply.events import (
     StepFailed,
     StepStarted,
 )
+from cortexctl.apply.hooks import NO_HOOKS
 from cortexctl.apply.perform import Performer
+from cortexctl.apply.protocols import Hooks
 from cortexctl.apply.recording import Took
 from cortexctl.apply.returning import as_it_was
-from cortexctl.errors import CortexctlError, EngineUnreachable, LockLost
+from cortexctl.errors import CortexctlError, EngineUnreachable, HookFailed, LockLost
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.sequence import undo
 from cortexctl.plan.steps import (
@@ -78,6 +80,12 @@ class Result:
         return sum(o.fate is fate for o in self.outcomes)
 
     @property
+    def failures(self) -> list[str]:
+        """One sentence for each thing that failed."""
+        changes = [f"{o.change.address}: {o.failure.message}" for o in self.outcomes if o.failure is not None]
+        return [*changes, *(cause.message for _, cause in self.host_failures)]
+
+    @property
     def exit_code(self) -> int:
         """0 all done · 130 interrupted · 5 applied in part · 1 failed, and the hosts are as they were."""
         if self.interrupted:
@@ -99,6 +107,7 @@ class Executor:
     interrupted: Callable[[], bool] = lambda: False
     holds: Callable[[str], bool] = lambda _host: True
     """Whether the lock of a host is still this run's. Asked before every step, once locks are taken."""
+    hooks: Hooks = NO_HOOKS
     _done: set[str] = field(default_factory=set)
     _underway: set[tuple[str, str]] = field(default_factory=set)
     """Host and address of the changes that have touched what serves, or started what shall: they come to their end."""
@@ -161,15 +170,20 @@ class Executor:
                 )
             return failure
         try:
+            self.hooks.before_step(step, change)
+            acted = self.performer.clock.elapsed()
             note = self._perform(step, change)
+            self.hooks.after_step(step, change)
         except Exception as cause:  # noqa: BLE001 - whatever it is, what was must come back
             failure = _as_ours(cause)
             self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
             if change is not None:
                 self._outcomes[change.address] = self._undo(change, step, failure)
+            fate = self._outcomes[change.address].fate if change is not None else Fate.FAILED
+            self.hooks.after_failure(step, change, failure.message, fate)
             return failure
         now = self.performer.clock.elapsed()
-        self._time(step, began, now)
+        self._time(step, acted, now)
         self._say(StepDone(step, now - began, note))
         return None
 
@@ -213,7 +227,8 @@ class Executor:
         if self._passed_gate(change) or change.on_failure == "halt":
             # The new instance serves (or shall be looked at); what is missing, the next plan finishes.
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
-        if isinstance(step.task, AdoptContainer | CreateContainer):
+        refused = isinstance(failure, HookFailed) and step == self.plan.steps_of(change)[0]
+        if refused or isinstance(step.task, AdoptContainer | CreateContainer):
             return Outcome(change, Fate.FAILED, failure)  # nothing is different yet
         tasks = undo(change)
         if not tasks:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.speed import Speed
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
+from cortexctl.plan.model import Change
+from cortexctl.plan.steps import Step
 from cortexctl.spec.container import InPlace, SecretRef
 from cortexctl.spec.desired import Smoke
+from cortexctl.spec.hook import Hook
 from cortexctl.spec.launch import Launch
 
 
@@ -109,6 +112,38 @@ class Secrets(Protocol):
     def value(self, reference: SecretRef) -> str:
         """Raises SecretUnresolved."""
         ...
+
+
+class Hooks(Protocol):
+    """What the stack wants to be run or told on the way. Called from several threads; `after_failure` and
+    `after_apply` raise nothing.
+    """
+
+    def before_apply(self) -> None:
+        """Under the locks, before the first step. Raises HookRefused."""
+        ...
+
+    def before_step(self, step: Step, change: Change | None) -> None:
+        """Raises HookFailed: the step is not begun."""
+        ...
+
+    def after_step(self, step: Step, change: Change | None) -> None:
+        """Raises HookFailed: the step counts as failed."""
+        ...
+
+    def after_failure(self, step: Step, change: Change | None, failure: str, outcome: str) -> None:
+        """Once what could be brought back is back. `outcome`: what became of the change."""
+        ...
+
+    def after_apply(self, exit_code: int, failures: Sequence[str]) -> None:
+        """Before the locks are released."""
+        ...
+
+
+class RunsHook(Protocol):
+    """Runs one hook with the facts that it is told, by name in small letters. Raises HookFailed."""
+
+    def __call__(self, hook: Hook, facts: Mapping[str, str]) -> None: ...
 
 
 class Clock(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+from cortexctl.apply.events import Event, LockChanged
 from cortexctl.apply.executor import Executor, Fate, Result
 from cortexctl.apply.locking import Locks
 from cortexctl.apply.protocols import Engines
@@ -25,13 +26,24 @@ def apply_plan(plan: Plan, executor: Executor, engines: Engines, locks: Locks) -
     hosts = sorted({c.host for c in plan.effective} | {s.host for s in plan.steps})
     with ExitStack() as held:
         for host in hosts:
+            released = held.enter_context(ExitStack())
             held.enter_context(locks.hold(host))
+            _tell(executor, LockChanged(host, held=True))
+            released.callback(_tell, executor, LockChanged(host, held=False))
         executor.holds = locks.still_ours
         moved = stale_reasons(plan, Observed(tuple(engines.observe(host) for host in hosts)))
         if moved:
             raise PlanStale("the plan is out of date: " + "; ".join(moved), next_step="plan again")
+        executor.hooks.before_apply()
         result = executor.run([s for s in plan.steps if s not in pulls])
         done = frozenset(o.change.address for o in result.outcomes if o.fate is Fate.DONE)
         for host in hosts:
             write_record(engines.engine(host), plan, host, done, executor.took, locks.who.run)
+        executor.hooks.after_apply(result.exit_code, result.failures)
         return result
+
+
+def _tell(executor: Executor, event: Event) -> None:
+    """Who listens may have gone; the work goes on."""
+    with suppress(Exception):
+        executor.emit(event)

@@ -17,10 +17,11 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.plan import blocking
+from cortexctl.cli.telling import Telling, both, telling
 from cortexctl.cli.wiring import (
+    hooks_of,
     ink,
     make_plan,
-    new_run,
     open_stack,
     performer,
     say,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @click.argument("stack", default=options.DEFAULT_STACK, metavar="[STACK|PLANFILE]")
 @options.auto_approve
 @options.how_to_apply
+@telling
 @options.plan_request
 @options.stack_choice
 def command(
@@ -51,6 +53,7 @@ def command(
     request: Request,
     auto_approve: bool,
     how: options.How,
+    telling: Telling,
 ) -> int:
     """Carry out a stack after showing its plan and asking; or, without asking, a plan saved before."""
     saved = read_saved_plan(stack)
@@ -61,10 +64,10 @@ def command(
             raise UsageError("a saved plan is applied as it is; plan again to narrow it")
         refuse_changed_stack(saved)
         engines = DockerEngines({h.host.name: h.host for h in saved.hosts}, saved.owner)
-        return carry_out(saved, engines, choice=choice, approved=True, how=how)
+        return carry_out(saved, engines, choice=choice, approved=True, how=how, telling=telling)
     desired, engines = open_stack(stack, choice)
     made = make_plan(desired, engines, request)
-    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how)
+    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling)
 
 
 def read_saved_plan(target: str) -> Plan | None:
@@ -104,27 +107,36 @@ def carry_out(
     choice: options.Choice,
     approved: bool,
     how: options.How,
+    telling: Telling,
 ) -> int:
     """Show, ask, apply, report. Returns the exit code."""
-    sys.stdout.write(plan_text(made, ink(), next_step=""))
-    sys.stdout.flush()
     made = replace(made, max_failures=how.max_failures or made.max_failures)
+    telling.planned(made)
+    telling.out.write(plan_text(made, ink(telling.stream), next_step=""))
+    telling.out.flush()
     if blocking(made, allow_unreachable=how.allow_unreachable):
         only_unreachable = not blocking(made, allow_unreachable=True)
         way_out = "mend what is listed above" + ", or add --allow-unreachable" * only_unreachable
         raise Refused("the plan has errors; nothing was changed", next_step=way_out)
     if not made.effective and not (made.destroy and made.steps):
+        telling.nothing()
         return 0
     if not approved and made.effective:
         _ask(made)
+    telling.begins(made)
     began = time.monotonic()
     try:
-        result = _apply(made, choice, engines, how)
+        result = _apply(made, choice, engines, how, telling)
     finally:
         engines.close()
+    next_step = _next_step(made, choice, result)
+    telling.ended(result, next_step)
     if not made.effective and result.exit_code == 0:
         return 0
-    _report(made, choice, result, time.monotonic() - began)
+    from cortexctl.render.outcome import result_text
+
+    took = time.monotonic() - began
+    telling.out.write("\n" + result_text(result, took, next_step, ink(telling.stream), _save_logs(result)))
     return result.exit_code
 
 
@@ -142,13 +154,12 @@ def _ask(made: Plan) -> None:
         raise NotApproved("not approved; nothing was changed")
 
 
-def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, how: options.How) -> Result:
+def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, how: options.How, telling: Telling) -> Result:
     from cortexctl.apply.executor import Executor
     from cortexctl.apply.locking import Locks
     from cortexctl.apply.run import apply_plan
     from cortexctl.render.progress import LiveProgress, PlainProgress
 
-    run = new_run()
     colours = ink("stderr")
     stop = _stop_on_signal()
     say("\n")
@@ -160,12 +171,14 @@ def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, how: opti
     else:
         progress = PlainProgress(sys.stderr, colours, names, width)
     with progress:
-        doer = performer(made.owner, made.stack_path, choice, engines, run)
-        executor = Executor(made, doer, progress, how.parallelism, stop.is_set)
+        doer = performer(made.owner, made.stack_path, choice, engines, telling)
+        emit = both(progress, telling)
+        hooks = hooks_of(made, doer, emit, telling)
+        executor = Executor(made, doer, emit, how.parallelism, stop.is_set, hooks=hooks)
         locks = Locks(
             made,
             engines,
-            who_we_are(run),
+            who_we_are(telling.run),
             doer.clock,
             is_dead,
             patience=how.lock_timeout,
@@ -193,13 +206,10 @@ def _stop_on_signal() -> threading.Event:
     return stop
 
 
-def _report(made: Plan, choice: options.Choice, result: Result, seconds: float) -> None:
-    from cortexctl.render.outcome import result_text
-
+def _next_step(made: Plan, choice: options.Choice, result: Result) -> str:
     stack = ("" if made.stack_path == options.DEFAULT_STACK else f" {made.stack_path}") + choice.words()
     again = f"cortexctl plan{' --destroy' if made.destroy else ''}{stack}"
-    next_step = again if result.exit_code else "" if made.destroy else f"cortexctl status{stack}"
-    sys.stdout.write("\n" + result_text(result, seconds, next_step, ink(), _save_logs(result)))
+    return again if result.exit_code else "" if made.destroy else f"cortexctl status{stack}"
 
 
 def _save_logs(result: Result) -> dict[str, str]:

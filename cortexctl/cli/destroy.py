@@ -8,6 +8,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.apply import carry_out
+from cortexctl.cli.telling import Telling, telling
 from cortexctl.cli.wiring import make_plan, need_stack, open_engines
 from cortexctl.plan.request import Request
 
@@ -16,6 +17,7 @@ from cortexctl.plan.request import Request
 @options.stack_argument
 @options.auto_approve
 @options.how_to_apply
+@telling
 @options.plan_request
 @options.stack_choice
 def command(
@@ -25,9 +27,10 @@ def command(
     request: Request,
     auto_approve: bool,
     how: options.How,
+    telling: Telling,
 ) -> int:
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
     desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
     made = make_plan(desired, engines, replace(request, destroy=True))
-    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how)
+    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling)

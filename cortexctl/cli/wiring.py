@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -32,7 +32,9 @@ from cortexctl.secrets.read import SecretReader
 from cortexctl.spec.desired import Desired
 
 if TYPE_CHECKING:
+    from cortexctl.apply.events import Sink
     from cortexctl.apply.perform import Performer
+    from cortexctl.apply.protocols import Hooks
     from cortexctl.stack.load import Releases
     from cortexctl.stack.variables import Given
 
@@ -219,12 +221,37 @@ def who_we_are(run: str) -> LockInfo:
     return LockInfo(secrets.token_hex(8), user, this_machine(), pid, run, 0, 0, born(pid))
 
 
-def performer(owner: str, stack_path: str, choice: Choice, engines: DockerEngines, run: str) -> Performer:
+class Run(Protocol):
+    """What marks what a run makes: its id, the stack's git revision, and who it is."""
+
+    run: str
+    revision: str
+    author: str
+
+
+def performer(owner: str, stack_path: str, choice: Choice, engines: DockerEngines, run: Run) -> Performer:
     """The one that carries out steps, with the real adapters."""
     from cortexctl import __version__
     from cortexctl.apply.perform import Performer
     from cortexctl.health.probe import HttpProber
     from cortexctl.spec import labels
 
-    marks = {labels.RUN: run, labels.VERSION: __version__}
+    marks = {labels.RUN: run.run, labels.VERSION: __version__, labels.AUTHOR: run.author}
+    marks |= {labels.REVISION: run.revision} if run.revision else {}
     return Performer(owner, engines, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)
+
+
+def hooks_of(made: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
+    """The plan's hooks, with the real adapters."""
+    from cortexctl.apply.hooks import NO_HOOKS, PlannedHooks
+    from cortexctl.hooks.runner import HookRunner
+
+    if not made.hooks:
+        return NO_HOOKS
+    specs = [spec for c in made.changes for spec in (c.before, c.after) if spec]
+    given = [s for h in made.hooks for s in (*h.secrets, *([h.url_from] if h.url_from else []))]
+    hidden = dict.fromkeys(replace(s, fingerprint="") for s in [*given, *(s for spec in specs for s in spec.secrets)])
+    folder = Path(made.stack_path).resolve().parent
+    runner = HookRunner(folder, os.environ, doer.secrets.value, tuple(hidden), time.time)
+    known = {"stack": made.stack, "env": made.env, "run": run.run, "revision": run.revision}
+    return PlannedHooks(made, runner, emit, doer.engines, doer.clock, known)

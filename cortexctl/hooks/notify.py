@@ -1,4 +1,5 @@
-"""A report as a signed HTTP POST. Whoever has the secret can tell that it is ours, unchanged, and how old.
+"""A report, or what a hook is told, as a signed HTTP POST. Whoever has the secret can tell that it is ours, unchanged,
+and how old.
 
 Of the URL no more than scheme and host is ever said: chat services put their secret into its path.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,15 +46,15 @@ class Destination:
     is_here: bool
 
 
-def destination(url: str) -> Destination:
-    """Raises UsageError for what no report can be posted to."""
+def destination(url: str, option: str = "--notify") -> Destination:
+    """Of the URL that `option` gives. Raises UsageError for what no report can be posted to."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise UsageError("--notify is not a URL", next_step="write https://HOST/PATH") from None
+        raise UsageError(f"{option} is not a URL", next_step="write https://HOST/PATH") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError("--notify takes an http or https URL", next_step="write https://HOST/PATH")
+        raise UsageError(f"{option} takes an http or https URL", next_step="write https://HOST/PATH")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     where = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
     here = _is_loopback(parts.hostname)
@@ -72,18 +74,23 @@ def notify(
     secret: str = "",
     timestamp: int,
     sleep: Callable[[float], None] = time.sleep,
+    within: float = math.inf,
 ) -> None:
-    """POST the JSON, a few times if need be. Without a secret it is not signed. Raises NotifyFailed."""
+    """POST the JSON, a few times if need be and as long as `within` seconds last. Without a secret it is not signed.
+    Raises NotifyFailed.
+    """
     import httpx
 
+    until = time.monotonic() + within
     headers = {"Content-Type": "application/json", "User-Agent": "cortexctl", TIMESTAMP: str(timestamp)}
     if secret:
         headers[SIGNATURE] = signature(secret, timestamp, body)
-    heard = ""
+    heard, tries = "", 0
     # Proxies of the environment are for what is elsewhere.
-    with httpx.Client(timeout=TIMEOUT, trust_env=not to.is_here, follow_redirects=False) as client:
+    with httpx.Client(timeout=min(TIMEOUT, within), trust_env=not to.is_here, follow_redirects=False) as client:
         for pause in (*PAUSES, None):
             asked: float | None = None
+            tries += 1
             try:
                 status, asked = _post(client, to, body, headers)
             except httpx.HTTPError as cause:
@@ -96,9 +103,11 @@ def notify(
                 heard = f"it answered {status}"
                 if status != _TOO_MANY and status < _SERVER:
                     raise _failed(to, heard)
-            if pause is not None:
-                sleep(min(max(pause, asked or 0), LONGEST_PAUSE))
-    raise _failed(to, f"{heard}, {len(PAUSES) + 1} times")
+            rest = min(max(pause or 0, asked or 0), LONGEST_PAUSE)
+            if pause is None or time.monotonic() + rest >= until:
+                break
+            sleep(rest)
+    raise _failed(to, f"{heard}, {tries} {'time' if tries == 1 else 'times'}")
 
 
 def _post(client: httpx.Client, to: Destination, body: bytes, headers: dict[str, str]) -> tuple[int, float | None]:
@@ -112,7 +121,7 @@ def _post(client: httpx.Client, to: Destination, body: bytes, headers: dict[str,
         if _origin(new) != _origin(url):
             raise NotifyFailed(
                 f"the report was not delivered to {to.where}: it leads to another host",
-                next_step="if that one is right, give its URL to --notify",
+                next_step="if that one is right, give its URL instead",
             )
         url = new
     return answer.status_code, _retry_after(answer.headers.get("Retry-After", ""))

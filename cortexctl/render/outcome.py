@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cortexctl.apply.executor import Fate, Outcome, Result
-from cortexctl.errors import CortexctlError, GateFailed
+from cortexctl.errors import CortexctlError, GateFailed, HookFailed
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
 from cortexctl.render.ink import Ink
@@ -62,6 +62,9 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {said}", "bold")
     if isinstance(cause, GateFailed):
         yield from _gate_failure(cause, ink)
+    elif isinstance(cause, HookFailed):
+        for line in cause.output[-LINES_WITHOUT:]:
+            yield f"    {ink('|', 'blue')} {visible(line)}"
     elif found := diagnose([cause.message]):
         yield f"  {ink('cause', 'bold')}  {found.cause}"
         yield f"  {ink('mend', 'bold')}   {found.mend}"

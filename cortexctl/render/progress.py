@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Self, TextIO
 from cortexctl.apply.events import (
     Event,
     GateProbe,
+    HookEnded,
+    HookStarted,
+    LockChanged,
     Progress,
     RollbackEnded,
     RollbackStarted,
@@ -178,7 +181,12 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
         case RollbackEnded(change, problem):
             said = ink(f"FAILED: {problem}", "red", "bold") if problem else "done"
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {said}"
-        case StepStarted() | Progress() | GateProbe():
+        case HookEnded(hook, seconds, address, host, problem, output):
+            where = _where(address or host, ink, width) if address or host else ""
+            said = ink(f"FAILED: {visible(problem)}", "red", "bold") if problem else ink("ok", "green")
+            lines = [f"{where}  {ink('hook', 'cyan')} {hook.on} {hook.name}   {said}   {seconds:.1f}s".lstrip()]
+            return "\n".join([*lines, *(f"    {ink('|', 'blue')} {visible(line)}" for line in output)])
+        case StepStarted() | Progress() | GateProbe() | HookStarted() | LockChanged():
             return ""
 
 

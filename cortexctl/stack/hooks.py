@@ -112,6 +112,9 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
     if table.required and not Point(table.on).may_refuse:
         yield error("CX228", f"{table.on} cannot be required: what it hears of has happened already",
                     document.place((*loc, "required")), help="remove `required`")  # fmt: skip
+    if not seconds(table.timeout):
+        yield error("CX228", "a hook with no time at all can only fail",
+                    document.place((*loc, "timeout")), help='give it some, as in "30s"')  # fmt: skip
     if table.secrets and table.url is not None:
         yield error("CX228", "secrets are for commands: a URL gets none",
                     document.place((*loc, "secrets")), help="remove `secrets`")  # fmt: skip
