@@ -44,6 +44,7 @@ schemas: setup  ## write the published JSON Schemas anew
 	@$(BIN)/cortexctl schema stack > schemas/stack.schema.json
 	@$(BIN)/cortexctl schema plan > schemas/plan.schema.json
 	@$(BIN)/cortexctl schema drift > schemas/drift.schema.json
+	@$(BIN)/cortexctl schema events > schemas/events.schema.json
 
 clean:  ## remove what the build made here (the lab's cache stays: tests/lab/lab down --purge)
 	rm -rf $(VENV) .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -12,11 +12,11 @@ from cortexctl.errors import UsageError
 
 
 @click.command("schema")
-@click.argument("name", type=click.Choice(["stack", "args", "plan", "drift"]))
+@click.argument("name", type=click.Choice(["stack", "args", "plan", "drift", "events"]))
 @click.option("--vllm-version", help="For stack and args: only what this release takes. Left out: what any did.")
 def command(name: str, *, vllm_version: str | None) -> int:
     """Print the JSON Schema of the stack file, of a model's `args` in it, of a plan (`plan --format json`,
-    `plan --out`) or of a drift report.
+    `plan --out`), of a drift report, or of an event (`apply --events`).
     """
     if vllm_version and name not in {"stack", "args"}:
         raise UsageError(f"the schema of a {name} is the same for every vLLM release")
@@ -33,6 +33,10 @@ def _schema(name: str, version: str | None) -> str:
         from cortexctl.render.schemas import drift_schema
 
         return drift_schema()
+    if name == "events":
+        from cortexctl.render.schemas import events_schema
+
+        return events_schema()
     from cortexctl.stack.schema import args_json_schema, json_schema
 
     schema = json_schema(version) if name == "stack" else args_json_schema(version)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.events import Event
 from cortexctl.apply.executor import Executor, Result
+from cortexctl.apply.hooks import NO_HOOKS, PlannedHooks
 from cortexctl.apply.locking import Locks
 from cortexctl.apply.perform import Performer
+from cortexctl.apply.protocols import RunsHook
 from cortexctl.apply.run import apply_plan
 from cortexctl.errors import ProbeFailed, SecretUnresolved
 from cortexctl.observed.speed import Speed
@@ -103,6 +105,7 @@ class World:
         self.prober = FakeProber(self.engines)
         self.secrets = FakeSecrets()
         self.events: list[Event] = []
+        self.hook: RunsHook | None = None
         self.runs = 0
 
     def engine(self, host: str = "here") -> FakeEngine:
@@ -136,7 +139,13 @@ class World:
         self.runs += 1
         run = f"run{self.runs}"
         performer = Performer(self.stack, self.engines, self.prober, self.secrets, self.clock, {RUN: run})
-        executor = Executor(made, performer, self.events.append, parallelism)
+        known = {"stack": made.stack, "env": made.env, "run": run}
+        hooks = (
+            PlannedHooks(made, self.hook, self.events.append, self.engines, self.clock, known)
+            if self.hook
+            else NO_HOOKS
+        )
+        executor = Executor(made, performer, self.events.append, parallelism, hooks=hooks)
         who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
         locks = Locks(made, self.engines, who, self.clock, lambda _holder, _now: False)
         return apply_plan(made, executor, self.engines, locks)

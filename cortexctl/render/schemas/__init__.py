@@ -13,3 +13,8 @@ def plan_schema() -> str:
 def drift_schema() -> str:
     """The JSON Schema of a drift report, as text."""
     return (files(__name__) / "drift.schema.json").read_text(encoding="utf-8")
+
+
+def events_schema() -> str:
+    """The JSON Schema of one event of an apply, as text."""
+    return (files(__name__) / "events.schema.json").read_text(encoding="utf-8")
