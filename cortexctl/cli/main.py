@@ -24,6 +24,7 @@ COMMANDS = {
     "observe": ("observe", "Write a snapshot of the hosts, for review without credentials."),
     "drift": ("drift", "Say what is not as it was applied, or not as the stack says."),
     "status": ("status", "Show the fleet as it is now."),
+    "history": ("history", "Show who applied what, when, and how it ended."),
     "logs": ("logs", "Show an instance's log."),
     "diagnose": ("diagnose", "Say why an instance does not serve, and what mends it."),
     "fit": ("fit", "Memory, KV cache and concurrency of a launch, before it starts."),

@@ -1,0 +1,106 @@
+"""cortexctl history: who applied what, when, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from cortexctl.cli import options
+from cortexctl.cli.telling import NO_LOG, audit_log
+from cortexctl.cli.wiring import ink, look, need_stack, open_engines, read_stack, say
+from cortexctl.errors import UsageError
+from cortexctl.observed.state import Observed
+from cortexctl.spec import labels
+
+Row = dict[str, str]
+
+
+@click.command("history")
+@options.stack_argument
+@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many runs at most.")
+@click.option("--address", multiple=True, metavar="HOST/MODEL", help="Only what happened to it. Repeatable.")
+@audit_log
+@options.stack_choice
+def command(
+    stack: str, *, choice: options.Choice, as_json: bool, limit: int, address: tuple[str, ...], audit_log: str
+) -> int:
+    """Show the runs that the audit log tells of, newest first; without one, what the hosts' labels tell instead."""
+    from cortexctl.audit.log import read_log
+    from cortexctl.render.history import history_text, runs_of
+
+    path = _path(stack, choice, audit_log)
+    if path is None or not path.is_file():
+        return _by_labels(stack, choice, path, address, as_json=as_json)
+    try:
+        runs = runs_of(read_log(path), choice.env, address)
+    except OSError as cause:
+        raise UsageError(f"the audit log {path} cannot be read: {cause.strerror}") from None
+    shown = runs[:limit]
+    if as_json:
+        sys.stdout.write(json.dumps([run.as_dict() for run in shown], indent=2) + "\n")
+        return 0
+    if not runs:
+        say(f"{path} tells of no run{' of that' if address or choice.env else ''}.\n")
+        return 0
+    sys.stdout.write(history_text(shown, ink()))
+    if len(runs) > limit:
+        say(f"\n{len(runs) - limit} older; show more with --limit\n")
+    return 0
+
+
+def _path(stack: str, choice: options.Choice, wanted: str) -> Path | None:
+    """Where the log is; None where the stack, or who asks, wants none. A stack that cannot be read has it beside it."""
+    from cortexctl.stack.hooks import default_log
+
+    if wanted:
+        return None if wanted == NO_LOG else Path(wanted)
+    desired, _ = read_stack(stack, choice, with_secrets=False)
+    name = desired.audit_log if desired is not None else default_log(stack)
+    return Path(stack).resolve().parent / name if name else None
+
+
+def _by_labels(
+    stack: str, choice: options.Choice, path: Path | None, addresses: tuple[str, ...], *, as_json: bool
+) -> int:
+    """Of what is there now: the run, the revision and the author that each container carries."""
+    from cortexctl.render.history import labels_text
+
+    desired = need_stack(stack, choice, with_secrets=False)
+    engines = open_engines(desired)
+    try:
+        observed = look(desired, engines)
+    finally:
+        engines.close()
+    rows = [row for row in _rows(observed, desired.owner) if not addresses or row["address"] in addresses]
+    why = f"There is no audit log at {path} (the next apply begins it)." if path else "No audit log is kept."
+    say(f"{why} What the containers' labels tell:\n")
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    else:
+        sys.stdout.write(labels_text(rows, ink()) or f"  no container of {desired.owner}\n")
+    for host in observed.hosts:
+        if not host.is_reachable:
+            say(f"  {host.problem}\n")
+    return 0 if all(h.is_reachable for h in observed.hosts) else 1
+
+
+def _rows(observed: Observed, owner: str) -> list[Row]:
+    rows = [
+        {
+            "address": labels.address(host.name, found[labels.MODEL], int(found.get(labels.ORDINAL, "1"))),
+            "container": c.name,
+            "generation": found.get(labels.GENERATION, ""),
+            "state": c.state,
+            "run": found.get(labels.RUN, ""),
+            "revision": found.get(labels.REVISION, ""),
+            "author": found.get(labels.AUTHOR, ""),
+        }
+        for host in observed.hosts
+        for c in host.containers
+        if labels.owner_of(found := c.labels) == owner and labels.MODEL in found
+    ]
+    return sorted(rows, key=lambda row: (row["address"], -int(row["generation"] or 0)))

@@ -1,0 +1,131 @@
+"""What the audit log tells, for people: one block a run, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.render.ink import Ink
+from cortexctl.render.visible import visible
+from cortexctl.render.words import SYMBOLS
+from cortexctl.spec.units import show_seconds
+
+Record = Mapping[str, Any]
+_COLOURS = {"done": "green", "rolled back": "yellow", "failed": "red", "applied in part": "red"}
+_SYMBOLS = {action.value: symbol for action, symbol in SYMBOLS.items()}
+
+
+@dataclass
+class Run:
+    """The records of one run. `end` is None for one that goes on, or was killed."""
+
+    id: str
+    start: Record
+    changes: list[Record] = field(default_factory=list)
+    end: Record | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"run": self.id, "start": self.start, "changes": self.changes, "end": self.end}
+
+
+def runs_of(records: Iterable[Record], env: str = "", addresses: Sequence[str] = ()) -> list[Run]:
+    """Newest first. `env`: only its runs; `addresses`: only runs that were to change one of them, and of those only what
+    is about them. What is no record of ours is passed over.
+    """
+    found: dict[str, Run] = {}
+    for record in records:
+        run, kind = record.get("run"), record.get("record")
+        if not isinstance(run, str) or (env and record.get("env") != env):
+            continue
+        if kind == "start":
+            found[run] = Run(run, record)
+        elif run in found and kind == "change":
+            found[run].changes.append(record)
+        elif run in found and kind == "end":
+            found[run].end = record
+    runs = [_about(run, addresses) for run in reversed(found.values())]
+    return [run for run in runs if not addresses or run.changes or run.start["changes"]]
+
+
+def _about(run: Run, addresses: Sequence[str]) -> Run:
+    if not addresses:
+        return run
+    planned = [c for c in run.start.get("changes", ()) if c.get("address") in addresses]
+    changes = [c for c in run.changes if c.get("address") in addresses]
+    return Run(run.id, {**run.start, "changes": planned}, changes, run.end)
+
+
+def history_text(runs: Sequence[Run], ink: Ink) -> str:
+    return "\n\n".join("\n".join(_block(run, ink)) for run in runs) + "\n"
+
+
+def _block(run: Run, ink: Ink) -> Iterator[str]:
+    start, end = run.start, run.end
+    when = str(start.get("time", ""))[:19].replace("T", " ") + " UTC"
+    what = " ".join([str(start.get("command", "apply")), *map(str, start.get("selection", ()))])
+    env = f" ({start['env']})" if start.get("env") else ""
+    ended = _ended(end, ink) if end else ink("no end is recorded: it goes on, or was killed", "yellow")
+    yield f"{ink(when, 'bold')}   {visible(what)} {visible(str(start.get('stack', '')))}{visible(env)}   {ended}"
+    whose = start.get("who", {})
+    actor = f"{whose['actor']}, as " if whose.get("actor") else ""
+    said = [f"{actor}{whose.get('user', '?')} on {whose.get('machine', '?')}", f"run {run.id}"]
+    said += [_revision(str(start["revision"]))] if start.get("revision") else []
+    said += [whose["job"]] if whose.get("job") else []
+    yield f"  {ink(visible('   '.join(map(str, said))), 'dim')}"
+    done = {c.get("address") for c in run.changes}
+    for change in run.changes:
+        yield from _change(change, ink)
+    for planned in start.get("changes", ()):
+        if planned.get("address") not in done:
+            symbol = _SYMBOLS.get(planned.get("action", ""), "?")
+            yield f"  {symbol:<3} {visible(str(planned.get('address')))}   {planned.get('action')}   was planned"
+    if end and end.get("failure") and not run.changes:
+        yield f"      {visible(str(end['failure']))}"
+
+
+def _ended(end: Record, ink: Ink) -> str:
+    outcome = str(end.get("outcome", ""))
+    took = f" in {show_seconds(end['seconds'])}" if isinstance(end.get("seconds"), int | float) else ""
+    code = f", exit {end['exit_code']}" if end.get("exit_code") else ""
+    return ink(outcome, _COLOURS.get(outcome, "yellow")) + took + code
+
+
+def _change(change: Record, ink: Ink) -> Iterator[str]:
+    generation = change.get("generation", {})
+    before, after = generation.get("before"), generation.get("after")
+    moved = f"   generation {before or 'none'} -> {after or 'none'}" if before != after else ""
+    took = f" in {show_seconds(change['seconds'])}" if isinstance(change.get("seconds"), int | float) else ""
+    outcome = str(change.get("outcome", ""))
+    reasons = ", ".join(_reason(r) for r in change.get("reasons", ()))
+    symbol = _SYMBOLS.get(str(change.get("action")), "?")
+    said = ink(outcome, _COLOURS.get(outcome, "yellow"))
+    yield f"  {symbol:<3} {visible(str(change.get('address')))}   {change.get('action')}{moved}   {said}{took}"
+    if reasons:
+        yield f"      because {visible(reasons)}"
+    for key in ("failure", "rollback_problem"):
+        if change.get(key):
+            yield f"      {ink(key.replace('_', ' '), 'red')}: {visible(str(change[key]))}"
+
+
+def _reason(reason: Record) -> str:
+    code, detail = str(reason.get("code", "")), str(reason.get("detail", ""))
+    return f"{code.replace('_', ' ')} {detail}".strip() if code != "changed" else f"{detail} changed"
+
+
+def _revision(text: str) -> str:
+    commit, dirty, _ = text.partition("-dirty")
+    return f"revision {commit[:12]}" + (" with changes that are in no commit" if dirty else "")
+
+
+def labels_text(rows: Sequence[Mapping[str, str]], ink: Ink) -> str:
+    """What the hosts' labels tell, where there is no log: the run that made each container."""
+    lines = []
+    for row in rows:
+        who = f"   by {row['author']}" if row["author"] else ""
+        at = f"   {_revision(row['revision'])}" if row["revision"] else ""
+        state = ink(row["state"], "green" if row["state"] == "running" else "dim")
+        lines.append(
+            f"  {visible(row['address'])}   generation {row['generation']}   {state}   run {row['run'] or '?'}{who}{at}"
+        )
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,377 @@
+"""Hooks: when they run, what they are told, what their failure means, and what they never get to see."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cortexctl.apply.events import HookEnded
+from cortexctl.apply.executor import Fate, Result
+from cortexctl.errors import EngineRefused, HookFailed, HookRefused, SecretUnresolved
+from cortexctl.hooks.runner import FACTS, LINES, HookRunner
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import plan_from_json, plan_to_json
+from cortexctl.plan.request import Request
+from cortexctl.spec.container import SecretRef
+from cortexctl.spec.hook import Hook, Point
+from cortexctl.spec.secret import masked
+from tests.fakes.engine import FakeContainer
+from tests.fakes.receiver import receiver
+from tests.fakes.world import World
+from tests.reading import desired_from, model_text, stack_text
+
+EVERY_POINT = "".join(f'[hooks.{p.value}]\non = "{p.value}"\ncommand = ["true"]\n\n' for p in Point)
+HOST = '[hosts.here]\nmodels_dir = "/m"\n'
+
+
+class Spy:
+    """Keeps what hooks are told, and what the engine had been asked until then; fails those that it shall."""
+
+    def __init__(self, world: World, *fails: str) -> None:
+        self.world, self.fails = world, fails
+        self.told: list[Mapping[str, str]] = []
+        self.calls_before: dict[str, list[str]] = {}
+
+    def __call__(self, hook: Hook, facts: Mapping[str, str]) -> None:
+        self.told.append(dict(facts))
+        self.calls_before[hook.name] = list(self.world.engine().calls)
+        if hook.name in self.fails:
+            raise HookFailed(f"the hook {hook.name} ({hook.on}) failed: exit code 3", output=("why",))
+
+    @property
+    def names(self) -> list[str]:
+        return [facts["hook"] for facts in self.told]
+
+
+def made(tmp_path: Path, world: World, length: int, more: str = EVERY_POINT, models: str = "", **ask: bool) -> Plan:
+    path = tmp_path / "stack.toml"
+    text = model_text() + f"[models.tiny.args]\nmax_model_len = {length}\n\n" + models
+    path.write_text(stack_text(more + text, hosts=HOST))
+    return world.plan(desired_from(path), Request(**ask))  # type: ignore[arg-type]
+
+
+def replaced(tmp_path: Path, *fails: str, more: str = EVERY_POINT, models: str = "") -> tuple[World, Spy, Result]:
+    """A world in which one instance serves, and a replacement of it, with hooks."""
+    world = World("demo", "here")
+    world.apply(made(tmp_path, world, 1024, models=models))
+    world.events.clear()
+    world.engine().calls.clear()
+    spy = world.hook = Spy(world, *fails)
+    return world, spy, world.apply(made(tmp_path, world, 2048, more, models))
+
+
+def states(world: World) -> dict[str, str]:
+    return {c.name: c.state for c in world.engine().containers.values()}
+
+
+def test_each_runs_at_its_point(tmp_path: Path) -> None:
+    _, spy, result = replaced(tmp_path)
+    assert result.exit_code == 0
+    assert spy.names == ["pre_apply", "pre_stop", "post_healthy", "post_apply"]
+    before = {name: [c.partition(" ")[0] for c in calls] for name, calls in spy.calls_before.items()}
+    assert not {"create", "stop", "start"} & set(before["pre_apply"])
+    assert "create" in before["pre_stop"]
+    assert "stop" not in before["pre_stop"]
+    assert "start" in before["post_healthy"]
+    assert "set_restart" not in before["post_healthy"]
+    assert "release_lock" not in before["post_apply"]
+    assert "rename" in before["post_apply"]
+
+
+def test_each_is_told_the_facts_of_its_point(tmp_path: Path) -> None:
+    world, spy, _ = replaced(tmp_path)
+    of_run, of_stop, of_healthy, at_end = spy.told
+    assert of_run == {
+        "stack": "demo",
+        "env": "",
+        "run": "run2",
+        "action": "apply",
+        "hook": "pre_apply",
+        "on": "pre_apply",
+    }
+    old, new = (world.engine().by_name(name) for name in ("vllm-model-tiny--g1", "vllm-model-tiny"))
+    assert of_stop == {
+        "stack": "demo", "env": "", "run": "run2", "hook": "pre_stop", "on": "pre_stop", "host": "here", "model": "tiny",
+        "address": "here/tiny", "action": "replace", "generation": "2", "reason": "changed: args.max_model_len",
+        "endpoint": f"http://{old.id}",
+    }  # fmt: skip
+    assert of_healthy["endpoint"] == f"http://{new.id}"
+    assert (at_end["outcome"], at_end["failure"]) == ("done", "")
+
+
+def test_nothing_is_run_for_a_plan_without_changes(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(made(tmp_path, world, 1024))
+    assert made(tmp_path, world, 1024).hooks == ()
+
+
+def test_a_required_pre_apply_refuses_before_anything_is_touched(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    spy = world.hook = Spy(world, "pre_apply")
+    with pytest.raises(HookRefused, match=r"the hook pre_apply \(pre_apply\) failed: exit code 3; nothing was changed"):
+        world.apply(made(tmp_path, world, 1024))
+    assert states(world) == {}
+    assert world.engine().volumes == {}, "the lock is released"
+    assert spy.names == ["pre_apply"], "nothing failed that was begun, and nothing was applied"
+
+
+def test_one_that_is_not_required_is_only_reported(tmp_path: Path) -> None:
+    more = EVERY_POINT.replace('["true"]', '["true"]\nrequired = false')
+    more = more.replace(
+        'on = "post_apply"\ncommand = ["true"]\nrequired = false', 'on = "post_apply"\ncommand = ["true"]'
+    )
+    more = more.replace(
+        'on = "on_failure"\ncommand = ["true"]\nrequired = false', 'on = "on_failure"\ncommand = ["true"]'
+    )
+    world, spy, result = replaced(tmp_path, *(p.value for p in Point), more=more)
+    assert result.exit_code == 0
+    ended = [e for e in world.events if isinstance(e, HookEnded)]
+    assert [(e.hook.name, e.output) for e in ended] == [(n, ("why",)) for n in spy.names]
+    assert len(ended) == 4
+
+
+def test_a_required_pre_stop_leaves_the_old_one_serving(tmp_path: Path) -> None:
+    world, spy, result = replaced(tmp_path, "pre_stop")
+    assert result.outcomes[0].fate is Fate.ROLLED_BACK
+    assert isinstance(result.outcomes[0].failure, HookFailed)
+    assert states(world) == {"vllm-model-tiny": "running"}
+    assert not [c for c in world.engine().calls if c.startswith("stop")]
+    assert spy.names == ["pre_apply", "pre_stop", "on_failure", "post_apply"]
+    assert (spy.told[2]["outcome"], spy.told[3]["outcome"]) == ("rolled back", "failed")
+
+
+def test_a_required_post_healthy_is_part_of_the_gate(tmp_path: Path) -> None:
+    world, spy, result = replaced(tmp_path, "post_healthy")
+    assert result.outcomes[0].fate is Fate.ROLLED_BACK
+    assert result.exit_code == 1
+    assert states(world) == {"vllm-model-tiny": "running"}
+    assert world.engine().by_name("vllm-model-tiny").restart == "unless-stopped"
+    assert spy.names == ["pre_apply", "pre_stop", "post_healthy", "on_failure", "post_apply"], "not of what comes back"
+    assert made(tmp_path, world, 1024).effective == ()
+
+
+def test_a_refused_removal_has_touched_nothing(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(made(tmp_path, world, 1024))
+    world.hook = Spy(world, "pre_stop")
+    result = world.apply(made(tmp_path, world, 1024, destroy=True))
+    assert (result.outcomes[0].fate, result.outcomes[0].left_behind, result.exit_code) == (Fate.FAILED, False, 1)
+    assert states(world) == {"vllm-model-tiny": "running"}
+
+
+def test_a_destroy_stops_with_its_hooks(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(made(tmp_path, world, 1024))
+    spy = world.hook = Spy(world)
+    assert world.apply(made(tmp_path, world, 1024, destroy=True)).exit_code == 0
+    assert spy.names == ["pre_apply", "pre_stop", "post_apply"]
+    assert (spy.told[0]["action"], spy.told[1]["action"]) == ("destroy", "remove")
+
+
+def test_on_failure_hears_what_became_of_it_and_where_the_old_one_is(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(made(tmp_path, world, 1024))
+
+    def crash(container: FakeContainer) -> None:
+        if "2048" in container.command:
+            container.state, container.exit_code = "exited", 1
+
+    world.engine().behaviours.append(crash)
+    spy = world.hook = Spy(world, "on_failure", "post_apply")
+    result = world.apply(made(tmp_path, world, 2048))
+    assert result.exit_code == 1, "that they fail too changes nothing"
+    failed = next(f for f in spy.told if f["on"] == "on_failure")
+    assert (failed["outcome"], failed["address"]) == ("rolled back", "here/tiny")
+    assert "exited with code 1" in failed["failure"]
+    assert failed["endpoint"] == f"http://{world.engine().by_name('vllm-model-tiny').id}"
+
+
+def test_on_failure_hears_of_a_hosts_own_steps(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.engine().fail["ensure_network"] = EngineRefused("here: no more addresses")
+    spy = world.hook = Spy(world)
+    world.apply(made(tmp_path, world, 1024))
+    failed = next(f for f in spy.told if f["on"] == "on_failure")
+    assert (failed["host"], failed.get("address")) == ("here", None)
+    assert "no more addresses" in failed["failure"]
+
+
+def test_models_narrow_and_a_models_own_come_after_the_stacks(tmp_path: Path) -> None:
+    more = "".join(
+        f'[hooks.{name}]\non = "post_healthy"\ncommand = ["true"]\nmodels = ["{pattern}"]\n\n'
+        for name, pattern in (("z-for-all", "*"), ("a-for-tiny", "ti*"), ("for-others", "oth*"))
+    )
+    own = '[models.tiny.hooks.a-own]\non = "post_healthy"\ncommand = ["true"]\n\n' + model_text("other", gpus='"none"')
+    world = World("demo", "here")
+    spy = world.hook = Spy(world)
+    assert world.apply(made(tmp_path, world, 1024, more, own)).exit_code == 0
+    assert [(f["model"], f["hook"]) for f in spy.told] == [
+        ("other", "for-others"), ("other", "z-for-all"),
+        ("tiny", "a-for-tiny"), ("tiny", "z-for-all"), ("tiny", "a-own"),
+    ]  # fmt: skip
+
+
+def test_a_saved_plan_has_its_hooks(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    plan = made(tmp_path, world, 1024)
+    assert plan.hooks
+    assert plan_from_json(plan_to_json(plan)).hooks == plan.hooks
+
+
+# the runner
+
+
+def runner(
+    tmp_path: Path, values: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+) -> HookRunner:
+    known = dict(values or {})
+
+    def secret(reference: SecretRef) -> str:
+        if reference.key not in known:
+            raise SecretUnresolved(f"the environment variable {reference.key} is not set")
+        return known[reference.key]
+
+    hidden = tuple(SecretRef(k, "env", k, "") for k in (*known, "NOT_HERE"))
+    return HookRunner(tmp_path, {**os.environ, **(environ or {})}, secret, hidden, lambda: 1_700_000_000)
+
+
+def shell(script: str, on: Point = Point.PRE_STOP, **fields: object) -> Hook:
+    return Hook("h", on, ("sh", "-c", script), **fields)  # type: ignore[arg-type]
+
+
+def test_a_command_runs_in_the_stacks_folder_and_learns_the_facts(tmp_path: Path) -> None:
+    runner(tmp_path)(shell("env > seen; pwd > where"), {"stack": "demo", "address": "here/tiny", "failure": "a\0b"})
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert {
+        "CORTEXCTL_STACK=demo",
+        "CORTEXCTL_ADDRESS=here/tiny",
+        "CORTEXCTL_ENDPOINT=",
+        "CORTEXCTL_FAILURE=ab",
+    } <= set(seen)
+    assert {f"CORTEXCTL_{name.upper()}" for name in FACTS} <= {line.partition("=")[0] for line in seen}
+    assert (tmp_path / "where").read_text().strip() == str(tmp_path)
+
+
+def test_a_command_gets_the_secrets_that_it_is_given_and_no_other(tmp_path: Path) -> None:
+    environ = {
+        "MY_TOKEN": "planted-one",
+        "OTHER": "planted-two",
+        "CORTEXCTL_NOTIFY_SECRET": "planted-three",
+        "PLAIN": "yes",
+    }
+    given = (SecretRef("HF_TOKEN", "env", "MY_TOKEN", ""),)
+    hook = shell("env > seen", secrets=given, withheld=("MY_TOKEN", "OTHER"))
+    runner(tmp_path, {"MY_TOKEN": "planted-one", "OTHER": "planted-two"}, environ)(hook, {})
+    seen = (tmp_path / "seen").read_text()
+    assert "HF_TOKEN=planted-one\n" in seen
+    assert "PLAIN=yes\n" in seen
+    assert seen.count("planted-") == 1
+
+
+def test_what_it_says_is_kept_short_and_without_secrets(tmp_path: Path) -> None:
+    script = "i=0; while [ $i -lt 50 ]; do echo line $i planted-one; i=$((i+1)); done; echo planted-two >&2; exit 3"
+    with pytest.raises(HookFailed, match=r"the hook h \(pre_stop\) failed: exit code 3$") as raised:
+        runner(tmp_path, {"A": "planted-one", "B": "planted-two"})(shell(script), {})
+    assert len(raised.value.output) == LINES
+    assert raised.value.output[-2:] == ("line 49 ***", "***")
+    assert "planted" not in "".join(raised.value.output)
+
+
+def test_a_secret_that_the_tail_cuts_in_two_does_not_show(tmp_path: Path) -> None:
+    secret = "s" * 100
+    script = f"printf 'x%.0s' $(seq 30); for i in $(seq 1000); do printf {secret}; done; echo; echo end; exit 1"
+    with pytest.raises(HookFailed) as raised:
+        runner(tmp_path, {"A": secret})(shell(script), {})
+    assert raised.value.output == ("end",)
+
+
+def test_one_that_is_not_done_in_time_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    script = "trap '' TERM; (trap '' TERM; sleep 60; echo late > late) & echo $! > child; echo began; sleep 60"
+    with pytest.raises(HookFailed, match="it was not done in 1 s") as raised:
+        runner(tmp_path)(shell(script, timeout=1), {})
+    assert raised.value.output == ("began",)
+    child = int((tmp_path / "child").read_text())
+    for _ in range(100):
+        if not _lives(child):
+            break
+        time.sleep(0.05)
+    assert not _lives(child)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def test_a_background_process_does_not_hold_a_hook_up(tmp_path: Path) -> None:
+    runner(tmp_path)(shell("sleep 5 & echo $! > child", timeout=3), {})
+    child = int((tmp_path / "child").read_text())
+    assert _lives(child)
+    os.kill(child, 9)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("./not-there.sh",), "cannot be run in .*: No such file"),
+        (("a\0b",), "cannot be run"),
+        (("sh", "-c", "kill -9 $$"), "signal 9"),
+    ],
+)
+def test_what_cannot_be_run_is_a_failure_in_words(tmp_path: Path, command: tuple[str, ...], said: str) -> None:
+    with pytest.raises(HookFailed, match=said):
+        runner(tmp_path)(Hook("h", Point.PRE_APPLY, command), {})
+
+
+def test_a_secret_without_a_value_is_a_failure_of_the_hook(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    more = EVERY_POINT.replace('command = ["true"]', 'url = { env = "NOT_SET" }')
+    world.hook = runner(tmp_path)
+    with pytest.raises(
+        HookRefused, match=r"the hook pre_apply \(pre_apply\) cannot be run: the environment variable NOT_SET"
+    ):
+        world.apply(made(tmp_path, world, 1024, more))
+
+
+def test_a_url_gets_the_facts_signed(tmp_path: Path) -> None:
+    facts = {
+        "stack": "demo",
+        "on": "on_failure",
+        "address": "here/tiny",
+        "action": "replace",
+        "failure": "it died",
+        "outcome": "rolled back",
+    }
+    with receiver() as at:
+        values = {"URL": f"{at.url}/x"}
+        run = runner(tmp_path, values, {"CORTEXCTL_NOTIFY_SECRET": "key"})
+        run(Hook("page", Point.ON_FAILURE, url_from=SecretRef("url", "env", "URL", "")), facts)
+    body = json.loads(at.got[0].body)
+    assert body["text"] == "cortexctl demo: on_failure replace here/tiny: rolled back (it died)"
+    assert {k: body[k] for k in facts} == facts
+    assert set(body) == {"format_version", "text", *FACTS}
+    signed = hmac.new(b"key", b"1700000000." + at.got[0].body, hashlib.sha256).hexdigest()
+    assert at.got[0].headers["x-cortexctl-signature"] == f"sha256={signed}"
+
+
+@pytest.mark.parametrize(("replies", "said"), [([(404, {})], "it answered 404"), ([(503, {})], "it answered 503")])
+def test_a_url_that_says_no_is_a_failure_and_its_path_is_not_shown(
+    tmp_path: Path, replies: list[tuple[int, dict[str, str]]], said: str
+) -> None:
+    with receiver(replies) as at, pytest.raises(HookFailed, match=said) as raised:
+        runner(tmp_path)(Hook("h", Point.PRE_APPLY, url=f"{at.url}/planted-path", timeout=1), {})
+    assert "planted" not in raised.value.message
+    assert len(at.got) == 1, "a second try would end after the time that it has"
+
+
+def test_values_are_masked_longest_first_and_line_by_line() -> None:
+    assert masked("abcd abcdef x\ny12345 abc", ["abcd", "abcdef", "y12345\nz6789", "ab"]) == "*** *** x\n*** abc"
