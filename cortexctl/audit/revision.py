@@ -24,10 +24,11 @@ class Revision:
 
 def revision_of(stack: Path, log: str = "") -> Revision:
     """Of the stack file's folder. What is tracked there and changed, or a stack that is not tracked, makes it dirty;
-    the audit log (`log`, from that folder) does not: it changes with every apply.
+    the audit log does not: it changes with every apply.
     """
     folder = stack.resolve().parent
-    but = [f":(exclude,literal){log}"] if log and not log.startswith(("/", "../")) else []
+    inside = os.path.relpath(Path(log).resolve(), folder) if log else ".."
+    but = [] if inside.startswith("..") else [f":(exclude,literal){inside}"]
     said = _git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", ".", *but)
     lines = (said or "").splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortexctl.render.ink import Ink
-from cortexctl.render.visible import visible
+from cortexctl.render.visible import all_visible
 from cortexctl.render.words import SYMBOLS
 from cortexctl.spec.units import show_seconds
 
@@ -30,13 +30,13 @@ class Run:
 
 
 def runs_of(records: Iterable[Record], env: str = "", addresses: Sequence[str] = ()) -> list[Run]:
-    """Newest first. `env`: only its runs; `addresses`: only runs that were to change one of them, and of those only what
-    is about them. What is no record of ours is passed over.
+    """Newest first. `env`: only its runs; `addresses`: only runs that were to change one of them, and of those only
+    what is about them. What is no record of ours is passed over.
     """
     found: dict[str, Run] = {}
     for record in records:
         run, kind = record.get("run"), record.get("record")
-        if not isinstance(run, str) or (env and record.get("env") != env):
+        if not isinstance(run, str) or not _is_whole(record) or (env and record.get("env") != env):
             continue
         if kind == "start":
             found[run] = Run(run, record)
@@ -45,7 +45,16 @@ def runs_of(records: Iterable[Record], env: str = "", addresses: Sequence[str] =
         elif run in found and kind == "end":
             found[run].end = record
     runs = [_about(run, addresses) for run in reversed(found.values())]
-    return [run for run in runs if not addresses or run.changes or run.start["changes"]]
+    return [run for run in runs if not addresses or run.changes or run.start.get("changes")]
+
+
+def _is_whole(record: Record) -> bool:
+    """Whether its parts have the forms that we write; a log may be edited by hand."""
+    parts = {"changes": list, "reasons": list, "who": dict, "generation": dict, "selection": list}
+    lists = [inner for name in ("changes", "reasons") for inner in record.get(name, ()) or ()]
+    return all(isinstance(record.get(name, kind()), kind) for name, kind in parts.items()) and all(
+        isinstance(inner, dict) for inner in lists
+    )
 
 
 def _about(run: Run, addresses: Sequence[str]) -> Run:
@@ -57,7 +66,8 @@ def _about(run: Run, addresses: Sequence[str]) -> Run:
 
 
 def history_text(runs: Sequence[Run], ink: Ink) -> str:
-    return "\n\n".join("\n".join(_block(run, ink)) for run in runs) + "\n"
+    shown = (Run(run.id, all_visible(run.start), all_visible(run.changes), all_visible(run.end)) for run in runs)
+    return "\n\n".join("\n".join(_block(run, ink)) for run in shown) + "\n"
 
 
 def _block(run: Run, ink: Ink) -> Iterator[str]:
@@ -66,22 +76,22 @@ def _block(run: Run, ink: Ink) -> Iterator[str]:
     what = " ".join([str(start.get("command", "apply")), *map(str, start.get("selection", ()))])
     env = f" ({start['env']})" if start.get("env") else ""
     ended = _ended(end, ink) if end else ink("no end is recorded: it goes on, or was killed", "yellow")
-    yield f"{ink(when, 'bold')}   {visible(what)} {visible(str(start.get('stack', '')))}{visible(env)}   {ended}"
+    yield f"{ink(when, 'bold')}   {what} {start.get('stack', '')!s}{env}   {ended}"
     whose = start.get("who", {})
     actor = f"{whose['actor']}, as " if whose.get("actor") else ""
     said = [f"{actor}{whose.get('user', '?')} on {whose.get('machine', '?')}", f"run {run.id}"]
     said += [_revision(str(start["revision"]))] if start.get("revision") else []
     said += [whose["job"]] if whose.get("job") else []
-    yield f"  {ink(visible('   '.join(map(str, said))), 'dim')}"
+    yield f"  {ink('   '.join(map(str, said)), 'dim')}"
     done = {c.get("address") for c in run.changes}
     for change in run.changes:
         yield from _change(change, ink)
     for planned in start.get("changes", ()):
         if planned.get("address") not in done:
             symbol = _SYMBOLS.get(planned.get("action", ""), "?")
-            yield f"  {symbol:<3} {visible(str(planned.get('address')))}   {planned.get('action')}   was planned"
+            yield f"  {symbol:<3} {planned.get('address')!s}   {planned.get('action')}   was planned"
     if end and end.get("failure") and not run.changes:
-        yield f"      {visible(str(end['failure']))}"
+        yield f"      {end['failure']!s}"
 
 
 def _ended(end: Record, ink: Ink) -> str:
@@ -100,12 +110,12 @@ def _change(change: Record, ink: Ink) -> Iterator[str]:
     reasons = ", ".join(_reason(r) for r in change.get("reasons", ()))
     symbol = _SYMBOLS.get(str(change.get("action")), "?")
     said = ink(outcome, _COLOURS.get(outcome, "yellow"))
-    yield f"  {symbol:<3} {visible(str(change.get('address')))}   {change.get('action')}{moved}   {said}{took}"
+    yield f"  {symbol:<3} {change.get('address')!s}   {change.get('action')}{moved}   {said}{took}"
     if reasons:
-        yield f"      because {visible(reasons)}"
+        yield f"      because {reasons}"
     for key in ("failure", "rollback_problem"):
         if change.get(key):
-            yield f"      {ink(key.replace('_', ' '), 'red')}: {visible(str(change[key]))}"
+            yield f"      {ink(key.replace('_', ' '), 'red')}: {change[key]!s}"
 
 
 def _reason(reason: Record) -> str:
@@ -121,11 +131,11 @@ def _revision(text: str) -> str:
 def labels_text(rows: Sequence[Mapping[str, str]], ink: Ink) -> str:
     """What the hosts' labels tell, where there is no log: the run that made each container."""
     lines = []
-    for row in rows:
+    for row in map(all_visible, rows):
         who = f"   by {row['author']}" if row["author"] else ""
         at = f"   {_revision(row['revision'])}" if row["revision"] else ""
         state = ink(row["state"], "green" if row["state"] == "running" else "dim")
         lines.append(
-            f"  {visible(row['address'])}   generation {row['generation']}   {state}   run {row['run'] or '?'}{who}{at}"
+            f"  {row['address']}   generation {row['generation']}   {state}   run {row['run'] or '?'}{who}{at}"
         )
     return "".join(f"{line}\n" for line in lines)
