@@ -24,9 +24,7 @@ _STAGES: tuple[tuple[re.Pattern[str], str], ...] = (
         "warming up kernels {}%",
     ),
     (
-        re.compile(
-            r"Warming up (?!chat|the chat|sleep)|[Kk]ernel warm-?up|autotun(?:e|ing).*(?:start|begin)|Warming up model"
-        ),
+        re.compile(r"Warming up (?!chat|the chat|sleep)|JIT kernel warmup start|Autotuning process starts"),
         "warming up kernels",
     ),
     (re.compile(r"(?:GPU|CPU) KV cache size|# (?:GPU|CPU|CUDA|cuda|cpu|gpu) blocks"), "KV cache allocated"),

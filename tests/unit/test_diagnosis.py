@@ -169,6 +169,12 @@ def test_a_retry_is_no_cause() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["x", "a.b/c", "1", "'", "ValueError: ", "{", " "])
+def test_a_line_of_any_length_is_read_to_its_end(text: str) -> None:
+    """A regex that is tried anew at each character of a long word would never come back from this."""
+    assert diagnose([text * (300_000 // len(text))]) is None
+
+
 def test_the_more_precise_cause_wins_wherever_it_stands() -> None:
     precise = f"{CORE}ValueError: Free memory on device (10.47/79.44 GiB) on startup is less than desired GPU memory utilization (0.96, 76.26 GiB)."
     vague = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 266.00 MiB."
@@ -254,6 +260,15 @@ def test_the_sizes_that_are_proposed_divide(heads: int, size: int) -> None:
 
 
 # how it ended
+
+DEAD = "(APIServer pid=1) ERROR 11-24 13:36:03 [async_llm.py:906] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+
+def test_an_engine_that_complained_before_it_died_was_not_killed_from_outside() -> None:
+    assert diagnose([*NOISE, CORE + "RuntimeError: something that nobody has seen before", DEAD]) is None
+    found = diagnose([*NOISE, DEAD])
+    assert found is not None
+    assert (found.pattern, found.evidence) == ("engine-died-silently", (strip_prefix(DEAD),))
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ def test_the_latest_stage_counts() -> None:
 def test_before_the_first_stage_nothing_is_said() -> None:
     assert stage([]) == ""
     assert stage(["INFO 10-21 00:34:40 [__init__.py:216] Automatically detected platform cuda."]) == ""
+    eager = "Enforce eager set, disabling torch.compile, CUDAGraphs, and JIT kernel warmup."
+    assert stage([f"(APIServer pid=1) WARNING 11-24 13:25:36 [vllm.py:1703] {eager}"]) == ""
 
 
 def test_a_line_with_braces_is_only_text() -> None:

@@ -149,7 +149,7 @@ PATTERNS = (
     ),
     said(
         "same-thing-twice",
-        r"(\w+) and (\w+)\.(\w+) are mutually exclusive",
+        r"\b(\w+) and (\w+)\.(\w+) are mutually exclusive",
         r"\1 is given twice: by itself, and as a key of \2",
         r"take \3 out of args.\2",
     ),
@@ -173,13 +173,13 @@ PATTERNS = (
     ),
     computed(
         "bad-field",
-        r"\d+ validation errors? for (\w+)\n([a-z]\S*)\n +Input should be (.+?) \[type=\w+, input_value=(.+?), "
+        r"\b\d+ validation errors? for (\w+)\n([a-z]\S*)\n +Input should be (.+?) \[type=\w+, input_value=(.+?), "
         r"input_type",
         _field,
     ),
     said(
         "refused-by-config",
-        r"\d+ validation errors? for (\w+)\n +Value error, (.+?)\.?(?: \[type=value_error.*|$)",
+        r"\b\d+ validation errors? for (\w+)\n +Value error, (.+?)\.?(?: \[type=value_error.*|$)",
         r"vLLM refuses the configuration (\1): \2",
         r"change in `args` what the sentence names; `cortexctl validate` checks the rest",
         vague=True,

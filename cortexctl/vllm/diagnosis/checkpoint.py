@@ -21,7 +21,7 @@ def _shape(match: re.Match[str]) -> Said:
 PATTERNS = (
     said(
         "no-config",
-        r"(\S+) does not appear to have a file named config\.json|Invalid repository ID or local directory "
+        r"(?<!\S)(\S+) does not appear to have a file named config\.json|Invalid repository ID or local directory "
         r"specified: ?'([^']+)'",
         r"there is no config.json in \1\2",
         r"check `source`: it must be a Hugging Face folder (config.json, tokenizer, weights); fetch the model "
@@ -99,10 +99,15 @@ PATTERNS = (
     ),
     said(
         "shards-missing",
-        r"Weight files referenced in index but missing: \{(.+)\}|No such file or directory: "
-        r"\"?'?([^\"'\n]+\.(?:safetensors|bin))",
-        r"the weights are not complete, missing: \1\2",
+        r"Weight files referenced in index but missing: \{(.+)\}",
+        r"the weights are not complete, missing: \1",
         r"fetch the missing files into the model's folder (all that model.safetensors.index.json names)",
+    ),
+    said(
+        "weights-not-opened",  # safetensors says the same of a file that is there and may not be read
+        r"No such file or directory: \"?'?([^\"'\n]+\.(?:safetensors|bin))",
+        r"\1 is missing, or may not be read: root in the container has no special rights (cap_drop = ALL)",
+        r"on the host, let everybody read the model's folder (chmod -R a+rX); where the file is not there, fetch it",
     ),
     said(
         "git-lfs-pointer",

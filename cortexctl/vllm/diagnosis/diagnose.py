@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cortexctl.vllm.diagnosis.ending import how_it_ended
+from cortexctl.vllm.diagnosis.ending import died_without_a_word, how_it_ended
 from cortexctl.vllm.diagnosis.lines import may_tell_a_cause, strip_prefix, unprefixed
 from cortexctl.vllm.diagnosis.table import TABLE
 
@@ -40,7 +40,8 @@ def diagnose(log: Sequence[str]) -> Diagnosis | None:
             last = first + match.group().rstrip("\n").count("\n")
             cause, mend = pattern.explain(match, log[: kept[first]])
             return Diagnosis(pattern.name, cause, mend, tuple(strip_prefix(line) for line in lines[first : last + 1]))
-    return None
+    silent = died_without_a_word(log)
+    return Diagnosis(*silent[:3], (strip_prefix(log[silent[3]]),)) if silent else None
 
 
 def diagnose_end(log: Sequence[str], exit_code: int | None, *, oom_killed: bool = False) -> Diagnosis | None:

@@ -1,6 +1,9 @@
-"""What the end of a container tells where its log does not: it was killed, or it never began."""
+"""What the end of a container or of its engine tells where nothing names a cause: it was killed, or it never began."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
 
 _BY_CODE = {
     125: (
@@ -74,3 +77,26 @@ def how_it_ended(exit_code: int | None, *, oom_killed: bool) -> tuple[str, str, 
             ),
         )
     return _BY_CODE.get(exit_code) if exit_code is not None else None
+
+
+_DEAD = re.compile(r"EngineDeadError: EngineCore encountered an issue")
+_ENGINE = re.compile(r"\(EngineCore\w* pid=\d+\)")
+_ENGINES_ERROR = re.compile(r"\(EngineCore\w* pid=\d+\) (?:ERROR|Traceback|Process EngineCore)|^Process EngineCore")
+
+
+def died_without_a_word(log: Sequence[str]) -> tuple[str, str, str, int] | None:
+    """(pattern, cause, mend, index of the line), where the API server misses its engine and that never complained.
+
+    A kill -9 of the engine of vLLM 0.32.0 looks so: the API server then stops in good order and exits with 0.
+    """
+    dead = next((n for n, line in enumerate(log) if _DEAD.search(line)), None)
+    if dead is None or any(_ENGINES_ERROR.search(line) for line in log[:dead]):
+        return None
+    if not any(_ENGINE.search(line) for line in log[:dead]):
+        return None
+    return (
+        "engine-died-silently",
+        "the engine ended without a word: it was killed from outside, mostly by the kernel for want of memory",
+        "raise the model's `memory`, or move a model off this host; look at `dmesg` there",
+        dead,
+    )

@@ -40,7 +40,7 @@ PATTERNS = (
     ),
     said(
         "lora-not-supported",
-        r"(\S+) does not support LoRA yet|Model <class '([^']+)'> is not supported for LoRA",
+        r"(?<!\S)(\S+) does not support LoRA yet|Model <class '([^']+)'> is not supported for LoRA",
         r"vLLM cannot run adapters on \1\2",
         r"take out args.enable_lora and args.lora_modules; merge the adapter into the weights instead",
     ),

@@ -112,6 +112,13 @@ PATTERNS = (
         r"pin an unchanged image of vLLM",
     ),
     said(
+        "compile-failed",
+        r"InductorError: (.+)|torch\._dynamo\.exc\.BackendCompilerFailed: (.+)",
+        r"torch.compile failed at start: \1\2",
+        r"set args.enforce_eager = true to do without; mend then what the compiler says further down in the log",
+        vague=True,
+    ),
+    said(
         "cuda-fault",
         r"CUDA error: an illegal memory access was encountered|device-side assert triggered"
         r"|CUDA error: unspecified launch failure|CUDA error: misaligned address",

@@ -20,7 +20,7 @@ _HARMLESS = re.compile(
     r"|^(?:\(\w+ pid=\d+\) )?(?:INFO|WARNING|DEBUG): "  # uvicorn
     r"|\] (?:INFO|WARNING|DEBUG) [\w.]+:\d+: "  # Hugging Face
     r"|^(?:\[rank\d+\]:)?\[?[IWV]\d{3,4} \d\d:\d\d:\d\d"  # torch
-    r"|\b\w*Warning: |NCCL INFO|\d%\||Retrying in \d|thrown while requesting"
+    r"|\b\w*Warning: (?!CUDA initialization)|NCCL INFO|\d%\||Retrying in \d|thrown while requesting"
 )
 _ERROR_LINE = re.compile(r"Value error, |\b(?:\w+(?:Error|Exception)|error):\s|\bERROR\b|cannot |No such")
 _NOT_THE_CAUSE = re.compile(r"For further information visit|See root cause above|\d+ validation errors? for")

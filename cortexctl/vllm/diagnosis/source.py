@@ -34,7 +34,7 @@ def _read_only(match: re.Match[str]) -> Said:
 PATTERNS = (
     said(
         "no-such-model-folder",
-        r"Repo id must be in the form .*?: '(/[^']+)'\. Use `repo_type`|Incorrect path_or_model_id: '(/[^']+)'",
+        r"Repo id must be .*?: '(/[^']+)'|Incorrect path_or_model_id: '(/[^']+)'",
         r"there is no model at \1\2 in the container (vLLM takes a missing path for a Hugging Face name)",
         r"check `source.path` and the host's `models_dir`: the folder must exist on that host",
     ),
@@ -53,14 +53,14 @@ PATTERNS = (
     ),
     said(
         "no-such-revision",
-        r"RevisionNotFoundError|Revision Not Found for url: (\S+?)\.?$|(\S+) is not a valid git identifier",
+        r"RevisionNotFoundError|Revision Not Found for url: (\S+?)\.?$|(?<!\S)(\S+) is not a valid git identifier",
         r"the repository has no such revision \2",
         r"set source.revision to a commit or tag that the repository has",
     ),
     said(
         "no-such-repository",
         r"RepositoryNotFoundError|Repository Not Found for url"
-        r"|(\S+) is not a local folder and is not a valid model identifier",
+        r"|(?<!\S)(\S+) is not a local folder and is not a valid model identifier",
         r"there is no such repository, or it is private and the token is missing",
         r"check `source.repo`; for a private one: " + HAND_OVER,
     ),

@@ -15,8 +15,9 @@ from cortexctl.vllm.diagnosis import (
     source,
 )
 
-_GROUPS = (arguments, memory, parallel, precision, features, gpus, host, source, checkpoint, running)
-_ALL = tuple(pattern for group in _GROUPS for pattern in group.PATTERNS)
+GROUPS = (arguments, memory, parallel, precision, features, gpus, host, source, checkpoint, running)
+"""What is exact of all goes before what is vague of any."""
+_ALL = tuple(pattern for group in GROUPS for pattern in group.PATTERNS)
 
 TABLE = tuple(sorted(_ALL, key=lambda pattern: pattern.vague))
 """What names its cause stands before what can have many; within that, as in the modules."""
