@@ -1,0 +1,60 @@
+"""What docs/guides/diagnose.md says is so."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from cortexctl.observed.state import ContainerState
+from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
+from cortexctl.render.ink import Ink
+from cortexctl.vllm.diagnosis import diagnose, table
+
+REPO = Path(__file__).parent.parent.parent
+GUIDE = (REPO / "docs" / "guides" / "diagnose.md").read_text()
+NEXT = "edit stack.toml as said, then: cortexctl plan --target gpu-1/chat"
+
+
+def shown() -> Diagnosed:
+    """What the guide's example is made of."""
+    evidence = re.search(r"^    \| (.*)$", GUIDE, re.MULTILINE)
+    assert evidence is not None
+    return Diagnosed(
+        "gpu-1/chat",
+        diagnose([evidence[1]]),
+        evidence[1],
+        NEXT,
+        container="vllm-model-chat--g3",
+        role="candidate",
+        generation=3,
+        state=ContainerState(running=False, exit_code=1),
+        stage="weights loaded",
+    )
+
+
+def test_the_guide_shows_what_a_diagnosis_looks_like_now() -> None:
+    example = re.search(r"```text\n\$ cortexctl diagnose gpu-1/chat\n(.*?)```", GUIDE, re.DOTALL)
+    assert example is not None
+    assert example[1] == diagnosed_text(shown(), Ink(enabled=False))
+
+
+def test_the_guides_json_has_the_keys_that_there_are() -> None:
+    example = re.search(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    assert example is not None
+    said, now = json.loads(example[1]), diagnosed_json(shown())
+    assert list(said) == list(now)
+    for key in set(now) - {"cause", "mend", "evidence", "last_error"}:
+        assert said[key] == now[key], key
+
+
+def test_the_guide_names_every_module_of_the_table_and_every_option() -> None:
+    named = re.findall(r"^\| `(\w+)` \| ", GUIDE, re.MULTILINE)
+    assert set(named) == {group.__name__.rpartition(".")[2] for group in table.GROUPS} | {"ending"}
+    usage = subprocess.run(
+        [sys.executable, "-m", "cortexctl", "diagnose", "--help"], capture_output=True, text=True, check=True, cwd=REPO
+    ).stdout
+    options = set(re.findall(r"--[a-z-]+", usage)) - {"--help"}
+    assert set(re.findall(r"`(--[a-z-]+)", GUIDE)) == options
