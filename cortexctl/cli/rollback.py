@@ -8,6 +8,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.apply import carry_out
+from cortexctl.cli.telling import Telling, telling
 from cortexctl.cli.wiring import look, need_stack, open_engines
 from cortexctl.plan.rollback import Back, plan_rollback
 
@@ -18,6 +19,7 @@ from cortexctl.plan.rollback import Back, plan_rollback
 @click.option("--generation", type=click.IntRange(0), metavar="N", help="Left out: the newest kept one that is older.")
 @options.auto_approve
 @options.how_to_apply
+@telling
 @options.stack_choice
 def command(
     address: str,
@@ -27,6 +29,7 @@ def command(
     generation: int | None,
     auto_approve: bool,
     how: options.How,
+    telling: Telling,
 ) -> int:
     """Stop what serves and start a kept generation, which must pass its gate; if it does not, what served comes back.
     Needs no secret and no image. The stack is not changed: put its old text back, or the next apply goes forward again.
@@ -37,4 +40,4 @@ def command(
     observed = look(replace(desired, hosts=tuple(h for h in desired.hosts if h.name == host)), engines)
     records = engines.records(tuple(h.name for h in observed.hosts if h.is_reachable))
     made = plan_rollback(desired, replace(observed, records=records), Back(address, generation))
-    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how)
+    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling)

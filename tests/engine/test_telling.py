@@ -181,11 +181,11 @@ def test_a_planted_secret_is_nowhere(live: LiveEngine, stack: StackFile, tmp_pat
             stack.write(more=more + extra, **status)
             saved, events = str(tmp_path / "plan.json"), str(tmp_path / f"events-{number}")
             for words in (("plan", str(stack), "--out", saved), ("apply", saved, "--events", events)):
-                done = live.cortexctl(*words, **env)
+                done = live.cortexctl(*words, timeout=120, **env)
                 out.append(done.out + done.err)
             out.append(Path(saved).read_text() + Path(events).read_text())
             out.append(json.dumps(live.inspect(stack.serving)["Config"]["Labels"]))
-        out.append(live.cortexctl("history", str(stack), "--json", **env).out)
+        out.append(live.cortexctl("history", str(stack), "--json", timeout=120, **env).out)
     assert "I know ***" in "".join(out), "the leak was tried"
     assert at.got[0].path == f"/{url_secret}"
     everywhere = "".join(out) + (tmp_path / "stack.audit.jsonl").read_text() + (tmp_path / "env").read_text()
