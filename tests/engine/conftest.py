@@ -10,6 +10,8 @@ from tests.live import STAND_IN, LiveEngine, live_engine
 
 pytestmark = pytest.mark.engine
 
+GATE = 'stable_for = "1s"\nstartup_timeout = "60s"\n'
+
 
 @pytest.fixture
 def live() -> Iterator[LiveEngine]:
@@ -36,14 +38,16 @@ class StackFile:
     def address(self) -> str:
         return f"here/{self.model}"
 
-    def write(self, *, publish: str = "127.0.0.1", more: str = "", image: str = STAND_IN, **env: str) -> None:
+    def write(
+        self, *, publish: str = "127.0.0.1", gate: str = GATE, more: str = "", image: str = STAND_IN, **env: str
+    ) -> None:
         """`env` goes to the stand-in: START_SECONDS = "2" and the like; `more` is TOML after it."""
         switches = "".join(f'STANDIN_{name} = "{value}"\n' for name, value in env.items())
         self.path.write_text(
             f'stack = "{self.stack}"\n\n[hosts.here]\nnetwork = "{self.stack}-net"\n\n'
             f'[models.{self.model}]\nimage = "{image}"\nsource = {{ repo = "org/tiny" }}\n'
             f'served_names = ["tiny"]\ngpus = "none"\npublish = "{publish}"\nshm_size = "64 MiB"\n\n'
-            f'[models.{self.model}.gate]\nstable_for = "1s"\nstartup_timeout = "60s"\n\n'
+            f"[models.{self.model}.gate]\n{gate}\n"
             f'[models.{self.model}.rollout]\ndrain = "2s"\n\n'
             f"[models.{self.model}.env]\n{switches}\n{more}"
         )

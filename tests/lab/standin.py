@@ -18,6 +18,7 @@ Trouble is ordered by environment variables:
     STANDIN_CRASH_AFTER_SECONDS=3   die so long after the start, ready or not ...
     STANDIN_EXIT_CODE=0             ... with this exit code (default 1; vLLM whose engine has died gives 0)
     STANDIN_ENGINE_DIES_AFTER_SECONDS=3   so long after it is ready, /health and /ping answer 503 and requests 500
+    STANDIN_TAKES_MIB=100           take so much memory once it is ready
     STANDIN_HANG=1                  accept connections, never answer; a value that begins with / is a prefix:
                                     only paths that begin so hang (/v1/ leaves /health alive)
     STANDIN_HEALTH_STATUS=503       the status of /health and /ping
@@ -101,6 +102,7 @@ class Trouble:
     exit_code: int = 1
     engine_dies_after_seconds: float | None = None
     chat_template: bool = True
+    takes_mib: int = 0
     hang: str | None = None
     health_status: int = 200
     models: list[str] | None = None
@@ -122,6 +124,7 @@ def read_trouble(env: dict[str, str]) -> Trouble:
         crash_after_seconds=seconds("CRASH_AFTER_SECONDS"),
         exit_code=int(given.get("EXIT_CODE", "1")),
         engine_dies_after_seconds=seconds("ENGINE_DIES_AFTER_SECONDS"),
+        takes_mib=int(given.get("TAKES_MIB", "0")),
         chat_template=given.get("CHAT_TEMPLATE", "1") != "0",
         hang=None if hang == "0" else hang if hang.startswith("/") else "/",
         health_status=int(given.get("HEALTH_STATUS", "200")),
@@ -810,6 +813,7 @@ class Life:
         self.options = options
         self.trouble = trouble
         self.ready = False
+        self.memory = b""
 
     def run(self) -> None:
         """Live from the first log line to the exit."""
@@ -834,6 +838,7 @@ class Life:
         server.server_activate()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         self.ready = True
+        self.memory = b"x" * (trouble.takes_mib << 20)
         if trouble.engine_dies_after_seconds is not None:
             dying = threading.Timer(trouble.engine_dies_after_seconds, engine.die)
             dying.daemon = True

@@ -1,0 +1,103 @@
+"""The gate on a real engine with the stand-in: what passes, what fails, and in which words."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.conftest import GATE, StackFile
+from tests.live import LiveEngine, Ran
+
+pytestmark = pytest.mark.engine
+
+
+def apply(live: LiveEngine, stack: StackFile) -> Ran:
+    return live.cortexctl("apply", str(stack), "--auto-approve")
+
+
+def edit(stack: StackFile, old: str, new: str) -> None:
+    text = stack.path.read_text()
+    assert old in text
+    stack.path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ({"CRASH_AFTER_SECONDS": "3"}, "it exited with code 1"),
+        ({"CRASH_AFTER_SECONDS": "3", "EXIT_CODE": "0"}, "it exited with code 0, as a vLLM does whose engine died"),
+        ({"CRASH_AFTER_SECONDS": "3", "HANG": "/v1/chat"}, "it exited with code 1"),
+        (
+            {"ENGINE_DIES_AFTER_SECONDS": "2"},
+            "it was ready, and then its vLLM engine died (/health answers 503)",
+        ),
+    ],
+)
+def test_one_that_dies_before_it_is_proven_is_taken_away(
+    live: LiveEngine, stack: StackFile, trouble: dict[str, str], said: str
+) -> None:
+    stack.write(gate='stable_for = "60s"\n', **trouble)
+    failed = apply(live, stack)
+    assert failed.code == 1
+    assert said in failed.out
+    assert live.containers() == {}
+
+
+def test_one_that_outgrows_its_memory_is_told_so(live: LiveEngine, stack: StackFile) -> None:
+    stack.write(gate='stable_for = "60s"\n', TAKES_MIB="300")
+    edit(stack, "publish =", 'memory = "96 MiB"\npublish =')
+    failed = apply(live, stack)
+    assert failed.code == 1
+    assert "it needs more memory than it may have (its limit is 96 MiB)" in failed.out
+    assert "raise the model's `memory`" in failed.out
+    assert live.containers() == {}
+
+
+def test_a_slow_start_that_gets_on_is_waited_for(live: LiveEngine, stack: StackFile) -> None:
+    """Its log shows a shard every four seconds."""
+    stack.write(gate='stable_for = "1s"\nstartup_timeout = "7s"\n', START_SECONDS="12")
+    applied = apply(live, stack)
+    assert applied.code == 0, applied.out
+    assert "loading weights 50%" in applied.err
+    assert live.containers() == {stack.serving: "running"}
+
+
+def test_bounds_that_are_kept_and_one_that_is_not(live: LiveEngine, stack: StackFile) -> None:
+    kept = GATE + 'max_ttft = "2s"\nmin_tokens_per_second = 2\nrequests = 2\n'
+    stack.write(gate=kept, TOKEN_SECONDS="0.02")
+    applied = apply(live, stack)
+    assert applied.code == 0, applied.out
+    assert "tokens a second" in applied.err
+    stack.write(gate=kept, TOKEN_SECONDS="0.02", more=stack.args(max_model_len=1024))
+    edit(stack, "min_tokens_per_second = 2\n", "min_tokens_per_second = 500.0\n")
+    failed = apply(live, stack)
+    assert failed.code == 1
+    assert "tokens a second, and gate.min_tokens_per_second is 500" in failed.out
+    assert "lower gate.min_tokens_per_second (below " in failed.out
+    assert "generation 1 is back and serves" in failed.out
+
+
+def test_a_model_without_a_chat_template_is_asked_for_a_completion(live: LiveEngine, stack: StackFile) -> None:
+    stack.write(CHAT_TEMPLATE="0")
+    applied = apply(live, stack)
+    assert applied.code == 0, applied.out
+    assert "to a completion, for it has no chat template" in applied.err
+
+
+def test_one_that_transcribes(live: LiveEngine, stack: StackFile) -> None:
+    stack.write()
+    edit(stack, 'repo = "org/tiny" }', 'repo = "org/whisper-tiny" }\ntask = "transcription"')
+    applied = apply(live, stack)
+    assert applied.code == 0, applied.out
+    assert "answered a second of sound with 23 characters" in applied.err
+
+
+def test_an_embedding_has_the_dimension_that_is_wanted(live: LiveEngine, stack: StackFile) -> None:
+    stack.write(gate=GATE + "smoke = { dimensions = 1024 }\n")
+    edit(stack, "publish =", 'task = "embed"\npublish =')
+    failed = apply(live, stack)
+    assert failed.code == 1
+    assert "its embedding has 8 numbers, and gate.smoke.dimensions wants 1024" in failed.out
+    edit(stack, "1024", "8")
+    applied = apply(live, stack)
+    assert applied.code == 0, applied.out
+    assert "answered with an embedding of 8 numbers" in applied.err
