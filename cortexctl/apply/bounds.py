@@ -15,9 +15,8 @@ def figures(speeds: Sequence[Speed]) -> str:
     """What was measured, in words: medians, and of more than one request their range."""
     first = sorted(s.first_token for s in speeds)
     said = f"first token after {show_short(median(first))}{_range(first, show_short)}"
-    rates = _rates(speeds)
-    if rates:
-        said += f", then {median(rates):.1f} tokens a second{_range(rates, lambda rate: f'{rate:.1f}')}"
+    rates = sorted(s.tokens_per_second for s in speeds)
+    said += f", {median(rates):.1f} tokens a second{_range(rates, lambda rate: f'{rate:.1f}')}"
     return f"{said}, {len(speeds)} {'request' if len(speeds) == 1 else 'requests'}"
 
 
@@ -26,26 +25,17 @@ def missed(gate: GatePolicy, speeds: Sequence[Speed]) -> tuple[str, str] | None:
     reason to take a model away.
     """
     what, mend = [], []
-    first, rates = median(s.first_token for s in speeds), _rates(speeds)
+    first, rate = median(s.first_token for s in speeds), median(s.tokens_per_second for s in speeds)
     if gate.max_ttft is not None and first > gate.max_ttft:
         what.append(f"its first token takes {show_short(first)}, and gate.max_ttft is {show_short(gate.max_ttft)}")
         mend.append(f'raise gate.max_ttft (such as "{_rounded_up(first)}")')
     wanted = gate.min_tokens_per_second
-    if wanted is not None and (not rates or median(rates) < wanted):
-        got = f"it makes {median(rates):.1f} tokens a second" if rates else "its tokens come in one piece"
-        what.append(f"{got}, and gate.min_tokens_per_second is {wanted:g}")
-        mend.append(
-            f"lower gate.min_tokens_per_second (below {median(rates):.1f})"
-            if rates
-            else "remove gate.min_tokens_per_second"
-        )
+    if wanted is not None and rate < wanted:
+        what.append(f"it makes {rate:.1f} tokens a second, and gate.min_tokens_per_second is {wanted:g}")
+        mend.append(f"lower gate.min_tokens_per_second (below {rate:.1f})")
     if not what:
         return None
     return "; ".join(what), f"see what else uses that host or its GPUs; if this is what it can do, {' and '.join(mend)}"
-
-
-def _rates(speeds: Sequence[Speed]) -> list[float]:
-    return sorted(s.tokens_per_second for s in speeds if s.tokens_per_second is not None)
 
 
 def _range(values: Sequence[float], show: Callable[[float], str]) -> str:

@@ -18,7 +18,7 @@ from cortexctl.spec.desired import Smoke
 
 QUICK, SMOKE = 2.0, 120.0
 """Seconds for a whole answer. A first request may compile or allocate what the start left for later."""
-MEASURED_TOKENS = 32
+MEASURED_TOKENS = 64
 """Tokens that a measured request makes: enough for a rate, and not long on a slow machine."""
 UNREACHED = "no connection"
 
@@ -84,7 +84,7 @@ class HttpProber:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        first, last, tokens = None, 0.0, 0
+        first, last, tokens = None, 0.0, None
         for at, event in ask_stream(self._http, Question(f"{endpoint}/v1/completions", api_key, body=body), SMOKE):
             if isinstance(event, dict) and "error" in event:
                 raise ProbeFailed(f"its stream broke off: {event['error']}")
@@ -93,7 +93,9 @@ class HttpProber:
             tokens = dig(event, "usage", "completion_tokens") if event.get("usage") else tokens
         if first is None:
             raise ProbeFailed("it streamed no token")
-        return Speed(first, (tokens - 1) / (last - first) if tokens > 1 and last > first else None)
+        if not isinstance(tokens, int):
+            raise ProbeFailed("its stream does not tell how many tokens it has")
+        return Speed(first, tokens / last)
 
 
 class _Server:

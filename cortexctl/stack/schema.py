@@ -136,7 +136,7 @@ class GateTable(Table):
     max_ttft: ShortDuration | None = None
     """Longest time to the first token of a short prompt: "500ms". The median of `requests` counts (task "generate")."""
     min_tokens_per_second: Annotated[float, Field(gt=0)] | None = None
-    """How fast one request must be answered after its first token. The median of `requests` counts."""
+    """How fast one request must be answered, its first token included. The median of `requests` counts."""
     requests: Annotated[int, Field(ge=1, le=100)] = 3
     """How many requests are measured for these bounds, one after the other."""
 

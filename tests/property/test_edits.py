@@ -648,6 +648,7 @@ def _a_model(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     "models.gate.smoke.enabled",
     "models.gate.smoke.prompt",
     "models.gate.smoke.max_tokens",
+    "models.gate.requests",
     "models.rollout.strategy",
     "models.rollout.on_failure",
     "models.rollout.keep",
@@ -663,6 +664,7 @@ def _a_model(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
         (("gate", "smoke"), {"enabled": False, "prompt": "x", "max_tokens": 1024}),
         (("gate", "smoke", "prompt"), "é"),
         (("gate", "smoke", "max_tokens"), 7),
+        (("gate", "requests"), 7),
         (("rollout", "strategy"), "stop_first"),
         (("rollout", "on_failure"), "halt"),
         (("rollout", "keep"), 7),
@@ -680,6 +682,22 @@ def _a_model(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
 def _what_is_not_of_the_container(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     path, new = kind
     return text, text.but("models", model, *path, to=new), {}
+
+
+@edit_of(
+    "models.gate.max_ttft",
+    "models.gate.min_tokens_per_second",
+    "models.gate.smoke.dimensions",
+    kinds=[
+        ("generate", ("gate", "max_ttft"), "1s500ms"),
+        ("generate", ("gate", "min_tokens_per_second"), 7.5),
+        ("embed", ("gate", "smoke", "dimensions"), 7),
+    ],
+)
+def _what_the_gate_measures(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+    task, path, new = kind
+    before = text.but("models", model, "task", to=task)
+    return before, before.but("models", model, *path, to=new), {}
 
 
 @edit_of("models.adopt")

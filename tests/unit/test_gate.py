@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 from hypothesis import given
@@ -71,7 +72,7 @@ def test_each_look_is_told_once_as_long_as_it_stays_the_same(tmp_path: Path) -> 
         ("health", True, ""),
         ("names", True, "tiny"),
         ("smoke", True, "4 tokens"),
-        ("bounds", True, "first token after 20ms (20ms to 20ms), then 50.0 tokens a second (50.0 to 50.0), 3 requests"),
+        ("bounds", True, "first token after 20ms (20ms to 20ms), 50.0 tokens a second (50.0 to 50.0), 3 requests"),
         ("stable", True, "for 5s"),
     ]
     times = [e.seconds for e in world.events if isinstance(e, GateProbe)]
@@ -324,12 +325,24 @@ def test_nothing_is_measured_without_a_bound(tmp_path: Path) -> None:
     assert world.prober.measured == 0
 
 
-def test_a_pace_that_cannot_be_told_misses_a_bound_on_it() -> None:
-    gate = GatePolicy(min_tokens_per_second=1.0)
-    what, _ = missed(gate, [Speed(0.1, None)]) or ("", "")
-    assert "its tokens come in one piece" in what
-    assert missed(GatePolicy(max_ttft=0.1), [Speed(0.1, None)]) is None
-    assert figures([Speed(0.1, None)]) == "first token after 100ms, 1 request"
+@given(
+    speeds=st.lists(st.builds(Speed, st.floats(0.001, 100), st.floats(0.01, 10_000)), min_size=1, max_size=9),
+    ttft=st.none() | st.floats(0.001, 100),
+    rate=st.none() | st.floats(0.01, 10_000),
+)
+def test_a_bound_is_missed_when_more_than_half_of_the_requests_miss_it(
+    speeds: list[Speed], ttft: float | None, rate: float | None
+) -> None:
+    miss = missed(GatePolicy(max_ttft=ttft, min_tokens_per_second=rate), speeds)
+    late = ttft is not None and median(s.first_token for s in speeds) > ttft
+    slow = rate is not None and median(s.tokens_per_second for s in speeds) < rate
+    assert (miss is not None) == (late or slow)
+    if miss:
+        assert ("max_ttft" in miss[0], "min_tokens_per_second" in miss[0]) == (late, slow)
+
+
+def test_the_figures_of_one_request_have_no_range() -> None:
+    assert figures([Speed(0.1, 20.0)]) == "first token after 100ms, 20.0 tokens a second, 1 request"
 
 
 def test_a_rollback_is_not_measured_and_not_asked_as_another_kind_of_model(tmp_path: Path) -> None:

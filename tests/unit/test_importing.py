@@ -190,6 +190,7 @@ def test_a_url_with_a_password_is_not_shown() -> None:
         (["--task", "embed"], "v0.9.2", "embed", {}),
         (["--task", "embedding"], "v0.9.2", "embed", {"task": "embedding"}),
         (["--task", "score"], "v0.11.0", "score", {"task": "score"}),
+        (["--task", "transcription"], "v0.9.2", "transcription", {"task": "transcription"}),
         (["--runner", "pooling"], "v0.32.0", "embed", {}),
         (["--runner", "pooling", "--convert", "classify"], "v0.32.0", "classify", {"convert": "classify"}),
         (["--runner", "generate"], "v0.32.0", None, {"runner": "generate"}),

@@ -25,7 +25,7 @@ from cortexctl.spec.container import (
 from cortexctl.spec.image import ImageReference, parse_image
 from cortexctl.spec.launch import Launch
 from cortexctl.spec.secret import fingerprint
-from cortexctl.spec.units import seconds, show_bytes, show_seconds, size_in_bytes
+from cortexctl.spec.units import seconds, short_seconds, show_bytes, show_seconds, show_short, size_in_bytes
 
 MINIMAL = ContainerSpec(image="vllm/vllm-openai:v0.32.0", model="/models/tiny", served_names=("tiny",))
 
@@ -94,6 +94,35 @@ LABEL_OF_VERSION_1 = (
 )
 def test_a_duration_is_read_as_seconds(text: str, expected: int) -> None:
     assert seconds(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("500ms", 0.5), ("2s", 2.0), ("1s500ms", 1.5), ("1m1ms", 60.001), ("1500ms", 1.5), ("1m", 60.0), ("0ms", 0.0)],
+)
+def test_a_short_duration_is_read_to_the_millisecond(text: str, expected: float) -> None:
+    assert short_seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["0.5s", "500 ms", "ms", "5ms1s", "500Ms", "", "500us"])
+def test_what_is_no_short_duration_is_refused_and_quoted(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration") as refusal:
+        short_seconds(text)
+    assert f'"{text}"' in str(refusal.value)
+
+
+def test_whole_seconds_are_wanted_where_they_are_counted() -> None:
+    assert seconds("2000ms") == 2
+    with pytest.raises(ValueError, match='"1s500ms" is counted in whole seconds here'):
+        seconds("1s500ms")
+
+
+@pytest.mark.parametrize(
+    ("total", "text"),
+    [(0.0004, "0ms"), (0.0284, "28ms"), (0.9996, "1.00s"), (1.5, "1.50s"), (59.9, "59.90s"), (75.2, "1m15s")],
+)
+def test_a_short_time_is_shown_with_its_part_of_a_second(total: float, text: str) -> None:
+    assert show_short(total) == text
 
 
 @pytest.mark.parametrize(
