@@ -160,7 +160,6 @@ class Executor:
         """Run a step; when it fails, undo its change here and now, before anything else happens on the host."""
         change = self._change_of(step)
         began = self.performer.clock.elapsed()
-        self._say(StepStarted(step))
         if not self.holds(step.host):
             failure: CortexctlError = _lost(step.host)
             self._say(StepFailed(step, 0, failure.message))
@@ -171,7 +170,8 @@ class Executor:
             return failure
         try:
             self.hooks.before_step(step, change)
-            acted = self.performer.clock.elapsed()
+            began = self.performer.clock.elapsed()
+            self._say(StepStarted(step))
             note = self._perform(step, change)
             self.hooks.after_step(step, change)
         except Exception as cause:  # noqa: BLE001 - whatever it is, what was must come back
@@ -183,7 +183,7 @@ class Executor:
             self.hooks.after_failure(step, change, failure.message, fate)
             return failure
         now = self.performer.clock.elapsed()
-        self._time(step, acted, now)
+        self._time(step, began, now)
         self._say(StepDone(step, now - began, note))
         return None
 

@@ -138,6 +138,11 @@ class LiveProgress:
                 began = self._running[address].began if address in self._running else self.clock()
                 limit = self._running[address].limit if address in self._running else None
                 self._running[address] = _Doing(f"gate   {stage}", began, share, limit)
+            case HookStarted(hook, address, host):
+                words = f"hook {hook.on} {hook.name}"
+                self._running[address or host or hook.on] = _Doing(words, self.clock(), limit=hook.timeout)
+            case HookEnded(hook, _, address, host):
+                self._running.pop(address or host or hook.on, None)
             case StepDone(step) | StepFailed(step):
                 self._running.pop(step.address or step.host, None)
             case RollbackEnded(change):

@@ -82,11 +82,6 @@ def test_hooks_of_every_kind_run_in_their_order(live: LiveEngine, stack: StackFi
         "hook pre_stop started", "hook pre_stop done", "drain started", "drain done",
         "hook post_healthy started", "hook post_healthy done",
         "hook post_apply started", "hook post_apply done", "lock released", "result",
-    ] or kinds(lines, "hook", "lock", "drain", "result") == [
-        "lock held", "hook pre_apply started", "hook pre_apply done",
-        "drain started", "hook pre_stop started", "hook pre_stop done", "drain done",
-        "hook post_healthy started", "hook post_healthy done",
-        "hook post_apply started", "hook post_apply done", "lock released", "result",
     ]  # fmt: skip
     assert "hook post_healthy post_healthy   ok" in done.err
     assert f"Stack {live.stack}" in done.err, "what people read is there, and not on stdout"
@@ -174,7 +169,11 @@ def test_a_planted_secret_is_nowhere(live: LiveEngine, stack: StackFile, tmp_pat
     say_it += 'command = ["sh", "-c", "echo I know $HF_TOKEN; exit 1"]\n'
     with receiver() as at:
         more = hooks(tmp_path) + secrets + say_it + '[hooks.tell]\non = "post_apply"\nurl = { env = "CXT_URL" }\n'
-        env = {"CXT_TOKEN": planted, "CXT_URL": f"{at.url}/{url_secret}", "CORTEXCTL_NOTIFY_SECRET": "planted-key"}
+        env: dict[str, Any] = {
+            "CXT_TOKEN": planted,
+            "CXT_URL": f"{at.url}/{url_secret}",
+            "CORTEXCTL_NOTIFY_SECRET": "planted-key",
+        }
         out = []
         for number, extra in enumerate(("", stack.args(max_model_len=512), "")):
             status = {"COMPLETION_STATUS": "500"} if number == 2 else {}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from cortexctl.cli.main import COMMANDS
+from cortexctl.hooks.runner import FACTS
+from cortexctl.render.schemas import events_schema
+from cortexctl.spec.hook import Point
+
+IN_ORDER = (Point.PRE_APPLY, Point.PRE_STOP, Point.POST_HEALTHY, Point.ON_FAILURE, Point.POST_APPLY)
 
 
 def test_every_rule_has_its_section_and_every_section_its_rule(repo: Path) -> None:
@@ -24,3 +30,15 @@ def test_the_readme_shows_what_a_plan_looks_like_now(repo: Path) -> None:
     shown = (repo / "README.md").read_text()
     body = "\n".join(line for line in case.splitlines() if not re.match(r"\s+gpu-1/\d", line))
     assert body.strip() in shown
+
+
+def test_the_hooks_guide_names_every_fact_and_every_point(repo: Path) -> None:
+    guide = (repo / "docs" / "guides" / "hooks.md").read_text()
+    assert {name.lower() for name in re.findall(r"`CORTEXCTL_([A-Z]+)`", guide)} == set(FACTS)
+    assert re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE) == [p.value for p in IN_ORDER]
+
+
+def test_the_audit_guide_names_every_type_of_event(repo: Path) -> None:
+    guide = (repo / "docs" / "guides" / "audit.md").read_text()
+    types = {t for t in json.loads(events_schema())["$defs"] if t not in {"reason", "outcome"}}
+    assert types <= set(re.findall(r"`(\w+)`", guide))
