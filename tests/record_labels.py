@@ -41,6 +41,13 @@ SECRETS = {
 }
 """By variable, file or name: what the cases' secrets hold. A fingerprint of each is in a label for ever."""
 
+OF_THE_COMMAND_LINE = {
+    labels.VERSION: __version__,
+    labels.REVISION: "3f2a9c14d0b1e7a5c8d9f0b2a4c6e8f0a1b3c5d7-dirty",
+    labels.AUTHOR: "ops@desk",
+}
+"""The marks that no plan decides."""
+
 
 def cases() -> list[Path]:
     """Every recorded case, of every version of the spec."""
@@ -128,7 +135,7 @@ def _entry(engine: FakeEngine, container: FakeContainer) -> dict[str, Any]:
         "state": container.state,
         "networks": container.networks,
         "in_place": dataclasses.asdict(engine.in_place(container.id)),
-        "labels": {**container.labels, labels.VERSION: __version__},  # that one is the command line's
+        "labels": {**container.labels, **OF_THE_COMMAND_LINE},
     }
 
 

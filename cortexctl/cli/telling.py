@@ -88,10 +88,8 @@ class Telling:
         self, kind: type[BaseException] | None, cause: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """A run that ends before its result has one, too."""
-        if not self._ended and isinstance(cause, CortexctlError):
-            self._refused(cause)
-        elif not self._ended and cause is not None:
-            self._refused(CortexctlError(f"this is a bug in cortexctl: {type(cause).__name__}"))
+        if not self._ended and cause is not None:
+            self._refused(_as_ours(cause))
         if self._lines:
             self._lines.close()
         if self._log:
@@ -180,6 +178,20 @@ class Telling:
             return "" if self._wanted == NO_LOG else self._wanted
         folder = Path(plan.stack_path).resolve().parent
         return str(folder / plan.audit_log) if plan.audit_log else ""
+
+
+class _Interrupted(CortexctlError):
+    exit_code = 130
+
+
+def _as_ours(cause: BaseException) -> CortexctlError:
+    if isinstance(cause, CortexctlError):
+        return cause
+    if isinstance(cause, KeyboardInterrupt | click.Abort):
+        return _Interrupted("interrupted before anything was done")
+    if isinstance(cause, click.ClickException):
+        return UsageError(cause.format_message())
+    return CortexctlError(f"this is a bug in cortexctl: {type(cause).__name__}")
 
 
 def both(*sinks: Sink) -> Sink:

@@ -11,7 +11,7 @@ from cortexctl.apply.executor import Outcome, Result
 from cortexctl.errors import CortexctlError
 from cortexctl.plan.model import Change, Plan
 from cortexctl.render.content import plan_digest
-from cortexctl.render.events_json import result_word
+from cortexctl.render.events_json import ended_word, result_word
 from cortexctl.render.moment import rfc3339
 
 FORMAT_VERSION = "1.0"
@@ -69,7 +69,7 @@ def end_record(facts: RunFacts, ended: Result | CortexctlError, seconds: float, 
     if isinstance(ended, Result):
         word, code, failure = result_word(ended), ended.exit_code, "; ".join(ended.failures)
     else:
-        word, code, failure = "refused" if ended.exit_code == 4 else "failed", ended.exit_code, ended.message
+        word, code, failure = ended_word(ended), ended.exit_code, ended.message
     said = {"outcome": word, "exit_code": code, "seconds": round(seconds, 3), "failure": failure}
     return {**_common(facts, "end", at), **said}
 

@@ -112,8 +112,7 @@ def result_events(result: Result, seconds: float, next_step: str) -> Iterator[Fi
 
 def refused_event(cause: CortexctlError, seconds: float) -> Fields:
     """The result of a run that ended before anything was carried out, or could not be."""
-    word = "refused" if cause.exit_code == 4 else "failed"
-    return _result(word, cause.exit_code, cause.message, cause.next_step, seconds, [])
+    return _result(ended_word(cause), cause.exit_code, cause.message, cause.next_step, seconds, [])
 
 
 def nothing_event(seconds: float) -> Fields:
@@ -125,6 +124,10 @@ def result_word(result: Result) -> str:
     if result.interrupted:
         return "interrupted"
     return {0: "done", 5: "applied in part"}.get(result.exit_code, "failed")
+
+
+def ended_word(cause: CortexctlError) -> str:
+    return {4: "refused", 130: "interrupted"}.get(cause.exit_code, "failed")
 
 
 def _result(

@@ -35,7 +35,7 @@ def test_the_readme_shows_what_a_plan_looks_like_now(repo: Path) -> None:
 def test_the_hooks_guide_names_every_fact_and_every_point(repo: Path) -> None:
     guide = (repo / "docs" / "guides" / "hooks.md").read_text()
     assert {name.lower() for name in re.findall(r"`CORTEXCTL_([A-Z]+)`", guide)} == set(FACTS)
-    assert re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE) == [p.value for p in IN_ORDER]
+    assert re.findall(r"^\| `([a-z]+_[a-z]+)` \|", guide, re.MULTILINE) == [p.value for p in IN_ORDER]
 
 
 def test_the_audit_guide_names_every_type_of_event(repo: Path) -> None:

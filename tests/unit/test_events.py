@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -177,3 +179,21 @@ def test_a_reader_that_goes_or_never_reads_holds_nothing_up() -> None:
             os.close(reading)
         lines.close()
         os.close(writing)
+
+
+def test_a_stack_that_cannot_be_read_is_a_result_on_stdout_and_text_on_stderr(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text("stack = 3\n")
+    words = [sys.executable, "-m", "cortexctl", "apply", str(tmp_path / "stack.toml"), "--events", "json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    (line,) = [json.loads(text) for text in done.stdout.splitlines()]
+    VALIDATOR.validate(line)
+    assert (line["type"], line["outcome"], line["exit_code"]) == ("result", "failed", 1)
+    assert "CX104" in done.stderr
+
+
+def test_events_that_cannot_be_written_are_said_before_anything_is_done(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "cortexctl", "apply", "--events", str(tmp_path / "no" / "file")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert "cannot write the events to" in done.stderr
