@@ -112,7 +112,7 @@ def _change(change: Record, ink: Ink) -> Iterator[str]:
     said = ink(outcome, _COLOURS.get(outcome, "yellow"))
     yield f"  {symbol:<3} {change.get('address')!s}   {change.get('action')}{moved}   {said}{took}"
     if reasons:
-        yield f"      because {reasons}"
+        yield f"      {reasons}"
     for key in ("failure", "rollback_problem"):
         if change.get(key):
             yield f"      {ink(key.replace('_', ' '), 'red')}: {change[key]!s}"

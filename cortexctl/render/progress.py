@@ -188,7 +188,8 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {said}"
         case HookEnded(hook, seconds, address, host, problem, output):
             where = _where(address or host, ink, width) if address or host else ""
-            said = ink(f"FAILED: {visible(problem)}", "red", "bold") if problem else ink("ok", "green")
+            why = visible(problem.removeprefix(f"the hook {hook.name} ({hook.on}) "))
+            said = ink(f"FAILED: {why.removeprefix('failed: ')}", "red", "bold") if problem else ink("ok", "green")
             lines = [f"{where}  {ink('hook', 'cyan')} {hook.on} {hook.name}   {said}   {seconds:.1f}s".lstrip()]
             return "\n".join([*lines, *(f"    {ink('|', 'blue')} {visible(line)}" for line in output)])
         case StepStarted() | Progress() | GateProbe() | HookStarted() | LockChanged():

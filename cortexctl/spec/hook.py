@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -55,7 +56,7 @@ class Hook:
     def does(self) -> str:
         """What it does, in words for people. Of a URL no more than scheme and host: its path may be a secret."""
         if self.command:
-            return " ".join(self.command)
+            return shlex.join(self.command)
         if self.url_from:
             return f"POST to the URL in {self.url_from.origin}"
         parts = urlsplit(self.url)

@@ -80,7 +80,7 @@ def test_history_shows_the_newest_first_and_one_block_a_run(tmp_path: Path) -> N
         "2023-11-14 22:13:20 UTC   apply demo   failed in 13s, exit 1",
         "  ops on box   run run2   revision 0123abcd0123 with changes that are in no commit",
         "  -/+ here/tiny   replace   rolled back in 12s",
-        "      because args.max_model_len changed",
+        "      args.max_model_len changed",
     ]
 
 
