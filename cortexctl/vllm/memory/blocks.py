@@ -6,7 +6,7 @@ All of it is exact, given the bytes that are left for it. The rules are those of
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cortexctl.vllm.memory.caches import Cache, Kind
 from cortexctl.vllm.memory.history import Behaviour
@@ -24,6 +24,8 @@ class Group:
     states: int = 1
     """Pages that a request holds of a state."""
     apart: bool = False
+    widened: int = 1
+    """How many times the block was enlarged to have a page of the common size."""
 
     def blocks_of(self, length: int, in_flight: int) -> int:
         """Blocks that one request of `length` tokens needs in it."""
@@ -88,9 +90,16 @@ class Pool:
 
     def needed(self, length: int) -> int:
         """Bytes for one request of `length` tokens."""
-        if self.engine_v1 and self.behaviour.needs_by_groups:
+        if self.engine_v1 and self.behaviour.needs == "groups":
             return self.per_request(length) * self.block_bytes
-        return sum(g.layers * g.page * g.blocks_of(length, self.in_flight) for g, _ in self.groups)
+        if self.engine_v1 and self.behaviour.needs == "first group":
+            return sum(g.blocks_of(length, self.in_flight) * self.block_bytes for g, _ in self.groups[:1])
+        return sum(self._by_layers(g, length) for g, _ in self.groups)
+
+    def _by_layers(self, group: Group, length: int) -> int:
+        """Each layer for itself, with the block that it had before pages were made equal."""
+        own = replace(group, block=group.block // group.widened)
+        return group.layers * group.page // group.widened * own.blocks_of(length, self.in_flight)
 
     def checked(self, available: float) -> float:
         """What of the memory the check counts on."""
@@ -138,7 +147,7 @@ def pool_of(caches: list[Cache], how: Pooling) -> Pool:
     if not groups_layers and len(buckets) > 1:
         return _summed(buckets, how)
     size = _group_size(list(buckets.values()), how.behaviour.group_slack)
-    groups = tuple((Group(g.kind, g.block, g.page, n, g.window, g.states), -(-n // size)) for g, n in buckets.items())
+    groups = tuple((replace(g, layers=n), -(-n // size)) for g, n in buckets.items())
     padding = sum(tables * size - g.layers for g, tables in groups)
     return Pool(groups, page * size, how.in_flight, how.behaviour, how.engine_v1, padding)
 
@@ -159,8 +168,8 @@ def _unified(cache: Cache, page: int, how: Pooling) -> Group:
     if cache.kind == "state":
         return Group("state", how.block, page, 0, 0, how.states)
     mine = how.block * cache.token
-    block = how.block * (page // mine) if page % mine == 0 else how.block
-    return Group(cache.kind, block, page, 0, cache.window, apart=cache.apart)
+    times = page // mine if page % mine == 0 else 1
+    return Group(cache.kind, how.block * times, page, 0, cache.window, apart=cache.apart, widened=times)
 
 
 def _group_size(counts: list[int], slack: float) -> int:
@@ -170,7 +179,7 @@ def _group_size(counts: list[int], slack: float) -> int:
 
 def _summed(buckets: dict[Group, int], how: Pooling) -> Pool:
     """Before there were groups: a state a request beside pages, in one pool."""
-    groups = tuple((Group(g.kind, g.block, g.page, n, g.window, g.states), 1) for g, n in buckets.items())
+    groups = tuple((replace(g, layers=n), 1) for g, n in buckets.items())
     total = sum(g.page * g.layers for g, _ in groups if g.kind != "state")
     full = tuple((g, n) for g, n in groups if g.kind != "state")
     return Pool(full, total, how.in_flight, how.behaviour, how.engine_v1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from cortexctl.vllm.version import NEWEST_KNOWN
 
@@ -52,9 +53,11 @@ class Behaviour:
         return self.since(0, 20, 2)
 
     @property
-    def needs_by_groups(self) -> bool:
-        """The least memory counts padding of groups; before, each layer for itself."""
-        return self.since(0, 14)
+    def needs(self) -> Literal["layers", "first group", "groups"]:
+        """Of what the least memory for a request is the sum: of layers, or of groups with their padding. In between
+        only the first group was counted, so that models with several were let in with too little.
+        """
+        return "groups" if self.since(0, 19) else "first group" if self.since(0, 14) else "layers"
 
     @property
     def reserves_null_block(self) -> bool:
