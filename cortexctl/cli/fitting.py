@@ -14,7 +14,7 @@ from cortexctl.cli.wiring import need_stack
 from cortexctl.errors import UsageError
 from cortexctl.plan.place import placed
 from cortexctl.spec.desired import Desired, Instance
-from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
+from cortexctl.stack.modelfiles import UnreadableModel, cached_snapshot, read_config, read_headers
 from cortexctl.vllm import catalogue
 from cortexctl.vllm.catalogue import Release
 from cortexctl.vllm.effective import effective, release_of
@@ -150,12 +150,16 @@ def _of_instance(
 
 
 def _folder(instance: Instance) -> Path | None:
-    """The model's folder on the host, by the mount that it is seen through in the container."""
-    for mount in instance.spec.mounts:
-        inside = posixpath.relpath(instance.spec.model, mount.target)
-        if instance.spec.model.startswith("/") and not inside.startswith("..") and not mount.is_volume:
-            return Path(mount.source, inside)
-    return None
+    """The model's folder on the host, by the mount that it is seen through in the container, or in its cache."""
+    from cortexctl.stack.resolve import HF_CACHE
+
+    spec = instance.spec
+    folders = {m.target: Path(m.source) for m in spec.mounts if not m.is_volume}
+    if not spec.model.startswith("/"):
+        cache = folders.get(HF_CACHE)
+        return cached_snapshot(cache, spec.model, str(spec.args.get("revision") or "main")) if cache else None
+    inside = {target: posixpath.relpath(spec.model, target) for target in folders}
+    return next((folders[t] / path for t, path in inside.items() if not path.startswith("..")), None)
 
 
 def _model(config: Path, weights: Path | None) -> tuple[Facts, Headers | None]:

@@ -48,6 +48,20 @@ def read_headers(path: Path) -> Headers | None:
     return Headers(tensors)
 
 
+def cached_snapshot(cache: Path, repo: str, revision: str = "main") -> Path | None:
+    """The folder of a model in a Hugging Face cache, of a branch or a commit (its beginning is enough); None where the
+    cache does not have it.
+    """
+    base = cache / "hub" / f"models--{repo.replace('/', '--')}"
+    ref = base / "refs" / revision
+    try:
+        commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
+        found = sorted(p for p in (base / "snapshots").iterdir() if p.name.startswith(commit))
+    except OSError:
+        return None
+    return found[0] if found else None
+
+
 def _index(path: Path) -> Headers:
     metadata = _json(path, LARGEST_HEADER).get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, Mapping) else None

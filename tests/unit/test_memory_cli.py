@@ -224,6 +224,18 @@ def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path
     assert "gpu-1 GPU 1: 40.8 of 44.4 GiB (gpu-1/other 40.8)" in text
 
 
+def test_a_model_of_the_hub_is_read_from_the_cache(fit: Fit, stack: Path) -> None:
+    base = stack.parent / "hf" / "hub" / "models--some--where"
+    (base / "refs").mkdir(parents=True)
+    (base / "refs" / "main").write_text("abc123")
+    (base / "snapshots" / "abc123").mkdir(parents=True)
+    (base / "snapshots" / "abc123" / "config.json").write_text((CONFIGS / "gemma-2-9b.json").read_text())
+    stack.write_text(STACK.replace('models_dir = "models"', 'models_dir = "models"\nhf_cache = "hf"'))
+    found = json.loads(fit(str(stack), "--json"))
+    assert found["instances"]["gpu-1/other"]["model"] == "Gemma2ForCausalLM"
+    assert found["unknown"] == {}
+
+
 def test_a_search_ends_with_a_patch_and_writes_it_only_when_told(fit: Fit, stack: Path) -> None:
     words = (str(stack), "--auto", "--model", "small", "--target-len", "16384", "--target-concurrency", "4")
     text = fit(*words)

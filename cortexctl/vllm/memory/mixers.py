@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortexctl.vllm.memory.config import Config
 from cortexctl.vllm.memory.families import Family
 from cortexctl.vllm.memory.layers import Attention, DeltaNet, Kda, Latent, Mamba, Mixer, ShortConv, Window
@@ -168,6 +170,4 @@ def _mamba1(config: Config, hidden: int) -> Mamba:
 
 
 def _without_cache(mixers: tuple[Mixer, ...]) -> tuple[Mixer, ...]:
-    from dataclasses import replace
-
     return tuple(replace(m, owns_cache=False) if isinstance(m, Attention) else m for m in mixers)
