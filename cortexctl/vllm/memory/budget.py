@@ -16,21 +16,12 @@ from cortexctl.vllm.memory.headers import Headers, stage_bytes
 from cortexctl.vllm.memory.overhead import graphs, non_torch, transient
 from cortexctl.vllm.memory.parts import Part, weakest
 from cortexctl.vllm.memory.refusals import Refusal, Verdict, judge, refused_before
+from cortexctl.vllm.memory.reuse import NOTHING_MEASURED, Measured
 from cortexctl.vllm.memory.settings import Settings, read_settings
 from cortexctl.vllm.memory.tensors import Split
 from cortexctl.vllm.memory.weights import Stage, Weighing, stages, weight_bytes
 
 GIB = 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a start on this very hardware said, in GiB; None: it did not say."""
-
-    weights_gib: float | None = None
-    non_torch_gib: float | None = None
-    transient_gib: float | None = None
-    graphs_gib: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ class Ask:
     version: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     headers: Headers | None = None
-    measured: Measured = Measured()
+    measured: Measured = NOTHING_MEASURED
     free_gib: float | None = None
     """Free memory of the fullest GPU at start."""
     available_gib: float | None = None
@@ -119,17 +110,41 @@ def budget(facts: Facts, ask: Ask) -> Budget:
 def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
     pool = stage_pool(facts, s, stage, ask.environ)
     weights = _weights(facts, s, stage, ask)
-    other = _measured(ask.measured.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU, ask.free_gib)
-    peak = _measured(ask.measured.transient_gib) or transient(facts, s, last=stage.last)
+    other, peak = _overhead(facts, s, stage, ask)
     captured = _measured(ask.measured.graphs_gib) or graphs(facts, s)
     requested = Part.sure(math.ceil((ask.gpu or NO_GPU).total * s.utilization) / GIB)
     available = _available(s, ask, requested, (weights, other, peak, captured))
+    counted = _counted(ask, pool, s)
+    if counted is not None and ask.measured.available_gib is None:  # older releases say no more than this
+        available = Part.sure(counted * pool.block_bytes / GIB, "measured here")
     if s.blocks_override:
         blocks = Part.sure(s.blocks_override)
+    elif counted is not None:
+        blocks = Part.sure(counted, "measured here")
     else:
         blocks = _through(available, lambda gib: float(pool.blocks(gib * GIB)))
     needed = Part.sure(pool.needed(s.max_model_len) / GIB)
     return StageBudget(stage, weights, other, peak, captured, requested, available, pool, blocks, needed)
+
+
+def _overhead(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> tuple[Part, Part]:
+    """(outside torch, activation peak). Of some starts only their sum is known."""
+    known = ask.measured
+    other = _measured(known.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU, ask.free_gib)
+    if known.transient_gib is None and known.together_gib is not None:
+        apart = min(other.value, max(known.together_gib, 0.0))
+        return Part.sure(apart, "measured here"), Part.sure(known.together_gib - apart, "measured here")
+    return other, _measured(known.transient_gib) or transient(facts, s, last=stage.last)
+
+
+def _counted(ask: Ask, pool: Pool, s: Settings) -> int | None:
+    """Blocks that an equal start had: as it said, or by its tokens where all layers share one table."""
+    known = ask.measured
+    if ask.available_gib is not None or known.blocks is not None:
+        return known.blocks if ask.available_gib is None else None
+    if known.tokens is None or known.available_gib is not None or pool.tables != 1 or not pool.block_size:
+        return None
+    return known.tokens // s.context_parallel // pool.block_size
 
 
 def _available(s: Settings, ask: Ask, requested: Part, spent: tuple[Part, ...]) -> Part:
@@ -137,6 +152,8 @@ def _available(s: Settings, ask: Ask, requested: Part, spent: tuple[Part, ...]) 
         return Part.sure(ask.available_gib, "given")
     if s.kv_bytes:
         return Part.sure(s.kv_bytes / GIB, "given")
+    if ask.measured.available_gib is not None:
+        return Part.sure(ask.measured.available_gib, "measured here")
     left = requested.value - sum(p.value for p in spent)
     # The parts are off independently of each other: their distances add up as squares.
     below = math.hypot(*(p.high - p.value for p in spent))
@@ -214,7 +231,8 @@ def _through(part: Part, rule: Any) -> Part:
 
 
 def _notes(s: Settings, ask: Ask) -> Iterator[str]:
-    """What the numbers leave out."""
+    """What the numbers leave out, and what they were taken from."""
+    yield from ask.measured.notes
     if ask.gpu is not None and ask.gpu.shared and ask.free_gib is None:
         yield "the GPU shares the machine's memory: what is free when it starts decides; say it with --free"
     if s.draft in {"draft_model", "dflash"} and ask.measured.weights_gib is None:

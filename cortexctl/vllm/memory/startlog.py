@@ -1,7 +1,7 @@
 """What vLLM's own log says of memory once it has started: every line shape of the releases from 0.6.0 on.
 
-Most releases split the sum in one line a rank; between 0.11 and 0.25 that line is for debugging, and only weights, cache
-and tokens are told. Several ranks say several lines: the tightest one counts.
+Most releases split the sum in one line a rank; between 0.11 and 0.25 that line is for debugging, and only weights,
+cache and tokens are told. Several ranks say several lines: the tightest one counts.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _RESULTS = re.compile(
 )  # V0, 0.6.4
 _USAGE = re.compile(
     rf"Free memory on device \({_N}/{_N} GiB\) on startup\. Desired GPU memory utilization is \({_N}, {_G}\)\. "
-    rf"Actual usage is (?:{_G} for weight|{_G} for consumed memory \(weights \+ non-torch\)), {_G} for peak activation, "
-    rf"(?:{_G} for non-torch memory, )?and {_G} for CUDAGraph memory"
+    rf"Actual usage is (?:{_G} for weight|{_G} for consumed memory \(weights \+ non-torch\)), "
+    rf"{_G} for peak activation, (?:{_G} for non-torch memory, )?and {_G} for CUDAGraph memory"
 )  # V1: 0.10.2 on, for debugging from 0.11.1 to 0.25; weights and the rest in one number from 0.27 on
 _IN_USE = re.compile(rf"Current kv cache memory in use is (?:(\d+) bytes|{_G})")
 _PROFILE = re.compile(
@@ -92,29 +92,13 @@ def read_start_log(log: Sequence[str]) -> StartLog:
 
 
 def _read(lines: Sequence[str]) -> StartLog:
-    split, usage = _all(_SPLIT, lines), _all(_USAGE, lines)
-    loaded = _all(_LOADED, lines)
+    loaded, captured = _all(_LOADED, lines), _all(_CAPTURED, lines)
     weights = _most(g[0] or g[2] for g in loaded)
-    estimated = _most(g[0] or g[2] for g in _all(_ESTIMATED, lines))
-    charged = _charged(lines, estimated, captured=bool(_all(_CAPTURED, lines)))
-    said: dict[str, float | None] = {}
-    if split:
-        took, other, peak, rest = min(split, key=lambda g: float(g[3]))
-        said = {"weights": float(took), "other": float(other), "peak": float(peak), "available": float(rest)}
-        total, _, requested = _first(_REQUESTED, lines)
-        said |= {"total": total, "requested": requested}
-    elif results := _all(_RESULTS, lines):
-        total, _, peak, other, rest, share = (float(v) for v in min(results, key=lambda g: float(g[4])))
-        said = {"other": other, "peak": None if weights is None else peak - weights, "available": rest}
-        said |= {"total": total, "requested": total * share}
-    elif usage:
-        said = _of_usage(max(usage, key=_spent), weights, charged)
-    elif profiled := _all(_PROFILE, lines):
-        peak, other, took = max(profiled, key=lambda g: sum(float(v) for v in g))
-        said = {"weights": float(took), "other": float(other), "peak": float(peak)}
+    charged = _charged(lines, captured=bool(captured))
+    said = _sum(lines, weights, charged)
     cpu = _first(_CPU, lines)
     available = _least([*(g[0] or g[1] for g in _all(_AVAILABLE, lines)), _text(cpu[0])])
-    in_use = _least(str(int(g[0]) / GIB) if g[0] else g[1] for g in _all(_IN_USE, lines))
+    exactly = _least(str(int(g[0]) / GIB) if g[0] else g[1] for g in _all(_IN_USE, lines))
     blocks = _least(g[0] or g[1] for g in _all(_BLOCKS, lines))
     tokens = _least(g[0].replace(",", "") for g in _all(_TOKENS, lines))
     at_once = _all(_CONCURRENCY, lines)
@@ -124,11 +108,11 @@ def _read(lines: Sequence[str]) -> StartLog:
         non_torch_gib=_round(said.get("other")),
         transient_gib=_round(said.get("peak")),
         graphs_gib=charged,
-        graphs_captured_gib=_most(g[1] for g in _all(_CAPTURED, lines)),
+        graphs_captured_gib=_most(g[1] for g in captured),
         requested_gib=_round(said.get("requested") or cpu[2]),
         total_gib=said.get("total") or cpu[1],
         free_gib=said.get("free"),
-        available_kv_gib=in_use if in_use is not None else available if available is not None else said.get("available"),
+        available_kv_gib=next((v for v in (exactly, available, said.get("available")) if v is not None), None),
         num_gpu_blocks=None if blocks is None else int(blocks),
         kv_cache_tokens=None if tokens is None else int(tokens),
         max_concurrency=float(concurrency) if concurrency else None,
@@ -136,6 +120,25 @@ def _read(lines: Sequence[str]) -> StartLog:
         load_seconds=_most([*(g[1] for g in loaded), *(g[0] for g in _all(_LOAD_TIME, lines))]),
         init_seconds=_most(g[0] for g in _all(_INIT, lines)),
     )
+
+
+def _sum(lines: Sequence[str], weights: float | None, charged: float | None) -> dict[str, float | None]:
+    """The tightest rank's parts, as far as a line splits them."""
+    if split := _all(_SPLIT, lines):
+        took, other, peak, rest = (float(v) for v in min(split, key=lambda g: float(g[3])))
+        total, _, requested = _first(_REQUESTED, lines)
+        made: dict[str, float | None] = {"weights": took, "other": other, "peak": peak, "available": rest}
+        return made | {"total": total, "requested": requested}
+    if results := _all(_RESULTS, lines):
+        total, _, peak, other, rest, share = (float(v) for v in min(results, key=lambda g: float(g[4])))
+        alone = None if weights is None else peak - weights
+        return {"other": other, "peak": alone, "available": rest, "total": total, "requested": total * share}
+    if usage := _all(_USAGE, lines):
+        return _of_usage(max(usage, key=_spent), weights, charged)
+    if profiled := _all(_PROFILE, lines):
+        peak, other, took = (float(v) for v in max(profiled, key=lambda g: sum(float(v) for v in g)))
+        return {"weights": took, "other": other, "peak": peak}
+    return {}
 
 
 def _of_usage(found: tuple[str, ...], weights: float | None, charged: float | None) -> dict[str, float | None]:
@@ -152,8 +155,9 @@ def _spent(found: tuple[str, ...]) -> float:
     return sum(float(v) for v in found[4:8] if v)
 
 
-def _charged(lines: Sequence[str], estimated: float | None, *, captured: bool) -> float | None:
+def _charged(lines: Sequence[str], *, captured: bool) -> float | None:
     """Graphs are captured after the cache is made; only an estimate that is said to count has made it smaller."""
+    estimated = _most(g[0] or g[2] for g in _all(_ESTIMATED, lines))
     if estimated is not None:
         return estimated if any(_CHARGED.search(line) for line in lines) else 0.0
     return 0.0 if captured else None
