@@ -158,6 +158,7 @@ def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, how: opti
     from cortexctl.apply.executor import Executor
     from cortexctl.apply.locking import Locks
     from cortexctl.apply.run import apply_plan
+    from cortexctl.cli.learning import learn_from_apply
     from cortexctl.render.progress import LiveProgress, PlainProgress
 
     colours = ink("stderr")
@@ -185,7 +186,9 @@ def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, how: opti
             interrupted=stop.is_set,
             waits=lambda words: say(f"{words}\n"),
         )
-        return apply_plan(made, executor, engines, locks)
+        result = apply_plan(made, executor, engines, locks)
+    learn_from_apply(made, result, executor.took, engines, doer.clock.now())
+    return result
 
 
 def _stop_on_signal() -> threading.Event:

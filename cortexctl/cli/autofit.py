@@ -16,14 +16,7 @@ from cortexctl.vllm.memory.autofit import Fitted, Target, fit
 
 def search(asked: Asked, model: str | None, length: int, concurrency: float, order: str) -> tuple[Question, Fitted]:
     """Of the one model, or the named one. Raises UsageError."""
-    found = {who: q for who, q in asked.found.items() if model in {None, q.model, who}}
-    if not found:
-        reasons = "; ".join(f"{who}: {why}" for who, why in asked.unknown.items())
-        raise UsageError(f"no model to search for{f': {reasons}' if reasons else ''}")
-    models = sorted({q.model for q in found.values()})
-    if len(models) > 1:
-        raise UsageError(f"--auto is for one model; name it with --model: {', '.join(models)}")
-    question = next(iter(found.values()))
+    question = asked.only(model, "--auto")
     target = Target(length, concurrency)
     gpus = len(question.gpus) or question.gpu_count
     return question, fit(

@@ -22,10 +22,12 @@ from cortexctl.errors import UsageError
 @click.option("--environ", multiple=True, metavar="NAME=VALUE", help="A variable of vLLM's environment.")
 @click.option("--free", type=float, metavar="GIB", help="Free memory of a GPU when vLLM starts.")
 @click.option("--available-kv", type=float, metavar="GIB", help="Memory for the cache: what follows is exact.")
+@click.option("--learn", metavar="FILE", help="A log of a start with these arguments, to learn from; - for stdin.")
+@click.option("--no-measured", is_flag=True, help="Without what earlier starts measured.")
 @click.option("--auto", is_flag=True, help="Search the arguments that reach a target; ends with a patch of the stack.")
 @click.option("--target-len", type=click.IntRange(min=1), metavar="TOKENS", help="For --auto: tokens of a request.")
 @click.option("--target-concurrency", type=float, default=1.0, show_default=True, help="For --auto: requests at once.")
-@click.option("--model", help="For --auto: the model of the stack.")
+@click.option("--model", help="For --auto and --learn: the model of the stack, or its HOST/MODEL.")
 @click.option(
     "--order", type=click.Choice(["default", "seed"]), default="default", help="For --auto: what to try first."
 )
@@ -45,6 +47,8 @@ def command(
     environ: tuple[str, ...],
     free: float | None,
     available_kv: float | None,
+    learn: str | None,
+    no_measured: bool,
     auto: bool,
     target_len: int | None,
     target_concurrency: float,
@@ -67,6 +71,10 @@ def command(
         raise UsageError("--auto needs --target-len", next_step="cortexctl fit --auto --target-len 8192")
     given = Given(config, weights, gpu, vllm_version, args, environ, free, available_kv)
     asked = questions(stack, choice, given)
+    if learn:
+        asked.learn(learn, model)
+    if not (no_measured or auto):  # a search goes through arguments that nobody has started
+        asked.use_measured()
     if auto:
         from cortexctl.cli.autofit import search, show_patch
 

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import json
-import posixpath
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cortexctl.cli.learning import learn_from_log, model_folder, started_as
+from cortexctl.cli.measurements import read_all
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import need_stack
 from cortexctl.errors import UsageError
 from cortexctl.plan.place import placed
 from cortexctl.spec.desired import Desired, Instance
-from cortexctl.stack.modelfiles import UnreadableModel, cached_snapshot, read_config, read_headers
+from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
 from cortexctl.vllm import catalogue
 from cortexctl.vllm.catalogue import Release
 from cortexctl.vllm.effective import effective, release_of
-from cortexctl.vllm.memory.budget import Ask, Budget, budget
+from cortexctl.vllm.memory.budget import NO_GPU, Ask, Budget, budget
 from cortexctl.vllm.memory.config import UnknownModel
 from cortexctl.vllm.memory.facts import Facts, read_facts
 from cortexctl.vllm.memory.gpus import Gpu, gpu_on_host, parse_gpu
 from cortexctl.vllm.memory.headers import Headers
 from cortexctl.vllm.memory.history import behaviour
 from cortexctl.vllm.memory.ledger import Line, ledger
+from cortexctl.vllm.memory.measured import Started, digest, started
+from cortexctl.vllm.memory.reuse import reused
+from cortexctl.vllm.memory.settings import read_settings
 from cortexctl.vllm.parse import read_word
 from cortexctl.vllm.values import SWITCHES, takes_several
 
@@ -53,6 +58,7 @@ class Question:
 
     facts: Facts
     ask: Ask
+    started: Started
     gpus: tuple[int, ...] = ()
     gpu_count: int = 1
     host: str = ""
@@ -67,6 +73,31 @@ class Asked:
     found: dict[str, Question] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
+
+    def only(self, model: str | None, option: str) -> Question:
+        """The one model, or the named one; of its instances the first. Raises UsageError."""
+        found = {who: q for who, q in self.found.items() if model in {None, q.model, who}}
+        if not found:
+            reasons = "; ".join(f"{who}: {why}" for who, why in self.unknown.items())
+            raise UsageError(f"there is no such model to compute{f': {reasons}' if reasons else ''}")
+        models = sorted({q.model for q in found.values()})
+        if len(models) > 1:
+            raise UsageError(f"{option} is for one model; name it with --model: {', '.join(models)}")
+        return next(iter(found.values()))
+
+    def learn(self, file: str, model: str | None) -> None:
+        """Keep what a log says, as of a start of the one model, or the named one. Raises UsageError."""
+        q = self.only(model, "--learn")
+        s = read_settings(q.facts, q.ask.args, q.ask.gpu or NO_GPU, q.ask.version, environ=q.ask.environ)
+        ask = replace(q.ask, available_gib=None)
+        learn_from_log(file, q.started, q.facts, ask, None if s.auto_length else s.max_model_len, q.host, time.time())
+
+    def use_measured(self) -> None:
+        """From here on with what earlier starts on such GPUs said, where it holds."""
+        known = read_all()
+        for who, q in self.found.items():
+            ask = replace(q.ask, measured=reused(known, q.started, q.facts, q.ask.gpu))
+            self.found[who] = replace(q, ask=ask)
 
     def budgets(self) -> dict[str, Budget]:
         return {who: budget(q.facts, q.ask) for who, q in self.found.items()}
@@ -93,7 +124,7 @@ def of_flags(given: Given) -> Asked:
     if given.gpu is None and given.available is None:
         raise UsageError("without a stack, fit needs --gpu NAME:GIB, or --available-kv GIB")
     gpu, number = _gpu(given.gpu)
-    facts, headers = _model(Path(given.config[0]), Path(given.weights[0]) if given.weights else None)
+    facts, headers, config = _model(Path(given.config[0]), Path(given.weights[0]) if given.weights else None)
     args = read_args(given.args, given.version)
     ask = Ask(
         args, gpu, given.version, _pairs(given.environ), headers, free_gib=given.free, available_gib=given.available
@@ -102,7 +133,8 @@ def of_flags(given: Given) -> Asked:
     known = behaviour(given.version)
     release = ".".join(map(str, known.version)) + ("" if known.known else ", the newest known")
     asked = Asked(of_flags=True)
-    asked.found[facts.architecture] = Question(facts, ask, gpu_count=number)
+    begun = started("", config, (given.version or "").removeprefix("v"), gpu, args, ask.environ)
+    asked.found[facts.architecture] = Question(facts, ask, begun, gpu_count=number)
     asked.titles[facts.architecture] = f"{of}, vLLM {release}"
     return asked
 
@@ -131,12 +163,12 @@ def _of_instance(
         raise UsageError("it has no GPU")
     gpu = gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability)
     named = configs.get(instance.model)
-    folder = Path(named) if named else _folder(instance)
+    folder = Path(named) if named else model_folder(spec)
     if folder is None or not folder.exists():
         at = f"{folder} is not on this machine" if folder else "its model is not in a folder of this machine"
         raise UsageError(f"{at}; give its config.json with --config {instance.model}=FILE")
     listed = weights.get(instance.model)
-    facts, headers = _model(folder, Path(listed) if listed else None)
+    facts, headers, config = _model(folder, Path(listed) if listed else None)
     ask = Ask(
         effective(spec).args,
         gpu,
@@ -146,28 +178,18 @@ def _of_instance(
         free_gib=given.free,
         available_gib=given.available,
     )
-    return Question(facts, ask, spec.gpus, host.gpus or len(spec.gpus), instance.host, instance.model)
+    begun = started_as(host, spec, config)
+    return Question(facts, ask, begun, spec.gpus, host.gpus or len(spec.gpus), instance.host, instance.model)
 
 
-def _folder(instance: Instance) -> Path | None:
-    """The model's folder on the host, by the mount that it is seen through in the container, or in its cache."""
-    from cortexctl.stack.resolve import HF_CACHE
-
-    spec = instance.spec
-    folders = {m.target: Path(m.source) for m in spec.mounts if not m.is_volume}
-    if not spec.model.startswith("/"):
-        cache = folders.get(HF_CACHE)
-        return cached_snapshot(cache, spec.model, str(spec.args.get("revision") or "main")) if cache else None
-    inside = {target: posixpath.relpath(spec.model, target) for target in folders}
-    return next((folders[t] / path for t, path in inside.items() if not path.startswith("..")), None)
-
-
-def _model(config: Path, weights: Path | None) -> tuple[Facts, Headers | None]:
+def _model(config: Path, weights: Path | None) -> tuple[Facts, Headers | None, str]:
+    """Facts, tensors where files have them, and the digest that tells the model from others."""
     try:
-        facts = read_facts(read_config(config))
+        read = read_config(config)
+        facts = read_facts(read)
         if weights is not None:
-            return facts, read_headers(weights)
-        return facts, read_headers(config) if config.is_dir() else None
+            return facts, read_headers(weights), digest(read)
+        return facts, read_headers(config) if config.is_dir() else None, digest(read)
     except (UnreadableModel, UnknownModel) as cause:
         raise UsageError(str(cause)) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -20,7 +21,8 @@ from cortexctl.plan.decide import fields_to_change, state_in_words
 from cortexctl.plan.place import placed
 from cortexctl.plan.servers import found_on
 from cortexctl.render.status import Row, status_text
-from cortexctl.spec.desired import Desired, Instance
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired, Host, Instance
 
 
 @click.command("status")
@@ -42,6 +44,18 @@ def command(stack: str, *, choice: options.Choice, as_json: bool) -> int:
     return 0 if all(row.serves for row in rows) else 1
 
 
+def _with_measured(rows: list[tuple[Row, Host, ContainerSpec | None]]) -> list[Row]:
+    """What starts like these said, from what this machine has learnt: no log is read."""
+    from cortexctl.cli.learning import started_as
+    from cortexctl.cli.measurements import read_all
+    from cortexctl.vllm.memory.reuse import same_start
+
+    known = read_all()
+    if not known:
+        return [row for row, _, _ in rows]
+    return [replace(r, measured=same_start(known, started_as(host, spec)) if spec else None) for r, host, spec in rows]
+
+
 def _busy(desired: Desired, engines: DockerEngines) -> list[str]:
     """Who is applying the stack at this moment, host by host."""
     lines = []
@@ -59,10 +73,11 @@ def _rows(desired: Desired, engines: DockerEngines) -> list[Row]:
     observed = look(desired, engines)
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
-    rows = []
+    rows: list[tuple[Row, Host, ContainerSpec | None]] = []
     for seen in observed.hosts:
+        host = desired.host(seen.name)
         if not seen.is_reachable:
-            rows.append(Row(seen.name, "unreachable", detail=seen.problem))
+            rows.append((Row(seen.name, "unreachable", detail=seen.problem), host, None))
             continue
         wanted = wanted_on[seen.name]
         found = found_on(seen, desired, wanted, observed)
@@ -70,11 +85,11 @@ def _rows(desired: Desired, engines: DockerEngines) -> list[Row]:
             instance = found.get(address)
             serving = instance.serving if instance else None
             if instance is None or serving is None:
-                rows.append(Row(address, "missing", detail=_others(instance)))
+                rows.append((Row(address, "missing", detail=_others(instance)), host, None))
                 continue
             detail = _beside(wanted[address], serving) if address in wanted else "no longer in the stack"
-            rows.append(_row(address, instance, engines, detail))
-    return rows
+            rows.append((_row(address, instance, engines, detail), host, serving.spec))
+    return _with_measured(rows)
 
 
 def _beside(wanted: Instance, serving: Owned) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortexctl.render.ink import Ink
+from cortexctl.vllm.memory.measured import Measurement
 
 HEADINGS = ("INSTANCE", "STATE", "GEN", "VLLM", "SERVES", "ENDPOINT")
 
@@ -23,13 +24,17 @@ class Row:
     serves_names: tuple[str, ...] = ()
     endpoint: str = ""
     detail: str = ""
+    measured: Measurement | None = None
+    """What a start with these arguments said, where this machine has learnt it."""
 
     @property
     def serves(self) -> bool:
         return self.state == "healthy"
 
     def as_dict(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "serves_names": list(self.serves_names)}
+        plain = dataclasses.asdict(dataclasses.replace(self, measured=None))
+        del plain["measured"]
+        return {**plain, "serves_names": list(self.serves_names), "memory": _memory(self.measured)}
 
 
 def status_text(stack: str, rows: Sequence[Row], busy: Sequence[str], ink: Ink) -> str:
@@ -42,6 +47,8 @@ def status_text(stack: str, rows: Sequence[Row], busy: Sequence[str], ink: Ink) 
         padded[1] = ink(padded[1], "green" if row.serves else "red")
         note = ink(f"  {row.detail}", "yellow") if row.detail else ""
         lines.append(("  ".join(padded) + note).rstrip())
+        told = _cache(row.measured) if row.measured else ""
+        lines += [ink(f"  {told}", "dim")] if told else []
     serving = sum(r.serves for r in rows)
     lines.append("")
     lines.append(f"{serving} of {len(rows)} instances of stack {stack} serve.")
@@ -54,3 +61,33 @@ def _cells(row: Row) -> tuple[str, ...]:
     first, *more = row.serves_names or ("-",)
     names = f"{first} +{len(more)}" if more else first
     return (row.address, row.state, generation, row.vllm or "-", names, row.endpoint or "-")
+
+
+def _memory(m: Measurement | None) -> dict[str, Any] | None:
+    """Real and predicted, side by side; null where nothing told it."""
+    if m is None:
+        return None
+    names = ("kv_cache_tokens", "max_concurrency", "available_kv_gib")
+    pairs = {n: {"real": getattr(m.said, n), "predicted": getattr(m.predicted, n, None)} for n in names}
+    return {**pairs, "start_seconds": m.start_seconds, "measured_at": m.at}
+
+
+def _cache(m: Measurement) -> str:
+    """'KV cache: 205,696 tokens (predicted 206,100, +0.2 %); 50.05 requests of 8,192 tokens at once; ...'."""
+    said, told = m.said, []
+    if said.kv_cache_tokens is not None:
+        off = _against(m.predicted.kv_cache_tokens if m.predicted else None, said.kv_cache_tokens)
+        told.append(f"{said.kv_cache_tokens:,} tokens{off}")
+    if said.max_concurrency is not None:
+        length = f" of {said.concurrency_len:,} tokens" if said.concurrency_len else ""
+        off = _against(m.predicted.max_concurrency if m.predicted else None, said.max_concurrency)
+        told.append(f"{said.max_concurrency:g} requests{length} at once{off}")
+    if told and m.start_seconds is not None:
+        told.append(f"it served after {m.start_seconds:.0f} s")
+    return f"KV cache: {'; '.join(told)}" if told else ""
+
+
+def _against(predicted: float | None, real: float) -> str:
+    if not predicted or not real:
+        return ""
+    return f" (predicted {predicted:,}, {100 * (predicted - real) / real:+.1f} %)"

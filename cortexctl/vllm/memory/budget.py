@@ -114,7 +114,7 @@ def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
     captured = _measured(ask.measured.graphs_gib) or graphs(facts, s)
     requested = Part.sure(math.ceil((ask.gpu or NO_GPU).total * s.utilization) / GIB)
     available = _available(s, ask, requested, (weights, other, peak, captured))
-    counted = _counted(ask, pool, s)
+    counted = None if ask.available_gib is not None else _counted(ask.measured, pool, s)
     if counted is not None and ask.measured.available_gib is None:  # older releases say no more than this
         available = Part.sure(counted * pool.block_bytes / GIB, "measured here")
     if s.blocks_override:
@@ -137,14 +137,13 @@ def _overhead(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> tuple[Part, 
     return other, _measured(known.transient_gib) or transient(facts, s, last=stage.last)
 
 
-def _counted(ask: Ask, pool: Pool, s: Settings) -> int | None:
+def _counted(known: Measured, pool: Pool, s: Settings) -> int | None:
     """Blocks that an equal start had: as it said, or by its tokens where all layers share one table."""
-    known = ask.measured
-    if ask.available_gib is not None or known.blocks is not None:
-        return known.blocks if ask.available_gib is None else None
-    if known.tokens is None or known.available_gib is not None or pool.tables != 1 or not pool.block_size:
-        return None
-    return known.tokens // s.context_parallel // pool.block_size
+    if known.blocks is not None or known.tokens is None or pool.tables != 1:
+        return known.blocks
+    length = max(s.max_model_len, 1)
+    per_block = length / pool.per_request(length) if pool.behaviour.tokens_by_concurrency else pool.block_size
+    return round(known.tokens / s.context_parallel / per_block)
 
 
 def _available(s: Settings, ask: Ask, requested: Part, spent: tuple[Part, ...]) -> Part:

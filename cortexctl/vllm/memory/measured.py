@@ -128,6 +128,7 @@ def to_json(m: Measurement) -> dict[str, Any]:
 
 
 FORMAT = 1
+_NUMBERS = {f.name for f in fields(StartLog)} - {"vllm_version"}
 
 
 def from_json(data: Any) -> Measurement:
@@ -138,8 +139,8 @@ def from_json(data: Any) -> Measurement:
         said = {f.name: data["said"].get(f.name) for f in fields(StartLog)}
         was = data["predicted"]
         begun = Started(**data["started"])
-        if not isinstance(begun.args, dict) or not all(isinstance(v, int | float | None) for v in said.values()):
-            raise ValueError("numbers are expected")
+        if not isinstance(begun.args, dict) or not all(isinstance(said[n], int | float | None) for n in _NUMBERS):
+            raise ValueError("not a measurement: numbers are expected")
         predicted = Predicted(**was) if was else None
         return Measurement(begun, StartLog(**said), str(data["at"]), data["host"], data["start_seconds"], predicted)
     except (KeyError, TypeError, AttributeError) as cause:

@@ -69,13 +69,14 @@ def reused(known: Iterable[Measurement], wanted: Started, facts: Facts, gpu: Gpu
     if settings.pp > 1:  # parts are of one stage, and nobody knows of which; blocks are of all
         return Measured(blocks=found.blocks, notes=found.notes) if found.blocks else NOTHING_MEASURED
     for m in latest:
+        parts = Measured(
+            weights_gib=m.said.weights_gib if _same_weights(m.started, wanted) else None,
+            non_torch_gib=m.said.non_torch_gib if _same_outside(m.started, wanted) else None,
+        )
         unknown = found.transient_gib is None and found.together_gib is None
         if unknown and _same_batches(m.started, wanted, facts, gpu):
-            found = _with(found, m, _peak_of(m, facts, gpu), wanted)
-        if found.weights_gib is None and _same_weights(m.started, wanted):
-            found = _with(found, m, Measured(weights_gib=m.said.weights_gib), wanted)
-        if found.non_torch_gib is None and _same_outside(m.started, wanted):
-            found = _with(found, m, Measured(non_torch_gib=m.said.non_torch_gib), wanted)
+            parts = _parts_of(m, gpu, _settings_of(m.started, facts, gpu))
+        found = _with(found, m, parts, wanted)
     return found
 
 
@@ -89,10 +90,6 @@ def _all_of(m: Measurement, gpu: Gpu | None, s: Settings) -> Measured:
         tokens=said.kv_cache_tokens,
         notes=(f"measured here on {m.at[:10]}: a start with these very arguments",),
     )
-
-
-def _peak_of(m: Measurement, facts: Facts, gpu: Gpu | None) -> Measured:
-    return _parts_of(m, gpu, _settings_of(m.started, facts, gpu))
 
 
 def _parts_of(m: Measurement, gpu: Gpu | None, s: Settings) -> Measured:
@@ -132,7 +129,7 @@ def _differences(a: Started, b: Started) -> str:
     if not _same_model(a, b):
         return f"another model ({a.model or 'by its config'})"
     told = [f"vLLM {a.version}"] if a.version != b.version else []
-    told += [f"{n}={_worded(a.args.get(n))}" for n in _unlike(a, b)]
+    told += [f"{n} {_worded(a.args.get(n))}" for n in _unlike(a, b)]
     told += ["other variables"] if a.environ != b.environ else []
     return ", ".join(told) or "the same arguments"
 

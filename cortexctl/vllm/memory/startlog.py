@@ -16,6 +16,7 @@ _G = rf"{_N} ?G[iI]?[bB]"
 
 _SERVER = re.compile(r"vLLM API server version|█ +version \d")
 """The first words of a server: lines before it are of an earlier start."""
+_VERSION = re.compile(r"LLM engine \(v(\d[^)]*)\)|API server version (\d\S*)")
 _LOADED = re.compile(rf"Model loading took {_G}(?: memory)? and {_N} seconds|Loading model weights took {_G}")
 _LOAD_TIME = re.compile(rf"Loading (?:model )?weights took {_N} seconds")
 _SPLIT = re.compile(
@@ -71,6 +72,7 @@ class StartLog:
     max_concurrency: float | None = None
     concurrency_len: int | None = None
     """Tokens of the requests that the concurrency counts."""
+    vllm_version: str | None = None
     load_seconds: float | None = None
     init_seconds: float | None = None
     """Profiling, making the cache, warming up."""
@@ -96,6 +98,9 @@ def _read(lines: Sequence[str]) -> StartLog:
     weights = _most(g[0] or g[2] for g in loaded)
     charged = _charged(lines, captured=bool(captured))
     said = _sum(lines, weights, charged)
+    if charged is None and said.get("peak") is not None:  # then what is said is all there is
+        charged = 0.0
+    versions = _all(_VERSION, lines)
     cpu = _first(_CPU, lines)
     available = _least([*(g[0] or g[1] for g in _all(_AVAILABLE, lines)), _text(cpu[0])])
     exactly = _least(str(int(g[0]) / GIB) if g[0] else g[1] for g in _all(_IN_USE, lines))
@@ -117,6 +122,7 @@ def _read(lines: Sequence[str]) -> StartLog:
         kv_cache_tokens=None if tokens is None else int(tokens),
         max_concurrency=float(concurrency) if concurrency else None,
         concurrency_len=int(length.replace(",", "")) if length else None,
+        vllm_version=versions[0][0] or versions[0][1] if versions else None,
         load_seconds=_most([*(g[1] for g in loaded), *(g[0] for g in _all(_LOAD_TIME, lines))]),
         init_seconds=_most(g[0] for g in _all(_INIT, lines)),
     )

@@ -1,0 +1,163 @@
+"""Learning from starts: after an apply the log of each new container is read, or one that is given by hand."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortexctl.cli import measurements
+from cortexctl.cli.wiring import say
+from cortexctl.errors import EngineError, UsageError
+from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.steps import PassGate
+from cortexctl.render.moment import rfc3339
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Host
+from cortexctl.spec.labels import serving_name
+from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
+from cortexctl.vllm.effective import effective
+from cortexctl.vllm.memory.budget import Ask, budget
+from cortexctl.vllm.memory.config import UnknownModel
+from cortexctl.vllm.memory.facts import Facts, read_facts
+from cortexctl.vllm.memory.gpus import Gpu, gpu_on_host
+from cortexctl.vllm.memory.measured import Measurement, Predicted, Started, digest, started
+from cortexctl.vllm.memory.startlog import StartLog, read_start_log
+
+if TYPE_CHECKING:
+    from cortexctl.apply.executor import Result
+    from cortexctl.apply.protocols import Engines
+    from cortexctl.apply.recording import Took
+
+LINES = 5000
+"""Of the end of a log: what a start says of memory is in it, whatever it says besides."""
+
+
+def model_folder(spec: ContainerSpec) -> Path | None:
+    """The model's folder on its host, by the mount that it is seen through in the container, or in its cache."""
+    from cortexctl.stack.modelfiles import cached_snapshot
+    from cortexctl.stack.resolve import HF_CACHE
+
+    folders = {m.target: Path(m.source) for m in spec.mounts if not m.is_volume}
+    if not spec.model.startswith("/"):
+        cache = folders.get(HF_CACHE)
+        return cached_snapshot(cache, spec.model, str(spec.args.get("revision") or "main")) if cache else None
+    inside = {target: posixpath.relpath(spec.model, target) for target in folders}
+    return next((folders[t] / path for t, path in inside.items() if not path.startswith("..")), None)
+
+
+def started_as(host: Host, spec: ContainerSpec, config: str = "") -> Started:
+    """An instance's start. `config`: the digest of its model's config.json, where that was read."""
+    at = model_folder(spec)
+    args = effective(spec).args
+    model = f"{host.name}:{at}" if at else f"{spec.model}@{args.get('revision') or ''}"
+    return started(model, config, spec.vllm_version, gpu_of(host, spec), args, spec.env)
+
+
+def gpu_of(host: Host, spec: ContainerSpec) -> Gpu | None:
+    """One of an instance's GPUs, as far as the stack tells."""
+    try:
+        return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability) if spec.gpus else None
+    except ValueError:
+        return None
+
+
+def learn_from_apply(plan: Plan, result: Result, took: Mapping[str, Took], engines: Engines, now: float) -> None:
+    """Keep what the starts of this run said. It fails nothing: what cannot be learnt is said."""
+    from cortexctl.apply.executor import Fate
+
+    hosts = {h.host.name: h.host for h in plan.hosts}
+    learnt: set[str] = set()
+    for outcome in result.outcomes:
+        change, spec = outcome.change, outcome.change.after
+        gated = [s.task.container for s in plan.steps_of(change) if isinstance(s.task, PassGate)]
+        if outcome.fate is not Fate.DONE or spec is None or not gated:
+            continue
+        try:
+            begun = _begun(hosts[change.host], spec)
+            if begun[0].key in learnt:  # the same start on many hosts is asked of one
+                continue
+            learnt.add(begun[0].key)
+            seconds = took[change.address].start if change.address in took else None
+            _learn(begun, spec, _log(change, gated[0], engines), change.host, seconds, now)
+        except Exception as cause:  # noqa: BLE001 - whatever it is, the instance serves
+            say(f"Warning: nothing was learnt from the start of {change.address}: {cause}\n")
+
+
+def _begun(host: Host, spec: ContainerSpec) -> tuple[Started, Facts | None, Gpu | None]:
+    """What is started, and its model's facts where they can be read from here."""
+    at = model_folder(spec)
+    try:
+        config = read_config(at) if at else None
+        facts = read_facts(config) if config else None
+    except (UnreadableModel, UnknownModel, OSError):
+        config, facts = None, None
+    return started_as(host, spec, digest(config) if config else ""), facts, gpu_of(host, spec)
+
+
+def _log(change: Change, container: str, engines: Engines) -> list[str]:
+    """Of the container that passed the gate: under its serving name by now, unless it keeps a name of its own."""
+    engine = engines.engine(change.host)
+    try:
+        return list(engine.logs(serving_name(change.model, change.ordinal), LINES, this_run=True))
+    except EngineError:
+        return list(engine.logs(container, LINES, this_run=True))
+
+
+def _learn(
+    begun: tuple[Started, Facts | None, Gpu | None],
+    spec: ContainerSpec,
+    log: list[str],
+    host: str,
+    seconds: float | None,
+    now: float,
+) -> None:
+    what, facts, gpu = begun
+    said = read_start_log(log)
+    if not said.says_something:
+        return  # it logs warnings alone, or in words of its own
+    what = replace(what, version=what.version or said.vllm_version or "")
+    predicted = None
+    if facts is not None and gpu is not None:
+        at = model_folder(spec)
+        headers = read_headers(at) if at else None
+        predicted = predict(facts, Ask(effective(spec).args, gpu, what.version or None, spec.env, headers))
+    measurements.keep(Measurement(what, said, rfc3339(now), host, seconds, predicted))
+
+
+def predict(facts: Facts, ask: Ask) -> Predicted:
+    """Without anything that was measured."""
+    found = budget(facts, ask)
+    return Predicted(int(found.tokens.value), round(found.concurrency.value, 2), found.tightest.available.value)
+
+
+def learn_from_log(
+    file: str, what: Started, facts: Facts, ask: Ask, length: int | None, host: str, now: float
+) -> StartLog:
+    """Keep what a log says that is given by hand, as of the start that the arguments describe. `length`: the tokens of
+    a request by them; None where vLLM chooses. Raises UsageError where the log does not belong to them.
+    """
+    import click
+
+    try:
+        with click.open_file(file, encoding="utf-8", errors="replace") as stream:
+            said = read_start_log(stream.read().splitlines())
+    except OSError as cause:
+        raise UsageError(f"cannot read {file}: {cause.strerror or cause}") from cause
+    if not said.says_something:
+        whole = "give the log of a whole start, from its first line on"
+        raise UsageError(f"{file} says nothing of weights or of a KV cache", next_step=whole)
+    if not what.version:
+        told = f", for example --vllm-version {said.vllm_version}" if said.vllm_version else ""
+        raise UsageError("to learn from a log its release must be known", next_step=f"say it{told}")
+    if said.vllm_version and said.vllm_version.split("+")[0] != what.version:
+        raise UsageError(f"{file} is of vLLM {said.vllm_version}, and the arguments are for {what.version}")
+    if length and said.concurrency_len and said.concurrency_len != length:
+        raise UsageError(
+            f"{file} is of a start with max_model_len {said.concurrency_len}, and the arguments come to {length}",
+            next_step="give the arguments of that start",
+        )
+    measurements.keep(Measurement(what, said, rfc3339(now), host, None, predict(facts, ask)))
+    return said
