@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cortexctl.observed.inspected import Inspected
+from cortexctl.observed.modelfiles import model_files_from_dict, model_files_to_dict
 from cortexctl.observed.record import record_from_label, record_to_label
 from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec.container import InPlace
@@ -39,6 +40,10 @@ def snapshot_to_json(observed: Observed) -> str:
             for (host, container), inspected in sorted(observed.adoptable.items(), key=lambda item: item[0])
         ],
         "records": {host: record_to_label(record) for host, record in sorted(observed.records.items())},
+        "model_files": [
+            {"host": host, "source": source, **model_files_to_dict(files)}
+            for (host, source), files in sorted(observed.model_files.items(), key=lambda item: item[0])
+        ],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
@@ -60,7 +65,8 @@ def snapshot_from_json(text: str) -> Observed:
         }
         records = {host: record_from_label(host, text) for host, text in data.get("records", {}).items()}
         adoptable = {(i["host"], i["container"]): _inspected(i) for i in data.get("adoptable", [])}
-        return Observed(tuple(_host_from_dict(h) for h in hosts), images, in_place, records, adoptable)
+        models = {(m["host"], m["source"]): model_files_from_dict(m) for m in data.get("model_files", [])}
+        return Observed(tuple(_host_from_dict(h) for h in hosts), images, in_place, records, adoptable, models)
     except (ValueError, KeyError, TypeError) as cause:
         raise NotASnapshot(f"it is damaged: {type(cause).__name__} {cause}") from cause
 

@@ -11,6 +11,7 @@ from cortexctl.spec.container import InPlace
 
 if TYPE_CHECKING:
     from cortexctl.observed.inspected import Inspected
+    from cortexctl.observed.modelfiles import ModelFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ class Observed:
 
     adoptable: Mapping[tuple[str, str], Inspected] = field(default_factory=dict)
     """By host and container id: how containers are made that the stack takes by name."""
+
+    model_files: Mapping[tuple[str, str], ModelFiles] = field(default_factory=dict)
+    """By host and a source's name: what is known of models' files, for those that were asked about."""
 
     def host(self, name: str) -> ObservedHost:
         return next(h for h in self.hosts if h.name == name)
