@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cortexctl.engine.look import Ours, look_deep
+from cortexctl.engine.modelfiles import model_files_on
 from cortexctl.engine.observe import observe_host, read_record
 from cortexctl.observed.inspected import Inspected
+from cortexctl.observed.modelfiles import ModelFiles, ModelSource
 from cortexctl.observed.probed import CommandLine, Probed
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ImageFacts, ObservedHost
@@ -50,6 +52,10 @@ class DockerEngines:
     def records(self, wanted: tuple[str, ...]) -> dict[str, HostRecord]:
         """What earlier applies left on these hosts."""
         return {host: read_record(self._hosts[host], self._owner) for host in wanted}
+
+    def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
+        """What models' files on a host say, by the sources' keys."""
+        return model_files_on(self._hosts[seen.name], seen, sources)
 
     def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
         """What the parser in an image on the host says of command lines of `serve` or `api_server`."""

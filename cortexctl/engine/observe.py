@@ -114,7 +114,7 @@ def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
     api = headers.get("api-version", "")
     _check_api(docker, api, headers.get("server", "an engine without a name"))
     if words[1] != "200":
-        raise EngineRefused(f"{docker}: {_message(body) or lines[0]}", status=int(words[1]))
+        raise EngineRefused(f"{docker}: {message_in(body) or lines[0]}", status=int(words[1]))
     return Answer(body, headers.get("server", ""), api, headers.get("date", ""))
 
 
@@ -139,10 +139,10 @@ def _exchange(docker: str, request: bytes, timeout: float) -> bytes:
                 parts.append(part)
             return b"".join(parts)
     except OSError as cause:
-        raise _unreachable(docker, cause) from cause
+        raise unreachable(docker, cause) from cause
 
 
-def _unreachable(docker: str, cause: OSError) -> EngineError:
+def unreachable(docker: str, cause: OSError) -> EngineError:
     start = "start the engine (systemctl start docker), or correct `docker` of the host in the stack"
     match cause:
         case PermissionError():
@@ -177,7 +177,7 @@ def _check_api(docker: str, api: str, engine: str) -> None:
         )
 
 
-def _message(body: bytes) -> str:
+def message_in(body: bytes) -> str:
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
