@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.action import Action, Reason
 from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.steps import Step
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import GatePolicy, Host
@@ -146,6 +147,10 @@ class Plan:
     """Those of the stack's hooks that this plan comes to, in the order in which those of one point run."""
     audit_log: str = ""
     """Where its apply is written down, from the stack's folder; empty: nowhere."""
+    forecasts: tuple[InstanceForecast, ...] = ()
+    """Memory of the instances that get new containers with GPUs, by address; or why it is not known."""
+    ledger: tuple[GpuLine, ...] = ()
+    """GPUs of the hosts where such containers are made, once the plan is carried out."""
 
     @property
     def owner(self) -> str:

@@ -11,6 +11,7 @@ from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.adopt import to_adopt
 from cortexctl.plan.together import utilization
 from cortexctl.spec import labels
+from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Host, Instance
 
 NOTHING_SEEN = Observed(())
@@ -22,8 +23,15 @@ class GpuHolder:
 
     container: str
     owner: str
-    gpus: tuple[int, ...]
-    utilization: float
+    spec: ContainerSpec
+
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        return self.spec.gpus
+
+    @property
+    def utilization(self) -> float:
+        return utilization(self.spec)
 
 
 def placed(desired: Desired, observed: Observed = NOTHING_SEEN) -> tuple[Desired, list[Diagnostic]]:
@@ -56,7 +64,7 @@ def gpu_holders(host: ObservedHost, owner: str) -> Iterator[GpuHolder]:
         if whose and whose != owner and container.is_running and labels.MODEL in container.labels:
             spec = read_owned(container).spec
             if spec is not None and spec.gpus:
-                yield GpuHolder(container.name, whose, spec.gpus, utilization(spec))
+                yield GpuHolder(container.name, whose, spec)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import Any
 from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.forecast_json import instance_from_dict, instance_to_dict, line_from_dict, line_to_dict
 from cortexctl.plan.model import (
     FORMAT_VERSION,
     Change,
@@ -51,6 +52,8 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "diagnostics": [_diagnostic_to_dict(d) for d in plan.diagnostics],
         "hooks": [_hook_to_dict(h) for h in plan.hooks],
         "audit_log": plan.audit_log,
+        "forecasts": [instance_to_dict(f) for f in plan.forecasts],
+        "ledger": [line_to_dict(line) for line in plan.ledger],
     }
     return {**document, "digest": digest_of(document)}
 
@@ -111,8 +114,10 @@ def _plan_from_dict(data: Mapping[str, Any]) -> Plan:
         rollouts=tuple(_rollout_from_dict(r) for r in data["rollouts"]),
         max_failures=data.get("max_failures", 1),
         diagnostics=tuple(_diagnostic_from_dict(d) for d in data["diagnostics"]),
-        hooks=tuple(_hook_from_dict(h) for h in data["hooks"]),
-        audit_log=data["audit_log"],
+        hooks=tuple(_hook_from_dict(h) for h in data.get("hooks", ())),
+        audit_log=data.get("audit_log", ""),
+        forecasts=tuple(instance_from_dict(f) for f in data.get("forecasts", ())),
+        ledger=tuple(line_from_dict(line) for line in data.get("ledger", ())),
     )
 
 

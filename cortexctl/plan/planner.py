@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cortexctl.diagnostics import Diagnostic, error, in_reading_order, warning
+from cortexctl.observed.modelfiles import ModelSource, source_of
 from cortexctl.observed.owned import OwnedInstance, owned_instances, strangers
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action, ReasonCode
@@ -20,9 +22,13 @@ from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import canaries_of, in_batches, is_held, rollouts
 from cortexctl.plan.sequence import Order, ranks_of, steps_for_host, with_waits
 from cortexctl.plan.steps import Step
+from cortexctl.plan.together import is_pinned
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Host, Instance
 from cortexctl.spec.labels import HOST, MODEL, is_generation_name, owner_of
+
+if TYPE_CHECKING:
+    from cortexctl.plan.room import Room
 
 NOTHING_SPECIAL = Request()
 Adoptable = tuple[ObservedContainer, ContainerSpec]
@@ -76,6 +82,8 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     diagnostics += request.unmatched(everything, [h.name for h in desired.hosts])
     if not request.destroy:
         diagnostics += check_hosts(desired, observed, changes)
+    room = _room(desired, observed, changes, everything, diagnostics)
+    diagnostics += room.diagnostics if room else []
     return Plan(
         stack=desired.stack,
         stack_path=desired.path,
@@ -92,7 +100,24 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         diagnostics=tuple(in_reading_order(diagnostics)),
         hooks=hooks_needed(desired.hooks, changes),
         audit_log=desired.audit_log,
+        forecasts=room.forecasts if room else (),
+        ledger=room.ledger if room else (),
     )
+
+
+def _room(
+    desired: Desired,
+    observed: Observed,
+    changes: list[Change],
+    everything: list[Change],
+    told: list[Diagnostic],
+) -> Room | None:
+    """Where a container with GPUs is made. Loaded only then: what knows of memory is large."""
+    if not any(c.action in {Action.CREATE, Action.REPLACE} and c.after and c.after.gpus for c in changes):
+        return None
+    from cortexctl.plan.room import room_for
+
+    return room_for(desired, observed, changes, everything, told)
 
 
 def adoptions_needed(desired: Desired, observed: Observed) -> dict[str, dict[str, Adoptable]]:
@@ -121,6 +146,24 @@ def images_needed(
         if needs_image(instance, found, _force(request, instance))
     }
     return tuple(sorted(needed))
+
+
+def models_needed(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL) -> tuple[ModelSource, ...]:
+    """The models whose files to read before planning: of containers with GPUs that will be made, of those whose place
+    they take, and of those beside them that take what only their model tells. None of a host whose GPUs are not known.
+    """
+    known = {h.name for h in desired.hosts if h.gpu_name or h.gpu_memory}
+    made = [
+        (instance.host, spec)
+        for instance, found in _pairs(desired, observed, request)
+        if instance.host in known and needs_image(instance, found, _force(request, instance))
+        for spec in (instance.spec, found.serving.spec if found and found.serving else None)
+        if spec and (instance.spec.gpus or instance.gpu_count)
+    ]
+    hosts = {host for host, _ in made}
+    beside = [(i.host, i.spec) for i in desired.instances if i.host in hosts and is_pinned(i.spec)]
+    sources = {source_of(host, spec) for host, spec in (*made, *beside)}
+    return tuple(sorted(s for s in sources if isinstance(s, ModelSource)))
 
 
 def inspections_needed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cortexctl.spec.container import ContainerSpec
+from cortexctl.vllm.effective import effective
 
 ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104
 DEFAULT_UTILIZATION = 0.92
@@ -23,6 +24,12 @@ def what_both_need(one: ContainerSpec, other: ContainerSpec) -> str:
 def utilization(spec: ContainerSpec) -> float:
     """The share of its GPUs' memory that a container takes."""
     return float(spec.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION))
+
+
+def is_pinned(spec: ContainerSpec) -> bool:
+    """Whether the size of its cache is given in bytes; then its share says nothing of what it takes."""
+    given = "kv_cache_memory_bytes" in spec.args or bool(spec.extra_args)
+    return given and isinstance(effective(spec).args.get("kv_cache_memory_bytes"), int)
 
 
 def overlap(one: str, other: str) -> bool:

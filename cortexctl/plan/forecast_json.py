@@ -1,0 +1,112 @@
+"""Forecasts <-> plain JSON values, by the names that `fit --json` has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from cortexctl.plan.forecast import (
+    Forecast,
+    ForecastRefusal,
+    GpuLine,
+    GpuShare,
+    InstanceForecast,
+    StageForecast,
+)
+from cortexctl.vllm.memory.parts import Part
+
+_STAGE = {
+    "weights_gib": "weights",
+    "non_torch_gib": "non_torch",
+    "transient_gib": "transient",
+    "graphs_gib": "graphs",
+    "requested_gib": "requested",
+    "available_kv_gib": "available",
+}
+"""JSON's name -> the field."""
+_NUMBERS = {"kv_cache_tokens": "tokens", "max_concurrency": "concurrency", "needed_gib": "needed"}
+
+
+def instance_to_dict(found: InstanceForecast) -> dict[str, Any]:
+    return {
+        "address": found.address,
+        "host": found.host,
+        "gpus": list(found.gpus),
+        "before": _forecast_to_dict(found.before) if found.before else None,
+        "after": _forecast_to_dict(found.after) if found.after else None,
+        "why_unknown": found.why_unknown,
+        "why_unknown_before": found.why_unknown_before,
+    }
+
+
+def instance_from_dict(data: Mapping[str, Any]) -> InstanceForecast:
+    return InstanceForecast(
+        data["address"],
+        data["host"],
+        tuple(data["gpus"]),
+        _forecast_from_dict(data["before"]) if data["before"] else None,
+        _forecast_from_dict(data["after"]) if data["after"] else None,
+        data["why_unknown"],
+        data["why_unknown_before"],
+    )
+
+
+def _forecast_to_dict(found: Forecast) -> dict[str, Any]:
+    refusal = found.refusal
+    return {
+        "verdict": found.verdict,
+        "refusal": {
+            "rule": refusal.rule,
+            "text": refusal.text,
+            "advice": refusal.advice,
+            "estimated_max_model_len": refusal.fits,
+        }
+        if refusal
+        else None,
+        "device": found.gpu,
+        "device_gib": found.gpu_total,
+        "max_model_len": found.max_model_len,
+        **{name: dataclasses.asdict(getattr(found, field)) for name, field in _NUMBERS.items()},
+        "stages": [
+            {name: dataclasses.asdict(getattr(stage, field)) for name, field in _STAGE.items()}
+            for stage in found.stages
+        ],
+        "tightest_stage": found.tightest,
+        "notes": list(found.notes),
+    }
+
+
+def _forecast_from_dict(data: Mapping[str, Any]) -> Forecast:
+    refusal = data["refusal"]
+    return Forecast(
+        verdict=data["verdict"],
+        gpu=data["device"],
+        gpu_total=data["device_gib"],
+        max_model_len=data["max_model_len"],
+        stages=tuple(
+            StageForecast(**{field: Part(**stage[name]) for name, field in _STAGE.items()}) for stage in data["stages"]
+        ),
+        tightest=data["tightest_stage"],
+        refusal=ForecastRefusal(refusal["rule"], refusal["text"], refusal["advice"], refusal["estimated_max_model_len"])
+        if refusal
+        else None,
+        notes=tuple(data["notes"]),
+        **{field: Part(**data[name]) for name, field in _NUMBERS.items()},
+    )
+
+
+def line_to_dict(line: GpuLine) -> dict[str, Any]:
+    return {
+        "host": line.host,
+        "gpu": line.gpu,
+        "total_gib": line.total,
+        "taken_gib": round(line.taken, 4),
+        "over": line.over,
+        "shares": [{"who": s.who, "taken_gib": s.taken, "low_gib": s.low} for s in line.shares],
+    }
+
+
+def line_from_dict(data: Mapping[str, Any]) -> GpuLine:
+    shares = tuple(GpuShare(s["who"], s["taken_gib"], s["low_gib"]) for s in data["shares"])
+    return GpuLine(data["host"], data["gpu"], data["total_gib"], shares)

@@ -1,0 +1,221 @@
+"""Memory of the containers that a plan makes, before and after; and who holds how much of each GPU.
+
+Nothing is guessed: an instance whose model's files, GPU or arguments are not known has the reason instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cortexctl.observed.modelfiles import ModelFiles, source_of
+from cortexctl.observed.state import Observed
+from cortexctl.plan.forecast import (
+    Forecast,
+    ForecastRefusal,
+    GpuLine,
+    GpuShare,
+    InstanceForecast,
+    StageForecast,
+)
+from cortexctl.plan.place import gpu_holders
+from cortexctl.plan.together import is_pinned, utilization
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired, Host
+from cortexctl.vllm.effective import effective
+from cortexctl.vllm.memory.budget import Ask, Budget, StageBudget, budget
+from cortexctl.vllm.memory.config import UnknownModel
+from cortexctl.vllm.memory.facts import read_facts
+from cortexctl.vllm.memory.gpus import Gpu, gpu_on_host
+from cortexctl.vllm.memory.headers import Headers
+from cortexctl.vllm.memory.parts import Part
+
+Files = Mapping[tuple[str, str], ModelFiles]
+"""By host and a source's name."""
+NOT_READ = ModelFiles(problem="its config.json was not read")
+FITTED = {"one request", "no memory", "auto length"}
+"""Rules that depend on what is estimated; the others follow from config and arguments alone."""
+GIB = 2**30
+_DIGITS = 4
+"""Of a GiB: a tenth of a MiB."""
+
+
+class Unknown(ValueError):
+    """Why an instance's memory is not computed, in a sentence's words and without its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """A container that will be made, with the one whose place it takes."""
+
+    address: str
+    host: str
+    after: ContainerSpec
+    before: ContainerSpec | None = None
+
+
+def foresee(makings: Iterable[Making], hosts: Mapping[str, Host], files: Files) -> tuple[InstanceForecast, ...]:
+    """Of each that has GPUs, in order."""
+    return tuple(_of_instance(m, hosts[m.host], files) for m in makings if m.after.gpus)
+
+
+def _of_instance(making: Making, host: Host, files: Files) -> InstanceForecast:
+    found = InstanceForecast(making.address, making.host, making.after.gpus)
+    try:
+        found = replace(found, after=forecast(making.after, host, files))
+    except Unknown as why:
+        found = replace(found, why_unknown=str(why))
+    if making.before is None or not making.before.gpus:
+        return found
+    try:
+        return replace(found, before=forecast(making.before, host, files))
+    except Unknown as why:
+        return replace(found, why_unknown_before=str(why))
+
+
+def forecast(spec: ContainerSpec, host: Host, files: Files) -> Forecast:
+    """Of one launch. Raises Unknown."""
+    gpu = gpu_of_host(host)
+    source = source_of(host.name, spec)
+    if isinstance(source, str):
+        raise Unknown(source)
+    known = files.get(source.key, NOT_READ)
+    if known.problem:
+        raise Unknown(known.problem)
+    return _shown(_budget(spec, gpu, known), spec)
+
+
+def gpu_of_host(host: Host) -> Gpu:
+    """Raises Unknown."""
+    if not host.gpu_name and not host.gpu_memory:
+        raise Unknown(f"the stack does not say which GPUs {host.name} has")
+    try:
+        return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability)
+    except ValueError as cause:
+        raise Unknown(str(cause)) from None
+
+
+def _budget(spec: ContainerSpec, gpu: Gpu, files: ModelFiles) -> Budget:
+    args = effective(spec).args
+    config = (
+        {**files.config, **overrides} if isinstance(overrides := args.get("hf_overrides"), Mapping) else files.config
+    )
+    headers = Headers(files.tensors, files.total) if files.tensors or files.total else None
+    try:
+        return budget(read_facts(config), Ask(args, gpu, spec.vllm_version, spec.env, headers))
+    except UnknownModel as cause:
+        raise Unknown(str(cause)) from None
+    except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
+        # A config.json or an argument may hold anything; the plan stands without this number.
+        raise Unknown("its config.json and arguments do not go together") from None
+
+
+def _shown(found: Budget, spec: ContainerSpec) -> Forecast:
+    refusal = found.refusal
+    verdict: str = found.verdict
+    if refusal and refusal.rule == "length" and spec.env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") not in {"", "0"}:
+        refusal, verdict = None, "too close to call"  # what it would have come to is not computed beyond it
+    if verdict == "refuses" and refusal and not _certain(found, spec, refusal.rule):
+        verdict = "too close to call"
+    return Forecast(
+        verdict=verdict,
+        gpu=found.gpu.name if found.gpu else "",
+        gpu_total=_round(found.gpu.total_gib if found.gpu else 0.0),
+        max_model_len=found.length,
+        tokens=_whole(found.tokens),
+        concurrency=_part(found.concurrency, 2),
+        needed=_part(found.tightest.needed),
+        stages=tuple(_stage(s) for s in found.stages),
+        tightest=found.stages.index(found.tightest),
+        refusal=ForecastRefusal(refusal.rule, refusal.text, refusal.advice, refusal.estimated_max_model_len)
+        if refusal
+        else None,
+        notes=found.notes,
+    )
+
+
+def _certain(found: Budget, spec: ContainerSpec, rule: str) -> bool:
+    """Whether a refusal is beyond doubt: all is known that it follows from."""
+    if effective(spec).words or isinstance(spec.args.get("hf_overrides"), Mapping):
+        return False
+    if rule == "heads":
+        return True
+    return found.settings.behaviour.known and not (rule in FITTED and found.facts.unknown)
+
+
+def _stage(s: StageBudget) -> StageForecast:
+    parts = (s.weights, s.non_torch, s.transient, s.graphs, s.requested, s.available)
+    return StageForecast(*map(_part, parts))
+
+
+def _part(part: Part, digits: int = _DIGITS) -> Part:
+    return Part(round(part.value, digits), round(part.low, digits), round(part.high, digits), part.source)
+
+
+def _whole(part: Part) -> Part:
+    return Part(int(part.value), int(part.low), int(part.high), part.source)
+
+
+def _round(gib: float) -> float:
+    return round(gib, _DIGITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A container that will have GPUs of a host, by name and spec."""
+
+    who: str
+    spec: ContainerSpec
+
+
+def ledger(
+    host: Host, holdings: Sequence[Holding], foreseen: Sequence[InstanceForecast], files: Files
+) -> list[GpuLine]:
+    """Each GPU of a host that somebody has. Empty where the stack does not say how large they are."""
+    try:
+        total = gpu_of_host(host).total_gib
+    except Unknown:
+        return []
+    known = {f.address: f.after for f in foreseen if f.after}
+    shares: dict[int, list[GpuShare]] = {}
+    for holding in holdings:
+        for gpu, share in _shares(holding, host, total, known.get(holding.who), files):
+            shares.setdefault(gpu, []).append(share)
+    return [GpuLine(host.name, gpu, _round(total), tuple(shares[gpu])) for gpu in sorted(shares)]
+
+
+def _shares(
+    holding: Holding, host: Host, total: float, known: Forecast | None, files: Files
+) -> Iterator[tuple[int, GpuShare]]:
+    """By GPU. What vLLM requests follows from the arguments; with a cache of fixed size, the model must be known."""
+    pinned = is_pinned(holding.spec)
+    if pinned and known is None:
+        try:
+            known = forecast(holding.spec, host, files)
+        except Unknown:
+            known = None
+    stages = known.stages if known else ()
+    per_stage = max(1, len(holding.spec.gpus) // max(1, len(stages)))
+    for i, gpu in enumerate(holding.spec.gpus):
+        at = stages[min(i // per_stage, len(stages) - 1)] if stages else None
+        if not pinned:
+            taken = low = at.requested.value if at else utilization(holding.spec) * total
+        elif at:
+            taken, low = _pinned(at)
+        else:  # the cache is all that is known of it
+            taken = low = float(effective(holding.spec).args["kv_cache_memory_bytes"]) / GIB
+        yield gpu, GpuShare(holding.who, _round(taken), _round(low))
+
+
+def _pinned(at: StageForecast) -> tuple[float, float]:
+    """(taken, at the least)."""
+    spent = (at.weights, at.non_torch, at.transient, at.graphs)
+    taken = sum(p.value for p in spent) + at.available.value
+    return taken, taken - math.hypot(*(p.value - p.low for p in spent))
+
+
+def others_on(desired: Desired, observed: Observed, host: str) -> list[Holding]:
+    """Running containers of other stacks that have GPUs of the host."""
+    seen = observed.by_name().get(host)
+    return [Holding(f"{h.container} of {h.owner}", h.spec) for h in gpu_holders(seen, desired.owner)] if seen else []
