@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.modelreading import every_source, with_models
 from cortexctl.cli.wiring import look, need_stack, open_engines, say
 from cortexctl.engine.observe import facts_of_all
 from cortexctl.errors import UsageError
@@ -23,7 +24,9 @@ def command(stack: str, *, choice: options.Choice, out: str | None) -> int:
     host could not be read; the snapshot then says so.
     """
     desired = need_stack(stack, choice, with_secrets=False)
-    observed = facts_of_all(look(desired, open_engines(desired)), desired.hosts, desired.owner)
+    engines = open_engines(desired)
+    observed = facts_of_all(look(desired, engines), desired.hosts, desired.owner)
+    observed = with_models(observed, every_source(desired, observed), engines)
     text = snapshot_to_json(observed)
     if out is None:
         sys.stdout.write(text)

@@ -139,4 +139,7 @@ def how_to_apply(command: Command) -> Command:
     return with_how
 
 
+ask_hub = click.option(
+    "--hub", is_flag=True, help="Ask the hub ($HF_ENDPOINT, $HF_TOKEN) for models whose files are nowhere near."
+)
 detailed_exitcode = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")

@@ -30,6 +30,7 @@ from cortexctl.plan.request import Request
 @click.option(
     "--probe", is_flag=True, help="Let each image's own parser read the arguments, in a container of its own."
 )
+@options.ask_hub
 @options.plan_request
 @options.stack_choice
 def command(
@@ -40,6 +41,7 @@ def command(
     observed: str | None,
     against: str | None,
     probe: bool,
+    hub: bool,
     out: str | None,
     form: str,
     json_out: str | None,
@@ -51,7 +53,7 @@ def command(
     """Show what would change, why, and what it costs. Changes nothing."""
     if probe and (observed or against):
         raise UsageError("--probe starts containers on the hosts; a plan with --observed or --against asks no host")
-    made = _plan(stack, choice, request, observed, against, probe=probe)
+    made = _plan(stack, choice, request, observed, against, probe=probe, hub=hub)
     for file in filter(None, (out, json_out)):
         save(made, file)
     next_step = _next_step(made, stack, choice, request, out)
@@ -60,18 +62,25 @@ def command(
 
 
 def _plan(
-    stack: str, choice: options.Choice, request: Request, observed: str | None, against: str | None, *, probe: bool
+    stack: str,
+    choice: options.Choice,
+    request: Request,
+    observed: str | None,
+    against: str | None,
+    *,
+    probe: bool,
+    hub: bool,
 ) -> Plan:
     """Against the live hosts, or for review against a snapshot or another stack."""
     if observed and against:
         raise UsageError("--observed and --against exclude each other")
     if observed:
-        return plan_from_snapshot(need_stack(stack, choice, lenient=True), observed, request)
+        return plan_from_snapshot(need_stack(stack, choice, lenient=True), observed, request, hub=hub)
     if against:
-        return plan_from_stack(need_stack(stack, choice, with_secrets=False), against, choice, request)
+        return plan_from_stack(need_stack(stack, choice, with_secrets=False), against, choice, request, hub=hub)
     desired, engines = open_stack(stack, choice, with_secrets=not request.destroy)
     try:
-        made = make_plan(desired, engines, request)
+        made = make_plan(desired, engines, request, hub=hub)
         return probed(made, desired, engines) if probe else made
     finally:
         engines.close()

@@ -6,21 +6,22 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+from cortexctl.cli.modelreading import with_models
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import need_other_stack
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json
-from cortexctl.observed.state import ObservedHost
+from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.against import as_if_applied
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import inspections_needed, plan
+from cortexctl.plan.planner import inspections_needed, models_needed, plan
 from cortexctl.plan.request import Request
 from cortexctl.spec.desired import Desired
 
 GIT, NONE = "git:", "none"
 
 
-def plan_from_snapshot(desired: Desired, file: str, request: Request) -> Plan:
+def plan_from_snapshot(desired: Desired, file: str, request: Request, *, hub: bool = False) -> Plan:
     """The plan against what `observe --out` wrote. A host that is not in there counts as unreachable."""
     try:
         observed = snapshot_from_json(Path(file).read_text(encoding="utf-8"))
@@ -35,17 +36,25 @@ def plan_from_snapshot(desired: Desired, file: str, request: Request) -> Plan:
     complete = replace(observed, hosts=tuple(hosts))
     asked = inspections_needed(desired, complete, request)  # as against the live hosts, and no more
     in_place = {key: limits for key, limits in observed.in_place.items() if key in asked}
-    return plan(desired, replace(complete, in_place=in_place), request, basis=f"snapshot {file}")
+    complete = replace(complete, in_place=in_place)
+    return plan(desired, _with_models(desired, complete, request, hub=hub), request, basis=f"snapshot {file}")
 
 
-def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Request) -> Plan:
+def _with_models(desired: Desired, observed: Observed, request: Request, *, hub: bool) -> Observed:
+    """With models' files that lie on this machine, or on the hub if that is asked for: no host is."""
+    sources = models_needed(desired, observed, request)
+    return with_models(observed, sources, hub=hub) if sources else observed
+
+
+def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Request, *, hub: bool = False) -> Plan:
     """The plan as if `other` (a stack file, git:REVISION of this one, or none) had just been applied."""
     was = replace(desired, instances=()) if other == NONE else _other_stack(desired.path, other, choice)
     known = {h.name for h in desired.hosts}
     left = tuple(replace(h, docker=f"{h.name} of {other}") for h in was.hosts if h.name not in known)
     desired = replace(desired, hosts=(*desired.hosts, *left))
     was = replace(was, stack=desired.stack, env=desired.env)
-    return plan(desired, as_if_applied(was, desired), request, basis=f"stack {other}")
+    observed = _with_models(desired, as_if_applied(was, desired), request, hub=hub)
+    return plan(desired, observed, request, basis=f"stack {other}")
 
 
 def _other_stack(path: str, other: str, choice: Choice) -> Desired:

@@ -23,7 +23,14 @@ from cortexctl.engine.transport import DEFAULT_DOCKER
 from cortexctl.errors import CortexctlError, SecretUnresolved
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_needed, plan, records_needed
+from cortexctl.plan.planner import (
+    adoptions_needed,
+    images_needed,
+    inspections_needed,
+    models_needed,
+    plan,
+    records_needed,
+)
 from cortexctl.plan.readback import read_back
 from cortexctl.plan.request import Request
 from cortexctl.render.diagnostic import diagnostics_text
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from cortexctl.apply.events import Sink
     from cortexctl.apply.perform import Performer
     from cortexctl.apply.protocols import Hooks
+    from cortexctl.observed.modelfiles import ModelSource
     from cortexctl.stack.load import Releases
     from cortexctl.stack.variables import Given
 
@@ -193,13 +201,26 @@ def look(desired: Desired, engines: DockerEngines) -> Observed:
     return replace(observed, adoptable={at: read_back(wanted[at[0]][at[1]][1], one) for at, one in found.items()})
 
 
-def make_plan(desired: Desired, engines: DockerEngines, request: Request) -> Plan:
-    """Look at the hosts, look up the images and limits that the decision needs, plan."""
+def make_plan(desired: Desired, engines: DockerEngines, request: Request, *, hub: bool = False) -> Plan:
+    """Look at the hosts, look up the images, limits and models' files that the decision needs, plan. `hub`: the hub is
+    asked, too, for models that no host has.
+    """
     observed = look(desired, engines)
     images = engines.images(images_needed(desired, observed, request))
     records = engines.records(records_needed(desired, observed, request))
     in_place = engines.in_place(inspections_needed(desired, replace(observed, records=records), request))
-    return plan(desired, observed.with_facts(images, in_place, records), request)
+    observed = observed.with_facts(images, in_place, records)
+    return plan(desired, _with_models(observed, models_needed(desired, observed, request), engines, hub=hub), request)
+
+
+def _with_models(
+    observed: Observed, sources: tuple[ModelSource, ...], engines: DockerEngines, *, hub: bool
+) -> Observed:
+    if not sources:
+        return observed
+    from cortexctl.cli.modelreading import with_models
+
+    return with_models(observed, sources, engines, hub=hub)
 
 
 def open_engines(desired: Desired) -> DockerEngines:
