@@ -78,6 +78,8 @@ def plan_request(command: Command) -> Command:
     @click.option("--canary-hold", is_flag=True, help="Stop after the canaries of models that have some.")
     @click.option("--only", type=click.Choice(["drift"]), help="Only bring back what was applied.")
     @click.option("--unprotect", multiple=True, metavar="ADDRESS", help="Lift the protection of HOST/MODEL.")
+    @click.option("--launch-anyway", multiple=True, metavar="PATTERN",
+                  help="Launch these though vLLM would refuse by what is computed.")  # fmt: skip
     @functools.wraps(command)
     def with_request(
         *args: object,
@@ -89,12 +91,15 @@ def plan_request(command: Command) -> Command:
         unprotect: tuple[str, ...],
         canary_hold: bool,
         only: Literal["drift"] | None,
+        launch_anyway: tuple[str, ...],
         **kwargs: object,
     ) -> int:
         destroy = bool(kwargs.pop("destroy", False))
         if only and (destroy or replace or restart):
             raise UsageError("--only drift goes with no --destroy, --replace or --restart")
-        request = Request(destroy, unprotect, target, exclude, host, replace, restart, canary_hold, only or "")
+        request = Request(
+            destroy, unprotect, target, exclude, host, replace, restart, canary_hold, only or "", launch_anyway
+        )
         return command(*args, request=request, **kwargs)
 
     return with_request

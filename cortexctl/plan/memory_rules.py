@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan, error, warning
 from cortexctl.plan.forecast import Forecast, ForecastRefusal, GpuLine, InstanceForecast
 from cortexctl.spec.desired import Instance
 
@@ -21,17 +22,21 @@ _WHY = {
 SEARCH = "see the sum: cortexctl fit"
 
 
-def check_forecasts(foreseen: Iterable[InstanceForecast], wanted: Mapping[str, Instance]) -> Iterator[Diagnostic]:
-    """One for all instances of a model of which the same is to be said."""
-    same: dict[tuple[str, str, str], list[InstanceForecast]] = {}
+def check_forecasts(
+    foreseen: Iterable[InstanceForecast], wanted: Mapping[str, Instance], anyway: Collection[str] = ()
+) -> Iterator[Diagnostic]:
+    """One for all instances of a model of which the same is to be said; a warning where it is launched `anyway`."""
+    same: dict[tuple[str, str, str, bool], list[InstanceForecast]] = {}
     for found in foreseen:
         if found.after and found.after.verdict in {"refuses", "too close to call"}:
             said = found.after.refusal.text if found.after.refusal else ""
-            same.setdefault((wanted[found.address].model, found.after.verdict, said), []).append(found)
-    for alike in same.values():
+            key = (wanted[found.address].model, found.after.verdict, said, found.address in anyway)
+            same.setdefault(key, []).append(found)
+    for (*_, is_launched), alike in same.items():
         first = alike[0]
         if first.after is not None:
-            yield _of(_named([f.address for f in alike]), first.after, wanted[first.address])
+            said_of = _of(_named([f.address for f in alike]), first.after, wanted[first.address])
+            yield replace(said_of, severity=Severity.WARNING) if is_launched else said_of
 
 
 def _of(who: str, found: Forecast, instance: Instance) -> Diagnostic:

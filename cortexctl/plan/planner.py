@@ -82,7 +82,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     diagnostics += request.unmatched(everything, [h.name for h in desired.hosts])
     if not request.destroy:
         diagnostics += check_hosts(desired, observed, changes)
-    room = _room(desired, observed, changes, everything, diagnostics)
+    room = _room(desired, observed, request, changes, everything, diagnostics)
     diagnostics += room.diagnostics if room else []
     return Plan(
         stack=desired.stack,
@@ -108,6 +108,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
 def _room(
     desired: Desired,
     observed: Observed,
+    request: Request,
     changes: list[Change],
     everything: list[Change],
     told: list[Diagnostic],
@@ -117,7 +118,8 @@ def _room(
         return None
     from cortexctl.plan.room import room_for
 
-    return room_for(desired, observed, changes, everything, told)
+    anyway = [c.address for c in changes if request.forces(request.launch_anyway, c.address, c.model)]
+    return room_for(desired, observed, changes, everything, told, anyway)
 
 
 def adoptions_needed(desired: Desired, observed: Observed) -> dict[str, dict[str, Adoptable]]:

@@ -26,6 +26,8 @@ class Request:
     """Change the canaries of models that have some, and leave their other instances for another apply."""
     only: Literal["", "drift"] = ""
     """Bring back what was applied, and leave what the stack says since then."""
+    launch_anyway: tuple[str, ...] = ()
+    """Launch these though vLLM would refuse, by what is computed."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -38,7 +40,10 @@ class Request:
 
     def options(self) -> str:
         """All options as they were given, for the next command; each with a blank before it."""
-        named = (("replace", self.replace), ("restart", self.restart), ("unprotect", self.unprotect))
+        named = (
+            ("replace", self.replace), ("restart", self.restart), ("unprotect", self.unprotect),
+            ("launch-anyway", self.launch_anyway),
+        )  # fmt: skip
         words = [*self.words, *(f"--{name} {pattern}" for name, patterns in named for pattern in patterns)]
         return "".join(f" {word}" for word in words)
 
@@ -59,7 +64,7 @@ class Request:
         addresses = sorted({c.address for c in changes if "--g" not in c.address})
         named = (
             ("target", self.target), ("exclude", self.exclude), ("replace", self.replace),
-            ("restart", self.restart), ("unprotect", self.unprotect),
+            ("restart", self.restart), ("unprotect", self.unprotect), ("launch-anyway", self.launch_anyway),
         )  # fmt: skip
         for name, patterns in named:
             for pattern in patterns:

@@ -30,9 +30,10 @@ def room_for(
     changes: Sequence[Change],
     everything: Sequence[Change],
     told: Sequence[Diagnostic],
+    anyway: Sequence[str] = (),
 ) -> Room:
     """Of the containers that `changes` make. `everything` is what the plan would have without its selection: what is
-    not selected stays. `told`: what is said already.
+    not selected stays. `told`: what is said already. `anyway`: addresses that are launched whatever is computed.
     """
     making = [c for c in changes if c.action in {Action.CREATE, Action.REPLACE}]
     makings = [Making(c.address, c.host, c.after, c.before) for c in making if c.after]
@@ -41,7 +42,7 @@ def room_for(
     for host in sorted({m.host for m in makings if m.after.gpus}):
         here = [c for c in everything if c.host == host]
         holdings[host] = [h for c in here for h in _holds(c, stays=id(c) in stays)] + others_on(desired, observed, host)
-    return _room(desired, observed.model_files, makings, holdings, told)
+    return _room(desired, observed.model_files, makings, holdings, told, anyway)
 
 
 def _holds(change: Change, *, stays: bool) -> list[Holding]:
@@ -68,10 +69,11 @@ def _room(
     makings: Sequence[Making],
     holdings: dict[str, list[Holding]],
     told: Sequence[Diagnostic],
+    anyway: Sequence[str] = (),
 ) -> Room:
     hosts = {h.name: h for h in desired.hosts}
     wanted = {i.address: i for i in desired.instances}
     foreseen = foresee(sorted(makings, key=lambda m: m.address), hosts, files)
     lines = tuple(line for host in sorted(holdings) for line in ledger(hosts[host], holdings[host], foreseen, files))
-    found = (*check_forecasts(foreseen, wanted), *check_ledger(lines, wanted, told))
+    found = (*check_forecasts(foreseen, wanted, anyway), *check_ledger(lines, wanted, told))
     return Room(foreseen, lines, found)
