@@ -56,6 +56,9 @@ CX312 The image's own parser refuses
 CX313 The image's own parser was not asked (warning)
 CX314 An image with two releases
 CX315 A checkpoint, or a machine, for another engine
+CX316 vLLM would refuse
+CX317 Too close to call (warning)
+CX318 A GPU promised twice
 CX401 Unreachable host
 CX402 Unreadable label
 CX403 Protected
