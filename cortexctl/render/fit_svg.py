@@ -1,4 +1,4 @@
-"""The same picture as the bars of the text form, for the HTML plan: one SVG, no scripts, no fonts of its own."""
+"""The same picture as the bars of the text form: one SVG, no scripts, no fonts; or one bar alone, for a page."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ def budgets_svg(found: Sequence[tuple[str, Budget]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="GPU memory by model" font-family="sans-serif" font-size="12">'
         f"{''.join(drawn)}{_legend(height - 10)}</svg>"
+    )
+
+
+def bar_svg(parts: Sequence[tuple[str, float]], label: str) -> str:
+    """One bar and nothing else, for a page that has its own words and colours beside it. `parts`: (class, GiB)."""
+    total = sum(size for _, size in parts) or 1.0
+    drawn, x = [], 0.0
+    for kind, size in parts:
+        width = 1000 * size / total
+        drawn.append(f'<rect class="{escape(kind)}" x="{x:.1f}" y="0" width="{width:.1f}" height="10"></rect>')
+        x += width
+    return (
+        f'<svg class="bar" viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" aria-label="{escape(label)}">'
+        f"{''.join(drawn)}</svg>"
     )
 
 

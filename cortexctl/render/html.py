@@ -31,7 +31,9 @@ from cortexctl.render.content import (
     steps_by_change,
 )
 from cortexctl.render.folding import IN_TITLE, Block, cut, fold
+from cortexctl.render.html_memory import ledgers, memory_of
 from cortexctl.render.markdown import default_next_step
+from cortexctl.render.memory import forecasts_by_address, unknown_words
 from cortexctl.render.visible import visible, visible_plan
 from cortexctl.render.words import (
     SYMBOLS,
@@ -84,7 +86,7 @@ def _hash(text: str) -> str:
 
 def _content(plan: Plan) -> dict[str, Any]:
     blocks, steps = fold(plan.changes), steps_by_change(plan)
-    names = plan.container_names
+    names, forecasts = plan.container_names, forecasts_by_address(plan)
     errors = sum(d.is_error for d in plan.diagnostics)
     found = counts(plan)
     reached = len(plan.hosts) - len(plan.unreachable)
@@ -102,7 +104,9 @@ def _content(plan: Plan) -> dict[str, Any]:
         "hooks": hooks_words(plan),
         "unreachable": plan.unreachable,
         "diagnostics": [_diagnostic(d) for d in plan.diagnostics],
-        "blocks": [_block(b, steps, names) for b in blocks],
+        "blocks": [{**_block(b, steps, names), "memory": memory_of(b, forecasts)} for b in blocks],
+        "unknown_memory": unknown_words(plan),
+        "ledgers": ledgers(plan),
         "actions": [(a.value, action_words(a)) for a in dict.fromkeys(b.action for b in blocks)],
         "host_steps": {
             h.host.name: "; ".join(task_words(s.task, names) for s in steps[h.host.name, ""])

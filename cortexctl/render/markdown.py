@@ -27,6 +27,7 @@ from cortexctl.render.content import (
 from cortexctl.render.folding import Block, cut, fold, listed
 from cortexctl.render.markdown_detail import details
 from cortexctl.render.markdown_text import code, marker, text
+from cortexctl.render.memory import forecasts_by_address, room_words, unknown_number
 from cortexctl.render.visible import visible_plan
 from cortexctl.render.words import action_words, bound_words, change_words, cost_words, reason_words
 
@@ -88,7 +89,7 @@ def plan_markdown(plan: Plan, *, max_bytes: int = MAX_BYTES, next_step: str = ""
         if _size(head) + _size(foot) + 3 <= max_bytes:
             break
     room = max_bytes - _size(head) - _size(foot) - 5
-    middle = details(blocks, room)
+    middle = details(blocks, room, forecasts_by_address(plan))
     return "\n\n".join(part for part in (head, middle, foot) if part) + "\n"
 
 
@@ -113,6 +114,7 @@ def _head(plan: Plan, blocks: Sequence[Block], level: Level) -> Iterator[str]:
         yield "\n".join(_table(blocks, level) if level.places else _counts_table(blocks))
     yield _hosts(plan, level)
     yield _hooks(plan, level)
+    yield _room(plan, level)
     yield "\n".join(_diagnostics(plan.diagnostics, level))
 
 
@@ -170,6 +172,16 @@ def _hooks(plan: Plan, level: Level) -> str:
         return f"Hooks: {len(plan.hooks)}." if plan.hooks else ""
     said = "; ".join(text(words, min(level.words, 200)) for words in hooks_words(plan))
     return f"Hooks: {said}." if said else ""
+
+
+def _room(plan: Plan, level: Level) -> str:
+    """What GPUs are promised where they are shared, and of whom memory is not known."""
+    unknown = unknown_number(plan)
+    if not level.names:
+        return f"Room: memory not computed for {counted(unknown, 'instance')}." if unknown else ""
+    shown, more = cut([text(words, 200) for words in room_words(plan)], level.names)
+    said = "; ".join([*shown, *([f"{more} more lines"] if more else [])])
+    return f"Room: {said}." if said else ""
 
 
 def _some(words: list[str], what: str, level: Level) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.forecast import InstanceForecast
 from cortexctl.render.content import counted, hidden_words, image_words, launch_rows
 from cortexctl.render.folding import Block
 from cortexctl.render.markdown_text import clip, code, fenced, text
+from cortexctl.render.memory import memory_lines
 from cortexctl.render.words import change_words, reason_words, value_words
 
 VALUE = 200
@@ -19,7 +21,7 @@ LISTED = 100
 """Addresses, or containers, of a block."""
 
 
-def details(blocks: Sequence[Block], room: int) -> str:
+def details(blocks: Sequence[Block], room: int, forecasts: Mapping[str, InstanceForecast]) -> str:
     """At most `room` bytes: of each block its details, or a line; at the end, how many got neither."""
     parts: list[str] = []
     lines = [_line(b) for b in blocks]
@@ -29,7 +31,7 @@ def details(blocks: Sequence[Block], room: int) -> str:
         last = _rest(sum(len(b.changes) for b in blocks[number:]))
         owed -= _size(line)
         kept = min(owed, for_lines) + _size(last)
-        for part in (_detail(block), line):
+        for part in (_detail(block, forecasts), line):
             if _size(part) + (kept if part is not line else _size(last)) <= room:
                 parts.append(part)
                 room -= _size(part)
@@ -69,7 +71,7 @@ def _where(block: Block) -> str:
     return code(block.hosts[0]) if len(block.hosts) == 1 else counted(len(block.hosts), "host")
 
 
-def _detail(block: Block) -> str:
+def _detail(block: Block, forecasts: Mapping[str, InstanceForecast]) -> str:
     """A block of HTML around a block of code; the empty lines between them are what makes it work."""
     title = f"<code>{text(block.name, 120)}</code> on {text(', '.join(block.hosts[:3]), 200)}"
     title += f" and {len(block.hosts) - 3} more" if len(block.hosts) > 3 else ""
@@ -78,12 +80,12 @@ def _detail(block: Block) -> str:
         shown = [code(address) for address in block.addresses[:LISTED]]
         more = f" and {len(block.changes) - LISTED} more" if len(block.changes) > LISTED else ""
         parts.append(f"The same on each of {', '.join(shown)}{more}.")
-    parts.append(fenced(_diff_lines(block), "diff"))
+    parts.append(fenced(_diff_lines(block, forecasts), "diff"))
     parts.append("</details>")
     return "\n\n".join(parts)
 
 
-def _diff_lines(block: Block) -> Iterator[str]:
+def _diff_lines(block: Block, forecasts: Mapping[str, InstanceForecast]) -> Iterator[str]:
     change = block.first
     for reason in reason_words(change):
         yield f"# {clip(reason, VALUE)}"
@@ -102,6 +104,8 @@ def _diff_lines(block: Block) -> Iterator[str]:
             yield f"{sign} {clip(ref.name, VALUE)} on {clip(host, VALUE)}: {ref.state}, generation {ref.generation}"
         if len(containers) > LISTED:
             yield f"# and {len(containers) - LISTED} containers more"
+    for said in memory_lines(block, forecasts):
+        yield f"# memory  {clip(said, VALUE)}"
     if change.image:
         yield f"# {clip(image_words(change), VALUE)}"
 

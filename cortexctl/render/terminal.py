@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.forecast import InstanceForecast
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import Step
 from cortexctl.render.content import (
@@ -27,6 +28,7 @@ from cortexctl.render.content import (
 from cortexctl.render.diagnostic import WIDTH, diagnostics_text
 from cortexctl.render.folding import Block, cut, fold, listed
 from cortexctl.render.ink import Ink
+from cortexctl.render.memory import VERDICTS, forecasts_by_address, memory_lines, room_words
 from cortexctl.render.visible import visible, visible_plan
 from cortexctl.render.words import COLOURS, SYMBOLS, change_words, cost_words, reason_words, task_words, value_words
 
@@ -41,9 +43,10 @@ def plan_text(plan: Plan, ink: Ink, *, explain: bool = False, next_step: str = "
     """Header, changes, diagnostics, recap, the one next command. Ends with a newline."""
     plan = visible_plan(plan)
     steps, names = (steps_by_change(plan) if explain else {}), plan.container_names
+    forecasts = forecasts_by_address(plan)
     parts = [_header(plan, ink)]
     blocks = fold(plan.changes)
-    parts += ["\n".join(_block(block, steps, names, ink)) for block in blocks]
+    parts += ["\n".join(_block(block, steps, names, forecasts, ink)) for block in blocks]
     if plan.diagnostics:
         parts.append(diagnostics_text(plan.diagnostics, ink).rstrip("\n"))
     parts.append(_recap(plan, blocks, ink, visible(next_step)))
@@ -77,7 +80,11 @@ def _header(plan: Plan, ink: Ink) -> str:
 
 
 def _block(
-    block: Block, steps: Mapping[tuple[str, str], Sequence[Step]], names: Mapping[str, str], ink: Ink
+    block: Block,
+    steps: Mapping[tuple[str, str], Sequence[Step]],
+    names: Mapping[str, str],
+    forecasts: Mapping[str, InstanceForecast],
+    ink: Ink,
 ) -> Iterator[str]:
     change = block.first
     colour = COLOURS[change.action]
@@ -92,11 +99,20 @@ def _block(
     if change.action is Action.CREATE:
         for name, text in launch_rows(block):
             yield f"      {ink('+', 'green')} {name:<8}{text}"
+    for line in memory_lines(block, forecasts):
+        yield f"{MARGIN}memory  {_verdict(line, ink)}"
     if change.image:
         yield f"{MARGIN}{ink(image_words(change), 'dim')}"
     for each in block.changes:
         for step in steps.get((each.host, each.address), ()):
             yield f"{MARGIN}{ink(step.id, 'dim')}  {task_words(step.task, names)}"
+
+
+def _verdict(line: str, ink: Ink) -> str:
+    """With what is against it in a colour."""
+    for verdict, colour in (("refuses", "red"), ("too close to call", "yellow")):
+        line = line.replace(VERDICTS[verdict], ink(VERDICTS[verdict], colour))
+    return line
 
 
 def _all_of(block: Block, ink: Ink) -> Iterator[str]:
@@ -143,6 +159,7 @@ def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str
         ("Turn", batches_words(plan)),
         ("Host", hosts_words(plan)),
         ("Hooks", hooks_words(plan)),
+        ("Room", room_words(plan)),
     )
     for title, words in said:
         shown, more = cut(words, DOWN_LISTED)
