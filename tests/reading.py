@@ -9,12 +9,14 @@ from typing import Any
 
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.observed.inspected import Inspected
+from cortexctl.observed.modelfiles import ModelFiles
 from cortexctl.observed.parse import parse_containers
 from cortexctl.observed.record import record_from_label
 from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Desired
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
+from tests.memory import config_of
 
 DOCKER = "unix:///var/run/docker.sock"
 
@@ -59,7 +61,7 @@ def model_text(name: str = "tiny", **lines: str) -> str:
 
 
 def observed_from(path: Path) -> Observed:
-    """A case's observed.json: rows of the engine's list by host, what is known of images, and records."""
+    """A case's observed.json: rows of the engine's list by host, what is known of images and models, and records."""
     data: dict[str, Any] = json.loads(path.read_text())
     hosts = []
     for name, host in data["hosts"].items():
@@ -80,7 +82,18 @@ def observed_from(path: Path) -> Observed:
         for name, fields in containers.items()
     }
     records = {host: record_from_label(host, json.dumps(label)) for host, label in data.get("records", {}).items()}
-    return Observed(tuple(hosts), images, records=records, adoptable=adoptable)
+    models = {
+        (host, source): model_files_of(files)
+        for host, known in data.get("model_files", {}).items()
+        for source, files in known.items()
+    }
+    return Observed(tuple(hosts), images, records=records, adoptable=adoptable, model_files=models)
+
+
+def model_files_of(said: str | Mapping[str, Any]) -> ModelFiles:
+    """As a case says it: the name of a config in tests/fixtures/configs; or that as `config`, with what else is known."""
+    fields = {"config": said} if isinstance(said, str) else dict(said)
+    return ModelFiles(**{**fields, "config": config_of(fields["config"]) if "config" in fields else {}})
 
 
 def inspected_from(fields: Mapping[str, Any]) -> Inspected:

@@ -3,7 +3,8 @@
 Where a case has a before.toml, observed.json is made from it: the stack is applied to a fake engine, and
 `adjust` in after.json (if there) changes rows by container name: {"NAME": {"State": "exited", ...}}, null removes.
 Rows under "" are added. `by_hand` makes a model's container one that a person started, {"NAME": {"model": "MODEL",
-"changes": {...}}}: without labels and record, and with these changes to its inspection. Read what is written before you commit it: the case is only as right as its reader.
+"changes": {...}}}: without labels and record, and with these changes to its inspection.
+`model_files`: what is known of models, {HOST: {FOLDER or REPO@REVISION: CONFIG}} (tests/reading.py). Read what is written before you commit it: the case is only as right as its reader.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def observe_before(case: Path) -> dict[str, Any]:
         "images": {h.name: {**known, **changes.get("images", {})} for h in desired.hosts},
         "records": {**records, **changes.get("records", {})},
         **({"adoptable": adoptable} if adoptable else {}),
+        **({"model_files": changes["model_files"]} if "model_files" in changes else {}),
     }
 
 
