@@ -13,6 +13,7 @@ from cortexctl.plan.cost import cost_of_restart, cost_of_start
 from cortexctl.plan.decide import reference
 from cortexctl.plan.diff import diff
 from cortexctl.plan.guards import check_hosts
+from cortexctl.plan.hooks import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost, PlannedImage
 from cortexctl.plan.sequence import Order, steps_for_host
 from cortexctl.spec.desired import Desired, Host, Instance
@@ -56,6 +57,8 @@ def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
         changes=(change,),
         steps=tuple(steps_for_host(seen, [change], Order(), desired.owner)),
         diagnostics=tuple(check_hosts(_only(as_it_will_be, host), observed, [change])),
+        hooks=hooks_needed(desired.hooks, [change]),
+        audit_log=desired.audit_log,
     )
 
 

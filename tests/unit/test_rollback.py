@@ -126,3 +126,15 @@ def test_what_has_taken_its_port_since_stands_in_the_way(tmp_path: Path) -> None
     assert world.apply(world.plan(desired)).exit_code == 0
     made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
     assert [d.rule for d in made.diagnostics if d.is_error] == ["CX407"]
+
+
+def test_going_back_runs_the_hooks_and_is_written_down(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    own = "".join(f'[models.tiny.hooks.{p}]\non = "{p}"\ncommand = ["true"]\n\n' for p in ("pre_stop", "post_healthy"))
+    desired = stack(tmp_path, with_length(2048) + own)
+    made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
+    told: list[str] = []
+    world.hook = lambda hook, facts: told.append(f"{hook.on} {facts['generation']}")
+    assert world.apply(made).exit_code == 0
+    assert told == ["pre_stop 1", "post_healthy 1"]
+    assert made.audit_log == "stack.audit.jsonl"
