@@ -160,20 +160,21 @@ class Executor:
         """Run a step; when it fails, undo its change here and now, before anything else happens on the host."""
         change = self._change_of(step)
         began = self.performer.clock.elapsed()
-        if not self.holds(step.host):
-            failure: CortexctlError = _lost(step.host)
-            self._say(StepFailed(step, 0, failure.message))
-            if change is not None:
-                self._outcomes[change.address] = Outcome(
-                    change, Fate.FAILED, failure, left_behind=self._is_begun(change)
-                )
-            return failure
+        self._say(StepStarted(step))
         try:
+            self._need_lock(step.host)
             self.hooks.before_step(step, change)
-            began = self.performer.clock.elapsed()
-            self._say(StepStarted(step))
+            self._need_lock(step.host)  # a hook may take its time
+            acted = self.performer.clock.elapsed()
             note = self._perform(step, change)
             self.hooks.after_step(step, change)
+        except LockLost as lost:
+            # Somebody else may be at work here: nothing is undone either.
+            self._say(StepFailed(step, self.performer.clock.elapsed() - began, lost.message))
+            if change is not None:
+                begun = self._is_begun(change)
+                self._outcomes[change.address] = Outcome(change, Fate.FAILED, lost, left_behind=begun)
+            return lost
         except Exception as cause:  # noqa: BLE001 - whatever it is, what was must come back
             failure = _as_ours(cause)
             self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
@@ -183,9 +184,16 @@ class Executor:
             self.hooks.after_failure(step, change, failure.message, fate)
             return failure
         now = self.performer.clock.elapsed()
-        self._time(step, began, now)
+        self._time(step, acted, now)
         self._say(StepDone(step, now - began, note))
         return None
+
+    def _need_lock(self, host: str) -> None:
+        if not self.holds(host):
+            raise LockLost(
+                f"{host}: somebody released this run's lock; nothing more is done there",
+                next_step="find out who is applying (cortexctl lock status), then plan again",
+            )
 
     def _perform(self, step: Step, change: Change | None) -> str:
         if isinstance(step.task, Pause):
@@ -291,13 +299,6 @@ class Executor:
         """A candidate that was made and not started is nothing that anybody notices; the next apply goes on with it."""
         harmless = AdoptContainer | CreateContainer
         return any(s.id in self._done and not isinstance(s.task, harmless) for s in self.plan.steps_of(change))
-
-
-def _lost(host: str) -> LockLost:
-    return LockLost(
-        f"{host}: somebody released this run's lock; nothing more is done there",
-        next_step="find out who is applying (cortexctl lock status), then plan again",
-    )
 
 
 def _as_ours(cause: Exception) -> CortexctlError:

@@ -27,7 +27,7 @@ def result_text(result: Result, seconds: float, next_step: str, ink: Ink, logs: 
     """
     parts = ["\n".join(_failure(o, ink, logs.get(o.change.address, ""))) for o in _worst_first(result.outcomes)]
     parts += ["\n".join(_host_failure(host, cause, ink)) for host, cause in result.host_failures]
-    parts += [text for text in (_not_started(result, ink),) if text]
+    parts += [text for text in (_not_started(result, ink), _hosts_now(result, ink)) if text]
     parts.append("\n".join(_recap(result, seconds, next_step, ink)))
     return "\n\n".join(parts) + "\n"
 
@@ -37,13 +37,37 @@ def _not_started(result: Result, ink: Ink) -> str:
     waiting = [o.change for o in result.outcomes if o.fate is Fate.NOT_STARTED]
     if not waiting or result.interrupted:
         return ""
+    return "\n".join(f"  {ink('not started', 'dim')}  {c.address}{_because(c, result)}" for c in waiting)
+
+
+def _because(waiting: Change, result: Result) -> str:
     failed = [o.change for o in result.outcomes if o.failure is not None]
-    lines = []
-    for change in waiting:
-        before = [f.address for f in failed if f.host == change.host]
-        because = f"   (after {before[0]} failed on the same host)" if before else ""
-        lines.append(f"  {ink('not started', 'dim')}  {change.address}{because}")
-    return "\n".join(lines)
+    here = [f.address for f in failed if f.host == waiting.host]
+    before = [f.address for f in failed if f.model == waiting.model]
+    if here:
+        return f"   (after {here[0]} failed on the same host)"
+    if before:
+        return f"   (after {before[0]} failed, of the same model)"
+    return "   (as many have failed as may: rollout.max_failures)" if result.budget_spent else ""
+
+
+def _hosts_now(result: Result, ink: Ink) -> str:
+    """After an interrupt: how each host was left."""
+    if not result.interrupted:
+        return ""
+    by_host: dict[str, list[str]] = {}
+    for outcome in result.outcomes:
+        name = outcome.change.address.removeprefix(f"{outcome.change.host}/")
+        by_host.setdefault(outcome.change.host, []).append(f"{name} {_left(outcome)}")
+    return "\n".join(f"  {ink('now', 'bold')}  {host}: {', '.join(said)}" for host, said in by_host.items())
+
+
+def _left(outcome: Outcome) -> str:
+    if outcome.left_behind:
+        return "is between two states"
+    if outcome.fate is Fate.DONE:
+        return f"was {DONE_WORDS[outcome.change.action]}"
+    return "is as it was"
 
 
 def _worst_first(outcomes: tuple[Outcome, ...]) -> list[Outcome]:
