@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cortexctl.cli.fitting import Asked, Question
 from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.show import write
 from cortexctl.cli.wiring import say
+from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
 from cortexctl.stack.patch import CannotPatch, patched
 from cortexctl.vllm.memory.autofit import Fitted, Target, fit

@@ -10,8 +10,8 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.looking import Looking
 from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.show import write
 from cortexctl.cli.wiring import ink, open_stack, say
+from cortexctl.cli.writing import write
 from cortexctl.hooks.notify import SECRET, Destination, destination, notify
 from cortexctl.plan.drift import Only, find_drift
 from cortexctl.plan.finding import DriftReport, Kind

@@ -7,8 +7,7 @@ import json
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.show import write
-from cortexctl.cli.wiring import ink
+from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
 
 
@@ -82,6 +81,8 @@ def command(
         if as_json:
             write(json.dumps(fitted_json(found), indent=2) + "\n", "json")
         else:
+            from cortexctl.cli.wiring import ink
+
             write(fitted_text(found, ink()) + "\n", "text")
         return show_patch(stack, at, found, write_it=write_it, quiet=as_json)
     budgets = asked.budgets()
@@ -100,6 +101,8 @@ def command(
         }
         write(json.dumps(shown, indent=2) + "\n", "json")
         return 0
+    from cortexctl.cli.wiring import ink
+
     texts = [budget_text(asked.titles[who], found, ink()) for who, found in budgets.items()]
     texts += [f"{who}: not computed: {why}" for who, why in asked.unknown.items()]
     texts += [ledger_text(lines, ink())] if lines else []

@@ -12,9 +12,7 @@ from typing import Any
 from cortexctl.cli.learning import learn_from_log, model_folder, started_as
 from cortexctl.cli.measurements import read_all
 from cortexctl.cli.options import Choice
-from cortexctl.cli.wiring import need_stack
 from cortexctl.errors import UsageError
-from cortexctl.plan.place import placed
 from cortexctl.spec.desired import Desired, Instance
 from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
 from cortexctl.vllm import catalogue
@@ -141,6 +139,9 @@ def of_flags(given: Given) -> Asked:
 
 def of_stack(stack: str, choice: Choice, given: Given) -> Asked:
     """Every instance; those that cannot be computed are named with the reason."""
+    from cortexctl.cli.wiring import need_stack
+    from cortexctl.plan.place import placed
+
     desired, _ = placed(need_stack(stack, choice, with_secrets=False))
     configs, weights = _by_model(given.config, "--config"), _by_model(given.weights, "--weights")
     asked = Asked(of_flags=False)

@@ -9,8 +9,8 @@ import click
 
 from cortexctl.cli.options import DEFAULT_STACK
 from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.show import write
 from cortexctl.cli.wiring import ink, say
+from cortexctl.cli.writing import write
 from cortexctl.diagnostics import error
 from cortexctl.errors import UsageError
 from cortexctl.render.diagnostic import diagnostic_text

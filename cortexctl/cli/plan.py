@@ -9,8 +9,9 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.probing import probed
 from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
-from cortexctl.cli.show import view, view_options, write
+from cortexctl.cli.show import view, view_options
 from cortexctl.cli.wiring import make_plan, need_stack, open_stack
+from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json

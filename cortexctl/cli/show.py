@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from pathlib import Path
 
 import click
 
 from cortexctl.cli.options import Command
 from cortexctl.cli.wiring import ink
+from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
@@ -72,14 +72,6 @@ def view(made: Plan, form: str, *, explain: bool, max_bytes: int | None, next_st
             from cortexctl.render.terminal import plan_text
 
             return plan_text(made, ink(), explain=explain, next_step=next_step)
-
-
-def write(text: str, form: str) -> None:
-    """To stdout: text as its reader takes it, all else in UTF-8, whatever the locale is, for so the formats are."""
-    encoding = sys.stdout.encoding if form == "text" else "utf-8"
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode(encoding, "replace"))
-    sys.stdout.buffer.flush()
 
 
 def _read(planfile: str) -> Plan:

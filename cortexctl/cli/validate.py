@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.show import write
 from cortexctl.cli.wiring import ink, read_stack
+from cortexctl.cli.writing import write
 from cortexctl.diagnostics import Diagnostic, in_reading_order
 from cortexctl.plan.guards import check_desired
 from cortexctl.plan.place import placed
