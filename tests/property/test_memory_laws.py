@@ -7,8 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortexctl.vllm.memory.budget import Budget
-from tests.memory import NAMES, budget_of, facts_of
+from cortexctl.vllm.memory.budget import Ask, Budget, budget
+from cortexctl.vllm.memory.config import UnknownModel
+from cortexctl.vllm.memory.facts import read_facts
+from cortexctl.vllm.memory.gpus import parse_gpu
+from tests.memory import NAMES, budget_of, config_of, facts_of
 
 GIB = 2**30
 modest = settings(max_examples=80, deadline=None, derandomize=True)
@@ -77,6 +80,22 @@ def test_more_utilization_never_leaves_less(name: str, length: int, use: float) 
     more = budget_of(name, "H200", gpu_memory_utilization=use + 0.03, max_model_len=length)
     assert more.tightest.available.value > less.tightest.available.value
     assert more.tokens.value >= less.tokens.value
+
+
+odd = st.sampled_from([None, 0, -1, 1, "x", [], {}, [1], {"a": 1}, 1.5, True, 10**9])
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(names, st.data(), odd)
+def test_any_value_in_a_config_gives_numbers_or_a_sentence(name: str, data: st.DataObject, value: Any) -> None:
+    config = config_of(name)
+    config[data.draw(st.sampled_from(sorted(config)))] = value
+    try:
+        facts = read_facts(config)
+    except UnknownModel as cause:
+        assert str(cause).startswith("config.json")
+        return
+    budget(facts, Ask({"pipeline_parallel_size": 3}, parse_gpu("H100")[0], "0.20.0"))
 
 
 @modest

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from cortexctl.vllm.memory.config import Config
+from cortexctl.vllm.memory.config import Config, UnknownModel
 from cortexctl.vllm.memory.families import ENCODERS, FAMILIES, PLAIN, Family
-from cortexctl.vllm.memory.layers import STATES, Attention, Experts, Latent, Layer, Tower
+from cortexctl.vllm.memory.layers import STATES, Attention, DeltaNet, Experts, Latent, Layer, Mixer, Tower
 from cortexctl.vllm.memory.mixers import mixers_of
 from cortexctl.vllm.memory.mlps import mlps_of
 from cortexctl.vllm.memory.quantisation import Quantisation, quantisation_of
@@ -93,7 +93,35 @@ def _first_heads(facts: Facts) -> int:
 
 def read_facts(raw: Mapping[str, Any]) -> Facts:
     """config.json -> facts. Raises UnknownModel where it is no decoder's config."""
-    config = Config(raw)
+    try:
+        facts = _read(Config(raw))
+    except (TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as cause:
+        if isinstance(cause, UnknownModel):
+            raise
+        raise UnknownModel(f"config.json has a value that no model has: {cause}") from None
+    widths = [w for layer in facts.layers for m in layer.mixers for w in _widths(m)]
+    if any(width <= 0 for width in widths):
+        raise UnknownModel("config.json does not say how wide its attention is")
+    return facts
+
+
+MOST_LAYERS = 4096
+"""Beyond which a number of layers is a slip."""
+
+
+def _widths(mixer: Mixer) -> tuple[int, ...]:
+    """What must be more than nothing."""
+    match mixer:
+        case Attention():
+            return mixer.heads, mixer.kv_heads, mixer.head_dim, mixer.v_dim
+        case Latent():
+            return mixer.heads, mixer.kv_lora
+        case DeltaNet():
+            return mixer.k_heads, mixer.v_heads, mixer.k_dim, mixer.v_dim
+    return ()
+
+
+def _read(config: Config) -> Facts:
     family = FAMILIES.get(config.model_type) or FAMILIES.get(config.outer_type)
     unknown: tuple[str, ...] = (
         () if family else (f'the family "{config.model_type}" is not known: read as plain layers',)
@@ -101,6 +129,8 @@ def read_facts(raw: Mapping[str, Any]) -> Facts:
     family = family or PLAIN
     hidden = config.need("hidden_size", "n_embd", "d_model", "dim")
     count = config.need("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    if count > MOST_LAYERS:
+        raise UnknownModel(f"config.json says {count} layers")
     mixers = mixers_of(config, family, hidden, count)
     mlps = mlps_of(config, family, hidden, len(mixers))
     if len(mixers) != count:

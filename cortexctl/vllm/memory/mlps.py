@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortexctl.vllm.memory.config import Config
+from cortexctl.vllm.memory.config import Config, UnknownModel
 from cortexctl.vllm.memory.families import Family
 from cortexctl.vllm.memory.layers import Dense, Experts
 
@@ -50,6 +50,8 @@ def _experts(config: Config, family: Family) -> Experts | None:
     if number <= 1:
         return None
     width = config.number("moe_intermediate_size", "expert_dim", "intermediate_size", "ffn_dim")
+    if width <= 0:
+        raise UnknownModel("config.json does not say how wide its experts are")
     shared = config.number("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size")
     if not shared:
         shared = width * config.number("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
