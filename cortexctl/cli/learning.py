@@ -119,12 +119,17 @@ def _learn(
     if not said.says_something:
         return  # it logs warnings alone, or in words of its own
     what = replace(what, version=what.version or said.vllm_version or "")
-    predicted = None
-    if facts is not None and gpu is not None:
-        at = model_folder(spec)
-        headers = read_headers(at) if at else None
-        predicted = predict(facts, Ask(effective(spec).args, gpu, what.version or None, spec.env, headers))
+    predicted = _predicted(facts, gpu, spec, what.version) if facts and gpu else None
     measurements.keep(Measurement(what, said, rfc3339(now), host, seconds, predicted))
+
+
+def _predicted(facts: Facts, gpu: Gpu, spec: ContainerSpec, version: str) -> Predicted:
+    at = model_folder(spec)
+    try:
+        headers = read_headers(at) if at else None
+    except UnreadableModel:
+        headers = None
+    return predict(facts, Ask(effective(spec).args, gpu, version or None, spec.env, headers))
 
 
 def predict(facts: Facts, ask: Ask) -> Predicted:
