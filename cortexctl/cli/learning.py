@@ -52,7 +52,7 @@ def started_as(host: Host, spec: ContainerSpec, config: str = "") -> Started:
     """An instance's start. `config`: the digest of its model's config.json, where that was read."""
     at = model_folder(spec)
     args = effective(spec).args
-    model = f"{host.name}:{at}" if at else f"{spec.model}@{args.get('revision') or ''}"
+    model = str(at) if at else f"{spec.model}@{args.get('revision') or ''}"
     return started(model, config, spec.vllm_version, gpu_of(host, spec), args, spec.env)
 
 

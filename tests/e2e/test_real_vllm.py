@@ -35,6 +35,17 @@ def live() -> Iterator[LiveEngine]:
 
 
 @pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this story keeps what it measured."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def one_cache_for_all(cache: Path, cache_of_its_own: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the quickstart that the tests can edit; its relative paths made absolute."""
     path = tmp_path_factory.mktemp("quickstart") / "quickstart.toml"
@@ -60,6 +71,15 @@ def test_the_quickstart_is_applied_and_answers(live: LiveEngine, stack: Path) ->
     asked = {"model": "tiny-llama", "max_tokens": 7, "messages": [{"role": "user", "content": "Say ok."}]}
     answer = httpx.post(f"{URL}/v1/chat/completions", json=asked, trust_env=False, timeout=60).json()
     assert answer["usage"]["completion_tokens"] == 7
+
+
+def test_what_the_start_said_is_known_without_its_log(live: LiveEngine, stack: Path) -> None:
+    (row,) = json.loads(live.cortexctl("status", str(stack), "--json").out)
+    cache = row["memory"]["kv_cache_tokens"]["real"]
+    assert cache > 2048
+    assert row["memory"]["max_concurrency"]["real"] == pytest.approx(cache / 2048, abs=0.01)
+    assert 1 < row["memory"]["start_seconds"] < START_LIMIT
+    assert f"KV cache: {cache:,} tokens" in live.cortexctl("status", str(stack)).out
 
 
 def test_the_spec_is_recorded_and_the_second_plan_is_empty(live: LiveEngine, stack: Path) -> None:
@@ -99,6 +119,10 @@ def test_another_length_is_a_replacement_with_that_reason(live: LiveEngine, stac
     assert applied.code == 0, applied.err + applied.out
     (model,) = httpx.get(f"{URL}/v1/models", trust_env=False).json()["data"]
     assert model["max_model_len"] == 1024
+    (row,) = json.loads(live.cortexctl("status", str(stack), "--json").out)
+    assert row["memory"]["max_concurrency"]["real"] == pytest.approx(
+        row["memory"]["kv_cache_tokens"]["real"] / 1024, abs=0.01
+    )
     kept = [name for name in live.containers() if name != SERVING]
     assert len(kept) == 1
     assert live.containers()[SERVING] == "running"

@@ -45,8 +45,8 @@ _IRRELEVANT = {
 class Started:
     """What was started on what: all that its memory depends on.
 
-    `model`: REPO@REVISION, or HOST:FOLDER; `config`: a digest of its config.json, '' where it was not at hand. Either
-    names a model. `environ`: a digest. Arguments that are no plain value are digests, too: they may hold anything.
+    `model`: REPO@REVISION, or a folder of a host; `config`: a digest of its config.json, '' where it was not at hand.
+    Either names a model. `environ`: a digest, and so are arguments that are no plain value: they may hold anything.
     """
 
     model: str

@@ -1,0 +1,337 @@
+"""Learning from starts: after an apply, from a log by hand, and what `fit` and `status` make of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cortexctl.apply.recording import Took
+from cortexctl.cli import measurements
+from cortexctl.cli.learning import learn_from_apply, started_as
+from cortexctl.cli.main import run
+from cortexctl.errors import EngineRefused, UsageError
+from cortexctl.render.ink import Ink
+from cortexctl.render.status import Row, status_text
+from cortexctl.vllm.memory.gpus import gpu_of
+from cortexctl.vllm.memory.measured import Measurement, Predicted, started
+from cortexctl.vllm.memory.reuse import same_start
+from cortexctl.vllm.memory.startlog import StartLog, read_start_log
+from tests.fakes.engine import FakeContainer
+from tests.fakes.world import World
+from tests.memory import CASES, CONFIGS
+from tests.reading import desired_from, model_text, stack_text
+
+HOSTS = """[hosts.here]
+models_dir = "{models}"
+gpus = {{ count = 1, name = "H100", memory = "81559 MiB" }}
+
+[hosts.there]
+docker = "unix:///run/there.sock"
+models_dir = "{models}"
+gpus = {{ count = 1, name = "H100", memory = "81559 MiB" }}
+
+"""
+LOG = """\
+(EngineCore pid=7) INFO 10-06 17:00:11 [model_runner.py:407] Model loading took 15.0 GiB memory and 5.42 seconds
+(EngineCore pid=7) INFO 10-06 17:00:33 [gpu_worker.py:692] Available KV cache memory: 56.21 GiB
+(EngineCore pid=7) INFO 10-06 17:00:33 [kv_cache_utils.py:2464] GPU KV cache size: 460,496 tokens
+(EngineCore pid=7) INFO 10-06 17:00:33 [kv_cache_utils.py:2465] Maximum concurrency for 131,072 tokens per request: 3.51x
+""".splitlines()
+SECRET = "planted-value"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder of models, with the config of one in it."""
+    folder = tmp_path / "models" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes((CONFIGS / "llama-3.1-8b.json").read_bytes())
+    return folder.parent
+
+
+class Learner:
+    """A stack on two fake hosts whose containers say what vLLM says."""
+
+    def __init__(self, tmp_path: Path, models: Path) -> None:
+        self.path = tmp_path / "stack.toml"
+        args = "[models.tiny.args]\nmax_model_len = 131072\n\n"
+        secrets = '[models.tiny.secrets]\nHF_TOKEN = { env = "HF_TOKEN" }\n\n'
+        model = model_text(hosts='["*"]', gpus="[0]", env='{ EXTRA = "1" }') + args + secrets
+        self.path.write_text(stack_text(model, hosts=HOSTS.format(models=models)))
+        self.desired = desired_from(self.path, {"HF_TOKEN": SECRET})
+        self.world = World("demo", "here", "there")
+        self.world.secrets.values["HF_TOKEN"] = SECRET
+        self.log: list[str] = LOG
+        for engine in self.world.engines.by_host.values():
+            engine.behaviours.append(self._speaks)
+
+    def _speaks(self, container: FakeContainer) -> None:
+        container.log += self.log
+
+    def apply(self) -> None:
+        plan = self.world.plan(self.desired)
+        result = self.world.apply(plan)
+        assert result.exit_code == 0
+        took = {c.address: Took(start=142.4) for c in plan.changes}
+        learn_from_apply(plan, result, took, self.world.engines, 1_790_000_000.0)
+
+    def measured(self) -> Measurement | None:
+        instance = self.desired.instances[0]
+        return same_start(measurements.read_all(), started_as(self.desired.host("here"), instance.spec))
+
+
+@pytest.fixture
+def learner(tmp_path: Path, models: Path) -> Learner:
+    return Learner(tmp_path, models)
+
+
+def test_an_apply_leaves_what_its_starts_said(learner: Learner) -> None:
+    learner.apply()
+    found = learner.measured()
+    assert found is not None
+    assert (found.said.weights_gib, found.said.kv_cache_tokens, found.start_seconds) == (15.0, 460496, 142.4)
+    assert (found.at, found.host) == ("2026-09-21T14:13:20.000Z", "here")
+    assert found.predicted is not None
+    assert found.predicted.kv_cache_tokens == pytest.approx(460496, rel=0.05)
+
+
+def test_the_same_start_on_two_hosts_is_read_and_kept_once(learner: Learner) -> None:
+    learner.apply()
+    assert [m.host for m in measurements.read_all()] == ["here"]
+
+
+def test_no_secret_is_kept(learner: Learner) -> None:
+    learner.apply()
+    kept = "".join(f.read_text() for f in measurements.folder().iterdir())
+    assert "max_model_len" in kept
+    assert SECRET not in kept
+    assert "EXTRA" not in kept
+
+
+def test_a_start_that_says_nothing_leaves_nothing(learner: Learner) -> None:
+    learner.log = ["INFO: Application startup complete."]
+    learner.apply()
+    assert measurements.read_all() == []
+
+
+def test_a_model_that_is_elsewhere_is_learnt_from_without_a_prediction(learner: Learner, models: Path) -> None:
+    (models / "tiny" / "config.json").unlink()
+    learner.apply()
+    found = learner.measured()
+    assert found is not None
+    assert (found.said.kv_cache_tokens, found.predicted) == (460496, None)
+
+
+def test_that_nothing_can_be_learnt_is_said_and_fails_nothing(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuses(*_: object, **__: object) -> list[str]:
+        raise EngineRefused("here: no space left on device", status=500)
+
+    for engine in learner.world.engines.by_host.values():
+        monkeypatch.setattr(engine, "logs", refuses)
+    learner.apply()
+    said = capsys.readouterr().err
+    assert "Warning: nothing was learnt from the start of here/tiny: here: no space left on device" in said
+
+
+def test_a_cache_that_cannot_be_written_fails_nothing(
+    learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    learner.apply()
+    assert "nothing was learnt from the start of here/tiny: cannot make" in capsys.readouterr().err
+    assert measurements.read_all() == []
+
+
+def of(tokens: int, **args: int) -> Measurement:
+    begun = started("m", "", "0.33.0", gpu_of("H100"), args, {})
+    return Measurement(begun, StartLog(kv_cache_tokens=tokens), f"2026-10-06T{tokens:09}")
+
+
+def test_a_later_start_takes_the_earlier_ones_place() -> None:
+    measurements.keep(of(1))
+    measurements.keep(of(2))
+    assert [m.said.kv_cache_tokens for m in measurements.read_all()] == [2]
+
+
+def test_the_oldest_go_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "KEPT", 3)
+    for i in range(5):
+        measurements.keep(of(i, max_model_len=100 + i))
+        os.utime(measurements.folder() / f"{of(i, max_model_len=100 + i).started.key}.json", (i, i))
+    measurements.keep(of(9, max_model_len=999))
+    assert sorted(m.said.kv_cache_tokens or 0 for m in measurements.read_all()) == [3, 4, 9]
+
+
+def test_runs_at_once_leave_whole_files() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: measurements.keep(of(i, max_model_len=1 + i % 3)), range(60)))
+    assert len(measurements.read_all()) == 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 2, "said": {}}', "\0"])
+def test_a_damaged_file_is_passed_over_with_a_warning(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    measurements.keep(of(1))
+    (measurements.folder() / "damaged.json").write_text(text)
+    assert [m.said.kv_cache_tokens for m in measurements.read_all()] == [1]
+    assert "damaged.json is passed over" in capsys.readouterr().err
+
+
+def test_a_relative_cache_folder_is_ignored_and_no_home_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert measurements.folder() == Path("/home/somebody/.cache/cortexctl/measured")
+
+    def homeless() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(UsageError, match="nowhere to keep measurements"):
+        measurements.folder()
+    assert measurements.read_all() == []
+
+
+Fit = Callable[..., str]
+FLAGS = (
+    "--config",
+    str(CONFIGS / "llama-3.1-8b.json"),
+    "--gpu",
+    "H100:79.25",
+    "--vllm-version",
+    "0.33.0",
+    "--arg",
+    "max_model_len=131072",
+)
+
+
+@pytest.fixture
+def fit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Fit:
+    """What `fit` writes to stdout, or to stderr where it fails."""
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def go(*words: str, code: int = 0) -> str:
+        assert run(["fit", *words]) == code
+        said = capsys.readouterr()
+        return said.err if code else said.out
+
+    return go
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "start.log"
+    path.write_text("\n".join(LOG) + "\n")
+    return path
+
+
+def test_fit_learns_from_a_log_and_knows_it_the_next_time(fit: Fit, log: Path) -> None:
+    before = json.loads(fit(*FLAGS, "--json"))["kv_cache_tokens"]
+    learnt = json.loads(fit(*FLAGS, "--learn", str(log), "--json"))["kv_cache_tokens"]
+    after = json.loads(fit(*FLAGS, "--json"))
+    assert before["source"] == "fitted"
+    assert (
+        learnt
+        == after["kv_cache_tokens"]
+        == {"value": 460496, "low": 460496, "high": 460496, "source": "measured here"}
+    )
+    assert (after["weights_gib"]["value"], after["weights_gib"]["source"]) == (15.0, "measured here")
+    assert json.loads(fit(*FLAGS, "--no-measured", "--json"))["kv_cache_tokens"] == before
+
+
+def test_fit_says_in_words_what_was_measured_and_of_which_start(fit: Fit, log: Path) -> None:
+    fit(*FLAGS, "--learn", str(log))
+    shown = fit(*FLAGS, "--arg", "max_num_seqs=64")
+    assert "- weights             15.00 GiB  measured here" in shown
+    assert ": weights, of a start with max_num_seqs unset" in shown
+
+
+def test_a_search_goes_without(fit: Fit, log: Path) -> None:
+    fit(*FLAGS, "--learn", str(log))
+    shown = fit(*FLAGS, "--auto", "--target-len", "8192", "--json")
+    assert "measured here" not in shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "text", "problem"),
+    [
+        (FLAGS, "INFO: nothing of memory", "says nothing of weights or of a KV cache"),
+        (FLAGS[:4] + FLAGS[6:], "\n".join(LOG), "to learn from a log its release must be known"),
+        (
+            FLAGS,
+            "vLLM API server version 0.32.0\n" + "\n".join(LOG),
+            "is of vLLM 0.32.0, and the arguments are for 0.33.0",
+        ),
+        (FLAGS[:6], "\n".join(LOG).replace("131,072", "8,192"), "with max_model_len 8192, and the arguments come to"),
+    ],
+    ids=["another log", "no release", "another release", "another length"],
+)
+def test_a_log_that_is_not_of_these_arguments_is_refused(
+    fit: Fit, tmp_path: Path, flags: tuple[str, ...], text: str, problem: str
+) -> None:
+    (tmp_path / "a.log").write_text(text)
+    assert problem in fit(*flags, "--learn", str(tmp_path / "a.log"), code=1)
+    assert measurements.read_all() == []
+
+
+def test_a_log_that_is_not_there_is_one_sentence(fit: Fit, tmp_path: Path) -> None:
+    assert "cannot read" in fit(*FLAGS, "--learn", str(tmp_path / "none.log"), code=1)
+
+
+def test_fit_on_a_stack_knows_what_its_apply_learnt(
+    learner: Learner, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    learner.apply()
+    shown = json.loads(fit(str(learner.path), "--json"))
+    assert {i["kv_cache_tokens"]["source"] for i in shown["instances"].values()} == {"measured here"}
+    assert {i["kv_cache_tokens"]["value"] for i in shown["instances"].values()} == {460496}
+
+
+def test_every_real_log_can_be_kept_and_found_again() -> None:
+    for i, start in enumerate(tomllib.loads((CASES / "startlogs.toml").read_text())["start"]):
+        m = replace(of(0, max_model_len=1 + i), said=read_start_log(start["log"].splitlines()))
+        measurements.keep(m)
+        assert same_start(measurements.read_all(), m.started) == m
+
+
+SERVES = Row("here/tiny", "healthy", 1, "0.33.0", ("tiny",), "http://127.0.0.1:8801")
+KNOWN = Measurement(
+    of(0).started,
+    StartLog(kv_cache_tokens=460496, max_concurrency=3.51, concurrency_len=131072, available_kv_gib=56.21),
+    "2026-10-06T17:00:41.000Z",
+    "here",
+    142.4,
+    Predicted(465120, 3.55, 56.78),
+)
+
+
+def test_status_has_predicted_beside_real() -> None:
+    shown = status_text("demo", [replace(SERVES, measured=KNOWN)], [], Ink(enabled=False))
+    assert (
+        "KV cache: 460,496 tokens (predicted 465,120, +1.0 %); 3.51 requests of 131,072 tokens at once "
+        "(predicted 3.55, +1.1 %); it served after 142 s\n" in shown
+    )
+    assert "KV cache" not in status_text("demo", [SERVES], [], Ink(enabled=False))
+
+
+def test_status_as_json_has_both_or_null() -> None:
+    assert SERVES.as_dict()["memory"] is None
+    assert replace(SERVES, measured=KNOWN).as_dict()["memory"] == {
+        "kv_cache_tokens": {"real": 460496, "predicted": 465120},
+        "max_concurrency": {"real": 3.51, "predicted": 3.55},
+        "available_kv_gib": {"real": 56.21, "predicted": 56.78},
+        "start_seconds": 142.4,
+        "measured_at": "2026-10-06T17:00:41.000Z",
+    }
+    alone = replace(KNOWN, predicted=None, start_seconds=None)
+    shown = status_text("demo", [replace(SERVES, measured=alone)], [], Ink(enabled=False))
+    assert "KV cache: 460,496 tokens; 3.51 requests of 131,072 tokens at once\n" in shown
