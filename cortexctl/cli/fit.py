@@ -23,6 +23,8 @@ from cortexctl.errors import UsageError
 @click.option("--available-kv", type=float, metavar="GIB", help="Memory for the cache: what follows is exact.")
 @click.option("--learn", metavar="FILE", help="A log of a start with these arguments, to learn from; - for stdin.")
 @click.option("--no-measured", is_flag=True, help="Without what earlier starts measured.")
+@click.option("--hosts", is_flag=True, help="Read models' files on the hosts, too, where they are not here.")
+@options.ask_hub
 @click.option("--auto", is_flag=True, help="Search the arguments that reach a target; ends with a patch of the stack.")
 @click.option("--target-len", type=click.IntRange(min=1), metavar="TOKENS", help="For --auto: tokens of a request.")
 @click.option("--target-concurrency", type=float, default=1.0, show_default=True, help="For --auto: requests at once.")
@@ -48,6 +50,8 @@ def command(
     available_kv: float | None,
     learn: str | None,
     no_measured: bool,
+    hosts: bool,
+    hub: bool,
     auto: bool,
     target_len: int | None,
     target_concurrency: float,
@@ -68,7 +72,7 @@ def command(
 
     if auto and target_len is None:
         raise UsageError("--auto needs --target-len", next_step="cortexctl fit --auto --target-len 8192")
-    given = Given(config, weights, gpu, vllm_version, args, environ, free, available_kv)
+    given = Given(config, weights, gpu, vllm_version, args, environ, free, available_kv, hosts, hub)
     asked = questions(stack, choice, given)
     if learn:
         asked.learn(learn, model)

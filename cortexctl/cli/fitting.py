@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cortexctl.cli.learning import learn_from_log, model_folder, started_as
+from cortexctl.cli.learning import learn_from_log, started_as
 from cortexctl.cli.measurements import read_all
+from cortexctl.cli.modelreading import read_models
 from cortexctl.cli.options import Choice
 from cortexctl.errors import UsageError
+from cortexctl.observed.modelfiles import ModelFiles, ModelSource, source_of
+from cortexctl.plan.memory import gpu_of_host, headers_of
 from cortexctl.spec.desired import Desired, Instance
 from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
 from cortexctl.vllm import catalogue
@@ -21,7 +24,7 @@ from cortexctl.vllm.effective import effective, release_of
 from cortexctl.vllm.memory.budget import NO_GPU, Ask, Budget, budget
 from cortexctl.vllm.memory.config import UnknownModel
 from cortexctl.vllm.memory.facts import Facts, read_facts
-from cortexctl.vllm.memory.gpus import Gpu, gpu_on_host, parse_gpu
+from cortexctl.vllm.memory.gpus import Gpu, parse_gpu
 from cortexctl.vllm.memory.headers import Headers
 from cortexctl.vllm.memory.history import behaviour
 from cortexctl.vllm.memory.ledger import Line, ledger
@@ -44,6 +47,8 @@ class Given:
     environ: Sequence[str] = ()
     free: float | None = None
     available: float | None = None
+    hosts: bool = False
+    hub: bool = False
 
     @property
     def without_stack(self) -> bool:
@@ -139,15 +144,23 @@ def of_flags(given: Given) -> Asked:
 
 def of_stack(stack: str, choice: Choice, given: Given) -> Asked:
     """Every instance; those that cannot be computed are named with the reason."""
-    from cortexctl.cli.wiring import need_stack
+    from cortexctl.cli.wiring import look, need_stack, open_engines
     from cortexctl.plan.place import placed
 
-    desired, _ = placed(need_stack(stack, choice, with_secrets=False))
+    wanted = need_stack(stack, choice, with_secrets=False)
     configs, weights = _by_model(given.config, "--config"), _by_model(given.weights, "--weights")
+    if given.hosts:
+        engines = open_engines(wanted)
+        observed = look(wanted, engines)
+        desired, _ = placed(wanted, observed)
+        files = read_models(_sources(desired, configs), observed, engines, hub=given.hub)
+    else:
+        desired, _ = placed(wanted)
+        files = read_models(_sources(desired, configs), hub=given.hub)
     asked = Asked(of_flags=False)
     for instance in desired.instances:
         try:
-            asked.found[instance.address] = _of_instance(desired, instance, configs, weights, given)
+            asked.found[instance.address] = _of_instance(desired, instance, configs, weights, files, given)
             asked.titles[instance.address] = (
                 f"{instance.address}, vLLM {instance.spec.vllm_version or 'of an unknown release'}"
             )
@@ -156,20 +169,29 @@ def of_stack(stack: str, choice: Choice, given: Given) -> Asked:
     return asked
 
 
+def _sources(desired: Desired, configs: Mapping[str, str]) -> list[ModelSource]:
+    """Of the instances whose config is not given."""
+    found = {source_of(i.host, i.spec) for i in desired.instances if i.spec.gpus and i.model not in configs}
+    return sorted(s for s in found if isinstance(s, ModelSource))
+
+
 def _of_instance(
-    desired: Desired, instance: Instance, configs: Mapping[str, str], weights: Mapping[str, str], given: Given
+    desired: Desired,
+    instance: Instance,
+    configs: Mapping[str, str],
+    weights: Mapping[str, str],
+    files: Mapping[tuple[str, str], ModelFiles],
+    given: Given,
 ) -> Question:
     host, spec = desired.host(instance.host), instance.spec
     if not spec.gpus:
         raise UsageError("it has no GPU")
-    gpu = gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability)
-    named = configs.get(instance.model)
-    folder = Path(named) if named else model_folder(spec)
-    if folder is None or not folder.exists():
-        at = f"{folder} is not on this machine" if folder else "its model is not in a folder of this machine"
-        raise UsageError(f"{at}; give its config.json with --config {instance.model}=FILE")
-    listed = weights.get(instance.model)
-    facts, headers, config = _model(folder, Path(listed) if listed else None)
+    gpu = gpu_of_host(host)
+    listed = Path(weights[instance.model]) if instance.model in weights else None
+    if instance.model in configs:
+        facts, headers, config = _model(Path(configs[instance.model]), listed)
+    else:
+        facts, headers, config = _read(instance, files, listed, given)
     ask = Ask(
         effective(spec).args,
         gpu,
@@ -181,6 +203,22 @@ def _of_instance(
     )
     begun = started_as(host, spec, config)
     return Question(facts, ask, begun, spec.gpus, host.gpus or len(spec.gpus), instance.host, instance.model)
+
+
+def _read(
+    instance: Instance, files: Mapping[tuple[str, str], ModelFiles], weights: Path | None, given: Given
+) -> tuple[Facts, Headers | None, str]:
+    """By what was found of its files. Raises UsageError with what else would tell."""
+    source = source_of(instance.host, instance.spec)
+    found = ModelFiles(problem=source) if isinstance(source, str) else files[source.key]
+    if found.problem:
+        elsewhere = "" if given.hosts else ", or look on its host with --hosts"
+        raise UsageError(f"{found.problem}; give its config.json with --config {instance.model}=FILE{elsewhere}")
+    try:
+        headers = read_headers(weights) if weights else headers_of(found)
+        return read_facts(found.config), headers, digest(found.config)
+    except (UnreadableModel, UnknownModel) as cause:
+        raise UsageError(str(cause)) from None
 
 
 def _model(config: Path, weights: Path | None) -> tuple[Facts, Headers | None, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,10 +13,15 @@ from cortexctl.cli import options
 from cortexctl.cli.wiring import ink, read_stack
 from cortexctl.cli.writing import write
 from cortexctl.diagnostics import Diagnostic, in_reading_order
+from cortexctl.plan.forecast import InstanceForecast
 from cortexctl.plan.guards import check_desired
 from cortexctl.plan.place import placed
 from cortexctl.render.diagnostic import diagnostics_text
+from cortexctl.render.memory import unknown_words
 from cortexctl.spec.desired import Desired
+
+if TYPE_CHECKING:
+    from cortexctl.plan.room import Room
 
 
 @click.command("validate")
@@ -30,17 +35,20 @@ from cortexctl.spec.desired import Desired
     help="SARIF is what code hosts annotate lines by.",
 )
 @click.option("--json", "form", flag_value="json", help="Short for --format json.")
+@options.ask_hub
 @options.stack_choice
-def command(stack: str, *, choice: options.Choice, form: str) -> int:
-    """Check the stack file alone: syntax, references, arguments. All problems at once."""
-    desired, found = _check(stack, choice)
+def command(stack: str, *, choice: options.Choice, form: str, hub: bool) -> int:
+    """Check the stack file alone: syntax, references, arguments; memory, where the models' files lie on this machine.
+    All problems at once.
+    """
+    desired, found, unknown = _check(stack, choice, hub=hub)
     valid = not any(d.is_error for d in found)
     if form == "sarif":
         from cortexctl.render.sarif import sarif_json
 
         write(sarif_json(found, stack), form)
     elif form == "json":
-        sys.stdout.write(json.dumps(_as_json(found, valid=valid), indent=2) + "\n")
+        sys.stdout.write(json.dumps(_as_json(found, unknown, valid=valid), indent=2) + "\n")
     elif valid and desired is not None:
         if found:
             sys.stdout.write(diagnostics_text(found, ink()) + "\n")
@@ -49,6 +57,7 @@ def command(stack: str, *, choice: options.Choice, form: str) -> int:
             f"{stack} is valid: {models} {'model' if models == 1 else 'models'} on "
             f"{hosts} {'host' if hosts == 1 else 'hosts'}.\n"
         )
+        sys.stdout.write("".join(f"{line[:1].upper()}{line[1:]}.\n" for line in unknown_words(unknown)))
     else:
         errors = sum(d.is_error for d in found)
         sys.stdout.write(diagnostics_text(found, ink()))
@@ -56,23 +65,40 @@ def command(stack: str, *, choice: options.Choice, form: str) -> int:
     return 0 if valid else 1
 
 
-def _check(stack: str, choice: options.Choice) -> tuple[Desired | None, list[Diagnostic]]:
-    """The stack in the chosen environment; without one, as it stands and in every environment that it has."""
+def _check(
+    stack: str, choice: options.Choice, *, hub: bool
+) -> tuple[Desired | None, list[Diagnostic], tuple[InstanceForecast, ...]]:
+    """The stack in the chosen environment; without one, as it stands and in every environment that it has. And of whom
+    memory is not known.
+    """
     from cortexctl.stack.load import environments
 
     found: list[Diagnostic] = []
     desired: Desired | None = None
+    unknown: dict[str, InstanceForecast] = {}
     for env in [choice.env] if choice.env else ["", *environments(stack)]:
         here, said = read_stack(stack, replace(choice, env=env), with_secrets=False)
         found += said
         if here is not None:
             here, unplaced = placed(here)
-            found += [*unplaced, *check_desired(here)]
+            said = [*unplaced, *check_desired(here)]
+            room = _room(here, said, hub=hub)
+            found += [*said, *room.diagnostics]
+            unknown = {f.address: f for f in room.forecasts if f.after is None} | unknown
             desired = desired or here
-    return desired, in_reading_order(found)
+    return desired, in_reading_order(found), tuple(unknown[address] for address in sorted(unknown))
 
 
-def _as_json(found: list[Diagnostic], *, valid: bool) -> dict[str, Any]:
+def _room(desired: Desired, told: list[Diagnostic], *, hub: bool) -> Room:
+    from cortexctl.cli.modelreading import every_source, read_models
+    from cortexctl.plan.room import Room, room_in_stack
+
+    if not any(i.spec.gpus for i in desired.instances):
+        return Room()
+    return room_in_stack(desired, read_models(every_source(desired), hub=hub), told)
+
+
+def _as_json(found: list[Diagnostic], unknown: tuple[InstanceForecast, ...], *, valid: bool) -> dict[str, Any]:
     import dataclasses
 
     return {
@@ -91,4 +117,5 @@ def _as_json(found: list[Diagnostic], *, valid: bool) -> dict[str, Any]:
             }
             for d in found
         ],
+        "memory_unknown": [{"address": f.address, "why": f.why_unknown} for f in unknown],
     }

@@ -101,14 +101,18 @@ def _budget(spec: ContainerSpec, gpu: Gpu, files: ModelFiles) -> Budget:
     config = (
         {**files.config, **overrides} if isinstance(overrides := args.get("hf_overrides"), Mapping) else files.config
     )
-    headers = Headers(files.tensors, files.total) if files.tensors or files.total else None
     try:
-        return budget(read_facts(config), Ask(args, gpu, spec.vllm_version, spec.env, headers))
+        return budget(read_facts(config), Ask(args, gpu, spec.vllm_version, spec.env, headers_of(files)))
     except UnknownModel as cause:
         raise Unknown(str(cause)) from None
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
         # A config.json or an argument may hold anything; the plan stands without this number.
         raise Unknown("its config.json and arguments do not go together") from None
+
+
+def headers_of(files: ModelFiles) -> Headers | None:
+    """Sizes of the weights, where more is known than config.json tells."""
+    return Headers(files.tensors, files.total) if files.tensors or files.total else None
 
 
 def _shown(found: Budget, spec: ContainerSpec) -> Forecast:

@@ -105,7 +105,7 @@ def _content(plan: Plan) -> dict[str, Any]:
         "unreachable": plan.unreachable,
         "diagnostics": [_diagnostic(d) for d in plan.diagnostics],
         "blocks": [{**_block(b, steps, names), "memory": memory_of(b, forecasts)} for b in blocks],
-        "unknown_memory": unknown_words(plan),
+        "unknown_memory": unknown_words(plan.forecasts),
         "ledgers": ledgers(plan),
         "actions": [(a.value, action_words(a)) for a in dict.fromkeys(b.action for b in blocks)],
         "host_steps": {

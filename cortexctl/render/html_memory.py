@@ -46,6 +46,7 @@ def _bar(label: str, found: Forecast, at: StageForecast) -> dict[str, Any]:
         "svg": bar_svg([(kind, size) for kind, _, size in parts], f"GiB on one GPU: {said}"),
         "parts": [(kind, f"{name} {size:.1f}") for kind, name, size in parts],
         "total": f"of {found.gpu_total:.1f} GiB" + (f" ({found.gpu})" if found.gpu else ""),
+        "over": False,
     }
 
 

@@ -85,24 +85,23 @@ def times(found: Forecast) -> str:
 
 def room_words(plan: Plan) -> list[str]:
     """GPUs with several holders, or promised more than they have; then of whom memory is not known, by the reason."""
-    return [*ledger_words(line for line in plan.ledger if len(line.shares) > 1 or line.over), *unknown_words(plan)]
+    return [
+        *ledger_words(line for line in plan.ledger if len(line.shares) > 1 or line.over),
+        *unknown_words(plan.forecasts),
+    ]
 
 
-def unknown_words(plan: Plan) -> list[str]:
+def unknown_words(forecasts: Iterable[InstanceForecast]) -> list[str]:
     """One line a reason. Nobody is left out without a word."""
-    return [f"memory not computed for {listed(who, NAMED)}: {why}" for why, who in _unknown(plan).items()]
+    reasons: dict[str, list[str]] = {}
+    for found in forecasts:
+        if found.after is None:
+            reasons.setdefault(found.why_unknown, []).append(found.address)
+    return [f"memory not computed for {listed(who, NAMED)}: {why}" for why, who in reasons.items()]
 
 
 def unknown_number(plan: Plan) -> int:
-    return sum(map(len, _unknown(plan).values()))
-
-
-def _unknown(plan: Plan) -> dict[str, list[str]]:
-    reasons: dict[str, list[str]] = {}
-    for found in plan.forecasts:
-        if found.after is None:
-            reasons.setdefault(found.why_unknown, []).append(found.address)
-    return reasons
+    return sum(f.after is None for f in plan.forecasts)
 
 
 def ledger_words(lines: Iterable[GpuLine]) -> list[str]:
