@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cortexctl.observed.state import Observed, ObservedContainer
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.together import overlap
 from cortexctl.spec import labels
 from cortexctl.spec.labels import serving_name
 
@@ -22,6 +23,7 @@ def stale_reasons(plan: Plan, now: Observed) -> list[str]:
         reasons += _other_engine(plan, change.host, host.engine)
         reasons += _moved(change, host.containers)
         reasons += _appeared(change, host.containers)
+        reasons += _port_taken(plan, change, host.containers)
     return list(dict.fromkeys(reasons))
 
 
@@ -61,3 +63,18 @@ def _appeared(change: Change, containers: tuple[ObservedContainer, ...]) -> Iter
         if container.name == name:
             run = container.labels.get(labels.RUN)
             yield f"{change.address}: {name} exists now" + (f", made by run {run}" if run else "")
+
+
+def _port_taken(plan: Plan, change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
+    """The port was free, or its holder's to give up, when the plan was made. A start that fails because somebody has
+    taken it since would come after the stop of what serves.
+    """
+    publish = change.after.publish if change.after else None
+    if publish is None or publish.port is None:
+        return
+    expected = {ref.id for c in plan.effective if c.host == change.host for ref in c.touched}
+    for container in containers:
+        if container.id not in expected and any(
+            bound.port == publish.port and overlap(bound.address, publish.address) for bound in container.ports
+        ):
+            yield f"{change.address}: {publish} is now held by {container.name}"

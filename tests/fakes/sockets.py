@@ -18,7 +18,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 
 @contextmanager
-def _serving(path: Path, handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+def serving_on(path: Path, handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
     server = _Server(str(path), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -44,7 +44,7 @@ def canned_engine(
             self.request.recv(65536)
             self.request.sendall(answer)
 
-    with _serving(path, Handler) as url:
+    with serving_on(path, Handler) as url:
         yield url
 
 
@@ -70,7 +70,7 @@ def counting_proxy(path: Path, behind: str) -> Iterator[tuple[str, Counted]]:
                         break
                 back.join()
 
-    with _serving(path, Handler) as url:
+    with serving_on(path, Handler) as url:
         yield url, counted
 
 

@@ -1,0 +1,249 @@
+"""Replacements that something happens to, one after the other in a lane of its own; lanes run side by side.
+
+A lane is a stack with one instance behind a proxy of its own. Every case begins where the one before it has ended: an
+instance serves, the one before it is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import httpx
+import pytest
+
+from cortexctl.cli.options import Choice
+from cortexctl.cli.plan import save
+from cortexctl.cli.wiring import make_plan, open_stack
+from cortexctl.engine.lock import from_labels, is_dead
+from cortexctl.engine.observe import engine_time, get
+from cortexctl.plan.model import Plan
+from cortexctl.plan.request import Request
+from cortexctl.plan.steps import (
+    CreateContainer,
+    RemoveContainer,
+    RenameContainer,
+    SetRestart,
+    StartContainer,
+    Step,
+    StopContainer,
+)
+from tests.engine.forks import Forked
+from tests.fakes.watching import Watched, watching_proxy
+from tests.live import STAND_IN, LiveEngine, live_engine
+
+LANES = 4
+"""Side by side: a case waits for half of its time."""
+
+
+T = TypeVar("T")
+
+
+class Seen(NamedTuple):
+    """A container: its id, the engine's word for its state, its restart policy."""
+
+    id: str
+    state: str
+    policy: str
+
+
+@dataclass
+class Lane:
+    """`turn` counts what was wanted: every case wants another value of a variable, and so a new container."""
+
+    live: LiveEngine
+    path: Path
+    proxy: str
+    watched: Watched
+    turn: int = 0
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def serving(self) -> str:
+        return f"vllm-model-{self.live.stack}-m"
+
+    def want(self, strategy: str, *, gate: str = "", **env: str) -> None:
+        """Write the stack anew, so that it differs from what runs. `env` goes to the stand-in."""
+        self.turn += 1
+        switches = "".join(f'STANDIN_{name} = "{value}"\n' for name, value in env.items())
+        model = f"{self.live.stack}-m"
+        self.path.write_text(
+            f'stack = "{self.live.stack}"\n\n[hosts.here]\ndocker = "{self.proxy}"\nnetwork = "{self.live.stack}-net"\n\n'
+            f'[models.{model}]\nimage = "{STAND_IN}"\nsource = {{ repo = "org/tiny", revision = "1" }}\n'
+            f'served_names = ["tiny"]\ngpus = "none"\nshm_size = "64 MiB"\n\n'
+            f'[models.{model}.gate]\nstable_for = "0s"\nstartup_timeout = "30s"\n{gate}\n'
+            f'[models.{model}.rollout]\nstrategy = "{strategy}"\ndrain = "0s"\nkeep = 1\n\n'
+            f'[models.{model}.env]\nTURN = "{self.turn}"\n{switches}'
+        )
+
+    def plan(self) -> Plan:
+        """As the command makes it, in this process: it only looks."""
+        desired, engines = open_stack(str(self.path), Choice(), warn=False)
+        try:
+            return make_plan(desired, engines, Request())
+        finally:
+            engines.close()
+
+    def begin(self, plan: Plan) -> Forked:
+        """Apply a plan, as one that was saved, in a process of its own."""
+        file = self.path.with_suffix(".json")
+        save(plan, str(file))
+        return Forked(self.path.with_suffix(".said"), self.proxy, "apply", str(file))
+
+    def apply(self, plan: Plan) -> tuple[int, str]:
+        """Exit code and all that it said."""
+        return self.begin(plan).end()
+
+    def containers(self) -> dict[str, Seen]:
+        found = {}
+        for name, state in self.live.containers().items():
+            inspected = self.live.inspect(name)
+            found[name] = Seen(inspected["Id"], state, inspected["HostConfig"]["RestartPolicy"]["Name"])
+        return found
+
+    def lock_holder_is_gone(self) -> bool | None:
+        """None: there is no lock."""
+        labels = self._volume("lock")
+        return None if labels is None else is_dead(from_labels(labels), int(engine_time(self.live.docker)))
+
+    def has_record(self) -> bool:
+        return self._volume("record") is not None
+
+    def _volume(self, kind: str) -> dict[str, str] | None:
+        name = f"cortexctl-{kind}-{self.live.stack}"
+        if name not in self.live.everything()["volumes"]:
+            return None
+        return dict(json.loads(get(self.live.docker, f"/volumes/{name}").body)["Labels"])
+
+    def foreign(self) -> Any:
+        """All that the engine knows of a container that is not ours."""
+        found = self.live.inspect(f"{self.live.stack}-foreign")
+        return {k: found[k] for k in ("Id", "Name", "State", "Config", "HostConfig", "RestartCount")}
+
+    def serves(self) -> str:
+        """The id of the container that serves under its name: it answers a request, and restarts by itself."""
+        found = self.live.inspect(self.serving)
+        assert found["State"]["Running"], found["State"]
+        assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+        (network,) = found["NetworkSettings"]["Networks"].values()
+        answer = httpx.get(f"http://{network['IPAddress']}:8000/v1/models", trust_env=False, timeout=10)
+        assert [m["id"] for m in answer.json()["data"]] == ["tiny"]
+        return str(found["Id"])
+
+    def converge(self, before: dict[str, Seen]) -> None:
+        """Plan and apply, and look at what is there: the wanted one serves, the one before it is kept as it was, nobody
+        holds a lock that cannot be shown to be dead, others' things are as they were, and a second plan is empty.
+        """
+        others = self.foreign()
+        plan = self.plan()
+        assert not [d.text for d in plan.diagnostics if d.is_error]
+        if plan.effective:
+            code, said = self.apply(plan)
+            assert code == 0, said
+            assert self.lock_holder_is_gone() is None, "the lock outlives its run"
+        assert not self.plan().effective, "a second plan is not empty"
+        new = self.serves()
+        after = self.containers()
+        old = before[self.serving]
+        assert new != old.id
+        assert f"TURN={self.turn}" in self.live.inspect(self.serving)["Config"]["Env"]
+        kept = {name: seen for name, seen in after.items() if name != self.serving}
+        assert (old.id, "exited", "no") in kept.values(), "the one before it is not kept"
+        assert kept.items() - before.items() <= {(name, s) for name, s in kept.items() if s.id == old.id}, after
+        assert self.lock_holder_is_gone() in {None, True}
+        assert self.foreign() == others
+        assert self.live.everything()["networks"] == [f"{self.live.stack}-net"]
+        self._tidy(old.id)
+
+    def _tidy(self, kept: str) -> None:
+        """A killed run may leave its lock, which the next one would take over, and a kept one too many, which the next
+        replacement would remove: so that every case begins alike, they go now.
+        """
+        for name, seen in self.containers().items():
+            if name != self.serving and seen.id != kept:
+                self.live.docker_cli("rm", name)
+        if self.lock_holder_is_gone():
+            self.live.docker_cli("volume", "rm", f"cortexctl-lock-{self.live.stack}")
+
+
+def after_steps(before: dict[str, Seen], steps: Sequence[Step]) -> dict[str, tuple[str, str]]:
+    """Name -> state and restart policy, once these steps have been done. A new container has no id yet, so its name
+    stands for it.
+    """
+    by_id = {seen.id: [name, seen.state, seen.policy] for name, seen in before.items()}
+    for step in steps:
+        match step.task:
+            case CreateContainer(name):
+                by_id[name] = [name, "created", "no"]
+            case StartContainer(container):
+                by_id[container][1] = "running"
+            case StopContainer(container):
+                by_id[container][1] = "exited"
+            case SetRestart(container, policy):
+                by_id[container][2] = policy
+            case RenameContainer(container, name):
+                by_id[container][0] = name
+            case RemoveContainer(container):
+                del by_id[container]
+    return {name: (state, policy) for name, state, policy in by_id.values()}
+
+
+@contextmanager
+def lane(folder: Path) -> Iterator[Lane]:
+    """With an instance that serves, one that is kept, and a container of somebody else's on the same engine."""
+    stack = f"cxt-{secrets.token_hex(3)}"
+    with live_engine(stack) as live, watching_proxy(folder / f"{stack}.sock", live.docker) as (url, watched):
+        here = Lane(live, folder / f"{stack}.toml", url, watched)
+        for _ in range(2):
+            here.want("stop_first")
+            code, said = here.apply(here.plan())
+            assert code == 0, said
+        live.run_foreign(f"{stack}-foreign")
+        yield here
+
+
+class Lanes:
+    """Runs cases side by side. A lane with a failure is given up, for nobody knows how it stands."""
+
+    def __init__(self, folder: Path, ends: ExitStack) -> None:
+        self._folder = folder
+        self._ends = ends
+        self._free: list[Lane] = []
+
+    def run(self, cases: Sequence[T], run: Callable[[Lane, T], None]) -> None:
+        """Fails with all that failed."""
+        waiting = deque(cases)
+        failures: list[str] = []
+
+        def work() -> None:
+            case: T | str = "the start of a lane"
+            try:
+                here = self._free.pop() if self._free else self._ends.enter_context(lane(self._folder))
+                while waiting:
+                    case = waiting.popleft()
+                    run(here, case)
+                self._free.append(here)
+            except Exception:  # noqa: BLE001 - it is told below
+                failures.append(f"{case}:\n{traceback.format_exc()}")
+
+        threads = [threading.Thread(target=work) for _ in range(min(LANES, len(cases)))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures, "\n".join(failures)
+        assert not waiting
+
+
+@pytest.fixture(scope="module")
+def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
+    with ExitStack() as ends:
+        yield Lanes(tmp_path_factory.mktemp("lanes"), ends)

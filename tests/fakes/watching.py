@@ -1,0 +1,86 @@
+"""A proxy in front of an engine's socket that does something at one exact request of those that change anything."""
+
+from __future__ import annotations
+
+import re
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.fakes.sockets import serving_on
+
+CHANGES = re.compile(rb"(POST|PUT|DELETE) (\S+) HTTP/1\.1\r\n")
+"""What a piece begins with that asks for a change. docker-py sends one request at a time on a connection."""
+
+
+@dataclass
+class Watched:
+    """`requests` counts, from the last `arm` on, the requests that change something: "POST /v1.41/volumes/create"."""
+
+    requests: list[str] = field(default_factory=list)
+    _at: int = 0
+    _answered: bool = True
+    _then: Callable[[], object] = lambda: None
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def arm(self, at: int = 0, then: Callable[[], object] = lambda: None, *, answered: bool = True) -> None:
+        """Call `then` at the request with this number, from 1: once the engine has done it and before the client
+        hears of it, or (not `answered`) before the engine hears of it, which it never does if `then` returns False.
+        0: only count.
+        """
+        with self._guard:
+            self.requests.clear()
+            self._at, self._then, self._answered = at, then, answered
+
+    def came(self, line: str) -> tuple[Callable[[], object] | None, Callable[[], object] | None]:
+        """A request has come: what to do before it is passed on, and once it is answered."""
+        with self._guard:
+            self.requests.append(line)
+            if len(self.requests) != self._at:
+                return None, None
+            return (None, self._then) if self._answered else (self._then, None)
+
+
+@contextmanager
+def watching_proxy(path: Path, behind: str) -> Iterator[tuple[str, Watched]]:
+    """A proxy at `path` in front of the engine `behind` (a unix:// URL); yields its own URL and what it watches."""
+    watched = Watched()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.connect(behind.removeprefix("unix://"))
+                due: list[Callable[[], object]] = []
+                back = threading.Thread(target=_answers, args=(engine, self.request, due), daemon=True)
+                back.start()
+                with suppress(OSError):  # a client that is killed resets its connections
+                    _requests(self.request, engine, due)
+                with suppress(OSError):
+                    engine.shutdown(socket.SHUT_RDWR)
+                back.join()
+
+    def _requests(client: socket.socket, engine: socket.socket, due: list[Callable[[], object]]) -> None:
+        while piece := client.recv(65536):
+            if found := CHANGES.match(piece):
+                first, afterwards = watched.came(f"{found[1].decode()} {found[2].decode()}")
+                if first and first() is False:
+                    return
+                due += [afterwards] if afterwards else []
+            engine.sendall(piece)
+
+    with serving_on(path, Handler) as url:
+        yield url, watched
+
+
+def _answers(engine: socket.socket, client: socket.socket, due: list[Callable[[], object]]) -> None:
+    with suppress(OSError):
+        while piece := engine.recv(65536):
+            if due:
+                due.pop()()
+            client.sendall(piece)
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_WR)
