@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 
@@ -28,8 +27,9 @@ def status(stack: str, *, choice: options.Choice) -> int:
     desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
     for host in desired.hosts:
-        holder = engines.engine(host.name).read_lock(desired.owner)
-        sys.stdout.write(f"{host.name}: {lock_in_words(holder) if holder else 'free'}\n")
+        engine = engines.engine(host.name)
+        holder = engine.read_lock(desired.owner)
+        sys.stdout.write(f"{host.name}: {lock_in_words(holder, int(engine.now())) if holder else 'free'}\n")
     engines.close()
     return 0
 
@@ -48,15 +48,15 @@ def release(stack: str, *, choice: options.Choice, host: str | None) -> int:
         if host in {None, each.name}:
             engine = engines.engine(each.name)
             holder = engine.read_lock(desired.owner)
+            said = f"released ({lock_in_words(holder, int(engine.now()))})" if holder else "was free"
             engine.release_lock(desired.owner)
-            sys.stdout.write(f"{each.name}: {f'released ({lock_in_words(holder)})' if holder else 'was free'}\n")
+            sys.stdout.write(f"{each.name}: {said}\n")
     engines.close()
     return 0
 
 
-def lock_in_words(holder: LockInfo) -> str:
-    """Who holds it, since when, and whether that one can still be at work."""
-    now = int(time.time())
+def lock_in_words(holder: LockInfo, now: int) -> str:
+    """Who holds it, since when, and whether that one can still be at work. `now`: by the engine's clock, as its times."""
     here = holder.machine == this_machine()
     alive = "its process runs" if here else "its holder may be alive"
     state = "its holder is gone" if is_dead(holder, now) else alive

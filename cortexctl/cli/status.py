@@ -61,11 +61,12 @@ def _busy(desired: Desired, engines: DockerEngines) -> list[str]:
     lines = []
     for host in desired.hosts:
         try:
-            holder = engines.engine(host.name).read_lock(desired.owner)
+            engine = engines.engine(host.name)
+            holder = engine.read_lock(desired.owner)
+            if holder is not None:
+                lines.append(f"{host.name}: {lock_in_words(holder, int(engine.now()))}")
         except EngineError:
             continue  # its row says so
-        if holder is not None:
-            lines.append(f"{host.name}: {lock_in_words(holder)}")
     return lines
 
 
