@@ -41,6 +41,8 @@ class DockerEngine:
         self._host = host
         self._owner = owner
         self._adopted: set[str] = set()
+        self._made: dict[str, str] = {}
+        """Name -> id of what was created here. Somebody may rename a candidate, and it must not run on unseen."""
         with self._asking("connect"):
             self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
 
@@ -97,7 +99,7 @@ class DockerEngine:
         spec = launch.spec
         with self._asking(f"create {launch.name}"):
             try:
-                self._api.create_container(
+                made = self._api.create_container(
                     image=launch.image,
                     name=launch.name,
                     entrypoint=list(launch.entrypoint),
@@ -111,12 +113,14 @@ class DockerEngine:
                     ),
                     stop_signal=STOP_SIGNAL,
                 )
+                self._made[launch.name] = made["Id"]
             except docker.errors.APIError as cause:
                 if cause.status_code != CONFLICT or not self._is_there(launch.name, spec):
                     raise
 
     def start(self, container: str) -> None:
         with self._asking("start", container):
+            container = self._made.get(container, container)
             state = self._ours(container)["State"]
             if state.get("Paused"):
                 self._api.unpause(container)
@@ -126,6 +130,7 @@ class DockerEngine:
     def stop(self, container: str, timeout: int) -> None:
         """Gone already is stopped."""
         with self._asking("stop", container):
+            container = self._made.get(container, container)
             try:
                 state = self._ours(container)["State"]
             except docker.errors.NotFound:
@@ -137,6 +142,7 @@ class DockerEngine:
 
     def set_restart(self, container: str, policy: str) -> None:
         with self._asking("change the restart policy of", container):
+            container = self._made.get(container, container)
             self._ours(container)
             self._api.update_container(container, restart_policy={"Name": policy})  # type: ignore[arg-type]
 
@@ -156,6 +162,7 @@ class DockerEngine:
 
     def rename(self, container: str, name: str) -> None:
         with self._asking("rename", container):
+            container = self._made.get(container, container)
             try:
                 known = self._ours(container)["Name"].lstrip("/")
             except docker.errors.NotFound:
@@ -167,6 +174,7 @@ class DockerEngine:
 
     def remove(self, container: str) -> None:
         with self._asking("remove", container):
+            container = self._made.get(container, container)
             try:
                 found = self._ours(container)
                 made_by_us = found["Id"] not in self._adopted  # in another's nameless volumes there may be weights
@@ -176,6 +184,7 @@ class DockerEngine:
 
     def state(self, container: str) -> ContainerState:
         with self._asking("inspect", container):
+            container = self._made.get(container, container)
             found = self._api.inspect_container(container)
         state = found["State"]
         return ContainerState(
@@ -190,6 +199,7 @@ class DockerEngine:
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         """The last lines, without the progress bars that were drawn over each other."""
         with self._asking("read the log of", container):
+            container = self._made.get(container, container)
             since = _started(self._api.inspect_container(container)) if this_run else None
             raw: bytes = self._api.logs(container, stdout=True, stderr=True, tail=tail, since=since)
         text = raw.decode(errors="replace").replace("\r\n", "\n")

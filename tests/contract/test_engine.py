@@ -37,6 +37,8 @@ class Bench(Protocol):
 
     def somebody_elses(self, name: str, **marks: str) -> None: ...
 
+    def rename_by_hand(self, name: str, new: str) -> None: ...
+
 
 @dataclass
 class FakeBench:
@@ -48,6 +50,9 @@ class FakeBench:
 
     def somebody_elses(self, name: str, **marks: str) -> None:
         self.engine.add(name, state="running", labels=marks)
+
+    def rename_by_hand(self, name: str, new: str) -> None:
+        next(c for c in self.engine.containers.values() if c.name == name).name = new
 
 
 @dataclass
@@ -61,6 +66,9 @@ class RealBench:
 
     def somebody_elses(self, name: str, **marks: str) -> None:
         self.live.run_foreign(name, *(word for k, v in marks.items() for word in ("--label", f"{k}={v}")))
+
+    def rename_by_hand(self, name: str, new: str) -> None:
+        self.live.docker_cli("rename", name, new)
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.engine)])
@@ -131,6 +139,19 @@ def test_creating_another_under_a_taken_name_is_refused(bench: Bench) -> None:
     made(bench)
     with pytest.raises(EngineRefused):
         bench.engine.create(launch(bench, OTHER="1"))
+
+
+def test_what_was_created_is_known_by_its_name_whatever_somebody_calls_it_since(bench: Bench) -> None:
+    name = made(bench)
+    bench.rename_by_hand(name, f"{name}-elsewhere")
+    bench.engine.start(name)
+    assert bench.engine.state(name).running
+    assert bench.engine.logs(name, 10) is not None
+    bench.engine.stop(name, 1)
+    assert seen(bench, f"{name}-elsewhere").state == "exited"
+    bench.engine.rename(name, f"{name}-again")
+    bench.engine.remove(name)
+    assert not [c.name for c in bench.look().containers if c.name.startswith(name)]
 
 
 def test_start_stop_and_start_again(bench: Bench) -> None:

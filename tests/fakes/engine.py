@@ -68,6 +68,8 @@ class FakeEngine:
         self.volumes: dict[str, LockInfo] = {}
         self.records: dict[str, str] = {}
         self.adopted: set[str] = set()
+        self.made: dict[str, str] = {}
+        """Name -> id of what was created here: it is found by that name whatever somebody calls it since."""
         self.behaviours: list[Behaviour] = []
         self.fail: dict[str, EngineRefused] = {}
         self.calls: list[str] = []
@@ -186,6 +188,7 @@ class FakeEngine:
             cpus=launch.spec.cpus,
         )
         self.containers[container.id] = container
+        self.made[launch.name] = container.id
 
     def start(self, container: str) -> None:
         self._called("start", container)
@@ -299,6 +302,8 @@ class FakeEngine:
             raise failure
 
     def _find(self, container: str) -> FakeContainer | None:
+        if self.made.get(container) in self.containers:
+            container = self.made[container]
         matches = [c for c in self.containers.values() if container in {c.id, c.name}]
         return matches[0] if matches else None
 
