@@ -51,7 +51,7 @@ def _run(said: str, docker: str, arguments: tuple[str, ...]) -> None:
     out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     sys.argv = ["cortexctl", *arguments]
     os.environ["DOCKER_HOST"] = docker
     from cortexctl.__main__ import main

@@ -10,10 +10,10 @@ import json
 import secrets
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -64,22 +64,35 @@ class Lane:
     proxy: str
     watched: Watched
     turn: int = 0
-    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def serving(self) -> str:
         return f"vllm-model-{self.live.stack}-m"
 
-    def want(self, strategy: str, *, gate: str = "", **env: str) -> None:
+    def want(
+        self,
+        strategy: str = "stop_first",
+        *,
+        stable_for: str = "0s",
+        startup_timeout: str = "30s",
+        image: str = STAND_IN,
+        source: str = '{ repo = "org/tiny", revision = "1" }',
+        models_dir: str = "",
+        publish: str = "",
+        **env: str,
+    ) -> None:
         """Write the stack anew, so that it differs from what runs. `env` goes to the stand-in."""
         self.turn += 1
         switches = "".join(f'STANDIN_{name} = "{value}"\n' for name, value in env.items())
+        host = f'models_dir = "{models_dir}"\n' if models_dir else ""
+        more = f'publish = "{publish}"\n' if publish else ""
         model = f"{self.live.stack}-m"
         self.path.write_text(
-            f'stack = "{self.live.stack}"\n\n[hosts.here]\ndocker = "{self.proxy}"\nnetwork = "{self.live.stack}-net"\n\n'
-            f'[models.{model}]\nimage = "{STAND_IN}"\nsource = {{ repo = "org/tiny", revision = "1" }}\n'
-            f'served_names = ["tiny"]\ngpus = "none"\nshm_size = "64 MiB"\n\n'
-            f'[models.{model}.gate]\nstable_for = "0s"\nstartup_timeout = "30s"\n{gate}\n'
+            f'stack = "{self.live.stack}"\n\n'
+            f'[hosts.here]\ndocker = "{self.proxy}"\nnetwork = "{self.live.stack}-net"\n{host}\n'
+            f'[models.{model}]\nimage = "{image}"\nsource = {source}\n'
+            f'served_names = ["tiny"]\ngpus = "none"\nshm_size = "64 MiB"\n{more}\n'
+            f'[models.{model}.gate]\nstable_for = "{stable_for}"\nstartup_timeout = "{startup_timeout}"\n\n'
             f'[models.{model}.rollout]\nstrategy = "{strategy}"\ndrain = "0s"\nkeep = 1\n\n'
             f'[models.{model}.env]\nTURN = "{self.turn}"\n{switches}'
         )
@@ -92,11 +105,11 @@ class Lane:
         finally:
             engines.close()
 
-    def begin(self, plan: Plan) -> Forked:
-        """Apply a plan, as one that was saved, in a process of its own."""
-        file = self.path.with_suffix(".json")
+    def begin(self, plan: Plan, *options: str, who: str = "one") -> Forked:
+        """Apply a plan, as one that was saved, in a process of its own. Two at once need names: `who`."""
+        file = self.path.with_suffix(f".{who}.json")
         save(plan, str(file))
-        return Forked(self.path.with_suffix(".said"), self.proxy, "apply", str(file))
+        return Forked(file.with_suffix(".said"), self.proxy, "apply", str(file), *options)
 
     def apply(self, plan: Plan) -> tuple[int, str]:
         """Exit code and all that it said."""
@@ -128,6 +141,10 @@ class Lane:
         found = self.live.inspect(f"{self.live.stack}-foreign")
         return {k: found[k] for k in ("Id", "Name", "State", "Config", "HostConfig", "RestartCount")}
 
+    def began(self, name: str) -> str:
+        """When the engine started it last."""
+        return str(self.live.inspect(name)["State"]["StartedAt"])
+
     def serves(self) -> str:
         """The id of the container that serves under its name: it answers a request, and restarts by itself."""
         found = self.live.inspect(self.serving)
@@ -138,13 +155,14 @@ class Lane:
         assert [m["id"] for m in answer.json()["data"]] == ["tiny"]
         return str(found["Id"])
 
-    def converge(self, before: dict[str, Seen]) -> None:
+    def converge(self, before: dict[str, Seen], *, old_is_gone: bool = False) -> None:
         """Plan and apply, and look at what is there: the wanted one serves, the one before it is kept as it was, nobody
         holds a lock that cannot be shown to be dead, others' things are as they were, and a second plan is empty.
+        `old_is_gone`: somebody else removed what served.
         """
         others = self.foreign()
         plan = self.plan()
-        assert not [d.text for d in plan.diagnostics if d.is_error]
+        assert not [d.summary for d in plan.diagnostics if d.is_error]
         if plan.effective:
             code, said = self.apply(plan)
             assert code == 0, said
@@ -156,7 +174,7 @@ class Lane:
         assert new != old.id
         assert f"TURN={self.turn}" in self.live.inspect(self.serving)["Config"]["Env"]
         kept = {name: seen for name, seen in after.items() if name != self.serving}
-        assert (old.id, "exited", "no") in kept.values(), "the one before it is not kept"
+        assert old_is_gone or (old.id, "exited", "no") in kept.values(), "the one before it is not kept"
         assert kept.items() - before.items() <= {(name, s) for name, s in kept.items() if s.id == old.id}, after
         assert self.lock_holder_is_gone() in {None, True}
         assert self.foreign() == others
@@ -203,7 +221,7 @@ def lane(folder: Path) -> Iterator[Lane]:
     with live_engine(stack) as live, watching_proxy(folder / f"{stack}.sock", live.docker) as (url, watched):
         here = Lane(live, folder / f"{stack}.toml", url, watched)
         for _ in range(2):
-            here.want("stop_first")
+            here.want()
             code, said = here.apply(here.plan())
             assert code == 0, said
         live.run_foreign(f"{stack}-foreign")

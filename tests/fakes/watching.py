@@ -6,9 +6,11 @@ import re
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 from tests.fakes.sockets import serving_on
@@ -84,3 +86,38 @@ def _answers(engine: socket.socket, client: socket.socket, due: list[Callable[[]
             client.sendall(piece)
     with suppress(OSError):
         client.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def shifted_clock(path: Path, behind: str, ahead: int) -> Iterator[tuple[str, Callable[[], int]]]:
+    """A proxy in front of the engine `behind` that makes its clock, as its answers tell it, go `ahead` seconds; yields
+    its URL and what time it is there.
+    """
+
+    def later(found: re.Match[bytes]) -> bytes:
+        at = parsedate_to_datetime(found[1].decode()).timestamp() + ahead
+        return b"\r\nDate: " + formatdate(at, usegmt=True).encode()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.connect(behind.removeprefix("unix://"))
+                back = threading.Thread(target=_copy_all, args=(self.request, engine), daemon=True)
+                back.start()
+                with suppress(OSError):
+                    while piece := engine.recv(1 << 20):
+                        self.request.sendall(re.sub(rb"\r\nDate: ([^\r]+)", later, piece))
+                with suppress(OSError):
+                    self.request.shutdown(socket.SHUT_RDWR)
+                back.join()
+
+    with serving_on(path, Handler) as url:
+        yield url, lambda: int(time.time()) + ahead
+
+
+def _copy_all(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
