@@ -1,0 +1,94 @@
+"""Our weights and cache sizes beside what a GPU really holds: models of public architectures with random weights, made
+by transformers on the GPU. Needs torch, transformers and a GPU; nothing is downloaded.
+
+    python bench/memory/on_gpu.py tests/fixtures/configs/*.json
+
+`weights`: torch's allocated memory after the model was made, against ours at tensor_parallel_size 1. transformers keeps
+projections apart that vLLM fuses, and no rotary tables of vLLM's size, so a few tenths of a percent are theirs.
+`cache`: bytes of one token in the keys and values that the model itself keeps, against ours, where all layers keep all.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+from cortexctl.vllm.memory.budget import Ask, Budget, budget
+from cortexctl.vllm.memory.facts import read_facts
+from cortexctl.vllm.memory.gpus import gpu_of
+
+GIB = 2**30
+LARGEST = 70.0
+"""GiB of weights that are tried."""
+TOKENS = 64
+
+
+def ours(config: dict[str, Any]) -> Budget:
+    args = {"max_model_len": 256, "enforce_eager": True, "dtype": "bfloat16"}
+    return budget(read_facts(config), Ask(args, gpu_of("H100"), "0.32.0"))
+
+
+def bytes_per_token(found: Budget) -> float:
+    """Of a pool with one group: all layers keep every token."""
+    pool = found.tightest.pool
+    blocks = pool.blocks(8 * GIB)
+    return 8 * GIB / (pool.tokens(blocks, 256) or 1)
+
+
+def made(config: dict[str, Any]) -> tuple[float, float]:
+    """(GiB that torch holds, bytes of one token in the cache; 0 where it keeps something else)."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    before = torch.cuda.memory_allocated()
+    with torch.device("cuda"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config), dtype=torch.bfloat16)
+    held = (torch.cuda.memory_allocated() - before) / GIB
+    try:
+        with torch.inference_mode():
+            said = model(torch.zeros((1, TOKENS), dtype=torch.long, device="cuda"), use_cache=True)
+        layers = getattr(said.past_key_values, "layers", [])
+        kept = [t for layer in layers for t in (layer.keys, layer.values)]
+        per_token = sum(t.numel() * t.element_size() for t in kept) / TOKENS
+    except Exception as cause:  # a model may keep states instead
+        sys.stderr.write(f"  no cache read: {type(cause).__name__}: {cause}\n")
+        per_token = 0.0
+    return held, per_token
+
+
+def main(files: list[str]) -> None:
+    import torch
+
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
+    print(f"{'config':<34}{'architecture':<38}{'GiB':>8}{'ours':>8}{'off':>8}{'B/token':>10}{'ours':>10}")
+    for file in files:
+        config = json.loads(Path(file).read_text())
+        try:
+            found = ours(config)
+        except Exception as cause:
+            print(f"{Path(file).stem:<34}not read: {cause}")
+            continue
+        weights = found.tightest.weights.value
+        if config.get("quantization_config") or weights > LARGEST:
+            continue
+        try:
+            held, per_token = made(config)
+        except Exception as cause:
+            print(f"{Path(file).stem:<34}not made: {type(cause).__name__}: {str(cause)[:90]}")
+            held = per_token = 0.0
+        gc.collect()
+        torch.cuda.empty_cache()
+        if held:
+            one_group = len(found.tightest.pool.groups) == 1
+            cache = f"{per_token:>10.0f}{bytes_per_token(found):>10.0f}" if per_token and one_group else ""
+            off = f"{100 * (weights / held - 1):>+7.2f}%"
+            print(f"{Path(file).stem:<34}{found.facts.architecture:<38}{held:>8.2f}{weights:>8.2f}{off}{cache}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
