@@ -12,6 +12,9 @@ from cortexctl.render.folding import Block, listed
 from cortexctl.render.memory import NAMED, VERDICTS, WITHOUT_NUMBERS, Alike, alike_gpus, bars_of, foreseen, parts_of
 
 _CLASSES = {"weights": "weights", "other": "rest", "KV cache": "cache", "free": "free"}
+_SEEN = 0.05
+"""GiB; less is none."""
+_MORE = ": more than there is"
 _SHARERS = 6
 """Colours for holders of a GPU; then they begin again."""
 
@@ -39,14 +42,15 @@ def _alike(alike: Alike, who: str) -> dict[str, Any]:
 
 
 def _bar(label: str, found: Forecast, at: StageForecast) -> dict[str, Any]:
-    parts = [(_CLASSES[name], name, size) for name, size in parts_of(found, at)]
+    parts = [(_CLASSES[name], name, size) for name, size in parts_of(found, at) if size >= _SEEN]
+    over = sum(size for _, _, size in parts) > found.gpu_total + _SEEN
     said = ", ".join(f"{name} {size:.1f}" for _, name, size in parts)
     return {
         "label": label,
         "svg": bar_svg([(kind, size) for kind, _, size in parts], f"GiB on one GPU: {said}"),
         "parts": [(kind, f"{name} {size:.1f}") for kind, name, size in parts],
-        "total": f"of {found.gpu_total:.1f} GiB" + (f" ({found.gpu})" if found.gpu else ""),
-        "over": False,
+        "total": f"of {found.gpu_total:.1f} GiB" + (f" ({found.gpu})" if found.gpu else "") + _MORE * over,
+        "over": over,
     }
 
 
@@ -73,11 +77,11 @@ def ledgers(plan: Plan) -> list[dict[str, Any]]:
 def _gpus(names: str, line: GpuLine) -> dict[str, Any]:
     shares = [(f"share{i % _SHARERS}", f"{s.who} {s.taken:.1f}", s.taken) for i, s in enumerate(line.shares)]
     free = max(0.0, line.total - line.taken)
-    shares += [("free", f"free {free:.1f}", free)] if free else []
+    shares += [("free", f"free {free:.1f}", free)] if free >= _SEEN else []
     return {
         "label": names,
         "svg": bar_svg([(kind, size) for kind, _, size in shares], f"{names}: GiB by container"),
         "parts": [(kind, words) for kind, words, _ in shares],
-        "total": f"{line.taken:.1f} of {line.total:.1f} GiB" + (": more than there is" if line.over else ""),
+        "total": f"{line.taken:.1f} of {line.total:.1f} GiB" + _MORE * line.over,
         "over": line.over,
     }

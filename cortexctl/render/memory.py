@@ -68,13 +68,17 @@ def _at_once(before: Forecast | None, after: Forecast) -> str:
     """How many requests of full length fit at a time, before and after."""
     if not after.needed.value:
         return "no KV cache"
-    now, length = times(after), f"{after.max_model_len:,}"
     if before is None or not before.needed.value:
-        return f"{now} of {length} tokens"
-    was = times(before)
+        return at_once(after)
+    was, now, length = times(before), times(after), f"{after.max_model_len:,}"
     if before.max_model_len != after.max_model_len:
         return f"{was} of {before.max_model_len:,} tokens -> {now} of {length}"
     return f"{now} of {length} tokens, as before" if was == now else f"{was} -> {now} of {length} tokens"
+
+
+def at_once(found: Forecast) -> str:
+    """How many requests of full length fit at a time, and how long they are."""
+    return f"{times(found)} of {found.max_model_len:,} tokens" if found.needed.value else "no KV cache"
 
 
 def times(found: Forecast) -> str:
@@ -132,14 +136,17 @@ def parts_of(found: Forecast, at: StageForecast) -> list[tuple[str, float]]:
 
 def bars_of(found: InstanceForecast) -> list[tuple[str, Forecast, StageForecast]]:
     """(label, forecast, stage) of the bars to draw: before and after, by stage; one of them where both are the same."""
-    shown = [("before", found.before), ("after", found.after)]
-    if found.before == found.after:
-        shown = [("as before", found.after)]
-    elif found.before is None:
-        shown = [("", found.after)]
-    drawn = []
-    for label, each in shown:
-        for number, at in enumerate(each.stages if each else ()):
-            stage = f"stage {number}" if each and len(each.stages) > 1 else ""
-            drawn += [(", ".join(part for part in (label, stage) if part), each, at)] if each else []
-    return drawn
+    if found.after is None:
+        return []
+    if found.before is None or found.before == found.after:
+        return _bars("as before" if found.before else "", found.after)
+    return [
+        *_bars(f"before, {at_once(found.before)}", found.before),
+        *_bars(f"after, {at_once(found.after)}", found.after),
+    ]
+
+
+def _bars(label: str, found: Forecast) -> list[tuple[str, Forecast, StageForecast]]:
+    several = len(found.stages) > 1
+    named = [", ".join(filter(None, (label, f"stage {n}" if several else ""))) for n in range(len(found.stages))]
+    return [(name, found, at) for name, at in zip(named, found.stages, strict=True)]
