@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cortexctl.observed.modelfiles import ModelFiles, source_of
 from cortexctl.observed.state import Observed
@@ -36,6 +37,8 @@ Files = Mapping[tuple[str, str], ModelFiles]
 NOT_READ = ModelFiles(problem="its config.json was not read")
 FITTED = {"one request", "no memory", "auto length"}
 """Rules that depend on what is estimated; the others follow from config and arguments alone."""
+MOST_LAYERS = 10_000
+_LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 GIB = 2**30
 _DIGITS = 4
 """Of a GiB: a tenth of a MiB."""
@@ -96,11 +99,19 @@ def gpu_of_host(host: Host) -> Gpu:
         raise Unknown(str(cause)) from None
 
 
+def _layers(config: Mapping[str, Any]) -> int:
+    """The most that a config says anywhere: each becomes a value here, so it must be a number that can be."""
+    said = [n for key in _LAYER_KEYS if isinstance(n := config.get(key), int)]
+    return max([*said, *(_layers(inner) for inner in config.values() if isinstance(inner, Mapping))], default=0)
+
+
 def _budget(spec: ContainerSpec, gpu: Gpu, files: ModelFiles) -> Budget:
     args = effective(spec).args
     config = (
         {**files.config, **overrides} if isinstance(overrides := args.get("hf_overrides"), Mapping) else files.config
     )
+    if _layers(config) > MOST_LAYERS:
+        raise Unknown("its config.json is not that of a model")
     try:
         return budget(read_facts(config), Ask(args, gpu, spec.vllm_version, spec.env, headers_of(files)))
     except UnknownModel as cause:
@@ -192,7 +203,9 @@ def ledger(
 def _shares(
     holding: Holding, host: Host, total: float, known: Forecast | None, files: Files
 ) -> Iterator[tuple[int, GpuShare]]:
-    """By GPU. What vLLM requests follows from the arguments; with a cache of fixed size, the model must be known."""
+    """By GPU. What vLLM requests follows from the arguments; with a cache of fixed size, or without any, the model must
+    be known.
+    """
     pinned = is_pinned(holding.spec)
     if pinned and known is None:
         try:
@@ -203,19 +216,20 @@ def _shares(
     per_stage = max(1, len(holding.spec.gpus) // max(1, len(stages)))
     for i, gpu in enumerate(holding.spec.gpus):
         at = stages[min(i // per_stage, len(stages) - 1)] if stages else None
-        if not pinned:
+        if at and (pinned or (known and not known.needed.value)):
+            taken, low = _sum(at)
+        elif not pinned:
             taken = low = at.requested.value if at else utilization(holding.spec) * total
-        elif at:
-            taken, low = _pinned(at)
         else:  # the cache is all that is known of it
             taken = low = float(effective(holding.spec).args["kv_cache_memory_bytes"]) / GIB
         yield gpu, GpuShare(holding.who, _round(taken), _round(low))
 
 
-def _pinned(at: StageForecast) -> tuple[float, float]:
-    """(taken, at the least)."""
+def _sum(at: StageForecast) -> tuple[float, float]:
+    """(taken, at the least) of one that does not take all that is left for its cache."""
     spent = (at.weights, at.non_torch, at.transient, at.graphs)
-    taken = sum(p.value for p in spent) + at.available.value
+    cache = at.available.value if at.available.source == "given" else 0.0
+    taken = sum(p.value for p in spent) + cache
     return taken, taken - math.hypot(*(p.value - p.low for p in spent))
 
 

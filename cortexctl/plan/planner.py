@@ -35,6 +35,7 @@ Adoptable = tuple[ObservedContainer, ContainerSpec]
 """A container, and the spec that it is to have."""
 Wanted = Mapping[str, Instance]
 """A host's instances by address."""
+Changes = list[Change]
 
 
 def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL, *, basis: str = "") -> Plan:
@@ -106,12 +107,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
 
 
 def _room(
-    desired: Desired,
-    observed: Observed,
-    request: Request,
-    changes: list[Change],
-    everything: list[Change],
-    told: list[Diagnostic],
+    desired: Desired, observed: Observed, request: Request, changes: Changes, all_: Changes, told: list[Diagnostic]
 ) -> Room | None:
     """Where a container with GPUs is made. Loaded only then: what knows of memory is large."""
     if not any(c.action in {Action.CREATE, Action.REPLACE} and c.after and c.after.gpus for c in changes):
@@ -119,7 +115,7 @@ def _room(
     from cortexctl.plan.room import room_for
 
     anyway = [c.address for c in changes if request.forces(request.launch_anyway, c.address, c.model)]
-    return room_for(desired, observed, changes, everything, told, anyway)
+    return room_for(desired, observed, changes, all_, told, anyway)
 
 
 def adoptions_needed(desired: Desired, observed: Observed) -> dict[str, dict[str, Adoptable]]:
