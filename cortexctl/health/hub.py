@@ -55,8 +55,10 @@ def _first(client: httpx.Client, url: str, most: int) -> bytes | None:
 
 def _is_private(url: str) -> bool:
     """Whether nobody on the way can read what is sent."""
-    parts = urlsplit(url)
     try:
-        return parts.scheme == "https" or ipaddress.ip_address(parts.hostname or "").is_loopback
+        parts = urlsplit(url)
+        if parts.scheme == "https" or parts.hostname == "localhost":
+            return True
+        return ipaddress.ip_address(parts.hostname or "").is_loopback
     except ValueError:
-        return parts.hostname == "localhost"
+        return False
