@@ -1,0 +1,99 @@
+"""The hub, as a server on this machine: what is asked, who gets the token, and what a refusal comes to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from cortexctl.health.hub import files_from_hub
+from cortexctl.observed.modelfiles import ModelFiles, ModelSource
+
+SOURCE = ModelSource("gpu-1", "", "", "org/name", "refs/pr/1")
+CONFIG = {"model_type": "qwen3"}
+
+
+class Hub:
+    """`answers`: path -> (status, body or where to)."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, str]] = {}
+        self.asked: list[tuple[str, str]] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                hub.asked.append((self.path, self.headers.get("Authorization", "")))
+                status, text = hub.answers.get(self.path, (404, ""))
+                self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("Location", text)
+                body = b"" if 300 <= status < 400 else text.encode()
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    made = Hub()
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+BASE = "/org/name/resolve/refs%2Fpr%2F1"
+
+
+def test_config_and_size_are_read_with_the_token(hub: Hub) -> None:
+    hub.answers[f"{BASE}/config.json"] = (200, json.dumps(CONFIG))
+    hub.answers[f"{BASE}/model.safetensors.index.json"] = (200, json.dumps({"metadata": {"total_size": 5}}))
+    found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url + "/", "HF_TOKEN": "planted"})
+    assert found == ModelFiles(CONFIG, total=5)
+    assert {token for _, token in hub.asked} == {"Bearer planted"}
+
+
+def test_the_token_is_not_carried_to_where_a_redirect_leads(hub: Hub) -> None:
+    other = Hub()
+    thread = threading.Thread(target=other.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        other.answers["/blob"] = (200, json.dumps(CONFIG))
+        hub.answers[f"{BASE}/config.json"] = (307, f"{other.url}/blob")
+        found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url, "HF_TOKEN": "planted"})
+    finally:
+        other.server.shutdown()
+        other.server.server_close()
+    assert found.config == CONFIG
+    assert other.asked == [("/blob", "")]
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [(401, "without a token (status 401)"), (403, "without a token"), (500, "does not give it (status 500)")],
+)
+def test_a_refusal_is_said_and_never_the_token(hub: Hub, status: int, why: str) -> None:
+    hub.answers[f"{BASE}/config.json"] = (status, "planted")
+    found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url, "HF_TOKEN": "planted"})
+    assert why in found.problem
+    assert "planted" not in found.problem
+
+
+def test_a_repository_without_a_config_says_so(hub: Hub) -> None:
+    assert "no config.json" in files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url}).problem
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "nonsense://x", "http://[bad"])
+def test_a_hub_that_does_not_answer_is_no_exception(endpoint: str) -> None:
+    assert "the hub" in files_from_hub(SOURCE, {"HF_ENDPOINT": endpoint}).problem

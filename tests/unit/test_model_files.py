@@ -1,0 +1,212 @@
+"""Where a model's files lie, in which order they are asked for, and what a snapshot keeps of them."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cortexctl.cli.modelreading import files_here
+from cortexctl.observed.modelfiles import (
+    LONGEST_HEAD,
+    NO_CONFIG,
+    ModelFiles,
+    ModelSource,
+    Read,
+    read_folder,
+    read_model,
+    source_of,
+    ways_to,
+)
+from cortexctl.observed.snapshot import snapshot_from_json, snapshot_to_json
+from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec, Mount
+
+SPEC = ContainerSpec("image:v0.32.0", "/models/qwen/8b", ("chat",), mounts=(Mount("/srv/models", "/models"),))
+CONFIG = {"model_type": "qwen3"}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def reading(files: dict[str, bytes | str]) -> tuple[Read, list[str]]:
+    """A folder in memory, and what was asked of it."""
+    asked: list[str] = []
+
+    def read(path: str, most: int) -> bytes | None:
+        asked.append(path)
+        found = files.get(path)
+        return (found if isinstance(found, bytes) else found.encode())[:most] if found is not None else None
+
+    return read, asked
+
+
+def safetensors(**tensors: tuple[str, list[int]]) -> bytes:
+    head = json.dumps({name: {"dtype": kind, "shape": shape} for name, (kind, shape) in tensors.items()}).encode()
+    return struct.pack("<Q", len(head)) + head + b"\0" * 64
+
+
+def test_a_folder_is_known_by_the_mount_that_shows_it() -> None:
+    assert source_of("gpu-1", SPEC) == ModelSource("gpu-1", "/srv/models", "qwen/8b")
+    nearer = replace(SPEC, mounts=(*SPEC.mounts, Mount("fast", "/models/qwen")))
+    found = source_of("gpu-1", nearer)
+    assert found == ModelSource("gpu-1", "fast", "8b")
+    assert isinstance(found, ModelSource)
+    assert found.name == "fast/8b"
+
+
+@pytest.mark.parametrize(
+    ("env", "inside"),
+    [
+        ({}, "hub"),
+        ({"HF_HOME": "/root/.cache/huggingface/other"}, "other/hub"),
+        ({"HF_HUB_CACHE": "/root/.cache/huggingface/here"}, "here"),
+    ],
+)
+def test_a_repository_is_in_the_cache_that_its_client_uses(env: dict[str, str], inside: str) -> None:
+    cache = Mount("/srv/hf", "/root/.cache/huggingface", read_only=False)
+    spec = replace(SPEC, model="org/name", mounts=(cache,), env=env, args={"revision": COMMIT})
+    found = source_of("gpu-1", spec)
+    assert found == ModelSource("gpu-1", "/srv/hf", inside, "org/name", COMMIT)
+    assert isinstance(found, ModelSource)
+    assert found.name == f"org/name@{COMMIT}"
+
+
+@pytest.mark.parametrize(
+    ("model", "args", "why"),
+    [
+        ("/models/a.gguf", {}, "GGUF files are not computed"),
+        ("s3://bucket/model", {}, "neither in a folder nor in a repository"),
+        ("org/name", {"revision": "../../etc"}, "neither in a folder nor in a repository"),
+        ("/inside/the/image", {}, "in no folder of the host"),
+        ("/models/a", {"hf_config_path": "org/other"}, "hf_config_path"),
+    ],
+)
+def test_what_is_not_read_says_why(model: str, args: dict[str, str], why: str) -> None:
+    found = source_of("gpu-1", replace(SPEC, model=model, args=args))
+    assert isinstance(found, str)
+    assert why in found
+
+
+def container(number: int, state: str, *mounts: Mount) -> ObservedContainer:
+    marks = {labels.STACK: "any", labels.MODEL: f"m{number}", labels.SPEC: spec_to_label(replace(SPEC, mounts=mounts))}
+    return ObservedContainer(f"{number:064x}", f"c{number}", "image", "", state, labels=marks)
+
+
+def test_containers_that_show_a_folder_are_found_and_running_ones_come_first() -> None:
+    host = ObservedHost(
+        "gpu-1",
+        (
+            container(1, "exited", Mount("/srv/models", "/models")),
+            container(2, "running", Mount("/srv", "/all")),
+            container(3, "running", Mount("/srv/models-old", "/models")),
+            container(4, "running", Mount("/srv/models/qwen/8b/more", "/models")),
+            replace(container(5, "running", Mount("/srv/models", "/models")), labels={}),
+            replace(container(6, "running"), labels={labels.MODEL: "m", labels.SPEC: "unreadable"}),
+        ),
+    )
+    ways = list(ways_to(ModelSource("gpu-1", "/srv/models", "qwen/8b"), host))
+    assert [(id_[-1], path) for id_, path in ways] == [("2", "/all/models/qwen/8b"), ("1", "/models/qwen/8b")]
+    assert list(ways_to(ModelSource("gpu-1", "", "", "org/name", "main"), host)) == []
+
+
+def test_an_index_tells_the_size_and_no_weights_are_opened() -> None:
+    index = json.dumps({"metadata": {"total_size": 16381516800}, "weight_map": {}})
+    read, asked = reading({"m/config.json": json.dumps(CONFIG), "m/model.safetensors.index.json": index})
+    assert read_folder(read, "m") == ModelFiles(CONFIG, total=16381516800)
+    assert "m/model.safetensors" not in asked
+
+
+def test_of_a_single_file_only_the_head_is_read() -> None:
+    weights = safetensors(a=("BF16", [2, 3]), b=("F32", [4]))
+    read, _ = reading({"config.json": json.dumps(CONFIG), "model.safetensors": weights})
+    assert read_folder(read, "").tensors == {"a": ("BF16", (2, 3)), "b": ("F32", (4,))}
+
+
+@pytest.mark.parametrize(
+    "weights", [b"", b"short", struct.pack("<Q", LONGEST_HEAD * 2) + b"{}", b"\2" + b"\0" * 7 + b"[]"]
+)
+def test_weights_that_cannot_be_read_leave_what_config_says(weights: bytes) -> None:
+    read, _ = reading({"config.json": json.dumps(CONFIG), "model.safetensors": weights})
+    assert read_folder(read, "") == ModelFiles(CONFIG)
+
+
+def test_what_modelopt_keeps_beside_the_config_is_joined() -> None:
+    quantised = json.dumps({"quantization": {"quant_algo": "FP8"}})
+    read, _ = reading({"config.json": json.dumps(CONFIG), "hf_quant_config.json": quantised})
+    assert read_folder(read, "").config["quantization_config"] == {"quant_algo": "FP8", "quant_method": "modelopt"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", "[" * 100_000, "null"])
+def test_a_config_that_is_none_says_so(text: str) -> None:
+    read, _ = reading({"config.json": text})
+    assert read_folder(read, "").problem == "its config.json is not a table of JSON"
+    assert read_folder(reading({})[0], "").problem == NO_CONFIG
+
+
+def hub_cache(root: Path, *, ref: str = "main") -> Path:
+    """As the hub's client lays it out: snapshots of links to blobs."""
+    base = root / "hub" / "models--org--name"
+    (base / "blobs").mkdir(parents=True)
+    (base / "refs").mkdir()
+    (base / "refs" / ref).write_text(COMMIT)
+    (base / "blobs" / "aa").write_text(json.dumps(CONFIG))
+    snapshot = base / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").symlink_to("../../blobs/aa")
+    return root
+
+
+@pytest.mark.parametrize("revision", ["main", COMMIT])
+def test_a_repository_is_found_in_a_cache_on_this_machine(tmp_path: Path, revision: str) -> None:
+    hub_cache(tmp_path)
+    source = ModelSource("gpu-1", str(tmp_path), "hub", "org/name", revision)
+    assert files_here(source) == ModelFiles(CONFIG)
+
+
+@pytest.mark.parametrize("revision", ["v2", "f" * 40])
+def test_another_revision_is_not_taken_for_it(tmp_path: Path, revision: str) -> None:
+    hub_cache(tmp_path)
+    found = files_here(ModelSource("gpu-1", str(tmp_path), "hub", "org/name", revision))
+    assert found.problem == "it is not in the host's hf_cache"
+
+
+def test_a_ref_that_leads_elsewhere_is_not_followed() -> None:
+    read, asked = reading({"hub/models--org--name/refs/main": "../../../etc"})
+    source = ModelSource("gpu-1", "/srv/hf", "hub", "org/name", "main")
+    assert read_model(source, read, "hub").problem == "it is not in the host's hf_cache"
+    assert asked == ["hub/models--org--name/refs/main"]
+
+
+def test_a_folder_of_this_machine_is_read_with_all_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text(json.dumps(CONFIG))
+    for number in (1, 2):
+        (tmp_path / "m" / f"model-{number}.safetensors").write_bytes(safetensors(**{f"t{number}": ("F16", [1])}))
+    assert set(files_here(ModelSource("here", str(tmp_path), "m")).tensors) == {"t1", "t2"}
+    assert files_here(ModelSource("here", str(tmp_path), "gone")).problem == "its folder is not on this machine"
+    (tmp_path / "m" / "config.json").write_text("{")
+    assert "is not JSON" in files_here(ModelSource("here", str(tmp_path), "m")).problem
+
+
+def test_a_snapshot_keeps_what_is_known_and_why_the_rest_is_not() -> None:
+    observed = Observed(
+        (),
+        model_files={
+            ("gpu-1", "/srv/models/a"): ModelFiles(CONFIG, {"w": ("BF16", (2, 3))}),
+            ("gpu-1", "/srv/models/b"): ModelFiles(CONFIG, total=12),
+            ("gpu-2", "org/name@main"): ModelFiles(problem=NO_CONFIG),
+        },
+    )
+    text = snapshot_to_json(observed)
+    assert snapshot_from_json(text) == observed
+    assert snapshot_to_json(snapshot_from_json(text)) == text
+
+
+def test_a_snapshot_of_an_older_release_knows_no_models() -> None:
+    document = json.loads(snapshot_to_json(Observed(())))
+    del document["model_files"]
+    assert snapshot_from_json(json.dumps(document)).model_files == {}

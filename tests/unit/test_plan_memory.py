@@ -1,0 +1,263 @@
+"""Memory in a plan: before and after, what is refused and what is only doubted, and who holds a GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.diagnostics import Severity
+from cortexctl.observed.modelfiles import ModelFiles
+from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
+from cortexctl.plan.memory import Unknown, forecast
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import digest_of, plan_from_json, plan_to_dict, plan_to_json
+from cortexctl.plan.planner import models_needed, plan
+from cortexctl.plan.request import Request
+from cortexctl.plan.room import room_in_stack
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec, Mount
+from cortexctl.spec.desired import Desired, Host, Instance
+from tests.memory import config_of
+
+HOST = Host("gpu-1", "unix:///none", gpus=4, gpu_name="L40S", gpu_memory=46068 * 2**20, gpu_capability="8.9")
+QWEN, LLAMA = ModelFiles(config_of("qwen3-8b")), ModelFiles(config_of("llama-3.1-70b"))
+FILES = {("gpu-1", "/srv/models/qwen"): QWEN, ("gpu-1", "/srv/models/llama"): LLAMA}
+
+
+def spec(path: str = "qwen", gpus: tuple[int, ...] = (0,), **args: Any) -> ContainerSpec:
+    mounts = (Mount("/srv/models", "/models"),)
+    return ContainerSpec(
+        "image:v0.32.0", f"/models/{path}", (path,), vllm_version="0.32.0", args=args, gpus=gpus, mounts=mounts
+    )
+
+
+def desired(**models: ContainerSpec) -> Desired:
+    return Desired("demo", "stack.toml", (HOST,), tuple(Instance("gpu-1", name, s) for name, s in models.items()))
+
+
+def running(name: str, made: ContainerSpec, *, stack: str = "demo") -> ObservedContainer:
+    marks = {labels.STACK: stack, labels.MODEL: name, labels.HOST: "gpu-1", labels.SPEC: spec_to_label(made)}
+    return ObservedContainer(
+        f"{name:0>64}", labels.serving_name(name), made.image, "", "running", labels=marks, networks=(made.network,)
+    )
+
+
+def observed(*containers: ObservedContainer, files: Mapping[tuple[str, str], ModelFiles] = FILES) -> Observed:
+    return Observed((ObservedHost("gpu-1", containers, "Docker", "1.41"),), model_files=files)
+
+
+def said(made: Plan) -> list[tuple[str, str]]:
+    return [(d.rule, d.severity.value) for d in made.diagnostics if d.rule in {"CX316", "CX317", "CX318"}]
+
+
+def test_a_replacement_has_both_sides() -> None:
+    before, after = spec(max_model_len=8192), spec(max_model_len=8192, kv_cache_dtype="fp8")
+    made = plan(desired(chat=after), observed(running("chat", before)))
+    (found,) = made.forecasts
+    assert (found.address, found.gpus, found.why_unknown, found.why_unknown_before) == ("gpu-1/chat", (0,), "", "")
+    assert found.before is not None
+    assert found.after is not None
+    assert found.after.concurrency.value == pytest.approx(2 * found.before.concurrency.value, rel=0.01)
+    assert said(made) == []
+    assert [(line.gpu, [s.who for s in line.shares]) for line in made.ledger] == [(0, ["gpu-1/chat"])]
+
+
+def test_a_plan_without_changes_wants_no_files_and_computes_nothing() -> None:
+    same = spec(max_model_len=8192)
+    look = observed(running("chat", same), files={})
+    assert models_needed(desired(chat=same), look) == ()
+    made = plan(desired(chat=same), look)
+    assert (made.forecasts, made.ledger) == ((), ())
+
+
+def test_files_are_wanted_of_what_is_made_of_what_goes_and_of_sharers_with_a_fixed_cache() -> None:
+    look = observed(
+        running("chat", spec("llama")), running("beside", pinned := spec("beside", kv_cache_memory_bytes=1))
+    )
+    wanted = desired(chat=spec("qwen"), beside=pinned, far=replace(spec("far", ()), gpus=()))
+    assert [s.name for s in models_needed(wanted, look)] == [f"/srv/models/{n}" for n in ("beside", "llama", "qwen")]
+    nameless = replace(wanted, hosts=(replace(HOST, gpu_name="", gpu_memory=None),))
+    assert models_needed(nameless, look) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rule"),
+    [
+        (spec(gpus=(0, 1, 2), tensor_parallel_size=3), "heads"),
+        (spec(max_model_len=99999), "length"),
+        (spec(max_model_len=4096, max_num_seqs=512, max_num_batched_tokens=256), "batch"),
+        (spec("llama", max_model_len=4096), "no memory"),
+        (spec(max_model_len=40960, gpu_memory_utilization=0.45), "one request"),
+    ],
+)
+def test_what_vllm_would_refuse_is_an_error_in_its_own_words(wanted: ContainerSpec, rule: str) -> None:
+    made = plan(desired(chat=wanted), observed())
+    assert said(made) == [("CX316", "error")]
+    (found,) = made.forecasts
+    assert found.after is not None
+    assert found.after.refusal is not None
+    assert found.after.refusal.rule == rule
+    (told,) = [d for d in made.diagnostics if d.rule == "CX316"]
+    assert found.after.refusal.text in told.detail
+    assert found.after.refusal.advice in told.help
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        spec(max_model_len=32768, gpu_memory_utilization=0.48),
+        replace(spec("llama", max_model_len=4096), vllm_version=None),
+        replace(spec("llama", max_model_len=4096), extra_args=("--a-plugin-has-it",)),
+        spec(max_model_len=99999, hf_overrides={"rope_scaling": {"rope_type": "linear", "factor": 2.0}}),
+        replace(spec(max_model_len=99999), env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}),
+    ],
+)
+def test_what_is_in_doubt_is_a_warning(wanted: ContainerSpec) -> None:
+    assert said(plan(desired(chat=wanted), observed())) == [("CX317", "warning")]
+
+
+def test_an_unknown_family_is_doubted_where_memory_decides_and_not_where_heads_do() -> None:
+    files = {("gpu-1", "/srv/models/llama"): ModelFiles({**config_of("llama-3.1-70b"), "model_type": "never_seen"})}
+    assert said(plan(desired(chat=spec("llama")), observed(files=files))) == [("CX317", "warning")]
+    heads = desired(chat=spec("llama", (0, 1, 2), tensor_parallel_size=3))
+    assert said(plan(heads, observed(files=files))) == [("CX316", "error")]
+
+
+def test_the_same_on_many_hosts_is_said_once() -> None:
+    hosts = tuple(replace(HOST, name=f"gpu-{n}", docker=f"unix:///{n}") for n in range(1, 6))
+    wanted = replace(
+        desired(),
+        hosts=hosts,
+        instances=tuple(Instance(h.name, "chat", spec("llama", max_model_len=4096)) for h in hosts),
+    )
+    files = {(h.name, "/srv/models/llama"): LLAMA for h in hosts}
+    look = Observed(tuple(ObservedHost(h.name, (), "Docker", "1.41") for h in hosts), model_files=files)
+    (told,) = [d for d in plan(wanted, look).diagnostics if d.rule == "CX316"]
+    assert told.summary.startswith("gpu-1/chat, gpu-2/chat, gpu-3/chat and 2 more: ")
+
+
+def test_what_is_launched_anyway_is_a_warning_and_the_rest_stays_an_error() -> None:
+    wanted = desired(a=spec("llama", max_model_len=4096), b=spec("llama", (1,), max_model_len=4096))
+    made = plan(wanted, observed(), Request(launch_anyway=("gpu-1/a",)))
+    told = {d.summary[:7]: d.severity for d in made.diagnostics if d.rule == "CX316"}
+    assert told == {"gpu-1/a": Severity.WARNING, "gpu-1/b": Severity.ERROR}
+    nothing = plan(wanted, observed(), Request(launch_anyway=("c",)))
+    assert "CX408" in {d.rule for d in nothing.diagnostics}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "files", "host", "why"),
+    [
+        (spec(), {}, HOST, "its config.json was not read"),
+        (spec(), {("gpu-1", "/srv/models/qwen"): ModelFiles(problem="it is away")}, HOST, "it is away"),
+        (spec(), {("gpu-1", "/srv/models/qwen"): ModelFiles({"a": 1})}, HOST, "config.json has no hidden_size"),
+        (spec(), FILES, Host("gpu-1", "x"), "the stack does not say which GPUs gpu-1 has"),
+        (spec(), FILES, Host("gpu-1", "x", gpu_name="Unheard Of"), "how much memory"),
+        (replace(spec(), model="/models/a.gguf"), FILES, HOST, "GGUF files are not computed"),
+    ],
+)
+def test_what_is_not_known_has_its_reason(
+    wanted: ContainerSpec, files: Mapping[tuple[str, str], ModelFiles], host: Host, why: str
+) -> None:
+    with pytest.raises(Unknown, match=why):
+        forecast(wanted, host, files)
+    made = plan(replace(desired(chat=wanted), hosts=(host,)), observed(files=files))
+    assert made.forecasts[0].after is None
+    assert why in made.forecasts[0].why_unknown
+    assert said(made) == []
+
+
+@pytest.mark.parametrize("value", ["x", [], {}, None, -1, 0, 10**40, 1.5, True, "auto"])
+@pytest.mark.parametrize(
+    "key", ["num_hidden_layers", "num_attention_heads", "head_dim", "quantization_config", "vocab_size"]
+)
+def test_no_config_makes_a_plan_fail(key: str, value: object) -> None:
+    files = {("gpu-1", "/srv/models/qwen"): ModelFiles({**config_of("qwen3-8b"), key: value})}
+    (found,) = plan(desired(chat=spec()), observed(files=files)).forecasts
+    assert found.after is not None or found.why_unknown
+
+
+GIB = 2**30
+
+
+def test_a_gpu_that_is_promised_twice_is_an_error_and_a_close_one_a_warning() -> None:
+    def two(cache: float) -> list[tuple[str, str]]:
+        each = {"gpu_memory_utilization": 0.5, "max_model_len": 4096, "kv_cache_memory_bytes": int(cache * GIB)}
+        return said(plan(desired(a=spec(**each), b=spec(**each)), observed()))
+
+    assert two(3) == []
+    assert two(6.5) == [("CX317", "warning")]
+    assert two(9) == [("CX318", "error")]
+
+
+def test_shares_that_sum_to_more_than_one_are_said_once() -> None:
+    made = plan(desired(a=spec(max_model_len=4096), b=spec(max_model_len=4096)), observed())
+    assert "CX208" in {d.rule for d in made.diagnostics}
+    assert said(made) == []
+
+
+def test_all_of_a_gpu_may_be_shared_out() -> None:
+    half = {"gpu_memory_utilization": 0.5, "max_model_len": 4096}
+    assert said(plan(desired(a=spec(**half), b=spec(**half)), observed())) == []
+
+
+def test_the_ledger_has_who_stays_who_is_left_out_and_other_stacks_and_not_who_goes() -> None:
+    share = {"gpu_memory_utilization": 0.3, "max_model_len": 4096}
+    look = observed(
+        running("old", spec(**share)),
+        running("left", spec(**share)),
+        running("theirs", spec(**share), stack="other"),
+    )
+    wanted = desired(new=spec(**share), left=spec(**share, seed=1))
+    made = plan(wanted, look, Request(exclude=("left",)))
+    (line,) = made.ledger
+    assert [s.who for s in line.shares] == ["gpu-1/left", "gpu-1/new", "vllm-model-theirs of other"]
+    assert line.taken == pytest.approx(0.9 * line.total, rel=0.01)
+    assert not line.over
+
+
+def test_stages_take_the_gpus_in_order() -> None:
+    made = plan(desired(big=spec("llama", (2, 3), pipeline_parallel_size=2, kv_cache_memory_bytes=GIB)), observed())
+    (found,) = made.forecasts
+    assert found.after is not None
+    assert len(found.after.stages) == 2
+    assert [line.gpu for line in made.ledger] == [2, 3]
+    first, last = (line.shares[0].taken for line in made.ledger)
+    assert first - last == pytest.approx(
+        sum(getattr(found.after.stages[0], p).value - getattr(found.after.stages[1], p).value
+            for p in ("weights", "non_torch", "transient", "graphs")), abs=0.01,
+    )  # fmt: skip
+
+
+def test_a_whole_stack_is_foreseen_without_any_host() -> None:
+    room = room_in_stack(desired(a=spec(max_model_len=4096), b=spec("gone", (1,))), FILES)
+    assert [(f.address, bool(f.after)) for f in room.forecasts] == [("gpu-1/a", True), ("gpu-1/b", False)]
+    assert [line.gpu for line in room.ledger] == [0, 1]
+    assert room.diagnostics == ()
+
+
+def test_a_plan_of_an_older_release_reads_without_memory() -> None:
+    made = plan(desired(chat=spec()), observed())
+    document = plan_to_dict(made)
+    del document["forecasts"], document["ledger"]
+    document["digest"] = digest_of(document)
+    read = plan_from_json(json.dumps(document))
+    assert (read.forecasts, read.ledger) == ((), ())
+    assert read.changes == made.changes
+
+
+def test_a_saved_plan_keeps_every_number(tmp_path: Path) -> None:
+    made = plan(desired(chat=spec(), big=spec("llama", (2, 3), pipeline_parallel_size=2)), observed())
+    read = plan_from_json(plan_to_json(made))
+    assert (read.forecasts, read.ledger) == (made.forecasts, made.ledger)
+
+
+def test_no_memory_is_computed_for_what_is_destroyed() -> None:
+    made = plan(desired(chat=spec()), observed(running("chat", spec())), Request(destroy=True))
+    assert (made.forecasts, made.ledger) == ((), ())
