@@ -188,7 +188,11 @@ GIB = 2**30
 
 def test_a_gpu_that_is_promised_twice_is_an_error_and_a_close_one_a_warning() -> None:
     def two(cache: float) -> list[tuple[str, str]]:
-        each = {"gpu_memory_utilization": 0.5, "max_model_len": 4096, "kv_cache_memory_bytes": int(cache * GIB)}
+        each: dict[str, Any] = {
+            "gpu_memory_utilization": 0.5,
+            "max_model_len": 4096,
+            "kv_cache_memory_bytes": int(cache * GIB),
+        }
         return said(plan(desired(a=spec(**each), b=spec(**each)), observed()))
 
     assert two(3) == []
@@ -203,12 +207,12 @@ def test_shares_that_sum_to_more_than_one_are_said_once() -> None:
 
 
 def test_all_of_a_gpu_may_be_shared_out() -> None:
-    half = {"gpu_memory_utilization": 0.5, "max_model_len": 4096}
+    half: dict[str, Any] = {"gpu_memory_utilization": 0.5, "max_model_len": 4096}
     assert said(plan(desired(a=spec(**half), b=spec(**half)), observed())) == []
 
 
 def test_the_ledger_has_who_stays_who_is_left_out_and_other_stacks_and_not_who_goes() -> None:
-    share = {"gpu_memory_utilization": 0.3, "max_model_len": 4096}
+    share: dict[str, Any] = {"gpu_memory_utilization": 0.3, "max_model_len": 4096}
     look = observed(
         running("old", spec(**share)),
         running("left", spec(**share)),

@@ -1,0 +1,141 @@
+"""Models' files out of containers of a real engine: running, stopped, through links, and never more than is asked for."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cortexctl.engine.archive import read_file
+from cortexctl.engine.modelfiles import model_files_on
+from cortexctl.engine.observe import observe_host
+from cortexctl.errors import EngineError
+from cortexctl.observed.modelfiles import ModelFiles, ModelSource
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec, Mount
+from cortexctl.spec.desired import Host
+from tests.fakes.sockets import counting_proxy
+from tests.live import STAND_IN, LiveEngine
+from tests.memory import CONFIGS
+from tests.unit.test_model_files import COMMIT, CONFIG, hub_cache
+
+pytestmark = pytest.mark.engine
+HIDDEN = 6 * 2**30
+"""Bytes of a file of which only the head may be read; it is sparse."""
+
+
+def container_of(
+    live: LiveEngine, folder: Path, target: str = "/models", *, start: bool = False, called: str = ""
+) -> str:
+    """One of the stack's that has the folder mounted, by its label and for real; returns its id. `called`: as the label
+    has it, for a folder that is on the host and not on this machine.
+    """
+    mounts = (Mount(called or str(folder), target),)
+    spec = ContainerSpec(STAND_IN, "/models/tiny", ("tiny",), mounts=mounts)
+    marks = {labels.STACK: live.stack, labels.MODEL: "m", labels.SPEC: spec_to_label(spec)}
+    words = [word for key, value in marks.items() for word in ("--label", f"{key}={value}")]
+    name = f"{live.stack}-files"
+    verb = ("run", "-d") if start else ("create",)
+    return live.docker_cli(*verb, "--name", name, *words, "-v", f"{folder}:{target}:ro", STAND_IN, "tiny")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A model with an index, and one with a single large file."""
+    root = tmp_path / "models"
+    for name in ("small", "one-file"):
+        (root / name).mkdir(parents=True)
+        (root / name / "config.json").write_text((CONFIGS / "qwen3-8b.json").read_text())
+    (root / "small" / "model.safetensors.index.json").write_text(json.dumps({"metadata": {"total_size": 16381470720}}))
+    head = json.dumps({"w": {"dtype": "BF16", "shape": [2, 3]}}).encode()
+    with (root / "one-file" / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(head)) + head)
+        file.truncate(HIDDEN)
+    return root
+
+
+@pytest.mark.parametrize("start", [True, False], ids=["running", "stopped"])
+def test_a_model_is_read_through_a_container_that_shows_its_folder(live: LiveEngine, models: Path, start: bool) -> None:
+    container_of(live, models, start=start)
+    host = Host("here", live.docker)
+    seen = observe_host(host)
+    wanted = [ModelSource("here", str(models), name) for name in ("small", "one-file", "gone")]
+    found = model_files_on(host, seen, wanted)
+    config = json.loads((CONFIGS / "qwen3-8b.json").read_text())
+    assert found["here", f"{models}/small"] == ModelFiles(config, total=16381470720)
+    assert found["here", f"{models}/one-file"] == ModelFiles(config, {"w": ("BF16", (2, 3))})
+    assert found["here", f"{models}/gone"].problem == "there is no config.json in its folder"
+
+
+def test_links_of_the_hubs_cache_are_followed(live: LiveEngine, tmp_path: Path) -> None:
+    cache = hub_cache(tmp_path / "hf")
+    container_of(live, cache, "/root/.cache/huggingface")
+    host = Host("here", live.docker)
+    source = ModelSource("here", str(cache), "hub", "org/name", "main")
+    found = model_files_on(host, observe_host(host), [source, replace(source, revision=COMMIT)])
+    assert found == {source.key: ModelFiles(CONFIG), ("here", f"org/name@{COMMIT}"): ModelFiles(CONFIG)}
+
+
+def test_links_in_a_circle_and_folders_are_no_files(live: LiveEngine, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "a").symlink_to("b")
+    (tmp_path / "m" / "b").symlink_to("a")
+    (tmp_path / "m" / "folder").mkdir()
+    made = container_of(live, tmp_path / "m")
+    assert read_file(live.docker, made, "/models/folder", 10) is None
+    assert read_file(live.docker, made, "/models/none", 10) is None
+    with pytest.raises(EngineError, match="too many links"):
+        read_file(live.docker, made, "/models/a", 10)
+    with pytest.raises(EngineError, match=r"(?i)no such container"):
+        read_file(live.docker, f"{live.stack}-nowhere", "/models/a", 10)
+
+
+def test_a_host_without_a_container_that_shows_it_says_so(live: LiveEngine, models: Path) -> None:
+    host = Host("here", live.docker)
+    source = ModelSource("here", str(models / "elsewhere"), "m")
+    found = model_files_on(host, observe_host(host), [source])
+    assert found[source.key].problem == "no container on here shows its folder yet"
+
+
+STACK = """stack = "{stack}"
+
+[hosts.here]
+network = "{stack}-net"
+models_dir = "{models}"
+gpus = {{ count = 1, name = "L40S" }}
+
+[models.{stack}-m]
+image = "{image}"
+source = {{ path = "small" }}
+gpus = [0]
+
+[models.{stack}-m.args]
+max_model_len = 8192
+"""
+
+
+def test_a_plan_reads_what_it_needs_on_the_host_and_a_snapshot_has_it(
+    live: LiveEngine, models: Path, tmp_path: Path
+) -> None:
+    elsewhere = f"/nowhere-here/{live.stack}"
+    container_of(live, models, called=elsewhere)
+    path, snapshot = tmp_path / "stack.toml", tmp_path / "snapshot.json"
+    path.write_text(STACK.format(stack=live.stack, models=elsewhere, image=STAND_IN))
+    with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
+        planned = live.cortexctl("plan", str(path), DOCKER_HOST=url)
+    assert "22.3x of 8,192 tokens" in planned.out, planned.out + planned.err
+    asked = [line.rpartition("path=")[2] for line in counted if "/archive?" in line]
+    names = ("config.json", "hf_quant_config.json", "model.safetensors.index.json")
+    assert asked == [f"/models/small/{name}" for name in names]
+    observed = live.cortexctl("observe", str(path), "--out", str(snapshot))
+    assert observed.code == 0, observed.err
+    review = live.cortexctl("plan", str(path), "--observed", str(snapshot), DOCKER_HOST="unix:///run/none.sock")
+    assert "22.3x of 8,192 tokens" in review.out, review.out + review.err
+    fitted = live.cortexctl("fit", str(path), "--hosts", "--json")
+    assert json.loads(fitted.out)["instances"][f"here/{live.stack}-m"]["verdict"] == "starts"
+    offline = live.cortexctl("fit", str(path), "--json")
+    assert "--hosts" in json.loads(offline.out)["unknown"][f"here/{live.stack}-m"]
