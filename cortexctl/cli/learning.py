@@ -50,9 +50,10 @@ def model_folder(spec: ContainerSpec) -> Path | None:
 
 def started_as(host: Host, spec: ContainerSpec, config: str = "") -> Started:
     """An instance's start. `config`: the digest of its model's config.json, where that was read."""
-    at = model_folder(spec)
     args = effective(spec).args
-    model = str(at) if at else f"{spec.model}@{args.get('revision') or ''}"
+    model = f"{spec.model}@{args.get('revision') or ''}"
+    if spec.model.startswith("/"):
+        model = str(model_folder(spec) or spec.model)
     return started(model, config, spec.vllm_version, gpu_of(host, spec), args, spec.env)
 
 
