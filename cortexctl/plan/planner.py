@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cortexctl.diagnostics import Diagnostic, error, in_reading_order, warning
+from cortexctl.diagnostics import Diagnostic, in_reading_order
 from cortexctl.observed.modelfiles import ModelSource, source_of
-from cortexctl.observed.owned import OwnedInstance, owned_instances, strangers
+from cortexctl.observed.owned import OwnedInstance, owned_instances
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.adopt import adoption_problems, is_adopted, to_adopt, with_adopted
@@ -17,6 +17,15 @@ from cortexctl.plan.decide import Force, decide, needs_image, needs_inspection, 
 from cortexctl.plan.guards import check_desired, check_hosts
 from cortexctl.plan.hooks import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost
+from cortexctl.plan.objections import (
+    Wanted,
+    not_yet_protected,
+    protected,
+    strange,
+    two_in_one,
+    unreachable,
+    unreadable,
+)
 from cortexctl.plan.place import placed
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import canaries_of, in_batches, is_held, rollouts
@@ -25,7 +34,7 @@ from cortexctl.plan.steps import Step
 from cortexctl.plan.together import is_pinned
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import HOST, MODEL, is_generation_name, owner_of
+from cortexctl.spec.labels import is_generation_name, owner_of
 
 if TYPE_CHECKING:
     from cortexctl.plan.room import Room
@@ -33,8 +42,6 @@ if TYPE_CHECKING:
 NOTHING_SPECIAL = Request()
 Adoptable = tuple[ObservedContainer, ContainerSpec]
 """A container, and the spec that it is to have."""
-Wanted = Mapping[str, Instance]
-"""A host's instances by address."""
 Changes = list[Change]
 
 
@@ -57,7 +64,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     for host in sorted(desired.hosts, key=lambda h: h.name):
         seen, wanted = seen_on[host.name], wanted_on[host.name]
         if not seen.is_reachable:
-            diagnostics.append(_unreachable(wanted, seen))
+            diagnostics.append(unreachable(wanted, seen))
             continue
         found = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
         all_here = _changes_on({} if request.destroy else wanted, desired, found, observed, request)
@@ -65,13 +72,13 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         if request.canary_hold:
             held += [c for c in here if is_held(c, desired, canaries)]
             here = [c for c in here if c not in held]
-        diagnostics += _unreadable(found)
-        diagnostics += _two_in_one(found)
+        diagnostics += unreadable(found)
+        diagnostics += two_in_one(found)
         asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
         diagnostics += [] if request.destroy else adoption_problems(asked, found, seen)
-        diagnostics += _strange(seen, desired.owner)
-        diagnostics += _protected(here, found, wanted, request.unprotect)
-        diagnostics += _not_yet_protected(here, found, wanted)
+        diagnostics += strange(seen, desired.owner)
+        diagnostics += protected(here, found, wanted, request.unprotect)
+        diagnostics += not_yet_protected(here, found, wanted)
         gpus[host.name] = _gpus(all_here)
         taken[host.name] = sum(is_adopted(i.serving) for i in found.values() if i.serving)
         for instance in found.values():
@@ -255,92 +262,6 @@ def _gpus(changes: list[Change]) -> tuple[int, int]:
     before = {g for c in changes if c.before and c.action not in down for g in c.before.gpus}
     after = {g for c in stays for spec in (c.after or c.before,) if spec for g in spec.gpus}
     return len(before), len(after)
-
-
-def _protected(
-    changes: list[Change], found: dict[str, OwnedInstance], wanted: Wanted, unprotect: Collection[str]
-) -> list[Diagnostic]:
-    """The stack's word counts while it declares the model; afterwards the label's does."""
-    refused = []
-    for change in changes:
-        instance = found.get(change.address)
-        if instance is None or change.action is not Action.REMOVE or change.address in unprotect:
-            continue
-        declared = wanted.get(change.address)
-        if declared.protect if declared else any(o.protect for o in instance.all):
-            refused.append(
-                error(
-                    "CX403",
-                    f"{change.address} is protected and would be removed",
-                    help=f"if that is what you want, say so: --unprotect {change.address}",
-                )
-            )
-    return refused
-
-
-def _not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], wanted: Wanted) -> list[Diagnostic]:
-    """`protect` lives in a label, which a container that is there already cannot get."""
-    return [
-        warning(
-            "CX409",
-            f"{change.address}: protect is not recorded in the container that runs, whose labels cannot change",
-            wanted[change.address].place_of("protect"),
-            help=f"it will be from its next replacement on; to have it now: --replace {change.address}",
-        )
-        for change in changes
-        if change.address in wanted
-        and wanted[change.address].protect
-        and change.action in {Action.NO_OP, Action.START, Action.UPDATE, Action.ADOPT, Action.RESTART}
-        and not any(o.protect for o in found[change.address].all)
-    ]
-
-
-def _unreadable(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
-    return [
-        error(
-            "CX402",
-            f"{instance.address}: the recorded spec of {owned.container.name} cannot be read: {owned.problem}",
-            help="it was written by a newer cortexctl, or by hand; upgrade cortexctl, or remove the container",
-        )
-        for instance in found.values()
-        for owned in instance.all
-        if owned.spec is None
-    ]
-
-
-def _two_in_one(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
-    """Two models that serve and are to be one (by `moved`): one of them would be removed as the other's old self."""
-    clashes = []
-    for instance in found.values():
-        serving = [o for o in instance.all if not is_generation_name(o.container.name)]
-        names = sorted({o.container.labels.get(MODEL, instance.model) for o in serving})
-        if len(names) > 1:
-            clashes.append(
-                error(
-                    "CX414",
-                    f"{instance.address}: the containers of two models, {' and '.join(names)}, would be this one's",
-                    help="correct `moved`: give each its own name, or remove one of the models first",
-                )
-            )
-    return clashes
-
-
-def _strange(seen: ObservedHost, owner: str) -> list[Diagnostic]:
-    return [
-        error(
-            "CX404",
-            f'{seen.name}: the container {container.name} was made for the host "{container.labels[HOST]}"',
-            help="if the host was renamed, give it its old name back; if two hosts of the stack are one engine, "
-            "keep one of them",
-        )
-        for container in strangers(seen, owner)
-    ]
-
-
-def _unreachable(wanted: Wanted, seen: ObservedHost) -> Diagnostic:
-    models = sorted({i.model for i in wanted.values()})
-    left_out = f"; left out of this plan: {', '.join(models)}" if models else ""
-    return error("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)
 
 
 def _planned(

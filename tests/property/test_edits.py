@@ -658,6 +658,18 @@ def _a_model(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     "models.ignore",
     "models.ignore_drift",
     "models.rollout.max_unavailable",
+    "models.rollout.max_surge",
+    "models.rollout.canary",
+    "models.rollout.wait",
+    "models.hooks.on",
+    "models.hooks.command",
+    "models.hooks.url.env",
+    "models.hooks.url.file",
+    "models.hooks.url.var",
+    "models.hooks.url.command",
+    "models.hooks.required",
+    "models.hooks.secrets",
+    "models.hooks.timeout",
     kinds=[
         (("gate", "startup_timeout"), "7m"),
         (("gate", "stable_for"), "7s"),
@@ -677,6 +689,13 @@ def _a_model(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
         (("rollout", "strategy"), "auto"),
         (("rollout", "strategy"), "start_first"),
         (("rollout", "max_unavailable"), 7),
+        (("rollout", "max_surge"), 7),
+        (("rollout", "canary"), 1),
+        (("rollout", "wait"), "7m"),
+        (("hooks",), {"tell": {"on": "post_healthy", "command": ["true"], "required": False, "timeout": "7s"}}),
+        (("hooks",), {"tell": {"on": "pre_stop", "url": {"env": "KEY_ONE"}}}),
+        (("hooks",), {"tell": {"on": "pre_stop", "url": {"file": "/run/secrets/key"}}}),
+        (("hooks",), {"tell": {"on": "on_failure", "url": {"command": ["pass", "show", "key"]}}}),
     ],
 )
 def _what_is_not_of_the_container(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
@@ -698,6 +717,49 @@ def _what_the_gate_measures(draw: st.DrawFn, text: Text, model: str, kind: Any) 
     task, path, new = kind
     before = text.but("models", model, "task", to=task)
     return before, before.but("models", model, *path, to=new), {}
+
+
+@edit_of(
+    "rollout.max_failures",
+    "audit.enabled",
+    "audit.log",
+    "hooks.on",
+    "hooks.command",
+    "hooks.models",
+    "hooks.required",
+    "hooks.secrets",
+    "hooks.timeout",
+    "hooks.url.env",
+    "hooks.url.file",
+    "hooks.url.var",
+    "hooks.url.command",
+    kinds=[
+        (("rollout",), {"max_failures": 7}),
+        (("audit",), {"enabled": False}),
+        (("audit",), {"log": "elsewhere.jsonl"}),
+        (("hooks",), {"tell": {"on": "pre_apply", "command": ["true"], "required": True, "timeout": "7s"}}),
+        (("hooks",), {"tell": {"on": "post_healthy", "models": ["*"], "command": ["true"], "secrets": []}}),
+        (("hooks",), {"tell": {"on": "post_apply", "url": {"env": "KEY_ONE"}}}),
+        (("hooks",), {"tell": {"on": "post_apply", "url": {"file": "/run/secrets/key"}}}),
+        (("hooks",), {"tell": {"on": "on_failure", "url": {"command": ["pass", "show", "key"]}}}),
+        (("hooks",), {"tell": {"on": "post_apply", "url": {"var": "token"}}}),
+    ],
+)
+def _how_an_apply_goes(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+    path, new = kind
+    before = text.but("vars", "token", to={"secret": True})
+    return before, before.but(*path, to=new), {}
+
+
+@edit_of("hooks.secrets", "models.hooks.secrets", "models.hooks.url.var", kinds=["of all", "of the model"])
+def _what_a_hook_is_given(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+    before = text.but("models", model, "secrets", to={"KEY": {"env": "KEY_ONE"}})
+    before = before.but("vars", "token", to={"secret": True})
+    hook = {"on": "post_healthy", "command": ["true"], "secrets": ["KEY"]}
+    if kind == "of all":
+        return before, before.but("hooks", to={"tell": {**hook, "models": [model]}}), {}
+    told = {"on": "pre_stop", "url": {"var": "token"}}
+    return before, before.but("models", model, "hooks", to={"give": hook, "tell": told}), {}
 
 
 @edit_of("models.adopt")

@@ -225,11 +225,11 @@ def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path
 
 
 def test_a_model_of_the_hub_is_read_from_the_cache(fit: Fit, stack: Path) -> None:
-    base = stack.parent / "hf" / "hub" / "models--some--where"
+    base, commit = stack.parent / "hf" / "hub" / "models--some--where", "0123456789" * 4
     (base / "refs").mkdir(parents=True)
-    (base / "refs" / "main").write_text("abc123")
-    (base / "snapshots" / "abc123").mkdir(parents=True)
-    (base / "snapshots" / "abc123" / "config.json").write_text((CONFIGS / "gemma-2-9b.json").read_text())
+    (base / "refs" / "main").write_text(commit)
+    (base / "snapshots" / commit).mkdir(parents=True)
+    (base / "snapshots" / commit / "config.json").write_text((CONFIGS / "gemma-2-9b.json").read_text())
     stack.write_text(STACK.replace('models_dir = "models"', 'models_dir = "models"\nhf_cache = "hf"'))
     found = json.loads(fit(str(stack), "--json"))
     assert found["instances"]["gpu-1/other"]["model"] == "Gemma2ForCausalLM"

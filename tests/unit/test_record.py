@@ -57,7 +57,7 @@ def test_an_apply_records_what_it_left_and_how_long_it_took(tmp_path: Path) -> N
 def test_a_replacement_expects_what_was_measured_and_never_guesses(tmp_path: Path) -> None:
     world = World("demo", "here")
     first = world.plan(stack(tmp_path, with_length(1024)))
-    assert cost_words(first.changes[0]) == "ready in at most 20m"
+    assert cost_words(first.changes[0]) == "ready in at most 20m without progress"
     world.apply(first)
     (change,) = world.plan(stack(tmp_path, with_length(2048))).changes
     assert (change.cost.starts, change.cost.stops) == (1, 0)

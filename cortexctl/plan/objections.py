@@ -1,0 +1,102 @@
+"""What stands against a plan because of what is found on a host: protection, unreadable labels, strange containers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from cortexctl.diagnostics import Diagnostic, error, warning
+from cortexctl.observed.owned import OwnedInstance, strangers
+from cortexctl.observed.state import ObservedHost
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Change
+from cortexctl.spec.desired import Instance
+from cortexctl.spec.labels import HOST, MODEL, is_generation_name
+
+Wanted = Mapping[str, Instance]
+"""A host's instances by address."""
+
+
+def protected(
+    changes: list[Change], found: dict[str, OwnedInstance], wanted: Wanted, unprotect: Collection[str]
+) -> list[Diagnostic]:
+    """The stack's word counts while it declares the model; afterwards the label's does."""
+    refused = []
+    for change in changes:
+        instance = found.get(change.address)
+        if instance is None or change.action is not Action.REMOVE or change.address in unprotect:
+            continue
+        declared = wanted.get(change.address)
+        if declared.protect if declared else any(o.protect for o in instance.all):
+            refused.append(
+                error(
+                    "CX403",
+                    f"{change.address} is protected and would be removed",
+                    help=f"if that is what you want, say so: --unprotect {change.address}",
+                )
+            )
+    return refused
+
+
+def not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], wanted: Wanted) -> list[Diagnostic]:
+    """`protect` lives in a label, which a container that is there already cannot get."""
+    return [
+        warning(
+            "CX409",
+            f"{change.address}: protect is not recorded in the container that runs, whose labels cannot change",
+            wanted[change.address].place_of("protect"),
+            help=f"it will be from its next replacement on; to have it now: --replace {change.address}",
+        )
+        for change in changes
+        if change.address in wanted
+        and wanted[change.address].protect
+        and change.action in {Action.NO_OP, Action.START, Action.UPDATE, Action.ADOPT, Action.RESTART}
+        and not any(o.protect for o in found[change.address].all)
+    ]
+
+
+def unreadable(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
+    return [
+        error(
+            "CX402",
+            f"{instance.address}: the recorded spec of {owned.container.name} cannot be read: {owned.problem}",
+            help="it was written by a newer cortexctl, or by hand; upgrade cortexctl, or remove the container",
+        )
+        for instance in found.values()
+        for owned in instance.all
+        if owned.spec is None
+    ]
+
+
+def two_in_one(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
+    """Two models that serve and are to be one (by `moved`): one of them would be removed as the other's old self."""
+    clashes = []
+    for instance in found.values():
+        serving = [o for o in instance.all if not is_generation_name(o.container.name)]
+        names = sorted({o.container.labels.get(MODEL, instance.model) for o in serving})
+        if len(names) > 1:
+            clashes.append(
+                error(
+                    "CX414",
+                    f"{instance.address}: the containers of two models, {' and '.join(names)}, would be this one's",
+                    help="correct `moved`: give each its own name, or remove one of the models first",
+                )
+            )
+    return clashes
+
+
+def strange(seen: ObservedHost, owner: str) -> list[Diagnostic]:
+    return [
+        error(
+            "CX404",
+            f'{seen.name}: the container {container.name} was made for the host "{container.labels[HOST]}"',
+            help="if the host was renamed, give it its old name back; if two hosts of the stack are one engine, "
+            "keep one of them",
+        )
+        for container in strangers(seen, owner)
+    ]
+
+
+def unreachable(wanted: Wanted, seen: ObservedHost) -> Diagnostic:
+    models = sorted({i.model for i in wanted.values()})
+    left_out = f"; left out of this plan: {', '.join(models)}" if models else ""
+    return error("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)
