@@ -56,7 +56,7 @@ def release(stack: str, *, choice: options.Choice, host: str | None) -> int:
 
 
 def lock_in_words(holder: LockInfo, now: int) -> str:
-    """Who holds it, since when, and whether that one can still be at work. `now` is of the engine's clock."""
+    """Who holds it, since when, and whether that one can still be at work. `now`: by the engine's clock."""
     here = holder.machine == this_machine()
     alive = "its process runs" if here else "its holder may be alive"
     state = "its holder is gone" if is_dead(holder, now) else alive

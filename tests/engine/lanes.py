@@ -25,6 +25,7 @@ from cortexctl.cli.plan import save
 from cortexctl.cli.wiring import make_plan, open_stack
 from cortexctl.engine.lock import from_labels, is_dead
 from cortexctl.engine.observe import engine_time, get
+from cortexctl.observed.parse import parse_endpoint
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import (
@@ -36,7 +37,7 @@ from cortexctl.plan.steps import (
     Step,
     StopContainer,
 )
-from tests.engine.forks import Forked
+from tests.engine.forks import Forked, inside
 from tests.fakes.watching import Watched, watching_proxy
 from tests.live import STAND_IN, LiveEngine, live_engine
 
@@ -64,6 +65,9 @@ class Lane:
     proxy: str
     watched: Watched
     turn: int = 0
+    namespace: str = ""
+    """The network namespace that cortexctl runs in, and `address` where the host is reached from there."""
+    address: str = ""
 
     @property
     def serving(self) -> str:
@@ -85,6 +89,8 @@ class Lane:
         self.turn += 1
         switches = "".join(f'STANDIN_{name} = "{value}"\n' for name, value in env.items())
         host = f'models_dir = "{models_dir}"\n' if models_dir else ""
+        if self.address:
+            host, publish = f'{host}address = "{self.address}"\n', publish or "0.0.0.0"
         more = f'publish = "{publish}"\n' if publish else ""
         model = f"{self.live.stack}-m"
         self.path.write_text(
@@ -96,6 +102,14 @@ class Lane:
             f'[models.{model}.rollout]\nstrategy = "{strategy}"\ndrain = "0s"\nkeep = 1\n\n'
             f'[models.{model}.env]\nTURN = "{self.turn}"\n{switches}'
         )
+
+    def begin_with_two(self) -> None:
+        """An instance that serves, one that is kept, and somebody else's container."""
+        for _ in range(2):
+            self.want()
+            code, said = self.apply(self.plan())
+            assert code == 0, said
+        self.live.run_foreign(f"{self.live.stack}-foreign")
 
     def plan(self) -> Plan:
         """As the command makes it, in this process: it only looks."""
@@ -109,7 +123,7 @@ class Lane:
         """Apply a plan, as one that was saved, in a process of its own. Two at once need names: `who`."""
         file = self.path.with_suffix(f".{who}.json")
         save(plan, str(file))
-        return Forked(file.with_suffix(".said"), self.proxy, "apply", str(file), *options)
+        return Forked(file.with_suffix(".said"), self.proxy, "apply", str(file), *options, namespace=self.namespace)
 
     def apply(self, plan: Plan) -> tuple[int, str]:
         """Exit code and all that it said."""
@@ -150,10 +164,15 @@ class Lane:
         found = self.live.inspect(self.serving)
         assert found["State"]["Running"], found["State"]
         assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
-        (network,) = found["NetworkSettings"]["Networks"].values()
-        answer = httpx.get(f"http://{network['IPAddress']}:8000/v1/models", trust_env=False, timeout=10)
+        answer = self._ask(f"{parse_endpoint(found, self.address)}/v1/models")
         assert [m["id"] for m in answer.json()["data"]] == ["tiny"]
         return str(found["Id"])
+
+    def _ask(self, url: str) -> httpx.Response:
+        def ask() -> httpx.Response:
+            return httpx.get(url, trust_env=False, timeout=10)
+
+        return inside(self.namespace, ask) if self.namespace else ask()
 
     def converge(self, before: dict[str, Seen], *, old_is_gone: bool = False) -> None:
         """Plan and apply, and look at what is there: the wanted one serves, the one before it is kept as it was, nobody
@@ -220,18 +239,15 @@ def lane(folder: Path) -> Iterator[Lane]:
     stack = f"cxt-{secrets.token_hex(3)}"
     with live_engine(stack) as live, watching_proxy(folder / f"{stack}.sock", live.docker) as (url, watched):
         here = Lane(live, folder / f"{stack}.toml", url, watched)
-        for _ in range(2):
-            here.want()
-            code, said = here.apply(here.plan())
-            assert code == 0, said
-        live.run_foreign(f"{stack}-foreign")
+        here.begin_with_two()
         yield here
 
 
 class Lanes:
     """Runs cases side by side. A lane with a failure is given up, for nobody knows how it stands."""
 
-    def __init__(self, folder: Path, ends: ExitStack) -> None:
+    def __init__(self, folder: Path, ends: ExitStack, width: int = LANES) -> None:
+        self._width = width
         self._folder = folder
         self._ends = ends
         self._free: list[Lane] = []
@@ -252,7 +268,7 @@ class Lanes:
             except Exception:  # noqa: BLE001 - it is told below
                 failures.append(f"{case}:\n{traceback.format_exc()}")
 
-        threads = [threading.Thread(target=work) for _ in range(min(LANES, len(cases)))]
+        threads = [threading.Thread(target=work) for _ in range(min(self._width, len(cases)))]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -87,9 +87,9 @@ def test_a_rollback_whose_old_instance_no_longer_starts_says_so_first(
         assert code == 5, said
         _, _, report = said.partition("\n\nError ")
         assert report.startswith(f"THE ROLLBACK FAILED and here/{here.live.stack}-m does not serve: "), said
-        head, _, further = report.partition("\n")
-        assert says in head
-        assert "it exited with code 1" in further, "and then why the new one failed"
+        worst, _, rest = report.partition("\n")
+        assert says in worst
+        assert "it exited with code 1" in rest, "and then why the new one failed"
         left = here.containers()
         assert {s.id for s in left.values()} == {s.id for s in before.values()}, "one that was kept is gone"
         assert left[here.serving].id == before[here.serving].id

@@ -1,0 +1,199 @@
+"""Hosts of the tests' own: an engine each, in a network namespace of its own, on a small file system in memory.
+
+They are reached from a namespace that has nothing but a cable to each, and no way out: that of the controller, where
+cortexctl runs. The engine's socket is forwarded through the cable, so that what cuts it cuts everything.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import socketserver
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.engine.forks import inside
+from tests.fakes.sockets import serving_on
+from tests.live import REPO, STAND_IN
+
+LAB = str(REPO / "tests" / "lab" / "lab")
+PORT = 2375
+SIZE = 256 * 2**20
+"""Bytes of a host's disk."""
+
+
+def run(*words: str) -> str:
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+@dataclass
+class OwnHost:
+    """`docker` is the engine's URL for whoever sits on the host; `forwarded` is the one that goes through the cable."""
+
+    name: str
+    home: Path
+    namespace: str
+    address: str
+    forwarded: str = ""
+
+    @property
+    def docker(self) -> str:
+        return f"unix://{self.home}/engine/docker.sock"
+
+    def lab(self, *words: str) -> None:
+        """A lab of its own: see tests/lab/README.md."""
+        own = {"CORTEXCTL_LAB_HOME": str(self.home), "CORTEXCTL_LAB_NAME": self.namespace, "DOCKER_HOST": self.docker}
+        done = subprocess.run(
+            [LAB, *words], env={**os.environ, **own}, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def kill_engine(self) -> None:
+        """As a crash of the machine would: what it ran is gone as well once it is started again."""
+        pid = int((self.home / "engine" / "docker.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+
+    def start_engine(self) -> None:
+        self.lab("engine")
+
+    def cut(self) -> None:
+        """At the far end: the near one keeps its route, and nothing looks for another way."""
+        run("ip", "-n", self.namespace, "link", "set", "eth0", "down")
+
+    def mend(self) -> None:
+        run("ip", "-n", self.namespace, "link", "set", "eth0", "up")
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        filler = self.home / "filler"
+        try:
+            with filler.open("wb") as file, suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 16))
+                    file.flush()
+            yield
+        finally:
+            filler.unlink(missing_ok=True)
+
+
+@contextmanager
+def own_hosts(*names: str) -> Iterator[tuple[str, list[OwnHost]]]:
+    """The controller's namespace, and the hosts."""
+    token = secrets.token_hex(2)
+    controller = f"cxt-{token}"
+    with ExitStack() as ends:
+        run("ip", "netns", "add", controller)
+        ends.callback(run, "ip", "netns", "delete", controller)
+        run("ip", "-n", controller, "link", "set", "lo", "up")
+        hosts = [ends.enter_context(_host(name, f"cxt-{token}-{name}", n)) for n, name in enumerate(names, 1)]
+        pool = ends.enter_context(ThreadPoolExecutor())
+        ends.callback(lambda: list(pool.map(lambda host: host.lab("down"), hosts)))
+        list(pool.map(_start, hosts))
+        for host in hosts:
+            near = host.address.removesuffix(".2") + ".1/24"
+            cable = (
+                "ip",
+                "link",
+                "add",
+                "name",
+                f"to-{host.name}",
+                "netns",
+                controller,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+            )
+            run(*cable, "netns", host.namespace)
+            for namespace, link, address in (
+                (controller, f"to-{host.name}", near),
+                (host.namespace, "eth0", f"{host.address}/24"),
+            ):
+                run("ip", "-n", namespace, "address", "add", address, "dev", link)
+                run("ip", "-n", namespace, "link", "set", link, "up")
+            host.forwarded = ends.enter_context(_forwarded(host, controller))
+        yield controller, hosts
+
+
+@contextmanager
+def _host(name: str, namespace: str, number: int) -> Iterator[OwnHost]:
+    home = Path(tempfile.mkdtemp(prefix="cxt-"))
+    run("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", str(home))
+    try:
+        yield OwnHost(name, home, namespace, f"10.79.{number}.2")
+    finally:
+        run("umount", "--lazy", str(home))
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _start(host: OwnHost) -> None:
+    host.start_engine()
+    with subprocess.Popen(["docker", "save", STAND_IN], stdout=subprocess.PIPE) as saved:
+        subprocess.run(["docker", "-H", host.docker, "load"], stdin=saved.stdout, check=True, capture_output=True)
+
+
+@contextmanager
+def _forwarded(host: OwnHost, controller: str) -> Iterator[str]:
+    """A socket on this side, a port on the host's, the cable between them."""
+
+    class There(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.connect(host.docker.removeprefix("unix://"))
+                _both_ways(self.request, engine)
+
+    class Here(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with inside(controller, socket.socket) as far:
+                far.settimeout(10)
+                far.connect((host.address, PORT))
+                far.settimeout(None)
+                _both_ways(self.request, far)
+
+    server = inside(host.namespace, lambda: _Port((host.address, PORT), There))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        with serving_on(host.home / "forwarded.sock", Here) as url:
+            yield url
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Port(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """An engine that is down."""
+
+
+def _both_ways(one: socket.socket, other: socket.socket) -> None:
+    back = threading.Thread(target=_copy, args=(other, one), daemon=True)
+    back.start()
+    _copy(one, other)
+    back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+    for end in (source, target):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
