@@ -695,6 +695,22 @@ def test_a_container_that_appeared_where_one_is_to_be_created_makes_a_plan_stale
     assert stale_reasons(made, _observed(_foreign(serving_name("tiny")))) == ["here/tiny: vllm-model-tiny exists now"]
 
 
+@pytest.mark.parametrize(("address", "is_stale"), [("127.0.0.1", True), ("0.0.0.0", True), ("10.0.0.1", False)])
+def test_a_port_that_somebody_took_meanwhile_makes_a_plan_stale(address: str, is_stale: bool) -> None:
+    made = _plan(_wanted(publish=Publish("127.0.0.1", 8001)), found=(_serving(),))
+    assert [c.action for c in made.effective] == [Action.REPLACE]
+    taker = _foreign("taker", ports=(BoundPort(address, 8001),))
+    said = ["here/tiny: 127.0.0.1:8001 is now held by taker"] if is_stale else []
+    assert stale_reasons(made, _observed(_serving(), taker)) == said
+
+
+def test_a_port_that_the_one_to_be_replaced_holds_makes_no_plan_stale() -> None:
+    old = _serving(spec=_spec(publish=Publish("127.0.0.1", 8001), drain=1), ports=(BoundPort("127.0.0.1", 8001),))
+    made = _plan(_wanted(publish=Publish("127.0.0.1", 8001)), found=(old,))
+    assert [c.action for c in made.effective] == [Action.REPLACE]
+    assert stale_reasons(made, _observed(old)) == []
+
+
 def test_a_host_that_cannot_be_read_any_more_makes_a_plan_stale() -> None:
     gone = Observed((ObservedHost("here", problem="nothing answers"),))
     assert stale_reasons(_replacement(), gone) == ["here: nothing answers"]
