@@ -5,25 +5,20 @@ Nothing is guessed: an instance whose model's files, GPU or arguments are not kn
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cortexctl.observed.modelfiles import ModelFiles, source_of
-from cortexctl.observed.state import Observed
 from cortexctl.plan.forecast import (
     Forecast,
     ForecastRefusal,
-    GpuLine,
-    GpuShare,
     InstanceForecast,
     StageForecast,
 )
-from cortexctl.plan.place import gpu_holders
-from cortexctl.plan.together import is_pinned, utilization
 from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired, Host
+from cortexctl.spec.desired import Host
 from cortexctl.vllm.effective import effective
 from cortexctl.vllm.memory.budget import Ask, Budget, StageBudget, budget
 from cortexctl.vllm.memory.config import UnknownModel
@@ -58,35 +53,63 @@ class Making:
     before: ContainerSpec | None = None
 
 
-def foresee(makings: Iterable[Making], hosts: Mapping[str, Host], files: Files) -> tuple[InstanceForecast, ...]:
+class Forecaster:
+    """Forecasts by what is known of models' files. Launches that are alike, as on many hosts, are computed once."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._texts: dict[int, str] = {}
+        self._known: dict[tuple[object, ...], Forecast | Unknown] = {}
+
+    def of(self, spec: ContainerSpec, host: Host) -> Forecast:
+        """Of one launch. Raises Unknown."""
+        gpu = gpu_of_host(host)
+        source = source_of(host.name, spec)
+        if isinstance(source, str):
+            raise Unknown(source)
+        files = self._files.get(source.key, NOT_READ)
+        if files.problem:
+            raise Unknown(files.problem)
+        key = (gpu, spec.vllm_version, _text([spec.args, spec.extra_args, spec.env]), self._text_of(files))
+        if key not in self._known:
+            try:
+                self._known[key] = _shown(_budget(spec, gpu, files), spec)
+            except Unknown as why:
+                self._known[key] = why
+        found = self._known[key]
+        if isinstance(found, Unknown):
+            raise found
+        return found
+
+    def _text_of(self, files: ModelFiles) -> str:
+        if id(files) not in self._texts:
+            self._texts[id(files)] = _text([files.config, files.tensors, files.total])
+        return self._texts[id(files)]
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def foresee(
+    makings: Iterable[Making], hosts: Mapping[str, Host], forecaster: Forecaster
+) -> tuple[InstanceForecast, ...]:
     """Of each that has GPUs, in order."""
-    return tuple(_of_instance(m, hosts[m.host], files) for m in makings if m.after.gpus)
+    return tuple(_of_instance(m, hosts[m.host], forecaster) for m in makings if m.after.gpus)
 
 
-def _of_instance(making: Making, host: Host, files: Files) -> InstanceForecast:
+def _of_instance(making: Making, host: Host, forecaster: Forecaster) -> InstanceForecast:
     found = InstanceForecast(making.address, making.host, making.after.gpus)
     try:
-        found = replace(found, after=forecast(making.after, host, files))
+        found = replace(found, after=forecaster.of(making.after, host))
     except Unknown as why:
         found = replace(found, why_unknown=str(why))
     if making.before is None or not making.before.gpus:
         return found
     try:
-        return replace(found, before=forecast(making.before, host, files))
+        return replace(found, before=forecaster.of(making.before, host))
     except Unknown as why:
         return replace(found, why_unknown_before=str(why))
-
-
-def forecast(spec: ContainerSpec, host: Host, files: Files) -> Forecast:
-    """Of one launch. Raises Unknown."""
-    gpu = gpu_of_host(host)
-    source = source_of(host.name, spec)
-    if isinstance(source, str):
-        raise Unknown(source)
-    known = files.get(source.key, NOT_READ)
-    if known.problem:
-        raise Unknown(known.problem)
-    return _shown(_budget(spec, gpu, known), spec)
 
 
 def gpu_of_host(host: Host) -> Gpu:
@@ -174,66 +197,3 @@ def _whole(part: Part) -> Part:
 
 def _round(gib: float) -> float:
     return round(gib, _DIGITS)
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """A container that will have GPUs of a host, by name and spec."""
-
-    who: str
-    spec: ContainerSpec
-
-
-def ledger(
-    host: Host, holdings: Sequence[Holding], foreseen: Sequence[InstanceForecast], files: Files
-) -> list[GpuLine]:
-    """Each GPU of a host that somebody has. Empty where the stack does not say how large they are."""
-    try:
-        total = gpu_of_host(host).total_gib
-    except Unknown:
-        return []
-    known = {f.address: f.after for f in foreseen if f.after}
-    shares: dict[int, list[GpuShare]] = {}
-    for holding in holdings:
-        for gpu, share in _shares(holding, host, total, known.get(holding.who), files):
-            shares.setdefault(gpu, []).append(share)
-    return [GpuLine(host.name, gpu, _round(total), tuple(shares[gpu])) for gpu in sorted(shares)]
-
-
-def _shares(
-    holding: Holding, host: Host, total: float, known: Forecast | None, files: Files
-) -> Iterator[tuple[int, GpuShare]]:
-    """By GPU. What vLLM requests follows from the arguments; with a cache of fixed size, or without any, the model must
-    be known.
-    """
-    pinned = is_pinned(holding.spec)
-    if pinned and known is None:
-        try:
-            known = forecast(holding.spec, host, files)
-        except Unknown:
-            known = None
-    stages = known.stages if known else ()
-    per_stage = max(1, len(holding.spec.gpus) // max(1, len(stages)))
-    for i, gpu in enumerate(holding.spec.gpus):
-        at = stages[min(i // per_stage, len(stages) - 1)] if stages else None
-        if at and (pinned or (known and not known.needed.value)):
-            taken, low = _sum(at)
-        elif not pinned:
-            taken = low = at.requested.value if at else utilization(holding.spec) * total
-        else:  # the cache is all that is known of it
-            taken = low = float(effective(holding.spec).args["kv_cache_memory_bytes"]) / GIB
-        yield gpu, GpuShare(holding.who, _round(taken), _round(low))
-
-
-def _sum(at: StageForecast) -> tuple[float, float]:
-    """(taken, at the least) of one that does not take all that is left for its cache."""
-    spent = (at.weights, at.non_torch, at.transient, at.graphs)
-    cache = at.available.value if at.available.source == "given" else 0.0
-    taken = sum(p.value for p in spent) + cache
-    return taken, taken - math.hypot(*(p.value - p.low for p in spent))
-
-
-def others_on(desired: Desired, observed: Observed, host: str) -> list[Holding]:
-    """Running containers of other stacks that have GPUs of the host."""
-    seen = observed.by_name().get(host)
-    return [Holding(f"{h.container} of {h.owner}", h.spec) for h in gpu_holders(seen, desired.owner)] if seen else []

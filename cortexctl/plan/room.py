@@ -9,7 +9,8 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.observed.state import Observed
 from cortexctl.plan.action import Action
 from cortexctl.plan.forecast import GpuLine, InstanceForecast
-from cortexctl.plan.memory import Files, Holding, Making, foresee, ledger, others_on
+from cortexctl.plan.gpu_ledger import Holding, ledger, others_on
+from cortexctl.plan.memory import Files, Forecaster, Making, foresee
 from cortexctl.plan.memory_rules import check_forecasts, check_ledger
 from cortexctl.plan.model import Change
 from cortexctl.spec.desired import Desired
@@ -73,7 +74,10 @@ def _room(
 ) -> Room:
     hosts = {h.name: h for h in desired.hosts}
     wanted = {i.address: i for i in desired.instances}
-    foreseen = foresee(sorted(makings, key=lambda m: m.address), hosts, files)
-    lines = tuple(line for host in sorted(holdings) for line in ledger(hosts[host], holdings[host], foreseen, files))
+    forecaster = Forecaster(files)
+    foreseen = foresee(sorted(makings, key=lambda m: m.address), hosts, forecaster)
+    lines = tuple(
+        line for host in sorted(holdings) for line in ledger(hosts[host], holdings[host], foreseen, forecaster)
+    )
     found = (*check_forecasts(foreseen, wanted, anyway), *check_ledger(lines, wanted, told))
-    return Room(foreseen, lines, found)
+    return Room(foreseen, tuple(lines), found)

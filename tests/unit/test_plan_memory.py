@@ -13,7 +13,7 @@ import pytest
 from cortexctl.diagnostics import Severity
 from cortexctl.observed.modelfiles import ModelFiles
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
-from cortexctl.plan.memory import Unknown, forecast
+from cortexctl.plan.memory import Forecaster, Unknown
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import digest_of, plan_from_json, plan_to_dict, plan_to_json
 from cortexctl.plan.planner import models_needed, plan
@@ -166,7 +166,7 @@ def test_what_is_not_known_has_its_reason(
     wanted: ContainerSpec, files: Mapping[tuple[str, str], ModelFiles], host: Host, why: str
 ) -> None:
     with pytest.raises(Unknown, match=why):
-        forecast(wanted, host, files)
+        Forecaster(files).of(wanted, host)
     made = plan(replace(desired(chat=wanted), hosts=(host,)), observed(files=files))
     assert made.forecasts[0].after is None
     assert why in made.forecasts[0].why_unknown
