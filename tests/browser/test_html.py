@@ -188,8 +188,8 @@ def test_without_scripts_all_is_there_and_no_dead_button(opened: Open) -> None:
 @pytest.mark.parametrize("width", [320, 768, 1280])
 @pytest.mark.parametrize(
     "plan",
-    [rich_plan(), case("no_changes"), case("unreachable_host"), large_plan(60)],
-    ids=["rich", "none", "unreachable", "large"],
+    [rich_plan(), case("no_changes"), case("unreachable_host"), large_plan(60), case("memory_promised_twice")],
+    ids=["rich", "none", "unreachable", "large", "memory"],
 )
 def test_nothing_sticks_out(opened: Open, plan: Plan, width: int, dark: bool) -> None:
     shown = opened(plan, width=width, dark=dark)
@@ -206,9 +206,10 @@ def luminance(colour: str) -> int:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_all_text_has_contrast(opened: Open, dark: bool) -> None:
+@pytest.mark.parametrize("plan", [rich_plan(), case("memory_promised_twice")], ids=["rich", "memory"])
+def test_all_text_has_contrast(opened: Open, plan: Plan, dark: bool) -> None:
     """WCAG AA: 4.5 to 1, for every text against the first ground behind it."""
-    page = opened(rich_plan(), dark=dark).page
+    page = opened(plan, dark=dark).page
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.evaluate(CONTRAST) == []
 
@@ -234,6 +235,20 @@ CONTRAST = """() => {
   }
   return [...new Set(bad)];
 }"""
+
+
+def test_memory_is_a_bar_with_its_words_beside_it(opened: Open) -> None:
+    shown = opened(case("memory_before_and_after"))
+    page = shown.page
+    page.click("#expand")
+    bars = page.locator("details.change svg.bar")
+    assert bars.count() == 2
+    assert "before, 11.6x of 8,192 tokens" in page.inner_text("body")
+    widths = [bars.nth(1).locator("rect").nth(n).bounding_box() for n in range(4)]
+    sizes = [box["width"] for box in widths if box]
+    assert sizes[0] > sizes[2] > sizes[3] > sizes[1] > 0  # weights, cache, free, other: drawn to scale
+    assert page.get_by_role("img", name="weights 32.9").count() == 2
+    shown.assert_quiet()
 
 
 @pytest.mark.parametrize("width", [320, 1280])
