@@ -215,8 +215,8 @@ def _read(
         elsewhere = "" if given.hosts else ", or look on its host with --hosts"
         raise UsageError(f"{found.problem}; give its config.json with --config {instance.model}=FILE{elsewhere}")
     try:
-        headers = read_headers(weights) if weights else headers_of(found)
-        return read_facts(found.config), headers, digest(found.config)
+        facts = read_facts(found.config)
+        return facts, read_headers(weights) if weights else headers_of(found, facts), digest(found.config)
     except (UnreadableModel, UnknownModel) as cause:
         raise UsageError(str(cause)) from None
 

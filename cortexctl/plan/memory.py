@@ -1,4 +1,4 @@
-"""Memory of the containers that a plan makes, before and after; and who holds how much of each GPU.
+"""Memory of the containers that a plan makes, and of those whose place they take. Pure, as the plan is.
 
 Nothing is guessed: an instance whose model's files, GPU or arguments are not known has the reason instead.
 """
@@ -22,10 +22,12 @@ from cortexctl.spec.desired import Host
 from cortexctl.vllm.effective import effective
 from cortexctl.vllm.memory.budget import Ask, Budget, StageBudget, budget
 from cortexctl.vllm.memory.config import UnknownModel
-from cortexctl.vllm.memory.facts import read_facts
+from cortexctl.vllm.memory.facts import Facts, read_facts
 from cortexctl.vllm.memory.gpus import Gpu, gpu_on_host
-from cortexctl.vllm.memory.headers import Headers
+from cortexctl.vllm.memory.headers import Headers, stage_bytes
 from cortexctl.vllm.memory.parts import Part
+from cortexctl.vllm.memory.tensors import Split
+from cortexctl.vllm.memory.weights import Stage, Weighing, weight_bytes
 
 Files = Mapping[tuple[str, str], ModelFiles]
 """By host and a source's name."""
@@ -34,7 +36,6 @@ FITTED = {"one request", "no memory", "auto length"}
 """Rules that depend on what is estimated; the others follow from config and arguments alone."""
 MOST_LAYERS = 10_000
 _LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-GIB = 2**30
 _DIGITS = 4
 """Of a GiB: a tenth of a MiB."""
 
@@ -136,7 +137,8 @@ def _budget(spec: ContainerSpec, gpu: Gpu, files: ModelFiles) -> Budget:
     if _layers(config) > MOST_LAYERS:
         raise Unknown("its config.json is not that of a model")
     try:
-        return budget(read_facts(config), Ask(args, gpu, spec.vllm_version, spec.env, headers_of(files)))
+        facts = read_facts(config)
+        return budget(facts, Ask(args, gpu, spec.vllm_version, spec.env, headers_of(files, facts)))
     except UnknownModel as cause:
         raise Unknown(str(cause)) from None
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
@@ -144,9 +146,16 @@ def _budget(spec: ContainerSpec, gpu: Gpu, files: ModelFiles) -> Budget:
         raise Unknown("its config.json and arguments do not go together") from None
 
 
-def headers_of(files: ModelFiles) -> Headers | None:
-    """Sizes of the weights, where more is known than config.json tells."""
-    return Headers(files.tensors, files.total) if files.tensors or files.total else None
+def headers_of(files: ModelFiles, facts: Facts) -> Headers | None:
+    """Sizes of the weights, where more is known than config.json tells. An index that is far from it is passed over:
+    some are left from the model that was quantised.
+    """
+    found = Headers(files.tensors, files.total)
+    if files.tensors or not files.total:
+        return found if files.tensors else None
+    whole, how = Stage(range(len(facts.layers))), Weighing(Split(absorbed=""), 2)
+    share = stage_bytes(found, facts, whole, how) / weight_bytes(facts, whole, facts.quant, how)
+    return found if 2 / 3 < share < 3 / 2 else None
 
 
 def _shown(found: Budget, spec: ContainerSpec) -> Forecast:

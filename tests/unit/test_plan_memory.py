@@ -173,6 +173,14 @@ def test_what_is_not_known_has_its_reason(
     assert said(made) == []
 
 
+@pytest.mark.parametrize(("total", "source"), [(16381470720, "headers"), (123, "config"), (10**12, "config")])
+def test_an_index_counts_unless_it_is_another_models(total: int, source: str) -> None:
+    files = {("gpu-1", "/srv/models/qwen"): ModelFiles(config_of("qwen3-8b"), total=total)}
+    found = Forecaster(files).of(spec(), HOST)
+    assert found.decides.weights.source == source
+    assert found.decides.weights.value == pytest.approx(15.27, abs=0.05)
+
+
 @pytest.mark.parametrize("value", ["x", [], {}, None, -1, 0, 10**40, 1.5, True, "auto"])
 @pytest.mark.parametrize(
     "key", ["num_hidden_layers", "num_attention_heads", "head_dim", "quantization_config", "vocab_size"]
