@@ -6,7 +6,6 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from cortexctl.cli.modelreading import with_models
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import need_other_stack
 from cortexctl.errors import UsageError
@@ -43,7 +42,11 @@ def plan_from_snapshot(desired: Desired, file: str, request: Request, *, hub: bo
 def _with_models(desired: Desired, observed: Observed, request: Request, *, hub: bool) -> Observed:
     """With models' files that lie on this machine, or on the hub if that is asked for: no host is."""
     sources = models_needed(desired, observed, request)
-    return with_models(observed, sources, hub=hub) if sources else observed
+    if not sources:
+        return observed
+    from cortexctl.cli.modelreading import with_models
+
+    return with_models(observed, sources, hub=hub)
 
 
 def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Request, *, hub: bool = False) -> Plan:
