@@ -11,6 +11,8 @@ from cortexctl.plan.together import overlap
 from cortexctl.spec import labels
 from cortexctl.spec.labels import serving_name
 
+_STOPS_IT = {Action.REPLACE, Action.RESTART, Action.REMOVE}
+
 
 def stale_reasons(plan: Plan, now: Observed) -> list[str]:
     """One sentence for each thing that moved since the plan was made; empty when it may be applied."""
@@ -41,8 +43,15 @@ def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterato
             yield f"{change.address}: the container {ref.name} ({ref.id[:12]}) is gone{_by_whom(change, containers)}"
         elif found.name != ref.name:
             yield f"{change.address}: the container {ref.name} is now called {found.name}{_by_whom(change, containers)}"
-        elif found.state != ref.state:
+        elif found.state != ref.state and not _is_crash_loop(change, ref.state, found.state):
             yield f"{change.address}: the container {ref.name} was {ref.state} and is now {found.state}"
+
+
+def _is_crash_loop(change: Change, was: str, now: str) -> bool:
+    """One that the engine starts again and again is running in one moment and restarting in the next. What stops it in
+    any case may go on; it could never be mended otherwise.
+    """
+    return change.action in _STOPS_IT and {was, now} == {"running", "restarting"}
 
 
 def _by_whom(change: Change, containers: tuple[ObservedContainer, ...]) -> str:

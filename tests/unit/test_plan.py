@@ -687,6 +687,18 @@ def test_a_touched_container_in_another_state_makes_a_plan_stale() -> None:
     ]
 
 
+def test_a_crash_loop_may_be_replaced_in_whatever_moment_of_it() -> None:
+    for was, now in (("running", "restarting"), ("restarting", "running")):
+        found = _serving(spec=_spec(drain=1), state=was)
+        made = _plan(_wanted(), found=(found,))
+        assert [c.action for c in made.effective] == [Action.REPLACE]
+        assert stale_reasons(made, _observed(dataclasses.replace(found, state=now))) == []
+    down = _serving(state="restarting")
+    made = _plan(_wanted(), found=(down,))
+    assert [c.action for c in made.effective] == [Action.START]
+    assert stale_reasons(made, _observed(dataclasses.replace(down, state="running"))), "it may have come to itself"
+
+
 def test_a_container_that_appeared_where_one_is_to_be_created_makes_a_plan_stale() -> None:
     made = _plan(_wanted())
     assert stale_reasons(made, _observed(_serving(run="abcd"))) == [
