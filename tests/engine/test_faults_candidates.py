@@ -38,7 +38,7 @@ CANDIDATES = [
     Bad("answers 503 for ever", "status 503", {"HEALTH_STATUS": "503"}, {"startup_timeout": "2s"}, "start_first"),
     Bad("lists a wrong model name", "it does not serve tiny; /v1/models lists other", {"MODELS": "other"}),
     Bad("refuses its first request", "its first request failed", {"COMPLETION_STATUS": "500"}),
-    Bad("passes and dies within stable_for", "it exited with code 1", {"CRASH_AFTER_SECONDS": "3"}, {"stable_for": "20s"}),
+    Bad("passes and dies within stable_for", "it exited with code 1", {"CRASH_AFTER_SECONDS": "3"}, {"stable_for": "5s"}),
 ]  # fmt: skip
 
 
