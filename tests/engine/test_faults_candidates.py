@@ -28,17 +28,17 @@ class Bad:
 
 
 CANDIDATES = [
-    Bad("exits at once", "it exited with code 1", {"CRASH_AFTER_SECONDS": "0"}),
-    Bad("exits at once", "it exited with code 1", {"CRASH_AFTER_SECONDS": "0"}, strategy="start_first"),
     Bad("exits after 5 s, with code 0", "it exited with code 0",
         {"START_SECONDS": "60", "CRASH_AFTER_SECONDS": "5", "EXIT_CODE": "0"}),
-    Bad("hangs in start-up", "its log showed no progress for 2s", {"START_SECONDS": "600"}, {"startup_timeout": "2s"}),
     Bad("takes connections and never answers", "its log showed no progress for 2s", {"HANG": "1"}, {"startup_timeout": "2s"}),
+    Bad("passes and dies within stable_for", "it exited with code 1", {"CRASH_AFTER_SECONDS": "3"}, {"stable_for": "5s"}),
+    Bad("exits at once", "it exited with code 1", {"CRASH_AFTER_SECONDS": "0"}),
+    Bad("exits at once", "it exited with code 1", {"CRASH_AFTER_SECONDS": "0"}, strategy="start_first"),
+    Bad("hangs in start-up", "its log showed no progress for 2s", {"START_SECONDS": "600"}, {"startup_timeout": "2s"}),
     Bad("answers 503 for ever", "status 503", {"HEALTH_STATUS": "503"}, {"startup_timeout": "2s"}),
     Bad("answers 503 for ever", "status 503", {"HEALTH_STATUS": "503"}, {"startup_timeout": "2s"}, "start_first"),
     Bad("lists a wrong model name", "it does not serve tiny; /v1/models lists other", {"MODELS": "other"}),
     Bad("refuses its first request", "its first request failed", {"COMPLETION_STATUS": "500"}),
-    Bad("passes and dies within stable_for", "it exited with code 1", {"CRASH_AFTER_SECONDS": "3"}, {"stable_for": "5s"}),
 ]  # fmt: skip
 
 
