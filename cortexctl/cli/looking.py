@@ -4,7 +4,6 @@ asked first, so that the middle of an apply is never taken for drift; then inspe
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 from cortexctl import __version__
@@ -53,8 +52,7 @@ class Looking:
         if not hosts:
             return observed, facts
         looks = {at.seen.name: at for at in look_again(hosts, self.desired.owner)}
-        now = int(time.time())
-        busy = {name: at.holder for name, at in looks.items() if at.holder and not is_dead(at.holder, now)}
+        busy = {name: at.holder for name, at in looks.items() if at.holder and not is_dead(at.holder, int(at.now))}
         seen = tuple(looks[h.name].seen if h.name in looks else h for h in observed.hosts)
         records = {**observed.records, **{name: at.record for name, at in looks.items()}}
         observed = self._with_adoptable(replace(observed, hosts=seen, records=records))

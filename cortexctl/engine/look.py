@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from cortexctl.engine import lock, record
-from cortexctl.engine.observe import get, observe_host
+from cortexctl.engine.observe import engine_time, get, observe_host
 from cortexctl.errors import EngineError, EngineRefused
 from cortexctl.observed.inspected import (
     ImageDefaults,
@@ -41,6 +41,8 @@ class Look:
     seen: ObservedHost
     record: HostRecord
     holder: LockInfo | None = None
+    now: float = 0
+    """By the engine's clock, where there is a holder: by it his time is over or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +127,10 @@ def _look(host: Host, owner: str) -> Look:
 def _locked_look(host: Host, owner: str) -> Look:
     try:
         volume = _volume(host, lock.volume_name(owner))
+        now = engine_time(host.docker) if volume is not None else 0
     except EngineError as cause:
         return Look(_unread(host, cause), HostRecord(host.name))
-    return replace(_look(host, owner), holder=lock.from_labels(volume) if volume is not None else None)
+    return replace(_look(host, owner), holder=lock.from_labels(volume) if volume is not None else None, now=now)
 
 
 def _volume(host: Host, name: str) -> Mapping[str, str] | None:

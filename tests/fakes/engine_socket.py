@@ -34,7 +34,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 @contextmanager
 def talking_engine(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0) -> Iterator[TalkingEngine]:
     """Yields the engine while it answers."""
-    engine = TalkingEngine(f"unix://{path}", {LIST: [], **answers}, hangs=hangs)
+    engine = TalkingEngine(f"unix://{path}", {LIST: [], "/_ping": "OK", **answers}, hangs=hangs)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
