@@ -17,6 +17,7 @@ from cortexctl.plan.hooks import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost, PlannedImage
 from cortexctl.plan.sequence import Order, steps_for_host
 from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.spec.labels import owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
     if host is None:
         return _refused(desired, (), f'there is no host of "{back.address}" in the stack', "write HOST/MODEL")
     seen = observed.host(host.name)
-    planned = (PlannedHost(host, seen.engine, problem=seen.problem),)
+    ours = sum(owner_of(c.labels) == desired.owner for c in seen.containers)
+    planned = (PlannedHost(host, seen.engine, ours, len(seen.containers) - ours, seen.problem),)
     if not seen.is_reachable:
         return _refused(desired, planned, f"{host.name}: {seen.problem}", seen.next_step)
     found = owned_instances(seen, desired.owner, desired.moved).get(back.address)
@@ -90,7 +92,7 @@ def _why_not(found: OwnedInstance | None, back: Back) -> str:
 def _there_are(found: OwnedInstance | None) -> str:
     kept = [str(o.generation) for o in _kept(found)]
     if kept:
-        return f"generations that are kept: {', '.join(kept)}"
+        return f"generations that are kept: {', '.join(kept)}; name one with --generation"
     return "rollout.keep says how many generations are kept; else put the stack's old text back, and apply it"
 
 

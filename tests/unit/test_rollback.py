@@ -41,6 +41,7 @@ def test_the_newest_older_generation_serves_again_and_the_younger_is_kept(tmp_pa
     (change,) = made.changes
     assert (change.action, change.generation, change.goes_back) == (Action.REPLACE, 1, True)
     assert [f.path for f in change.fields] == ["args.max_model_len"]
+    assert [h.containers for h in made.hosts] == [2]
     assert plan_from_json(plan_to_json(made)) == made
     assert world.apply(made).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2-undone": "exited"}
@@ -96,8 +97,13 @@ def test_nothing_serves_and_a_kept_one_does_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "generation", "said", "advice"),
     [
-        ("here/tiny", 7, "generation 7 is not kept", "generations that are kept: 1"),
-        ("here/tiny", 2, "generation 2 is the one that serves", "generations that are kept: 1"),
+        ("here/tiny", 7, "generation 7 is not kept", "generations that are kept: 1; name one with --generation"),
+        (
+            "here/tiny",
+            2,
+            "generation 2 is the one that serves",
+            "generations that are kept: 1; name one with --generation",
+        ),
         ("here/other", None, "no container of it", "rollout.keep"),
         ("there/tiny", None, "there is no host", "write HOST/MODEL"),
         ("tiny", None, "there is no host", "write HOST/MODEL"),
