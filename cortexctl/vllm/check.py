@@ -16,8 +16,8 @@ from cortexctl.vllm.catalogue_facts import Option, Span
 from cortexctl.vllm.catalogue_reviewed import Instead, instead_of, no_effect, refusals
 from cortexctl.vllm.nested import wrong_keys
 from cortexctl.vllm.owned import OWNED
-from cortexctl.vllm.parse import parse
-from cortexctl.vllm.values import refused, wrong_form
+from cortexctl.vllm.parse import parse, read_word
+from cortexctl.vllm.values import SWITCHES, refused, wrong_form
 from cortexctl.vllm.version import Release as Number
 from cortexctl.vllm.version import parse_release
 
@@ -90,9 +90,9 @@ def check_extra_args(words: Sequence[str], version: str | None, args: Mapping[st
             findings.append(Finding(trouble.option, "CX304", summary, OWNED[trouble.option]))
         else:
             findings.append(Finding(trouble.option, "CX301", f"vLLM {version} refuses {trouble.word}: {trouble.text}"))
-    for word in parsed.unknown:
+    for at, word in enumerate(parsed.unknown):
         if word.startswith("-"):
-            findings += _unknown_word(word, version)
+            findings += _unknown_word(word, parsed.unknown[at + 1 :], version)
     return findings
 
 
@@ -119,21 +119,40 @@ def _name_in(word: str) -> str:
     return word[2:].partition("=")[0].partition(".")[0].replace("-", "_") if word.startswith("--") else ""
 
 
-def _unknown_word(word: str, version: str | None) -> Iterator[Finding]:
-    name = word.lstrip("-").partition("=")[0].partition(".")[0].replace("-", "_")
+def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Iterator[Finding]:
+    """`after`: the words behind it, of which the first is its value where it has none of its own."""
+    flag, equals, text = word.partition("=")
+    name = flag.lstrip("-").partition(".")[0].replace("-", "_")
+    if not equals and after and not after[0].startswith("-"):
+        text = after[0]
     spans = catalogue.option_spans(name) or catalogue.option_spans(name.removeprefix("no_"))
     if name in OWNED:
         yield Finding(name, "CX304", f"{word} is set by cortexctl", OWNED[name])
     elif spans and version:
-        yield Finding(name, "CX301", f"vLLM {version} has no {word} ({_ranges(spans)})", _advice(name, version))
+        advice = _advice(name, version, _as_value(name, text))
+        yield Finding(name, "CX301", f"vLLM {version} has no {flag} ({_ranges(spans)})", advice)
     elif version:
         yield Finding(
             name,
             "CX310",
-            f"no release of vLLM has {word}",
+            f"no release of vLLM has {flag}",
             "if the image has it from a plugin or a patch, all is well; else vLLM exits on it",
             fatal=False,
         )
+
+
+def _as_value(name: str, text: str) -> Any:
+    """What a word said, as `args` would have it; empty where it said nothing."""
+    option = catalogue.newest_option(name)
+    if option.kind in SWITCHES:
+        return True
+    spans = catalogue.option_spans(name)
+    if not text or not spans:
+        return text
+    try:
+        return read_word(option, text, catalogue.release(spans[-1].until or catalogue.releases()[-1]))
+    except (ValueError, TypeError):
+        return text
 
 
 def _known(version: str) -> tuple[Release, bool]:

@@ -445,3 +445,18 @@ def test_sleep_mode_and_expandable_segments() -> None:
 
 def test_a_finding_is_fatal_unless_it_says_otherwise() -> None:
     assert Finding("x", "CX301", "gone").fatal
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "advice"),
+    [
+        (("--guided-decoding-backend", "xgrammar"), "has no --guided-decoding-backend (", '.backend = "xgrammar":'),
+        (("--num-redundant-experts=2",), "has no --num-redundant-experts (", ".num_redundant_experts = 2:"),
+        (("--no-such-option=sk-1",), "no release of vLLM has --no-such-option", "plugin"),
+    ],
+)
+def test_advice_on_raw_words_keeps_their_value(words: tuple[str, ...], said: str, advice: str) -> None:
+    (found,) = check_extra_args(words, "0.33.0", {})
+    assert said in found.summary
+    assert advice in found.help
+    assert "sk-1" not in found.summary + found.help
