@@ -25,7 +25,7 @@ SILENT = {"log_config_file"}
 @dataclass(frozen=True, slots=True)
 class Ahead:
     """`before` and `after` the patch: what the release says. `defaults`: (option, was, will be) of what the stack
-    leaves to vLLM.
+    leaves to vLLM. `unseen`: the stack's environments that were not looked at.
     """
 
     stack: str
@@ -37,6 +37,7 @@ class Ahead:
     by_hand: list[str]
     after: list[Diagnostic]
     defaults: list[tuple[str, Any, Any]]
+    unseen: list[str]
 
     @property
     def is_left(self) -> bool:
@@ -46,6 +47,7 @@ class Ahead:
 def look_ahead(stack: str, choice: Choice, to: str) -> Ahead:
     """Raises UsageError for a stack that cannot be read."""
     from cortexctl.stack.document import UnreadableDocument
+    from cortexctl.stack.load import environments
     from cortexctl.stack.upgrade import upgraded
 
     releases = Releases(instead=to)
@@ -54,9 +56,17 @@ def look_ahead(stack: str, choice: Choice, to: str) -> Ahead:
     now = {i.model: i.spec.vllm_version or "" for i in today.instances} if today else {}
     try:
         text = Path(stack).read_text(encoding="utf-8-sig")
+    except OSError as cause:
+        raise UsageError(f"{stack} cannot be read: {cause.strerror}", next_step="cortexctl init") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{stack} cannot be read: it is not UTF-8") from None
+    known = environments(stack)
+    if choice.env and choice.env not in known:
+        raise UsageError(f'{stack} has no environment "{choice.env}"; there are: {", ".join(known) or "none"}')
+    try:
         made = upgraded(stack, text, choice.env, to, now)
-    except (OSError, UnicodeDecodeError, UnreadableDocument):
-        raise UsageError(f"{stack} cannot be read", next_step=f"cortexctl validate {stack}") from None
+    except UnreadableDocument as cause:
+        raise UsageError(f"{stack}: {cause}", next_step=f"cortexctl validate {stack}") from None
     _, after = read_stack(stack, choice, with_secrets=False, text=made.text, releases=releases)
     set_ = {name for i in today.instances for name in i.spec.args} if today else set()
     return Ahead(
@@ -69,6 +79,7 @@ def look_ahead(stack: str, choice: Choice, to: str) -> Ahead:
         made.by_hand,
         [d for d in after if _is_about_vllm(d)],
         list(_defaults(min(filter(None, now.values()), default=""), to, set_)),
+        [name for name in known if name != choice.env],
     )
 
 
@@ -84,6 +95,8 @@ def upgrade_text(found: Ahead, ink: Ink, *, written: bool) -> str:
         lines = (f"  {name}   {was!s} -> {now!s}\n" for name, was, now in found.defaults)
         parts.append(ink("Defaults that change, where the stack sets nothing:", "bold") + "\n" + "".join(lines))
     parts.append(_end(found, ink))
+    if found.unseen:
+        parts.append(f"Not looked at: the environments {', '.join(found.unseen)}; --env NAME looks at one.\n")
     return "\n".join(parts)
 
 
@@ -97,6 +110,7 @@ def upgrade_facts(found: Ahead) -> dict[str, Any]:
         "by_hand": found.by_hand,
         "left": [_facts(d) for d in found.after],
         "defaults": [{"option": n, "before": w, "after": a} for n, w, a in found.defaults],
+        "environments_not_looked_at": found.unseen,
     }
 
 

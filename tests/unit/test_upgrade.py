@@ -144,3 +144,42 @@ def test_what_has_no_successor_is_left_to_a_person(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text(SEED.replace("max_model_len = 512", 'quantization = "bitsandbytes"'))
     told = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
     assert (told.returncode, "1 problem is left to mend by hand." in told.stdout) == (1, True)
+
+
+OVERLAID = (
+    SEED
+    + """
+[env.lab.models.embed.args]
+swap_space = 2
+[env.live.models.embed.args]
+max_model_len = 256
+"""
+)
+
+
+def test_environments_that_were_not_looked_at_are_named(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(OVERLAID)
+    told = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
+    assert told.stdout.endswith("Not looked at: the environments lab, live; --env NAME looks at one.\n")
+    lab = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--env", "lab", "--json")
+    assert json.loads(lab.stdout)["environments_not_looked_at"] == ["live"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        (OVERLAID, ("--env", "lba"), 'stack.toml has no environment "lba"; there are: lab, live'),
+        (SEED, ("--env", "lba"), "there are: none"),
+        ("stack = ", (), "stack.toml: not valid TOML"),
+        (None, (), "stack.toml cannot be read: No such file or directory"),
+    ],
+)
+def test_nothing_is_written_for_a_stack_that_cannot_be_meant(
+    tmp_path: Path, text: str | None, words: tuple[str, ...], said: str
+) -> None:
+    file = tmp_path / "stack.toml"
+    if text is not None:
+        file.write_text(text)
+    told = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--write", *words)
+    assert (told.returncode, told.stdout, said in told.stderr) == (1, "", True)
+    assert text is None or file.read_text() == text
