@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +58,10 @@ def command(
     """
     version = options.known_release(vllm_version) if vllm_version else None
     if address == "check":
-        lines = iter(sys.stdin) if stdin else iter([shlex.join(words)])
-        return _check(lines, version or NEWEST_KNOWN, as_json=form == "json")
+        if stdin and words:
+            raise UsageError("give the words, or --stdin")
+        lines = sys.stdin if stdin else [shlex.join(words)]
+        return _check(lines, version or NEWEST_KNOWN, as_json=form == "json", numbered=stdin)
     if words:
         raise UsageError(f"unexpected words: {' '.join(words)}")
     desired, _ = placed(need_stack(stack, choice, with_secrets=False, instead=version or ""))
@@ -85,11 +87,13 @@ def _shown(address: str, spec: ContainerSpec, form: str) -> str:
             return _one_option_a_line([*entrypoint(spec), *arguments(spec)])
 
 
-def _check(lines: Iterator[str], version: str, *, as_json: bool) -> int:
-    """Exit 1 when a line is refused. The answer to each comes before the next is read."""
+def _check(lines: Iterable[str], version: str, *, as_json: bool, numbered: bool) -> int:
+    """Exit 1 when a line is refused. The answer to each comes before the next is read. Of no line nothing can be said,
+    least of all that it is taken.
+    """
     from cortexctl.vllm.verdict import judge
 
-    refused = False
+    refused, number = False, 0
     for number, line in enumerate(lines, 1):
         try:
             words = shlex.split(line)
@@ -97,8 +101,11 @@ def _check(lines: Iterator[str], version: str, *, as_json: bool) -> int:
             raise UsageError(f"line {number} is no shell line: {cause}") from None
         verdict = judge(words, version, _config_files(words))
         refused = refused or not verdict.accepted
-        sys.stdout.write((json.dumps(_as_dict(verdict)) if as_json else _as_text(verdict)) + "\n")
+        where = f"line {number}: " if numbered else ""
+        sys.stdout.write((json.dumps(_as_dict(verdict)) if as_json else where + _as_text(verdict)) + "\n")
         sys.stdout.flush()
+    if not number:
+        raise UsageError("no line came on standard input, so nothing was checked")
     return 1 if refused else 0
 
 

@@ -258,6 +258,11 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     lines = run("args", "check", "--stdin", "--json", "--vllm-version", "v0.13.0", said="m --task embed\nm -tp 2\n")
     assert lines.returncode == 1
     assert [json.loads(line)["verdict"] for line in lines.stdout.splitlines()] == ["unrecognized", "ok"]
+    as_text = run("args", "check", "--stdin", said="m\nm --no-such 1\n").stdout.splitlines()
+    assert as_text[:2] == ["line 1: vLLM 0.33.0 takes it.", "line 2: vLLM 0.33.0 refuses it:"]
+    empty = run("args", "check", "--stdin")
+    assert (empty.returncode, empty.stdout, "nothing was checked" in empty.stderr) == (1, "", True)
+    assert "give the words, or --stdin" in run("args", "check", "--stdin", "--", "m").stderr
     one = run("args", "check", "--", "m", "--max-model-len", "many")
     assert (one.returncode, "--max-model-len" in one.stdout) == (1, True)
     assert run("args", "check", "--vllm-version", "9.9.9", "--", "m").stderr.startswith("Error: vLLM 9.9.9 is not in")
