@@ -19,8 +19,10 @@ from cortexctl.errors import UsageError
 @click.option("--vllm-version", help="The release, without a stack. Left out: the newest, with wider ranges.")
 @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument of vLLM, by its own name.")
 @click.option("--environ", multiple=True, metavar="NAME=VALUE", help="A variable of vLLM's environment.")
-@click.option("--free", type=float, metavar="GIB", help="Free memory of a GPU when vLLM starts.")
-@click.option("--available-kv", type=float, metavar="GIB", help="Memory for the cache: what follows is exact.")
+@click.option("--free", type=click.FloatRange(min=0), metavar="GIB", help="Free memory of a GPU when vLLM starts.")
+@click.option(
+    "--available-kv", type=click.FloatRange(min=0), metavar="GIB", help="Memory for the cache: what follows is exact."
+)
 @click.option("--learn", metavar="FILE", help="A log of a start with these arguments, to learn from; - for stdin.")
 @click.option("--no-measured", is_flag=True, help="Without what earlier starts measured.")
 @click.option("--hosts", is_flag=True, help="Read models' files on the hosts, too, where they are not here.")

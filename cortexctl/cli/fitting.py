@@ -18,8 +18,10 @@ from cortexctl.observed.modelfiles import ModelFiles, ModelSource, source_of
 from cortexctl.plan.memory import gpu_of_host, headers_of
 from cortexctl.spec.desired import Desired, Instance
 from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
+from cortexctl.stack.suggest import nearest
 from cortexctl.vllm import catalogue
 from cortexctl.vllm.catalogue import Release
+from cortexctl.vllm.check import check_args
 from cortexctl.vllm.effective import effective, release_of
 from cortexctl.vllm.memory.budget import NO_GPU, Ask, Budget, budget
 from cortexctl.vllm.memory.config import UnknownModel
@@ -31,6 +33,7 @@ from cortexctl.vllm.memory.ledger import Line, ledger
 from cortexctl.vllm.memory.measured import Started, digest, started
 from cortexctl.vllm.memory.reuse import reused
 from cortexctl.vllm.memory.settings import read_settings
+from cortexctl.vllm.owned import OWNED
 from cortexctl.vllm.parse import read_word
 from cortexctl.vllm.values import SWITCHES, takes_several
 
@@ -128,7 +131,13 @@ def of_flags(given: Given) -> Asked:
         raise UsageError("without a stack, fit needs --gpu NAME:GIB, or --available-kv GIB")
     gpu, number = _gpu(given.gpu)
     facts, headers, config = _model(Path(given.config[0]), Path(given.weights[0]) if given.weights else None)
+    if given.version and not behaviour(given.version).known:
+        raise UsageError(
+            f'--vllm-version {given.version}: it is written as in "0.32.0"', next_step="cortexctl catalog releases"
+        )
     args = read_args(given.args, given.version)
+    _refuse_what_vllm_refuses(args, given.version)
+    _refuse_more_gpus(args, number)
     ask = Ask(
         args, gpu, given.version, _pairs(given.environ), headers, free_gib=given.free, available_gib=given.available
     )
@@ -256,8 +265,28 @@ def read_args(words: Sequence[str], version: str | None) -> dict[str, Any]:
     return read
 
 
+def _refuse_what_vllm_refuses(args: Mapping[str, Any], version: str | None) -> None:
+    """Memory of a launch that the parser ends would be an answer to another question. Raises UsageError."""
+    unheard = [name for name in args if not catalogue.option_spans(name)]
+    release = release_of(version).version if version else None
+    against = [f for f in check_args(args, release) if f.fatal and f.argument not in {*OWNED, *unheard}]
+    said = [f.summary + (f": {f.help}" if f.help else "") for f in against]
+    for name in unheard:
+        close = nearest(name, catalogue.option_names())
+        said.append(f"no release of vLLM has {name}" + (f"; did you mean {close}?" if close else ""))
+    if said:
+        raise UsageError("; ".join(said))
+
+
+def _refuse_more_gpus(args: Mapping[str, Any], number: int) -> None:
+    """One GPU in `--gpu` stands for as many as it takes; more are all that there are. Raises UsageError."""
+    tensor, stages = args.get("tensor_parallel_size") or 1, args.get("pipeline_parallel_size") or 1
+    if 1 < number < tensor * stages:
+        raise UsageError(f"{tensor * stages} GPUs are needed for one copy of the model, and --gpu says x{number}")
+
+
 def _value(name: str, text: str, release: Release) -> Any:
-    """A name that vLLM never had is let through as JSON or text: it changes nothing here."""
+    """What cannot be read by a known option's rule is JSON or text; that there is no such option is said later."""
     if not catalogue.option_spans(name):
         return _json_or(text)
     option = release.option(name) or catalogue.newest_option(name)

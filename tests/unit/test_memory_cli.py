@@ -166,6 +166,9 @@ def test_a_value_of_the_wrong_kind_is_refused(word: str) -> None:
         read_args([word], "0.32.0")
 
 
+QWEN = ["--config", config("qwen3-8b"), "--gpu", "L40S:44.4x4", "--vllm-version", "0.32.0"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -174,6 +177,14 @@ def test_a_value_of_the_wrong_kind_is_refused(word: str) -> None:
         (["--config", "nowhere.json", "--gpu", "H100"], "cannot be read"),
         (["--config", config("qwen3-8b"), "--gpu", "unheard of"], "is not known"),
         (["--auto", "--config", config("qwen3-8b"), "--gpu", "H100"], "--target-len"),
+        ([*QWEN, "--arg", "tensor_paralel_size=2"], "did you mean tensor_parallel_size?"),
+        ([*QWEN, "--arg", "kv_cache_dtype=fp9"], 'does not take kv_cache_dtype = "fp9"'),
+        ([*QWEN, "--arg", "swap_space=4", "--arg", "nothing=1"], "swap_space is gone"),
+        ([*QWEN, "--arg", "gpu_memory_utilization=90"], "out of range"),
+        ([*QWEN, "--arg", "tensor_parallel_size=8"], "8 GPUs are needed for one copy of the model, and --gpu says x4"),
+        ([*QWEN, "--vllm-version", "9"], 'it is written as in "0.32.0"'),
+        ([*QWEN, "--gpu", "L40Sx0"], "no GPU"),
+        ([*QWEN, "--free", "-1"], "is not in the range"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_a_sentence(fit: Fit, words: list[str], said: str) -> None:

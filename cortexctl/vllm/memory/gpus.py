@@ -136,6 +136,8 @@ def parse_gpu(text: str) -> tuple[Gpu, int]:
         body, number = body[: times.start()], int(times[1])
     elif lead := re.match(r"(\d{1,2})x(?=\D)", body):
         body, number = body[lead.end() :], int(lead[1])
+    if not number:
+        raise ValueError("no GPU is left with x0")
     name, colon, size = body.rpartition(":")
     if not colon:
         return gpu_of(body), number
