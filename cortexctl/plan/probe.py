@@ -102,6 +102,8 @@ def _refusal(question: Question, addresses: Sequence[str], instance: Instance, v
         mend = (
             f'the arguments are those of {stated}; set vllm_version = "{_base(verdict.release)}", or pin another image'
         )
+    elif (flag := _FLAG.search(verdict.text)) and not catalogue.spelled(flag.group()):
+        mend = f"no stock release has {flag.group()} either: take it out, or pin an image that has it"
     else:
         mend = "the stock CUDA build takes them, so the image is another: change the argument, or the image"
     return error(

@@ -126,6 +126,13 @@ def test_another_release_is_the_likely_cause(
     assert "holds vLLM 0.31.0+cu129, and the stack takes it for 0.32.0" in capsys.readouterr().err
 
 
+def test_an_option_that_no_release_has_is_not_taken_for_a_stock_one(world: World, desired: Desired) -> None:
+    never = Parsers(replace(NO, text="unrecognized arguments: --no-such-option 3"))
+    found = probed(world.plan(desired), desired, never).diagnostics
+    (advice,) = [d.help for d in found if d.rule == "CX312" and "a/one" in d.summary]
+    assert advice.startswith("no stock release has --no-such-option either")
+
+
 @pytest.mark.parametrize(
     ("parsers", "reason"),
     [
