@@ -17,6 +17,8 @@ from cortexctl.cli.wiring import need_stack
 from cortexctl.errors import UsageError
 from cortexctl.plan.place import placed
 from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.secret import hidden
+from cortexctl.stack.document import SECRET_NAME
 from cortexctl.vllm.argv import arguments, entrypoint
 from cortexctl.vllm.version import NEWEST_KNOWN
 
@@ -132,12 +134,13 @@ def _as_dict(verdict: Verdict) -> dict[str, Any]:
         for f in verdict.at_start
     ]
     found = {"accepted": verdict.accepted, **dataclasses.asdict(verdict)}
-    return {**found, "refused": list(verdict.refused), "at_start": at_start}
+    values = {name: "***" if SECRET_NAME.search(name) else value for name, value in verdict.values.items()}
+    return {**found, "refused": [hidden(said) for said in verdict.refused], "at_start": at_start, "values": values}
 
 
 def _as_text(verdict: Verdict) -> str:
     if not verdict.accepted:
-        return "\n".join([f"vLLM {verdict.release} refuses it:", *(f"  {line}" for line in verdict.refused)])
+        return "\n".join([f"vLLM {verdict.release} refuses it:", *(f"  {hidden(line)}" for line in verdict.refused)])
     lines = [f"vLLM {verdict.release} takes it."]
     for finding in verdict.at_start:
         lines += [f"  {'Error' if finding.fatal else 'Warning'}[{finding.rule}] {finding.summary}"]

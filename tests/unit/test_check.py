@@ -263,6 +263,11 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     empty = run("args", "check", "--stdin")
     assert (empty.returncode, empty.stdout, "nothing was checked" in empty.stderr) == (1, "", True)
     assert "give the words, or --stdin" in run("args", "check", "--stdin", "--", "m").stderr
+    keys = run(
+        "args", "check", "--json", "--", "m", "--api-key", "s3cret", "--hf-token=t0ken", "--x=sk-0123456789abcdef"
+    )
+    assert (json.loads(keys.stdout)["values"]["api_key"], keys.stdout.count("***")) == ("***", 3)
+    assert not any(secret in keys.stdout for secret in ("s3cret", "t0ken", "sk-01"))
     one = run("args", "check", "--", "m", "--max-model-len", "many")
     assert (one.returncode, "--max-model-len" in one.stdout) == (1, True)
     assert run("args", "check", "--vllm-version", "9.9.9", "--", "m").stderr.startswith("Error: vLLM 9.9.9 is not in")
