@@ -212,7 +212,10 @@ def _stop_on_signal() -> threading.Event:
 def _next_step(made: Plan, choice: options.Choice, result: Result) -> str:
     stack = ("" if made.stack_path == options.DEFAULT_STACK else f" {made.stack_path}") + choice.words()
     again = f"cortexctl plan{' --destroy' if made.destroy else ''}{stack}"
-    return again if result.exit_code else "" if made.destroy else f"cortexctl status{stack}"
+    if result.exit_code or made.destroy:
+        return again if result.exit_code else ""
+    # once the canaries have shown themselves, the others wait for exactly this
+    return f"cortexctl {'apply' if any(r.held for r in made.rollouts) else 'status'}{stack}"
 
 
 def _save_logs(result: Result) -> dict[str, str]:

@@ -81,7 +81,9 @@ def good_news(plan: Plan) -> tuple[str, str]:
     total = counted(matching, "container")
     verb = "matches" if matching == 1 else "match"
     source = f" {verb} {plan.stack_path}" if plan.stack_path else ""
-    return "No changes.", f"{total} on {counted(len(plan.hosts), 'host')}{source}."
+    held = ", ".join(address for r in plan.rollouts for address in r.held)
+    waits = f" Held for another apply: {held}." if held else ""
+    return "No changes.", f"{total} on {counted(len(plan.hosts), 'host')}{source}.{waits}"
 
 
 def plan_digest(plan: Plan) -> str:

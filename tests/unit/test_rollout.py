@@ -15,6 +15,7 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import PassGate, Pause, StopContainer
+from cortexctl.render.content import good_news
 from cortexctl.spec.desired import Desired
 from tests.fakes.engine import Behaviour
 from tests.fakes.world import World
@@ -255,7 +256,9 @@ def test_with_a_hold_only_the_canaries_are_changed(tmp_path: Path) -> None:
     assert (made.rollouts[0].batches, made.rollouts[0].held) == ((("a/tiny",),), ("b/tiny", "c/tiny"))
     assert world.apply(made).exit_code == 0
     desired = stack(tmp_path, with_length(16, hosts=EVERYWHERE, rollout="{ canary = 1 }"), hosts=THREE)
-    assert world.plan(desired, Request(canary_hold=True)).effective == ()
+    again = world.plan(desired, Request(canary_hold=True))
+    assert again.effective == ()
+    assert "Held for another apply: b/tiny, c/tiny." in good_news(again)[1]
     assert [c.address for c in world.plan(desired).effective] == ["b/tiny", "c/tiny"]
 
 
