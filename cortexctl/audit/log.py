@@ -51,7 +51,8 @@ class AuditLog:
             os.close(self._file)
 
     def _failed(self, cause: OSError) -> None:
-        self.problem = f"{self.path}: {cause.strerror or cause}"
+        why = "its folder is not there; make it" if isinstance(cause, FileNotFoundError) else cause.strerror or cause
+        self.problem = f"{self.path}: {why}"
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

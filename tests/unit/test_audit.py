@@ -147,6 +147,7 @@ def test_a_log_that_cannot_be_written_is_a_problem_and_no_error(tmp_path: Path, 
     with AuditLog(tmp_path / where) as log:
         log.write({"n": 1})
     assert log.problem.startswith(str(tmp_path / where))
+    assert ("its folder is not there; make it" in log.problem) == where.startswith("no")
 
 
 def test_a_full_disk_is_a_problem_and_no_error() -> None:
