@@ -120,7 +120,8 @@ class Asked:
 
 def questions(stack: str, choice: Choice, given: Given) -> Asked:
     """Raises UsageError."""
-    return of_flags(given) if given.without_stack else of_stack(stack, choice, given)
+    of_a_file = any("=" not in word for word in given.config) and not Path(stack).exists()
+    return of_flags(given) if given.without_stack or of_a_file else of_stack(stack, choice, given)
 
 
 def of_flags(given: Given) -> Asked:
@@ -158,6 +159,9 @@ def of_stack(stack: str, choice: Choice, given: Given) -> Asked:
 
     wanted = need_stack(stack, choice, with_secrets=False)
     configs, weights = _by_model(given.config, "--config"), _by_model(given.weights, "--weights")
+    models = {i.model for i in wanted.instances}
+    if strangers := sorted((configs.keys() | weights.keys()) - models):
+        raise UsageError(f"{stack} has no model {', '.join(strangers)}; there are: {', '.join(sorted(models))}")
     if given.hosts:
         engines = open_engines(wanted)
         observed = look(wanted, engines)

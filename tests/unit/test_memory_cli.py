@@ -177,6 +177,7 @@ QWEN = ["--config", config("qwen3-8b"), "--gpu", "L40S:44.4x4", "--vllm-version"
         (["--config", "nowhere.json", "--gpu", "H100"], "cannot be read"),
         (["--config", config("qwen3-8b"), "--gpu", "unheard of"], "is not known"),
         (["--auto", "--config", config("qwen3-8b"), "--gpu", "H100"], "--target-len"),
+        (["--config", config("qwen3-8b")], "--gpu NAME:GIB"),
         ([*QWEN, "--arg", "tensor_paralel_size=2"], "did you mean tensor_parallel_size?"),
         ([*QWEN, "--arg", "kv_cache_dtype=fp9"], 'does not take kv_cache_dtype = "fp9"'),
         ([*QWEN, "--arg", "swap_space=4", "--arg", "nothing=1"], "swap_space is gone"),
@@ -233,6 +234,8 @@ def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path
     assert [(line["gpu"], line["shares"][0]["who"]) for line in found["ledger"]] == [(0, "gpu-1/small")]
     text = fit(str(stack), "--config", f"other={config('gemma-2-9b')}")
     assert "gpu-1 GPU 1: 40.8 of 44.4 GiB (gpu-1/other 40.8)" in text
+    misspelt = fit(str(stack), "--config", f"othr={config('gemma-2-9b')}", code=1)
+    assert "has no model othr; there are: other, small" in misspelt
 
 
 def test_a_model_of_the_hub_is_read_from_the_cache(fit: Fit, stack: Path) -> None:
