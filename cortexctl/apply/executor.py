@@ -160,11 +160,11 @@ class Executor:
         """Run a step; when it fails, undo its change here and now, before anything else happens on the host."""
         change = self._change_of(step)
         began = self.performer.clock.elapsed()
-        self._say(StepStarted(step))
         try:
             self._need_lock(step.host)
             self.hooks.before_step(step, change)
             self._need_lock(step.host)  # a hook may take its time
+            self._say(StepStarted(step))
             acted = self.performer.clock.elapsed()
             note = self._perform(step, change)
             self.hooks.after_step(step, change)

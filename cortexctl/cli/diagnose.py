@@ -21,6 +21,7 @@ from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.state import ContainerState
 from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
+from cortexctl.spec.labels import is_undone_name
 from cortexctl.spec.secret import hidden
 from cortexctl.vllm.diagnosis import diagnose, diagnose_end, last_error_line
 from cortexctl.vllm.progress import stage
@@ -88,8 +89,10 @@ def _of_instance(address: str, stack: str, choice: options.Choice, generation: i
 
 
 def newest(instance: OwnedInstance) -> Owned:
-    """Of candidate, serving and kept ones the last that was made: the one that somebody asks about."""
-    return max(instance.all, key=lambda owned: owned.generation)
+    """Of candidate, serving and kept ones the last that was made: the one that somebody asks about. One that was rolled
+    back is behind those that came back.
+    """
+    return max(instance.all, key=lambda owned: (not is_undone_name(owned.container.name), owned.generation))
 
 
 def examine(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,12 @@ OPTIONS = (
 )
 
 
+def without_others(part: Any) -> Any:
+    """Other tests have containers on the engine, and theirs come and go."""
+    is_host = isinstance(part, list) and part and isinstance(part[0], dict) and "unmanaged" in part[0]
+    return [{**host, "unmanaged": 0} for host in part] if is_host else part
+
+
 def test_from_docker_run_to_the_stack_without_a_restart(live: LiveEngine, moving: Moving, tmp_path: Path) -> None:
     volume = f"{live.stack}-cache"
     moving.start(*OPTIONS, "-v", f"{volume}:/root/.cache/huggingface", words=WORDS)
@@ -116,7 +123,7 @@ def test_from_docker_run_to_the_stack_without_a_restart(live: LiveEngine, moving
     )
     from_host = json.loads(moving.run("plan", str(moving.path), "--format", "json").out)
     for key in from_host.keys() - {"basis", "digest"}:
-        assert from_snapshot[key] == from_host[key], key
+        assert without_others(from_snapshot[key]) == without_others(from_host[key]), key
     assert moving.run("status", str(moving.path)).out.count("healthy") == 1
 
     assert "1 adopted" in moving.apply()

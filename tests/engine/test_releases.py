@@ -7,16 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engine.conftest import StackFile
-from tests.live import STAND_IN, LiveEngine
+from tests.live import LiveEngine
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
 def untold(live: LiveEngine) -> Iterator[str]:
-    """The stand-in under a name that does not tell its release."""
+    """The stand-in under a name that does not tell its release, and as an image of its own: others run the stand-in."""
     name = f"{live.stack}-image:latest"
-    live.docker_cli("tag", STAND_IN, name)
+    live.run_foreign(f"{live.stack}-start")
+    live.docker_cli("commit", "-c", f"LABEL cxt.image={live.stack}", f"{live.stack}-start", name)
+    live.docker_cli("rm", "-f", f"{live.stack}-start")
     yield name
     live.clean()
     live.docker_cli("image", "rm", "--force", name)
