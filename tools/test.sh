@@ -4,7 +4,7 @@
 set -u
 bin=$1
 said=$(mktemp -d)
-"$bin/pytest" -m "not engine and not vllm" >"$said/others" 2>&1 &
+"$bin/pytest" -m "not engine and not vllm" -n 2 --dist loadfile >"$said/others" 2>&1 &
 others=$!
 "$bin/pytest" -m engine -n 2 --dist loadfile >"$said/engine" 2>&1 &
 engine=$!
