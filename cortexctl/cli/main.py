@@ -91,6 +91,9 @@ def run(arguments: list[str] | None = None) -> int:
     except CortexctlError as cause:
         _say(cause.message, cause.next_step)
         return cause.exit_code
+    except click.exceptions.NoArgsIsHelpError as cause:
+        sys.stderr.write(f"{cause.format_message()}\n")
+        return 1
     except click.ClickException as cause:
         _say(cause.format_message(), f"{_command_path(cause)} --help")
         return 1

@@ -50,10 +50,10 @@ def _sum(found: Budget, at: StageBudget) -> list[str]:
             at.transient,
             f"max_num_batched_tokens {s.batched_tokens}, max_num_seqs {s.max_num_seqs}",
         ),
-        (f"{sign} CUDA graphs", at.graphs, "enforce_eager" if at.graphs.value else "not charged here"),
+        (f"{sign} CUDA graphs", at.graphs, "none with enforce_eager" if at.graphs.value else "not charged here"),
     ]
     if at.available.source == "given" or rows[0][0].strip() == "requested":
-        pinned = "kv_cache_memory_bytes pins it" if s.behaviour.since(0, 10, 2) else "what is left"
+        pinned = "kv_cache_memory_bytes would set it" if s.behaviour.since(0, 10, 2) else "what is left"
         rows.append(("= KV cache", at.available, "as given" if at.available.source == "given" else pinned))
     return [f"  {name:<18}{part.value:>9.2f} GiB  {_range(part):<20} {why}" for name, part, why in rows]
 

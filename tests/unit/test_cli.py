@@ -241,6 +241,14 @@ def test_every_command_has_help_and_usage_errors_exit_with_1(run: Run) -> None:
     assert run("nonsense").returncode == 1
 
 
+@pytest.mark.parametrize("group", ["catalog", "lock"])
+def test_a_group_without_a_command_shows_its_help(run: Run, group: str) -> None:
+    done = run(group)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Usage: cortexctl {group} ")
+    assert "Error" not in done.stderr
+
+
 def test_versions(run: Run) -> None:
     from cortexctl import __version__
 
