@@ -1,10 +1,10 @@
 #!/bin/sh
 # test.sh BIN: all tests, as three runs side by side. Those on an engine wait most of the time, two files of them at once;
-# those on real vLLM take half a minute a start; the others have the processor meanwhile. Each is shown when it is done.
+# those on real vLLM take half a minute a start; the others give way to both (nice). Each is shown when it is done.
 set -u
 bin=$1
 said=$(mktemp -d)
-"$bin/pytest" -m "not engine and not vllm" -n 2 --dist loadfile >"$said/others" 2>&1 &
+nice "$bin/pytest" -m "not engine and not vllm" -n 2 --dist loadfile >"$said/others" 2>&1 &
 others=$!
 "$bin/pytest" -m engine -n 2 --dist loadfile >"$said/engine" 2>&1 &
 engine=$!

@@ -157,7 +157,7 @@ def test_it_goes_also_when_nobody_waits_any_more(
         (there,) = probes(live)
         assert not any(c.id.startswith(there) for c in observe_host(Host("here", live.docker)).containers)
         run.send_signal(how)
-        _, err = run.communicate(timeout=20)
+        _, err = run.communicate(timeout=60)
         wait_for(live, 0)
     assert run.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), err
 
