@@ -60,33 +60,33 @@ def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence
 def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Iterator[str]:
     """Made, not started. Its engine removes it as soon as it ends, also when nobody is here any more to do so."""
     script = files("cortexctl.engine").joinpath("probe_script.py").read_text(encoding="utf-8")
-    made = api.create_container(
-        image=image,
-        name=f"cortexctl-probe-{secrets.token_hex(4)}",
-        entrypoint=["python3", "-c", script],
-        command=[program, str(TIME_LIMIT), *(json.dumps(line) for line in lines)],
-        environment=ENVIRONMENT,
-        working_dir="/",  # it is where Python looks first, and some images have sources in theirs
-        labels={labels.PROBE: owner},
-        healthcheck={"test": ["NONE"]},
-        host_config=api.create_host_config(
-            auto_remove=True,
-            network_mode="none",
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            read_only=True,
-            tmpfs={"/tmp": "size=256m"},  # noqa: S108
-            mem_limit=MEMORY_LIMIT,
-            memswap_limit=MEMORY_LIMIT,
-            pids_limit=512,
-            cpu_shares=128,  # an eighth of what a server's container has, where both want all of it
-            log_config=docker.types.LogConfig(type="none"),
-        ),
-    )["Id"]
-    try:
-        yield made
+    name = f"cortexctl-probe-{secrets.token_hex(4)}"
+    try:  # from before the request: an interrupt can come when the engine has made it and has not said so yet
+        yield api.create_container(
+            image=image,
+            name=name,
+            entrypoint=["python3", "-c", script],
+            command=[program, str(TIME_LIMIT), *(json.dumps(line) for line in lines)],
+            environment=ENVIRONMENT,
+            working_dir="/",  # it is where Python looks first, and some images have sources in theirs
+            labels={labels.PROBE: owner},
+            healthcheck={"test": ["NONE"]},
+            host_config=api.create_host_config(
+                auto_remove=True,
+                network_mode="none",
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                read_only=True,
+                tmpfs={"/tmp": "size=256m"},  # noqa: S108
+                mem_limit=MEMORY_LIMIT,
+                memswap_limit=MEMORY_LIMIT,
+                pids_limit=512,
+                cpu_shares=128,  # an eighth of what a server's container has, where both want all of it
+                log_config=docker.types.LogConfig(type="none"),
+            ),
+        )["Id"]
     finally:
-        _remove(api, made)
+        _remove(api, name)
 
 
 def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:

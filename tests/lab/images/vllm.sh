@@ -35,9 +35,10 @@ chmod 755 "$BUILD/root/usr/local/bin/vllm"
 
 # Straight from the two folders into the engine: 2.3 GB need not lie on the disk once more.
 # Each path may be in the archive only once, so the empty folder has to go first.
+# S: what links lead to stays, as dist-packages leads to site-packages.
 packages=$(cd "$BUILD/root" && echo usr/local/lib/python3.*/site-packages)
 rmdir "$BUILD/root/$packages"
-tar --owner=0 --group=0 --numeric-owner --exclude=site/.key --transform "s,^site,./$packages," \
+tar --owner=0 --group=0 --numeric-owner --exclude=site/.key --transform "s,^site,./$packages,S" \
   -c -C "$BUILD/root" . -C "$LAB_HOME" site |
   timeout 1200 docker import \
     -c 'ENV LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 VLLM_TARGET_DEVICE=cpu' \
