@@ -136,7 +136,10 @@ def test_no_secret_gets_into_it(live: LiveEngine, stack: StackFile, image: Image
     stack.write(image=image.make(SMALL_VLLM_SLEEP="3"), more=secret)
     words = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
     env = {"DOCKER_HOST": live.docker, "PLANTED": "planted-value", "PATH": "/usr/bin:/bin"}
-    with subprocess.Popen(words, cwd=REPO, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    pipe = subprocess.PIPE
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+    with subprocess.Popen(words, cwd=REPO, env=env, stdout=pipe, stderr=pipe, text=True) as run:
+        signal.signal(signal.SIGINT, heard)
         wait_for(live, 1)
         inspected = json.dumps(live.inspect(probes(live)[0]))
         out, err = run.communicate(timeout=60)
@@ -152,7 +155,10 @@ def test_it_goes_also_when_nobody_waits_any_more(
     stack.write(image=image.make(SMALL_VLLM_SLEEP="60" if how == signal.SIGINT else "4"))
     words = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
     env = {"DOCKER_HOST": live.docker, "PATH": "/usr/bin:/bin"}
-    with subprocess.Popen(words, cwd=REPO, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    pipe = subprocess.PIPE
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+    with subprocess.Popen(words, cwd=REPO, env=env, stdout=pipe, stderr=pipe, text=True) as run:
+        signal.signal(signal.SIGINT, heard)
         wait_for(live, 1)
         (there,) = probes(live)
         assert not any(c.id.startswith(there) for c in observe_host(Host("here", live.docker)).containers)
