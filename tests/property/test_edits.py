@@ -45,7 +45,7 @@ from tests.fakes.world import World
 from tests.unit.test_both_forms import toml_text
 
 modest = settings(
-    max_examples=15,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -1367,7 +1367,7 @@ def test_blocks_that_are_taken_out_take_nobody_elses_and_nothing_protected(
     _check_that_nobody_is_harmed(text, left, data.draw(NARROWED[words], label="request"))
 
 
-@settings(modest, max_examples=15)
+@settings(modest, max_examples=25)
 @given(text=texts(), data=st.data())
 def test_keys_that_are_taken_out_take_nobody_elses_and_nothing_protected(text: Text, data: st.DataObject) -> None:
     """Hosts, profiles, variables, single keys."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cortexctl.stack.format import WIDTH, formatted
 
-often = settings(max_examples=80, deadline=None, derandomize=True)
+often = settings(max_examples=150, deadline=None, derandomize=True)
 
 BLANKS = ["", " ", "   ", "\t", " \t "]
 LINE_ENDS = ["\n", "\n", "\n\n", "\r\n", "\n \n\n\n", "\r\n\r\n"]

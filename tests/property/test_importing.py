@@ -23,7 +23,7 @@ from cortexctl.vllm.values import takes_several
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.imports import HOST, MODELS_DIR, ByHand, spec_of
 
-modest = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+modest = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 RELEASE = "0.32.0"
 _plain = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 _word = st.from_regex(r"[A-Za-z][A-Za-z0-9_.:/=-]{0,8}", fullmatch=True)

@@ -30,7 +30,7 @@ from tests.fakes.engine import FakeContainer, FakeEngine
 from tests.fakes.world import World
 
 modest = settings(
-    max_examples=12,
+    max_examples=18,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -339,7 +339,7 @@ def test_destroy_leaves_nothing_of_ours_and_everything_of_others(one: Case, othe
     assert world.plan(other.desired, destroy=True).effective == ()
 
 
-@settings(modest, max_examples=20)
+@settings(modest, max_examples=30)
 @given(cases(), cases(least=1), st.lists(_cuts, min_size=1, max_size=3))
 def test_a_killed_apply_is_finished_by_the_next_one(one: Case, other: Case, cuts: list[dict[str, int]]) -> None:
     """Killed after any steps, perhaps more than once; and at no moment does anything serve ungated."""
@@ -411,7 +411,7 @@ def test_what_has_stopped_is_started_again_and_not_replaced(case: Case, stopped:
     assert _serving(world) == _wanted(case)
 
 
-@settings(modest, max_examples=30)
+@settings(modest, max_examples=60)
 @given(st.integers(0, len(SLOTS) - 1).flatmap(lambda slot: _specs(slot, dict.fromkeys(KEYS, PLANTED[0]))))
 def test_a_spec_reads_back_from_its_label(spec: ContainerSpec) -> None:
     text = spec_to_label(spec)

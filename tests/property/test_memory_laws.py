@@ -14,7 +14,7 @@ from cortexctl.vllm.memory.gpus import parse_gpu
 from tests.memory import NAMES, budget_of, config_of, facts_of
 
 GIB = 2**30
-modest = settings(max_examples=40, deadline=None, derandomize=True)
+modest = settings(max_examples=80, deadline=None, derandomize=True)
 names = st.sampled_from(NAMES)
 generators = st.sampled_from([n for n in NAMES if not facts_of(n).pooling])
 versions = st.sampled_from(
@@ -85,7 +85,7 @@ def test_more_utilization_never_leaves_less(name: str, length: int, use: float) 
 odd = st.sampled_from([None, 0, -1, 1, "x", [], {}, [1], {"a": 1}, 1.5, True, 10**9])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(names, st.data(), odd)
 def test_any_value_in_a_config_gives_numbers_or_a_sentence(name: str, data: st.DataObject, value: Any) -> None:
     config = config_of(name)

@@ -14,7 +14,7 @@ from cortexctl.plan.planner import models_needed, plan
 from tests.memory import NAMES, config_of, facts_of
 from tests.unit.test_plan_memory import desired, observed, running, spec
 
-modest = settings(max_examples=30, deadline=None, derandomize=True)
+modest = settings(max_examples=60, deadline=None, derandomize=True)
 ARGS = st.fixed_dictionaries(
     {},
     optional={

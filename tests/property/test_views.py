@@ -20,7 +20,7 @@ from tests.unit.test_markdown import assert_fences
 from tests.views import NASTY, moved_to, one, rich_plan
 
 modest = settings(
-    max_examples=30,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
