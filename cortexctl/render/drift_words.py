@@ -10,7 +10,7 @@ from cortexctl.observed.health import Heard
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.deep import HIDDEN
 from cortexctl.plan.finding import Code, DriftReport, Finding, Kind
-from cortexctl.render.words import value_words
+from cortexctl.render.words import is_or_has, value_words
 from cortexctl.spec.units import show_bytes
 
 MEANINGS = {
@@ -172,13 +172,13 @@ _SAID: dict[Code, Callable[[Finding], str]] = {
     Code.UNREADABLE_HOST: lambda f: str(f.found),
     Code.NOT_SERVING: _not_serving,
     Code.RESTARTING: lambda f: "it is restarted again and again" + (f" ({f.found})" if f.found != "restarting" else ""),
-    Code.STOPPED: lambda f: f"it is {f.found}{_why(str(f.found))}",
+    Code.STOPPED: lambda f: f"it {is_or_has(str(f.found))}{_why(str(f.found))}",
     Code.REMOVED: lambda f: f"{f.expected} is gone{_by_run(f.detail)}",
     Code.RENAMED: lambda f: f"it was renamed by hand, from {f.expected} to {f.found}",
     Code.DISCONNECTED: lambda f: f"it is off its network {f.expected}" + (f" (on {f.found})" if f.found else ""),
     Code.NOT_PUBLISHED: lambda f: f"it does not publish {f.expected}" + (f", but {f.found}" if f.found else ""),
-    Code.UNFINISHED: lambda f: f"run {f.detail or 'unknown'} did not finish: {f.container} is {f.found}",
-    Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind, which is {f.found}",
+    Code.UNFINISHED: lambda f: f"run {f.detail or 'unknown'} did not finish: {f.container} {is_or_has(str(f.found))}",
+    Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind, which {is_or_has(str(f.found))}",
     Code.KEPT_RUNS: lambda f: f"the kept container {f.container} is {f.found}, and should be stopped",
     Code.TWIN: lambda f: f"{f.container} carries its labels, too, under a name that cortexctl does not give",
     Code.ROLLED_BACK: lambda f: f"generation {f.found} serves, and not {f.expected}{_by_run(f.detail)}",
@@ -192,10 +192,10 @@ _SAID: dict[Code, Callable[[Finding], str]] = {
     Code.TO_ADOPT: lambda f: f"the stack takes {f.container} for it, which was not applied yet",
     Code.EDITED: _changed,
     Code.MOVED: lambda f: f"it was called {f.detail}, and its container still is",
-    Code.NOT_IN_STACK: lambda f: f"{f.container} is {f.found}{_protected(f)}",
-    Code.DISABLED: lambda f: f"{f.container} is {f.found}{_protected(f)}; the stack has it disabled",
+    Code.NOT_IN_STACK: lambda f: f"{f.container} {is_or_has(str(f.found))}{_protected(f)}",
+    Code.DISABLED: lambda f: f"{f.container} {is_or_has(str(f.found))}{_protected(f)}; the stack has it disabled",
     Code.OTHER_HOST: lambda f: f'it was made for the host "{f.found}"',
-    Code.FOREIGN: lambda f: f"it is {f.found}" + (f', of the stack "{f.detail}"' if f.detail else ""),
+    Code.FOREIGN: lambda f: f"it {is_or_has(str(f.found))}" + (f', of the stack "{f.detail}"' if f.detail else ""),
     Code.NAME_TAKEN: lambda f: f"it has the name that {f.expected} needs",
     Code.PORT_TAKEN: lambda f: f"it publishes {f.found}, which {f.expected} needs",
 }

@@ -202,7 +202,7 @@ _REASONS = {
     ReasonCode.NEW: "because it is in the stack and not on the host",
     ReasonCode.GONE: "because its container is gone, which run {} had left serving",
     ReasonCode.CHANGED: "because {} changed",
-    ReasonCode.STOPPED: "because it is {} and should run",
+    ReasonCode.STOPPED: "because it {} and should run",
     ReasonCode.UNFINISHED: "goes on with the candidate of run {}, which did not finish",
     ReasonCode.NOT_IN_STACK: "because it is no longer in the stack",
     ReasonCode.DESTROY: "because everything of this stack is to go",
@@ -218,7 +218,13 @@ _REASONS = {
 
 
 def _reason(reason: Reason) -> str:
-    return _REASONS[reason.code].format(reason.detail or "unknown")
+    detail = reason.detail or "unknown"
+    return _REASONS[reason.code].format(is_or_has(detail) if reason.code is ReasonCode.STOPPED else detail)
+
+
+def is_or_has(state: str) -> str:
+    """A container's state as what follows its name: "is paused", "has exited with code 1"."""
+    return f"has {state}" if state.startswith("exited") else f"is {state}"
 
 
 def task_words(task: Task, names: Mapping[str, str]) -> str:

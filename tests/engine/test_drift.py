@@ -58,7 +58,7 @@ def test_stopped(live: LiveEngine, serving: StackFile) -> None:
     live.docker_cli("stop", serving.serving)
     assert alone(live, serving, "--deep") == ("drift", "stopped", "state")
     said = live.cortexctl("drift", str(serving)).out
-    assert "it is exited with code 0 (a vLLM whose engine died exits with 0" in said
+    assert "it has exited with code 0 (a vLLM whose engine died exits with 0" in said
     assert f"cortexctl apply {serving} --only drift --target {serving.address}" in said
     applied(live, serving, "--only", "drift")
     quiet(live, serving)

@@ -88,7 +88,7 @@ def test_a_stopped_container_is_found_and_started(live: LiveEngine, stack: Stack
     live.docker_cli("stop", "-t", "5", stack.serving)
     planned = live.cortexctl("plan", str(stack), "--detailed-exitcode")
     assert planned.code == 2
-    assert "because it is exited with code 0 and should run" in planned.out
+    assert "because it has exited with code 0 and should run" in planned.out
     assert live.cortexctl("status", str(stack)).code == 1
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     assert live.cortexctl("status", str(stack)).code == 0
