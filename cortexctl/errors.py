@@ -6,6 +6,7 @@ CortexctlError
 │   ├── EngineForbidden       the socket is there, the user may not open it
 │   ├── EngineTooOld          answers, but with an API older than we need
 │   └── EngineRefused         answered one request with an error
+├── LockLost                  somebody released the lock of a run that goes on
 ├── ImageUnavailable          not on the host, and it cannot be pulled
 ├── SecretUnresolved          a reference that leads nowhere (its value is never in the message)
 ├── Refused                   nothing was touched, on purpose (exit 4)

@@ -36,7 +36,7 @@ def status(stack: str, *, choice: options.Choice) -> int:
 
 @command.command("release")
 @options.stack_argument
-@click.option("--host", help="Only this host.")
+@click.option("--host", metavar="NAME", help="Only this host.")
 @options.stack_choice
 def release(stack: str, *, choice: options.Choice, host: str | None) -> int:
     """Release the locks, whoever holds them. Look with `lock status` first."""

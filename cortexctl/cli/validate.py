@@ -1,4 +1,4 @@
-"""cortexctl validate: the file alone. No host, no secret, no network."""
+"""cortexctl validate: the file alone. No host, no secret, and no network but for the hub with --hub."""
 
 from __future__ import annotations
 

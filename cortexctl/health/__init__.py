@@ -1,1 +1,1 @@
-"""SHELL: HTTP probes of a running model server."""
+"""SHELL: HTTP questions: to a running model server, and for models' files to the hub."""

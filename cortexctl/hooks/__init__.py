@@ -1,1 +1,1 @@
-"""SHELL: telling others what was found."""
+"""SHELL: telling others: a hook's command, and signed posts of hooks and reports."""
