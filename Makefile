@@ -29,7 +29,7 @@ test: lab  ## all tests, on a real engine, real vLLM and a real browser too
 	@$(LAB) exec tools/test.sh $(BIN)
 
 test-fast: setup  ## the tests that need neither an engine nor a browser
-	@$(BIN)/pytest -m "not engine and not vllm and not browser"
+	@$(BIN)/pytest -m "not engine and not vllm and not browser" -n auto --dist loadfile
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from cortexctl.spec import labels
 from cortexctl.spec.desired import Host
 
 TIME_LIMIT = 300
-"""Seconds; 13 of CPU are usual, and an image that was not read for long comes from a disk first."""
+"""Seconds; 10 to 13 of CPU are usual, and an image that was not read for long comes from a disk first."""
 GRACE = 15
 """Seconds more until the container is killed that does not end by itself."""
 MEMORY_LIMIT = 4 << 30

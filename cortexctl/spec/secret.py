@@ -39,13 +39,9 @@ def fingerprint(stack: str, name: str, value: str) -> str:
     return hashlib.scrypt(value.encode(), salt=salt, n=4096, r=8, p=1, dklen=8).hex()
 
 
-SHORTEST = 4
-"""Characters of a value that is worth hiding; to hide shorter ones would only garble a text."""
 _WORD = re.compile(r"[^\s'\"`,;()\[\]{}=]+")
 
 
 def hidden(text: str, values: Iterable[str] = ()) -> str:
-    """Without the values, line by line, and without words that tell by themselves that they are secrets."""
-    for part in (line for value in values for line in value.splitlines() if len(line) >= SHORTEST):
-        text = text.replace(part, "***")
-    return _WORD.sub(lambda m: "***" if looks_like_one(m[0]) else m[0], text)
+    """Masked, and without words that tell by themselves that they are secrets."""
+    return _WORD.sub(lambda m: "***" if looks_like_one(m[0]) else m[0], masked(text, values))

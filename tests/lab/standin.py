@@ -8,9 +8,9 @@ It takes the place of the program `vllm` in an image, and is called as that is:
 Every option of vLLM is accepted. These have an effect: --host --port --served-model-name --api-key --max-model-len
 --max-num-seqs --runner --task --shutdown-timeout --headless --disable-uvicorn-access-log, and VLLM_API_KEY of the
 environment. A model with "whisper" in its name transcribes. Texts, statuses, metric names and the way it stops are
-those of vLLM 0.32.0. So is that it exits with 1
-for a model below /models that does not exist, and for a --max-model-len above what the model's config.json allows; and
-that as process 1 of a container it misses a SIGTERM that comes before it serves.
+those of vLLM 0.32.0. So is that it exits with 1 for a model below /models that does not exist, and for a --max-model-len
+above what the model's config.json allows; and that as process 1 of a container it misses a SIGTERM that comes before it
+serves.
 
 Trouble is ordered by environment variables:
 
