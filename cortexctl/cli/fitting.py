@@ -131,7 +131,6 @@ def of_flags(given: Given) -> Asked:
     if given.gpu is None and given.available is None:
         raise UsageError("without a stack, fit needs --gpu NAME:GIB, or --available-kv GIB")
     gpu, number = _gpu(given.gpu)
-    facts, headers, config = _model(Path(given.config[0]), Path(given.weights[0]) if given.weights else None)
     if given.version and not behaviour(given.version).known:
         raise UsageError(
             f'--vllm-version {given.version}: it is written as in "0.32.0"', next_step="cortexctl catalog releases"
@@ -139,6 +138,7 @@ def of_flags(given: Given) -> Asked:
     args = read_args(given.args, given.version)
     _refuse_what_vllm_refuses(args, given.version)
     _refuse_more_gpus(args, number)
+    facts, headers, config = _model(Path(given.config[0]), Path(given.weights[0]) if given.weights else None, args)
     ask = Ask(
         args, gpu, given.version, _pairs(given.environ), headers, free_gib=given.free, available_gib=given.available
     )
@@ -197,16 +197,17 @@ def _of_instance(
     given: Given,
 ) -> Question:
     host, spec = desired.host(instance.host), instance.spec
+    args = effective(spec).args
     if not spec.gpus:
         raise UsageError("it has no GPU")
     gpu = gpu_of_host(host)
     listed = Path(weights[instance.model]) if instance.model in weights else None
     if instance.model in configs:
-        facts, headers, config = _model(Path(configs[instance.model]), listed)
+        facts, headers, config = _model(Path(configs[instance.model]), listed, args)
     else:
         facts, headers, config = _read(instance, files, listed, given)
     ask = Ask(
-        effective(spec).args,
+        args,
         gpu,
         spec.vllm_version,
         spec.env,
@@ -228,17 +229,17 @@ def _read(
         elsewhere = "" if given.hosts else ", or look on its host with --hosts"
         raise UsageError(f"{found.problem}; give its config.json with --config {instance.model}=FILE{elsewhere}")
     try:
-        facts = read_facts(found.config)
+        facts = read_facts(found.config, effective(instance.spec).args)
         return facts, read_headers(weights) if weights else headers_of(found, facts), digest(found.config)
     except (UnreadableModel, UnknownModel) as cause:
         raise UsageError(str(cause)) from None
 
 
-def _model(config: Path, weights: Path | None) -> tuple[Facts, Headers | None, str]:
+def _model(config: Path, weights: Path | None, args: Mapping[str, Any]) -> tuple[Facts, Headers | None, str]:
     """Facts, tensors where files have them, and the digest that tells the model from others."""
     try:
         read = read_config(config)
-        facts = read_facts(read)
+        facts = read_facts(read, args)
         if weights is not None:
             return facts, read_headers(weights), digest(read)
         return facts, read_headers(config) if config.is_dir() else None, digest(read)

@@ -92,7 +92,7 @@ def _begun(host: Host, spec: ContainerSpec) -> tuple[Started, Facts | None, Gpu 
     at = model_folder(spec)
     try:
         config = read_config(at) if at else None
-        facts = read_facts(config) if config else None
+        facts = read_facts(config, effective(spec).args) if config else None
     except (UnreadableModel, UnknownModel, OSError):
         config, facts = None, None
     return started_as(host, spec, digest(config) if config else ""), facts, gpu_of(host, spec)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from cortexctl.observed.modelfiles import ModelFiles, source_of
 from cortexctl.plan.forecast import (
@@ -34,8 +33,6 @@ Files = Mapping[tuple[str, str], ModelFiles]
 NOT_READ = ModelFiles(problem="its config.json was not read")
 FITTED = {"one request", "no memory", "auto length"}
 """Rules that depend on what is estimated; the others follow from config and arguments alone."""
-MOST_LAYERS = 10_000
-_LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _DIGITS = 4
 """Of a GiB: a tenth of a MiB."""
 
@@ -123,21 +120,10 @@ def gpu_of_host(host: Host) -> Gpu:
         raise Unknown(str(cause)) from None
 
 
-def _layers(config: Mapping[str, Any]) -> int:
-    """The most that a config says anywhere: each becomes a value here, so it must be a number that can be."""
-    said = [n for key in _LAYER_KEYS if isinstance(n := config.get(key), int)]
-    return max([*said, *(_layers(inner) for inner in config.values() if isinstance(inner, Mapping))], default=0)
-
-
 def _budget(spec: ContainerSpec, gpu: Gpu, files: ModelFiles) -> Budget:
     args = effective(spec).args
-    config = (
-        {**files.config, **overrides} if isinstance(overrides := args.get("hf_overrides"), Mapping) else files.config
-    )
-    if _layers(config) > MOST_LAYERS:
-        raise Unknown("its config.json is not that of a model")
     try:
-        facts = read_facts(config)
+        facts = read_facts(files.config, args)
         return budget(facts, Ask(args, gpu, spec.vllm_version, spec.env, headers_of(files, facts)))
     except UnknownModel as cause:
         raise Unknown(str(cause)) from None

@@ -93,6 +93,22 @@ def test_a_refusal_has_its_rule_text_and_the_length_that_fits(fit: Fit) -> None:
     assert "estimated maximum model length is 7264" in found["refusal"]["text"]
 
 
+def test_what_the_arguments_lay_over_the_config_counts(fit: Fit) -> None:
+    words = (
+        "--config",
+        config("qwen3-8b"),
+        "--gpu",
+        "L40S",
+        "--vllm-version",
+        "0.32.0",
+        "--arg",
+        "max_model_len=65536",
+    )
+    assert json.loads(fit(*words, "--json"))["refusal"]["rule"] == "length"
+    longer = 'hf_overrides={"max_position_embeddings": 131072}'
+    assert json.loads(fit(*words, "--arg", longer, "--json"))["refusal"] is None
+
+
 def test_the_text_is_a_sum_with_the_flag_that_moves_each_part(fit: Fit) -> None:
     text = fit(
         "--config",

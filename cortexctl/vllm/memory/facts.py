@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from cortexctl.vllm.memory.config import Config, UnknownModel
@@ -91,10 +92,11 @@ def _first_heads(facts: Facts) -> int:
     return next(found, 0)
 
 
-def read_facts(raw: Mapping[str, Any]) -> Facts:
-    """config.json -> facts. Raises UnknownModel where it is no decoder's config."""
+def read_facts(raw: Mapping[str, Any], args: Mapping[str, Any] = MappingProxyType({})) -> Facts:
+    """config.json, and what launch arguments lay over it -> facts. Raises UnknownModel where it is no decoder's."""
+    overrides = args.get("hf_overrides")
     try:
-        facts = _read(Config(raw))
+        facts = _read(Config({**raw, **overrides} if isinstance(overrides, Mapping) else raw))
     except (TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as cause:
         if isinstance(cause, UnknownModel):
             raise
