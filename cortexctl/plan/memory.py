@@ -147,8 +147,6 @@ def headers_of(files: ModelFiles, facts: Facts) -> Headers | None:
 def _shown(found: Budget, spec: ContainerSpec) -> Forecast:
     refusal = found.refusal
     verdict: str = found.verdict
-    if refusal and refusal.rule == "length" and spec.env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") not in {"", "0"}:
-        refusal, verdict = None, "too close to call"  # what it would have come to is not computed beyond it
     if verdict == "refuses" and refusal and not _certain(found, spec, refusal.rule):
         verdict = "too close to call"
     return Forecast(

@@ -109,6 +109,23 @@ def test_what_the_arguments_lay_over_the_config_counts(fit: Fit) -> None:
     assert json.loads(fit(*words, "--arg", longer, "--json"))["refusal"] is None
 
 
+@pytest.mark.parametrize(("value", "verdict"), [("1", "too close to call"), ("0", "refuses"), ("false", "refuses")])
+def test_more_than_the_config_allows_is_in_doubt_where_it_is_allowed(fit: Fit, value: str, verdict: str) -> None:
+    words = (
+        "--config",
+        config("qwen3-8b"),
+        "--gpu",
+        "H100",
+        "--vllm-version",
+        "0.32.0",
+        "--arg",
+        "max_model_len=65536",
+    )
+    assert (
+        json.loads(fit(*words, "--environ", f"VLLM_ALLOW_LONG_MAX_MODEL_LEN={value}", "--json"))["verdict"] == verdict
+    )
+
+
 def test_the_text_is_a_sum_with_the_flag_that_moves_each_part(fit: Fit) -> None:
     text = fit(
         "--config",

@@ -15,7 +15,7 @@ from cortexctl.vllm.memory.gpus import Gpu
 from cortexctl.vllm.memory.headers import Headers, stage_bytes
 from cortexctl.vllm.memory.overhead import graphs, non_torch, transient
 from cortexctl.vllm.memory.parts import Part, weakest
-from cortexctl.vllm.memory.refusals import Refusal, Verdict, judge, refused_before
+from cortexctl.vllm.memory.refusals import Refusal, Verdict, is_too_long, judge, refused_before
 from cortexctl.vllm.memory.reuse import NOTHING_MEASURED, Measured
 from cortexctl.vllm.memory.settings import Settings, read_settings
 from cortexctl.vllm.memory.tensors import Split
@@ -103,7 +103,7 @@ def budget(facts: Facts, ask: Ask) -> Budget:
     if not settings.behaviour.known:
         tokens = _as_either(tokens, float(pool.tokens_by_groups(int(blocks.value), max(length, 1))))
     verdict, refusal = _verdict(facts, settings, ask, found, length)
-    notes = (*facts.unknown, *_notes(settings, ask))
+    notes = (*facts.unknown, *_notes(facts, settings, ask))
     return Budget(facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, notes)
 
 
@@ -217,7 +217,10 @@ def _verdict(
     before = refused_before(facts, s, ask.gpu, ask.free_gib)
     if before:
         return "refuses", before
-    return judge(s, found, length, known_total=ask.gpu is not None or ask.available_gib is not None)
+    verdict, refusal = judge(s, found, length, known_total=ask.gpu is not None or ask.available_gib is not None)
+    if verdict == "starts" and is_too_long(facts, s):  # by leave of a variable
+        return "too close to call", None
+    return verdict, refusal
 
 
 def _measured(value: float | None) -> Part | None:
@@ -229,13 +232,15 @@ def _through(part: Part, rule: Any) -> Part:
     return Part(rule(part.value), rule(part.low), rule(part.high), part.source)
 
 
-def _notes(s: Settings, ask: Ask) -> Iterator[str]:
+def _notes(facts: Facts, s: Settings, ask: Ask) -> Iterator[str]:
     """What the numbers leave out, and what they were taken from."""
     yield from ask.measured.notes
     if ask.gpu is not None and ask.gpu.shared and ask.free_gib is None:
         yield "the GPU shares the machine's memory: what is free when it starts decides; say it with --free"
     if s.draft in {"draft_model", "dflash"} and ask.measured.weights_gib is None:
         yield "the weights of the draft model come on top"
+    if s.longer_allowed and is_too_long(facts, s):
+        yield f"config.json allows {facts.derived_len} tokens a request; what more of them come to is not known"
     if not s.behaviour.known:
         yield "the release is not known: numbers are those of the newest, and ranges hold older ones"
 

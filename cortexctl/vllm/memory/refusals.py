@@ -42,7 +42,7 @@ def _heads(facts: Facts, s: Settings) -> Refusal | None:
 
 
 def _length(facts: Facts, s: Settings) -> Refusal | None:
-    if not facts.derived_key or s.max_model_len <= facts.derived_len:
+    if not is_too_long(facts, s) or s.longer_allowed:
         return None
     text = (
         f"User-specified max_model_len ({s.max_model_len}) is greater than the derived max_model_len "
@@ -50,6 +50,11 @@ def _length(facts: Facts, s: Settings) -> Refusal | None:
         "overriding this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
     )
     return Refusal("length", text, f"max_model_len = {facts.derived_len} is the most")
+
+
+def is_too_long(facts: Facts, s: Settings) -> bool:
+    """Whether requests may be longer than the config allows."""
+    return bool(facts.derived_key) and s.max_model_len > facts.derived_len
 
 
 def _split(facts: Facts, s: Settings) -> Refusal | None:

@@ -62,6 +62,8 @@ class Settings:
     """No token is sampled."""
     second_runner: bool = False
     """The second model runner, which took over model by model from 0.22 to 0.30."""
+    longer_allowed: bool = False
+    """VLLM_ALLOW_LONG_MAX_MODEL_LEN is set: max_model_len may be more than the config allows."""
 
     @property
     def model_bytes(self) -> int:
@@ -157,6 +159,7 @@ def read_settings(
         BYTES.get(str(given.get("mamba_ssm_cache_dtype") or ""), 0),
         pooling,
         uses_second_runner(acts, facts, environ),
+        environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
     )
 
 
