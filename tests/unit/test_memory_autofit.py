@@ -61,3 +61,13 @@ def test_a_pinned_cache_holds_the_target_whatever_the_utilization() -> None:
     pinned = replace(found.last.settings, utilization=0.3)
     assert found.reached
     assert pinned.kv_bytes == found.changes["kv_cache_memory_bytes"]
+
+
+def test_requests_that_are_spread_over_ranks_are_counted_on_all_of_them() -> None:
+    spread = {"tensor_parallel_size": 2, "decode_context_parallel_size": 2, "max_model_len": 32768}
+    facts, at = facts_of("deepseek-v2-lite"), parse_gpu("L40S")[0]
+    found = budget(facts, Ask(spread, at, "0.32.0"))
+    assert at_length(found, 32768) == pytest.approx(found.concurrency.value)
+    fitted = fit(facts, Ask(spread, at, "0.32.0"), Target(32768, int(found.concurrency.value)), gpus=2)
+    assert fitted.reached
+    assert fitted.changes["kv_cache_memory_bytes"] <= found.tightest.available.value * 2**30

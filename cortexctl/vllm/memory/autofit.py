@@ -69,7 +69,7 @@ def serves(found: Budget, target: Target) -> bool:
 def at_length(found: Budget, length: int) -> float:
     """Requests of a length that fit at once, whatever max_model_len is."""
     at = found.tightest
-    return at.pool.concurrency(int(at.blocks.value), max(length, 1))
+    return at.pool.concurrency(int(at.blocks.value), max(length, 1)) * found.settings.context_parallel
 
 
 def fit(facts: Facts, ask: Ask, target: Target, *, gpus: int = 1, order: Order = "default", pin: bool = True) -> Fitted:
@@ -188,6 +188,7 @@ def _pinned(
     """The cache as a number of bytes: what the low end of the range leaves, but no less than the target needs."""
     at = best.tightest
     wanted = at.pool.per_request(target.length) * at.pool.block_bytes * target.concurrency
+    wanted /= best.settings.context_parallel
     size = int(max(wanted + at.pool.block_bytes, min(at.available.low, at.available.value) * GIB))
     changes = {"kv_cache_memory_bytes": size}
     pinned = budget(facts, replace(ask, args={**args, **changes}))
