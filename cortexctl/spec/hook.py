@@ -25,10 +25,6 @@ class Point(StrEnum):
         """Whether a hook that fails here changes what happens."""
         return self in {Point.PRE_APPLY, Point.PRE_STOP, Point.POST_HEALTHY}
 
-    @property
-    def once_a_run(self) -> bool:
-        return self in {Point.PRE_APPLY, Point.POST_APPLY}
-
 
 @dataclass(frozen=True, slots=True)
 class Hook:

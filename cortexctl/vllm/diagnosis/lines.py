@@ -1,5 +1,5 @@
-"""The lines of a log: which process and logger wrote them, which speak of trouble, which are the insides of a "
-"traceback.
+"""The lines of a log: which process and logger wrote them, which speak of trouble, and which are the insides of a
+traceback.
 """
 
 from __future__ import annotations

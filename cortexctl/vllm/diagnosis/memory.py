@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from cortexctl.vllm.diagnosis.pattern import Pattern, Said, computed, said
 from cortexctl.vllm.progress import SERVER_UP, stage
 
-_GIB = {"KiB": 2**-20, "MiB": 2**-10, "GiB": 1.0, "bytes": 2**-30}
 BLOCK = 16
 """Tokens that vLLM keeps together in the KV cache unless told otherwise."""
 

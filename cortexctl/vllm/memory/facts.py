@@ -71,10 +71,6 @@ class Facts:
         """Query heads, as the first attention layer has them; 0 where there is none."""
         return _first_heads(self)
 
-    @property
-    def multimodal(self) -> bool:
-        return bool(self.towers)
-
 
 @lru_cache(maxsize=256)
 def _any_mixer(facts: Facts, kinds: tuple[type, ...]) -> bool:

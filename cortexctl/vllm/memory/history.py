@@ -104,11 +104,6 @@ class Behaviour:
         """The profiler's estimate for CUDA graphs is taken off. VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS."""
         return self.since(0, 20)
 
-    @property
-    def peak_has_graphs(self) -> bool:
-        """The printed activation peak contains the estimate for graphs."""
-        return self.since(0, 27)
-
 
 @cache
 def behaviour(version: str | None) -> Behaviour:

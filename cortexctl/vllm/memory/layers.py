@@ -82,7 +82,6 @@ class ShortConv:
 
 
 Mixer = Attention | Latent | DeltaNet | Kda | Mamba | ShortConv
-State = DeltaNet | Kda | Mamba | ShortConv
 STATES = (DeltaNet, Kda, Mamba, ShortConv)
 
 

@@ -86,7 +86,7 @@ def transient(facts: Facts, s: Settings, *, last: bool = True) -> Part:
 
 
 def graphs(facts: Facts, s: Settings) -> Part:
-    """The profiler's estimate, which is charged to the budget from 0.21 on. Little is known of it but its size. The
+    """The profiler's estimate, which is charged to the budget from 0.20 on. Little is known of it but its size. The
     second runner made none before 0.29.
     """
     if s.eager or not s.engine_v1 or not s.behaviour.charges_graphs:

@@ -22,11 +22,6 @@ class Part:
     def sure(cls, value: float, source: Source = "exact") -> Part:
         return cls(value, value, value, source)
 
-    @classmethod
-    def about(cls, value: float, below: float, above: float, source: Source = "fitted") -> Part:
-        """`below` and `above` are distances."""
-        return cls(value, value - below, value + above, source)
-
 
 def weakest(*parts: Part) -> Source:
     """The source of what is made of several: that of the least certain."""

@@ -31,8 +31,6 @@ class Settings:
     expert_parallel: bool = False
     utilization: float = 0.9
     max_model_len: int = 2048
-    longest: int = 2048
-    """What the config allows; `max_model_len` is one of them."""
     max_num_seqs: int = 256
     batched_tokens: int = 2048
     chunked: bool = True
@@ -135,7 +133,6 @@ def read_settings(
         bool(given.get("enable_expert_parallel")),
         float(given.get("gpu_memory_utilization") or _default_use(version)),
         length,
-        max(length, facts.derived_len),
         seqs,
         batched,
         chunked,

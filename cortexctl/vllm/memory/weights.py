@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cortexctl.vllm.memory.facts import BYTES, Facts
+from cortexctl.vllm.memory.facts import Facts
 from cortexctl.vllm.memory.layers import Experts
 from cortexctl.vllm.memory.quantisation import AS_STORED, Quantisation
 from cortexctl.vllm.memory.tensors import Split, Tensor, layer_tensors
@@ -178,8 +178,3 @@ def _lora(facts: Facts, stage: Stage, how: Weighing) -> float:
 def widest_mlp(facts: Facts) -> int:
     """The widest dense feed-forward part; 0 where there is none."""
     return max((m.width for layer in facts.layers for m in layer.mlps if not isinstance(m, Experts)), default=0)
-
-
-def size_of(dtype: str) -> int:
-    """Bytes of a number; 2 for what is not known."""
-    return BYTES.get(dtype, 2)
