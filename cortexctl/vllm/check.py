@@ -176,7 +176,7 @@ def _form(name: str, value: Any) -> Iterator[Finding]:
     of = catalogue.release(span.until or catalogue.releases()[-1])
     option = of.option(name)
     if option is not None:
-        yield from list(_values(option, value, of, None)) or _limits(option, value)
+        yield from list(_values(option, value, of, None)) or _limits(option, value, of)
 
 
 def _checked(
@@ -191,7 +191,7 @@ def _checked(
     wrong = list(_values(option, args[name], of, version))
     yield from wrong
     if not wrong:
-        yield from _limits(option, args[name])
+        yield from _limits(option, args[name], of)
         yield from _registered(option, args[name], of, version)
         yield from _effect(option, args[name], version)
     for at_start in refusals(name, of.version):
@@ -245,12 +245,14 @@ def _usable(option: Option, said: str) -> str:
     return f"vLLM's default is {option.default}" if option.default not in (None, {}) and "one of" not in said else ""
 
 
-def _limits(option: Option, value: Any) -> Iterator[Finding]:
-    """What start-up refuses of numbers."""
+def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
+    """What start-up refuses of numbers: by the bounds that the release declares, else by those that were reviewed."""
     holds = {"ge": lambda v, b: v >= b, "gt": lambda v, b: v > b, "le": lambda v, b: v <= b, "lt": lambda v, b: v < b}
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    bounds = dict(option.bounds)
+    reviewed = [("ge", r.minimum) for r in refusals(option.name, of.version)]
+    reviewed += [("le", r.maximum) for r in refusals(option.name, of.version)]
+    bounds = dict(option.bounds) or {name: bound for name, bound in reviewed if bound is not None}
     if any(not holds[name](value, bound) for name, bound in bounds.items()):
         said = " and ".join(f"{_LIMITS[name]} {bound:g}" for name, bound in bounds.items())
         yield Finding(option.name, "CX302", f"{option.name} = {value} is out of range", f"it is {said}")

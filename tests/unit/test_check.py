@@ -125,6 +125,23 @@ def test_raw_words_and_typed_arguments_that_say_the_same_are_no_difference() -> 
     assert (change.path, change.before, change.after) == ("args.tensor_parallel_size", 2, 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "wrong", "right"),
+    [
+        ("gpu_memory_utilization", "0.9.2", 1.5, 1.0),
+        ("gpu_memory_utilization", "0.9.2", -0.1, 0.9),
+        ("gpu_memory_utilization", "0.32.0", 1.5, 1.0),
+        ("sse_keep_alive_interval", "0.32.0", -1, 0),
+    ],
+)
+def test_a_number_that_start_up_refuses_is_found_whether_the_release_declares_its_bounds(
+    name: str, version: str, wrong: float, right: float
+) -> None:
+    (found,) = check_args({name: wrong}, version)
+    assert (found.rule, found.fatal) == ("CX302", True)
+    assert check_args({name: right}, version) == []
+
+
 def test_a_verdict_keeps_the_parser_and_the_start_apart() -> None:
     assert judge(["vllm", "serve", "m", "--swap-space", "4"], "0.18.0").verdict == "unrecognized"
     taken = judge(["m", "--enable-auto-tool-choice"], "0.32.0")
