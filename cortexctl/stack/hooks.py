@@ -14,6 +14,7 @@ from cortexctl.spec.secret import looks_like_one
 from cortexctl.spec.units import seconds
 from cortexctl.stack.document import URL_WITH_PASSWORD, Document
 from cortexctl.stack.places import Loc
+from cortexctl.stack.references import reference_of
 from cortexctl.stack.schema import HookTable, SecretTable, StackFile, StackHookTable
 from cortexctl.stack.suggest import nearest
 
@@ -58,19 +59,13 @@ def _hook(
         on=point,
         command=tuple(table.command or ()),
         url=table.url if isinstance(table.url, str) else "",
-        url_from=_reference("url", table.url) if isinstance(table.url, SecretTable) else None,
+        url_from=reference_of("url", table.url) if isinstance(table.url, SecretTable) else None,
         timeout=seconds(table.timeout),
         models=models,
         required=point.may_refuse and table.required is not False,
         secrets=secrets,
         withheld=withheld if table.command else (),
     )
-
-
-def _reference(name: str, table: SecretTable) -> SecretRef | None:
-    """None unless exactly one place is named. No fingerprint: nothing is compared with a hook's secrets."""
-    given = [SecretRef(name, source, key, "") for source, key in table.places() if key]
-    return given[0] if len(given) == 1 else None
 
 
 def _withheld(stack: StackFile) -> tuple[str, ...]:
@@ -92,7 +87,7 @@ def _secrets(
     found = []
     for index, name in enumerate(table.secrets):
         place = document.place((*loc, "secrets", index))
-        meant = {_reference(name, m.secrets[name]) for m in mine if name in m.secrets} - {None}
+        meant = {reference_of(name, m.secrets[name]) for m in mine if name in m.secrets} - {None}
         if not meant:
             close = nearest(name, known)
             advice = f'did you mean "{close}"?' if close else f"secrets here: {', '.join(sorted(known)) or 'none'}"
@@ -123,7 +118,7 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
             yield error("CX210", f"a word of the hook {loc[-1]} looks like a secret, and plans show the command",
                         document.place((*loc, "command", index)),
                         help="name it in `secrets`, and let the command read it from its environment")  # fmt: skip
-    if isinstance(table.url, SecretTable) and _reference("url", table.url) is None:
+    if isinstance(table.url, SecretTable) and reference_of("url", table.url) is None:
         yield error("CX204", "the URL needs one of env, file, var and command", document.place((*loc, "url")))
     if isinstance(table.url, str):
         yield from _check_url(table.url, document.place((*loc, "url")))

@@ -20,8 +20,9 @@ from cortexctl.stack.hooks import audit_log, hooks_of
 from cortexctl.stack.lint import lint_model
 from cortexctl.stack.overlay import profile_names
 from cortexctl.stack.places import Loc
+from cortexctl.stack.references import reference_of
 from cortexctl.stack.releases import Releases
-from cortexctl.stack.schema import HostTable, ModelTable, SecretTable, StackFile
+from cortexctl.stack.schema import HostTable, ModelTable, StackFile
 from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.vllm.effective import canonical_args
@@ -180,9 +181,8 @@ class _Resolution:
 
     def _secrets(self, name: str, model: ModelTable) -> Iterator[SecretRef]:
         for variable in sorted(model.secrets):
-            table = model.secrets[variable]
             span = self._at(name, "secrets", variable)
-            reference = _reference(variable, table)
+            reference = reference_of(variable, model.secrets[variable])
             if reference is None:
                 said = f"the secret {variable} needs one of env, file, var and command"
                 self.found.append(error("CX204", said, span))
@@ -281,12 +281,6 @@ def _last_names(moved: dict[str, str]) -> dict[str, str]:
             last = moved[last]
         found[name] = last
     return found
-
-
-def _reference(variable: str, table: SecretTable) -> SecretRef | None:
-    """Where the secret is; None unless the table names exactly one place."""
-    given = [SecretRef(variable, source, key, "") for source, key in table.places() if key]
-    return given[0] if len(given) == 1 else None
 
 
 class _Places(dict[str, SourceSpan]):
