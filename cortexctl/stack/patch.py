@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from cortexctl.spec.toml import toml_key, toml_value
 from cortexctl.stack.document import parse_document
 
 
@@ -36,7 +36,7 @@ def patched(path: str, text: str, model: str, args: Mapping[str, Any]) -> str:
             added[name] = value
             continue
         at = lines[place.line - 1]
-        lines[place.line - 1] = at[: place.column - 1] + _toml(value) + at[place.end_column - 1 :]
+        lines[place.line - 1] = at[: place.column - 1] + toml_value(value) + at[place.end_column - 1 :]
     new = "\n".join(_with(lines, model, added, models[model].get("args")))
     _check(new, model, args)
     return new
@@ -46,14 +46,14 @@ def _with(lines: list[str], model: str, added: Mapping[str, Any], args: Any) -> 
     """The lines with new keys at the end of the table, which is made where there is none."""
     if not added:
         return lines
-    new = [f"{name} = {_toml(value)}" for name, value in added.items()]
+    new = [f"{name} = {toml_value(value)}" for name, value in added.items()]
     header = _header(lines, model)
     if header is None:
         if args:
             raise CannotPatch(f"the arguments of {model} are written inline; give them a table [models.{model}.args]")
         while lines and not lines[-1].strip():
             lines = lines[:-1]
-        return [*lines, "", f"[models.{_key(model)}.args]", *new, ""]
+        return [*lines, "", f"[models.{toml_key(model)}.args]", *new, ""]
     end = header + 1
     for i in range(header + 1, len(lines)):
         if lines[i].lstrip().startswith("["):
@@ -77,11 +77,3 @@ def _check(text: str, model: str, args: Mapping[str, Any]) -> None:
         read = {}
     if any(read.get(name) != value for name, value in args.items()):
         raise CannotPatch(f"the arguments of {model} cannot be set without a guess; set them by hand")
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
