@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,6 +60,12 @@ def warning(
 ) -> Diagnostic:
     """A diagnostic that is shown and does not stop anything."""
     return Diagnostic(rule, Severity.WARNING, summary, span, detail, help)
+
+
+def several(names: Sequence[str]) -> str:
+    """'a, b, c and 2 more': whom a summary is about."""
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def in_reading_order(diagnostics: list[Diagnostic]) -> list[Diagnostic]:

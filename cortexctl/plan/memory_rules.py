@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan, error, warning
+from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan, error, several, warning
 from cortexctl.plan.forecast import Forecast, ForecastRefusal, GpuLine, InstanceForecast
 from cortexctl.spec.desired import Instance
 
@@ -35,7 +35,7 @@ def check_forecasts(
     for (*_, is_launched), alike in same.items():
         first = alike[0]
         if first.after is not None:
-            said_of = _of(_named([f.address for f in alike]), first.after, wanted[first.address])
+            said_of = _of(several([f.address for f in alike]), first.after, wanted[first.address])
             yield replace(said_of, severity=Severity.WARNING) if is_launched else said_of
 
 
@@ -96,8 +96,3 @@ def _of_gpus(gpus: Sequence[int], line: GpuLine, wanted: Mapping[str, Instance])
         return error("CX318", summary, place, help=advice)
     summary = f"{where} may be promised more than it has, about {line.taken:.1f} of {line.total:.1f} GiB ({parts})"
     return warning("CX317", summary, place, help=advice)
-
-
-def _named(addresses: Sequence[str]) -> str:
-    more = len(addresses) - 3
-    return ", ".join(addresses[:3]) + (f" and {more} more" if more > 0 else "")

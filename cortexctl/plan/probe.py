@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.diagnostics import Diagnostic, SourceSpan, error, several, warning
 from cortexctl.observed.probed import CommandLine, ParserVerdict, Probed
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
@@ -69,7 +69,7 @@ def judged(question: Question, answer: Probed, desired: Desired) -> list[Diagnos
         return [
             warning(
                 "CX313",
-                f"{_named(everybody)}: the parser in {question.reference} could not be asked: {answer.problem}",
+                f"{several(everybody)}: the parser in {question.reference} could not be asked: {answer.problem}",
                 places[everybody[0]].place_of("image"),
                 help="the arguments are checked against the catalogue alone",
             )
@@ -93,7 +93,7 @@ def _refusal(question: Question, addresses: Sequence[str], instance: Instance, v
     if verdict.verdict == "unknown":
         return warning(
             "CX313",
-            f"{_named(addresses)}: the parser in {question.reference} could not tell without a file: {verdict.text}",
+            f"{several(addresses)}: the parser in {question.reference} could not tell without a file: {verdict.text}",
             _place(instance, verdict.text),
             help="the arguments are checked against the catalogue alone",
         )
@@ -108,7 +108,7 @@ def _refusal(question: Question, addresses: Sequence[str], instance: Instance, v
         mend = "the stock CUDA build takes them, so the image is another: change the argument, or the image"
     return error(
         "CX312",
-        f"{_named(addresses)}: the parser in {question.reference} (vLLM {verdict.release}) refuses the arguments",
+        f"{several(addresses)}: the parser in {question.reference} (vLLM {verdict.release}) refuses the arguments",
         _place(instance, verdict.text),
         detail=f"it says: {verdict.text}",
         help=f"{mend}; the whole line: cortexctl args {addresses[0]}",
@@ -124,11 +124,6 @@ def _place(instance: Instance, text: str) -> SourceSpan | None:
 
 def _made(plan: Plan) -> Iterator[Change]:
     return (c for c in plan.changes if c.action in {Action.CREATE, Action.REPLACE})
-
-
-def _named(addresses: Sequence[str]) -> str:
-    more = len(addresses) - 3
-    return ", ".join(addresses[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def _base(release: str) -> str:

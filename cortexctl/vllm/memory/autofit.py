@@ -42,7 +42,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """`reached`: the target is met with `changes` laid over the arguments (None takes one away)."""
+    """`reached`: the target is met with `changes` laid over the arguments."""
 
     target: Target
     reached: bool
