@@ -191,6 +191,13 @@ def test_no_config_makes_a_plan_fail(key: str, value: object) -> None:
     assert found.after is not None or found.why_unknown
 
 
+def test_a_config_that_sums_up_more_layers_than_it_has_makes_no_plan_wait() -> None:
+    config = {k: v for k, v in config_of("qwen3-8b").items() if k != "layer_types"}
+    files = {("gpu-1", "/srv/models/qwen"): ModelFiles({**config, "layer_types_summary": {"full_attention": 10**15}})}
+    (found,) = plan(desired(chat=spec()), observed(files=files)).forecasts
+    assert found.after is not None
+
+
 GIB = 2**30
 
 

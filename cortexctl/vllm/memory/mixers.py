@@ -28,7 +28,7 @@ def layer_kinds(config: Config, family: Family, count: int) -> list[str]:
     if words := config.words("layer_types") or config.words("layers_block_type"):
         return [_kind_of(word, config) for word in words[:count]]
     if summary := config.table("layer_types_summary"):
-        return [_kind_of(word, config) for word, n in summary.items() for _ in range(int(n))]
+        return [_kind_of(word, config) for word, n in summary.items() for _ in range(min(int(n), count))]
     if linear := config.table("linear_attn_config"):
         full = set(linear.get("full_attn_layers") or ())
         return ["full" if i + 1 in full else "kda" for i in range(count)]
