@@ -112,8 +112,7 @@ def carry_out(
     """Show, ask, apply, report. Returns the exit code."""
     made = replace(made, max_failures=how.max_failures or made.max_failures)
     telling.planned(made)
-    telling.out.write(plan_text(made, ink(telling.stream), next_step=""))
-    telling.out.flush()
+    telling.show(plan_text(made, ink(telling.stream), next_step=""))
     if blocking(made, allow_unreachable=how.allow_unreachable):
         only_unreachable = not blocking(made, allow_unreachable=True)
         way_out = "mend what is listed above" + ", or add --allow-unreachable" * only_unreachable
@@ -136,7 +135,7 @@ def carry_out(
     from cortexctl.render.outcome import result_text
 
     took = time.monotonic() - began
-    telling.out.write("\n" + result_text(result, took, next_step, ink(telling.stream), _save_logs(result)))
+    telling.show("\n" + result_text(result, took, next_step, ink(telling.stream), _save_logs(result)))
     return result.exit_code
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 import click
 
+from cortexctl.cli.writing import nobody_reads
 from cortexctl.errors import CortexctlError
 
 COMMANDS = {
@@ -85,7 +85,20 @@ def cli(ctx: click.Context, *, no_color: bool) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code: 1 where its product found no reader. Flushed here, for at Python's
+    own exit that would be noise and a code of nobody's (120).
+    """
+    code = _run(arguments)
+    try:
+        if sys.stdout:  # it may be closed
+            sys.stdout.flush()
+    except BrokenPipeError:
+        nobody_reads(sys.stdout)
+        return code or 1
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         code = cli.main(args=arguments, prog_name="cortexctl", standalone_mode=False)
     except CortexctlError as cause:
@@ -101,7 +114,6 @@ def run(arguments: list[str] | None = None) -> int:
         _say("interrupted", "")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception:  # noqa: BLE001 - a traceback is a bug, and this is where it is owned up to
         import traceback

@@ -13,11 +13,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from cortexctl.cli.wiring import new_run, say, who_we_are
+from cortexctl.cli.writing import nobody_reads
 from cortexctl.errors import CortexctlError, UsageError
 
 if TYPE_CHECKING:
@@ -76,10 +77,14 @@ class Telling:
         self._spans: dict[str, tuple[float, float]] = {}
         self._ended = False
 
-    @property
-    def out(self) -> TextIO:
-        """Where what people read goes."""
-        return sys.stderr if self.stream == "stderr" else sys.stdout
+    def show(self, text: str) -> None:
+        """To people. One who has gone (`apply | head`) stops nothing, and the exit code stays that of the work."""
+        out = sys.stderr if self.stream == "stderr" else sys.stdout
+        try:
+            out.write(text)
+            out.flush()
+        except BrokenPipeError:
+            nobody_reads(out)
 
     def __enter__(self) -> Self:
         return self

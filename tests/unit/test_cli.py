@@ -267,3 +267,21 @@ def test_colour_only_where_it_is_wanted(run: Run, tmp_path: Path) -> None:
     assert "\x1b[" in run("plan", FORCE_COLOR="1").stdout
     assert "\x1b[" not in run("plan", FORCE_COLOR="1", NO_COLOR="1").stdout
     assert "\x1b[" not in run("--no-color", "plan", FORCE_COLOR="1").stdout
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_product_without_a_reader_is_an_error_without_noise(tmp_path: Path, unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "cortexctl", "catalog", "releases"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -15,7 +15,10 @@ from jsonschema import Draft202012Validator
 
 from cortexctl.apply.events import GateProbe, HookEnded, HookStarted, Progress
 from cortexctl.apply.executor import Fate, Result
-from cortexctl.cli.telling import EventLines
+from cortexctl.cli.apply import carry_out
+from cortexctl.cli.options import Choice, How
+from cortexctl.cli.telling import NO_LOG, EventLines, Telling
+from cortexctl.engine.engines import DockerEngines
 from cortexctl.errors import HookFailed, PlanStale
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.model import Plan
@@ -179,6 +182,24 @@ def test_a_reader_that_goes_or_never_reads_holds_nothing_up() -> None:
             os.close(reading)
         lines.close()
         os.close(writing)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_reads_the_plan_and_the_result_may_go_and_the_exit_code_is_that_of_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    world, made = world_with(tmp_path, 1024)
+    world.prober.smoke_fails |= {"vllm-model-tiny--g1"} if fails else set()
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writing, "w"))
+    monkeypatch.setattr("cortexctl.cli.apply._apply", lambda *_: world.apply(made))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Telling("", NO_LOG) as telling:
+        engines = DockerEngines({}, "demo")
+        code = carry_out(made, engines, choice=Choice(), approved=True, how=How(), telling=telling)
+    sys.stdout.close()
+    assert (code, bool(world.engine().containers)) == ((1, False) if fails else (0, True))
 
 
 def test_a_stack_that_cannot_be_read_is_a_result_on_stdout_and_text_on_stderr(tmp_path: Path) -> None:
