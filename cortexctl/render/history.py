@@ -50,11 +50,11 @@ def runs_of(records: Iterable[Record], env: str = "", addresses: Sequence[str] =
 
 def _is_whole(record: Record) -> bool:
     """Whether its parts have the forms that we write; a log may be edited by hand."""
-    parts = {"changes": list, "reasons": list, "who": dict, "generation": dict, "selection": list}
-    lists = [inner for name in ("changes", "reasons") for inner in record.get(name, ()) or ()]
-    return all(isinstance(record.get(name, kind()), kind) for name, kind in parts.items()) and all(
-        isinstance(inner, dict) for inner in lists
-    )
+    parts = {"changes": list, "reasons": list, "who": dict, "generation": dict, "selection": list, "address": str}
+    if not all(isinstance(record.get(name, kind()), kind) for name, kind in parts.items()):
+        return False
+    inner = [*record.get("changes", ()), *record.get("reasons", ())]
+    return all(isinstance(i, dict) and isinstance(i.get("address", ""), str) for i in inner)
 
 
 def _about(run: Run, addresses: Sequence[str]) -> Run:
@@ -88,7 +88,7 @@ def _block(run: Run, ink: Ink) -> Iterator[str]:
         yield from _change(change, ink)
     for planned in start.get("changes", ()):
         if planned.get("address") not in done:
-            symbol = _SYMBOLS.get(planned.get("action", ""), "?")
+            symbol = _SYMBOLS.get(str(planned.get("action")), "?")
             yield f"  {symbol:<3} {planned.get('address')!s}   {planned.get('action')}   was planned"
     if end and end.get("failure") and not run.changes:
         yield f"      {end['failure']!s}"

@@ -94,7 +94,9 @@ def test_history_is_narrowed_by_environment_and_address(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "broken",
     [{}, {"run": 1}, {"run": "x", "record": "end"}, {"run": "x", "record": "start", "changes": [1]},
-     {"run": "x", "record": "start", "who": []}, {"run": "x", "record": "change", "reasons": "a"}],
+     {"run": "x", "record": "start", "who": []}, {"run": "x", "record": "change", "reasons": "a"},
+     {"run": "x", "record": "start", "changes": 5}, {"run": "x", "record": "start", "changes": [{"address": []}]},
+     {"run": "x", "record": "change", "address": {}}],
 )  # fmt: skip
 def test_what_is_no_record_is_passed_over(broken: dict[str, Any]) -> None:
     assert runs_of([broken]) == []
