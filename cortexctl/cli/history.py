@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import click
@@ -12,10 +13,16 @@ from cortexctl.cli import options
 from cortexctl.cli.telling import NO_LOG, audit_log
 from cortexctl.cli.wiring import ink, look, need_stack, open_engines, read_stack, say
 from cortexctl.errors import UsageError
+from cortexctl.observed.owned import owned_instances
 from cortexctl.observed.state import Observed
+from cortexctl.render.folding import listed
+from cortexctl.render.visible import visible
 from cortexctl.spec import labels
+from cortexctl.spec.desired import Desired
 
 Row = dict[str, str]
+LISTED = 20
+"""Addresses that are named instead of one that nobody knows."""
 
 
 @click.command("history")
@@ -30,26 +37,36 @@ def command(
 ) -> int:
     """Show the runs that the audit log tells of, newest first; without one, what the hosts' labels tell instead."""
     from cortexctl.audit.log import read_log
-    from cortexctl.render.history import history_text, runs_of
+    from cortexctl.render.history import about, addresses_in, history_text, runs_of
 
     path = _path(stack, choice, audit_log)
     if path is None or not path.is_file():
         return _by_labels(stack, choice, path, address, as_json=as_json)
     try:
-        runs = runs_of(read_log(path), choice.env, address)
+        runs = runs_of(read_log(path), choice.env)
     except OSError as cause:
         raise UsageError(f"the audit log {path} cannot be read: {cause.strerror}") from None
+    if address:
+        _need_known(address, addresses_in(runs), f"the audit log {path}")
+        runs = about(runs, address)
     shown = runs[:limit]
     if as_json:
         sys.stdout.write(json.dumps([run.as_dict() for run in shown], indent=2) + "\n")
         return 0
     if not runs:
-        say(f"{path} tells of no run{' of that' if address or choice.env else ''}.\n")
+        say(f"{path} tells of no run{f' in {choice.env}' if choice.env else ''}.\n")
         return 0
     sys.stdout.write(history_text(shown, ink()))
     if len(runs) > limit:
         say(f"\n{len(runs) - limit} older; show more with --limit\n")
     return 0
+
+
+def _need_known(wanted: Sequence[str], known: Collection[str], where: str) -> None:
+    """A slip of the finger must not read as "nothing happened to it"."""
+    if unknown := [address for address in wanted if address not in known]:
+        there = f"there are: {listed(map(visible, sorted(known)), LISTED)}" if known else "it names no instance"
+        raise UsageError(f"{where} has no {' and no '.join(unknown)}; {there}")
 
 
 def _path(stack: str, choice: options.Choice, wanted: str) -> Path | None:
@@ -75,7 +92,11 @@ def _by_labels(
         observed = look(desired, engines)
     finally:
         engines.close()
-    rows = [row for row in _rows(observed, desired.owner) if not addresses or row["address"] in addresses]
+    rows = _rows(observed, desired)
+    if addresses:
+        if all(h.is_reachable for h in observed.hosts):
+            _need_known(addresses, {row["address"] for row in rows}, desired.owner)
+        rows = [row for row in rows if row["address"] in addresses]
     why = f"There is no audit log at {path} (the next apply begins it)." if path else "No audit log is kept."
     say(f"{why} What the containers' labels tell:\n")
     if as_json:
@@ -88,19 +109,19 @@ def _by_labels(
     return 0 if all(h.is_reachable for h in observed.hosts) else 1
 
 
-def _rows(observed: Observed, owner: str) -> list[Row]:
+def _rows(observed: Observed, desired: Desired) -> list[Row]:
     rows = [
         {
-            "address": labels.address(host.name, found[labels.MODEL], int(found.get(labels.ORDINAL, "1"))),
-            "container": c.name,
-            "generation": found.get(labels.GENERATION, ""),
-            "state": c.state,
-            "run": found.get(labels.RUN, ""),
-            "revision": found.get(labels.REVISION, ""),
-            "author": found.get(labels.AUTHOR, ""),
+            "address": instance.address,
+            "container": owned.container.name,
+            "generation": str(owned.generation),
+            "state": owned.container.state,
+            "run": owned.run,
+            "revision": owned.container.labels.get(labels.REVISION, ""),
+            "author": owned.container.labels.get(labels.AUTHOR, ""),
         }
         for host in observed.hosts
-        for c in host.containers
-        if labels.owner_of(found := c.labels) == owner and labels.MODEL in found
+        for instance in owned_instances(host, desired.owner, desired.moved).values()
+        for owned in instance.all
     ]
-    return sorted(rows, key=lambda row: (row["address"], -int(row["generation"] or 0)))
+    return sorted(rows, key=lambda row: (row["address"], -int(row["generation"])))

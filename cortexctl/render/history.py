@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +29,8 @@ class Run:
         return {"run": self.id, "start": self.start, "changes": self.changes, "end": self.end}
 
 
-def runs_of(records: Iterable[Record], env: str = "", addresses: Sequence[str] = ()) -> list[Run]:
-    """Newest first. `env`: only its runs; `addresses`: only runs that were to change one of them, and of those only
-    what is about them. What is no record of ours is passed over.
-    """
+def runs_of(records: Iterable[Record], env: str = "") -> list[Run]:
+    """Newest first. `env`: only its runs. What is no record of ours is passed over."""
     found: dict[str, Run] = {}
     for record in records:
         run, kind = record.get("run"), record.get("record")
@@ -44,8 +42,18 @@ def runs_of(records: Iterable[Record], env: str = "", addresses: Sequence[str] =
             found[run].changes.append(record)
         elif run in found and kind == "end":
             found[run].end = record
-    runs = [_about(run, addresses) for run in reversed(found.values())]
-    return [run for run in runs if not addresses or run.changes or run.start.get("changes")]
+    return list(reversed(found.values()))
+
+
+def addresses_in(runs: Iterable[Run]) -> set[str]:
+    """Of all that they changed, or were to change."""
+    return {c["address"] for run in runs for c in (*run.start.get("changes", ()), *run.changes) if c.get("address")}
+
+
+def about(runs: Iterable[Run], addresses: Collection[str]) -> list[Run]:
+    """Those that were to change one of these, and of them only what is about them."""
+    narrowed = (_about(run, addresses) for run in runs)
+    return [run for run in narrowed if run.changes or run.start["changes"]]
 
 
 def _is_whole(record: Record) -> bool:
@@ -57,9 +65,7 @@ def _is_whole(record: Record) -> bool:
     return all(isinstance(i, dict) and isinstance(i.get("address", ""), str) for i in inner)
 
 
-def _about(run: Run, addresses: Sequence[str]) -> Run:
-    if not addresses:
-        return run
+def _about(run: Run, addresses: Collection[str]) -> Run:
     planned = [c for c in run.start.get("changes", ()) if c.get("address") in addresses]
     changes = [c for c in run.changes if c.get("address") in addresses]
     return Run(run.id, {**run.start, "changes": planned}, changes, run.end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cortexctl.audit.revision import Revision, revision_of
 from cortexctl.audit.who import Who, who
 from cortexctl.errors import LockHeld
 from cortexctl.render.audit import RunFacts, change_records, end_record, start_record
-from cortexctl.render.history import history_text, runs_of
+from cortexctl.render.history import about, addresses_in, history_text, runs_of
 from cortexctl.render.ink import Ink
 from cortexctl.spec import labels
 from tests.fakes.engine import FakeContainer
@@ -86,8 +87,9 @@ def test_history_shows_the_newest_first_and_one_block_a_run(tmp_path: Path) -> N
 
 def test_history_is_narrowed_by_environment_and_address(tmp_path: Path) -> None:
     records = records_of_a_failure(tmp_path)
-    assert len(runs_of(records, addresses=["here/tiny"])) == 1
-    assert runs_of(records, addresses=["here/other"]) == []
+    assert addresses_in(runs_of(records)) == {"here/tiny"}
+    assert len(about(runs_of(records), ["here/tiny"])) == 1
+    assert about(runs_of(records), ["here/other"]) == []
     assert runs_of(records, env="prod") == []
 
 
@@ -100,6 +102,20 @@ def test_history_is_narrowed_by_environment_and_address(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_no_record_is_passed_over(broken: dict[str, Any]) -> None:
     assert runs_of([broken]) == []
+
+
+def test_an_address_that_appears_nowhere_is_named_with_those_that_do(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(r) + "\n" for r in records_of_a_failure(tmp_path)))
+    words = [sys.executable, "-m", "cortexctl", "history", "--audit-log", str(log), "--address"]
+    done = {
+        address: subprocess.run([*words, address], capture_output=True, text=True, check=False, timeout=60)
+        for address in ("here/tiny", "here/tinny")
+    }
+    assert done["here/tiny"].returncode == 0
+    assert "here/tiny   replace" in done["here/tiny"].stdout
+    assert done["here/tinny"].returncode == 1
+    assert f"the audit log {log} has no here/tinny; there are: here/tiny" in done["here/tinny"].stderr
 
 
 def test_a_refusal_is_an_end(tmp_path: Path) -> None:
