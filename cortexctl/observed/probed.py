@@ -50,7 +50,7 @@ def parse_probed(output: str, log: str, asked: int) -> Probed:
                     dict(said["values"]),
                 )
             )
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return Probed(problem="it answered with something else than verdicts")
     if len(verdicts) == asked:
         return Probed(tuple(verdicts))

@@ -54,7 +54,7 @@ def snapshot_from_json(text: str) -> Observed:
         data = json.loads(text)
         version = data["format_version"]
         hosts = data["hosts"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise NotASnapshot("it is no snapshot written by cortexctl observe --out") from None
     if str(version).split(".")[0] != FORMAT_VERSION.split(".", maxsplit=1)[0]:
         raise NotASnapshot(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}")
@@ -67,12 +67,12 @@ def snapshot_from_json(text: str) -> Observed:
         adoptable = {(i["host"], i["container"]): _inspected(i) for i in data.get("adoptable", [])}
         models = {(m["host"], m["source"]): model_files_from_dict(m) for m in data.get("model_files", [])}
         return Observed(tuple(_host_from_dict(h) for h in hosts), images, in_place, records, adoptable, models)
-    except (ValueError, KeyError, TypeError) as cause:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as cause:
         raise NotASnapshot(f"it is damaged: {type(cause).__name__} {cause}") from cause
 
 
 def _image(i: Mapping[str, Any]) -> ImageFacts:
-    return ImageFacts(i["reference"], i["found"], i["id"], i["digest"], i["problem"])
+    return ImageFacts(i["reference"], i["found"], i["id"], i["digest"], i["problem"], i.get("release", ""))
 
 
 def _inspected(i: Mapping[str, Any]) -> Inspected:

@@ -194,6 +194,7 @@ LINE = json.dumps({"accepted": True, "verdict": "ok", "text": "", "release": "1"
         ("no json\n", "", "it answered with something else than verdicts"),
         ("[]\n", "", "it answered with something else than verdicts"),
         ("3\n", "", "it answered with something else than verdicts"),
+        ("[" * 100_000, "", "it answered with something else than verdicts"),
         ('{"accepted": true}\n', "", "it answered with something else than verdicts"),
         ('{"failed": "ImportError:\\n x"}\n', "", "its parser could not be built: ImportError: x"),
     ],
