@@ -6,6 +6,7 @@ Values, and the order in which files are asked for; who reads them, passes in ho
 from __future__ import annotations
 
 import json
+import math
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from cortexctl.observed.owned import read_owned
 from cortexctl.observed.state import ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.container import ContainerSpec, Mount
+from cortexctl.spec.safetensors import Tensors, tensors_in
 
 HF_HOME = "/root/.cache/huggingface"
 """Where the hub's client keeps its cache in a container of vLLM, unless it is told otherwise."""
@@ -28,8 +30,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 Read = Callable[[str, int], bytes | None]
 """The first so many bytes of a file, by its path; None when there is none."""
-Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
-"""Name -> (type, shape), as the head of a safetensors file has them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -161,9 +161,9 @@ def read_folder(read: Read, folder: str) -> ModelFiles:
             config = {**config, "quantization_config": {**quantised, "quant_method": "modelopt"}}
     metadata = _table(asked("model.safetensors.index.json", LARGEST_INDEX)).get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
-    if isinstance(total, int | float) and total > 0:
+    if isinstance(total, int | float) and 0 < total < math.inf:
         return ModelFiles(config, total=int(total))
-    return ModelFiles(config, _tensors(_head(asked("model.safetensors", LONGEST_HEAD))))
+    return ModelFiles(config, tensors_in(_head(asked("model.safetensors", LONGEST_HEAD))))
 
 
 def _head(beginning: bytes | None) -> Mapping[str, Any]:
@@ -172,14 +172,6 @@ def _head(beginning: bytes | None) -> Mapping[str, Any]:
         return {}
     length = int.from_bytes(beginning[:8], "little")
     return _table(beginning[8 : 8 + length]) if len(beginning) >= 8 + length else {}
-
-
-def _tensors(head: Mapping[str, Any]) -> Tensors:
-    found = {}
-    for name, said in head.items():
-        if name != "__metadata__" and isinstance(said, Mapping) and isinstance(said.get("shape"), list):
-            found[name] = (str(said.get("dtype")), tuple(int(n) for n in said["shape"]))
-    return found
 
 
 def _table(text: bytes | None) -> Mapping[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cortexctl.vllm.memory.headers import Headers, read_header
+from cortexctl.spec.safetensors import tensors_in
+from cortexctl.vllm.memory.headers import Headers
 
 LARGEST_CONFIG = 16 * 2**20
 LARGEST_HEADER = 128 * 2**20
@@ -44,7 +46,7 @@ def read_headers(path: Path) -> Headers | None:
         return _index(index) if index.is_file() else None
     tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
     for file in files:
-        tensors |= read_header(_header(file))
+        tensors |= tensors_in(_header(file))
     return Headers(tensors)
 
 
@@ -65,7 +67,7 @@ def cached_snapshot(cache: Path, repo: str, revision: str = "main") -> Path | No
 def _index(path: Path) -> Headers:
     metadata = _json(path, LARGEST_HEADER).get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
-    if not isinstance(total, int | float) or total <= 0:
+    if not isinstance(total, int | float) or not 0 < total < math.inf:
         raise UnreadableModel(f"{path} says no metadata.total_size")
     return Headers({}, int(total))
 
@@ -80,7 +82,7 @@ def _header(path: Path) -> Mapping[str, Any]:
             found = json.loads(file.read(length))
     except OSError as cause:
         raise UnreadableModel(f"{path} cannot be read: {cause.strerror}") from None
-    except ValueError as cause:
+    except (ValueError, RecursionError) as cause:
         raise (
             cause if isinstance(cause, UnreadableModel) else UnreadableModel(f"{path} is not a safetensors file")
         ) from None

@@ -96,7 +96,10 @@ def test_a_recipe_that_lies_beside_the_config_is_read(tmp_path: Path) -> None:
     assert read_config(tmp_path)["quantization_config"]["quant_algo"] == "NVFP4"
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing", b"\xff" * 40, struct.pack("<Q", 4) + b"{{{{"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nothing", b"\xff" * 40, struct.pack("<Q", 4) + b"{{{{", struct.pack("<Q", 50_000) + b"[" * 50_000],
+)
 def test_a_file_that_is_none_is_refused_in_a_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)

@@ -21,11 +21,12 @@ from cortexctl.observed.modelfiles import (
     source_of,
     ways_to,
 )
-from cortexctl.observed.snapshot import snapshot_from_json, snapshot_to_json
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
+from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json, snapshot_to_json
+from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec, Mount
+from cortexctl.spec.safetensors import tensors_in
 
 SPEC = ContainerSpec("image:v0.32.0", "/models/qwen/8b", ("chat",), mounts=(Mount("/srv/models", "/models"),))
 CONFIG = {"model_type": "qwen3"}
@@ -134,6 +135,19 @@ def test_weights_that_cannot_be_read_leave_what_config_says(weights: bytes) -> N
     assert read_folder(read, "") == ModelFiles(CONFIG)
 
 
+@pytest.mark.parametrize("shape", ["2", ["2"], [None], [-1], [1.5], [[2]]])
+def test_what_is_no_tensor_is_passed_over(shape: object) -> None:
+    head = {"a": {"dtype": "BF16", "shape": [2, 3]}, "b": {"dtype": "BF16", "shape": shape}, "c": 3}
+    assert tensors_in(head) == {"a": ("BF16", (2, 3))}
+
+
+@pytest.mark.parametrize("total", ["1e999", "-1e999", "NaN", "0", "-5", '"7"', "null"])
+def test_an_index_without_a_size_leaves_what_config_says(total: str) -> None:
+    index = f'{{"metadata": {{"total_size": {total}}}}}'
+    read, _ = reading({"config.json": json.dumps(CONFIG), "model.safetensors.index.json": index})
+    assert read_folder(read, "") == ModelFiles(CONFIG)
+
+
 def test_what_modelopt_keeps_beside_the_config_is_joined() -> None:
     quantised = json.dumps({"quantization": {"quant_algo": "FP8"}})
     read, _ = reading({"config.json": json.dumps(CONFIG), "hf_quant_config.json": quantised})
@@ -204,6 +218,25 @@ def test_a_snapshot_keeps_what_is_known_and_why_the_rest_is_not() -> None:
     text = snapshot_to_json(observed)
     assert snapshot_from_json(text) == observed
     assert snapshot_to_json(snapshot_from_json(text)) == text
+
+
+def test_a_snapshot_keeps_the_release_that_an_image_names() -> None:
+    observed = Observed((), images={("gpu-1", "v:1"): ImageFacts("v:1", "local", "sha256:0", release="0.32.0")})
+    assert snapshot_from_json(snapshot_to_json(observed)) == observed
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"records": []},
+        {"model_files": [{"host": "h", "source": "s", "config": {}, "tensors": [], "total": 0, "problem": ""}]},
+        {"model_files": [{"host": "h", "source": "s", "config": {}, "tensors": {}, "total": 1e999, "problem": ""}]},
+    ],
+)
+def test_a_damaged_snapshot_is_refused_in_a_sentence(damage: dict[str, object]) -> None:
+    document = json.loads(snapshot_to_json(Observed(())))
+    with pytest.raises(NotASnapshot, match="it is damaged"):
+        snapshot_from_json(json.dumps({**document, **damage}))
 
 
 def test_a_snapshot_of_an_older_release_knows_no_models() -> None:

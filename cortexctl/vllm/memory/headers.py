@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
+from cortexctl.spec.safetensors import Tensors
 from cortexctl.vllm.memory.facts import Facts
 from cortexctl.vllm.memory.layers import Attention, Latent
 from cortexctl.vllm.memory.weights import (
@@ -45,17 +44,8 @@ _KV = re.compile(r"\.(k_proj|v_proj|k_scale|v_scale)\.")
 class Headers:
     """`tensors`: name -> (dtype, shape) as safetensors has them; or, where only an index is known, `total` bytes."""
 
-    tensors: Mapping[str, tuple[str, tuple[int, ...]]]
+    tensors: Tensors
     total: int = 0
-
-
-def read_header(raw: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The JSON at the head of a safetensors file -> its tensors; what is not one is passed over."""
-    found = {}
-    for name, said in raw.items():
-        if name != "__metadata__" and isinstance(said, Mapping) and isinstance(said.get("shape"), list):
-            found[name] = (str(said.get("dtype")), tuple(int(n) for n in said["shape"]))
-    return found
 
 
 def stage_bytes(headers: Headers, facts: Facts, stage: Stage, how: Weighing) -> float:
