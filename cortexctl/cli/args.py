@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -91,17 +92,18 @@ def _shown(address: str, spec: ContainerSpec, form: str) -> str:
 
 def _check(lines: Iterable[str], version: str, *, as_json: bool, numbered: bool) -> int:
     """Exit 1 when a line is refused. The answer to each comes before the next is read. Of no line nothing can be said,
-    least of all that it is taken.
+    least of all that it is taken. Of many lines each has its answer, also one that cannot be read.
     """
-    from cortexctl.vllm.verdict import judge
+    from cortexctl.vllm.verdict import Verdict
 
     refused, number = False, 0
     for number, line in enumerate(lines, 1):
         try:
-            words = shlex.split(line)
-        except ValueError as cause:
-            raise UsageError(f"line {number} is no shell line: {cause}") from None
-        verdict = judge(words, version, _config_files(words))
+            verdict = _verdict(line, version)
+        except UsageError as cause:
+            if not numbered:
+                raise
+            verdict = Verdict(version, "value", (str(cause),))
         refused = refused or not verdict.accepted
         where = f"line {number}: " if numbered else ""
         sys.stdout.write((json.dumps(_as_dict(verdict)) if as_json else where + _as_text(verdict)) + "\n")
@@ -109,6 +111,35 @@ def _check(lines: Iterable[str], version: str, *, as_json: bool, numbered: bool)
     if not number:
         raise UsageError("no line came on standard input, so nothing was checked")
     return 1 if refused else 0
+
+
+def _verdict(line: str, version: str) -> Verdict:
+    from cortexctl.vllm.verdict import judge
+
+    try:
+        words = shlex.split(line)
+    except ValueError as cause:
+        raise UsageError(f"it is no shell line: {cause}") from None
+    try:
+        verdict = judge(words, version, _config_files(words))
+        return dataclasses.replace(verdict, values={name: _plain(v) for name, v in verdict.values.items()})
+    except RecursionError:
+        raise UsageError("a value is nested too deep to be read") from None
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can have it: literals of early releases and YAML know more (sets, dates, infinity)."""
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+        case None | str() | int() | float():
+            return value
+        case _:
+            return str(value)
 
 
 def _config_files(words: Sequence[str]) -> dict[str, Any]:

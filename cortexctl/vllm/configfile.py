@@ -39,7 +39,10 @@ def with_files(words: Sequence[str], files: Files, release: Release, entry: Entr
         ]
     if not isinstance(files[name], dict):
         return list(words), [Trouble(name, "the file is no table of options", "config")]
-    given = list(_words(files[name], release.parser))
+    try:
+        given = list(_words(files[name], release.parser))
+    except TypeError as cause:  # YAML has dates, for which JSON has no form
+        return list(words), [Trouble(name, str(cause), "config")]
     before, after = list(words[:at]), list(words[at + 2 :])
     has_model = bool(before) and not before[0].startswith("-")
     if entry == "serve" and not has_model and not (release.parser.file_model and "--model" in given):

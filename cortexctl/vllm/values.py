@@ -94,7 +94,10 @@ def _switch(option: Option, *, on: bool) -> list[str]:
 
 def _shown(value: Any) -> str:
     """Short: it may be a whole table."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except TypeError:  # a key that JSON cannot have
+        text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}…"
 
 

@@ -257,6 +257,8 @@ def test_a_config_file_for_a_check(run: Run, tmp_path: Path) -> None:
     told = json.loads(refused.stdout)
     assert (refused.returncode, told["verdict"], told["accepted"]) == (1, "unrecognized", False)
     assert told["values"] == {"max_model_len": 8000, "tensor_parallel_size": 2, "model_tag": "m"}
+    (tmp_path / "serve.yaml").write_text("hf-overrides: {until: 2026-01-01}\n")
+    assert "date is not JSON" in run("args", "check", "--", "m", "--config", "serve.yaml").stdout
     (tmp_path / "serve.yaml").write_text("{")
     assert "is not YAML" in run("args", "check", "--", "m", "--config", "serve.yaml").stderr
     assert "cannot be looked into" in run("args", "check", "--", "m", "--config", "other.yaml").stdout
@@ -277,6 +279,20 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     assert [json.loads(line)["verdict"] for line in lines.stdout.splitlines()] == ["unrecognized", "ok"]
     as_text = run("args", "check", "--stdin", said="m\nm --no-such 1\n").stdout.splitlines()
     assert as_text[:2] == ["line 1: vLLM 0.33.0 takes it.", "line 2: vLLM 0.33.0 refuses it:"]
+    (tmp_path / "broken.yaml").write_text("{")
+    broken = run("args", "check", "--stdin", "--json", said='m "unclosed\nm --config broken.yaml\nm -tp 2\n')
+    assert (broken.returncode, broken.stderr) == (1, "")
+    assert [json.loads(line)["verdict"] for line in broken.stdout.splitlines()] == ["value", "value", "ok"]
+    assert "no shell line: No closing quotation" in broken.stdout
+    assert "is not YAML" in broken.stdout
+    odd = (
+        "m --compilation-config \"{'a': {1}, (1, 2): 1e999}\"\nm --gpu-memory-utilization nan\nm --compilation-config "
+        + "{" * 9999
+    )
+    values = run("args", "check", "--stdin", "--json", "--vllm-version", "0.6.5", said=odd)
+    assert (values.returncode, values.stderr, len(values.stdout.splitlines())) == (1, "", 3)
+    assert '"compilation_config": {"a": "{1}", "(1, 2)": "inf"}' in values.stdout
+    assert '"gpu_memory_utilization": "nan"' in values.stdout
     empty = run("args", "check", "--stdin")
     assert (empty.returncode, empty.stdout, "nothing was checked" in empty.stderr) == (1, "", True)
     assert "give the words, or --stdin" in run("args", "check", "--stdin", "--", "m").stderr
