@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import click
 
@@ -29,7 +30,13 @@ from cortexctl.errors import UsageError
 @options.ask_hub
 @click.option("--auto", is_flag=True, help="Search the arguments that reach a target; ends with a patch of the stack.")
 @click.option("--target-len", type=click.IntRange(min=1), metavar="TOKENS", help="For --auto: tokens of a request.")
-@click.option("--target-concurrency", type=float, default=1.0, show_default=True, help="For --auto: requests at once.")
+@click.option(
+    "--target-concurrency",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="For --auto: requests at once.",
+)
 @click.option("--model", help="For --auto and --learn: the model of the stack, or its HOST/MODEL.")
 @click.option(
     "--order", type=click.Choice(["default", "seed"]), default="default", help="For --auto: what to try first."
@@ -72,10 +79,18 @@ def command(
     from cortexctl.render.fit import budget_text, fitted_text, ledger_text
     from cortexctl.render.fit_json import budget_json, fitted_json, ledger_json
 
+    numbers = {"--free": free, "--available-kv": available_kv, "--target-concurrency": target_concurrency}
+    if endless := [name for name, number in numbers.items() if number is not None and not math.isfinite(number)]:
+        raise UsageError(f"{endless[0]} is a number, and neither nan nor inf")
+    searching = {"--target-len": target_len, "--write": write_it, "--order": order != "default"}
+    if not auto and (lonely := [name for name, value in searching.items() if value]):
+        raise UsageError(f"{lonely[0]} is for --auto, which is not there")
     if auto and target_len is None:
         raise UsageError("--auto needs --target-len", next_step="cortexctl fit --auto --target-len 8192")
     given = Given(config, weights, gpu, vllm_version, args, environ, free, available_kv, hosts, hub)
     asked = questions(stack, choice, given)
+    if write_it and asked.of_flags:
+        raise UsageError("--write needs a stack; without one the arguments are printed")
     if learn:
         asked.learn(learn, model)
     if not (no_measured or auto):  # a search goes through arguments that nobody has started

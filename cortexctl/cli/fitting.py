@@ -55,7 +55,9 @@ class Given:
 
     @property
     def without_stack(self) -> bool:
-        return bool(self.gpu or self.args or self.version or self.available is not None)
+        """Memory for the cache alone says nothing: it may be that of a stack's model."""
+        of_one = self.available is not None and any("=" not in word for word in self.config)
+        return bool(self.gpu or self.args or self.version or of_one)
 
 
 @dataclass(frozen=True, slots=True)

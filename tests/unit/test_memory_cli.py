@@ -271,6 +271,31 @@ def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path
     assert "has no model othr; there are: other, small" in misspelt
 
 
+def test_given_memory_is_for_a_stack_too(fit: Fit, stack: Path) -> None:
+    found = json.loads(fit(str(stack), "--available-kv", "10", "--json"))
+    assert found["instances"]["gpu-1/small"]["available_kv_gib"]["value"] == 10.0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--available-kv", "nan"), "--available-kv is a number"),
+        (("--free", "inf"), "--free is a number"),
+        (("--auto", "--target-len", "8192", "--target-concurrency", "nan"), "--target-concurrency is"),
+        (("--auto", "--target-len", "8192", "--target-concurrency", "0"), "--target-concurrency"),
+        (("--auto", "--target-len", "8192", "--write"), "--write needs a stack"),
+        (("--target-len", "8192"), "--target-len is for --auto"),
+        (("--write",), "--write is for --auto"),
+        (("--order", "seed"), "--order is for --auto"),
+        (("--gpu", "L40S:-4"), "a GPU has more than 0 GiB"),
+        (("--gpu", "L40S:0"), "a GPU has more than 0 GiB"),
+        (("--gpu", "L40S:inf"), "a GPU has more than 0 GiB"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(fit: Fit, words: tuple[str, ...], said: str) -> None:
+    assert said in fit("--config", config("qwen3-8b"), "--gpu", "L40S", *words, code=1)
+
+
 def test_a_model_of_the_hub_is_read_from_the_cache(fit: Fit, stack: Path) -> None:
     base, commit = stack.parent / "hf" / "hub" / "models--some--where", "0123456789" * 4
     (base / "refs").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -141,7 +142,10 @@ def parse_gpu(text: str) -> tuple[Gpu, int]:
     name, colon, size = body.rpartition(":")
     if not colon:
         return gpu_of(body), number
-    return gpu_of(name, _gib(size)), number
+    total = _gib(size)
+    if not (math.isfinite(total) and total > 0):
+        raise ValueError(f'a GPU has more than 0 GiB, and no "{size}"')
+    return gpu_of(name, total), number
 
 
 def _gib(text: str) -> float:
