@@ -10,6 +10,7 @@ from cortexctl.cli.outfile import write_whole
 from cortexctl.cli.wiring import say
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
+from cortexctl.spec.toml import toml_value
 from cortexctl.stack.patch import CannotPatch, patched
 from cortexctl.vllm.memory.autofit import Fitted, Target, fit
 
@@ -36,7 +37,8 @@ def show_patch(stack: str, at: Question, found: Fitted, *, write_it: bool, quiet
     try:
         after = patched(stack, before, at.model, found.changes)
     except CannotPatch as cause:
-        raise UsageError(str(cause)) from None
+        wanted = ", ".join(f"{name} = {toml_value(value)}" for name, value in found.changes.items())
+        raise UsageError(f"{cause}: {wanted}") from None
     if write_it:
         write_whole(stack, after)
         say(f"wrote {stack}\n")

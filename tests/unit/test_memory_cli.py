@@ -271,6 +271,18 @@ def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path
     assert "has no model othr; there are: other, small" in misspelt
 
 
+def test_where_a_stack_cannot_be_patched_the_arguments_are_said(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = "\n[models.small.args]\nmax_model_len = 32768  # for documents\ngpu_memory_utilization = 0.5\n"
+    stack.write_text(STACK.replace(table, "args = { gpu_memory_utilization = 0.5 }\n"))
+    assert run(["fit", str(stack), "--auto", "--model", "small", "--target-len", "16384", "--write"]) == 1
+    assert (
+        "give them a table [models.small.args]: max_model_len = 16384, kv_cache_memory_bytes = "
+        in capsys.readouterr().err
+    )
+
+
 def test_given_memory_is_for_a_stack_too(fit: Fit, stack: Path) -> None:
     found = json.loads(fit(str(stack), "--available-kv", "10", "--json"))
     assert found["instances"]["gpu-1/small"]["available_kv_gib"]["value"] == 10.0

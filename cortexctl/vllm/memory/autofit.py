@@ -17,6 +17,8 @@ Order = Literal["default", "seed"]
 GIB = 2**30
 WORTH = 0.01
 """Share by which a step must make room for more; one that gives less is not worth its cost."""
+_NO_MATTER_OF_MEMORY = {"heads", "length", "quantised split"}
+"""Refusals that stay, however much room there is."""
 MARGIN_GIB = 0.3
 """Of free memory that is left to the driver and to graphs when utilization is raised."""
 
@@ -55,6 +57,8 @@ class Fitted:
         """What is left to do by hand where no setting serves."""
         if self.reached:
             return ""
+        if _is_in_vain(first := self.steps[0].found) and first.refusal:
+            return f"no setting of memory helps: {first.refusal.advice}"
         smaller = "a quantised checkpoint" if not self.last.facts.quant.method else "a smaller model"
         return f"no setting serves that on these GPUs: more GPUs, {smaller}, or a lower target"
 
@@ -64,6 +68,10 @@ def serves(found: Budget, target: Target) -> bool:
     if found.verdict == "refuses" or found.refusal is not None:
         return False
     return at_length(found, target.length) >= target.concurrency
+
+
+def _is_in_vain(found: Budget) -> bool:
+    return found.refusal is not None and found.refusal.rule in _NO_MATTER_OF_MEMORY
 
 
 def at_length(found: Budget, length: int) -> float:
@@ -79,7 +87,7 @@ def fit(facts: Facts, ask: Ask, target: Target, *, gpus: int = 1, order: Order =
     best = budget(facts, replace(ask, args=args))
     steps.append(Tried("as asked, for this length", {"max_model_len": target.length}, "", best, kept=True))
     for name, changes, cost in _candidates(facts, ask, best, target, gpus, order):
-        if serves(best, target):
+        if serves(best, target) or _is_in_vain(steps[0].found):
             break
         tried = budget(facts, replace(ask, args={**args, **changes}))
         gained, now = _room(tried, target) - _room(best, target), _room(best, target)
