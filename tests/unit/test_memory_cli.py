@@ -13,6 +13,7 @@ import pytest
 from cortexctl.cli.fitting import read_args
 from cortexctl.cli.main import run
 from cortexctl.errors import UsageError
+from cortexctl.vllm.version import NEWEST_KNOWN
 from tests.memory import CONFIGS
 
 PARTS = [
@@ -281,6 +282,12 @@ def test_where_a_stack_cannot_be_patched_the_arguments_are_said(
         "give them a table [models.small.args]: max_model_len = 16384, kv_cache_memory_bytes = "
         in capsys.readouterr().err
     )
+
+
+def test_a_release_newer_than_all_that_are_known_is_said_to_be(fit: Fit) -> None:
+    words = ("--config", config("qwen3-8b"), "--gpu", "L40S", "--json", "--vllm-version")
+    assert "newer than" in json.loads(fit(*words, "0.99.0"))["notes"][0]
+    assert json.loads(fit(*words, NEWEST_KNOWN))["notes"] == []
 
 
 def test_given_memory_is_for_a_stack_too(fit: Fit, stack: Path) -> None:

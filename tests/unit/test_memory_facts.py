@@ -28,6 +28,15 @@ def test_the_tensors_add_up_to_the_published_number_of_parameters(name: str) -> 
     assert not facts.unknown
 
 
+def test_what_was_guessed_is_said() -> None:
+    config = {**config_of("llama-3.1-8b"), "quantization_config": {"quant_method": "newbits"}}
+    assert read_facts(config).unknown == (
+        'the quantisation "newbits" is not known: the bits of its weights are a guess',
+    )
+    del config["model_type"], config["quantization_config"]
+    assert "Llama" in read_facts(config).unknown[0]
+
+
 def test_a_text_model_inside_another_config_is_found() -> None:
     facts = facts_of("gemma-4-26b-a4b-nvfp4")
     kinds = [m.kind for layer in facts.layers for m in layer.mixers if isinstance(m, Attention)]

@@ -20,6 +20,7 @@ from cortexctl.vllm.memory.reuse import NOTHING_MEASURED, Measured
 from cortexctl.vllm.memory.settings import Settings, read_settings
 from cortexctl.vllm.memory.tensors import Split
 from cortexctl.vllm.memory.weights import Stage, Weighing, stages, weight_bytes
+from cortexctl.vllm.version import NEWEST_KNOWN
 
 GIB = 2**30
 
@@ -243,6 +244,8 @@ def _notes(facts: Facts, s: Settings, ask: Ask) -> Iterator[str]:
         yield f"config.json allows {facts.derived_len} tokens a request; what more of them come to is not known"
     if not s.behaviour.known:
         yield "the release is not known: numbers are those of the newest, and ranges hold older ones"
+    if s.behaviour.is_newer:
+        yield f"the release is newer than {NEWEST_KNOWN}, the newest that cortexctl knows: numbers are those of it"
 
 
 def _as_either(part: Part, other: float) -> Part:

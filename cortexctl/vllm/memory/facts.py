@@ -122,7 +122,9 @@ def _widths(mixer: Mixer) -> tuple[int, ...]:
 def _read(config: Config) -> Facts:
     family = FAMILIES.get(config.model_type) or FAMILIES.get(config.outer_type)
     unknown: tuple[str, ...] = (
-        () if family else (f'the family "{config.model_type}" is not known: read as plain layers',)
+        ()
+        if family
+        else (f'the family "{config.model_type or config.architecture}" is not known: read as plain layers',)
     )
     family = family or PLAIN
     hidden = config.need("hidden_size", "n_embd", "d_model", "dim")
@@ -133,6 +135,9 @@ def _read(config: Config) -> Facts:
     mlps = mlps_of(config, family, hidden, len(mixers))
     if len(mixers) != count:
         unknown += (f"config.json says {count} layers and describes {len(mixers)}",)
+    quant = quantisation_of(config)
+    if quant.scheme.guessed:
+        unknown += (f'the quantisation "{quant.method}" is not known: the bits of its weights are a guess',)
     layers = tuple(Layer(m, f) for m, f in zip(mixers, mlps, strict=True))
     derived, key = _derived_length(config)
     encoder = config.model_type in ENCODERS
@@ -147,7 +152,7 @@ def _read(config: Config) -> Facts:
         dtype=_dtype(config),
         derived_len=derived,
         derived_key=key,
-        quant=quantisation_of(config),
+        quant=quant,
         towers=towers_of(config, hidden),
         positions=positions,
         rotary=rotary,

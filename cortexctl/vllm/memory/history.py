@@ -29,6 +29,11 @@ class Behaviour:
     version: Version
     known: bool
 
+    @property
+    def is_newer(self) -> bool:
+        """It came after all that are known: what it changed is not."""
+        return self.version > (loose(NEWEST_KNOWN) or self.version)
+
     def since(self, *version: int) -> bool:
         return self.version >= (*version, *(0,) * (3 - len(version)))
 

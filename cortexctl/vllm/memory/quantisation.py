@@ -24,6 +24,8 @@ class Scheme:
     experts_only: bool = False
     symmetric: bool = False
     """Zero points are all the same and dropped when it is loaded."""
+    guessed: bool = False
+    """The method is none that is known."""
 
     @property
     def packed(self) -> float:
@@ -182,7 +184,7 @@ def _scheme(method: str, table: Mapping[str, Any]) -> Scheme:
             return _packed(method, bits, group or 64, zeros=True)
         case "int8" | "w8a8" | "w8a8_int8":
             return Scheme("int8", 1.0)
-    return Scheme(method or "unknown", 1.0 if "8" in method else 0.5 + 2 / 128)
+    return Scheme(method or "unknown", 1.0 if "8" in method else 0.5 + 2 / 128, guessed=True)
 
 
 def _packed(name: str, bits: int, group: int, *, zeros: bool) -> Scheme:
