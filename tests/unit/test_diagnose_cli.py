@@ -243,7 +243,8 @@ def test_no_value_of_a_secret_is_shown(engine: FakeEngine) -> None:
     [
         ("nothing here", (), "nothing here"),
         ("a key abcd and abc", ("abcd", "abc"), "a key *** and abc"),
-        ("one two\nthree", ("two\nthree",), "one two\n***"),
+        ("one two\nthree", ("two\nthree",), "one ***"),
+        ("a line of it: three", ("two\nthree",), "a line of it: ***"),
         ("token='hf_0123456789'", (), "token='***'"),
         ("at https://user:pw@proxy:3128/", (), "at ***"),
     ],
