@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic
@@ -45,20 +46,19 @@ from cortexctl.render.words import (
     value_words,
 )
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 DOWN_LISTED = 8
 HOSTS_LISTED = 6
 
 
 def plan_html(plan: Plan, *, next_step: str = "") -> str:
     """The whole document. All text is escaped by the template; style and script are allowed by their hashes only."""
-    from jinja2 import Environment, StrictUndefined
-
     style, script = _resource("plan.css"), _resource("plan.js")
     digest = plan_digest(plan)
     plan = visible_plan(plan)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    template = environment.from_string(_resource("plan.html.j2"))
-    return template.render(
+    return _template().render(
         style=style,
         script=script,
         policy=_policy(style, script),
@@ -67,6 +67,15 @@ def plan_html(plan: Plan, *, next_step: str = "") -> str:
         next_step=visible(next_step or default_next_step(plan)),
         **_content(plan),
     )
+
+
+@functools.cache
+def _template() -> Template:
+    """To compile it takes longer than to fill it in."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(_resource("plan.html.j2"))
 
 
 def _resource(name: str) -> str:
