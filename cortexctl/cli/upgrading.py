@@ -17,6 +17,7 @@ from cortexctl.render.patch import patch_text
 from cortexctl.stack.load import Releases
 from cortexctl.vllm.changes import between
 from cortexctl.vllm.owned import OWNED
+from cortexctl.vllm.version import parse_release
 
 SILENT = {"log_config_file"}
 """Their default is the parser's own sign for "not given"."""
@@ -78,7 +79,7 @@ def look_ahead(stack: str, choice: Choice, to: str) -> Ahead:
         patch_text(stack, text, made.text, context=0),
         made.by_hand,
         [d for d in after if _is_about_vllm(d)],
-        list(_defaults(min(filter(None, now.values()), default=""), to, set_)),
+        list(_defaults(min(filter(None, now.values()), default="", key=parse_release), to, set_)),
         [name for name in known if name != choice.env],
     )
 
