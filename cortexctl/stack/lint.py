@@ -10,6 +10,7 @@ from cortexctl.diagnostics import Diagnostic, warning
 from cortexctl.spec.image import parse_image
 from cortexctl.stack.args import At
 from cortexctl.stack.schema import ModelTable
+from cortexctl.vllm.version import NEWEST_KNOWN, parse_release
 
 API_KEY = "VLLM_API_KEY"
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -47,6 +48,13 @@ def _image(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnosti
             f'the image "{model.image}" does not tell which vLLM it holds',
             at("image"),
             help='pin a release tag, or set vllm_version = "…"; until then arguments are not checked against a range',
+        )
+    if release is not None and parse_release(release) > parse_release(NEWEST_KNOWN):
+        yield warning(
+            "CX205",
+            f"vLLM {release} is newer than {NEWEST_KNOWN}, the newest that cortexctl knows",
+            at("vllm_version" if model.vllm_version else "image"),
+            help=f"arguments are checked as those of {NEWEST_KNOWN}, as warnings only; a newer cortexctl may know it",
         )
     if floating:
         yield warning(
