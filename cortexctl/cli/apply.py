@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -196,16 +197,22 @@ def _stop_on_signal() -> threading.Event:
 
     def on_signal(_number: int, _frame: object) -> None:
         if stop.is_set():
-            say("\nStopped at once. What was being done is half done; its lock is taken over by the next run.\n")
-            say("Next:  cortexctl plan\n")
+            _say_now("\nStopped at once. What was being done is half done; its lock is taken over by the next run.\n")
+            _say_now("Next:  cortexctl plan\n")
             os._exit(130)  # threads wait for gates of many minutes, and nobody else may be waited for now
         stop.set()
-        say("\nStopping: the running step is finished, nothing new is begun. Again to stop at once.\n")
+        _say_now("\nStopping: the running step is finished, nothing new is begun. Again to stop at once.\n")
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGHUP, on_signal)  # a lost terminal must not leave a rollout half done
     return stop
+
+
+def _say_now(words: str) -> None:
+    """From a signal handler: what it interrupts may be a write to the same stream, which cannot be entered twice."""
+    with contextlib.suppress(OSError):  # a terminal that is gone hears nothing
+        os.write(2, words.encode())
 
 
 def _next_step(made: Plan, choice: options.Choice, result: Result) -> str:

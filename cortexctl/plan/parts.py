@@ -10,9 +10,9 @@ from cortexctl.spec.labels import is_generation_name, is_undone_name
 
 
 def serving_now(wanted: Instance, found: OwnedInstance | None) -> Owned | None:
-    """The container to compare with: the one under the serving name, unless it is down and a younger one runs, which
-    a run that was killed after its gate, before its last rename, leaves. One that is what is wanted is no such case:
-    it is gone on with. One that somebody gave a name of his own is the serving one too, where nothing has its name.
+    """The container to compare with, and to go back to: the one under the serving name, also where it is down. Where
+    nothing has that name it is one that somebody gave a name of his own, or the newest that runs: a run that was
+    killed between its last renames leaves it so. One that is what is wanted is no such case: it is gone on with.
     """
     named = found.serving if found else None
     if found is None or (named is not None and named.container.is_running):
@@ -20,9 +20,18 @@ def serving_now(wanted: Instance, found: OwnedInstance | None) -> Owned | None:
     renamed = [o for o in found.others if not is_generation_name(o.container.name)]
     if named is None and renamed:
         return renamed[-1]
-    running = [o for o in found.others if o.container.is_running and o.spec is not None]
+    running = [o for o in found.others if o.container.is_running and o.spec is not None and not _is_unproven(o, named)]
     newest = running[-1] if running else None
     return newest if newest is not None and newest.spec != wanted.spec else named
+
+
+def _is_unproven(other: Owned, named: Owned | None) -> bool:
+    """A candidate that runs beside the one it was to replace, as an interrupted run leaves it in its gate. Nobody saw
+    it healthy, so it is nothing to go back to.
+    """
+    name = other.container.name
+    is_younger = named is not None and other.generation > named.generation
+    return is_younger and is_generation_name(name) and not is_undone_name(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +44,20 @@ class Parts:
 
 
 def sort_out(wanted: Instance, found: OwnedInstance | None, serving: Owned | None, *, replacing: bool) -> Parts:
-    """Younger than the serving one means candidate, older means kept, and so does one that was rolled back. Without a
-    serving one a match of the spec means candidate, and of the rest only what has run and stopped is worth keeping.
+    """Younger than the serving one means candidate, older means kept, and so does one that was rolled back, or has the
+    serving name, which is given after the gate. Without a serving one a match of the spec means candidate, and of the
+    rest only what has run and stopped is worth keeping.
     """
     if found is None:
         return Parts(None, (), ())
     others = [o for o in found.all if o is not serving]
     if serving is not None:
         young = [o for o in others if o.generation > serving.generation and not is_undone_name(o.container.name)]
-        kept = tuple(o for o in others if o not in young)
         matching = [o for o in young if o.spec == wanted.spec and replacing]
     else:
         matching = [o for o in others if o.spec == wanted.spec and not is_undone_name(o.container.name)]
-        newest = matching[-1:]
-        young = [o for o in others if o.container.state != "exited" or o in newest]
-        kept = tuple(o for o in others if o not in young)
+        young = [o for o in others if o.container.state != "exited" or o in matching[-1:]]
     candidate = matching[-1] if matching else None
-    return Parts(candidate, tuple(o for o in young if o is not candidate), kept)
+    leftovers = tuple(o for o in young if o is not candidate and o is not found.serving)
+    kept = tuple(o for o in others if o is not candidate and o not in leftovers)
+    return Parts(candidate, leftovers, kept)

@@ -18,11 +18,20 @@ pytestmark = pytest.mark.engine
 
 def killed_in_the_gate(live: LiveEngine, stack: StackFile, how: signal.Signals, generation: int) -> int:
     """Run apply until its candidate runs, then send it a signal; returns how it ended."""
+    with in_the_gate(live, stack, generation) as apply:
+        apply.send_signal(how)
+        apply.communicate(timeout=60)
+    return apply.returncode
+
+
+def in_the_gate(live: LiveEngine, stack: StackFile, generation: int) -> subprocess.Popen[str]:
+    """An apply whose candidate runs."""
     apply = subprocess.Popen(
         [sys.executable, "-m", "cortexctl", "apply", str(stack), "--auto-approve"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         cwd=REPO,
         env={**os.environ, "DOCKER_HOST": live.docker},
     )
@@ -34,8 +43,7 @@ def killed_in_the_gate(live: LiveEngine, stack: StackFile, how: signal.Signals, 
     else:
         apply.kill()
         raise AssertionError("the candidate never ran")
-    apply.send_signal(how)
-    return apply.wait(timeout=60)
+    return apply
 
 
 def test_a_killed_replacement_is_gone_on_with(live: LiveEngine, stack: StackFile) -> None:
@@ -76,3 +84,23 @@ def test_a_first_signal_lets_the_running_change_come_to_its_end(
     assert live.containers() == {stack.serving: "running"}
     assert code == 0, "there was nothing else to do"
     assert live.cortexctl("lock", "status", str(stack)).out == "here: free\n"
+
+
+def test_a_second_signal_ends_it_at_once_and_the_next_run_goes_on(live: LiveEngine, stack: StackFile) -> None:
+    stack.write()
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    stack.write(START_SECONDS="600", gate='startup_timeout = "900s"\n')
+    with in_the_gate(live, stack, 2) as apply:
+        assert apply.stderr is not None
+        apply.send_signal(signal.SIGTERM)
+        while "Again to stop at once" not in apply.stderr.readline():
+            assert apply.poll() is None
+        apply.send_signal(signal.SIGTERM)
+        _, err = apply.communicate(timeout=20)
+    assert (apply.returncode, err.splitlines()[-1]) == (130, "Next:  cortexctl plan")
+    assert live.containers() == {stack.serving: "exited", f"{stack.serving}--g2": "running"}
+    assert "its holder is gone" in live.cortexctl("lock", "status", str(stack)).out
+    stack.write()
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    assert live.containers() == {stack.serving: "running"}
+    assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0

@@ -789,13 +789,34 @@ def test_a_container_that_was_there_before_is_never_removed_by_an_undo() -> None
     assert undo(change) == [StopContainer(change.adopted, SHORT_GRACE)]
 
 
-def test_a_younger_one_that_runs_is_what_serves_when_the_named_one_is_down() -> None:
-    """A run that was killed after its gate, before its last rename; and then the stack changed."""
-    (change,) = _decide(_wanted(), _serving(1, spec=_spec(drain=1), state="exited"), _other(2, spec=_spec(drain=2)))
+def test_a_candidate_that_nobody_saw_healthy_is_nothing_to_go_back_to() -> None:
+    """A run that was killed in its gate; and then the stack changed."""
+    here, young = f"id-{serving_name('tiny')}", f"id-{generation_name('tiny', 1, 2)}"
+    left = (_serving(1, spec=_spec(drain=1), state="exited"), _other(2, spec=_spec(drain=2)))
+    removal, change = _decide(_wanted(), *left)
+    assert (removal.action, [ref.id for ref in removal.touched]) == (Action.REMOVE, [young])
+    assert (change.action, change.touched[0].id) == (Action.REPLACE, here)
+    assert StartContainer(here) in undo(change)
+
+
+def test_when_the_stack_is_as_it_was_the_candidate_goes_and_the_stopped_one_comes_back() -> None:
+    removal, change = _decide(_wanted(), _serving(1, state="exited"), _other(2, spec=_spec(drain=2)))
+    assert (removal.action, removal.touched[0].name) == (Action.REMOVE, generation_name("tiny", 1, 2))
+    assert (change.action, change.touched[0].name) == (Action.START, serving_name("tiny"))
+
+
+def test_one_that_runs_is_what_serves_where_nothing_has_the_serving_name() -> None:
+    """A run that was killed between its last renames; and then the stack changed."""
+    (change,) = _decide(_wanted(), _other(1, spec=_spec(drain=1), state="exited"), _other(2, spec=_spec(drain=2)))
     assert change.action is Action.REPLACE
     assert change.touched[0].name == generation_name("tiny", 1, 2)
     assert change.cost.down
     assert not any(isinstance(t, RemoveContainer) for t in tasks_of(change))
+
+
+def test_an_older_one_that_somebody_started_is_what_serves_when_the_named_one_is_down() -> None:
+    (change,) = _decide(_wanted(), _serving(2, spec=_spec(drain=1), state="exited"), _other(1, spec=_spec(drain=2)))
+    assert (change.action, change.touched[0].name) == (Action.REPLACE, generation_name("tiny", 1, 1))
 
 
 def test_a_start_is_undone_by_a_stop() -> None:
