@@ -268,7 +268,7 @@ def value_words(path: str, value: Any) -> str:
     """A field's value as a stack's reader would write it."""
     if value is None:
         return "(disconnected)" if path == NETWORK else "(not set)"
-    if path in {"shm_size", "memory"}:
+    if path in {"shm_size", "memory"} and isinstance(value, int):
         return show_bytes(value)
     if path == "drain" and isinstance(value, int):
         return show_seconds(value)
