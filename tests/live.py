@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 from cortexctl.engine.observe import get, observe_host
 from cortexctl.errors import EngineError
 from cortexctl.spec.desired import Host
+from tests.forks import ran
 
 REPO = Path(__file__).parent.parent
 STAND_IN = "cortexctl-lab/stand-in:v0.32.0"
@@ -43,16 +43,7 @@ class LiveEngine:
 
     def cortexctl(self, *arguments: str, timeout: float = 120, **env: str) -> Ran:
         """Run the command line as a user would, in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cortexctl", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            cwd=REPO,
-            env={**os.environ, "DOCKER_HOST": self.docker, **env},
-        )
+        done = ran(*arguments, cwd=REPO, env={**os.environ, "DOCKER_HOST": self.docker, **env}, timeout=timeout)
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def containers(self) -> dict[str, str]:

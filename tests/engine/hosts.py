@@ -21,8 +21,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.engine.forks import inside
 from tests.fakes.sockets import serving_on
+from tests.forks import inside
 from tests.live import REPO, STAND_IN
 
 LAB = str(REPO / "tests" / "lab" / "lab")

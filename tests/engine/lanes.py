@@ -37,8 +37,8 @@ from cortexctl.plan.steps import (
     Step,
     StopContainer,
 )
-from tests.engine.forks import Forked, inside
 from tests.fakes.watching import Watched, watching_proxy
+from tests.forks import Forked, inside
 from tests.live import STAND_IN, LiveEngine, live_engine
 
 LANES = 4

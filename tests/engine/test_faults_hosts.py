@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from cortexctl.errors import EngineError
-from tests.engine.forks import Forked
 from tests.engine.hosts import OwnHost, own_hosts
 from tests.engine.lanes import Lane, Lanes
 from tests.fakes.watching import watching_proxy
+from tests.forks import Forked
 from tests.live import STAND_IN, LiveEngine
 
 pytestmark = pytest.mark.engine

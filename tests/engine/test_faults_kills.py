@@ -23,8 +23,8 @@ from cortexctl.plan.steps import (
     StartContainer,
     StopContainer,
 )
-from tests.engine.forks import Forked
 from tests.engine.lanes import Lane, Lanes, after_steps, lanes
+from tests.forks import Forked
 
 pytestmark = pytest.mark.engine
 __all__ = ["lanes"]

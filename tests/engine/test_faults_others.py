@@ -12,9 +12,9 @@ import pytest
 
 from cortexctl.engine.lock import this_machine, to_labels
 from cortexctl.observed.state import LockInfo
-from tests.engine.forks import Forked
 from tests.engine.lanes import Lane, Lanes, lanes
 from tests.fakes.watching import shifted_clock
+from tests.forks import Forked
 
 pytestmark = pytest.mark.engine
 __all__ = ["lanes"]

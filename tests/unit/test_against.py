@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.forks import ran
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
@@ -30,8 +30,7 @@ args = { max_model_len = 2048 }
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def go(*words: str) -> Done:
-        command: list[Any] = [sys.executable, "-m", "cortexctl", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return ran(*words, cwd=tmp_path)
 
     return go
 

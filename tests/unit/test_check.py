@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import lzma
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from cortexctl.vllm.owned import OWNED
 from cortexctl.vllm.parse import parse
 from cortexctl.vllm.values import canonical, refused, takes_several, words_of, wrong_form
 from cortexctl.vllm.verdict import judge
+from tests.forks import ran
 from tests.reading import model_text, read, stack_text
 from tools.vllm_catalogue.behaviour import BEHAVIOUR, FILES
 
@@ -267,8 +267,7 @@ def test_a_config_file_for_a_check(run: Run, tmp_path: Path) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def go(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cortexctl", *words]
-        return subprocess.run(command, cwd=tmp_path, input=said, capture_output=True, text=True, check=False)
+        return ran(*words, cwd=tmp_path, said=said)
 
     return go
 

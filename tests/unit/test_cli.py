@@ -13,6 +13,7 @@ import pytest
 
 from cortexctl.cli.main import COMMANDS
 from tests.fakes.sockets import canned_engine
+from tests.forks import ran
 from tests.reading import model_text, stack_text
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,16 +25,8 @@ def run(tmp_path: Path) -> Run:
 
     def go(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         known = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR", "DOCKER_HOST"}}
-        return subprocess.run(
-            [sys.executable, "-m", "cortexctl", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            env={**known, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", **env},
-        )
+        env = {**known, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", **env}
+        return ran(*arguments, cwd=tmp_path, env=env)
 
     return go
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +24,7 @@ from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec, SecretRef
 from cortexctl.spec.secret import hidden
 from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.forks import ran
 
 CASES = Path(__file__).parent.parent / "cases" / "diagnosis"
 TOO_SMALL = (
@@ -261,16 +260,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def go(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cortexctl", "diagnose", *words],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
-        )
+        return ran("diagnose", *words, cwd=tmp_path, said=text)
 
     return go
 

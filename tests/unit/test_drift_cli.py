@@ -25,6 +25,7 @@ from cortexctl.spec.desired import Host
 from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.receiver import receiver
+from tests.forks import ran
 from tests.reading import model_text, stack_text
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,16 +60,8 @@ def run(tmp_path: Path, engine: TalkingEngine) -> Run:
 
     def go(*arguments: str, health: bool = False, **env: str) -> subprocess.CompletedProcess[str]:
         known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "NO_COLOR", "FORCE_COLOR"))}
-        return subprocess.run(
-            [sys.executable, "-m", "cortexctl", "drift", *arguments, *([] if health else ["--no-health"])],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            env={**known, "DOCKER_HOST": engine.url, **env},
-        )
+        words = ["drift", *arguments, *([] if health else ["--no-health"])]
+        return ran(*words, cwd=tmp_path, env={**known, "DOCKER_HOST": engine.url, **env})
 
     return go
 

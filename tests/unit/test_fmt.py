@@ -17,6 +17,7 @@ from cortexctl.stack import format as layout
 from cortexctl.stack.document import UnreadableDocument
 from cortexctl.stack.format import formatted
 from cortexctl.stack.starter import TEMPLATES, starter
+from tests.forks import ran
 from tests.test_architecture import HEAVY, loaded_by
 
 CASES = Path(__file__).parent.parent / "cases" / "fmt"
@@ -119,15 +120,7 @@ def fmt(tmp_path: Path) -> Run:
     """Runs `cortexctl fmt` in an empty folder."""
 
     def go(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cortexctl", "fmt", *arguments],
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-            timeout=60,
-            cwd=tmp_path,
-            input=stdin,
-        )
+        return ran("fmt", *arguments, cwd=tmp_path, said=stdin)
 
     return go
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from cortexctl.stack.document import UnreadableDocument, parse_document
 from cortexctl.stack.edit import Edit, edited
 from cortexctl.stack.upgrade import upgraded
+from tests.forks import ran
 
 SEED = """\
 # the guide's settings
@@ -118,9 +118,7 @@ def test_an_overlay_is_patched_where_it_is_written() -> None:
 
 
 def cortexctl(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cortexctl", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
+    return ran(*words, cwd=folder)
 
 
 def test_the_patched_stack_is_valid_for_the_release(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""cortexctl in processes of its own that need not import everything anew: they are forked from one that has.
+
+A start costs half a second of processor time otherwise, and the tests need a thousand. What runs is the command line as
+it is; nothing has run before in the process, and a signal finds it as it would find any other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+T = TypeVar("T")
+CLONE_NEWNET = 0x40000000
+
+LOADED = ["__main__", "cortexctl.cli.apply", "cortexctl.cli.plan", "cortexctl.cli.drift", "cortexctl.cli.status",
+          "cortexctl.engine.act", "cortexctl.apply.run", "cortexctl.apply.executor", "cortexctl.apply.locking",
+          "cortexctl.health.probe", "cortexctl.render.progress", "cortexctl.render.outcome", "cortexctl.render.terminal",
+          "cortexctl.render.html", "jinja2", "cortexctl.stack.load", "httpx", __name__]  # fmt: skip
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(LOADED)
+
+
+def ran(
+    *arguments: str, cwd: Path, env: Mapping[str, str] = os.environ, said: str = "", timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. `env`: its whole environment; `said`: what it reads from stdin.
+
+    Raises:
+        subprocess.TimeoutExpired: it did not end in `timeout` seconds, and was killed
+    """
+    with TemporaryDirectory() as name:
+        here = Path(name)
+        (here / "in").write_text(said, encoding="utf-8", newline="")
+        streams = _Streams(*(str(here / stream) for stream in ("in", "out", "err")))
+        process = _forks.Process(target=_run, args=(streams, str(cwd), dict(env), arguments, ""), daemon=True)
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(["cortexctl", *arguments], timeout)
+        out, err = (Path(path).read_text(encoding="utf-8") for path in (streams.out, streams.err))
+        return subprocess.CompletedProcess(["cortexctl", *arguments], process.exitcode, out, err)
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """Paths of files."""
+
+    stdin: str
+    out: str
+    err: str
+
+
+class Forked:
+    """A command that runs. `docker` becomes its DOCKER_HOST; what it says is kept in the file `said`. `namespace`: the
+    network namespace that it runs in, if not this one.
+    """
+
+    def __init__(self, said: Path, docker: str, *arguments: str, namespace: str = "") -> None:
+        self._said = said
+        streams, env = _Streams(os.devnull, str(said), str(said)), {**os.environ, "DOCKER_HOST": docker}
+        self._process = _forks.Process(target=_run, args=(streams, "", env, arguments, namespace), daemon=True)
+        self._process.start()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def send(self, how: signal.Signals) -> None:
+        if self._process.pid and self._process.is_alive():
+            os.kill(self._process.pid, how)
+
+    def end(self, timeout: float = 120) -> tuple[int, str]:
+        """Exit code (the signal's number below zero, if one ended it) and all that it said."""
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            self.kill()
+            self._process.join()
+        said = self._said.read_text()
+        assert code is not None, f"it did not end in {timeout} s: {said}"
+        return code, said
+
+
+def _run(streams: _Streams, cwd: str, env: Mapping[str, str], arguments: tuple[str, ...], namespace: str) -> None:
+    """In the new process: as if the shell had started it."""
+    if namespace:
+        enter(namespace)
+    os.environ.clear()
+    os.environ.update(env)
+    os.dup2(os.open(streams.stdin, os.O_RDONLY), 0)
+    out = os.open(streams.out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(out, 1)
+    os.dup2(out if streams.err == streams.out else os.open(streams.err, os.O_WRONLY | os.O_CREAT, 0o600), 2)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    if cwd:
+        os.chdir(cwd)
+    sys.argv = ["cortexctl", *arguments]
+    from cortexctl.__main__ import main
+
+    try:
+        main()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def enter(namespace: str) -> None:
+    """The calling thread goes into a network namespace (setns(2)), and what it opens from then on is there."""
+    fd = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter the namespace {namespace}")
+    finally:
+        os.close(fd)
+
+
+def inside(namespace: str, do: Callable[[], T]) -> T:
+    """Do something in a network namespace, and stay where we are."""
+
+    def there() -> T:
+        enter(namespace)
+        return do()
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(there).result()
