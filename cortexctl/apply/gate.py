@@ -35,6 +35,8 @@ DYING = 1.0
 ENGINE_DEAD = "status 503"
 """What /health answers once vLLM's engine has died and its server has not yet."""
 KILLED = 137
+TOLD_LATE = 0.5
+"""Seconds in which a busy engine hears that a kill was the kernel's, for want of memory: it learns of the end first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,9 @@ class Gate:
 
     def _alive(self) -> ContainerState:
         state = self.engine.state(self.container)
+        if not state.running and state.exit_code == KILLED and not state.oom_killed:
+            self.clock.sleep(TOLD_LATE)
+            state = self.engine.state(self.container)
         if state.oom_killed or not state.running or state.restarts:
             raise self._failed("process", self._end_words(state), ended=state)
         self.tell.probe("process", ok=True)

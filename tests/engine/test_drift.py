@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cortexctl.engine.observe import get
 from tests.engine.conftest import StackFile
 from tests.fakes.sockets import counting_proxy
 from tests.live import STAND_IN, LiveEngine
@@ -183,22 +185,32 @@ def _any_container(live: LiveEngine) -> str:
     return name
 
 
-def recreate(live: LiveEngine, serving: StackFile, *words: str, options: tuple[str, ...] = ()) -> None:
+def recreate(
+    live: LiveEngine, serving: StackFile, *words: str, options: tuple[str, ...] = (), serves: bool = True
+) -> None:
     """As a tool does that looks for newer images: the same name and labels, and otherwise its own mind."""
     found = live.inspect(serving.serving)
     labels = [w for k, v in found["Config"]["Labels"].items() for w in ("--label", f"{k}={v}")]
     live.docker_cli("rm", "-f", serving.serving)
-    run_by_hand(live, serving.serving, *words, options=(*labels, *options))
+    run_by_hand(live, serving.serving, *words, options=(*labels, *options), serves=serves)
 
 
-def run_by_hand(live: LiveEngine, name: str, *words: str, options: tuple[str, ...] = ()) -> None:
-    """All that a container of ours has, and no label."""
+def run_by_hand(live: LiveEngine, name: str, *words: str, options: tuple[str, ...] = (), serves: bool = True) -> None:
+    """All that a container of ours has, and no label. One that `serves` is waited for."""
     live.docker_cli(
         "run", "-d", "--name", name, "--network", f"{live.stack}-net", "--ipc", "private", "--shm-size", "64m",
         "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--restart", "unless-stopped",
         "--stop-signal", "SIGTERM", "--log-opt", "max-size=50m", "--log-opt", "max-file=3", *options,
         STAND_IN, *words,
     )  # fmt: skip
+    for _ in range(400):
+        if (
+            not serves
+            or b"Application startup complete" in get(live.docker, f"/containers/{name}/logs?stdout=1&stderr=1").body
+        ):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{name} never served")
 
 
 def test_recreated_by_hand_with_other_words(live: LiveEngine, serving: StackFile) -> None:
@@ -343,7 +355,7 @@ def test_a_server_that_hangs_and_one_that_is_dead(live: LiveEngine, stack: Stack
 def test_a_restart_loop(live: LiveEngine, serving: StackFile) -> None:
     words = live.inspect(serving.serving)["Config"]["Cmd"]
     options = ("-p", "127.0.0.1::8000", "-e", "STANDIN_CRASH_AFTER_SECONDS=0.1", "-e", "STANDIN_START_SECONDS=60")
-    recreate(live, serving, *words, options=options)
+    recreate(live, serving, *words, options=options, serves=False)
     for _ in range(3):
         live.docker_cli("wait", serving.serving)
     kinds = {f["kind"] for _ in range(3) for f in look(live, serving, "--health-timeout", "1")}
@@ -358,7 +370,7 @@ def test_an_unpublished_server_is_asked_at_its_own_address(live: LiveEngine, sta
     ran = live.cortexctl("drift", str(stack), "--format", "json")
     assert json.loads(ran.out)["health"] == {"wanted": True, "asked": 1, "not_asked": []}
     words = live.inspect(stack.serving)["Config"]["Cmd"]
-    recreate(live, stack, *words, options=("-e", "STANDIN_START_SECONDS=600"))
+    recreate(live, stack, *words, options=("-e", "STANDIN_START_SECONDS=600"), serves=False)
     found = look(live, stack)
     assert [(f["code"], f["found"]) for f in found] == [("not_serving", "refused")]
 

@@ -35,8 +35,8 @@ CANDIDATES = [
     Bad("exits at once", "it exited with code 1", {"CRASH_AFTER_SECONDS": "0"}),
     Bad("exits at once", "it exited with code 1", {"CRASH_AFTER_SECONDS": "0"}, strategy="start_first"),
     Bad("hangs in start-up", "its log showed no progress for 2s", {"START_SECONDS": "600"}, {"startup_timeout": "2s"}),
-    Bad("answers 503 for ever", "status 503", {"HEALTH_STATUS": "503"}, {"startup_timeout": "2s"}),
-    Bad("answers 503 for ever", "status 503", {"HEALTH_STATUS": "503"}, {"startup_timeout": "2s"}, "start_first"),
+    Bad("answers 503 for ever", "status 503", {"HEALTH_STATUS": "503"}, {"startup_timeout": "6s"}),
+    Bad("answers 503 for ever", "status 503", {"HEALTH_STATUS": "503"}, {"startup_timeout": "6s"}, "start_first"),
     Bad("lists a wrong model name", "it does not serve tiny; /v1/models lists other", {"MODELS": "other"}),
     Bad("refuses its first request", "its first request failed", {"COMPLETION_STATUS": "500"}),
 ]  # fmt: skip

@@ -218,6 +218,18 @@ def test_the_end_of_a_candidate_is_known_within_a_second(
     assert ("process", False) in [(probe, ok) for probe, ok, _ in probes(world)]
 
 
+def test_a_kill_for_memory_that_the_engine_hears_of_late_is_told_as_such(tmp_path: Path) -> None:
+    world = World("demo", "here")
+
+    def die(container: FakeContainer) -> None:
+        container.state, container.exit_code = "exited", 137
+        at(world, 0.4, lambda c: setattr(c, "oom_killed", True))
+
+    at(world, 3, die)
+    found = failure(world.apply(world.plan(stack(tmp_path, memory='"4 GiB"'))))
+    assert "it needs more memory than it may have (its limit is 4 GiB)" in found.message
+
+
 def test_a_dead_engine_is_known_within_a_second_while_its_server_lives(tmp_path: Path) -> None:
     world = World("demo", "here")
     died: list[float] = []
