@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,14 @@ class LiveEngine:
         """A container that is not ours."""
         self.docker_cli("run", "-d", "--name", name, "--label", f"{TEST}={self.stack}", *options, image, *words)
         self.foreign.append(name)
+
+    def until_serving(self, name: str) -> None:
+        """Wait until a container's server is up, as its log says."""
+        for _ in range(600):
+            if b"Application startup complete" in get(self.docker, f"/containers/{name}/logs?stdout=1&stderr=1").body:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{name} never served")
 
     def clean(self) -> None:
         """Also what was adopted meanwhile, and has another name."""

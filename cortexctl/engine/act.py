@@ -43,6 +43,8 @@ class DockerEngine:
         self._adopted: set[str] = set()
         self._made: dict[str, str] = {}
         """Name -> id of what was created here. Somebody may rename a candidate, and it must not run on unseen."""
+        self._first_runs: set[str] = set()
+        """Containers that were started here and never before."""
         with self._asking("connect"):
             self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
 
@@ -125,6 +127,10 @@ class DockerEngine:
             if state.get("Paused"):
                 self._api.unpause(container)
             elif not state.get("Running"):
+                if _started(state) is None:
+                    self._first_runs.add(container)
+                else:
+                    self._first_runs.discard(container)
                 self._api.start(container)
 
     def stop(self, container: str, timeout: int) -> None:
@@ -197,10 +203,13 @@ class DockerEngine:
         )
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
-        """The last lines, without the progress bars that were drawn over each other."""
+        """The last lines, without the progress bars that were drawn over each other. Of a first run it is all: a busy
+        engine notes the start after the first lines, which may be all that a short life had to say.
+        """
         with self._asking("read the log of", container):
             container = self._made.get(container, container)
-            since = _started(self._api.inspect_container(container)) if this_run else None
+            is_part = this_run and container not in self._first_runs
+            since = _started(self._api.inspect_container(container)["State"]) if is_part else None
             raw: bytes = self._api.logs(container, stdout=True, stderr=True, tail=tail, since=since)
         text = raw.decode(errors="replace").replace("\r\n", "\n")
         return [line.rpartition("\r")[2].rstrip() for line in text.split("\n") if line.strip()]
@@ -314,9 +323,9 @@ class DockerEngine:
         return asking(self._host, what, container)
 
 
-def _started(found: Mapping[str, Any]) -> float | None:
+def _started(state: Mapping[str, Any]) -> float | None:
     """Seconds since the epoch. The engine writes nanoseconds, and year 1 for never (or after a crash of its own)."""
-    text = re.sub(r"(\.\d{6})\d*", r"\1", str(found["State"].get("StartedAt") or ""))
+    text = re.sub(r"(\.\d{6})\d*", r"\1", str(state.get("StartedAt") or ""))
     try:
         started = datetime.fromisoformat(text)
     except ValueError:

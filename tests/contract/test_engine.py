@@ -206,6 +206,7 @@ def test_the_log_of_this_run_has_none_of_the_run_before(bench: Bench) -> None:
     name = made(bench)
     bench.engine.start(name)
     first = logged(bench, name)
+    assert first == list(bench.engine.logs(name, 1000))[: len(first)], "all of a first run"
     bench.engine.stop(name, 10)
     bench.engine.start(name)
     again = logged(bench, name)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cortexctl.engine.observe import get
 from tests.engine.conftest import StackFile
 from tests.fakes.sockets import counting_proxy
 from tests.live import STAND_IN, LiveEngine
@@ -203,14 +201,8 @@ def run_by_hand(live: LiveEngine, name: str, *words: str, options: tuple[str, ..
         "--stop-signal", "SIGTERM", "--log-opt", "max-size=50m", "--log-opt", "max-file=3", *options,
         STAND_IN, *words,
     )  # fmt: skip
-    for _ in range(400):
-        if (
-            not serves
-            or b"Application startup complete" in get(live.docker, f"/containers/{name}/logs?stdout=1&stderr=1").body
-        ):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{name} never served")
+    if serves:
+        live.until_serving(name)
 
 
 def test_recreated_by_hand_with_other_words(live: LiveEngine, serving: StackFile) -> None:

@@ -38,6 +38,8 @@ class Moving:
     def start(self, *options: str, words: Sequence[str] = ("--model", "/models/tiny"), image: str = STAND_IN) -> None:
         mounts = ("-v", f"{self.models}:/models:ro", "-p", "127.0.0.1::8000")
         self.live.run_foreign(self.name, *mounts, *options, words=words, image=image)
+        if image == STAND_IN:
+            self.live.until_serving(self.name)
 
     def run(self, command: str, *arguments: str) -> Ran:
         ran = self.live.cortexctl(command, *arguments, timeout=120, **SECRETS)
