@@ -78,10 +78,11 @@ class OwnHost:
     def full_disk(self) -> Iterator[None]:
         filler = self.home / "filler"
         try:
-            with filler.open("wb") as file, suppress(OSError):
-                while True:
-                    file.write(bytes(1 << 16))
-                    file.flush()
+            with filler.open("wb", buffering=0) as file:
+                for size in (1 << 24, 1 << 16, 1 << 10):  # in few writes: somebody's request waits meanwhile
+                    with suppress(OSError):
+                        while True:
+                            file.write(bytes(size))
             yield
         finally:
             filler.unlink(missing_ok=True)
