@@ -44,7 +44,7 @@ class DockerEngine:
         self._made: dict[str, str] = {}
         """Name -> id of what was created here. Somebody may rename a candidate, and it must not run on unseen."""
         self._first_runs: set[str] = set()
-        """Containers that were started here and never before."""
+        """Ids of containers that were started here and never before."""
         with self._asking("connect"):
             self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
 
@@ -123,14 +123,14 @@ class DockerEngine:
     def start(self, container: str) -> None:
         with self._asking("start", container):
             container = self._made.get(container, container)
-            state = self._ours(container)["State"]
-            if state.get("Paused"):
+            found = self._ours(container)
+            if found["State"].get("Paused"):
                 self._api.unpause(container)
-            elif not state.get("Running"):
-                if _started(state) is None:
-                    self._first_runs.add(container)
+            elif not found["State"].get("Running"):
+                if _started(found) is None:
+                    self._first_runs.add(found["Id"])
                 else:
-                    self._first_runs.discard(container)
+                    self._first_runs.discard(found["Id"])
                 self._api.start(container)
 
     def stop(self, container: str, timeout: int) -> None:
@@ -208,8 +208,8 @@ class DockerEngine:
         """
         with self._asking("read the log of", container):
             container = self._made.get(container, container)
-            is_part = this_run and container not in self._first_runs
-            since = _started(self._api.inspect_container(container)["State"]) if is_part else None
+            found = self._api.inspect_container(container) if this_run else None
+            since = _started(found) if found and found["Id"] not in self._first_runs else None
             raw: bytes = self._api.logs(container, stdout=True, stderr=True, tail=tail, since=since)
         text = raw.decode(errors="replace").replace("\r\n", "\n")
         return [line.rpartition("\r")[2].rstrip() for line in text.split("\n") if line.strip()]
@@ -323,9 +323,9 @@ class DockerEngine:
         return asking(self._host, what, container)
 
 
-def _started(state: Mapping[str, Any]) -> float | None:
+def _started(found: Mapping[str, Any]) -> float | None:
     """Seconds since the epoch. The engine writes nanoseconds, and year 1 for never (or after a crash of its own)."""
-    text = re.sub(r"(\.\d{6})\d*", r"\1", str(state.get("StartedAt") or ""))
+    text = re.sub(r"(\.\d{6})\d*", r"\1", str(found["State"].get("StartedAt") or ""))
     try:
         started = datetime.fromisoformat(text)
     except ValueError:

@@ -33,19 +33,21 @@ def many(live: LiveEngine, path: Path, number: int) -> Desired:
     desired = desired_from(path)
     engine = DockerEngine(live_host(live, desired), live.stack)
     engine.ensure_network(f"{live.stack}-net", live.stack)
-    image = engine.image(STAND_IN).id
 
     def run(instance: Instance) -> None:
-        name = serving_name(instance.model)
-        marks = {labels.STACK: live.stack, labels.MODEL: instance.model, labels.SPEC: spec_to_label(instance.spec)}
-        words = tuple(entrypoint(instance.spec)), tuple(arguments(instance.spec))
-        engine.create(Launch(name, image, *words, instance.spec, marks))
-        engine.start(name)
+        engine.create(launch_of(live, engine, instance))
+        engine.start(serving_name(instance.model))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(run, desired.instances))
     engine.close()
     return desired
+
+
+def launch_of(live: LiveEngine, engine: DockerEngine, instance: Instance) -> Launch:
+    marks = {labels.STACK: live.stack, labels.MODEL: instance.model, labels.SPEC: spec_to_label(instance.spec)}
+    words = tuple(entrypoint(instance.spec)), tuple(arguments(instance.spec))
+    return Launch(serving_name(instance.model), engine.image(STAND_IN).id, *words, instance.spec, marks)
 
 
 def live_host(live: LiveEngine, desired: Desired) -> Host:
@@ -60,3 +62,24 @@ def test_a_no_op_plan_is_one_list_request(live: LiveEngine, tmp_path: Path, numb
     assert ran.code == 0, ran.out
     assert "No changes." in ran.out
     assert counted == ["GET /containers/json?all=1"]
+
+
+def test_the_log_of_a_first_run_is_asked_for_whole_and_that_of_another_from_its_start(
+    live: LiveEngine, tmp_path: Path
+) -> None:
+    """A busy engine notes the start after the first lines."""
+    name = serving_name(many(live, tmp_path / "stack.toml", 1).instances[0].model)
+    live.docker_cli("rm", "-f", name)
+    with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
+        desired = desired_from(tmp_path / "stack.toml")
+        engine = DockerEngine(replace(desired.hosts[0], docker=url), live.stack)
+        engine.create(launch_of(live, engine, desired.instances[0]))
+        engine.start(name)
+        engine.logs(name, 10, this_run=True)
+        engine.stop(name, 10)
+        engine.start(name)
+        engine.logs(name, 10, this_run=True)
+        engine.close()
+    first, again = [line for line in counted if "/logs?" in line]
+    assert "since=" not in first
+    assert "since=" in again
