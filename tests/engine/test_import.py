@@ -257,7 +257,7 @@ def test_the_release_is_asked_of_the_server_where_the_tag_does_not_tell(live: Li
     try:
         moving.start(image=tag)
         live.docker_cli("exec", moving.name, "true")
-        block = moving.imported()
+        block = wait_for(moving, "vllm_version")
         assert 'vllm_version = "0.32.0"' in block
         moving.paste(block)
         assert moving.plan() == [("adopt", [])]
@@ -265,6 +265,18 @@ def test_the_release_is_asked_of_the_server_where_the_tag_does_not_tell(live: Li
         live.docker_cli("rm", "-f", moving.name)
         live.foreign.clear()
         live.docker_cli("rmi", tag)
+
+
+def wait_for(moving: Moving, text: str) -> str:
+    """The stand-in takes half a second to answer."""
+    import time
+
+    for _ in range(20):
+        block = moving.imported()
+        if text in block:
+            return block
+        time.sleep(0.25)
+    raise AssertionError(f"{text} is not in {block}")
 
 
 def test_a_real_vllm_is_adopted_as_it_runs(live: LiveEngine, moving: Moving) -> None:

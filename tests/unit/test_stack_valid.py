@@ -17,7 +17,7 @@ from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.spec.secret import fingerprint
 from cortexctl.stack.load import load_stack
-from cortexctl.stack.schema import json_schema
+from cortexctl.stack.schema import args_json_schema, json_schema
 from cortexctl.stack.starter import TEMPLATES, starter
 from tests.reading import DOCKER, desired_from, model_text, read, stack_text
 
@@ -563,3 +563,20 @@ def test_the_schema_refuses_what_the_loader_refuses(tmp_path: Path, place: tuple
     path = tmp_path / "stack.json"
     path.write_text(json.dumps(data), encoding="utf-8")
     assert read(path, SECRETS)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("version", "there", "gone"),
+    [
+        ("0.9.2", "cuda_graph_sizes", "cudagraph_capture_sizes"),
+        ("0.33.0", "cudagraph_capture_sizes", "cuda_graph_sizes"),
+    ],
+)
+def test_the_schema_of_a_releases_args_has_what_that_release_has(version: str, there: str, gone: str) -> None:
+    schema = args_json_schema(version)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert there in schema["properties"]
+    assert gone not in schema["properties"]
+    checker = jsonschema.Draft202012Validator(schema)
+    checker.validate({there: [1, 2]})
+    assert not checker.is_valid({"max_num_seqs": "many"})
