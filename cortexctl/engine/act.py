@@ -15,7 +15,7 @@ import docker
 import docker.errors
 import docker.types
 
-from cortexctl.engine import lock, record
+from cortexctl.engine import lock, network, record
 from cortexctl.engine.asking import asking
 from cortexctl.engine.observe import engine_time
 from cortexctl.errors import EngineRefused, ImageUnavailable
@@ -81,21 +81,11 @@ class DockerEngine:
 
     def ensure_network(self, name: str, owner: str) -> bool:
         with self._asking(f"make the network {name}"):
-            if any(n["Name"] == name for n in self._api.networks(names=[name])):
-                return False
-            self._api.create_network(name, driver="bridge", check_duplicate=True, labels=labels.owner_labels(owner))
-            return True
+            return network.ensure(self._api, name, owner)
 
     def remove_network(self, name: str, owner: str) -> bool:
-        """Only one that we made, for this stack, and that nobody is on."""
         with self._asking(f"remove the network {name}"):
-            for network in self._api.networks(names=[name]):
-                ours = labels.owner_of(network.get("Labels") or {}) == owner
-                if network["Name"] == name and ours and not self._api.inspect_network(network["Id"])["Containers"]:
-                    self._api.remove_network(network["Id"])
-                elif network["Name"] == name:
-                    return False
-        return True
+            return network.remove(self._api, name, owner)
 
     def create(self, launch: Launch) -> None:
         spec = launch.spec

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -29,6 +31,8 @@ class Bench(Protocol):
     """An engine under test, what a look at it gives, and a container of somebody else."""
 
     stack: str
+    many: int
+    """How many containers it can make and run in a few seconds."""
 
     @property
     def engine(self) -> Engine: ...
@@ -44,6 +48,7 @@ class Bench(Protocol):
 class FakeBench:
     stack: str
     engine: FakeEngine
+    many: int = 200
 
     def look(self) -> ObservedHost:
         return self.engine.observed()
@@ -60,6 +65,7 @@ class RealBench:
     stack: str
     engine: Engine
     live: LiveEngine
+    many: int = 8
 
     def look(self) -> ObservedHost:
         return observe_host(Host("here", self.live.docker))
@@ -139,6 +145,45 @@ def test_creating_another_under_a_taken_name_is_refused(bench: Bench) -> None:
     made(bench)
     with pytest.raises(EngineRefused):
         bench.engine.create(launch(bench, OTHER="1"))
+
+
+@pytest.fixture
+def threads_take_turns_often() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("threads_take_turns_often")
+def test_steps_side_by_side_get_in_no_other_ones_way(bench: Bench) -> None:
+    def one(number: int) -> int:
+        name = made(bench, f"m{number}--g1")
+        bench.engine.start(name)
+        assert bench.engine.state(name).running
+        bench.engine.rename(name, f"{bench.stack}-m{number}")
+        port = seen(bench, f"{bench.stack}-m{number}").ports[0].port
+        bench.engine.stop(name, 0)
+        bench.engine.remove(name)
+        return port
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(one, range(bench.many)))
+    assert not [c.name for c in bench.look().containers if c.name.startswith(bench.stack)]
+
+
+@pytest.mark.usefixtures("threads_take_turns_often")
+def test_of_several_that_want_one_name_at_once_one_gets_it(bench: Bench) -> None:
+    def one(number: int) -> str:
+        try:
+            return made(bench, OTHER=str(number))
+        except EngineRefused:
+            return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        got = [name for name in pool.map(one, range(8)) if name]
+    assert len(got) == 1
+    assert [c.name for c in bench.look().containers if c.name.startswith(bench.stack)] == got
 
 
 def test_what_was_created_is_known_by_its_name_whatever_somebody_calls_it_since(bench: Bench) -> None:

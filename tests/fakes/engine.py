@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -73,6 +74,8 @@ class FakeEngine:
         self.behaviours: list[Behaviour] = []
         self.fail: dict[str, EngineRefused] = {}
         self.calls: list[str] = []
+        self._guard = threading.Lock()
+        """Steps run side by side, and names and ports are taken by one of them at a time, as on a real engine."""
 
     # what a test arranges
 
@@ -123,14 +126,18 @@ class FakeEngine:
 
     def rows(self) -> list[dict[str, Any]]:
         """What `GET /containers/json?all=1` would answer."""
-        return [_row(c) for c in self.containers.values()]
+        return [_row(c) for c in self.all()]
 
     def observed(self) -> ObservedHost:
         rows = json.loads(json.dumps(self.rows()))
         return ObservedHost(self.host, parse_containers(rows), engine="Docker/20.10.24 (linux)", api="1.41")
 
+    def all(self) -> list[FakeContainer]:
+        """As of now: others may come and go while a caller goes through them."""
+        return list(self.containers.values())
+
     def by_name(self, name: str) -> FakeContainer:
-        return next(c for c in self.containers.values() if c.name == name)
+        return next(c for c in self.all() if c.name == name)
 
     # the protocol
 
@@ -154,41 +161,15 @@ class FakeEngine:
 
     def remove_network(self, name: str, owner: str) -> bool:
         self._called("remove_network", name)
-        used = any(name in c.networks for c in self.containers.values())
+        used = any(name in c.networks for c in self.all())
         if labels.owner_of(self.networks.get(name, {})) == owner and not used:
             del self.networks[name]
         return name not in self.networks
 
     def create(self, launch: Launch) -> None:
         self._called("create", launch.name)
-        for container in self.containers.values():
-            if container.name == launch.name:
-                same = container.labels.get(labels.SPEC) == launch.labels[labels.SPEC]
-                if labels.owner_of(container.labels) == self.stack and same:
-                    return
-                raise EngineRefused(f"{self.host}: the name {launch.name} is in use", status=CONFLICT)
-        publish = launch.spec.publish
-        taken = {p["PublicPort"] for c in self.containers.values() for p in c.ports}
-        free = next(p for p in itertools.count(32768) if p not in taken)
-        port = (
-            {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port or free, "Type": "tcp"}
-            if publish
-            else None
-        )
-        container = FakeContainer(
-            id=f"{next(_ids):064x}",
-            name=launch.name,
-            image=launch.image,
-            labels=dict(launch.labels),
-            networks=[launch.spec.network],
-            ports=[port] if port else [],
-            environment={**launch.spec.env, **launch.secrets},
-            command=[*launch.entrypoint, *launch.command],
-            memory=launch.spec.memory,
-            cpus=launch.spec.cpus,
-        )
-        self.containers[container.id] = container
-        self.made[launch.name] = container.id
+        with self._guard:
+            self._create(launch)
 
     def start(self, container: str) -> None:
         self._called("start", container)
@@ -226,20 +207,21 @@ class FakeEngine:
 
     def rename(self, container: str, name: str) -> None:
         self._called("rename", container)
-        found = self._find(container) or self._ours(name)
-        if found.name == name:
-            return
-        self._ours(found.id)
-        if any(c.name == name for c in self.containers.values()):
-            raise EngineRefused(f"{self.host}: the name {name} is in use", status=CONFLICT)
-        found.name = name
+        with self._guard:
+            found = self._find(container) or self._ours(name)
+            if found.name == name:
+                return
+            self._ours(found.id)
+            if any(c.name == name for c in self.all()):
+                raise EngineRefused(f"{self.host}: the name {name} is in use", status=CONFLICT)
+            found.name = name
 
     def remove(self, container: str) -> None:
         self._called("remove", container)
         found = self._find(container)
         if found is not None:
             self._ours(container)
-            del self.containers[found.id]
+            self.containers.pop(found.id, None)
 
     def state(self, container: str) -> ContainerState:
         found = self._find(container)
@@ -301,10 +283,40 @@ class FakeEngine:
         if failure:
             raise failure
 
+    def _create(self, launch: Launch) -> None:
+        for container in self.all():
+            if container.name == launch.name:
+                same = container.labels.get(labels.SPEC) == launch.labels[labels.SPEC]
+                if labels.owner_of(container.labels) == self.stack and same:
+                    return
+                raise EngineRefused(f"{self.host}: the name {launch.name} is in use", status=CONFLICT)
+        publish = launch.spec.publish
+        taken = {p["PublicPort"] for c in self.all() for p in c.ports}
+        free = next(p for p in itertools.count(32768) if p not in taken)
+        port = (
+            {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port or free, "Type": "tcp"}
+            if publish
+            else None
+        )
+        container = FakeContainer(
+            id=f"{next(_ids):064x}",
+            name=launch.name,
+            image=launch.image,
+            labels=dict(launch.labels),
+            networks=[launch.spec.network],
+            ports=[port] if port else [],
+            environment={**launch.spec.env, **launch.secrets},
+            command=[*launch.entrypoint, *launch.command],
+            memory=launch.spec.memory,
+            cpus=launch.spec.cpus,
+        )
+        self.containers[container.id] = container
+        self.made[launch.name] = container.id
+
     def _find(self, container: str) -> FakeContainer | None:
         if self.made.get(container) in self.containers:
             container = self.made[container]
-        matches = [c for c in self.containers.values() if container in {c.id, c.name}]
+        matches = [c for c in self.all() if container in {c.id, c.name}]
         return matches[0] if matches else None
 
     def _ours(self, container: str) -> FakeContainer:

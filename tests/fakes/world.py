@@ -79,7 +79,7 @@ class FakeProber:
 
     def _container(self, endpoint: str) -> FakeContainer:
         wanted = endpoint.removeprefix("http://")
-        return next(c for engine in self.engines.by_host.values() for c in engine.containers.values() if c.id == wanted)
+        return next(c for engine in self.engines.by_host.values() for c in engine.all() if c.id == wanted)
 
     def _name(self, endpoint: str) -> str:
         return self._container(endpoint).name

@@ -1,0 +1,63 @@
+"""The network that a host's instances are on. Two runs of two stacks may want the same one at the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import docker.errors
+
+from cortexctl.spec.labels import owner_labels, owner_of
+
+FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
+
+
+def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
+    """Whether it is new, and ours. Raises docker-py's APIError."""
+    made = ""
+    if not named(api, name):
+        with _never_mind(CONFLICT):
+            made = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))["Id"]
+    kept = _only_one(api, name)
+    return bool(made) and kept == made
+
+
+def remove(api: docker.APIClient, name: str, owner: str) -> bool:
+    """Whether it is gone: only one that we made, for this owner, and that nobody is on. Raises docker-py's APIError."""
+    for network in named(api, name):
+        ours = owner_of(network.get("Labels") or {}) == owner
+        if not ours or api.inspect_network(network["Id"])["Containers"]:
+            return False
+        api.remove_network(network["Id"])
+    return True
+
+
+def named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
+    """Those of just this name (the engine's own filter takes a part of it, too), the oldest first."""
+    found = [n for n in api.networks(names=[name]) if n["Name"] == name]
+    return sorted(found, key=lambda n: (n["Created"], n["Id"]))
+
+
+def _only_one(api: docker.APIClient, name: str) -> str:
+    """Its id, empty if somebody has removed it meanwhile. Of those that cortexctl made, the oldest stays: engines up to
+    24 make two of one name for two who ask at once, and start nothing on either from then on
+    (https://github.com/moby/moby/issues/20648).
+    """
+    found = named(api, name)
+    for network in found[1:]:
+        if owner_of(network.get("Labels") or {}):
+            with _never_mind(FORBIDDEN, NOT_FOUND):  # somebody is on it, or it is gone already
+                api.remove_network(network["Id"])
+    return str(found[0]["Id"]) if found else ""
+
+
+@contextmanager
+def _never_mind(*statuses: int) -> Iterator[None]:
+    """What is asked inside may be refused with these."""
+    try:
+        yield
+    except docker.errors.APIError as cause:
+        if cause.status_code not in statuses:
+            raise
