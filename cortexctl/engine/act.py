@@ -121,7 +121,7 @@ class DockerEngine:
                     self._first_runs.add(found["Id"])
                 else:
                     self._first_runs.discard(found["Id"])
-                self._api.start(container)
+                network.start_on(self._api, found["HostConfig"]["NetworkMode"], container)
 
     def stop(self, container: str, timeout: int) -> None:
         """Gone already is stopped."""

@@ -14,6 +14,9 @@ from cortexctl.spec.labels import owner_labels, owner_of
 FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
 
 
+TRIES = 10
+
+
 def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
     """Whether it is new, and ours. Raises docker-py's APIError."""
     made = ""
@@ -22,6 +25,20 @@ def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
             made = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))["Id"]
     kept = _only_one(api, name)
     return bool(made) and kept == made
+
+
+def start_on(api: docker.APIClient, name: str, container: str) -> None:
+    """Start a container on this network, also where another one's request to make it, under way when ours was answered,
+    has just made a second. Raises docker-py's APIError.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            api.start(container)
+            return
+        except docker.errors.APIError as cause:
+            if "is ambiguous" not in (cause.explanation or "") or not left:
+                raise
+            _only_one(api, name)
 
 
 def remove(api: docker.APIClient, name: str, owner: str) -> bool:

@@ -157,13 +157,16 @@ def threads_take_turns_often() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads_take_turns_often")
 def test_steps_side_by_side_get_in_no_other_ones_way(bench: Bench) -> None:
+    bench.engine.ensure_network(launch(bench).spec.network, bench.stack)
+
     def one(number: int) -> int:
-        name = made(bench, f"m{number}--g1")
+        name = f"{bench.stack}-m{number}--g1"
+        bench.engine.create(launch(bench, f"m{number}--g1"))
         bench.engine.start(name)
         assert bench.engine.state(name).running
         bench.engine.rename(name, f"{bench.stack}-m{number}")
         port = seen(bench, f"{bench.stack}-m{number}").ports[0].port
-        bench.engine.stop(name, 0)
+        bench.engine.stop(name, 5)
         bench.engine.remove(name)
         return port
 
@@ -174,16 +177,18 @@ def test_steps_side_by_side_get_in_no_other_ones_way(bench: Bench) -> None:
 
 @pytest.mark.usefixtures("threads_take_turns_often")
 def test_of_several_that_want_one_name_at_once_one_gets_it(bench: Bench) -> None:
-    def one(number: int) -> str:
+    bench.engine.ensure_network(launch(bench).spec.network, bench.stack)
+
+    def one(number: int) -> bool:
         try:
-            return made(bench, OTHER=str(number))
+            bench.engine.create(launch(bench, OTHER=str(number)))
         except EngineRefused:
-            return ""
+            return False
+        return True
 
     with ThreadPoolExecutor(8) as pool:
-        got = [name for name in pool.map(one, range(8)) if name]
-    assert len(got) == 1
-    assert [c.name for c in bench.look().containers if c.name.startswith(bench.stack)] == got
+        assert sum(pool.map(one, range(8))) == 1
+    assert [c.name for c in bench.look().containers if c.name.startswith(bench.stack)] == [launch(bench).name]
 
 
 def test_what_was_created_is_known_by_its_name_whatever_somebody_calls_it_since(bench: Bench) -> None:

@@ -1,0 +1,97 @@
+"""The network that instances are on, where several runs want it at once. Engines up to 24 make two of one name then."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+
+import docker
+import docker.errors
+import pytest
+
+from cortexctl.engine.act import DockerEngine
+from cortexctl.errors import EngineRefused
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Host
+from cortexctl.spec.launch import Launch
+from cortexctl.vllm.argv import arguments, entrypoint
+from tests.live import STAND_IN, LiveEngine, live_engine
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def live() -> Iterator[LiveEngine]:
+    with live_engine(f"cxt-{secrets.token_hex(3)}") as live:
+        yield live
+
+
+@pytest.fixture
+def engine(live: LiveEngine) -> Iterator[DockerEngine]:
+    engine = DockerEngine(Host("here", live.docker), live.stack)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def name(live: LiveEngine) -> str:
+    return f"{live.stack}-net"
+
+
+def named(live: LiveEngine, name: str) -> list[str]:
+    """Ids of the networks of this name, the oldest first as they were made."""
+    return live.docker_cli("network", "ls", "-q", "--no-trunc", "--filter", f"name=^{name}$").split()
+
+
+def create(live: LiveEngine, engine: DockerEngine, network: str) -> str:
+    """A container on it; its name."""
+    spec = ContainerSpec(STAND_IN, "tiny", ("tiny",), "0.32.0", network=network)
+    marks = {**labels.owner_labels(live.stack), labels.MODEL: "m", labels.SPEC: spec_to_label(spec)}
+    words = tuple(entrypoint(spec)), tuple(arguments(spec))
+    name = f"{live.stack}-m"
+    engine.create(Launch(name, engine.image(STAND_IN).id, *words, spec, marks))
+    return name
+
+
+def make_another(live: LiveEngine, name: str, marks: dict[str, str]) -> None:
+    """A second one of this name, if this engine makes one."""
+    api = docker.APIClient(live.docker, version="auto")
+    with suppress(docker.errors.APIError):
+        api.create_network(name, driver="bridge", check_duplicate=False, labels=marks)
+    api.close()
+
+
+def test_of_several_that_want_it_at_once_all_get_the_same(live: LiveEngine, engine: DockerEngine, name: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert any(pool.map(lambda _n: engine.ensure_network(name, live.stack), range(8)))
+    assert len(named(live, name)) == 1
+
+
+def test_what_starts_is_on_the_first_one_where_another_run_has_just_made_a_second(
+    live: LiveEngine, engine: DockerEngine, name: str
+) -> None:
+    engine.ensure_network(name, live.stack)
+    first = named(live, name)
+    container = create(live, engine, name)
+    make_another(live, name, labels.owner_labels(f"{live.stack}-other"))
+    engine.start(container)
+    assert engine.state(container).running
+    assert named(live, name) == first
+
+
+def test_one_of_somebody_elses_making_stays_and_the_engine_is_quoted(
+    live: LiveEngine, engine: DockerEngine, name: str
+) -> None:
+    engine.ensure_network(name, live.stack)
+    make_another(live, name, {})
+    both = named(live, name)
+    engine.ensure_network(name, live.stack)
+    assert named(live, name) == both
+    container = create(live, engine, name)
+    refused = pytest.raises(EngineRefused, match=f"network {name} is ambiguous")
+    with refused if len(both) == 2 else nullcontext():
+        engine.start(container)
