@@ -42,9 +42,9 @@ def name(live: LiveEngine) -> str:
     return f"{live.stack}-net"
 
 
-def named(live: LiveEngine, name: str) -> list[str]:
-    """Ids of the networks of this name, the oldest first as they were made."""
-    return live.docker_cli("network", "ls", "-q", "--no-trunc", "--filter", f"name=^{name}$").split()
+def named(live: LiveEngine, name: str) -> set[str]:
+    """Ids of the networks of this name."""
+    return set(live.docker_cli("network", "ls", "-q", "--no-trunc", "--filter", f"name=^{name}$").split())
 
 
 def create(live: LiveEngine, engine: DockerEngine, network: str) -> str:
