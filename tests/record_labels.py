@@ -27,7 +27,8 @@ from cortexctl.spec.codec import SPEC_VERSION
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Desired
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
-from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.fakes.container import FakeContainer
+from tests.fakes.engine import FakeEngine
 from tests.fakes.world import World
 
 CORPUS = Path(__file__).parent / "cases" / "labels"

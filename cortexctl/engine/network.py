@@ -12,15 +12,14 @@ import docker.errors
 from cortexctl.spec.labels import owner_labels, owner_of
 
 FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
-
-
 TRIES = 10
+"""Of a start that meets a second network each time. More than a few of them never are on their way at once."""
 
 
 def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
     """Whether it is new, and ours. Raises docker-py's APIError."""
     made = ""
-    if not named(api, name):
+    if not _named(api, name):
         with _never_mind(CONFLICT):
             made = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))["Id"]
     kept = _only_one(api, name)
@@ -43,15 +42,14 @@ def start_on(api: docker.APIClient, name: str, container: str) -> None:
 
 def remove(api: docker.APIClient, name: str, owner: str) -> bool:
     """Whether it is gone: only one that we made, for this owner, and that nobody is on. Raises docker-py's APIError."""
-    for network in named(api, name):
-        ours = owner_of(network.get("Labels") or {}) == owner
-        if not ours or api.inspect_network(network["Id"])["Containers"]:
+    for network in _named(api, name):
+        if owner_of(network.get("Labels") or {}) != owner or _is_in_use(api, network["Id"]):
             return False
         api.remove_network(network["Id"])
     return True
 
 
-def named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
+def _named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
     """Those of just this name (the engine's own filter takes a part of it, too), the oldest first."""
     found = [n for n in api.networks(names=[name]) if n["Name"] == name]
     return sorted(found, key=lambda n: (n["Created"], n["Id"]))
@@ -62,12 +60,17 @@ def _only_one(api: docker.APIClient, name: str) -> str:
     24 make two of one name for two who ask at once, and start nothing on either from then on
     (https://github.com/moby/moby/issues/20648).
     """
-    found = named(api, name)
+    found = _named(api, name)
     for network in found[1:]:
-        if owner_of(network.get("Labels") or {}):
-            with _never_mind(FORBIDDEN, NOT_FOUND):  # somebody is on it, or it is gone already
+        if owner_of(network.get("Labels") or {}) and not _is_in_use(api, network["Id"]):
+            with _never_mind(FORBIDDEN, NOT_FOUND):  # somebody is on it by now, or it is gone already
                 api.remove_network(network["Id"])
     return str(found[0]["Id"]) if found else ""
+
+
+def _is_in_use(api: docker.APIClient, id_: str) -> bool:
+    """Also by what is stopped: a container remembers its network by id, and never starts again without it."""
+    return bool(api.containers(all=True, quiet=True, filters={"network": id_}))
 
 
 @contextmanager

@@ -18,12 +18,11 @@ from cortexctl.errors import EngineRefused
 from cortexctl.observed.record import Applied, HostRecord, Start
 from cortexctl.observed.state import LockInfo, ObservedContainer, ObservedHost
 from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec, Publish
 from cortexctl.spec.desired import Host
 from cortexctl.spec.launch import Launch
-from cortexctl.vllm.argv import arguments, entrypoint
 from tests.fakes.engine import FakeEngine
+from tests.launches import launch_of
 from tests.live import STAND_IN, LiveEngine, live_engine
 
 
@@ -95,10 +94,7 @@ def launch(bench: Bench, name: str = "m--g1", **env: str) -> Launch:
     spec = ContainerSpec(
         STAND_IN, "tiny", ("tiny",), "0.32.0", env=env, publish=Publish("127.0.0.1"), network=f"{bench.stack}-net"
     )
-    marks = {labels.STACK: bench.stack, labels.MODEL: "m", labels.SPEC: spec_to_label(spec)}
-    image = bench.engine.image(STAND_IN).id
-    full = f"{bench.stack}-{name}"
-    return Launch(full, image, tuple(entrypoint(spec)), tuple(arguments(spec)), spec, marks)
+    return launch_of(bench.engine, bench.stack, "m", f"{bench.stack}-{name}", spec)
 
 
 def made(bench: Bench, name: str = "m--g1", **env: str) -> str:

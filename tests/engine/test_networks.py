@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -14,20 +13,12 @@ import pytest
 from cortexctl.engine.act import DockerEngine
 from cortexctl.errors import EngineRefused
 from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Host
-from cortexctl.spec.launch import Launch
-from cortexctl.vllm.argv import arguments, entrypoint
-from tests.live import STAND_IN, LiveEngine, live_engine
+from tests.launches import launch_of
+from tests.live import STAND_IN, LiveEngine
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def live() -> Iterator[LiveEngine]:
-    with live_engine(f"cxt-{secrets.token_hex(3)}") as live:
-        yield live
 
 
 @pytest.fixture
@@ -50,10 +41,8 @@ def named(live: LiveEngine, name: str) -> set[str]:
 def create(live: LiveEngine, engine: DockerEngine, network: str) -> str:
     """A container on it; its name."""
     spec = ContainerSpec(STAND_IN, "tiny", ("tiny",), "0.32.0", network=network)
-    marks = {**labels.owner_labels(live.stack), labels.MODEL: "m", labels.SPEC: spec_to_label(spec)}
-    words = tuple(entrypoint(spec)), tuple(arguments(spec))
     name = f"{live.stack}-m"
-    engine.create(Launch(name, engine.image(STAND_IN).id, *words, spec, marks))
+    engine.create(launch_of(engine, live.stack, "m", name, spec))
     return name
 
 
@@ -95,3 +84,17 @@ def test_one_of_somebody_elses_making_stays_and_the_engine_is_quoted(
     refused = pytest.raises(EngineRefused, match=f"network {name} is ambiguous")
     with refused if len(both) == 2 else nullcontext():
         engine.start(container)
+
+
+def test_one_that_a_stopped_container_was_on_stays(live: LiveEngine, engine: DockerEngine, name: str) -> None:
+    """It would never start again."""
+    engine.ensure_network(name, live.stack)
+    by_hand = f"{live.stack}-by-hand"
+    live.run_foreign(by_hand, "--network", name, words=("--model", "/models/tiny"))
+    live.docker_cli("stop", "-t", "1", by_hand)
+    assert not engine.remove_network(name, live.stack)
+    live.docker_cli("start", by_hand)
+    live.docker_cli("rm", "-f", by_hand)
+    live.foreign.clear()
+    assert engine.remove_network(name, live.stack)
+    assert not named(live, name)

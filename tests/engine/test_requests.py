@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from cortexctl.engine.act import DockerEngine
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.desired import Desired, Host, Instance
 from cortexctl.spec.labels import serving_name
 from cortexctl.spec.launch import Launch
-from cortexctl.vllm.argv import arguments, entrypoint
 from tests.fakes.sockets import counting_proxy
+from tests.launches import launch_of
 from tests.live import STAND_IN, LiveEngine
 from tests.reading import desired_from
 
@@ -35,7 +33,7 @@ def many(live: LiveEngine, path: Path, number: int) -> Desired:
     engine.ensure_network(f"{live.stack}-net", live.stack)
 
     def run(instance: Instance) -> None:
-        engine.create(launch_of(live, engine, instance))
+        engine.create(launch(live, engine, instance))
         engine.start(serving_name(instance.model))
 
     with ThreadPoolExecutor(4) as pool:
@@ -44,10 +42,8 @@ def many(live: LiveEngine, path: Path, number: int) -> Desired:
     return desired
 
 
-def launch_of(live: LiveEngine, engine: DockerEngine, instance: Instance) -> Launch:
-    marks = {labels.STACK: live.stack, labels.MODEL: instance.model, labels.SPEC: spec_to_label(instance.spec)}
-    words = tuple(entrypoint(instance.spec)), tuple(arguments(instance.spec))
-    return Launch(serving_name(instance.model), engine.image(STAND_IN).id, *words, instance.spec, marks)
+def launch(live: LiveEngine, engine: DockerEngine, instance: Instance) -> Launch:
+    return launch_of(engine, live.stack, instance.model, serving_name(instance.model), instance.spec)
 
 
 def live_host(live: LiveEngine, desired: Desired) -> Host:
@@ -73,7 +69,7 @@ def test_the_log_of_a_first_run_is_asked_for_whole_and_that_of_another_from_its_
     with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
         desired = desired_from(tmp_path / "stack.toml")
         engine = DockerEngine(replace(desired.hosts[0], docker=url), live.stack)
-        engine.create(launch_of(live, engine, desired.instances[0]))
+        engine.create(launch(live, engine, desired.instances[0]))
         engine.start(name)
         engine.logs(name, 10, this_run=True)
         engine.stop(name, 10)

@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from cortexctl.errors import EngineRefused
@@ -18,37 +18,11 @@ from cortexctl.spec import labels
 from cortexctl.spec.container import ContainerSpec, InPlace
 from cortexctl.spec.launch import Launch
 from cortexctl.vllm.argv import arguments, entrypoint
+from tests.fakes.container import FakeContainer, row_of
 from tests.fakes.inspection import IMAGE_ENV, inspection
 
 CONFLICT, NOT_FOUND = 409, 404
 _ids = itertools.count(1)
-
-
-@dataclass
-class FakeContainer:
-    """`behaviour` is asked at start: what becomes of the process."""
-
-    id: str
-    name: str
-    image: str
-    labels: dict[str, str]
-    networks: list[str]
-    ports: list[dict[str, Any]]
-    environment: dict[str, str]
-    command: list[str]
-    state: str = "created"
-    exit_code: int = 0
-    oom_killed: bool = False
-    restarts: int = 0
-    restart: str = "no"
-    memory: int | None = None
-    cpus: float | None = None
-    log: list[str] = field(default_factory=list)
-    log_of_this_run: int = 0
-    made: ContainerSpec | None = None
-    """Of one that a person started: what it is like."""
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    """And how an inspection of it differs from one that we made."""
 
 
 Behaviour = Callable[[FakeContainer], None]
@@ -126,7 +100,7 @@ class FakeEngine:
 
     def rows(self) -> list[dict[str, Any]]:
         """What `GET /containers/json?all=1` would answer."""
-        return [_row(c) for c in self.all()]
+        return [row_of(c) for c in self.all()]
 
     def observed(self) -> ObservedHost:
         rows = json.loads(json.dumps(self.rows()))
@@ -326,22 +300,6 @@ class FakeEngine:
         if labels.owner_of(found.labels) != self.stack and found.id not in self.adopted:
             raise EngineRefused(f"{self.host}: {container} is not a container of the stack {self.stack}")
         return found
-
-
-def _row(c: FakeContainer) -> dict[str, Any]:
-    status = {"exited": f"Exited ({c.exit_code}) 2 minutes ago", "created": "Created"}.get(c.state, "Up 2 minutes")
-    return {
-        "Id": c.id,
-        "Names": [f"/{c.name}"],
-        "Image": c.image,
-        "ImageID": c.image,
-        "Command": " ".join(c.command),
-        "State": c.state,
-        "Status": status,
-        "Labels": dict(c.labels),
-        "Ports": list(c.ports) if c.state == "running" else [],
-        "NetworkSettings": {"Networks": {n: {} for n in c.networks}},
-    }
 
 
 class FakeEngines:

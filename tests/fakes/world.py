@@ -22,7 +22,8 @@ from cortexctl.plan.request import Request
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired, Smoke
 from cortexctl.spec.labels import RUN
-from tests.fakes.engine import FakeContainer, FakeEngine, FakeEngines
+from tests.fakes.container import FakeContainer
+from tests.fakes.engine import FakeEngine, FakeEngines
 
 
 @dataclass

@@ -40,7 +40,8 @@ from cortexctl.spec.desired import Desired
 from cortexctl.spec.secret import fingerprint
 from cortexctl.stack import load
 from cortexctl.stack.schema import StackFile
-from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.fakes.container import FakeContainer
+from tests.fakes.engine import FakeEngine
 from tests.fakes.world import World
 from tests.unit.test_both_forms import toml_text
 

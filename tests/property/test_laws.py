@@ -26,7 +26,8 @@ from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.spec.labels import is_generation_name, serving_name
 from cortexctl.spec.secret import fingerprint
-from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.fakes.container import FakeContainer
+from tests.fakes.engine import FakeEngine
 from tests.fakes.world import World
 
 modest = settings(

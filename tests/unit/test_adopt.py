@@ -27,7 +27,7 @@ from cortexctl.plan.steps import RenameContainer, SetRestart, StartContainer
 from cortexctl.spec import labels
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired
-from tests.fakes.engine import FakeContainer
+from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
 

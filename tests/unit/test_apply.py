@@ -19,7 +19,8 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.steps import CreateContainer, PassGate, StopContainer
 from cortexctl.spec.desired import Desired
-from tests.fakes.engine import Behaviour, FakeContainer
+from tests.fakes.container import FakeContainer
+from tests.fakes.engine import Behaviour
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
 

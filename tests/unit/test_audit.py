@@ -19,7 +19,7 @@ from cortexctl.render.audit import RunFacts, change_records, end_record, start_r
 from cortexctl.render.history import about, addresses_in, history_text, runs_of
 from cortexctl.render.ink import Ink
 from cortexctl.spec import labels
-from tests.fakes.engine import FakeContainer
+from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
 

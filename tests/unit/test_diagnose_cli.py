@@ -23,7 +23,8 @@ from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import ContainerSpec, SecretRef
 from cortexctl.spec.secret import hidden
-from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.fakes.container import FakeContainer
+from tests.fakes.engine import FakeEngine
 from tests.forks import ran
 
 CASES = Path(__file__).parent.parent / "cases" / "diagnosis"

@@ -26,7 +26,7 @@ from cortexctl.plan.steps import TASK_KINDS
 from cortexctl.render.events_json import envelope, event_fields, plan_events, refused_event, result_events
 from cortexctl.render.schemas import events_schema
 from cortexctl.spec.hook import Hook, Point
-from tests.fakes.engine import FakeContainer
+from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
 

@@ -18,7 +18,7 @@ from cortexctl.errors import GateFailed, ProbeFailed
 from cortexctl.observed.speed import Speed
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.spec.desired import STARTS_AT_MOST, Desired, GatePolicy
-from tests.fakes.engine import FakeContainer
+from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
 

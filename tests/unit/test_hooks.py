@@ -22,7 +22,7 @@ from cortexctl.plan.request import Request
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.hook import Hook, Point
 from cortexctl.spec.secret import masked
-from tests.fakes.engine import FakeContainer
+from tests.fakes.container import FakeContainer
 from tests.fakes.receiver import receiver
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text

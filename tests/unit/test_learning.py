@@ -23,7 +23,7 @@ from cortexctl.vllm.memory.gpus import gpu_of
 from cortexctl.vllm.memory.measured import Measurement, Predicted, started
 from cortexctl.vllm.memory.reuse import same_start
 from cortexctl.vllm.memory.startlog import StartLog, read_start_log
-from tests.fakes.engine import FakeContainer
+from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.memory import CASES, CONFIGS
 from tests.reading import desired_from, model_text, stack_text

@@ -1,0 +1,52 @@
+"""A container of a fake engine, and how the engine's list shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.spec.container import ContainerSpec
+
+
+@dataclass
+class FakeContainer:
+    """What a test may see and set of it."""
+
+    id: str
+    name: str
+    image: str
+    labels: dict[str, str]
+    networks: list[str]
+    ports: list[dict[str, Any]]
+    environment: dict[str, str]
+    command: list[str]
+    state: str = "created"
+    exit_code: int = 0
+    oom_killed: bool = False
+    restarts: int = 0
+    restart: str = "no"
+    memory: int | None = None
+    cpus: float | None = None
+    log: list[str] = field(default_factory=list)
+    log_of_this_run: int = 0
+    made: ContainerSpec | None = None
+    """Of one that a person started: what it is like."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """And how an inspection of it differs from one that we made."""
+
+
+def row_of(c: FakeContainer) -> dict[str, Any]:
+    status = {"exited": f"Exited ({c.exit_code}) 2 minutes ago", "created": "Created"}.get(c.state, "Up 2 minutes")
+    return {
+        "Id": c.id,
+        "Names": [f"/{c.name}"],
+        "Image": c.image,
+        "ImageID": c.image,
+        "Command": " ".join(c.command),
+        "State": c.state,
+        "Status": status,
+        "Labels": dict(c.labels),
+        "Ports": list(c.ports) if c.state == "running" else [],
+        "NetworkSettings": {"Networks": {n: {} for n in c.networks}},
+    }
