@@ -14,6 +14,8 @@ CortexctlError
 │   ├── LockHeld              somebody else applies
 │   ├── NotApproved           nobody said yes
 │   └── HookRefused           a pre_apply hook that is required failed
+├── PathFailed                a server cannot be asked: the way to it does not work, and nothing is known of it
+├── NobodyListens             the way to a server works, and nobody listens at its port
 ├── ProbeFailed               a server answered wrongly, or not at all
 ├── GateFailed                an instance did not become ready
 ├── HookFailed                a hook of the stack failed, or was not done in time
@@ -100,6 +102,14 @@ class HookFailed(CortexctlError):
     def __init__(self, message: str, *, output: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.output = output
+
+
+class PathFailed(CortexctlError):
+    """A fault of the way to a server. It is never a fault of the server, which may be in perfect health."""
+
+
+class NobodyListens(CortexctlError):
+    """Nobody listens at the port, in the very container that was asked."""
 
 
 class ProbeFailed(CortexctlError):

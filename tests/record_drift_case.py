@@ -91,7 +91,7 @@ def _facts(desired: Desired, observed: Observed, words: dict[str, Any]) -> Facts
     names = {c.id: c.name for h in observed.hosts for c in h.containers}
     servers = servers_of(desired, observed, facts.busy)
     said = words.get("health", {})
-    answers = {s.endpoint.url: _answer(said.get(names[s.container], "healthy")) for s in servers}
+    answers = {s.key: _answer(said.get(names[s.container], "healthy")) for s in servers}
     health, not_asked = sorted_answers(servers, answers) if facts.health_asked else ({}, ())
     facts = replace(facts, health=health, not_asked=not_asked)
     if not facts.deep:
@@ -101,7 +101,10 @@ def _facts(desired: Desired, observed: Observed, words: dict[str, Any]) -> Facts
 
 def _answer(said: str) -> Answer:
     status = re.fullmatch(r"status (\d+)", said)
-    return Answer(Heard.STATUS, int(status[1])) if status else Answer(Heard(said))
+    if status:
+        return Answer(Heard.STATUS, int(status[1]))
+    heard, _, why = said.partition(": ")
+    return Answer(Heard(heard), why=why)
 
 
 def _inspected(desired: Desired, observed: Observed, words: dict[str, Any]) -> dict[tuple[str, str], Inspected]:

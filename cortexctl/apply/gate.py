@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from cortexctl.apply.bounds import figures, missed
 from cortexctl.apply.deadline import Deadline
 from cortexctl.apply.events import Probe
 from cortexctl.apply.protocols import Clock, Engine, Prober
 from cortexctl.apply.telling import Telling
-from cortexctl.errors import GateFailed, ProbeFailed
+from cortexctl.errors import GateFailed, PathFailed, ProbeFailed
 from cortexctl.observed.state import ContainerState
 from cortexctl.plan.model import Change
+from cortexctl.reach import Reach
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Smoke
 from cortexctl.spec.secret import hidden
@@ -21,13 +25,15 @@ from cortexctl.vllm.progress import SERVER_UP
 
 POLL = 0.25
 """Seconds between looks: a death is known within half a second. A look costs the engine 1 ms."""
+SLOW_POLL = 1.0
+"""Seconds between looks where each question starts a program in the container, and after a way that did not work."""
 LOG_EVERY = 1.5
 """Seconds between reads of the log for the stage."""
 LOG_TAIL = 200
 FULL_LOG = 5000
 """Lines kept of a candidate that failed, for it is removed."""
 REACHED_WITHIN = 15.0
-"""Seconds in which a server that says it is up must be reached."""
+"""Seconds in which a server that says it is up must answer, and a way to it that does not work is tried again."""
 LAPSE = 3.0
 """Seconds without a good answer after which a server that was ready counts as gone."""
 DYING = 1.0
@@ -37,6 +43,8 @@ ENGINE_DEAD = "status 503"
 KILLED = 137
 TOLD_LATE = 0.5
 """Seconds in which a busy engine hears that a kill was the kernel's, for want of memory: it learns of the end first."""
+
+Got = TypeVar("Got")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +66,23 @@ class Gate:
 
         Raises GateFailed with the log's tail and, where it is known, the cause.
         """
-        endpoint = self._until_healthy()
+        reach = self.engine.reach(self.container)
+        self._until_healthy(reach)
         self.tell.stage("checking the served names")
-        self._names(endpoint)
-        said = [self._smoke(endpoint), self._bounds(endpoint)]
-        self._stay_up(endpoint)
+        self._names(reach)
+        said = [self._smoke(reach), self._bounds(reach)]
+        self._stay_up(reach)
         answer = hidden("; ".join(s for s in said if s), self.secrets)
-        return f"{answer} at {endpoint}" if answer else f"at {endpoint}"
+        return f"{answer} at {reach.where}" if answer else f"at {reach.where}"
 
-    def _until_healthy(self) -> str:
+    def _until_healthy(self, reach: Reach) -> None:
         deadline = Deadline(self.change.gate)
-        next_log, up_since, heard = 0.0, None, "no endpoint"
+        next_log, up_since = 0.0, None
         while True:
-            state = self._alive()
-            heard = self._health(state.endpoint) if state.endpoint else heard
-            if state.endpoint and not heard:
-                return state.endpoint
+            self._alive()
+            heard = self._health(reach)
+            if not heard:
+                return
             waited = self.tell.seconds
             if waited >= next_log or deadline.is_over(waited):
                 next_log = waited + LOG_EVERY
@@ -81,27 +90,45 @@ class Gate:
                 self.tell.stage(deadline.stage)
                 up_since = (up_since if up_since is not None else waited) if deadline.stage == SERVER_UP else None
             if up_since is not None and waited - up_since > REACHED_WITHIN and not heard.startswith("status"):
-                raise self._unreachable(state.endpoint, heard)
+                raise self._elsewhere(reach, heard)
             if deadline.is_over(waited):
                 what, mend = deadline.missed(waited)
-                cause = f"the last that its log tells: {deadline.stage}; {state.endpoint}/health: {heard}"
+                cause = f"the last stage in its log: {deadline.stage}; /health at {reach.where}: {heard}"
                 raise self._failed("health", what, cause=cause, mend=mend)
-            self.clock.sleep(POLL)
+            self._pause(reach)
 
-    def _unreachable(self, endpoint: str, heard: str) -> GateFailed:
+    def _pause(self, reach: Reach) -> None:
+        self.clock.sleep(SLOW_POLL if reach.is_slow else POLL)
+
+    def _elsewhere(self, reach: Reach, heard: str) -> GateFailed:
         """Waiting longer is of no use, and the old one is down meanwhile."""
         return self._failed(
             "health",
-            f"its log says that it serves, and {endpoint} cannot be reached from here ({heard})",
-            cause="this machine does not reach the addresses of that engine's containers",
-            mend="run cortexctl where it does, or set `publish` to an address of the host that is reached from here",
+            f"its log says that it serves, and it does not answer at {reach.where} ({heard})",
+            cause="it listens at another port or address than cortexctl gave it",
+            mend="remove --port and --host from the image's own arguments",
         )
 
-    def _names(self, endpoint: str) -> None:
+    def _ask(self, question: Callable[[], Got]) -> Got:
+        """A way that does not work for a moment is tried again while the container runs. One that does not work at all
+        is no fault of the server. Raises PathFailed.
+        """
+        until = self.clock.elapsed() + REACHED_WITHIN
+        while True:
+            try:
+                return question()
+            except PathFailed as cause:
+                self._alive()
+                if self.clock.elapsed() >= until:
+                    message = f"{self.container} runs and cannot be asked: {cause.message}"
+                    raise PathFailed(hidden(message, self.secrets), next_step=cause.next_step) from cause
+            self.clock.sleep(SLOW_POLL)
+
+    def _names(self, reach: Reach) -> None:
         try:
-            served = set(self.prober.served_names(endpoint, self.api_key))
+            served = set(self._ask(lambda: self.prober.served_names(reach, self.api_key)))
         except ProbeFailed as cause:
-            raise self._broke_off("names", endpoint, f"/v1/models: {cause.message}") from None
+            raise self._broke_off("names", reach, f"/v1/models: {cause.message}") from None
         there = ", ".join(sorted(served)) or "nothing"
         missing = sorted(set(self._spec.served_names) - served) if self._spec else []
         if missing:
@@ -113,33 +140,32 @@ class Gate:
             )
         self.tell.probe("names", ok=True, detail=there)
 
-    def _smoke(self, endpoint: str) -> str:
+    def _smoke(self, reach: Reach) -> str:
         smoke = self.change.gate.smoke
         if smoke is None or self._spec is None:
             return ""
         self.tell.stage("asking a first request")
         name = self._spec.served_names[0]
         try:
-            answer = self.prober.smoke(endpoint, self.api_key, self.change.task, name, smoke)
+            answer = self._ask(lambda: self.prober.smoke(reach, self.api_key, self.change.task, name, smoke))
         except ProbeFailed as cause:
-            raise self._broke_off("smoke", endpoint, f"its first request failed: {cause.message}") from None
+            raise self._broke_off("smoke", reach, f"its first request failed: {cause.message}") from None
         self.tell.probe("smoke", ok=True, detail=answer)
         return answer
 
-    def _bounds(self, endpoint: str) -> str:
+    def _bounds(self, reach: Reach) -> str:
         """A few streamed requests, one after the other, once the first has warmed it up."""
         gate = self.change.gate
         if not gate.has_bounds or self._spec is None:
             return ""
-        speeds = []
+        speeds, name = [], self._spec.served_names[0]
         for count in range(gate.requests):
             self.tell.stage(f"measuring its speed, request {count + 1} of {gate.requests}")
             self._alive()
-            name = self._spec.served_names[0]
             try:
-                speeds.append(self.prober.speed(endpoint, self.api_key, name, gate.smoke or Smoke()))
+                speeds.append(self._ask(partial(self.prober.speed, reach, self.api_key, name, gate.smoke or Smoke())))
             except ProbeFailed as cause:
-                raise self._broke_off("bounds", endpoint, f"a measured request failed: {cause.message}") from None
+                raise self._broke_off("bounds", reach, f"a measured request failed: {cause.message}") from None
         measured, miss = figures(speeds), missed(gate, speeds)
         if miss:
             what, mend = miss
@@ -147,14 +173,14 @@ class Gate:
         self.tell.probe("bounds", ok=True, detail=measured)
         return measured
 
-    def _stay_up(self, endpoint: str) -> None:
+    def _stay_up(self, reach: Reach) -> None:
         """Healthy without a break for `stable_for`; a lapse begins it anew, a long one ends it."""
         began = good_since = self.clock.elapsed()
         bad_since: float | None = None
         self.tell.stage("watching that it stays up")
         while True:
             self._alive()
-            heard = self._health(endpoint)
+            heard = self._health(reach)
             now = self.clock.elapsed()
             if not heard:
                 good_since = now if bad_since is not None else good_since
@@ -171,25 +197,25 @@ class Gate:
                 raise self._failed("stable", f"it was ready, and then stopped answering /health ({heard})")
             if now - began > self.change.gate.startup_timeout + self.change.gate.stable_for:
                 raise self._failed("stable", "it never stayed healthy for gate.stable_for without a break")
-            self.clock.sleep(POLL)
+            self._pause(reach)
 
-    def _broke_off(self, probe: Probe, endpoint: str, what: str) -> GateFailed:
+    def _broke_off(self, probe: Probe, reach: Reach, what: str) -> GateFailed:
         """A request that failed. Where the container or its engine is dying, which may show a moment later, that is
         what happened.
         """
         until = self.clock.elapsed() + DYING
         while self.clock.elapsed() < until:
             self._alive()
-            if self._health(endpoint) == ENGINE_DEAD:
+            if self._health(reach) == ENGINE_DEAD:
                 return self._engine_died(probe)
-            self.clock.sleep(POLL)
+            self._pause(reach)
         return self._failed(probe, what)
 
     def _engine_died(self, probe: Probe) -> GateFailed:
         return self._failed(probe, "it was ready, and then its vLLM engine died (/health answers 503)")
 
-    def _health(self, endpoint: str) -> str:
-        heard = self.prober.health(endpoint)
+    def _health(self, reach: Reach) -> str:
+        heard = self._ask(lambda: self.prober.health(reach))
         self.tell.probe("health", ok=not heard, detail=heard)
         return heard
 

@@ -10,6 +10,7 @@ from cortexctl.observed.speed import Speed
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
+from cortexctl.reach import Reach
 from cortexctl.spec.container import InPlace, SecretRef
 from cortexctl.spec.desired import Smoke
 from cortexctl.spec.hook import Hook
@@ -57,6 +58,10 @@ class Engine(Protocol):
         """The last lines; with `this_run` none from before the container was last started."""
         ...
 
+    def reach(self, container: str) -> Reach:
+        """The way to the server in a container."""
+        ...
+
     def now(self) -> float:
         """Seconds since the epoch by the engine's clock, by which its lock's times are meant."""
         ...
@@ -89,21 +94,23 @@ class Engines(Protocol):
 
 
 class Prober(Protocol):
-    """Asks a running server. Every answer is a value: "does not answer" is no exception."""
+    """Asks a running server. Every answer is a value: "does not answer" is no exception. All raise PathFailed where the
+    server cannot be asked.
+    """
 
-    def health(self, endpoint: str) -> str:
-        """Empty when it is healthy; else what was heard: "status 503", "connection refused", "no answer"."""
+    def health(self, reach: Reach) -> str:
+        """Empty when it is healthy; else what was heard: "status 503", "no connection", "no answer"."""
         ...
 
-    def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
+    def served_names(self, reach: Reach, api_key: str | None) -> Sequence[str]:
         """Raises ProbeFailed."""
         ...
 
-    def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
+    def smoke(self, reach: Reach, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
         """One request of the model's task. What came back, in a few words. Raises ProbeFailed."""
         ...
 
-    def speed(self, endpoint: str, api_key: str | None, model: str, smoke: Smoke) -> Speed:
+    def speed(self, reach: Reach, api_key: str | None, model: str, smoke: Smoke) -> Speed:
         """Of one streamed request to a generating model. Raises ProbeFailed."""
         ...
 

@@ -19,7 +19,7 @@ from cortexctl.errors import SecretUnresolved, UsageError
 from cortexctl.health.ask import ask_health
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.observed.state import ContainerState
+from cortexctl.reach import Reach
 from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
 from cortexctl.spec.labels import is_undone_name
 from cortexctl.spec.secret import hidden
@@ -96,7 +96,7 @@ def newest(instance: OwnedInstance) -> Owned:
 
 
 def examine(
-    instance: OwnedInstance, owned: Owned, engine: Engine, secrets: Secrets, ask: Callable[[str, float], Answer]
+    instance: OwnedInstance, owned: Owned, engine: Engine, secrets: Secrets, ask: Callable[[Reach, float], Answer]
 ) -> Diagnosed:
     """State, log and health of a container, and what they mean together. `ask` is `health.ask.ask_health`."""
     state = engine.state(owned.container.id)
@@ -104,7 +104,7 @@ def examine(
     log = engine.logs(owned.container.id, TAIL, this_run=not state.restarts)
     values = _values(owned, secrets)
     lines = [hidden(line, values) for line in log]
-    health = _health(state, ask)
+    health = _health(engine.reach(owned.container.id), ask) if state.running else ""
     found = None
     if health != Heard.HEALTHY:
         said = [*lines, state.error] if state.error else lines
@@ -123,10 +123,8 @@ def examine(
     )
 
 
-def _health(state: ContainerState, ask: Callable[[str, float], Answer]) -> str:
-    if not state.running or not state.endpoint:
-        return ""
-    answer = ask(state.endpoint, PATIENCE)
+def _health(reach: Reach, ask: Callable[[Reach, float], Answer]) -> str:
+    answer = ask(reach, PATIENCE)
     return f"status {answer.status}" if answer.heard is Heard.STATUS else answer.heard.value
 
 

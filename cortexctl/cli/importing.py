@@ -152,14 +152,11 @@ class Import:
         from cortexctl.health.probe import HttpProber
 
         engines = open_engines(self.desired)
-        prober = HttpProber()
         try:
-            endpoint = engines.engine(self.host.name).state(id_).endpoint
-            return prober.version(endpoint) if endpoint else ""
+            return HttpProber().version(engines.reach(self.host.name, id_))
         except CortexctlError:
             return ""
         finally:
-            prober.close()
             engines.close()
 
     def _stands_against(self, id_: str) -> list[str]:

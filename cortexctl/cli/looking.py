@@ -77,10 +77,12 @@ class Looking:
     def _health(self, observed: Observed, facts: Facts) -> Facts:
         if self.health_timeout is None:
             return replace(facts, health_asked=False)
+        from cortexctl.engine.reach import ContainerReach
         from cortexctl.health.ask import ask_all
 
         servers = [s for s in servers_of(self.desired, observed, facts.busy) if self.only.wants(s.subject, s.model)]
-        answers = ask_all((s.endpoint.url for s in servers if not s.endpoint.why_not), self.health_timeout)
+        docker = {h.name: h.docker for h in self.hosts}
+        answers = ask_all({s.key: ContainerReach(docker[s.host], s.container) for s in servers}, self.health_timeout)
         health, not_asked = sorted_answers(servers, answers)
         return replace(facts, health=health, not_asked=not_asked)
 

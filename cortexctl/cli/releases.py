@@ -6,11 +6,11 @@ Costs a request for each such image and host, and none where every image is pinn
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.errors import CortexctlError
-from cortexctl.observed.health import endpoint_of
 from cortexctl.observed.state import ImageFacts
 from cortexctl.spec.desired import Desired, Host
 
@@ -39,18 +39,11 @@ def _by_a_server(host: Host, facts: ImageFacts, engines: DockerEngines) -> str:
     """As a container of that very image says on /version."""
     from cortexctl.health.probe import HttpProber
 
-    prober = HttpProber()
-    try:
-        for container in engines.observe(host.name).containers:
-            endpoint = endpoint_of(container, host)
-            if container.image_id == facts.id and container.is_running and not endpoint.why_not:
-                try:
-                    return prober.version(endpoint.url)
-                except CortexctlError:
-                    continue
-        return ""
-    finally:
-        prober.close()
+    for container in engines.observe(host.name).containers:
+        if container.image_id == facts.id and container.is_running:
+            with suppress(CortexctlError):
+                return HttpProber().version(engines.reach(host.name, container.id))
+    return ""
 
 
 def _differs(desired: Desired, image: str, told: Mapping[str, str]) -> Diagnostic:

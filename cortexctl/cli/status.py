@@ -13,7 +13,7 @@ from cortexctl.cli import options
 from cortexctl.cli.lock import lock_in_words
 from cortexctl.cli.wiring import ink, look, open_stack
 from cortexctl.engine.engines import DockerEngines
-from cortexctl.errors import EngineError
+from cortexctl.errors import EngineError, PathFailed
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.state import Observed
 from cortexctl.plan.adopt import is_adopted
@@ -111,15 +111,14 @@ def _row(address: str, instance: OwnedInstance, engines: DockerEngines, detail: 
         return Row(address, "missing", detail=detail)
     state, endpoint = state_in_words(serving.container), ""
     if serving.container.is_running:
-        prober = HttpProber()
         try:
             endpoint = engines.engine(instance.host).state(serving.container.id).endpoint
-            heard = prober.health(endpoint) if endpoint else "no endpoint"
+            heard = HttpProber().health(engines.reach(instance.host, serving.container.id))
             state = f"running, {heard}" if heard else "healthy"
+        except PathFailed as cause:
+            state, detail = "running, cannot be asked", cause.message
         except EngineError as cause:
             detail = cause.message
-        finally:
-            prober.close()
     spec = serving.spec
     return Row(
         address,

@@ -18,6 +18,7 @@ import docker.types
 from cortexctl.engine import lock, network, record
 from cortexctl.engine.asking import asking
 from cortexctl.engine.observe import engine_time
+from cortexctl.engine.reach import ContainerReach
 from cortexctl.errors import EngineRefused, ImageUnavailable
 from cortexctl.observed.parse import parse_endpoint, parse_in_place, parse_release_told
 from cortexctl.observed.record import HostRecord
@@ -210,6 +211,12 @@ class DockerEngine:
             stream = self._api.logs(container, stdout=True, stderr=True, tail=tail, stream=True, follow=True)
             for piece in stream:
                 yield piece.decode(errors="replace")
+
+    def reach(self, container: str) -> ContainerReach:
+        """The way to the server in it."""
+        with self._asking("inspect", container):
+            found = self._api.inspect_container(self._made.get(container, container))
+        return ContainerReach(self._host.docker, str(found["Id"]))
 
     def now(self) -> float:
         return engine_time(self._host.docker)

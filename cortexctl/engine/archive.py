@@ -5,13 +5,12 @@ read than is wanted. What is mounted into the container is seen, too.
 from __future__ import annotations
 
 import posixpath
-import socket
 import tarfile
 from typing import IO
 from urllib.parse import quote
 
-from cortexctl.engine.observe import TIMEOUT, message_in, unreachable
-from cortexctl.engine.transport import socket_path
+from cortexctl.engine.observe import TIMEOUT, WHOLE_ANSWER, message_in
+from cortexctl.engine.transport import connected, reader, unreachable
 from cortexctl.errors import EngineRefused
 
 MOST_LINKS = 4
@@ -36,11 +35,9 @@ def _entry(docker: str, container: str, path: str, most: int) -> bytes | str | N
     """A file's bytes, or where a link leads; the engine resolves links in the folders on the way, and no other."""
     request = f"GET /containers/{quote(container)}/archive?path={quote(path)} HTTP/1.0\r\nHost: docker\r\n\r\n"
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT)
-            connection.connect(socket_path(docker))
+        with connected(docker, TIMEOUT) as connection:
             connection.sendall(request.encode())
-            with connection.makefile("rb") as answer:
+            with reader(connection, WHOLE_ANSWER) as answer:
                 status = _status(answer)
                 if status == _OK:
                     return _first(answer, most)

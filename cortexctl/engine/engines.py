@@ -19,6 +19,7 @@ from cortexctl.spec.desired import Host
 
 if TYPE_CHECKING:
     from cortexctl.engine.act import DockerEngine
+    from cortexctl.engine.reach import ContainerReach
 
 
 class DockerEngines:
@@ -56,6 +57,12 @@ class DockerEngines:
     def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
         """What models' files on a host say, by the sources' keys."""
         return model_files_on(self._hosts[seen.name], seen, sources)
+
+    def reach(self, host: str, container: str) -> ContainerReach:
+        """The way to the server in a container, by its id."""
+        from cortexctl.engine.reach import ContainerReach
+
+        return ContainerReach(self._hosts[host].docker, container)
 
     def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
         """What the parser in an image on the host says of command lines of `serve` or `api_server`."""

@@ -6,7 +6,6 @@ docker-py would need 40 times the CPU for it (and a quarter of a second to impor
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +13,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from cortexctl.engine import record
-from cortexctl.engine.transport import socket_path
-from cortexctl.errors import (
-    EngineError,
-    EngineForbidden,
-    EngineRefused,
-    EngineTooOld,
-    EngineUnreachable,
-)
+from cortexctl.engine.transport import connected, unreachable
+from cortexctl.errors import EngineError, EngineRefused, EngineTooOld, EngineUnreachable
 from cortexctl.observed.parse import parse_containers, parse_images, parse_in_place
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
@@ -33,6 +26,11 @@ OLDEST_API = (1, 41)
 """Docker Engine 20.10."""
 TIMEOUT = 10.0
 """Seconds without an answer after which a host counts as unreachable."""
+WHOLE_ANSWER = 30.0
+"""Seconds for the whole of an answer: an engine that drips would never end."""
+LARGEST_ANSWER = 256 * 2**20
+"""Bytes. 5,000 containers with long labels are a tenth of it."""
+OK = 200
 LIST = "/containers/json?all=1"
 
 
@@ -104,17 +102,11 @@ def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
     No version in the path, so that every engine answers with its own; the headers tell which that is.
     Raises EngineUnreachable, EngineForbidden, EngineTooOld, EngineRefused.
     """
-    raw = _exchange(docker, f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode(), timeout)
-    head, _, body = raw.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    words = lines[0].split(" ", 2)
-    if not lines[0].startswith("HTTP/") or len(words) < 2 or not words[1].isdigit():
-        raise EngineUnreachable(f"what answers at {docker} is not a Docker engine")
-    headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
+    headers, status, body = exchange(docker, f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode(), timeout)
     api = headers.get("api-version", "")
     _check_api(docker, api, headers.get("server", "an engine without a name"))
-    if words[1] != "200":
-        raise EngineRefused(f"{docker}: {message_in(body) or lines[0]}", status=int(words[1]))
+    if status != OK:
+        raise EngineRefused(f"{docker}: {message_in(body) or f'status {status}'}", status=status)
     return Answer(body, headers.get("server", ""), api, headers.get("date", ""))
 
 
@@ -127,42 +119,32 @@ def engine_time(docker: str) -> float:
         return time.time()
 
 
-def _exchange(docker: str, request: bytes, timeout: float) -> bytes:
-    path = socket_path(docker)
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout)
-            connection.connect(path)
+def exchange(docker: str, request: bytes, timeout: float) -> tuple[dict[str, str], int, bytes]:
+    """The headers, the status and the body of an answer to one HTTP/1.0 request. `timeout`: seconds without a word from
+    the engine; the whole of an answer may take WHOLE_ANSWER seconds and LARGEST_ANSWER bytes.
+
+    Raises EngineUnreachable and EngineForbidden.
+    """
+    raw = bytearray()
+    end = time.monotonic() + max(timeout, WHOLE_ANSWER)
+    with connected(docker, timeout) as connection:
+        try:
             connection.sendall(request)
-            parts = []
             while part := connection.recv(1 << 20):
-                parts.append(part)
-            return b"".join(parts)
-    except OSError as cause:
-        raise unreachable(docker, cause) from cause
-
-
-def unreachable(docker: str, cause: OSError) -> EngineError:
-    start = "start the engine (systemctl start docker), or correct `docker` of the host in the stack"
-    match cause:
-        case PermissionError():
-            return EngineForbidden(
-                f"permission denied on {docker}",
-                next_step="run as a user of the group that owns the socket: sudo usermod -aG docker $USER, "
-                "then log in again",
-            )
-        case FileNotFoundError() | NotADirectoryError():
-            return EngineUnreachable(f"no Docker engine at {docker}: there is no such socket", next_step=start)
-        case ConnectionRefusedError():
-            return EngineUnreachable(
-                f"no Docker engine at {docker}: the socket is there and nobody listens", next_step=start
-            )
-        case TimeoutError():
-            return EngineUnreachable(
-                f"the engine at {docker} does not answer", next_step="is its disk full, or its daemon hung?"
-            )
-        case _:
-            return EngineUnreachable(f"no Docker engine at {docker}: {cause.strerror or cause}", next_step=start)
+                raw += part
+                left = end - time.monotonic()
+                if left <= 0 or len(raw) > LARGEST_ANSWER:
+                    raise TimeoutError
+                connection.settimeout(min(timeout, left))
+        except OSError as cause:
+            raise unreachable(docker, cause) from cause
+    head, _, body = bytes(raw).partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    words = lines[0].split(" ", 2)
+    if not lines[0].startswith("HTTP/") or len(words) < 2 or not (words[1].isascii() and words[1].isdigit()):
+        raise EngineUnreachable(f"what answers at {docker} is not a Docker engine")
+    headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
+    return headers, int(words[1][:4]), body
 
 
 def _check_api(docker: str, api: str, engine: str) -> None:

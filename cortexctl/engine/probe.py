@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
-import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -17,8 +15,7 @@ import docker.errors
 import docker.types
 
 from cortexctl.engine.asking import asking
-from cortexctl.engine.transport import socket_path
-from cortexctl.errors import EngineRefused, EngineUnreachable
+from cortexctl.engine.frames import Frames, attached
 from cortexctl.observed.probed import CommandLine, Probed, parse_probed
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Host
@@ -33,7 +30,6 @@ LONGEST_ANSWER = 16 << 20
 """Bytes."""
 REQUEST_TIMEOUT = 60
 """Seconds."""
-FRAME = struct.Struct(">BxxxL")
 ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108 - the container's own
     "NVIDIA_VISIBLE_DEVICES": "void",  # images ask for all GPUs, which a runtime that is the default grants
@@ -92,7 +88,10 @@ def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[C
 def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
     until = time.monotonic() + TIME_LIMIT + GRACE
     said = bytearray()
-    with _attached(host, container) as connection:
+    # From before its start on: afterwards there is no log of it.
+    stream = f"/containers/{container}/attach?stream=1&stdout=1&stderr=1"
+    with attached(host.docker, stream, None, REQUEST_TIMEOUT) as connection:
+        connection.settimeout(TIME_LIMIT + GRACE)
         api.start(container)
         try:
             while piece := connection.recv(1 << 16):
@@ -108,37 +107,11 @@ def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
     return parse_probed(output, log, asked)
 
 
-@contextmanager
-def _attached(host: Host, container: str) -> Iterator[socket.socket]:
-    """What a container writes, as it comes, from before its start on: afterwards there is no log of it. With the
-    standard library, for docker-py leaves such a connection open and waits on it for ever.
-    """
-    request = f"POST /containers/{container}/attach?stream=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: docker\r\n"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(REQUEST_TIMEOUT)
-        try:
-            connection.connect(socket_path(host.docker))
-            connection.sendall(f"{request}Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
-            head = b""
-            while not head.endswith(b"\r\n\r\n") and (byte := connection.recv(1)):
-                head += byte
-        except OSError as cause:
-            raise EngineUnreachable(f"{host.name}: the engine at {host.docker} stopped answering") from cause
-        if head.split(b" ", 2)[1:2] not in ([b"101"], [b"200"]):
-            raise EngineRefused(
-                f"{host.name}: cannot attach to a probe: {head.decode(errors='replace').splitlines()[:1]}"
-            )
-        connection.settimeout(TIME_LIMIT + GRACE)
-        yield connection
-
-
 def _two_streams(said: bytes) -> tuple[str, str]:
-    """Output and log, from frames: the stream's number, three bytes of nothing, the length, and so many bytes."""
+    """Output and log."""
     streams = {1: bytearray(), 2: bytearray()}
-    while len(said) >= FRAME.size:
-        number, length = FRAME.unpack_from(said)
-        streams.get(number, bytearray()).extend(said[FRAME.size : FRAME.size + length])
-        said = said[FRAME.size + length :]
+    for number, content in Frames().feed(said):
+        streams.get(number, bytearray()).extend(content)
     return streams[1].decode(errors="replace"), streams[2].decode(errors="replace")
 
 

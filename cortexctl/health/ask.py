@@ -1,4 +1,4 @@
-"""One question to a server: is it healthy? Over a socket, for the whole answer has one deadline and is one line.
+"""One question to a server: is it healthy?
 
 A starting vLLM refuses or resets the connection, a dead engine answers 503, a hung one takes the question and is
 silent.
@@ -6,62 +6,53 @@ silent.
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from typing import TypeVar
 
+from cortexctl.errors import NobodyListens, PathFailed
+from cortexctl.health.exchange import NoAnswer, NotHttp, Request, answer_to
 from cortexctl.observed.health import Answer, Heard
+from cortexctl.reach import Reach
 
 PARALLEL = 64
-"""Questions at a time: each is a socket that waits."""
-_LINE = 4096
+"""Questions at a time: each is a connection that waits."""
+_MOST = 256 * 1024
+"""Bytes of an answer that are read; only its status counts."""
 _OK = 200
+_HEALTH = Request("GET", "/health")
+
+Key = TypeVar("Key", bound=Hashable)
 
 
-def ask_all(endpoints: Iterable[str], seconds: float) -> Mapping[str, Answer]:
-    """Each endpoint (http://HOST:PORT) once, many at a time, each for so many seconds at the most."""
-    wanted = sorted(set(endpoints))
-    if not wanted:
+def ask_all(reaches: Mapping[Key, Reach], seconds: float) -> dict[Key, Answer]:
+    """Each once, many at a time, each for so many seconds at the most."""
+    if not reaches:
         return {}
-    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(wanted))) as pool:
-        return dict(zip(wanted, pool.map(lambda e: ask_health(e, seconds), wanted), strict=True))
+    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(reaches))) as pool:
+        return dict(zip(reaches, pool.map(lambda r: ask_health(r, seconds), reaches.values()), strict=True))
 
 
-def ask_health(endpoint: str, seconds: float) -> Answer:
-    """GET /health. What goes wrong is an answer, too."""
+def ask_health(reach: Reach, seconds: float) -> Answer:
+    """GET /health. What goes wrong is an answer, too: of the server, or (UNREACHED) of the way to it."""
     end = time.monotonic() + seconds
-    url = urlsplit(endpoint)
     try:
-        connection = socket.create_connection((url.hostname or "", url.port or 80), timeout=seconds)
-    except ConnectionRefusedError:
+        stream = reach.connect(seconds)
+    except NobodyListens:
         return Answer(Heard.REFUSED)
-    except OSError:
-        return Answer(Heard.UNREACHED)
-    with connection:
-        try:
-            return _answer(connection, url.netloc, end)
-        except TimeoutError:
-            return Answer(Heard.SILENT)
-        except OSError:
-            return Answer(Heard.RESET)
-
-
-def _answer(connection: socket.socket, host: str, end: float) -> Answer:
-    connection.sendall(f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-    got = b""
-    while b"\r\n" not in got and len(got) < _LINE:
-        left = end - time.monotonic()
-        if left <= 0:
-            return Answer(Heard.SILENT)
-        connection.settimeout(left)
-        piece = connection.recv(_LINE)
-        if not piece:
-            return Answer(Heard.RESET)
-        got += piece
-    words = got.split(b"\r\n", 1)[0].split(b" ")
-    if not got.startswith(b"HTTP/") or len(words) < 2 or not words[1].isdigit():
+    except PathFailed as cause:
+        return Answer(Heard.UNREACHED, why=cause.message)
+    except TimeoutError:
+        return Answer(Heard.UNREACHED, why=f"no connection within {seconds:g} s")
+    try:
+        status, _ = answer_to(stream, _HEALTH, end, _MOST)
+    except NotHttp:
         return Answer(Heard.STATUS)
-    status = int(words[1])
+    except (TimeoutError, NoAnswer):
+        return Answer(Heard.SILENT)
+    except OSError:
+        return Answer(Heard.RESET)
+    finally:
+        stream.close()
     return Answer(Heard.HEALTHY if status == _OK else Heard.STATUS, status)

@@ -1,19 +1,20 @@
-"""One HTTP request with one deadline for the whole answer, and what is wrong with an answer in plain words."""
+"""One question to a server, its answer as JSON, and what is wrong with an answer in plain words."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
-from cortexctl.errors import ProbeFailed
+from cortexctl.errors import NobodyListens, ProbeFailed
+from cortexctl.health.exchange import Request, answer_to
+from cortexctl.reach import Reach
 
 MAX_ANSWER = 4 * 2**20
+_OK = 200
 
 
 class Declined(ProbeFailed):
@@ -29,87 +30,88 @@ class Declined(ProbeFailed):
 class Question:
     """A request: `body` is sent as JSON, `form` and `file` (name, content) as a form."""
 
-    url: str
-    api_key: str | None = None
+    path: str
+    api_key: str | None = field(default=None, repr=False)
     method: str = "POST"
     body: Mapping[str, Any] | None = None
     form: Mapping[str, str] | None = None
     file: tuple[str, bytes] | None = field(default=None, repr=False)
 
 
-def ask(http: httpx.Client, question: Question, seconds: float) -> Any:
-    """The JSON that is answered. Raises ProbeFailed; Declined where the server answers with an error."""
-    content = b"".join(_answer(http, question, seconds))
+def ask(reach: Reach, question: Question, seconds: float) -> Any:
+    """The JSON that is answered. Raises ProbeFailed; Declined where the server answers with an error; PathFailed where
+    it cannot be asked at all.
+    """
+    with _answer(reach, question, seconds) as pieces:
+        content = b"".join(pieces)
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         raise ProbeFailed("the answer is not JSON") from None
 
 
-def ask_stream(http: httpx.Client, question: Question, seconds: float) -> list[tuple[float, Any]]:
+def ask_stream(reach: Reach, question: Question, seconds: float) -> list[tuple[float, Any]]:
     """(seconds since it was asked, JSON) of every server-sent event but the last, "[DONE]". Raises as `ask`."""
     began = time.monotonic()
     events = []
     rest = b""
-    for piece in _answer(http, question, seconds):
-        at = time.monotonic() - began
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
-            if not data or data == b"[DONE]":
-                continue
-            try:
-                events.append((at, json.loads(data)))
-            except (ValueError, RecursionError):
-                raise ProbeFailed("an event of the answer is not JSON") from None
+    with _answer(reach, question, seconds) as pieces:
+        for piece in pieces:
+            at = time.monotonic() - began
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+                if not data or data == b"[DONE]":
+                    continue
+                try:
+                    events.append((at, json.loads(data)))
+                except (ValueError, RecursionError):
+                    raise ProbeFailed("an event of the answer is not JSON") from None
     return events
 
 
-def _answer(http: httpx.Client, question: Question, seconds: float) -> Iterator[bytes]:
-    """The content in pieces, all of it within so many seconds and MAX_ANSWER bytes: httpx's own time-outs count
-    between two reads, and a server that drips would never end.
-    """
+@contextmanager
+def _answer(reach: Reach, question: Question, seconds: float) -> Iterator[Iterator[bytes]]:
+    """The content in pieces, all of it within so many seconds and MAX_ANSWER bytes."""
     end = time.monotonic() + seconds
-    size = 0
-    with _http_faults(), http.stream(**_request(question), timeout=seconds) as answer:
-        if answer.status_code != httpx.codes.OK:
-            raise Declined(answer.status_code, _said(_begin(answer.iter_bytes(), end)))
-        for piece in answer.iter_bytes():
-            size += len(piece)
-            if time.monotonic() > end or size > MAX_ANSWER:
-                raise httpx.ReadTimeout("it does not come to an end")
-            yield piece
-
-
-def _begin(pieces: Iterator[bytes], end: float) -> bytes:
-    content = b""
-    for piece in pieces:
-        content += piece
-        if time.monotonic() > end or len(content) > MAX_ANSWER:
-            break
-    return content
+    with _faults_of_the_server(), closing(reach.connect(seconds)) as stream:
+        status, pieces = answer_to(stream, _request(question), end, MAX_ANSWER)
+        if status != _OK:
+            raise Declined(status, _said(b"".join(pieces)))
+        yield pieces
 
 
 @contextmanager
-def _http_faults() -> Iterator[None]:
+def _faults_of_the_server() -> Iterator[None]:
     try:
         yield
-    except httpx.HTTPError as cause:
-        raise ProbeFailed(f"no answer ({type(cause).__name__})") from cause
+    except NobodyListens as cause:
+        raise ProbeFailed(f"no answer ({cause.message})") from cause
+    except TimeoutError as cause:
+        raise ProbeFailed("no answer in time") from cause
+    except OSError as cause:
+        raise ProbeFailed("no answer (it hung up)") from cause
 
 
-def _request(question: Question) -> dict[str, Any]:
-    """As httpx takes it."""
-    asked: dict[str, Any] = {"method": question.method, "url": question.url}
-    if question.api_key:
-        asked["headers"] = {b"Authorization": b"Bearer " + question.api_key.encode()}
+def _request(question: Question) -> Request:
+    headers = [(b"Authorization", f"Bearer {question.api_key}".encode())] if question.api_key else []
+    content = b""
     if question.body is not None:
-        asked["json"] = question.body
-    if question.form is not None:
-        asked["data"] = question.form
-    if question.file is not None:
-        asked["files"] = {"file": (*question.file, "audio/wav")}
-    return asked
+        headers.append((b"Content-Type", b"application/json"))
+        content = json.dumps(question.body).encode()
+    elif question.form is not None or question.file is not None:
+        kind, content = _form(question)
+        headers.append((b"Content-Type", kind.encode()))
+    return Request(question.method, question.path, headers, content)
+
+
+def _form(question: Question) -> tuple[str, bytes]:
+    """As browsers send files. httpx lays it out."""
+    import httpx
+
+    files = {"file": (*question.file, "audio/wav")} if question.file is not None else None
+    laid_out = httpx.Request("POST", "http://localhost/", data=dict(question.form or {}), files=files)
+    return laid_out.headers["Content-Type"], laid_out.read()
 
 
 def dig(value: Any, *path: str | int) -> Any:

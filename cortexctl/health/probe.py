@@ -1,4 +1,4 @@
-"""HTTP questions to a model server. Local certificates and proxies of the environment are left out of it."""
+"""HTTP questions to a model server, over the reach that is passed in: no proxy of the environment is used."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
-
-from cortexctl.errors import ProbeFailed
+from cortexctl.errors import PathFailed, ProbeFailed
 from cortexctl.health.ask import ask_health
 from cortexctl.health.asking import Declined, Question, ask, ask_stream, dig
 from cortexctl.health.tone import one_second
 from cortexctl.observed.health import Heard
 from cortexctl.observed.speed import Speed
+from cortexctl.reach import Reach
 from cortexctl.spec.desired import Smoke
 
 QUICK, SMOKE = 2.0, 120.0
@@ -31,33 +30,29 @@ _NO_SUCH_PATH = 404
 class HttpProber:
     """Implements `apply.protocols.Prober`."""
 
-    def __init__(self) -> None:
-        self._http = httpx.Client(trust_env=False)
-
-    def close(self) -> None:
-        self._http.close()
-
-    def health(self, endpoint: str) -> str:
-        """A starting vLLM refuses or resets the connection, a dead engine answers 503."""
-        answer = ask_health(endpoint, QUICK)
+    def health(self, reach: Reach) -> str:
+        """A starting vLLM refuses or resets the connection, a dead engine answers 503. Raises PathFailed."""
+        answer = ask_health(reach, QUICK)
+        if answer.heard is Heard.UNREACHED:
+            raise PathFailed(answer.why)
         said = {Heard.HEALTHY: "", Heard.SILENT: "no answer", Heard.STATUS: f"status {answer.status}"}
         return said.get(answer.heard, UNREACHED)
 
-    def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
-        answer = ask(self._http, Question(f"{endpoint}/v1/models", api_key, "GET"), QUICK)
+    def served_names(self, reach: Reach, api_key: str | None) -> Sequence[str]:
+        answer = ask(reach, Question("/v1/models", api_key, "GET"), QUICK)
         try:
             return [str(model["id"]) for model in answer["data"]]
         except (KeyError, TypeError):
             raise ProbeFailed("the answer lists no models") from None
 
-    def version(self, endpoint: str) -> str:
+    def version(self, reach: Reach) -> str:
         """The vLLM release that it says it is; empty where it does not say. A build between two counts as the later."""
-        said = ask(self._http, Question(f"{endpoint}/version", None, "GET"), QUICK)
+        said = ask(reach, Question("/version", None, "GET"), QUICK)
         found = _RELEASE.match(str(said.get("version"))) if isinstance(said, dict) else None
         return found.group() if found else ""
 
-    def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
-        about = _Server(self._http, endpoint, api_key, model)
+    def smoke(self, reach: Reach, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
+        about = _Server(reach, api_key, model)
         match task:
             case "embed":
                 return about.embedding(smoke)
@@ -73,7 +68,7 @@ class HttpProber:
             case _:
                 return about.chat(smoke)
 
-    def speed(self, endpoint: str, api_key: str | None, model: str, smoke: Smoke) -> Speed:
+    def speed(self, reach: Reach, api_key: str | None, model: str, smoke: Smoke) -> Speed:
         """Of a completion, streamed: every generating model has those, with or without a chat template."""
         body = {
             "model": model,
@@ -85,7 +80,7 @@ class HttpProber:
             "stream_options": {"include_usage": True},
         }
         first, last, tokens = None, 0.0, None
-        for at, event in ask_stream(self._http, Question(f"{endpoint}/v1/completions", api_key, body=body), SMOKE):
+        for at, event in ask_stream(reach, Question("/v1/completions", api_key, body=body), SMOKE):
             if isinstance(event, dict) and "error" in event:
                 raise ProbeFailed(f"its stream broke off: {event['error']}")
             if dig(event, "choices"):
@@ -101,12 +96,12 @@ class HttpProber:
 class _Server:
     """The first request, by what the model is for."""
 
-    def __init__(self, http: httpx.Client, endpoint: str, api_key: str | None, model: str) -> None:
-        self._http, self._endpoint, self._api_key, self._model = http, endpoint, api_key, model
+    def __init__(self, reach: Reach, api_key: str | None, model: str) -> None:
+        self._reach, self._api_key, self._model = reach, api_key, model
 
     def ask(self, path: str, **body: Any) -> Any:
-        question = Question(f"{self._endpoint}{path}", self._api_key, body={"model": self._model, **body})
-        return ask(self._http, question, SMOKE)
+        question = Question(path, self._api_key, body={"model": self._model, **body})
+        return ask(self._reach, question, SMOKE)
 
     def chat(self, smoke: Smoke) -> str:
         """A chat, which is what clients want; a model without a chat template can do completions alone."""
@@ -159,12 +154,12 @@ class _Server:
     def transcription(self) -> str:
         """Since 0.7.3."""
         question = Question(
-            f"{self._endpoint}/v1/audio/transcriptions",
+            "/v1/audio/transcriptions",
             self._api_key,
             form={"model": self._model, "response_format": "json"},
             file=("tone.wav", one_second()),
         )
-        text = dig(ask(self._http, question, SMOKE), "text")
+        text = dig(ask(self._reach, question, SMOKE), "text")
         return f"answered a second of sound with {len(str(text))} characters"
 
 

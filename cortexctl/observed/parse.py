@@ -61,7 +61,7 @@ def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
     them), else its own address on the engine's network; empty where there is none.
     """
     network, config = inspected.get("NetworkSettings") or {}, inspected.get("Config") or {}
-    port = _listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])
+    port = listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])
     for bound in (network.get("Ports") or {}).get(f"{port}/tcp") or []:
         address = bound["HostIp"]
         if address in {"", "0.0.0.0", "::"}:  # noqa: S104
@@ -75,7 +75,7 @@ def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
     return ""
 
 
-def _listens_on(words: Sequence[str]) -> int:
+def listens_on(words: Sequence[str]) -> int:
     """The port that its words say; ours always say the same."""
     for word, following in zip(words, [*words[1:], ""], strict=False):
         text = following if word == "--port" else word.removeprefix("--port=") if word.startswith("--port=") else ""

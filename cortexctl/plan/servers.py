@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cortexctl.observed.health import Answer, Endpoint, endpoint_of
+from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import OwnedInstance, owned_instances
 from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.adopt import with_adopted
@@ -23,7 +23,10 @@ class Server:
     container: str
     subject: str
     model: str
-    endpoint: Endpoint
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.host, self.container
 
 
 def servers_of(desired: Desired, observed: Observed, busy: Collection[str] = ()) -> tuple[Server, ...]:
@@ -32,23 +35,12 @@ def servers_of(desired: Desired, observed: Observed, busy: Collection[str] = ())
 
 
 def sorted_answers(
-    servers: Sequence[Server], answers: Mapping[str, Answer]
+    servers: Sequence[Server], answers: Mapping[tuple[str, str], Answer]
 ) -> tuple[dict[tuple[str, str], Answer], tuple[NotAsked, ...]]:
-    """The answers by host and container, and who could not be asked. `answers` is keyed by the endpoints' URLs.
-
-    No way to an address that only the engine's machine has says nothing: its socket may be a forwarded one.
-    """
-    heard: dict[tuple[str, str], Answer] = {}
-    silent: list[NotAsked] = []
-    for server in servers:
-        answer = answers.get(server.endpoint.url)
-        if server.endpoint.why_not:
-            silent.append(NotAsked(server.subject, server.endpoint.why_not))
-        elif answer is not None and answer.heard in server.endpoint.says_nothing:
-            silent.append(NotAsked(server.subject, f"{server.endpoint.url} is not reached from here"))
-        elif answer is not None:
-            heard[server.host, server.container] = answer
-    return heard, tuple(silent)
+    """The answers by host and container, and who could not be asked: a broken way is no fault of a server."""
+    asked = [(s, answers[s.key]) for s in servers if s.key in answers]
+    heard = {s.key: answer for s, answer in asked if answer.heard is not Heard.UNREACHED}
+    return heard, tuple(NotAsked(s.subject, answer.why) for s, answer in asked if answer.heard is Heard.UNREACHED)
 
 
 def found_on(
@@ -59,11 +51,10 @@ def found_on(
 
 
 def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Iterator[Server]:
-    hosts = {h.name: h for h in desired.hosts}
+    known = {h.name for h in desired.hosts}
     wanted_on = desired.by_host()
     for seen in observed.hosts:
-        host = hosts.get(seen.name)
-        if host is None or not seen.is_reachable or seen.name in busy:
+        if seen.name not in known or not seen.is_reachable or seen.name in busy:
             continue
         wanted = wanted_on.get(seen.name, {})
         for address, found in found_on(seen, desired, wanted, observed).items():
@@ -72,6 +63,4 @@ def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Ite
                 continue
             let_be = serving.imported is not None and is_ignored(NETWORK, wanted[address].ignore)
             if let_be or serving.spec.network in serving.container.networks:
-                yield Server(
-                    seen.name, serving.container.id, address, found.model, endpoint_of(serving.container, host)
-                )
+                yield Server(seen.name, serving.container.id, address, found.model)

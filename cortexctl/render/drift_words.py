@@ -36,7 +36,6 @@ _HEARD = {
     Heard.REFUSED.value: "nobody listens at its port; it may still be loading its model",
     Heard.RESET.value: "it hangs up; it may still be loading its model",
     Heard.SILENT.value: "/health takes the question and does not answer",
-    Heard.UNREACHED.value: "its port cannot be reached",
 }
 _CODES = {
     "0": "a vLLM whose engine died exits with 0, as one that was stopped does",

@@ -69,7 +69,7 @@ class HostTable(Table):
     docker: Annotated[str, AfterValidator(forms.docker_form)] | None = None
     """How to reach the engine: "unix:///var/run/docker.sock". Left out: $DOCKER_HOST, else that socket."""
     address: str = "127.0.0.1"
-    """Where others reach the ports that its containers publish."""
+    """Where clients reach the ports that its containers publish. cortexctl itself asks the containers directly."""
     models_dir: str | None = None
     """Folder on the host with model folders; mounted read-only as /models. Relative to the stack file."""
     hf_cache: str | None = None

@@ -20,6 +20,7 @@ from cortexctl.spec.launch import Launch
 from cortexctl.vllm.argv import arguments, entrypoint
 from tests.fakes.container import FakeContainer, row_of
 from tests.fakes.inspection import IMAGE_ENV, inspection
+from tests.fakes.reach import FakeReach
 
 CONFLICT, NOT_FOUND = 409, 404
 _ids = itertools.count(1)
@@ -215,6 +216,12 @@ class FakeEngine:
         if found is None:
             raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
         return found.log[found.log_of_this_run if this_run else 0 :][-tail:]
+
+    def reach(self, container: str) -> FakeReach:
+        found = self._find(container)
+        if found is None:
+            raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
+        return FakeReach(found.id)
 
     def now(self) -> float:
         return self.time

@@ -12,13 +12,14 @@ from cortexctl.apply.locking import Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import RunsHook
 from cortexctl.apply.run import apply_plan
-from cortexctl.errors import ProbeFailed, SecretUnresolved
+from cortexctl.errors import PathFailed, ProbeFailed, SecretUnresolved
 from cortexctl.observed.speed import Speed
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_needed, plan, records_needed
 from cortexctl.plan.readback import read_back
 from cortexctl.plan.request import Request
+from cortexctl.reach import Reach
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired, Smoke
 from cortexctl.spec.labels import RUN
@@ -48,6 +49,8 @@ class FakeProber:
 
     engines: FakeEngines
     unhealthy: set[str] = field(default_factory=set)
+    unreached: set[str] = field(default_factory=set)
+    """Names of those that cannot be asked."""
     engine_died: set[str] = field(default_factory=set)
     wrong_names: dict[str, Sequence[str]] = field(default_factory=dict)
     smoke_fails: set[str] = field(default_factory=set)
@@ -56,34 +59,35 @@ class FakeProber:
     """Of measured requests, in turn."""
     measured: int = 0
 
-    def health(self, endpoint: str) -> str:
-        name = self._name(endpoint)
+    def health(self, reach: Reach) -> str:
+        name = self._name(reach)
+        if name in self.unreached:
+            raise PathFailed("no python3 can be run in its container")
         return "status 503" if name in self.engine_died else "no connection" if name in self.unhealthy else ""
 
-    def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
+    def served_names(self, reach: Reach, api_key: str | None) -> Sequence[str]:
         self.keys_seen.append(api_key)
-        name = self._name(endpoint)
+        name = self._name(reach)
         if name in self.wrong_names:
             return self.wrong_names[name]
-        command = self._container(endpoint).command
+        command = self._container(reach).command
         start = command.index("--served-model-name") + 1
         return command[start : command.index("--host")]
 
-    def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
-        if self._name(endpoint) in self.smoke_fails:
+    def smoke(self, reach: Reach, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
+        if self._name(reach) in self.smoke_fails:
             raise ProbeFailed("status 500: EngineCore encountered an issue")
         return f"{smoke.max_tokens} tokens"
 
-    def speed(self, endpoint: str, api_key: str | None, model: str, smoke: Smoke) -> Speed:
+    def speed(self, reach: Reach, api_key: str | None, model: str, smoke: Smoke) -> Speed:
         self.measured += 1
         return self.speeds[(self.measured - 1) % len(self.speeds)]
 
-    def _container(self, endpoint: str) -> FakeContainer:
-        wanted = endpoint.removeprefix("http://")
-        return next(c for engine in self.engines.by_host.values() for c in engine.all() if c.id == wanted)
+    def _container(self, reach: Reach) -> FakeContainer:
+        return next(c for engine in self.engines.by_host.values() for c in engine.all() if c.id == reach.where)
 
-    def _name(self, endpoint: str) -> str:
-        return self._container(endpoint).name
+    def _name(self, reach: Reach) -> str:
+        return self._container(reach).name
 
 
 @dataclass

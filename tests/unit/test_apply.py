@@ -18,6 +18,7 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.steps import CreateContainer, PassGate, StopContainer
+from cortexctl.reach import Reach
 from cortexctl.spec.desired import Desired
 from tests.fakes.container import FakeContainer
 from tests.fakes.engine import Behaviour
@@ -552,7 +553,7 @@ def test_the_old_one_may_take_as_long_as_ever_to_come_back(tmp_path: Path) -> No
     world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
     slow = world.clock.at + 60
 
-    def health(endpoint: str) -> str:
+    def health(reach: Reach) -> str:
         return "no connection" if world.clock.at < slow else ""
 
     world.prober.health = health  # type: ignore[method-assign]
@@ -564,7 +565,7 @@ def test_the_old_one_may_take_as_long_as_ever_to_come_back(tmp_path: Path) -> No
 def test_a_server_that_flaps_does_not_pass(tmp_path: Path) -> None:
     world = World("demo", "here")
     beats = itertools.cycle(["", "no connection"])
-    world.prober.health = lambda endpoint: next(beats)  # type: ignore[method-assign]
+    world.prober.health = lambda reach: next(beats)  # type: ignore[method-assign]
     models = model_text() + '[models.tiny.gate]\nstartup_timeout = "30s"\nstable_for = "5s"\n'
     result = world.apply(world.plan(stack(tmp_path, models)))
     failure = outcome(result, "here/tiny").failure

@@ -17,6 +17,7 @@ from cortexctl.errors import SecretUnresolved
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import OwnedInstance, owned_instances
 from cortexctl.observed.state import ContainerState
+from cortexctl.reach import Reach
 from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
 from cortexctl.render.ink import Ink
 from cortexctl.spec import labels
@@ -71,14 +72,14 @@ def instance(engine: FakeEngine) -> OwnedInstance:
     return owned_instances(engine.observed(), "demo")["here/tiny"]
 
 
-def says(heard: Heard, status: int = 0) -> Callable[[str, float], Answer]:
-    return lambda _endpoint, _seconds: Answer(heard, status)
+def says(heard: Heard, status: int = 0) -> Callable[[Reach, float], Answer]:
+    return lambda _reach, _seconds: Answer(heard, status)
 
 
 NOBODY = says(Heard.REFUSED)
 
 
-def seen(engine: FakeEngine, values: Values | None = None, ask: Callable[[str, float], Answer] = NOBODY) -> Diagnosed:
+def seen(engine: FakeEngine, values: Values | None = None, ask: Callable[[Reach, float], Answer] = NOBODY) -> Diagnosed:
     one = instance(engine)
     return examine(one, newest(one), engine, values or Values(), ask)
 

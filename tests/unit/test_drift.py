@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cortexctl.observed.health import Answer, Endpoint, Heard, endpoint_of
+from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.inspected import ImageDefaults, Inspected, local_name, parse_inspected
 from cortexctl.observed.record import Applied, HostRecord
-from cortexctl.observed.state import BoundPort, Observed, ObservedContainer, ObservedHost
+from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.deep import Difference, differences
 from cortexctl.plan.drift import Only, find_drift
 from cortexctl.plan.finding import Code, DriftReport, Facts, Finding, Kind
@@ -195,69 +195,14 @@ def test_containers_of_others_are_told_of_only_when_they_are_asked_for() -> None
 
 # health
 
-MAY_BE_ELSEWHERE = frozenset({Heard.UNREACHED, Heard.REFUSED})
 
-
-@pytest.mark.parametrize(
-    ("docker", "ports", "addresses", "expected"),
-    [
-        ("unix:///x", (BoundPort("127.0.0.1", 8001),), (), Endpoint("127.0.0.1", 8001, MAY_BE_ELSEWHERE)),
-        ("unix:///x", (BoundPort("0.0.0.0", 8001), BoundPort("::", 8001)), (), Endpoint("10.0.0.11", 8001)),
-        ("unix:///x", (BoundPort("::1", 8001),), (), Endpoint("::1", 8001, MAY_BE_ELSEWHERE)),
-        ("unix:///x", (), ("172.18.0.2",), Endpoint("172.18.0.2", 8000, MAY_BE_ELSEWHERE)),
-        ("ssh://gpu-1", (BoundPort("0.0.0.0", 8001),), (), Endpoint("10.0.0.11", 8001)),
-        ("tcp://gpu-1:2376", (BoundPort("10.0.0.11", 8001),), (), Endpoint("10.0.0.11", 8001)),
-    ],
-)
-def test_where_a_server_is_asked(
-    docker: str, ports: tuple[BoundPort, ...], addresses: tuple[str, ...], expected: Endpoint
-) -> None:
-    at = endpoint_of(container(ports=ports, addresses=addresses), Host("gpu-1", docker, "10.0.0.11"))
-    assert at == expected
-    assert at.url == f"http://{'[::1]' if ':' in at.address else at.address}:{at.port}"
-
-
-@pytest.mark.parametrize(
-    ("docker", "address", "ports", "addresses", "why"),
-    [
-        ("ssh://gpu-1", "10.0.0.11", (BoundPort("127.0.0.1", 8001),), (), "it is published on gpu-1's own loopback only"),
-        ("ssh://gpu-1", "127.0.0.1", (BoundPort("0.0.0.0", 8001),), (), "hosts.gpu-1.address does not say where its ports are reached"),
-        ("ssh://gpu-1", "10.0.0.11", (), ("172.18.0.2",), "it is not published, and gpu-1 is not this machine"),
-        ("unix:///x", "10.0.0.11", (), (), "it has no address on the engine's networks"),
-    ],
-)  # fmt: skip
-def test_who_cannot_be_asked_and_why(
-    docker: str, address: str, ports: tuple[BoundPort, ...], addresses: tuple[str, ...], why: str
-) -> None:
-    assert endpoint_of(container(ports=ports, addresses=addresses), Host("gpu-1", docker, address)).why_not == why
-
-
-def test_a_host_without_an_address_is_taken_to_be_this_machine() -> None:
-    here = Host("here", "unix:///x")
-    published = endpoint_of(container(ports=(BoundPort("0.0.0.0", 8001),)), here)
-    assert published == Endpoint("127.0.0.1", 8001), "whatever is heard there is meant"
-    assert endpoint_of(container(), here).says_nothing == {Heard.UNREACHED}, "the network may be another one's"
-
-
-@pytest.mark.parametrize(
-    ("heard", "is_asked"),
-    [
-        (Heard.UNREACHED, False),
-        (Heard.REFUSED, False),
-        (Heard.RESET, True),
-        (Heard.SILENT, True),
-        (Heard.STATUS, True),
-        (Heard.HEALTHY, True),
-    ],
-)
-def test_no_way_to_an_address_of_another_machine_is_no_illness(heard: Heard, is_asked: bool) -> None:
-    own = Server("here", "c1", "here/m", "m", Endpoint("172.18.0.2", 8000, MAY_BE_ELSEWHERE))
-    published = Server("here", "c2", "here/n", "n", Endpoint("10.0.0.1", 8000))
-    answers = {s.endpoint.url: Answer(heard) for s in (own, published)}
-    health, not_asked = sorted_answers((own, published), answers)
-    assert set(health) == {("here", "c2")} | ({("here", "c1")} if is_asked else set())
-    said = [] if is_asked else [("here/m", "http://172.18.0.2:8000 is not reached from here")]
-    assert [(n.subject, n.why) for n in not_asked] == said
+@pytest.mark.parametrize("heard", Heard)
+def test_a_way_that_does_not_work_is_no_illness(heard: Heard) -> None:
+    server = Server("here", "c1", "here/m", "m")
+    health, not_asked = sorted_answers((server,), {("here", "c1"): Answer(heard, why="no way")})
+    is_asked = heard is not Heard.UNREACHED
+    assert set(health) == ({("here", "c1")} if is_asked else set())
+    assert [(n.subject, n.why) for n in not_asked] == ([] if is_asked else [("here/m", "no way")])
 
 
 # inspections

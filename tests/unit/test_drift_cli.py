@@ -321,8 +321,8 @@ def test_plain_http_to_another_machine_is_warned_of(run: Run) -> None:
 def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = observe._exchange
-    monkeypatch.setattr(observe, "_exchange", lambda docker, request, _timeout: real(docker, request, 0.7))
+    real = observe.exchange
+    monkeypatch.setattr(observe, "exchange", lambda docker, request, _timeout: real(docker, request, 0.7))
     with (
         talking_engine(tmp_path / "dead.sock", {}, hangs=3) as dead,
         talking_engine(tmp_path / "slow.sock", {}, hangs=0.1) as slow,

@@ -23,38 +23,35 @@ from cortexctl.health.asking import Declined
 from cortexctl.health.probe import HttpProber
 from cortexctl.health.tone import one_second
 from cortexctl.spec.desired import Smoke
+from tests.fakes.reach import LoopbackReach
 from tests.unit.test_ask import hang, server, slam
 
 STAND_IN = Path(__file__).parent.parent / "lab" / "standin.py"
 
 
 @contextmanager
-def stand_in(*options: str, model: str = "tiny", **trouble: str) -> Iterator[str]:
+def stand_in(*options: str, model: str = "tiny", **trouble: str) -> Iterator[LoopbackReach]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {**os.environ, **{f"STANDIN_{name}": value for name, value in trouble.items()}}
     words = [sys.executable, str(STAND_IN), "serve", model, "--host", "127.0.0.1", "--port", str(port), *options]
     process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    endpoint = f"http://127.0.0.1:{port}"
+    reach = LoopbackReach(port)
     try:
-        prober = HttpProber()
-        for _ in range(200):
-            if not prober.health(endpoint):
+        for _ in range(1200):
+            if not HttpProber().health(reach):
                 break
             time.sleep(0.05)
-        prober.close()
-        yield endpoint
+        yield reach
     finally:
         process.kill()
         process.wait()
 
 
 @pytest.fixture
-def prober() -> Iterator[HttpProber]:
-    made = HttpProber()
-    yield made
-    made.close()
+def prober() -> HttpProber:
+    return HttpProber()
 
 
 @pytest.mark.parametrize(
@@ -77,40 +74,40 @@ def prober() -> Iterator[HttpProber]:
 def test_the_first_request_is_that_of_the_task(
     prober: HttpProber, task: str, options: tuple[str, ...], model: str, trouble: dict[str, str], said: str
 ) -> None:
-    with stand_in(*options, model=model, **trouble) as endpoint:
-        assert prober.smoke(endpoint, None, task, model, Smoke()) == said
+    with stand_in(*options, model=model, **trouble) as reach:
+        assert prober.smoke(reach, None, task, model, Smoke()) == said
 
 
 def test_a_score_and_a_key_and_a_dimension(prober: HttpProber) -> None:
-    with stand_in("--runner", "pooling", "--api-key", "k") as endpoint:
-        assert prober.smoke(endpoint, "k", "score", "tiny", Smoke()).startswith("answered with a score of 0.")
-        assert prober.smoke(endpoint, "k", "embed", "tiny", Smoke(dimensions=8)).endswith("8 numbers")
+    with stand_in("--runner", "pooling", "--api-key", "k") as reach:
+        assert prober.smoke(reach, "k", "score", "tiny", Smoke()).startswith("answered with a score of 0.")
+        assert prober.smoke(reach, "k", "embed", "tiny", Smoke(dimensions=8)).endswith("8 numbers")
         with pytest.raises(ProbeFailed, match=r"its embedding has 8 numbers, and gate\.smoke\.dimensions wants 1024"):
-            prober.smoke(endpoint, "k", "embed", "tiny", Smoke(dimensions=1024))
+            prober.smoke(reach, "k", "embed", "tiny", Smoke(dimensions=1024))
         with pytest.raises(Declined, match="status 401: Unauthorized"):
-            prober.smoke(endpoint, None, "embed", "tiny", Smoke())
+            prober.smoke(reach, None, "embed", "tiny", Smoke())
         with pytest.raises(Declined, match="status 404: Not Found"):
-            prober.smoke(endpoint, "k", "transcription", "tiny", Smoke())
+            prober.smoke(reach, "k", "transcription", "tiny", Smoke())
 
 
 def test_only_a_missing_chat_template_makes_a_completion_of_a_chat(prober: HttpProber) -> None:
-    with stand_in(COMPLETION_STATUS="400") as endpoint, pytest.raises(Declined, match="EngineCore encountered"):
-        prober.smoke(endpoint, None, "generate", "tiny", Smoke())
+    with stand_in(COMPLETION_STATUS="400") as reach, pytest.raises(Declined, match="EngineCore encountered"):
+        prober.smoke(reach, None, "generate", "tiny", Smoke())
 
 
 def test_a_speed_is_that_of_the_stream(prober: HttpProber) -> None:
-    with stand_in(TOKEN_SECONDS="0.02") as endpoint:
-        speed = prober.speed(endpoint, None, "tiny", Smoke())
+    with stand_in(TOKEN_SECONDS="0.02") as reach:
+        speed = prober.speed(reach, None, "tiny", Smoke())
     assert speed.first_token >= 0.02
     assert 1 < speed.tokens_per_second <= 50, "a token each 20 ms, and whatever the machine takes"
 
 
 def test_a_stream_that_breaks_off_is_no_speed(prober: HttpProber) -> None:
     with (
-        stand_in(TOKEN_SECONDS="0.2", ENGINE_DIES_AFTER_SECONDS="1") as endpoint,
+        stand_in(TOKEN_SECONDS="0.2", ENGINE_DIES_AFTER_SECONDS="1") as reach,
         pytest.raises(ProbeFailed, match="EngineCore encountered an issue"),
     ):
-        prober.speed(endpoint, None, "tiny", Smoke())
+        prober.speed(reach, None, "tiny", Smoke())
 
 
 EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
@@ -166,8 +163,8 @@ def test_what_is_no_stream_of_tokens_is_one_sentence(
     prober: HttpProber, behave: Callable[[socket.socket], None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cortexctl.health.probe.SMOKE", 0.5)
-    with server(behave) as endpoint, pytest.raises(ProbeFailed, match=said):
-        prober.speed(endpoint, None, "tiny", Smoke())
+    with server(behave) as reach, pytest.raises(ProbeFailed, match=said):
+        prober.speed(reach, None, "tiny", Smoke())
 
 
 def test_the_sound_is_a_second_of_one_tone() -> None:

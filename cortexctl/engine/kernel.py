@@ -1,0 +1,76 @@
+"""What this machine's kernel says of a container: whether it runs here, and whether a connection ends in it.
+
+The engine's word is not enough: its socket may be a forwarded one, and then its container's address is somebody else's
+here. The kernel shows both to every user, in proc(5).
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+LISTEN = "0A"
+_SOON = 0.2
+"""Seconds within which a connection that was made shows at its other end."""
+_AGAIN = 0.01
+
+Address = tuple[str, int]
+
+
+def runs_here(pid: int, container: str) -> bool:
+    """Whether that process of this machine is in that container. Its id is 64 random digits, and its control group is
+    named by it, so that no other process shows it by chance.
+    """
+    try:
+        return pid > 0 and container in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
+def listens(pid: int, address: str, port: int) -> bool | None:
+    """Whether somebody listens at that address and port in the process's own network; None where nobody can tell."""
+    open_at = _sockets(pid)
+    if open_at is None:
+        return None
+    any_address = {address, "0.0.0.0", "::"}  # noqa: S104
+    return any(state == LISTEN and local[1] == port and local[0] in any_address for local, _, state in open_at)
+
+
+def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
+    """Whether the other end of our connection is in the process's own network: both its addresses are seen there."""
+    until = time.monotonic() + _SOON
+    while True:
+        open_at = _sockets(pid) or []
+        if any(local == theirs and remote == ours for local, remote, _ in open_at):
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_AGAIN)
+
+
+def _sockets(pid: int) -> list[tuple[Address, Address, str]] | None:
+    """(local, remote, state) of all TCP sockets of the network that a process is in."""
+    try:
+        texts = [Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    except OSError:
+        return None
+    return [entry for text in texts for entry in _entries(text)]
+
+
+def _entries(text: str) -> Iterator[tuple[Address, Address, str]]:
+    for line in text.splitlines()[1:]:
+        _, local, remote, state, *_ = line.split()
+        yield _address(local), _address(remote), state
+
+
+def _address(text: str) -> Address:
+    """`0100007F:1F90` -> ("127.0.0.1", 8080). Words of 32 bits in the machine's own order. IPv4 inside IPv6 is IPv4."""
+    packed, _, port = text.partition(":")
+    raw = b"".join(int(packed[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(packed), 8))
+    if len(raw) == 16 and raw.startswith(b"\0" * 10 + b"\xff\xff"):
+        raw = raw[12:]
+    family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
+    return socket.inet_ntop(family, raw), int(port, 16)

@@ -1,0 +1,123 @@
+"""How a container's server is reached: its own address, where this machine's kernel proves that the connection ends in
+it; else from inside it. Published ports are for clients: what answers at one here may be somebody else.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from cortexctl.engine import kernel
+from cortexctl.engine.inside import connect_inside
+from cortexctl.engine.observe import get
+from cortexctl.errors import EngineError, EngineRefused, NobodyListens, PathFailed
+from cortexctl.observed.location import Location, parse_location
+from cortexctl.reach import Stream
+
+OWN_ADDRESS = 2.0
+"""Seconds for a connection to an address of this machine's own network."""
+NOT_FOUND = 404
+
+
+class ContainerReach:
+    """Implements `reach.Reach` for one container, by its id. It is inspected before each connection: a restart gives it
+    another process and another address.
+    """
+
+    def __init__(self, docker: str, container: str) -> None:
+        self._docker = docker
+        self._container = container
+        self._only_inside = False
+        """Its own address did not do once. It is not tried again: that may take its time."""
+        self._where = "its port"
+
+    @property
+    def where(self) -> str:
+        return self._where
+
+    @property
+    def is_slow(self) -> bool:
+        return self._only_inside
+
+    def connect(self, seconds: float) -> Stream:
+        """Raises NobodyListens, PathFailed, TimeoutError."""
+        end = time.monotonic() + seconds
+        at = self._location(seconds)
+        if not at.running:
+            raise NobodyListens("its container does not run")
+        if not self._only_inside:
+            direct = _by_its_address(at, end)
+            if direct is not None:
+                self._where = f"{direct.getpeername()[0]}:{at.port}"
+                return direct
+            self._only_inside = True
+        self._where = f"its port {at.port}, from inside the container"
+        try:
+            own = [address for address, _ in at.addresses]
+            return connect_inside(self._docker, at.id, at.port, own, max(end - time.monotonic(), 0.1))
+        except EngineError as cause:
+            raise PathFailed(cause.message, next_step=cause.next_step) from cause
+
+    def _location(self, seconds: float) -> Location:
+        try:
+            return parse_location(
+                _object(get(self._docker, f"/containers/{self._container}/json", timeout=seconds).body)
+            )
+        except EngineRefused as cause:
+            if cause.status == NOT_FOUND:
+                raise NobodyListens("its container is gone") from cause
+            raise PathFailed(cause.message) from cause
+        except EngineError as cause:
+            raise PathFailed(cause.message, next_step=cause.next_step) from cause
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
+            raise PathFailed(f"what the engine at {self._docker} says of its container cannot be read") from cause
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    found = json.loads(body)
+    if not isinstance(found, dict):
+        raise TypeError
+    return found
+
+
+def _by_its_address(at: Location, end: float) -> socket.socket | None:
+    """A connection to the container's own address that is proven to end in it; None where that cannot be had.
+
+    Raises NobodyListens where it is proven that nobody listens there at all.
+    """
+    if not kernel.runs_here(at.pid, at.id):
+        return None
+    for address, gateway in at.addresses:
+        match kernel.listens(at.pid, address, at.port):
+            case None:
+                return None
+            case False:
+                if not kernel.listens(at.pid, "127.0.0.1", at.port):
+                    raise NobodyListens("nobody listens at its port")
+                return None  # on its own loopback alone, which is reached from inside
+        with suppress(OSError):
+            return _proven(at.pid, (address, at.port), gateway, min(OWN_ADDRESS, max(end - time.monotonic(), 0.1)))
+    return None
+
+
+def _proven(pid: int, theirs: kernel.Address, gateway: str, seconds: float) -> socket.socket:
+    """Raises OSError, also where the connection ends elsewhere.
+
+    It is made from the gateway's address, which only this machine's own bridge gives: where that is missing, nothing is
+    sent, as the packets would leave the machine.
+    """
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.bind((gateway, 0))
+        connection.connect(theirs)
+        if not kernel.ends_in(pid, connection.getsockname(), theirs):
+            raise ConnectionError("it ends elsewhere")
+    except OSError:
+        connection.close()
+        raise
+    return connection

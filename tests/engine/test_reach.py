@@ -1,0 +1,226 @@
+"""The gate asks the right server: over the container's own address, or from inside it, and never another at its port."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.engine import kernel
+from cortexctl.engine.observe import get
+from cortexctl.engine.reach import ContainerReach
+from cortexctl.errors import NobodyListens, PathFailed, ProbeFailed
+from cortexctl.health.ask import ask_health
+from cortexctl.health.probe import HttpProber
+from cortexctl.observed.health import Answer, Heard
+from cortexctl.spec.desired import Smoke
+from tests.engine.conftest import StackFile
+from tests.live import REPO, LiveEngine, Ran
+
+pytestmark = pytest.mark.engine
+
+KEY = "sk-planted-key-of-the-server"
+PORT = 28833
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the engine's socket led to another machine."""
+    monkeypatch.setattr(kernel, "runs_here", lambda _pid, _container: False)
+
+
+def started(live: LiveEngine, *words: str, options: tuple[str, ...] = ()) -> str:
+    """A stand-in's container, by its id, once it serves."""
+    name = f"{live.stack}-server"
+    live.run_foreign(name, *options, words=("tiny", *words))
+    live.until_serving(name)
+    return str(live.inspect(name)["Id"])
+
+
+def processes(live: LiveEngine, container: str) -> list[str]:
+    return [" ".join(words) for words in json.loads(get(live.docker, f"/containers/{container}/top").body)["Processes"]]
+
+
+# ---- both ways
+
+
+def test_over_its_own_address(live: LiveEngine) -> None:
+    container = started(live, "--api-key", KEY)
+    reach, prober = ContainerReach(live.docker, container), HttpProber()
+    assert prober.health(reach) == ""
+    assert list(prober.served_names(reach, KEY)) == ["tiny"]
+    assert prober.smoke(reach, KEY, "generate", "tiny", Smoke()) == "answered with 4 tokens to a chat"
+    assert reach.where == f"{live.inspect(container)['NetworkSettings']['IPAddress']}:8000"
+    assert not reach.is_slow
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_from_inside_it(live: LiveEngine) -> None:
+    container = started(live, "--api-key", KEY)
+    reach, prober = ContainerReach(live.docker, container), HttpProber()
+    assert prober.health(reach) == ""
+    assert list(prober.served_names(reach, KEY)) == ["tiny"]
+    assert prober.smoke(reach, KEY, "generate", "tiny", Smoke()) == "answered with 4 tokens to a chat"
+    assert prober.speed(reach, KEY, "tiny", Smoke()).tokens_per_second > 0
+    with pytest.raises(ProbeFailed, match="status 401"):
+        prober.served_names(reach, None)
+    assert reach.where == "its port 8000, from inside the container"
+    assert reach.is_slow
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_what_is_run_inside_has_no_key_on_its_command_line_and_ends_with_its_connection(live: LiveEngine) -> None:
+    container = started(live, "--api-key", KEY)
+    alone = processes(live, container)
+    with closing(ContainerReach(live.docker, container).connect(30)) as stream:
+        head = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n\r\n"
+        stream.sendall(head.encode())
+        assert stream.recv(15) == b"HTTP/1.1 200 OK"
+        (program,) = live.inspect(container)["ExecIDs"]
+        assert KEY not in get(live.docker, f"/exec/{program}/json").body.decode()
+    until(lambda: len(processes(live, container)) == len(alone))
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: LiveEngine, tmp_path: Path) -> None:
+    container = started(live)
+    alone = len(processes(live, container))
+    script = f"""
+        import sys, time
+        from cortexctl.engine import kernel
+        from cortexctl.engine.reach import ContainerReach
+        kernel.runs_here = lambda *_: False
+        stream = ContainerReach({live.docker!r}, {container!r}).connect(30)
+        print("open", flush=True)
+        time.sleep(600)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPO, text=True) as asker:
+        assert asker.stdout is not None
+        assert asker.stdout.readline() == "open\n"
+        assert len(processes(live, container)) == alone + 1
+        asker.kill()
+    until(lambda: len(processes(live, container)) == alone)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_what_keeps_it_from_answering_is_told_apart(live: LiveEngine) -> None:
+    container = started(live, "--port", "9000")
+    reach = ContainerReach(live.docker, container)
+    assert ask_health(reach, 30).heard is Heard.HEALTHY, "its own words tell its port"
+    silent = f"{live.stack}-silent"
+    live.run_foreign(silent, "--entrypoint", "sleep", words=("600",))
+    assert ask_health(ContainerReach(live.docker, live.inspect(silent)["Id"]), 30) == Answer(Heard.REFUSED)
+    live.docker_cli("stop", "-t", "0", silent)
+    with pytest.raises(NobodyListens, match="does not run"):
+        ContainerReach(live.docker, live.inspect(silent)["Id"]).connect(30)
+    live.docker_cli("rm", silent)
+    assert ask_health(ContainerReach(live.docker, "f" * 64), 30) == Answer(Heard.REFUSED)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_container_without_python_cannot_be_asked_and_that_is_no_fault_of_its_server(live: LiveEngine) -> None:
+    name = f"{live.stack}-bare"
+    live.run_foreign(name, "--env", "PATH=/nowhere", "--entrypoint", "/bin/sleep", words=("600",))
+    with pytest.raises(PathFailed, match="no python3 can be run in its container, to ask from inside"):
+        ContainerReach(live.docker, live.inspect(name)["Id"]).connect(30)
+
+
+# ---- a whole apply, where another server has the port
+
+
+@dataclass
+class Elsewhere:
+    """A network of its own, with nothing but a loopback: the engine's socket leads there, and its ports do not."""
+
+    live: LiveEngine
+    pid: int
+
+    def cortexctl(self, *words: str, **env: str) -> Ran:
+        inside = ["nsenter", f"--net=/proc/{self.pid}/ns/net", sys.executable, "-m", "cortexctl", *words]
+        given = {**os.environ, "DOCKER_HOST": self.live.docker, "PYTHONPATH": str(REPO), **env}
+        done = subprocess.run(inside, capture_output=True, text=True, env=given, cwd=REPO, check=False, timeout=600)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+
+STUB = """
+import json, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+log = open(sys.argv[2], "a", buffering=1)
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        log.write(f"{self.requestline} {dict(self.headers)}\\n")
+        body = json.dumps({"data": [{"id": "tiny"}], "choices": [{"message": {}}], "usage": {"completion_tokens": 1}})
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+    do_POST = do_GET
+    def log_message(self, *words):
+        pass
+print("up", flush=True)
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@contextmanager
+def other_server(live: LiveEngine, log: Path) -> Iterator[Elsewhere]:
+    """A network where a server of somebody else, healthy and obliging, has the port."""
+    serve = f'ip link set lo up && exec "{sys.executable}" -c "$0" {PORT} "{log}"'
+    command = ["unshare", "--net", "sh", "-c", serve, STUB]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stub:
+        assert stub.stdout is not None
+        assert stub.stdout.readline() == "up\n"
+        try:
+            yield Elsewhere(live, stub.pid)
+        finally:
+            stub.kill()
+
+
+def with_key(stack: StackFile) -> str:
+    return f'[models.{stack.model}.secrets]\nVLLM_API_KEY = {{ env = "PLANTED_KEY" }}\n'
+
+
+def test_another_server_at_its_port_is_neither_believed_nor_given_the_key(
+    live: LiveEngine, stack: StackFile, tmp_path: Path
+) -> None:
+    heard = tmp_path / "heard"
+    heard.touch()
+    with other_server(live, heard) as there:
+        stack.write(publish=f"127.0.0.1:{PORT}", more=with_key(stack), HEALTH_STATUS="500", MODELS="other")
+        failed = there.cortexctl("apply", str(stack), "--auto-approve", PLANTED_KEY=KEY)
+        assert failed.code == 1, failed.out
+        assert "passed its gate" not in failed.err
+        assert "status 500" in failed.out
+        stack.write(publish=f"127.0.0.1:{PORT}", more=with_key(stack))
+        applied = there.cortexctl("apply", str(stack), "--auto-approve", PLANTED_KEY=KEY)
+        assert applied.code == 0, applied.out
+        assert "from inside the container" in applied.err
+        seen = there.cortexctl("status", str(stack), PLANTED_KEY=KEY)
+        assert seen.code == 0, seen.out
+        live.docker_cli("kill", "--signal", "STOP", stack.serving)
+        hung = there.cortexctl("status", str(stack), PLANTED_KEY=KEY)
+        assert hung.code == 1
+        assert "running, no answer" in hung.out
+        drifted = there.cortexctl("drift", str(stack), "--detailed-exitcode", PLANTED_KEY=KEY)
+        assert "/health takes the question and does not answer" in drifted.out
+    assert heard.read_text() == "", "nobody asked it anything"
+
+
+def until(holds: Any) -> None:
+    """Wait for what is asked for, however long a loaded machine takes."""
+    for _ in range(1200):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came to be")

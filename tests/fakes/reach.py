@@ -1,0 +1,50 @@
+"""Ways to servers: one of the fake engines' containers, and one of a server on the loopback."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from cortexctl.errors import NobodyListens, PathFailed
+from cortexctl.reach import Stream
+
+
+@dataclass
+class FakeReach:
+    """Implements `reach.Reach` as far as a fake prober needs it: `where` is the container's id."""
+
+    where: str
+    is_slow: bool = False
+
+    def connect(self, seconds: float) -> Stream:
+        raise AssertionError(f"a fake prober asks nobody ({seconds} s)")
+
+
+@dataclass
+class LoopbackReach:
+    """Implements `reach.Reach` for a server of the test's own."""
+
+    port: int
+    is_slow: bool = False
+
+    @property
+    def where(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def connect(self, seconds: float) -> Stream:
+        try:
+            return socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
+        except ConnectionRefusedError:
+            raise NobodyListens("nobody listens at its port") from None
+
+
+@dataclass
+class BrokenReach:
+    """Implements `reach.Reach` for a way that does not work."""
+
+    why: str = "no python3 can be run in its container"
+    is_slow: bool = True
+    where: str = "nowhere"
+
+    def connect(self, seconds: float) -> Stream:
+        raise PathFailed(self.why, next_step=f"look again in {seconds:g} s")

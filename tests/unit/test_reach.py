@@ -1,0 +1,223 @@
+"""The way to a container's server: what the kernel proves, and what is never taken for proven."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortexctl.engine import kernel
+from cortexctl.engine.frames import FRAME, Frames
+from cortexctl.engine.reach import ContainerReach
+from cortexctl.errors import NobodyListens, PathFailed
+from cortexctl.health.ask import ask_health
+from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.location import Location, parse_location
+from tests.fakes.engine_socket import talking_engine
+
+ID = "c" * 64
+
+
+def inspection(**state: Any) -> dict[str, Any]:
+    """A container whose process is this test, at an address of the loopback."""
+    return {
+        "Id": ID,
+        "State": {"Running": True, "Pid": os.getpid(), **state},
+        "Config": {"Entrypoint": ["vllm", "serve"], "Cmd": ["/models/x"]},
+        "NetworkSettings": {"Networks": {"net": {"IPAddress": "127.0.0.1", "Gateway": "127.0.0.2"}}},
+    }
+
+
+@contextmanager
+def listener(address: str = "127.0.0.1", port: int = 0) -> Iterator[socket.socket]:
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((address, port))
+        listening.listen(8)
+        yield listening
+
+
+def answers(raw: dict[str, Any]) -> dict[str, Any]:
+    """An engine that has the container and runs no program in it."""
+    return {f"/containers/{ID}/json": raw, f"/containers/{ID}/exec": {"message": "no python3 in it"}}
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process counts as the container's."""
+    monkeypatch.setattr(kernel, "runs_here", lambda pid, container: (pid, container) == (os.getpid(), ID))
+
+
+# ---- the kernel's word
+
+
+def test_a_connection_is_seen_at_both_ends() -> None:
+    with listener() as listening, socket.create_connection(listening.getsockname()) as ours:
+        assert kernel.ends_in(os.getpid(), ours.getsockname(), listening.getsockname())
+        assert not kernel.ends_in(os.getpid(), ("127.0.0.1", 1), listening.getsockname())
+        assert not kernel.ends_in(0, ours.getsockname(), listening.getsockname())
+
+
+def test_a_connection_to_a_listener_on_all_addresses_of_both_families_is_seen() -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listening:
+        port = listening.getsockname()[1]
+        assert kernel.listens(os.getpid(), "127.0.0.1", port)
+        with socket.create_connection(("127.0.0.1", port)) as ours:
+            assert kernel.ends_in(os.getpid(), ours.getsockname(), ("127.0.0.1", port))
+
+
+def test_who_listens_is_told_by_address_and_port() -> None:
+    with listener("127.0.0.3") as listening:
+        port = listening.getsockname()[1]
+        assert kernel.listens(os.getpid(), "127.0.0.3", port)
+        assert not kernel.listens(os.getpid(), "127.0.0.4", port)
+    assert kernel.listens(2**31 - 1, "127.0.0.3", port) is None, "nobody can tell of a process that is none"
+
+
+@pytest.mark.parametrize("pid", [0, -1, os.getpid(), 2**31 - 1])
+def test_a_process_outside_the_container_is_no_proof(pid: int) -> None:
+    assert not kernel.runs_here(pid, ID)
+
+
+# ---- a container's own address
+
+
+@pytest.mark.usefixtures("here")
+def test_its_own_address_is_used_where_the_kernel_proves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listener() as listening:
+        port = listening.getsockname()[1]
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
+        with talking_engine(tmp_path / "s", answers(inspection())) as engine:
+            reach = ContainerReach(engine.url, ID)
+            with closing(reach.connect(5)) as stream:
+                accepted, whence = listening.accept()
+                with accepted:
+                    accepted.sendall(b"x")
+                    assert stream.recv(1) == b"x"
+            assert whence[0] == "127.0.0.2", "from the bridge's own address"
+            assert (reach.where, reach.is_slow) == (f"127.0.0.1:{port}", False)
+            assert not [a for a in engine.asked if "exec" in a]
+
+
+def test_a_server_at_the_same_address_here_is_not_asked_for_a_container_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket is a forwarded one: the engine's address is somebody else's here, and so is its published port."""
+    with listener() as listening:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
+        with talking_engine(tmp_path / "s", answers(inspection())) as engine:
+            reach = ContainerReach(engine.url, ID)
+            with pytest.raises(PathFailed, match="no python3 can be run in its container"):
+                reach.connect(5)
+            assert reach.is_slow, "it asks from inside from now on"
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_connection_that_ends_elsewhere_is_closed_before_a_byte_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two engines' bridges may have the same addresses."""
+    monkeypatch.setattr(kernel, "ends_in", lambda *_: False)
+    with listener() as listening:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
+        with (
+            talking_engine(tmp_path / "s", answers(inspection())) as engine,
+            pytest.raises(PathFailed),
+        ):
+            ContainerReach(engine.url, ID).connect(5)
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.recv(1) == b""
+
+
+@pytest.mark.usefixtures("here")
+def test_nothing_is_sent_where_the_bridge_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, packets to the container's address would leave this machine."""
+    raw = inspection()
+    raw["NetworkSettings"]["Networks"]["net"]["Gateway"] = "192.0.2.1"
+    with listener() as listening:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
+        with talking_engine(tmp_path / "s", answers(raw)) as engine, pytest.raises(PathFailed):
+            ContainerReach(engine.url, ID).connect(5)
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+@pytest.mark.usefixtures("here")
+def test_that_nobody_listens_is_told_from_a_way_that_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listener() as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
+    with talking_engine(tmp_path / "s", answers(inspection())) as engine:
+        with pytest.raises(NobodyListens):
+            ContainerReach(engine.url, ID).connect(5)
+        assert ask_health(ContainerReach(engine.url, ID), 5) == Answer(Heard.REFUSED)
+
+
+@pytest.mark.parametrize("state", [{"Running": False, "Pid": 0}, {"Paused": True}])
+def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dict[str, Any]) -> None:
+    with (
+        talking_engine(tmp_path / "s", {f"/containers/{ID}/json": inspection(**state)}) as engine,
+        pytest.raises(NobodyListens, match="does not run"),
+    ):
+        ContainerReach(engine.url, ID).connect(5)
+
+
+@pytest.mark.parametrize("answer", [None, [], "x", {"Id": ID}, {"Id": ID, "State": None}, {"State": {"Pid": {}}}])
+def test_an_inspection_of_the_wrong_shape_is_a_fault_of_the_way(tmp_path: Path, answer: object) -> None:
+    answers = {} if answer is None else {f"/containers/{ID}/json": answer}
+    with talking_engine(tmp_path / "s", answers) as engine:
+        heard = ask_health(ContainerReach(engine.url, ID), 5)
+    assert heard.heard is (Heard.REFUSED if answer is None else Heard.UNREACHED)
+
+
+def test_an_engine_that_is_not_there_is_a_fault_of_the_way(tmp_path: Path) -> None:
+    heard = ask_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5)
+    assert heard.heard is Heard.UNREACHED
+    assert "no Docker engine" in heard.why
+
+
+def test_where_a_server_is_read_from_its_inspection() -> None:
+    raw = inspection()
+    raw["Config"]["Cmd"] = ["/models/x", "--port", "9000"]
+    raw["NetworkSettings"]["Networks"] |= {
+        "a": {"IPAddress": "10.1.0.5", "Gateway": "10.1.0.1"},
+        "host": {},
+        "none": None,
+    }
+    assert parse_location(raw) == Location(
+        ID, True, os.getpid(), 9000, (("10.1.0.5", "10.1.0.1"), ("127.0.0.1", "127.0.0.2"))
+    )
+
+
+# ---- frames
+
+
+@given(
+    frames=st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=50)), max_size=10),
+    cuts=st.lists(st.integers(1, 20), min_size=1, max_size=30),
+)
+def test_frames_are_read_however_they_are_cut(frames: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    raw = b"".join(FRAME.pack(number, len(content)) + content for number, content in frames)
+    reading, at = Frames(), 0
+    pieces: list[tuple[int, bytes]] = []
+    while at < len(raw):
+        size = cuts[len(pieces) % len(cuts)]
+        pieces += reading.feed(raw[at : at + size])
+        at += size
+    for number in {n for n, _ in frames}:
+        whole = b"".join(content for n, content in frames if n == number)
+        assert b"".join(content for n, content in pieces if n == number) == whole
