@@ -65,10 +65,11 @@ class RollbackStarted:
 
 @dataclass(frozen=True, slots=True)
 class RollbackEnded:
-    """`problem` is empty when what was is back."""
+    """`problem` is empty when what was is back. `unproven`: why it could not be asked whether it serves, if so."""
 
     change: Change
     problem: str = ""
+    unproven: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,11 @@ from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import Hooks
 from cortexctl.apply.recording import Took
 from cortexctl.apply.returning import as_it_was
-from cortexctl.errors import CortexctlError, EngineUnreachable, HookFailed, LockLost
+from cortexctl.errors import CortexctlError, EngineUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.sequence import undo
 from cortexctl.plan.steps import (
-    AdoptContainer,
-    CreateContainer,
+    UNNOTICED,
     PassGate,
     Pause,
     StartContainer,
@@ -57,13 +56,16 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`left_behind` says that the host is neither as it was nor as it was wanted."""
+    """`left_behind` says that the host is neither as it was nor as it was wanted. `unproven`: why the one that
+    was brought back could not be asked whether it serves.
+    """
 
     change: Change
     fate: Fate
     failure: CortexctlError | None = None
     rollback_problem: str = ""
     left_behind: bool = False
+    unproven: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class Executor:
         with ThreadPoolExecutor(max_workers=self.parallelism) as pool:
             while pending or running:
                 for step in self._ready(pending):
-                    if not isinstance(step.task, AdoptContainer | CreateContainer):
+                    if not isinstance(step.task, UNNOTICED):
                         self._underway.add((step.host, step.address))
                     running[pool.submit(self._attempt, step)] = pending.pop(step.id)
                 if not running:
@@ -236,28 +238,32 @@ class Executor:
             # The new instance serves (or shall be looked at); what is missing, the next plan finishes.
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
         refused = isinstance(failure, HookFailed) and step == self.plan.steps_of(change)[0]
-        if refused or isinstance(step.task, AdoptContainer | CreateContainer):
+        if refused or isinstance(step.task, UNNOTICED):
             return Outcome(change, Fate.FAILED, failure)  # nothing is different yet
         tasks = undo(change)
         if not tasks:
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
         self._say(RollbackStarted(change))
-        problem = self._run_undo(change, tasks)
-        self._say(RollbackEnded(change, problem))
+        problem, unproven = self._run_undo(change, tasks)
+        self._say(RollbackEnded(change, problem, unproven))
         brings_back = any(isinstance(t, StartContainer) for t in tasks)
         fate = Fate.ROLLED_BACK if brings_back and not problem else Fate.FAILED
-        return Outcome(change, fate, failure, problem, left_behind=bool(problem))
+        return Outcome(change, fate, failure, problem, left_behind=bool(problem), unproven=unproven)
 
-    def _run_undo(self, change: Change, tasks: Sequence[Task]) -> str:
-        """Every task is tried: a candidate that cannot be removed must not keep the old one down."""
-        problems = []
+    def _run_undo(self, change: Change, tasks: Sequence[Task]) -> tuple[str, str]:
+        """(what went wrong, why nothing could be proven). Every task is tried: a candidate that cannot be removed must
+        not keep the old one down.
+        """
+        problems, unproven = [], ""
         was = as_it_was(change)
         for task in tasks:
             try:
                 self._insist(partial(self.performer.perform, task, change.host, was, self._say))
+            except PathFailed as cause:  # it runs again, and the way to it is at fault
+                unproven = cause.message
             except Exception as cause:  # noqa: BLE001
                 problems.append(_as_ours(cause).message)
-        return "; ".join(problems)
+        return "; ".join(problems), unproven
 
     def _insist(self, act: Callable[[], str]) -> None:
         """An engine that is away for a moment (its daemon restarts) must not cost the rollback."""
@@ -297,8 +303,7 @@ class Executor:
 
     def _is_begun(self, change: Change) -> bool:
         """A candidate that was made and not started is nothing that anybody notices; the next apply goes on with it."""
-        harmless = AdoptContainer | CreateContainer
-        return any(s.id in self._done and not isinstance(s.task, harmless) for s in self.plan.steps_of(change))
+        return any(s.id in self._done and not isinstance(s.task, UNNOTICED) for s in self.plan.steps_of(change))
 
 
 def _as_ours(cause: Exception) -> CortexctlError:

@@ -120,7 +120,7 @@ class Gate:
             except PathFailed as cause:
                 self._alive()
                 if self.clock.elapsed() >= until:
-                    message = f"{self.container} runs and cannot be asked: {cause.message}"
+                    message = f"it runs and cannot be asked whether it serves: {cause.message}"
                     raise PathFailed(hidden(message, self.secrets), next_step=cause.next_step) from cause
             self.clock.sleep(SLOW_POLL)
 

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from cortexctl.apply.events import Sink
 from cortexctl.apply.gate import Gate
+from cortexctl.apply.path import try_reach
 from cortexctl.apply.protocols import Clock, Engine, Engines, Prober, Secrets
 from cortexctl.apply.telling import Telling
 from cortexctl.errors import PlanStale
@@ -27,6 +28,7 @@ from cortexctl.plan.steps import (
     StartContainer,
     StopContainer,
     Task,
+    TryReach,
     UpdateContainer,
 )
 from cortexctl.spec import labels
@@ -50,7 +52,7 @@ class Performer:
     clock: Clock
     marks: Mapping[str, str] = field(default_factory=dict)
 
-    def perform(self, task: Task, host: str, change: Change | None, report: Sink) -> str:
+    def perform(self, task: Task, host: str, change: Change | None, report: Sink) -> str:  # noqa: C901, PLR0912 - a kind, a case
         """Do one task. Raises CortexctlError."""
         engine = self.engines.engine(host)
         match task:
@@ -62,6 +64,8 @@ class Performer:
                 self._create(engine, task, _known(change))
             case AdoptContainer(container):
                 engine.adopt(container)
+            case TryReach(container):
+                return try_reach(engine.reach(container), _known(change).touched[0].name, self.clock)
             case StopContainer(container, timeout):
                 engine.stop(container, timeout)
             case StartContainer(container):

@@ -25,6 +25,7 @@ from cortexctl.plan.steps import (
     Step,
     StopContainer,
     Task,
+    TryReach,
     UpdateContainer,
 )
 from cortexctl.spec.container import RESTART_POLICY, STOP_MARGIN
@@ -137,6 +138,7 @@ def _story(change: Change) -> list[Task]:
         case Action.REPLACE:
             stop = [_stop(change, _serving(change))]
             return [
+                *_try(change),
                 *_create(change),
                 *([] if change.start_first else stop),
                 *_bring_up(change),
@@ -156,7 +158,7 @@ def _story(change: Change) -> list[Task]:
             halt = [_stop(change, ref)] if ref.state in {"restarting", "paused"} else []
             return _prove_again(change, halt)
         case Action.RESTART:
-            return _prove_again(change, [_stop(change, _serving(change))])
+            return [*_try(change), *_prove_again(change, [_stop(change, _serving(change))])]
         case Action.UPDATE | Action.ADOPT:
             return [*_update(change), *_rename(change)]
         case Action.MOVE:
@@ -169,6 +171,11 @@ def _story(change: Change) -> list[Task]:
             return []
         case _:
             assert_never(change.action)
+
+
+def _try(change: Change) -> list[Task]:
+    """A healthy server must not be stopped for a gate that can never be asked. One that is down cannot tell."""
+    return [TryReach(_serving(change).id)] if _serving(change).state == "running" else []
 
 
 def _prove_again(change: Change, halt: Sequence[Task]) -> list[Task]:

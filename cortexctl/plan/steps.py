@@ -38,6 +38,13 @@ class AdoptContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class TryReach:
+    """Try the way to the server in a container that runs, which is the gate's way too: before anything is stopped."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopContainer:
     """SIGTERM, then SIGKILL after `timeout` seconds."""
 
@@ -113,6 +120,7 @@ Task = (
     | EnsureNetwork
     | CreateContainer
     | AdoptContainer
+    | TryReach
     | StopContainer
     | StartContainer
     | PassGate
@@ -130,6 +138,7 @@ TASK_KINDS: dict[str, type[Task]] = {
     "ensure_network": EnsureNetwork,
     "create_container": CreateContainer,
     "adopt_container": AdoptContainer,
+    "try_reach": TryReach,
     "stop_container": StopContainer,
     "start_container": StartContainer,
     "pass_gate": PassGate,
@@ -141,6 +150,8 @@ TASK_KINDS: dict[str, type[Task]] = {
     "remove_network": RemoveNetwork,
     "pause": Pause,
 }
+UNNOTICED = AdoptContainer | CreateContainer | TryReach
+"""What changes nothing that anybody notices: when one of these fails, there is nothing to bring back."""
 KIND_OF: dict[type[Task], str] = {task: kind for kind, task in TASK_KINDS.items()}
 
 

@@ -84,8 +84,9 @@ def event_fields(event: Event, plan: Plan) -> Iterator[Fields]:
             yield {"type": "gate_probe", **_at(address, plan), "seconds": _round(seconds), **found}
         case RollbackStarted(change):
             yield {"type": "rollback", **_of(change), "status": "started", "message": ""}
-        case RollbackEnded(change, problem):
-            yield {"type": "rollback", **_of(change), "status": "failed" if problem else "done", "message": problem}
+        case RollbackEnded(change, problem, unproven):
+            status = "failed" if problem else "done"
+            yield {"type": "rollback", **_of(change), "status": status, "message": problem or unproven}
         case HookStarted(hook, address, host):
             told = {"hook": hook.name, "on": hook.on.value, "required": hook.required, "status": "started"}
             yield {"type": "hook", "address": address, "host": host, "seconds": 0, **told, "message": "", "output": []}

@@ -95,11 +95,17 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     if log_file:
         yield f"  {ink('log', 'bold')}    {log_file}"
     if outcome.fate is Fate.ROLLED_BACK:
-        yield f"  {ink('now', 'bold')}    generation {change.touched[0].generation} is back and serves"
+        yield f"  {ink('now', 'bold')}    generation {change.touched[0].generation} {_is_back(outcome)}"
     elif outcome.left_behind:
         yield f"  {ink('now', 'bold')}    it is between two states; the next plan shows what is left to do"
     else:
         yield f"  {ink('now', 'bold')}    {_back_to(change)}"
+
+
+def _is_back(outcome: Outcome) -> str:
+    if outcome.unproven:
+        return f"was started again, and {visible(outcome.unproven)}"
+    return "is back and serves"
 
 
 def _back_to(change: Change) -> str:

@@ -32,6 +32,7 @@ from cortexctl.plan.steps import (
     StartContainer,
     StopContainer,
     Task,
+    TryReach,
 )
 from cortexctl.render.ink import Ink
 from cortexctl.render.visible import visible
@@ -169,7 +170,7 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
     """A finished thing in one line; '' for what is not worth one. `width`: that of the longest address."""
     match event:
         case StepDone(step, seconds, note):
-            quiet = isinstance(step.task, SetRestart) or (isinstance(step.task, EnsureNetwork) and not note)
+            quiet = isinstance(step.task, SetRestart | TryReach) or (isinstance(step.task, EnsureNetwork) and not note)
             if quiet:
                 return ""
             took = f"{seconds:.1f}s" if seconds >= 0.1 else ""
@@ -183,8 +184,9 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
         case RollbackStarted(change):
             doing = "removing the candidate" if change.action is Action.CREATE else "bringing back what was"
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {doing}"
-        case RollbackEnded(change, problem):
-            said = ink(f"FAILED: {problem}", "red", "bold") if problem else "done"
+        case RollbackEnded(change, problem, unproven):
+            done = f"done; {visible(unproven)}" if unproven else "done"
+            said = ink(f"FAILED: {problem}", "red", "bold") if problem else done
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {said}"
         case HookEnded(hook, seconds, address, host, problem, output):
             where = _where(address or host, ink, width) if address or host else ""

@@ -24,6 +24,7 @@ from cortexctl.plan.steps import (
     StartContainer,
     StopContainer,
     Task,
+    TryReach,
     UpdateContainer,
 )
 from cortexctl.render.folding import cut, listed
@@ -227,7 +228,7 @@ def is_or_has(state: str) -> str:
     return f"has {state}" if state.startswith("exited") else f"is {state}"
 
 
-def task_words(task: Task, names: Mapping[str, str]) -> str:
+def task_words(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR0912 - a kind, a case
     """`names` tells which container an id belongs to, as `Plan.container_names` does."""
     match task:
         case PullImage(reference):
@@ -238,6 +239,8 @@ def task_words(task: Task, names: Mapping[str, str]) -> str:
             return f"create {name} (generation {generation})"
         case AdoptContainer(container):
             return f"adopt {names.get(container, container)}"
+        case TryReach(container):
+            return f"try the way to {names.get(container, container)}"
         case StopContainer(container, timeout):
             return f"stop {names.get(container, container)}, killed after {show_seconds(timeout)}"
         case StartContainer(container):

@@ -217,6 +217,26 @@ def test_another_server_at_its_port_is_neither_believed_nor_given_the_key(
     assert heard.read_text() == "", "nobody asked it anything"
 
 
+def test_a_server_that_cannot_be_asked_goes_on_serving(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+    """Neither over its address nor from inside: the apply ends before anything is stopped."""
+    stack.write()
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    before = live.inspect(stack.serving)
+    live.docker_cli("exec", stack.serving, "/bin/sh", "-c", 'rm "$(command -v python3)"')
+    stack.write(more=stack.args(max_model_len=1024))
+    with other_server(live, tmp_path / "heard") as there:
+        failed = there.cortexctl("apply", str(stack), "--auto-approve")
+    assert failed.code == 1
+    assert (
+        f"the server in {stack.serving} cannot be asked from here, so its successor could not be proven" in failed.out
+    )
+    assert "everything is as it was" in failed.out
+    assert "ROLLBACK" not in failed.out
+    after = live.inspect(stack.serving)
+    assert (after["Id"], after["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
+    assert live.containers() == {stack.serving: "running"}
+
+
 def until(holds: Any) -> None:
     """Wait for what is asked for, however long a loaded machine takes."""
     for _ in range(1200):

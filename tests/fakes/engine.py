@@ -47,6 +47,8 @@ class FakeEngine:
         self.made: dict[str, str] = {}
         """Name -> id of what was created here: it is found by that name whatever somebody calls it since."""
         self.behaviours: list[Behaviour] = []
+        self.unreached: set[str] = set()
+        """Names of containers whose servers cannot be asked."""
         self.fail: dict[str, EngineRefused] = {}
         self.calls: list[str] = []
         self._guard = threading.Lock()
@@ -221,7 +223,7 @@ class FakeEngine:
         found = self._find(container)
         if found is None:
             raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
-        return FakeReach(found.id)
+        return FakeReach(found.id, lambda: "no python3 can be run in it" if found.name in self.unreached else "")
 
     def now(self) -> float:
         return self.time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cortexctl.errors import NobodyListens, PathFailed
@@ -11,13 +12,20 @@ from cortexctl.reach import Stream
 
 @dataclass
 class FakeReach:
-    """Implements `reach.Reach` as far as a fake prober needs it: `where` is the container's id."""
+    """Implements `reach.Reach` as far as a fake prober needs it: `where` is the container's id. `broken`: why the way there
+    does not work, at the moment.
+    """
 
     where: str
+    broken: Callable[[], str] = lambda: ""
     is_slow: bool = False
 
     def connect(self, seconds: float) -> Stream:
-        raise AssertionError(f"a fake prober asks nobody ({seconds} s)")
+        if why := self.broken():
+            raise PathFailed(why, next_step=f"look again in {seconds:g} s")
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        return ours
 
 
 @dataclass

@@ -12,19 +12,22 @@ from cortexctl.apply.executor import Executor, Fate, Outcome, Result
 from cortexctl.apply.locking import LOCK_LASTS, Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
-from cortexctl.errors import EngineRefused, GateFailed, LockHeld, LockLost, PlanStale, ProbeFailed
+from cortexctl.errors import EngineRefused, GateFailed, LockHeld, LockLost, PathFailed, PlanStale, ProbeFailed
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.plan.steps import CreateContainer, PassGate, StopContainer
+from cortexctl.plan.steps import CreateContainer, PassGate, StopContainer, TryReach
 from cortexctl.reach import Reach
+from cortexctl.render.ink import Ink
+from cortexctl.render.outcome import result_text
 from cortexctl.spec.desired import Desired
 from tests.fakes.container import FakeContainer
 from tests.fakes.engine import Behaviour
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
 
+PLAIN = Ink(enabled=False)
 TWO_HOSTS = "".join(f'[hosts.{n}]\ndocker = "unix:///run/{n}.sock"\nmodels_dir = "/m"\n\n' for n in ("one", "two"))
 
 
@@ -595,3 +598,69 @@ def test_a_network_that_a_replacement_leaves_empty_goes(tmp_path: Path) -> None:
     world.apply(world.plan(stack(tmp_path, model_text(), at_once, hosts=hosts.format("first"))))
     world.apply(world.plan(stack(tmp_path, model_text(), at_once, hosts=hosts.format("second"))))
     assert list(world.engine().networks) == ["second"]
+
+
+# ---- the way to a server
+
+
+def test_a_server_that_cannot_be_asked_is_not_stopped_for_a_new_one(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    engine = world.engine()
+    before = {c.id: (c.name, c.state) for c in engine.all()}
+    engine.unreached.add("vllm-model-tiny")
+    engine.calls.clear()
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    found = outcome(result, "here/tiny")
+    assert (found.fate, found.left_behind, result.exit_code) == (Fate.FAILED, False, 1)
+    assert isinstance(found.failure, PathFailed)
+    assert found.failure.message.startswith("the server in vllm-model-tiny cannot be asked from here, so its successor")
+    assert {c.id: (c.name, c.state) for c in engine.all()} == before
+    assert not [c for c in engine.calls if c.split()[0] in {"stop", "create", "rename", "set_restart"}]
+    assert "everything is as it was" in result_text(result, 1, "", PLAIN, {})
+
+
+@pytest.mark.parametrize("state", ["restarting", "exited", "paused"])
+def test_one_that_does_not_run_is_not_asked_before_it_is_replaced(tmp_path: Path, state: str) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    world.engine().by_name("vllm-model-tiny").state = state
+    made = world.plan(stack(tmp_path, with_length(4096)))
+    assert not [s for s in made.steps if isinstance(s.task, TryReach)]
+    assert world.apply(made).exit_code == 0
+
+
+def test_a_way_that_is_lost_in_the_middle_is_not_the_old_ones_fault(tmp_path: Path) -> None:
+    """It is brought back, and said to run; that it does not serve nobody can know."""
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    engine = world.engine()
+    engine.behaviours.append(lambda _: engine.unreached.update({"vllm-model-tiny--g2", "vllm-model-tiny"}))
+    result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
+    found = outcome(result, "here/tiny")
+    assert (found.fate, found.rollback_problem) == (Fate.ROLLED_BACK, "")
+    assert isinstance(found.failure, PathFailed)
+    assert found.unproven == "it runs and cannot be asked whether it serves: no python3 can be run in it"
+    assert engine.by_name("vllm-model-tiny").state == "running"
+    assert engine.by_name("vllm-model-tiny").restart == "unless-stopped"
+    text = result_text(result, 1, "", PLAIN, {})
+    assert "ROLLBACK FAILED" not in text
+    assert "generation 1 was started again, and it runs and cannot be asked whether it serves: no python3" in text
+
+
+def test_a_way_that_fails_for_a_moment_fails_nothing(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    engine, sleep = world.engine(), world.clock.sleep
+    engine.behaviours.append(lambda c: engine.unreached.add(c.name))
+    lost = 0
+
+    def back_after_a_while(duration: float) -> None:
+        nonlocal lost
+        sleep(duration)
+        lost += bool(engine.unreached)
+        if lost > 5:
+            engine.unreached.clear()
+
+    world.clock.sleep = back_after_a_while  # type: ignore[method-assign]
+    assert world.apply(world.plan(stack(tmp_path, with_length(1024)))).exit_code == 0
+    assert lost > 5

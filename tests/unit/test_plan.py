@@ -34,6 +34,7 @@ from cortexctl.plan.steps import (
     StartContainer,
     StopContainer,
     Task,
+    TryReach,
     UpdateContainer,
 )
 from cortexctl.spec import labels
@@ -849,6 +850,7 @@ def test_the_story_of_a_create() -> None:
 def test_the_story_of_a_replacement() -> None:
     old, name = f"id-{serving_name('tiny')}", generation_name("tiny", 1, 2)
     assert tasks_of(_change_of(_wanted(), _serving(spec=_spec(drain=1)))) == [
+        TryReach(old),
         CreateContainer(name, 2, LOCAL.id),
         StopContainer(old, 1 + STOP_MARGIN),
         StartContainer(name),
@@ -903,6 +905,7 @@ def test_the_story_of_a_restart_that_was_asked_for() -> None:
     assert change.cost.down
     candidate = generation_name("tiny", 1, 1)
     assert tasks_of(change) == [
+        TryReach(here),
         RenameContainer(here, candidate, serving_name("tiny")),
         SetRestart(here, "no"),
         StopContainer(here, 45 + STOP_MARGIN),

@@ -153,7 +153,7 @@ def test_the_terminal_folds_and_explains_each() -> None:
     assert "        all 12: gpu-1/llama-70b, " in shown
     assert shown.count("max_model_len    ") == 1
     for i in range(1, 13):
-        assert f"gpu-{i}/03  stop vllm-model-llama-70b" in shown
+        assert f"gpu-{i}/04  stop vllm-model-llama-70b" in shown
 
 
 def test_a_plan_that_cannot_be_applied_says_so_first() -> None:
