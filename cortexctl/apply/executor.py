@@ -23,8 +23,8 @@ from cortexctl.apply.events import (
 )
 from cortexctl.apply.hooks import NO_HOOKS
 from cortexctl.apply.perform import Performer
-from cortexctl.apply.protocols import Hooks
-from cortexctl.apply.recording import Took
+from cortexctl.apply.protocols import Hooks, Recorder
+from cortexctl.apply.recording import NO_RECORDS, Took
 from cortexctl.apply.returning import as_it_was
 from cortexctl.errors import CortexctlError, EngineUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
@@ -110,6 +110,7 @@ class Executor:
     holds: Callable[[str], bool] = lambda _host: True
     """Whether the lock of a host is still this run's. Asked before every step, once locks are taken."""
     hooks: Hooks = NO_HOOKS
+    recorder: Recorder = NO_RECORDS
     _done: set[str] = field(default_factory=set)
     _underway: set[tuple[str, str]] = field(default_factory=set)
     """Host and address of the changes that have touched what serves, or started what shall: they come to their end."""
@@ -166,6 +167,8 @@ class Executor:
             self._need_lock(step.host)
             self.hooks.before_step(step, change)
             self._need_lock(step.host)  # a hook may take its time
+            if change is not None and step == self.plan.steps_of(change)[0]:
+                self.recorder.begins(change)
             self._say(StepStarted(step))
             acted = self.performer.clock.elapsed()
             note = self._perform(step, change)
@@ -186,6 +189,8 @@ class Executor:
             self.hooks.after_failure(step, change, failure.message, fate)
             return failure
         now = self.performer.clock.elapsed()
+        if change is not None and isinstance(step.task, PassGate):
+            self.recorder.proven(change)
         self._time(step, acted, now)
         self._say(StepDone(step, now - began, note))
         return None
@@ -259,8 +264,11 @@ class Executor:
         for task in tasks:
             try:
                 self._insist(partial(self.performer.perform, task, change.host, was, self._say))
+                if isinstance(task, PassGate):
+                    self.recorder.is_back(change)
             except PathFailed as cause:  # it runs again, and the way to it is at fault
                 unproven = cause.message
+                self.recorder.is_back(change)
             except Exception as cause:  # noqa: BLE001
                 problems.append(_as_ours(cause).message)
         return "; ".join(problems), unproven

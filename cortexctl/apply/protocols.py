@@ -147,6 +147,22 @@ class Hooks(Protocol):
         ...
 
 
+class Recorder(Protocol):
+    """Writes down what was applied, as it comes about. Called from several threads; raises nothing."""
+
+    def begins(self, change: Change) -> None:
+        """Before the first step of a change."""
+        ...
+
+    def proven(self, change: Change) -> None:
+        """It has passed its gate, and does not have the serving name yet."""
+        ...
+
+    def is_back(self, change: Change) -> None:
+        """What served before has passed its gate again, in the place of what failed."""
+        ...
+
+
 class RunsHook(Protocol):
     """Runs one hook with the facts that it is told, by name in small letters. Raises HookFailed."""
 

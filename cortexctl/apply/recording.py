@@ -1,20 +1,27 @@
-"""What a run leaves in a host's record: the instances as they were applied, and how long their starts took."""
+"""What a run leaves in a host's record: the instances as they were applied, and how long their starts took.
+
+An instance is written down as soon as it has passed its gate, before its container gets the serving name, and what is
+changed or removed without a gate before that begins: wherever a run is killed, the record is no older than what serves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.protocols import Engine
 from cortexctl.errors import EngineError
+from cortexctl.observed.owned import Owned, read_owned
 from cortexctl.observed.record import REMEMBERED, Applied, HostRecord, Start
+from cortexctl.observed.state import ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
 from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.labels import address
+from cortexctl.spec.labels import MODEL, address, owner_of, serving_name
 
 _NEW_CONTAINER = {Action.CREATE, Action.REPLACE}
+_NO_GATE = {Action.UPDATE, Action.MOVE, Action.REMOVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,42 +32,142 @@ class Took:
     stop: float | None = None
 
 
-def write_record(
-    engine: Engine, plan: Plan, host: str, done: frozenset[str], took: Mapping[str, Took], run: str
-) -> None:
-    """Under the host's lock. A record is a help for people: that it cannot be written fails nothing."""
-    with suppress(EngineError):
-        old = engine.read_record(plan.owner)
-        new = after_run(old, plan, host, done, took, run)
-        if new != old:
-            engine.write_record(plan.owner, new)
+@dataclass
+class Recording:
+    """A host's record in one run, under the host's lock. `seen` is the host as the run found it; `holds` is whether
+    the lock is still the run's. A record that cannot be written fails nothing.
+    """
+
+    engine: Engine
+    plan: Plan
+    seen: ObservedHost
+    run: str
+    holds: Callable[[], bool] = lambda: True
+    _before: HostRecord | None = None
+    _now: dict[str, Applied] = field(default_factory=dict)
+    _proven: set[str] = field(default_factory=set)
+    _back: dict[str, Applied] = field(default_factory=dict)
+
+    def open(self) -> None:
+        """Read what earlier runs left, once. What cannot be read is not written over either."""
+        with suppress(EngineError):
+            self._before = self.engine.read_record(self.plan.owner)
+            self._now = dict(self._before.applied)
+
+    def begins(self, change: Change) -> None:
+        """Before the first step of a change."""
+        if change.action not in _NO_GATE:
+            return
+        if change.action is Action.REMOVE:
+            after = {a: applied for a, applied in self._now.items() if a != change.address}
+        else:
+            after = dict(self._now)
+            _note(after, change, self._found(change), Took(), self.run)
+            after = {**self._now, **after}  # under its old name, too, until it has the new one
+        self._write(after)
+
+    def proven(self, change: Change) -> None:
+        """It has passed its gate, and does not have the serving name yet."""
+        self._proven.add(change.address)
+        after = dict(self._now)
+        was = after.get(change.address)
+        _note(after, change, None, Took(), self.run)
+        if was is not None and _is_same(was, after[change.address]):
+            return
+        over = _named(change)
+        after[change.address] = replace(after[change.address], over=over if over != change.generation else None)
+        self._write(after)
+
+    def is_back(self, change: Change) -> None:
+        """What served before has passed its gate again, in the place of what failed."""
+        old = change.touched[0]
+        was = self._now.get(change.address)
+        if change.before is None or was is None or was.generation == old.generation:
+            return
+        self._back[change.address] = replace(was, generation=old.generation, run=old.run, spec=change.before, over=None)
+        self._write({**self._now, change.address: self._back[change.address]})
+
+    def ends(self, done: frozenset[str], took: Mapping[str, Took]) -> None:
+        """The run is over. `done`: the addresses whose changes were carried out whole."""
+        if self._before is None or not self.holds():
+            return
+        here = [c for c in self.plan.changes if c.host == self.seen.name]
+        after = dict(self._before.applied)
+        for change in here:
+            if change.address in self._back:
+                after[change.address] = self._back[change.address]
+            elif change.action is Action.NO_OP or change.address in done:
+                _note(after, change, self._found(change), took.get(change.address, Took()), self.run)
+            elif change.address in self._proven and change.address in self._now:
+                after[change.address] = self._now[change.address]
+        known = {c.address for c in here}
+        if not self.plan.selection:
+            after = {a: applied for a, applied in after.items() if a in known}
+        self._write(after)
+
+    def _write(self, after: Mapping[str, Applied]) -> None:
+        if self._before is None or after == self._now:
+            return
+        self._now = dict(after)
+        with suppress(EngineError):
+            self.engine.write_record(self.plan.owner, HostRecord(self.seen.name, self._now))
+
+    def _found(self, change: Change) -> Owned | None:
+        """The container that serves, by its name: a model that moved is another in its labels."""
+        name = serving_name(change.model, change.ordinal)
+        found = next((c for c in self.seen.containers if c.name in {name, *_old_names(change)}), None)
+        is_ours = found is not None and owner_of(found.labels) == self.plan.owner and MODEL in found.labels
+        return read_owned(found) if found is not None and is_ours else None
 
 
-def after_run(
-    old: HostRecord, plan: Plan, host: str, done: frozenset[str], took: Mapping[str, Took], run: str
-) -> HostRecord:
-    """The record once the run is over. `done`: the addresses whose changes were carried out whole."""
-    here = [c for c in plan.changes if c.host == host]
-    kept = dict(old.applied)
-    for change in here:
-        if change.action is Action.NO_OP or change.address in done:
-            _note(kept, change, took.get(change.address, Took()), run)
-    known = {c.address for c in here}
-    return HostRecord(host, kept if plan.selection else {a: applied for a, applied in kept.items() if a in known})
+class Records:
+    """The records of all hosts of a run. Implements `apply.protocols.Recorder`."""
+
+    def __init__(self, by_host: Mapping[str, Recording]) -> None:
+        self._by_host = by_host
+
+    def open(self) -> None:
+        """Under the locks, before anything is changed."""
+        for recording in self._by_host.values():
+            recording.open()
+
+    def begins(self, change: Change) -> None:
+        """Before the first step of a change."""
+        if recording := self._by_host.get(change.host):
+            recording.begins(change)
+
+    def proven(self, change: Change) -> None:
+        """It has passed its gate."""
+        if recording := self._by_host.get(change.host):
+            recording.proven(change)
+
+    def is_back(self, change: Change) -> None:
+        """What served before has passed its gate again."""
+        if recording := self._by_host.get(change.host):
+            recording.is_back(change)
+
+    def end(self, done: frozenset[str], took: Mapping[str, Took]) -> None:
+        """The run is over."""
+        for recording in self._by_host.values():
+            recording.ends(done, took)
 
 
-def _note(kept: dict[str, Applied], change: Change, took: Took, run: str) -> None:
+NO_RECORDS = Records({})
+"""Of a run that writes nothing down."""
+
+
+def _note(kept: dict[str, Applied], change: Change, found: Owned | None, took: Took, run: str) -> None:
     if change.action is Action.REMOVE:
         kept.pop(change.address, None)
         return
     spec = _left(change)
     if spec is None:
         return
-    was = kept.pop(change.address, None) or _under_old_name(kept, change)
+    was = kept.pop(change.address, None) or _under_old_name(kept, change, found)
     if change.action is Action.NO_OP and was is not None:
-        kept[change.address] = was
+        kept[change.address] = _as_labelled(was, change, found)
         return
-    applied = was or Applied(change.model, change.ordinal, change.generation, _run_of(change) or run, spec)
+    applied = was or Applied(change.model, change.ordinal, change.generation, _run_of(change, found) or run, spec)
     if change.action in _NEW_CONTAINER:
         applied = replace(applied, run=run)
     start = (Start(round(took.start, 1), spec.model),) if took.start is not None else ()
@@ -72,7 +179,30 @@ def _note(kept: dict[str, Applied], change: Change, took: Took, run: str) -> Non
         spec=spec,
         starts=(*applied.starts, *start)[-REMEMBERED:],
         stops=(*applied.stops, *stop)[-REMEMBERED:],
+        over=None,
     )
+
+
+def _as_labelled(was: Applied, change: Change, found: Owned | None) -> Applied:
+    """Of a container that stays, what its labels say: the run that made it may have been killed before it wrote it
+    down. What was changed in place since, labels cannot tell, and the record of the same generation can.
+    """
+    now = replace(was, model=change.model, over=None)
+    if found is None or found.spec is None:
+        return now
+    is_same = was.generation == found.generation and _made_alike(was.spec, found.spec)
+    spec = was.spec if is_same else found.spec
+    return replace(now, generation=found.generation, run=found.run or was.run, spec=spec)
+
+
+def _made_alike(one: ContainerSpec, other: ContainerSpec) -> bool:
+    """But for what may have been changed in place."""
+    now = other.in_place
+    return replace(one, restart=now.restart, memory=now.memory, cpus=now.cpus) == other
+
+
+def _is_same(one: Applied, other: Applied) -> bool:
+    return (one.generation, one.run, one.spec) == (other.generation, other.run, other.spec)
 
 
 def _left(change: Change) -> ContainerSpec | None:
@@ -83,11 +213,23 @@ def _left(change: Change) -> ContainerSpec | None:
     return replace(change.before, **changed)
 
 
-def _under_old_name(kept: dict[str, Applied], change: Change) -> Applied | None:
-    """A model that moved: its past is under the name that the reason tells."""
-    olds = (address(change.host, r.detail, change.ordinal) for r in change.reasons if r.code.value == "moved")
-    return next((found for old in olds if (found := kept.pop(old, None))), None)
+def _named(change: Change) -> int | None:
+    """The generation that has the serving name while the new one has passed its gate and does not have it yet."""
+    names = {serving_name(change.model, change.ordinal), *_old_names(change)}
+    return next((r.generation for r in change.touched if r.name in names and r.id != change.adopted), None)
 
 
-def _run_of(change: Change) -> str:
-    return change.touched[0].run if change.touched else ""
+def _under_old_name(kept: dict[str, Applied], change: Change, found: Owned | None) -> Applied | None:
+    """A model that moved: its past is under the name that the reason tells, or the container's labels."""
+    olds = [r.detail for r in change.reasons if r.code.value == "moved"]
+    olds += [found.model] if found is not None else []
+    addresses = (address(change.host, old, change.ordinal) for old in olds)
+    return next((applied for old in addresses if (applied := kept.pop(old, None))), None)
+
+
+def _old_names(change: Change) -> Iterator[str]:
+    yield from (serving_name(r.detail, change.ordinal) for r in change.reasons if r.code.value == "moved")
+
+
+def _run_of(change: Change, found: Owned | None) -> str:
+    return change.touched[0].run if change.touched else found.run if found else ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from cortexctl.apply.events import Event, LockChanged
 from cortexctl.apply.executor import Executor, Fate, Result
 from cortexctl.apply.locking import Locks
 from cortexctl.apply.protocols import Engines
-from cortexctl.apply.recording import write_record
+from cortexctl.apply.recording import Recording, Records
 from cortexctl.errors import PlanStale
 from cortexctl.observed.state import Observed
 from cortexctl.plan.model import Plan
@@ -31,14 +32,23 @@ def apply_plan(plan: Plan, executor: Executor, engines: Engines, locks: Locks) -
             _tell(executor, LockChanged(host, held=True))
             released.callback(_tell, executor, LockChanged(host, held=False))
         executor.holds = locks.still_ours
-        moved = stale_reasons(plan, Observed(tuple(engines.observe(host) for host in hosts)))
+        seen = Observed(tuple(engines.observe(host) for host in hosts))
+        moved = stale_reasons(plan, seen)
         if moved:
             raise PlanStale("the plan is out of date: " + "; ".join(moved), next_step="plan again")
         executor.hooks.before_apply()
+        run = locks.who.run
+        records = Records(
+            {
+                at.name: Recording(engines.engine(at.name), plan, at, run, partial(locks.still_ours, at.name))
+                for at in seen.hosts
+            }
+        )
+        records.open()
+        executor.recorder = records
         result = executor.run([s for s in plan.steps if s not in pulls])
         done = frozenset(o.change.address for o in result.outcomes if o.fate is Fate.DONE)
-        for host in hosts:
-            write_record(engines.engine(host), plan, host, done, executor.took, locks.who.run)
+        records.end(done, executor.took)
         executor.hooks.after_apply(result.exit_code, result.failures)
         return result
 

@@ -243,20 +243,27 @@ class DockerEngine:
 
     def read_record(self, owner: str) -> HostRecord:
         with self._asking("read the record"):
-            try:
-                volume = self._api.inspect_volume(record.volume_name(owner))
-            except docker.errors.NotFound:
-                return HostRecord(self._host.name)
-        return record.from_labels(self._host.name, volume.get("Labels") or {})
+            for name in record.volume_names(owner):
+                with suppress(docker.errors.NotFound):
+                    volume = self._api.inspect_volume(name)
+                    return record.from_labels(self._host.name, volume.get("Labels") or {})
+        return HostRecord(self._host.name)
 
     def write_record(self, owner: str, new: HostRecord) -> None:
-        """A volume's labels never change, so it is made anew. Nobody else writes it: the lock is held."""
-        name = record.volume_name(owner)
+        """Nobody else writes it: the lock is held. At every moment one of the two volumes has the old or the new."""
+        name, meanwhile = record.volume_names(owner)
         with self._asking("write the record"):
-            with suppress(docker.errors.NotFound):
-                self._api.remove_volume(name)
+            self._remove_volume(meanwhile)  # a killed run's
+            if new.applied:
+                self._api.create_volume(meanwhile, labels=record.to_labels(owner, new))
+            self._remove_volume(name)
             if new.applied:
                 self._api.create_volume(name, labels=record.to_labels(owner, new))
+                self._remove_volume(meanwhile)
+
+    def _remove_volume(self, name: str) -> None:
+        with suppress(docker.errors.NotFound):
+            self._api.remove_volume(name)
 
     def adopt(self, container: str) -> None:
         """From now on it counts as ours though it has no labels. Refuses another stack's."""

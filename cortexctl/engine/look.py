@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from cortexctl.engine import lock, record
-from cortexctl.engine.observe import engine_time, get, observe_host
+from cortexctl.engine.observe import NOT_FOUND, engine_time, get, observe_host
 from cortexctl.errors import EngineError, EngineRefused
 from cortexctl.observed.inspected import (
     ImageDefaults,
@@ -28,7 +28,6 @@ from cortexctl.spec.container import ContainerSpec, InPlace
 from cortexctl.spec.desired import Host
 
 PARALLEL = 32
-NOT_FOUND = 404
 
 Given = TypeVar("Given")
 Got = TypeVar("Got")
@@ -112,13 +111,15 @@ def _at_once(ask: Callable[[Given], Got], all_of_them: Sequence[Given]) -> list[
         return list(pool.map(ask, all_of_them))
 
 
-def _look(host: Host, owner: str) -> Look:
+def _look(host: Host, owner: str, names: Sequence[str] = ()) -> Look:
+    """`names`: the volumes in which the record may be, by default the usual one."""
     seen = observe_host(host)
     nothing = HostRecord(host.name)
     if not seen.is_reachable:
         return Look(seen, nothing)
     try:
-        volume = _volume(host, record.volume_name(owner))
+        places = names or (record.volume_name(owner),)
+        volume = next((v for name in places if (v := _volume(host, name)) is not None), None)
     except EngineError as cause:  # without the record nothing can be said of what is gone
         return Look(_unread(host, cause), nothing)
     return Look(seen, record.from_labels(host.name, volume) if volume is not None else nothing)
@@ -130,7 +131,10 @@ def _locked_look(host: Host, owner: str) -> Look:
         now = engine_time(host.docker) if volume is not None else 0
     except EngineError as cause:
         return Look(_unread(host, cause), HostRecord(host.name))
-    return replace(_look(host, owner), holder=lock.from_labels(volume) if volume is not None else None, now=now)
+    if volume is None:
+        return _look(host, owner)
+    # Who has the lock, or had it when he was killed, may have been about to write.
+    return replace(_look(host, owner, record.volume_names(owner)), holder=lock.from_labels(volume), now=now)
 
 
 def _volume(host: Host, name: str) -> Mapping[str, str] | None:

@@ -32,6 +32,7 @@ LARGEST_ANSWER = 256 * 2**20
 """Bytes. 5,000 containers with long labels are a tenth of it."""
 OK = 200
 LIST = "/containers/json?all=1"
+NOT_FOUND = 404
 
 
 def observe(hosts: Sequence[Host], *, parallelism: int = 32) -> Observed:
@@ -78,11 +79,17 @@ def facts_of_all(observed: Observed, hosts: Sequence[Host], owner: str) -> Obser
 
 def read_record(host: Host, owner: str) -> HostRecord:
     """What earlier applies left there. A host that has none, or that does not answer, has an empty one."""
-    try:
-        answer = get(host.docker, f"/volumes/{record.volume_name(owner)}")
-        return record.from_labels(host.name, json.loads(answer.body).get("Labels") or {})
-    except (EngineError, ValueError, AttributeError):
-        return HostRecord(host.name)
+    for name in record.volume_names(owner):
+        try:
+            answer = get(host.docker, f"/volumes/{name}")
+            return record.from_labels(host.name, json.loads(answer.body).get("Labels") or {})
+        except EngineRefused as cause:
+            if cause.status == NOT_FOUND:
+                continue
+            break
+        except (EngineError, ValueError, AttributeError):
+            break
+    return HostRecord(host.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""A host's record of what was applied: a volume of ours, for its label. It holds no data and needs no image."""
+"""A host's record of what was applied: a volume of ours, for its label. It holds no data and needs no image.
+
+A volume's labels never change, so it is made anew. Meanwhile a second one has what is being written: a run that is
+killed in between leaves one of the two, and whoever finds no first one reads the second.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,16 @@ _RECORD = PREFIX + "record"
 
 def volume_name(whose: str) -> str:
     return f"cortexctl-record-{whose.replace('@', '--')}"
+
+
+def volume_name_meanwhile(whose: str) -> str:
+    """Of the second one, which lives while the first is made anew."""
+    return f"cortexctl-recording-{whose.replace('@', '--')}"
+
+
+def volume_names(whose: str) -> tuple[str, str]:
+    """Where to look, in this order."""
+    return volume_name(whose), volume_name_meanwhile(whose)
 
 
 def to_labels(whose: str, record: HostRecord) -> dict[str, str]:

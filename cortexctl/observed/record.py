@@ -1,13 +1,14 @@
 """What earlier applies left on a host, and how long it took: kept by the host's engine, in a label.
 
-Nothing is decided by it but words: what a replacement will cost, and that a container which is gone was there.
+It says what a replacement will cost, and what was applied last of an instance whose container is gone. A run writes an
+instance down before it gives its container the serving name, so what serves is never younger than what is recorded.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cortexctl.spec.codec import spec_from_dict, spec_to_dict
@@ -29,7 +30,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An instance as an apply left it. `stops`: seconds that its containers took to stop, oldest first."""
+    """An instance as an apply left it. `stops`: seconds that its containers took to stop, oldest first.
+
+    `over`: the generation that still had the serving name when this one had passed its gate; None once the run is over.
+    Where a container of that generation still has the name, the run was killed in between, and this is the later word.
+    """
 
     model: str
     ordinal: int
@@ -38,6 +43,11 @@ class Applied:
     spec: ContainerSpec
     starts: tuple[Start, ...] = ()
     stops: tuple[float, ...] = ()
+    over: int | None = None
+
+    def is_ahead_of(self, generation: int) -> bool:
+        """Whether this passed its gate after the container of `generation`, which has the serving name."""
+        return self.over == generation != self.generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,14 @@ class HostRecord:
 
     host: str
     applied: Mapping[str, Applied] = field(default_factory=dict)
+
+    def by_names_now(self, moved: Mapping[str, str]) -> HostRecord:
+        """By the addresses that its models have now; `moved` leads from old names to new ones."""
+        if not any(a.model in moved for a in self.applied.values()):
+            return self
+        old_names_first = sorted(self.applied.values(), key=lambda a: a.model not in moved)
+        renamed = (replace(a, model=moved.get(a.model, a.model)) for a in old_names_first)
+        return HostRecord(self.host, {address(self.host, a.model, a.ordinal): a for a in renamed})
 
 
 def record_to_label(record: HostRecord) -> str:
@@ -75,6 +93,7 @@ def _to_dict(applied: Applied) -> dict[str, Any]:
         "spec": spec_to_dict(applied.spec),
         "starts": [[s.seconds, s.model] for s in applied.starts],
         "stops": list(applied.stops),
+        **({"over": applied.over} if applied.over is not None else {}),
     }
 
 
@@ -87,4 +106,5 @@ def _from_dict(entry: Mapping[str, Any]) -> Applied:
         spec=spec_from_dict(entry["spec"]),
         starts=tuple(Start(float(seconds), str(model)) for seconds, model in entry["starts"]),
         stops=tuple(float(seconds) for seconds in entry["stops"]),
+        over=int(entry["over"]) if "over" in entry else None,
     )

@@ -105,6 +105,12 @@ class Observed:
     ) -> Observed:
         return replace(self, images=images, in_place=in_place, records=records)
 
+    def by_names_now(self, moved: Mapping[str, str]) -> Observed:
+        """With the records by the addresses that models have now; `moved` leads from old names to new ones."""
+        if not moved or not self.records:
+            return self
+        return replace(self, records={host: r.by_names_now(moved) for host, r in self.records.items()})
+
     def record(self, host: str) -> HostRecord:
         """What is recorded of a host; empty where nothing is, or nobody asked."""
         return self.records.get(host) or HostRecord(host)

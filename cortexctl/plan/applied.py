@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
+from cortexctl.observed.record import Applied
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.adopt import as_pattern, imported_fields, to_adopt
 from cortexctl.plan.cost import applied_of
@@ -13,7 +14,7 @@ from cortexctl.plan.diff import IN_PLACE
 from cortexctl.plan.parts import serving_now
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.desired import Desired, Instance
-from cortexctl.spec.labels import serving_name
+from cortexctl.spec.labels import is_generation_name, serving_name
 
 
 def as_applied(desired: Desired, observed: Observed) -> Desired:
@@ -55,10 +56,15 @@ def _as_adopted(wanted: Instance, taken: ObservedContainer, observed: Observed) 
 
 
 def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Observed) -> ContainerSpec | None:
+    """By the container that has the serving name, unless a later one had passed its gate when its run was killed. What
+    has no such name may be kept, or proven by nobody: of it the record says what was applied.
+    """
     serving = serving_now(wanted, found)
+    applied = applied_of(wanted, observed)
     if serving is None:
-        applied = applied_of(wanted, observed)
         return applied.spec if applied else None
+    if applied is not None and _is_later(applied, serving):
+        return applied.spec
     actual = observed.in_place.get((wanted.host, serving.container.id))
     if serving.spec is None or actual is None:
         return serving.spec
@@ -69,3 +75,10 @@ def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Obser
         name: getattr(actual, name) for name in IN_PLACE if getattr(actual, name) == getattr(wanted.spec, name)
     }
     return replace(serving.spec, **updated)
+
+
+def _is_later(applied: Applied, found: Owned) -> bool:
+    """Whether something else than `found` was applied last."""
+    if is_generation_name(found.container.name):
+        return applied.generation != found.generation
+    return applied.is_ahead_of(found.generation)

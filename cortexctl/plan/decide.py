@@ -44,7 +44,7 @@ def decide(
     wanted = with_kept_names(wanted, serving)
     fields = fields_to_change(wanted, serving, observed)
     must_replace = force.replace or any(not f.in_place for f in fields)
-    parts = sort_out(wanted, found, serving, replacing=must_replace)
+    parts = sort_out(wanted, found, serving, applied_of(wanted, observed), replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if serving is None:
         return [*leftovers, _create(wanted, found, parts, observed)]
@@ -237,8 +237,10 @@ def _create(wanted: Instance, found: OwnedInstance | None, parts: Parts, observe
 
 
 def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, parts: Parts, observed: Observed) -> Change:
-    known = [o.generation for o in found.all] if found else []
+    recorded = applied_of(wanted, observed, serving)
+    known = [*([o.generation for o in found.all] if found else []), recorded.generation if recorded else 0]
     candidate = parts.candidate
+    goes_back = candidate is not None and candidate.generation < serving.generation
     spare = max(wanted.keep - 1, 0)
     pruned = parts.kept[: len(parts.kept) - spare] if len(parts.kept) > spare else ()
     named = tuple(o for o in parts.kept if o.has_serving_name and o not in pruned)
@@ -254,7 +256,14 @@ def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, part
     )
     reasons = (_unfinished(candidate),) if candidate else ()
     image = _image(wanted, candidate, observed.images)
-    return replace(change, reasons=reasons, image=image, start_first=start_first)
+    return replace(
+        change,
+        reasons=reasons,
+        image=image,
+        start_first=start_first,
+        goes_back=goes_back,
+        keep=max(wanted.keep, 1) if goes_back else wanted.keep,
+    )
 
 
 def starts_first(wanted: Instance, serving: Owned) -> bool:

@@ -112,14 +112,9 @@ def _hosts(desired: Desired, observed: Observed, facts: Facts) -> list[_OneHost]
     for host in sorted(desired.hosts, key=lambda h: h.name):
         at = seen[host.name]
         found = found_on(at, desired, wanted[host.name], observed) if at.is_reachable else {}
-        applied = _by_name_now(observed.record(host.name).applied, host.name, desired.moved)
+        applied = observed.record(host.name).by_names_now(desired.moved).applied
         hosts.append(_OneHost(host, at, desired, wanted[host.name], found, applied, facts))
     return hosts
-
-
-def _by_name_now(applied: Mapping[str, Applied], host: str, moved: Mapping[str, str]) -> dict[str, Applied]:
-    """The record by the addresses that its models have now."""
-    return {labels.address(host, moved.get(a.model, a.model), a.ordinal): a for a in applied.values()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,9 @@ class Roles:
 
 
 def roles_of(found: OwnedInstance, applied: Applied | None) -> Roles:
-    """By name and generation. A name that is neither the serving one nor a generation's was given by a hand."""
+    """By name and generation. A name that is neither the serving one nor a generation's was given by a hand. One that
+    was rolled back is kept, however young it is.
+    """
     twins = [o for o in found.others if not labels.is_generation_name(o.container.name)]
     generations = [o for o in found.others if o not in twins]
     serving = found.serving
@@ -49,15 +51,24 @@ def roles_of(found: OwnedInstance, applied: Applied | None) -> Roles:
     if serving is None and twins:
         serving = twins.pop()
     if serving is not None:
-        young = [o for o in generations if o.generation > serving.generation]
+        proven = applied.generation if applied is not None and applied.is_ahead_of(serving.generation) else None
+        young = [o for o in generations if _is_begun(o, serving, proven)]
         kept = tuple(o for o in generations if o not in young)
         begun = young.pop() if young and not serving.container.is_running else None
         return Roles(serving, begun, tuple(young), kept, tuple(twins))
-    newest = generations[-1]
-    if applied is not None and newest.generation < applied.generation:
+    made = [o for o in generations if not labels.is_undone_name(o.container.name)]
+    if not made or (applied is not None and made[-1].generation < applied.generation):
         return Roles(kept=tuple(generations))
-    young = [o for o in generations[:-1] if o.container.state != "exited"]
-    return Roles(None, newest, tuple(young), tuple(o for o in generations[:-1] if o not in young))
+    *older, newest = made
+    young = [o for o in older if o.container.state != "exited"]
+    return Roles(None, newest, tuple(young), tuple(o for o in generations if o is not newest and o not in young))
+
+
+def _is_begun(other: Owned, serving: Owned, proven: int | None) -> bool:
+    """Made to take the place of what serves. `proven`: the generation that a killed run had come to by the record."""
+    if labels.is_undone_name(other.container.name):
+        return False
+    return other.generation > serving.generation or other.generation == proven
 
 
 @dataclass(frozen=True, slots=True)

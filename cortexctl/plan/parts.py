@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.record import Applied
 from cortexctl.spec.desired import Instance
 from cortexctl.spec.labels import is_generation_name, is_undone_name
 
@@ -34,6 +35,12 @@ def _is_unproven(other: Owned, named: Owned | None) -> bool:
     return is_younger and is_generation_name(name) and not is_undone_name(name)
 
 
+def _is_kept(other: Owned, applied: Applied | None) -> bool:
+    """By its name, or because it stopped and something younger was applied."""
+    was_replaced = applied is not None and other.container.state == "exited" and other.generation < applied.generation
+    return was_replaced or is_undone_name(other.container.name)
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The containers beside the serving one: a candidate to go on with, rubbish, and kept generations."""
@@ -43,19 +50,24 @@ class Parts:
     kept: tuple[Owned, ...]
 
 
-def sort_out(wanted: Instance, found: OwnedInstance | None, serving: Owned | None, *, replacing: bool) -> Parts:
+def sort_out(
+    wanted: Instance, found: OwnedInstance | None, serving: Owned | None, applied: Applied | None, *, replacing: bool
+) -> Parts:
     """Younger than the serving one means candidate, older means kept, and so does one that was rolled back, or has the
     serving name, which is given after the gate. Without a serving one a match of the spec means candidate, and of the
-    rest only what has run and stopped is worth keeping.
+    rest only what has run and stopped is worth keeping. One that stopped and is older than what was `applied` last is
+    kept, whatever it matches; one that runs while nothing serves was brought back by a run that was killed.
     """
     if found is None:
         return Parts(None, (), ())
     others = [o for o in found.all if o is not serving]
     if serving is not None:
         young = [o for o in others if o.generation > serving.generation and not is_undone_name(o.container.name)]
-        matching = [o for o in young if o.spec == wanted.spec and replacing]
+        is_down = not serving.container.is_running
+        back = [o for o in others if is_down and o.container.is_running and o.generation < serving.generation]
+        matching = [o for o in (*back, *young) if o.spec == wanted.spec and replacing]
     else:
-        matching = [o for o in others if o.spec == wanted.spec and not is_undone_name(o.container.name)]
+        matching = [o for o in others if o.spec == wanted.spec and not _is_kept(o, applied)]
         young = [o for o in others if o.container.state != "exited" or o in matching[-1:]]
     candidate = matching[-1] if matching else None
     leftovers = tuple(o for o in young if o is not candidate and o is not found.serving)

@@ -53,6 +53,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     changes: list[Change] = []
     steps: list[Step] = []
     everything: list[Change] = []
+    observed = observed.by_names_now(desired.moved)
     desired, unplaced = placed(*((as_applied(desired, observed), observed) if request.only else (desired, observed)))
     diagnostics: list[Diagnostic] = [] if request.destroy else [*unplaced, *check_desired(desired)]
     serving: dict[str, int] = {}
@@ -179,7 +180,7 @@ def inspections_needed(
     """
     everything = bool(request.only)
     wanted = (
-        (i.host, needs_inspection(i, found, observed, everything=everything))
+        (i.host, needs_inspection(i, found, observed.by_names_now(desired.moved), everything=everything))
         for i, found in _pairs(desired, observed, request)
     )
     return tuple(sorted((host, container) for host, container in wanted if container))
@@ -203,6 +204,7 @@ def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[t
     """Every wanted instance of a reachable host, with what is found of it."""
     if request.destroy:
         return
+    observed = observed.by_names_now(desired.moved)
     desired, _ = placed(as_applied(desired, observed) if request.only else desired, observed)
     seen_on = observed.by_name()
     for host, wanted in desired.by_host().items():

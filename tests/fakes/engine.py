@@ -51,6 +51,8 @@ class FakeEngine:
         """Names of containers whose servers cannot be asked."""
         self.fail: dict[str, EngineRefused] = {}
         self.calls: list[str] = []
+        self.before_call: Callable[[], None] = lambda: None
+        """Of calls that change something; what it raises, the caller gets."""
         self._guard = threading.Lock()
         """Steps run side by side, and names and ports are taken by one of them at a time, as on a real engine."""
 
@@ -261,6 +263,7 @@ class FakeEngine:
     # inside
 
     def _called(self, what: str, subject: str) -> None:
+        self.before_call()
         self.calls.append(f"{what} {subject}")
         failure = self.fail.get(what)
         if failure:

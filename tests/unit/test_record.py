@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,16 @@ from cortexctl.observed.record import (
     record_from_label,
     record_to_label,
 )
+from cortexctl.observed.state import Observed
 from cortexctl.plan.action import Action, ReasonCode
+from cortexctl.plan.drift import find_drift
+from cortexctl.plan.finding import Code
+from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
+from cortexctl.plan.rollback import Back, plan_rollback
 from cortexctl.render.words import cost_words
 from cortexctl.spec.container import ContainerSpec
+from tests.fakes.killed import killed_after
 from tests.fakes.world import World
 from tests.reading import model_text
 from tests.unit.test_apply import crash, stack, with_length
@@ -211,3 +219,164 @@ def test_only_drift_takes_back_a_limit_but_not_one_that_the_stack_has_by_now(tmp
     world.engine().by_name("vllm-model-tiny").memory = 3 * 2**30
     (change,) = world.plan(desired, Request(only="drift")).effective
     assert [(f.path, f.before) for f in change.fields] == [("memory", 3 * 2**30)]
+
+
+def killed_at_its_last_record(world: World, made: Plan) -> None:
+    """A run that ends when it has done everything but to write down, at its end, what it did."""
+    twin = World("demo", "here")
+    twin.engine().containers = copy.deepcopy(world.engine().containers)
+    twin.engine().records = dict(world.engine().records)
+    twin.apply(made)
+    assert twin.engine().calls[-1].startswith("write_record")
+    with killed_after(world, len(twin.engine().calls) - 1):
+        world.apply(made)
+
+
+def length_of(world: World, name: str = "vllm-model-tiny") -> str:
+    command = world.engine().by_name(name).command
+    return command[command.index("--max-model-len") + 1]
+
+
+def two(first: int, second: int) -> list[str]:
+    return [
+        with_length(first),
+        model_text("other") + f"[models.other.args]\nmax_model_len = {second}\n\n",
+    ]
+
+
+@pytest.mark.parametrize("killed", [*range(3, 22), None])
+def test_only_drift_brings_back_what_a_killed_run_had_applied(tmp_path: Path, killed: int | None) -> None:
+    """Killed anywhere while two models are replaced, repeated, and then one is removed by hand."""
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, *two(1, 1))))
+    desired = stack(tmp_path, *two(2, 2))
+    with killed_after(world, killed):
+        world.apply(world.plan(desired))
+    repeated = world.plan(desired)
+    if repeated.effective:
+        assert world.apply(repeated).exit_code == 0
+    for name in ("vllm-model-tiny", "vllm-model-other"):
+        world.engine().remove(name)
+        made = world.plan(desired, Request(only="drift"))
+        assert [r.code for c in made.effective for r in c.reasons] == [ReasonCode.GONE]
+        assert world.apply(made).exit_code == 0
+        assert length_of(world, name) == "2"
+    assert "vllm-model-tiny--g1" in {c.name for c in world.engine().all()}
+
+
+def test_only_drift_brings_back_the_last_one_though_the_killed_run_was_never_repeated(tmp_path: Path) -> None:
+    """Killed when all was done but the last record: the next plan is empty, so no other run writes one."""
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1))))
+    desired = stack(tmp_path, with_length(2))
+    killed_at_its_last_record(world, world.plan(desired))
+    assert world.plan(desired).effective == ()
+    assert find_drift(desired, seen_with_records(world)).findings == ()
+    world.engine().remove("vllm-model-tiny")
+    (finding,) = find_drift(desired, seen_with_records(world)).findings
+    assert (finding.code, finding.path) == (Code.REMOVED, "container")
+    assert world.apply(world.plan(desired, Request(only="drift"))).exit_code == 0
+    assert length_of(world) == "2"
+
+
+def test_a_stale_record_is_set_right_by_the_labels_of_what_serves(tmp_path: Path) -> None:
+    """As a release before this one left it, whose killed runs were never written down."""
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, *two(1, 1))))
+    old = world.engine().records["demo"]
+    world.apply(world.plan(stack(tmp_path, *two(2, 1))))
+    world.engine().records["demo"] = old
+    desired = stack(tmp_path, *two(2, 2))
+    world.apply(world.plan(desired))
+    applied = recorded(world).applied["here/tiny"]
+    assert (applied.generation, applied.run, applied.spec.args) == (2, "run2", {"max_model_len": 2})
+    world.engine().remove("vllm-model-tiny")
+    world.apply(world.plan(desired, Request(only="drift")))
+    assert length_of(world) == "2"
+
+
+def test_a_kept_generation_is_never_gone_on_with_though_it_has_the_wanted_spec(tmp_path: Path) -> None:
+    """The stack went from one text to another and back: the first container is kept, and not a candidate."""
+    world = World("demo", "here")
+    for length in (1, 2, 1):
+        world.apply(world.plan(stack(tmp_path, with_length(length))))
+    world.engine().remove("vllm-model-tiny")
+    desired = stack(tmp_path, with_length(1))
+    for request in (Request(only="drift"), Request()):
+        (change,) = world.plan(desired, request).effective
+        assert (change.action, change.adopted, change.generation) == (Action.CREATE, "", 4)
+        assert [r.code for r in change.reasons] == [ReasonCode.GONE]
+    assert world.apply(world.plan(desired, Request(only="drift"))).exit_code == 0
+    assert {"vllm-model-tiny--g1", "vllm-model-tiny--g2"} <= {c.name for c in world.engine().all()}
+
+
+def test_drift_calls_no_kept_generation_unfinished(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    for length in (1, 2):
+        world.apply(world.plan(stack(tmp_path, with_length(length))))
+    world.engine().remove("vllm-model-tiny")
+    found = find_drift(stack(tmp_path, with_length(2)), seen_with_records(world)).findings
+    assert [(f.code, f.container) for f in found] == [(Code.REMOVED, "")]
+
+
+@pytest.mark.parametrize("calls", range(2, 10))
+def test_a_rollback_that_is_killed_is_gone_on_with_and_takes_no_second_container(tmp_path: Path, calls: int) -> None:
+    """What it had started holds the port and the GPUs: another of the same spec could not start beside it."""
+    world = World("demo", "here")
+    for length in (1, 2):
+        world.apply(world.plan(stack(tmp_path, with_length(length))))
+    first = stack(tmp_path, with_length(1))
+    with killed_after(world, calls):
+        world.apply(plan_rollback(first, world.observe(), Back("here/tiny")))
+    runs = [c.name for c in world.engine().all() if c.state == "running"]
+    made = world.plan(first)
+    if runs == ["vllm-model-tiny--g1"]:
+        assert [(c.action, c.generation) for c in made.effective if c.action is Action.REPLACE] in (
+            [(Action.REPLACE, 1)],
+            [],
+        )
+    assert world.apply(made).exit_code == 0 if made.effective else True
+    assert length_of(world) == "1"
+    assert len([c for c in world.engine().all() if c.state == "running"]) == 1
+    assert find_drift(first, seen_with_records(world)).findings == ()
+
+
+def test_what_a_killed_removal_took_away_is_not_brought_back(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, *two(1, 1))))
+    made = world.plan(stack(tmp_path, with_length(1)))
+    with killed_after(world, len(made.steps) + 1):
+        world.apply(made)
+    assert [c.name for c in world.engine().all()] == ["vllm-model-tiny"]
+    assert world.plan(stack(tmp_path, *two(1, 1)), Request(only="drift")).effective == ()
+
+
+def test_settings_that_a_killed_run_changed_in_place_are_the_applied_ones(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, model_text(memory='"1 GiB"'))))
+    made = world.plan(stack(tmp_path, model_text(memory='"2 GiB"')))
+    with killed_after(world, len(made.steps) + 1):
+        world.apply(made)
+    assert world.engine().by_name("vllm-model-tiny").memory == 2 * 2**30
+    later = stack(tmp_path, model_text(memory='"3 GiB"'))
+    assert world.plan(later, Request(only="drift")).effective == ()
+
+
+def test_a_record_that_went_ahead_of_a_killed_run_reads_back() -> None:
+    record = HostRecord("here", {"here/tiny": Applied("tiny", 1, 3, "run7", SPEC, over=2)})
+    assert record_from_label("here", record_to_label(record)) == record
+    assert '"over"' not in record_to_label(HostRecord("here", {"here/tiny": Applied("tiny", 1, 3, "run7", SPEC)}))
+
+
+def test_a_run_whose_lock_was_released_writes_no_record_over_another_ones(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1))))
+    before = world.engine().records["demo"]
+    world.engine().behaviours.append(lambda _c: world.engine().release_lock("demo"))
+    result = world.apply(world.plan(stack(tmp_path, with_length(2))))
+    assert result.exit_code != 0
+    assert world.engine().records["demo"] == before
+
+
+def seen_with_records(world: World) -> Observed:
+    return replace(world.observe(), records={"here": recorded(world)})

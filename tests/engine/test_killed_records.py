@@ -1,0 +1,63 @@
+"""The record of what was applied outlives a run that is killed, on a real engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cortexctl.engine import record
+from cortexctl.engine.engines import DockerEngines
+from cortexctl.engine.look import look_again
+from cortexctl.engine.observe import read_record
+from cortexctl.observed.record import Applied, HostRecord
+from cortexctl.observed.state import LockInfo
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Host
+from tests.engine.conftest import StackFile
+from tests.live import STAND_IN, LiveEngine
+
+pytestmark = pytest.mark.engine
+
+APPLIED = Applied("m", 1, 2, "run1", ContainerSpec(STAND_IN, "/models/m", ("m",)))
+
+
+def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveEngine) -> None:
+    """The first volume is gone and the second holds the new record: just there the run was killed."""
+    host = Host("here", live.docker)
+    engines = DockerEngines({"here": host}, live.stack)
+    engine = engines.engine("here")
+    old, new = (HostRecord("here", {"here/m": replace(APPLIED, generation=g)}) for g in (2, 3))
+    engine.write_record(live.stack, old)
+    name, meanwhile = record.volume_names(live.stack)
+    marks = record.to_labels(live.stack, new)
+    live.docker_cli("volume", "create", *(w for k, v in marks.items() for w in ("--label", f"{k}={v}")), meanwhile)
+    assert engine.read_record(live.stack) == read_record(host, live.stack) == old
+    live.docker_cli("volume", "rm", name)
+    assert engine.read_record(live.stack) == read_record(host, live.stack) == new
+    engine.take_lock(live.stack, LockInfo("us", "alice", "ci", 1, "r1", 10, 20))
+    assert [at.record for at in look_again([host], live.stack)] == [new]
+    engine.release_lock(live.stack)
+    engine.write_record(live.stack, old)
+    assert live.everything()["volumes"] == [name]
+    assert engine.read_record(live.stack) == old
+    engine.write_record(live.stack, HostRecord("here"))
+    assert live.everything()["volumes"] == []
+    engines.close()
+
+
+def test_what_was_removed_by_hand_comes_back_as_it_was_applied_last(live: LiveEngine, stack: StackFile) -> None:
+    """The record says so before the container has its serving name, not at the end of the run."""
+    stack.write()
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    stack.write(TURN="2")
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    live.docker_cli("rm", "--force", stack.serving)
+    drift = live.cortexctl("drift", str(stack), "--detailed-exitcode")
+    assert drift.code == 2
+    assert "did not finish" not in drift.out
+    again = live.cortexctl("apply", str(stack), "--only", "drift", "--auto-approve")
+    assert again.code == 0, again.out + again.err
+    assert "STANDIN_TURN=2" in live.inspect(stack.serving)["Config"]["Env"]
+    assert live.containers() == {stack.serving: "running", f"{stack.serving}--g1": "exited"}
+    assert live.cortexctl("drift", str(stack), "--detailed-exitcode").code == 0

@@ -1,0 +1,151 @@
+"""Whatever runs were killed and whatever hands did: `--only drift` brings back what passed its gate last."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortexctl.apply.events import Event, RollbackEnded, StepDone
+from cortexctl.observed.state import Observed
+from cortexctl.plan.action import Action
+from cortexctl.plan.drift import find_drift
+from cortexctl.plan.finding import Kind
+from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.request import Request
+from cortexctl.plan.rollback import Back, plan_rollback
+from cortexctl.plan.steps import PassGate
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired
+from tests.fakes.container import FakeContainer
+from tests.fakes.killed import killed_after
+from tests.fakes.world import World
+from tests.property.test_laws import modest
+from tests.reading import desired_from, model_text, stack_text
+
+MODELS = ("a", "b")
+CRASHES = 9
+"""A length with which no server comes up."""
+ONLY_DRIFT = Request(only="drift")
+
+
+@dataclass
+class Story:
+    """A host, its stack by lengths of its models, and what passed its gate last, by model."""
+
+    strategy: str
+    folder: Path
+    world: World = field(default_factory=lambda: World("demo", "here"))
+    lengths: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MODELS, 1))
+    last: dict[str, int] = field(default_factory=dict)
+    _plan: Plan | None = None
+
+    def __post_init__(self) -> None:
+        self.world.engine().behaviours.append(_crash_if_it_must)
+
+    @property
+    def desired(self) -> Desired:
+        path = self.folder / "stack.toml"
+        path.write_text(stack_text("".join(self._model(n) for n in MODELS), hosts='[hosts.here]\nmodels_dir = "/m"\n'))
+        return desired_from(path)
+
+    def _model(self, name: str) -> str:
+        rollout = f'[models.{name}.rollout]\nstrategy = "{self.strategy}"\n\n'
+        return f"{model_text(name)}[models.{name}.args]\nmax_model_len = {self.lengths[name]}\n\n{rollout}"
+
+    def run(self, made: Plan, calls: int | None) -> None:
+        """Carry it out, or the part of it that so many calls come to."""
+        assert [d.summary for d in made.diagnostics if d.is_error] == []
+        if not made.effective:
+            return
+        seen = len(self.world.events)
+        with killed_after(self.world, calls):
+            self.world.apply(made)
+        for event in self.world.events[seen:]:
+            self._hear(made, event)
+
+    def _hear(self, made: Plan, event: Event) -> None:
+        if isinstance(event, StepDone) and isinstance(event.step.task, PassGate):
+            change = next(c for c in made.changes if c.address == event.step.address)
+            self.last[change.model] = _length(_spec_after(change))
+        if isinstance(event, RollbackEnded) and event.change.action is Action.REPLACE and not event.problem:
+            self.last[event.change.model] = _length(event.change.before)
+
+    def apply(self, a: int, b: int, calls: int | None) -> None:
+        self.lengths = {"a": a, "b": b}
+        self.run(self.world.plan(self.desired), calls)
+
+    def go_back(self, model: str, calls: int | None) -> None:
+        desired = self.desired
+        made = plan_rollback(desired, self.observed(), Back(f"here/{model}"))
+        if not made.has_errors:
+            self.run(made, calls)
+
+    def only_drift(self, calls: int | None) -> None:
+        self.run(self.world.plan(self.desired, ONLY_DRIFT), calls)
+
+    def hand(self, does: str, number: int) -> None:
+        """Somebody stops or removes one of the containers."""
+        engine = self.world.engine()
+        there = sorted(engine.all(), key=lambda c: c.name)
+        if there and does == "remove":
+            del engine.containers[there[number % len(there)].id]
+        elif there:
+            there[number % len(there)].state = "exited"
+
+    def observed(self) -> Observed:
+        return replace(self.world.observe(), records={"here": self.world.engine().read_record("demo")})
+
+    def serves(self) -> dict[str, int]:
+        names = {f"vllm-model-{m}": m for m in MODELS}
+        return {
+            names[c.name]: int(c.command[c.command.index("--max-model-len") + 1])
+            for c in self.world.engine().all()
+            if c.name in names and c.state == "running"
+        }
+
+
+def _crash_if_it_must(container: FakeContainer) -> None:
+    if container.command[container.command.index("--max-model-len") + 1] == str(CRASHES):
+        container.state, container.exit_code = "exited", 1
+
+
+def _spec_after(change: Change) -> ContainerSpec | None:
+    return change.after if change.action in {Action.CREATE, Action.REPLACE} else change.before
+
+
+def _length(spec: ContainerSpec | None) -> int:
+    assert spec is not None
+    return int(spec.args["max_model_len"])
+
+
+_calls = st.none() | st.integers(0, 24)
+_lengths = st.sampled_from([1, 2, 3, CRASHES])
+_chapters = st.one_of(
+    st.builds(lambda a, b, calls: lambda s: s.apply(a, b, calls), _lengths, _lengths, _calls),
+    st.builds(lambda model, calls: lambda s: s.go_back(model, calls), st.sampled_from(MODELS), _calls),
+    st.builds(lambda calls: lambda s: s.only_drift(calls), _calls),
+    st.builds(lambda does, n: lambda s: s.hand(does, n), st.sampled_from(["remove", "stop"]), st.integers(0, 5)),
+)
+
+
+@settings(modest, max_examples=80)
+@given(st.sampled_from(["stop_first", "start_first"]), st.lists(_chapters, min_size=2, max_size=9), _lengths, _lengths)
+def test_only_drift_brings_back_what_passed_its_gate_last(
+    strategy: str, chapters: list[Callable[[Story], None]], a: int, b: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        story = Story(strategy, Path(folder))
+        story.apply(1, 1, None)
+        for chapter in chapters:
+            chapter(story)
+        story.lengths = {"a": a, "b": b}
+        story.only_drift(None)
+        assert story.serves() == story.last
+        assert story.world.plan(story.desired, ONLY_DRIFT).effective == ()
+        found = find_drift(story.desired, story.observed()).findings
+        assert [f for f in found if f.kind is Kind.DRIFT] == []
