@@ -270,7 +270,7 @@ def starts_first(wanted: Instance, serving: Owned) -> bool:
     """Whether the new one can serve before the old one stops, and shall. (A guard refuses what shall and cannot.)"""
     if wanted.strategy == "stop_first" or not serving.container.is_running or serving.spec is None:
         return False
-    return not what_both_need(serving.spec, wanted.spec)
+    return what_both_need(serving.spec, wanted.spec) is None
 
 
 def _remove_leftover(wanted: Instance, owned: Owned) -> Change:

@@ -180,13 +180,17 @@ def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnosti
 
 
 def _not_together(instance: Instance, change: Change) -> Iterator[Diagnostic]:
-    """What shall start first, and cannot: stopping first after all would be the outage that it was to spare."""
-    if instance.strategy != "start_first" or change.start_first or change.before is None or not change.cost.down:
+    """What shall start first, and cannot: stopping first after all would be the outage that it was to spare. The way
+    back stops first, whatever the strategy: it is taken when what serves is no good.
+    """
+    if instance.strategy != "start_first" or change.start_first or change.goes_back or not change.cost.down:
+        return
+    both_need = what_both_need(change.before, instance.spec) if change.before else None
+    if both_need is None:
         return
     yield error(
         "CX225",
-        f"{change.address} cannot start first: the old and the new one both need "
-        f"{what_both_need(change.before, instance.spec)}",
+        f"{change.address} cannot start first: the old and the new one both need {both_need}",
         instance.place_of("rollout.strategy"),
         help='strategy = "stop_first", or give the new one a port and GPUs of its own',
     )

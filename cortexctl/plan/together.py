@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.vllm.effective import effective
 
@@ -10,15 +13,27 @@ DEFAULT_UTILIZATION = 0.92
 """vLLM's own since 0.20.0; it counts when a sharer does not say."""
 
 
-def what_both_need(one: ContainerSpec, other: ContainerSpec) -> str:
-    """What only one of them can have, in words; empty when both can run."""
+@dataclass(frozen=True, slots=True)
+class BothNeed:
+    """What only one of two containers can have: a port, or GPUs."""
+
+    what: Literal["port", "GPU"]
+    first: int
+    others: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.what} {', '.join(map(str, (self.first, *self.others)))}"
+
+
+def what_both_need(one: ContainerSpec, other: ContainerSpec) -> BothNeed | None:
+    """What only one of them can have; None when both can run."""
     a, b = one.publish, other.publish
     if a and b and a.port and a.port == b.port and overlap(a.address, b.address):
-        return f"port {a.port}"
+        return BothNeed("port", a.port)
     shared = sorted(set(one.gpus) & set(other.gpus))
     if shared and utilization(one) + utilization(other) > 1:
-        return f"GPU {', '.join(map(str, shared))}"
-    return ""
+        return BothNeed("GPU", shared[0], tuple(shared[1:]))
+    return None
 
 
 def utilization(spec: ContainerSpec) -> float:

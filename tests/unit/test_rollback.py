@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cortexctl.apply.executor import Fate
 from cortexctl.plan.action import Action
+from cortexctl.plan.drift import find_drift
+from cortexctl.plan.finding import Code, Kind
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
+from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import Back, plan_rollback
 from tests.fakes.world import World
 from tests.reading import model_text
@@ -144,3 +148,52 @@ def test_going_back_runs_the_hooks_and_is_written_down(tmp_path: Path) -> None:
     assert world.apply(made).exit_code == 0
     assert told == ["pre_stop 1", "post_healthy 1"]
     assert made.audit_log == "stack.audit.jsonl"
+
+
+@pytest.mark.parametrize("strategy", ["stop_first", "start_first", "auto"])
+@pytest.mark.parametrize("publish", ['"127.0.0.1"', '"127.0.0.1:8801"'])
+def test_the_way_back_is_open_whatever_the_strategy(tmp_path: Path, strategy: str, publish: str) -> None:
+    """It stops first by its nature, so that what serves and what is kept may share a port."""
+    world = World("demo", "here")
+    for length in (1024, 2048):
+        before = with_length(length, publish=publish) + "[models.tiny.rollout]\nstrategy = "
+        assert world.apply(world.plan(stack(tmp_path, f'{before}"stop_first"\n'))).exit_code == 0
+    desired = stack(tmp_path, f'{before}"{strategy}"\n')
+    made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
+    assert made.diagnostics == ()
+    assert made.changes[0].start_first is False
+    assert world.apply(made).exit_code == 0
+    assert length_of(world) == "1024"
+
+
+def test_drift_is_quiet_after_a_rollback_and_once_the_old_text_is_back(tmp_path: Path) -> None:
+    """What was rolled back is kept, however young it is: `rollback --generation 2` starts it again."""
+    world = applied(tmp_path, 1024, 2048)
+    world.apply(back(world, tmp_path))
+    records = {"here": world.engine().read_record("demo")}
+    for length, kinds in ((2048, [Kind.PENDING]), (1024, [])):
+        report = find_drift(stack(tmp_path, with_length(length)), replace(world.observe(), records=records))
+        assert [f.kind for f in report.findings] == kinds
+    nothing = world.plan(stack(tmp_path, with_length(2048)), Request(only="drift"))
+    assert nothing.effective == ()
+
+
+def test_what_was_rolled_back_and_runs_again_is_drift(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    world.apply(back(world, tmp_path))
+    world.engine().by_name("vllm-model-tiny--g2-undone").state = "running"
+    (finding,) = find_drift(stack(tmp_path, with_length(1024)), world.observe()).findings
+    assert (finding.code, finding.container) == (Code.KEPT_RUNS, "vllm-model-tiny--g2-undone")
+
+
+def test_what_was_rolled_back_is_no_unfinished_candidate_when_what_serves_is_gone(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    world.apply(back(world, tmp_path))
+    records = {"here": world.engine().read_record("demo")}
+    world.engine().remove("vllm-model-tiny")
+    desired = stack(tmp_path, with_length(1024))
+    (finding,) = find_drift(desired, replace(world.observe(), records=records)).findings
+    assert finding.code is Code.REMOVED
+    assert world.apply(world.plan(desired, Request(only="drift"))).exit_code == 0
+    assert length_of(world) == "1024"
+    assert serving(world)["vllm-model-tiny--g2-undone"] == "exited"
