@@ -61,13 +61,17 @@ def owned_instances(host: ObservedHost, owner: str, moved: Mapping[str, str] = N
 
     `moved` leads from a model's old name, which stays in its labels for ever, to its name now.
     """
+    return {i.address: i for i in owned_groups(host, owner, moved)}
+
+
+def owned_groups(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> tuple[OwnedInstance, ...]:
+    """All instances, sorted, also where two of them have one address by their labels."""
     groups: dict[tuple[str, int], list[Owned]] = {}
     for container in host.containers:
         if _is_owned(container, owner) and container.labels.get(labels.HOST, host.name) == host.name:
             owned = read_owned(container, moved)
             groups.setdefault((owned.model, owned.ordinal), []).append(owned)
-    instances = (_group(host.name, model, n, members) for (model, n), members in sorted(groups.items()))
-    return {i.address: i for i in instances}
+    return tuple(_group(host.name, model, n, members) for (model, n), members in sorted(groups.items()))
 
 
 def strangers(host: ObservedHost, owner: str) -> tuple[ObservedContainer, ...]:

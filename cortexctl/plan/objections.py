@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 
 from cortexctl.diagnostics import Diagnostic, error, warning
-from cortexctl.observed.owned import OwnedInstance, strangers
+from cortexctl.observed.owned import OwnedInstance, owned_groups, strangers
 from cortexctl.observed.state import ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
@@ -82,6 +83,25 @@ def two_in_one(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
                 )
             )
     return clashes
+
+
+def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[str, str]) -> list[Diagnostic]:
+    """Containers of one model's replica at the address of another model: `chat.2` may be both."""
+    meant: dict[str, set[tuple[int, str]]] = {}
+    for address, instance in wanted.items():
+        meant.setdefault(address, set()).add((instance.ordinal, instance.model))
+    for found in owned_groups(seen, owner, moved):
+        meant.setdefault(found.address, set()).add((found.ordinal, found.model))
+    return [
+        error(
+            "CX414",
+            f'{address} would be the model "{other}" and replica {ordinal} of the model "{model}"',
+            wanted[address].place_of("") if address in wanted else None,
+            help=f'leave "{other}" out of the stack, or its replica in; apply that, and then change the other',
+        )
+        for address, meanings in sorted(meant.items())
+        for (_, other), (ordinal, model) in pairwise(sorted(meanings))
+    ]
 
 
 def strange(seen: ObservedHost, owner: str) -> list[Diagnostic]:

@@ -23,6 +23,7 @@ from cortexctl.plan.objections import (
     protected,
     strange,
     two_in_one,
+    two_meanings,
     unreachable,
     unreadable,
 )
@@ -75,6 +76,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
             here = [c for c in here if c not in held]
         diagnostics += unreadable(found)
         diagnostics += two_in_one(found)
+        diagnostics += two_meanings({} if request.destroy else wanted, seen, desired.owner, desired.moved)
         asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
         diagnostics += [] if request.destroy else adoption_problems(asked, found, seen)
         diagnostics += strange(seen, desired.owner)

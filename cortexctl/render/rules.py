@@ -41,6 +41,7 @@ CX225 Cannot start first
 CX226 One container for several
 CX227 A bound for another task
 CX228 A hook that cannot be run
+CX229 One name, two instances
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)

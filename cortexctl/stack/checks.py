@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from packaging.specifiers import SpecifierSet
 
 from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.spec.desired import Instance
 from cortexctl.spec.image import parse_image
+from cortexctl.spec.labels import serving_name
 from cortexctl.stack.args import At, check_arguments
 from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
 from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
@@ -62,6 +64,35 @@ def check_references(stack: StackFile, document: Document) -> Iterator[Diagnosti
             yield error("CX216", f'"{moved.from_}" is said to have moved to "{moved.to}", which is not in the stack',
                         document.place(("moved", index, "to")),
                         help=f"models here: {', '.join(stack.models)}")  # fmt: skip
+
+
+def check_addresses(instances: Iterable[Instance], moved: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """An address, and a container's name, mean one instance: the second replica of `chat` is `chat.2`, and so would be
+    a model of that name. `moved`: the old names of models, which their containers may still have.
+    """
+    instances = list(instances)
+    first: dict[tuple[str, str], Instance] = {}
+    told: set[tuple[str, str]] = set()
+    for instance in sorted(instances, key=lambda i: i.ordinal, reverse=True):
+        names = [instance.model, *(old for old, new in moved.items() if new == instance.model)]
+        for name in names if instance.ordinal > 1 else ():
+            first.setdefault((instance.host, serving_name(name, instance.ordinal)), instance)
+    for other in instances:
+        one = first.get((other.host, serving_name(other.model, other.ordinal)))
+        if one is None or one.model == other.model or (one.model, other.model) in told:
+            continue
+        told.add((one.model, other.model))
+        yield error(
+            "CX229",
+            f'on {other.host}, "{other.model}" would be this model and replica {one.ordinal} of "{one.model}"',
+            other.place_of(""),
+            help=f'give this model another name, for example "{_without_number(other.model)}"',
+        )
+
+
+def _without_number(name: str) -> str:
+    """A name that reads alike and ends in no dot and number."""
+    return "-".join(name.rsplit(".", 1))
 
 
 def _all_before(model: str, stack: StackFile) -> set[str]:

@@ -14,7 +14,7 @@ from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.spec.units import seconds, short_seconds, size_in_bytes
 from cortexctl.stack.checkpoint import check_folder
-from cortexctl.stack.checks import check_gpus, check_model, check_references, check_version
+from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
 from cortexctl.stack.hooks import audit_log, hooks_of
 from cortexctl.stack.lint import lint_model
@@ -77,6 +77,7 @@ def resolve(
     work.found += wrong_hooks
     work.found += check_version(stack, document)
     work.found += check_references(stack, document)
+    work.found += check_addresses(instances, desired.moved)
     return desired, work.found
 
 
