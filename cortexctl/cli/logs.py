@@ -38,7 +38,7 @@ def command(
                 sys.stdout.write(line)
                 sys.stdout.flush()
         else:
-            for line in engine.logs(owned.container.id, tail):
+            for line in engine.log_lines(owned.container.id, tail):
                 sys.stdout.write(line + "\n")
     finally:
         engines.close()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +16,11 @@ import docker
 import docker.errors
 import docker.types
 
-from cortexctl.engine import lock, network, record
+from cortexctl.engine import lock, log, network, record
 from cortexctl.engine.asking import asking
 from cortexctl.engine.observe import engine_time
 from cortexctl.engine.reach import ContainerReach
-from cortexctl.errors import EngineRefused, ImageUnavailable
+from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
 from cortexctl.observed.parse import parse_endpoint, parse_in_place, parse_release_told
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
@@ -196,21 +197,36 @@ class DockerEngine:
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         """The last lines, without the progress bars that were drawn over each other. Of a first run it is all: a busy
         engine notes the start after the first lines, which may be all that a short life had to say.
+
+        It takes `log.WITHIN` seconds at the most, and has `log.KEPT` characters; a line says what is cut.
         """
-        with self._asking("read the log of", container):
-            container = self._made.get(container, container)
-            found = self._api.inspect_container(container) if this_run else None
-            since = _started(found) if found and found["Id"] not in self._first_runs else None
-            raw: bytes = self._api.logs(container, stdout=True, stderr=True, tail=tail, since=since)
-        text = raw.decode(errors="replace").replace("\r\n", "\n")
-        return [line.rpartition("\r")[2].rstrip() for line in text.split("\n") if line.strip()]
+        with closing(log.pieces(self._host, self._log_of(container, tail, this_run=this_run))) as pieces:
+            return log.last_lines(log.as_asked(pieces), tail)
+
+    def log_lines(self, container: str, tail: int) -> Iterator[str]:
+        """As `logs`, one by one and as many as there are. The caller may take his time."""
+        wanted = self._log_of(container, tail)
+        with closing(log.pieces(self._host, wanted, within=REQUEST_TIMEOUT, reader_counts=False)) as pieces:
+            yield from self._unbroken(log.lines(pieces), wanted)
 
     def follow(self, container: str, tail: int) -> Iterator[str]:
         """The last lines and then every new piece of the log, as it comes, until the container ends."""
-        with self._asking("follow the log of", container):
-            stream = self._api.logs(container, stdout=True, stderr=True, tail=tail, stream=True, follow=True)
-            for piece in stream:
-                yield piece.decode(errors="replace")
+        wanted = replace(self._log_of(container, tail), follow=True)
+        with closing(log.pieces(self._host, wanted)) as pieces:
+            yield from self._unbroken(log.followed(pieces), wanted)
+
+    def _log_of(self, container: str, tail: int, *, this_run: bool = False) -> log.Wanted:
+        with self._asking("read the log of", container):
+            name = self._made.get(container, container)
+            found = self._api.inspect_container(name)
+        since = _started(found) if this_run and found["Id"] not in self._first_runs else None
+        return log.Wanted(found["Id"], found["Name"].lstrip("/"), tail, bool(found["Config"].get("Tty")), since)
+
+    def _unbroken(self, said: Iterator[str], wanted: log.Wanted) -> Iterator[str]:
+        try:
+            yield from said
+        except log.Unfinished as cause:
+            raise EngineUnreachable(f"{self._host.name}: the log of {wanted.name} is not whole: {cause}") from cause
 
     def reach(self, container: str) -> ContainerReach:
         """The way to the server in it."""

@@ -9,6 +9,7 @@ import docker.errors
 import requests.exceptions
 
 from cortexctl.errors import EngineRefused, EngineUnreachable
+from cortexctl.spec.cut import shortened
 from cortexctl.spec.desired import Host
 
 
@@ -20,7 +21,7 @@ def asking(host: Host, what: str, container: str = "") -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as cause:
-        said = cause.explanation or str(cause)
+        said = shortened(str(cause.explanation or cause))
         raise EngineRefused(f"{host.name}: cannot {subject}: {said}", status=cause.status_code or 0) from cause
     except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
         raise EngineUnreachable(

@@ -1,0 +1,295 @@
+"""A container's log, read as a stream: whatever it is, and however it comes, there is an end to it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socketserver
+import struct
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortexctl.engine.log import (
+    KEPT,
+    LINES_AT_MOST,
+    LONGEST_LINE,
+    PIECE,
+    READ_AT_MOST,
+    Payload,
+    Unfinished,
+    Wanted,
+    as_asked,
+    followed,
+    last_lines,
+    lines,
+    pieces,
+)
+from cortexctl.errors import EngineRefused, EngineUnreachable
+from cortexctl.spec.cut import shortened
+from cortexctl.spec.desired import Host
+from tests.fakes.dripping import Drip, dripping_engine
+from tests.fakes.sockets import serving_on
+
+OK = b"HTTP/1.0 200 OK\r\nApi-Version: 1.41\r\n\r\n"
+LOG = Wanted("c" * 64, "vllm-model-tiny", 100, tty=False)
+
+
+def frame(content: bytes, stream: int = 1) -> bytes:
+    return struct.pack(">BxxxL", stream, len(content)) + content
+
+
+def endless(piece: bytes) -> Iterator[bytes]:
+    """Without an end; who reads it must find one."""
+    return itertools.repeat(piece)
+
+
+# ---- frames
+
+
+@given(
+    contents=st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=40)), max_size=12),
+    cuts=st.lists(st.integers(1, 30), min_size=1, max_size=60),
+)
+def test_frames_are_taken_off_wherever_the_stream_is_cut(contents: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    stream = b"".join(frame(content, number) for number, content in contents)
+    payload, at, got = Payload(tty=False), 0, b""
+    for size in itertools.cycle(cuts):
+        if at >= len(stream):
+            break
+        got += b"".join(payload.of(stream[at : at + size]))
+        at += size
+    assert got == b"".join(content for _, content in contents)
+
+
+def test_a_terminals_log_has_no_frames() -> None:
+    assert list(Payload(tty=True).of(b"as it is")) == [b"as it is"]
+
+
+def test_what_has_no_frames_though_it_should_is_no_log() -> None:
+    with pytest.raises(Unfinished, match="what the engine sends is no log"):
+        list(Payload(tty=False).of(b"<html>an error page</html>"))
+
+
+# ---- lines
+
+
+@given(text=st.text(alphabet="ab \r\nä\0", max_size=120), size=st.integers(1, 7))
+def test_lines_are_the_same_wherever_the_stream_is_cut(text: str, size: int) -> None:
+    whole = text.encode()
+    cut = [whole[at : at + size] for at in range(0, len(whole), size)]
+    expected = [line.rstrip().rpartition("\r")[2] for line in text.split("\n") if line.strip()]
+    assert list(lines(cut)) == [line for line in expected if line]
+
+
+def test_of_bars_that_are_drawn_over_each_other_the_last_counts() -> None:
+    assert list(lines([b"10%\r20%\r3", b"0%\r\nnext\r\n"])) == ["30%", "next"]
+
+
+def of_one_line(size: int) -> Iterator[bytes]:
+    yield b"the begin of it"
+    yield from itertools.repeat(b" and more" * (PIECE // 9), size // PIECE)
+    yield b" its end\n"
+
+
+def test_a_line_of_any_length_is_both_its_ends_and_how_much_is_cut() -> None:
+    (line,) = lines(of_one_line(64 << 20))
+    assert line.startswith("the begin of it and more")
+    assert line.endswith("and more its end")
+    assert len(line) <= LONGEST_LINE
+    assert " characters cut ...]" in line
+    cut = int(line.partition("[... ")[2].partition(" ")[0].replace(",", ""))
+    whole = sum(map(len, of_one_line(64 << 20))) - 1
+    mark = f" [... {cut:,} characters cut ...] "
+    assert cut + len(line) - len(mark) == whole
+
+
+def test_what_is_cut_next_to_a_secret_leaves_no_half_of_it() -> None:
+    """Only a whole one is found and hidden."""
+    secret = "swordfish-and-a-long-one-" * 8
+    for shift in range(0, 2 * len(secret), 7):
+        text = "x " * ((LONGEST_LINE // 2 - shift) // 2) + secret + " y" * LONGEST_LINE
+        shown = shortened(text, LONGEST_LINE).replace(secret, "***")
+        assert "swordfish" not in shown, shift
+        shown = shortened(text[::-1], LONGEST_LINE).replace(secret[::-1], "***")
+        assert "hsifdrows" not in shown, shift
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"x" * PIECE, b"\0" * PIECE, b"\r" * PIECE, b"bar\r" * (PIECE // 4), b"\xff" * PIECE, b"\n" * PIECE, b"a\n" * 999],
+    ids=["one line", "NULs", "carriage returns", "bars", "no UTF-8", "empty lines", "short lines"],
+)
+def test_a_log_without_an_end_has_one_in_little_memory(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cortexctl.engine.log.READ_AT_MOST", 32 << 20)
+    tracemalloc.start()
+    try:
+        found = last_lines(as_asked(endless(piece)), 5000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found[0] == "[... cut: this log is not whole: the engine sends far more than was asked for ...]"
+    assert all(len(line) <= LONGEST_LINE for line in found)
+    assert peak < 4 << 20
+
+
+def test_the_end_of_a_log_is_kept_and_no_more_of_it_than_that() -> None:
+    sent = (b"%d %s\n" % (n, b"x" * 10_000) for n in range(2_000))
+    note, *kept = last_lines(sent, 5000)
+    assert note == "[... cut: of this log the last 4 MiB are kept ...]"
+    assert [line.split(" ")[0] for line in kept] == [str(n) for n in range(2_000 - len(kept), 2_000)]
+    assert KEPT - 10_010 < sum(map(len, kept)) <= KEPT
+
+
+def test_of_a_log_that_is_small_all_is_kept_and_nothing_is_noted() -> None:
+    assert last_lines([b"one\ntwo\n", b"three"], 5000) == ["one", "two", "three"]
+    assert last_lines([b"one\ntwo\n", b"three"], 2) == ["two", "three"]
+    assert last_lines([], 5000) == []
+
+
+def test_what_is_read_is_more_than_an_engine_keeps_of_the_lines_that_are_asked_for() -> None:
+    assert READ_AT_MOST > 5000 * (16 << 10)
+    assert LINES_AT_MOST > 10 * 5000
+
+
+# ---- followed
+
+
+def test_what_is_followed_comes_as_it_is_and_a_long_line_is_cut() -> None:
+    sent = [b"bar 1%\r", b"bar 2%\r\n", *[b"z" * PIECE] * 20, b"\nthe next\n"]
+    shown = "".join(followed(sent))
+    assert shown.startswith("bar 1%\rbar 2%\r\nzzz")
+    assert shown.endswith(" [... cut ...]\nthe next\n")
+    assert shown.count("z") == LONGEST_LINE
+    assert shown.count("cut") == 1
+
+
+def test_a_character_that_is_cut_in_two_is_followed_whole() -> None:
+    assert "".join(followed(["ä".encode()[:1], "ä".encode()[1:]])) == "ä"
+
+
+# ---- the engine's answer
+
+
+def test_a_log_is_asked_for_by_its_container_its_end_and_its_start(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.request.recv(65536))
+            self.request.sendall(OK + frame(b"one\ntw") + frame(b"o\n", 2))
+
+    wanted = Wanted("c" * 64, "vllm-model-tiny", 7, tty=False, since=1_700_000_000.25)
+    with serving_on(tmp_path / "e.sock", Handler) as url:
+        assert list(lines(pieces(Host("here", url), wanted))) == ["one", "two"]
+    line = asked[0].split(b"\r\n")[0].decode()
+    assert line == f"GET /containers/{'c' * 64}/logs?stdout=1&stderr=1&tail=7&follow=0&since=1700000000.250000 HTTP/1.0"
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [
+        Drip(b"HTTP/1.0 200 OK\r\n", b"X-More: 1\r\n"),
+        Drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        Drip(b"HTTP/1.0 500 Internal Server Error\r\n\r\n", b"x"),
+    ],
+    ids=["head", "100 Continue", "error"],
+)
+def test_an_answer_that_never_begins_is_given_up(tmp_path: Path, drip: Drip) -> None:
+    with dripping_engine(tmp_path / "e.sock", drip) as url:
+        with pytest.raises(EngineUnreachable) as caught:
+            list(pieces(Host("here", url), LOG, within=0.5))
+        assert not drip.came_to_its_end()
+    assert caught.value.message == f"here: the engine at {url} does not give the log of vllm-model-tiny"
+    assert "docker logs vllm-model-tiny" in caught.value.next_step
+
+
+@pytest.mark.parametrize("reader_counts", [True, False])
+@pytest.mark.parametrize("piece", [b"x", b"x\n"])
+def test_of_a_log_that_drips_what_came_in_time_is_kept(tmp_path: Path, piece: bytes, reader_counts: bool) -> None:
+    drip = Drip(OK + frame(b"ValueError: the first\n"), frame(piece))
+    with dripping_engine(tmp_path / "e.sock", drip) as url:
+        note, first, *_ = last_lines(pieces(Host("here", url), LOG, within=1, reader_counts=reader_counts), 5000)
+        assert not drip.came_to_its_end()
+    assert note == "[... cut: this log is not whole: the engine did not send all of it within 1 s ...]"
+    assert first == "ValueError: the first"
+
+
+def test_a_reader_may_take_more_time_than_the_engine(tmp_path: Path) -> None:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(OK)
+            for n in range(40):
+                self.request.sendall(frame(b"%d\n" % n))
+
+    read = []
+    with serving_on(tmp_path / "e.sock", Handler) as url:
+        for line in lines(pieces(Host("here", url), LOG, within=1, reader_counts=False)):
+            read.append(line)
+            time.sleep(0.05)
+    assert read == [str(n) for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (501, json.dumps({"message": "configured logging driver does not support reading"}).encode(), "configured"),
+        (404, b"no JSON", "status 404"),
+        (500, json.dumps({"message": "m" * 10_000_000}).encode(), "status 500"),
+    ],
+)
+def test_an_engine_that_refuses_is_quoted(tmp_path: Path, status: int, body: bytes, said: str) -> None:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(b"HTTP/1.0 %d Something\r\n\r\n" % status + body)
+
+    with serving_on(tmp_path / "e.sock", Handler) as url, pytest.raises(EngineRefused) as caught:
+        list(pieces(Host("here", url), LOG))
+    assert caught.value.message.startswith(f"here: cannot read the log of vllm-model-tiny: {said}")
+    assert caught.value.status == status
+    assert len(caught.value.message) < 3_000
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.0\r\n\r\n", b"HTTP/1.0 x y\r\n\r\n"])
+def test_what_is_no_answer_is_said(tmp_path: Path, answer: bytes) -> None:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    expected: tuple[type[Exception], ...] = (EngineUnreachable, EngineRefused)
+    with serving_on(tmp_path / "e.sock", Handler) as url, pytest.raises(expected) as caught:
+        list(pieces(Host("here", url), LOG))
+    assert "the log of vllm-model-tiny" in str(caught.value)
+
+
+def test_an_engine_that_breaks_off_leaves_what_it_sent(tmp_path: Path) -> None:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(OK + frame(b"x" * 40)[:20])
+
+    with serving_on(tmp_path / "e.sock", Handler) as url:
+        assert last_lines(pieces(Host("here", url), LOG), 10) == ["x" * 12]
+
+
+@given(
+    text=st.text(alphabet="ab ,\n'", min_size=0, max_size=1_000),
+    most=st.integers(100, 900),
+)
+def test_a_text_that_is_cut_has_both_ends_and_a_bound(text: str, most: int) -> None:
+    short = shortened(text, most)
+    assert len(short) <= most
+    if len(text) <= most:
+        assert short == text
+    else:
+        head, _, tail = short.partition(" [... ")
+        assert text.startswith(head)
+        assert text.endswith(tail.partition("cut ...] ")[2])
