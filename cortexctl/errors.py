@@ -117,11 +117,24 @@ class ProbeFailed(CortexctlError):
 
 
 class GateFailed(CortexctlError):
-    """`log` holds the container's last lines (its secrets hidden), `cause` the diagnosis where one is known."""
+    """`log` holds the container's last lines (its secrets hidden), `ended_with` its exit code (None while it runs).
+    `cause` and `mend` are what the gate itself knows; `apply.explain` reads more out of the log.
+    """
 
-    def __init__(self, message: str, *, log: tuple[str, ...] = (), cause: str = "", mend: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        log: tuple[str, ...] = (),
+        ended_with: int | None = None,
+        oom_killed: bool = False,
+        cause: str = "",
+        mend: str = "",
+    ) -> None:
         super().__init__(message)
         self.log = log
+        self.ended_with = ended_with
+        self.oom_killed = oom_killed
         self.cause = cause
         self.mend = mend
 

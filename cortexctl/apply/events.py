@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
+from cortexctl.spec.cut import LONGEST_TEXT, shortened
 from cortexctl.spec.hook import Hook
 
 Probe = Literal["process", "health", "names", "smoke", "bounds", "stable"]
@@ -117,3 +118,13 @@ Event = (
 
 Sink = Callable[[Event], None]
 """Called from several threads."""
+
+
+def bounded(event: Event) -> Event:
+    """The event, its own texts not longer than anybody reads: a server may answer with a name of megabytes."""
+    long: dict[str, Any] = {
+        f.name: shortened(text)
+        for f in fields(event)
+        if isinstance(text := getattr(event, f.name), str) and len(text) > LONGEST_TEXT
+    }
+    return replace(event, **long) if long else event

@@ -20,7 +20,9 @@ from cortexctl.apply.events import (
     StepDone,
     StepFailed,
     StepStarted,
+    bounded,
 )
+from cortexctl.apply.explain import explained
 from cortexctl.apply.hooks import NO_HOOKS
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import Hooks, Recorder
@@ -38,6 +40,7 @@ from cortexctl.plan.steps import (
     StopContainer,
     Task,
 )
+from cortexctl.spec.cut import shortened
 
 PAUSE_SLICE = 0.5
 """Seconds after which a pause looks whether it is still of use."""
@@ -111,6 +114,8 @@ class Executor:
     """Whether the lock of a host is still this run's. Asked before every step, once locks are taken."""
     hooks: Hooks = NO_HOOKS
     recorder: Recorder = NO_RECORDS
+    explain: Callable[[CortexctlError], CortexctlError] = explained
+    """Reads the cause out of what a failure holds; asked once what can be brought back is back."""
     _done: set[str] = field(default_factory=set)
     _underway: set[tuple[str, str]] = field(default_factory=set)
     """Host and address of the changes that have touched what serves, or started what shall: they come to their end."""
@@ -145,7 +150,7 @@ class Executor:
     def _say(self, event: Event) -> None:
         """Who listens may have gone (a closed pipe, a lost terminal); the work goes on."""
         with suppress(Exception):
-            self.emit(event)
+            self.emit(bounded(event))
 
     def _ready(self, pending: dict[str, Step]) -> list[Step]:
         ready = [s for s in pending.values() if self._done.issuperset(s.after)]
@@ -184,7 +189,9 @@ class Executor:
             failure = _as_ours(cause)
             self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
             if change is not None:
-                self._outcomes[change.address] = self._undo(change, step, failure)
+                outcome = self._undo(change, step, failure)
+                failure = self._explained(failure)
+                self._outcomes[change.address] = replace(outcome, failure=failure)
             fate = self._outcomes[change.address].fate if change is not None else Fate.FAILED
             self.hooks.after_failure(step, change, failure.message, fate)
             return failure
@@ -259,7 +266,8 @@ class Executor:
         """(what went wrong, why nothing could be proven). Every task is tried: a candidate that cannot be removed must
         not keep the old one down.
         """
-        problems, unproven = [], ""
+        problems: list[CortexctlError] = []
+        unproven = ""
         was = as_it_was(change)
         for task in tasks:
             try:
@@ -270,8 +278,15 @@ class Executor:
                 unproven = cause.message
                 self.recorder.is_back(change)
             except Exception as cause:  # noqa: BLE001
-                problems.append(_as_ours(cause).message)
-        return "; ".join(problems), unproven
+                problems.append(_as_ours(cause))
+        return "; ".join(self._explained(problem).message for problem in problems), unproven
+
+    def _explained(self, failure: CortexctlError) -> CortexctlError:
+        """Once nothing waits for it any more. It fails nothing: then what failed is said without its cause."""
+        try:
+            return self.explain(failure)
+        except Exception:  # noqa: BLE001 - what came back is back, whatever is in the log
+            return failure
 
     def _insist(self, act: Callable[[], str]) -> None:
         """An engine that is away for a moment (its daemon restarts) must not cost the rollback."""
@@ -316,5 +331,8 @@ class Executor:
 
 def _as_ours(cause: Exception) -> CortexctlError:
     if isinstance(cause, CortexctlError):
+        cause.message = shortened(cause.message)  # a server's own words may be in it
         return cause
-    return CortexctlError(f"this is a bug in cortexctl, please report it: {type(cause).__name__}: {cause}")
+    return CortexctlError(
+        f"this is a bug in cortexctl, please report it: {type(cause).__name__}: {shortened(str(cause))}"
+    )

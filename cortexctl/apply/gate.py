@@ -12,15 +12,15 @@ from cortexctl.apply.deadline import Deadline
 from cortexctl.apply.events import Probe
 from cortexctl.apply.protocols import Clock, Engine, Prober
 from cortexctl.apply.telling import Telling
-from cortexctl.errors import GateFailed, PathFailed, ProbeFailed
+from cortexctl.errors import EngineError, GateFailed, PathFailed, ProbeFailed
 from cortexctl.observed.state import ContainerState
 from cortexctl.plan.model import Change
 from cortexctl.reach import Reach
 from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.cut import shortened
 from cortexctl.spec.desired import Smoke
 from cortexctl.spec.secret import hidden
 from cortexctl.spec.units import show_bytes, show_seconds
-from cortexctl.vllm.diagnosis import diagnose_end, last_error_line
 from cortexctl.vllm.progress import SERVER_UP
 
 POLL = 0.25
@@ -64,7 +64,7 @@ class Gate:
     def pass_or_fail(self) -> str:
         """Process up, /health, served names, a smoke request, bounds, still up. Returns what it answered, and where.
 
-        Raises GateFailed with the log's tail and, where it is known, the cause.
+        Raises GateFailed with the log's tail, and no diagnosis of it: what was comes back first.
         """
         reach = self.engine.reach(self.container)
         self._until_healthy(reach)
@@ -77,7 +77,7 @@ class Gate:
 
     def _until_healthy(self, reach: Reach) -> None:
         deadline = Deadline(self.change.gate)
-        next_log, up_since = 0.0, None
+        next_log, up_since, unread = 0.0, None, ""
         while True:
             self._alive()
             heard = self._health(reach)
@@ -86,14 +86,17 @@ class Gate:
             waited = self.tell.seconds
             if waited >= next_log or deadline.is_over(waited):
                 next_log = waited + LOG_EVERY
-                deadline.look(self._log(LOG_TAIL), waited)
+                log, unread = self._log(LOG_TAIL)
+                if not unread:
+                    deadline.look(log, waited)
                 self.tell.stage(deadline.stage)
                 up_since = (up_since if up_since is not None else waited) if deadline.stage == SERVER_UP else None
             if up_since is not None and waited - up_since > REACHED_WITHIN and not heard.startswith("status"):
                 raise self._elsewhere(reach, heard)
             if deadline.is_over(waited):
                 what, mend = deadline.missed(waited)
-                cause = f"the last stage in its log: {deadline.stage}; /health at {reach.where}: {heard}"
+                stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
+                cause = f"{stage}; /health at {reach.where}: {heard}"
                 raise self._failed("health", what, cause=cause, mend=mend)
             self._pause(reach)
 
@@ -249,22 +252,25 @@ class Gate:
     def _spec(self) -> ContainerSpec | None:
         return self.change.after or self.change.before
 
-    def _log(self, tail: int) -> tuple[str, ...]:
-        lines = self.engine.logs(self.container, tail, this_run=True)
-        return tuple(hidden(line, self.secrets) for line in lines)
+    def _log(self, tail: int) -> tuple[tuple[str, ...], str]:
+        """(lines, why there are none). A log that cannot be read is no fault of the instance: the rest goes on."""
+        try:
+            lines = self.engine.logs(self.container, tail, this_run=True)
+        except EngineError as cause:
+            return (), shortened(cause.message)
+        return tuple(hidden(line, self.secrets) for line in lines), ""
 
     def _failed(
         self, probe: Probe, what: str, *, cause: str = "", mend: str = "", ended: ContainerState | None = None
     ) -> GateFailed:
-        """What vLLM's log is known to mean says more than what the gate saw, so it comes first."""
+        """With the log, for the container may be removed next. Nothing is read out of it here: see `apply.explain`."""
         self.tell.probe(probe, ok=False, detail=what)
-        log = self._log(FULL_LOG)
-        code = ended.exit_code if ended and not ended.running else None
-        found = diagnose_end(log, code, oom_killed=bool(ended and ended.oom_killed))
-        last = "" if cause else last_error_line(log)
+        log, unread = self._log(FULL_LOG)
         return GateFailed(
-            hidden(what, self.secrets) + (f"; vLLM's last word: {last}" if last else ""),
+            shortened(hidden(what, self.secrets)) + (f"; its log cannot be read: {unread}" if unread else ""),
             log=log,
-            cause=found.cause if found else cause,
-            mend=found.mend if found else mend,
+            ended_with=ended.exit_code if ended and not ended.running else None,
+            oom_killed=bool(ended and ended.oom_killed),
+            cause=cause,
+            mend=mend,
         )

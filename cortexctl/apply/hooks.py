@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cortexctl.apply.events import Event, HookEnded, HookStarted, Sink
+from cortexctl.apply.events import Event, HookEnded, HookStarted, Sink, bounded
 from cortexctl.apply.protocols import Clock, Engines, Hooks, RunsHook
 from cortexctl.errors import CortexctlError, HookFailed, HookRefused
 from cortexctl.plan.hooks import hooks_at, proves, stops_serving
@@ -105,7 +105,7 @@ class PlannedHooks:
 
     def _say(self, event: Event) -> None:
         with suppress(Exception):
-            self.emit(event)
+            self.emit(bounded(event))
 
 
 class _NoHooks:

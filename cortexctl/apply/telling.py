@@ -9,7 +9,7 @@ from cortexctl.apply.events import GateProbe, Probe, Progress, Sink
 from cortexctl.apply.protocols import Clock
 from cortexctl.spec.secret import hidden
 
-_PERCENT = re.compile(r"(\d+)%")
+_PERCENT = re.compile(r"(\d{1,3})%")
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import KIND_OF, Step, StopContainer
 from cortexctl.render.moment import rfc3339
 from cortexctl.render.words import task_words
+from cortexctl.spec.cut import shortened
 from cortexctl.vllm.diagnosis import diagnose, without_frames
 
 FORMAT_VERSION = "1.0"
@@ -169,7 +170,7 @@ def _failure(cause: CortexctlError) -> Fields:
     detail = advice = ""
     evidence: tuple[str, ...] = ()
     if isinstance(cause, GateFailed):
-        detail, advice, evidence = cause.cause, cause.mend, tuple(without_frames(cause.log)[-EVIDENCE:])
+        detail, advice, evidence = cause.cause, cause.mend, tuple(map(shortened, without_frames(cause.log)[-EVIDENCE:]))
     elif isinstance(cause, HookFailed):
         evidence = cause.output
     elif found := diagnose([cause.message]):

@@ -125,7 +125,7 @@ def test_one_that_stops_getting_on_fails_a_timeout_after_its_last_sign(tmp_path:
     assert 50 <= world.clock.at - began < 53
     assert "it was not ready, " in found.message
     assert "and its log showed no progress for 30s (gate.startup_timeout)" in found.message
-    assert "the last stage in its log: loading weights 50%" in found.cause
+    assert "last stage in its log: loading weights 50%" in found.cause
     assert "raise gate.startup_timeout" in found.mend
 
 

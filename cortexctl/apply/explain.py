@@ -1,0 +1,27 @@
+"""Why a gate failed, out of the log that was saved. Asked once what can be brought back is back: an outage waits for
+nobody who reads a log.
+"""
+
+from __future__ import annotations
+
+from cortexctl.errors import CortexctlError, GateFailed
+from cortexctl.spec.cut import shortened
+from cortexctl.vllm.diagnosis import diagnose_end, last_error_line
+
+
+def explained(failure: CortexctlError) -> CortexctlError:
+    """With cause and mend, where the log shows one: what vLLM's log is known to mean says more than what the gate saw,
+    so it comes first. With the log's last word, where the gate itself knows no cause.
+    """
+    if not isinstance(failure, GateFailed):
+        return failure
+    found = diagnose_end(failure.log, failure.ended_with, oom_killed=failure.oom_killed)
+    last = "" if failure.cause else last_error_line(failure.log)
+    return GateFailed(
+        shortened(failure.message + (f"; vLLM's last word: {last}" if last else "")),
+        log=failure.log,
+        ended_with=failure.ended_with,
+        oom_killed=failure.oom_killed,
+        cause=shortened(found.cause if found else failure.cause),
+        mend=shortened(found.mend if found else failure.mend),
+    )

@@ -1,0 +1,253 @@
+"""What a failed gate is explained by, and when: first the old instance is back, then anybody reads a log."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.apply.events import GateProbe, RollbackEnded, RollbackStarted, StepDone, StepFailed
+from cortexctl.apply.executor import Fate, Outcome, Result
+from cortexctl.apply.explain import explained
+from cortexctl.errors import EngineRefused, EngineUnreachable, GateFailed, ProbeFailed
+from cortexctl.render.events_json import event_fields, result_events
+from cortexctl.render.ink import Ink
+from cortexctl.render.outcome import result_text
+from cortexctl.render.progress import event_line
+from cortexctl.spec.desired import Desired
+from tests.fakes.container import FakeContainer
+from tests.fakes.world import World
+from tests.reading import desired_from, model_text, stack_text
+
+PLAIN = Ink(enabled=False)
+OLD, NEW = "vllm-model-tiny", "vllm-model-tiny--g2"
+SHORT = (
+    "ValueError: To serve at least one request with the models's max seq len (16384), (2.00 GiB KV cache is needed, which "
+    "is larger than the available KV cache memory (1.25 GiB)"
+)
+CAUSE = "the KV cache is too small for one request of max_model_len 16384"
+LONG = "7" * 300_000
+
+
+def stack(tmp_path: Path, length: int, more: str = "") -> Desired:
+    path = tmp_path / "stack.toml"
+    models = model_text() + f"[models.tiny.args]\nmax_model_len = {length}\n{more}"
+    path.write_text(stack_text(models, hosts='[hosts.here]\nmodels_dir = "/m"\n'))
+    return desired_from(path, {})
+
+
+def crashes(*log: str) -> Any:
+    def act(container: FakeContainer) -> None:
+        if "2048" in container.command:
+            container.state, container.exit_code = "exited", 1
+            container.log += log
+
+    return act
+
+
+def replaced(tmp_path: Path, world: World) -> Result:
+    """A replacement by one that the world's behaviours are about."""
+    assert world.apply(world.plan(stack(tmp_path, 1024))).exit_code == 0
+    world.events.clear()
+    world.engine().calls.clear()
+    return world.apply(world.plan(stack(tmp_path, 2048)))
+
+
+def only(result: Result) -> Outcome:
+    (outcome,) = result.outcomes
+    return outcome
+
+
+def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The engine's calls, with its logs' and every diagnosis among them."""
+    calls, read = world.engine().calls, world.engine().logs
+    module = sys.modules["cortexctl.vllm.diagnosis.diagnose"]
+    diagnose = module.diagnose
+
+    def logs(container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
+        calls.append(f"logs {container}")
+        return read(container, tail, this_run=this_run)
+
+    def counted(log: Sequence[str]) -> Any:
+        calls.append("diagnose")
+        return diagnose(log)
+
+    monkeypatch.setattr(world.engine(), "logs", logs)
+    monkeypatch.setattr(module, "diagnose", counted)
+    return calls
+
+
+def test_the_old_one_is_back_before_anything_is_diagnosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World("demo", "here")
+    world.engine().behaviours.append(crashes(SHORT))
+    calls = watched(world, monkeypatch)
+    outcome = only(replaced(tmp_path, world))
+    assert outcome.fate is Fate.ROLLED_BACK
+    assert isinstance(outcome.failure, GateFailed)
+    assert outcome.failure.cause.startswith(CAUSE)
+    last_read = max(n for n, call in enumerate(calls) if call == f"logs {NEW}")
+    removed = calls.index(f"remove {NEW}")
+    back = max(n for n, call in enumerate(calls) if call.startswith(("start ", "set_restart ", "rename ")))
+    assert last_read < removed < back < calls.index("diagnose")
+    assert world.engine().by_name(OLD).state == "running"
+
+
+def test_what_is_said_comes_in_the_order_of_what_is_done(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    world.engine().behaviours.append(crashes(SHORT))
+    result = replaced(tmp_path, world)
+    told = [e for e in world.events if isinstance(e, StepFailed | RollbackStarted | RollbackEnded)]
+    assert [type(e) for e in told] == [StepFailed, RollbackStarted, RollbackEnded]
+    failed = event_line(told[0], PLAIN, {}, 9)
+    assert failed.endswith("it exited with code 1")
+    shown = result_text(result, 1.0, "", PLAIN, {})
+    assert "it exited with code 1; vLLM's last word: ValueError: To serve at least one request" in shown
+    assert f"cause  {CAUSE}" in shown
+    assert "mend   set args.max_model_len" in shown
+
+
+def test_a_diagnosis_with_a_bug_in_it_costs_no_more_than_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise RecursionError("a bug")
+
+    monkeypatch.setattr("cortexctl.apply.explain.diagnose_end", breaks)
+    world = World("demo", "here")
+    world.engine().behaviours.append(crashes(SHORT))
+    result = replaced(tmp_path, world)
+    assert only(result).fate is Fate.ROLLED_BACK
+    assert only(result).rollback_problem == ""
+    assert result.failures == ["here/tiny: it exited with code 1"]
+    assert world.engine().by_name(OLD).state == "running"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        EngineUnreachable("here: the engine at unix:///x does not give the log of vllm-model-tiny--g2"),
+        EngineRefused("here: cannot read the log of it: the logging driver does not support reading", status=501),
+    ],
+)
+def test_a_log_that_cannot_be_read_is_a_note_and_keeps_nothing_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    world = World("demo", "here")
+    world.engine().behaviours.append(crashes())
+
+    def refuses(*_: object, **__: object) -> Sequence[str]:
+        raise trouble
+
+    monkeypatch.setattr(world.engine(), "logs", refuses)
+    result = replaced(tmp_path, world)
+    assert only(result).fate is Fate.ROLLED_BACK
+    assert result.failures == [f"here/tiny: it exited with code 1; its log cannot be read: {trouble}"]
+    assert world.engine().by_name(OLD).state == "running"
+
+
+def test_a_start_whose_log_cannot_be_read_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World("demo", "here")
+    world.prober.unhealthy.add("vllm-model-tiny--g1")
+    began, sleep = world.clock.at, world.clock.sleep
+
+    def sleep_and_wake(duration: float) -> None:
+        sleep(duration)
+        if world.clock.at - began > 60:
+            world.prober.unhealthy.clear()
+
+    def refuses(*_: object, **__: object) -> Sequence[str]:
+        raise EngineUnreachable("here: it does not give the log")
+
+    monkeypatch.setattr(world.clock, "sleep", sleep_and_wake)
+    monkeypatch.setattr(world.engine(), "logs", refuses)
+    assert world.apply(world.plan(stack(tmp_path, 1024))).exit_code == 0
+    monkeypatch.setattr(world.clock, "sleep", sleep)
+    world.prober.unhealthy.add(NEW)
+    gate = '[models.tiny.gate]\nstartup_timeout = "30s"\n'
+    failure = only(world.apply(world.plan(stack(tmp_path, 2048, gate)))).failure
+    assert isinstance(failure, GateFailed)
+    assert failure.cause.startswith("its log cannot be read (here: it does not give the log); ")
+
+
+def test_what_comes_back_and_fails_is_explained_too(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    assert world.apply(world.plan(stack(tmp_path, 1024))).exit_code == 0
+
+    def all_crash(container: FakeContainer) -> None:
+        container.state, container.exit_code = "exited", 1
+        container.log.append("RuntimeError: no GPU any more")
+
+    world.engine().behaviours.append(all_crash)
+    outcome = only(world.apply(world.plan(stack(tmp_path, 2048))))
+    assert outcome.left_behind
+    assert "exited with code 1; vLLM's last word: RuntimeError: no GPU any more" in outcome.rollback_problem
+
+
+def test_what_the_gate_knows_is_kept_where_the_log_shows_no_cause() -> None:
+    failed = GateFailed("too slow", log=("INFO fine",), cause="it serves", mend="lower the bound")
+    found = explained(failed)
+    assert isinstance(found, GateFailed)
+    assert (found.message, found.cause, found.mend) == ("too slow", "it serves", "lower the bound")
+    assert found.log == failed.log
+    other = EngineRefused("no")
+    assert explained(other) is other
+
+
+# ---- what a server says has a length that somebody reads
+
+
+def texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [t for v in value.values() for t in texts(v)]
+    if isinstance(value, list | tuple):
+        return [t for v in value for t in texts(v)]
+    return []
+
+
+def shown(world: World, result: Result, made: Any) -> list[str]:
+    """All that people and pipelines get of a run."""
+    own = [getattr(e, f.name) for e in world.events for f in dataclasses.fields(e)]
+    as_json = [fields for e in world.events for fields in event_fields(e, made)]
+    lines = [event_line(e, PLAIN, {}, 9) for e in world.events]
+    ended = [*result_events(result, 1.0, ""), result_text(result, 1.0, "", PLAIN, {})]
+    return texts([*own, *as_json, *lines, *ended])
+
+
+@pytest.mark.parametrize("where", ["smoke", "refused", "names", "log", "health"])
+def test_what_a_server_says_is_cut_wherever_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    world = World("demo", "here")
+
+    def refuses(*_: object) -> str:
+        raise ProbeFailed(f"status 500: {LONG}")
+
+    match where:
+        case "smoke":
+            monkeypatch.setattr(world.prober, "smoke", lambda *_: f"{LONG} tokens")
+        case "refused":
+            monkeypatch.setattr(world.prober, "smoke", refuses)
+        case "names":
+            world.prober.wrong_names["vllm-model-tiny--g1"] = [LONG]
+        case "log":
+            world.engine().behaviours.append(crashes(f"ValueError: {LONG}"))
+        case "health":
+            monkeypatch.setattr(world.prober, "health", lambda _: LONG)
+    made = world.plan(stack(tmp_path, 2048, '[models.tiny.gate]\nstartup_timeout = "5s"\n'))
+    result = world.apply(made)
+    assert (result.exit_code == 0) == (where == "smoke")
+    found = shown(world, result, made)
+    assert any("cut" in text for text in found)
+    assert max(map(len, found)) <= 10_000
+    assert sum(map(len, found)) < 300_000
+    json.dumps(found)
+    details = [e.detail for e in world.events if isinstance(e, GateProbe)]
+    notes = [e.note for e in world.events if isinstance(e, StepDone)]
+    assert max(map(len, [*details, *notes, *result.failures])) <= 2_100
