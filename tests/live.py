@@ -41,6 +41,7 @@ class LiveEngine:
     docker: str
     stack: str
     foreign: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
 
     def cortexctl(self, *arguments: str, timeout: float = 120, **env: str) -> Ran:
         """Run the command line as a user would, in a process of its own."""
@@ -82,6 +83,14 @@ class LiveEngine:
         self.docker_cli("run", "-d", "--name", name, "--label", f"{TEST}={self.stack}", *options, image, *words)
         self.foreign.append(name)
 
+    def commit(self, name: str, new: str) -> None:
+        """An image of a container, and one that runs of it; both go with the rest."""
+        image = f"{new}:commit"
+        self.docker_cli("commit", name, image)
+        self.images.append(image)
+        self.docker_cli("run", "-d", "--name", new, image)
+        self.foreign.append(new)
+
     def until_serving(self, name: str) -> None:
         """Wait until a container's server is up, as its log says."""
         for _ in range(600):
@@ -97,6 +106,8 @@ class LiveEngine:
         left = [c.id for c in seen if c.name in self.foreign or marks & set(c.labels.items())]
         if left:
             self.docker_cli("rm", "-f", "-v", *left)
+        if self.images:
+            self.docker_cli("rmi", "-f", *self.images)
         for kind in ("network", "volume"):
             found = self.docker_cli(kind, "ls", "-q", "--filter", f"name={self.stack}").split()
             if found:

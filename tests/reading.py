@@ -61,7 +61,9 @@ def model_text(name: str = "tiny", **lines: str) -> str:
 
 
 def observed_from(path: Path) -> Observed:
-    """A case's observed.json: rows of the engine's list by host, what is known of images and models, and records."""
+    """A case's observed.json: rows of the engine's list by host, what is known of images and models, and records. An
+    image has no labels but those that `image_labels` gives it.
+    """
     data: dict[str, Any] = json.loads(path.read_text())
     hosts = []
     for name, host in data["hosts"].items():
@@ -87,7 +89,12 @@ def observed_from(path: Path) -> Observed:
         for host, known in data.get("model_files", {}).items()
         for source, files in known.items()
     }
-    return Observed(tuple(hosts), images, records=records, adoptable=adoptable, model_files=models)
+    own: dict[tuple[str, str], dict[str, str]] = {(h.name, c.image_id): {} for h in hosts for c in h.containers}
+    of_images = own | {
+        (host, i): found for host, known in data.get("image_labels", {}).items() for i, found in known.items()
+    }
+    observed = Observed(tuple(hosts), images, records=records, adoptable=adoptable, model_files=models)
+    return observed.with_image_labels(of_images)
 
 
 def model_files_of(said: str | Mapping[str, Any]) -> ModelFiles:

@@ -4,6 +4,7 @@ Where a case has a before.toml, observed.json is made from it: the stack is appl
 `adjust` in after.json (if there) changes rows by container name: {"NAME": {"State": "exited", ...}}, null removes.
 Rows under "" are added. `by_hand` makes a model's container one that a person started, {"NAME": {"model": "MODEL",
 "changes": {...}}}: without labels and record, and with these changes to its inspection.
+`image_labels`: what images put into containers, {HOST: {IMAGE ID: {LABEL: VALUE}}}; other images have no labels.
 `model_files`: what is known of models, {HOST: {FOLDER or REPO@REVISION: CONFIG}} (tests/reading.py). Read what is written before you commit it: the case is only as right as its reader.
 """
 
@@ -77,6 +78,7 @@ def observe_before(case: Path) -> dict[str, Any]:
         "images": {h.name: {**known, **changes.get("images", {})} for h in desired.hosts},
         "records": {**records, **changes.get("records", {})},
         **({"adoptable": adoptable} if adoptable else {}),
+        **({"image_labels": changes["image_labels"]} if "image_labels" in changes else {}),
         **({"model_files": changes["model_files"]} if "model_files" in changes else {}),
     }
 

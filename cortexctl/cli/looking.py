@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cortexctl import __version__
+from cortexctl.cli.wiring import proven
 from cortexctl.engine.lock import is_dead
 from cortexctl.engine.look import Ours, as_observed, inspect_in_place, look_again, look_at, look_deep
 from cortexctl.observed.health import Heard
@@ -34,7 +35,7 @@ class Looking:
 
     def look(self) -> tuple[Observed, Facts]:
         """All that `find_drift` needs. A host that stops answering on the way counts as unreachable."""
-        observed = self._with_adoptable(as_observed(look_at(self.hosts, self.desired.owner)))
+        observed = self._with_adoptable(proven(self.desired, as_observed(look_at(self.hosts, self.desired.owner))))
         facts = self._in_place(observed, Facts(deep=self.deep, version=__version__))
         observed, facts = self._again(observed, facts, self._suspicious(observed, facts))
         facts = self._health(observed, facts)
@@ -55,7 +56,7 @@ class Looking:
         busy = {name: at.holder for name, at in looks.items() if at.holder and not is_dead(at.holder, int(at.now))}
         seen = tuple(looks[h.name].seen if h.name in looks else h for h in observed.hosts)
         records = {**observed.records, **{name: at.record for name, at in looks.items()}}
-        observed = self._with_adoptable(replace(observed, hosts=seen, records=records))
+        observed = self._with_adoptable(proven(self.desired, replace(observed, hosts=seen, records=records)))
         return observed, self._in_place(observed, replace(facts, busy={**facts.busy, **busy}))
 
     def _with_adoptable(self, observed: Observed) -> Observed:

@@ -14,7 +14,7 @@ from cortexctl.cli.lock import lock_in_words
 from cortexctl.cli.wiring import ink, look, open_stack
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.errors import EngineError, PathFailed
-from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
 from cortexctl.observed.state import Observed
 from cortexctl.plan.adopt import is_adopted
 from cortexctl.plan.decide import fields_to_change, state_in_words
@@ -33,14 +33,15 @@ def command(stack: str, *, choice: options.Choice, as_json: bool) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
     desired, engines = open_stack(stack, choice, with_secrets=False)
     try:
-        rows = _rows(desired, engines)
-        busy = _busy(desired, engines)
+        observed = look(desired, engines)
+        rows = _rows(desired, observed, engines)
+        notes = [*_busy(desired, engines), *_left_alone(desired, observed)]
     finally:
         engines.close()
     if as_json:
         sys.stdout.write(json.dumps([row.as_dict() for row in rows], indent=2) + "\n")
     else:
-        sys.stdout.write(status_text(desired.owner, rows, busy, ink()))
+        sys.stdout.write(status_text(desired.owner, rows, notes, ink()))
     return 0 if all(row.serves for row in rows) else 1
 
 
@@ -70,8 +71,16 @@ def _busy(desired: Desired, engines: DockerEngines) -> list[str]:
     return lines
 
 
-def _rows(desired: Desired, engines: DockerEngines) -> list[Row]:
-    observed = look(desired, engines)
+def _left_alone(desired: Desired, observed: Observed) -> list[str]:
+    """Containers with the stack's labels that are none of its own."""
+    return [
+        f"{seen.name}: {why_left_alone(other)}; it is left alone"
+        for seen in observed.hosts
+        for other in left_alone(seen, desired.owner, desired.moved)
+    ]
+
+
+def _rows(desired: Desired, observed: Observed, engines: DockerEngines) -> list[Row]:
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
     rows: list[tuple[Row, Host, ContainerSpec | None]] = []

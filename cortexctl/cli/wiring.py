@@ -21,6 +21,7 @@ from cortexctl.engine.lock import born, this_machine
 from cortexctl.engine.observe import observe
 from cortexctl.engine.transport import DEFAULT_DOCKER
 from cortexctl.errors import CortexctlError, SecretUnresolved
+from cortexctl.observed.owned import image_labels_needed
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import (
@@ -194,11 +195,23 @@ def _or_the_end(path: str, desired: Desired | None, found: list[Diagnostic]) -> 
 
 
 def look(desired: Desired, engines: DockerEngines) -> Observed:
-    """One list request a host; and an inspection of what the stack takes by its name."""
-    observed = observe(desired.hosts)
+    """One list request a host; and an inspection of what the stack takes by its name, and of images that may be where
+    a container has its labels from.
+    """
+    observed = proven(desired, observe(desired.hosts))
     wanted = adoptions_needed(desired, observed)
     found = engines.adoptable(wanted)
     return replace(observed, adoptable={at: read_back(wanted[at[0]][at[1]][1], one) for at, one in found.items()})
+
+
+def proven(desired: Desired, observed: Observed) -> Observed:
+    """With whose the labels are that containers without a name of the stack carry, as far as their images show it."""
+    wanted = image_labels_needed(observed, desired.owner, desired.moved)
+    if not wanted:
+        return observed
+    from cortexctl.engine.look import image_labels
+
+    return observed.with_image_labels(image_labels(desired.hosts, wanted))
 
 
 def make_plan(desired: Desired, engines: DockerEngines, request: Request, *, hub: bool = False) -> Plan:

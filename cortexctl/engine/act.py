@@ -21,7 +21,7 @@ from cortexctl.engine.asking import asking
 from cortexctl.engine.observe import engine_time
 from cortexctl.engine.reach import ContainerReach
 from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
-from cortexctl.observed.parse import parse_endpoint, parse_in_place, parse_release_told
+from cortexctl.observed.parse import parse_endpoint, parse_image_labels, parse_in_place, parse_release_told
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
 from cortexctl.spec import labels
@@ -45,6 +45,8 @@ class DockerEngine:
         self._adopted: set[str] = set()
         self._made: dict[str, str] = {}
         """Name -> id of what was created here. Somebody may rename a candidate, and it must not run on unseen."""
+        self._image_labels: dict[str, Mapping[str, str] | None] = {}
+        """By image id; None: the image is gone."""
         self._first_runs: set[str] = set()
         """Ids of containers that were started here and never before."""
         with self._asking("connect"):
@@ -301,9 +303,30 @@ class DockerEngine:
         """Inspect, and refuse what is not ours. Raises docker's NotFound."""
         found = self._api.inspect_container(container)
         is_ours = labels.owner_of(found["Config"].get("Labels") or {}) == self._owner
-        if not is_ours and found["Id"] not in self._adopted:
+        if found["Id"] in self._adopted or (is_ours and found["Id"] in self._made.values()):
+            return found
+        if not is_ours:
             raise EngineRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
+        if not self._has_own_labels(found):
+            raise EngineRefused(
+                f"{self._host.name}: {found['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
+                "it has the stack's labels from its image, a commit of one of ours",
+                next_step="rename it, or remove it yourself when nobody needs it any more",
+            )
         return found
+
+    def _has_own_labels(self, found: Mapping[str, Any]) -> bool:
+        """An image's labels are in every container of it. Of one whose image is gone only the name tells."""
+        image = found["Image"]
+        if image not in self._image_labels:
+            try:
+                self._image_labels[image] = parse_image_labels(self._api.inspect_image(image))
+            except docker.errors.NotFound:
+                self._image_labels[image] = None
+        of_image = self._image_labels[image]
+        if of_image is None:
+            return labels.is_name_of_ours(found["Name"].lstrip("/"))
+        return labels.are_own(found["Config"].get("Labels") or {}, of_image)
 
     def _is_there(self, name: str, spec: ContainerSpec) -> bool:
         """Whether a run before this one made just this container already."""

@@ -21,7 +21,7 @@ from cortexctl.observed.inspected import (
     parse_image_defaults,
     parse_inspected,
 )
-from cortexctl.observed.parse import parse_images, parse_in_place
+from cortexctl.observed.parse import parse_image_labels, parse_images, parse_in_place
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import LockInfo, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec.container import ContainerSpec, InPlace
@@ -74,6 +74,13 @@ def inspect_in_place(hosts: Sequence[Host], wanted: Mapping[str, Sequence[str]])
     pairs = [(host, container) for host in hosts for container in wanted.get(host.name, ())]
     found = _at_once(lambda pair: _inspect(pair[0], pair[1]), pairs)
     return {(h.name, c): parse_in_place(json_) for (h, c), json_ in zip(pairs, found, strict=True) if json_}
+
+
+def image_labels(hosts: Sequence[Host], wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
+    """The labels of images, by host and image id. What is gone, or cannot be read, is not in it."""
+    by_name = {h.name: h for h in hosts}
+    found = _at_once(lambda pair: _image(by_name[pair[0]], pair[1]), wanted)
+    return {pair: parse_image_labels(image) for pair, image in zip(wanted, found, strict=True) if image is not None}
 
 
 def look_deep(hosts: Sequence[Host], ours: Mapping[str, Ours], owner: str) -> dict[str, DeepLook]:
@@ -144,8 +151,16 @@ def _volume(host: Host, name: str) -> Mapping[str, str] | None:
 
 
 def _inspect(host: Host, container: str) -> Mapping[str, Any] | None:
+    return _if_read(host, f"/containers/{container}/json")
+
+
+def _image(host: Host, image: str) -> Mapping[str, Any] | None:
+    return _if_read(host, f"/images/{image}/json")
+
+
+def _if_read(host: Host, path: str) -> Mapping[str, Any] | None:
     try:
-        return _found(host, f"/containers/{container}/json")
+        return _found(host, path)
     except EngineError:
         return None
 

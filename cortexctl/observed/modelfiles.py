@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.observed.owned import read_owned
+from cortexctl.observed.owned import spec_of
 from cortexctl.observed.state import ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.container import ContainerSpec, Mount
@@ -107,7 +107,7 @@ def ways_to(source: ModelSource, host: ObservedHost) -> Iterator[tuple[str, str]
     for container in sorted(host.containers, key=lambda c: (not c.is_running, c.name)):
         if labels.MODEL not in container.labels:
             continue
-        spec = read_owned(container).spec
+        spec, _ = spec_of(container)
         for mount in spec.mounts if spec else ():
             if (below := _below_mount(mount, source.root)) is not None:
                 yield container.id, posixpath.join(mount.target, below, source.inside).rstrip("/")

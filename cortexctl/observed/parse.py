@@ -47,6 +47,11 @@ def parse_release_told(config: Mapping[str, Any]) -> str:
     return next((match.group(1) for text in said if (match := _NAME_WITH_RELEASE.search(text))), "")
 
 
+def parse_image_labels(inspected: Mapping[str, Any]) -> dict[str, str]:
+    """What an image puts into the labels of every container, from `GET /images/ID/json`."""
+    return dict((inspected.get("Config") or {}).get("Labels") or {})
+
+
 def parse_in_place(inspected: Mapping[str, Any]) -> InPlace:
     """Restart policy and limits, from `GET /containers/ID/json`."""
     host = inspected["HostConfig"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cortexctl.observed.record import HostRecord
 from cortexctl.spec.container import InPlace
+from cortexctl.spec.labels import are_own
 
 if TYPE_CHECKING:
     from cortexctl.observed.inspected import Inspected
@@ -37,6 +38,8 @@ class ObservedContainer:
     networks: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     """Its own addresses on the engine's networks, while it runs; reachable from the host itself."""
+    own_labels: bool | None = None
+    """Whether its labels are its own, and not those of its image; None: not known, for nobody asked or could tell."""
 
     @property
     def is_running(self) -> bool:
@@ -111,9 +114,21 @@ class Observed:
             return self
         return replace(self, records={host: r.by_names_now(moved) for host, r in self.records.items()})
 
+    def with_image_labels(self, known: Mapping[tuple[str, str], Mapping[str, str]]) -> Observed:
+        """With what the labels of images, by host and image id, say of whose the labels of their containers are."""
+        hosts = (
+            replace(h, containers=tuple(_proven(c, known.get((h.name, c.image_id))) for c in h.containers))
+            for h in self.hosts
+        )
+        return replace(self, hosts=tuple(hosts)) if known else self
+
     def record(self, host: str) -> HostRecord:
         """What is recorded of a host; empty where nothing is, or nobody asked."""
         return self.records.get(host) or HostRecord(host)
+
+
+def _proven(container: ObservedContainer, of_image: Mapping[str, str] | None) -> ObservedContainer:
+    return container if of_image is None else replace(container, own_labels=are_own(container.labels, of_image))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from cortexctl.diagnostics import Diagnostic, error
-from cortexctl.observed.owned import OwnedInstance, strangers
+from cortexctl.observed.owned import OwnedInstance, left_alone, strangers, why_left_alone
 from cortexctl.observed.record import Applied
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.decide import state_in_words
@@ -154,6 +154,8 @@ class _OneHost:
         if self.is_judged:
             yield from self._orphans()
             yield from self._strangers()
+        alone = left_alone(self.seen, self.desired.owner, self.desired.moved)
+        yield from (self._unmanaged(a.container, why_left_alone(a)) for a in alone)
         adopted = {o.container.id for i in self.found.values() for o in i.all if o.imported}
         others = (c for c in self.seen.containers if not self._is_ours(c) and c.id not in adopted)
         yield from (self._unmanaged(c) for c in others)
@@ -195,7 +197,7 @@ class _OneHost:
 
     def _strangers(self) -> Iterator[Finding]:
         host = self.host.name
-        for c in strangers(self.seen, self.desired.owner):
+        for c in strangers(self.seen, self.desired.owner, self.desired.moved):
             model, made_for = c.labels[labels.MODEL], c.labels[labels.HOST]
             subject = f"{host}/{c.name}"
             yield Finding(Kind.ORPHAN, Code.OTHER_HOST, host, subject, model, c.name, "label", host, made_for)
@@ -203,12 +205,12 @@ class _OneHost:
     def _is_ours(self, container: ObservedContainer) -> bool:
         return labels.owner_of(container.labels) == self.desired.owner
 
-    def _unmanaged(self, container: ObservedContainer) -> Finding:
-        """Named as what it is in the way of, if it is."""
+    def _unmanaged(self, container: ObservedContainer, why: str = "") -> Finding:
+        """Named as what it is in the way of, if it is. `why`: one with our labels is none of ours."""
         host = self.host.name
         finding = Finding(
-            Kind.UNMANAGED, Code.FOREIGN, host, f"{host}/{container.name}", "", container.name, "container",
-            found=container.state, detail=labels.owner_of(container.labels),
+            Kind.UNMANAGED, Code.LEFT_ALONE if why else Code.FOREIGN, host, f"{host}/{container.name}", "",
+            container.name, "container", found=container.state, detail=why or labels.owner_of(container.labels),
         )  # fmt: skip
         for instance in self.wanted.values():
             if container.name == labels.serving_name(instance.model, instance.ordinal):

@@ -64,6 +64,7 @@ class Code(StrEnum):
     OTHER_HOST = "other_host"
 
     FOREIGN = "foreign"
+    LEFT_ALONE = "left_alone"
     NAME_TAKEN = "name_taken"
     PORT_TAKEN = "port_taken"
 

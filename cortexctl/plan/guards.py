@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.observed.owned import left_alone
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
 from cortexctl.plan.place import gpu_holders
 from cortexctl.plan.rollout import canaries_of
-from cortexctl.plan.sequence import Order, in_order, ranks_of
+from cortexctl.plan.sequence import Order, in_order, kept_name, ranks_of
 from cortexctl.plan.together import DEFAULT_UTILIZATION, overlap, utilization, what_both_need
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Desired, Instance
@@ -43,7 +44,7 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
             continue
         instance = wanted[change.address]
         containers = observed.host(change.host).containers
-        found += _taken_names(instance, change, containers, desired.owner)
+        found += _taken_names(instance, change, observed.host(change.host), desired)
         if not makes_one:
             continue
         found += _taken_port(instance, change, containers, ordered[: number + 1], ordered)
@@ -112,18 +113,19 @@ def _share(sharer: Instance) -> str:
     return f"{said:.2f}" if said is not None else f"{DEFAULT_UTILIZATION} (vLLM's default)"
 
 
-def _taken_names(
-    instance: Instance, change: Change, containers: Sequence[ObservedContainer], owner: str
-) -> Iterator[Diagnostic]:
+def _taken_names(instance: Instance, change: Change, host: ObservedHost, desired: Desired) -> Iterator[Diagnostic]:
     names = {
         serving_name(change.model, change.ordinal),
         generation_name(change.model, change.ordinal, change.generation),
+        *([kept_name(change)] if change.action is Action.REPLACE else []),
         *([generation_name(change.model, change.ordinal, 0)] if change.imported else []),
     }
-    for container in containers:
-        if container.name in names and labels.owner_of(container.labels) != owner and container.id != change.imported:
-            other = labels.owner_of(container.labels)
-            whose = f'belongs to the stack "{other}"' if other else "is not ours"
+    alone = {other.container.id for other in left_alone(host, desired.owner, desired.moved)}
+    for container in host.containers:
+        other = labels.owner_of(container.labels)
+        is_ours = other == desired.owner and container.id not in alone
+        if container.name in names and not is_ours and container.id != change.imported:
+            whose = f'belongs to the stack "{other}"' if other and container.id not in alone else "is not ours"
             yield error(
                 "CX406",
                 f"{change.host}: a container named {container.name} exists and {whose}",

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 
 from cortexctl.diagnostics import Diagnostic, error, warning
-from cortexctl.observed.owned import OwnedInstance, owned_groups, strangers
+from cortexctl.observed.owned import OwnedInstance, Why, left_alone, owned_groups, strangers, why_left_alone
 from cortexctl.observed.state import ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
-from cortexctl.spec.desired import Instance
+from cortexctl.spec.desired import Desired, Instance
 from cortexctl.spec.labels import HOST, MODEL, is_generation_name
 
 Wanted = Mapping[str, Instance]
@@ -104,7 +104,22 @@ def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[
     ]
 
 
-def strange(seen: ObservedHost, owner: str) -> list[Diagnostic]:
+def not_touched(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
+    """Containers with the stack's labels that are none of its own. They are in nobody's way, so nothing stops."""
+    return [
+        warning("CX416", f"{seen.name}: {why_left_alone(other)}; it is left alone", help=_TO_DO[other.why])
+        for other in left_alone(seen, desired.owner, desired.moved)
+    ]
+
+
+_TO_DO = {
+    Why.COPY: "nothing need be done: remove it yourself when nobody needs it any more",
+    Why.UNPROVEN: "if it is one of ours, give it its old name back (docker rename); else remove it yourself",
+    Why.UNREADABLE: "labels cannot change: remove it yourself when nobody needs it any more",
+}
+
+
+def strange(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
     return [
         error(
             "CX404",
@@ -112,7 +127,7 @@ def strange(seen: ObservedHost, owner: str) -> list[Diagnostic]:
             help="if the host was renamed, give it its old name back; if two hosts of the stack are one engine, "
             "keep one of them",
         )
-        for container in strangers(seen, owner)
+        for container in strangers(seen, desired.owner, desired.moved)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cortexctl.diagnostics import Diagnostic, error
-from cortexctl.observed.owned import owned_instances, read_owned
+from cortexctl.observed.owned import owned_instances, spec_of
 from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.adopt import to_adopt
 from cortexctl.plan.together import utilization
@@ -62,7 +62,7 @@ def gpu_holders(host: ObservedHost, owner: str) -> Iterator[GpuHolder]:
     for container in host.containers:
         whose = labels.owner_of(container.labels)
         if whose and whose != owner and container.is_running and labels.MODEL in container.labels:
-            spec = read_owned(container).spec
+            spec, _ = spec_of(container)
             if spec is not None and spec.gpus:
                 yield GpuHolder(container.name, whose, spec)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cortexctl.diagnostics import Diagnostic, in_reading_order
 from cortexctl.observed.modelfiles import ModelSource, source_of
-from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.observed.owned import OwnedInstance, left_alone, owned_instances
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.adopt import adoption_problems, is_adopted, to_adopt, with_adopted
@@ -19,6 +19,7 @@ from cortexctl.plan.hooks import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.objections import (
     Wanted,
+    not_touched,
     not_yet_protected,
     protected,
     strange,
@@ -74,12 +75,13 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         if request.canary_hold:
             held += [c for c in here if is_held(c, desired, canaries)]
             here = [c for c in here if c not in held]
-        diagnostics += unreadable(found)
+        asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
+        diagnostics += unreadable({a: i for a, i in found.items() if request.wants(i.host, i.model, a)})
         diagnostics += two_in_one(found)
         diagnostics += two_meanings({} if request.destroy else wanted, seen, desired.owner, desired.moved)
-        asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
         diagnostics += [] if request.destroy else adoption_problems(asked, found, seen)
-        diagnostics += strange(seen, desired.owner)
+        diagnostics += strange(seen, desired)
+        diagnostics += not_touched(seen, desired)
         diagnostics += protected(here, found, wanted, request.unprotect)
         diagnostics += not_yet_protected(here, found, wanted)
         gpus[host.name] = _gpus(all_here)
@@ -103,7 +105,10 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         destroy=request.destroy,
         basis=basis,
         selection=request.words,
-        hosts=tuple(_planned(h, seen_on[h.name], desired.owner, taken, gpus) for h in desired.hosts),
+        hosts=tuple(
+            planned_host(h, seen_on[h.name], desired, taken.get(h.name, 0), gpus.get(h.name, (0, 0)))
+            for h in desired.hosts
+        ),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
         rollouts=rollouts(desired, changes, steps, serving, held),
@@ -268,9 +273,10 @@ def _gpus(changes: list[Change]) -> tuple[int, int]:
     return len(before), len(after)
 
 
-def _planned(
-    host: Host, seen: ObservedHost, owner: str, taken: Mapping[str, int], gpus: Mapping[str, tuple[int, int]]
+def planned_host(
+    host: Host, seen: ObservedHost, desired: Desired, taken: int = 0, gpus: tuple[int, int] = (0, 0)
 ) -> PlannedHost:
-    ours = sum(owner_of(c.labels) == owner for c in seen.containers) + taken.get(host.name, 0)
-    others = len(seen.containers) - ours
-    return PlannedHost(host, seen.engine, ours, others, seen.problem, *gpus.get(host.name, (0, 0)))
+    """`taken`: containers that the stack has taken by their names."""
+    alone = {other.container.id for other in left_alone(seen, desired.owner, desired.moved)}
+    ours = sum(owner_of(c.labels) == desired.owner and c.id not in alone for c in seen.containers) + taken
+    return PlannedHost(host, seen.engine, ours, len(seen.containers) - ours, seen.problem, *gpus)

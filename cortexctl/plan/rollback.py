@@ -15,9 +15,10 @@ from cortexctl.plan.diff import diff
 from cortexctl.plan.guards import check_hosts
 from cortexctl.plan.hooks import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost, PlannedImage
+from cortexctl.plan.objections import not_touched
+from cortexctl.plan.planner import planned_host
 from cortexctl.plan.sequence import Order, steps_for_host
 from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,7 @@ def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
     if host is None:
         return _refused(desired, (), f'there is no host of "{back.address}" in the stack', "write HOST/MODEL")
     seen = observed.host(host.name)
-    ours = sum(owner_of(c.labels) == desired.owner for c in seen.containers)
-    planned = (PlannedHost(host, seen.engine, ours, len(seen.containers) - ours, seen.problem),)
+    planned = (planned_host(host, seen, desired),)
     if not seen.is_reachable:
         return _refused(desired, planned, f"{host.name}: {seen.problem}", seen.next_step)
     found = owned_instances(seen, desired.owner, desired.moved).get(back.address)
@@ -58,7 +58,7 @@ def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
         hosts=planned,
         changes=(change,),
         steps=tuple(steps_for_host(seen, [change], Order(), desired.owner)),
-        diagnostics=tuple(check_hosts(_only(as_it_will_be, host), observed, [change])),
+        diagnostics=(*not_touched(seen, desired), *check_hosts(_only(as_it_will_be, host), observed, [change])),
         hooks=hooks_needed(desired.hooks, [change]),
         audit_log=desired.audit_log,
     )

@@ -144,7 +144,7 @@ def _story(change: Change) -> list[Task]:
                 *_bring_up(change),
                 *(stop if change.start_first else []),
                 SetRestart(_serving(change).id, "no"),
-                RenameContainer(_serving(change).id, _kept_name(change), _serving(change).name),
+                RenameContainer(_serving(change).id, kept_name(change), _serving(change).name),
                 *(
                     RenameContainer(r.id, generation_name(change.model, change.ordinal, r.generation), r.name)
                     for r in _stale_names(change)
@@ -346,6 +346,7 @@ def _candidate_name(change: Change) -> str:
     return generation_name(change.model, change.ordinal, change.generation)
 
 
-def _kept_name(change: Change) -> str:
+def kept_name(change: Change) -> str:
+    """What the container that serves is called once another has taken its place."""
     name = undone_name if change.goes_back and _serving(change).generation > change.generation else generation_name
     return name(change.model, change.ordinal, _serving(change).generation)

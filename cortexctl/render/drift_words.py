@@ -111,7 +111,7 @@ def _by_hand(f: Finding) -> str:
             return "upgrade cortexctl if a newer one wrote it; else remove the container"
         case Code.OTHER_HOST:
             return f'give the host the name "{f.found}" back; or, if two hosts are one engine, keep one of them'
-        case Code.NAME_TAKEN | Code.PORT_TAKEN:
+        case Code.NAME_TAKEN | Code.PORT_TAKEN | Code.LEFT_ALONE:
             return "it is yours to remove or to move: cortexctl never touches it"
         case _:
             return ""
@@ -195,6 +195,7 @@ _SAID: dict[Code, Callable[[Finding], str]] = {
     Code.DISABLED: lambda f: f"{f.container} {is_or_has(str(f.found))}{_protected(f)}; the stack has it disabled",
     Code.OTHER_HOST: lambda f: f'it was made for the host "{f.found}"',
     Code.FOREIGN: lambda f: f"it {is_or_has(str(f.found))}" + (f', of the stack "{f.detail}"' if f.detail else ""),
+    Code.LEFT_ALONE: lambda f: f.detail,
     Code.NAME_TAKEN: lambda f: f"it has the name that {f.expected} needs",
     Code.PORT_TAKEN: lambda f: f"it publishes {f.found}, which {f.expected} needs",
 }

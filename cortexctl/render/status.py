@@ -37,8 +37,10 @@ class Row:
         return {**plain, "serves_names": list(self.serves_names), "memory": _memory(self.measured)}
 
 
-def status_text(stack: str, rows: Sequence[Row], busy: Sequence[str], ink: Ink) -> str:
-    """One line an instance, columns as wide as they must be; then how many of them serve, and who is at work."""
+def status_text(stack: str, rows: Sequence[Row], notes: Sequence[str], ink: Ink) -> str:
+    """One line an instance, columns as wide as they must be; then how many of them serve, and what else there is to
+    know: who is at work, what is left alone.
+    """
     table = [HEADINGS, *(_cells(r) for r in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
     lines = [ink("  ".join(h.ljust(w) for h, w in zip(HEADINGS, widths, strict=True)).rstrip(), "dim")]
@@ -52,7 +54,7 @@ def status_text(stack: str, rows: Sequence[Row], busy: Sequence[str], ink: Ink) 
     serving = sum(r.serves for r in rows)
     lines.append("")
     lines.append(f"{serving} of {len(rows)} instances of stack {stack} serve.")
-    lines += [ink(line, "yellow") for line in busy]
+    lines += [ink(line, "yellow") for line in notes]
     return "\n".join(lines) + "\n"
 
 

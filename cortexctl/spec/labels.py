@@ -24,6 +24,8 @@ AUTHOR = PREFIX + "author"
 
 UNDONE = "-undone"
 """The end of the name of one that was rolled back: younger than what serves, and kept all the same."""
+_NAMES = "vllm-model-"
+_MODEL_NAME = re.compile(r"(?!.*--)[a-z0-9][a-z0-9_.-]{0,62}")
 _GENERATION_SUFFIX = re.compile(rf"--g(\d+)({UNDONE})?$")
 
 
@@ -43,9 +45,27 @@ def owner_labels(whose: str) -> dict[str, str]:
     return {STACK: stack, ENV: env} if env else {STACK: stack}
 
 
+def are_own(found: Mapping[str, str], of_image: Mapping[str, str]) -> bool:
+    """Whether a container's labels are its own. `docker commit` copies them into the image that it makes, and every
+    container of that image has them from there. Of two runs no one is the same, so an image that holds another run's
+    labels (the stack's own image may be such a one) does not count.
+    """
+    return STACK not in of_image or found.get(RUN) != of_image.get(RUN)
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a stack can have a model by this name. "--" is kept for generations."""
+    return _MODEL_NAME.fullmatch(text) is not None
+
+
+def is_name_of_ours(name: str) -> bool:
+    """Whether it has the form of the names that we give."""
+    return name.startswith(_NAMES)
+
+
 def serving_name(model: str, ordinal: int = 1) -> str:
     """The name of the container that has passed its gate. The first replica has no number."""
-    return f"vllm-model-{model}" if ordinal == 1 else f"vllm-model-{model}.{ordinal}"
+    return f"{_NAMES}{model}" if ordinal == 1 else f"{_NAMES}{model}.{ordinal}"
 
 
 def generation_name(model: str, ordinal: int, generation: int) -> str:

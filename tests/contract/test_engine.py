@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -42,6 +42,9 @@ class Bench(Protocol):
 
     def rename_by_hand(self, name: str, new: str) -> None: ...
 
+    def commit(self, name: str, new: str) -> None:
+        """Make an image of a container, and run one of it."""
+
 
 @dataclass
 class FakeBench:
@@ -57,6 +60,9 @@ class FakeBench:
 
     def rename_by_hand(self, name: str, new: str) -> None:
         next(c for c in self.engine.containers.values() if c.name == name).name = new
+
+    def commit(self, name: str, new: str) -> None:
+        self.engine.commit(name, new)
 
 
 @dataclass
@@ -74,6 +80,9 @@ class RealBench:
 
     def rename_by_hand(self, name: str, new: str) -> None:
         self.live.docker_cli("rename", name, new)
+
+    def commit(self, name: str, new: str) -> None:
+        self.live.commit(name, new)
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.engine)])
@@ -198,6 +207,35 @@ def test_what_was_created_is_known_by_its_name_whatever_somebody_calls_it_since(
     bench.engine.rename(name, f"{name}-again")
     bench.engine.remove(name)
     assert not [c.name for c in bench.look().containers if c.name.startswith(name)]
+
+
+TOUCH: list[Callable[[Engine, str], object]] = [
+    lambda engine, name: engine.start(name),
+    lambda engine, name: engine.stop(name, 1),
+    lambda engine, name: engine.set_restart(name, "always"),
+    lambda engine, name: engine.update(name, 2**28, None),
+    lambda engine, name: engine.rename(name, f"{name}-elsewhere"),
+    lambda engine, name: engine.connect(name, "bridge"),
+    lambda engine, name: engine.remove(name),
+]
+
+
+def test_a_commit_of_ours_is_not_touched(bench: Bench) -> None:
+    """It has all of our labels, from its image; and a name as good as ours."""
+    name = made(bench)
+    copy = f"{bench.stack}-m--g2"
+    bench.commit(name, copy)
+    for touch in TOUCH:
+        with pytest.raises(EngineRefused, match="from its image"):
+            touch(bench.engine, copy)
+    assert seen(bench, copy).state == "running"
+
+
+def test_a_commit_of_ours_is_not_taken_for_the_candidate(bench: Bench) -> None:
+    name = made(bench)
+    bench.commit(name, f"{bench.stack}-m--g2")
+    with pytest.raises(EngineRefused):
+        bench.engine.create(launch(bench, "m--g2"))
 
 
 def test_start_stop_and_start_again(bench: Bench) -> None:

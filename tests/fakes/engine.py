@@ -38,6 +38,8 @@ class FakeEngine:
         self.time = 1_700_000_000.0
         self.stack = stack
         self.images = {name: f"sha256:{index:064x}" for index, name in enumerate(images, 1)}
+        self.image_labels: dict[str, dict[str, str]] = {}
+        """By image id, of those that have some."""
         self.in_registry: dict[str, str] = {}
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, dict[str, str]] = {}
@@ -73,6 +75,13 @@ class FakeEngine:
         )
         self.containers[container.id] = container
         return container
+
+    def commit(self, name: str, new: str, **fields: Any) -> FakeContainer:
+        """`docker commit` of a container, and a container of the image that this makes: the labels go with it."""
+        found = self.by_name(name)
+        image = f"sha256:commit of {found.id}"
+        self.image_labels[image] = dict(found.labels)
+        return self.add(new, **{"state": "running", "image": image, "labels": dict(found.labels), **fields})
 
     def add_by_hand(self, name: str, made: ContainerSpec, changes: Mapping[str, Any] | None = None) -> FakeContainer:
         """A vLLM that a person started, like what `made` would give but for `changes` to its inspection."""
@@ -273,7 +282,8 @@ class FakeEngine:
         for container in self.all():
             if container.name == launch.name:
                 same = container.labels.get(labels.SPEC) == launch.labels[labels.SPEC]
-                if labels.owner_of(container.labels) == self.stack and same:
+                own = labels.are_own(container.labels, self.image_labels.get(container.image, {}))
+                if labels.owner_of(container.labels) == self.stack and same and own:
                     return
                 raise EngineRefused(f"{self.host}: the name {launch.name} is in use", status=CONFLICT)
         publish = launch.spec.publish
@@ -311,6 +321,8 @@ class FakeEngine:
             raise EngineRefused(f"{self.host}: no such container: {container}", status=NOT_FOUND)
         if labels.owner_of(found.labels) != self.stack and found.id not in self.adopted:
             raise EngineRefused(f"{self.host}: {container} is not a container of the stack {self.stack}")
+        if not labels.are_own(found.labels, self.image_labels.get(found.image, {})):
+            raise EngineRefused(f"{self.host}: {found.name} has the labels of the stack {self.stack} from its image")
         return found
 
 

@@ -13,6 +13,7 @@ from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import RunsHook
 from cortexctl.apply.run import apply_plan
 from cortexctl.errors import ProbeFailed, SecretUnresolved
+from cortexctl.observed.owned import image_labels_needed
 from cortexctl.observed.speed import Speed
 from cortexctl.observed.state import LockInfo, Observed
 from cortexctl.plan.model import Plan
@@ -119,6 +120,9 @@ class World:
     def look(self, desired: Desired) -> Observed:
         """And at what the stack takes by its name."""
         observed = self.observe()
+        needed = image_labels_needed(observed, desired.owner, desired.moved)
+        known = {(host, image): self.engine(host).image_labels.get(image, {}) for host, image in needed}
+        observed = observed.with_image_labels(known)
         adoptable = {
             (host, id_): read_back(spec, self.engine(host).inspected(id_, spec))
             for host, wanted in adoptions_needed(desired, observed).items()

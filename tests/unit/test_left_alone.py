@@ -1,0 +1,299 @@
+"""Only ours: a container with our stack's labels that is none of ours is named, and never touched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.cli.wiring import look, open_engines
+from cortexctl.observed.owned import Why, image_labels_needed, left_alone, owned_instances, read_owned
+from cortexctl.observed.parse import parse_containers
+from cortexctl.observed.state import Observed, ObservedHost
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planner import plan
+from cortexctl.plan.rollback import Back, plan_rollback
+from cortexctl.plan.steps import RemoveContainer, StartContainer, StopContainer
+from cortexctl.spec import labels
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.desired import Desired
+from cortexctl.spec.labels import generation_name, serving_name, undone_name
+from tests.fakes.engine_socket import row, talking_engine
+from tests.fakes.world import World
+from tests.reading import desired_from
+from tests.unit.test_apply import serving, stack, with_length
+
+COPIES = ["my-debugging", "vllm-model-tiny--g9", "vllm-model-tiny-debug", "vllm-model-tiny.2", "tiny"]
+NOTHING = "[models.tiny]\nenabled = false\n"
+KEEPS_NONE = "[models.tiny.rollout]\nkeep = 0\n"
+
+
+def stays(world: World, copy: str) -> None:
+    """It runs still, under its name."""
+    assert world.engine().by_name(copy).state == "running"
+
+
+def named_in(made: Plan, copy: str) -> bool:
+    said = [d.summary for d in made.diagnostics if d.rule == "CX416"]
+    return len(said) == 1 and f"the container {copy} " in said[0]
+
+
+def applied(tmp_path: Path, *lengths: int) -> World:
+    world = World("demo", "here")
+    for length in lengths:
+        assert world.apply(world.plan(stack(tmp_path, with_length(length)))).exit_code == 0
+    return world
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_commit_of_ours_outlives_a_replacement_that_keeps_nothing(tmp_path: Path, copy: str) -> None:
+    world = applied(tmp_path, 1024)
+    world.engine().commit("vllm-model-tiny", copy)
+    made = world.plan(stack(tmp_path, with_length(2048) + KEEPS_NONE))
+    assert named_in(made, copy)
+    assert [(h.containers, h.unmanaged) for h in made.hosts] == [(1, 1)]
+    assert world.apply(made).exit_code == 0
+    stays(world, copy)
+    assert serving(world)["vllm-model-tiny"] == "running"
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_commit_of_ours_is_no_change_and_is_named(tmp_path: Path, copy: str) -> None:
+    world = applied(tmp_path, 1024)
+    world.engine().commit("vllm-model-tiny", copy)
+    made = world.plan(stack(tmp_path, with_length(1024)))
+    assert made.effective == ()
+    assert named_in(made, copy)
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_commit_of_ours_outlives_destroy_and_a_model_that_leaves_the_stack(tmp_path: Path, copy: str) -> None:
+    world = applied(tmp_path, 1024)
+    world.engine().commit("vllm-model-tiny", copy)
+    assert world.apply(world.plan(stack(tmp_path, with_length(1024)), destroy=True)).exit_code == 0
+    stays(world, copy)
+    assert [c.name for c in world.engine().all()] == [copy]
+    again = world.plan(stack(tmp_path, with_length(1024)), destroy=True)
+    assert not [s for s in again.steps if isinstance(s.task, RemoveContainer | StopContainer | StartContainer)]
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_nothing_goes_back_to_a_commit_of_ours(tmp_path: Path, copy: str) -> None:
+    world = applied(tmp_path, 1024, 2048)
+    kept = world.engine().by_name("vllm-model-tiny--g1")
+    world.engine().commit(kept.name, copy)
+    desired = stack(tmp_path, with_length(2048))
+    made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
+    assert made.changes[0].adopted == kept.id
+    assert named_in(made, copy)
+    assert world.apply(made).exit_code == 0
+    stays(world, copy)
+
+
+def test_a_commit_of_ours_never_serves_in_the_place_of_one_that_is_gone(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024)
+    ours = world.engine().by_name("vllm-model-tiny")
+    world.engine().commit(ours.name, "my-debugging")
+    del world.engine().containers[ours.id]
+    made = world.plan(stack(tmp_path, with_length(1024)))
+    assert [c.action.value for c in made.effective] == ["create"]
+    assert world.apply(made).exit_code == 0
+    stays(world, "my-debugging")
+
+
+@pytest.mark.parametrize("name", ["vllm-model-tiny--g2", "vllm-model-tiny--g1"])
+def test_a_commit_of_ours_under_a_name_that_is_needed_stops_the_plan(tmp_path: Path, name: str) -> None:
+    """The candidate's, and the one that the old container is to get."""
+    world = applied(tmp_path, 1024)
+    world.engine().commit("vllm-model-tiny", name)
+    made = world.plan(stack(tmp_path, with_length(2048)))
+    assert [d.rule for d in made.diagnostics if d.is_error] == ["CX406"]
+
+
+def test_what_is_acted_on_is_proven_once_more(tmp_path: Path) -> None:
+    """Its origin is gone, so that by the list alone it is the kept generation."""
+    world = applied(tmp_path, 1024, 2048)
+    kept = world.engine().by_name("vllm-model-tiny--g1")
+    world.engine().commit(kept.name, "soon")
+    del world.engine().containers[kept.id]
+    world.engine().by_name("soon").name = "vllm-model-tiny--g1"
+    assert world.apply(world.plan(stack(tmp_path, with_length(4096) + KEEPS_NONE))).exit_code != 0
+    stays(world, "vllm-model-tiny--g1")
+
+
+def test_one_that_somebody_renamed_is_put_right_where_its_labels_are_its_own(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024)
+    world.engine().by_name("vllm-model-tiny").name = "by-hand"
+    made = world.plan(stack(tmp_path, with_length(1024)))
+    assert [c.action.value for c in made.effective] == ["move"]
+    assert world.apply(made).exit_code == 0
+    assert serving(world) == {"vllm-model-tiny": "running"}
+
+
+def test_a_stack_whose_image_is_a_commit_of_ours_works(tmp_path: Path) -> None:
+    """Somebody has made an image of a container of ours, and has put it into the stack: each run marks what it makes."""
+    world = applied(tmp_path, 1024)
+    ours = world.engine().by_name("vllm-model-tiny")
+    world.engine().image_labels[ours.image] = {**ours.labels, labels.RUN: "before"}
+    made = world.plan(stack(tmp_path, with_length(2048)))
+    assert world.apply(made).exit_code == 0
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
+
+
+# what the list tells
+
+
+SPEC = spec_to_label(ContainerSpec("image:v0.32.0", "/models/tiny", ("tiny",), "0.32.0"))
+LABELS = {
+    labels.STACK: "demo", labels.MODEL: "tiny", labels.HOST: "here", labels.ORDINAL: "1", labels.GENERATION: "3",
+    labels.RUN: "run1", labels.SPEC: SPEC,
+}  # fmt: skip
+
+
+def host_with(*names: str, image: str = "sha256:1", **more: str) -> ObservedHost:
+    found = {**LABELS, **{getattr(labels, k): v for k, v in more.items()}}
+    rows = [
+        {"Id": str(n), "Names": [f"/{name}"], "ImageID": image, "State": "running", "Labels": found}
+        for n, name in enumerate(names)
+    ]
+    return ObservedHost("here", parse_containers(rows))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [serving_name("tiny"), generation_name("tiny", 1, 3), undone_name("tiny", 1, 3), serving_name("was")],
+)
+def test_under_a_name_that_we_gave_it_one_list_is_enough(name: str) -> None:
+    host = host_with(name)
+    moved = {"was": "tiny"}
+    assert image_labels_needed(Observed((host,)), "demo", moved) == ()
+    assert list(owned_instances(host, "demo", moved)) == ["here/tiny"]
+
+
+@pytest.mark.parametrize(
+    "name", ["x", generation_name("tiny", 1, 4), serving_name("tiny", 2), serving_name("other"), "vllm-model-tiny--g03"]
+)
+def test_under_another_name_its_image_is_looked_at_and_until_then_it_is_left_alone(name: str) -> None:
+    host = host_with(name)
+    assert image_labels_needed(Observed((host,)), "demo") == (("here", "sha256:1"),)
+    assert [(a.container.name, a.why) for a in left_alone(host, "demo")] == [(name, Why.UNPROVEN)]
+    assert owned_instances(host, "demo") == {}
+
+
+def test_of_two_with_the_same_labels_the_image_tells_which_is_ours() -> None:
+    host = host_with(serving_name("tiny"), generation_name("tiny", 1, 3))
+    assert image_labels_needed(Observed((host,)), "demo") == (("here", "sha256:1"),)
+
+
+def test_a_moved_models_new_name_is_ours_too() -> None:
+    host = host_with(serving_name("new"))
+    assert list(owned_instances(host, "demo", {"tiny": "new"})) == ["here/new"]
+    assert image_labels_needed(Observed((host,)), "demo", {"tiny": "new"}) == ()
+
+
+BAD_NUMBERS = [
+    "9" * 5000,
+    "9" * 30,
+    "-1",
+    "",
+    "one",
+    "1.5",
+    "²",
+    "1e3",
+    "NaN",
+    "Infinity",
+    "1" * 1_000_000,
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("text", BAD_NUMBERS, ids=lambda t: t[:10])
+@pytest.mark.parametrize("label", ["ORDINAL", "GENERATION"])
+def test_labels_that_do_not_say_which_instance_it_is(label: str, text: str) -> None:
+    host = host_with(serving_name("tiny"), **{label: text})
+    (alone,) = left_alone(host, "demo")
+    assert alone.why is Why.UNREADABLE
+    assert len(alone.problem) < 100
+    assert owned_instances(host, "demo") == {}
+    with pytest.raises(ValueError, match="is no number from"):
+        read_owned(host.containers[0])
+
+
+@pytest.mark.parametrize("model", ["", "a--b", "A", "../x", "\x1b]0;x\x07", "a" * 64, "\ud800", "m" * 1_000_000])
+def test_a_name_that_no_model_can_have(model: str) -> None:
+    host = host_with(serving_name("tiny"), MODEL=model)
+    (alone,) = left_alone(host, "demo")
+    assert alone.problem == "its cortexctl.model is no name of a model"
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"v":1,"args":' + '{"a":' * 5000 + "1" + "}" * 5001, "9" * 5000, "x" * 2**20]
+)
+def test_a_spec_of_whatever_form_is_one_sentence(text: str) -> None:
+    (owned,) = owned_instances(host_with(serving_name("tiny"), SPEC=text), "demo")["here/tiny"].all
+    assert owned.spec is None
+    assert 0 < len(owned.problem) <= 200
+
+
+def test_what_cannot_be_read_on_one_host_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Named, and no error: whoever may use one engine must not stop the fleet."""
+    desired = two_hosts(tmp_path)
+    bad = host_with("odd", GENERATION="9" * 5000)
+    made = plan(desired, Observed((bad, ObservedHost("there"))))
+    assert [(d.rule, d.is_error) for d in made.diagnostics] == [("CX416", False)]
+    assert {c.host for c in made.effective} == {"here", "there"}
+
+
+def two_hosts(tmp_path: Path) -> Desired:
+    path = tmp_path / "stack.toml"
+    path.write_text(
+        'stack = "demo"\n[hosts.here]\ndocker = "unix:///a"\nmodels_dir = "/m"\n[hosts.there]\ndocker = "unix:///b"\n'
+        'models_dir = "/m"\n[models.tiny]\nimage = "image:v0.32.0"\nsource = { path = "tiny" }\ngpus = "none"\n'
+        'hosts = ["*"]\n'
+    )
+    return desired_from(path)
+
+
+# what is asked of an engine
+
+
+def looked_at(tmp_path: Path, rows: list[dict[str, Any]], **answers: Any) -> tuple[Observed, list[str]]:
+    path = tmp_path / "stack.toml"
+    with talking_engine(tmp_path / "engine.sock", {"/containers/json?all=1": rows, **answers}) as engine:
+        path.write_text(
+            f'stack = "demo"\n[hosts.here]\ndocker = "{engine.url}"\nmodels_dir = "/m"\n[models.tiny]\n'
+            'image = "image:v0.32.0"\nsource = { path = "tiny" }\ngpus = "none"\n'
+        )
+        desired = desired_from(path)
+        engines = open_engines(desired)
+        observed = look(desired, engines)
+        engines.close()
+        return observed, list(engine.asked)
+
+
+def test_where_nothing_is_in_doubt_one_list_is_all_that_is_asked(tmp_path: Path) -> None:
+    _, asked = looked_at(tmp_path, [row(SPEC)])
+    assert asked == ["/containers/json?all=1"]
+
+
+@pytest.mark.parametrize("image", [{"Config": {"Labels": None}}, {"Config": {}}, {"Config": {"Labels": {"a": "b"}}}])
+def test_a_foreign_name_takes_one_more_request(tmp_path: Path, image: dict[str, Any]) -> None:
+    odd = row(SPEC, Names=["/by-hand"])
+    observed, asked = looked_at(tmp_path, [odd], **{f"/images/{odd['ImageID']}/json": image})
+    assert asked == ["/containers/json?all=1", f"/images/{odd['ImageID']}/json"]
+    assert [c.own_labels for c in observed.hosts[0].containers] == [True]
+
+
+def test_an_image_that_is_gone_proves_nothing(tmp_path: Path) -> None:
+    observed, _ = looked_at(tmp_path, [row(SPEC, Names=["/by-hand"])])
+    assert [a.why for a in left_alone(observed.hosts[0], "demo")] == [Why.UNPROVEN]
+
+
+def test_a_commit_is_seen_by_its_image(tmp_path: Path) -> None:
+    odd = row(SPEC, Names=["/by-hand"])
+    image = {"Config": {"Labels": json.loads(json.dumps(odd["Labels"]))}}
+    observed, _ = looked_at(tmp_path, [odd], **{f"/images/{odd['ImageID']}/json": image})
+    assert [a.why for a in left_alone(observed.hosts[0], "demo")] == [Why.COPY]
