@@ -92,10 +92,10 @@ class Locks:
         return holder
 
     def _refusal(self, host: str, holder: LockInfo, now: int) -> LockHeld:
-        since = show_seconds(max(now - holder.started, 0))
+        since = f"for {show_seconds(max(now - holder.started, 0))}" if holder.started else "since nobody knows when"
         stack = f"{self.plan.stack_path} --env {self.plan.env}" if self.plan.env else self.plan.stack_path
         return LockHeld(
-            f"{host}: {_in_words(holder)} has been applying the stack {self.plan.owner} for {since}",
+            f"{host}: {_in_words(holder)} has been applying the stack {self.plan.owner} {since}",
             next_step=f"wait for it (--lock-timeout 10m); if it is dead: cortexctl lock release {stack}",
         )
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import need_stack, open_engines
-from cortexctl.engine.lock import is_dead, this_machine
-from cortexctl.errors import UsageError
+from cortexctl.cli.wiring import need_stack, open_engines, say
+from cortexctl.engine.lock import is_dead, runs_here
+from cortexctl.errors import EngineError, EngineRefused, UsageError
 from cortexctl.observed.state import LockInfo
+from cortexctl.spec.desired import Host
 from cortexctl.spec.units import show_seconds
+
+if TYPE_CHECKING:
+    from cortexctl.engine.act import DockerEngine
+    from cortexctl.engine.engines import DockerEngines
 
 
 @click.group("lock")
@@ -26,12 +33,13 @@ def status(stack: str, *, choice: options.Choice) -> int:
     """Show who is applying the stack, host by host."""
     desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
-    for host in desired.hosts:
-        engine = engines.engine(host.name)
-        holder = engine.read_lock(desired.owner)
-        sys.stdout.write(f"{host.name}: {lock_in_words(holder, int(engine.now())) if holder else 'free'}\n")
-    engines.close()
-    return 0
+
+    def holder(host: str) -> str:
+        engine = engines.engine(host)
+        found = engine.read_lock(desired.owner)
+        return lock_in_words(found, int(engine.now())) if found else "free"
+
+    return _of_each(desired.hosts, engines, holder)
 
 
 @command.command("release")
@@ -44,23 +52,41 @@ def release(stack: str, *, choice: options.Choice, host: str | None) -> int:
     if host not in {None, *(h.name for h in desired.hosts)}:
         raise UsageError(f'there is no host "{host}"; known: {", ".join(h.name for h in desired.hosts)}')
     engines = open_engines(desired)
-    for each in desired.hosts:
-        if host in {None, each.name}:
-            engine = engines.engine(each.name)
-            holder = engine.read_lock(desired.owner)
-            said = f"released ({lock_in_words(holder, int(engine.now()))})" if holder else "was free"
-            engine.release_lock(desired.owner)
-            sys.stdout.write(f"{each.name}: {said}\n")
-    engines.close()
-    return 0
+    wanted = [h for h in desired.hosts if host in {None, h.name}]
+    return _of_each(wanted, engines, lambda name: _released(engines.engine(name), desired.owner))
+
+
+def _released(engine: DockerEngine, owner: str) -> str:
+    """Whoever holds it, and whatever the lock holds: this is the way out."""
+    try:
+        holder = engine.read_lock(owner)
+        said = f"released ({lock_in_words(holder, int(engine.now()))})" if holder else "was free"
+    except EngineRefused:
+        said = "released (who held it cannot be read)"
+    engine.release_lock(owner)
+    return said
+
+
+def _of_each(hosts: Sequence[Host], engines: DockerEngines, ask: Callable[[str], str]) -> int:
+    """A line a host. One whose engine does not answer stops no other; the exit code says it."""
+    code = 0
+    try:
+        for host in hosts:
+            try:
+                sys.stdout.write(f"{host.name}: {ask(host.name)}\n")
+            except EngineError as cause:
+                code = cause.exit_code
+                say(f"{cause.message}\n" + (f"Next:  {cause.next_step}\n" if cause.next_step else ""))
+    finally:
+        engines.close()
+    return code
 
 
 def lock_in_words(holder: LockInfo, now: int) -> str:
     """Who holds it, since when, and whether that one can still be at work. `now`: by the engine's clock."""
-    here = holder.machine == this_machine()
-    alive = "its process runs" if here else "its holder may be alive"
+    is_known = runs_here(holder) and holder.pid > 0
+    alive = "its process runs" if is_known else "its holder may be alive"
     state = "its holder is gone" if is_dead(holder, now) else alive
-    return (
-        f"held by {holder.who} on {holder.machine_name}, pid {holder.pid}, run {holder.run}, "
-        f"for {show_seconds(max(now - holder.started, 0))}; {state}"
-    )
+    since = f"for {show_seconds(max(now - holder.started, 0))}" if holder.started else "since nobody knows when"
+    pid = f"pid {holder.pid}" if holder.pid else "pid not known"
+    return f"held by {holder.who} on {holder.machine_name}, {pid}, run {holder.run}, {since}; {state}"

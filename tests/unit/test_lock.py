@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from cortexctl.engine.lock import from_labels, is_dead, this_machine, to_labels
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortexctl.cli.lock import lock_in_words
+from cortexctl.engine import lock
+from cortexctl.engine.lock import born, from_labels, is_dead, runs_here, this_machine, to_labels
 from cortexctl.observed.state import LockInfo
 
 NOBODY = 2**22 + 1
@@ -38,6 +44,80 @@ def test_what_is_written_in_labels_is_read_back() -> None:
     assert from_labels(to_labels("stack@env", HELD)) == HELD
 
 
-def test_labels_that_say_nothing_are_an_expired_lock() -> None:
-    assert is_dead(from_labels({}), 1)
+LATER = 10**11
+
+
+def test_labels_that_say_nothing_prove_nothing() -> None:
+    """Who can write a lock can write anything: only a person releases such a one."""
+    assert not is_dead(from_labels({}), LATER)
     assert from_labels({"cortexctl.lock.pid": "²"}).pid == 0
+
+
+BAD_NUMBERS = [
+    "", "one", "-1", "1.5", "²", "1e3", "NaN", "Infinity", "9" * 30, "9" * 5000, "[" * 100_000, "\ud800", " 5", "0x10",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD_NUMBERS, ids=lambda t: t[:10])
+def test_a_lock_that_does_not_say_when_it_expires_never_does(text: str) -> None:
+    elsewhere = to_labels("stack", replace(HELD, machine="elsewhere#boot#1"))
+    assert not is_dead(from_labels({**elsewhere, "cortexctl.lock.expires": text}), LATER)
+
+
+@pytest.mark.parametrize("text", ["0", str(2**31), str(2**64), *BAD_NUMBERS], ids=lambda t: t[:10])
+def test_a_pid_that_is_none_proves_nothing_before_the_time_is_over(text: str) -> None:
+    holder = from_labels({**to_labels("stack", HELD), "cortexctl.lock.pid": text})
+    assert not is_dead(holder, 199)
+    assert is_dead(holder, 200)
+
+
+def test_one_of_this_machine_whose_process_is_gone_is_dead_whenever_it_expires() -> None:
+    holder = from_labels({**to_labels("stack", replace(HELD, pid=NOBODY)), "cortexctl.lock.expires": "?"})
+    assert is_dead(holder, 1)
+
+
+def test_the_same_host_name_with_another_boot_is_another_machine() -> None:
+    """Two machines that were made from one image; the first process-number space has one number everywhere."""
+    name, boot, space = this_machine().split("#")
+    assert boot
+    assert space
+    for machine in (
+        f"{name}#{'0' * 8}{boot[8:]}#{space}",
+        f"{name}#{space}",
+        f"{name}##{space}",
+        name,
+        f"{name}#{boot}#",
+    ):
+        clone = replace(HELD, machine=machine, pid=NOBODY)
+        assert not runs_here(clone)
+        assert not is_dead(clone, 199), "the other one's process cannot be looked up here"
+        assert is_dead(clone, 200)
+        assert clone.machine_name == name
+
+
+@pytest.mark.parametrize("gone", ["_boot", "_space"])
+def test_a_machine_that_cannot_be_told_apart_is_nobodys(monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
+    """Where there is no /proc: two such machines of one name would be one."""
+    monkeypatch.setattr(lock, gone, lambda: "")
+    assert not is_dead(replace(HELD, machine=this_machine(), pid=NOBODY), 199)
+
+
+def test_a_number_that_another_process_has_since_is_not_the_holders() -> None:
+    assert is_dead(replace(HELD, born="1"), 150)
+    assert not is_dead(replace(HELD, born=born(os.getpid())), 10_000)
+
+
+HOSTILE: list[object] = [
+    None, 5, 1.5, True, [], {}, "", "x" * 2**20, "\ud800", "\x1b]0;x\x07", "9" * 5000, "[" * 100_000, "NaN", "-1", "0",
+]  # fmt: skip
+KEYS = ("owner", "who", "machine", "pid", "run", "started", "expires", "born")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), st.sampled_from(HOSTILE)), st.integers(0, 2**40))
+def test_whatever_a_lock_holds_is_one_sentence(marks: dict[str, object], now: int) -> None:
+    labels = {**to_labels("stack", HELD), **{f"cortexctl.lock.{key}": value for key, value in marks.items()}}
+    holder = from_labels(labels)
+    said = lock_in_words(holder, now)
+    assert len(said) < 1000
+    assert said.encode()
