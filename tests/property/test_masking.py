@@ -1,0 +1,127 @@
+"""A secret is hidden in every form in which a program may write what it knows."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import textwrap
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortexctl.spec.secret import SHORTEST, hidden, masked
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "json": lambda s: json.dumps({"a": s}),
+    "json with its letters": lambda s: json.dumps([s], ensure_ascii=False),
+    "json of Go": lambda s: json.dumps(s).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
+    "json of PHP": lambda s: json.dumps(s).replace("/", "\\/"),
+    "json in json": lambda s: json.dumps(json.dumps({"a": s})),
+    "repr": repr,
+    "repr in a dict": lambda s: repr({"a": s}),
+    "repr with both quotes": lambda s: repr(f'it\'s {s} "here"'),
+    "ascii": ascii,
+    "bytes": lambda s: repr(s.encode()),
+    "url": quote,
+    "url whole": lambda s: quote(s, safe=""),
+    "url small": lambda s: re.sub("%..", lambda m: m[0].lower(), quote(s, safe="")),
+    "form": quote_plus,
+    "html": html.escape,
+    "html with its quotes": lambda s: html.escape(s, quote=False),
+    "hex": lambda s: s.encode().hex(),
+    "HEX": lambda s: s.encode().hex().upper(),
+    "base64": lambda s: base64.b64encode(s.encode()).decode(),
+    "base64 in a URL": lambda s: base64.urlsafe_b64encode(s.encode()).decode(),
+    "base64 without its end": lambda s: base64.b64encode(s.encode()).decode().rstrip("="),
+    "base64 of json": lambda s: base64.b64encode(json.dumps({"a": s}).encode()).decode(),
+}
+SECRETS = [
+    "pa\"ss/wo+rd=with'every\nthing & <ü>",
+    "plain-and-simple-1234",
+    "a/b+c=d",
+    "line one\nline two\nline three",
+    "Grüße aus Köln 🔑",
+    "back\\slash\ttab",
+]
+
+
+def leaks(text: str, shown: str, least: int = 8) -> str:
+    """A piece of the text that is still there; empty when none is."""
+    pieces = (text[at : at + least] for at in range(len(text) - least + 1))
+    return next((piece for piece in pieces if piece in shown), "")
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_an_encoded_secret_is_hidden(name: str, secret: str) -> None:
+    encode = ENCODINGS[name]
+    shown = masked(f"before {encode(secret)} after", (secret,))
+    assert "***" in shown
+    around = encode("") if name != "repr with both quotes" else "it's  \\\"here"
+    assert not leaks(encode(secret).strip(around), shown), shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc", "user:", "user1:", "u:"])
+@pytest.mark.parametrize("after", ["", "x", "xy", "xyz", "\n"])
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode], ids=["standard", "url"])
+def test_wherever_it_lies_in_base64_no_whole_byte_of_it_is_left(
+    before: str, after: str, secret: str, encode: Callable[[bytes], bytes]
+) -> None:
+    text = encode((before + secret + after).encode()).decode()
+    head, _, tail = masked(text, (secret,)).partition("***")
+    assert len(head) * 6 // 8 <= len(before.encode())
+    assert len(tail.rstrip("=")) * 6 // 8 <= len(after.encode()) + 1
+
+
+@pytest.mark.parametrize("width", [40, 57, 76, 100])
+def test_a_long_one_is_hidden_where_lines_are_broken(width: int) -> None:
+    secret = "k3Y" + "".join(chr(97 + (7 * i) % 26) + str(i) for i in range(60))
+    for text in (secret, base64.b64encode(secret.encode()).decode(), secret.encode().hex()):
+        wrapped = "\n".join(textwrap.wrap(f"value: {text}", width))
+        whole = masked(wrapped, (secret,))
+        by_line = [masked(line, (secret,)) for line in wrapped.split("\n")]
+        assert not leaks(text, whole, 12), whole
+        assert not leaks(text, "\n".join(by_line), 12), by_line
+        assert whole.startswith("value: ")
+
+
+@given(st.text(min_size=SHORTEST, max_size=40), st.text(max_size=20), st.text(max_size=20))
+@settings(deadline=None)
+def test_no_secret_is_in_a_text_that_was_masked(secret: str, before: str, after: str) -> None:
+    if "\n" in secret or "\r" in secret or "*" in secret:
+        return
+    assert secret not in masked(before + secret + after, (secret,)) or secret in before + after
+
+
+@given(st.text(max_size=200))
+@settings(deadline=None)
+def test_a_text_without_it_stays_as_it_was(text: str) -> None:
+    secret = "no-text-of-chance-holds-this-0123456789"
+    assert masked(text, (secret,)) == text
+
+
+def test_what_is_too_short_stays_and_a_longer_one_goes_first() -> None:
+    assert masked("abc abcd", ("abc",)) == "abc abcd"
+    assert masked("longer-one long", ("long", "longer-one")) == "*** ***"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET https://h/x?token=abcd1234 200", "GET https://h/x?token=*** 200"),
+        ("Authorization: Bearer abc.def-1 sent", "Authorization: Bearer *** sent"),
+        ("dsn redis://:pw@h/0 given", "dsn *** given"),
+        ("key sk-proj-abcdefghijkl used", "key *** used"),
+    ],
+)
+def test_what_is_one_by_its_form_is_hidden_without_being_known(text: str, shown: str) -> None:
+    assert hidden(text) == shown
