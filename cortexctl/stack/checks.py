@@ -14,7 +14,7 @@ from cortexctl.spec.desired import Instance
 from cortexctl.spec.image import parse_image
 from cortexctl.spec.labels import serving_name
 from cortexctl.stack.args import At, check_arguments
-from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
+from cortexctl.stack.document import Document
 from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
 from cortexctl.stack.suggest import nearest
 from cortexctl.vllm.check import POOLING_TASKS
@@ -117,7 +117,7 @@ def check_model(
         yield error("CX214", f'there is no profile "{model.profile}"', at("profile"), help=advice)
     yield from _args(name, model, release, at)
     for variable in model.env:
-        yield from _variable(name, model, variable, at)
+        yield from _variable(model, variable, at)
     yield from _source(name, model.source, at)
     since = TASK_SINCE.get(model.task)
     if release and since and parse_release(release) < parse_release(since):
@@ -233,19 +233,12 @@ def _args(name: str, model: ModelTable, release: str | None, at: At) -> Iterator
     yield from check_arguments(f"models.{name}", args, model.extra_args, model.env, release, place)
 
 
-def _variable(name: str, model: ModelTable, variable: str, at: At) -> Iterator[Diagnostic]:
+def _variable(model: ModelTable, variable: str, at: At) -> Iterator[Diagnostic]:
     span = at("env", variable, key=True)
     if variable in SHADOWED_ENV:
         yield error("CX211", f"{variable} cannot be set in env", span, help=SHADOWED_ENV[variable])
     elif variable in model.secrets:
         yield error("CX211", f"{variable} is in env and in secrets", span, help="remove one")
-    elif SECRET_NAME.search(variable) or URL_WITH_PASSWORD.search(model.env[variable]):
-        yield error(
-            "CX210",
-            f"{variable} looks like a secret, and env is written into a label in clear",
-            span,
-            help=f'[models.{name}.secrets] {variable} = {{ env = "{variable}" }}',
-        )
 
 
 def _source(name: str, source: SourceTable, at: At) -> Iterator[Diagnostic]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
-from cortexctl.spec.secret import looks_like_one
+from cortexctl.spec.secret_shape import looks_like_one
 from cortexctl.stack.places import Loc, places_in
+from cortexctl.stack.suspicion import belongs_to_a_secret, why_secret
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -72,6 +73,10 @@ class Document:
         for origins in self.origins:
             loc = _back(loc, origins)
         return loc
+
+    def as_written(self) -> Document:
+        """The file's own values, before anything was laid over or put in."""
+        return replace(self, data=self.written or self.data, origins=())
 
     def has(self, loc: Loc) -> bool:
         """Whether the document has a value at `loc`."""
@@ -230,13 +235,26 @@ def is_secret(data: Any, loc: Loc) -> bool:
     return False
 
 
+def _item(table: Any, step: Any) -> Any:
+    try:
+        return table[step]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
 def _is_secret_step(table: Any, loc: Loc) -> bool:
     """Whether the value at `loc`, whose table or list is `table`, is one whole secret."""
     step = loc[-1]
     value = table.get(step) if isinstance(table, dict) else None
+    if loc[:1] == ("not_secret",):
+        return False  # paths
+    if why_secret(loc, table, _item(table, step)):
+        return True
     if len(loc) >= 2 and loc[-2] == "extra_args" and isinstance(table, list) and isinstance(step, int):
         before = str(table[step - 1]) if step else ""
-        return any(SECRET_WORD.search(word) for word in (str(table[step]), before) if word.startswith("--"))
+        return belongs_to_a_secret(table, step) or any(
+            SECRET_WORD.search(word) for word in (str(table[step]), before) if word.startswith("--")
+        )
     if loc[-4:-3] == ("hooks",) and loc[-2] == "secrets":  # names, unless somebody wrote a value there
         name = table[step] if isinstance(table, list) and isinstance(step, int) else None
         return not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*", name)) or looks_like_one(name)

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.hook import Hook, Point
-from cortexctl.spec.secret import looks_like_one
 from cortexctl.spec.units import seconds
-from cortexctl.stack.document import URL_WITH_PASSWORD, Document
+from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.references import reference_of
 from cortexctl.stack.schema import HookTable, SecretTable, StackFile, StackHookTable
@@ -113,11 +112,6 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
     if table.secrets and table.url is not None:
         yield error("CX228", "secrets are for commands: a URL gets none",
                     document.place((*loc, "secrets")), help="remove `secrets`")  # fmt: skip
-    for index, word in enumerate(table.command or ()):
-        if looks_like_one(word) or URL_WITH_PASSWORD.search(word):
-            yield error("CX210", f"a word of the hook {loc[-1]} looks like a secret, and plans show the command",
-                        document.place((*loc, "command", index)),
-                        help="name it in `secrets`, and let the command read it from its environment")  # fmt: skip
     if isinstance(table.url, SecretTable) and reference_of("url", table.url) is None:
         yield error("CX204", "the URL needs one of env, file, var and command", document.place((*loc, "url")))
     if isinstance(table.url, str):
@@ -140,8 +134,6 @@ def _check_url(url: str, place: SourceSpan | None) -> Iterator[Diagnostic]:
         return
     if not good:
         yield error("CX228", "a hook's url is an http or https URL", place, help="write https://HOST/PATH")
-    elif "@" in parts.netloc:
-        yield error("CX210", "the hook's url has who is asking in it", place, help='keep it out: { env = "NAME" }')
     elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
         said = "what the hook is told goes over the network for anybody to read"
         yield warning("CX228", said, place, help="use https")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,8 +17,10 @@ from cortexctl.diagnostics import Diagnostic, error, in_reading_order
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired
 from cortexctl.spec.labels import owner
-from cortexctl.spec.secret import fingerprint
+from cortexctl.spec.secret import fingerprint, masked
+from cortexctl.spec.secret_shape import without_tokens
 from cortexctl.stack.document import Document, UnreadableDocument, parse_document, read_document
+from cortexctl.stack.open_secrets import check_open_secrets
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
 from cortexctl.stack.releases import Releases
@@ -88,17 +91,29 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     in_profiles = check_profiles(document)
     found += in_profiles
     document = with_profiles(document)
+    in_the_open = list(check_open_secrets(document))
+    found += (diagnostic for diagnostic, _ in in_the_open)
+    without = partial(_without, tuple(value for _, value in in_the_open))
     try:
         stack = StackFile.model_validate(document.data)
     except ValidationError as failure:
         said = unfilled | {d.span for d in in_profiles}
         found += (d for d in explain(document, failure) if d.span is None or d.span not in said)
         found += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in said)
-        return None, in_reading_order(found)
+        return None, in_reading_order(list(map(without, found)))
     desired, more = _resolve(document, stack, choice, secrets)
+    elsewhere = {d.span for d in more if d.rule == "CX211"}  # what cannot be set there at all is no secret there
+    found = [d for d in found if d.rule != "CX210" or d.span not in elsewhere]
     # Where a variable could not be put in, nothing else is said.
-    found = in_reading_order([*found, *(d for d in more if d.span is None or d.span not in unfilled)])
+    more = [d for d in more if d.span is None or d.span not in unfilled]
+    found = in_reading_order(list(map(without, [*found, *more])))
     return (None if any(d.is_error for d in found) else desired), found
+
+
+def _without(secrets: tuple[str, ...], found: Diagnostic) -> Diagnostic:
+    """It may quote what was found to be a secret, or what is one by its form."""
+    summary, advice = (without_tokens(masked(text, secrets)) for text in (found.summary, found.help))
+    return replace(found, summary=summary, help=advice)
 
 
 def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets: dict[str, str]) -> list[Diagnostic]:

@@ -132,7 +132,7 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Any], *, is_key: 
                 help="an empty stack never means: remove everything; that is cortexctl destroy",
             )
     hidden = not is_key and document.is_hidden(loc)
-    said = list(dict.fromkeys(_in_words(item, hidden=hidden) for item in items))
+    said = list(dict.fromkeys(_in_words(item, loc, hidden=hidden) for item in items))
     if len(said) > 1 and all(", found " in words for words in said):
         *others, last = said  # one of several types: "expected a whole number or "auto", found …"
         said = [" or ".join([*(o.rpartition(", found ")[0] for o in others), last.removeprefix("expected ")])]
@@ -150,8 +150,10 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
     return error("CX102", f'unknown key "{key}"{at}', document.place(loc, key=True), help=advice)
 
 
-def _in_words(item: Any, *, hidden: bool) -> str:
+def _in_words(item: Any, loc: Loc, *, hidden: bool) -> str:
     kind = item["type"]
+    if hidden and "secrets" not in loc:
+        return "its form is wrong (the value is not shown: it may be a secret)"
     if hidden:
         return 'expected a table like { env = "NAME" }, found a value (not shown)'
     if kind in _EXPECTED:

@@ -1,7 +1,6 @@
 """The stack file's schema. Its JSON Schema is published as schemas/stack.schema.json, for editors.
 
-Strict: no text is taken for a number, no key is passed over. What needs more than one field to judge is in
-`resolve`.
+Strict: no text is taken for a number, no key is passed over. `resolve` judges what needs more than one field.
 """
 
 from __future__ import annotations
@@ -298,6 +297,8 @@ class StackFile(Table):
     """The stack's name. It is in the labels of every container: renaming it orphans them."""
     required_version: Annotated[str, AfterValidator(forms.version_range_form)] | None = None
     """Versions of cortexctl that may be used, as in ">=0.1,<1"."""
+    not_secret: list[Annotated[str, Field(min_length=1)]] = []
+    """Values that look like secrets and are none, by their paths: "models.chat.env.SORT_KEY", "hooks.check.command"."""
     vars: dict[Variable, VarTable] = {}
     moved: list[MovedTable] = []
     """Models that were renamed. An entry must stay until the model's next replacement: labels cannot change."""

@@ -16,6 +16,7 @@ from cortexctl.vllm.catalogue_facts import Option, Span
 from cortexctl.vllm.catalogue_reviewed import Instead, instead_of, no_effect, refusals
 from cortexctl.vllm.nested import wrong_keys
 from cortexctl.vllm.owned import OWNED
+from cortexctl.vllm.owned_words import without_owned
 from cortexctl.vllm.parse import parse, read_word
 from cortexctl.vllm.values import SWITCHES, refused, wrong_form
 from cortexctl.vllm.version import Release as Number
@@ -76,9 +77,11 @@ def check_env(env: Mapping[str, str], version: str | None) -> Iterator[Finding]:
 def check_extra_args(words: Sequence[str], version: str | None, args: Mapping[str, Any]) -> list[Finding]:
     """Raw words: what the release's parser refuses, and what must not be set there. `args`: what is set by name."""
     of, _ = _known(version or catalogue.releases()[-1])
-    words, owned = _without_owned(words)
+    words, owned = without_owned(words)
     parsed = parse(["m", *words], of, "serve")
-    findings = [Finding(name, "CX304", f"{flag} is set by cortexctl", OWNED[name]) for name, flag in owned]
+    findings = [Finding(name, "CX304", said, OWNED[name]) for name, said in owned]
+    short = [(name, parsed.spelled[name][0]) for name in sorted(parsed.spelled.keys() & OWNED.keys())]
+    findings += [Finding(name, "CX304", f"{flag} is set by cortexctl", OWNED[name]) for name, flag in short]
     for name in parsed.spelled.keys() & args.keys():
         flag = parsed.spelled[name][0]
         findings.append(
@@ -94,29 +97,6 @@ def check_extra_args(words: Sequence[str], version: str | None, args: Mapping[st
         if word.startswith("-"):
             findings += _unknown_word(word, parsed.unknown[at + 1 :], version)
     return findings
-
-
-def _without_owned(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The words without those that are ours to set, which would change how the others are read; and which those are."""
-    kept: list[str] = []
-    owned: list[tuple[str, str]] = []
-    skips = False
-    for word in words:
-        name = _name_in(word)
-        if name in OWNED:
-            owned.append((name, word.partition("=")[0]))
-            skips = "=" not in word
-        elif skips and not word.startswith("-"):
-            continue
-        else:
-            kept.append(word)
-            skips = False
-    return kept, owned
-
-
-def _name_in(word: str) -> str:
-    """The option that a word is, as far as it looks like one."""
-    return word[2:].partition("=")[0].partition(".")[0].replace("-", "_") if word.startswith("--") else ""
 
 
 def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Iterator[Finding]:

@@ -1,0 +1,119 @@
+"""No secret stands in a stack in the open: every text of the file is asked, and every text that variables bring in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.spec.secret_shape import shape_of_secret
+from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
+from cortexctl.stack.places import Loc
+from cortexctl.stack.suggest import nearest
+from cortexctl.stack.suspicion import in_the_block, is_variable, why_secret
+
+NOT_SECRET = "not_secret"  # noqa: S105 - the key's name
+
+
+def check_open_secrets(document: Document) -> Iterator[tuple[Diagnostic, str]]:
+    """One diagnostic a place, and the text that it is about, which nothing else may quote either. `document`: with its
+    variables put in and its profiles laid under.
+    """
+    exempt = _exempt(document)
+    yield from ((wrong, "") for wrong in _wrong_entries(document, exempt))
+    asked: dict[Loc, str] = {}
+    refused = set()
+    for data, is_file in ((document.data, False), (document.written, True)):
+        for loc, table, value in _texts((), data):
+            written = loc if is_file else document.written_at(loc)
+            if asked.get(written) == value:
+                continue
+            asked[written] = value
+            around = (loc, written) if not isinstance(table, list) else (loc, written, loc[:-1], written[:-1])
+            paths = {path_of(place) for place in around}
+            why = "" if paths.intersection(exempt) else _why(loc, table, value)
+            if why and written not in refused:
+                refused.add(written)
+                yield _diagnostic(document, loc, written, why, is_file=is_file), value
+
+
+def path_of(loc: Loc) -> str:
+    """As it is written in `not_secret`: the same in the file and in each of its environments."""
+    return ".".join(str(step) for step in in_the_block(loc))
+
+
+def _why(loc: Loc, table: Any, value: str) -> str:
+    """Of a variable's name alone, too: what may stand under it tomorrow is shown as well."""
+    why = why_secret(loc, table, value)
+    where = in_the_block(loc)
+    if why or not is_variable(where):
+        return why
+    name = str(loc[-1])
+    is_key = name.lower().endswith("key")  # of these some open nothing, which `why_secret` knows
+    named = (SECRET_NAME.search(name) and not is_key) or URL_WITH_PASSWORD.search(value)
+    return f"its name, {name}" if named else ""
+
+
+def _texts(loc: Loc, value: Any) -> Iterator[tuple[Loc, Any, str]]:
+    """(place, the table or list that it is in, text) of every text in a value."""
+    pairs: Sequence[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        pairs = [(key, inner) for key, inner in value.items() if loc or key != NOT_SECRET]
+    elif isinstance(value, list):
+        pairs = list(enumerate(value))
+    for step, inner in pairs:
+        if isinstance(inner, str):
+            yield (*loc, step), value, inner
+        else:
+            yield from _texts((*loc, step), inner)
+
+
+def _exempt(document: Document) -> list[str]:
+    entries = document.data.get(NOT_SECRET)
+    return [entry for entry in entries if isinstance(entry, str)] if isinstance(entries, list) else []
+
+
+def _wrong_entries(document: Document, exempt: Sequence[str]) -> Iterator[Diagnostic]:
+    """An entry leads to a text, or to a list of texts: a table would take all that somebody adds to it later."""
+    known: set[str] = set()
+    for data in (document.data, document.written):
+        for loc, table, _ in _texts((), data):
+            known |= {path_of(loc)} | ({path_of(loc[:-1])} if isinstance(table, list) else set())
+    for index, entry in enumerate(exempt):
+        if entry not in known:
+            close = nearest(entry, sorted(known))
+            advice = f'did you mean "{close}"?' if close else 'write its path, as in "models.chat.env.SORT_KEY"'
+            place = document.place((NOT_SECRET, index))
+            shown = "an entry" if shape_of_secret(entry) else f'"{entry}"'
+            yield error("CX230", f"{shown} of not_secret names no text and no list of texts", place, help=advice)
+
+
+def _diagnostic(document: Document, loc: Loc, written: Loc, why: str, *, is_file: bool) -> Diagnostic:
+    path, where = path_of(written), in_the_block(loc)
+    none = f'if it is none: not_secret = ["{path}"]'
+    source = document.as_written() if is_file else document
+    place = source.place(loc, key=is_variable(where))
+    said, advice = _in_words(where, path, why)
+    return error("CX210", said, place, help=f"{advice}; {none}")
+
+
+def _in_words(where: Loc, path: str, why: str) -> tuple[str, str]:
+    """What is wrong, and what to write instead."""
+    if is_variable(where):
+        name = str(where[-1])
+        table = ".".join(str(step) for step in where[:-2])
+        said = f"{name} looks like a secret, and env is written into a label in clear"
+        return said, f'[{table}.secrets] {name} = {{ env = "{name}" }}'
+    if where[0] == "vars":
+        said = f"the variable {where[1]} has a secret in the open ({why})"
+        return said, f'remove it, set secret = true, and use it as {{ var = "{where[1]}" }}'
+    if "secrets" in where[:-1]:
+        said = f"what should say where a secret is looks like the secret itself ({why})"
+        return said, 'write where it is, never its value: { env = "NAME" }'
+    if "hooks" in where[:-1] and where[-2] == "command":
+        said = f"a word of the hook {where[-3]} looks like a secret, and plans show the command"
+        return said, "name it in `secrets`, and let the command read it from its environment"
+    if "hooks" in where[:-1]:
+        return f"the hook's url looks like a secret ({why}), and plans hold it", 'keep it out: url = { env = "NAME" }'
+    said = f"{path} looks like a secret ({why}), and plans and labels show it"
+    return said, "keep it in a variable of the model's `secrets`, or in a file on the host"

@@ -1,0 +1,130 @@
+"""Which values of a stack may be secrets in the open: by their form, by the name above them, by the word before them.
+
+Pure questions about one value and its place. `open_secrets` asks them of a whole file; `document` hides what they find.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from cortexctl.spec.secret_shape import (
+    assigned_secret,
+    holds_secret,
+    is_random,
+    is_token_not_name,
+    looks_like_one,
+    shape_of_secret,
+)
+from cortexctl.stack.places import Loc
+from cortexctl.vllm.owned import OWNED
+from cortexctl.vllm.owned_words import owned_secret
+
+_USER = {"-u", "-U", "--user", "--proxy-user", "--proxy-header", "-p"}
+"""Options of common programs behind which USER:PASSWORD stands."""
+_REFERENCES = {"secret", "secrets", "pass", "auth", "key"}
+"""Options of programs that read secrets: behind them stands which one, and not its value."""
+
+_PROSE = {"description", "prompt"}
+"""Texts in which people say "token: …" and mean no value."""
+
+
+def in_the_block(loc: Loc) -> Loc:
+    """The place without the environment that it is laid over from."""
+    return loc[2:] if loc[:1] == ("env",) and len(loc) > 2 else loc
+
+
+def is_variable(loc: Loc) -> bool:
+    """Whether a value is one of a model's `env`."""
+    return len(loc) == 4 and loc[0] in {"models", "profiles"} and loc[2] == "env"
+
+
+def why_secret(loc: Loc, table: Any, value: Any) -> str:
+    """What makes the value at `loc` (in `table`, a table or a list) look like a secret; empty where nothing does."""
+    if not isinstance(value, str):
+        return ""
+    loc = in_the_block(loc)
+    step = loc[-1]
+    if isinstance(step, int) and isinstance(table, list) and len(loc) > 1:
+        return _of_word(loc, table, step, value)
+    if loc[-2:-1] == ("secrets",) or (loc[-2:-1] == ("args",) and step in OWNED):
+        return ""  # refused as it is, and hidden by its name
+    if _is_reference(loc):
+        return _of_reference(str(step), value)
+    if loc[:1] == ("vars",):
+        if isinstance(table, dict) and table.get("secret") is True:
+            return ""
+        named = loc[2:] == ("default",) and holds_secret(str(loc[1]), value)
+        return f"its name, {loc[1]}" if named else shape_of_secret(value)
+    if loc[-3:-2] == ("hooks",) and step == "url":
+        return shape_of_secret(value) or _of_url(value)
+    if is_variable(loc):
+        return _of_variable(str(step), value)
+    if "args" in loc[:-1] and holds_secret(str(step), value):
+        return f"its name, {step}"
+    return shape_of_secret(value) or ("" if step in _PROSE else _of_text(value))
+
+
+def belongs_to_a_secret(words: Sequence[Any], step: int) -> bool:
+    """Whether a word of `extra_args` sets an option whose value is a secret, or is its value."""
+    flags = (str(word) for word in reversed(words[: step + 1]) if str(word).startswith("-"))
+    return bool(owned_secret(next(flags, "")))
+
+
+def _is_reference(loc: Loc) -> bool:
+    """Inside { env = "NAME" } and its like, of a secret or a hook's URL."""
+    return "secrets" in loc[-3:-1] or (loc[-4:-3] == ("hooks",) and loc[-2] == "url")
+
+
+def _of_reference(source: str, value: str) -> str:
+    if source in {"env", "var"}:
+        return "a token where a variable's name is wanted" if is_token_not_name(value) else ""
+    return shape_of_secret(value) or (_of_text(value) if source != "file" else "")
+
+
+def _of_variable(name: str, value: str) -> str:
+    by_name = f"its name, {name}" if holds_secret(name, value) else ""
+    return by_name or shape_of_secret(value) or ("a token" if looks_like_one(value) else "") or _of_text(value)
+
+
+def _of_text(value: str) -> str:
+    name = assigned_secret(value)
+    return f'what stands behind "{name}" in it' if name else ""
+
+
+def _of_url(url: str) -> str:
+    """A hook's: whoever knows it may be all that the other side asks for."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return ""
+    return "a part of its path that nobody would guess" if any(map(is_random, path.split("/"))) else ""
+
+
+def _of_word(loc: Loc, words: Sequence[Any], step: int, word: str) -> str:
+    kind, before = loc[-2], words[step - 1] if step and isinstance(words[step - 1], str) else ""
+    if kind == "secrets":
+        return "a token where a variable's name is wanted" if is_token_not_name(word) else ""
+    if kind not in {"extra_args", "command"}:
+        return shape_of_secret(word) or _of_text(word)
+    if kind == "extra_args" and belongs_to_a_secret(words, step):
+        return ""  # CX304 refuses the option, and the word is hidden for it
+    by_form = shape_of_secret(word)
+    if by_form:
+        return by_form
+    if kind == "command" and looks_like_one(word) and "secrets" not in loc:
+        return "a token"
+    flag, equals, value = word.partition("=")
+    reads = kind == "command" and "secrets" in loc
+    if reads and flag.lstrip("-").rpartition("-")[2] in _REFERENCES:
+        return ""
+    if re.fullmatch(r"--?[A-Za-z][\w.-]*", before) and "=" not in before and not word.startswith("-"):
+        option = before.lstrip("-")
+        named = holds_secret(option, word) and not (reads and option.rpartition("-")[2] in _REFERENCES)
+        if named or (before in _USER and re.match(r"[^:/\s$]+:(?!\$|\{\{)[^/\s]", word) and kind == "command"):
+            return f"the option {before} before it"
+    if equals and flag.startswith("-") and holds_secret(flag.lstrip("-"), value):
+        return f"the option {flag}"
+    return _of_text(word)
