@@ -1,0 +1,69 @@
+"""The command line in this process: thousands of runs, and what each wrote."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from cortexctl.cli.main import run
+from tests.attack.finds import check_shown
+
+EXIT_CODES = {0, 1, 2, 3, 4, 5}
+
+
+@dataclass(frozen=True)
+class Wrote:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def all(self) -> str:
+        return self.out + self.err
+
+
+def command(*arguments: str, env: Mapping[str, str] | None = None) -> Wrote:
+    """Run it. A traceback fails, and so does a text that does something to a terminal."""
+    out, err = _stream("strict"), _stream("backslashreplace")
+    with patch.dict(os.environ, env or {}), redirect_stdout(out), redirect_stderr(err):
+        code = run(list(arguments))
+    wrote = Wrote(code, _text(out), _text(err))
+    check_sane(code, wrote.all)
+    is_json = arguments[0] == "observe" or "--json" in arguments or "json" in arguments
+    if is_json and wrote.out:  # which is for programs
+        json.loads(wrote.out)
+    check_shown(f"cortexctl {' '.join(a for a in arguments if a.isalpha())}", wrote.err if is_json else wrote.all)
+    return wrote
+
+
+def _stream(errors: str) -> io.TextIOWrapper:
+    """As Python opens them: what a stack or a host holds may not be writable at all."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    written = stream.buffer
+    assert isinstance(written, io.BytesIO)
+    return written.getvalue().decode("utf-8")
+
+
+def check_sane(code: int, text: str) -> None:
+    """It ended with a sentence and a code of ours."""
+    if "this is a bug" in text or "Traceback" in text:
+        trace = [
+            line.strip() for line in text.splitlines() if "cortexctl/" in line and line.lstrip().startswith("File")
+        ]
+        last = next(
+            (line for line in reversed(text.splitlines()) if line[:1].isalpha() and not line.startswith("Error: this")),
+            "",
+        )
+        where = trace[-1].rpartition("/cortexctl/")[2] if trace else "nowhere"
+        where = where.replace('", line', "").partition(" in ")[0].partition(" ")[0] + " " + where.rpartition(" in ")[2]
+        raise AssertionError(f"traceback of {last.partition(':')[0]} in {where.strip()}: {text[-3000:]}")
+    assert code in EXIT_CODES, f"exit code {code}: {text[-2000:]}"

@@ -1,0 +1,136 @@
+"""What an attack brings to light: a fault with all that makes it happen again, and a line of the table."""
+
+from __future__ import annotations
+
+import re
+import resource
+import signal
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+
+KEPT_OF_A_KIND = 5
+"""So many finds of one kind are written down; all of them are counted."""
+
+CPU_SECONDS = 20
+"""For one input: thousands of times what the slowest good one takes."""
+
+MORE_MEMORY = 1 << 30
+"""For all inputs of a run together."""
+
+
+@dataclass(frozen=True)
+class Find:
+    """`kind` is the same for finds with one cause, as far as can be seen. `files`: name -> content."""
+
+    kind: str
+    name: str
+    detail: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. Every find of it is a fault."""
+
+    what: str
+    tried: str
+    held: str
+    finds: tuple[Find, ...] = ()
+
+    @property
+    def result(self) -> str:
+        if not self.finds:
+            return f"{self.held}; no fault"
+        kinds = Counter(f.kind for f in self.finds)
+        listed = "; ".join(f"{n} x {kind}" for kind, n in kinds.most_common())
+        return f"{self.held}; **{len(self.finds)} faults of {len(kinds)} kinds**: {listed}"
+
+
+def save(folder: Path, driver: str, finds: Sequence[Find]) -> list[Path]:
+    """A folder for each of the first finds of every kind."""
+    seen: Counter[str] = Counter()
+    written = []
+    for find in finds:
+        seen[find.kind] += 1
+        if seen[find.kind] > KEPT_OF_A_KIND:
+            continue
+        slug = re.sub(r"[^A-Za-z0-9_.]+", "-", find.kind)[:80].strip("-")
+        place = folder / driver / slug / find.name
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "find.txt").write_text(f"{find.kind}\n\n{find.detail}\n", encoding="utf-8", errors="backslashreplace")
+        for name, content in find.files.items():
+            (place / name).write_bytes(content)
+        written.append(place)
+    return written
+
+
+class TooSlow(Exception):
+    """An input took more processor time than any may."""
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Inside, an input that takes too long raises TooSlow (see `timed`), one that takes too much memory MemoryError."""
+
+    def too_slow(number: int, frame: FrameType | None) -> None:
+        raise TooSlow(f"more than {CPU_SECONDS} s of processor time")
+
+    before = signal.signal(signal.SIGVTALRM, too_slow)
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + MORE_MEMORY, limit[1]))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def attempt(name: str, files: Mapping[str, bytes], do: Callable[[], None]) -> Find | None:
+    """Do it; whatever it raises is a find. Use it inside `bounded`."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    try:
+        do()
+    except Exception as cause:  # noqa: BLE001 - that is what is searched for
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        detail = "".join(traceback.format_exception(cause, limit=-12))
+        return Find(kind_of(cause), name, detail[-6000:], files)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    return None
+
+
+def kind_of(cause: BaseException) -> str:
+    """The exception, and the last place in the package that it came through; a broken expectation by its words."""
+    if isinstance(cause, AssertionError):
+        return str(cause).partition("\n")[0].partition(": ")[0][:120] or "AssertionError"
+    return f"{type(cause).__name__} in {_place(cause.__traceback__)}"
+
+
+def _place(trace: TracebackType | None) -> str:
+    found = "outside the package"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        _, inside, file = code.co_filename.rpartition("/cortexctl/")
+        if inside and "/tests/" not in code.co_filename:
+            found = f"{file}:{code.co_name}"
+        trace = trace.tb_next
+    return found
+
+
+EFFECTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that have an effect on a terminal or on the direction of text, and halves of characters."""
+
+
+def check_shown(what: str, text: str) -> None:
+    """Nothing in the text moves a cursor or turns letters round, and it can be written."""
+    bad = EFFECTS.search(text)
+    assert bad is None, (
+        f"{what} shows a raw control character: {bad[0]!r} in {text[max(0, bad.start() - 60) :][:150]!r}"
+    )

@@ -1,0 +1,274 @@
+"""`kill -9` of commands at random moments, one to three times in a row; one undisturbed repeat must end as if nothing had
+happened.
+
+A kill comes at a random request that changes something on the engine (before or after the engine has done it), or a
+random time after the first of them: so that it falls between the first change and the end. Which of them did is counted.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cortexctl.spec import labels
+from tests.attack.commands import check_sane
+from tests.attack.finds import Find, Row, kind_of
+from tests.attack.lanes import Lanes
+from tests.attack.scenes import SCENES, Differs, Ground, Scene, ground
+from tests.fakes.watching import Watched, watching_proxy
+from tests.forks import Forked
+
+KILLED = -9
+
+
+@dataclass(frozen=True)
+class Kill:
+    """`at`: how far on, as a part of an undisturbed run: of its requests, or (`by_time`) of its time after the first."""
+
+    at: float
+    by_time: bool
+    answered: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """What will be done, from a seed. `lost`: afterwards one that serves is removed, and must come back as it was."""
+
+    name: str
+    scene: Scene
+    kills: tuple[Kill, ...]
+    lost: bool
+
+
+def case_of(seed: int, number: int, scenes: Sequence[Scene] = SCENES) -> Case:
+    choose = random.Random(f"kills-{seed}-{number}")
+    scene = scenes[number % len(scenes)]
+    kills = [
+        Kill(choose.random(), choose.random() < 0.4, choose.random() < 0.5)
+        for _ in range(choose.choice([1, 1, 1, 2, 3]))
+    ]
+    return Case(f"kills-{seed}-{number}-{scene.name.replace(' ', '-')}", scene, tuple(kills), choose.random() < 0.4)
+
+
+def cases_for(kills: int, seed: int) -> list[Case]:
+    """So many cases that their kills are that many, each scene in turn."""
+    found: list[Case] = []
+    while sum(len(c.kills) for c in found) < kills:
+        found.append(case_of(seed, len(found)))
+    return found
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """How a scene ends when nobody disturbs it, and how long its way is."""
+
+    stands: Any
+    verdicts: dict[str, int]
+    repeat: int
+    requests: int
+    seconds: float
+
+
+class References:
+    """What undisturbed runs of the scenes come to, each of them made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Undisturbed] = {}
+        self._guards: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def of(self, scene: Scene, here: Ground, watched: Watched) -> Undisturbed:
+        with self._guards[scene.name]:
+            if scene.name not in self._known:
+                self._known[scene.name] = undisturbed(scene, here, watched)
+            return self._known[scene.name]
+
+
+def undisturbed(scene: Scene, here: Ground, watched: Watched) -> Undisturbed:
+    here.clear()
+    scene.ready(here)
+    began: list[float] = []
+    watched.arm(1, lambda: began.append(time.monotonic()))
+    words = scene.words(here)
+    code, wrote = here.end(here.begin(*words), words)
+    ended = time.monotonic()
+    requests = len(watched.requests)
+    watched.arm()
+    if code:
+        raise Differs(f"an undisturbed {words[0]} fails with {code}: {wrote[-1500:]}")
+    here.record_is_right()
+    stands, verdicts = here.stands(), here.verdicts()
+    return Undisturbed(stands, verdicts, here.run(*words)[0], requests, ended - began[0])
+
+
+@dataclass
+class Told:
+    """What came of a case."""
+
+    kills: int = 0
+    in_the_middle: int = 0
+    """Kills that came after the first change and before the end."""
+    came_late: int = 0
+    lost: int = 0
+    dead_lock: int = 0
+    """The killed one had done everything but release the lock, and the repeat had nothing to do."""
+    find: Find | None = None
+
+
+def play(case: Case, here: Ground, watched: Watched, references: References) -> Told:
+    told = Told()
+    doing = "an undisturbed run"
+    try:
+        reference = references.of(case.scene, here, watched)
+        here.clear()
+        case.scene.ready(here)
+        others = here.foreign()
+        for number, kill in enumerate(case.kills):
+            _kill(replace(kill, at=kill.at / 2**number), case, here, watched, reference, told)
+        here.settled()
+        doing = "the repeat"
+        did = _repeat(case.scene, here, watched, reference)
+        doing = f"what stands after a repeat with {did} changes on the engine"
+        stands = here.stands()
+        if not did and here.lock_holder_is_gone():
+            told.dead_lock = 1
+            stands["volumes"] = [v for v in stands["volumes"] if v != "cortexctl-lock-STACK"]
+        _compare("after one repeat, other than undisturbed", stands, reference.stands)
+        here.record_is_right()
+        _compare("plan and drift judge otherwise than undisturbed", here.verdicts(), reference.verdicts)
+        _compare("somebody else's container was touched", here.foreign(), others)
+        doing = "what is lost"
+        if case.lost and (mine := [row for row in here.rows() if _may_be_lost(row)]):
+            told.lost = 1
+            _lose(random.Random(case.name).choice(mine)["Name"][1:], here)
+    except Exception as cause:  # noqa: BLE001 - whatever it is, it is told
+        files = {name: text.encode() for name, text in here.seen.items()}
+        files["case.txt"] = f"{case}\n".encode()
+        told.find = Find(
+            f"{case.scene.name}: {kind_of(cause)}", case.name, f"{doing}: {type(cause).__name__}: {cause}", files
+        )
+    return told
+
+
+def _kill(kill: Kill, case: Case, here: Ground, watched: Watched, reference: Undisturbed, told: Told) -> None:
+    words = case.scene.words(here)
+    running: list[Forked] = []
+    ready = threading.Event()
+    fell: list[bool] = []
+
+    def now() -> bool:
+        ready.wait(30)
+        fell.append(True)
+        running[0].kill()
+        return False
+
+    def later() -> None:
+        timer = threading.Timer(kill.at * reference.seconds * 0.8, now)  # the last part is the end of the process
+        timer.daemon = True
+        timer.start()
+
+    if kill.by_time:
+        watched.arm(1, later)
+    else:
+        watched.arm(1 + int(kill.at * reference.requests), now, answered=kill.answered)
+    running.append(here.begin(*words))
+    ready.set()
+    code, wrote = here.end(running[0], words)
+    came = len(watched.requests)
+    watched.arm()
+    if code == KILLED:
+        told.kills += 1
+        told.in_the_middle += 1 if came > 1 or kill.answered or kill.by_time else 0
+    else:
+        told.came_late += 1
+        check_sane(code, wrote)
+
+
+def _repeat(scene: Scene, here: Ground, watched: Watched, reference: Undisturbed) -> int:
+    """Once, undisturbed: how many requests of it changed something. Where the killed ones had done all, there may be
+    nothing left that this command does.
+    """
+    words = scene.words(here)
+    watched.arm()
+    code, wrote = here.run(*words)
+    if code == 0 or (not scene.can_be_repeated and code == reference.repeat):
+        return len(watched.requests)
+    raise Differs(f"the repeat fails with {code}: {wrote[-1500:]}")
+
+
+def _compare(what: str, found: Any, wanted: Any) -> None:
+    if found != wanted:
+        raise Differs(
+            f"{what}: {_difference(found, wanted)}\n\nfound {json.dumps(found, indent=1)}\n\nwanted {json.dumps(wanted, indent=1)}"
+        )
+
+
+def _difference(found: Any, wanted: Any) -> str:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        parts = []
+        for key in sorted({*found, *wanted}):
+            a, b = found.get(key), wanted.get(key)
+            if isinstance(a, list) and isinstance(b, list):
+                parts += [f"{key} more {x}" for x in a if x not in b] + [f"{key} missing {x}" for x in b if x not in a]
+            elif a != b:
+                parts.append(f"{key} is {a}, not {b}")
+        return "; ".join(parts)[:400] or "a number of equal ones"
+    return f"{found}, not {wanted}"
+
+
+def _may_be_lost(row: Any) -> bool:
+    """It serves and was made by cortexctl: one that was adopted nobody can make again."""
+    is_serving = row["State"]["Running"] and not labels.is_generation_name(row["Name"])
+    return is_serving and labels.SPEC in (row["Config"]["Labels"] or {})
+
+
+def _lose(name: str, here: Ground) -> None:
+    """Somebody removes one that serves: what was applied last comes back, and nothing older."""
+    turn = _turn(here.live.inspect(name))
+    here.live.docker_cli("rm", "-f", name)
+    code, wrote = here.run("apply", str(here.path), "--auto-approve", "--only", "drift")
+    if code:
+        raise Differs(f"a lost one does not come back, exit {code}: {wrote[-1500:]}")
+    rows = {row["Name"][1:]: row for row in here.rows()}
+    if name not in rows or not rows[name]["State"]["Running"]:
+        raise Differs("a lost one is not there after apply --only drift")
+    if (now := _turn(rows[name])) != turn:
+        raise Differs(f"apply --only drift brings another generation back: {now}, served was {turn}")
+
+
+def _turn(row: Any) -> str:
+    return next((str(v) for v in row["Config"]["Env"] if v.startswith("TURN=")), "")
+
+
+@contextmanager
+def _lane(folder: Path) -> Iterator[tuple[Ground, Watched]]:
+    with ground(folder, watching_proxy) as (here, watched):
+        yield here, watched
+
+
+def attack_kills(kills: int, seed: int, folder: Path, lanes: int = 2, until: Callable[[], bool] = lambda: False) -> Row:
+    cases = cases_for(kills, seed)
+    references = References()
+
+    def run(lane: tuple[Ground, Watched], case: Case) -> Told:
+        return play(case, *lane, references)
+
+    told = Lanes(lambda: _lane(folder), lanes).run(cases, run, until)
+    hit = sum(t.kills for t in told)
+    tried = (
+        f"{hit} kills in {sum(t.kills > 0 for t in told)} commands ({sum(t.kills > 1 for t in told)} hit more than once), "
+        f"{sum(t.in_the_middle for t in told)} between the first change and the end; {sum(t.came_late for t in told)} ended before the kill"
+    )
+    finds = tuple(t.find for t in told if t.find)
+    held = f"{len(told) - len(finds)} of {len(told)} as undisturbed after one repeat; {sum(t.lost for t in told)} times one was lost after it"
+    if dead := sum(t.dead_lock for t in told):
+        held += f"; {dead} dead locks left where the repeat had nothing to do"
+    what = "`kill -9` at a random moment, 1-3 times in a row, over " + " / ".join(s.name for s in SCENES)
+    return Row(what, tried, held, finds)
