@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -55,15 +56,25 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 def check_sane(code: int, text: str) -> None:
     """It ended with a sentence and a code of ours."""
-    if "this is a bug" in text or "Traceback" in text:
-        trace = [
-            line.strip() for line in text.splitlines() if "cortexctl/" in line and line.lstrip().startswith("File")
-        ]
-        last = next(
-            (line for line in reversed(text.splitlines()) if line[:1].isalpha() and not line.startswith("Error: this")),
-            "",
-        )
-        where = trace[-1].rpartition("/cortexctl/")[2] if trace else "nowhere"
-        where = where.replace('", line', "").partition(" in ")[0].partition(" ")[0] + " " + where.rpartition(" in ")[2]
-        raise AssertionError(f"traceback of {last.partition(':')[0]} in {where.strip()}: {text[-3000:]}")
+    if "Traceback" in text:
+        raise AssertionError(f"traceback of {_traceback(text)}: {text[-3000:]}")
+    if "this is a bug" in text:
+        line = next(line for line in text.splitlines() if "this is a bug" in line)
+        cause = re.search(r"\w*(?:Error|Exception)\b", line)
+        raise AssertionError(f"says that it is a bug ({cause[0] if cause else 'no reason'}): {line}\n{text[-3000:]}")
     assert code in EXIT_CODES, f"exit code {code}: {text[-2000:]}"
+
+
+def _traceback(text: str) -> str:
+    """The exception, and the last place in the package that it came through."""
+    lines = text.splitlines()
+    places = [
+        line for line in lines if line.lstrip().startswith('File "') and "/cortexctl/" in line and "/tests/" not in line
+    ]
+    what = next(
+        (line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception|Exhausted)\b", line)), "something"
+    )
+    if not places:
+        return what.partition(":")[0]
+    file = places[-1].rpartition("/cortexctl/")[2].partition('"')[0]
+    return f"{what.partition(':')[0]} in {file}:{places[-1].rpartition(' in ')[2].strip()}"

@@ -140,10 +140,10 @@ def play(case: Case, here: Ground, watched: Watched, references: References) -> 
         if not did and here.lock_holder_is_gone():
             told.dead_lock = 1
             stands["volumes"] = [v for v in stands["volumes"] if v != "cortexctl-lock-STACK"]
-        _compare("after one repeat, other than undisturbed", stands, reference.stands)
+        compare("after one repeat, other than undisturbed", stands, reference.stands)
         here.record_is_right()
-        _compare("plan and drift judge otherwise than undisturbed", here.verdicts(), reference.verdicts)
-        _compare("somebody else's container was touched", here.foreign(), others)
+        compare("plan and drift judge otherwise than undisturbed", here.verdicts(), reference.verdicts)
+        compare("somebody else's container was touched", here.foreign(), others)
         doing = "what is lost"
         if case.lost and (mine := [row for row in here.rows() if _may_be_lost(row)]):
             told.lost = 1
@@ -203,7 +203,8 @@ def _repeat(scene: Scene, here: Ground, watched: Watched, reference: Undisturbed
     raise Differs(f"the repeat fails with {code}: {wrote[-1500:]}")
 
 
-def _compare(what: str, found: Any, wanted: Any) -> None:
+def compare(what: str, found: Any, wanted: Any) -> None:
+    """Raises Differs with what is more and what is missing."""
     if found != wanted:
         raise Differs(
             f"{what}: {_difference(found, wanted)}\n\nfound {json.dumps(found, indent=1)}\n\nwanted {json.dumps(wanted, indent=1)}"
