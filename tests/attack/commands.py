@@ -71,9 +71,12 @@ def _traceback(text: str) -> str:
     places = [
         line for line in lines if line.lstrip().startswith('File "') and "/cortexctl/" in line and "/tests/" not in line
     ]
-    what = next(
-        (line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception|Exhausted)\b", line)), "something"
-    )
+    errors = [
+        line
+        for line in lines
+        if re.match(r"[\w.]*(Error|Exception|Exhausted)\b", line) and not line.startswith("Error")
+    ]
+    what = errors[-1] if errors else "something"
     if not places:
         return what.partition(":")[0]
     file = places[-1].rpartition("/cortexctl/")[2].partition('"')[0]

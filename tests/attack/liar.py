@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from tests.fakes.sockets import serving_on
 
-Send = Callable[[bytes], None]
+Send = Callable[[bytes], object]
 
 NOT_ASKED = ("drop before", "500 before", "409 before", "404 before", "half a head before")
 """The engine never hears of the request."""
@@ -114,7 +114,7 @@ class _Request:
     body: bytes
 
 
-def _request(stream: BinaryIO) -> _Request | None:
+def _request(stream: BufferedIOBase) -> _Request | None:
     words = stream.readline().decode("latin-1").split()
     if len(words) != 3:
         return None
@@ -125,7 +125,7 @@ def _request(stream: BinaryIO) -> _Request | None:
     return _Request(words[0], words[1], words[2], headers, _body(stream, headers))
 
 
-def _body(stream: BinaryIO, headers: Mapping[str, str]) -> bytes:
+def _body(stream: BufferedIOBase, headers: Mapping[str, str]) -> bytes:
     if headers.get("transfer-encoding", "").lower() != "chunked":
         return stream.read(int(headers.get("content-length", "0")))
     parts = []

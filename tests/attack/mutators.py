@@ -131,6 +131,21 @@ def by_line(choose: random.Random, text: str, other: str) -> str:
     return "".join(lines)
 
 
+def by_neighbour(choose: random.Random, text: str, other: str) -> str:
+    """A value that the same key has in another text: what comes out is often right."""
+    values: dict[str, list[str]] = {}
+    for line in other.splitlines(keepends=True):
+        if "=" in line and line.endswith("\n"):
+            values.setdefault(line.partition("=")[0], []).append(line)
+    lines = text.splitlines(keepends=True)
+    shared = [n for n, line in enumerate(lines) if line not in values.get(line.partition("=")[0], [line])]
+    if not shared:
+        return by_line(choose, text, text)
+    at = choose.choice(shared)
+    lines[at] = choose.choice(values[lines[at].partition("=")[0]])
+    return "".join(lines)
+
+
 def by_value(choose: random.Random, text: str) -> str:
     """Another value after one of the equals signs, or another name before it."""
     lines = text.splitlines(keepends=True)
@@ -175,9 +190,11 @@ def mutated_toml(choose: random.Random, texts: Sequence[str]) -> bytes:
     """One of the texts, changed once to four times."""
     text = choose.choice(texts)
     for _ in range(choose.choice([1, 1, 1, 1, 2, 2, 3])):
-        match choose.choices(range(3), [2, 3, 7])[0]:
+        match choose.choices(range(4), [2, 2, 6, 3])[0]:
             case 0:
                 text = by_line(choose, text, choose.choice(texts))
+            case 3:
+                text = by_neighbour(choose, text, choose.choice(texts))
             case 1:
                 text = by_token(choose, text, WORDS)
             case _:
