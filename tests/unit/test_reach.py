@@ -81,7 +81,7 @@ def test_who_listens_is_told_by_address_and_port() -> None:
     assert kernel.listens(2**31 - 1, "127.0.0.3", port) is None, "nobody can tell of a process that is none"
 
 
-@pytest.mark.parametrize("pid", [0, -1, os.getpid(), 2**31 - 1])
+@pytest.mark.parametrize("pid", [0, -1, os.getpid(), 2**31 - 1], ids=["zero", "negative", "ours", "none"])
 def test_a_process_outside_the_container_is_no_proof(pid: int) -> None:
     assert not kernel.runs_here(pid, ID)
 
