@@ -202,7 +202,8 @@ class DockerEngine:
 
         It takes `log.WITHIN` seconds at the most, and has `log.KEPT` characters; a line says what is cut.
         """
-        with closing(log.pieces(self._host, self._log_of(container, tail, this_run=this_run))) as pieces:
+        wanted = self._log_of(container, tail, this_run=this_run)
+        with closing(log.pieces(self._host, wanted, within=log.WITHIN)) as pieces:
             return log.last_lines(log.as_asked(pieces), tail)
 
     def log_lines(self, container: str, tail: int) -> Iterator[str]:

@@ -35,7 +35,7 @@ _LONGEST_HEAD = 1 << 16
 _OK, _CONTINUES = 200, range(100, 200)
 _FRAME = struct.Struct(">BxxxL")
 _STREAMS = range(4)
-_LINE_PARTS = re.compile(r"[^\r\n]*[\r\n]?")
+_LINE_PARTS = re.compile(r"([^\r\n]*)([\r\n]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +151,8 @@ def followed(pieces: Iterable[bytes]) -> Iterator[str]:
     column = 0
     for piece in pieces:
         shown = []
-        for part in _LINE_PARTS.findall(decoder.decode(piece)):
+        for text, ends in _LINE_PARTS.findall(decoder.decode(piece)):
             room = max(LONGEST_LINE - column, 0)
-            ends = part[-1:] if part[-1:] in {"\r", "\n"} else ""
-            text = part[: len(part) - len(ends)]
             cut = " [... cut ...]" if column <= LONGEST_LINE < column + len(text) else ""
             shown.append(text[:room] + cut + ends)
             column = 0 if ends else column + len(text)

@@ -9,12 +9,14 @@ import struct
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexctl.engine.act import DockerEngine
 from cortexctl.engine.log import (
     KEPT,
     LINES_AT_MOST,
@@ -173,6 +175,12 @@ def test_a_character_that_is_cut_in_two_is_followed_whole() -> None:
     assert "".join(followed(["ä".encode()[:1], "ä".encode()[1:]])) == "ä"
 
 
+@given(text=st.text(alphabet="ab\r\n", max_size=200), size=st.integers(1, 9))
+def test_of_short_lines_all_is_followed(text: str, size: int) -> None:
+    whole = text.encode()
+    assert "".join(followed(whole[at : at + size] for at in range(0, len(whole), size))) == text
+
+
 # ---- the engine's answer
 
 
@@ -278,6 +286,65 @@ def test_an_engine_that_breaks_off_leaves_what_it_sent(tmp_path: Path) -> None:
 
     with serving_on(tmp_path / "e.sock", Handler) as url:
         assert last_lines(pieces(Host("here", url), LOG), 10) == ["x" * 12]
+
+
+# ---- as apply and the command line read it
+
+
+@contextmanager
+def whole_engine(path: Path, log: bytes, drips: int = 0) -> Iterator[str]:
+    """Enough of an engine for its client to read a log. It sends a last byte again and again, so many times."""
+    known = {
+        "/version": {"ApiVersion": "1.41", "Version": "20.10.24"},
+        "/json": {"Id": "c" * 64, "Name": "/vllm-model-tiny", "State": {}, "Config": {"Tty": False}},
+    }
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked = self.request.recv(65536).split(b" ")[1].decode()
+            answer = next((v for k, v in known.items() if asked.partition("?")[0].endswith(k)), None)
+            body = log if answer is None else json.dumps(answer).encode()
+            self.request.sendall(
+                b"HTTP/1.0 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n\r\n" + body
+            )
+            with suppress(OSError):
+                for _ in range(drips if answer is None else 0):
+                    time.sleep(0.05)
+                    self.request.sendall(frame(b"x"))
+
+    with serving_on(path, Handler) as url:
+        yield url
+
+
+@pytest.mark.parametrize("read", ["logs", "log_lines", "follow"])
+def test_every_way_to_a_log_is_bounded(tmp_path: Path, read: str) -> None:
+    with whole_engine(tmp_path / "e.sock", frame(b"one\n" + b"x" * 1_000_000 + b"\ntwo\n")) as url:
+        engine = DockerEngine(Host("here", url), "demo")
+        found = "".join(f"{line}\n" if read != "follow" else line for line in getattr(engine, read)("tiny", 5))
+        engine.close()
+    first, cut, last = found.splitlines()
+    assert (first, last) == ("one", "two")
+    assert len(cut) <= LONGEST_LINE + 20
+    assert " cut ...]" in cut
+
+
+def test_a_log_that_drips_is_read_for_its_time_by_apply_and_by_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cortexctl.engine.log.WITHIN", 0.5)
+    monkeypatch.setattr("cortexctl.engine.act.REQUEST_TIMEOUT", 1)
+    with whole_engine(tmp_path / "e.sock", frame(b"one\n"), drips=2400) as url:
+        engine = DockerEngine(Host("here", url), "demo")
+        note, first, *_ = engine.logs("tiny", 5)
+        assert note.startswith("[... cut: this log is not whole: the engine did not send all of it")
+        assert first == "one"
+        lines_of_it = engine.log_lines("tiny", 5)
+        assert next(lines_of_it) == "one"
+        with pytest.raises(
+            EngineUnreachable, match="here: the log of vllm-model-tiny is not whole: the engine did not"
+        ):
+            list(lines_of_it)
+        engine.close()
 
 
 @given(
