@@ -7,14 +7,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
 from cortexctl.apply.protocols import Engine, Secrets
 from cortexctl.cli import options
+from cortexctl.cli.logfile import pieces_of
 from cortexctl.cli.logs import choose, find_instance
 from cortexctl.cli.wiring import ink, need_stack, open_engines, secret_reader
+from cortexctl.engine.log import last_lines
 from cortexctl.errors import SecretUnresolved, UsageError
 from cortexctl.health.ask import ask_health
 from cortexctl.observed.health import Answer, Heard
@@ -24,6 +25,7 @@ from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
 from cortexctl.spec.labels import is_undone_name
 from cortexctl.spec.secret import hidden
 from cortexctl.vllm.diagnosis import diagnose, diagnose_end, last_error_line
+from cortexctl.vllm.loglines import MOST_LINES
 from cortexctl.vllm.progress import stage
 
 TAIL = 5000
@@ -59,11 +61,9 @@ def command(
 def of_log(path: str) -> Diagnosed:
     """What a file tells, or stdin for "-". Raises UsageError when it cannot be read."""
     try:
-        raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        lines = [hidden(line) for line in last_lines(pieces_of(path), MOST_LINES)]
     except OSError as cause:
         raise UsageError(f"{path} cannot be read: {cause.strerror}") from None
-    text = raw.decode(errors="replace").replace("\r\n", "\n")
-    lines = [hidden(line.rpartition("\r")[2].rstrip()) for line in text.split("\n")]
     name = "stdin" if path == "-" else path
     found = diagnose(lines)
     after = "edit the stack as said, then: cortexctl plan" if found else f"the whole log is in {name}"

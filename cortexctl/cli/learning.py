@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortexctl.cli import measurements
+from cortexctl.cli.logfile import pieces_of
 from cortexctl.cli.wiring import say
+from cortexctl.engine.log import lines
 from cortexctl.errors import EngineError, UsageError
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import PassGate
@@ -145,11 +147,8 @@ def learn_from_log(
     """Keep what a log says that is given by hand, as of the start that the arguments describe. `length`: the tokens of
     a request by them; None where vLLM chooses. Raises UsageError where the log does not belong to them.
     """
-    import click
-
     try:
-        with click.open_file(file, encoding="utf-8", errors="replace") as stream:
-            said = read_start_log(stream.read().splitlines())
+        said = read_start_log(lines(pieces_of(file)))
     except OSError as cause:
         raise UsageError(f"cannot read {file}: {cause.strerror or cause}") from cause
     if not said.says_something:

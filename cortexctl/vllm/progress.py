@@ -5,22 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from cortexctl.vllm.loglines import searched
+
 SERVER_UP = "server up"
+LONGEST_SIGN = 1_000
+"""Characters of a line in which a sign of progress is searched: a bar is short, and a start is read again and again."""
 
 # From the end of a start to its beginning. {} is the percentage of the line. Releases 0.6.0 to 0.32.0.
 _STAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Available routes are|Application startup complete"), SERVER_UP),
     (
-        re.compile(r"Graph capturing finished|init engine .*took|Starting vLLM (?:API )?server"),
+        re.compile(r"Graph capturing finished|init engine .{0,200}took|Starting vLLM (?:API )?server"),
         "engine ready",
     ),
-    (re.compile(r"Capturing [^:|]*(?:CUDA|cuda) ?graph[^:|]*:\s*(\d+)%"), "capturing graphs {}%"),
+    (re.compile(r"Capturing [^:|]{0,60}(?:CUDA|cuda) ?graph[^:|]{0,80}:\s*(\d{1,3})%"), "capturing graphs {}%"),
     (
         re.compile(r"Capturing (?:the model for )?(?:CUDA|cuda) ?graph|Profiling CUDA graph memory"),
         "capturing graphs",
     ),
     (
-        re.compile(r"(?:[Ww]armup|Pre-compiling)\b[^|%]*:\s*(\d+)%|Compiling CuTeDSL kernels:\s*(\d+)%"),
+        re.compile(r"(?:[Ww]armup|Pre-compiling)\b[^|%]{0,120}:\s*(\d{1,3})%|Compiling CuTeDSL kernels:\s*(\d{1,3})%"),
         "warming up kernels {}%",
     ),
     (
@@ -42,12 +46,14 @@ _STAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"Loading (?:model )?weights took|Model loading took"), "weights loaded"),
     (
-        re.compile(r"\b[Ll]oading .*shards:\s*(\d+)%|Loading safetensors using .*:\s*(\d+)%"),
+        re.compile(r"\b[Ll]oading .{0,120}shards:\s*(\d{1,3})%|Loading safetensors using .{0,120}:\s*(\d{1,3})%"),
         "loading weights {}%",
     ),
     (re.compile(r"Starting to load model|Loading weights with"), "loading weights"),
     (
-        re.compile(r"(?:Fetching \d+ files|Downloading \w+):\s*(\d+)%|\.(?:safetensors|bin|gguf|pt|pth): +(\d+)%"),
+        re.compile(
+            r"(?:Fetching \d+ files|Downloading \w+):\s*(\d{1,3})%|\.(?:safetensors|bin|gguf|pt|pth): +(\d{1,3})%"
+        ),
         "downloading the model {}%",
     ),
     (
@@ -76,7 +82,7 @@ def advanced(before: Sequence[str], after: Sequence[str]) -> bool:
 
 def _latest(log: Sequence[str]) -> tuple[str, str]:
     """The latest stage, and the line that tells it without its clock."""
-    for line in reversed(log):
+    for line in reversed(searched(log, longest=LONGEST_SIGN)):
         for pattern, text in _STAGES:
             match = pattern.search(line)
             if match:

@@ -301,6 +301,24 @@ def test_a_progress_bar_that_was_drawn_over_itself_is_its_last_state(run: Run) -
     assert "capturing graphs 57%" in run("--log", "-", text=bars).stdout
 
 
+@pytest.mark.parametrize("more", ["x" * 20_000_000, "ValueError: " + "1" * 200_000, "\0" * 5_000_000, "\r" * 5_000_000])
+def test_a_log_of_any_size_is_diagnosed_and_what_is_shown_of_it_is_short(run: Run, tmp_path: Path, more: str) -> None:
+    path = tmp_path / "huge.log"
+    known = (CASES / "runs" / "truncated.log").read_text()
+    path.write_text(f"{more}\n{known}")
+    done = run("--log", str(path))
+    assert done.stdout.startswith(f"{path}\n  cause  a file of weights is damaged")
+    unknown = run("--log", "-", text=f"the begin\n{more}")
+    assert (unknown.returncode, unknown.stderr) == (1, "")
+    assert len(unknown.stdout) < 6_000
+
+
+def test_of_a_log_with_many_lines_the_end_counts(run: Run) -> None:
+    known = (CASES / "runs" / "truncated.log").read_text()
+    done = run("--log", "-", text="RuntimeError: it failed, and was tried again\n" * 200_000 + known)
+    assert done.stdout.startswith("stdin\n  cause  a file of weights is damaged")
+
+
 @pytest.mark.parametrize("words", [(), ("here/tiny", "--log", "x")])
 def test_either_an_address_or_a_log(run: Run, words: tuple[str, ...]) -> None:
     done = run(*words)

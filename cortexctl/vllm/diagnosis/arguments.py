@@ -92,7 +92,7 @@ PATTERNS = (
         r"\1 and \2 exclude each other",
         r"take one of the two out of `args`",
     ),
-    computed("bad-choice", r"error: argument (\S+): invalid choice: (.+?) \(choose from (.+)\)", _bad_choice),
+    computed("bad-choice", r"error: argument (\S+): invalid choice: (.{1,300}?) \(choose from (.+)\)", _bad_choice),
     computed("argument-without-value", r"error: argument (\S+): expected (?:one|at least one) argument", _no_value),
     computed(
         "unknown-key-of-config",

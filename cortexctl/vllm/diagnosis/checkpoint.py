@@ -73,14 +73,14 @@ PATTERNS = (
     ),
     said(
         "architecture-unknown",
-        r"Model architectures \[(.+?)\].* (?:are|is) not supported",
+        r"Model architectures \[([^\[\]]+)\].{0,200}? (?:are|is) not supported",
         r"this vLLM release does not support the architecture \1",
         r"pin a newer image, or serve the model with another engine",
     ),
     said(
         "code-of-its-own",
-        r"(?:argument|option|set|pass|setting)[^.]*`?trust_remote_code=True|pass (?:the )?.{0,20}--trust-remote-code"
-        r"|contains custom code which must be executed",
+        r"(?:argument|option|set|pass|setting)[^.]{0,200}`?trust_remote_code=True"
+        r"|pass (?:the )?.{0,20}--trust-remote-code|contains custom code which must be executed",
         r"the model brings code of its own, which vLLM does not run unless told to",
         r"review that code, pin `source.revision`, then set args.trust_remote_code = true",
     ),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cortexctl.vllm.diagnosis.ending import died_without_a_word, how_it_ended
 from cortexctl.vllm.diagnosis.lines import may_tell_a_cause, strip_prefix, unprefixed
 from cortexctl.vllm.diagnosis.table import TABLE
+from cortexctl.vllm.loglines import searched
+
+MOST_EVIDENCE = 1_000_000
+"""Characters of all lines that can be evidence: every pattern of the table is tried on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +31,23 @@ class Diagnosis:
 def diagnose(log: Sequence[str]) -> Diagnosis | None:
     """The first row of the table that the log shows; of several such places the last. None: no known cause.
 
-    Lines at INFO and WARNING, retries and the insides of tracebacks are no evidence, whatever they say.
+    Lines at INFO and WARNING, retries and the insides of tracebacks are no evidence, whatever they say. How much is
+    searched has a bound (`loglines`), so that no log takes more than some seconds.
     """
+    log = searched(log)
     kept = [index for index, line in enumerate(log) if may_tell_a_cause(line)]
+    kept = kept[len(kept) - len(searched([log[index] for index in kept], most_text=MOST_EVIDENCE)) :]
     lines = [unprefixed(log[index]) for index in kept]
     text = "\n".join(lines)
     for pattern in TABLE:
         match = None
         for match in pattern.regex.finditer(text):  # noqa: B007 - the last is wanted
             pass
-        if match:
-            first = text.count("\n", 0, match.start())
-            last = first + match.group().rstrip("\n").count("\n")
+        if not match:
+            continue
+        first = text.count("\n", 0, match.start())
+        last = first + match.group().rstrip("\n").count("\n")
+        with suppress(ArithmeticError, ValueError):  # a number in the log with which nobody can calculate
             cause, mend = pattern.explain(match, log[: kept[first]])
             return Diagnosis(pattern.name, cause, mend, tuple(strip_prefix(line) for line in lines[first : last + 1]))
     silent = died_without_a_word(log)

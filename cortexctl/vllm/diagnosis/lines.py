@@ -7,6 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from cortexctl.spec.cut import shortened
+from cortexctl.vllm.loglines import LONGEST_LINE, searched
+
 _PREFIX = re.compile(
     r"^(?:[\w.-]+ +\| )?"  # docker compose
     r"(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) )?"  # docker logs --timestamps
@@ -23,7 +26,7 @@ _HARMLESS = re.compile(
     r"|\b\w*Warning: (?!CUDA initialization)|NCCL INFO|\d%\||Retrying in \d|thrown while requesting"
 )
 _ERROR_LINE = re.compile(r"Value error, |\b(?:\w+(?:Error|Exception)|error):\s|\bERROR\b|cannot |No such")
-_NOT_THE_CAUSE = re.compile(r"For further information visit|See root cause above|\d+ validation errors? for")
+_NOT_THE_CAUSE = re.compile(r"For further information visit|See root cause above|(?<!\d)\d+ validation errors? for")
 _NOISE = re.compile(r"Route: /|\"(?:GET|POST) /\S* HTTP/1\.[01]\" \d{3}")
 _FRAME = re.compile(r"^(?:    |  File \"| *\^+$)|^Traceback \(most recent call last\)")
 
@@ -33,7 +36,7 @@ def last_error_line(log: Sequence[str]) -> str:
 
     Its very last line is often a help link or a pointer upwards, so those are passed over.
     """
-    with_text = [line for line in log if line.strip() and not _NOISE.search(line)]
+    with_text = [line for line in searched(log) if line.strip() and not _NOISE.search(line)]
     for line in reversed(with_text):
         if _ERROR_LINE.search(line) and not (_NOT_THE_CAUSE.search(line) or _HARMLESS.search(line)):
             return strip_prefix(line)
@@ -42,7 +45,7 @@ def last_error_line(log: Sequence[str]) -> str:
 
 def without_frames(log: Sequence[str]) -> list[str]:
     """The log without the insides of Python tracebacks, its list of routes and its access log: what was said."""
-    return [line for line in log if line.strip() and not _is_frame(line) and not _NOISE.search(line)]
+    return [line for line in log if line.strip() and not _is_of_the_inside(shortened(line, LONGEST_LINE))]
 
 
 def strip_prefix(line: str) -> str:
@@ -58,6 +61,10 @@ def unprefixed(line: str) -> str:
 def may_tell_a_cause(line: str) -> bool:
     """Whether a line can be evidence. vLLM warns of much that harms nobody, and echoes its arguments and retries."""
     return bool(line.strip()) and not (_HARMLESS.search(line) or _NOISE.search(line) or _is_frame(line))
+
+
+def _is_of_the_inside(line: str) -> bool:
+    return _is_frame(line) or _NOISE.search(line) is not None
 
 
 def _is_frame(line: str) -> bool:

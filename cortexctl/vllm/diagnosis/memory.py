@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from cortexctl.vllm.diagnosis.pattern import Pattern, Said, computed, said
+from cortexctl.vllm.diagnosis.pattern import Pattern, Said, compiled, computed, said
 from cortexctl.vllm.progress import SERVER_UP, stage
 
 BLOCK = 16
@@ -265,7 +265,7 @@ PATTERNS = (
     ),
     Pattern(
         "device-out-of-memory",
-        re.compile(
+        compiled(
             r"(?:CUDA|HIP|XPU) out of memory\..*|torch\.(?:cuda\.)?OutOfMemoryError.*|CUDA error: out of memory"
             r"|CUBLAS_STATUS_ALLOC_FAILED"
         ),

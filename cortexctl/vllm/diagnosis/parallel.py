@@ -75,7 +75,7 @@ PATTERNS = (
     said(
         "more-ranks-than-numa-nodes",
         r"Not enough (?:allowed )?NUMA nodes to bind threads of (\d+) (?:local )?CPU ?[Ww]orkers?\. "
-        r".*?\[?.*?(?:has|are|only) ?(\d+)?",
+        r".*?(?:has|are|only)",
         r"tensor_parallel_size \1 wants as many NUMA nodes of the processor as ranks",
         r"set args.tensor_parallel_size = 1",
     ),

@@ -22,12 +22,19 @@ class Pattern:
 
 def said(name: str, regex: str, cause: str, mend: str, *, vague: bool = False) -> Pattern:
     r"""Fixed words; \1 and the like stand for what the regex caught."""
-    return Pattern(name, re.compile(regex, re.MULTILINE), lambda m, _: (_expand(m, cause), _expand(m, mend)), vague)
+    return Pattern(name, compiled(regex), lambda m, _: (_expand(m, cause), _expand(m, mend)), vague)
 
 
 def computed(name: str, regex: str, explain: Callable[[re.Match[str]], Said], *, vague: bool = False) -> Pattern:
     """Words that are worked out from what the regex caught."""
-    return Pattern(name, re.compile(regex, re.MULTILINE), lambda m, _: explain(m), vague)
+    return Pattern(name, compiled(regex), lambda m, _: explain(m), vague)
+
+
+def compiled(regex: str) -> re.Pattern[str]:
+    """For lines that are joined: what may be any character but some ends at a line's end, as "." does. Else one line
+    with the pattern's first word on it would be searched on to the end of the log, and so the next.
+    """
+    return re.compile(re.sub(r"(?<!\\)\[\^", r"[^\\n", regex), re.MULTILINE)
 
 
 def _expand(match: re.Match[str], template: str) -> str:

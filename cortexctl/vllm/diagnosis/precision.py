@@ -156,8 +156,8 @@ PATTERNS = (
     ),
     computed(
         "tiles-of-quantisation",
-        r"(?:Weight|The) (?:in|out)put\w* ?(?:of .+? weight )?= ?(\d+)(?: for layer '\S+')? is not divisible by\s+"
-        r"(min_thread_[nk]|weight quantization block_[nk]|group_size)\s?= ?(\d+)",
+        r"(?:Weight|The) (?:in|out)put\w* ?(?:of .+? weight )?= ?(\d+)(?: for layer '\S+')? is not divisible by +"
+        r"(min_thread_[nk]|weight quantization block_[nk]|group_size) ?= ?(\d+)",
         _tiles,
     ),
     said(
@@ -169,8 +169,8 @@ PATTERNS = (
     ),
     said(
         "no-attention-backend",
-        r"No valid attention backend found for (\S+) with (?:AttentionSelectorConfig\((.+?)\)\. )?.*?Reasons: \{(.+)\}",
-        r"no attention kernel of this release fits the model on this GPU (\1): \3",
+        r"No valid attention backend found for (\S+) with .*?Reasons: \{([^{}]+)\}",
+        r"no attention kernel of this release fits the model on this GPU (\1): \2",
         r"take out args.kv_cache_dtype, args.block_size and args.attention_backend, then pin a newer image",
     ),
     said(

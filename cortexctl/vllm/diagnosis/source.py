@@ -129,7 +129,7 @@ PATTERNS = (
     computed("read-only", r"\[Errno 30\] Read-only file system: '([^']+)'", _read_only),
     said(
         "object-storage-format",
-        r"To load a model from object storage .*load_format.* must be (.+?), but got '?(\w+)'?",
+        r"To load a model from object storage .{0,80}?load_format.{0,20}? must be (.{1,200}?), but got '?(\w+)'?",
         r"a model in object storage cannot be read with load_format \2",
         r'set args.load_format = "runai_streamer"',
     ),

@@ -7,16 +7,24 @@ cache and tokens are told. Several ranks say several lines: the tightest one cou
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cortexctl.spec.cut import shortened
+from cortexctl.vllm.loglines import LONGEST_LINE
+
 GIB = 2**30
-_N = r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)"
+MOST_LINES = 5_000
+"""Of those that say something of memory, or that a server begins; a start has some dozens."""
+MOST_STARTS = 32
+"""So many of the last starts of a log are tried: several API servers of one engine begin one after the other."""
+_N = r"(-?\d{1,15}(?:\.\d{1,18})?(?:e-?\d{1,2})?)"
 _G = rf"{_N} ?G[iI]?[bB]"
 
 _SERVER = re.compile(r"vLLM API server version|█ +version \d")
 """The first words of a server: lines before it are of an earlier start."""
-_VERSION = re.compile(r"LLM engine \(v(\d[^)]*)\)|API server version (\d\S*)")
+_VERSION = re.compile(r"LLM engine \(v(\d[^)]{0,80})\)|API server version (\d\S*)")
 _LOADED = re.compile(rf"Model loading took {_G}(?: memory)? and {_N} seconds|Loading model weights took {_G}")
 _LOAD_TIME = re.compile(rf"Loading (?:model )?weights took {_N} seconds")
 _SPLIT = re.compile(
@@ -33,7 +41,7 @@ _USAGE = re.compile(
     rf"Actual usage is (?:{_G} for weight|{_G} for consumed memory \(weights \+ non-torch\)), "
     rf"{_G} for peak activation, (?:{_G} for non-torch memory, )?and {_G} for CUDAGraph memory"
 )  # V1: 0.10.2 on, for debugging from 0.11.1 to 0.25; weights and the rest in one number from 0.27 on
-_IN_USE = re.compile(rf"Current kv cache memory in use is (?:(\d+) bytes|{_G})")
+_IN_USE = re.compile(rf"Current kv cache memory in use is (?:(\d{{1,18}}) bytes|{_G})")
 _PROFILE = re.compile(
     rf"Memory profiling takes .*torch peak memory increase: {_G}; non-torch forward increase memory: {_G}; "
     rf"weights memory: {_G}"
@@ -45,10 +53,12 @@ _ESTIMATED = re.compile(
     rf"Estimated CUDA graph memory: {_G} total|CUDA graph pool memory: {_G} \(actual\), {_G} \(estimated\)"
 )
 _CHARGED = re.compile(r"CUDA graph memory profiling is enabled")
-_BLOCKS = re.compile(r"# \w+ blocks: (\d+)|after num_gpu_blocks is: (\d+)")
-_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
-_CONCURRENCY = re.compile(rf"Maximum concurrency for ([\d,]+) tokens per request: {_N}x")
+_BLOCKS = re.compile(r"# \w+ blocks: (\d{1,15})|after num_gpu_blocks is: (\d{1,15})")
+_TOKENS = re.compile(r"KV cache size: (\d[\d,]{0,20}) tokens")
+_CONCURRENCY = re.compile(rf"Maximum concurrency for (\d[\d,]{{0,20}}) tokens per request: {_N}x")
 _INIT = re.compile(rf"init engine \(profile, create kv cache, warmup model\) took {_N} s")
+
+_TELLING = tuple(value for value in globals().values() if isinstance(value, re.Pattern))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +94,15 @@ class StartLog:
         return any(v is not None for v in told)
 
 
-def read_start_log(log: Sequence[str]) -> StartLog:
+def read_start_log(log: Iterable[str]) -> StartLog:
     """Of the last start in the log that says something. Lines that say nothing of memory are passed over."""
-    starts = [i for i, line in enumerate(log) if _SERVER.search(line)]
-    for begin in reversed(starts):  # of several API servers the last may begin when the engine is done
-        if (found := _read(log[begin:])).says_something:
+    cut = (shortened(line, LONGEST_LINE) for line in log)
+    told = list(deque((line for line in cut if any(p.search(line) for p in _TELLING)), MOST_LINES))
+    starts = [i for i, line in enumerate(told) if _SERVER.search(line)]
+    for begin in reversed(starts[-MOST_STARTS:]):  # of several API servers the last may begin when the engine is done
+        if (found := _read(told[begin:])).says_something:
             return found
-    return _read(log)
+    return _read(told)
 
 
 def _read(lines: Sequence[str]) -> StartLog:

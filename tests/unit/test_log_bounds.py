@@ -1,0 +1,195 @@
+"""Whoever writes a log decides how long it is, and not how long it is searched: no pattern ever sees more than a bound.
+
+There is no clock here. The patterns are replaced by ones that note what they are given.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from cortexctl.vllm import diagnosis, progress
+from cortexctl.vllm.diagnosis import diagnose, diagnose_end, last_error_line, table, without_frames
+from cortexctl.vllm.diagnosis.diagnose import MOST_EVIDENCE
+from cortexctl.vllm.diagnosis.table import TABLE
+from cortexctl.vllm.loglines import LONGEST_LINE, MOST_LINES, MOST_TEXT, searched
+from cortexctl.vllm.memory import startlog
+from cortexctl.vllm.progress import LONGEST_SIGN, advanced, stage
+from tests.unit.test_diagnosis import samples
+
+MODULES = [
+    *(import_module(f"{diagnosis.__name__}.{found.name}") for found in pkgutil.iter_modules(diagnosis.__path__)),
+    progress,
+    startlog,
+]
+
+
+@dataclass
+class Given:
+    """What patterns were given: characters in all, the longest line, and how often they were asked."""
+
+    longest: int = 0
+    characters: int = 0
+    asked: int = 0
+    names: set[str] = field(default_factory=set)
+
+    def note(self, name: str, text: str) -> None:
+        self.names.add(name)
+        self.asked += 1
+        self.characters += len(text)
+        self.longest = max(self.longest, *map(len, text.split("\n")))
+
+
+class Noting:
+    """Stands for a pattern, and notes."""
+
+    def __init__(self, name: str, pattern: re.Pattern[str], given: Given) -> None:
+        self._name, self._pattern, self._given = name, pattern, given
+        self.groups = pattern.groups
+
+    def search(self, text: str) -> Any:
+        self._given.note(self._name, text)
+        return self._pattern.search(text)
+
+    def finditer(self, text: str) -> Any:
+        self._given.note(self._name, text)
+        return self._pattern.finditer(text)
+
+    def sub(self, new: str, text: str, count: int = 0) -> str:
+        self._given.note(self._name, text)
+        return self._pattern.sub(new, text, count=count)
+
+
+@pytest.fixture
+def given_to(monkeypatch: pytest.MonkeyPatch) -> Given:
+    """All patterns of all modules that read a log, noted."""
+    seen = Given()
+    for module in MODULES:
+        for name, value in vars(module).items():
+            if isinstance(value, re.Pattern):
+                monkeypatch.setattr(module, name, Noting(f"{module.__name__}.{name}", value, seen))
+    stages = tuple((Noting(f"stage {text}", pattern, seen), text) for pattern, text in progress._STAGES)
+    monkeypatch.setattr(progress, "_STAGES", stages)
+    telling = tuple(value for value in vars(startlog).values() if isinstance(value, Noting))
+    monkeypatch.setattr(startlog, "_TELLING", telling)
+    rows = tuple(replace(row, regex=Noting(row.name, row.regex, seen)) for row in TABLE)
+    monkeypatch.setattr(table, "TABLE", rows)
+    monkeypatch.setattr(sys.modules["cortexctl.vllm.diagnosis.diagnose"], "TABLE", rows)
+    return seen
+
+
+READERS: dict[str, tuple[Callable[[list[str]], object], int]] = {
+    "diagnose": (diagnose, LONGEST_LINE),
+    "diagnose_end": (lambda log: diagnose_end(log, 1), LONGEST_LINE),
+    "last_error_line": (last_error_line, LONGEST_LINE),
+    "without_frames": (without_frames, LONGEST_LINE),
+    "stage": (stage, LONGEST_SIGN),
+    "advanced": (lambda log: advanced(log[:1], log), LONGEST_SIGN),
+    "read_start_log": (startlog.read_start_log, LONGEST_LINE),
+}
+"""Reader -> the longest line that its patterns may see."""
+LOGS = {
+    "a line of digits": ["ValueError: " + "1" * 50_000],
+    "a line of a megabyte": ["RuntimeError: " + "set x" * 200_000],
+    "long lines": ["ERROR: " + "Loading " * 2_000] * 300,
+    "many lines": ["RuntimeError: it failed again"] * 60_000,
+    "much of memory": ["vLLM API server version 0.20.0: " + "x" * 9_000] * 300,
+}
+
+
+@pytest.mark.parametrize("log", LOGS)
+@pytest.mark.parametrize("reader", READERS)
+def test_no_pattern_sees_a_line_that_is_longer_than_its_bound(given_to: Given, reader: str, log: str) -> None:
+    read, longest = READERS[reader]
+    read(LOGS[log])
+    assert given_to.asked > 0
+    assert given_to.longest <= longest
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_all_rows_of_the_table_see_no_more_than_their_share_of_a_log(given_to: Given, log: str) -> None:
+    diagnose(LOGS[log])
+    rows = {row.name for row in TABLE}
+    assert rows <= given_to.names, "all of the table was asked"
+    of_the_table = len(rows) * MOST_EVIDENCE
+    line_by_line = 8 * MOST_TEXT  # which lines are evidence: a few patterns, once a line
+    assert given_to.characters <= of_the_table + line_by_line
+    assert given_to.asked <= len(rows) + 8 * MOST_LINES
+
+
+def test_of_a_log_with_more_than_the_bound_the_end_counts(given_to: Given) -> None:
+    last = "ValueError: Unknown quantization method: fp3. Must be one of ['fp8', 'awq']."
+    found = diagnose([*["RuntimeError: " + "x" * 900] * 50_000, last])
+    assert found is not None
+    assert found.evidence == (last,)
+    assert given_to.longest <= LONGEST_LINE
+
+
+def test_both_ends_of_a_long_line_count() -> None:
+    said = "ValueError: Unknown quantization method: fp3. Must be one of ['fp8', 'awq']."
+    for line in (said + " y" * 100_000, "y " * 100_000 + said):
+        found = diagnose([line])
+        assert found is not None
+        assert found.pattern == "quantisation-unknown"
+
+
+def test_a_start_whose_lines_about_memory_come_long_before_the_end_of_its_log_is_read() -> None:
+    begin = [
+        "INFO vLLM API server version 0.20.0",
+        "INFO Model loading took 15.0 GiB memory and 5.42 seconds",
+        "INFO GPU KV cache size: 460,496 tokens",
+    ]
+    found = startlog.read_start_log(itertools.chain(begin, itertools.repeat("INFO a request came", 100_000)))
+    assert (found.weights_gib, found.kv_cache_tokens) == (15.0, 460_496)
+
+
+def test_many_servers_that_say_nothing_are_not_each_read_to_the_end(given_to: Given) -> None:
+    """Else a log of n such lines takes n * n steps."""
+    startlog.read_start_log(["vLLM API server version 0.20.0"] * 4_000)
+    patterns = len(startlog._TELLING)
+    assert given_to.asked <= 4_000 * patterns + startlog.MOST_STARTS * 4_000 * 2 * patterns
+
+
+# ---- the patterns themselves
+
+
+def classes_of(pattern: re.Pattern[str]) -> Iterator[str]:
+    """The negated classes of a pattern, as they are written."""
+    yield from (found[0] for found in re.finditer(r"(?<!\\)\[\^(?:\\.|[^\]\\])*\]", pattern.pattern))
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE])
+def test_no_row_runs_on_over_the_ends_of_lines(row: Any) -> None:
+    """The rows are tried on all lines at once: one that runs on would be tried anew to the log's end at each line."""
+    for written in classes_of(row.regex):
+        assert not re.match(written, "\n"), written
+    assert not row.regex.flags & re.DOTALL
+    assert not re.search(r"(?<!\\)\\[sDW][*+]", row.regex.pattern)
+
+
+@pytest.mark.parametrize("number", ["9" * 3_900, "9" * 400, "0", "9" * 300 + ".5", "1" * 5_000])
+@pytest.mark.parametrize("case", [pytest.param(c, id=f"{c['pattern']}-{n}") for n, c in enumerate(samples())])
+def test_a_number_of_any_length_breaks_nothing(case: dict[str, Any], number: str) -> None:
+    """In place of each number of each sample of the table: some rows calculate with what they caught."""
+    lines = re.sub(r"\d+(?:\.\d+)?", number, case["log"]).split("\n")
+    diagnose(lines)
+    diagnose([re.sub(r"(?<=[ (=])\d+(?:\.\d+)?", number, line) for line in case["log"].split("\n")])
+    startlog.read_start_log(lines)
+
+
+def test_what_is_searched_is_the_end_and_short() -> None:
+    assert searched(["a", "b"]) == ["a", "b"]
+    assert searched([]) == []
+    many = [str(n) for n in range(MOST_LINES + 5)]
+    assert searched(many) == many[5:]
+    long = searched(["x" * 10_000] * 2_000)
+    assert sum(map(len, long)) <= MOST_TEXT
+    assert len(long) >= MOST_TEXT // LONGEST_LINE
