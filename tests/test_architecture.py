@@ -26,7 +26,7 @@ OWN: dict[str, set[str]] = {
     "engine": {"spec", "observed", "errors", "reach"},
     "health": {"spec", "observed", "errors", "reach"},
     "secrets": {"spec", "observed", "errors"},
-    "hooks": {"spec", "observed", "errors"},
+    "hooks": {"spec", "observed", "errors", "health"},
     "audit": {"spec", "observed", "errors"},
 }
 """Part -> the parts that it may import besides itself. `cli` may import all."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from cortexctl.health.within import Connections, Overdue
 from cortexctl.observed.modelfiles import ModelFiles, ModelSource, read_folder
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 HUB = "https://huggingface.co"
 TIMEOUT = 5.0
-"""Seconds for each request."""
+"""Seconds without a word of the hub."""
+WITHIN = 60.0
+"""Seconds for each file, from the connection to its last byte; an index may have megabytes."""
 _FORBIDDEN, _NOT_FOUND = {401, 403}, 404
 
 
@@ -30,8 +33,13 @@ def files_from_hub(source: ModelSource, environ: Mapping[str, str]) -> ModelFile
     token = environ.get("HF_TOKEN", "") if _is_private(hub) else ""
     headers = {"User-Agent": "cortexctl"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with httpx.Client(timeout=TIMEOUT, follow_redirects=True, headers=headers) as client:
-            return read_folder(lambda path, most: _first(client, f"{base}/{path}", most), "")
+        with (
+            Connections() as connections,
+            httpx.Client(timeout=TIMEOUT, follow_redirects=True, headers=headers) as client,
+        ):
+            return read_folder(lambda path, most: _first(client, connections, f"{base}/{path}", most), "")
+    except Overdue:
+        return ModelFiles(problem=f"the hub does not give a whole file within {WITHIN:.0f} s")
     except httpx.HTTPStatusError as cause:
         said = "does not give it without a token" if cause.response.status_code in _FORBIDDEN else "does not give it"
         return ModelFiles(problem=f"the hub {said} (status {cause.response.status_code})")
@@ -39,9 +47,9 @@ def files_from_hub(source: ModelSource, environ: Mapping[str, str]) -> ModelFile
         return ModelFiles(problem=f"the hub does not answer ({type(cause).__name__})")
 
 
-def _first(client: httpx.Client, url: str, most: int) -> bytes | None:
+def _first(client: httpx.Client, connections: Connections, url: str, most: int) -> bytes | None:
     """The first bytes of a file; the rest is not fetched. None when there is none."""
-    with client.stream("GET", url) as answer:
+    with connections.within(WITHIN), client.stream("GET", url, extensions=connections.extensions) as answer:
         if answer.status_code == _NOT_FOUND:
             return None
         answer.raise_for_status()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from cortexctl.errors import NotifyFailed, UsageError
+from cortexctl.health.within import Connections, Overdue
 
 if TYPE_CHECKING:
     import httpx
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SECRET = "CORTEXCTL_NOTIFY_SECRET"  # noqa: S105 - the variable's name
 SIGNATURE, TIMESTAMP = "X-Cortexctl-Signature", "X-Cortexctl-Timestamp"
 TIMEOUT = 10.0
-"""Seconds for each attempt."""
+"""Seconds for each attempt, from the connection to the answer."""
 PAUSES = (1.0, 3.0, 9.0)
 """Seconds before the second, third and fourth attempt."""
 LONGEST_PAUSE = 30.0
@@ -87,12 +88,19 @@ def notify(
         headers[SIGNATURE] = signature(secret, timestamp, body)
     heard, tries = "", 0
     # Proxies of the environment are for what is elsewhere.
-    with httpx.Client(timeout=min(TIMEOUT, within), trust_env=not to.is_here, follow_redirects=False) as client:
+    with (
+        Connections() as connections,
+        httpx.Client(timeout=min(TIMEOUT, within), trust_env=not to.is_here, follow_redirects=False) as client,
+    ):
         for pause in (*PAUSES, None):
             asked: float | None = None
             tries += 1
+            seconds = min(TIMEOUT, until - time.monotonic())
             try:
-                status, asked = _post(client, to, body, headers)
+                with connections.within(seconds):
+                    status, asked = _post(client, connections, to, body, headers)
+            except (Overdue, httpx.TimeoutException):
+                heard = f"no answer within {min(TIMEOUT, within):.0f} s"
             except httpx.HTTPError as cause:
                 heard = f"no answer ({type(cause).__name__})"  # its text may hold the URL
             except (httpx.InvalidURL, UnicodeError):
@@ -110,11 +118,14 @@ def notify(
     raise _failed(to, f"{heard}, {tries} {'time' if tries == 1 else 'times'}")
 
 
-def _post(client: httpx.Client, to: Destination, body: bytes, headers: dict[str, str]) -> tuple[int, float | None]:
+def _post(
+    client: httpx.Client, connections: Connections, to: Destination, body: bytes, headers: dict[str, str]
+) -> tuple[int, float | None]:
     """(status, seconds to wait if it says so). What it answers beyond that is not read."""
     url = urlsplit(to.url)
     for _ in range(_MOST_REDIRECTS + 1):
-        with client.stream("POST", url.geturl(), content=body, headers=headers) as answer:
+        marks = connections.extensions
+        with client.stream("POST", url.geturl(), content=body, headers=headers, extensions=marks) as answer:
             if answer.status_code not in _AGAIN or answer.next_request is None:
                 break
             new = urlsplit(str(answer.next_request.url))
