@@ -81,7 +81,7 @@ def pieces(
                 yield piece
                 until += 0 if reader_counts else time.monotonic() - paused
             try:
-                connection.settimeout(None if wanted.follow else _left(until))
+                connection.settimeout(None if wanted.follow else seconds_left(until))
                 body = connection.recv(PIECE)
             except TimeoutError as cause:
                 raise Unfinished(f"the engine did not send all of it within {within:.0f} s") from cause
@@ -244,11 +244,11 @@ def _status(connection: socket.socket, until: float) -> tuple[int, bytes]:
 
 
 def _received(connection: socket.socket, until: float) -> bytes:
-    connection.settimeout(_left(until))
+    connection.settimeout(seconds_left(until))
     return connection.recv(PIECE)
 
 
-def _left(until: float) -> float:
+def seconds_left(until: float) -> float:
     """Raises TimeoutError when it is over."""
     left = until - time.monotonic()
     if left <= 0:

@@ -16,6 +16,7 @@ import docker.types
 
 from cortexctl.engine.asking import asking
 from cortexctl.engine.frames import Frames, attached
+from cortexctl.engine.log import seconds_left
 from cortexctl.observed.probed import CommandLine, Probed, parse_probed
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Host
@@ -26,7 +27,7 @@ GRACE = 15
 """Seconds more until the container is killed that does not end by itself."""
 MEMORY_LIMIT = 4 << 30
 """Bytes; the CPU build of 0.32.0 needs 0.6 GiB."""
-LONGEST_ANSWER = 16 << 20
+LONGEST_ANSWER, LONGEST_HEAD = 16 << 20, 1 << 16
 """Bytes."""
 REQUEST_TIMEOUT = 60
 """Seconds."""
@@ -94,11 +95,13 @@ def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
         connection.settimeout(TIME_LIMIT + GRACE)
         api.start(container)
         try:
-            while piece := connection.recv(1 << 16):
+            while True:
+                connection.settimeout(seconds_left(until))
+                if not (piece := connection.recv(1 << 16)):
+                    break
                 said += piece
                 if len(said) > LONGEST_ANSWER:
                     return Probed(problem="it says too much")
-                connection.settimeout(max(0.1, until - time.monotonic()))
         except TimeoutError:
             return Probed(problem=f"it did not end within {TIME_LIMIT} s")
         except OSError:  # the connection breaks: then verdicts are missing, and that is said

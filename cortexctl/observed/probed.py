@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortexctl.spec.cut import shortened
+
 CommandLine = tuple[str, ...]
 """The words after the program."""
 
@@ -59,4 +61,4 @@ def parse_probed(output: str, log: str, asked: int) -> Probed:
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    return shortened(" ".join(str(text).split()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 from cortexctl.cli.main import run
 from cortexctl.cli.probing import probed
 from cortexctl.diagnostics import Severity
+from cortexctl.engine import probe
 from cortexctl.errors import EngineUnreachable
 from cortexctl.observed.parse import parse_containers
 from cortexctl.observed.probed import CommandLine, ParserVerdict, Probed, parse_probed
 from cortexctl.plan.probe import questions
-from cortexctl.spec.desired import Desired
+from cortexctl.spec.desired import Desired, Host
 from cortexctl.spec.labels import PROBE
+from tests.fakes.dripping import Drip, dripping_engine
 from tests.fakes.world import World
 from tests.reading import desired_from
 
@@ -205,3 +208,42 @@ def test_an_image_may_answer_anything(output: str, log: str, problem: str) -> No
 
 def test_verdicts_are_read() -> None:
     assert parse_probed(LINE + "\n", "noise", 1).verdicts == (ParserVerdict(accepted=True, verdict="ok", release="1"),)
+
+
+# ---- an image, or an engine, that never comes to an end
+
+
+class Starts:
+    """All that is asked of an engine's client while a probe runs."""
+
+    def start(self, container: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [
+        Drip(b"HTTP/1.1 101 UPGRADED\r\n\r\n", b"\1\0\0\0\0\0\0\1x"),
+        Drip(b"HTTP/1.1 101 UPGRADED\r\n", b"X"),
+        Drip(b"", b"HTTP/1.1 100 Continue\r\n"),
+    ],
+    ids=["output", "head", "100 Continue"],
+)
+def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drip: Drip) -> None:
+    for name in ("TIME_LIMIT", "GRACE", "REQUEST_TIMEOUT"):
+        monkeypatch.setattr(probe, name, 0.25)
+    with dripping_engine(tmp_path / "e.sock", drip) as url:
+        with suppress(EngineUnreachable):
+            assert probe._answer(Starts(), Host("here", url), "c" * 64, 1).problem == "it did not end within 0.25 s"
+        assert not drip.came_to_its_end()
+
+
+def test_each_frame_of_an_answer_is_looked_at_once() -> None:
+    """Millions of frames of one byte are an answer of allowed size."""
+    frames = b"\1\0\0\0\0\0\0\1o" * 900_000 + b"\2\0\0\0\0\0\0\3log" + b"\2\0\0\0\0\0\0\3lo"
+    assert probe._two_streams(frames) == ("o" * 900_000, "loglo")
+
+
+def test_what_an_image_says_is_short() -> None:
+    assert len(parse_probed("", "x" * 1_000_000, 1).problem) < 3_000
+    assert len(parse_probed('{"failed": "' + "x" * 1_000_000 + '"}', "", 1).problem) < 3_000
