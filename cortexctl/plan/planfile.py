@@ -31,6 +31,9 @@ from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import GatePolicy, Host, Smoke
 from cortexctl.spec.hook import Hook, Point
 
+_GPU_FACTS = ("gpu_name", "gpu_memory", "gpu_capability")
+"""Of a host, as far as the stack says. Plans of earlier releases have none of them."""
+
 
 class NotAPlan(ValueError):
     """The text is no plan of ours, or of a format that this release does not read."""
@@ -99,7 +102,7 @@ def _plan_from_dict(data: Mapping[str, Any]) -> Plan:
         selection=tuple(data["selection"]),
         hosts=tuple(
             PlannedHost(
-                Host(h["name"], h["docker"], h["address"], h["gpus"]),
+                Host(h["name"], h["docker"], h["address"], h["gpus"], **{k: h[k] for k in _GPU_FACTS if k in h}),
                 h["engine"],
                 h["containers"],
                 h["unmanaged"],
@@ -134,6 +137,7 @@ def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
         "gpus": host.gpus,
         "gpus_before": planned.gpus_before,
         "gpus_after": planned.gpus_after,
+        **{name: getattr(host, name) for name in _GPU_FACTS},
     }
 
 
