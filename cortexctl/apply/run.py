@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 
 from cortexctl.apply.events import Event, LockChanged
@@ -17,15 +17,21 @@ from cortexctl.plan.stale import stale_reasons
 from cortexctl.plan.steps import PullImage
 
 
-def apply_plan(plan: Plan, executor: Executor, engines: Engines, locks: Locks) -> Result:
-    """Carry a plan out. Raises LockHeld or PlanStale before anything is touched."""
+def apply_plan(
+    plan: Plan, executor: Executor, engines: Engines, locks: Locks, holding: ExitStack | None = None
+) -> Result:
+    """Carry a plan out. Raises LockHeld or PlanStale before anything is touched.
+
+    `holding`: where the locks are kept if the caller wants them longer, to plan again under them when this plan is
+    stale; they are released when it is closed.
+    """
     pulls = [s for s in plan.steps if isinstance(s.task, PullImage)]
     if pulls:
         pulled = executor.run(pulls)
         if pulled.host_failures:
             return pulled
     hosts = sorted({c.host for c in plan.effective} | {s.host for s in plan.steps})
-    with ExitStack() as held:
+    with ExitStack() if holding is None else nullcontext(holding) as held:
         for host in hosts:
             released = held.enter_context(ExitStack())
             held.enter_context(locks.hold(host))

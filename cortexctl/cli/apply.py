@@ -10,7 +10,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,7 @@ from cortexctl.cli.wiring import (
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.lock import is_dead
 from cortexctl.errors import GateFailed, NotApproved, PlanStale, Refused, UsageError
+from cortexctl.observed.state import LockInfo
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
 from cortexctl.plan.request import Request
@@ -38,6 +41,10 @@ from cortexctl.render.terminal import plan_text
 
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result
+
+
+Again = Callable[[], Plan]
+PLANS_AGAIN = 3
 
 
 @click.command("apply")
@@ -68,7 +75,8 @@ def command(
         return carry_out(saved, engines, choice=choice, approved=True, how=how, telling=telling)
     desired, engines = open_stack(stack, choice)
     made = make_plan(desired, engines, request)
-    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling)
+    again = partial(make_plan, desired, engines, request) if auto_approve else None
+    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)
 
 
 def read_saved_plan(target: str) -> Plan | None:
@@ -109,15 +117,12 @@ def carry_out(
     approved: bool,
     how: options.How,
     telling: Telling,
+    again: Again | None = None,
 ) -> int:
-    """Show, ask, apply, report. Returns the exit code."""
-    made = replace(made, max_failures=how.max_failures or made.max_failures)
-    telling.planned(made)
-    telling.show(plan_text(made, ink(telling.stream), next_step=""))
-    if blocking(made, allow_unreachable=how.allow_unreachable):
-        only_unreachable = not blocking(made, allow_unreachable=True)
-        way_out = "mend what is listed above" + ", or add --allow-unreachable" * only_unreachable
-        raise Refused("the plan has errors; nothing was changed", next_step=way_out)
+    """Show, ask, apply, report. Returns the exit code. `again` makes the plan anew where it is stale once the locks are
+    held: nobody approved this very plan.
+    """
+    made = _shown(made, how, telling)
     if not made.effective and not (made.destroy and made.steps):
         telling.nothing()
         return 0
@@ -126,7 +131,7 @@ def carry_out(
     telling.begins(made)
     began = time.monotonic()
     try:
-        result = _apply(made, choice, engines, how, telling)
+        made, result = _apply_as_it_is_now(made, choice, engines, how, telling, again)
     finally:
         engines.close()
     next_step = _next_step(made, choice, result)
@@ -138,6 +143,18 @@ def carry_out(
     took = time.monotonic() - began
     telling.show("\n" + result_text(result, took, next_step, ink(telling.stream), _save_logs(result)))
     return result.exit_code
+
+
+def _shown(made: Plan, how: options.How, telling: Telling) -> Plan:
+    """The plan as it will be carried out. Raises Refused when something stands against it."""
+    made = replace(made, max_failures=how.max_failures or made.max_failures)
+    telling.planned(made)
+    telling.show(plan_text(made, ink(telling.stream), next_step=""))
+    if blocking(made, allow_unreachable=how.allow_unreachable):
+        only_unreachable = not blocking(made, allow_unreachable=True)
+        way_out = "mend what is listed above" + ", or add --allow-unreachable" * only_unreachable
+        raise Refused("the plan has errors; nothing was changed", next_step=way_out)
+    return made
 
 
 def _ask(made: Plan) -> None:
@@ -154,7 +171,39 @@ def _ask(made: Plan) -> None:
         raise NotApproved("not approved; nothing was changed")
 
 
-def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, how: options.How, telling: Telling) -> Result:
+def _apply_as_it_is_now(
+    made: Plan, choice: options.Choice, engines: DockerEngines, how: options.How, telling: Telling, again: Again | None
+) -> tuple[Plan, Result]:
+    """Carry it out. Where another run, or a hand, was quicker, plan again while the locks are held, as often as may be
+    of use: a plan that was made under them can only be overtaken by a hand, or on a host that it did not touch before.
+    """
+    from cortexctl.apply.executor import Result
+
+    who = who_we_are(telling.run)
+    tries = PLANS_AGAIN if again else 0
+    with contextlib.ExitStack() as locks_held:
+        while True:
+            try:
+                return made, _apply(made, choice, engines, how, telling, who, locks_held)
+            except PlanStale as cause:
+                if again is None or not tries:
+                    raise
+                tries -= 1
+                say(f"{cause.message}; planning again under the lock\n")
+            made = _shown(again(), how, telling)
+            if not made.effective and not (made.destroy and made.steps):
+                return made, Result(())
+
+
+def _apply(
+    made: Plan,
+    choice: options.Choice,
+    engines: DockerEngines,
+    how: options.How,
+    telling: Telling,
+    who: LockInfo,
+    locks_held: contextlib.ExitStack,
+) -> Result:
     from cortexctl.apply.executor import Executor
     from cortexctl.apply.locking import Locks
     from cortexctl.apply.run import apply_plan
@@ -179,14 +228,14 @@ def _apply(made: Plan, choice: options.Choice, engines: DockerEngines, how: opti
         locks = Locks(
             made,
             engines,
-            who_we_are(telling.run),
+            who,
             doer.clock,
             is_dead,
             patience=how.lock_timeout,
             interrupted=stop.is_set,
             waits=lambda words: say(f"{words}\n"),
         )
-        result = apply_plan(made, executor, engines, locks)
+        result = apply_plan(made, executor, engines, locks, locks_held)
     learn_from_apply(made, result, executor.took, engines, doer.clock.now())
     return result
 

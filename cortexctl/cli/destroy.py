@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import click
 
@@ -32,5 +33,6 @@ def command(
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
     desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
-    made = make_plan(desired, engines, replace(request, destroy=True))
-    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling)
+    plan = partial(make_plan, desired, engines, replace(request, destroy=True))
+    again = plan if auto_approve else None
+    return carry_out(plan(), engines, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)

@@ -1,0 +1,30 @@
+"""Two pipelines apply a stack at once, on a real engine: the second waits, plans again and is right."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.conftest import StackFile
+from tests.engine.test_kills import in_the_gate
+from tests.live import LiveEngine
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_second_of_two_applies_plans_again(live: LiveEngine, stack: StackFile, *, same: bool) -> None:
+    stack.write()
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    stack.write(START_SECONDS="4", TURN="2")
+    with in_the_gate(live, stack, 2) as first:
+        if not same:
+            stack.write(TURN="3")
+        second = live.cortexctl("apply", str(stack), "--auto-approve", "--lock-timeout", "2m")
+        first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert second.code == 0, second.out + second.err
+    assert "planning again under the lock" in second.err
+    assert f"STANDIN_TURN={2 if same else 3}" in live.inspect(stack.serving)["Config"]["Env"]
+    assert live.containers()[stack.serving] == "running"
+    assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
+    assert live.cortexctl("lock", "status", str(stack)).out == "here: free\n"

@@ -1,0 +1,170 @@
+"""An apply whose plan nobody approved plans again when another run was quicker; a plan that was approved never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from cortexctl.apply.perform import Performer
+from cortexctl.cli import apply as cli_apply
+from cortexctl.cli.options import Choice, How
+from cortexctl.cli.telling import NO_LOG, Telling
+from cortexctl.engine.engines import DockerEngines
+from cortexctl.errors import LockHeld, PlanStale, Refused
+from cortexctl.observed.state import LockInfo
+from cortexctl.plan.model import Plan
+from cortexctl.spec.desired import Desired
+from cortexctl.spec.labels import RUN
+from tests.fakes.engine import FakeEngines
+from tests.fakes.world import FakeClock, World
+from tests.unit.test_apply import serving, stack, with_length
+
+HOURS = 10_000
+
+
+@dataclass
+class WhileItWaits(FakeClock):
+    """Something happens in the first wait."""
+
+    happens: Callable[[], None] = lambda: None
+    _once: list[bool] = field(default_factory=list)
+
+    def sleep(self, duration: float) -> None:
+        super().sleep(duration)
+        if not self._once:
+            self._once.append(True)
+            self.happens()
+
+
+class Engines(FakeEngines):
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """Where the command line works on fake engines; another run has the lock."""
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+
+    def performer(owner: str, _path: str, _choice: Choice, _engines: Any, run: Telling) -> Performer:
+        return Performer(owner, world.engines, world.prober, world.secrets, world.clock, {RUN: run.run})
+
+    monkeypatch.setattr(cli_apply, "performer", performer)
+    monkeypatch.setattr(cli_apply, "_stop_on_signal", lambda: cast("Any", _Never()))
+    monkeypatch.setattr("cortexctl.cli.learning.learn_from_apply", lambda *_: None)
+    now = int(world.clock.now())
+    world.engine().volumes["cortexctl-lock-demo"] = LockInfo("them", "bob", "ci", 1, "run0", now, now + HOURS)
+    return world
+
+
+class _Never:
+    def is_set(self) -> bool:
+        return False
+
+
+def while_it_waits(world: World, others: Desired) -> None:
+    """The other run applies its own stack, and goes."""
+
+    def they_do() -> None:
+        del world.engine().volumes["cortexctl-lock-demo"]
+        assert world.apply(world.plan(others)).exit_code == 0
+
+    world.clock = WhileItWaits(world.clock.at, they_do)
+
+
+def carried_out(world: World, made: Plan, again: Callable[[], Plan] | None, *, patience: float = 60) -> int:
+    engines = cast("DockerEngines", Engines(world.engines.by_host))
+    how = How(lock_timeout=patience)
+    with Telling("", NO_LOG) as telling:
+        return cli_apply.carry_out(made, engines, choice=Choice(), approved=True, how=how, telling=telling, again=again)
+
+
+def length_of(world: World) -> str:
+    command = world.engine().by_name("vllm-model-tiny").command
+    return command[command.index("--max-model-len") + 1]
+
+
+@pytest.mark.parametrize("theirs", [2048, 4096])
+def test_it_plans_again_under_the_lock(
+    world: World, tmp_path: Path, theirs: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other run did the same, or something else: either way the stack is as wanted in the end."""
+    desired = stack(tmp_path, with_length(4096))
+    made = world.plan(desired)
+    others = stack(tmp_path, with_length(theirs))
+    while_it_waits(world, others)
+    holders: list[LockInfo | None] = []
+
+    def again() -> Plan:
+        holders.append(world.engine().read_lock("demo"))
+        return world.plan(desired)
+
+    assert carried_out(world, made, again) == 0
+    (holder,) = holders
+    assert holder is not None
+    assert holder.owner != "them"
+    assert world.engine().volumes == {}, "the lock outlives the run"
+    assert length_of(world) == "4096"
+    assert world.plan(desired).effective == ()
+    said = capsys.readouterr()
+    assert "planning again under the lock" in said.err
+    assert ("No changes" in said.out) == (theirs == 4096)
+    generations = 2 if theirs == 4096 else 3
+    assert set(serving(world)) == {"vllm-model-tiny", *(f"vllm-model-tiny--g{n}" for n in range(1, generations))}
+
+
+def test_what_was_approved_is_carried_out_as_it_was_or_not_at_all(world: World, tmp_path: Path) -> None:
+    desired = stack(tmp_path, with_length(4096))
+    made = world.plan(desired)
+    while_it_waits(world, stack(tmp_path, with_length(2048)))
+    with pytest.raises(PlanStale) as refused:
+        carried_out(world, made, None)
+    assert refused.value.exit_code == 4
+    assert length_of(world) == "2048"
+    assert world.engine().volumes == {}
+
+
+def test_what_stands_against_the_new_plan_refuses_it(world: World, tmp_path: Path) -> None:
+    desired = stack(tmp_path, with_length(4096, publish='"127.0.0.1:8801"'))
+    made = world.plan(desired)
+    while_it_waits(world, stack(tmp_path, with_length(2048)))
+
+    def again() -> Plan:
+        port = {"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": 8801, "Type": "tcp"}
+        world.engine().add("nginx", state="running", ports=[port])
+        return world.plan(desired)
+
+    with pytest.raises(Refused, match="the plan has errors"):
+        carried_out(world, made, again)
+    assert length_of(world) == "2048"
+    assert world.engine().volumes == {}
+
+
+def test_a_plan_that_is_overtaken_by_hands_again_and_again_is_refused_in_the_end(world: World, tmp_path: Path) -> None:
+    desired = stack(tmp_path, with_length(4096))
+    made = world.plan(desired)
+    world.engine().volumes.clear()
+
+    def again() -> Plan:
+        planned = world.plan(desired)
+        found = world.engine().by_name("vllm-model-tiny")
+        found.state = "exited" if found.state == "running" else "running"
+        return planned
+
+    first = again()
+    with pytest.raises(PlanStale):
+        carried_out(world, first, again)
+    assert made.effective
+    assert world.engine().volumes == {}
+
+
+def test_without_patience_it_is_refused_at_once(world: World, tmp_path: Path) -> None:
+    desired = stack(tmp_path, with_length(4096))
+    with pytest.raises(LockHeld):
+        carried_out(world, world.plan(desired), lambda: world.plan(desired), patience=0)
+    assert length_of(world) == "1024"
