@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -38,6 +37,7 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
 from cortexctl.plan.request import Request
 from cortexctl.render.terminal import plan_text
+from cortexctl.spec.decode import LARGEST, NotAsExpected, read_json
 
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result
@@ -85,9 +85,11 @@ def read_saved_plan(target: str) -> Plan | None:
     if not path.is_file():
         return None
     try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"cannot read {target}: it is larger than {LARGEST // 2**20} MiB")
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text)
-    except (OSError, ValueError):
+        data = read_json(text)
+    except (OSError, UnicodeDecodeError, NotAsExpected):
         return None
     if not isinstance(data, dict) or "format_version" not in data:
         return None

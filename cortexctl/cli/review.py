@@ -6,10 +6,11 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+from cortexctl.cli.documents import read_document
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import need_other_stack
 from cortexctl.errors import UsageError
-from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json
+from cortexctl.observed.snapshot import LARGEST, NotASnapshot, snapshot_from_json
 from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.against import as_if_applied
 from cortexctl.plan.model import Plan
@@ -23,9 +24,7 @@ GIT, NONE = "git:", "none"
 def plan_from_snapshot(desired: Desired, file: str, request: Request, *, hub: bool = False) -> Plan:
     """The plan against what `observe --out` wrote. A host that is not in there counts as unreachable."""
     try:
-        observed = snapshot_from_json(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise UsageError(f"cannot read {file}: {getattr(cause, 'strerror', None) or 'it is not text'}") from cause
+        observed = snapshot_from_json(read_document(file, LARGEST))
     except NotASnapshot as cause:
         raise UsageError(
             f"{file} cannot be planned against: {cause}", next_step="cortexctl observe --out FILE"

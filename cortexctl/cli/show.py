@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import click
 
+from cortexctl.cli.documents import read_document
 from cortexctl.cli.options import Command
 from cortexctl.cli.wiring import ink
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
+from cortexctl.spec.decode import LARGEST
 
 FORMATS = ["text", "json", "markdown", "html"]
 LEAST_BYTES = 6_000
@@ -76,10 +77,6 @@ def view(made: Plan, form: str, *, explain: bool, max_bytes: int | None, next_st
 
 def _read(planfile: str) -> Plan:
     try:
-        return plan_from_json(Path(planfile).read_text(encoding="utf-8"))
-    except OSError as cause:
-        raise UsageError(f"cannot read {planfile}: {cause.strerror}") from cause
-    except UnicodeDecodeError as cause:
-        raise UsageError(f"{planfile} cannot be shown: it is not text", next_step="plan again") from cause
+        return plan_from_json(read_document(planfile, LARGEST))
     except NotAPlan as cause:
         raise UsageError(f"{planfile} cannot be shown: {cause}", next_step="plan again") from cause

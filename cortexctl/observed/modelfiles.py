@@ -5,7 +5,6 @@ Values, and the order in which files are asked for; who reads them, passes in ho
 
 from __future__ import annotations
 
-import json
 import math
 import posixpath
 import re
@@ -17,6 +16,7 @@ from cortexctl.observed.owned import spec_of
 from cortexctl.observed.state import ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.container import ContainerSpec, Mount
+from cortexctl.spec.decode import NotAsExpected, read_json
 from cortexctl.spec.safetensors import Tensors, tensors_in
 
 HF_HOME = "/root/.cache/huggingface"
@@ -177,8 +177,8 @@ def _head(beginning: bytes | None) -> Mapping[str, Any]:
 def _table(text: bytes | None) -> Mapping[str, Any]:
     """A JSON object; empty for anything else."""
     try:
-        found = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
+        found = read_json(text, repeats=True, infinite=True) if text else {}
+    except NotAsExpected:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -187,9 +187,3 @@ def model_files_to_dict(files: ModelFiles) -> dict[str, Any]:
     """Plain JSON values."""
     tensors = {name: [kind, list(shape)] for name, (kind, shape) in sorted(files.tensors.items())}
     return {"config": files.config, "tensors": tensors, "total": files.total, "problem": files.problem}
-
-
-def model_files_from_dict(data: Mapping[str, Any]) -> ModelFiles:
-    """The inverse. Raises KeyError, ValueError or TypeError for what is none."""
-    tensors = {str(name): (str(kind), tuple(map(int, shape))) for name, (kind, shape) in data["tensors"].items()}
-    return ModelFiles(dict(data["config"]), tensors, int(data["total"]), str(data["problem"]))

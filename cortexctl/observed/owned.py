@@ -14,9 +14,6 @@ from cortexctl.spec.codec import spec_from_label
 from cortexctl.spec.container import ContainerSpec
 
 NOT_MOVED: Mapping[str, str] = {}
-MOST_ORDINALS = 10_000
-MOST_GENERATIONS = 10**9
-"""No stack comes near them: what is beyond was not written by us."""
 LONGEST_PROBLEM = 200
 """Characters of what is said of a spec that cannot be read: it may quote the label."""
 
@@ -213,8 +210,8 @@ def _identity(found: Mapping[str, str]) -> tuple[str, int, int]:
         raise ValueError(f"its {labels.MODEL} is no name of a model")
     return (
         model,
-        _number(found, labels.ORDINAL, 1, MOST_ORDINALS),
-        _number(found, labels.GENERATION, 0, MOST_GENERATIONS),
+        _number(found, labels.ORDINAL, 1, labels.MOST_ORDINALS),
+        _number(found, labels.GENERATION, 0, labels.MOST_GENERATIONS),
     )
 
 

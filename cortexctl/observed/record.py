@@ -13,9 +13,13 @@ from typing import Any
 
 from cortexctl.spec.codec import spec_from_dict, spec_to_dict
 from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.labels import address
+from cortexctl.spec.decode import Decoder, NotAsExpected, read_json
+from cortexctl.spec.labels import MOST_GENERATIONS, MOST_ORDINALS, address, is_model_name
 
 RECORD_VERSION = 1
+LONGEST_LABEL = 16 * 2**20
+LONGEST_TIME = 10**8
+"""Seconds; no start takes three years."""
 REMEMBERED = 5
 """Starts and stops of an instance that are kept; older ones say little of today's disks."""
 
@@ -75,13 +79,33 @@ def record_to_label(record: HostRecord) -> str:
 def record_from_label(host: str, text: str) -> HostRecord:
     """What cannot be read counts as not recorded: a record is a help, never a condition."""
     try:
-        data = json.loads(text)
-        if data["v"] != RECORD_VERSION:
+        data = read_json(text, most=LONGEST_LABEL)
+        if not isinstance(data, dict) or data.get("v") != RECORD_VERSION:
             return HostRecord(host)
-        entries = [_from_dict(entry) for entry in data["applied"]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        entries = _DECODER.list_of(Applied, data.get("applied"))
+    except NotAsExpected:
+        return HostRecord(host)
+    if not all(_can_be(a) for a in entries):
         return HostRecord(host)
     return HostRecord(host, {address(host, a.model, a.ordinal): a for a in entries})
+
+
+def _start(value: Any) -> Start:
+    return Start(*_DECODER.read(tuple[float, str], value))
+
+
+_DECODER = Decoder({ContainerSpec: spec_from_dict, Start: _start}, may_lack={Applied: {"over"}})
+
+
+def _can_be(applied: Applied) -> bool:
+    times = (*(s.seconds for s in applied.starts), *applied.stops)
+    return (
+        is_model_name(applied.model)
+        and 1 <= applied.ordinal <= MOST_ORDINALS
+        and 0 <= applied.generation <= MOST_GENERATIONS
+        and 0 <= (applied.over or 0) <= MOST_GENERATIONS
+        and all(0 <= seconds <= LONGEST_TIME for seconds in times)
+    )
 
 
 def _to_dict(applied: Applied) -> dict[str, Any]:
@@ -95,16 +119,3 @@ def _to_dict(applied: Applied) -> dict[str, Any]:
         "stops": list(applied.stops),
         **({"over": applied.over} if applied.over is not None else {}),
     }
-
-
-def _from_dict(entry: Mapping[str, Any]) -> Applied:
-    return Applied(
-        model=str(entry["model"]),
-        ordinal=int(entry["ordinal"]),
-        generation=int(entry["generation"]),
-        run=str(entry["run"]),
-        spec=spec_from_dict(entry["spec"]),
-        starts=tuple(Start(float(seconds), str(model)) for seconds, model in entry["starts"]),
-        stops=tuple(float(seconds) for seconds in entry["stops"]),
-        over=int(entry["over"]) if "over" in entry else None,
-    )

@@ -9,16 +9,21 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cortexctl.observed.inspected import Inspected
-from cortexctl.observed.modelfiles import model_files_from_dict, model_files_to_dict
+from cortexctl.observed.modelfiles import ModelFiles, model_files_to_dict
 from cortexctl.observed.record import record_from_label, record_to_label
-from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
+from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec.container import InPlace
+from cortexctl.spec.decode import Decoder, NotAsExpected, read_json
 from cortexctl.spec.labels import PREFIX
 
 FORMAT_VERSION = "1.0"
+LARGEST = 256 * 2**20
+_NONE_OF_OURS = "it is no snapshot written by cortexctl observe --out"
+
+T = TypeVar("T")
 
 
 class NotASnapshot(ValueError):
@@ -51,34 +56,66 @@ def snapshot_to_json(observed: Observed) -> str:
 def snapshot_from_json(text: str) -> Observed:
     """The inverse of `snapshot_to_json`. Raises NotASnapshot with what is wrong."""
     try:
-        data = json.loads(text)
-        version = data["format_version"]
-        hosts = data["hosts"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise NotASnapshot("it is no snapshot written by cortexctl observe --out") from None
-    if str(version).split(".")[0] != FORMAT_VERSION.split(".", maxsplit=1)[0]:
+        data = read_json(text, most=LARGEST, infinite=True)
+    except NotAsExpected as cause:
+        raise NotASnapshot(f"{_NONE_OF_OURS} ({cause})") from None
+    if not isinstance(data, dict) or "format_version" not in data or "hosts" not in data:
+        raise NotASnapshot(_NONE_OF_OURS)
+    version = str(data["format_version"])[:20]
+    if version.split(".")[0] != FORMAT_VERSION.split(".", maxsplit=1)[0]:
         raise NotASnapshot(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}")
     try:
-        images = {(i["host"], i["reference"]): _image(i) for i in data["images"]}
-        in_place = {
-            (i["host"], i["container"]): InPlace(i["restart"], i["memory"], i["cpus"]) for i in data["in_place"]
-        }
-        records = {host: record_from_label(host, text) for host, text in data.get("records", {}).items()}
-        adoptable = {(i["host"], i["container"]): _inspected(i) for i in data.get("adoptable", [])}
-        models = {(m["host"], m["source"]): model_files_from_dict(m) for m in data.get("model_files", [])}
-        return Observed(tuple(_host_from_dict(h) for h in hosts), images, in_place, records, adoptable, models)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as cause:
-        raise NotASnapshot(f"it is damaged: {type(cause).__name__} {cause}") from cause
+        return _observed(data)
+    except NotAsExpected as cause:
+        raise NotASnapshot(f"it is damaged: {cause}") from None
 
 
-def _image(i: Mapping[str, Any]) -> ImageFacts:
-    return ImageFacts(i["reference"], i["found"], i["id"], i["digest"], i["problem"], i.get("release", ""))
+def _observed(data: Mapping[str, Any]) -> Observed:
+    hosts = _DECODER.list_of(ObservedHost, data["hosts"], "hosts")
+    by_name = {h.name: h for h in hosts}
+    if len(by_name) != len(hosts):
+        raise NotAsExpected("a host is in it twice", "hosts")
+    records = _DECODER.read(Mapping[str, str], data.get("records", {}), "records")  # type: ignore[type-abstract]
+    return Observed(
+        hosts,
+        _by_key(data, "images", ImageFacts, "reference"),
+        _by_key(data, "in_place", InPlace, "container"),
+        {host: record_from_label(host, label) for host, label in records.items()},
+        _by_key(data, "adoptable", Inspected, "container") if "adoptable" in data else {},
+        _by_key(data, "model_files", ModelFiles, "source") if "model_files" in data else {},
+    )
 
 
-def _inspected(i: Mapping[str, Any]) -> Inspected:
-    fields = {f.name: i[f.name] for f in dataclasses.fields(Inspected) if f.name in i}
-    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return Inspected(**{**fields, **lists, "in_place": InPlace(**fields["in_place"])})
+def _by_key(data: Mapping[str, Any], name: str, kind: type[T], second: str) -> dict[tuple[str, str], T]:
+    """Entries by their host and what else tells them apart."""
+    found: dict[tuple[str, str], T] = {}
+    if name not in data:
+        raise NotAsExpected("it is missing", name)
+    for number, entry in enumerate(_DECODER.list_of(dict, data[name], name)):
+        at = f"{name}[{number}]"
+        key = (
+            _DECODER.read(str, entry.get("host"), f"{at}.host"),
+            _DECODER.read(str, entry.get(second), f"{at}.{second}"),
+        )
+        found[key] = _DECODER.read(kind, entry, at)
+    return found
+
+
+def _entry(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NotAsExpected("a table is expected")
+    return value
+
+
+_DECODER = Decoder(
+    {dict: _entry},
+    may_lack={
+        ObservedContainer: {"addresses", "own_labels"},
+        ImageFacts: {"release"},
+        Inspected: {f.name for f in dataclasses.fields(Inspected)}
+        - {"entrypoint", "command", "env", "secrets", "in_place"},
+    },
+)
 
 
 def _host_to_dict(host: ObservedHost) -> dict[str, Any]:
@@ -95,22 +132,3 @@ def _host_to_dict(host: ObservedHost) -> dict[str, Any]:
 def _container_to_dict(c: ObservedContainer) -> dict[str, Any]:
     kept = {key: value for key, value in sorted(c.labels.items()) if key.startswith(PREFIX)}
     return {**dataclasses.asdict(c), "labels": kept}
-
-
-def _host_from_dict(h: Mapping[str, Any]) -> ObservedHost:
-    return ObservedHost(
-        name=h["name"],
-        containers=tuple(_container_from_dict(c) for c in h["containers"]),
-        engine=h["engine"],
-        api=h["api"],
-        problem=h["problem"],
-        next_step=h["next_step"],
-    )
-
-
-def _container_from_dict(c: Mapping[str, Any]) -> ObservedContainer:
-    fields = dict(c)
-    fields["ports"] = tuple(BoundPort(p["address"], p["port"]) for p in c["ports"])
-    fields["networks"] = tuple(c["networks"])
-    fields["addresses"] = tuple(c.get("addresses", ()))
-    return ObservedContainer(**fields)

@@ -93,13 +93,13 @@ def _actual(found: Inspected, spec: ContainerSpec) -> dict[str, Any]:
     if found.privileged:
         flat["privileged"] = True
     flat |= {f"mounts.{target}": source for target, source in found.mounts.items()}
-    flat |= {f"env.{name}": value if spec.env[name] == value else HIDDEN for name, value in found.env.items()}
+    flat |= {f"env.{name}": value if spec.env.get(name) == value else HIDDEN for name, value in found.env.items()}
     flat |= {f"env.{name}": HIDDEN for name in found.foreign_env}
     return flat | {f"secrets.{name}": _secret(spec, name, was) for name, was in found.secrets.items()}
 
 
 def _secret(spec: ContainerSpec, name: str, found: str) -> str:
-    applied = next(s.fingerprint for s in spec.secrets if s.name == name)
+    applied = next((s.fingerprint for s in spec.secrets if s.name == name), "")
     return HIDDEN if not applied or found == applied else "(another value)"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from cortexctl.plan.forecast import (
@@ -14,7 +13,6 @@ from cortexctl.plan.forecast import (
     InstanceForecast,
     StageForecast,
 )
-from cortexctl.vllm.memory.parts import Part
 
 _STAGE = {
     "weights_gib": "weights",
@@ -26,6 +24,15 @@ _STAGE = {
 }
 """JSON's name -> the field."""
 _NUMBERS = {"kv_cache_tokens": "tokens", "max_concurrency": "concurrency", "needed_gib": "needed"}
+_FORECAST = {"gpu": "device", "gpu_total": "device_gib", "tightest": "tightest_stage"}
+NAMES: dict[type, dict[str, str]] = {
+    StageForecast: {field: name for name, field in _STAGE.items()},
+    Forecast: {**_FORECAST, **{field: name for name, field in _NUMBERS.items()}},
+    ForecastRefusal: {"fits": "estimated_max_model_len"},
+    GpuLine: {"total": "total_gib"},
+    GpuShare: {"taken": "taken_gib", "low": "low_gib"},
+}
+"""By class: the names that JSON has for its fields."""
 
 
 def instance_to_dict(found: InstanceForecast) -> dict[str, Any]:
@@ -38,18 +45,6 @@ def instance_to_dict(found: InstanceForecast) -> dict[str, Any]:
         "why_unknown": found.why_unknown,
         "why_unknown_before": found.why_unknown_before,
     }
-
-
-def instance_from_dict(data: Mapping[str, Any]) -> InstanceForecast:
-    return InstanceForecast(
-        data["address"],
-        data["host"],
-        tuple(data["gpus"]),
-        _forecast_from_dict(data["before"]) if data["before"] else None,
-        _forecast_from_dict(data["after"]) if data["after"] else None,
-        data["why_unknown"],
-        data["why_unknown_before"],
-    )
 
 
 def _forecast_to_dict(found: Forecast) -> dict[str, Any]:
@@ -77,25 +72,6 @@ def _forecast_to_dict(found: Forecast) -> dict[str, Any]:
     }
 
 
-def _forecast_from_dict(data: Mapping[str, Any]) -> Forecast:
-    refusal = data["refusal"]
-    return Forecast(
-        verdict=data["verdict"],
-        gpu=data["device"],
-        gpu_total=data["device_gib"],
-        max_model_len=data["max_model_len"],
-        stages=tuple(
-            StageForecast(**{field: Part(**stage[name]) for name, field in _STAGE.items()}) for stage in data["stages"]
-        ),
-        tightest=data["tightest_stage"],
-        refusal=ForecastRefusal(refusal["rule"], refusal["text"], refusal["advice"], refusal["estimated_max_model_len"])
-        if refusal
-        else None,
-        notes=tuple(data["notes"]),
-        **{field: Part(**data[name]) for name, field in _NUMBERS.items()},
-    )
-
-
 def line_to_dict(line: GpuLine) -> dict[str, Any]:
     return {
         "host": line.host,
@@ -105,8 +81,3 @@ def line_to_dict(line: GpuLine) -> dict[str, Any]:
         "over": line.over,
         "shares": [{"who": s.who, "taken_gib": s.taken, "low_gib": s.low} for s in line.shares],
     }
-
-
-def line_from_dict(data: Mapping[str, Any]) -> GpuLine:
-    shares = tuple(GpuShare(s["who"], s["taken_gib"], s["low_gib"]) for s in data["shares"])
-    return GpuLine(data["host"], data["gpu"], data["total_gib"], shares)

@@ -11,25 +11,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan
-from cortexctl.plan.action import Action, Reason, ReasonCode
-from cortexctl.plan.diff import FieldChange
-from cortexctl.plan.forecast_json import instance_from_dict, instance_to_dict, line_from_dict, line_to_dict
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.plan.action import Action
+from cortexctl.plan.forecast_json import instance_to_dict, line_to_dict
 from cortexctl.plan.model import (
     FORMAT_VERSION,
     Change,
-    ContainerRef,
-    Cost,
     Plan,
     PlannedHost,
-    PlannedImage,
-    Rollout,
 )
-from cortexctl.plan.steps import KIND_OF, TASK_KINDS, Step
-from cortexctl.spec.codec import spec_from_dict, spec_to_dict
-from cortexctl.spec.container import SecretRef
-from cortexctl.spec.desired import GatePolicy, Host, Smoke
-from cortexctl.spec.hook import Hook, Point
+from cortexctl.plan.planread import plan_from_dict
+from cortexctl.plan.steps import KIND_OF, Step
+from cortexctl.spec.codec import spec_to_dict
+from cortexctl.spec.decode import NotAsExpected, read_json
+from cortexctl.spec.hook import Hook
+
+_NONE_OF_OURS = "it is not a plan saved by cortexctl plan --out"
 
 _GPU_FACTS = ("gpu_name", "gpu_memory", "gpu_capability")
 """Of a host, as far as the stack says. Plans of earlier releases have none of them."""
@@ -76,52 +73,20 @@ def plan_to_json(plan: Plan) -> str:
 def plan_from_json(text: str) -> Plan:
     """The inverse of `plan_to_json`. Raises NotAPlan with what is wrong."""
     try:
-        data = json.loads(text)
-        version = data["format_version"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise NotAPlan("it is not a plan saved by cortexctl plan --out") from None
-    if str(version).split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        data = read_json(text)
+    except NotAsExpected as cause:
+        raise NotAPlan(f"{_NONE_OF_OURS} ({cause})") from None
+    if not isinstance(data, dict) or "format_version" not in data:
+        raise NotAPlan(_NONE_OF_OURS)
+    version = str(data["format_version"])[:20]
+    if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
         raise NotAPlan(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}")
     if data.get("digest") != digest_of(data):
         raise NotAPlan("it was changed after it was made")
     try:
-        return _plan_from_dict(data)
-    except (ValueError, KeyError, TypeError) as cause:
-        raise NotAPlan(f"it is damaged: {type(cause).__name__} {cause}") from cause
-
-
-def _plan_from_dict(data: Mapping[str, Any]) -> Plan:
-    stack = data["stack"]
-    return Plan(
-        stack=stack["name"],
-        stack_path=stack["path"],
-        stack_digest=stack["digest"],
-        env=stack["env"],
-        destroy=data["destroy"],
-        basis=data["basis"],
-        selection=tuple(data["selection"]),
-        hosts=tuple(
-            PlannedHost(
-                Host(h["name"], h["docker"], h["address"], h["gpus"], **{k: h[k] for k in _GPU_FACTS if k in h}),
-                h["engine"],
-                h["containers"],
-                h["unmanaged"],
-                h["problem"],
-                h["gpus_before"],
-                h["gpus_after"],
-            )
-            for h in data["hosts"]
-        ),
-        changes=tuple(_change_from_dict(c) for c in data["changes"]),
-        steps=tuple(_step_from_dict(s) for s in data["steps"]),
-        rollouts=tuple(_rollout_from_dict(r) for r in data["rollouts"]),
-        max_failures=data.get("max_failures", 1),
-        diagnostics=tuple(_diagnostic_from_dict(d) for d in data["diagnostics"]),
-        hooks=tuple(_hook_from_dict(h) for h in data.get("hooks", ())),
-        audit_log=data.get("audit_log", ""),
-        forecasts=tuple(instance_from_dict(f) for f in data.get("forecasts", ())),
-        ledger=tuple(line_from_dict(line) for line in data.get("ledger", ())),
-    )
+        return plan_from_dict(data)
+    except NotAsExpected as cause:
+        raise NotAPlan(f"it is damaged: {cause}") from None
 
 
 def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
@@ -180,48 +145,6 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
     }
 
 
-def _change_from_dict(c: Mapping[str, Any]) -> Change:
-    gate = dict(c["gate"])
-    gate["smoke"] = Smoke(**gate["smoke"]) if gate["smoke"] else None
-    return Change(
-        address=c["address"],
-        host=c["host"],
-        model=c["model"],
-        ordinal=c["ordinal"],
-        action=Action(c["action"]),
-        reasons=tuple(Reason(ReasonCode(r["code"]), r["detail"]) for r in c["reasons"]),
-        fields=tuple(FieldChange(**f) for f in c["fields"]),
-        before=spec_from_dict(c["before"]) if c["before"] else None,
-        after=spec_from_dict(c["after"]) if c["after"] else None,
-        image=PlannedImage(**c["image"]) if c["image"] else None,
-        generation=c["generation"],
-        adopted=c["adopted"],
-        imported=c["imported"],
-        touched=tuple(ContainerRef(**r) for r in c["touched"]),
-        task=c["task"],
-        gate=GatePolicy(**gate),
-        on_failure=c["on_failure"],
-        keep=c["keep"],
-        start_first=c["start_first"],
-        goes_back=c.get("goes_back", False),
-        protect=c["protect"],
-        on_remove=c["on_remove"],
-        rename=c["rename"],
-        cost=Cost(
-            c["cost"]["down"],
-            c["cost"]["at_most_seconds"],
-            c["cost"]["expected_seconds"],
-            c["cost"]["starts"],
-            c["cost"]["stops"],
-        ),
-    )
-
-
-def _rollout_from_dict(r: Mapping[str, Any]) -> Rollout:
-    batches = tuple(tuple(batch) for batch in r.get("batches", ()))
-    return Rollout(**{**r, "batches": batches, "held": tuple(r.get("held", ()))})
-
-
 def _step_to_dict(step: Step) -> dict[str, Any]:
     return {
         "id": step.id,
@@ -233,29 +156,8 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
     }
 
 
-def _step_from_dict(s: Mapping[str, Any]) -> Step:
-    task_type = TASK_KINDS[s["kind"]]
-    fields = {f.name: s[f.name] for f in dataclasses.fields(task_type)}
-    return Step(s["id"], s["host"], s["address"], tuple(s["after"]), task_type(**fields))
-
-
 def _hook_to_dict(hook: Hook) -> dict[str, Any]:
     return {**dataclasses.asdict(hook), "on": hook.on.value}
-
-
-def _hook_from_dict(h: Mapping[str, Any]) -> Hook:
-    return Hook(
-        name=h["name"],
-        on=Point(h["on"]),
-        command=tuple(h["command"]),
-        url=h["url"],
-        url_from=SecretRef(**h["url_from"]) if h["url_from"] else None,
-        timeout=h["timeout"],
-        models=tuple(h["models"]),
-        required=h["required"],
-        secrets=tuple(SecretRef(**s) for s in h["secrets"]),
-        withheld=tuple(h["withheld"]),
-    )
 
 
 def _diagnostic_to_dict(d: Diagnostic) -> dict[str, Any]:
@@ -267,8 +169,3 @@ def _diagnostic_to_dict(d: Diagnostic) -> dict[str, Any]:
         "help": d.help,
         "range": dataclasses.asdict(d.span) if d.span else None,
     }
-
-
-def _diagnostic_from_dict(d: Mapping[str, Any]) -> Diagnostic:
-    span = SourceSpan(**d["range"]) if d["range"] else None
-    return Diagnostic(d["rule"], Severity(d["severity"]), d["summary"], span, d["detail"], d["help"])

@@ -11,7 +11,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.spec.container import ContainerSpec, Mount, Publish
+from cortexctl.spec.decode import Decoder, NotAsExpected, read_json
 
 SPEC_VERSION = 1
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -23,39 +24,10 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int
-
-
-def _all(items: Any, holds: Callable[[Any], bool]) -> bool:
-    return isinstance(items, list) and all(holds(i) for i in items)
-
-
-def _has(value: Any, **fields: Callable[[Any], bool]) -> bool:
-    """A table with these fields and no others; one that may be missing is not named here but checked by its class."""
-    return isinstance(value, dict) and all(name in value and holds(value[name]) for name, holds in fields.items())
-
-
-_IS_RIGHT: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("image", "model", "vllm_version", "network", "ipc", "restart"), _is_text),
-    **dict.fromkeys(("shm_size", "drain", "memory"), _is_number),
-    "served_names": lambda v: bool(v) and _all(v, _is_text),
-    "extra_args": lambda v: _all(v, _is_text),
-    "gpus": lambda v: _all(v, _is_number),
-    "args": lambda v: isinstance(v, dict),
-    "env": lambda v: isinstance(v, dict) and all(_is_text(i) for i in v.values()),
-    "publish": lambda v: _has(v, address=_is_text) and (v.get("port") is None or _is_number(v["port"])),
-    "secrets": lambda v: _all(v, lambda s: _has(s, name=_is_text, source=_is_text, key=_is_text, fingerprint=_is_text)),
-    "mounts": lambda v: _all(
-        v, lambda m: _has(m, source=_is_text, target=_is_text) and isinstance(m.get("read_only", True), bool)
-    ),
-    "cpus": lambda v: type(v) in {int, float},
-}
-"""What a field's JSON value must be, down to its parts: a label may have been written by anybody."""
+LONGEST_LABEL = 2**20
+"""Characters of a spec's label; ours have some hundreds."""
+_READERS = Decoder(strict=True, may_lack={Mount: {"read_only"}, Publish: {"port"}}).fields(ContainerSpec)
+"""What reads a field's JSON value, down to its parts: a label may have been written by anybody."""
 
 
 class UnknownSpecVersion(ValueError):
@@ -80,9 +52,7 @@ def spec_to_label(spec: ContainerSpec) -> str:
 
 def spec_from_label(text: str) -> ContainerSpec:
     """Raises ValueError when the text is not a spec, UnknownSpecVersion when it is of a newer kind."""
-    data = json.loads(text)
-    if not _can_be_written(data):
-        raise ValueError("a spec label with half a character in it")
+    data = read_json(text, most=LONGEST_LABEL)
     if not isinstance(data, dict):
         raise ValueError("a spec label holds a JSON object")
     return spec_from_dict(data)
@@ -90,6 +60,8 @@ def spec_from_label(text: str) -> ContainerSpec:
 
 def spec_from_dict(data: Mapping[str, Any]) -> ContainerSpec:
     """The inverse of `spec_to_dict`, for any version up to ours. Raises ValueError."""
+    if not isinstance(data, Mapping):
+        raise ValueError("a spec is a table")
     data = dict(data)
     version = data.pop("v", None)
     if type(version) is not int or version < 1:
@@ -105,22 +77,15 @@ def spec_from_dict(data: Mapping[str, Any]) -> ContainerSpec:
     missing = {"image", "model", "served_names"} - set(data)
     if missing:
         raise ValueError(f"fields missing in a spec: {', '.join(sorted(missing))}")
-    wrong = [name for name, value in data.items() if not _IS_RIGHT[name](value)]
+    fields, wrong = {}, [] if data["served_names"] else ["served_names"]
+    for name, value in data.items():
+        try:
+            fields[name] = _READERS[name](value)
+        except NotAsExpected:
+            wrong.append(name)
     if wrong:
-        raise ValueError(f"fields of the wrong type in a spec: {', '.join(sorted(wrong))}")
-    try:
-        return ContainerSpec(**{name: _typed(name, value) for name, value in data.items()})
-    except (TypeError, AttributeError) as cause:
-        raise ValueError(f"a spec that cannot be read: {cause}") from cause
-
-
-def _can_be_written(data: Any) -> bool:
-    """JSON can spell half of a surrogate pair, which no text that is written can hold."""
-    try:
-        json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        raise ValueError(f"fields of the wrong type in a spec: {', '.join(sorted(set(wrong)))}")
+    return ContainerSpec(**fields)
 
 
 def _plain(value: Any) -> Any:
@@ -131,17 +96,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(value[k]) for k in sorted(value)}
     return value
-
-
-def _typed(name: str, value: Any) -> Any:
-    match name:
-        case "mounts":
-            return tuple(Mount(**m) for m in value)
-        case "secrets":
-            return tuple(SecretRef(**s) for s in value)
-        case "publish":
-            return Publish(**value)
-        case "served_names" | "extra_args" | "gpus":
-            return tuple(value)
-        case _:
-            return value

@@ -22,6 +22,9 @@ PROBE = PREFIX + "probe"
 REVISION = PREFIX + "revision"
 AUTHOR = PREFIX + "author"
 
+MOST_ORDINALS = 10_000
+MOST_GENERATIONS = 10**9
+"""No stack comes near them: what is beyond was not written by us."""
 UNDONE = "-undone"
 """The end of the name of one that was rolled back: younger than what serves, and kept all the same."""
 _NAMES = "vllm-model-"

@@ -434,23 +434,17 @@ def test_killed_destroy_network():
     assert world.engine("east").networks == {}
 
 
-def test_nan():
-    import dataclasses
-
+def test_nan_in_a_label_is_reported_and_left_alone():
+    """No stack can say it (`test_nan_refused`), so no apply of ours wrote it."""
     c = case()
-    i = c.desired.instances[0]
-    c = Case(
-        dataclasses.replace(
-            c.desired,
-            instances=(
-                dataclasses.replace(i, spec=dataclasses.replace(i.spec, args={"gpu_memory_utilization": float("nan")})),
-            ),
-        ),
-        {},
-    )
     world = _world()
     _apply(world, c)
-    assert _world_plan(world, c).effective == ()
+    found = next(f for e in world.engines.by_host.values() for f in e.all() if labels.SPEC in f.labels)
+    written = found.labels[labels.SPEC].replace('"v":1', '"args":{"gpu_memory_utilization":NaN},"v":1')
+    found.labels[labels.SPEC] = written
+    made = world.plan(c.desired)
+    assert [d.rule for d in made.diagnostics if d.is_error] == ["CX402"]
+    assert found.id not in {ref.id for change in made.effective for ref in change.touched}
 
 
 def test_kept_not_leftover():

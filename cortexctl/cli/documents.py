@@ -1,0 +1,22 @@
+"""Files that were written by cortexctl, or by somebody who says so: plans and snapshots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cortexctl.errors import UsageError
+
+
+def read_document(file: str, most: int) -> str:
+    """Its text; of one that is larger than `most` bytes, no more than the refusal needs. Raises UsageError."""
+    try:
+        with Path(file).open("rb") as opened:
+            found = opened.read(most + 1)
+    except OSError as cause:
+        raise UsageError(f"cannot read {file}: {cause.strerror}") from cause
+    if len(found) > most:
+        raise UsageError(f"cannot read {file}: it is larger than {most // 2**20} MiB")
+    try:
+        return found.decode()
+    except UnicodeDecodeError as cause:
+        raise UsageError(f"cannot read {file}: it is not text") from cause
