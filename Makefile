@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 LAB     := tests/lab/lab
 
-.PHONY: help setup lab demo test test-fast lint types check schemas clean
+.PHONY: help setup lab demo test test-fast attack lint types check schemas clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -30,6 +30,9 @@ test: lab  ## all tests, on a real engine, real vLLM and a real browser too
 
 test-fast: setup  ## the tests that need neither an engine nor a browser
 	@$(BIN)/pytest -m "not engine and not vllm and not browser" -n auto --dist loadfile
+
+attack: lab  ## random kills, lies, mutations and planted secrets, on a real engine: 40 minutes, and a table (ATTACK="--seed 7")
+	@$(LAB) exec $(BIN)/python -m tests.attack $(ATTACK)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
 import re
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from unittest.mock import patch
 
@@ -26,6 +28,17 @@ class Wrote:
     @property
     def all(self) -> str:
         return self.out + self.err
+
+
+@contextmanager
+def in_one_process() -> Iterator[None]:
+    """Around many commands: what a command leaves open ends with its process, and here with this."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            yield
+        finally:
+            gc.collect()
 
 
 def command(*arguments: str, env: Mapping[str, str] | None = None) -> Wrote:

@@ -31,7 +31,7 @@ from cortexctl.spec.desired import Desired
 from cortexctl.stack.document import UnreadableDocument, parse_document
 from cortexctl.stack.format import formatted
 from cortexctl.stack.load import environments
-from tests.attack.commands import command
+from tests.attack.commands import command, in_one_process
 from tests.attack.finds import Find, Row, attempt, bounded, check_shown
 from tests.attack.mutators import mutated_json, mutated_json_text, mutated_toml
 from tests.conftest import REPO
@@ -253,7 +253,7 @@ def _each(kind: str, count: int, seed: int, one: Case) -> tuple[list[Find], int]
     """The finds, and how many of the inputs were taken."""
     finds: list[Find] = []
     taken: list[bool] = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, in_one_process():
         for number in range(count):
             case = f"{kind}-{seed}-{number}"
             files, do = one(case, Path(name))

@@ -73,12 +73,17 @@ class TooSlow(Exception):
     """An input took more processor time than any may."""
 
 
+_allowed = [float(CPU_SECONDS)]
+
+
 @contextmanager
-def bounded() -> Iterator[None]:
-    """Inside, an input that takes too long raises TooSlow (see `timed`), one that takes too much memory MemoryError."""
+def bounded(cpu_seconds: float = CPU_SECONDS) -> Iterator[None]:
+    """Inside, an input of `attempt` that takes too long raises TooSlow, one that takes too much memory MemoryError."""
 
     def too_slow(number: int, frame: FrameType | None) -> None:
-        raise TooSlow(f"more than {CPU_SECONDS} s of processor time")
+        raise TooSlow(f"more than {cpu_seconds} s of processor time")
+
+    _allowed.append(cpu_seconds)
 
     before = signal.signal(signal.SIGVTALRM, too_slow)
     limit = resource.getrlimit(resource.RLIMIT_AS)
@@ -90,11 +95,12 @@ def bounded() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         resource.setrlimit(resource.RLIMIT_AS, limit)
         signal.signal(signal.SIGVTALRM, before)
+        _allowed.pop()
 
 
 def attempt(name: str, files: Mapping[str, bytes], do: Callable[[], None]) -> Find | None:
     """Do it; whatever it raises is a find. Use it inside `bounded`."""
-    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _allowed[-1])
     try:
         do()
     except Exception as cause:  # noqa: BLE001 - that is what is searched for

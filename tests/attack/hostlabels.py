@@ -20,7 +20,7 @@ from cortexctl.engine.lock import this_machine
 from cortexctl.observed.record import Applied, HostRecord, Start, record_to_label
 from cortexctl.spec import labels
 from cortexctl.spec.codec import spec_to_label
-from tests.attack.commands import command
+from tests.attack.commands import command, in_one_process
 from tests.attack.finds import Find, Row, attempt, bounded
 from tests.attack.mutators import mutated_json
 from tests.fakes.engine_socket import LIST, row, talking_engine
@@ -224,7 +224,7 @@ def _attack(what: str, cases: Sequence[Hostile], *, quick: bool = False) -> Row:
     finds: list[Find] = []
     runs = 0
     before = Path.cwd()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, in_one_process():
         folder = Path(name)
         (folder / "stack.toml").write_text(STACK)
         os.chdir(folder)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from tests.attack.commands import check_sane, command
+from tests.attack.commands import check_sane, command, in_one_process
 from tests.attack.finds import Find, Row, bounded, kind_of
 from tests.attack.lanes import Lanes
 from tests.attack.scenes import Ground, ground
@@ -149,7 +149,7 @@ def attack_stacks(count: int, seed: int) -> Row:
 
 def _plant(case: str, name: str, content: str, value: str) -> Find | None:
     before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, in_one_process():
         os.chdir(folder)
         try:
             Path(name).write_text(content)

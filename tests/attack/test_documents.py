@@ -1,0 +1,28 @@
+"""The short form of the attacks that need no engine: files, snapshots, labels, answers, and secrets in a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.attack.documents import attack_plans, attack_snapshots, attack_stacks
+from tests.attack.finds import Row
+from tests.attack.hostlabels import attack_labels, attack_lists
+from tests.attack.planted import attack_stacks as attack_places
+from tests.attack.table import report
+
+SHORT: dict[str, Callable[[], Row]] = {
+    "stack files": lambda: attack_stacks(600, 1),
+    "plan files": lambda: attack_plans(500, 1),
+    "snapshots": lambda: attack_snapshots(400, 1),
+    "labels": lambda: attack_labels(80, 1),
+    "lists": lambda: attack_lists(40, 1),
+    "secrets in a stack": lambda: attack_places(25, 1),
+}
+
+
+@pytest.mark.parametrize("attack", SHORT.values(), ids=SHORT)
+def test_what_somebody_else_writes_is_understood_or_refused_in_words(attack: Callable[[], Row]) -> None:
+    row = attack()
+    assert not row.finds, report(row)

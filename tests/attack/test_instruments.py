@@ -1,0 +1,178 @@
+"""The attacks themselves: a seed is a whole case, a fault is seen, and a lie is told as it was ordered."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from cortexctl.engine.observe import get, observe_host
+from cortexctl.errors import EngineError
+from cortexctl.spec.desired import Host
+from tests.attack import documents, hostlabels, planted
+from tests.attack.commands import check_sane, command
+from tests.attack.finds import Find, Row, attempt, bounded, check_shown, save
+from tests.attack.kills import cases_for, compare
+from tests.attack.lanes import Lanes
+from tests.attack.liar import BODIES, CLAIMS, FORMS, KINDS, NOT_ASKED, Lie, lies_of, lying_proxy
+from tests.attack.scenes import SCENES, Differs
+from tests.attack.table import report, table
+from tests.fakes.sockets import canned_engine
+
+
+def test_a_seed_is_a_whole_case() -> None:
+    for number in range(40):
+        assert documents.stack_file(f"stacks-1-{number}") == documents.stack_file(f"stacks-1-{number}")
+        assert documents.plan_file(f"plans-1-{number}") == documents.plan_file(f"plans-1-{number}")
+        assert documents.snapshot(f"snapshots-1-{number}")[1] == documents.snapshot(f"snapshots-1-{number}")[1]
+    assert cases_for(30, 1) == cases_for(30, 1)
+    assert cases_for(30, 1) != cases_for(30, 2)
+    assert list(hostlabels.by_hand(1)) == list(hostlabels.by_hand(1))
+    assert [s.secret for s in planted.servers(1)] == [s.secret for s in planted.servers(1)]
+
+
+def test_changed_files_are_of_both_kinds_and_some_are_still_right(tmp_path: Path) -> None:
+    names = [documents.stack_file(f"stacks-1-{n}")[0] for n in range(200)]
+    assert 10 < names.count("stack.json") < 60
+    row = documents.attack_stacks(150, 3)
+    assert 3 < int(row.tried.partition("(")[2].partition(" ")[0]) < 120
+
+
+@pytest.mark.parametrize("number", range(len(planted.PLACES) + len(planted.INSTEAD)))
+def test_the_planted_value_is_in_the_stack(number: int) -> None:
+    value = planted.value_of(1)
+    assert value in list(planted.stacks(value))[number][1]
+
+
+def test_an_exception_a_loop_and_a_hunger_for_memory_are_finds() -> None:
+    def loops() -> None:
+        while True:
+            pass
+
+    def is_greedy() -> None:
+        bytearray(3 << 30)
+
+    def fails() -> None:
+        json.loads("{")
+
+    with bounded(cpu_seconds=0.2):
+        found = [attempt("x", {}, do) for do in (fails, loops, is_greedy, lambda: None)]
+    assert [f.kind.partition(" ")[0] if f else None for f in found] == [
+        "JSONDecodeError",
+        "TooSlow",
+        "MemoryError",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\rb", "\x9b31m", "\u202e", "\x07", "\ud800", "\x00"])
+def test_what_has_an_effect_on_a_reader_is_seen(text: str) -> None:
+    check_shown("it", "a line\n\tand a tab, é, 👩‍👧")
+    with pytest.raises(AssertionError, match="raw control character"):
+        check_shown("it", f"before {text} after")
+
+
+def test_a_traceback_and_a_bug_are_seen() -> None:
+    check_sane(4, "Error: refused")
+    trace = 'Traceback (most recent call last):\n  File "/x/cortexctl/plan/model.py", line 1, in f\nKeyError: 1\nError: this is a bug'
+    with pytest.raises(AssertionError, match=r"traceback of KeyError in plan/model\.py:f"):
+        check_sane(1, trace)
+    with pytest.raises(AssertionError, match="says that it is a bug"):
+        check_sane(1, "FAILED: this is a bug in cortexctl, please report it: KeyError: 'State'")
+    with pytest.raises(AssertionError, match="exit code 137"):
+        check_sane(137, "")
+
+
+def test_a_command_in_this_process_writes_what_it_would(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(planted.HEAD + planted.MODEL)
+    wrote = command("validate", str(tmp_path / "stack.toml"))
+    assert (wrote.code, "is valid: 1 model on 1 host" in wrote.out) == (0, True)
+    assert command("validate", str(tmp_path / "none.toml")).code == 1
+
+
+def test_states_that_differ_are_told_apart() -> None:
+    compare("x", {"volumes": ["a"]}, {"volumes": ["a"]})
+    with pytest.raises(Differs, match="x: volumes missing b"):
+        compare("x", {"volumes": ["a"]}, {"volumes": ["a", "b"]})
+
+
+def test_finds_are_kept_with_what_makes_them_happen_again(tmp_path: Path) -> None:
+    finds = [Find("KeyError in a/b.py:c", f"plans-1-{n}", "why", {"plan.json": b"{}"}) for n in range(9)]
+    kept = save(tmp_path, "plans", finds)
+    assert len(kept) == 5
+    assert (kept[0] / "plan.json").read_bytes() == b"{}"
+    assert "why" in (kept[0] / "find.txt").read_text()
+    row = Row("plan | files", "9", "0 shown", tuple(finds))
+    assert r"| plan \| files | 9 | 0 shown; **9 faults of 1 kinds**: 9 x KeyError in a/b.py:c |" in table([row])
+    assert "plans-1-0: KeyError in a/b.py:c\nwhy" in report(row)
+    assert "no fault" in table([Row("x", "1", "1")])
+
+
+def test_every_scene_has_its_turn() -> None:
+    cases = cases_for(60, 1)
+    assert {c.scene.name for c in cases} == {s.name for s in SCENES}
+    assert sum(len(c.kills) for c in cases) in {60, 61, 62}
+    assert {k.by_time for c in cases for k in c.kills} == {True, False}
+
+
+def test_lanes_do_all_cases_and_stop_when_they_are_told() -> None:
+    from contextlib import nullcontext
+
+    done = Lanes(lambda: nullcontext(2), 3).run([1, 2, 3, 4], lambda by, n: by * n)
+    assert sorted(done) == [2, 4, 6, 8]
+    assert Lanes(lambda: nullcontext(2), 3).run([1], lambda by, n: n, lambda: True) == []
+
+    def fails(_: int, case: int) -> int:
+        raise OSError(case)
+
+    with pytest.raises(OSError, match="7"):
+        Lanes(lambda: nullcontext(2), 2).run([7], fails)
+
+
+# the liar
+
+
+ROWS = [{"Id": "a" * 64, "Names": ["/x"], "State": "running", "Labels": {}, "Image": "i"}]
+
+
+def test_an_honest_proxy_passes_everything_on(tmp_path: Path) -> None:
+    with canned_engine(tmp_path / "e", ROWS) as engine, lying_proxy(tmp_path / "p", engine) as (url, liar):
+        assert [c.name for c in observe_host(Host("here", url)).containers] == ["x"]
+        assert liar.requests == ["GET /containers/json?all=1"]
+        assert liar.lied == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lie_is_told_as_it_was_ordered(tmp_path: Path, kind: str) -> None:
+    with canned_engine(tmp_path / "e", ROWS) as engine, lying_proxy(tmp_path / "p", engine) as (url, liar):
+        honest = get(url, "/x").body
+        liar.arm({1: Lie(kind, 0.1)})
+        try:
+            answered: bytes | EngineError = get(url, "/x").body
+        except EngineError as cause:
+            answered = cause
+        assert liar.lied == [f"{kind} at request 1: GET /x"]
+        assert get(url, "/x").body == honest, "only that one"
+    match kind:
+        case "delay" | "too long a length":
+            assert answered == honest
+        case _ if kind in BODIES:
+            assert answered == BODIES[kind]
+        case "truncated":
+            assert isinstance(answered, bytes)
+            assert honest.startswith(answered)
+            assert len(answered) == len(honest) // 2
+        case "dripping body" | "too short a length":
+            assert isinstance(answered, bytes)
+            assert answered.startswith(honest[:3])
+        case _:
+            assert isinstance(answered, EngineError)
+            assert ("the proxy lies" in answered.message) is (kind[:3] in {"404", "409", "500"})
+
+
+def test_every_kind_of_lie_is_told_in_time() -> None:
+    choose = random.Random(1)
+    told = {lie.kind for _ in range(400) for lie in lies_of(choose, 50, 8).values()}
+    assert told == set(KINDS) == {*NOT_ASKED, *CLAIMS, *BODIES, *FORMS}
