@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ def attached(docker: str, path: str, body: Mapping[str, Any] | None, seconds: fl
     connection = connected(docker, seconds)
     try:
         connection.sendall(head.encode() + content)
-        answer = _head(connection)
+        answer = _head(connection, time.monotonic() + seconds)
         refusal = _refusal(docker, answer, connection)
     except OSError as cause:
         connection.close()
@@ -45,9 +46,16 @@ def _refusal(docker: str, head: bytes, connection: socket.socket) -> EngineRefus
     return EngineRefused(f"{docker}: {said}", status=_status(head))
 
 
-def _head(connection: socket.socket) -> bytes:
+def _head(connection: socket.socket, end: float) -> bytes:
+    """Byte by byte: what comes after it is the process's own."""
     head = bytearray()
-    while not head.endswith(b"\r\n\r\n") and len(head) < _LONGEST_HEAD and (byte := connection.recv(1)):
+    while not head.endswith(b"\r\n\r\n") and len(head) < _LONGEST_HEAD:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        if not (byte := connection.recv(1)):
+            break
         head += byte
     return bytes(head) or b"no answer"
 

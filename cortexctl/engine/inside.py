@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import socket
 import time
 from collections.abc import Sequence
@@ -64,7 +65,7 @@ def connect_inside(docker: str, container: str, port: int, own: Sequence[str], s
         raise _no_program(cause) from cause
     try:
         connection.settimeout(max(end - time.monotonic(), 0.1))
-        _begin(connection)
+        begin(connection)
     except BaseException:
         connection.close()
         raise
@@ -78,6 +79,7 @@ class Inside:
         self._connection = connection
         self._frames = Frames()
         self._came = bytearray()
+        self._end = math.inf
         self.errors = bytearray()
         """The first of what the program said beside its output."""
 
@@ -86,6 +88,10 @@ class Inside:
 
     def recv(self, most: int, /) -> bytes:
         while not self._came:
+            left = self._end - time.monotonic()
+            if left <= 0:  # what runs inside may write errors without end
+                raise TimeoutError
+            self._connection.settimeout(min(left, LIVES))
             piece = self._connection.recv(max(most, 4096))
             if not piece:
                 return b""
@@ -99,6 +105,7 @@ class Inside:
         return given
 
     def settimeout(self, seconds: float, /) -> None:
+        self._end = time.monotonic() + seconds
         self._connection.settimeout(seconds)
 
     def close(self) -> None:
@@ -123,16 +130,17 @@ def _program(docker: str, container: str, words: Sequence[str], seconds: float) 
     raise _no_program(EngineRefused(message_in(answer) or f"status {status}"))
 
 
-def _begin(connection: Inside) -> None:
+def begin(connection: Inside) -> None:
     """Wait for the program's first word: `+` and the bytes of the server follow, `-` and the fault's number."""
     first = connection.recv(1)
     if first == b"+":
         return
     if first == b"-":
-        number = int(connection.recv(16) or b"0")
-        if number == errno.ECONNREFUSED:
+        number = connection.recv(8)
+        if number == str(errno.ECONNREFUSED).encode():
             raise NobodyListens("nobody listens at its port")
-        raise NobodyListens(f"its port cannot be reached in its own container (error {number})")
+        if number.isdigit():
+            raise NobodyListens(f"its port cannot be reached in its own container (error {number.decode()})")
     said = (first + connection.recv(300)) or bytes(connection.errors[-300:])
     raise _no_program(EngineRefused(said.decode(errors="replace").strip() or "it ended without a word"))
 

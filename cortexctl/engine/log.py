@@ -7,15 +7,15 @@ from __future__ import annotations
 import codecs
 import re
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from cortexctl.engine.frames import Frames
 from cortexctl.engine.observe import message_in
-from cortexctl.engine.transport import socket_path
+from cortexctl.engine.transport import connected
 from cortexctl.errors import EngineRefused, EngineUnreachable
 from cortexctl.spec.cut import shortened
 from cortexctl.spec.desired import Host
@@ -33,7 +33,6 @@ LONGEST_LINE = 16 << 10
 PIECE = 1 << 16
 _LONGEST_HEAD = 1 << 16
 _OK, _CONTINUES = 200, range(100, 200)
-_FRAME = struct.Struct(">BxxxL")
 _STREAMS = range(4)
 _LINE_PARTS = re.compile(r"([^\r\n]*)([\r\n]*)")
 
@@ -167,48 +166,32 @@ def _last_drawn(line: str, left_out: int) -> str:
 
 
 class Payload:
-    """Takes the frames off: the stream's number, three bytes of nothing, a length of up to 4 GiB, and so many bytes."""
+    """Takes the frames off."""
 
     def __init__(self, tty: bool) -> None:
-        self._tty = tty
-        self._head = b""
-        self._left = 0
+        self._frames = None if tty else Frames()
 
     def of(self, body: bytes) -> Iterator[bytes]:
-        if self._tty:
+        if self._frames is None:
             yield from (body,) if body else ()
             return
-        at = 0
-        while at < len(body):
-            if self._left:
-                piece = body[at : at + self._left]
-                self._left -= len(piece)
-                at += len(piece)
-                yield piece
-                continue
-            missing = _FRAME.size - len(self._head)
-            self._head += body[at : at + missing]
-            at += missing
-            if len(self._head) == _FRAME.size:
-                number, self._left = _FRAME.unpack(self._head)
-                self._head = b""
-                if number not in _STREAMS:
-                    raise Unfinished("what the engine sends is no log")
+        for number, piece in self._frames.feed(body):
+            if number not in _STREAMS:
+                raise Unfinished("what the engine sends is no log")
+            yield piece
 
 
 def _connected(host: Host, wanted: Wanted, within: float) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(within)
-        connection.connect(socket_path(host.docker))
+        connection = connected(host.docker, within)
+    except EngineUnreachable as cause:
+        raise _silent(host, wanted) from cause
+    try:
         # HTTP/1.0: no chunks, and the engine closes at the end
         connection.sendall(f"GET {wanted.path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
     except OSError as cause:
         connection.close()
         raise _silent(host, wanted) from cause
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 

@@ -4,12 +4,9 @@ it; else from inside it. Published ports are for clients: what answers at one he
 
 from __future__ import annotations
 
-import json
 import socket
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 from cortexctl.engine import kernel
 from cortexctl.engine.inside import connect_inside
@@ -17,6 +14,7 @@ from cortexctl.engine.observe import get
 from cortexctl.errors import EngineError, EngineRefused, NobodyListens, PathFailed
 from cortexctl.observed.location import Location, parse_location
 from cortexctl.reach import Stream
+from cortexctl.spec.decode import read_json
 
 OWN_ADDRESS = 2.0
 """Seconds for a connection to an address of this machine's own network."""
@@ -64,24 +62,16 @@ class ContainerReach:
 
     def _location(self, seconds: float) -> Location:
         try:
-            return parse_location(
-                _object(get(self._docker, f"/containers/{self._container}/json", timeout=seconds).body)
-            )
+            answer = get(self._docker, f"/containers/{self._container}/json", timeout=seconds)
+            return parse_location(read_json(answer.body))
         except EngineRefused as cause:
             if cause.status == NOT_FOUND:
                 raise NobodyListens("its container is gone") from cause
             raise PathFailed(cause.message) from cause
         except EngineError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
+        except (ValueError, TypeError, KeyError, AttributeError) as cause:
             raise PathFailed(f"what the engine at {self._docker} says of its container cannot be read") from cause
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    found = json.loads(body)
-    if not isinstance(found, dict):
-        raise TypeError
-    return found
 
 
 def _by_its_address(at: Location, end: float) -> socket.socket | None:

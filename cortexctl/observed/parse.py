@@ -16,6 +16,7 @@ _TOLD_BY_VARIABLE = "VLLM_IMAGE_TAG"
 release scripts).
 """
 _NAME_WITH_RELEASE = re.compile(r"vllm[\w./-]*:v?(\d+\.\d+\.\d+(?:\.(?:post)?\d+)?)(?=$|[-_+])", re.ASCII)
+LAST_PORT = 65535
 _EXITED = re.compile(r"Exited \((\d+)\)")
 
 
@@ -84,7 +85,7 @@ def listens_on(words: Sequence[str]) -> int:
     """The port that its words say; ours always say the same."""
     for word, following in zip(words, [*words[1:], ""], strict=False):
         text = following if word == "--port" else word.removeprefix("--port=") if word.startswith("--port=") else ""
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= LAST_PORT:
             return int(text)
     return CONTAINER_PORT
 

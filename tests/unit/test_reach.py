@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,13 @@ from hypothesis import strategies as st
 
 from cortexctl.engine import kernel
 from cortexctl.engine.frames import FRAME, Frames
+from cortexctl.engine.inside import Inside, begin
 from cortexctl.engine.reach import ContainerReach
 from cortexctl.errors import NobodyListens, PathFailed
 from cortexctl.health.ask import ask_health
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.location import Location, parse_location
+from cortexctl.spec.container import CONTAINER_PORT
 from tests.fakes.engine_socket import talking_engine
 
 ID = "c" * 64
@@ -176,7 +181,22 @@ def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dic
         ContainerReach(engine.url, ID).connect(5)
 
 
-@pytest.mark.parametrize("answer", [None, [], "x", {"Id": ID}, {"Id": ID, "State": None}, {"State": {"Pid": {}}}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        "x",
+        {"Id": ID},
+        {"Id": ID, "State": None},
+        {"State": {"Pid": {}}},
+        inspection(Pid="x"),
+        inspection(Pid=math.inf),
+        inspection(Pid=10**400),
+        {**inspection(), "Config": {"Cmd": 7}},
+        {**inspection(), "NetworkSettings": {"Networks": [1]}},
+    ],
+)
 def test_an_inspection_of_the_wrong_shape_is_a_fault_of_the_way(tmp_path: Path, answer: object) -> None:
     answers = {} if answer is None else {f"/containers/{ID}/json": answer}
     with talking_engine(tmp_path / "s", answers) as engine:
@@ -221,3 +241,69 @@ def test_frames_are_read_however_they_are_cut(frames: list[tuple[int, bytes]], c
     for number in {n for n, _ in frames}:
         whole = b"".join(content for n, content in frames if n == number)
         assert b"".join(content for n, content in pieces if n == number) == whole
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "9" * 30, "9" * 5000, "x", ""])
+def test_a_port_that_is_none_is_not_taken_for_one(port: str) -> None:
+    raw = inspection()
+    raw["Config"]["Cmd"] = ["--port", port]
+    assert parse_location(raw).port == CONTAINER_PORT
+
+
+# ---- from inside
+
+
+@contextmanager
+def program(says: Callable[[socket.socket], None]) -> Iterator[Inside]:
+    """A connection to a program in a container, of which somebody else may have replaced the python3."""
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=_say, args=(says, theirs), daemon=True)
+    thread.start()
+    with ours:
+        connection = Inside(ours)
+        connection.settimeout(0.5)
+        yield connection
+    thread.join()
+
+
+def _say(says: Callable[[socket.socket], None], theirs: socket.socket) -> None:
+    with theirs, suppress(OSError):
+        says(theirs)
+
+
+def frame(content: bytes, number: int = 1) -> bytes:
+    return FRAME.pack(number, len(content)) + content
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "message"),
+    [
+        (frame(b"-111"), NobodyListens, "nobody listens at its port"),
+        (frame(b"-113"), NobodyListens, "its port cannot be reached in its own container \\(error 113\\)"),
+        (frame(b"-" + b"9" * 5000), NobodyListens, "error 99999999"),
+        (frame(b"-x"), PathFailed, "no python3 can be run"),
+        (frame(b"OCI runtime exec failed"), PathFailed, "OCI runtime exec failed"),
+        (frame(b"no such file", number=2), PathFailed, "no such file"),
+        (b"", PathFailed, "it ended without a word"),
+    ],
+)
+def test_the_first_word_of_a_program_is_read_whatever_it_is(
+    said: bytes, expected: type[Exception], message: str
+) -> None:
+    with program(lambda theirs: theirs.sendall(said)) as connection, pytest.raises(expected, match=message):
+        begin(connection)
+
+
+def test_a_program_that_writes_errors_without_end_is_given_up() -> None:
+    over = threading.Event()
+
+    def spam(theirs: socket.socket) -> None:
+        for _ in range(600):
+            theirs.sendall(frame(b"x", number=2))
+            time.sleep(0.1)
+        over.set()
+
+    with program(spam) as connection, pytest.raises(TimeoutError):
+        begin(connection)
+    assert not over.is_set()
+    assert len(connection.errors) < 8192
