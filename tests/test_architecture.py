@@ -17,19 +17,24 @@ OWN: dict[str, set[str]] = {
     "diagnostics": set(),
     "errors": set(),
     "reach": {"errors"},
+    "files": set(),
     "observed": {"spec"},
     "vllm": {"spec"},
     "plan": {"observed", "spec", "vllm", "diagnostics"},
-    "stack": {"spec", "vllm", "diagnostics"},
+    "stack": {"spec", "vllm", "diagnostics", "files"},
     "render": {"plan", "observed", "spec", "vllm", "diagnostics", "errors", "apply"},
     "apply": {"plan", "observed", "spec", "vllm", "errors", "reach"},
     "engine": {"spec", "observed", "errors", "reach"},
     "health": {"spec", "observed", "errors", "reach"},
     "secrets": {"spec", "observed", "errors"},
     "hooks": {"spec", "observed", "errors", "health"},
-    "audit": {"spec", "observed", "errors"},
+    "audit": {"spec", "observed", "errors", "files"},
 }
-"""Part -> the parts that it may import besides itself. `cli` may import all."""
+"""Part -> the parts that it may import besides itself. `cli` may import all.
+
+`files` is the one place that reads what somebody else may have prepared (a stack behind a link, a checkout that git is
+asked about): the stack is read through it, and the audit log asks git and is written through it.
+"""
 
 APPLY_FOR_RENDER = {"cortexctl.apply.events", "cortexctl.apply.executor"}
 """Of apply, render sees the values: events, and the result."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from cortexctl.files.private import open_private
+
 
 @dataclass
 class AuditLog:
@@ -23,8 +25,8 @@ class AuditLog:
     _file: int = field(default=-1)
 
     def __enter__(self) -> Self:
-        try:  # a pipe that nobody reads is refused, not waited for
-            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
+        try:
+            self._file = open_private(self.path, add=True)
         except OSError as cause:
             self._failed(cause)
         return self

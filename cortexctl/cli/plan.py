@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from cortexctl.cli import options
@@ -13,6 +11,7 @@ from cortexctl.cli.show import view, view_options
 from cortexctl.cli.wiring import make_plan, need_stack, open_stack
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
+from cortexctl.files.private import write_private
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.request import Request
@@ -88,9 +87,9 @@ def _plan(
 
 
 def save(made: Plan, file: str) -> None:
-    """Raises UsageError when the file cannot be written."""
+    """For its owner alone: it names hosts, and commands that apply runs. Raises UsageError if it cannot be written."""
     try:
-        Path(file).write_text(plan_to_json(made), encoding="utf-8")
+        write_private(file, plan_to_json(made))
     except OSError as cause:
         raise UsageError(f"cannot write {file}: {cause.strerror}") from cause
 

@@ -20,6 +20,7 @@ import click
 from cortexctl.cli.wiring import new_run, say, who_we_are
 from cortexctl.cli.writing import nobody_reads
 from cortexctl.errors import CortexctlError, UsageError
+from cortexctl.files.private import open_private
 
 if TYPE_CHECKING:
     from cortexctl.apply.events import Event, Sink
@@ -216,7 +217,7 @@ def _open(events: str) -> int:
         sys.stdout.flush()
         return sys.stdout.fileno()
     try:
-        return os.open(events, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        return open_private(events)
     except OSError as cause:
         raise UsageError(f"cannot write the events to {events}: {cause.strerror}") from None
 

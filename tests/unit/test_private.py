@@ -1,0 +1,96 @@
+"""Plans, events and the audit log are for their owner's eyes: they name hosts, people, and commands that apply runs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cortexctl.audit.log import AuditLog
+from cortexctl.cli.telling import Telling
+from cortexctl.files.private import open_private, write_private
+from tests.forks import ran
+from tests.reading import model_text, stack_text
+
+
+def mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+@pytest.fixture(autouse=True)
+def open_umask() -> Iterator[None]:
+    """What protects a file must not be the caller's umask."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def planned(words: str) -> Callable[[Path], None]:
+    def write(file: Path) -> None:
+        (file.parent / "stack.toml").write_text(stack_text(model_text()))
+        done = ran("plan", "--against", "none", words, str(file), cwd=file.parent)
+        assert done.returncode == 0, done.stderr
+
+    return write
+
+
+def logged(file: Path) -> None:
+    with AuditLog(file) as log:
+        log.write({"a": 1})
+    assert not log.problem
+
+
+def told(file: Path) -> None:
+    with Telling(str(file), ""):
+        pass
+
+
+WRITERS = {"out": planned("--out"), "json-out": planned("--json-out"), "audit log": logged, "events": told}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, 0o600), (0o600, 0o600), (0o644, 0o600), (0o666, 0o600), (0o640, 0o600), (0o755, 0o600), (0o200, 0o200)],
+    ids=lambda m: "new" if m is None else oct(m),
+)
+def test_only_the_owner_reads_it(tmp_path: Path, write: Callable[[Path], None], before: int | None, after: int) -> None:
+    file = tmp_path / "file.json"
+    if before is not None:
+        file.write_text("old\n" * 10_000)
+        file.chmod(before)
+    write(file)
+    assert mode(file) == after
+    text = file.read_text() if os.access(file, os.R_OK) else ""
+    assert text.startswith("old") == (write is logged and before is not None and bool(text))
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_what_is_no_regular_file_keeps_its_mode(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    before = mode(Path("/dev/null"))
+    (tmp_path / "file.json").symlink_to("/dev/null")
+    write(tmp_path / "file.json")
+    assert mode(Path("/dev/null")) == before
+
+
+def test_a_file_of_another_user_is_added_to_and_never_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who owns a plan can change it between its approval and its apply. A shared log has rights that somebody chose."""
+    file = tmp_path / "file"
+    file.write_text("theirs")
+    file.chmod(0o660)
+    monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        write_private(file, "ours")
+    assert file.read_text() == "theirs"
+
+    def refused(_file: int, _mode: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchmod", refused)
+    os.close(open_private(file, add=True))
+    assert mode(file) == 0o660
