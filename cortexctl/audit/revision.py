@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 10.0
-"""Seconds that git may take: no apply waits long for a name."""
+from cortexctl.files.checkout import checkout_of
+from cortexctl.files.git import Git, GitRefused, git_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +25,31 @@ def revision_of(stack: Path, log: str = "") -> Revision:
     """Of the stack file's folder. What is tracked there and changed, or a stack that is not tracked, makes it dirty;
     the audit log does not: it changes with every apply.
     """
-    folder = stack.resolve().parent
-    inside = os.path.relpath(Path(log).resolve(), folder) if log else ".."
+    file = Path(os.path.realpath(stack))
+    if not file.parent.is_dir():
+        return Revision()
+    try:
+        return _revision(git_at(checkout_of(file)), file, log)
+    except GitRefused:
+        return Revision()
+
+
+def _revision(git: Git, file: Path, log: str) -> Revision:
+    """Files are compared as they are, for a filter is a program: where one would change a file it counts as changed, if
+    git has to compare it at all.
+    """
+    folder, off = file.parent.relative_to(git.top).as_posix(), git.without_filters()
+    inside = os.path.relpath(os.path.realpath(log), git.top) if log else ".."
     but = [] if inside.startswith("..") else [f":(exclude,literal){inside}"]
-    said = _git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", ".", *but)
-    lines = (said or "").splitlines()
+    asked = git.ask(
+        *("status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=dirty"),
+        *("--", f":(literal){folder}" if folder != "." else ".", *but),
+        off=off,
+    )
+    lines = asked.decode(errors="replace").splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "")
     if not commit or commit == "(initial)":
         return Revision()
     changed = any(not line.startswith("#") for line in lines)
-    return Revision(commit, changed or not _git(folder, "ls-files", "--", f":(literal){stack.name}"))
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    """What it prints; None when it fails, or is not there. It takes no lock, and runs no program of the repository."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *words],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=PATIENCE,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    tracked = git.ask("ls-files", "--", f":(literal){file.relative_to(git.top).as_posix()}", off=off)
+    return Revision(commit, changed or not tracked)

@@ -32,6 +32,7 @@ from cortexctl.cli.wiring import (
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.lock import is_dead
 from cortexctl.errors import GateFailed, NotApproved, PlanStale, Refused, UsageError
+from cortexctl.files.reading import NotRead, read_text
 from cortexctl.observed.state import LockInfo
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
@@ -68,6 +69,13 @@ def command(
     if saved:
         if saved.basis:
             raise UsageError(f"{stack} was made for review, against {saved.basis}; plan again against the live hosts")
+        if saved.lacking:
+            address, secret = saved.lacking[0]
+            env = f" --env {saved.env}" if saved.env else ""
+            raise Refused(
+                f"{stack} was made without reading secrets, and {address} needs the value of {secret}",
+                next_step=f"cortexctl plan {saved.stack_path}{env} --out {stack}",
+            )
         if request != Request():
             raise UsageError("a saved plan is applied as it is; plan again to narrow it")
         refuse_changed_stack(saved)
@@ -104,10 +112,10 @@ def refuse_changed_stack(saved: Plan) -> None:
     from cortexctl.stack.load import digest_of
 
     try:
-        text = Path(saved.stack_path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return
-    if digest_of(text) != saved.stack_digest:
+        is_the_one = digest_of(read_text(saved.stack_path)) == saved.stack_digest
+    except NotRead as cause:
+        is_the_one = cause.missing
+    if not is_the_one:
         raise PlanStale(f"{saved.stack_path} has changed since the plan was made", next_step="plan again")
 
 

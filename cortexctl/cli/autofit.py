@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
 
 from cortexctl.cli.fitting import Asked, Question
 from cortexctl.cli.outfile import write_whole
 from cortexctl.cli.wiring import say
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
+from cortexctl.files.reading import NotRead, read_text
 from cortexctl.spec.toml import toml_value
 from cortexctl.stack.patch import CannotPatch, patched
 from cortexctl.vllm.memory.autofit import Fitted, Target, fit
@@ -33,9 +33,11 @@ def show_patch(stack: str, at: Question, found: Fitted, *, write_it: bool, quiet
         if not quiet:
             write("".join(f"--arg {name}={value}\n" for name, value in found.changes.items()), "text")
         return 0
-    before = Path(stack).read_text(encoding="utf-8")
     try:
+        before = read_text(stack)
         after = patched(stack, before, at.model, found.changes)
+    except NotRead as cause:
+        raise UsageError(str(cause)) from None
     except CannotPatch as cause:
         wanted = ", ".join(f"{name} = {toml_value(value)}" for name, value in found.changes.items())
         raise UsageError(f"{cause}: {wanted}") from None

@@ -38,11 +38,13 @@ FORMATS = ["text", "json", "markdown", "prometheus"]
     "--notify", "url", metavar="URL", envvar="CORTEXCTL_NOTIFY_URL", help="POST the JSON when something is found."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing when nothing is found.")
+@options.no_commands
 @options.stack_choice
 def command(
     stack: str,
     *,
     choice: options.Choice,
+    no_commands: bool,
     deep: bool,
     form: str,
     out: str | None,
@@ -58,7 +60,7 @@ def command(
 ) -> int:
     """Say what is not as it was applied, what is not applied yet, and what does not serve. Changes nothing."""
     to = _destination(url)
-    desired = _stack(stack, choice)
+    desired = _stack(stack, choice, review=no_commands)
     only = Only(tuple(Kind(k) for k in kind), target, host)
     report, took = _look(desired, only, deep=deep, health_timeout=None if no_health else health_timeout)
     if report.diagnostics:
@@ -86,11 +88,11 @@ def _destination(url: str | None) -> Destination | None:
     return to
 
 
-def _stack(stack: str, choice: options.Choice) -> Desired:
+def _stack(stack: str, choice: options.Choice, *, review: bool) -> Desired:
     """Warnings about the file are for who writes it, not for who reads the mail of a cron job. A secret without a
     value here is not compared.
     """
-    desired, engines = open_stack(stack, choice, lenient=True, warn=False)
+    desired, engines = open_stack(stack, choice, lenient=True, warn=False, review=review)
     engines.close()
     return desired
 

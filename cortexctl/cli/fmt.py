@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -13,6 +12,7 @@ from cortexctl.cli.wiring import ink, say
 from cortexctl.cli.writing import write
 from cortexctl.diagnostics import error
 from cortexctl.errors import UsageError
+from cortexctl.files.reading import NotRead, read_regular
 from cortexctl.render.diagnostic import diagnostic_text
 from cortexctl.render.patch import patch_text
 from cortexctl.render.visible import visible
@@ -55,16 +55,11 @@ def command(stacks: tuple[str, ...], *, check: bool, diff: bool) -> int:
 def _read(path: str) -> str:
     """With its byte order mark and its line ends, for they may have to change. Raises UnreadableDocument."""
     try:
-        data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
-        return data.decode()
+        return (sys.stdin.buffer.read() if path == STDIN else read_regular(path, inside=True)).decode()
     except UnicodeDecodeError:
         summary, advice = f"{path} is not UTF-8 text", "a stack file is TOML or JSON"
-    except FileNotFoundError:
-        summary, advice = f"there is no file {path}", "write one with: cortexctl init"
-    except IsADirectoryError:
-        summary, advice = f"{path} is a folder", "name the stack file in it"
-    except OSError as cause:
-        summary, advice = f"{path} cannot be read: {cause.strerror}", ""
+    except NotRead as cause:
+        summary, advice = str(cause), cause.advice
     raise UnreadableDocument(error("CX101", summary, help=advice))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from cortexctl.files.checkout import Checkout
 from cortexctl.observed.modelfiles import NO_CONFIG, ModelFiles, ModelSource, read_model, source_of
 from cortexctl.observed.owned import owned_instances
 from cortexctl.observed.state import Observed, ObservedHost
@@ -29,9 +31,12 @@ def read_models(
     engines: Engines | None = None,
     *,
     hub: bool = False,
+    within: Checkout | None = None,
 ) -> Found:
-    """By the sources' keys. The nearest place that has a config wins; else the last one says why there is none."""
-    found = {source.key: (source, files_here(source)) for source in sources}
+    """By the sources' keys. The nearest place that has a config wins; else the last one says why there is none.
+    `within`: of this machine, only what lies in there is read.
+    """
+    found = {source.key: (source, files_here(source, within)) for source in sources}
     if observed is not None and engines is not None:
         for host in observed.hosts:
             asked = [s for s, files in found.values() if s.host == host.name and files.problem]
@@ -50,15 +55,20 @@ def read_models(
     return {key: files for key, (_, files) in found.items()}
 
 
-def files_here(source: ModelSource) -> ModelFiles:
+OUTSIDE = "its folder is not in the stack's checkout, and a review reads nothing else of this machine"
+
+
+def files_here(source: ModelSource, within: Checkout | None = None) -> ModelFiles:
     """In a folder of this machine, as it is where the engine runs here."""
     folder = Path(source.root, source.inside)
+    if within and source.root.startswith("/") and not _is_whole(folder, within, source):
+        return ModelFiles(problem=OUTSIDE)
     if not source.root.startswith("/") or not folder.is_dir():
         where = "the hub's cache" if source.repo else "its folder"
         return ModelFiles(problem=f"{where} is not on this machine")
     try:
         if source.repo:
-            return read_model(source, _first, str(folder))
+            return read_model(source, partial(_first, within), str(folder))
         config = read_config(folder)
         headers = read_headers(folder)
     except UnreadableModel as cause:
@@ -68,7 +78,19 @@ def files_here(source: ModelSource) -> ModelFiles:
     return ModelFiles(config, headers.tensors, headers.total) if headers else ModelFiles(config)
 
 
-def _first(path: str, most: int) -> bytes | None:
+def _is_whole(folder: Path, within: Checkout, source: ModelSource) -> bool:
+    """Whether the folder and all that would be read in it are `within`. The hub's cache is looked at file by file."""
+    if not within.holds(folder):
+        return False
+    try:
+        return bool(source.repo) or not folder.is_dir() or all(within.holds(entry) for entry in folder.iterdir())
+    except OSError:
+        return True  # it is said why it cannot be read when it is
+
+
+def _first(within: Checkout | None, path: str, most: int) -> bytes | None:
+    if within and not within.holds(path):
+        return None
     try:
         with Path(path).open("rb") as file:
             return file.read(most)
@@ -77,14 +99,19 @@ def _first(path: str, most: int) -> bytes | None:
 
 
 def with_models(
-    observed: Observed, sources: Iterable[ModelSource], engines: Engines | None = None, *, hub: bool = False
+    observed: Observed,
+    sources: Iterable[ModelSource],
+    engines: Engines | None = None,
+    *,
+    hub: bool = False,
+    within: Checkout | None = None,
 ) -> Observed:
     """The observation with what is known of these; what it has already, stays."""
     had = observed.model_files
     asked = [s for s in sources if s.key not in had or had[s.key].problem]
     if not asked:
         return observed
-    found = read_models(asked, observed, engines, hub=hub)
+    found = read_models(asked, observed, engines, hub=hub, within=within)
     news = {key: files for key, files in found.items() if key not in had or not files.problem}
     return replace(observed, model_files={**had, **news})
 

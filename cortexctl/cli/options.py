@@ -64,6 +64,11 @@ def known_release(version: str) -> str:
     return plain
 
 
+no_commands = click.option(
+    "--no-commands",
+    is_flag=True,
+    help="Run no program of the stack, and read no secret and no file outside its checkout.",
+)
 auto_approve = click.option("--auto-approve", is_flag=True, help="Do not ask.")
 
 

@@ -11,6 +11,7 @@ from cortexctl.cli.show import view, view_options
 from cortexctl.cli.wiring import make_plan, need_stack, open_stack
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
+from cortexctl.files.checkout import checkout_of
 from cortexctl.files.private import write_private
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
@@ -30,6 +31,7 @@ from cortexctl.plan.request import Request
 @click.option(
     "--probe", is_flag=True, help="Let each image's own parser read the arguments, in a container of its own."
 )
+@options.no_commands
 @options.ask_hub
 @options.plan_request
 @options.stack_choice
@@ -41,6 +43,7 @@ def command(
     observed: str | None,
     against: str | None,
     probe: bool,
+    no_commands: bool,
     hub: bool,
     out: str | None,
     form: str,
@@ -53,7 +56,9 @@ def command(
     """Show what would change, why, and what it costs. Changes nothing."""
     if probe and (observed or against):
         raise UsageError("--probe starts containers on the hosts; a plan with --observed or --against asks no host")
-    made = _plan(stack, choice, request, observed, against, probe=probe, hub=hub)
+    if probe and no_commands:
+        raise UsageError("--probe runs a program of each image of the stack, and --no-commands runs none")
+    made = _plan(stack, choice, request, observed, against, probe=probe, no_commands=no_commands, hub=hub)
     for file in filter(None, (out, json_out)):
         save(made, file)
     next_step = _next_step(made, stack, choice, request, out)
@@ -69,18 +74,20 @@ def _plan(
     against: str | None,
     *,
     probe: bool,
+    no_commands: bool,
     hub: bool,
 ) -> Plan:
-    """Against the live hosts, or for review against a snapshot or another stack."""
+    """Against the live hosts, or for review against a snapshot or another stack. A review reads no secret."""
     if observed and against:
         raise UsageError("--observed and --against exclude each other")
     if observed:
-        return plan_from_snapshot(need_stack(stack, choice, lenient=True), observed, request, hub=hub)
+        return plan_from_snapshot(need_stack(stack, choice, review=True), observed, request, hub=hub)
     if against:
-        return plan_from_stack(need_stack(stack, choice, with_secrets=False), against, choice, request, hub=hub)
-    desired, engines = open_stack(stack, choice, with_secrets=not request.destroy)
+        return plan_from_stack(need_stack(stack, choice, review=True), against, choice, request, hub=hub)
+    desired, engines = open_stack(stack, choice, with_secrets=not request.destroy, review=no_commands)
     try:
-        made = make_plan(desired, engines, request, hub=hub)
+        within = checkout_of(stack) if no_commands else None
+        made = make_plan(desired, engines, request, hub=hub, within=within)
         return probed(made, desired, engines) if probe else made
     finally:
         engines.close()
@@ -110,7 +117,7 @@ def _next_step(made: Plan, stack: str, choice: options.Choice, request: Request,
         return ""
     anyway = " --allow-unreachable" if blocking(made) else ""
     verb = "destroy" if made.destroy else "apply"
-    if out:
+    if out and not made.lacking:
         return f"cortexctl apply {out}{anyway}"
     return (
         f"cortexctl {verb}"

@@ -1,15 +1,19 @@
-"""Plans without live hosts, for review: against a snapshot, or against another stack or revision of this one."""
+"""Plans without live hosts, for review: against a snapshot, or against another stack or revision of this one.
+
+Nothing here runs a program, reads a secret, or reads a file outside the stack's checkout that nobody named.
+"""
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 from cortexctl.cli.documents import read_document
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import need_other_stack
 from cortexctl.errors import UsageError
+from cortexctl.files.checkout import as_written, checkout_of
+from cortexctl.files.git import GitRefused, file_at, git_at
+from cortexctl.files.reading import LARGEST_STACK, NotRead, as_text
 from cortexctl.observed.snapshot import LARGEST, NotASnapshot, snapshot_from_json
 from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.against import as_if_applied
@@ -45,7 +49,7 @@ def _with_models(desired: Desired, observed: Observed, request: Request, *, hub:
         return observed
     from cortexctl.cli.modelreading import with_models
 
-    return with_models(observed, sources, hub=hub)
+    return with_models(observed, sources, hub=hub, within=checkout_of(desired.path))
 
 
 def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Request, *, hub: bool = False) -> Plan:
@@ -61,22 +65,12 @@ def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Reque
 
 def _other_stack(path: str, other: str, choice: Choice) -> Desired:
     if not other.startswith(GIT):
-        return need_other_stack(other, choice)
-    revision = other.removeprefix(GIT)
-    if revision.startswith("-"):  # git would take it for an option, and some write files
-        raise UsageError(f"--against {other}: a revision does not begin with a minus")
-    folder = Path(path).resolve().parent
+        return need_other_stack(other, choice, review=True)
+    checkout = checkout_of(path)
+    inside = as_written(path).relative_to(checkout.top)
     try:
-        done = subprocess.run(
-            ["git", "show", f"{revision}:./{Path(path).name}"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError as cause:
-        raise UsageError(f"--against {other}: git cannot be run: {cause.strerror}") from cause
-    if done.returncode != 0:
-        said = done.stderr.strip().splitlines()
-        raise UsageError(f"--against {other}: {said[-1] if said else 'git show failed'}")
-    return need_other_stack(path, choice, text=done.stdout, name=f"{other}:{path}")
+        data = file_at(git_at(checkout), other.removeprefix(GIT), inside.as_posix(), LARGEST_STACK)
+        text = as_text(f"{other}:{path}", data)
+    except (GitRefused, NotRead) as cause:
+        raise UsageError(f"--against {other}: {cause}") from None
+    return need_other_stack(path, choice, text=text, name=f"{other}:{path}", review=True)

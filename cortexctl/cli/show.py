@@ -46,7 +46,7 @@ def view_options(command: Command) -> Command:
 def command(planfile: str, *, form: str, explain: bool, max_bytes: int | None) -> int:
     """Show a plan that was saved with `plan --out`, as it was when it was made."""
     saved = _read(planfile)
-    can_be_applied = saved.effective and not saved.has_errors and not saved.basis
+    can_be_applied = saved.effective and not (saved.has_errors or saved.basis or saved.lacking)
     next_step = f"cortexctl apply {planfile}" if can_be_applied else ""
     if form == "text":
         from cortexctl.render.terminal import refusal_text

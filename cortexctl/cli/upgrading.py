@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import read_stack
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.errors import UsageError
+from cortexctl.files.reading import NotRead, read_text
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.ink import Ink
 from cortexctl.render.patch import patch_text
@@ -56,11 +56,9 @@ def look_ahead(stack: str, choice: Choice, to: str) -> Ahead:
     _, before = read_stack(stack, choice, with_secrets=False, releases=releases)
     now = {i.model: i.spec.vllm_version or "" for i in today.instances} if today else {}
     try:
-        text = Path(stack).read_text(encoding="utf-8-sig")
-    except OSError as cause:
-        raise UsageError(f"{stack} cannot be read: {cause.strerror}", next_step="cortexctl init") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{stack} cannot be read: it is not UTF-8") from None
+        text = read_text(stack)
+    except NotRead as cause:
+        raise UsageError(str(cause), next_step="cortexctl init" if cause.missing else "") from None
     known = environments(stack)
     if choice.env and choice.env not in known:
         raise UsageError(f'{stack} has no environment "{choice.env}"; there are: {", ".join(known) or "none"}')

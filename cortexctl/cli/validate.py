@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @options.ask_hub
 @options.stack_choice
 def command(stack: str, *, choice: options.Choice, form: str, hub: bool) -> int:
-    """Check the stack file alone: syntax, references, arguments; memory, where the models' files lie on this machine.
+    """Check the stack file alone: syntax, references, arguments; memory, where the models' files lie in its checkout.
     All problems at once.
     """
     desired, found, unknown = _check(stack, choice, hub=hub)
@@ -76,8 +76,8 @@ def _check(
     found: list[Diagnostic] = []
     desired: Desired | None = None
     unknown: dict[str, InstanceForecast] = {}
-    for env in [choice.env] if choice.env else ["", *environments(stack)]:
-        here, said = read_stack(stack, replace(choice, env=env), with_secrets=False)
+    for env in [choice.env] if choice.env else ["", *environments(stack, review=True)]:
+        here, said = read_stack(stack, replace(choice, env=env), review=True)
         found += said
         if here is not None:
             here, unplaced = placed(here)
@@ -91,11 +91,12 @@ def _check(
 
 def _room(desired: Desired, told: list[Diagnostic], *, hub: bool) -> Room:
     from cortexctl.cli.modelreading import every_source, read_models
+    from cortexctl.files.checkout import checkout_of
     from cortexctl.plan.room import Room, room_in_stack
 
     if not any(i.spec.gpus for i in desired.instances):
         return Room()
-    return room_in_stack(desired, read_models(every_source(desired), hub=hub), told)
+    return room_in_stack(desired, read_models(every_source(desired), hub=hub, within=checkout_of(desired.path)), told)
 
 
 def _as_json(found: list[Diagnostic], unknown: tuple[InstanceForecast, ...], *, valid: bool) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from cortexctl.apply.events import Sink
     from cortexctl.apply.perform import Performer
     from cortexctl.apply.protocols import Hooks
+    from cortexctl.files.checkout import Checkout
     from cortexctl.observed.modelfiles import ModelSource
     from cortexctl.stack.load import Releases
     from cortexctl.stack.variables import Given
@@ -101,19 +104,19 @@ def read_stack(
     lenient: bool = False,
     text: str | None = None,
     releases: Releases | None = None,
+    review: bool = False,
 ) -> tuple[Desired | None, list[Diagnostic]]:
     """The stack as a value, and all that is wrong with the file.
 
     `lenient`: a secret that does not resolve stays unknown, for review where there are no credentials. `text`: what to
-    take for the file's content. `releases`: what is known of the images beyond the file.
+    take for the file's content. `releases`: what is known of the images beyond the file. `review`: no secret is
+    read, and no file outside the stack's checkout.
     """
     from cortexctl.stack.load import Releases, UnresolvedSecret, load_stack
 
-    reader = secret_reader(path, choice)
-
     def value(source: str, key: str) -> str:
         try:
-            return reader.read(source, key)
+            return secret_reader(path, choice).read(source, key)
         except SecretUnresolved as cause:
             if lenient:
                 return ""
@@ -123,29 +126,37 @@ def read_stack(
     return load_stack(
         path,
         default_docker=docker,
-        secret_value=value if with_secrets else None,
+        secret_value=value if with_secrets and not review else None,
         env=choice.env,
         given=_given(choice),
         text=text,
         releases=releases or Releases(),
+        review=review,
     )
 
 
 def open_stack(
-    path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False, warn: bool = True
+    path: str,
+    choice: Choice,
+    *,
+    with_secrets: bool = True,
+    lenient: bool = False,
+    warn: bool = True,
+    review: bool = False,
 ) -> tuple[Desired, DockerEngines]:
     """The stack and its hosts' engines. Where neither the file nor a tag tells which vLLM an image holds, the hosts are
     asked first, and the stack is read by what they say. Raises BadStack.
     """
-    desired, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient)
+    read = partial(read_stack, path, choice, with_secrets=with_secrets, lenient=lenient, review=review)
+    desired, found = read()
     if desired is not None and any(i.spec.vllm_version is None for i in desired.instances):
-        desired, found = _by_what_hosts_say(path, choice, desired, with_secrets=with_secrets, lenient=lenient)
+        desired, found = _by_what_hosts_say(desired, read)
     desired = _or_the_end(path, desired, found if warn or desired is None else [])
     return desired, open_engines(desired)
 
 
 def _by_what_hosts_say(
-    path: str, choice: Choice, desired: Desired, *, with_secrets: bool, lenient: bool
+    desired: Desired, read_by: Callable[..., tuple[Desired | None, list[Diagnostic]]]
 ) -> tuple[Desired | None, list[Diagnostic]]:
     from cortexctl.cli.releases import told_by_hosts
     from cortexctl.stack.load import Releases
@@ -155,12 +166,18 @@ def _by_what_hosts_say(
         told, problems = told_by_hosts(desired, engines)
     finally:
         engines.close()
-    read, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient, releases=Releases(told=told))
+    read, found = read_by(releases=Releases(told=told))
     return (None if problems else read), [*problems, *found]
 
 
 def need_stack(
-    path: str, choice: Choice, *, with_secrets: bool = True, lenient: bool = False, instead: str = ""
+    path: str,
+    choice: Choice,
+    *,
+    with_secrets: bool = True,
+    lenient: bool = False,
+    instead: str = "",
+    review: bool = False,
 ) -> Desired:
     """The stack, or the end: its problems are shown. Warnings are shown and do not stop. `instead`: the vLLM release to
     read it for, whatever its images hold.
@@ -168,17 +185,23 @@ def need_stack(
     from cortexctl.stack.load import Releases
 
     releases = Releases(instead=instead)
-    desired, found = read_stack(path, choice, with_secrets=with_secrets, lenient=lenient, releases=releases)
+    desired, found = read_stack(
+        path, choice, with_secrets=with_secrets, lenient=lenient, releases=releases, review=review
+    )
     return _or_the_end(path, desired, found)
 
 
-def need_other_stack(path: str, choice: Choice, *, text: str | None = None, name: str = "") -> Desired:
+def need_other_stack(
+    path: str, choice: Choice, *, text: str | None = None, name: str = "", review: bool = False
+) -> Desired:
     """A stack to compare with, without its secrets: a file, or `text` in its place, called `name`. Raises BadStack."""
     from cortexctl.stack.load import load_stack
 
     docker = os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER
     given = _given(choice, for_another=True)
-    desired, found = load_stack(path, default_docker=docker, secret_value=None, env=choice.env, given=given, text=text)
+    desired, found = load_stack(
+        path, default_docker=docker, secret_value=None, env=choice.env, given=given, text=text, review=review
+    )
     if name:
         found = [replace(d, span=replace(d.span, path=name) if d.span else None) for d in found]
     return _or_the_end(name or path, desired, [d for d in found if d.is_error])
@@ -214,26 +237,34 @@ def proven(desired: Desired, observed: Observed) -> Observed:
     return observed.with_image_labels(image_labels(desired.hosts, wanted))
 
 
-def make_plan(desired: Desired, engines: DockerEngines, request: Request, *, hub: bool = False) -> Plan:
+def make_plan(
+    desired: Desired, engines: DockerEngines, request: Request, *, hub: bool = False, within: Checkout | None = None
+) -> Plan:
     """Look at the hosts, look up the images, limits and models' files that the decision needs, plan. `hub`: the hub is
-    asked, too, for models that no host has.
+    asked, too, for models that no host has. `within`: of this machine, models' files are read only there.
     """
     observed = look(desired, engines)
     images = engines.images(images_needed(desired, observed, request))
     records = engines.records(records_needed(desired, observed, request))
     in_place = engines.in_place(inspections_needed(desired, replace(observed, records=records), request))
     observed = observed.with_facts(images, in_place, records)
-    return plan(desired, _with_models(observed, models_needed(desired, observed, request), engines, hub=hub), request)
+    sources = models_needed(desired, observed, request)
+    return plan(desired, _with_models(observed, sources, engines, hub=hub, within=within), request)
 
 
 def _with_models(
-    observed: Observed, sources: tuple[ModelSource, ...], engines: DockerEngines, *, hub: bool
+    observed: Observed,
+    sources: tuple[ModelSource, ...],
+    engines: DockerEngines,
+    *,
+    hub: bool,
+    within: Checkout | None,
 ) -> Observed:
     if not sources:
         return observed
     from cortexctl.cli.modelreading import with_models
 
-    return with_models(observed, sources, engines, hub=hub)
+    return with_models(observed, sources, engines, hub=hub, within=within)
 
 
 def open_engines(desired: Desired) -> DockerEngines:

@@ -42,7 +42,7 @@ def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]
         return ()
     old, new = fields_of(before), fields_of(after)
     unknown = [] if before.vllm_version and after.vllm_version else [VERSION]
-    for path in (*unknown, *_unknown_secrets(before, after)):
+    for path in (*unknown, *(f"secrets.{name}" for name in uncompared_secrets(before, after))):
         old.pop(path, None)
         new.pop(path, None)
     changes: list[FieldChange] = []
@@ -95,11 +95,11 @@ def _sorted(value: Any) -> Any:
     return [_sorted(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _unknown_secrets(before: ContainerSpec, after: ContainerSpec) -> list[str]:
-    """Secrets whose value one side does not know (a review without credentials): same name, same origin."""
+def uncompared_secrets(before: ContainerSpec, after: ContainerSpec) -> list[str]:
+    """Names of secrets whose value one side does not know (a review reads none): same name, same origin."""
     was = {s.name: s for s in before.secrets}
     both = [(was[s.name], s) for s in after.secrets if s.name in was]
-    return [f"secrets.{s.name}" for o, s in both if o.origin == s.origin and not (o.fingerprint and s.fingerprint)]
+    return [s.name for o, s in both if o.origin == s.origin and not (o.fingerprint and s.fingerprint)]
 
 
 def _nested(path: str, was: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[FieldChange]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.action import Action, Reason
-from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.diff import FieldChange, uncompared_secrets
 from cortexctl.plan.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.steps import Step
 from cortexctl.spec.container import ContainerSpec
@@ -168,6 +168,18 @@ class Plan:
     @property
     def unreachable(self) -> tuple[PlannedHost, ...]:
         return tuple(h for h in self.hosts if h.problem)
+
+    @property
+    def uncompared(self) -> tuple[str, ...]:
+        """Names of secrets that stay as they are named, and whose values were not compared, for they were not read."""
+        both = [(c.before, c.after) for c in self.changes]
+        return tuple(sorted({name for b, a in both if b and a for name in uncompared_secrets(b, a)}))
+
+    @property
+    def lacking(self) -> tuple[tuple[str, str], ...]:
+        """(address, secret) where a change writes down what was never read: such a plan cannot be applied."""
+        new = [c for c in self.changes if c.action in {Action.CREATE, Action.REPLACE, Action.ADOPT}]
+        return tuple((c.address, s.name) for c in new if c.after for s in c.after.secrets if not s.fingerprint)
 
     @property
     def container_names(self) -> dict[str, str]:

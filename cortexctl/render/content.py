@@ -68,6 +68,12 @@ def hooks_words(plan: Plan) -> list[str]:
     return [f"{point}: {'; '.join(found[point])}" for point in Point if point in found]
 
 
+def secrets_words(plan: Plan) -> str:
+    """Of the secrets that were not compared; empty when all were."""
+    names = plan.uncompared
+    return f"not compared, for no secret was read: {listed(names, 8)}" if names else ""
+
+
 def nothing_to_do(plan: Plan) -> bool:
     """Whether the plan is the good news: all hosts read, nothing wrong, nothing to change."""
     return not plan.effective and not plan.unreachable and not plan.has_errors

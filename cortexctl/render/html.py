@@ -29,6 +29,7 @@ from cortexctl.render.content import (
     launch_rows,
     nothing_to_do,
     plan_digest,
+    secrets_words,
     steps_by_change,
 )
 from cortexctl.render.folding import IN_TITLE, Block, cut, fold
@@ -111,6 +112,7 @@ def _content(plan: Plan) -> dict[str, Any]:
         "kept": [*kept_words(plan), *batches_words(plan)],
         "hosts_taken": hosts_words(plan),
         "hooks": hooks_words(plan),
+        "secrets": secrets_words(plan),
         "unreachable": plan.unreachable,
         "diagnostics": [_diagnostic(d) for d in plan.diagnostics],
         "blocks": [{**_block(b, steps, names), "memory": memory_of(b, forecasts)} for b in blocks],

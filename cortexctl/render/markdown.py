@@ -23,6 +23,7 @@ from cortexctl.render.content import (
     kept_words,
     nothing_to_do,
     plan_digest,
+    secrets_words,
 )
 from cortexctl.render.folding import Block, cut, fold, listed
 from cortexctl.render.markdown_detail import details
@@ -95,7 +96,7 @@ def plan_markdown(plan: Plan, *, max_bytes: int = MAX_BYTES, next_step: str = ""
 
 def default_next_step(plan: Plan) -> str:
     """The command that applies the plan, as far as the plan can tell; empty when none does."""
-    if not plan.effective or plan.has_errors or plan.basis:
+    if not plan.effective or plan.has_errors or plan.basis or plan.lacking:
         return ""
     words = ["cortexctl", "destroy" if plan.destroy else "apply", plan.stack_path]
     words += ["--env", plan.env] if plan.env else []
@@ -159,6 +160,9 @@ def _limits(plan: Plan, level: Level) -> Iterator[str]:
         yield f"a partial plan: {text(' '.join(plan.selection), min(level.words, 200))}"
     if plan.basis:
         yield f"for review only, made against {text(plan.basis, min(level.words, 200))}"
+    if plan.uncompared:
+        words = secrets_words(plan) if level.names else "not compared"
+        yield f"secrets {text(words, min(level.words, 200))}"
 
 
 def _hosts(plan: Plan, level: Level) -> str:

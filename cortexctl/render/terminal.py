@@ -23,6 +23,7 @@ from cortexctl.render.content import (
     kept_words,
     launch_rows,
     nothing_to_do,
+    secrets_words,
     steps_by_change,
 )
 from cortexctl.render.diagnostic import WIDTH, diagnostics_text
@@ -143,9 +144,11 @@ def _arrow(f: FieldChange, ink: Ink) -> str:
 
 
 def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str:
+    uncompared = secrets_words(plan)
+    secrets = [uncompared] if uncompared else []
     if nothing_to_do(plan):
         news, rest = good_news(plan)
-        return f"{ink(news, 'green', 'bold')} {rest}"
+        return "\n".join([f"{ink(news, 'green', 'bold')} {rest}", *(f"Secrets   {line}" for line in secrets)])
     found = [ink(words, COLOURS[action]) for action, _, words in counts(plan)]
     lines = [ink("Plan", "bold") + "   " + ("   ".join(found) or "nothing that can be done")]
     errors = sum(d.is_error for d in plan.diagnostics)
@@ -159,6 +162,7 @@ def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str
         ("Turn", batches_words(plan)),
         ("Host", hosts_words(plan)),
         ("Hooks", hooks_words(plan)),
+        ("Secrets", secrets),
         ("Room", room_words(plan)),
     )
     for title, words in said:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic, error, warning
+from cortexctl.files.checkout import Checkout
 from cortexctl.stack.args import At
 from cortexctl.vllm.checkpoint import Checkpoint, check_checkpoint
 
@@ -15,8 +16,12 @@ LARGEST = 4 * 2**20
 """Bytes of a config.json beyond which it is none."""
 
 
-def check_folder(folder: Path, release: str | None, at: At) -> Iterator[Diagnostic]:
-    """Nothing where there is no such folder here: it is on the host, and the host is not asked for it."""
+def check_folder(folder: Path, release: str | None, at: At, within: Checkout | None = None) -> Iterator[Diagnostic]:
+    """Nothing where there is no such folder here: it is on the host, and the host is not asked for it. Nor where it, or
+    its config, is not `within` the checkout.
+    """
+    if within and not (within.holds(folder) and within.holds(folder / "config.json")):
+        return
     found = checkpoint_in(folder)
     if found is None:
         return

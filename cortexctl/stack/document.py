@@ -9,10 +9,11 @@ import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.files.checkout import leads_out
+from cortexctl.files.reading import NotRead, read_text
 from cortexctl.spec.secret_shape import looks_like_one
 from cortexctl.stack.places import Loc, places_in
 from cortexctl.stack.suspicion import belongs_to_a_secret, why_secret
@@ -45,7 +46,7 @@ class Document:
     """`path` is as the user gave it: it is what diagnostics show.
 
     `data` is what is to be read. It is the file's own values, or those after overlays were laid on: `origins` then
-    says, latest first, where each moved value is written.
+    says, latest first, where each moved value is written. `is_shown`: whether lines of the text may be shown.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Document:
     data: dict[str, Any] = field(repr=False)
     written: dict[str, Any] = field(repr=False, default_factory=dict)
     origins: tuple[Origins, ...] = ()
+    is_shown: bool = True
 
     def moved(self, data: dict[str, Any], origins: Origins) -> Document:
         """The same text with other data; `origins` leads from a loc in it to one in this document's data."""
@@ -97,33 +99,50 @@ class Document:
         """loc -> (span of the key, span of the value), in lines whose open secrets are stars."""
         found = list(places_in(self.path, self.text))
         written = self.written or self.data
-        lines = _with_stars(self.text, [value for loc, _, value in found if is_secret(written, loc)])
         raw = self.text.split("\n")
+        hidden = [value for loc, _, value in found if is_secret(written, loc)]
+        lines = _with_stars(self.text, hidden) if self.is_shown else [""] * len(raw)
         places: dict[Loc, tuple[SourceSpan, SourceSpan]] = {}
         for loc, key, value in found:
             places.setdefault(loc, (_span(self.path, raw, lines, key), _span(self.path, raw, lines, value)))
         return places
 
 
-def read_document(path: str) -> Document:
-    """Read and parse a `.toml` or `.json` file. Raises UnreadableDocument."""
+def read_document(path: str, *, inside: bool = False) -> Document:
+    """Read and parse a `.toml` or `.json` file. `inside`: it must not be a link out of its checkout; else such a link
+    is followed, and no line of the file is shown. Raises UnreadableDocument.
+    """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        summary, advice = f"there is no file {path}", "write one with: cortexctl init"
-    except IsADirectoryError:
-        summary, advice = f"{path} is a folder", "name the stack file in it"
-    except UnicodeDecodeError:
-        summary, advice = f"{path} is not UTF-8 text", "a stack file is TOML or JSON"
-    except OSError as cause:
-        summary, advice = f"{path} cannot be read: {cause.strerror}", ""
-    else:
-        return parse_document(path, text)
-    raise UnreadableDocument(error("CX101", summary, help=advice))
+        text = read_text(path, inside=inside)
+    except NotRead as cause:
+        raise UnreadableDocument(error("CX101", str(cause), help=cause.advice)) from None
+    return parse_document(path, text)
 
 
 def parse_document(path: str, text: str) -> Document:
     """Raises UnreadableDocument with the place of the syntax error."""
+    text = text.removeprefix("\ufeff")
+    is_shown = not leads_out(path)
+    try:
+        return Document(path, text, data := _values(path, text), data, is_shown=is_shown)
+    except UnreadableDocument:
+        if is_shown:
+            raise
+    raise not_shown(path, "TOML or JSON")
+
+
+def not_shown(path: str, what: str) -> UnreadableDocument:
+    """Instead of all that could be said about a file behind a link: it may be anybody's."""
+    return UnreadableDocument(
+        error(
+            "CX101",
+            f"{path} is a link that leads out of its checkout, to a file that is no valid {what}",
+            help="nothing of that file is shown; name the file itself to see what is wrong with it",
+        )
+    )
+
+
+def _values(path: str, text: str) -> dict[str, Any]:
     if not text.strip():
         raise UnreadableDocument(
             error("CX101", f"{path} is empty", help="an empty stack never means: remove everything")
@@ -153,7 +172,7 @@ def parse_document(path: str, text: str) -> Document:
         ) from None
     if not isinstance(data, dict):
         raise UnreadableDocument(error("CX101", f"{path} holds no table", help="a stack file is one object"))
-    return Document(path, text, data, data)
+    return data
 
 
 def _back(loc: Loc, origins: Origins) -> Loc:

@@ -14,12 +14,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cortexctl.diagnostics import Diagnostic, error, in_reading_order
+from cortexctl.files.checkout import checkout_of
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.desired import Desired
 from cortexctl.spec.labels import owner
 from cortexctl.spec.secret import fingerprint, masked
 from cortexctl.spec.secret_shape import without_tokens
-from cortexctl.stack.document import Document, UnreadableDocument, parse_document, read_document
+from cortexctl.stack.document import Document, UnreadableDocument, not_shown, parse_document, read_document
 from cortexctl.stack.open_secrets import check_open_secrets
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
@@ -42,6 +43,7 @@ class _Choice:
     default_docker: str
     secret_value: SecretValue | None
     releases: Releases
+    review: bool
 
 
 def load_stack(
@@ -53,29 +55,34 @@ def load_stack(
     given: Given = Given(),  # noqa: B008 - frozen
     text: str | None = None,
     releases: Releases = Releases(),  # noqa: B008 - frozen
+    review: bool = False,
 ) -> tuple[Desired | None, list[Diagnostic]]:
     """Desired is None when something is wrong that leaves nothing to plan.
 
     `text` is what the file holds, where it is not to be read (another revision of it).
     `secret_value` None: secrets are not looked at (offline validation), and their fingerprints stay empty.
-    `releases`: what is known of the images beyond the file.
+    `releases`: what is known of the images beyond the file. `review`: read no file outside the stack's checkout.
     """
+    given = replace(given, beside=path, review=review)
     try:
-        document = read_document(path) if text is None else parse_document(path, text)
+        document = read_document(path, inside=review) if text is None else parse_document(path, text)
+        desired, found = _load(document, _Choice(env, given, default_docker, secret_value, releases, review))
+        if desired is None and not document.is_shown:
+            raise not_shown(path, "stack")
     except UnreadableDocument as cause:
         return None, [cause.diagnostic]
-    return _load(document, _Choice(env, given, default_docker, secret_value, releases))
+    return desired, found
 
 
 def digest_of(text: str) -> str:
     """What identifies a stack's text in a plan."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.removeprefix("\ufeff").encode()).hexdigest()[:16]
 
 
-def environments(path: str) -> list[str]:
+def environments(path: str, *, review: bool = False) -> list[str]:
     """The names of the stack's environments; none when the file cannot be read."""
     try:
-        overlays = read_document(path).data.get("env")
+        overlays = read_document(path, inside=review).data.get("env")
     except UnreadableDocument:
         return []
     return sorted(overlays) if isinstance(overlays, dict) else []
@@ -175,5 +182,6 @@ def _resolve(
         return prints[known]
 
     folder = Path(document.path).resolve().parent
-    around = Surroundings(choice.default_docker, fingerprint_of, folder, choice.env, choice.releases)
+    within = checkout_of(document.path) if choice.review else None
+    around = Surroundings(choice.default_docker, fingerprint_of, folder, choice.env, choice.releases, within)
     return resolve(stack, document, around, digest_of(document.text))

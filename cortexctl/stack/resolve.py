@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.files.checkout import Checkout
 from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.spec.units import seconds, short_seconds, size_in_bytes
@@ -50,6 +51,8 @@ class Surroundings:
     """Where the stack file lies; its relative paths are meant from there."""
     env: str = ""
     releases: Releases = field(default_factory=Releases)
+    within: Checkout | None = None
+    """The only place where models' files are read; None: wherever they are."""
 
 
 def resolve(
@@ -114,7 +117,7 @@ class _Resolution:
             self.found += check_gpus(model, host_name, host, partial(self._at, name))
             if host.models_dir and model.source.path:
                 folder = Path(self._on_host(host.models_dir), model.source.path)
-                self.found += check_folder(folder, release, partial(self._at, name))
+                self.found += check_folder(folder, release, partial(self._at, name), self.around.within)
             spec = self._spec(name, model, host_name, host, release, secrets)
             for ordinal in range(1, model.replicas + 1):
                 yield Instance(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.files.checkout import checkout_of
 from cortexctl.stack.document import Document, UnreadableDocument, read_document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.suggest import nearest
@@ -35,13 +36,21 @@ _TYPES: dict[str, tuple[type, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Given:
     """What the caller gives: `--var` words (NAME=VALUE), `--var-file` paths, and the environment. `for_another`: it
-    was given for another revision of the stack, so what this one does not declare is no mistake.
+    was given for another revision of the stack, so what this one does not declare is no mistake. `beside`: the stack's
+    path; in a `review`, a file of its checkout is read only if it is there itself, and not behind a link.
     """
 
     words: Sequence[str] = ()
     files: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     for_another: bool = False
+    beside: str = ""
+    review: bool = False
+
+    def read(self, path: str) -> dict[str, Any]:
+        """One of the files. Raises UnreadableDocument."""
+        in_checkout = bool(self.beside) and checkout_of(self.beside).names(path)
+        return read_document(path, inside=self.review and in_checkout).data
 
 
 def with_variables(document: Document, given: Given) -> tuple[Document, list[Diagnostic], set[SourceSpan | None]]:
@@ -78,7 +87,7 @@ def given_texts(given: Given) -> dict[str, str]:
     texts = {name.removeprefix(PREFIX): value for name, value in given.environ.items() if name.startswith(PREFIX)}
     for path in given.files:
         try:
-            texts |= {name: str(value) for name, value in read_document(path).data.items()}
+            texts |= {name: str(value) for name, value in given.read(path).items()}
         except UnreadableDocument:
             continue  # said when the stack was read
     return texts | dict(word.partition("=")[::2] for word in given.words)
@@ -90,7 +99,7 @@ def _values(document: Document, declared: Mapping[str, Any], given: Given) -> tu
     typed: dict[str, Any] = {}
     for path in given.files:
         try:
-            typed |= read_document(path).data
+            typed |= given.read(path)
         except UnreadableDocument as cause:
             found.append(cause.diagnostic)
     words = dict(word.partition("=")[::2] for word in given.words)

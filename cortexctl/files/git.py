@@ -1,0 +1,184 @@
+"""Asking git about one checkout, so that nothing in the checkout can answer in its place or run anything.
+
+A commit can bring files that look like a repository (HEAD, config, objects, refs) and whose config names programs. So
+git is asked only at the top of the checkout that is meant, and about exactly that repository. What git can be set up to
+run is switched off all the same: attributes that a commit brings can call for a filter of the user's own config.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortexctl.files.checkout import GIT, Checkout
+
+PATIENCE = 10.0
+"""Seconds that git may take: nobody waits long for a name."""
+OFF = {
+    "safe.bareRepository": "explicit",
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.sshCommand": "false",
+    "core.gitProxy": "false",
+    "core.askPass": "",
+    "core.pager": "cat",
+    "core.editor": "false",
+    "core.alternateRefsCommand": "",
+    "credential.helper": "",
+    "diff.external": "",
+    "gpg.program": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "submodule.recurse": "false",
+    "protocol.allow": "never",
+    "protocol.ext.allow": "never",
+}
+"""Everything by which git runs a program or asks another machine."""
+KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
+"""Of git's variables: where the user's own config lies (it says which checkouts of others are trusted)."""
+
+
+class GitRefused(Exception):
+    """Git was not asked, or did not answer. The text is the end of a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """One repository. `top` and `folder` are real paths: of the work tree, and of what git keeps about it."""
+
+    top: Path
+    folder: Path
+
+    def ask(self, *words: str, off: Mapping[str, str] = {}, said: str = "") -> bytes:
+        """What it prints. `off`: more of the config to switch off. Raises GitRefused."""
+        return _run(self.top, f"--git-dir={self.folder}", f"--work-tree={self.top}", *words, off=off, said=said)
+
+    def without_filters(self) -> dict[str, str]:
+        """What to switch off so that no filter of the config runs, whatever attributes ask for. Raises GitRefused."""
+        listed = _run(
+            self.top,
+            f"--git-dir={self.folder}",
+            "config",
+            "-z",
+            "--name-only",
+            "--get-regexp",
+            r"^filter\.",
+            may_fail=True,
+        ).decode(errors="surrogateescape")
+        drivers = {name.removeprefix("filter.").rpartition(".")[0] for name in listed.split("\0") if name}
+        if any("=" in driver or "\n" in driver for driver in drivers):
+            raise GitRefused("a filter of its config has a name that cannot be switched off")
+        return {
+            f"filter.{driver}.{key}": "false" if key == "required" else ""
+            for driver in sorted(drivers)
+            for key in ("clean", "smudge", "process", "required")
+        }
+
+
+def git_at(checkout: Checkout) -> Git:
+    """The repository of the checkout, and no other. Raises GitRefused."""
+    if not checkout.is_git:
+        raise GitRefused(f"{checkout.top} is in no git checkout")
+    top = Path(os.path.realpath(checkout.top))
+    try:
+        lines = (
+            _run(top, "rev-parse", "--show-toplevel", "--absolute-git-dir").decode(errors="surrogateescape").split("\n")
+        )
+    except GitRefused as cause:
+        raise GitRefused(f"git cannot be asked about {checkout.top}: {cause}") from None
+    if len(lines) != 3 or os.path.realpath(lines[0]) != str(top) or os.path.realpath(lines[1]) != _meant(top):
+        raise GitRefused(f"git takes another folder for the checkout {checkout.top}")
+    return Git(top, Path(os.path.realpath(lines[1])))
+
+
+def file_at(git: Git, revision: str, path: str, most: int) -> bytes:
+    """A file of a commit as it was committed: no filter, no conversion. `path` is from the top; links inside the commit
+    are followed there. Raises GitRefused.
+    """
+    if not revision or revision.startswith("-"):  # git would take it for an option, and some write files
+        raise GitRefused("a revision does not begin with a minus" if revision else "it names no revision")
+    if "\n" in path:
+        raise GitRefused("a path with a line end in it cannot be asked for")
+    _refuse_ambiguous(git, revision)
+    try:
+        commit = git.ask("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
+    except GitRefused:
+        raise GitRefused(f"there is no revision {revision} in {git.top}; fetch it first") from None
+    asked = git.ask("cat-file", "--batch-check", "--follow-symlinks", said=f"{commit}:{path}\n").decode(
+        errors="replace"
+    )
+    match asked.split("\n", 1)[0].split(" "):
+        case [oid, "blob", size] if int(size) <= most:
+            return git.ask("cat-file", "blob", oid)
+        case [_, "blob", _]:
+            raise GitRefused(f"{path} is larger there than a stack can be")
+        case [_, "tree", _]:
+            raise GitRefused(f"{path} is a folder there")
+        case ["symlink" | "dangling" | "loop" | "notdir", *_]:
+            raise GitRefused(f"{path} is a link there that leads to no file of that revision")
+    raise GitRefused(f"{path} does not exist there")
+
+
+def _refuse_ambiguous(git: Git, revision: str) -> None:
+    """A tag can have the name of a branch, and git takes the tag: who may push one could say what is compared."""
+    name = re.split(r"[~^]|@\{", revision, maxsplit=1)[0]
+    kinds = [f"refs/{kind}/{name}" for kind in ("tags", "heads", "remotes")]
+    listed = git.ask("for-each-ref", "--format=%(refname)", "--", *kinds).decode(errors="replace").split("\n")
+    both = [ref for ref in kinds if ref in listed]
+    if len(both) > 1:
+        raise GitRefused(f"the name means more than one thing; write one of {', '.join(both)}")
+
+
+def _meant(top: Path) -> str:
+    """The folder that the checkout's own .git is, or names (a worktree, a submodule)."""
+    entry = top / GIT
+    if entry.is_dir():
+        return os.path.realpath(entry)
+    try:
+        with entry.open(encoding="utf-8", errors="surrogateescape") as file:
+            first = file.readline(5000)
+    except OSError:
+        return ""
+    where = first.removeprefix("gitdir:").strip()
+    return os.path.realpath(top / where) if first.startswith("gitdir:") else ""
+
+
+def _run(top: Path, *words: str, off: Mapping[str, str] = {}, said: str = "", may_fail: bool = False) -> bytes:
+    switched_off = [part for name, value in {**OFF, **off}.items() for part in ("-c", f"{name}={value}")]
+    try:
+        done = subprocess.run(
+            ["git", "--no-pager", *switched_off, *words],
+            cwd=top,
+            input=os.fsencode(said),
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+            env=_environ(top),
+        )
+    except FileNotFoundError:
+        raise GitRefused("there is no git here") from None
+    except OSError as cause:
+        raise GitRefused(f"git cannot be run: {cause.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise GitRefused(f"git did not answer within {PATIENCE:g} s") from None
+    if done.returncode and not may_fail:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise GitRefused(lines[0].removeprefix("fatal: ") if lines else "git failed")
+    return done.stdout
+
+
+def _environ(top: Path) -> dict[str, str]:
+    """Without what would lead git elsewhere, as in a hook. It takes no lock, asks nobody and fetches nothing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in KEPT}
+    return kept | {
+        "GIT_CEILING_DIRECTORIES": str(top.parent),
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": "none",
+        "LC_ALL": "C",
+    }

@@ -1,0 +1,90 @@
+"""Reading a file that somebody else may have put there: only a regular one, only so much of it, and nothing by links
+that lead out of its checkout where that is not wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from cortexctl.files.checkout import checkout_of
+
+LARGEST_STACK = 8 * 2**20
+"""Bytes beyond which a file is no stack: thousands of models fit in it."""
+_BY_THE_KERNEL = ("/proc", "/sys")
+"""What lies there only looks like files: each is made up when it is read, and may hold a whole environment."""
+
+
+class NotRead(Exception):
+    """The file was not read. The text is one sentence and holds nothing of the file; `advice` says what to do."""
+
+    def __init__(self, sentence: str, advice: str = "", *, missing: bool = False) -> None:
+        super().__init__(sentence)
+        self.advice = advice
+        self.missing = missing
+
+
+def read_regular(path: str, *, inside: bool = False, most: int = LARGEST_STACK) -> bytes:
+    """The whole file. `inside`: it must be in its checkout itself, not where a link leads. Raises NotRead."""
+    checkout = checkout_of(path)
+    if inside and not checkout.holds(path):
+        raise NotRead(
+            f"{path} is a link that leads out of {checkout.top}, and is not read",
+            "put the file itself there; a review reads nothing else of this machine",
+        )
+    try:
+        return _read(path, most)
+    except FileNotFoundError:
+        raise NotRead(f"there is no file {path}", "write one with: cortexctl init", missing=True) from None
+    except OSError as cause:
+        raise NotRead(f"{path} cannot be read: {cause.strerror}") from None
+
+
+def read_text(path: str, *, inside: bool = False) -> str:
+    """As UTF-8, without a byte order mark, and with line ends as Python has them. Raises NotRead."""
+    return as_text(path, read_regular(path, inside=inside))
+
+
+def as_text(name: str, data: bytes) -> str:
+    """What `read_text` makes of the bytes. Raises NotRead."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise NotRead(f"{name} is not UTF-8 text", "a stack file is TOML or JSON") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read(path: str, most: int) -> bytes:
+    before = Path(path).stat()  # before it is opened: to open a pipe waits, and to open a device may do more
+    _refuse_irregular(path, before)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(file, "rb") as opened:
+        now, real = os.fstat(file), os.path.realpath(path)
+        _refuse_irregular(path, now)
+        if any(Path(real).is_relative_to(folder) for folder in _BY_THE_KERNEL) or not _is_same(real, now):
+            raise _irregular(path)
+        data = opened.read(most + 1)
+    if data and now.st_size == 0:
+        raise _irregular(path)  # the kernel's files say that they are empty
+    if len(data) > most:
+        raise NotRead(f"{path} is larger than {most >> 20} MiB, and no stack is", "name the stack file")
+    return data
+
+
+def _refuse_irregular(path: str, info: os.stat_result) -> None:
+    if stat.S_ISDIR(info.st_mode):
+        raise NotRead(f"{path} is a folder", "name the stack file in it")
+    if not stat.S_ISREG(info.st_mode):
+        raise _irregular(path)
+
+
+def _irregular(path: str) -> NotRead:
+    return NotRead(f"{path} is no regular file, and is not read", "write the stack into a file of its own")
+
+
+def _is_same(path: str, opened: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(Path(path).stat(), opened)
+    except OSError:
+        return False
