@@ -22,6 +22,7 @@ import yaml
 from cortexctl.cli.main import COMMANDS
 from tests.fakes.forge import GITHUB_BOT, GITLAB_BOT, Fault, Forge, serving
 from tests.fakes.sockets import canned_engine
+from tests.hostile import lookalike
 from tests.reading import model_text, stack_text
 
 REPO = Path(__file__).parent.parent.parent
@@ -69,7 +70,7 @@ def checkout(tmp_path: Path, before: Mapping[str, str], after: Mapping[str, str]
         if branch != "main":
             git(origin, "checkout", "--quiet", "-b", branch)
         for name, text in files.items():
-            (origin / name).parent.mkdir(exist_ok=True)
+            (origin / name).parent.mkdir(parents=True, exist_ok=True)
             (origin / name).write_text(text, encoding="utf-8")
         git(origin, "add", ".")
         git(origin, "commit", "--quiet", "--allow-empty", "-m", branch)
@@ -679,7 +680,7 @@ def test_one_thing_is_installed_into_a_place_of_its_own(tmp_path: Path, what: st
     fake.parent.mkdir()
     fake.write_text(
         '#!/bin/sh\nprintf "%s\\n" "$@" >>"$HOME/asked"\n'
-        'if [ "$2" = venv ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; fi\n'
+        'if [ "$3" = venv ]; then mkdir -p "$4/bin" && cp "$0" "$4/bin/python"; fi\n'
     )
     fake.chmod(0o755)
     given = environ(tmp_path) | {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
@@ -688,6 +689,160 @@ def test_one_thing_is_installed_into_a_place_of_its_own(tmp_path: Path, what: st
     )
     assert (tmp_path / "asked").read_text().endswith(f"--disable-pip-version-check\n--\n{asked}\n")
     assert not list(tmp_path.rglob("pwned"))
+
+
+# What a request may bring to run something, or to have the plan say something else
+
+
+SHIFTED = ("json", "os", "secrets", "shlex", "sys", "venv", "pip", "ensurepip", "re", "site", "sitecustomize")
+
+
+def hostile(tmp_path: Path, inside: str) -> tuple[Path, Path]:
+    """A checkout whose request changes a stack, and brings a look-alike of a repository beside it in which nothing
+    changed, modules for Python to import, and links. And what exists as soon as any of it runs.
+    """
+    pwned = tmp_path / "pwned"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    lookalike(folder, AFTER, "x.toml", pwned)
+    work = checkout(tmp_path, {f"{inside}x.toml": BEFORE}, {f"{inside}x.toml": AFTER})
+    (work / inside).mkdir(exist_ok=True)
+    shutil.copytree(folder, work / inside, dirs_exist_ok=True)
+    for name in SHIFTED:
+        (work / f"{name}.py").write_text(f"open({str(pwned)!r}, 'w')\n")
+    git(work, "add", "--force", ".")
+    git(work, "commit", "--quiet", "-m", "hostile")
+    return work, pwned
+
+
+@pytest.mark.parametrize("inside", ["stacks/", "", "a/b/"])
+def test_a_lookalike_of_a_repository_runs_nothing_and_hides_nothing(tmp_path: Path, forge: Forge, inside: str) -> None:
+    work, pwned = hostile(tmp_path, inside)
+    for against in ("", "git:origin/main", f"git:{git(tmp_path / 'origin', 'rev-parse', 'main')}"):
+        ran = GitHubJob(work, forge).run(stack=f"{inside}x.toml", against=against)
+        assert not pwned.exists(), against
+        assert (ran.code, ran.outputs["exit-code"]) == (0, "2"), ran.log
+        (change,) = json.loads(Path(ran.outputs["plan-file"]).read_text())["changes"]
+        assert change["replace_paths"] == ["args.max_model_len"]
+
+
+def test_a_lookalike_hides_no_removal(tmp_path: Path, forge: Forge) -> None:
+    both = BEFORE + model_text("other")
+    work = checkout(tmp_path, {"stacks/x.toml": both}, {"stacks/x.toml": BEFORE})
+    lookalike(work / "stacks", BEFORE, "x.toml", tmp_path / "pwned")
+    ran = GitHubJob(work, forge).run(stack="stacks/x.toml")
+    assert "1 to remove" in ran.summary
+    assert ran.outputs["changes"] == "true"
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_merge_request_runs_nothing_either(tmp_path: Path, forge: Forge) -> None:
+    work, pwned = hostile(tmp_path, "stacks/")
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "plan.md").write_text("mine")
+    (work / "cortexctl-plan").symlink_to(away)
+    given = {"CI_PROJECT_DIR": str(work)}
+    done = GitLabJob("cortexctl:plan", work, forge, given).run(CORTEXCTL_STACK="stacks/x.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not pwned.exists()
+    assert [f.name for f in away.iterdir()] == ["plan.md"]
+    assert (away / "plan.md").read_text() == "mine"
+    assert (work / "cortexctl-plan" / "plan.json").is_file()
+
+
+def test_the_folder_of_the_plan_is_no_link(tmp_path: Path, forge: Forge) -> None:
+    """Whoever calls the script by itself: what a request put there in its place is not written through."""
+    work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER})
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "plan.json").write_text("mine")
+    (work / "out").symlink_to(away)
+    given = environ(tmp_path, CORTEXCTL_AGAINST="git:origin/main")
+    subprocess.run(["bash", str(ACTION / "plan.sh"), "out"], cwd=work, env=given, check=False, capture_output=True)
+    assert (away / "plan.json").read_text() == "mine"
+    assert (work / "out" / "plan.json").is_file()
+
+
+def test_a_tag_called_like_the_base_branch_is_not_the_base(tmp_path: Path, forge: Forge) -> None:
+    work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER}, depth=0)
+    git(work, "tag", "origin/main", "HEAD")
+    ran = GitHubJob(work, forge).run()
+    assert ran.outputs["exit-code"] == "1"
+    assert "write one of refs/tags/origin/main, refs/remotes/origin/main" in ran.summary
+    named = GitHubJob(work, forge).run(against="git:refs/remotes/origin/main")
+    assert named.outputs["exit-code"] == "2"
+
+
+def test_a_stack_outside_the_workspace_is_compared_with_nothing(tmp_path: Path, forge: Forge) -> None:
+    work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER})
+    (tmp_path / "x").mkdir()
+    other = checkout(tmp_path / "x", {"stack.toml": AFTER}, {"stack.toml": AFTER})
+    (work / "s").symlink_to(other)
+    for stack in ("s/stack.toml", str(other / "stack.toml")):
+        ran = GitHubJob(work, forge).run(stack=stack)
+        assert ran.outputs["exit-code"] == "1"
+        assert "is in no checkout that git can be asked about" in ran.summary
+
+
+def test_a_checkout_in_a_folder_of_the_workspace_is_the_one(tmp_path: Path, forge: Forge) -> None:
+    work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER})
+    ran = GitHubJob(work, forge, {"GITHUB_WORKSPACE": str(tmp_path)}).run()
+    assert ran.outputs["exit-code"] == "2", ran.log
+
+
+@pytest.mark.parametrize("target", ["token", "/proc/self/environ", "/dev/zero", "pipe", ""])
+@pytest.mark.parametrize("mode", ["against", "observed", "live"])
+def test_a_stack_that_is_a_link_shows_nothing_of_this_machine(
+    tmp_path: Path, forge: Forge, target: str, mode: str
+) -> None:
+    work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER})
+    snapshot(work)
+    (tmp_path / "token").write_text(f"{SECRET}-text {SECRET}\n")
+    os.mkfifo(tmp_path / "pipe")
+    (work / "stack.toml").unlink()
+    (work / "stack.toml").symlink_to(tmp_path / target)
+    ran = GitHubJob(work, forge, {"PLANTED": SECRET}).run(mode=mode, snapshot="snapshot.json")
+    assert ran.outputs["exit-code"] == "1"
+    folder = tmp_path / "temp"
+    written = "".join(p.read_text() for p in folder.rglob("*") if p.is_file())
+    for place in (ran.log, ran.summary, str(forge.bodies), str(forge.sarifs), written):
+        assert SECRET not in place
+
+
+def test_a_request_runs_no_command_of_its_stack(tmp_path: Path, forge: Forge) -> None:
+    secrets = f'[models.tiny.secrets]\nT = {{ command = ["sh", "-c", "touch {tmp_path}/pwned; echo {SECRET}"] }}\n'
+    work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER + secrets})
+    snapshot_of(work, BEFORE)
+    for more in (
+        {"mode": "against"},
+        {"mode": "observed", "snapshot": "snapshot.json"},
+        {"mode": "live", "args": "--no-commands"},
+    ):
+        GitHubJob(work, forge).run(**more)
+        assert not (tmp_path / "pwned").exists(), more
+
+
+def snapshot_of(work: Path, text: str) -> None:
+    """Taken with another stack than the one that is there."""
+    (work.parent / "other.toml").write_text(text)
+    with canned_engine(work.parent / "engine.sock") as url:
+        given = environ(work.parent) | {"DOCKER_HOST": url}
+        out = str(work / "snapshot.json")
+        subprocess.run(["cortexctl", "observe", "../other.toml", "--out", out], cwd=work, check=True, env=given)
+
+
+def test_installing_imports_nothing_of_the_checkout(tmp_path: Path) -> None:
+    for name in SHIFTED:
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
+    missing = str(tmp_path / "no-such-thing")
+    done = subprocess.run(
+        ["bash", str(ACTION / "install.sh"), missing, str(tmp_path / "venv")],
+        cwd=tmp_path, env=environ(tmp_path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert (tmp_path / "venv" / "bin" / "pip").exists(), done.stderr
+    assert not (tmp_path / "pwned").exists()
 
 
 # What can be read off the files

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # install.sh WHAT FOLDER: cortexctl in a virtual environment of its own. WHAT is a release's number, anything that pip
 # takes, or `action`: the commit that this script is from, so that one pin holds for both.
+# `-I`: without it Python imports what lies in the folder that it runs in, which is a request's checkout.
 set -euo pipefail
 
 case $1 in
@@ -8,9 +9,9 @@ case $1 in
   [0-9]*) what="cortexctl==$1" ;;
   *) what=$1 ;;
 esac
-if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+if ! python3 -I -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
   echo "Error: Python 3.11 or newer, with venv, is needed: set it up in a step before, or choose another image" >&2
   exit 1
 fi
-python3 -m venv "$2"
-"$2/bin/python" -m pip install --quiet --disable-pip-version-check -- "$what"
+python3 -I -m venv "$2"
+"$2/bin/python" -I -m pip install --quiet --disable-pip-version-check -- "$what"

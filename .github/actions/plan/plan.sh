@@ -8,6 +8,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+[ ! -L "${1%/}" ] || rm -- "${1%/}" # a request may have put a link in its place
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 stack=${CORTEXCTL_STACK:-stack.toml}
@@ -18,6 +19,9 @@ max_bytes=${CORTEXCTL_MAX_BYTES:-60000}
 words=()  # of CORTEXCTL_ARGS
 choice=() # the environment and values of variables: what validate takes as well
 basis=()  # what to plan against
+top=      # of the checkout that holds the stack
+mapfile -t elsewhere < <(git rev-parse --local-env-vars 2>/dev/null)
+unset "${elsewhere[@]}" # what would lead git to another repository
 
 main() {
   local code=0 valid=true changes=false plan=''
@@ -71,11 +75,11 @@ fail() {
   return 1
 }
 
-# Quotes as in a shell, and nothing is expanded.
+# Quotes as in a shell, and nothing is expanded. `-I`: without it Python imports what lies in the checkout.
 split_words() {
   local read='import os, shlex, sys; sys.stdout.write("".join(w + "\0" for w in shlex.split(os.environ["CORTEXCTL_ARGS"])))'
   [ -n "${CORTEXCTL_ARGS-}" ] || return 0
-  python3 -c "$read" >"$work/words" 2>/dev/null || return 1
+  python3 -I -c "$read" >"$work/words" 2>/dev/null || return 1
   mapfile -d '' -t words <"$work/words"
 }
 
@@ -101,19 +105,22 @@ snapshot() {
 # A revision is fetched first, for pipelines check out only their own. A stack or an environment that it has not got yet
 # is planned as if nothing had been applied.
 against() {
-  local revision=${1#git:} there said
+  local revision=${1#git:} name said
   if [ -z "$1" ]; then
     fail "this is no pull request, so there is nothing to compare with: set \`against\`, or another \`mode\`"
   elif [ "$revision" = "$1" ] || [ ! -f "$stack" ]; then
     basis=("--against=$1")
   elif [[ $revision == -* ]]; then
     fail "against names no revision: write git:REVISION, or a stack file"
+  elif ! find_top; then
+    fail "$stack is in no checkout that git can be asked about: check the repository out, and name the stack in it"
   else
-    there=$(dirname -- "$stack")
-    said=$(fetch "$there" "$revision" 2>&1 | grep -E -m 1 '^(fatal|error): ') || true
-    if ! git -C "$there" rev-parse --quiet --verify "$revision^{commit}" >/dev/null 2>&1; then
+    name=$revision # in full where it is a branch of the origin: a tag may be called the same
+    [[ $revision != origin/* ]] || name=refs/remotes/$revision
+    said=$(fetch "$revision" 2>&1 | grep -E -m 1 '^(fatal|error): ') || true
+    if ! ask_git rev-parse --quiet --verify "$name^{commit}" >/dev/null 2>&1; then
       fail "$revision cannot be compared with (${said:-there is no such revision}): let the checkout fetch all history"
-    elif in_base "$there" "$revision"; then
+    elif in_base "$name"; then
       basis=("--against=$1")
     else
       basis=(--against=none)
@@ -121,22 +128,59 @@ against() {
   fi
 }
 
-# A shallow checkout stays shallow and a whole one whole. What cannot be fetched may be here, as the checkout left it.
-fetch() {
-  local depth=() what=$2
-  case $2 in
-    origin/*) what="+refs/heads/${2#origin/}:refs/remotes/$2" ;;
-    *) ! git -C "$1" rev-parse --quiet --verify "$2^{commit}" >/dev/null || return 0 ;;
-  esac
-  [ "$(git -C "$1" rev-parse --is-shallow-repository)" = false ] || depth=(--depth=1)
-  LC_ALL=C GIT_TERMINAL_PROMPT=0 git -C "$1" fetch --quiet --no-tags "${depth[@]}" origin "$what"
+# The checkout is the nearest folder above the stack that has a .git, in the job's workspace. A request cannot bring one,
+# for git tracks no .git; but it can bring files that look like a repository without a work tree, and git would take
+# those for one wherever it is asked below the top.
+find_top() {
+  local at real workspace=${GITHUB_WORKSPACE:-${CI_PROJECT_DIR-}}
+  at=$(cd -- "$(dirname -- "$stack")" 2>/dev/null && pwd) || return
+  while [ ! -e "$at/.git" ]; do
+    [ "$at" != / ] || return
+    at=$(dirname -- "$at")
+  done
+  real=$(cd -- "$at" && pwd -P) || return
+  if [ -n "$workspace" ]; then
+    workspace=$(cd -- "$workspace" && pwd -P) || return
+    [[ $real/ == "${workspace%/}"/* ]] || return
+  fi
+  top=$at
+  [ "$(GIT_CEILING_DIRECTORIES=$(dirname -- "$real") git_quietly -C "$real" rev-parse --show-toplevel 2>/dev/null)" = "$real" ]
 }
 
+# About that checkout and no other.
+ask_git() {
+  git_quietly --git-dir="$top/.git" --work-tree="$top" -C "$top" "$@"
+}
+
+# How the checkout fetches (its credentials, its ssh) is the job's own; nothing else of its config runs anything.
+git_quietly() {
+  LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_OPTIONAL_LOCKS=0 git --no-pager -c safe.bareRepository=explicit \
+    -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.pager=cat -c core.editor=false -c diff.external= \
+    -c core.alternateRefsCommand= -c protocol.ext.allow=never -c gc.auto=0 -c maintenance.auto=false \
+    -c submodule.recurse=false "$@"
+}
+
+# A shallow checkout stays shallow and a whole one whole. What cannot be fetched may be here, as the checkout left it.
+fetch() {
+  local depth=() what=$1
+  case $1 in
+    origin/*) what="+refs/heads/${1#origin/}:refs/remotes/$1" ;;
+    *) ! ask_git rev-parse --quiet --verify "$1^{commit}" >/dev/null || return 0 ;;
+  esac
+  [ "$(ask_git rev-parse --is-shallow-repository)" = false ] || depth=(--depth=1)
+  ask_git fetch --quiet --no-tags --no-recurse-submodules "${depth[@]}" origin "$what"
+}
+
+# False only where that is certain: what else may be wrong there, cortexctl says.
 in_base() {
-  local base said
+  local base said path kind
+  path=$(cd -- "$(dirname -- "$stack")" && pwd)/$(basename -- "$stack")
+  path=${path#"${top%/}/"}
   base=$work/base.$(basename -- "$stack")
-  git -C "$1" show "$2:./$(basename -- "$stack")" >"$base" 2>/dev/null || return 1
-  [ -n "$env" ] || return 0
+  kind=$(ask_git cat-file --batch-check --follow-symlinks <<<"$1:$path" 2>/dev/null | head -n 1) || return 0
+  [[ $kind != *' missing' ]] || return 1
+  [[ $kind =~ ^([0-9a-f]+)\ blob\ [0-9]+$ ]] && [ -n "$env" ] || return 0
+  ask_git cat-file blob "${BASH_REMATCH[1]}" >"$base" 2>/dev/null || return 0
   said=$(cortexctl validate --json "--env=$env" -- "$base" 2>/dev/null) || [[ $said != *'"rule": "CX109"'* ]]
 }
 
@@ -164,7 +208,7 @@ print(str(any(c["action"] not in {"no-op", "forget"} for c in json.load(open(sys
   case $1 in
     0) echo false ;;
     2) echo true ;;
-    *) python3 -c "$read" "$2" ;;
+    *) python3 -I -c "$read" "$2" ;;
   esac
 }
 
@@ -201,7 +245,7 @@ quoted() {
 # GitHub obeys lines of a log that begin with `::`; between these two it does not.
 log() {
   local word
-  word=$(python3 -c 'import secrets; print(secrets.token_hex(16))')
+  word=$(python3 -I -c 'import secrets; print(secrets.token_hex(16))')
   [ -z "${GITHUB_ACTIONS-}" ] || printf '::stop-commands::%s\n' "$word"
   cat "$folder/said.txt"
   [ -z "$1" ] || cortexctl show "$1"
