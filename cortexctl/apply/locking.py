@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,8 @@ class Locks:
     interrupted: Callable[[], bool] = lambda: False
     waits: Callable[[str], None] = lambda _words: None
     """Told once, and in words, for whom it waits."""
+    stack: str = ""
+    """The stack as the next command names it, with a blank before it; left out: as far as the plan can tell."""
     _held: dict[str, str] = field(default_factory=dict)
     """Host -> the owner's id that is ours there."""
 
@@ -91,12 +94,17 @@ class Locks:
             holder = engine.take_lock(self.plan.owner, ours)
         return holder
 
+    @property
+    def _stack(self) -> str:
+        env = f" --env {shlex.quote(self.plan.env)}" if self.plan.env else ""
+        return f" {shlex.quote(self.plan.stack_path)}{env}"
+
     def _refusal(self, host: str, holder: LockInfo, now: int) -> LockHeld:
         since = f"for {show_seconds(max(now - holder.started, 0))}" if holder.started else "since nobody knows when"
-        stack = f"{self.plan.stack_path} --env {self.plan.env}" if self.plan.env else self.plan.stack_path
+        stack = self.stack or self._stack
         return LockHeld(
             f"{host}: {_in_words(holder)} has been applying the stack {self.plan.owner} {since}",
-            next_step=f"wait for it (--lock-timeout 10m); if it is dead: cortexctl lock release {stack}",
+            next_step=f"wait for it (--lock-timeout 10m); if it is dead: cortexctl lock release{stack}",
         )
 
 

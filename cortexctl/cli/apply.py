@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from cortexctl.cli.wiring import (
     say,
     who_we_are,
 )
+from cortexctl.diagnostics import Severity
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.lock import is_dead
 from cortexctl.errors import GateFailed, NotApproved, PlanStale, Refused, UsageError
@@ -81,7 +83,9 @@ def command(
         refuse_changed_stack(saved)
         engines = DockerEngines({h.host.name: h.host for h in saved.hosts}, saved.owner)
         return carry_out(saved, engines, choice=choice, approved=True, how=how, telling=telling)
+    request = replace(request, allow_unreachable=how.allow_unreachable)
     desired, engines = open_stack(stack, choice)
+    choice = choice.knowing(desired.secret_variables)
     made = make_plan(desired, engines, request)
     again = partial(make_plan, desired, engines, request) if auto_approve else None
     return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)
@@ -158,6 +162,9 @@ def carry_out(
 def _shown(made: Plan, how: options.How, telling: Telling) -> Plan:
     """The plan as it will be carried out. Raises Refused when something stands against it."""
     made = replace(made, max_failures=how.max_failures or made.max_failures)
+    if how.allow_unreachable:  # also of a plan that was saved without it
+        told = (replace(d, severity=Severity.WARNING) if d.rule == "CX401" else d for d in made.diagnostics)
+        made = replace(made, diagnostics=tuple(told))
     telling.planned(made)
     telling.show(plan_text(made, ink(telling.stream), next_step=""))
     if blocking(made, allow_unreachable=how.allow_unreachable):
@@ -244,6 +251,7 @@ def _apply(
             patience=how.lock_timeout,
             interrupted=stop.is_set,
             waits=lambda words: say(f"{words}\n"),
+            stack=f" {shlex.quote(made.stack_path)}{choice.words()}",
         )
         result = apply_plan(made, executor, engines, locks, locks_held)
     learn_from_apply(made, result, executor.took, engines, doer.clock.now())
@@ -275,7 +283,7 @@ def _say_now(words: str) -> None:
 
 
 def _next_step(made: Plan, choice: options.Choice, result: Result) -> str:
-    stack = ("" if made.stack_path == options.DEFAULT_STACK else f" {made.stack_path}") + choice.words()
+    stack = options.as_argument(made.stack_path) + choice.words()
     again = f"cortexctl plan{' --destroy' if made.destroy else ''}{stack}"
     if result.exit_code or made.destroy:
         return again if result.exit_code else ""

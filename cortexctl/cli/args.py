@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.addresses import full_address
 from cortexctl.cli.wiring import need_stack
 from cortexctl.errors import UsageError
 from cortexctl.plan.place import placed
@@ -68,6 +69,7 @@ def command(
     if words:
         raise UsageError(f"unexpected words: {' '.join(words)}")
     desired, _ = placed(need_stack(stack, choice, with_secrets=False, instead=version or ""))
+    address = full_address(desired, address)
     instance = next((i for i in desired.instances if i.address == address), None)
     if instance is None:
         known = ", ".join(i.address for i in desired.instances)

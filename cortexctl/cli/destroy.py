@@ -32,7 +32,9 @@ def command(
 ) -> int:
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
     desired = need_stack(stack, choice, with_secrets=False)
+    choice = choice.knowing(desired.secret_variables)
     engines = open_engines(desired)
-    plan = partial(make_plan, desired, engines, replace(request, destroy=True))
+    request = replace(request, destroy=True, allow_unreachable=how.allow_unreachable)
+    plan = partial(make_plan, desired, engines, request)
     again = plan if auto_approve else None
     return carry_out(plan(), engines, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)

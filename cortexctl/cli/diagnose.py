@@ -12,6 +12,7 @@ import click
 
 from cortexctl.apply.protocols import Engine, Secrets
 from cortexctl.cli import options
+from cortexctl.cli.addresses import full_address
 from cortexctl.cli.logfile import pieces_of
 from cortexctl.cli.logs import choose, find_instance
 from cortexctl.cli.wiring import ink, need_stack, open_engines, secret_reader
@@ -72,6 +73,8 @@ def of_log(path: str) -> Diagnosed:
 
 def _of_instance(address: str, stack: str, choice: options.Choice, generation: int | None) -> Diagnosed:
     desired = need_stack(stack, choice, with_secrets=False)
+    address = full_address(desired, address)
+    choice = choice.knowing(desired.secret_variables)
     engines = open_engines(desired)
     try:
         instance = find_instance(desired, address, engines)
@@ -79,9 +82,9 @@ def _of_instance(address: str, stack: str, choice: options.Choice, generation: i
         seen = examine(instance, owned, engines.engine(instance.host), secret_reader(stack, choice), ask_health)
     finally:
         engines.close()
-    chosen = ("" if stack == options.DEFAULT_STACK else f" --stack {stack}") + choice.words()
+    chosen = options.as_option(stack) + choice.words()
     if seen.found:
-        where = "" if stack == options.DEFAULT_STACK else f" {stack}"
+        where = options.as_argument(stack)
         step = f"edit {desired.path} as said, then: cortexctl plan{where} --target {address}{choice.words()}"
     else:
         step = f"the whole log: cortexctl logs {address} --generation {owned.generation} --tail 100000{chosen}"

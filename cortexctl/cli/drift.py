@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import click
 
@@ -63,6 +64,7 @@ def command(
     desired = _stack(stack, choice, review=no_commands)
     only = Only(tuple(Kind(k) for k in kind), target, host)
     report, took = _look(desired, only, deep=deep, health_timeout=None if no_health else health_timeout)
+    report = replace(report, given=replace(choice, env="").knowing(desired.secret_variables).words())
     if report.diagnostics:
         say(diagnostics_text(report.diagnostics, ink("stderr")) + "\n")
         return 1

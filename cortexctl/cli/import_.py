@@ -10,6 +10,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.importing import Import, Imported, open_import
 from cortexctl.cli.wiring import ink, say
+from cortexctl.cli.writing import write
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.render.imported import imported_block, imported_json
 from cortexctl.render.imports import Row, imports_text
@@ -54,9 +55,9 @@ def _show(work: Import, made: Imported) -> None:
     told = [*_proceed(work, made), *made.told]
     if work.is_json:
         say("".join(f"{line}\n" for line in [*told, *(f"{path}: {why}" for path, why in made.ignored.items())]))
-        sys.stdout.write(imported_json(made.name, made.table))
+        write(imported_json(made.name, made.table), "json")
     else:
-        sys.stdout.write(imported_block(made.name, made.table, made.notes, made.ignored, told))
+        write(imported_block(made.name, made.table, made.notes, made.ignored, told), "toml")
 
 
 def _proceed(work: Import, made: Imported) -> list[str]:

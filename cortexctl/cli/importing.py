@@ -83,12 +83,12 @@ class Import:
     @property
     def words(self) -> str:
         """The stack as the next command names it."""
-        return ("" if self.stack == options.DEFAULT_STACK else f" {self.stack}") + self.choice.words()
+        return options.as_argument(self.stack) + self.choice.words()
 
     @property
     def option(self) -> str:
         """The same for `import` itself."""
-        return ("" if self.stack == options.DEFAULT_STACK else f" --stack {self.stack}") + self.choice.words()
+        return options.as_option(self.stack) + self.choice.words()
 
     def candidates(self) -> list[str]:
         """Containers without a stack that run vLLM, in the order of their names."""
@@ -259,7 +259,15 @@ def open_import(host: str, stack: str, choice: options.Choice) -> Import:
         raise EngineUnreachable(f"{host}: {seen.problem}", next_step=seen.next_step)
     others = [c for c in seen.containers if not labels.owner_of(c.labels)]
     return Import(
-        stack, choice, document.text, at, len(probed.hosts) == 1, desired, bare, seen, inspect_all(at, others)
+        stack,
+        choice.knowing(probed.secret_variables),
+        document.text,
+        at,
+        len(probed.hosts) == 1,
+        desired,
+        bare,
+        seen,
+        inspect_all(at, others),
     )
 
 

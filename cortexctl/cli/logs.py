@@ -8,6 +8,7 @@ from dataclasses import replace
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.addresses import full_address
 from cortexctl.cli.wiring import look, need_stack, open_engines
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.errors import EngineUnreachable, UsageError
@@ -47,11 +48,9 @@ def command(
 
 def find_instance(desired: Desired, address: str, engines: DockerEngines) -> OwnedInstance:
     """Raises UsageError with the addresses that there are."""
+    address = full_address(desired, address)
     name = address.partition("/")[0]
-    host = next((h for h in desired.hosts if h.name == name), None)
-    if host is None:
-        known = ", ".join(h.name for h in desired.hosts)
-        raise UsageError(f'there is no host "{name}" in {desired.path}; known: {known}')
+    host = desired.host(name)
     here = replace(desired, hosts=(host,), instances=tuple(i for i in desired.instances if i.host == name))
     observed = look(here, engines)
     seen = observed.host(name)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from cortexctl.cli.writing import nobody_reads
+from cortexctl.cli.writing import in_any_locale, nobody_reads
 from cortexctl.errors import CortexctlError
 
 COMMANDS = {
@@ -88,6 +88,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 1 where its product found no reader. Flushed here, for at Python's
     own exit that would be noise and a code of nobody's (120).
     """
+    in_any_locale()
     code = _run(arguments)
     try:
         if sys.stdout:  # it may be closed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.modelreading import every_source, with_models
 from cortexctl.cli.wiring import look, need_stack, open_engines, say
+from cortexctl.cli.writing import write
 from cortexctl.engine.observe import facts_of_all
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import snapshot_to_json
@@ -29,7 +29,7 @@ def command(stack: str, *, choice: options.Choice, out: str | None) -> int:
     observed = with_models(observed, every_source(desired, observed), engines)
     text = snapshot_to_json(observed)
     if out is None:
-        sys.stdout.write(text)
+        write(text, "json")
     else:
         try:
             Path(out).write_text(text, encoding="utf-8")

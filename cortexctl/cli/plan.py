@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
+
 import click
 
 from cortexctl.cli import options
@@ -58,7 +61,8 @@ def command(
         raise UsageError("--probe starts containers on the hosts; a plan with --observed or --against asks no host")
     if probe and no_commands:
         raise UsageError("--probe runs a program of each image of the stack, and --no-commands runs none")
-    made = _plan(stack, choice, request, observed, against, probe=probe, no_commands=no_commands, hub=hub)
+    request = replace(request, allow_unreachable=allow_unreachable)
+    made, choice = _plan(stack, choice, request, observed, against, probe=probe, no_commands=no_commands, hub=hub)
     for file in filter(None, (out, json_out)):
         save(made, file)
     next_step = _next_step(made, stack, choice, request, out)
@@ -76,19 +80,25 @@ def _plan(
     probe: bool,
     no_commands: bool,
     hub: bool,
-) -> Plan:
-    """Against the live hosts, or for review against a snapshot or another stack. A review reads no secret."""
+) -> tuple[Plan, options.Choice]:
+    """Against the live hosts, or for review against a snapshot or another stack. A review reads no secret. The choice
+    knows what is secret.
+    """
     if observed and against:
         raise UsageError("--observed and --against exclude each other")
     if observed:
-        return plan_from_snapshot(need_stack(stack, choice, review=True), observed, request, hub=hub)
+        desired = need_stack(stack, choice, review=True)
+        return plan_from_snapshot(desired, observed, request, hub=hub), choice.knowing(desired.secret_variables)
     if against:
-        return plan_from_stack(need_stack(stack, choice, review=True), against, choice, request, hub=hub)
+        desired = need_stack(stack, choice, review=True)
+        made = plan_from_stack(desired, against, choice, request, hub=hub)
+        return made, choice.knowing(desired.secret_variables)
     desired, engines = open_stack(stack, choice, with_secrets=not request.destroy, review=no_commands)
     try:
         within = checkout_of(stack) if no_commands else None
         made = make_plan(desired, engines, request, hub=hub, within=within)
-        return probed(made, desired, engines) if probe else made
+        made = probed(made, desired, engines) if probe else made
+        return made, choice.knowing(desired.secret_variables)
     finally:
         engines.close()
 
@@ -115,13 +125,8 @@ def exit_code(made: Plan, *, detailed: bool, allow_unreachable: bool) -> int:
 def _next_step(made: Plan, stack: str, choice: options.Choice, request: Request, out: str | None) -> str:
     if not made.effective or made.basis or blocking(made, allow_unreachable=True):
         return ""
-    anyway = " --allow-unreachable" if blocking(made) else ""
     verb = "destroy" if made.destroy else "apply"
+    anyway = " --allow-unreachable" if blocking(made) else ""
     if out and not made.lacking:
-        return f"cortexctl apply {out}{anyway}"
-    return (
-        f"cortexctl {verb}"
-        + ("" if stack == options.DEFAULT_STACK else f" {stack}")
-        + choice.words()
-        + request.options()
-    )
+        return f"cortexctl apply {shlex.quote(out)}{anyway}"
+    return f"cortexctl {verb}{options.as_argument(stack)}{choice.words()}{request.options()}{anyway}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.addresses import full_address
 from cortexctl.cli.apply import carry_out
 from cortexctl.cli.telling import Telling, telling
 from cortexctl.cli.wiring import look, need_stack, open_engines
@@ -35,6 +36,8 @@ def command(
     Needs no secret and no image. The stack is not changed: put its old text back, or the next apply goes forward again.
     """
     desired = need_stack(stack, choice, with_secrets=False)
+    address = full_address(desired, address)
+    choice = choice.knowing(desired.secret_variables)
     engines = open_engines(desired)
     host = address.partition("/")[0]
     observed = look(replace(desired, hosts=tuple(h for h in desired.hosts if h.name == host)), engines)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
 
 
@@ -20,7 +20,7 @@ def command(name: str, *, vllm_version: str | None) -> int:
     """
     if vllm_version and name not in {"stack", "args"}:
         raise UsageError(f"the schema of a {name} is the same for every vLLM release")
-    sys.stdout.write(_schema(name, options.known_release(vllm_version) if vllm_version else None))
+    write(_schema(name, options.known_release(vllm_version) if vllm_version else None), "json")
     return 0
 
 

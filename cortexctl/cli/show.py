@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 
 import click
 
@@ -47,7 +48,7 @@ def command(planfile: str, *, form: str, explain: bool, max_bytes: int | None) -
     """Show a plan that was saved with `plan --out`, as it was when it was made."""
     saved = _read(planfile)
     can_be_applied = saved.effective and not (saved.has_errors or saved.basis or saved.lacking)
-    next_step = f"cortexctl apply {planfile}" if can_be_applied else ""
+    next_step = f"cortexctl apply {shlex.quote(planfile)}" if can_be_applied else ""
     if form == "text":
         from cortexctl.render.terminal import refusal_text
 

@@ -24,7 +24,7 @@ from cortexctl.engine.observe import observe
 from cortexctl.engine.transport import DEFAULT_DOCKER
 from cortexctl.errors import CortexctlError, SecretUnresolved
 from cortexctl.observed.owned import image_labels_needed
-from cortexctl.observed.state import LockInfo, Observed
+from cortexctl.observed.state import LockInfo, Observed, ObservedHost
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import (
     adoptions_needed,
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from cortexctl.observed.modelfiles import ModelSource
     from cortexctl.stack.load import Releases
     from cortexctl.stack.variables import Given
+
+
+EVERYTHING = Request()
 
 
 class BadStack(CortexctlError):
@@ -217,11 +220,14 @@ def _or_the_end(path: str, desired: Desired | None, found: list[Diagnostic]) -> 
     return desired
 
 
-def look(desired: Desired, engines: DockerEngines) -> Observed:
-    """One list request a host; and an inspection of what the stack takes by its name, and of images that may be where
-    a container has its labels from.
+def look(desired: Desired, engines: DockerEngines, request: Request = EVERYTHING) -> Observed:
+    """One list request for each host that is asked for; and an inspection of what the stack takes by its name, and of
+    images that may be where a container has its labels from.
     """
-    observed = proven(desired, observe(desired.hosts))
+    to_read = request.hosts_to_read([h.name for h in desired.hosts])
+    observed = observe([h for h in desired.hosts if h.name in to_read])
+    others = (ObservedHost(h.name, problem="it was not asked for") for h in desired.hosts if h.name not in to_read)
+    observed = proven(desired, replace(observed, hosts=(*observed.hosts, *others)))
     wanted = adoptions_needed(desired, observed)
     found = engines.adoptable(wanted)
     return replace(observed, adoptable={at: read_back(wanted[at[0]][at[1]][1], one) for at, one in found.items()})
@@ -243,7 +249,7 @@ def make_plan(
     """Look at the hosts, look up the images, limits and models' files that the decision needs, plan. `hub`: the hub is
     asked, too, for models that no host has. `within`: of this machine, models' files are read only there.
     """
-    observed = look(desired, engines)
+    observed = look(desired, engines, request)
     images = engines.images(images_needed(desired, observed, request))
     records = engines.records(records_needed(desired, observed, request))
     in_place = engines.in_place(inspections_needed(desired, replace(observed, records=records), request))

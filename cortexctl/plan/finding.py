@@ -143,7 +143,8 @@ class Facts:
 class DriftReport:
     """`instances` are the stack's on the hosts that were read, `asked` those whose server was asked for its health.
     `kinds`: those that were asked for, none for all. `ignored`: how many findings the stack says to pass over.
-    `unknown_secrets`: those that have no value here, so that they could not be compared.
+    `unknown_secrets`: those that have no value here, so that they could not be compared. `given`: the options that gave
+    variables their values, for the next command, each with a blank before it.
     """
 
     stack: str
@@ -161,6 +162,7 @@ class DriftReport:
     notes: tuple[Note, ...] = ()
     ignored: int = 0
     unknown_secrets: int = 0
+    given: str = ""
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property

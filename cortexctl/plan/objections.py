@@ -10,6 +10,7 @@ from cortexctl.observed.owned import OwnedInstance, Why, left_alone, owned_group
 from cortexctl.observed.state import ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
+from cortexctl.plan.request import Request
 from cortexctl.spec.desired import Desired, Instance
 from cortexctl.spec.labels import HOST, MODEL, is_generation_name
 
@@ -131,7 +132,11 @@ def strange(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
     ]
 
 
-def unreachable(wanted: Wanted, seen: ObservedHost) -> Diagnostic:
-    models = sorted({i.model for i in wanted.values()})
+def unreachable(wanted: Wanted, seen: ObservedHost, request: Request) -> list[Diagnostic]:
+    """A host that cannot be read stands against the plan, unless that is allowed, or nothing there was asked for."""
+    models = sorted({i.model for i in wanted.values() if request.wants(i.host, i.model, i.address)})
+    if not models and (request.target or request.exclude):
+        return []
     left_out = f"; left out of this plan: {', '.join(models)}" if models else ""
-    return error("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)
+    said = warning if request.allow_unreachable else error
+    return [said("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)]

@@ -64,10 +64,12 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     wanted_on, seen_on = desired.by_host(), observed.by_name()
     ranks, canaries = ranks_of(desired), canaries_of(desired)
     held: list[Change] = []
-    for host in sorted(desired.hosts, key=lambda h: h.name):
+    to_read = request.hosts_to_read([h.name for h in desired.hosts])
+    looked_at = [h for h in desired.hosts if h.name in to_read]
+    for host in sorted(looked_at, key=lambda h: h.name):
         seen, wanted = seen_on[host.name], wanted_on[host.name]
         if not seen.is_reachable:
-            diagnostics.append(unreachable(wanted, seen))
+            diagnostics += unreachable(wanted, seen, request)
             continue
         found = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
         all_here = _changes_on({} if request.destroy else wanted, desired, found, observed, request)
@@ -106,8 +108,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         basis=basis,
         selection=request.words,
         hosts=tuple(
-            planned_host(h, seen_on[h.name], desired, taken.get(h.name, 0), gpus.get(h.name, (0, 0)))
-            for h in desired.hosts
+            planned_host(h, seen_on[h.name], desired, taken.get(h.name, 0), gpus.get(h.name, (0, 0))) for h in looked_at
         ),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),

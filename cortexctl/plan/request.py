@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -29,6 +30,9 @@ class Request:
     launch_anyway: tuple[str, ...] = ()
     """Launch these though vLLM would refuse, by what is computed."""
 
+    allow_unreachable: bool = False
+    """A host that cannot be read is left out, and stands against nothing."""
+
     @property
     def words(self) -> tuple[str, ...]:
         """The options that narrow the plan, as they were given."""
@@ -41,11 +45,18 @@ class Request:
     def options(self) -> str:
         """All options as they were given, for the next command; each with a blank before it."""
         named = (
-            ("replace", self.replace), ("restart", self.restart), ("unprotect", self.unprotect),
-            ("launch-anyway", self.launch_anyway),
+            ("target", self.target), ("exclude", self.exclude), ("host", self.host), ("replace", self.replace),
+            ("restart", self.restart), ("unprotect", self.unprotect), ("launch-anyway", self.launch_anyway),
         )  # fmt: skip
-        words = [*self.words, *(f"--{name} {pattern}" for name, patterns in named for pattern in patterns)]
+        words = [f"--{name} {shlex.quote(pattern)}" for name, patterns in named for pattern in patterns]
+        words += ["--canary-hold"] if self.canary_hold else []
+        words += [f"--only {self.only}"] if self.only else []
+        words += ["--allow-unreachable"] if self.allow_unreachable else []
         return "".join(f" {word}" for word in words)
+
+    def hosts_to_read(self, hosts: Collection[str]) -> Collection[str]:
+        """Those that are asked for. All of them where a pattern matches none: that is an error of its own."""
+        return [h for h in hosts if _any(self.host, h)] or hosts
 
     def wants(self, host: str, model: str, address: str) -> bool:
         """Whether the plan is to have the instance in it."""

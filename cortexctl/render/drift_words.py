@@ -120,7 +120,7 @@ def _by_hand(f: Finding) -> str:
 def stack_words(report: DriftReport) -> str:
     """The stack as the next command names it, with a blank before; nothing for the default."""
     path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" {shlex.quote(report.stack_path)}"
-    return path + (f" --env {shlex.quote(report.env)}" if report.env else "")
+    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.given
 
 
 def busy_words(holder: LockInfo) -> str:
@@ -129,7 +129,7 @@ def busy_words(holder: LockInfo) -> str:
 
 def _with_stack(report: DriftReport) -> str:
     path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" --stack {shlex.quote(report.stack_path)}"
-    return path + (f" --env {shlex.quote(report.env)}" if report.env else "")
+    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.given
 
 
 def _value(path: str, value: Any) -> str:

@@ -128,6 +128,9 @@ class Desired:
     audit_log: str = ""
     """Where applies are written down, from the stack's folder; empty: nowhere."""
 
+    secret_variables: tuple[str, ...] = ()
+    """The names of the variables whose values are never said."""
+
     @property
     def owner(self) -> str:
         return owner(self.stack, self.env)

@@ -76,6 +76,7 @@ def resolve(
         ignore_drift=tuple(stack.drift.ignore),
         hooks=hooks,
         audit_log=audit_log(stack, document.path),
+        secret_variables=tuple(sorted(name for name, table in stack.vars.items() if table.secret)),
     )
     work.found += wrong_hooks
     work.found += check_version(stack, document)

@@ -1,0 +1,217 @@
+"""What is printed as the next command does what was shown; and words on the command line are understood or refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from cortexctl.spec.codec import spec_to_label
+from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
+from tests.forks import ran
+from tests.reading import model_text, stack_text
+from tests.unit.test_drift_cli import SPEC
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+SECRET = "hunter2-and-more"
+VARIABLES = '[vars.note]\ndefault = "x"\n\n[vars.more]\ndefault = "x"\n\n[vars.token]\nsecret = true\n\n'
+
+
+@pytest.fixture
+def engines(tmp_path: Path) -> Iterator[dict[str, TalkingEngine]]:
+    """Three hosts, each with a container that is not in the stack any more."""
+    with ExitStack() as open_:
+        yield {
+            name: open_.enter_context(talking_engine(tmp_path / f"{name}.sock", {LIST: [_gone(name)]}))
+            for name in ("box", "far", "off")
+        }
+
+
+def _gone(host: str) -> dict[str, object]:
+    found = row(spec_to_label(SPEC), "gone")
+    return {**found, "Labels": {**found["Labels"], "cortexctl.host": host}}
+
+
+@pytest.fixture
+def run(tmp_path: Path, engines: dict[str, TalkingEngine]) -> Run:
+    """Runs cortexctl beside a stack.toml of the hosts that are named; of `down` ones the engine does not answer."""
+
+    def go(
+        *words: str,
+        hosts: tuple[str, ...] = ("box",),
+        down: tuple[str, ...] = (),
+        stack: str = "stack.toml",
+        **env: str,
+    ) -> subprocess.CompletedProcess[str]:
+        urls = {h: f"unix://{tmp_path}/none.sock" if h in down else engines[h].url for h in hosts}
+        tables = "".join(f'[hosts.{h}]\ndocker = "{url}"\nmodels_dir = "/models"\n\n' for h, url in urls.items())
+        model = model_text(
+            "tiny", enabled="false", hosts=f'["{hosts[0]}"]', env='{ NOTE = "{{ vars.note }}{{ vars.more }}" }'
+        )
+        (tmp_path / stack).write_text(stack_text(model, hosts=VARIABLES + tables))
+        known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "NO_COLOR", "FORCE_COLOR"))}
+        return ran(*words, cwd=tmp_path, env={**known, **env})
+
+    return go
+
+
+def next_words(done: subprocess.CompletedProcess[str], **environ: str) -> list[str]:
+    """The next command, as a shell takes it apart."""
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("Next ")]
+    command = line.removeprefix("Next").strip()
+    told = subprocess.run(
+        ["sh", "-c", f'set -- {command}; printf "%s\\n" "$@"'], capture_output=True, text=True, check=False, env=environ
+    )
+    return told.stdout.splitlines() if told.returncode == 0 else ["refused", told.stderr]
+
+
+def test_the_next_command_keeps_the_values_of_variables(run: Run, tmp_path: Path) -> None:
+    """Quoted, so that a shell takes them as they were given."""
+    (tmp_path / "my vars.toml").write_text('more = "1"\n')
+    note = "it's $HOME; `id` *"
+    given = ("--var", f"note={note}", "--var-file", "my vars.toml", "--target", "*")
+    done = run("plan", *given, stack="my stack.toml")
+    assert done.returncode == 1, "the stack.toml is not the one"
+    done = run("plan", "my stack.toml", *given, stack="my stack.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert next_words(done) == [
+        "cortexctl", "apply", "my stack.toml", "--var-file", "my vars.toml", "--var", f"note={note}", "--target", "*",
+    ]  # fmt: skip
+
+
+def test_the_next_command_says_no_secret_and_is_refused_without_one(run: Run) -> None:
+    done = run("plan", "--var", f"token={SECRET}", "--var", "note=hf_abcdefghijklmnopqrstuvwxyz012345")
+    everything = done.stdout + done.stderr
+    assert done.returncode == 0, everything
+    assert SECRET not in everything
+    assert "hf_abcdefghijklmnop" not in everything
+    known = {"CORTEXCTL_VAR_token": SECRET, "CORTEXCTL_VAR_note": "n"}
+    assert next_words(done, **known) == ["cortexctl", "apply", "--var", f"token={SECRET}", "--var", "note=n"]
+    assert next_words(done, CORTEXCTL_VAR_note="n")[0] == "refused"
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_reports_have_the_same_next_command(run: Run, form: str) -> None:
+    assert "cortexctl apply --var note=9" in run("plan", "--var", "note=9", "--format", form).stdout
+
+
+def test_drift_keeps_them_too(run: Run) -> None:
+    done = run("drift", "--no-health", "--var", "note=a b", "--var", f"token={SECRET}")
+    assert """--var 'note=a b' --var token="${CORTEXCTL_VAR_token:?}" --target box/gone""" in done.stdout
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_host_that_is_down_stands_against_the_plan_until_it_is_allowed(run: Run) -> None:
+    two = {"hosts": ("box", "far"), "down": ("far",)}
+    done = run("plan", **two)
+    assert done.returncode == 1
+    assert "Error[CX401] far" in done.stdout
+    assert next_words(done) == ["cortexctl", "apply", "--allow-unreachable"]
+    allowed = run("plan", "--allow-unreachable", "--detailed-exitcode", **two)
+    assert allowed.returncode == 2
+    assert "Warning[CX401] far" in allowed.stdout
+    assert "refused" not in allowed.stdout
+    assert next_words(allowed) == ["cortexctl", "apply", "--allow-unreachable"]
+    applied = run("apply", "--allow-unreachable", **two)
+    assert applied.returncode == 4
+    assert "nobody is here to approve" in applied.stderr, "it would be carried out"
+    assert "refused: 1 error" not in applied.stdout
+    refused = run("apply", "--auto-approve", **two)
+    assert refused.returncode == 4
+    assert "--allow-unreachable" in refused.stderr
+
+
+def test_a_saved_plan_says_the_same(run: Run) -> None:
+    two = {"hosts": ("box", "far"), "down": ("far",)}
+    assert next_words(run("plan", "--out", "a b.json", **two)) == [
+        "cortexctl",
+        "apply",
+        "a b.json",
+        "--allow-unreachable",
+    ]
+    assert run("plan", "--out", "a b.json", "--allow-unreachable", **two).returncode == 0
+    assert "refused" not in run("show", "a b.json", **two).stdout
+
+
+def test_of_hosts_that_are_not_asked_for_nothing_is_read_or_said(run: Run, engines: dict[str, TalkingEngine]) -> None:
+    three = {"hosts": ("box", "far", "off"), "down": ("far",)}
+    done = run("plan", "--host", "box", "--detailed-exitcode", "--format", "json", **three)
+    assert done.returncode == 2, done.stdout
+    plan = json.loads(done.stdout)
+    assert [h["name"] for h in plan["hosts"]] == ["box"]
+    assert plan["diagnostics"] == []
+    assert engines["off"].asked == []
+    assert run("plan", "--host", "nobody", **three).returncode == 1
+    assert next_words(run("plan", "--host", "b*", **three)) == ["cortexctl", "apply", "--host", "b*"]
+
+
+def test_a_target_elsewhere_is_not_held_up_by_a_host_that_is_down(run: Run) -> None:
+    three = {"hosts": ("far", "box"), "down": ("far",)}
+    done = run("plan", "--target", "box/gone", "--detailed-exitcode", **three)
+    assert done.returncode == 2, done.stdout
+    assert "CX401" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "hosts", "sentence"),
+    [
+        (("rollback", "nohost/mm"), ("box",), 'there is no host "nohost" in stack.toml; known: box'),
+        (("rollback", "mm"), ("box",), "box/mm: the stack has no container of it on that host"),
+        (("rollback", "mm"), ("box", "far"), '"mm" does not say which host is meant; write HOST/MODEL'),
+        (("logs", "nohost/mm"), ("box", "far"), 'there is no host "nohost" in stack.toml; known: box, far'),
+        (("logs", "mm"), ("box",), "box/mm has no container"),
+        (("diagnose", "mm"), ("box", "far"), "known hosts: box, far"),
+        (("args", "nohost/mm"), ("box",), 'there is no host "nohost"'),
+        (("args", "mm"), ("box",), "box/mm is not in stack.toml"),
+    ],
+)
+def test_an_address_is_understood_or_the_hosts_are_named(
+    run: Run, words: tuple[str, ...], hosts: tuple[str, ...], sentence: str
+) -> None:
+    done = run(*words, hosts=hosts)
+    assert done.returncode in {1, 4}
+    assert sentence in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+ASCII = {"PYTHONIOENCODING": "ascii"}
+POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        (POSIX, ("validate",)), (POSIX, ("schema", "stack")), (POSIX, ("plan", "--format", "markdown")),
+        *((ASCII, words) for words in [
+        ("validate",), ("validate", "--format", "json"), ("validate", "--format", "sarif"), ("plan",), ("plan", "--explain"),
+        ("plan", "--destroy", "--format", "json"), ("plan", "--format", "markdown"), ("plan", "--format", "html"), ("apply",),
+        ("status",), ("drift", "--no-health"), ("observe",), ("schema", "stack"), ("schema", "plan"), ("--help",),
+        ("plan", "--help"), ("logs", "mm…"), ("args", "ü"), ("import", "hère"), ("catalog", "show", "é"), ("fmt", "--diff"),
+        ]),
+    ],
+    ids=lambda it: "" if isinstance(it, dict) else " ".join(it),
+)  # fmt: skip
+def test_no_locale_makes_a_traceback(tmp_path: Path, locale: dict[str, str], words: tuple[str, ...]) -> None:
+    """A sentence with a letter that the terminal cannot show is still a sentence; what is JSON stays JSON."""
+    rows = [_gone("here"), {**row("", "ü☃"), "Labels": {}}]
+    inspected = {f"/containers/{rows[0]['Id']}/json": {"HostConfig": {}}, "/images/json": []}
+    with talking_engine(tmp_path / "e.sock", {LIST: rows, **inspected}) as engine:
+        model = model_text("tiny", source='{ repo = "org/tiny" }', enabled="true", env='{ NOTE = "ü…☃" }')
+        text = stack_text(model, hosts=f'[hosts.here]\ndocker = "{engine.url}"\n\n')
+        (tmp_path / "stack.toml").write_text(text, encoding="utf-8")
+        known = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHON", "CORTEXCTL_"))}
+        done = subprocess.run(
+            [sys.executable, "-m", "cortexctl", *words], cwd=tmp_path, capture_output=True, check=False, timeout=60,
+            env={**known, "PYTHONPATH": os.pathsep.join(sys.path), **locale}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    assert b"this is a bug" not in done.stderr
+    if words[-1] in {"json", "sarif"} or words[0] in {"observe", "schema"}:
+        assert done.stdout, done.stderr.decode()
+        json.loads(done.stdout.decode("utf-8"))
