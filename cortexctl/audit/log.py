@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cortexctl.files.private import open_private
+from cortexctl.spec.json_text import json_text
 
 
 @dataclass
@@ -32,7 +33,7 @@ class AuditLog:
         return self
 
     def write(self, record: Mapping[str, Any]) -> None:
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        line = (json_text(record) + "\n").encode("utf-8", "replace")
         if self._file < 0:
             return
         try:

@@ -27,9 +27,9 @@ from cortexctl.cli.wiring import (
     make_plan,
     open_stack,
     performer,
-    say,
     who_we_are,
 )
+from cortexctl.cli.writing import KNOWN, beneath, say, say_now, shown
 from cortexctl.diagnostics import Severity
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.lock import is_dead
@@ -221,6 +221,7 @@ def _apply(
     who: LockInfo,
     locks_held: contextlib.ExitStack,
 ) -> Result:
+    from cortexctl.apply.discretion import discreet, result_without
     from cortexctl.apply.executor import Executor
     from cortexctl.apply.locking import Locks
     from cortexctl.apply.run import apply_plan
@@ -234,12 +235,12 @@ def _apply(
     progress: LiveProgress | PlainProgress
     if sys.stderr.isatty():
         limits = {c.address: c.gate.startup_timeout for c in made.effective}
-        progress = LiveProgress(colours, names, width, time.monotonic, limits)
+        progress = LiveProgress(colours, names, width, time.monotonic, limits, beneath(sys.stderr))
     else:
         progress = PlainProgress(sys.stderr, colours, names, width)
     with progress:
         doer = performer(made.owner, made.stack_path, choice, engines, telling)
-        emit = both(progress, telling)
+        emit = discreet(both(progress, telling), KNOWN.hide)
         hooks = hooks_of(made, doer, emit, telling)
         executor = Executor(made, doer, emit, how.parallelism, stop.is_set, hooks=hooks)
         locks = Locks(
@@ -253,7 +254,7 @@ def _apply(
             waits=lambda words: say(f"{words}\n"),
             stack=f" {shlex.quote(made.stack_path)}{choice.words()}",
         )
-        result = apply_plan(made, executor, engines, locks, locks_held)
+        result = result_without(apply_plan(made, executor, engines, locks, locks_held), KNOWN.hide)
     learn_from_apply(made, result, executor.took, engines, doer.clock.now())
     return result
 
@@ -264,22 +265,16 @@ def _stop_on_signal() -> threading.Event:
 
     def on_signal(_number: int, _frame: object) -> None:
         if stop.is_set():
-            _say_now("\nStopped at once. What was being done is half done; its lock is taken over by the next run.\n")
-            _say_now("Next:  cortexctl plan\n")
+            say_now("\nStopped at once. What was being done is half done; its lock is taken over by the next run.\n")
+            say_now("Next:  cortexctl plan\n")
             os._exit(130)  # threads wait for gates of many minutes, and nobody else may be waited for now
         stop.set()
-        _say_now("\nStopping: the running step is finished, nothing new is begun. Again to stop at once.\n")
+        say_now("\nStopping: the running step is finished, nothing new is begun. Again to stop at once.\n")
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGHUP, on_signal)  # a lost terminal must not leave a rollout half done
     return stop
-
-
-def _say_now(words: str) -> None:
-    """From a signal handler: what it interrupts may be a write to the same stream, which cannot be entered twice."""
-    with contextlib.suppress(OSError):  # a terminal that is gone hears nothing
-        os.write(2, words.encode())
 
 
 def _next_step(made: Plan, choice: options.Choice, result: Result) -> str:
@@ -300,6 +295,6 @@ def _save_logs(result: Result) -> dict[str, str]:
             with tempfile.NamedTemporaryFile(
                 "w", prefix=f"cortexctl-{name}-", suffix=".log", delete=False, encoding="utf-8"
             ) as file:
-                file.write("\n".join(outcome.failure.log) + "\n")
+                file.write(shown("\n".join(outcome.failure.log) + "\n", "log"))
             saved[outcome.change.address] = file.name
     return saved

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shlex
 import sys
@@ -16,9 +15,12 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
 from cortexctl.cli.wiring import need_stack
+from cortexctl.cli.writing import out, out_json, write
 from cortexctl.errors import UsageError
 from cortexctl.plan.place import placed
+from cortexctl.render.visible import visible
 from cortexctl.spec.container import ContainerSpec
+from cortexctl.spec.json_text import json_text
 from cortexctl.spec.secret import hidden
 from cortexctl.stack.document import SECRET_NAME
 from cortexctl.vllm.argv import arguments, entrypoint
@@ -74,7 +76,7 @@ def command(
     if instance is None:
         known = ", ".join(i.address for i in desired.instances)
         raise UsageError(f"{address} is not in {stack}; there are: {known}")
-    sys.stdout.write(_shown(address, instance.spec, form) + "\n")
+    write(_shown(address, instance.spec, form) + "\n", form)
     return 0
 
 
@@ -87,7 +89,7 @@ def _shown(address: str, spec: ContainerSpec, form: str) -> str:
         case "compose":
             return compose_service(address, spec).rstrip("\n")
         case "json":
-            return json.dumps(launch_facts(address, spec), indent=2)
+            return json_text(launch_facts(address, spec), 2)
         case _:
             return _one_option_a_line([*entrypoint(spec), *arguments(spec)])
 
@@ -108,7 +110,10 @@ def _check(lines: Iterable[str], version: str, *, as_json: bool, numbered: bool)
             verdict = Verdict(version, "value", (str(cause),))
         refused = refused or not verdict.accepted
         where = f"line {number}: " if numbered else ""
-        sys.stdout.write((json.dumps(_as_dict(verdict)) if as_json else where + _as_text(verdict)) + "\n")
+        if as_json:
+            out_json(_as_dict(verdict), indent=None)
+        else:
+            out(where + _as_text(verdict) + "\n")
         sys.stdout.flush()
     if not number:
         raise UsageError("no line came on standard input, so nothing was checked")
@@ -173,12 +178,14 @@ def _as_dict(verdict: Verdict) -> dict[str, Any]:
 
 def _as_text(verdict: Verdict) -> str:
     if not verdict.accepted:
-        return "\n".join([f"vLLM {verdict.release} refuses it:", *(f"  {hidden(line)}" for line in verdict.refused)])
+        return "\n".join(
+            [f"vLLM {verdict.release} refuses it:", *(f"  {visible(hidden(line))}" for line in verdict.refused)]
+        )
     lines = [f"vLLM {verdict.release} takes it."]
     for finding in verdict.at_start:
         lines += [f"  {'Error' if finding.fatal else 'Warning'}[{finding.rule}] {finding.summary}"]
         lines += [f"    help: {finding.help}"] if finding.help else []
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _one_option_a_line(words: list[str]) -> str:

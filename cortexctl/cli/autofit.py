@@ -6,8 +6,7 @@ import difflib
 
 from cortexctl.cli.fitting import Asked, Question
 from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.wiring import say
-from cortexctl.cli.writing import write
+from cortexctl.cli.writing import say, write
 from cortexctl.errors import UsageError
 from cortexctl.files.reading import NotRead, read_text
 from cortexctl.spec.toml import toml_value

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 from typing import Any
 
 import click
 
 from cortexctl.cli import options
 from cortexctl.cli.wiring import ink
+from cortexctl.cli.writing import out, out_json
 from cortexctl.errors import UsageError
 from cortexctl.vllm.version import NEWEST_KNOWN
 
@@ -114,4 +113,7 @@ def upgrade(stack: str, *, choice: options.Choice, target: str, writes: bool, as
 
 
 def _write(shown: Any) -> None:
-    sys.stdout.write(shown if isinstance(shown, str) else json.dumps(shown, indent=2) + "\n")
+    if isinstance(shown, str):
+        out(shown)
+    else:
+        out_json(shown)

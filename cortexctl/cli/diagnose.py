@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import click
@@ -14,10 +11,11 @@ from cortexctl.apply.protocols import Engine, Secrets
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
 from cortexctl.cli.logfile import pieces_of
-from cortexctl.cli.logs import choose, find_instance
+from cortexctl.cli.logs import choose, find_instance, values_of
 from cortexctl.cli.wiring import ink, need_stack, open_engines, secret_reader
+from cortexctl.cli.writing import out, out_json
 from cortexctl.engine.log import last_lines
-from cortexctl.errors import SecretUnresolved, UsageError
+from cortexctl.errors import UsageError
 from cortexctl.health.ask import ask_health
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import Owned, OwnedInstance
@@ -53,9 +51,9 @@ def command(
         raise UsageError("give either an address, as in HOST/MODEL, or --log FILE")
     seen = of_log(log) if log is not None else _of_instance(address or "", stack, choice, generation)
     if as_json:
-        sys.stdout.write(json.dumps(diagnosed_json(seen), indent=2) + "\n")
+        out_json(diagnosed_json(seen))
     else:
-        sys.stdout.write(diagnosed_text(seen, ink()))
+        out(diagnosed_text(seen, ink()))
     return seen.exit_code
 
 
@@ -105,12 +103,12 @@ def examine(
     state = engine.state(owned.container.id)
     # of one that is started again and again, the cause is in an earlier run
     log = engine.logs(owned.container.id, TAIL, this_run=not state.restarts)
-    values = _values(owned, secrets)
+    values = values_of(owned, secrets)
     lines = [hidden(line, values) for line in log]
     health = _health(engine.reach(owned.container.id), ask) if state.running else ""
     found = None
     if health != Heard.HEALTHY:
-        said = [*lines, state.error] if state.error else lines
+        said = [*lines, hidden(state.error, values)] if state.error else lines
         found = diagnose_end(said, None if state.running else state.exit_code, oom_killed=state.oom_killed)
     return Diagnosed(
         instance.address,
@@ -120,7 +118,7 @@ def examine(
         container=owned.container.name,
         role=_role(instance, owned),
         generation=owned.generation,
-        state=state,
+        state=replace(state, error=hidden(state.error, values)),
         health=health,
         stage=stage(lines),
     )
@@ -135,13 +133,3 @@ def _role(instance: OwnedInstance, owned: Owned) -> str:
     if owned is instance.serving:
         return "serving"
     return "candidate" if instance.serving is None or owned.generation > instance.serving.generation else "kept"
-
-
-def _values(owned: Owned, secrets: Secrets) -> Sequence[str]:
-    """The secrets that can be had without running a program, for hiding them."""
-    found: list[str] = []
-    for reference in owned.spec.secrets if owned.spec else ():
-        if reference.source != "command":
-            with contextlib.suppress(SecretUnresolved):
-                found.append(secrets.value(reference))
-    return found

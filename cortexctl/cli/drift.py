@@ -11,8 +11,8 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.looking import Looking
 from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.wiring import ink, open_stack, say
-from cortexctl.cli.writing import write
+from cortexctl.cli.wiring import ink, open_stack
+from cortexctl.cli.writing import hidden_json, say, shown, write
 from cortexctl.hooks.notify import SECRET, Destination, destination, notify
 from cortexctl.plan.drift import Only, find_drift
 from cortexctl.plan.finding import DriftReport, Kind
@@ -70,7 +70,7 @@ def command(
         return 1
     told = report.telling(allow_unreachable=allow_unreachable)
     if out is not None:
-        write_whole(out, _view(report, form, took))
+        write_whole(out, shown(_view(report, form, took), form))
     elif told or not quiet:
         write(_view(report, form, took), form)
     if to is not None and told:
@@ -110,7 +110,7 @@ def _view(report: DriftReport, form: str, took: Took) -> str:
         case "json":
             from cortexctl.render.drift_json import drift_json
 
-            return drift_json(report, took)
+            return hidden_json(drift_json(report, took))
         case "markdown":
             from cortexctl.render.drift_markdown import drift_markdown
 
@@ -128,5 +128,5 @@ def _view(report: DriftReport, form: str, took: Took) -> str:
 def _tell(to: Destination, report: DriftReport, took: Took) -> None:
     from cortexctl.render.drift_json import drift_json
 
-    body = drift_json(report, took).encode("utf-8", "replace")
+    body = hidden_json(drift_json(report, took)).encode("utf-8", "replace")
     notify(to, body, secret=os.environ.get(SECRET, ""), timestamp=int(time.time()))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.writing import write
+from cortexctl.cli.writing import out_json, write
 from cortexctl.errors import UsageError
 
 
@@ -100,7 +99,7 @@ def command(
 
         at, found = search(asked, model, target_len or 0, target_concurrency, order)
         if as_json:
-            write(json.dumps(fitted_json(found), indent=2) + "\n", "json")
+            out_json(fitted_json(found))
         else:
             from cortexctl.cli.wiring import ink
 
@@ -120,7 +119,7 @@ def command(
             "unknown": asked.unknown,
             "ledger": ledger_json(lines),
         }
-        write(json.dumps(shown, indent=2) + "\n", "json")
+        out_json(shown)
         return 0
     from cortexctl.cli.wiring import ink
 

@@ -8,8 +8,8 @@ import click
 
 from cortexctl.cli.options import DEFAULT_STACK
 from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.wiring import ink, say
-from cortexctl.cli.writing import write
+from cortexctl.cli.wiring import ink
+from cortexctl.cli.writing import say, write
 from cortexctl.diagnostics import error
 from cortexctl.errors import UsageError
 from cortexctl.files.reading import NotRead, read_regular

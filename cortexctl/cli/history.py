@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,7 +9,8 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.telling import NO_LOG, audit_log
-from cortexctl.cli.wiring import ink, look, need_stack, open_engines, read_stack, say
+from cortexctl.cli.wiring import ink, look, need_stack, open_engines, read_stack
+from cortexctl.cli.writing import out, out_json, say
 from cortexctl.errors import UsageError
 from cortexctl.observed.owned import owned_instances
 from cortexctl.observed.state import Observed
@@ -51,12 +50,12 @@ def command(
         runs = about(runs, address)
     shown = runs[:limit]
     if as_json:
-        sys.stdout.write(json.dumps([run.as_dict() for run in shown], indent=2) + "\n")
+        out_json([run.as_dict() for run in shown])
         return 0
     if not runs:
         say(f"{path} tells of no run{f' in {choice.env}' if choice.env else ''}.\n")
         return 0
-    sys.stdout.write(history_text(shown, ink()))
+    out(history_text(shown, ink()))
     if len(runs) > limit:
         say(f"\n{len(runs) - limit} older; show more with --limit\n")
     return 0
@@ -100,9 +99,9 @@ def _by_labels(
     why = f"There is no audit log at {path} (the next apply begins it)." if path else "No audit log is kept."
     say(f"{why} What the containers' labels tell:\n")
     if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        out_json(rows)
     else:
-        sys.stdout.write(labels_text(rows, ink()) or f"  no container of {desired.owner}\n")
+        out(labels_text(rows, ink()) or f"  no container of {desired.owner}\n")
     for host in observed.hosts:
         if not host.is_reachable:
             say(f"  {host.problem}\n")

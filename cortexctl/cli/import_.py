@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import click
 
 from cortexctl.cli import options
 from cortexctl.cli.importing import Import, Imported, open_import
-from cortexctl.cli.wiring import ink, say
-from cortexctl.cli.writing import write
+from cortexctl.cli.wiring import ink
+from cortexctl.cli.writing import out, say, write
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.render.imported import imported_block, imported_json
 from cortexctl.render.imports import Row, imports_text
@@ -30,7 +29,7 @@ def command(host: str, container: str, *, choice: options.Choice, stack: str, na
     work = open_import(host, stack, choice)
     if not container:
         rows = [_row(work, number) for number in work.candidates()]
-        sys.stdout.write(imports_text(host, rows, work.option, ink()))
+        out(imports_text(host, rows, work.option, ink()))
         return 0
     made = work.make(work.find(container), name, _indices(gpus))
     if made.reasons:
@@ -57,7 +56,7 @@ def _show(work: Import, made: Imported) -> None:
         say("".join(f"{line}\n" for line in [*told, *(f"{path}: {why}" for path, why in made.ignored.items())]))
         write(imported_json(made.name, made.table), "json")
     else:
-        write(imported_block(made.name, made.table, made.notes, made.ignored, told), "toml")
+        write(imported_block(made.name, made.table, made.notes, made.ignored, told), "block")
 
 
 def _proceed(work: Import, made: Imported) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from cortexctl.cli.writing import out
 from cortexctl.errors import UsageError
 from cortexctl.stack.schema import json_schema
 from cortexctl.stack.starter import SCHEMA_FILE, TEMPLATES, starter
@@ -31,7 +31,5 @@ def command(folder: str, *, template: str) -> int:
     except OSError as cause:
         raise UsageError(f"cannot write {target}: {cause.strerror}") from cause
     place = "" if folder == "." else f" {target}"
-    sys.stdout.write(
-        f"Wrote {target}, and {SCHEMA_FILE} for editors.\nNext   edit it, then: cortexctl validate{place}\n"
-    )
+    out(f"Wrote {target}, and {SCHEMA_FILE} for editors.\nNext   edit it, then: cortexctl validate{place}\n")
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cortexctl.cli import measurements
 from cortexctl.cli.logfile import pieces_of
-from cortexctl.cli.wiring import say
+from cortexctl.cli.writing import say
 from cortexctl.engine.log import lines
 from cortexctl.errors import EngineError, UsageError
 from cortexctl.plan.model import Change, Plan

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import need_stack, open_engines, say
+from cortexctl.cli.wiring import need_stack, open_engines
+from cortexctl.cli.writing import out, say
 from cortexctl.engine.lock import is_dead, runs_here
 from cortexctl.errors import EngineError, EngineRefused, UsageError
 from cortexctl.observed.state import LockInfo
+from cortexctl.render.visible import visible
 from cortexctl.spec.desired import Host
 from cortexctl.spec.units import show_seconds
 
@@ -73,7 +74,7 @@ def _of_each(hosts: Sequence[Host], engines: DockerEngines, ask: Callable[[str],
     try:
         for host in hosts:
             try:
-                sys.stdout.write(f"{host.name}: {ask(host.name)}\n")
+                out(f"{host.name}: {ask(host.name)}\n")
             except EngineError as cause:
                 code = cause.exit_code
                 say(f"{cause.message}\n" + (f"Next:  {cause.next_step}\n" if cause.next_step else ""))
@@ -89,4 +90,4 @@ def lock_in_words(holder: LockInfo, now: int) -> str:
     state = "its holder is gone" if is_dead(holder, now) else alive
     since = f"for {show_seconds(max(now - holder.started, 0))}" if holder.started else "since nobody knows when"
     pid = f"pid {holder.pid}" if holder.pid else "pid not known"
-    return f"held by {holder.who} on {holder.machine_name}, {pid}, run {holder.run}, {since}; {state}"
+    return visible(f"held by {holder.who} on {holder.machine_name}, {pid}, run {holder.run}, {since}; {state}")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import click
 
+from cortexctl.apply.protocols import Secrets
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
-from cortexctl.cli.wiring import look, need_stack, open_engines
+from cortexctl.cli.wiring import look, need_stack, open_engines, secret_reader
+from cortexctl.cli.writing import out, out_raw
 from cortexctl.engine.engines import DockerEngines
-from cortexctl.errors import EngineUnreachable, UsageError
+from cortexctl.engine.log import LONGEST_LINE
+from cortexctl.errors import EngineUnreachable, SecretUnresolved, UsageError
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.plan.servers import found_on
+from cortexctl.render.visible import visible
 from cortexctl.spec.desired import Desired
+from cortexctl.spec.secret import hidden
 
 
 @click.command("logs")
@@ -22,28 +29,65 @@ from cortexctl.spec.desired import Desired
 @click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
 @click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="How many lines.")
 @click.option("--generation", type=int, help="A candidate or a kept generation instead of the serving one.")
+@click.option("--raw", is_flag=True, help="As it is: with its colours, and whatever else acts on a terminal.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
 @options.stack_choice
 def command(
-    address: str, *, choice: options.Choice, stack: str, tail: int, generation: int | None, follow: bool
+    address: str,
+    *,
+    choice: options.Choice,
+    stack: str,
+    tail: int,
+    generation: int | None,
+    raw: bool,
+    follow: bool,
 ) -> int:
-    """Show the log of an instance; without a serving one, of its newest container."""
+    """Show the log of an instance; without a serving one, of its newest container. Secrets are hidden in it."""
     desired = need_stack(stack, choice, with_secrets=False)
     engines = open_engines(desired)
     try:
         instance = find_instance(desired, address, engines)
         owned = choose(instance, generation)
         engine = engines.engine(instance.host)
-        if follow:
-            for line in engine.follow(owned.container.id, tail):
-                sys.stdout.write(line)
+        values = values_of(owned, secret_reader(stack, choice))
+        pieces = engine.follow(owned.container.id, tail)
+        lines = _whole_lines(pieces) if follow else engine.log_lines(owned.container.id, tail)
+        for line in lines:
+            (out_raw if raw else out)(_shown(line, values, raw=raw) + "\n")
+            if follow:
                 sys.stdout.flush()
-        else:
-            for line in engine.log_lines(owned.container.id, tail):
-                sys.stdout.write(line + "\n")
     finally:
         engines.close()
     return 0
+
+
+def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Each line once it has its end: a secret must not be cut in two by a piece that ends in it. Of progress bars that
+    are drawn over each other, the last.
+    """
+    rest = ""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split("\n")
+        yield from (line.rpartition("\r")[2] for line in whole)
+        rest = rest.rpartition("\r")[2] if len(rest) > LONGEST_LINE else rest
+    if rest:
+        yield rest.rpartition("\r")[2]
+
+
+def _shown(line: str, values: Sequence[str], *, raw: bool) -> str:
+    """Only what acts on a terminal is shown by itself when it is asked for."""
+    line = hidden(line, values)
+    return line if raw else "\t".join(map(visible, line.split("\t")))
+
+
+def values_of(owned: Owned, secrets: Secrets) -> Sequence[str]:
+    """The secrets of a container that can be had without running a program, for hiding them."""
+    found: list[str] = []
+    for reference in owned.spec.secrets if owned.spec else ():
+        if reference.source != "command":
+            with contextlib.suppress(SecretUnresolved):
+                found.append(secrets.value(reference))
+    return found
 
 
 def find_instance(desired: Desired, address: str, engines: DockerEngines) -> OwnedInstance:

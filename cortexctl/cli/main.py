@@ -7,8 +7,9 @@ import sys
 
 import click
 
-from cortexctl.cli.writing import in_any_locale, nobody_reads
+from cortexctl.cli.writing import funnelled, in_any_locale, nobody_reads, out, say
 from cortexctl.errors import CortexctlError
+from cortexctl.render.visible import visible
 
 COMMANDS = {
     # name: (module, what --help says of it). Modules are imported when their command runs, not before.
@@ -81,7 +82,7 @@ def cli(ctx: click.Context, *, no_color: bool) -> None:
     """
     ctx.obj = {"no_color": no_color}
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        out(ctx.get_help() + "\n")
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -89,7 +90,11 @@ def run(arguments: list[str] | None = None) -> int:
     own exit that would be noise and a code of nobody's (120).
     """
     in_any_locale()
-    code = _run(arguments)
+    with funnelled():
+        return _flushed(_run(arguments))
+
+
+def _flushed(code: int) -> int:
     try:
         if sys.stdout:  # it may be closed
             sys.stdout.flush()
@@ -106,7 +111,7 @@ def _run(arguments: list[str] | None) -> int:
         _say(cause.message, cause.next_step)
         return cause.exit_code
     except click.exceptions.NoArgsIsHelpError as cause:
-        sys.stderr.write(f"{cause.format_message()}\n")
+        say(f"{cause.format_message()}\n")
         return 1
     except click.ClickException as cause:
         _say(cause.format_message(), f"{_command_path(cause)} --help")
@@ -131,6 +136,7 @@ def _command_path(cause: click.ClickException) -> str:
 
 
 def _say(message: str, next_step: str) -> None:
-    sys.stderr.write(f"Error: {message}\n")
+    """On two lines, whatever a stranger put into the words."""
+    say(f"Error: {visible(message)}\n")
     if next_step:
-        sys.stderr.write(f"Next:  {next_step}\n")
+        say(f"Next:  {visible(next_step)}\n")

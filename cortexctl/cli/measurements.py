@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.wiring import say
+from cortexctl.cli.writing import say
 from cortexctl.errors import UsageError
 from cortexctl.vllm.memory.measured import Measurement, from_json, to_json
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from cortexctl.cli.wiring import say
+from cortexctl.cli.writing import say
 from cortexctl.diagnostics import in_reading_order
 from cortexctl.errors import EngineError
 from cortexctl.observed.probed import CommandLine, Probed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +10,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.lock import lock_in_words
 from cortexctl.cli.wiring import ink, look, open_stack
+from cortexctl.cli.writing import out, out_json
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.errors import EngineError, PathFailed
 from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
@@ -39,9 +38,9 @@ def command(stack: str, *, choice: options.Choice, as_json: bool) -> int:
     finally:
         engines.close()
     if as_json:
-        sys.stdout.write(json.dumps([row.as_dict() for row in rows], indent=2) + "\n")
+        out_json([row.as_dict() for row in rows])
     else:
-        sys.stdout.write(status_text(desired.owner, rows, notes, ink()))
+        out(status_text(desired.owner, rows, notes, ink()))
     return 0 if all(row.serves for row in rows) else 1
 
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from cortexctl.cli.wiring import new_run, say, who_we_are
-from cortexctl.cli.writing import nobody_reads
+from cortexctl.cli.wiring import new_run, who_we_are
+from cortexctl.cli.writing import KNOWN, nobody_reads, say
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.files.private import open_private
+from cortexctl.spec.json_text import json_text
 
 if TYPE_CHECKING:
     from cortexctl.apply.events import Event, Sink
@@ -47,9 +48,7 @@ class EventLines:
         self._writer.start()
 
     def send(self, event: Mapping[str, Any]) -> None:
-        import json
-
-        self._lines.put((json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+        self._lines.put((json_text(KNOWN.hide_in(event)) + "\n").encode("utf-8", "replace"))
 
     def close(self) -> None:
         self._lines.put(None)
@@ -133,7 +132,7 @@ class Telling:
         self._facts = RunFacts(self.run, plan.stack, plan.env, asdict(whoever), self.revision)
         if path:
             self._log = AuditLog(Path(path)).__enter__()
-            self._log.write(start_record(self._facts, plan, time.time()))
+            self._write_down(start_record(self._facts, plan, time.time()))
 
     def __call__(self, event: Event) -> None:
         """One event; from any thread. Raises nothing."""
@@ -158,8 +157,8 @@ class Telling:
         if self._log and self._facts:
             took = {address: last - first for address, (first, last) in self._spans.items()}
             for record in change_records(self._facts, result, took, time.time()):
-                self._log.write(record)
-            self._log.write(end_record(self._facts, result, self._seconds(), time.time()))
+                self._write_down(record)
+            self._write_down(end_record(self._facts, result, self._seconds(), time.time()))
 
     def _refused(self, cause: CortexctlError) -> None:
         from cortexctl.render.audit import end_record
@@ -167,7 +166,11 @@ class Telling:
 
         self._send(refused_event(cause, self._seconds()))
         if self._log and self._facts:
-            self._log.write(end_record(self._facts, cause, self._seconds(), time.time()))
+            self._write_down(end_record(self._facts, cause, self._seconds(), time.time()))
+
+    def _write_down(self, record: Mapping[str, Any]) -> None:
+        if self._log:
+            self._log.write(KNOWN.hide_in(record))
 
     def _send(self, fields: dict[str, Any]) -> None:
         from cortexctl.render.events_json import envelope

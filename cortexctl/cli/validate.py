@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.wiring import ink, read_stack
-from cortexctl.cli.writing import write
+from cortexctl.cli.writing import out, out_json, write
 from cortexctl.diagnostics import Diagnostic, in_reading_order
 from cortexctl.plan.forecast import InstanceForecast
 from cortexctl.plan.guards import check_desired
@@ -48,20 +46,20 @@ def command(stack: str, *, choice: options.Choice, form: str, hub: bool) -> int:
 
         write(sarif_json(found, stack), form)
     elif form == "json":
-        sys.stdout.write(json.dumps(_as_json(found, unknown, valid=valid), indent=2) + "\n")
+        out_json(_as_json(found, unknown, valid=valid))
     elif valid and desired is not None:
         if found:
-            sys.stdout.write(diagnostics_text(found, ink()) + "\n")
+            out(diagnostics_text(found, ink()) + "\n")
         models, hosts = len({i.model for i in desired.instances}), len(desired.hosts)
-        sys.stdout.write(
+        out(
             f"{stack} is valid: {models} {'model' if models == 1 else 'models'} on "
             f"{hosts} {'host' if hosts == 1 else 'hosts'}.\n"
         )
-        sys.stdout.write("".join(f"{line[:1].upper()}{line[1:]}.\n" for line in unknown_words(unknown)))
+        out("".join(f"{line[:1].upper()}{line[1:]}.\n" for line in unknown_words(unknown)))
     else:
         errors = sum(d.is_error for d in found)
-        sys.stdout.write(diagnostics_text(found, ink()))
-        sys.stdout.write(f"\n{stack}: {errors} {'error' if errors == 1 else 'errors'}\n")
+        out(diagnostics_text(found, ink()))
+        out(f"\n{stack}: {errors} {'error' if errors == 1 else 'errors'}\n")
     return 0 if valid else 1
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-import sys
 
 import click
 
 from cortexctl import __version__
+from cortexctl.cli.writing import out
 from cortexctl.plan.model import FORMAT_VERSION
 from cortexctl.spec.codec import SPEC_VERSION
 from cortexctl.vllm.version import NEWEST_KNOWN
@@ -16,7 +16,7 @@ from cortexctl.vllm.version import NEWEST_KNOWN
 @click.command("version")
 def command() -> int:
     """Print the versions of cortexctl and of what it reads and writes."""
-    sys.stdout.write(
+    out(
         f"cortexctl {__version__}\n"
         f"plan format {FORMAT_VERSION}, spec version {SPEC_VERSION}, vLLM known to {NEWEST_KNOWN}\n"
         f"Python {platform.python_version()}\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import os
 import secrets
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from cortexctl.cli.options import Choice
+from cortexctl.cli.writing import KNOWN, say
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.lock import born, this_machine
@@ -80,17 +80,10 @@ def ink(stream: str = "stdout") -> Ink:
     return ink_for(is_terminal=file.isatty(), environ=os.environ, no_color=no_color)
 
 
-def say(text: str) -> None:
-    """Progress, notes and diagnostics go to stderr: stdout is the product."""
-    with contextlib.suppress(OSError, ValueError):  # nobody reads any more: no reason to stop
-        sys.stderr.write(text)
-        sys.stderr.flush()
-
-
 def secret_reader(stack_path: str, choice: Choice) -> SecretReader:
     from cortexctl.stack.variables import given_texts
 
-    return SecretReader(os.environ, Path(stack_path).resolve().parent, given_texts(_given(choice)))
+    return SecretReader(os.environ, Path(stack_path).resolve().parent, given_texts(_given(choice)), KNOWN.add)
 
 
 def _given(choice: Choice, *, for_another: bool = False) -> Given:

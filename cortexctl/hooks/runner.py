@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from cortexctl.errors import CortexctlError, HookFailed, NotifyFailed, UsageErro
 from cortexctl.hooks.notify import SECRET, destination, notify
 from cortexctl.spec.container import SecretRef
 from cortexctl.spec.hook import Hook
+from cortexctl.spec.json_text import json_text
 from cortexctl.spec.secret import masked
 
 FORMAT_VERSION = "1.0"
@@ -59,6 +59,7 @@ class HookRunner:
     def __call__(self, hook: Hook, facts: Mapping[str, str]) -> None:
         """Raises HookFailed."""
         told = {name: facts.get(name, "") for name in FACTS}
+        told["failure"] = masked(told["failure"], self._hidden()) if told["failure"] else ""
         if hook.command:
             self._command(hook, told)
         else:
@@ -113,7 +114,7 @@ class HookRunner:
 
     def _post(self, hook: Hook, told: Mapping[str, str]) -> None:
         url = self.secret(hook.url_from) if hook.url_from else hook.url
-        body = json.dumps({"format_version": FORMAT_VERSION, "text": _sentence(told), **told}, ensure_ascii=False)
+        body = json_text({"format_version": FORMAT_VERSION, "text": _sentence(told), **told})
         try:
             notify(
                 destination(url, "a hook's url"),

@@ -7,7 +7,6 @@ others put secrets there.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from cortexctl.observed.record import record_from_label, record_to_label
 from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.decode import Decoder, NotAsExpected, read_json
+from cortexctl.spec.json_text import json_text
 from cortexctl.spec.labels import PREFIX
 
 FORMAT_VERSION = "1.0"
@@ -50,7 +50,7 @@ def snapshot_to_json(observed: Observed) -> str:
             for (host, source), files in sorted(observed.model_files.items(), key=lambda item: item[0])
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document, 2) + "\n"
 
 
 def snapshot_from_json(text: str) -> Observed:

@@ -25,6 +25,7 @@ from cortexctl.plan.steps import KIND_OF, Step
 from cortexctl.spec.codec import spec_to_dict
 from cortexctl.spec.decode import NotAsExpected, read_json
 from cortexctl.spec.hook import Hook
+from cortexctl.spec.json_text import json_text
 
 _NONE_OF_OURS = "it is not a plan saved by cortexctl plan --out"
 
@@ -67,7 +68,7 @@ def digest_of(document: Mapping[str, Any]) -> str:
 
 
 def plan_to_json(plan: Plan) -> str:
-    return json.dumps(plan_to_dict(plan), indent=2, ensure_ascii=False) + "\n"
+    return json_text(plan_to_dict(plan), 2) + "\n"
 
 
 def plan_from_json(text: str) -> Plan:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cortexctl.plan.finding import FORMAT_VERSION, CheckedHost, DriftReport, Finding
 from cortexctl.render.drift_words import kinds_counted, next_step, said
+from cortexctl.spec.json_text import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Took:
 
 def drift_json(report: DriftReport, took: Took) -> str:
     """Stable but for the times: the same findings give the same `digest`."""
-    return json.dumps(drift_to_dict(report, took), indent=2, ensure_ascii=False) + "\n"
+    return json_text(drift_to_dict(report, took), 2) + "\n"
 
 
 def drift_to_dict(report: DriftReport, took: Took) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
+_ONE = "|".join(_CODES.values())
+STYLE = re.compile(rf"(\x1b\[(?:0|(?:{_ONE})(?:;(?:{_ONE}))*)m)")
+"""What Ink writes, and nothing else that a terminal obeys."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     change, cause = outcome.change, outcome.failure
     if outcome.rollback_problem:
         said = f"THE ROLLBACK FAILED and {change.address} does not serve"
-        yield ink("Error", "red", "bold") + " " + ink(f"{said}: {outcome.rollback_problem}", "red", "bold")
+        yield ink("Error", "red", "bold") + " " + ink(f"{said}: {visible(outcome.rollback_problem)}", "red", "bold")
     if cause is None:
         return
     said = visible(cause.message.removeprefix(f"{change.host}: "))
@@ -90,8 +90,8 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
         for line in cause.output[-LINES_WITHOUT:]:
             yield f"    {ink('|', 'blue')} {visible(line)}"
     elif found := diagnose([cause.message]):
-        yield f"  {ink('cause', 'bold')}  {found.cause}"
-        yield f"  {ink('mend', 'bold')}   {found.mend}"
+        yield f"  {ink('cause', 'bold')}  {visible(found.cause)}"
+        yield f"  {ink('mend', 'bold')}   {visible(found.mend)}"
     if log_file:
         yield f"  {ink('log', 'bold')}    {log_file}"
     if outcome.fate is Fate.ROLLED_BACK:
@@ -116,16 +116,16 @@ def _back_to(change: Change) -> str:
 
 
 def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
-    yield f"  {ink('cause', 'bold')}  {cause.cause or 'no known cause; the last lines of its log:'}"
+    yield f"  {ink('cause', 'bold')}  {visible(cause.cause) or 'no known cause; the last lines of its log:'}"
     if cause.mend:
-        yield f"  {ink('mend', 'bold')}   {cause.mend}"
+        yield f"  {ink('mend', 'bold')}   {visible(cause.mend)}"
     for line in without_frames(cause.log)[-(LINES_WITH_CAUSE if cause.cause else LINES_WITHOUT) :]:
         line = visible(line)  # noqa: PLW2901
         yield f"    {ink('|', 'blue')} {line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 1] + '…'}"
 
 
 def _host_failure(host: str, cause: CortexctlError, ink: Ink) -> Iterator[str]:
-    yield ink("Error", "red", "bold") + " " + ink(cause.message, "bold")
+    yield ink("Error", "red", "bold") + " " + ink(visible(cause.message), "bold")
     yield f"  {ink('now', 'bold')}    nothing on {host} was touched after that"
 
 

@@ -35,7 +35,7 @@ from cortexctl.plan.steps import (
     TryReach,
 )
 from cortexctl.render.ink import Ink
-from cortexctl.render.visible import visible
+from cortexctl.render.visible import tame, visible
 from cortexctl.render.words import bound_words, task_words
 from cortexctl.spec.units import show_seconds
 
@@ -79,7 +79,7 @@ class PlainProgress:
                 return ""
             self._last[event.address] = (event.stage, event.seconds)
             where = _where(event.address, self.ink, self.width)
-            return f"{where}  {self.ink('...', 'dim')}  {event.stage}   {event.seconds:.0f}s"
+            return f"{where}  {self.ink('...', 'dim')}  {visible(event.stage)}   {event.seconds:.0f}s"
         return event_line(event, self.ink, self.names, self.width)
 
 
@@ -103,6 +103,8 @@ class LiveProgress:
     clock: Callable[[], float]
     limits: Mapping[str, int] = field(default_factory=dict)
     """Address -> seconds that its gate may take without progress."""
+    out: TextIO | None = None
+    """A terminal; left out: stderr."""
     _running: dict[str, _Doing] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _live: Live | None = None
@@ -111,7 +113,7 @@ class LiveProgress:
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(stderr=True, highlight=False)
+        console = Console(file=self.out, stderr=True, highlight=False)
         self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._shown)
         self._live.start()
         return self
@@ -127,7 +129,7 @@ class LiveProgress:
             self._note(event)
             line = "" if isinstance(event, Progress) else event_line(event, self.ink, self.names, self.width)
         if self._live and line:
-            self._live.console.print(Text.from_ansi(line))
+            self._live.console.print(Text.from_ansi(tame(line, styles=True)))
 
     def _note(self, event: Event) -> None:
         match event:
@@ -154,16 +156,16 @@ class LiveProgress:
 
         with self._guard:
             running = sorted(self._running.items())
-        return Text.from_ansi("\n".join(self._line(address, doing) for address, doing in running))
+        lines = (self._line(address, doing) for address, doing in running)
+        return Text.from_ansi(tame("\n".join(lines), styles=True))
 
     def _line(self, address: str, doing: _Doing) -> str:
         full = round(BAR * doing.share) if doing.share is not None else 0
         bar = "" if doing.share is None else "  " + self.ink("#" * full, "cyan") + self.ink("." * (BAR - full), "dim")
         clock = show_seconds(self.clock() - doing.began)
         limit = self.ink(f", {bound_words(doing.limit)}", "dim") if doing.limit else ""
-        return (
-            f"{_where(address, self.ink, self.width)}  {self.ink('..', 'cyan')}   {doing.words}{bar}   {clock}{limit}"
-        )
+        where = _where(address, self.ink, self.width)
+        return f"{where}  {self.ink('..', 'cyan')}   {visible(doing.words)}{bar}   {clock}{limit}"
 
 
 def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> str:
@@ -176,17 +178,18 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
             took = f"{seconds:.1f}s" if seconds >= 0.1 else ""
             tail = visible("   ".join(part for part in (took, note) if part))
             where = _where(step.address or step.host, ink, width)
-            return f"{where}  {ink('ok', 'green')}   {done_words(step.task, names)}   {ink(tail, 'dim')}".rstrip()
+            done = visible(done_words(step.task, names))
+            return f"{where}  {ink('ok', 'green')}   {done}   {ink(tail, 'dim')}".rstrip()
         case StepFailed(step, seconds, message):
             where, failed = _where(step.address or step.host, ink, width), ink("FAILED", "red", "bold")
             said = visible(message.partition("; vLLM's last word")[0].removeprefix(f"{step.host}: "))
-            return f"{where}  {failed}  {task_words(step.task, names)} after {seconds:.1f}s: {said}"
+            return f"{where}  {failed}  {visible(task_words(step.task, names))} after {seconds:.1f}s: {said}"
         case RollbackStarted(change):
             doing = "removing the candidate" if change.action is Action.CREATE else "bringing back what was"
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {doing}"
         case RollbackEnded(change, problem, unproven):
             done = f"done; {visible(unproven)}" if unproven else "done"
-            said = ink(f"FAILED: {problem}", "red", "bold") if problem else done
+            said = ink(f"FAILED: {visible(problem)}", "red", "bold") if problem else done
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {said}"
         case HookEnded(hook, seconds, address, host, problem, output):
             where = _where(address or host, ink, width) if address or host else ""
@@ -220,4 +223,4 @@ def done_words(task: Task, names: Mapping[str, str]) -> str:
 
 
 def _where(address: str, ink: Ink, width: int) -> str:
-    return ink(f"[{address}]", "bold") + " " * (width - len(address))
+    return ink(f"[{visible(address)}]", "bold") + " " * (width - len(address))

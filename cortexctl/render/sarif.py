@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
@@ -13,6 +12,7 @@ from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.render.rules import RULES
 from cortexctl.render.visible import all_visible
+from cortexctl.spec.json_text import json_text
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -38,7 +38,7 @@ def sarif_json(diagnostics: Iterable[Diagnostic], stack_path: str) -> str:
             }
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document, 2) + "\n"
 
 
 def _rule(rule: str) -> dict[str, Any]:

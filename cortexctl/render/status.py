@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortexctl.render.ink import Ink
+from cortexctl.render.visible import all_visible, visible
 from cortexctl.vllm.memory.measured import Measurement
 
 HEADINGS = ("INSTANCE", "STATE", "GEN", "VLLM", "SERVES", "ENDPOINT")
@@ -41,6 +42,7 @@ def status_text(stack: str, rows: Sequence[Row], notes: Sequence[str], ink: Ink)
     """One line an instance, columns as wide as they must be; then how many of them serve, and what else there is to
     know: who is at work, what is left alone.
     """
+    rows = [all_visible(row) for row in rows]
     table = [HEADINGS, *(_cells(r) for r in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
     lines = [ink("  ".join(h.ljust(w) for h, w in zip(HEADINGS, widths, strict=True)).rstrip(), "dim")]
@@ -54,7 +56,7 @@ def status_text(stack: str, rows: Sequence[Row], notes: Sequence[str], ink: Ink)
     serving = sum(r.serves for r in rows)
     lines.append("")
     lines.append(f"{serving} of {len(rows)} instances of stack {stack} serve.")
-    lines += [ink(line, "yellow") for line in notes]
+    lines += [ink(visible(line), "yellow") for line in notes]
     return "\n".join(lines) + "\n"
 
 

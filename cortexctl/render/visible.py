@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cortexctl.plan.action import Action
-from cortexctl.plan.model import Plan
+from cortexctl.render.ink import STYLE
+from cortexctl.spec.json_text import HIDDEN
+
+if TYPE_CHECKING:
+    from cortexctl.plan.model import Plan
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Words of some languages, and emoji, are written with them."""
+_TAME = re.compile(r"[\n\t\x20-\x7e]*")
 
 
 def visible(text: str) -> str:
@@ -29,8 +33,21 @@ def visible(text: str) -> str:
     return "".join(map(_shown, text))
 
 
+def tame(text: str, *, styles: bool) -> str:
+    """A text of several lines in which nothing acts but ends of lines, tabs and, with `styles`, our own colours."""
+    if text.isascii() and _TAME.fullmatch(text):
+        return text
+    if styles and "\x1b" in text:
+        parts = STYLE.split(text)  # every second one is a style
+        return "".join(part if at % 2 else tame(part, styles=False) for at, part in enumerate(parts))
+    return "".join(c if c in "\n\t" else _shown(c) for c in text)
+
+
 def visible_plan(plan: Plan) -> Plan:
     """The plan with all its texts `visible`. Unchanged instances stay as they are: no view shows more than a name."""
+    from cortexctl.plan.action import Action
+    from cortexctl.plan.model import Plan
+
     whole = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan) if f.name != "changes"}
     changes = tuple(
         all_visible(c) if c.action is not Action.NO_OP else replace(c, address=visible(c.address)) for c in plan.changes
@@ -47,7 +64,7 @@ def _shown(character: str) -> str:
         return chr(0x2400 + number)
     if number == 0x7F:
         return "\N{SYMBOL FOR DELETE}"
-    return _UNKNOWN if unicodedata.category(character) in _HIDDEN else character
+    return _UNKNOWN if unicodedata.category(character) in HIDDEN else character
 
 
 def all_visible(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +23,19 @@ class SecretReader:
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
     """Values of the stack's variables that the caller gave."""
+    remember: Callable[[str], None] = lambda _value: None
+    """Hears of every value that is read, so that nothing shows it later."""
 
     def value(self, reference: SecretRef) -> str:
         return self.read(reference.source, reference.key)
 
     def read(self, source: str, key: str) -> str:
         """Raises SecretUnresolved, whose text names the reference and never a value."""
+        value = self._read(source, key)
+        self.remember(value)
+        return value
+
+    def _read(self, source: str, key: str) -> str:
         if source == "env":
             value = self.environ.get(key)
             if not value:

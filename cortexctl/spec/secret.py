@@ -49,7 +49,8 @@ class _Forms:
 
 @functools.lru_cache(maxsize=32)
 def _forms_of(values: frozenset[str]) -> _Forms:
-    forms = {form for value in values for part in _parts(value) for form in _encoded(part)}
+    written = {form for value in values for part in _parts(value) for form in _encoded(part)}
+    forms = written | {form for text in written for form in _where_letters_are_lost(text)}
     whole = tuple(sorted((form for form in forms if len(form) >= SHORTEST), key=lambda form: (-len(form), form)))
     long = [form for form in whole if len(form) >= 2 * EDGE]
     heads = {head: tuple(f for f in long if f.startswith(head)) for head in {f[:EDGE] for f in long}}
@@ -101,6 +102,14 @@ def _as_python(part: str) -> Iterator[str]:
     ):
         plain = text.replace("\\'", "'")
         yield from (plain, plain.replace("'", "\\'"), plain.replace('"', '\\"'))
+
+
+def _where_letters_are_lost(text: str) -> Iterator[str]:
+    """What a log's writer or reader that knows no such letters makes of it."""
+    if not text.isascii():
+        yield text.encode("ascii", "replace").decode()
+        yield text.encode("ascii", "xmlcharrefreplace").decode()
+        yield text.encode("utf-8", "surrogatepass").decode("ascii", "replace")
 
 
 def _in_base64(raw: bytes) -> Iterator[str]:

@@ -30,9 +30,16 @@ _RESTARTS = ("unless-stopped", "always", "no")
 
 def named_image(running: Running) -> str:
     """By which its image can be asked for: as it was, else by a tag; empty where it has none."""
-    if running.image and not _ID.fullmatch(running.image):
-        return running.image
-    return next(iter(running.tags), "")
+    names = [running.image] if running.image and not _ID.fullmatch(running.image) else list(running.tags[:1])
+    return next(filter(_is_reference, names), "")
+
+
+def _is_reference(name: str) -> bool:
+    try:
+        parse_image(name)
+    except ValueError:  # an engine gives no image such a name; what stands before it may
+        return False
+    return True
 
 
 def fill(running: Running, place: Place, line: CommandLine, draft: Draft) -> None:
