@@ -49,7 +49,7 @@ def ran(
             process.kill()
             process.join()
             raise subprocess.TimeoutExpired(["cortexctl", *arguments], timeout)
-        out, err = (Path(path).read_text(encoding="utf-8") for path in (streams.out, streams.err))
+        out, err = (Path(path).read_bytes().decode() for path in (streams.out, streams.err))
         return subprocess.CompletedProcess(["cortexctl", *arguments], process.exitcode, out, err)
 
 

@@ -178,9 +178,8 @@ def _as_dict(verdict: Verdict) -> dict[str, Any]:
 
 def _as_text(verdict: Verdict) -> str:
     if not verdict.accepted:
-        return "\n".join(
-            [f"vLLM {verdict.release} refuses it:", *(f"  {visible(hidden(line))}" for line in verdict.refused)]
-        )
+        refused = (f"  {visible(hidden(line))}" for line in verdict.refused)
+        return "\n".join([f"vLLM {verdict.release} refuses it:", *refused])
     lines = [f"vLLM {verdict.release} takes it."]
     for finding in verdict.at_start:
         lines += [f"  {'Error' if finding.fatal else 'Warning'}[{finding.rule}] {finding.summary}"]
@@ -190,7 +189,19 @@ def _as_text(verdict: Verdict) -> str:
 
 def _one_option_a_line(words: list[str]) -> str:
     """Shell text that can be pasted: a new line before every option."""
-    text = shlex.quote(words[0])
+    text = _quoted(words[0])
     for word in words[1:]:
-        text += (" \\\n  " if word.startswith("-") else " ") + shlex.quote(word)
+        text += (" \\\n  " if word.startswith("-") else " ") + _quoted(word)
     return text
+
+
+def _quoted(word: str) -> str:
+    """For a shell; what would act on a terminal as escapes, which bash, zsh and ksh read: $'…'."""
+    if visible(word) == word:
+        return shlex.quote(word)
+    bare = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(c if visible(c) == c else _octal(c) for c in bare) + "'"
+
+
+def _octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogatepass"))

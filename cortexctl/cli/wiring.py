@@ -242,13 +242,24 @@ def make_plan(
     """Look at the hosts, look up the images, limits and models' files that the decision needs, plan. `hub`: the hub is
     asked, too, for models that no host has. `within`: of this machine, models' files are read only there.
     """
-    observed = look(desired, engines, request)
+    observed = _without_secrets(look(desired, engines, request))
     images = engines.images(images_needed(desired, observed, request))
     records = engines.records(records_needed(desired, observed, request))
     in_place = engines.in_place(inspections_needed(desired, replace(observed, records=records), request))
     observed = observed.with_facts(images, in_place, records)
     sources = models_needed(desired, observed, request)
-    return plan(desired, _with_models(observed, sources, engines, hub=hub, within=within), request)
+    made = plan(desired, _with_models(observed, sources, engines, hub=hub, within=within), request)
+    return replace(made, diagnostics=tuple(map(_diagnostic_without_secrets, made.diagnostics)))
+
+
+def _without_secrets(observed: Observed) -> Observed:
+    """An engine, or what is between it and us, may send back what it was sent."""
+    hosts = (replace(h, problem=KNOWN.hide(h.problem), next_step=KNOWN.hide(h.next_step)) for h in observed.hosts)
+    return replace(observed, hosts=tuple(hosts))
+
+
+def _diagnostic_without_secrets(said: Diagnostic) -> Diagnostic:
+    return replace(said, summary=KNOWN.hide(said.summary), detail=KNOWN.hide(said.detail), help=KNOWN.hide(said.help))
 
 
 def _with_models(

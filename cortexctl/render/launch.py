@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortexctl.render.visible import tame
 from cortexctl.spec.container import CONTAINER_PORT, ContainerSpec
 from cortexctl.spec.labels import serving_name
 from cortexctl.spec.shape import CAP_DROP, LOG_DRIVER, LOG_OPTIONS, SECURITY_OPT
@@ -77,7 +78,9 @@ def compose_service(address: str, spec: ContainerSpec) -> str:
     whole: dict[str, Any] = {"services": {name: _dollars(service)}, "networks": {spec.network: {"external": True}}}
     if volumes:
         whole["volumes"] = {volume: {"external": True} for volume in volumes}
-    return yaml.safe_dump(whole, sort_keys=False, width=120, allow_unicode=True)
+    text: str = yaml.safe_dump(whole, sort_keys=False, width=120, allow_unicode=True)
+    is_plain = text == tame(text, styles=False)  # else with escapes, which YAML reads
+    return text if is_plain else str(yaml.safe_dump(whole, sort_keys=False, width=120))
 
 
 def launch_facts(address: str, spec: ContainerSpec) -> dict[str, Any]:

@@ -17,12 +17,14 @@ LIST = "/containers/json?all=1"
 
 @dataclass
 class TalkingEngine:
-    """`answers`: path -> JSON; what is not there is a 404. `silent_after`: seconds that it hangs before each answer."""
+    """`answers`: path (with or without its query) -> JSON, or bytes as they are; what is not there is a 404. `silent_after`: seconds that it hangs before each answer."""
 
     url: str
     answers: dict[str, Any]
     asked: list[str] = field(default_factory=list)
     hangs: float = 0.0
+    missing: str = ""
+    """What it says of what is not there, in place of its path."""
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -43,9 +45,10 @@ def talking_engine(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0
                 pass
             engine.asked.append(wanted)
             time.sleep(engine.hangs)
-            found = engine.answers.get(wanted)
+            found = engine.answers.get(wanted, engine.answers.get(wanted.partition("?")[0]))
             status = "200 OK" if found is not None else "404 Not Found"
-            body = json.dumps(found if found is not None else {"message": f"no such thing: {wanted}"}).encode()
+            missing = {"message": engine.missing or f"no such thing: {wanted}"}
+            body = found if isinstance(found, bytes) else json.dumps(missing if found is None else found).encode()
             head = f"HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nServer: Docker/20.10.24 (linux)\r\n\r\n"
             try:
                 self.wfile.write(head.encode() + body)

@@ -1,0 +1,220 @@
+"""One secret, read from every place that a stack can name, and sent back by everybody outside in every encoding: an
+engine's errors, a server's answers and log, a hook's output. It is in nothing that is written or sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from cortexctl.cli import apply as apply_command
+from cortexctl.cli import wiring
+from cortexctl.cli.main import run
+from cortexctl.errors import EngineRefused, ProbeFailed
+from cortexctl.hooks.runner import HookRunner
+from cortexctl.spec.container import SecretRef
+from cortexctl.spec.hook import Hook, Point
+from tests.fakes.engine_socket import LIST, row, talking_engine
+from tests.fakes.receiver import receiver
+from tests.fakes.world import World
+from tests.forks import ran
+from tests.property.test_masking import ENCODINGS, leaks
+from tests.reading import model_text, stack_text
+
+SECRET = "pL4nt/ed+v=Alu\"e'Zü\nsecond&line<7>"
+VARIANTS = {name: encode(SECRET) for name, encode in ENCODINGS.items()}
+SAID = "\n".join(f"ERROR {name}: {text}" for name, text in VARIANTS.items())
+"""What a server says that prints all it knows in all ways it can."""
+BASIC = "Authorization: Basic " + base64.b64encode(f"user:{SECRET}".encode()).decode()
+
+
+def forms() -> Iterator[str]:
+    """Whatever must be nowhere: pieces of every encoding that are long enough to be no chance."""
+    for line in SECRET.split("\n"):
+        yield from (line, quote(line, safe=""), quote_plus(line), line.encode().hex(), line.encode().hex().upper())
+        yield from (json.dumps(line)[1:-1], repr(line)[1:-1])
+    raw = SECRET.encode()
+    for shift in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(b"x" * shift + raw).decode()[4:-4]
+
+
+def search(text: str, where: str) -> None:
+    for form in forms():
+        piece = leaks(form, text, min(12, len(form)))
+        assert not piece, f"{piece!r} of {form!r} in {where}: {text[max(text.find(piece) - 80, 0) :][:200]}"
+
+
+SECRETS = """{ ENV = { env = "PLANTED" }, FILE = { file = "planted" }, VAR = { var = "planted" }, COMMAND = { command = ["cat", "planted"] }, VLLM_API_KEY = { env = "PLANTED" } }"""
+STACK = stack_text(model_text(secrets=SECRETS)) + "[vars.planted]\nsecret = true\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "planted").write_text(SECRET + "\n")
+    (tmp_path / "stack.toml").write_text(STACK)
+    return tmp_path
+
+
+ENV = {"PLANTED": SECRET, "CORTEXCTL_VAR_planted": SECRET}
+
+
+READS = {"plan", "drift", "apply", "rollback"}
+"""Commands that read secrets to compare them; what an engine says to others cannot be searched for what they never knew."""
+COMMANDS = [
+    *("validate", "validate --format json", "validate --format sarif", "plan", "plan --explain", "plan --format json"),
+    *(
+        "plan --format markdown",
+        "plan --format html",
+        "plan --out p.json",
+        "plan --json-out p.json",
+        "plan --against none",
+    ),
+    *(
+        "drift --no-health",
+        "drift --no-health --format json",
+        "drift --deep --no-health",
+        "drift --no-health --format prometheus",
+    ),
+    *("status", "status --json", "observe", "observe --out o.json", "logs here/tiny", "logs here/tiny --follow"),
+    *("logs here/tiny --raw", "logs here/tiny --raw --follow", "diagnose here/tiny", "diagnose here/tiny --json"),
+    *(
+        "args here/tiny",
+        "args here/tiny --format json",
+        "args here/tiny --format docker",
+        "args here/tiny --format compose",
+    ),
+    *("fit", "lock status", "history", "catalog upgrade --to 0.33.0", "import here"),
+    *(
+        "apply --auto-approve --events e.json",
+        "apply --auto-approve --events json",
+        "rollback here/tiny --auto-approve",
+    ),
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_no_command_shows_it(folder: Path, line: str) -> None:
+    """The engine sends it back in the log, in errors, and as the state of a container."""
+    from cortexctl.spec.codec import spec_to_label
+    from cortexctl.stack.load import Given
+    from tests.reading import desired_from
+
+    (folder / "for-its-spec.toml").write_text(STACK.replace('{ command = ["cat", "planted"] }', '{ env = "PLANTED" }').replace('{ file = "planted" }', '{ env = "PLANTED" }'))  # fmt: skip
+    spec = (
+        desired_from(folder / "for-its-spec.toml", {"PLANTED": SECRET}, given=Given((f"planted={SECRET}",)))
+        .instances[0]
+        .spec
+    )
+    ours = row(spec_to_label(spec))
+    found = {"Id": ours["Id"], "Name": "/vllm-model-tiny", "Image": "sha256:1", "State": {"Running": False, "ExitCode": 1, "Error": SAID + BASIC},
+             "Config": {"Tty": True, "Labels": ours["Labels"], "Env": [f"ENV={SECRET}"], "Cmd": []}, "HostConfig": {}, "Mounts": [],
+             "NetworkSettings": {"Networks": {}}}  # fmt: skip
+    answers = {
+        LIST: [ours],
+        "/version": {"ApiVersion": "1.41", "Version": "20.10"},
+        **{f"{v}/containers/{ours['Id']}/json": found for v in ("", "/v1.41")},
+        f"/v1.41/containers/{ours['Id']}/logs": f"{SAID}\n{BASIC}\nValueError: {SAID}\n".encode(),
+    }
+    with talking_engine(folder / "engine.sock", answers) as engine:
+        engine.missing = f"{SAID} {BASIC}" if line.split(maxsplit=1)[0] in READS else ""
+        known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "FORCE_COLOR"))}
+        done = ran(*line.split(), cwd=folder, env={**known, **ENV, "DOCKER_HOST": engine.url, "HOME": str(folder)})
+    assert "this is a bug" not in done.stderr, done.stderr
+    search(done.stdout, f"stdout of {line}")
+    search(done.stderr, f"stderr of {line}")
+    for file in folder.iterdir():
+        if file.is_file() and file.name != "planted":
+            search(file.read_text(), file.name)
+
+
+@dataclass
+class Talker:
+    """A prober whose server answers with all that it knows."""
+
+    world: World
+    asked: list[str] = field(default_factory=list)
+
+    def health(self, endpoint: str) -> str:
+        return ""
+
+    def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
+        return [SAID, "tiny"]
+
+    def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: object) -> str:
+        raise ProbeFailed(f"status 500: {SAID} {BASIC}")
+
+
+def engine_with_all(world: World) -> None:
+    """Its errors and logs hold it."""
+    engine = world.engine()
+    original = engine.logs
+
+    def logs(container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
+        return [*original(container, tail, this_run=this_run), *SAID.split("\n"), BASIC]
+
+    engine.logs = logs  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("breaks", ["smoke", "engine"])
+@pytest.mark.parametrize("events", ["e.jsonl", "json"])
+def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], breaks: str, events: str
+) -> None:
+    """The command as it is, over fake engines: stdout, stderr, events, audit log, and the failed candidate's log file."""
+    world = World("demo", "here")
+    engine_with_all(world)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    for name, value in ENV.items():
+        monkeypatch.setenv(name, value)
+    if breaks == "engine":
+
+        def create(_launch: object) -> None:
+            raise EngineRefused(f"here: cannot create: {SAID} {BASIC}")
+
+        monkeypatch.setattr(world.engine(), "create", create)
+    monkeypatch.setattr("cortexctl.health.probe.HttpProber", lambda: Talker(world))
+    monkeypatch.setattr(
+        apply_command, "open_stack", lambda stack, choice: (wiring.need_stack(stack, choice), world.engines)
+    )
+    monkeypatch.setattr(apply_command, "make_plan", lambda desired, _engines, request: world.plan(desired, request))
+    monkeypatch.setattr(wiring, "SystemClock", lambda: world.clock)
+    monkeypatch.setattr(type(world.engines), "close", lambda _self: None, raising=False)
+    monkeypatch.setattr("cortexctl.cli.learning.learn_from_apply", lambda *_: None)
+    code = run(["apply", "--auto-approve", "--events", events])
+    out, err = (text.decode() for text in capfdbinary.readouterr())
+    assert code == 1, err
+    search(out, "stdout")
+    search(err, "stderr")
+    assert "***" in err or "***" in out
+    files = [f for f in folder.iterdir() if f.is_file() and f.name != "planted"]
+    assert any(f.name.endswith(".audit.jsonl") for f in files)
+    assert breaks != "smoke" or any(f.suffix == ".log" and "***" in f.read_text() for f in files)
+    for file in files:
+        search(file.read_text(), file.name)
+    for container in world.engine().all():
+        search(json.dumps(dict(container.labels), ensure_ascii=False), "labels")
+    search(json.dumps([str(e) for e in world.engine().read_record("demo").applied.values()]), "record")
+
+
+def test_a_hook_is_told_and_shows_nothing_of_it(folder: Path) -> None:
+    (folder / "says").write_text(SAID + "\n" + BASIC)
+    reference = SecretRef("ENV", "env", "PLANTED", "")
+    runner = HookRunner(folder, os.environ, lambda _reference: SECRET, (reference,), lambda: 0.0)
+    with pytest.raises(Exception) as failed:
+        runner(Hook("h", Point.PRE_APPLY, ("sh", "-c", "cat says; exit 1")), {})
+    search("\n".join(failed.value.output), "a hook's output")  # type: ignore[attr-defined]
+    with receiver() as other:
+        runner(Hook("h", Point.ON_FAILURE, url=f"{other.url}/x"), {"failure": f"status 500: {SAID} {BASIC}"})
+        search(other.got[0].body.decode(), "what a hook is posted")
+        assert b"***" in other.got[0].body
+    runner(Hook("h", Point.ON_FAILURE, ("sh", "-c", 'printf %s "$CORTEXCTL_FAILURE" > told')), {"failure": SAID})
+    search((folder / "told").read_text(), "what a hook is told")
