@@ -15,15 +15,15 @@ pytestmark = pytest.mark.engine
 
 
 def test_commands_killed_at_random_moments_are_gone_on_with(tmp_path: Path) -> None:
-    row = attack_kills(16, 1, tmp_path)
+    row = attack_kills(12, 1, tmp_path)
     assert not row.finds, report(row)
 
 
 def test_commands_behind_an_engine_that_lies_end_in_words_and_are_gone_on_with(tmp_path: Path) -> None:
-    row = attack_proxy(16, 1, tmp_path, longest=1)
+    row = attack_proxy(10, 1, tmp_path, longest=1)
     assert not row.finds, report(row)
 
 
 def test_what_a_server_writes_of_its_secret_is_hidden_from_all_readers(tmp_path: Path) -> None:
-    row = attack_servers(26, 1, tmp_path)
+    row = attack_servers(20, 1, tmp_path)
     assert not row.finds, report(row)

@@ -1,0 +1,125 @@
+"""The long form: every attack with as many tries as asked for, a table of what came of them, and a folder with the finds.
+
+    make attack                                        all, on the lab's engine; 40 minutes on two quiet cores
+    python -m tests.attack --only plans --plans 20000  one of them
+    python -m tests.attack --seed 7                    others of the same kinds
+
+The same seed and counts try the same things. Ends with 1 if there is a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from tests.attack import documents, hostlabels, kills, planted, proxy
+from tests.attack.finds import Row, save
+from tests.attack.table import table
+
+NEED_AN_ENGINE = ("kills", "proxy", "servers")
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m tests.attack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    number = parser.add_argument
+    number("--kills", type=int, default=250, metavar="N", help="`kill -9` of commands on the engine (250)")
+    number("--faults", type=int, default=165, metavar="N", help="lies of a proxy before the engine (165)")
+    number("--stacks", type=int, default=20_000, metavar="N", help="changed stack files (20000)")
+    number("--plans", type=int, default=3_000, metavar="N", help="changed plan files (3000)")
+    number("--snapshots", type=int, default=4_000, metavar="N", help="changed snapshots (4000)")
+    number("--labels", type=int, default=500, metavar="N", help="labels, locks and records by somebody else (500)")
+    number("--lists", type=int, default=100, metavar="N", help="answers to the request for all containers (100)")
+    number("--places", type=int, default=200, metavar="N", help="places of a stack with a secret (200, which is all)")
+    number(
+        "--servers",
+        type=int,
+        default=200,
+        metavar="N",
+        help="servers that write a secret to their log (200, which is all)",
+    )
+    number("--seed", type=int, default=1, metavar="N", help="chooses what is tried (1)")
+    number(
+        "--minutes", type=float, default=0, metavar="M", help="begin no kill, lie or server after so long; 0: no bound"
+    )
+    number("--lanes", type=int, default=3, metavar="N", help="cases side by side on the engine (3)")
+    number("--longest", type=float, default=8, metavar="S", help="seconds that a lie takes at most (8)")
+    number(
+        "--only",
+        action="append",
+        choices=sorted(attacks()),
+        metavar="NAME",
+        help=f"one of {', '.join(attacks())}; may be repeated",
+    )
+    number("--finds", type=Path, metavar="FOLDER", help="where finds are written (a new folder below /tmp)")
+    return parser.parse_args(arguments)
+
+
+def attacks() -> dict[str, Callable[[argparse.Namespace, Path, Callable[[], bool]], Row]]:
+    """Name -> the attack, by its options, a folder for sockets, and when to stop."""
+    return {
+        "kills": lambda o, folder, stop: kills.attack_kills(o.kills, o.seed, folder, o.lanes, stop),
+        "proxy": lambda o, folder, stop: proxy.attack_proxy(o.faults, o.seed, folder, o.lanes, o.longest, stop),
+        "stacks": lambda o, folder, stop: documents.attack_stacks(o.stacks, o.seed),
+        "plans": lambda o, folder, stop: documents.attack_plans(o.plans, o.seed),
+        "snapshots": lambda o, folder, stop: documents.attack_snapshots(o.snapshots, o.seed),
+        "labels": lambda o, folder, stop: hostlabels.attack_labels(o.labels, o.seed),
+        "lists": lambda o, folder, stop: hostlabels.attack_lists(o.lists, o.seed),
+        "places": lambda o, folder, stop: planted.attack_stacks(o.places, o.seed),
+        "servers": lambda o, folder, stop: planted.attack_servers(o.servers, o.seed, folder, o.lanes, stop),
+    }
+
+
+def main() -> int:
+    chosen = options()
+    finds = chosen.finds or Path(tempfile.mkdtemp(prefix="attack-finds-"))
+    began = time.monotonic()
+
+    def stop() -> bool:
+        return bool(chosen.minutes) and time.monotonic() - began > chosen.minutes * 60
+
+    names = [name for name in attacks() if not chosen.only or name in chosen.only]
+    rows: dict[str, Row] = {}
+
+    def done(name: str, row: Row, seconds: float) -> None:
+        rows[name] = row
+        save(finds, name, row.finds)
+        say(f"{name}: {row.tried}; {row.result} ({seconds:.0f} s)")
+
+    # those on the engine wait most of the time, and the others never do
+    with (
+        ProcessPoolExecutor(1, get_context("spawn")) as beside,
+        tempfile.TemporaryDirectory(prefix="attack-") as folder,
+    ):
+        going = {name: beside.submit(timed, name, chosen, folder) for name in names if name not in NEED_AN_ENGINE}
+        for name in NEED_AN_ENGINE:
+            if name in names:
+                done(name, *timed(name, chosen, folder, stop))
+        for name, result in going.items():
+            done(name, *result.result())
+    sys.stdout.write(table([rows[name] for name in names]))
+    faults = sum(len(row.finds) for row in rows.values())
+    if faults:
+        say(f"{faults} faults; of each kind the first are in {finds}, each with what makes it happen again")
+    return 1 if faults else 0
+
+
+def timed(
+    name: str, chosen: argparse.Namespace, folder: str, stop: Callable[[], bool] = lambda: False
+) -> tuple[Row, float]:
+    """An attack, and how many seconds it took."""
+    began = time.monotonic()
+    row = attacks()[name](chosen, Path(folder), stop)
+    return row, time.monotonic() - began
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
