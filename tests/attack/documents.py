@@ -42,12 +42,12 @@ SECRETS = {"HF_TOKEN": "hf-planted-in-no-plan"}
 PLAN_CASES = sorted(p for p in (REPO / "tests/cases/plan").iterdir() if (p / "observed.json").exists())
 
 
-def show_plan(made: Plan) -> None:
+def show_plan(shown: Plan) -> None:
     """In all formats, with nothing in them that has an effect."""
-    check_shown("a plan as text", plan_text(made, PLAIN, explain=True) + refusal_text(made, PLAIN))
-    check_shown("a plan as Markdown", plan_markdown(made))
-    check_shown("a plan as HTML", plan_html(made))
-    plan_to_json(made)
+    check_shown("a plan as text", plan_text(shown, PLAIN, explain=True) + refusal_text(shown, PLAIN))
+    check_shown("a plan as Markdown", plan_markdown(shown))
+    check_shown("a plan as HTML", plan_html(shown))
+    plan_to_json(shown)
 
 
 # stack files
@@ -86,10 +86,10 @@ def try_stack(path: Path) -> bool:
     """Read, show all that is wrong, lay out, plan. Whether it is valid."""
     valid = False
     for env in ["", *environments(str(path))[:2]]:
-        desired, found = read(path, SECRETS, env)
-        check_shown("what is wrong with a stack", diagnostics_text(found, PLAIN))
-        sarif_json(found, str(path)).encode()
-        assert desired is not None or any(d.is_error for d in found), "a stack is refused without a reason"
+        desired, diagnostics = read(path, SECRETS, env)
+        check_shown("what is wrong with a stack", diagnostics_text(diagnostics, PLAIN))
+        sarif_json(diagnostics, str(path)).encode()
+        assert desired is not None or any(d.is_error for d in diagnostics), "a stack is refused without a reason"
         if desired is not None:
             valid = valid or not env
             plan_stack(desired)
@@ -104,9 +104,9 @@ def plan_stack(desired: Desired) -> None:
     empty = Observed(tuple(ObservedHost(h.name, engine="Docker/20.10.24 (linux)", api="1.41") for h in desired.hosts))
     for observed in (empty, as_if_applied(desired, desired)):
         models_needed(desired, observed, Request())
-        made = plan(desired, observed, Request())
-        show_plan(made)
-        assert plan_from_json(plan_to_json(made)) == made, "a plan is not the same after JSON"
+        planned = plan(desired, observed, Request())
+        show_plan(planned)
+        assert plan_from_json(plan_to_json(planned)) == planned, "a plan is not the same after JSON"
 
 
 def _lay_out(path: Path) -> None:
@@ -141,11 +141,11 @@ def plan_file(seed: str) -> bytes:
 def try_plan(path: Path) -> bool:
     """Read and shown, or refused. Whether it was taken."""
     try:
-        made = plan_from_json(path.read_text(encoding="utf-8"))
+        planned = plan_from_json(path.read_text(encoding="utf-8"))
     except (NotAPlan, UnicodeDecodeError):
         assert command("show", str(path)).code == 1, "a plan file that is refused is shown"
         return False
-    show_plan(made)
+    show_plan(planned)
     return True
 
 
@@ -154,12 +154,12 @@ def try_plan(path: Path) -> bool:
 
 @cache
 def snapshots() -> list[tuple[Desired, dict[str, Any]]]:
-    found = []
+    pairs = []
     for case in PLAN_CASES:
         options = json.loads((case / "options.json").read_text()) if (case / "options.json").exists() else {}
         desired = desired_from(case / "stack.toml", {**SECRETS, "HF_TOKEN_BEFORE": "x"}, options.get("env", ""))
-        found.append((desired, json.loads(snapshot_to_json(observed_from(case / "observed.json")))))
-    return found
+        pairs.append((desired, json.loads(snapshot_to_json(observed_from(case / "observed.json")))))
+    return pairs
 
 
 def snapshot(seed: str) -> tuple[Desired, bytes]:
@@ -197,13 +197,13 @@ def _changed_text(choose: random.Random, text: Any) -> Any:
 def try_snapshot(desired: Desired, path: Path) -> bool:
     """Planned against and shown, or refused. Whether it was taken."""
     try:
-        made = plan_from_snapshot(desired, str(path), Request())
+        planned = plan_from_snapshot(desired, str(path), Request())
     except CortexctlError:
         environment = ("--env", desired.env) if desired.env else ()
         refused = command("plan", desired.path, *environment, "--observed", str(path))
         assert refused.code == 1, "a snapshot that is refused is planned against"
         return False
-    show_plan(made)
+    show_plan(planned)
     return True
 
 
@@ -228,7 +228,7 @@ def attack_plans(count: int, seed: int) -> Row:
         return {"plan.json": content}, lambda: try_plan(folder / "plan.json")
 
     finds, taken = _each("plans", count, seed, one)
-    what = "plan files, fields mutated, digest made right again, read and rendered"
+    what = "plan files, fields mutated, digest set right again, read and rendered"
     return Row(what, f"{count:,} ({count - taken - len(finds):,} refused)", f"{taken:,} shown", tuple(finds))
 
 
@@ -258,6 +258,6 @@ def _each(kind: str, count: int, seed: int, one: Case) -> tuple[list[Find], int]
             case = f"{kind}-{seed}-{number}"
             files, do = one(case, Path(name))
             with bounded():
-                found = attempt(case, files, lambda do=do: taken.append(do()))  # type: ignore[misc]
-            finds += [found] if found else []
+                find = attempt(case, files, lambda do=do: taken.append(do()))  # type: ignore[misc]
+            finds += [find] if find else []
     return finds, sum(taken)

@@ -120,14 +120,14 @@ def kind_of(cause: BaseException) -> str:
 
 
 def _place(trace: TracebackType | None) -> str:
-    found = "outside the package"
+    place = "outside the package"
     while trace is not None:
         code = trace.tb_frame.f_code
         _, inside, file = code.co_filename.rpartition("/cortexctl/")
         if inside and "/tests/" not in code.co_filename:
-            found = f"{file}:{code.co_name}"
+            place = f"{file}:{code.co_name}"
         trace = trace.tb_next
-    return found
+    return place
 
 
 EFFECTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -60,8 +60,8 @@ COMMANDS: list[tuple[str, ...]] = [
     ("rollback", "here/tiny", "--stack", "stack.toml"), ("lock", "status", "stack.toml"), ("lock", "release", "stack.toml"),
     ("apply", "stack.toml", "--auto-approve", "--lock-timeout", "0s"), ("destroy", "stack.toml", "--auto-approve", "--lock-timeout", "0s"),
 ]  # fmt: skip
-OF_LOCKS = [words for words in COMMANDS if words[0] in {"lock", "drift", "apply"}]
-OF_RECORDS = [words for words in COMMANDS if words[0] in {"plan", "drift", "history", "observe"}]
+OF_LOCKS = [line for line in COMMANDS if line[0] in {"lock", "drift", "apply"}]
+OF_RECORDS = [line for line in COMMANDS if line[0] in {"plan", "drift", "history", "observe"}]
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def by_hand(seed: int) -> Iterator[Hostile]:
 def _records() -> Iterator[str]:
     """A right record with another number in one place."""
     right = _record()
-    for found in re.finditer(r'"(?:generation|ordinal)":(1)|"starts":\[\[(\d+\.\d)', right):
-        at = found.span(1) if found[1] else found.span(2)
+    for match in re.finditer(r'"(?:generation|ordinal)":(1)|"starts":\[\[(\d+\.\d)', right):
+        at = match.span(1) if match[1] else match.span(2)
         for number in ("Infinity", "-Infinity", "NaN", "1e999", DIGITS, "9" * 30, "-1", "null", '"x"', "[]"):
             yield right[: at[0]] + number + right[at[1] :]
 
@@ -188,7 +188,7 @@ def _row(marks: Mapping[str, str]) -> dict[str, Any]:
 
 def answers_of(case: Hostile) -> dict[str, Any]:
     """Path -> what the engine answers there, with and without the version that docker-py writes before it."""
-    found: dict[str, Any] = {LIST: case.rows if case.rows is not None else [_row(case.marks)], "/images/json": []}
+    answers: dict[str, Any] = {LIST: case.rows if case.rows is not None else [_row(case.marks)], "/images/json": []}
     lock = {
         "owner": "x",
         "who": "alice",
@@ -201,11 +201,11 @@ def answers_of(case: Hostile) -> dict[str, Any]:
     mine = {"cortexctl.stack": "demo"}
     if case.lock is not None:
         held = {f"cortexctl.lock.{key}": value for key, value in {**lock, **case.lock}.items()}
-        found["/volumes/cortexctl-lock-demo"] = {"Name": "cortexctl-lock-demo", "Labels": {**mine, **held}}
-        found["/volumes/cortexctl-lock-demo?force=True"] = {}
-        found["/volumes/create"] = found["/volumes/cortexctl-lock-demo"]
+        answers["/volumes/cortexctl-lock-demo"] = {"Name": "cortexctl-lock-demo", "Labels": {**mine, **held}}
+        answers["/volumes/cortexctl-lock-demo?force=True"] = {}
+        answers["/volumes/create"] = answers["/volumes/cortexctl-lock-demo"]
     record = case.record if case.record is not None else _record()
-    found["/volumes/cortexctl-record-demo"] = {
+    answers["/volumes/cortexctl-record-demo"] = {
         "Name": "cortexctl-record-demo",
         "Labels": {**mine, "cortexctl.record": record},
     }
@@ -214,9 +214,9 @@ def answers_of(case: Hostile) -> dict[str, Any]:
         "Name": "/vllm-model-tiny",
         "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
     }
-    found[f"/containers/{'tiny':0>64}/json"] = {**json.loads(_KNOWN["inspection"]), **known}
-    versioned = {f"/v1.41{path}": answer for path, answer in found.items()}
-    return {**found, **versioned, "/version": {"ApiVersion": "1.41", "MinAPIVersion": "1.12", "Version": "20.10.24"}}
+    answers[f"/containers/{'tiny':0>64}/json"] = {**json.loads(_KNOWN["inspection"]), **known}
+    versioned = {f"/v1.41{path}": answer for path, answer in answers.items()}
+    return {**answers, **versioned, "/version": {"ApiVersion": "1.41", "MinAPIVersion": "1.12", "Version": "20.10.24"}}
 
 
 def _attack(what: str, cases: Sequence[Hostile], *, quick: bool = False) -> Row:
@@ -232,32 +232,32 @@ def _attack(what: str, cases: Sequence[Hostile], *, quick: bool = False) -> Row:
             for number, case in enumerate(cases):
                 shown = json.dumps(answers_of(case)).encode()
                 with talking_engine(folder / f"{number}.sock", answers_of(case)) as engine:
-                    for words in case.commands[number % 4 :: 4] if quick else case.commands:
+                    for line in case.commands[number % 4 :: 4] if quick else case.commands:
                         runs += 1
                         files = {
                             "engine.json": shown,
                             "stack.toml": STACK.encode(),
-                            "command.txt": " ".join(words).encode(),
+                            "command.txt": " ".join(line).encode(),
                         }
                         with bounded():
-                            found = attempt(f"{case.name}--{'-'.join(words)}"[:120], files, _one(words, engine.url))
-                        finds += [found] if found else []
+                            find = attempt(f"{case.name}--{'-'.join(line)}"[:120], files, _one(line, engine.url))
+                        finds += [find] if find else []
         finally:
             os.chdir(before)
     return Row(what, f"{len(cases)} cases, {runs:,} commands", f"{runs - len(finds):,} ended in words", tuple(finds))
 
 
-def _one(words: tuple[str, ...], url: str) -> Callable[[], None]:
+def _one(line: tuple[str, ...], url: str) -> Callable[[], None]:
     def do() -> None:
-        command(*words, env={"DOCKER_HOST": url})
+        command(*line, env={"DOCKER_HOST": url})
 
     return do
 
 
 def attack_labels(count: int, seed: int) -> Row:
     """All that were thought of by hand, or as many as asked for; and as many generated ones."""
-    thought_of = list(by_hand(seed))[:count]
-    cases = [*thought_of, *generated(count, seed)]
+    written = list(by_hand(seed))[:count]
+    cases = [*written, *generated(count, seed)]
     return _attack("labels, locks and records by somebody else", cases, quick=count < 200)
 
 

@@ -46,6 +46,8 @@ class Case:
     scene: Scene
     kills: tuple[Kill, ...]
     lost: bool
+    again: str
+    """The command that does it again."""
 
 
 def case_of(seed: int, number: int, scenes: Sequence[Scene] = SCENES) -> Case:
@@ -55,15 +57,17 @@ def case_of(seed: int, number: int, scenes: Sequence[Scene] = SCENES) -> Case:
         Kill(choose.random(), choose.random() < 0.4, choose.random() < 0.5)
         for _ in range(choose.choice([1, 1, 1, 2, 3]))
     ]
-    return Case(f"kills-{seed}-{number}-{scene.name.replace(' ', '-')}", scene, tuple(kills), choose.random() < 0.4)
+    name = f"kills-{seed}-{number}-{scene.name.replace(' ', '-')}"
+    again = f"python -m tests.attack --only kills --seed {seed} --case {number}"
+    return Case(name, scene, tuple(kills), choose.random() < 0.4, again)
 
 
 def cases_for(kills: int, seed: int) -> list[Case]:
     """So many cases that their kills are that many, each scene in turn."""
-    found: list[Case] = []
-    while sum(len(c.kills) for c in found) < kills:
-        found.append(case_of(seed, len(found)))
-    return found
+    cases: list[Case] = []
+    while sum(len(c.kills) for c in cases) < kills:
+        cases.append(case_of(seed, len(cases)))
+    return cases
 
 
 @dataclass(frozen=True)
@@ -96,20 +100,20 @@ def undisturbed(scene: Scene, here: Ground, watched: Watched) -> Undisturbed:
     scene.ready(here)
     began: list[float] = []
     watched.arm(1, lambda: began.append(time.monotonic()))
-    words = scene.words(here)
-    code, wrote = here.end(here.begin(*words), words)
+    command = scene.command_on(here)
+    code, wrote = here.end(here.begin(*command), command)
     ended = time.monotonic()
     requests = len(watched.requests)
     watched.arm()
     if code:
-        raise Differs(f"an undisturbed {words[0]} fails with {code}: {wrote[-1500:]}")
+        raise Differs(f"an undisturbed {command[0]} fails with {code}: {wrote[-1500:]}")
     here.record_is_right()
     stands, verdicts = here.stands(), here.verdicts()
-    return Undisturbed(stands, verdicts, here.run(*words)[0], requests, ended - began[0])
+    return Undisturbed(stands, verdicts, here.run(*command)[0], requests, ended - began[0])
 
 
 @dataclass
-class Told:
+class Outcome:
     """What came of a case."""
 
     kills: int = 0
@@ -122,8 +126,8 @@ class Told:
     find: Find | None = None
 
 
-def play(case: Case, here: Ground, watched: Watched, references: References) -> Told:
-    told = Told()
+def play(case: Case, here: Ground, watched: Watched, references: References) -> Outcome:
+    outcome = Outcome()
     doing = "an undisturbed run"
     try:
         reference = references.of(case.scene, here, watched)
@@ -131,14 +135,14 @@ def play(case: Case, here: Ground, watched: Watched, references: References) -> 
         case.scene.ready(here)
         others = here.foreign()
         for number, kill in enumerate(case.kills):
-            _kill(replace(kill, at=kill.at / 2**number), case, here, watched, reference, told)
+            _kill(replace(kill, at=kill.at / 2**number), case, here, watched, reference, outcome)
         here.settled()
         doing = "the repeat"
         did = _repeat(case.scene, here, watched, reference)
         doing = f"what stands after a repeat with {did} changes on the engine"
         stands = here.stands()
         if not did and here.lock_holder_is_gone():
-            told.dead_lock = 1
+            outcome.dead_lock = 1
             stands["volumes"] = [v for v in stands["volumes"] if v != "cortexctl-lock-STACK"]
         compare("after one repeat, other than undisturbed", stands, reference.stands)
         here.record_is_right()
@@ -146,19 +150,19 @@ def play(case: Case, here: Ground, watched: Watched, references: References) -> 
         compare("somebody else's container was touched", here.foreign(), others)
         doing = "what is lost"
         if case.lost and (mine := [row for row in here.rows() if _may_be_lost(row)]):
-            told.lost = 1
+            outcome.lost = 1
             _lose(random.Random(case.name).choice(mine)["Name"][1:], here)
-    except Exception as cause:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as cause:  # noqa: BLE001 - whatever it is, it is a find
         files = {name: text.encode() for name, text in here.seen.items()}
-        files["case.txt"] = f"{case}\n".encode()
-        told.find = Find(
+        files["case.txt"] = f"{case.again}\n{case.kills}\n".encode()
+        outcome.find = Find(
             f"{case.scene.name}: {kind_of(cause)}", case.name, f"{doing}: {type(cause).__name__}: {cause}", files
         )
-    return told
+    return outcome
 
 
-def _kill(kill: Kill, case: Case, here: Ground, watched: Watched, reference: Undisturbed, told: Told) -> None:
-    words = case.scene.words(here)
+def _kill(kill: Kill, case: Case, here: Ground, watched: Watched, reference: Undisturbed, outcome: Outcome) -> None:
+    command = case.scene.command_on(here)
     running: list[Forked] = []
     ready = threading.Event()
     fell: list[bool] = []
@@ -178,16 +182,16 @@ def _kill(kill: Kill, case: Case, here: Ground, watched: Watched, reference: Und
         watched.arm(1, later)
     else:
         watched.arm(1 + int(kill.at * reference.requests), now, answered=kill.answered)
-    running.append(here.begin(*words))
+    running.append(here.begin(*command))
     ready.set()
-    code, wrote = here.end(running[0], words)
+    code, wrote = here.end(running[0], command)
     came = len(watched.requests)
     watched.arm()
     if code == KILLED:
-        told.kills += 1
-        told.in_the_middle += 1 if came > 1 or kill.answered or kill.by_time else 0
+        outcome.kills += 1
+        outcome.in_the_middle += 1 if came > 1 or kill.answered or kill.by_time else 0
     else:
-        told.came_late += 1
+        outcome.came_late += 1
         check_sane(code, wrote)
 
 
@@ -195,33 +199,33 @@ def _repeat(scene: Scene, here: Ground, watched: Watched, reference: Undisturbed
     """Once, undisturbed: how many requests of it changed something. Where the killed ones had done all, there may be
     nothing left that this command does.
     """
-    words = scene.words(here)
+    command = scene.command_on(here)
     watched.arm()
-    code, wrote = here.run(*words)
+    code, wrote = here.run(*command)
     if code == 0 or (not scene.can_be_repeated and code == reference.repeat):
         return len(watched.requests)
     raise Differs(f"the repeat fails with {code}: {wrote[-1500:]}")
 
 
-def compare(what: str, found: Any, wanted: Any) -> None:
+def compare(what: str, now: Any, wanted: Any) -> None:
     """Raises Differs with what is more and what is missing."""
-    if found != wanted:
+    if now != wanted:
         raise Differs(
-            f"{what}: {_difference(found, wanted)}\n\nfound {json.dumps(found, indent=1)}\n\nwanted {json.dumps(wanted, indent=1)}"
+            f"{what}: {_difference(now, wanted)}\n\nfound {json.dumps(now, indent=1)}\n\nwanted {json.dumps(wanted, indent=1)}"
         )
 
 
-def _difference(found: Any, wanted: Any) -> str:
-    if isinstance(found, dict) and isinstance(wanted, dict):
+def _difference(now: Any, wanted: Any) -> str:
+    if isinstance(now, dict) and isinstance(wanted, dict):
         parts = []
-        for key in sorted({*found, *wanted}):
-            a, b = found.get(key), wanted.get(key)
+        for key in sorted({*now, *wanted}):
+            a, b = now.get(key), wanted.get(key)
             if isinstance(a, list) and isinstance(b, list):
                 parts += [f"{key} more {x}" for x in a if x not in b] + [f"{key} missing {x}" for x in b if x not in a]
             elif a != b:
                 parts.append(f"{key} is {a}, not {b}")
         return "; ".join(parts)[:400] or "a number of equal ones"
-    return f"{found}, not {wanted}"
+    return f"{now}, not {wanted}"
 
 
 def _may_be_lost(row: Any) -> bool:
@@ -254,22 +258,30 @@ def _lane(folder: Path) -> Iterator[tuple[Ground, Watched]]:
         yield here, watched
 
 
-def attack_kills(kills: int, seed: int, folder: Path, lanes: int = 2, until: Callable[[], bool] = lambda: False) -> Row:
-    cases = cases_for(kills, seed)
+def attack_kills(
+    kills: int,
+    seed: int,
+    folder: Path,
+    lanes: int = 2,
+    until: Callable[[], bool] = lambda: False,
+    case: int | None = None,
+) -> Row:
+    """`case`: only the one with this number."""
+    cases = cases_for(kills, seed) if case is None else [case_of(seed, case)]
     references = References()
 
-    def run(lane: tuple[Ground, Watched], case: Case) -> Told:
+    def run(lane: tuple[Ground, Watched], case: Case) -> Outcome:
         return play(case, *lane, references)
 
-    told = Lanes(lambda: _lane(folder), lanes).run(cases, run, until)
-    hit = sum(t.kills for t in told)
+    outcomes = Lanes(lambda: _lane(folder), lanes).run(cases, run, until)
+    hit = sum(t.kills for t in outcomes)
     tried = (
-        f"{hit} kills in {sum(t.kills > 0 for t in told)} commands ({sum(t.kills > 1 for t in told)} hit more than once), "
-        f"{sum(t.in_the_middle for t in told)} between the first change and the end; {sum(t.came_late for t in told)} ended before the kill"
+        f"{hit} kills in {sum(t.kills > 0 for t in outcomes)} commands ({sum(t.kills > 1 for t in outcomes)} hit more than once), "
+        f"{sum(t.in_the_middle for t in outcomes)} between the first change and the end; {sum(t.came_late for t in outcomes)} ended before the kill"
     )
-    finds = tuple(t.find for t in told if t.find)
-    held = f"{len(told) - len(finds)} of {len(told)} as undisturbed after one repeat; {sum(t.lost for t in told)} times one was lost after it"
-    if dead := sum(t.dead_lock for t in told):
+    finds = tuple(t.find for t in outcomes if t.find)
+    held = f"{len(outcomes) - len(finds)} of {len(outcomes)} as undisturbed after one repeat; {sum(t.lost for t in outcomes)} times one was lost after it"
+    if dead := sum(t.dead_lock for t in outcomes):
         held += f"; {dead} dead locks left where the repeat had nothing to do"
     what = "`kill -9` at a random moment, 1-3 times in a row, over " + " / ".join(s.name for s in SCENES)
     return Row(what, tried, held, finds)

@@ -115,14 +115,14 @@ class _Request:
 
 
 def _request(stream: BufferedIOBase) -> _Request | None:
-    words = stream.readline().decode("latin-1").split()
-    if len(words) != 3:
+    parts = stream.readline().decode("latin-1").split()
+    if len(parts) != 3:
         return None
     headers = {}
     while line := stream.readline().decode("latin-1").strip():
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    return _Request(words[0], words[1], words[2], headers, _body(stream, headers))
+    return _Request(parts[0], parts[1], parts[2], headers, _body(stream, headers))
 
 
 def _body(stream: BufferedIOBase, headers: Mapping[str, str]) -> bytes:

@@ -65,8 +65,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def attacks() -> dict[str, Callable[[argparse.Namespace, Path, Callable[[], bool]], Row]]:
     """Name -> the attack, by its options, a folder for sockets, and when to stop."""
     return {
-        "kills": lambda o, folder, stop: kills.attack_kills(o.kills, o.seed, folder, o.lanes, stop),
-        "proxy": lambda o, folder, stop: proxy.attack_proxy(o.faults, o.seed, folder, o.lanes, o.longest, stop),
+        "kills": lambda o, folder, stop: kills.attack_kills(o.kills, o.seed, folder, o.lanes, stop, o.case),
+        "proxy": lambda o, folder, stop: proxy.attack_proxy(o.faults, o.seed, folder, o.lanes, o.longest, stop, o.case),
         "stacks": lambda o, folder, stop: documents.attack_stacks(o.stacks, o.seed),
         "plans": lambda o, folder, stop: documents.attack_plans(o.plans, o.seed),
         "snapshots": lambda o, folder, stop: documents.attack_snapshots(o.snapshots, o.seed),

@@ -91,10 +91,10 @@ def by_byte(choose: random.Random, text: bytes) -> bytes:
             return text[:at]
 
 
-def by_token(choose: random.Random, text: str, words: Sequence[str]) -> str:
+def by_token(choose: random.Random, text: str, others: Sequence[str]) -> str:
     tokens = TOKEN.findall(text)
     if not tokens:
-        return choose.choice(words)
+        return choose.choice(others)
     at, other = choose.randrange(len(tokens)), choose.randrange(len(tokens))
     match choose.randrange(5):
         case 0:
@@ -104,9 +104,9 @@ def by_token(choose: random.Random, text: str, words: Sequence[str]) -> str:
         case 2:
             tokens[at], tokens[other] = tokens[other], tokens[at]
         case 3:
-            tokens[at] = choose.choice([*words, *CONTROLS])
+            tokens[at] = choose.choice([*others, *CONTROLS])
         case _:
-            tokens.insert(at, choose.choice([*words, *CONTROLS]))
+            tokens.insert(at, choose.choice([*others, *CONTROLS]))
     return "".join(tokens)
 
 

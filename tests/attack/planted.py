@@ -34,8 +34,8 @@ MODEL = '[models.tiny]\nimage = "image:v0.32.0"\nsource = { path = "tiny" }\ngpu
 PLACES: dict[str, str] = {
     # name: what follows the model's table, with VALUE in it
     **{
-        f"extra_args {words}": f"extra_args = {words}\n"
-        for words in (
+        f"extra_args {line}": f"extra_args = {line}\n"
+        for line in (
             '["--api-key", "VALUE"]', '["--api-key=VALUE"]', '["--api-k", "VALUE"]', '["--api-k=VALUE"]', '["--hf-token", "VALUE"]', '["--hf-tok", "VALUE"]',
             '["--hf-tok=VALUE"]', '["--hf_token", "VALUE"]', '["--hf-overrides", \'{"token": "VALUE"}\']', '["--hf-overrides={\\"api_key\\": \\"hf_VALUE\\"}"]',
             '["--otlp-traces-endpoint", "https://user:VALUE@host/x"]', '["--new-option", "Bearer VALUE"]', '["--new-option", "hf_VALUE"]', '["--hf-overrides.token", "VALUE"]',
@@ -136,8 +136,8 @@ def attack_stacks(count: int, seed: int) -> Row:
     for place, text in cases[:count]:
         for name, content in _forms(text):
             tried += 1
-            found = _plant(f"{place} ({name})", name, content, value)
-            finds += [found] if found else []
+            find = _plant(f"{place} ({name})", name, content, value)
+            finds += [find] if find else []
     what = "secrets in the open in places of a stack, through " + f"{len(OFFLINE)} commands each"
     return Row(
         what,
@@ -175,15 +175,15 @@ def _plant(case: str, name: str, content: str, value: str) -> Find | None:
 
 def _shown(name: str, value: str) -> list[str]:
     """The commands that show the value, and not the last of what it leaks either."""
-    found = []
-    for words in OFFLINE:
-        arguments = [w.replace("STACK", name).replace("OTHER", "other.toml") for w in words]
+    showing = []
+    for line in OFFLINE:
+        arguments = [w.replace("STACK", name).replace("OTHER", "other.toml") for w in line]
         with bounded():
             wrote = command(*arguments, env={"DOCKER_HOST": "unix:///nowhere/engine.sock", "NO_COLOR": "1"})
         if _holds(wrote.all.encode(), value):
-            line = next((line for line in wrote.all.splitlines() if value[:10] in line), "")
-            found.append(f"{' '.join(words)}: {line.strip()[:160]}")
-    return found
+            first = next(text for text in wrote.all.splitlines() if value[:10] in text)
+            showing.append(f"{' '.join(line)}: {first.strip()[:160]}")
+    return showing
 
 
 def _holds(content: bytes, value: str) -> bool:
@@ -251,8 +251,8 @@ def play(server: Server, here: Ground) -> Find | None:
     (here.folder / "token").write_text(server.secret)
     escaped = server.line.replace("\\", "\\\\")
     (here.folder / "log").write_text(f"loading\\n{escaped}\\nRuntimeError: {escaped}")
-    words = ("apply", str(here.path), "--auto-approve", "--events", str(here.folder / "events.jsonl"))
-    code, wrote = here.end(here.begin(*words), words)
+    arguments = ("apply", str(here.path), "--auto-approve", "--events", str(here.folder / "events.jsonl"))
+    code, wrote = here.end(here.begin(*arguments), arguments)
     check_sane(code, wrote)
     planted = _cores(server)
     given = {"token", "log", "stack.toml"}
@@ -277,13 +277,13 @@ def play(server: Server, here: Ground) -> Find | None:
 def _cores(server: Server) -> list[bytes]:
     """The halves beside the odd character, each as the form writes it."""
     half = server.secret[:12]
-    found = [half, half[::-1]]
+    halves = [half, half[::-1]]
     if server.name.startswith("hex"):
-        found = [part.encode().hex() for part in found]
+        halves = [part.encode().hex() for part in halves]
     if server.name.startswith(("base64", "basic")):
         whole = server.line.rpartition(" ")[2]
-        found = [whole[4:16], whole[16:28]]
-    return [part.encode() for part in found]
+        halves = [whole[4:16], whole[16:28]]
+    return [part.encode() for part in halves]
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""Commands behind an engine that lies (tests/attack/liar.py): each ends in words, and one undisturbed repeat ends as if it
-had told the truth.
+"""Commands behind an engine that lies (tests/attack/liar.py): each ends in command, and one undisturbed repeat ends as if it
+had been honest.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ class Case:
     scene: Scene
     seed: str
     longest: float
+    again: str
+    """The command that does it again."""
 
 
 def case_of(seed: int, number: int, longest: float, scenes: Sequence[Scene] = SCENES) -> Case:
     scene = scenes[(number * 5 + 7) % len(scenes)]  # another order than that of kills: a few of both reach more
     name = f"proxy-{seed}-{number}"
-    return Case(f"{name}-{scene.name.replace(' ', '-')}", scene, name, longest)
+    again = f"python -m tests.attack --only proxy --seed {seed} --case {number} --longest {longest}"
+    return Case(f"{name}-{scene.name.replace(' ', '-')}", scene, name, longest, again)
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,13 @@ def _honest(scene: Scene, here: Ground, liar: Liar) -> Honest:
     scene.ready(here)
     before = _there(here)
     liar.arm()
-    code, wrote = here.run(*scene.words(here))
+    code, wrote = here.run(*scene.command_on(here))
     requests = len(liar.requests)
     if code:
         raise Differs(f"an honest {scene.name} fails with {code}: {wrote[-1500:]}")
     stands, verdicts = here.stands(), here.verdicts()
     stays = frozenset(before & _there(here))
-    return Honest(stands, verdicts, here.run(*scene.words(here))[0], requests, stays)
+    return Honest(stands, verdicts, here.run(*scene.command_on(here))[0], requests, stays)
 
 
 def _there(here: Ground) -> set[tuple[str, int, str]]:
@@ -101,8 +104,8 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
         others = here.foreign()
         liar.arm(lies_of(random.Random(case.seed), honest.requests, case.longest))
         doing = "the command that is lied to"
-        words = case.scene.words(here)
-        code, wrote = here.end(here.begin(*words), words, timeout=240)
+        command = case.scene.command_on(here)
+        code, wrote = here.end(here.begin(*command), command, timeout=240)
         lied = list(liar.lied)
         outcome.lies.update(line.partition(" at request")[0] for line in lied)
         liar.arm()
@@ -114,7 +117,7 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
     except Exception as cause:  # noqa: BLE001 - whatever it is, it is a find
         liar.arm()
         files = {name: text.encode() for name, text in here.seen.items()}
-        files["case.txt"] = "\n".join([str(case), *lied, ""]).encode()
+        files["case.txt"] = "\n".join([case.again, *lied, ""]).encode()
         outcome.find = Find(
             f"{case.scene.name}: {kind_of(cause)}",
             case.name,
@@ -125,7 +128,7 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
 
 
 def _check_ended(code: int, wrote: str, here: Ground, honest: Honest) -> None:
-    """In words, with nothing lost; and with 0 only if all is as wanted."""
+    """In command, with nothing lost; and with 0 only if all is as wanted."""
     check_sane(code, wrote)
     if code not in ENDS:
         raise Differs(f"exit code {code}: {wrote[-1500:]}")
@@ -138,9 +141,9 @@ def _check_ended(code: int, wrote: str, here: Ground, honest: Honest) -> None:
 
 def _repeat(scene: Scene, here: Ground, liar: Liar, honest: Honest) -> int:
     """One undisturbed repeat, and all is as wanted. 1 if a dead lock was left where it had nothing to do."""
-    words = scene.words(here)
+    command = scene.command_on(here)
     liar.arm()
-    code, wrote = here.run(*words)
+    code, wrote = here.run(*command)
     if code and not (code == honest.repeat and not scene.can_be_repeated):
         raise Differs(f"the repeat fails with {code}: {wrote[-1500:]}")
     did = [line for line in liar.requests if not line.startswith(("GET", "HEAD"))]
@@ -169,7 +172,9 @@ def attack_proxy(
     lanes: int = 2,
     longest: float = 8.0,
     until: Callable[[], bool] = lambda: False,
+    case: int | None = None,
 ) -> Row:
+    """`longest`: seconds that a lie takes at most. `case`: only the one with this number."""
     references = References()
     lied = 0
     guard = threading.Lock()
@@ -184,7 +189,7 @@ def attack_proxy(
             lied += outcome.lies.total()
         return outcome
 
-    cases = [case_of(seed, number, longest) for number in range(faults)]
+    cases = [case_of(seed, number, longest) for number in (range(faults) if case is None else [case])]
     outcomes = Lanes(lambda: _lane(folder), lanes).run(cases, run, enough)
     finds = tuple(o.find for o in outcomes if o.find)
     kinds = sum((o.lies for o in outcomes), Counter[str]())

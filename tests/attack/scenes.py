@@ -1,7 +1,7 @@
 """Kinds of work that cortexctl does on a host: how the host gets ready for each, the command, and what stands then.
 
 A scene is played on a ground of its own: a stack's name on the engine, with a proxy before it and somebody else's
-container beside it. What stands in the end is told without the stack's name, so that two grounds can be compared.
+container beside it. What stands in the end is given without the stack's name, so that two grounds can be compared.
 """
 
 from __future__ import annotations
@@ -146,12 +146,12 @@ class Ground:
 
     def foreign(self) -> Any:
         """All that the engine knows of somebody else's container, but what it counts."""
-        found = self.live.inspect(f"{self.stack}-foreign")
-        state = {k: found["State"][k] for k in ("Status", "Pid", "StartedAt")}
+        row = self.live.inspect(f"{self.stack}-foreign")
+        state = {k: row["State"][k] for k in ("Status", "Pid", "StartedAt")}
         return {
-            **{k: found[k] for k in FOREIGN},
+            **{k: row[k] for k in FOREIGN},
             "State": state,
-            "Networks": sorted(found["NetworkSettings"]["Networks"]),
+            "Networks": sorted(row["NetworkSettings"]["Networks"]),
         }
 
     def clear(self) -> None:
@@ -161,10 +161,10 @@ class Ground:
         mine += [r["Id"] for r in rows if r["Labels"].get(labels.STACK) == self.stack and r["Id"] not in mine]
         if mine:
             self.live.docker_cli("rm", "-f", "-v", *mine)
-        found = self.live.everything()
+        everything = self.live.everything()
         for kind in ("networks", "volumes"):
-            if found[kind]:
-                self.live.docker_cli(kind.removesuffix("s"), "rm", *found[kind])
+            if everything[kind]:
+                self.live.docker_cli(kind.removesuffix("s"), "rm", *everything[kind])
         self.seen.clear()
 
     def rows(self) -> list[dict[str, Any]]:
@@ -182,11 +182,11 @@ class Ground:
         rows = self.rows()
         generations = {_placed(r): _generation(r) for r in rows if _is_serving(r)}
         containers = sorted((self._container(r, generations) for r in rows), key=json.dumps)
-        found = self.live.everything()
+        everything = self.live.everything()
         return {
             "containers": containers,
-            "volumes": [v.replace(self.stack, "STACK") for v in found["volumes"]],
-            "networks": [n.replace(self.stack, "STACK") for n in found["networks"]],
+            "volumes": [v.replace(self.stack, "STACK") for v in everything["volumes"]],
+            "networks": [n.replace(self.stack, "STACK") for n in everything["networks"]],
         }
 
     def settled(self) -> dict[str, Any]:
@@ -309,7 +309,7 @@ class Scene:
     can_be_repeated: bool = True
     """Whether the command, once it has been carried out, has nothing left to do and says so with 0."""
 
-    def words(self, here: Ground) -> tuple[str, ...]:
+    def command_on(self, here: Ground) -> tuple[str, ...]:
         return tuple(w.replace("STACK", str(here.path)).replace("MODEL", here.model("m")) for w in self.arguments)
 
 
@@ -381,8 +381,8 @@ def _rollback(here: Ground) -> None:
 
 def _forward(here: Ground) -> None:
     _rollback(here)
-    words = ("rollback", f"here/{here.model('m')}", "--stack", str(here.path), "--auto-approve")
-    code, wrote = here.run(*words)
+    command = ("rollback", f"here/{here.model('m')}", "--stack", str(here.path), "--auto-approve")
+    code, wrote = here.run(*command)
     if code:
         raise Differs(f"an undisturbed rollback fails with {code}: {wrote[-1500:]}")
 

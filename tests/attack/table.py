@@ -21,5 +21,5 @@ def _cell(text: str) -> str:
 def report(row: Row) -> str:
     """For a test that failed: the row, and of each kind the first find whole."""
     first = {find.kind: find for find in reversed(row.finds)}
-    found = "\n\n".join(f"{find.name}: {kind}\n{find.detail[:2000]}" for kind, find in first.items())
-    return f"{row.what}\n{row.tried}\n{row.result}\n\n{found}"
+    firsts = "\n\n".join(f"{find.name}: {kind}\n{find.detail[:2000]}" for kind, find in first.items())
+    return f"{row.what}\n{row.tried}\n{row.result}\n\n{firsts}"

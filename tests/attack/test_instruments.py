@@ -1,4 +1,4 @@
-"""The attacks themselves: a seed is a whole case, a fault is seen, and a lie is told as it was ordered."""
+"""The attacks themselves: a seed is a whole case, a fault is seen, and a lie is as it was ordered."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_an_exception_a_loop_and_a_hunger_for_memory_are_finds() -> None:
         json.loads("{")
 
     with bounded(cpu_seconds=0.2):
-        found = [attempt("x", {}, do) for do in (fails, loops, is_greedy, lambda: None)]
-    assert [f.kind.partition(" ")[0] if f else None for f in found] == [
+        finds = [attempt("x", {}, do) for do in (fails, loops, is_greedy, lambda: None)]
+    assert [f.kind.partition(" ")[0] if f else None for f in finds] == [
         "JSONDecodeError",
         "TooSlow",
         "MemoryError",
@@ -92,7 +92,7 @@ def test_a_command_in_this_process_writes_what_it_would(tmp_path: Path) -> None:
     assert command("validate", str(tmp_path / "none.toml")).code == 1
 
 
-def test_states_that_differ_are_told_apart() -> None:
+def test_states_that_differ_are_not_equal() -> None:
     compare("x", {"volumes": ["a"]}, {"volumes": ["a"]})
     with pytest.raises(Differs, match="x: volumes missing b"):
         compare("x", {"volumes": ["a"]}, {"volumes": ["a", "b"]})
@@ -117,7 +117,7 @@ def test_every_scene_has_its_turn() -> None:
     assert {k.by_time for c in cases for k in c.kills} == {True, False}
 
 
-def test_lanes_do_all_cases_and_stop_when_they_are_told() -> None:
+def test_lanes_do_all_cases_and_stop_when_they_should() -> None:
     from contextlib import nullcontext
 
     done = Lanes(lambda: nullcontext(2), 3).run([1, 2, 3, 4], lambda by, n: by * n)
@@ -145,7 +145,7 @@ def test_an_honest_proxy_passes_everything_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_lie_is_told_as_it_was_ordered(tmp_path: Path, kind: str) -> None:
+def test_a_lie_is_as_it_was_ordered(tmp_path: Path, kind: str) -> None:
     with canned_engine(tmp_path / "e", ROWS) as engine, lying_proxy(tmp_path / "p", engine) as (url, liar):
         honest = get(url, "/x").body
         liar.arm({1: Lie(kind, 0.1)})
@@ -172,7 +172,7 @@ def test_a_lie_is_told_as_it_was_ordered(tmp_path: Path, kind: str) -> None:
             assert ("the proxy lies" in answered.message) is (kind[:3] in {"404", "409", "500"})
 
 
-def test_every_kind_of_lie_is_told_in_time() -> None:
+def test_every_kind_of_lie_has_its_turn() -> None:
     choose = random.Random(1)
-    told = {lie.kind for _ in range(400) for lie in lies_of(choose, 50, 8).values()}
-    assert told == set(KINDS) == {*NOT_ASKED, *CLAIMS, *BODIES, *FORMS}
+    kinds = {lie.kind for _ in range(400) for lie in lies_of(choose, 50, 8).values()}
+    assert kinds == set(KINDS) == {*NOT_ASKED, *CLAIMS, *BODIES, *FORMS}
