@@ -24,7 +24,6 @@ from cortexctl.spec.desired import Desired
 from cortexctl.spec.secret import hidden
 
 
-
 @click.command("logs")
 @click.argument("address", metavar="HOST/MODEL")
 @click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
