@@ -8,11 +8,11 @@ from itertools import pairwise
 from cortexctl.diagnostics import Diagnostic, error, warning
 from cortexctl.observed.owned import OwnedInstance, Why, left_alone, owned_groups, strangers, why_left_alone
 from cortexctl.observed.state import ObservedHost
-from cortexctl.plan.action import Action
+from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.model import Change
 from cortexctl.plan.request import Request
-from cortexctl.spec.desired import Desired, Instance
-from cortexctl.spec.labels import HOST, MODEL, is_generation_name
+from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.spec.labels import HOST, MODEL, address, is_generation_name, owner_of, serving_name
 
 Wanted = Mapping[str, Instance]
 """A host's instances by address."""
@@ -89,18 +89,18 @@ def two_in_one(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
 def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[str, str]) -> list[Diagnostic]:
     """Containers of one model's replica at the address of another model: `chat.2` may be both."""
     meant: dict[str, set[tuple[int, str]]] = {}
-    for address, instance in wanted.items():
-        meant.setdefault(address, set()).add((instance.ordinal, instance.model))
+    for at, instance in wanted.items():
+        meant.setdefault(at, set()).add((instance.ordinal, instance.model))
     for found in owned_groups(seen, owner, moved):
         meant.setdefault(found.address, set()).add((found.ordinal, found.model))
     return [
         error(
             "CX414",
-            f'{address} would be the model "{other}" and replica {ordinal} of the model "{model}"',
-            wanted[address].place_of("") if address in wanted else None,
+            f'{at} would be the model "{other}" and replica {ordinal} of the model "{model}"',
+            wanted[at].place_of("") if at in wanted else None,
             help=f'leave "{other}" out of the stack, or its replica in; apply that, and then change the other',
         )
-        for address, meanings in sorted(meant.items())
+        for at, meanings in sorted(meant.items())
         for (_, other), (ordinal, model) in pairwise(sorted(meanings))
     ]
 
@@ -118,6 +118,38 @@ _TO_DO = {
     Why.UNPROVEN: "if it is one of ours, give it its old name back (docker rename); else remove it yourself",
     Why.UNREADABLE: "labels cannot change: remove it yourself when nobody needs it any more",
 }
+
+
+def left_behind(
+    changes: list[Change], wanted: Wanted, seen: ObservedHost, host: Host, *, destroy: bool
+) -> list[Diagnostic]:
+    """Containers that were adopted and then replaced. No label says that they are ours: they stay as their model goes,
+    and with them the network that they are on.
+    """
+    goes = {(c.model, c.ordinal) for c in changes if c.action is Action.REMOVE and not _is_leftover(c)}
+    goes |= {(i.model, i.ordinal) for i in wanted.values()} if destroy else set()
+    names = {serving_name(model, ordinal): address(seen.name, model, ordinal) for model, ordinal in goes}
+    touched = {ref.id for change in changes for ref in change.touched}
+    stays = [
+        (names[c.name.rpartition("--g")[0]], c)
+        for c in seen.containers
+        if c.id not in touched and not owner_of(c.labels) and is_generation_name(c.name)
+        and c.name.rpartition("--g")[0] in names
+    ]  # fmt: skip
+    return [
+        warning(
+            "CX417",
+            f"{whose}: {c.name} stays; it was adopted and later replaced, and has no labels that say whose it is",
+            detail=f"the network {' and '.join(c.networks)} stays with it" if destroy and c.networks else "",
+            help=f"if nobody needs it any more: docker -H {host.docker} rm {c.name}"
+            + ("; then destroy again takes the network" if destroy and c.networks else ""),
+        )
+        for whose, c in stays
+    ]
+
+
+def _is_leftover(change: Change) -> bool:
+    return any(r.code is ReasonCode.LEFTOVER for r in change.reasons)
 
 
 def strange(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:

@@ -19,6 +19,7 @@ from cortexctl.plan.hooks import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.objections import (
     Wanted,
+    left_behind,
     not_touched,
     not_yet_protected,
     protected,
@@ -84,6 +85,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         diagnostics += [] if request.destroy else adoption_problems(asked, found, seen)
         diagnostics += strange(seen, desired)
         diagnostics += not_touched(seen, desired)
+        diagnostics += left_behind(here, asked, seen, host, destroy=request.destroy)
         diagnostics += protected(here, found, wanted, request.unprotect)
         diagnostics += not_yet_protected(here, found, wanted)
         gpus[host.name] = _gpus(all_here)

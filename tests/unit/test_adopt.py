@@ -424,3 +424,45 @@ def test_the_steps_of_an_adoption(tmp_path: Path) -> None:
     tasks = [s.task for s in world.plan(desired).steps]
     assert tasks[1:] == [SetRestart(container.id, "always"), RenameContainer(container.id, SERVING, "llm")]
     assert not any(isinstance(t, StartContainer) for t in tasks)
+
+
+def test_destroy_names_what_it_leaves_of_an_adopted_model_and_how_to_remove_it(tmp_path: Path) -> None:
+    desired = stack(tmp_path)
+    world, _ = world_with(desired)
+    assert world.apply(world.plan(desired)).exit_code == 0
+    world.engine().by_name(SERVING).networks = ["cortex_default"]
+    assert world.apply(world.plan(stack(tmp_path, args(max_model_len=8)))).exit_code == 0
+    assert names(world) == {SERVING: "running", KEPT: "exited"}
+    (told,) = world.plan(stack(tmp_path, args(max_model_len=8)), destroy=True).diagnostics
+    assert told.rule == "CX417", "also while the block says `adopt`"
+    path = tmp_path / "stack.toml"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("adopt")))
+    desired = desired_from(path)
+    for _ in range(2):
+        made = world.plan(desired, destroy=True)
+        (told,) = made.diagnostics
+        assert (told.rule, told.is_error) == ("CX417", False)
+        assert told.summary.startswith(f"here/tiny: {KEPT} stays")
+        assert "cortex_default" in told.detail
+        command = told.help.partition(": ")[2].partition(";")[0]
+        assert command == f"docker -H {desired.hosts[0].docker} rm {KEPT}"
+        if made.effective:
+            assert world.apply(made).exit_code == 0
+    assert names(world) == {KEPT: "exited"}
+    world.engine().containers.clear()
+    last = world.plan(desired, destroy=True)
+    assert last.diagnostics == ()
+    assert world.apply(last).exit_code == 0
+    assert world.engine().networks == {}
+
+
+def test_a_model_that_leaves_the_stack_names_what_stays_of_it(tmp_path: Path) -> None:
+    desired = stack(tmp_path, model_text("other"))
+    world, _ = world_with(desired)
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert world.apply(world.plan(stack(tmp_path, args(max_model_len=8), model_text("other")))).exit_code == 0
+    path = tmp_path / "stack.toml"
+    path.write_text(stack_text(model_text("other"), hosts='[hosts.here]\nmodels_dir = "/m"\n'))
+    made = world.plan(desired_from(path))
+    assert [(d.rule, d.summary.partition(" stays")[0]) for d in made.diagnostics] == [("CX417", f"here/tiny: {KEPT}")]
+    assert world.plan(stack(tmp_path, args(max_model_len=8), model_text("other"))).diagnostics == ()
