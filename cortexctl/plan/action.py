@@ -45,6 +45,7 @@ class ReasonCode(StrEnum):
     ADOPTED = "adopted"
     FORGET = "forget"
     ROLLBACK = "rollback"
+    NOT_KEPT = "not_kept"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from cortexctl.plan.parts import Parts, serving_now, sort_out
 from cortexctl.plan.together import what_both_need
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Instance
-from cortexctl.spec.labels import MODEL, serving_name
+from cortexctl.spec.labels import MODEL, is_generation_name, serving_name
 
 Images = Mapping[tuple[str, str], ImageFacts]
 
@@ -46,6 +46,8 @@ def decide(
     must_replace = force.replace or any(not f.in_place for f in fields)
     parts = sort_out(wanted, found, serving, applied_of(wanted, observed), replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
+    if not must_replace:  # a replacement has its own way with old ones
+        leftovers += [_remove_kept(wanted, owned) for owned in _too_many(wanted, parts)]
     if serving is None:
         return [*leftovers, _create(wanted, found, parts, observed)]
     if serving.spec is None:
@@ -285,6 +287,18 @@ def _remove_leftover(wanted: Instance, owned: Owned) -> Change:
         generation=owned.generation,
         touched=(reference(owned),),
     )
+
+
+def _too_many(wanted: Instance, parts: Parts) -> tuple[Owned, ...]:
+    """Old generations beyond those that the stack wants to keep: it wants fewer now, or a removal failed."""
+    at_rest = [o for o in parts.kept if o.container.state == "exited" and is_generation_name(o.container.name)]
+    return tuple(at_rest[: len(at_rest) - wanted.keep] if len(at_rest) > wanted.keep else ())
+
+
+def _remove_kept(wanted: Instance, owned: Owned) -> Change:
+    """It has no GPU and no port any more, so nothing is said of what it was."""
+    gone = _remove_leftover(wanted, owned)
+    return replace(gone, reasons=(Reason(ReasonCode.NOT_KEPT, str(wanted.keep)),), before=None)
 
 
 def _unfinished(candidate: Owned) -> Reason:

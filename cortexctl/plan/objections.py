@@ -149,7 +149,7 @@ def left_behind(
 
 
 def _is_leftover(change: Change) -> bool:
-    return any(r.code is ReasonCode.LEFTOVER for r in change.reasons)
+    return any(r.code in {ReasonCode.LEFTOVER, ReasonCode.NOT_KEPT} for r in change.reasons)
 
 
 def strange(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:

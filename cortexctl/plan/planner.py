@@ -241,7 +241,7 @@ def _changes_on(
     for address in sorted(wanted.keys() | found.keys()):
         if address in wanted:
             decided = decide(wanted[address], found.get(address), observed, _force(request, wanted[address]))
-            changes += [c for c in decided if not (request.only and _only_moved(c))]
+            changes += [c for c in decided if not (request.only and (_only_moved(c) or _only_tidies(c)))]
         else:
             changes += _leaves(found[address], desired, request)
     return changes
@@ -261,6 +261,11 @@ def _leaves(found: OwnedInstance, desired: Desired, request: Request) -> list[Ch
 def _only_moved(change: Change) -> bool:
     """The stack's new name for a model is no drift."""
     return change.action is Action.MOVE and any(r.code is ReasonCode.MOVED for r in change.reasons)
+
+
+def _only_tidies(change: Change) -> bool:
+    """One old generation more than are kept is no drift."""
+    return any(r.code is ReasonCode.NOT_KEPT for r in change.reasons)
 
 
 def _serves(found: OwnedInstance) -> int:

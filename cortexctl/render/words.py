@@ -215,6 +215,7 @@ _REASONS = {
     ReasonCode.MOVED: "it was called {}; its label keeps that name until it is replaced",
     ReasonCode.FORGET: 'its block is gone from the stack, and it was made with on_remove = "forget"',
     ReasonCode.ROLLBACK: "it goes back to generation {}",
+    ReasonCode.NOT_KEPT: "because it is an old generation, and no more than {} are kept (rollout.keep)",
 }
 
 

@@ -17,10 +17,12 @@ from cortexctl.observed.state import LockInfo
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.plan.steps import CreateContainer, PassGate, StopContainer, TryReach
+from cortexctl.plan.request import Request
+from cortexctl.plan.steps import CreateContainer, PassGate, RemoveContainer, StopContainer, TryReach
 from cortexctl.reach import Reach
 from cortexctl.render.ink import Ink
 from cortexctl.render.outcome import result_text
+from cortexctl.render.terminal import plan_text
 from cortexctl.spec.desired import Desired
 from tests.fakes.container import FakeContainer
 from tests.fakes.engine import Behaviour
@@ -664,3 +666,39 @@ def test_a_way_that_fails_for_a_moment_fails_nothing(tmp_path: Path) -> None:
     world.clock.sleep = back_after_a_while  # type: ignore[method-assign]
     assert world.apply(world.plan(stack(tmp_path, with_length(1024)))).exit_code == 0
     assert lost > 5
+
+
+def test_an_old_generation_whose_removal_failed_is_removed_by_the_next_apply(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    keep = "[models.tiny.rollout]\nkeep = 1\n"
+    for length in (1, 2):
+        assert world.apply(world.plan(stack(tmp_path, with_length(length) + keep))).exit_code == 0
+    desired = stack(tmp_path, with_length(3) + keep)
+    world.engine().fail["remove"] = EngineRefused("device or resource busy", status=500)
+    assert world.apply(world.plan(desired)).exit_code == 5
+    world.engine().fail.clear()
+    assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1", "vllm-model-tiny--g2"]
+    assert world.plan(desired, Request(only="drift")).effective == ()
+    made = world.plan(desired)
+    assert [(c.address, c.action, c.cost.down) for c in made.effective] == [("here/tiny--g1", Action.REMOVE, False)]
+    assert [s.task for s in made.steps] == [RemoveContainer(world.engine().by_name("vllm-model-tiny--g1").id)]
+    assert "no more than 1 are kept" in plan_text(made, Ink(enabled=False))
+    assert plan_from_json(plan_to_json(made)) == made
+    assert world.apply(made).exit_code == 0
+    assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g2"]
+    assert world.plan(desired).effective == ()
+
+
+def test_fewer_to_keep_removes_the_oldest_and_no_more(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    for length in (1, 2, 3, 4):
+        models = with_length(length) + "[models.tiny.rollout]\nkeep = 3\n"
+        world.apply(world.plan(stack(tmp_path, models)))
+    for keep, left in ((3, 3), (1, 1), (0, 0)):
+        desired = stack(tmp_path, with_length(4) + f"[models.tiny.rollout]\nkeep = {keep}\n")
+        made = world.plan(desired)
+        if made.effective:
+            assert world.apply(made).exit_code == 0
+        kept = [f"vllm-model-tiny--g{n}" for n in range(4 - left, 4)]
+        assert sorted(serving(world)) == ["vllm-model-tiny", *kept]
+        assert world.plan(desired).effective == ()
