@@ -840,6 +840,7 @@ def _the_default_of_a_variable(draw: st.DrawFn, text: Text, model: str, kind: An
     "vars.description",
     "$schema",
     "required_version",
+    "not_secret",
     "drift.ignore",
     kinds=[
         (("vars", "tag", "type"), "string"),
@@ -848,6 +849,7 @@ def _the_default_of_a_variable(draw: st.DrawFn, text: Text, model: str, kind: An
         (("vars", "unused"), {"default": [1]}),
         (("$schema",), "stack.schema.json"),
         (("required_version",), ">=0.0.1"),
+        (("not_secret",), ["models.a.image"]),
         (("drift", "ignore"), ["*"]),
         (("profiles", "unused"), {"ipc": "host"}),
         (("env", "other"), {"models": {"a": {"ipc": "host"}}}),
