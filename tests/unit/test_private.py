@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from cortexctl.audit.log import AuditLog
 from cortexctl.cli.telling import Telling
 from cortexctl.files.private import open_private, write_private
+from cortexctl.plan.planfile import digest_of, plan_from_json
 from tests.forks import ran
 from tests.reading import model_text, stack_text
 
@@ -20,12 +23,14 @@ def mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
-@pytest.fixture(autouse=True)
+@contextmanager
 def open_umask() -> Iterator[None]:
-    """What protects a file must not be the caller's umask."""
+    """What protects a file must not be the caller's umask. No process is started under it: it would keep it."""
     before = os.umask(0)
-    yield
-    os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def planned(words: str) -> Callable[[Path], None]:
@@ -38,13 +43,13 @@ def planned(words: str) -> Callable[[Path], None]:
 
 
 def logged(file: Path) -> None:
-    with AuditLog(file) as log:
+    with open_umask(), AuditLog(file) as log:
         log.write({"a": 1})
     assert not log.problem
 
 
 def told(file: Path) -> None:
-    with Telling(str(file), ""):
+    with open_umask(), Telling(str(file), ""):
         pass
 
 
@@ -94,3 +99,28 @@ def test_a_file_of_another_user_is_added_to_and_never_written_anew(
     monkeypatch.setattr(os, "fchmod", refused)
     os.close(open_private(file, add=True))
     assert mode(file) == 0o660
+
+
+def hooked(tmp_path: Path) -> Path:
+    """A saved plan that runs a program, made without a host."""
+    hook = '[hooks.before]\non = "pre_apply"\ncommand = ["true"]\n'
+    (tmp_path / "stack.toml").write_text(stack_text(model_text()) + hook)
+    done = ran("plan", "--against", "none", "--out", "plan.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "plan.json"
+
+
+def test_a_plans_digest_finds_accidents_and_no_attacker(tmp_path: Path) -> None:
+    file = hooked(tmp_path)
+    document = json.loads(file.read_text())
+    document["hooks"][0]["command"] = ["false"]
+    file.write_text(json.dumps(document))
+    assert "it was changed after it was made" in ran("apply", str(file), cwd=tmp_path).stderr
+    file.write_text(json.dumps({**document, "digest": digest_of(document)}))
+    assert plan_from_json(file.read_text()).hooks[0].command == ("false",)
+
+
+def test_a_plan_for_review_is_not_applied(tmp_path: Path) -> None:
+    done = ran("apply", str(hooked(tmp_path)), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "was made for review, against stack none" in done.stderr
