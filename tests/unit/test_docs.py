@@ -42,3 +42,22 @@ def test_the_audit_guide_names_every_type_of_event(repo: Path) -> None:
     guide = (repo / "docs" / "guides" / "audit.md").read_text()
     types = {t for t in json.loads(events_schema())["$defs"] if t not in {"reason", "outcome"}}
     assert types <= set(re.findall(r"`(\w+)`", guide))
+
+
+def test_every_line_of_the_security_page_names_tests_that_there_are(repo: Path) -> None:
+    page = (repo / "docs" / "security.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("|") and line not in {"| | test |", "| --- | --- |"}]
+    assert len(lines) > 20
+    for line in lines:
+        *_, tests, _ = line.split("|")
+        named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", tests)
+        assert named, f"no test holds: {line}"
+        assert tests.count("`") == 2 * len(named), f"this is no name of a test: {tests}"
+        for file, test in named:
+            texts = [p.read_text() for p in (repo / "tests").rglob(file)]
+            assert any(re.search(rf"^def {test}\(", text, re.MULTILINE) for text in texts), f"{file} has no {test}"
+
+
+def test_readme_and_guide_lead_to_the_security_page(repo: Path) -> None:
+    assert "(docs/security.md)" in (repo / "README.md").read_text()
+    assert "(../security.md)" in (repo / "docs" / "guides" / "pull-requests.md").read_text()
