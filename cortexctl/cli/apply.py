@@ -40,7 +40,8 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
 from cortexctl.plan.request import Request
 from cortexctl.render.terminal import plan_text
-from cortexctl.spec.decode import LARGEST, NotAsExpected, read_json
+from cortexctl.spec.decode import LARGEST, read_json
+from cortexctl.spec.readers import NotAsExpected
 
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result

@@ -19,9 +19,17 @@ import docker.types
 from cortexctl.engine import lock, log, network, record
 from cortexctl.engine.asking import asking
 from cortexctl.engine.observe import engine_time
+from cortexctl.engine.own_labels import OwnLabels
 from cortexctl.engine.reach import ContainerReach
 from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
-from cortexctl.observed.parse import parse_endpoint, parse_image_labels, parse_in_place, parse_release_told
+from cortexctl.observed.answers import DISTRIBUTION, IMAGE, LIMITS, MADE, PULLED, TOUCHED
+from cortexctl.observed.parse import (
+    parse_endpoint,
+    parse_in_place,
+    parse_labels,
+    parse_release_told,
+    parse_volume_labels,
+)
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo
 from cortexctl.spec import labels
@@ -45,12 +53,11 @@ class DockerEngine:
         self._adopted: set[str] = set()
         self._made: dict[str, str] = {}
         """Name -> id of what was created here. Somebody may rename a candidate, and it must not run on unseen."""
-        self._image_labels: dict[str, Mapping[str, str] | None] = {}
-        """By image id; None: the image is gone."""
         self._first_runs: set[str] = set()
         """Ids of containers that were started here and never before."""
         with self._asking("connect"):
             self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
+        self._own_labels = OwnLabels(self._api)
 
     def close(self) -> None:
         self._api.close()
@@ -59,7 +66,7 @@ class DockerEngine:
         """On the host, else in its registry (asked by the engine, with this machine's docker login)."""
         with self._asking("look up an image"):
             try:
-                found = self._api.inspect_image(reference)
+                found = IMAGE(self._api.inspect_image(reference))
                 return ImageFacts(
                     reference, "local", id=found["Id"], release=parse_release_told(found.get("Config") or {})
                 )
@@ -67,9 +74,9 @@ class DockerEngine:
                 pass
         try:
             with self._asking("look up an image"):
-                described = self._api.inspect_distribution(reference)
+                described = DISTRIBUTION(self._api.inspect_distribution(reference))
             return ImageFacts(reference, "registry", digest=described["Descriptor"]["digest"])
-        except (EngineRefused, KeyError) as cause:
+        except EngineRefused as cause:
             return ImageFacts(reference, "missing", problem=str(cause))
 
     def pull(self, reference: str, digest: str) -> None:
@@ -78,7 +85,7 @@ class DockerEngine:
         try:
             with self._asking(f"pull {reference}"):
                 for line in self._api.pull(pinned, stream=True, decode=True):
-                    if "error" in line:
+                    if "error" in PULLED(line):
                         raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {line['error']}")
         except EngineRefused as cause:
             raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {cause.message}") from cause
@@ -109,7 +116,7 @@ class DockerEngine:
                     ),
                     stop_signal=STOP_SIGNAL,
                 )
-                self._made[launch.name] = made["Id"]
+                self._made[launch.name] = MADE(made)["Id"]
             except docker.errors.APIError as cause:
                 if cause.status_code != CONFLICT or not self._is_there(launch.name, spec):
                     raise
@@ -158,7 +165,7 @@ class DockerEngine:
 
     def in_place(self, container: str) -> InPlace:
         with self._asking("inspect", container):
-            return parse_in_place(self._api.inspect_container(container))
+            return parse_in_place(LIMITS(self._api.inspect_container(container)))
 
     def rename(self, container: str, name: str) -> None:
         with self._asking("rename", container):
@@ -185,7 +192,7 @@ class DockerEngine:
     def state(self, container: str) -> ContainerState:
         with self._asking("inspect", container):
             container = self._made.get(container, container)
-            found = self._api.inspect_container(container)
+            found = TOUCHED(self._api.inspect_container(container))
         state = found["State"]
         return ContainerState(
             running=bool(state.get("Running")) and not state.get("Restarting") and not state.get("Paused"),
@@ -243,7 +250,7 @@ class DockerEngine:
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         with self._asking("take the lock"):
             volume = self._api.create_volume(lock.volume_name(owner), labels=lock.to_labels(owner, wanted))
-        return lock.from_labels(volume.get("Labels") or {})
+            return lock.from_labels(parse_volume_labels(volume))
 
     def read_lock(self, owner: str) -> LockInfo | None:
         with self._asking("read the lock"):
@@ -251,7 +258,7 @@ class DockerEngine:
                 volume = self._api.inspect_volume(lock.volume_name(owner))
             except docker.errors.NotFound:
                 return None
-        return lock.from_labels(volume.get("Labels") or {})
+            return lock.from_labels(parse_volume_labels(volume))
 
     def release_lock(self, owner: str) -> None:
         with self._asking("release the lock"):
@@ -265,7 +272,7 @@ class DockerEngine:
             for name in record.volume_names(owner):
                 with suppress(docker.errors.NotFound):
                     volume = self._api.inspect_volume(name)
-                    return record.from_labels(self._host.name, volume.get("Labels") or {})
+                    return record.from_labels(self._host.name, parse_volume_labels(volume))
         return HostRecord(self._host.name)
 
     def write_record(self, owner: str, new: HostRecord) -> None:
@@ -287,8 +294,8 @@ class DockerEngine:
     def adopt(self, container: str) -> None:
         """From now on it counts as ours though it has no labels. Refuses another stack's."""
         with self._asking("adopt", container):
-            found = self._api.inspect_container(container)
-        whose = labels.owner_of(found["Config"].get("Labels") or {})
+            found = TOUCHED(self._api.inspect_container(container))
+        whose = labels.owner_of(parse_labels(found))
         if whose not in {"", self._owner}:
             raise EngineRefused(f"{self._host.name}: {container} is a container of the stack {whose}")
         self._adopted.add(found["Id"])
@@ -297,37 +304,24 @@ class DockerEngine:
         """Put it back on a network that it was taken from by hand."""
         with self._asking("connect", container):
             found = self._ours(container)
-            if network not in (found["NetworkSettings"].get("Networks") or {}):
+            if network not in ((found.get("NetworkSettings") or {}).get("Networks") or {}):
                 self._api.connect_container_to_network(container, network)
 
     def _ours(self, container: str) -> Any:
         """Inspect, and refuse what is not ours. Raises docker's NotFound."""
-        found = self._api.inspect_container(container)
-        is_ours = labels.owner_of(found["Config"].get("Labels") or {}) == self._owner
+        found = TOUCHED(self._api.inspect_container(container))
+        is_ours = labels.owner_of(parse_labels(found)) == self._owner
         if found["Id"] in self._adopted or (is_ours and found["Id"] in self._made.values()):
             return found
         if not is_ours:
             raise EngineRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
-        if not self._has_own_labels(found):
+        if not self._own_labels.has(found):
             raise EngineRefused(
                 f"{self._host.name}: {found['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
                 "it has the stack's labels from its image, a commit of one of ours",
                 next_step="rename it, or remove it yourself when nobody needs it any more",
             )
         return found
-
-    def _has_own_labels(self, found: Mapping[str, Any]) -> bool:
-        """An image's labels are in every container of it. Of one whose image is gone only the name tells."""
-        image = found["Image"]
-        if image not in self._image_labels:
-            try:
-                self._image_labels[image] = parse_image_labels(self._api.inspect_image(image))
-            except docker.errors.NotFound:
-                self._image_labels[image] = None
-        of_image = self._image_labels[image]
-        if of_image is None:
-            return labels.is_name_of_ours(found["Name"].lstrip("/"))
-        return labels.are_own(found["Config"].get("Labels") or {}, of_image)
 
     def _is_there(self, name: str, spec: ContainerSpec) -> bool:
         """Whether a run before this one made just this container already."""

@@ -11,6 +11,10 @@ import requests.exceptions
 from cortexctl.errors import EngineRefused, EngineUnreachable
 from cortexctl.spec.cut import shortened
 from cortexctl.spec.desired import Host
+from cortexctl.spec.readers import NotAsExpected
+
+UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What docker-py itself ends in where an answer is not of the shape that it takes for granted."""
 
 
 @contextmanager
@@ -23,6 +27,12 @@ def asking(host: Host, what: str, container: str = "") -> Iterator[None]:
     except docker.errors.APIError as cause:
         said = shortened(str(cause.explanation or cause))
         raise EngineRefused(f"{host.name}: cannot {subject}: {said}", status=cause.status_code or 0) from cause
+    except NotAsExpected as cause:
+        raise EngineRefused(f"{host.name}: cannot {subject}: the engine's answer cannot be read: {cause}") from cause
+    except UNREADABLE as cause:
+        raise EngineRefused(
+            f"{host.name}: cannot {subject}: the engine's answer cannot be read ({type(cause).__name__})"
+        ) from cause
     except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
         raise EngineUnreachable(
             f"{host.name}: the engine at {host.docker} stopped answering (cannot {subject})",

@@ -5,15 +5,15 @@ As `observe`, it has nothing that could write.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from cortexctl.engine import lock, record
-from cortexctl.engine.observe import NOT_FOUND, engine_time, get, observe_host
+from cortexctl.engine.observe import NOT_FOUND, ask, engine_time, observe_host
 from cortexctl.errors import EngineError, EngineRefused
+from cortexctl.observed.answers import CONTAINER, IMAGE, LIMITS, VOLUME
 from cortexctl.observed.inspected import (
     ImageDefaults,
     Inspected,
@@ -21,11 +21,12 @@ from cortexctl.observed.inspected import (
     parse_image_defaults,
     parse_inspected,
 )
-from cortexctl.observed.parse import parse_image_labels, parse_images, parse_in_place
+from cortexctl.observed.parse import parse_images, parse_in_place, parse_labels
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import LockInfo, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec.container import ContainerSpec, InPlace
 from cortexctl.spec.desired import Host
+from cortexctl.spec.readers import Reader
 
 PARALLEL = 32
 
@@ -80,7 +81,7 @@ def image_labels(hosts: Sequence[Host], wanted: Sequence[tuple[str, str]]) -> di
     """The labels of images, by host and image id. What is gone, or cannot be read, is not in it."""
     by_name = {h.name: h for h in hosts}
     found = _at_once(lambda pair: _image(by_name[pair[0]], pair[1]), wanted)
-    return {pair: parse_image_labels(image) for pair, image in zip(wanted, found, strict=True) if image is not None}
+    return {pair: parse_labels(image) for pair, image in zip(wanted, found, strict=True) if image is not None}
 
 
 def look_deep(hosts: Sequence[Host], ours: Mapping[str, Ours], owner: str) -> dict[str, DeepLook]:
@@ -103,8 +104,8 @@ def inspect_all(host: Host, containers: Sequence[ObservedContainer]) -> dict[str
 
 
 def _inspection(host: Host, container: ObservedContainer) -> Inspection | None:
-    found = _found(host, f"/containers/{container.id}/json")
-    return Inspection(found, _found(host, f"/images/{found['Image']}/json")) if found is not None else None
+    found = _found(host, f"/containers/{container.id}/json", CONTAINER)
+    return Inspection(found, _found(host, f"/images/{found.get('Image')}/json", IMAGE)) if found is not None else None
 
 
 def as_observed(looks: Sequence[Look]) -> Observed:
@@ -146,36 +147,36 @@ def _locked_look(host: Host, owner: str) -> Look:
 
 def _volume(host: Host, name: str) -> Mapping[str, str] | None:
     """A volume's labels; None when there is no such volume."""
-    found = _found(host, f"/volumes/{name}")
-    return None if found is None else found.get("Labels") or {}
+    found = _found(host, f"/volumes/{name}", VOLUME)
+    return None if found is None else found["Labels"] or {}
 
 
 def _inspect(host: Host, container: str) -> Mapping[str, Any] | None:
-    return _if_read(host, f"/containers/{container}/json")
+    return _if_read(host, f"/containers/{container}/json", LIMITS)
 
 
 def _image(host: Host, image: str) -> Mapping[str, Any] | None:
-    return _if_read(host, f"/images/{image}/json")
+    return _if_read(host, f"/images/{image}/json", IMAGE)
 
 
-def _if_read(host: Host, path: str) -> Mapping[str, Any] | None:
+def _if_read(host: Host, path: str, shape: Reader) -> Mapping[str, Any] | None:
     try:
-        return _found(host, path)
+        return _found(host, path, shape)
     except EngineError:
         return None
 
 
 def _deep(host: Host, ours: Ours, owner: str) -> DeepLook:
     try:
-        images = {local_name(n): facts.id for n, facts in parse_images(_ask(host, "/images/json")).items()}
+        images = {local_name(n): facts.id for n, facts in ask(host, "/images/json", parse_images).items()}
         defaults: dict[str, ImageDefaults] = {}
         inspected = {}
         for id_, (container, spec) in ours.items():
-            found = _found(host, f"/containers/{id_}/json")
+            found = _found(host, f"/containers/{id_}/json", CONTAINER)
             if found is None:  # removed while we looked: the next look will tell
                 continue
             if container.image_id not in defaults:
-                image = _found(host, f"/images/{container.image_id}/json")
+                image = _found(host, f"/images/{container.image_id}/json", IMAGE)
                 defaults[container.image_id] = parse_image_defaults(image) if image else ImageDefaults(known=False)
             inspected[id_] = parse_inspected(found, spec, defaults[container.image_id], owner)
     except EngineError as cause:
@@ -183,24 +184,15 @@ def _deep(host: Host, ours: Ours, owner: str) -> DeepLook:
     return DeepLook(inspected, images)
 
 
-def _found(host: Host, path: str) -> Mapping[str, Any] | None:
+def _found(host: Host, path: str, shape: Reader) -> Mapping[str, Any] | None:
     """What is there; None when nothing is."""
     try:
-        found = _ask(host, path)
+        found: Mapping[str, Any] = ask(host, path, shape)
     except EngineRefused as cause:
         if cause.status == NOT_FOUND:
             return None
         raise
-    if not isinstance(found, dict):
-        raise EngineRefused(f"{host.docker}: its answer to {path} is no object")
     return found
-
-
-def _ask(host: Host, path: str) -> Any:
-    try:
-        return json.loads(get(host.docker, path).body)
-    except ValueError:
-        raise EngineRefused(f"{host.docker}: its answer to {path} is not JSON") from None
 
 
 def _unread(host: Host, cause: EngineError) -> ObservedHost:

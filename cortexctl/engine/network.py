@@ -9,6 +9,7 @@ from typing import Any
 import docker
 import docker.errors
 
+from cortexctl.observed.answers import MADE, NETWORKS
 from cortexctl.spec.labels import owner_labels, owner_of
 
 FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
@@ -21,7 +22,8 @@ def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
     made = ""
     if not _named(api, name):
         with _never_mind(CONFLICT):
-            made = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))["Id"]
+            answer = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))
+            made = MADE(answer)["Id"]
     kept = _only_one(api, name)
     return bool(made) and kept == made
 
@@ -51,7 +53,7 @@ def remove(api: docker.APIClient, name: str, owner: str) -> bool:
 
 def _named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
     """Those of just this name (the engine's own filter takes a part of it, too), the oldest first."""
-    found = [n for n in api.networks(names=[name]) if n["Name"] == name]
+    found = [n for n in NETWORKS(api.networks(names=[name])) if n["Name"] == name]
     return sorted(found, key=lambda n: (n["Created"], n["Id"]))
 
 

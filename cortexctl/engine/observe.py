@@ -9,18 +9,21 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from cortexctl.engine import record
 from cortexctl.engine.transport import connected, unreachable
 from cortexctl.errors import EngineError, EngineRefused, EngineTooOld, EngineUnreachable
+from cortexctl.observed.answers import LIMITS, VOLUME, read_answer
 from cortexctl.observed.parse import parse_containers, parse_images, parse_in_place
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Host
 from cortexctl.spec.labels import owner_of
+from cortexctl.spec.readers import NotAsExpected, Reader
 
 OLDEST_API = (1, 41)
 """Docker Engine 20.10."""
@@ -47,12 +50,22 @@ def observe_host(host: Host) -> ObservedHost:
     """One list request: it returns labels and states of all containers, ours and others'."""
     try:
         answer = get(host.docker, LIST)
-        rows = json.loads(answer.body)
+        containers = parse_containers(read_answer(answer.body))
     except EngineError as cause:
         return ObservedHost(host.name, problem=cause.message, next_step=cause.next_step)
-    except ValueError:
-        return ObservedHost(host.name, problem=f"what answers at {host.docker} is not a Docker engine")
-    return ObservedHost(host.name, parse_containers(rows), engine=answer.engine, api=answer.api)
+    except NotAsExpected as cause:
+        return ObservedHost(
+            host.name, problem=f"what answers at {host.docker} is not a Docker engine: of its containers {cause}"
+        )
+    return ObservedHost(host.name, containers, engine=answer.engine, api=answer.api)
+
+
+def ask(host: Host, path: str, shape: Reader) -> Any:
+    """What an engine answers to a GET. Raises EngineError, also for what is not of the `shape`."""
+    try:
+        return shape(read_answer(get(host.docker, path).body))
+    except NotAsExpected as cause:
+        raise EngineRefused(f"{host.docker}: its answer to {path} cannot be read: {cause}") from None
 
 
 def facts_of_all(observed: Observed, hosts: Sequence[Host], owner: str) -> Observed:
@@ -63,31 +76,35 @@ def facts_of_all(observed: Observed, hosts: Sequence[Host], owner: str) -> Obser
     images: dict[tuple[str, str], ImageFacts] = {}
     in_place: dict[tuple[str, str], InPlace] = {}
     records: dict[str, HostRecord] = {}
+    looked: list[ObservedHost] = []
     for seen in observed.hosts:
+        host = by_name[seen.name]
+        looked.append(seen)
         if not seen.is_reachable:
             continue
-        records[seen.name] = read_record(by_name[seen.name], owner)
-        docker = by_name[seen.name].docker
-        for reference, facts in parse_images(json.loads(get(docker, "/images/json").body)).items():
-            images[seen.name, reference] = facts
-        for container in seen.containers:
-            if owner_of(container.labels) == owner:
-                inspected = json.loads(get(docker, f"/containers/{container.id}/json").body)
-                in_place[seen.name, container.id] = parse_in_place(inspected)
-    return observed.with_facts(images, in_place, records)
+        ours = [c.id for c in seen.containers if owner_of(c.labels) == owner]
+        try:
+            local = ask(host, "/images/json", parse_images)
+            limits = {id_: parse_in_place(ask(host, f"/containers/{id_}/json", LIMITS)) for id_ in ours}
+        except EngineError as cause:
+            looked[-1] = ObservedHost(seen.name, problem=cause.message, next_step=cause.next_step)
+            continue
+        records[seen.name] = read_record(host, owner)
+        images |= {(seen.name, reference): facts for reference, facts in local.items()}
+        in_place |= {(seen.name, id_): found for id_, found in limits.items()}
+    return replace(observed, hosts=tuple(looked)).with_facts(images, in_place, records)
 
 
 def read_record(host: Host, owner: str) -> HostRecord:
     """What earlier applies left there. A host that has none, or that does not answer, has an empty one."""
     for name in record.volume_names(owner):
         try:
-            answer = get(host.docker, f"/volumes/{name}")
-            return record.from_labels(host.name, json.loads(answer.body).get("Labels") or {})
+            return record.from_labels(host.name, ask(host, f"/volumes/{name}", VOLUME)["Labels"] or {})
         except EngineRefused as cause:
             if cause.status == NOT_FOUND:
                 continue
             break
-        except (EngineError, ValueError, AttributeError):
+        except EngineError:
             break
     return HostRecord(host.name)
 
@@ -169,5 +186,5 @@ def _check_api(docker: str, api: str, engine: str) -> None:
 def message_in(body: bytes) -> str:
     try:
         return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""

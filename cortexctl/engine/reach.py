@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from cortexctl.engine import kernel
 from cortexctl.engine.inside import connect_inside
-from cortexctl.engine.observe import get
+from cortexctl.engine.observe import NOT_FOUND, get
 from cortexctl.errors import EngineError, EngineRefused, NobodyListens, PathFailed
 from cortexctl.observed.location import Location, parse_location
 from cortexctl.reach import Stream
@@ -18,7 +18,6 @@ from cortexctl.spec.decode import read_json
 
 OWN_ADDRESS = 2.0
 """Seconds for a connection to an address of this machine's own network."""
-NOT_FOUND = 404
 
 
 class ContainerReach:

@@ -16,7 +16,8 @@ from cortexctl.observed.owned import spec_of
 from cortexctl.observed.state import ObservedHost
 from cortexctl.spec import labels
 from cortexctl.spec.container import ContainerSpec, Mount
-from cortexctl.spec.decode import NotAsExpected, read_json
+from cortexctl.spec.decode import read_json
+from cortexctl.spec.readers import NotAsExpected
 from cortexctl.spec.safetensors import Tensors, tensors_in
 
 HF_HOME = "/root/.cache/huggingface"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cortexctl.observed.answers import IMAGES, ROWS, VOLUME
 from cortexctl.observed.state import BoundPort, ImageFacts, ObservedContainer
 from cortexctl.spec.container import CONTAINER_PORT, CPU_PERIOD, InPlace
 from cortexctl.spec.labels import PROBE
@@ -20,16 +21,19 @@ LAST_PORT = 65535
 _EXITED = re.compile(r"Exited \((\d+)\)")
 
 
-def parse_containers(rows: Sequence[Mapping[str, Any]]) -> tuple[ObservedContainer, ...]:
+def parse_containers(answer: Any) -> tuple[ObservedContainer, ...]:
     """Rows of `GET /containers/json?all=1`, sorted by name so that the engine's order does not matter. A probe is left
-    out: it is no part of what runs on a host, and gone in a minute.
+    out: it is no part of what runs on a host, and gone in a minute. Raises NotAsExpected for what is no such list:
+    nothing that cannot be read is ever "no containers".
     """
+    rows = ROWS(answer)
     lasting = (row for row in rows if PROBE not in (row.get("Labels") or {}))
     return tuple(sorted((_parse_row(row) for row in lasting), key=lambda c: (c.name, c.id)))
 
 
-def parse_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, ImageFacts]:
-    """Rows of `GET /images/json`: every tag and digest by which an image can be asked for."""
+def parse_images(answer: Any) -> dict[str, ImageFacts]:
+    """Rows of `GET /images/json`: every tag and digest by which an image can be asked for. Raises NotAsExpected."""
+    rows = IMAGES(answer)
     return {
         name: ImageFacts(name, "local", id=row["Id"])
         for row in rows
@@ -48,8 +52,13 @@ def parse_release_told(config: Mapping[str, Any]) -> str:
     return next((match.group(1) for text in said if (match := _NAME_WITH_RELEASE.search(text))), "")
 
 
-def parse_image_labels(inspected: Mapping[str, Any]) -> dict[str, str]:
-    """What an image puts into the labels of every container, from `GET /images/ID/json`."""
+def parse_volume_labels(answer: Any) -> dict[str, str]:
+    """From `GET /volumes/NAME`, or from the answer to making one. Raises NotAsExpected."""
+    return dict(VOLUME(answer)["Labels"] or {})
+
+
+def parse_labels(inspected: Mapping[str, Any]) -> dict[str, str]:
+    """Of a container, or what an image puts into every one, from `GET /containers/ID/json` or `/images/ID/json`."""
     return dict((inspected.get("Config") or {}).get("Labels") or {})
 
 
@@ -69,12 +78,12 @@ def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
     network, config = inspected.get("NetworkSettings") or {}, inspected.get("Config") or {}
     port = listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])
     for bound in (network.get("Ports") or {}).get(f"{port}/tcp") or []:
-        address = bound["HostIp"]
+        address = bound.get("HostIp") or ""
         if address in {"", "0.0.0.0", "::"}:  # noqa: S104
             address = host_address
-        return f"http://{f'[{address}]' if ':' in address else address}:{bound['HostPort']}"
+        return f"http://{f'[{address}]' if ':' in address else address}:{bound.get('HostPort')}"
     for name, joined in (network.get("Networks") or {}).items():
-        if joined.get("IPAddress"):
+        if joined and joined.get("IPAddress"):
             return f"http://{joined['IPAddress']}:{port}"
         if name == "host":
             return f"http://{f'[{host_address}]' if ':' in host_address else host_address}:{port}"

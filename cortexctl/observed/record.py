@@ -13,8 +13,9 @@ from typing import Any
 
 from cortexctl.spec.codec import spec_from_dict, spec_to_dict
 from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.decode import Decoder, NotAsExpected, read_json
+from cortexctl.spec.decode import Decoder, read_json
 from cortexctl.spec.labels import MOST_GENERATIONS, MOST_ORDINALS, address, is_model_name
+from cortexctl.spec.readers import NotAsExpected
 
 RECORD_VERSION = 1
 LONGEST_LABEL = 16 * 2**20

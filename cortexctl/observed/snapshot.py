@@ -15,9 +15,10 @@ from cortexctl.observed.modelfiles import ModelFiles, model_files_to_dict
 from cortexctl.observed.record import record_from_label, record_to_label
 from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer, ObservedHost
 from cortexctl.spec.container import InPlace
-from cortexctl.spec.decode import Decoder, NotAsExpected, read_json
+from cortexctl.spec.decode import Decoder, read_json
 from cortexctl.spec.json_text import json_text
 from cortexctl.spec.labels import PREFIX
+from cortexctl.spec.readers import NotAsExpected
 
 FORMAT_VERSION = "1.0"
 LARGEST = 256 * 2**20

@@ -23,9 +23,10 @@ from cortexctl.plan.model import (
 from cortexctl.plan.planread import plan_from_dict
 from cortexctl.plan.steps import KIND_OF, Step
 from cortexctl.spec.codec import spec_to_dict
-from cortexctl.spec.decode import NotAsExpected, read_json
+from cortexctl.spec.decode import read_json
 from cortexctl.spec.hook import Hook
 from cortexctl.spec.json_text import json_text
+from cortexctl.spec.readers import NotAsExpected
 
 _NONE_OF_OURS = "it is not a plan saved by cortexctl plan --out"
 

@@ -16,8 +16,9 @@ from cortexctl.plan.model import Change, ContainerRef, Cost, Plan, PlannedHost, 
 from cortexctl.plan.steps import TASK_KINDS, Step, Task
 from cortexctl.spec.codec import spec_from_dict
 from cortexctl.spec.container import ContainerSpec, Publish, SecretRef
-from cortexctl.spec.decode import Decoder, NotAsExpected
+from cortexctl.spec.decode import Decoder
 from cortexctl.spec.desired import GatePolicy, Host, Smoke
+from cortexctl.spec.readers import NotAsExpected
 
 _COST = {"at_most": "at_most_seconds", "expected": "expected_seconds"}
 

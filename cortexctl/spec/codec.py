@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cortexctl.spec.container import ContainerSpec, Mount, Publish
-from cortexctl.spec.decode import Decoder, NotAsExpected, read_json
+from cortexctl.spec.decode import Decoder, read_json
+from cortexctl.spec.readers import NotAsExpected
 
 SPEC_VERSION = 1
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}

@@ -11,9 +11,11 @@ import json
 import math
 import re
 import types
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from cortexctl.spec.readers import PLAIN, NotAsExpected, Reader, at, many, mapping, one_of, refusing
 
 LARGEST = 64 * 2**20
 """Characters of a document."""
@@ -21,32 +23,22 @@ DEEPEST = 64
 """Lists and tables in each other. Much deeper ones end Python itself."""
 LONGEST_NUMBER = 100
 """Digits; what is longer is no number of anything, and costs a lot to read."""
-LARGEST_NUMBER = 2**63 - 1
-"""Of a typed field, either way from 0: what engines and clocks count with."""
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 T = TypeVar("T")
-Reader = Callable[[Any], Any]
 
 
-class NotAsExpected(ValueError):
-    """What is in the way: `expected` in words, and where."""
-
-    def __init__(self, expected: str, path: str = "") -> None:
-        super().__init__(f"{path}: {expected}" if path else expected)
-        self.expected = expected
-        self.path = path
-
-    def below(self, key: str | int) -> NotAsExpected:
-        """The same, seen from one level higher up."""
-        step = f"[{key}]" if isinstance(key, int) else key[:60]
-        dot = "." if self.path and not self.path.startswith("[") else ""
-        return NotAsExpected(self.expected, f"{step}{dot}{self.path}")
-
-
-def read_json(text: str | bytes, *, most: int = LARGEST, repeats: bool = False, infinite: bool = False) -> Any:
-    """Plain values. `repeats`: a table may have a key twice, and the last one counts. `infinite`: Infinity and NaN may
-    be in it, as in some models' config.json; no typed field takes them. Raises NotAsExpected.
+def read_json(
+    text: str | bytes,
+    *,
+    most: int = LARGEST,
+    deepest: int | None = DEEPEST,
+    repeats: bool = False,
+    infinite: bool = False,
+) -> Any:
+    """Plain values. `deepest` None: as deep as Python takes, where only parts of a known form are read. `repeats`: a
+    table may have a key twice, and the last one counts. `infinite`: Infinity and NaN may be in it, as in some models'
+    config.json; no typed field takes them. Raises NotAsExpected.
     """
     if len(text) > most:
         raise NotAsExpected(f"it is larger than {most // 2**20} MiB" if most >= 2**20 else f"it is longer than {most}")
@@ -59,8 +51,8 @@ def read_json(text: str | bytes, *, most: int = LARGEST, repeats: bool = False, 
             parse_constant=None if infinite else _constant,
             object_pairs_hook=None if repeats else _table,
         )
-        if plain.count("[") + plain.count("{") > DEEPEST:
-            _check_depth(value)
+        if deepest is not None and plain.count("[") + plain.count("{") > deepest:
+            _check_depth(value, deepest)
         if not plain.isascii():
             plain.encode()
         if _HALF.search(plain):
@@ -68,7 +60,7 @@ def read_json(text: str | bytes, *, most: int = LARGEST, repeats: bool = False, 
     except NotAsExpected:
         raise
     except RecursionError:
-        raise NotAsExpected(_TOO_DEEP) from None
+        raise _too_deep(deepest or DEEPEST) from None
     except UnicodeError:
         raise NotAsExpected("there is half a character in it") from None
     except ValueError as cause:
@@ -76,7 +68,8 @@ def read_json(text: str | bytes, *, most: int = LARGEST, repeats: bool = False, 
     return value
 
 
-_TOO_DEEP = f"lists and tables are more than {DEEPEST} deep in each other"
+def _too_deep(most: int) -> NotAsExpected:
+    return NotAsExpected(f"lists and tables are more than {most} deep in each other")
 
 
 def _whole(text: str) -> int:
@@ -105,12 +98,12 @@ def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: Any, deepest: int) -> None:
     level, depth = [value], 0
     while level:
         depth += 1
-        if depth > DEEPEST:
-            raise NotAsExpected(_TOO_DEEP)
+        if depth > deepest:
+            raise _too_deep(deepest)
         inner = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
         level = [v for each in inner for v in each if isinstance(v, dict | list)]
 
@@ -131,7 +124,7 @@ class Decoder:
         may_lack: Mapping[type, Collection[str]] | None = None,
         strict: bool = False,
     ) -> None:
-        self._readers: dict[Any, Reader] = {kind: _refusing(reader) for kind, reader in (own or {}).items()}
+        self._readers: dict[Any, Reader] = {kind: refusing(reader) for kind, reader in (own or {}).items()}
         self._names = names or {}
         self._may_lack = may_lack or {}
         self._strict = strict
@@ -161,18 +154,18 @@ class Decoder:
 
     def _made(self, kind: Any) -> Reader:
         origin, arguments = get_origin(kind), get_args(kind)
-        if kind in _PLAIN:
-            return _PLAIN[kind]
+        if kind in PLAIN:
+            return PLAIN[kind]
         if origin is Literal:
-            return _one_of(arguments)
+            return one_of(arguments)
         if origin in {Union, types.UnionType}:
             return self._union(arguments)
         if origin is tuple:
             return self._tuple(arguments)
         if origin is not None and issubclass(origin, Mapping):
-            return _mapping(self.reader(arguments[1]))
+            return mapping(self.reader(arguments[1]))
         if isinstance(kind, type) and issubclass(kind, Enum):
-            return _one_of([member.value for member in kind], kind)
+            return one_of([member.value for member in kind], kind)
         if dataclasses.is_dataclass(kind):
             return self._dataclass(kind)
         raise TypeError(f"{kind} cannot be read")
@@ -219,90 +212,12 @@ class Decoder:
 
     def _tuple(self, kinds: Sequence[Any]) -> Reader:
         if len(kinds) == 2 and kinds[1] is Ellipsis:
-            return _many(self.reader(kinds[0]))
+            return many(self.reader(kinds[0]))
         readers = [self.reader(k) for k in kinds]
 
         def read(value: Any) -> Any:
             if type(value) is not list or len(value) != len(readers):
                 raise NotAsExpected(f"a list of {len(readers)} is expected")
-            return tuple(_at(number, reader, v) for number, (reader, v) in enumerate(zip(readers, value, strict=True)))
+            return tuple(at(number, reader, v) for number, (reader, v) in enumerate(zip(readers, value, strict=True)))
 
         return read
-
-
-def _at(key: str | int, reader: Reader, value: Any) -> Any:
-    try:
-        return reader(value)
-    except NotAsExpected as cause:
-        raise cause.below(key) from None
-
-
-def _many(reader: Reader) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not list:
-            raise NotAsExpected("a list is expected")
-        return tuple(_at(number, reader, v) for number, v in enumerate(value))
-
-    return read
-
-
-def _mapping(reader: Reader) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not dict:
-            raise NotAsExpected("a table is expected")
-        return {key: _at(key, reader, v) for key, v in value.items()}
-
-    return read
-
-
-def _one_of(options: Sequence[Any], kind: Callable[[Any], Any] = lambda value: value) -> Reader:
-    def read(value: Any) -> Any:
-        if not any(type(value) is type(o) and value == o for o in options):
-            raise NotAsExpected(f"one of these is expected: {', '.join(map(str, options))}")
-        return kind(value)
-
-    return read
-
-
-def _refusing(reader: Reader) -> Reader:
-    def read(value: Any) -> Any:
-        try:
-            return reader(value)
-        except NotAsExpected:
-            raise
-        except ValueError as cause:
-            raise NotAsExpected(str(cause)[:200]) from None
-
-    return read
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise NotAsExpected("a text is expected")
-    return value
-
-
-def _truth(value: Any) -> bool:
-    if type(value) is not bool:
-        raise NotAsExpected("true or false is expected")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
-        raise NotAsExpected("a whole number is expected")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in {int, float} or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
-        raise NotAsExpected("a number is expected")
-    number: float = value
-    return number
-
-
-def _anything(value: Any) -> Any:
-    return value
-
-
-_PLAIN: dict[Any, Reader] = {str: _text, bool: _truth, int: _integer, float: _number, Any: _anything}

@@ -79,7 +79,7 @@ class FakeEngine:
     def commit(self, name: str, new: str, **fields: Any) -> FakeContainer:
         """`docker commit` of a container, and a container of the image that this makes: the labels go with it."""
         found = self.by_name(name)
-        image = f"sha256:commit of {found.id}"
+        image = f"sha256:c0{found.id[2:]}"
         self.image_labels[image] = dict(found.labels)
         return self.add(new, **{"state": "running", "image": image, "labels": dict(found.labels), **fields})
 

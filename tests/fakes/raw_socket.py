@@ -1,0 +1,54 @@
+"""An engine on a socket that answers 200 with whatever bytes a test wants, to docker-py as to our own reader."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Answer = Callable[[str, str], bytes]
+"""(method, path) -> body."""
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+@contextmanager
+def raw_engine(path: Path, answer: Answer) -> Iterator[str]:
+    """Its URL, while it answers."""
+    path.unlink(missing_ok=True)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            words = self.rfile.readline().decode().split(" ")
+            if len(words) < 2:
+                return
+            length = 0
+            while line := self.rfile.readline().strip():
+                name, _, value = line.decode().partition(":")
+                length = int(value) if name.lower() == "content-length" else length
+            self.rfile.read(length)
+            body = answer(words[0], words[1])
+            head = (
+                "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nServer: Docker/20.10.24 (linux)\r\nConnection: close\r\n"
+                "Date: Mon, 30 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            )
+            try:
+                self.wfile.write(head.encode() + body)
+            except OSError:
+                return
+
+    server = _Server(str(path), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"unix://{path}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,230 @@
+"""What an engine answers is of the shape that it must have, or the host is named with a sentence: never a traceback."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortexctl.cli.main import run
+from cortexctl.engine import look
+from cortexctl.engine.observe import facts_of_all, observe_host, read_record
+from cortexctl.errors import CortexctlError, EngineError
+from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
+from cortexctl.observed.parse import parse_containers, parse_images
+from cortexctl.observed.record import HostRecord
+from cortexctl.observed.running import parse_running
+from cortexctl.observed.state import LockInfo, Observed
+from cortexctl.spec.codec import spec_to_label
+from cortexctl.spec.container import ContainerSpec, Publish, SecretRef
+from cortexctl.spec.desired import Host
+from cortexctl.spec.launch import Launch
+from cortexctl.spec.readers import NotAsExpected
+from tests.fakes.engine_socket import LIST, row
+from tests.fakes.inspection import IMAGE_ENV, inspection
+from tests.fakes.raw_socket import raw_engine
+from tests.mutations import mutated
+
+SPEC = ContainerSpec(
+    "image:v0.32.0", "/models/tiny", ("tiny",), "0.32.0", publish=Publish("127.0.0.1", 8001),
+    secrets=(SecretRef("HF_TOKEN", "env", "HF_TOKEN", "0123456789abcdef"),),
+)  # fmt: skip
+LABEL = spec_to_label(SPEC)
+NO_LISTS: dict[str, bytes] = {
+    "null": b"null", "table": b"{}", "message": b'{"message":"no"}', "text": b'"x"', "number": b"5", "true": b"true",
+    "list of null": b"[null]", "list of numbers": b"[1]", "list of tables": b"[{}]", "list of lists": b"[[]]",
+    "deep": b"[" * 200_000, "deep tables": b'{"a":' * 200_000, "nothing": b"", "cut": b'[{"Id":"1"', "page": b"<html>",
+    "digits": b"[" + b"9" * 5000 + b"]", "NaN": b"[NaN]", "latin": b'["\xe9"]', "half": b'[{"Id":"1","State":"\\ud800"}]',
+    "id null": b'[{"Id":null}]', "id a number": b'[{"Id":1}]', "id with a line end": b'[{"Id":"1\\r\\nX"}]',
+    "names a text": b'[{"Id":"1","Names":"x"}]', "labels a list": b'[{"Id":"1","Labels":["a"]}]',
+    "label a number": b'[{"Id":"1","Labels":{"cortexctl.stack":1}}]', "ports a table": b'[{"Id":"1","Ports":{}}]',
+    "port a text": b'[{"Id":"1","Ports":[{"PublicPort":"8001"}]}]',
+    "networks a list": b'[{"Id":"1","NetworkSettings":{"Networks":[1]}}]',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", NO_LISTS.values(), ids=NO_LISTS)
+def test_what_is_no_list_of_containers_is_never_no_containers(tmp_path: Path, body: bytes) -> None:
+    with raw_engine(tmp_path / "e.sock", lambda _method, _path: body) as url:
+        seen = observe_host(Host("here", url))
+    assert not seen.is_reachable
+    assert seen.containers == ()
+    assert "\n" not in seen.problem
+    assert len(seen.problem) < 400
+
+
+def test_a_list_that_is_empty_is_one() -> None:
+    assert parse_containers([]) == ()
+
+
+def ours(body: bytes, *paths: str) -> Callable[[str, str], bytes]:
+    """An engine whose container is ours, and that answers `body` to these."""
+    good = {
+        LIST: json.dumps([row(LABEL)]).encode(),
+        "/images/json": b"[]",
+        "/_ping": b"OK",
+    }
+
+    def answer(_method: str, path: str) -> bytes:
+        bare = path.removeprefix("/v1.41")
+        return body if any(p in bare for p in paths) else good.get(bare, b"{}")
+
+    return answer
+
+
+STACK = """stack = "demo"
+[hosts.here]
+docker = "{}"
+models_dir = "/m"
+[models.tiny]
+image = "image:v0.32.0"
+source = {{ path = "tiny" }}
+gpus = "none"
+memory = "1 GiB"
+"""
+WORST = ("null", "table", "text", "list of tables", "deep", "digits")
+COMMANDS: list[list[str]] = [
+    ["plan"], ["plan", "--destroy"], ["drift"], ["drift", "--deep"], ["status"], ["history"], ["observe"], ["lock", "status"],
+    ["lock", "release"], ["apply", "--auto-approve"], ["destroy", "--auto-approve"],
+]  # fmt: skip
+PATHS = [
+    "/containers/json",
+    "/containers/",
+    "/volumes",
+    "/images",
+    "/networks",
+    "/distribution",
+    "/version",
+    "/info",
+    "/",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("path", PATHS)
+def test_whatever_an_engine_answers_a_command_ends_in_sentences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str], path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in WORST:
+        with raw_engine(tmp_path / "e.sock", ours(NO_LISTS[name], path)) as url:
+            (tmp_path / "stack.toml").write_text(STACK.format(url))
+            code = run([*command])
+        said = capsys.readouterr()
+        assert code in {0, 1, 2, 4, 5}, name
+        assert "Traceback" not in said.err, name
+        assert "this is a bug" not in said.err, name
+
+
+OF_DOCKER: list[Callable[[Any], object]] = [
+    lambda engine: engine.image("image:v1"),
+    lambda engine: engine.pull("image:v1", "sha256:" + "1" * 64),
+    lambda engine: engine.ensure_network("net", "demo"),
+    lambda engine: engine.remove_network("net", "demo"),
+    lambda engine: engine.create(Launch("x", "image:v1", ("vllm",), (), SPEC, {})),
+    lambda engine: engine.start("x"),
+    lambda engine: engine.stop("x", 1),
+    lambda engine: engine.set_restart("x", "no"),
+    lambda engine: engine.update("x", 1, 1.0),
+    lambda engine: engine.in_place("x"),
+    lambda engine: engine.rename("x", "y"),
+    lambda engine: engine.remove("x"),
+    lambda engine: engine.state("x"),
+    lambda engine: engine.logs("x", 1, this_run=True),
+    lambda engine: engine.take_lock("demo", LockInfo("o", "w", "m", 1, "r", 1, 2)),
+    lambda engine: engine.read_lock("demo"),
+    lambda engine: engine.release_lock("demo"),
+    lambda engine: engine.read_record("demo"),
+    lambda engine: engine.write_record("demo", HostRecord("here")),
+    lambda engine: engine.adopt("x"),
+    lambda engine: engine.connect("x", "net"),
+]
+
+
+@pytest.mark.parametrize("ask", OF_DOCKER)
+def test_whatever_an_engine_answers_to_an_act_is_an_error_of_that_host(tmp_path: Path, ask: Any) -> None:
+    from cortexctl.engine.act import DockerEngine
+
+    sound = {"/version": b'{"ApiVersion":"1.41"}'}
+    for body in NO_LISTS.values():
+
+        def answer(_method: str, path: str, body: bytes = body) -> bytes:
+            return sound.get(path, body)
+
+        with raw_engine(tmp_path / "e.sock", answer) as url:
+            engine = DockerEngine(Host("here", url), "demo")
+            try:
+                ask(engine)
+            except CortexctlError as cause:
+                said = cause.message
+            else:
+                said = "here: done"
+            engine.close()
+        assert said.startswith("here: ")
+        assert "\n" not in said
+
+
+# answers that are almost right
+
+
+def chance(number: int) -> random.Random:
+    return random.Random(number)
+
+
+def test_rows_that_are_almost_right_are_read_or_refused() -> None:
+    good = [row(LABEL, Ports=[{"IP": "0.0.0.0", "PublicPort": 8001}]), row(LABEL, "other")]
+    images = [{"Id": "sha256:1", "RepoTags": ["a:b"], "RepoDigests": None}]
+    read = refused = 0
+    for number in range(600):
+        for parse, document in ((parse_containers, good), (parse_images, images)):
+            try:
+                parse(json.loads(json.dumps(mutated(document, chance(number)))))
+                read += 1
+            except NotAsExpected:
+                refused += 1
+    assert read > 100
+    assert refused > 100
+
+
+def inspected() -> dict[str, Any]:
+    raw = inspection(SPEC, {"HF_TOKEN": "value"}, {})
+    return {
+        **raw, "Id": "1" * 64, "Name": "/vllm-model-tiny", "Image": "sha256:1", "RestartCount": 0,
+        "State": {"Running": True, "ExitCode": 0},
+        "NetworkSettings": {
+            "Ports": {"8000/tcp": [{"HostIp": "", "HostPort": "8001"}]}, "Networks": {"n": {"IPAddress": "1.2.3.4"}},
+        },
+    }  # fmt: skip
+
+
+def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp_path: Path) -> None:
+    image = {"Id": "sha256:1", "RepoTags": ["a:b"], "Config": {"Env": list(IMAGE_ENV), "Labels": None, "Volumes": None}}
+    container = parse_containers([row(LABEL)])[0]
+    documents = {"container": inspected(), "image": image}
+    lock = threading.Lock()
+
+    def answer(_method: str, path: str) -> bytes:
+        with lock:
+            return json.dumps(documents["image" if path.startswith("/images/sha") else "container"]).encode()
+
+    with raw_engine(tmp_path / "e.sock", answer) as url:
+        host = Host("here", url)
+        for number in range(400):
+            documents["container"] = mutated(inspected(), chance(number))
+            documents["image"] = mutated(image, chance(-number))
+            look.inspect_in_place([host], {"here": [container.id]})
+            look.image_labels([host], [("here", "sha256:1")])
+            look.look_deep([host], {"here": {container.id: (container, SPEC)}}, "demo")
+            facts_of_all(Observed((observe_host(host),)), [host], "demo")
+            read_record(host, "demo")
+            try:
+                found = look.inspect_all(host, [container])[container.id]
+            except EngineError:
+                continue
+            parse_running(found.container, found.image or {})
+            parse_inspected(found.container, SPEC, parse_image_defaults(found.image or {}), "demo")
