@@ -46,6 +46,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="servers that write a secret to their log (200, which is all)",
     )
     number("--seed", type=int, default=1, metavar="N", help="chooses what is tried (1)")
+    number("--case", type=int, metavar="N", help="of kills or proxy, only the case with this number")
     number(
         "--minutes", type=float, default=0, metavar="M", help="begin no kill, lie or server after so long; 0: no bound"
     )

@@ -37,7 +37,7 @@ class Differs(AssertionError):
 
 @dataclass(frozen=True)
 class Model:
-    """Of a stack: `turn` is a variable of its environment, by which generations are told apart."""
+    """Of a stack: `turn` is a variable of its environment, by which generations differ."""
 
     turn: int = 1
     replicas: int = 1
