@@ -62,14 +62,6 @@ def case_of(seed: int, number: int, scenes: Sequence[Scene] = SCENES) -> Case:
     return Case(name, scene, tuple(kills), choose.random() < 0.4, again)
 
 
-def cases_for(kills: int, seed: int) -> list[Case]:
-    """So many cases that their kills are that many, each scene in turn."""
-    cases: list[Case] = []
-    while sum(len(c.kills) for c in cases) < kills:
-        cases.append(case_of(seed, len(cases)))
-    return cases
-
-
 @dataclass(frozen=True)
 class Undisturbed:
     """How a scene ends when nobody disturbs it, and how long its way is."""
@@ -276,15 +268,23 @@ def attack_kills(
     until: Callable[[], bool] = lambda: False,
     case: int | None = None,
 ) -> Row:
-    """`case`: only the one with this number."""
-    cases = cases_for(kills, seed) if case is None else [case_of(seed, case)]
+    """So many kills that hit, over all scenes in turn. `case`: only the one with this number."""
+    cases = [case_of(seed, number) for number in (range(2 * kills) if case is None else [case])]
     references = References()
+    hit = 0
+    guard = threading.Lock()
+
+    def enough() -> bool:
+        return hit >= kills or until()
 
     def run(lane: tuple[Ground, Watched], case: Case) -> Outcome:
-        return play(case, *lane, references)
+        nonlocal hit
+        outcome = play(case, *lane, references)
+        with guard:
+            hit += outcome.kills
+        return outcome
 
-    outcomes = Lanes(lambda: _lane(folder), lanes).run(cases, run, until)
-    hit = sum(t.kills for t in outcomes)
+    outcomes = Lanes(lambda: _lane(folder), lanes).run(cases, run, enough)
     tried = (
         f"{hit} kills in {sum(t.kills > 0 for t in outcomes)} commands ({sum(t.kills > 1 for t in outcomes)} hit more than once), "
         f"{sum(t.in_the_middle for t in outcomes)} between the first change and the end; {sum(t.came_late for t in outcomes)} ended before the kill"
