@@ -228,9 +228,10 @@ class Server:
 
 def servers(seed: int) -> Iterator[Server]:
     choose = random.Random(f"servers-{seed}")
+    letters = (string.ascii_letters + string.digits).replace("n", "")  # the stand-in begins a line at \\n
     for form, write in FORMS.items():
         for odd in ODD:
-            half = "".join(choose.choices(string.ascii_letters + string.digits, k=12))
+            half = "".join(choose.choices(letters, k=12))
             secret = f"{half}{odd}{half[::-1]}"
             yield Server(f"{form} of one with {odd or 'nothing odd'}", secret, write(secret))
 
@@ -249,8 +250,7 @@ def play(server: Server, here: Ground) -> Find | None:
     )
     # what it writes is a secret itself, or the stack would show it; a line in front, so that none of its lines is the whole of it
     (here.folder / "token").write_text(server.secret)
-    escaped = server.line.replace("\\", "\\\\")
-    (here.folder / "log").write_text(f"loading\\n{escaped}\\nRuntimeError: {escaped}")
+    (here.folder / "log").write_text(f"loading\\n{server.line}\\nRuntimeError: {server.line}")
     arguments = ("apply", str(here.path), "--auto-approve", "--events", str(here.folder / "events.jsonl"))
     code, wrote = here.end(here.begin(*arguments), arguments)
     check_sane(code, wrote)

@@ -1,4 +1,4 @@
-"""Commands behind an engine that lies (tests/attack/liar.py): each ends in command, and one undisturbed repeat ends as if it
+"""Commands behind an engine that lies (tests/attack/liar.py): each ends in words, and one undisturbed repeat ends as if it
 had been honest.
 """
 
@@ -110,7 +110,7 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
         outcome.lies.update(line.partition(" at request")[0] for line in lied)
         liar.arm()
         outcome.codes[code] += 1
-        _check_ended(code, wrote, here, honest)
+        _check_ended(code, wrote, here, honest, lied)
         doing = "the repeat"
         outcome.dead_lock = _repeat(case.scene, here, liar, honest)
         compare("somebody else's container was touched", here.foreign(), others)
@@ -127,15 +127,17 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
     return outcome
 
 
-def _check_ended(code: int, wrote: str, here: Ground, honest: Honest) -> None:
-    """In command, with nothing lost; and with 0 only if all is as wanted."""
+def _check_ended(code: int, wrote: str, here: Ground, honest: Honest, lied: Sequence[str]) -> None:
+    """In words, with nothing lost; and with 0 only if all is as wanted. That something is not there (404) must be
+    believed: what follows from it may be seen by the repeat alone.
+    """
     check_sane(code, wrote)
     if code not in ENDS:
         raise Differs(f"exit code {code}: {wrote[-1500:]}")
     stands = here.settled()
     if lost := honest.stays - _there(here):
         raise Differs(f"an old instance is lost: {sorted(lost)}")
-    if code == 0:
+    if code == 0 and not any(line.startswith("404") for line in lied):
         compare("done, and other than wanted", _without_lock(stands), honest.stands)
 
 
