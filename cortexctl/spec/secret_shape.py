@@ -27,6 +27,10 @@ _TOKEN = re.compile(
 _BEGINS = re.compile(r"^(hf_|sk-|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|AKIA|eyJ)|://[^/@\s]*@")
 """The beginnings alone, and a URL with who is asking in it."""
 _URL_PASSWORD = re.compile(r"://[^/@\s:]*:(?!\$|\{\{|<)[^/@\s]+@|https?://(?!\$|\{\{|<)[^/@\s]+@")
+_USER_PASSWORD = re.compile(
+    r"(?<![\w./:@+-])(?!mailto:)([\w.+-]{1,64}:)(?!\$|\{\{|<)[^/@\s:]{3,256}@(?!sha(?:256|512):)(?=[A-Za-z0-9])"
+)
+"""USER:PASSWORD@HOST without a scheme. An image's digest comes behind an @, too."""
 _SIGNED = re.compile(
     r"[?&](?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|sig|signature|auth|code|key|api_?key|password"
     r"|(?:access_?|auth_?|id_?|sas_?)?token|(?:client_?)?secret)=(?!\$|\{\{|<)[^&\s'\"]{4,}",
@@ -34,6 +38,9 @@ _SIGNED = re.compile(
 )
 _BEARER = re.compile(r"\b(?:Bearer|Token)\s+(?=[A-Za-z0-9._~+/-]{0,40}[0-9A-Z_.~+/=-])[A-Za-z0-9._~+/=-]{4,}")
 _BEARER_ALONE = re.compile(r"\s*(?:authorization\s*[:=]\s*)?(?:bearer|token)\s+(?![$<{])\S+\s*", re.IGNORECASE)
+_BASIC_ALONE = re.compile(
+    r"\s*(?:authorization\s*[:=]\s*)?basic\s+(?=[A-Za-z+/_-]{0,80}[0-9])[A-Za-z0-9+/_-]{8,}={0,2}\s*", re.IGNORECASE
+)
 _BASIC = re.compile(r"\bBasic\s+([A-Za-z0-9+/_-]{4,}={0,2})", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY|PuTTY-User-Key-File-")
 _CHAT_HOOK = re.compile(
@@ -48,6 +55,8 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 """NAME=VALUE, Name: value and "name": "value" inside a text."""
+_OPTION = re.compile(r"(?<![\w-])--?([A-Za-z][\w.-]{1,63})\s{1,3}(?=([^\s\"',;&}\\-][^\s\"',;&}\\]{0,200}))")
+"""--NAME VALUE inside a text."""
 
 _ALWAYS = {"password", "passwd", "passphrase", "passwort", "secret", "secrets", "credential", "credentials"}
 _AT_THE_END = {
@@ -115,23 +124,29 @@ def shape_of_secret(text: str) -> str:
         return "a token"
     if "://" in text and _URL_PASSWORD.search(text):
         return "a URL with a password"
+    if "@" in text and _USER_PASSWORD.search(text):
+        return "a user with a password"
     if "//" in text and _CHAT_HOOK.search(text):
         return "the URL of a chat service's hook"
     if "=" in text and _SIGNED.search(text):
         return "a signed URL"
     if not any(map(str.isspace, text)):
         return ""
-    if _BEARER_ALONE.fullmatch(text) or _BEARER.search(text) or any(map(_is_basic, _BASIC.findall(text))):
+    if (
+        _BASIC_ALONE.fullmatch(text)
+        or _BEARER_ALONE.fullmatch(text)
+        or _BEARER.search(text)
+        or any(map(_is_basic, _BASIC.findall(text)))
+    ):
         return "a header that proves who is asking"
     return ""
 
 
 @functools.lru_cache(maxsize=4096)
 def assigned_secret(text: str) -> str:
-    """The name in a text that has a secret behind it, as in "password=V"; empty where there is none."""
-    if "=" not in text and ":" not in text:
-        return ""
-    pairs = ((m[1], m[2]) for m in _ASSIGNED.finditer(text))
+    """The name in a text that has a secret behind it, as in "password=V" or "--token V"; empty where there is none."""
+    pairs = [(m[1], m[2]) for m in _ASSIGNED.finditer(text)] if "=" in text or ":" in text else []
+    pairs += [(m[1], m[2]) for m in _OPTION.finditer(text)] if "-" in text else []
     return next((name for name, value in pairs if holds_secret(name, value)), "")
 
 
@@ -171,7 +186,7 @@ def without_tokens(text: str) -> str:
     """The text with *** for what is a secret by its form: for messages that quote what somebody wrote."""
     for pattern in (_URL_PASSWORD, _SIGNED, _BEARER, _TOKEN):
         text = pattern.sub(_stars, text)
-    return text
+    return _USER_PASSWORD.sub(r"\1***@", text)
 
 
 def _stars(match: re.Match[str]) -> str:

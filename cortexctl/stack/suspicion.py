@@ -97,10 +97,12 @@ def _of_text(value: str) -> str:
 def _of_url(url: str) -> str:
     """A hook's: whoever knows it may be all that the other side asks for."""
     try:
-        path = urlsplit(url).path
+        parts = urlsplit(url)
     except ValueError:
         return ""
-    return "a part of its path that nobody would guess" if any(map(is_random, path.split("/"))) else ""
+    if parts.fragment:
+        return "what stands behind its #, which is never sent"
+    return "a part of its path that nobody would guess" if any(map(is_random, parts.path.split("/"))) else ""
 
 
 def _of_word(loc: Loc, words: Sequence[Any], step: int, word: str) -> str:

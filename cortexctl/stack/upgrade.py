@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortexctl.spec.image import parse_image
+from cortexctl.spec.secret_shape import without_tokens
 from cortexctl.stack.document import Document, UnreadableDocument, parse_document
 from cortexctl.stack.edit import Edit, edited
 from cortexctl.stack.overlay import with_environment, with_profiles
@@ -97,7 +98,8 @@ def _image(document: Document, model: str, table: Mapping[str, Any], to: str, ma
     if loc in made.edits or new == said:
         return
     if not new:
-        made.by_hand.append(f"models.{model}.{key}: {said or 'it'} does not tell a plain release; pin v{to}")
+        shown = without_tokens(said) if said else "it"
+        made.by_hand.append(f"models.{model}.{key}: {shown} does not tell a plain release; pin v{to}")
     elif document.has(("vars", variable[1], "default") if variable else ("models", model, key)):
         made.edits[loc] = Edit(loc, {str(loc[-1]): new})
 

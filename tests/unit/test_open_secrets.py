@@ -11,7 +11,7 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.ink import Ink
 from cortexctl.spec.desired import Desired
-from cortexctl.spec.secret_shape import is_token_not_name, shape_of_secret
+from cortexctl.spec.secret_shape import assigned_secret, is_token_not_name, shape_of_secret
 from cortexctl.stack.load import Given, load_stack
 from tests.reading import model_text, stack_text
 
@@ -278,3 +278,42 @@ def test_an_exception_that_names_no_text_is_refused(tmp_path: Path, entry: str) 
     desired, found = read(tmp_path, text)
     assert desired is None
     assert rules(found) == {"CX210", "CX230"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'env = {{ FOO = "--api-key {V}" }}',
+        f'env = {{ FOO = "serve --hf-token {V} --seed 1" }}',
+        f'env = {{ FOO = "Basic {V}" }}',
+        f'env = {{ FOO = "user:{V}@proxy:3128" }}',
+        f'extra_args = ["--new-option", "user:{V}@h"]',
+    ],
+)
+def test_a_secret_in_the_middle_of_a_text_is_refused(tmp_path: Path, line: str) -> None:
+    desired, found = read(tmp_path, stack_text(model_text() + line + "\n"))
+    assert desired is None
+    assert "CX210" in rules(found)
+    assert V not in shown(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        stack_text(model_text(image=f'"user:{V}@registry/image:v0.32.0"')),
+        stack_text(model_text(), hosts=f'[hosts.here]\naddress = "user:{V}@h"\n'),
+        stack_text(model_text()) + f'[hooks.h]\non = "post_apply"\nurl = "https://h/#{V}"\n',
+    ],
+)
+def test_a_password_in_a_name_or_a_url_is_refused(tmp_path: Path, text: str) -> None:
+    desired, found = read(tmp_path, text)
+    assert desired is None
+    assert V not in shown(found)
+
+
+@pytest.mark.parametrize(
+    "text", ["mailto:me@example.com", "git@example.com:a/b", "reg:5000/a/b:v1@sha256:00", "--tokenizer-mode auto"]
+)
+def test_what_has_an_at_or_an_option_is_not_a_secret_for_it(text: str) -> None:
+    assert shape_of_secret(text) == ""
+    assert assigned_secret(text) == ""
