@@ -58,7 +58,8 @@ def look_ahead(stack: str, choice: Choice, to: str) -> Ahead:
     try:
         text = read_text(stack)
     except NotRead as cause:
-        raise UsageError(str(cause), next_step="cortexctl init" if cause.missing else "") from None
+        sentence = f"{stack} cannot be read: No such file or directory" if cause.missing else str(cause)
+        raise UsageError(sentence, next_step="cortexctl init" if cause.missing else "") from None
     known = environments(stack)
     if choice.env and choice.env not in known:
         raise UsageError(f'{stack} has no environment "{choice.env}"; there are: {", ".join(known) or "none"}')
