@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,13 @@ SECRET_WORD = re.compile(r"(?i)api[_-]?key|token\b|password|secret|credential|\b
 URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
 CONTINUATION, REMOVED = 0x80, 0xFF
 """The top bits of a UTF-8 byte that goes on with a character, and a byte that no UTF-8 text has."""
+DEEPEST = 64
+"""Tables and lists in each other; nothing in a stack comes near it, and what is far beyond ends Python itself."""
+LARGEST_NUMBER = 2**63 - 1
+"""TOML's own bound. What is larger could be put into a label, and not be read from it."""
+HALF = "half of a surrogate pair (\\uD800 to \\uDFFF alone), which is no character"
+_LONG_KEY = re.compile(r"""^[ \t\[]*[\w"'-]+(?:[ \t]*\.[ \t]*[\w"'-]+){64}""", re.MULTILINE)
+"""A dotted key of so many parts, which takes a parser long before it is found to be too deep."""
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
 
 
@@ -147,32 +155,75 @@ def _values(path: str, text: str) -> dict[str, Any]:
         raise UnreadableDocument(
             error("CX101", f"{path} is empty", help="an empty stack never means: remove everything")
         )
+    too_deep = UnreadableDocument(error("CX101", f"{path} is nested too deeply to be a stack"))
+    if _LONG_KEY.search(text):
+        raise too_deep
     try:
+        _check_halves(text)
         data = json.loads(text, object_pairs_hook=_no_duplicates) if path.endswith(".json") else tomllib.loads(text)
+        _check_halves(json.dumps(data, ensure_ascii=False, default=str))
     except tomllib.TOMLDecodeError as cause:
         raise UnreadableDocument(_toml_error(path, text, str(cause))) from None
     except json.JSONDecodeError as cause:
         span = _point(path, text, cause.lineno, cause.colno)
         raise UnreadableDocument(error("CX101", f"not valid JSON: {cause.msg}", span)) from None
     except RecursionError:
-        raise UnreadableDocument(error("CX101", f"{path} is nested too deeply to be a stack")) from None
+        raise too_deep from None
+    except UnicodeEncodeError:
+        raise UnreadableDocument(error("CX101", f"{path} holds {HALF}")) from None
     except _DuplicateKey as cause:
         raise UnreadableDocument(
             error("CX101", f'the key "{cause}" stands twice in one JSON object of {path}')
         ) from None
-    except ValueError as cause:  # an integer of thousands of digits
-        raise UnreadableDocument(error("CX101", f"{path} cannot be read: {cause}")) from None
+    except ValueError:
+        raise UnreadableDocument(error("CX101", f"{path} holds a whole number of more than 64 bits")) from None
     if "\0" in text or "\\u0000" in text or "\\x00" in text:
         raise UnreadableDocument(error("CX101", f"{path} holds a NUL character, which no name or path can have"))
-    try:
-        json.dumps(data, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise UnreadableDocument(
-            error("CX101", f"{path} holds half of a surrogate pair (\\uD800 to \\uDFFF alone), which is no character")
-        ) from None
     if not isinstance(data, dict):
         raise UnreadableDocument(error("CX101", f"{path} holds no table", help="a stack file is one object"))
     return data
+
+
+def fit(document: Document) -> Document:
+    """The same. Raises UnreadableDocument for what has the form of a stack and holds what none can."""
+    problem, loc = unfit(document.data)
+    if problem and not document.is_shown:
+        raise not_shown(document.path, "stack")
+    if problem:
+        subject = f"{document.path}: {'.'.join(str(step) for step in loc)}" if loc else document.path
+        raise UnreadableDocument(error("CX101", f"{subject} {problem}", document.place(loc)))
+    return document
+
+
+def _check_halves(text: str) -> None:
+    """Raises UnicodeEncodeError."""
+    text.encode()
+
+
+def unfit(value: Any) -> tuple[str, Loc]:
+    """What of a value of JSON or TOML no stack can hold, and where in it; both empty if it is fit."""
+    for loc, inner in _values_in(value):
+        if len(loc) > DEEPEST:
+            return "is nested too deeply to be a stack", ()
+        if type(inner) is int and abs(inner) > LARGEST_NUMBER:
+            return "is a whole number of more than 64 bits", loc
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return f"holds {HALF}", ()
+    return "", ()
+
+
+def _values_in(data: Any) -> Iterator[tuple[Loc, Any]]:
+    """All of them with where they are, without recursion; none far below what is too deep."""
+    waiting: list[tuple[Loc, Any]] = [((), data)]
+    while waiting:
+        loc, value = waiting.pop()
+        yield loc, value
+        if isinstance(value, dict):
+            waiting += [((*loc, key), inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*loc, index), inner) for index, inner in enumerate(value)]
 
 
 def _back(loc: Loc, origins: Origins) -> Loc:

@@ -20,7 +20,7 @@ from cortexctl.spec.desired import Desired
 from cortexctl.spec.labels import owner
 from cortexctl.spec.secret import fingerprint, masked
 from cortexctl.spec.secret_shape import without_tokens
-from cortexctl.stack.document import Document, UnreadableDocument, not_shown, parse_document, read_document
+from cortexctl.stack.document import Document, UnreadableDocument, fit, not_shown, parse_document, read_document
 from cortexctl.stack.open_secrets import check_open_secrets
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
@@ -65,7 +65,7 @@ def load_stack(
     """
     given = replace(given, beside=path, review=review)
     try:
-        document = read_document(path, inside=review) if text is None else parse_document(path, text)
+        document = fit(read_document(path, inside=review) if text is None else parse_document(path, text))
         desired, found = _load(document, _Choice(env, given, default_docker, secret_value, releases, review))
         if desired is None and not document.is_shown:
             raise not_shown(path, "stack")

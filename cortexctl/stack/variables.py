@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.files.checkout import checkout_of
-from cortexctl.stack.document import Document, UnreadableDocument, read_document
+from cortexctl.stack.document import Document, UnreadableDocument, fit, read_document, unfit
 from cortexctl.stack.places import Loc
 from cortexctl.stack.suggest import nearest
 
@@ -50,7 +50,7 @@ class Given:
     def read(self, path: str) -> dict[str, Any]:
         """One of the files. Raises UnreadableDocument."""
         in_checkout = bool(self.beside) and checkout_of(self.beside).names(path)
-        return read_document(path, inside=self.review and in_checkout).data
+        return fit(read_document(path, inside=self.review and in_checkout)).data
 
 
 def with_variables(document: Document, given: Given) -> tuple[Document, list[Diagnostic], set[SourceSpan | None]]:
@@ -158,17 +158,20 @@ def _type_of(table: Mapping[str, Any]) -> str:
 def _from_text(text: str, kind: str) -> tuple[Any, str]:
     """A value from a command line or the environment, where everything is text."""
     if kind == "string":
-        return text, ""
+        return _checked(text, kind)
     try:
         value = json.loads(text) if kind == "list" else tomllib.loads(f"v = {text}")["v"]
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, f"its value is no {kind}"
     return _checked(value, kind)
 
 
 def _checked(value: Any, kind: str) -> tuple[Any, str]:
     right = isinstance(value, _TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
-    return (value, "") if right else (None, f"its value is no {kind}")
+    if not right:
+        return None, f"its value is no {kind}"
+    problem, _ = unfit(value)
+    return (None, f"its value {problem}") if problem else (value, "")
 
 
 @dataclass(frozen=True, slots=True)
