@@ -115,14 +115,14 @@ class World:
         return self.engines.by_host[host]
 
     def observe(self) -> Observed:
-        return Observed(tuple(self.engines.observe(h) for h in self.engines.by_host))
+        """All hosts, and whose the labels are that somebody's image may have brought."""
+        observed = Observed(tuple(self.engines.observe(h) for h in self.engines.by_host))
+        needed = image_labels_needed(observed, self.stack)
+        return observed.with_image_labels({(h, i): self.engine(h).image_labels.get(i, {}) for h, i in needed})
 
     def look(self, desired: Desired) -> Observed:
         """And at what the stack takes by its name."""
         observed = self.observe()
-        needed = image_labels_needed(observed, desired.owner, desired.moved)
-        known = {(host, image): self.engine(host).image_labels.get(image, {}) for host, image in needed}
-        observed = observed.with_image_labels(known)
         adoptable = {
             (host, id_): read_back(spec, self.engine(host).inspected(id_, spec))
             for host, wanted in adoptions_needed(desired, observed).items()

@@ -228,3 +228,36 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
                 continue
             parse_running(found.container, found.image or {})
             parse_inspected(found.container, SPEC, parse_image_defaults(found.image or {}), "demo")
+
+
+TWO_HOSTS = """stack = "demo"
+[hosts.gone]
+docker = "{}"
+[hosts.here]
+docker = "{}"
+[models.tiny]
+image = "image:v0.32.0"
+source = {{ repo = "org/tiny" }}
+gpus = "none"
+hosts = ["*"]
+"""
+
+
+def test_the_way_out_of_a_lock_is_open_whatever_it_holds_and_whoever_else_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def answer(method: str, path: str) -> bytes:
+        asked.append(f"{method} {path}")
+        return b'{"ApiVersion":"1.41"}' if path == "/version" else NO_LISTS["deep"] if "volumes" in path else b"OK"
+
+    with raw_engine(tmp_path / "e.sock", answer) as url, raw_engine(tmp_path / "gone.sock", lambda *_: b"null") as gone:
+        (tmp_path / "stack.toml").write_text(TWO_HOSTS.format(gone, url))
+        code = run(["lock", "release", str(tmp_path / "stack.toml")])
+    said = capsys.readouterr()
+    assert code == 1
+    assert said.out == "here: released (who held it cannot be read)\n"
+    assert "gone: the engine at" in said.err
+    assert "Traceback" not in said.err
+    assert any(a.startswith("DELETE ") and "cortexctl-lock-demo" in a for a in asked)
