@@ -30,7 +30,7 @@ from cortexctl.apply.recording import NO_RECORDS, Took
 from cortexctl.apply.returning import as_it_was
 from cortexctl.errors import CortexctlError, EngineUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
-from cortexctl.plan.sequence import undo
+from cortexctl.plan.sequence import undo, undo_unnoticed
 from cortexctl.plan.steps import (
     UNNOTICED,
     PassGate,
@@ -39,6 +39,7 @@ from cortexctl.plan.steps import (
     Step,
     StopContainer,
     Task,
+    TryReach,
 )
 from cortexctl.spec.cut import shortened
 
@@ -251,6 +252,8 @@ class Executor:
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
         refused = isinstance(failure, HookFailed) and step == self.plan.steps_of(change)[0]
         if refused or isinstance(step.task, UNNOTICED):
+            if isinstance(step.task, TryReach):
+                self._run_undo(change, undo_unnoticed(change))
             return Outcome(change, Fate.FAILED, failure)  # nothing is different yet
         tasks = undo(change)
         if not tasks:

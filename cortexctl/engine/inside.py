@@ -147,6 +147,6 @@ def begin(connection: Inside) -> None:
 
 def _no_program(cause: EngineRefused) -> PathFailed:
     return PathFailed(
-        f"no {PYTHON} can be run in its container, to ask from inside ({cause.message})",
+        f"no {PYTHON} can be run in its container, to ask from inside ({cause.message.strip()})",
         next_step="run cortexctl on the host itself, where its address is reached",
     )

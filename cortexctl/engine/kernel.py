@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LISTEN = "0A"
-_SOON = 0.2
-"""Seconds within which a connection that was made shows at its other end."""
-_AGAIN = 0.01
+_LOOKS, _AGAIN = 20, 0.01
+"""How often the other end of a connection is looked for, and the seconds between: it may show a moment later."""
 
 Address = tuple[str, int]
 
@@ -41,14 +40,11 @@ def listens(pid: int, address: str, port: int) -> bool | None:
 
 def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
     """Whether the other end of our connection is in the process's own network: both its addresses are seen there."""
-    until = time.monotonic() + _SOON
-    while True:
-        open_at = _sockets(pid) or []
-        if any(local == theirs and remote == ours for local, remote, _ in open_at):
+    for _ in range(_LOOKS):
+        if any(local == theirs and remote == ours for local, remote, _ in _sockets(pid) or ()):
             return True
-        if time.monotonic() >= until:
-            return False
         time.sleep(_AGAIN)
+    return False
 
 
 def _sockets(pid: int) -> list[tuple[Address, Address, str]] | None:

@@ -18,6 +18,8 @@ from cortexctl.spec.decode import read_json
 
 OWN_ADDRESS = 2.0
 """Seconds for a connection to an address of this machine's own network."""
+TRIES = 3
+"""Connections that may fail there, one after the other, before it is tried no more: each may take its time."""
 
 
 class ContainerReach:
@@ -28,8 +30,9 @@ class ContainerReach:
     def __init__(self, docker: str, container: str) -> None:
         self._docker = docker
         self._container = container
-        self._only_inside = False
-        """Its own address did not do once. It is not tried again: that may take its time."""
+        self._failed = 0
+        """Connections to its own address that did not do, one after the other."""
+        self._is_inside = False
         self._where = "its port"
 
     @property
@@ -38,7 +41,7 @@ class ContainerReach:
 
     @property
     def is_slow(self) -> bool:
-        return self._only_inside
+        return self._is_inside
 
     def connect(self, seconds: float) -> Stream:
         """Raises NobodyListens, PathFailed, TimeoutError."""
@@ -46,12 +49,12 @@ class ContainerReach:
         at = self._location(seconds)
         if not at.running:
             raise NobodyListens("its container does not run")
-        if not self._only_inside:
-            direct = _by_its_address(at, end)
-            if direct is not None:
-                self._where = f"{direct.getpeername()[0]}:{at.port}"
-                return direct
-            self._only_inside = True
+        direct = _by_its_address(at, end) if self._failed < TRIES else None
+        self._failed = 0 if direct is not None else self._failed + 1
+        self._is_inside = direct is None
+        if direct is not None:
+            self._where = f"{direct.getpeername()[0]}:{at.port}"
+            return direct
         self._where = f"its port {at.port}, from inside the container"
         try:
             own = [address for address, _ in at.addresses]

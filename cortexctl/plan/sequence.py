@@ -138,8 +138,8 @@ def _story(change: Change) -> list[Task]:
         case Action.REPLACE:
             stop = [_stop(change, _serving(change))]
             return [
-                *_try(change),
                 *_create(change),
+                *_try(change),
                 *([] if change.start_first else stop),
                 *_bring_up(change),
                 *(stop if change.start_first else []),
@@ -223,6 +223,12 @@ def undo(change: Change) -> list[Task]:
             return []
         case _:
             assert_never(change.action)
+
+
+def undo_unnoticed(change: Change) -> list[Task]:
+    """After a failure before anything that serves was touched: the candidate that was made for it goes again."""
+    makes_one = any(isinstance(task, CreateContainer) for task in tasks_of(change))
+    return [RemoveContainer(_candidate(change))] if makes_one else []
 
 
 def _bring_back(change: Change, old: ContainerRef) -> list[Task]:

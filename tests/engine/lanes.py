@@ -142,7 +142,8 @@ class Lane:
         return None if labels is None else is_dead(from_labels(labels), int(engine_time(self.live.docker)))
 
     def has_record(self) -> bool:
-        return self._volume("record") is not None
+        """In one of the two volumes by which it is written anew."""
+        return any(self._volume(kind) is not None for kind in ("record", "recording"))
 
     def _volume(self, kind: str) -> dict[str, str] | None:
         name = f"cortexctl-{kind}-{self.live.stack}"

@@ -400,11 +400,17 @@ def test_in_the_middle_of_an_apply_nothing_is_judged(live: LiveEngine, serving: 
     quiet(live, serving)
 
 
-def test_a_quiet_look_is_two_requests(live: LiveEngine, serving: StackFile, tmp_path: Path) -> None:
-    with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
-        ran = live.cortexctl("drift", str(serving), "--detailed-exitcode", DOCKER_HOST=url)
-    assert ran.code == 0, ran.out
-    assert counted == ["GET /containers/json?all=1", f"GET /volumes/cortexctl-record-{live.stack}"]
+def test_a_quiet_look_is_two_requests_and_one_for_each_server_that_is_asked(
+    live: LiveEngine, serving: StackFile, tmp_path: Path
+) -> None:
+    """The inspection tells the process by which the kernel proves that the server asked is the container's own."""
+    two = ["GET /containers/json?all=1", f"GET /volumes/cortexctl-record-{live.stack}"]
+    proof = f"GET /containers/{live.inspect(serving.serving)['Id']}/json"
+    for options, expected in (["--no-health"], two), ([], [*two, proof]):
+        with counting_proxy(tmp_path / f"{len(expected)}.sock", live.docker) as (url, counted):
+            ran = live.cortexctl("drift", str(serving), "--detailed-exitcode", *options, DOCKER_HOST=url)
+        assert ran.code == 0, ran.out
+        assert counted == expected
 
 
 def test_the_report_is_written_for_a_collector(live: LiveEngine, serving: StackFile, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from tests.fakes.sockets import serving_on
 
-CHANGES = re.compile(rb"(POST|PUT|DELETE) (\S+) HTTP/1\.1\r\n")
-"""What a piece begins with that asks for a change. docker-py sends one request at a time on a connection."""
+CHANGES = re.compile(rb"(POST|PUT|DELETE) (/v1\.\d+/\S+) HTTP/1\.1\r\n")
+"""What a piece begins with that asks for a change. docker-py sends one request at a time on a connection. A server that is
+asked from inside its container is not changed.
+"""
 
 
 @dataclass

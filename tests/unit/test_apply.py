@@ -618,7 +618,7 @@ def test_a_server_that_cannot_be_asked_is_not_stopped_for_a_new_one(tmp_path: Pa
     assert isinstance(found.failure, PathFailed)
     assert found.failure.message.startswith("the server in vllm-model-tiny cannot be asked from here, so its successor")
     assert {c.id: (c.name, c.state) for c in engine.all()} == before
-    assert not [c for c in engine.calls if c.split()[0] in {"stop", "create", "rename", "set_restart"}]
+    assert not [c for c in engine.calls if c.split()[0] in {"stop", "start", "rename", "set_restart"}]
     assert "everything is as it was" in result_text(result, 1, "", PLAIN, {})
 
 

@@ -850,8 +850,8 @@ def test_the_story_of_a_create() -> None:
 def test_the_story_of_a_replacement() -> None:
     old, name = f"id-{serving_name('tiny')}", generation_name("tiny", 1, 2)
     assert tasks_of(_change_of(_wanted(), _serving(spec=_spec(drain=1)))) == [
-        TryReach(old),
         CreateContainer(name, 2, LOCAL.id),
+        TryReach(old),
         StopContainer(old, 1 + STOP_MARGIN),
         StartContainer(name),
         PassGate(name),
