@@ -29,7 +29,7 @@ from cortexctl.cli.wiring import (
     performer,
     who_we_are,
 )
-from cortexctl.cli.writing import KNOWN, beneath, say, say_now, shown
+from cortexctl.cli.writing import KNOWN, beneath, say, say_now, say_plain, shown
 from cortexctl.diagnostics import Severity
 from cortexctl.engine.engines import DockerEngines
 from cortexctl.engine.lock import is_dead
@@ -207,7 +207,7 @@ def _apply_as_it_is_now(
                 if again is None or not tries:
                     raise
                 tries -= 1
-                say(f"{cause.message}; planning again under the lock\n")
+                say_plain(f"{cause.message}; planning again under the lock\n")
             made = _shown(again(), how, telling)
             if not made.effective and not (made.destroy and made.steps):
                 return made, Result(())
@@ -252,7 +252,7 @@ def _apply(
             is_dead,
             patience=how.lock_timeout,
             interrupted=stop.is_set,
-            waits=lambda words: say(f"{words}\n"),
+            waits=lambda words: say_plain(f"{words}\n"),
             stack=f" {shlex.quote(made.stack_path)}{choice.words()}",
         )
         result = result_without(apply_plan(made, executor, engines, locks, locks_held), KNOWN.hide)

@@ -10,7 +10,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.telling import NO_LOG, audit_log
 from cortexctl.cli.wiring import ink, look, need_stack, open_engines, read_stack
-from cortexctl.cli.writing import out, out_json, say
+from cortexctl.cli.writing import out, out_json, say, say_plain
 from cortexctl.errors import UsageError
 from cortexctl.observed.owned import owned_instances
 from cortexctl.observed.state import Observed
@@ -97,14 +97,14 @@ def _by_labels(
             _need_known(addresses, {row["address"] for row in rows}, desired.owner)
         rows = [row for row in rows if row["address"] in addresses]
     why = f"There is no audit log at {path} (the next apply begins it)." if path else "No audit log is kept."
-    say(f"{why} What the containers' labels tell:\n")
+    say_plain(f"{why} What the containers' labels tell:\n")
     if as_json:
         out_json(rows)
     else:
         out(labels_text(rows, ink()) or f"  no container of {desired.owner}\n")
     for host in observed.hosts:
         if not host.is_reachable:
-            say(f"  {host.problem}\n")
+            say_plain(f"  {host.problem}\n")
     return 0 if all(h.is_reachable for h in observed.hosts) else 1
 
 

@@ -9,7 +9,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.importing import Import, Imported, open_import
 from cortexctl.cli.wiring import ink
-from cortexctl.cli.writing import out, say, write
+from cortexctl.cli.writing import out, say_plain, write
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.render.imported import imported_block, imported_json
 from cortexctl.render.imports import Row, imports_text
@@ -33,7 +33,7 @@ def command(host: str, container: str, *, choice: options.Choice, stack: str, na
         return 0
     made = work.make(work.find(container), name, _indices(gpus))
     if made.reasons:
-        say("".join(f"  - {reason}\n" for reason in made.reasons))
+        say_plain("".join(f"  - {reason}\n" for reason in made.reasons))
         count = len(made.reasons)
         raise CortexctlError(
             f"{container} cannot be adopted as it is, for {count} {'reason' if count == 1 else 'reasons'} (above)",
@@ -53,7 +53,7 @@ def _row(work: Import, id_: str) -> Row:
 def _show(work: Import, made: Imported) -> None:
     told = [*_proceed(work, made), *made.told]
     if work.is_json:
-        say("".join(f"{line}\n" for line in [*told, *(f"{path}: {why}" for path, why in made.ignored.items())]))
+        say_plain("".join(f"{line}\n" for line in [*told, *(f"{path}: {why}" for path, why in made.ignored.items())]))
         write(imported_json(made.name, made.table), "json")
     else:
         write(imported_block(made.name, made.table, made.notes, made.ignored, told), "block")

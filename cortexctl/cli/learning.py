@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cortexctl.cli import measurements
 from cortexctl.cli.logfile import pieces_of
-from cortexctl.cli.writing import say
+from cortexctl.cli.writing import say_plain
 from cortexctl.engine.log import lines
 from cortexctl.errors import EngineError, UsageError
 from cortexctl.plan.model import Change, Plan
@@ -86,7 +86,7 @@ def learn_from_apply(plan: Plan, result: Result, took: Mapping[str, Took], engin
             seconds = took[change.address].start if change.address in took else None
             _learn(begun, spec, _log(change, gated[0], engines), change.host, seconds, now)
         except Exception as cause:  # noqa: BLE001 - whatever it is, the instance serves
-            say(f"Warning: nothing was learnt from the start of {change.address}: {cause}\n")
+            say_plain(f"Warning: nothing was learnt from the start of {change.address}: {cause}\n")
 
 
 def _begun(host: Host, spec: ContainerSpec) -> tuple[Started, Facts | None, Gpu | None]:

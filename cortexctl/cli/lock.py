@@ -9,7 +9,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.wiring import need_stack, open_engines
-from cortexctl.cli.writing import out, say
+from cortexctl.cli.writing import out, say_plain
 from cortexctl.engine.lock import is_dead, runs_here
 from cortexctl.errors import EngineError, EngineRefused, UsageError
 from cortexctl.observed.state import LockInfo
@@ -77,7 +77,7 @@ def _of_each(hosts: Sequence[Host], engines: DockerEngines, ask: Callable[[str],
                 out(f"{host.name}: {ask(host.name)}\n")
             except EngineError as cause:
                 code = cause.exit_code
-                say(f"{cause.message}\n" + (f"Next:  {cause.next_step}\n" if cause.next_step else ""))
+                say_plain(f"{cause.message}\n" + (f"Next:  {cause.next_step}\n" if cause.next_step else ""))
     finally:
         engines.close()
     return code

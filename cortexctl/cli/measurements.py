@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.writing import say
+from cortexctl.cli.writing import say_plain
 from cortexctl.errors import UsageError
 from cortexctl.vllm.memory.measured import Measurement, from_json, to_json
 
@@ -40,7 +40,7 @@ def read_all() -> list[Measurement]:
             except FileNotFoundError:
                 continue  # another run has just removed it
             except (OSError, ValueError) as cause:
-                say(f"Warning: {file} is passed over ({cause}); delete it\n")
+                say_plain(f"Warning: {file} is passed over ({cause}); delete it\n")
     return found
 
 

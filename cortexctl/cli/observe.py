@@ -9,7 +9,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.modelreading import every_source, with_models
 from cortexctl.cli.wiring import look, need_stack, open_engines
-from cortexctl.cli.writing import say, write
+from cortexctl.cli.writing import say_plain, write
 from cortexctl.engine.observe import facts_of_all
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import snapshot_to_json
@@ -37,5 +37,5 @@ def command(stack: str, *, choice: options.Choice, out: str | None) -> int:
             raise UsageError(f"cannot write {out}: {cause.strerror}") from cause
     unreachable = [h for h in observed.hosts if not h.is_reachable]
     for host in unreachable:
-        say(f"{host.name}: {host.problem}\n")
+        say_plain(f"{host.name}: {host.problem}\n")
     return 1 if unreachable else 0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from cortexctl.cli.wiring import new_run, who_we_are
-from cortexctl.cli.writing import KNOWN, nobody_reads, say
+from cortexctl.cli.writing import KNOWN, nobody_reads, say_plain
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.files.private import open_private
 from cortexctl.spec.json_text import json_text
@@ -100,7 +100,7 @@ class Telling:
         if self._log:
             self._log.__exit__(kind, cause, _trace)
             if self._log.problem:
-                say(f"Warning: the audit log is not written: {self._log.problem}\n")
+                say_plain(f"Warning: the audit log is not written: {self._log.problem}\n")
 
     def planned(self, plan: Plan) -> None:
         """What is going to happen."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from cortexctl.render.visible import tame
+from cortexctl.render.visible import tame, visible
 from cortexctl.secrets.known import KnownSecrets
 from cortexctl.spec.json_text import json_text, plain_json
 
@@ -98,6 +98,11 @@ def say(text: str) -> None:
     with suppress(OSError, ValueError):  # nobody reads any more: no reason to stop
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+def say_plain(text: str) -> None:
+    """The same for lines in which foreign words may be, and no style of ours: not even a colour passes."""
+    say("".join(f"{visible(line)}\n" for line in text.rstrip("\n").split("\n")))
 
 
 def say_now(words: str) -> None:

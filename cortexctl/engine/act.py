@@ -18,11 +18,12 @@ import docker.types
 
 from cortexctl.engine import lock, log, network, record
 from cortexctl.engine.asking import asking
+from cortexctl.engine.hostconfig import host_config
 from cortexctl.engine.observe import engine_time
 from cortexctl.engine.own_labels import OwnLabels
 from cortexctl.engine.reach import ContainerReach
 from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
-from cortexctl.observed.answers import DISTRIBUTION, IMAGE, LIMITS, MADE, PULLED, TOUCHED
+from cortexctl.observed.answers import DISTRIBUTION, IMAGE, LIMITS, LOGGED, MADE, PULLED, TOUCHED
 from cortexctl.observed.parse import (
     parse_endpoint,
     parse_in_place,
@@ -37,7 +38,7 @@ from cortexctl.spec.codec import spec_to_label
 from cortexctl.spec.container import CONTAINER_PORT, CPU_PERIOD, ContainerSpec, InPlace
 from cortexctl.spec.desired import Host
 from cortexctl.spec.launch import Launch
-from cortexctl.spec.shape import STOP_SIGNAL, shape_of
+from cortexctl.spec.shape import STOP_SIGNAL
 
 REQUEST_TIMEOUT = 60
 """Seconds; docker-py adds a stop's own grace to it."""
@@ -110,7 +111,7 @@ class DockerEngine:
                     environment={**spec.env, **launch.secrets},
                     labels=dict(launch.labels),
                     ports=[CONTAINER_PORT] if spec.publish else None,
-                    host_config=self._host_config(spec),
+                    host_config=host_config(self._api, spec),
                     networking_config=self._api.create_networking_config(
                         {spec.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong
                     ),
@@ -228,9 +229,10 @@ class DockerEngine:
     def _log_of(self, container: str, tail: int, *, this_run: bool = False) -> log.Wanted:
         with self._asking("read the log of", container):
             name = self._made.get(container, container)
-            found = self._api.inspect_container(name)
+            found = LOGGED(self._api.inspect_container(name))
         since = _started(found) if this_run and found["Id"] not in self._first_runs else None
-        return log.Wanted(found["Id"], found["Name"].lstrip("/"), tail, bool(found["Config"].get("Tty")), since)
+        called, is_terminal = (found.get("Name") or name).lstrip("/"), bool((found.get("Config") or {}).get("Tty"))
+        return log.Wanted(found["Id"], called, tail, is_terminal, since)
 
     def _unbroken(self, said: Iterator[str], wanted: log.Wanted) -> Iterator[str]:
         try:
@@ -326,42 +328,13 @@ class DockerEngine:
         found = self._ours(name)
         return bool(found["Config"]["Labels"].get(labels.SPEC) == spec_to_label(spec))
 
-    def _host_config(self, spec: ContainerSpec) -> Any:
-        shape = shape_of(spec)
-        publish = shape.publish
-        gpus = [docker.types.DeviceRequest(device_ids=list(shape.gpus), capabilities=[["gpu"]])]
-        return self._api.create_host_config(
-            network_mode=shape.network,
-            port_bindings={CONTAINER_PORT: (publish.address, publish.port)} if publish else None,
-            mounts=[
-                docker.types.Mount(
-                    target=m.target,
-                    source=m.source,
-                    type="volume" if m.is_volume else "bind",
-                    read_only=m.read_only,
-                )
-                for m in shape.mounts
-            ],
-            device_requests=gpus if shape.gpus else None,
-            mem_limit=spec.memory,
-            memswap_limit=spec.memory,
-            cpu_period=CPU_PERIOD if spec.cpus else None,
-            cpu_quota=round(spec.cpus * CPU_PERIOD) if spec.cpus else None,
-            restart_policy={"Name": "no"},  # switched on by the plan, after the gate
-            ipc_mode=shape.ipc,
-            shm_size=shape.shm_size,
-            cap_drop=list(shape.cap_drop),
-            security_opt=list(shape.security_opt),
-            log_config=docker.types.LogConfig(type=shape.log_driver, config=dict(shape.log_options)),
-        )
-
     def _asking(self, what: str, container: str = "") -> AbstractContextManager[None]:
         return asking(self._host, what, container)
 
 
 def _started(found: Mapping[str, Any]) -> float | None:
     """Seconds since the epoch. The engine writes nanoseconds, and year 1 for never (or after a crash of its own)."""
-    text = re.sub(r"(\.\d{6})\d*", r"\1", str(found["State"].get("StartedAt") or ""))
+    text = re.sub(r"(\.\d{6})\d*", r"\1", str((found.get("State") or {}).get("StartedAt") or ""))
     try:
         started = datetime.fromisoformat(text)
     except ValueError:

@@ -47,6 +47,7 @@ _CONFIG = table(
         **_texts("Image", "User", "WorkingDir", "Hostname"),
         **dict.fromkeys(("Env", "Entrypoint", "Cmd"), _TEXTS),
         "Labels": _MARKS,
+        "Tty": _TRUTH,
         "Volumes": mapping(lambda value: value),
     }
 )
@@ -105,6 +106,8 @@ TOUCHED = table(
     may=_OF_CONTAINER,
 )
 """The same, of one that is to be acted on."""
+LOGGED = table(needs={"Id": _identifier}, may=_OF_CONTAINER)
+"""The same, of one whose log is read."""
 IMAGES = many(table(needs={"Id": _identifier}, may={"RepoTags": _TEXTS, "RepoDigests": _TEXTS}))
 """Of `GET /images/json`."""
 IMAGE = table(may={"Id": _identifier, "RepoTags": _TEXTS, "RepoDigests": _TEXTS, "Config": _CONFIG})

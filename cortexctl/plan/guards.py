@@ -11,9 +11,10 @@ from cortexctl.observed.owned import left_alone
 from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
+from cortexctl.plan.order import Order, in_order, ranks_of
 from cortexctl.plan.place import gpu_holders
 from cortexctl.plan.rollout import canaries_of
-from cortexctl.plan.sequence import Order, in_order, kept_name, ranks_of
+from cortexctl.plan.sequence import kept_name
 from cortexctl.plan.together import DEFAULT_UTILIZATION, overlap, utilization, what_both_need
 from cortexctl.spec import labels
 from cortexctl.spec.desired import Desired, Instance

@@ -29,10 +29,11 @@ from cortexctl.plan.objections import (
     unreachable,
     unreadable,
 )
+from cortexctl.plan.order import Order, ranks_of, with_waits
 from cortexctl.plan.place import placed
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import canaries_of, in_batches, is_held, rollouts
-from cortexctl.plan.sequence import Order, ranks_of, steps_for_host, with_waits
+from cortexctl.plan.sequence import steps_for_host
 from cortexctl.plan.steps import Step
 from cortexctl.plan.together import is_pinned
 from cortexctl.spec.container import ContainerSpec

@@ -34,7 +34,7 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
         "env": stack.env,
     }
     made = _DECODER.read(Plan, flat)
-    _check(made)
+    check_together(made)
     return made
 
 
@@ -71,21 +71,19 @@ def _host(value: Any) -> PlannedHost:
     return _PLANNED.read(PlannedHost, {**value, "host": host})
 
 
-def _forecast(value: Any) -> Forecast:
-    found = _FORECASTS.read(Forecast, value)
-    if not 0 <= found.tightest < len(found.stages):
-        raise NotAsExpected("there is no such stage", "tightest_stage")
-    return found
-
-
 _STARTS_FROM_ONE = {
     Action.START, Action.RESTART, Action.REPLACE, Action.UPDATE, Action.ADOPT, Action.MOVE, Action.REMOVE,
 }  # fmt: skip
 """What is done to a container that is there."""
 
 
-def _check(made: Plan) -> None:
-    """What the fields say of each other. An apply relies on it."""
+def check_together(made: Plan) -> None:
+    """What the fields say of each other. An apply relies on it. Raises NotAsExpected."""
+    for number, of_instance in enumerate(made.forecasts):
+        for which in ("before", "after"):
+            forecast = getattr(of_instance, which)
+            if isinstance(forecast, Forecast) and not 0 <= forecast.tightest < len(forecast.stages):
+                raise NotAsExpected("there is no such stage", f"forecasts[{number}].{which}.tightest_stage")
     hosts = [planned.host.name for planned in made.hosts]
     if len(set(hosts)) != len(hosts):
         raise NotAsExpected("a host is in it twice", "hosts")
@@ -129,9 +127,8 @@ def _with_defaults(kind: Any) -> set[str]:
 
 _LENIENT = (FieldChange, PlannedImage, ContainerRef, GatePolicy, Smoke, Rollout, SecretRef, Publish, SourceSpan)
 _PLANNED = Decoder({Host: lambda host: host})
-_FORECASTS = Decoder(names=NAMES)
 _DECODER = Decoder(
-    {ContainerSpec: spec_from_dict, Step: _step, PlannedHost: _host, Forecast: _forecast},
+    {ContainerSpec: spec_from_dict, Step: _step, PlannedHost: _host},
     names={**NAMES, Cost: _COST, Diagnostic: {"span": "range"}},
     may_lack={
         **{kind: _with_defaults(kind) for kind in _LENIENT},

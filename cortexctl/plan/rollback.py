@@ -16,8 +16,9 @@ from cortexctl.plan.guards import check_hosts
 from cortexctl.plan.hooks import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost, PlannedImage
 from cortexctl.plan.objections import not_touched
+from cortexctl.plan.order import Order
 from cortexctl.plan.planner import planned_host
-from cortexctl.plan.sequence import Order, steps_for_host
+from cortexctl.plan.sequence import steps_for_host
 from cortexctl.spec.desired import Desired, Host, Instance
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,10 @@ LONGEST_LABEL = 2**20
 """Characters of a spec's label; ours have some hundreds."""
 _READERS = Decoder(strict=True, may_lack={Mount: {"read_only"}, Publish: {"port"}}).fields(ContainerSpec)
 """What reads a field's JSON value, down to its parts: a label may have been written by anybody."""
+
+
+_RELEASE = re.compile(r"v?\d{1,6}(?:\.\d{1,6}){2}(?:\.(?:post)?\d{1,6})?", re.ASCII)
+"""All that vllm.version reads as a release."""
 
 
 class UnknownSpecVersion(ValueError):
@@ -84,6 +89,8 @@ def spec_from_dict(data: Mapping[str, Any]) -> ContainerSpec:
             fields[name] = _READERS[name](value)
         except NotAsExpected:
             wrong.append(name)
+    if fields.get("vllm_version") is not None and not _RELEASE.fullmatch(fields["vllm_version"]):
+        wrong.append("vllm_version")
     if wrong:
         raise ValueError(f"fields of the wrong type in a spec: {', '.join(sorted(set(wrong)))}")
     return ContainerSpec(**fields)

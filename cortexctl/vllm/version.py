@@ -11,8 +11,8 @@ Release = tuple[int, int, int, int]
 
 NEWEST_KNOWN = "0.33.0"
 """For what must be written without knowing the release. A test holds it to the catalogue."""
-_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\.(?:post)?(\d+))?", re.ASCII)
-_TAG = re.compile(r"v?\d+\.\d+\.\d+(?:\.(?:post)?\d+)?(?=$|[-_+])", re.ASCII)
+_VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:\.(?:post)?(\d{1,6}))?", re.ASCII)
+_TAG = re.compile(r"v?\d{1,6}\.\d{1,6}\.\d{1,6}(?:\.(?:post)?\d{1,6})?(?=$|[-_+])", re.ASCII)
 
 
 def parse_release(text: str) -> Release:

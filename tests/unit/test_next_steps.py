@@ -20,7 +20,7 @@ from tests.unit.test_drift_cli import SPEC
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SECRET = "hunter2-and-more"
-VARIABLES = '[vars.note]\ndefault = "x"\n\n[vars.more]\ndefault = "x"\n\n[vars.token]\nsecret = true\n\n'
+VARIABLES = '[vars.spare]\ndefault = "x"\n\n[vars.note]\ndefault = "x"\n\n[vars.more]\ndefault = "x"\n\n[vars.token]\nsecret = true\n\n'
 
 
 @pytest.fixture
@@ -86,13 +86,14 @@ def test_the_next_command_keeps_the_values_of_variables(run: Run, tmp_path: Path
 
 
 def test_the_next_command_says_no_secret_and_is_refused_without_one(run: Run) -> None:
-    done = run("plan", "--var", f"token={SECRET}", "--var", "note=hf_abcdefghijklmnopqrstuvwxyz012345")
+    """Neither one that is declared, nor what only looks like one, in a variable that nothing uses."""
+    done = run("plan", "--var", f"token={SECRET}", "--var", "spare=hf_abcdefghijklmnopqrstuvwxyz012345")
     everything = done.stdout + done.stderr
     assert done.returncode == 0, everything
     assert SECRET not in everything
     assert "hf_abcdefghijklmnop" not in everything
-    known = {"CORTEXCTL_VAR_token": SECRET, "CORTEXCTL_VAR_note": "n"}
-    assert next_words(done, **known) == ["cortexctl", "apply", "--var", f"token={SECRET}", "--var", "note=n"]
+    known = {"CORTEXCTL_VAR_token": SECRET, "CORTEXCTL_VAR_spare": "n"}
+    assert next_words(done, **known) == ["cortexctl", "apply", "--var", f"token={SECRET}", "--var", "spare=n"]
     assert next_words(done, CORTEXCTL_VAR_note="n")[0] == "refused"
 
 

@@ -84,6 +84,7 @@ def engine(tmp_path: Path) -> Iterator[TalkingEngine]:
     ours["Labels"] |= {"cortexctl.run": EVIL, "cortexctl.author": EVIL, "cortexctl.revision": EVIL,
                        "cortexctl.version": EVIL}  # fmt: skip
     other = row(spec_to_label(SPEC), model=f"o{EVIL}", Names=[f"/n{EVIL}"], State="exited", Status=EVIL, Image=EVIL)
+    other["Id"] = "b" * 64  # an id that is none is no row at all
     unread = row(EVIL, model="unread")
     stranger = {**row("", model="stranger"), "Labels": {"maintainer": EVIL}, "Names": [f"/s{EVIL}"], "Image": EVIL}
     lock = {"cortexctl.stack": "demo", **{f"cortexctl.lock.{k}": EVIL for k in ("owner", "who", "machine", "run")},
@@ -93,7 +94,7 @@ def engine(tmp_path: Path) -> Iterator[TalkingEngine]:
     record = {"cortexctl.stack": "demo", "cortexctl.record": json.dumps({"v": RECORD_VERSION, "applied": [entry]})}
     found = inspection(SPEC)
     found["Config"] |= {"Tty": True, "Labels": ours["Labels"], "Env": [f"A={EVIL}", f"B={EVIL}"], "Image": EVIL}
-    found["Image"] = "sha256:" + "1" * 64
+    found |= {"Image": "sha256:" + "1" * 64, "Name": "/vllm-model-tiny"}
     found["State"] = {"Running": False, "ExitCode": 1, "Error": EVIL, "StartedAt": ""}
     answers: dict[str, Any] = {
         LIST: [ours, other, unread, stranger],
@@ -105,7 +106,7 @@ def engine(tmp_path: Path) -> Iterator[TalkingEngine]:
             for v in ("", "/v1.41")
             for id_ in (ours["Id"], stranger["Id"])
         },
-        f"/v1.41/containers/{ours['Id']}/logs": f"INFO {EVIL}\nValueError: {EVIL_LINE}\n".encode(),
+        f"/containers/{ours['Id']}/logs": f"INFO {EVIL}\nValueError: {EVIL_LINE}\n".encode(),
     }
     with talking_engine(tmp_path / "engine.sock", answers) as it:
         it.missing = EVIL

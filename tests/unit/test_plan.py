@@ -15,10 +15,11 @@ from cortexctl.plan.decide import state_in_words
 from cortexctl.plan.diff import FieldChange, diff, fields_of
 from cortexctl.plan.guards import check_desired, check_hosts
 from cortexctl.plan.model import Change, ContainerRef, Plan
+from cortexctl.plan.order import in_order
 from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_json
 from cortexctl.plan.planner import images_needed, inspections_needed, plan
 from cortexctl.plan.request import Request
-from cortexctl.plan.sequence import SHORT_GRACE, in_order, tasks_of, undo
+from cortexctl.plan.sequence import SHORT_GRACE, tasks_of, undo
 from cortexctl.plan.stale import stale_reasons
 from cortexctl.plan.steps import (
     KIND_OF,

@@ -1,0 +1,82 @@
+"""In which order the changes of a host, and the models of a stack, are worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cortexctl.plan.action import Action
+from cortexctl.plan.model import Change
+from cortexctl.plan.steps import Step
+from cortexctl.spec.desired import Desired
+
+_IN_ORDER = (
+    Action.REMOVE,
+    Action.MOVE,
+    Action.ADOPT,
+    Action.UPDATE,
+    Action.RESTART,
+    Action.REPLACE,
+    Action.START,
+    Action.CREATE,
+)
+"""What frees GPUs and ports comes before what takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the order on a host depends on: `ranks` by model, from what comes `after` what; and who goes first of its
+    model's instances, by host and address.
+    """
+
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    canaries: Collection[tuple[str, str]] = ()
+
+
+def in_order(changes: Iterable[Change], order: Order = Order()) -> list[Change]:
+    """The order in which they are carried out on a host."""
+    effective = (c for c in changes if c.action.does_something)
+
+    def key(change: Change) -> tuple[bool, int, bool, tuple[int, str]]:
+        is_canary = (change.host, change.address) in order.canaries
+        return change.action is not Action.REMOVE, order.ranks.get(change.model, 0), not is_canary, _key(change)
+
+    return sorted(effective, key=key)
+
+
+def _key(change: Change) -> tuple[int, str]:
+    return _IN_ORDER.index(change.action), change.address
+
+
+def ranks_of(desired: Desired) -> dict[str, int]:
+    """How many models deep each model's `after` goes. A circle (which is refused elsewhere) ends the counting."""
+    after = {i.model: i.after for i in desired.instances}
+
+    def depth(model: str, seen: frozenset[str]) -> int:
+        waits = [m for m in after.get(model, ()) if m not in seen]
+        return 1 + max((depth(m, seen | {model}) for m in waits), default=-1)
+
+    return {model: depth(model, frozenset()) for model in after}
+
+
+def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desired) -> list[Step]:
+    """Across hosts: a model's first step waits for the last steps of the models that it comes after."""
+    after = {i.model: i.after for i in desired.instances}
+    models = {(c.host, c.address): c.model for c in changes}
+    removals = {(c.host, c.address) for c in changes if c.action is Action.REMOVE}
+    last: dict[str, dict[str, str]] = {}
+    for step in steps:
+        model = models.get((step.host, step.address))
+        if model:
+            last.setdefault(model, {})[step.address] = step.id
+    begun: set[str] = set()
+    waiting = []
+    for step in steps:
+        model = models.get((step.host, step.address), "")
+        waits = [i for m in after.get(model, ()) for i in last.get(m, {}).values() if i not in step.after]
+        goes = (step.host, step.address) in removals  # they come first on their host, whatever waits for what
+        if step.address and step.address not in begun and waits and not goes:
+            step = replace(step, after=(*step.after, *sorted(waits)))  # noqa: PLW2901
+        begun.add(step.address)
+        waiting.append(step)
+    return waiting
