@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.locks import release_dead_locks
 from cortexctl.cli.plan import blocking
 from cortexctl.cli.telling import Telling, both, telling
 from cortexctl.cli.wiring import (
@@ -139,6 +140,7 @@ def carry_out(
     """
     made = _shown(made, how, telling)
     if not made.effective and not (made.destroy and made.steps):
+        release_dead_locks(made, engines)
         telling.nothing()
         return 0
     if not approved and made.effective:

@@ -243,13 +243,26 @@ def make_plan(
     asked, too, for models that no host has. `within`: of this machine, models' files are read only there.
     """
     observed = _without_secrets(look(desired, engines, request))
+    observed = _with_records_that_decide(desired, observed, engines, request) if request.only else observed
     images = engines.images(images_needed(desired, observed, request))
-    records = engines.records(records_needed(desired, observed, request))
+    records = observed.records if request.only else engines.records(records_needed(desired, observed, request))
     in_place = engines.in_place(inspections_needed(desired, replace(observed, records=records), request))
     observed = observed.with_facts(images, in_place, records)
     sources = models_needed(desired, observed, request)
     made = plan(desired, _with_models(observed, sources, engines, hub=hub, within=within), request)
     return replace(made, diagnostics=tuple(map(_diagnostic_without_secrets, made.diagnostics)))
+
+
+def _with_records_that_decide(
+    desired: Desired, observed: Observed, engines: DockerEngines, request: Request
+) -> Observed:
+    """What was applied last is what comes back. Where its record cannot be read, the host cannot."""
+    records, faults = engines.readable_records(records_needed(desired, observed, request))
+    unread = {
+        host: ObservedHost(host, problem=f"its record cannot be read: {cause.message}", next_step=cause.next_step)
+        for host, cause in faults.items()
+    }
+    return replace(observed, hosts=tuple(unread.get(h.name, h) for h in observed.hosts), records=records)
 
 
 def _without_secrets(observed: Observed) -> Observed:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cortexctl.engine.look import Ours, look_deep
 from cortexctl.engine.modelfiles import model_files_on
-from cortexctl.engine.observe import observe_host, read_record
+from cortexctl.engine.observe import observe_host, read_record, record_of
+from cortexctl.errors import EngineError
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.modelfiles import ModelFiles, ModelSource
 from cortexctl.observed.probed import CommandLine, Probed
@@ -53,6 +54,17 @@ class DockerEngines:
     def records(self, wanted: tuple[str, ...]) -> dict[str, HostRecord]:
         """What earlier applies left on these hosts."""
         return {host: read_record(self._hosts[host], self._owner) for host in wanted}
+
+    def readable_records(self, wanted: tuple[str, ...]) -> tuple[dict[str, HostRecord], dict[str, EngineError]]:
+        """The same, and why of some they cannot be read."""
+        found: dict[str, HostRecord] = {}
+        faults: dict[str, EngineError] = {}
+        for host in wanted:
+            try:
+                found[host] = record_of(self._hosts[host], self._owner)
+            except EngineError as cause:
+                faults[host] = cause
+        return found, faults
 
     def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
         """What models' files on a host say, by the sources' keys."""

@@ -70,6 +70,20 @@ def look_again(hosts: Sequence[Host], owner: str) -> list[Look]:
     return _at_once(lambda host: _locked_look(host, owner), hosts)
 
 
+def dead_locks(hosts: Sequence[Host], owner: str) -> dict[str, LockInfo]:
+    """By host, the holders that are provably gone. A host that does not answer is not among them."""
+
+    def left(host: Host) -> LockInfo | None:
+        try:
+            volume = _volume(host, lock.volume_name(owner))
+            holder = lock.from_labels(volume) if volume is not None else None
+            return holder if holder and lock.is_dead(holder, int(engine_time(host.docker))) else None
+        except EngineError:
+            return None
+
+    return {h.name: holder for h, holder in zip(hosts, _at_once(left, hosts), strict=True) if holder is not None}
+
+
 def inspect_in_place(hosts: Sequence[Host], wanted: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], InPlace]:
     """Restart policy and limits of containers, by host and id. What cannot be read, is not in it."""
     pairs = [(host, container) for host in hosts for container in wanted.get(host.name, ())]

@@ -97,15 +97,20 @@ def facts_of_all(observed: Observed, hosts: Sequence[Host], owner: str) -> Obser
 
 def read_record(host: Host, owner: str) -> HostRecord:
     """What earlier applies left there. A host that has none, or that does not answer, has an empty one."""
+    try:
+        return record_of(host, owner)
+    except EngineError:
+        return HostRecord(host.name)
+
+
+def record_of(host: Host, owner: str) -> HostRecord:
+    """The same where something is decided by it. Raises EngineError: one that cannot be read is not an empty one."""
     for name in record.volume_names(owner):
         try:
             return record.from_labels(host.name, ask(host, f"/volumes/{name}", VOLUME)["Labels"] or {})
         except EngineRefused as cause:
-            if cause.status == NOT_FOUND:
-                continue
-            break
-        except EngineError:
-            break
+            if cause.status != NOT_FOUND:
+                raise
     return HostRecord(host.name)
 
 

@@ -31,8 +31,9 @@ def _on(seen: ObservedHost, wanted: Mapping[str, Instance], desired: Desired, ob
         return
     found = owned_instances(seen, desired.owner, desired.moved)
     for address, instance in wanted.items():
-        container = to_adopt(instance, found.get(address), seen)
-        if container is not None:
+        container, recorded = to_adopt(instance, found.get(address), seen), applied_of(instance, observed)
+        was_replaced = recorded is not None and recorded.generation > 0  # and its successor is gone
+        if container is not None and not was_replaced:
             yield from _as_adopted(instance, container, observed)
             continue
         spec = _applied_spec(instance, found.get(address), observed)

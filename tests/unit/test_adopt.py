@@ -466,3 +466,17 @@ def test_a_model_that_leaves_the_stack_names_what_stays_of_it(tmp_path: Path) ->
     made = world.plan(desired_from(path))
     assert [(d.rule, d.summary.partition(" stays")[0]) for d in made.diagnostics] == [("CX417", f"here/tiny: {KEPT}")]
     assert world.plan(stack(tmp_path, args(max_model_len=8), model_text("other"))).diagnostics == ()
+
+
+def test_the_successor_of_an_adopted_one_comes_back_when_it_is_lost(tmp_path: Path) -> None:
+    """Also while the block still says `adopt`: what was applied last is not what was adopted."""
+    world, _ = world_with(stack(tmp_path))
+    assert world.apply(world.plan(stack(tmp_path))).exit_code == 0
+    desired = stack(tmp_path, args(max_model_len=8))
+    assert world.apply(world.plan(desired)).exit_code == 0
+    lost = world.engine().by_name(SERVING)
+    del world.engine().containers[lost.id]
+    made = world.plan(stack(tmp_path, args(max_model_len=9)), Request(only="drift"))
+    assert world.apply(made).exit_code == 0
+    back = world.engine().by_name(SERVING)
+    assert (back.state, "8" in back.command, "9" in back.command) == ("running", True, False)

@@ -121,6 +121,22 @@ def test_whatever_an_engine_answers_a_command_ends_in_sentences(
         assert "this is a bug" not in said.err, name
 
 
+@pytest.mark.parametrize("command", ["plan", "apply"])
+def test_a_record_that_cannot_be_read_is_not_an_empty_one_where_it_decides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """`--only drift` brings back what was applied last. "Nothing was" is another answer than "nobody can tell"."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stack.toml").write_text(STACK.format(f"unix://{tmp_path}/e.sock"))
+    options = ["--only", "drift", *(["--auto-approve"] if command == "apply" else [])]
+    with raw_engine(tmp_path / "e.sock", ours(NO_LISTS["text"], "/volumes")):
+        code = run([command, *options])
+    shown = capsys.readouterr()
+    assert code in {1, 4}
+    assert "its record cannot be read" in shown.out + shown.err
+    assert "No changes" not in shown.out
+
+
 OF_DOCKER: list[Callable[[Any], object]] = [
     lambda engine: engine.image("image:v1"),
     lambda engine: engine.pull("image:v1", "sha256:" + "1" * 64),
