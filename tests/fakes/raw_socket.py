@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import socketserver
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.fakes.sockets import serving_on
+
 Answer = Callable[[str, str], bytes]
 """(method, path) -> body."""
-
-
-class _Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 64
 
 
 @contextmanager
@@ -43,12 +39,5 @@ def raw_engine(path: Path, answer: Answer) -> Iterator[str]:
             except OSError:
                 return
 
-    server = _Server(str(path), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"unix://{path}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving_on(path, Handler) as url:
+        yield url
