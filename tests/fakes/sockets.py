@@ -20,7 +20,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 @contextmanager
 def serving_on(path: Path, handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
     server = _Server(str(path), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield f"unix://{path}"
