@@ -78,6 +78,10 @@ class Engine(Protocol):
 
     def write_record(self, owner: str, new: HostRecord) -> None: ...
 
+    def settle_record(self, owner: str) -> None:
+        """Put right what a run that was killed in the middle of writing it left. The lock is held."""
+        ...
+
     def adopt(self, container: str) -> None:
         """From now on it counts as ours though it has no labels. Refuses another stack's."""
         ...

@@ -51,6 +51,7 @@ class Recording:
     def open(self) -> None:
         """Read what earlier runs left, once. What cannot be read is not written over either."""
         with suppress(EngineError):
+            self.engine.settle_record(self.plan.owner)
             self._before = self.engine.read_record(self.plan.owner)
             self._now = dict(self._before.applied)
 

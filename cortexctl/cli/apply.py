@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.locks import release_dead_locks
 from cortexctl.cli.plan import blocking
 from cortexctl.cli.telling import Telling, both, telling
+from cortexctl.cli.tidying import tidy
 from cortexctl.cli.wiring import (
     hooks_of,
     ink,
@@ -140,7 +140,7 @@ def carry_out(
     """
     made = _shown(made, how, telling)
     if not made.effective and not (made.destroy and made.steps):
-        release_dead_locks(made, engines)
+        tidy(made, engines, telling.run)
         telling.nothing()
         return 0
     if not approved and made.effective:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ import docker
 import docker.errors
 import docker.types
 
-from cortexctl.engine import lock, log, network, record
+from cortexctl.engine import lock, log, network, record_volumes
 from cortexctl.engine.asking import asking
 from cortexctl.engine.hostconfig import host_config
 from cortexctl.engine.observe import engine_time
@@ -269,27 +269,17 @@ class DockerEngine:
 
     def read_record(self, owner: str) -> HostRecord:
         with self._asking("read the record"):
-            for name in record.volume_names(owner):
-                with suppress(docker.errors.NotFound):
-                    volume = self._api.inspect_volume(name)
-                    return record.from_labels(self._host.name, parse_volume_labels(volume))
-        return HostRecord(self._host.name)
+            return record_volumes.read(self._api, self._host.name, owner)
 
     def write_record(self, owner: str, new: HostRecord) -> None:
-        """Nobody else writes it: the lock is held. At every moment one of the two volumes has the old or the new."""
-        name, meanwhile = record.volume_names(owner)
+        """Nobody else writes it: the lock is held."""
         with self._asking("write the record"):
-            self._remove_volume(meanwhile)  # a killed run's
-            if new.applied:
-                self._api.create_volume(meanwhile, labels=record.to_labels(owner, new))
-            self._remove_volume(name)
-            if new.applied:
-                self._api.create_volume(name, labels=record.to_labels(owner, new))
-                self._remove_volume(meanwhile)
+            record_volumes.write(self._api, owner, new)
 
-    def _remove_volume(self, name: str) -> None:
-        with suppress(docker.errors.NotFound):
-            self._api.remove_volume(name)
+    def settle_record(self, owner: str) -> None:
+        """Put right what a run that was killed in the middle of writing it left. The lock is held."""
+        with self._asking("put the record right"):
+            record_volumes.settle(self._api, owner)
 
     def adopt(self, container: str) -> None:
         """From now on it counts as ours though it has no labels. Refuses another stack's."""

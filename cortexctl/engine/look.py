@@ -70,18 +70,21 @@ def look_again(hosts: Sequence[Host], owner: str) -> list[Look]:
     return _at_once(lambda host: _locked_look(host, owner), hosts)
 
 
-def dead_locks(hosts: Sequence[Host], owner: str) -> dict[str, LockInfo]:
-    """By host, the holders that are provably gone. A host that does not answer is not among them."""
+def left_by_killed_runs(hosts: Sequence[Host], owner: str) -> list[str]:
+    """The hosts where a run that is provably gone left its lock, or the second volume of a record that nobody writes.
+    A host that does not answer is not among them.
+    """
 
-    def left(host: Host) -> LockInfo | None:
+    def is_left(host: Host) -> bool:
         try:
-            volume = _volume(host, lock.volume_name(owner))
-            holder = lock.from_labels(volume) if volume is not None else None
-            return holder if holder and lock.is_dead(holder, int(engine_time(host.docker))) else None
+            held = _volume(host, lock.volume_name(owner))
+            if held is not None:
+                return lock.is_dead(lock.from_labels(held), int(engine_time(host.docker)))
+            return _volume(host, record.volume_name_meanwhile(owner)) is not None
         except EngineError:
-            return None
+            return False
 
-    return {h.name: holder for h, holder in zip(hosts, _at_once(left, hosts), strict=True) if holder is not None}
+    return [h.name for h, left in zip(hosts, _at_once(is_left, hosts), strict=True) if left]
 
 
 def inspect_in_place(hosts: Sequence[Host], wanted: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], InPlace]:

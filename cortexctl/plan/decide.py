@@ -13,7 +13,7 @@ from cortexctl.plan.adopt import imported_fields
 from cortexctl.plan.cost import applied_of, cost_of_restart, cost_of_start
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
 from cortexctl.plan.model import Change, ContainerRef, Cost, PlannedImage
-from cortexctl.plan.parts import Parts, serving_now, sort_out
+from cortexctl.plan.parts import Parts, first_to_go, serving_now, sort_out
 from cortexctl.plan.together import what_both_need
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Instance
@@ -244,7 +244,8 @@ def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, part
     candidate = parts.candidate
     goes_back = candidate is not None and candidate.generation < serving.generation
     spare = max(wanted.keep - 1, 0)
-    pruned = parts.kept[: len(parts.kept) - spare] if len(parts.kept) > spare else ()
+    in_turn = first_to_go(parts.kept)
+    pruned = in_turn[: len(in_turn) - spare] if len(in_turn) > spare else ()
     named = tuple(o for o in parts.kept if o.has_serving_name and o not in pruned)
     start_first = starts_first(wanted, serving)
     change = _change(
@@ -291,7 +292,9 @@ def _remove_leftover(wanted: Instance, owned: Owned) -> Change:
 
 def _too_many(wanted: Instance, parts: Parts) -> tuple[Owned, ...]:
     """Old generations beyond those that the stack wants to keep: it wants fewer now, or a removal failed."""
-    at_rest = [o for o in parts.kept if o.container.state == "exited" and is_generation_name(o.container.name)]
+    at_rest = [
+        o for o in first_to_go(parts.kept) if o.container.state == "exited" and is_generation_name(o.container.name)
+    ]
     return tuple(at_rest[: len(at_rest) - wanted.keep] if len(at_rest) > wanted.keep else ())
 
 

@@ -41,6 +41,11 @@ def _is_kept(other: Owned, applied: Applied | None) -> bool:
     return was_replaced or is_undone_name(other.container.name)
 
 
+def first_to_go(kept: tuple[Owned, ...]) -> tuple[Owned, ...]:
+    """In the order in which they are given up: what was rolled back before what served last, however young it is."""
+    return tuple(sorted(kept, key=lambda o: (not is_undone_name(o.container.name), o.generation)))
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The containers beside the serving one: a candidate to go on with, rubbish, and kept generations."""

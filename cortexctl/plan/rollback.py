@@ -20,6 +20,7 @@ from cortexctl.plan.order import Order
 from cortexctl.plan.planner import planned_host
 from cortexctl.plan.sequence import steps_for_host
 from cortexctl.spec.desired import Desired, Host, Instance
+from cortexctl.spec.labels import is_undone_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,11 @@ def _target(found: OwnedInstance | None, back: Back) -> Owned | None:
     if back.generation is not None:
         return next((o for o in kept if o.generation == back.generation), None)
     serving = found.serving if found else None
-    older = [o for o in kept if serving is None or o.generation < serving.generation]
+    if serving is None:  # between its two renames a rollback was killed: what runs is what it went back to
+        running = [o for o in kept if o.container.is_running]
+        proven = [o for o in kept if not is_undone_name(o.container.name)]
+        return next(iter(reversed(running or proven or kept)), None)
+    older = [o for o in kept if o.generation < serving.generation]
     return older[-1] if older else None
 
 

@@ -138,7 +138,9 @@ def _check_ended(code: int, wrote: str, here: Ground, honest: Honest, lied: Sequ
     if lost := honest.stays - _there(here):
         raise Differs(f"an old instance is lost: {sorted(lost)}")
     if code == 0 and not any(line.startswith("404") for line in lied):
-        compare("done, and other than wanted", _without_lock(stands), honest.stands)
+        # That a record cannot be written fails nothing: half of one may be left until the repeat.
+        left = {**stands, "volumes": [v for v in stands["volumes"] if v != "cortexctl-recording-STACK"]}
+        compare("done, and other than wanted", _without_lock(left), honest.stands)
 
 
 def _repeat(scene: Scene, here: Ground, liar: Liar, honest: Honest) -> int:

@@ -61,3 +61,21 @@ def test_what_was_removed_by_hand_comes_back_as_it_was_applied_last(live: LiveEn
     assert "STANDIN_TURN=2" in live.inspect(stack.serving)["Config"]["Env"]
     assert live.containers() == {stack.serving: "running", f"{stack.serving}--g1": "exited"}
     assert live.cortexctl("drift", str(stack), "--detailed-exitcode").code == 0
+
+
+@pytest.mark.parametrize("with_the_first", [True, False])
+def test_what_a_kill_in_the_middle_of_writing_leaves_is_tidied_by_an_apply_with_nothing_to_do(
+    live: LiveEngine, stack: StackFile, with_the_first: bool
+) -> None:
+    stack.write()
+    assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
+    name, meanwhile = record.volume_names(live.stack)
+    before = read_record(Host("here", live.docker), live.stack)
+    marks = [f"--label={k}={v}" for k, v in record.to_labels(live.stack, before).items()]
+    live.docker_cli("volume", "create", *marks, meanwhile)
+    if not with_the_first:
+        live.docker_cli("volume", "rm", name)
+    again = live.cortexctl("apply", str(stack), "--auto-approve")
+    assert (again.code, "No changes" in again.out) == (0, True)
+    assert live.everything()["volumes"] == [name]
+    assert read_record(Host("here", live.docker), live.stack) == before

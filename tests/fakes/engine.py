@@ -257,6 +257,9 @@ class FakeEngine:
         if new.applied:
             self.records[owner] = record_to_label(new)
 
+    def settle_record(self, owner: str) -> None:
+        """It is written at once here."""
+
     def adopt(self, container: str) -> None:
         found = self._find(container)
         if found is None or labels.owner_of(found.labels) not in {"", self.stack}:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.apply.executor import Fate
+from cortexctl.errors import EngineRefused
 from cortexctl.plan.action import Action
 from cortexctl.plan.drift import find_drift
 from cortexctl.plan.finding import Code, Kind
@@ -197,3 +198,37 @@ def test_what_was_rolled_back_is_no_unfinished_candidate_when_what_serves_is_gon
     assert world.apply(world.plan(desired, Request(only="drift"))).exit_code == 0
     assert length_of(world) == "1024"
     assert serving(world)["vllm-model-tiny--g2-undone"] == "exited"
+
+
+def test_a_rollback_that_was_cut_off_between_its_renames_goes_on_and_does_not_turn_round(tmp_path: Path) -> None:
+    """What it went back to runs, proven, and what it came from is stopped under an undone one's name."""
+    world = applied(tmp_path, 1, 2)
+    rename, renames = world.engine().rename, iter([True, False])
+
+    def only_once(container: str, name: str) -> None:
+        if not next(renames):
+            raise EngineRefused("busy", status=500)
+        rename(container, name)
+
+    world.engine().rename = only_once  # type: ignore[method-assign]
+    assert world.apply(back(world, tmp_path)).exit_code == 5
+    world.engine().rename = rename  # type: ignore[method-assign]
+    assert serving(world) == {"vllm-model-tiny--g1": "running", "vllm-model-tiny--g2-undone": "exited"}
+    again = back(world, tmp_path)
+    assert [c.generation for c in again.changes] == [1]
+    assert world.apply(again).exit_code == 0
+    assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2-undone": "exited"}
+    assert length_of(world) == "1"
+
+
+def test_what_was_rolled_back_goes_before_what_served_last(tmp_path: Path) -> None:
+    """Forward again, and the removal of what is too many fails: the one to go is still the undone one."""
+    world = applied(tmp_path, 1, 2, keep=1)
+    assert world.apply(back(world, tmp_path)).exit_code == 0
+    desired = stack(tmp_path, with_length(3) + "[models.tiny.rollout]\nkeep = 1\n")
+    world.engine().fail["remove"] = EngineRefused("busy", status=500)
+    assert world.apply(world.plan(desired)).exit_code == 5
+    world.engine().fail.clear()
+    assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1", "vllm-model-tiny--g2-undone"]
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1"]

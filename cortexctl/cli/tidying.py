@@ -1,0 +1,25 @@
+"""What a run that was killed at its very end leaves where nothing else is to do: a lock, half of a record."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from cortexctl.apply.locking import Locks
+from cortexctl.cli.wiring import SystemClock, who_we_are
+from cortexctl.engine.engines import DockerEngines
+from cortexctl.engine.lock import is_dead
+from cortexctl.engine.look import left_by_killed_runs
+from cortexctl.errors import EngineError, LockHeld
+from cortexctl.plan.model import Plan
+
+
+def tidy(made: Plan, engines: DockerEngines, run: str) -> None:
+    """On the plan's hosts, under the lock: a holder who is provably gone loses it, as to a run with something to do."""
+    hosts = [planned.host for planned in made.hosts if not planned.problem]
+    left = left_by_killed_runs(hosts, made.owner)
+    if not left:
+        return
+    locks = Locks(made, engines, who_we_are(run), SystemClock(), is_dead)
+    for host in left:
+        with suppress(EngineError, LockHeld), locks.hold(host):
+            engines.engine(host).settle_record(made.owner)
