@@ -179,23 +179,8 @@ class Executor:
             acted = self.performer.clock.elapsed()
             note = self._perform(step, change)
             self.hooks.after_step(step, change)
-        except LockLost as lost:
-            # Somebody else may be at work here: nothing is undone either.
-            self._say(StepFailed(step, self.performer.clock.elapsed() - began, lost.message))
-            if change is not None:
-                begun = self._is_begun(change)
-                self._outcomes[change.address] = Outcome(change, Fate.FAILED, lost, left_behind=begun)
-            return lost
         except Exception as cause:  # noqa: BLE001 - whatever it is, what was must come back
-            failure = _as_ours(cause)
-            self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
-            if change is not None:
-                outcome = self._undo(change, step, failure)
-                failure = self._explained(failure)
-                self._outcomes[change.address] = replace(outcome, failure=failure)
-            fate = self._outcomes[change.address].fate if change is not None else Fate.FAILED
-            self.hooks.after_failure(step, change, failure.message, fate)
-            return failure
+            return self._failed(step, change, began, _as_ours(cause))
         now = self.performer.clock.elapsed()
         if change is not None and isinstance(step.task, PassGate):
             self.recorder.proven(change)
@@ -203,12 +188,38 @@ class Executor:
         self._say(StepDone(step, now - began, note))
         return None
 
+    def _failed(self, step: Step, change: Change | None, began: float, failure: CortexctlError) -> CortexctlError:
+        """Undo the change of the step, where that is still this run's to do."""
+        lost = failure if isinstance(failure, LockLost) else self._lock_lost(step.host)
+        self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
+        fate = Fate.FAILED
+        if change is not None:
+            outcome = self._undo(change, step, failure) if lost is None else self._given_up(change, step, failure, lost)
+            failure = self._explained(failure)
+            self._outcomes[change.address] = replace(outcome, failure=failure)
+            fate = outcome.fate
+        if lost is None:
+            self.hooks.after_failure(step, change, failure.message, fate)
+        return failure
+
+    def _given_up(self, change: Change, step: Step, failure: CortexctlError, lost: LockLost) -> Outcome:
+        """Somebody else may be at work here: nothing is undone either."""
+        if failure is lost:
+            return Outcome(change, Fate.FAILED, failure, left_behind=self._is_begun(change))
+        begun = self._is_begun(change) or not isinstance(step.task, UNNOTICED)
+        return Outcome(change, Fate.FAILED, failure, lost.message, left_behind=begun)
+
     def _need_lock(self, host: str) -> None:
-        if not self.holds(host):
-            raise LockLost(
-                f"{host}: somebody released this run's lock; nothing more is done there",
-                next_step="find out who is applying (cortexctl lock status), then plan again",
-            )
+        if lost := self._lock_lost(host):
+            raise lost
+
+    def _lock_lost(self, host: str) -> LockLost | None:
+        if self.holds(host):
+            return None
+        return LockLost(
+            f"{host}: somebody released this run's lock; nothing more is done there",
+            next_step="find out who is applying (cortexctl lock status), then plan again",
+        )
 
     def _perform(self, step: Step, change: Change | None) -> str:
         if isinstance(step.task, Pause):

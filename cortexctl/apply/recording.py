@@ -35,7 +35,7 @@ class Took:
 @dataclass
 class Recording:
     """A host's record in one run, under the host's lock. `seen` is the host as the run found it; `holds` is whether
-    the lock is still the run's. A record that cannot be written fails nothing.
+    the lock is still the run's; else another run writes. A record that cannot be written fails nothing.
     """
 
     engine: Engine
@@ -90,7 +90,7 @@ class Recording:
 
     def ends(self, done: frozenset[str], took: Mapping[str, Took]) -> None:
         """The run is over. `done`: the addresses whose changes were carried out whole."""
-        if self._before is None or not self.holds():
+        if self._before is None:
             return
         here = [c for c in self.plan.changes if c.host == self.seen.name]
         after = dict(self._before.applied)
@@ -107,7 +107,7 @@ class Recording:
         self._write(after)
 
     def _write(self, after: Mapping[str, Applied]) -> None:
-        if self._before is None or after == self._now:
+        if self._before is None or after == self._now or not self.holds():
             return
         self._now = dict(after)
         with suppress(EngineError):

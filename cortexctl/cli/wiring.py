@@ -231,9 +231,9 @@ def proven(desired: Desired, observed: Observed) -> Observed:
     wanted = image_labels_needed(observed, desired.owner, desired.moved)
     if not wanted:
         return observed
-    from cortexctl.engine.look import image_labels
+    from cortexctl.engine.look import with_image_labels
 
-    return observed.with_image_labels(image_labels(desired.hosts, wanted))
+    return with_image_labels(desired.hosts, observed, wanted)
 
 
 def make_plan(

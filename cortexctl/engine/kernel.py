@@ -10,9 +10,10 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-LISTEN = "0A"
+LISTEN, ESTABLISHED = "0A", "01"
 _LOOKS, _AGAIN = 20, 0.01
 """How often the other end of a connection is looked for, and the seconds between: it may show a moment later."""
 
@@ -24,7 +25,7 @@ def runs_here(pid: int, container: str) -> bool:
     named by it, so that no other process shows it by chance.
     """
     try:
-        return pid > 0 and container in Path(f"/proc/{pid}/cgroup").read_text()
+        return pid > 0 and container.encode() in Path(f"/proc/{pid}/cgroup").read_bytes()
     except OSError:
         return False
 
@@ -41,7 +42,7 @@ def listens(pid: int, address: str, port: int) -> bool | None:
 def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
     """Whether the other end of our connection is in the process's own network: both its addresses are seen there."""
     for _ in range(_LOOKS):
-        if any(local == theirs and remote == ours for local, remote, _ in _sockets(pid) or ()):
+        if (theirs, ours, ESTABLISHED) in (_sockets(pid) or ()):
             return True
         time.sleep(_AGAIN)
     return False
@@ -49,8 +50,11 @@ def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
 
 def _sockets(pid: int) -> list[tuple[Address, Address, str]] | None:
     """(local, remote, state) of all TCP sockets of the network that a process is in."""
+    folder = Path(f"/proc/{pid}/net")
     try:
-        texts = [Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6")]
+        texts = [(folder / "tcp").read_text()]
+        with suppress(FileNotFoundError):  # a kernel without IPv6 has none
+            texts.append((folder / "tcp6").read_text())
     except OSError:
         return None
     return [entry for text in texts for entry in _entries(text)]

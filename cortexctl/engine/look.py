@@ -94,11 +94,22 @@ def inspect_in_place(hosts: Sequence[Host], wanted: Mapping[str, Sequence[str]])
     return {(h.name, c): parse_in_place(json_) for (h, c), json_ in zip(pairs, found, strict=True) if json_}
 
 
-def image_labels(hosts: Sequence[Host], wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
-    """The labels of images, by host and image id. What is gone, or cannot be read, is not in it."""
+def with_image_labels(hosts: Sequence[Host], observed: Observed, wanted: Sequence[tuple[str, str]]) -> Observed:
+    """With the labels of images, by host and image id. One that is gone says nothing. A host that does not answer
+    counts as unread: whose its containers are decides what is done with them.
+    """
     by_name = {h.name: h for h in hosts}
-    found = _at_once(lambda pair: _image(by_name[pair[0]], pair[1]), wanted)
-    return {pair: parse_labels(image) for pair, image in zip(wanted, found, strict=True) if image is not None}
+    known = {}
+    unread = {}
+    for (host, id_), image in zip(
+        wanted, _at_once(lambda pair: _image(by_name[pair[0]], pair[1]), wanted), strict=True
+    ):
+        if isinstance(image, EngineError):
+            unread[host] = _unread(by_name[host], image)
+        elif image is not None:
+            known[host, id_] = parse_labels(image)
+    read = observed.with_image_labels(known)
+    return replace(read, hosts=tuple(unread.get(h.name, h) for h in read.hosts))
 
 
 def look_deep(hosts: Sequence[Host], ours: Mapping[str, Ours], owner: str) -> dict[str, DeepLook]:
@@ -169,18 +180,17 @@ def _volume(host: Host, name: str) -> Mapping[str, str] | None:
 
 
 def _inspect(host: Host, container: str) -> Mapping[str, Any] | None:
-    return _if_read(host, f"/containers/{container}/json", LIMITS)
-
-
-def _image(host: Host, image: str) -> Mapping[str, Any] | None:
-    return _if_read(host, f"/images/{image}/json", IMAGE)
-
-
-def _if_read(host: Host, path: str, shape: Reader) -> Mapping[str, Any] | None:
     try:
-        return _found(host, path, shape)
+        return _found(host, f"/containers/{container}/json", LIMITS)
     except EngineError:
         return None
+
+
+def _image(host: Host, image: str) -> Mapping[str, Any] | EngineError | None:
+    try:
+        return _found(host, f"/images/{image}/json", IMAGE)
+    except EngineError as cause:
+        return cause
 
 
 def _deep(host: Host, ours: Ours, owner: str) -> DeepLook:

@@ -144,7 +144,7 @@ def engine_time(docker: str) -> float:
     date = get(docker, "/_ping").date
     try:
         return parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return time.time()
 
 

@@ -53,14 +53,19 @@ class ContainerReach:
         self._failed = 0 if direct is not None else self._failed + 1
         self._is_inside = direct is None
         if direct is not None:
-            self._where = f"{direct.getpeername()[0]}:{at.port}"
-            return direct
+            connection, address = direct
+            self._where = f"{address}:{at.port}"
+            return connection
         self._where = f"its port {at.port}, from inside the container"
         try:
             own = [address for address, _ in at.addresses]
             return connect_inside(self._docker, at.id, at.port, own, max(end - time.monotonic(), 0.1))
         except EngineError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
+        except TimeoutError:
+            raise
+        except OSError as cause:
+            raise PathFailed(f"the engine at {self._docker} broke off the connection into its container") from cause
 
     def _location(self, seconds: float) -> Location:
         try:
@@ -76,27 +81,27 @@ class ContainerReach:
             raise PathFailed(f"what the engine at {self._docker} says of its container cannot be read") from cause
 
 
-def _by_its_address(at: Location, end: float) -> socket.socket | None:
-    """A connection to the container's own address that is proven to end in it; None where that cannot be had.
+def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | None:
+    """A connection to one of the container's own addresses that is proven to end in it, and the address; None where
+    that cannot be had.
 
     Raises NobodyListens where it is proven that nobody listens there at all.
     """
     if not kernel.runs_here(at.pid, at.id):
         return None
-    for address, gateway in at.addresses:
-        match kernel.listens(at.pid, address, at.port):
-            case None:
-                return None
-            case False:
-                if not kernel.listens(at.pid, "127.0.0.1", at.port):
-                    raise NobodyListens("nobody listens at its port")
-                return None  # on its own loopback alone, which is reached from inside
-        with suppress(OSError):
-            return _proven(at.pid, (address, at.port), gateway, min(OWN_ADDRESS, max(end - time.monotonic(), 0.1)))
+    open_at = {a: kernel.listens(at.pid, a, at.port) for a in ("127.0.0.1", *(own for own, _ in at.addresses))}
+    if at.addresses and set(open_at.values()) == {False}:
+        raise NobodyListens("nobody listens at its port")
+    for address, gateway in at.addresses:  # what listens on its loopback alone is reached from inside
+        if open_at[address]:
+            seconds = min(OWN_ADDRESS, max(end - time.monotonic(), 0.1))
+            with suppress(OSError):
+                connection = _proven(at, (address, at.port), gateway, seconds)
+                return connection, address
     return None
 
 
-def _proven(pid: int, theirs: kernel.Address, gateway: str, seconds: float) -> socket.socket:
+def _proven(at: Location, theirs: kernel.Address, gateway: str, seconds: float) -> socket.socket:
     """Raises OSError, also where the connection ends elsewhere.
 
     It is made from the gateway's address, which only this machine's own bridge gives: where that is missing, nothing is
@@ -107,7 +112,8 @@ def _proven(pid: int, theirs: kernel.Address, gateway: str, seconds: float) -> s
         connection.settimeout(seconds)
         connection.bind((gateway, 0))
         connection.connect(theirs)
-        if not kernel.ends_in(pid, connection.getsockname(), theirs):
+        in_it = kernel.ends_in(at.pid, connection.getsockname(), theirs)
+        if not in_it or not kernel.runs_here(at.pid, at.id):  # its number may be another process's by now
             raise ConnectionError("it ends elsewhere")
     except OSError:
         connection.close()

@@ -16,6 +16,8 @@ from cortexctl.health.exchange import NoAnswer, NotHttp, Request, answer_to
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.reach import Reach
 
+CONNECTS = 10.0
+"""Seconds that a connection may take at the least: a program inside a container may have to be started first."""
 PARALLEL = 64
 """Questions at a time: each is a connection that waits."""
 _MOST = 256 * 1024
@@ -27,7 +29,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def ask_all(reaches: Mapping[Key, Reach], seconds: float) -> dict[Key, Answer]:
-    """Each once, many at a time, each for so many seconds at the most."""
+    """Each once, many at a time, each answer within so many seconds."""
     if not reaches:
         return {}
     with ThreadPoolExecutor(max_workers=min(PARALLEL, len(reaches))) as pool:
@@ -36,15 +38,18 @@ def ask_all(reaches: Mapping[Key, Reach], seconds: float) -> dict[Key, Answer]:
 
 def ask_health(reach: Reach, seconds: float) -> Answer:
     """GET /health. What goes wrong is an answer, too: of the server, or (UNREACHED) of the way to it."""
-    end = time.monotonic() + seconds
+    patience = max(seconds, CONNECTS)
     try:
-        stream = reach.connect(seconds)
+        stream = reach.connect(patience)
     except NobodyListens:
         return Answer(Heard.REFUSED)
     except PathFailed as cause:
         return Answer(Heard.UNREACHED, why=cause.message)
     except TimeoutError:
-        return Answer(Heard.UNREACHED, why=f"no connection within {seconds:g} s")
+        return Answer(Heard.UNREACHED, why=f"no connection within {patience:g} s")
+    except OSError as cause:
+        return Answer(Heard.UNREACHED, why=f"no connection ({cause.strerror or 'it broke off'})")
+    end = time.monotonic() + seconds
     try:
         status, _ = answer_to(stream, _HEALTH, end, _MOST)
     except NotHttp:

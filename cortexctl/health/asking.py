@@ -9,9 +9,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.errors import NobodyListens, ProbeFailed
+from cortexctl.errors import NobodyListens, PathFailed, ProbeFailed
+from cortexctl.health.ask import CONNECTS
 from cortexctl.health.exchange import Request, answer_to
-from cortexctl.reach import Reach
+from cortexctl.reach import Reach, Stream
 
 MAX_ANSWER = 4 * 2**20
 _OK = 200
@@ -73,20 +74,31 @@ def ask_stream(reach: Reach, question: Question, seconds: float) -> list[tuple[f
 @contextmanager
 def _answer(reach: Reach, question: Question, seconds: float) -> Iterator[Iterator[bytes]]:
     """The content in pieces, all of it within so many seconds and MAX_ANSWER bytes."""
+    stream = _connection(reach, max(seconds, CONNECTS))
     end = time.monotonic() + seconds
-    with _faults_of_the_server(), closing(reach.connect(seconds)) as stream:
+    with _faults_of_the_server(), closing(stream):
         status, pieces = answer_to(stream, _request(question), end, MAX_ANSWER)
         if status != _OK:
             raise Declined(status, _said(b"".join(pieces)))
         yield pieces
 
 
+def _connection(reach: Reach, seconds: float) -> Stream:
+    """What goes wrong here is no fault of the server, unless nobody listens."""
+    try:
+        return reach.connect(seconds)
+    except NobodyListens as cause:
+        raise ProbeFailed(f"no answer ({cause.message})") from cause
+    except TimeoutError as cause:
+        raise PathFailed(f"no connection within {seconds:g} s") from cause
+    except OSError as cause:
+        raise PathFailed(f"no connection ({cause.strerror or 'it broke off'})") from cause
+
+
 @contextmanager
 def _faults_of_the_server() -> Iterator[None]:
     try:
         yield
-    except NobodyListens as cause:
-        raise ProbeFailed(f"no answer ({cause.message})") from cause
     except TimeoutError as cause:
         raise ProbeFailed("no answer in time") from cause
     except OSError as cause:

@@ -19,6 +19,8 @@ QUICK, SMOKE = 2.0, 120.0
 """Seconds for a whole answer. A first request may compile or allocate what the start left for later."""
 MEASURED_TOKENS = 64
 """Tokens that a measured request makes: enough for a rate, and not long on a slow machine."""
+MOST_TOKENS = 10**6
+"""No honest answer to it has more."""
 UNREACHED = "no connection"
 
 _RELEASE = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
@@ -88,7 +90,7 @@ class HttpProber:
             tokens = dig(event, "usage", "completion_tokens") if event.get("usage") else tokens
         if first is None:
             raise ProbeFailed("it streamed no token")
-        if not isinstance(tokens, int):
+        if not isinstance(tokens, int) or not 0 <= tokens <= MOST_TOKENS:
             raise ProbeFailed("its stream does not tell how many tokens it has")
         return Speed(first, tokens / last)
 

@@ -12,7 +12,7 @@ from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.model import Change
 from cortexctl.plan.request import Request
 from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import HOST, MODEL, address, is_generation_name, owner_of, serving_name
+from cortexctl.spec.labels import HOST, MODEL, MOST_GENERATIONS, address, is_generation_name, owner_of, serving_name
 
 Wanted = Mapping[str, Instance]
 """A host's instances by address."""
@@ -66,6 +66,20 @@ def unreadable(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
         for instance in found.values()
         for owned in instance.all
         if owned.spec is None
+    ]
+
+
+def past_the_last_generation(changes: list[Change]) -> list[Diagnostic]:
+    """A container would get a label that nobody reads again."""
+    return [
+        error(
+            "CX402",
+            f"{change.address}: its next generation would be {change.generation:,}, and the last is "
+            f"{MOST_GENERATIONS:,}",
+            help="somebody wrote the number of a container or of the host's record by hand; remove the one that has it",
+        )
+        for change in changes
+        if change.generation > MOST_GENERATIONS
     ]
 
 

@@ -22,6 +22,7 @@ from cortexctl.plan.objections import (
     left_behind,
     not_touched,
     not_yet_protected,
+    past_the_last_generation,
     protected,
     strange,
     two_in_one,
@@ -81,6 +82,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
             here = [c for c in here if c not in held]
         asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
         diagnostics += unreadable({a: i for a, i in found.items() if request.wants(i.host, i.model, a)})
+        diagnostics += past_the_last_generation(here)
         diagnostics += two_in_one(found)
         diagnostics += two_meanings({} if request.destroy else wanted, seen, desired.owner, desired.moved)
         diagnostics += [] if request.destroy else adoption_problems(asked, found, seen)

@@ -40,6 +40,8 @@ class SecretReader:
             value = self.environ.get(key)
             if not value:
                 raise SecretUnresolved(f"the environment variable {key} is {'empty' if value == '' else 'not set'}")
+            if not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
+                raise SecretUnresolved(f"the environment variable {key} is not UTF-8 text")
             return value
         if source == "var":
             if not self.variables.get(key):

@@ -56,3 +56,15 @@ class BrokenReach:
 
     def connect(self, seconds: float) -> Stream:
         raise PathFailed(self.why, next_step=f"look again in {seconds:g} s")
+
+
+@dataclass
+class FailingReach:
+    """Implements `reach.Reach` for a connection that fails."""
+
+    fault: OSError
+    is_slow: bool = True
+    where: str = "nowhere"
+
+    def connect(self, seconds: float) -> Stream:
+        raise self.fault

@@ -234,7 +234,7 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
             documents["container"] = mutated(inspected(), chance(number))
             documents["image"] = mutated(image, chance(-number))
             look.inspect_in_place([host], {"here": [container.id]})
-            look.image_labels([host], [("here", "sha256:1")])
+            look.with_image_labels([host], Observed(()), [("here", "sha256:1")])
             look.look_deep([host], {"here": {container.id: (container, SPEC)}}, "demo")
             facts_of_all(Observed((observe_host(host),)), [host], "demo")
             read_record(host, "demo")

@@ -253,6 +253,25 @@ def test_a_lock_that_somebody_released_ends_the_run_there(tmp_path: Path) -> Non
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
 
 
+def test_with_its_lock_lost_a_run_undoes_nothing_and_writes_nothing_down(tmp_path: Path) -> None:
+    """Another run has taken over: what fails here now is in its hands."""
+    world = World("demo", "here")
+    world.apply(world.plan(stack(tmp_path, with_length(1024))))
+    made = world.plan(stack(tmp_path, with_length(2048)))
+
+    def taken_over_and_refused(_container: str) -> None:
+        world.engine().volumes.clear()
+        raise EngineRefused("no GPU left", status=500)
+
+    world.engine().start = taken_over_and_refused  # type: ignore[method-assign,assignment]
+    failed = outcome(world.apply(made), "here/tiny")
+    assert (failed.fate, failed.left_behind) == (Fate.FAILED, True)
+    assert "somebody released this run's lock" in failed.rollback_problem
+    assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "created"}
+    applied = world.engine().read_record("demo").applied
+    assert {a.generation for a in applied.values()} <= {1}
+
+
 def test_one_waits_for_another_run_as_long_as_it_may(tmp_path: Path) -> None:
     world = World("demo", "here")
     made = world.plan(stack(tmp_path, model_text()))

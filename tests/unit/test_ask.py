@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 import threading
 import time
@@ -16,7 +17,8 @@ from cortexctl.health.ask import ask_all, ask_health
 from cortexctl.health.asking import Question, ask
 from cortexctl.health.probe import HttpProber
 from cortexctl.observed.health import Answer, Heard
-from tests.fakes.reach import BrokenReach, LoopbackReach
+from cortexctl.reach import Stream
+from tests.fakes.reach import BrokenReach, FailingReach, LoopbackReach
 
 
 @contextmanager
@@ -137,6 +139,37 @@ def test_nobody_listens_and_nobody_is_reached() -> None:
     assert ask_health(BrokenReach("no way"), 1) == Answer(Heard.UNREACHED, why="no way")
     with pytest.raises(PathFailed, match="no way"):
         HttpProber().health(BrokenReach("no way"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (TimeoutError(), "no connection within 10 s"),
+        (ConnectionResetError(104, "Connection reset by peer"), "no connection (Connection reset by peer)"),
+        (OSError("odd"), "no connection (it broke off)"),
+    ],
+)
+def test_a_connection_that_fails_is_a_fault_of_the_way_and_not_of_the_server(fault: OSError, why: str) -> None:
+    reach = FailingReach(fault)
+    assert ask_health(reach, 1) == Answer(Heard.UNREACHED, why=why)
+    with pytest.raises(PathFailed, match=re.escape(why)):
+        ask(reach, Question("/v1/models", None, "GET"), 1)
+
+
+def test_the_time_that_a_connection_takes_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program inside the container may have to be started first, on a machine with much to do."""
+    now = [0.0]
+    monkeypatch.setattr("cortexctl.health.ask.time.monotonic", lambda: now[0])
+
+    class Slow(LoopbackReach):
+        def connect(self, seconds: float) -> Stream:
+            now[0] += seconds - 1
+            return super().connect(seconds)
+
+    with server(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as reach:
+        slow = Slow(reach.port)
+        assert ask_health(slow, 5) == Answer(Heard.HEALTHY, 200)
+        assert ask(slow, Question("/version", None, "GET"), 5) == {}
 
 
 @pytest.mark.parametrize("behave", [*NEVER_ENDING_HEADS, *NEVER_ENDING_BODIES])

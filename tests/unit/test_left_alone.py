@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cortexctl.cli.wiring import look, open_engines
+from cortexctl.engine.look import with_image_labels
 from cortexctl.observed.owned import Why, image_labels_needed, left_alone, owned_instances, read_owned
 from cortexctl.observed.parse import parse_containers
 from cortexctl.observed.state import Observed, ObservedHost
@@ -181,6 +183,24 @@ def test_under_another_name_its_image_is_looked_at_and_until_then_it_is_left_alo
     assert image_labels_needed(Observed((host,)), "demo") == (("here", "sha256:1"),)
     assert [(a.container.name, a.why) for a in left_alone(host, "demo")] == [(name, Why.UNPROVEN)]
     assert owned_instances(host, "demo") == {}
+
+
+def test_where_an_image_cannot_be_looked_at_its_host_counts_as_unread(tmp_path: Path) -> None:
+    """Whose the container is cannot be told then, and another server beside it may be one too many."""
+    desired = stack(tmp_path, with_length(1024))
+    nobody = [replace(h, docker=f"unix://{tmp_path}/none") for h in desired.hosts]
+    observed = Observed((host_with("x"),))
+    read = with_image_labels(nobody, observed, image_labels_needed(observed, "demo"))
+    assert [h.is_reachable for h in read.hosts] == [False]
+    assert "CX401" in {d.rule for d in plan(desired, read).diagnostics if d.is_error}
+
+
+def test_a_number_beyond_the_last_generation_is_not_given_out(tmp_path: Path) -> None:
+    world = applied(tmp_path, 1024)
+    container = world.engine().by_name("vllm-model-tiny")
+    container.labels[labels.GENERATION] = str(labels.MOST_GENERATIONS)
+    made = world.plan(stack(tmp_path, with_length(2048)))
+    assert ["last is 1,000,000,000" in d.summary for d in made.diagnostics if d.rule == "CX402"] == [True]
 
 
 def test_of_two_with_the_same_labels_the_image_tells_which_is_ours() -> None:

@@ -221,6 +221,22 @@ def test_a_rollback_that_was_cut_off_between_its_renames_goes_on_and_does_not_tu
     assert length_of(world) == "1"
 
 
+def test_after_a_rollback_that_was_cut_off_before_its_renames_one_server_stays_where_both_are_alike(
+    tmp_path: Path,
+) -> None:
+    world = applied(tmp_path, 1)
+    desired = stack(tmp_path, with_length(1))
+    assert world.apply(world.plan(desired, Request(replace=("tiny",)))).exit_code == 0
+    world.engine().fail["rename"] = EngineRefused("busy", status=500)
+    assert world.apply(back(world, tmp_path)).exit_code == 5
+    world.engine().fail.clear()
+    assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g1": "running"}
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert sorted(serving(world).values()) == ["exited", "running"]
+    assert serving(world)["vllm-model-tiny"] == "running"
+    assert not world.plan(desired).effective
+
+
 def test_what_was_rolled_back_goes_before_what_served_last(tmp_path: Path) -> None:
     """Forward again, and the removal of what is too many fails: the one to go is still the undone one."""
     world = applied(tmp_path, 1, 2, keep=1)
