@@ -17,13 +17,23 @@ from collections.abc import Sequence
 from cortexctl.engine.frames import Frames, attached
 from cortexctl.engine.observe import exchange, message_in
 from cortexctl.errors import EngineRefused, NobodyListens, PathFailed
+from cortexctl.observed.location import Location
 
 RELAY = """
-import os, signal, socket, sys, threading
+import glob, os, signal, socket, sys, threading
 signal.alarm(int(sys.argv[1]))
-for address in sys.argv[3:]:
+port = int(sys.argv[2])
+def listens_here():
+    held = {os.readlink(fd) for fd in glob.glob("/proc/[0-9]*/fd/*") if os.path.islink(fd)}
+    rows = [line.split() for table in ("tcp", "tcp6") if os.path.exists("/proc/net/" + table)
+            for line in list(open("/proc/net/" + table))[1:]]
+    return any(row[3] == "0A" and row[1].endswith(":%04X" % port) and "socket:[%s]" % row[9] in held for row in rows)
+if sys.argv[3] == "shared" and not listens_here():
+    os.write(1, b"?")
+    sys.exit()
+for address in sys.argv[4:]:
     try:
-        server = socket.create_connection((address, int(sys.argv[2])), 5)
+        server = socket.create_connection((address, port), 5)
         break
     except OSError as fault:
         problem = fault
@@ -42,6 +52,7 @@ while data := server.recv(65536):
     sys.stdout.buffer.flush()
 os._exit(0)
 """
+"""With "shared", the network is not the container's own: then one of its own processes must listen at the port."""
 PYTHON = "python3"
 """vLLM's images have it."""
 LIVES = 600
@@ -50,14 +61,16 @@ _CREATED = 201
 _NOT_RUNNING = {404, 409}
 
 
-def connect_inside(docker: str, container: str, port: int, own: Sequence[str], seconds: float) -> Inside:
-    """A connection to the port, on the container's loopback or one of its `own` addresses.
+def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
+    """A connection to the port, on the container's loopback or one of its own addresses.
 
     Raises NobodyListens, PathFailed when no program can be run there, TimeoutError, EngineUnreachable.
     """
     end = time.monotonic() + seconds
-    words = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(port), "127.0.0.1", *own]
-    program = _program(docker, container, words, seconds)
+    network = "shared" if at.shares_network else "own"
+    addresses = ["127.0.0.1", *(own for own, _ in at.addresses)]
+    words = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(at.port), network, *addresses]
+    program = _program(docker, at.id, words, seconds)
     start = {"Detach": False, "Tty": False}
     try:
         connection = Inside(attached(docker, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
@@ -131,10 +144,14 @@ def _program(docker: str, container: str, words: Sequence[str], seconds: float) 
 
 
 def begin(connection: Inside) -> None:
-    """Wait for the program's first word: `+` and the bytes of the server follow, `-` and the fault's number."""
+    """Wait for the program's first word: `+` and the bytes of the server follow, `-` and the fault's number, `?`: it
+    is not the container that listens there.
+    """
     first = connection.recv(1)
     if first == b"+":
         return
+    if first == b"?":
+        raise NobodyListens("nobody in its container listens at its port")
     if first == b"-":
         number = connection.recv(8)
         if number == str(errno.ECONNREFUSED).encode():

@@ -58,8 +58,7 @@ class ContainerReach:
             return connection
         self._where = f"its port {at.port}, from inside the container"
         try:
-            own = [address for address, _ in at.addresses]
-            return connect_inside(self._docker, at.id, at.port, own, max(end - time.monotonic(), 0.1))
+            return connect_inside(self._docker, at, max(end - time.monotonic(), 0.1))
         except EngineError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
         except TimeoutError:

@@ -20,17 +20,21 @@ class Location:
     pid: int
     port: int
     addresses: tuple[tuple[str, str], ...] = ()
+    shares_network: bool = False
+    """It has no network of its own, but the host's or another container's: others may listen at its port there."""
 
 
 def parse_location(inspected: Mapping[str, Any]) -> Location:
     """A container that is paused does not run: nobody answers in it."""
     state, config = inspected["State"], inspected.get("Config") or {}
+    mode = str((inspected.get("HostConfig") or {}).get("NetworkMode") or "")
     return Location(
         id=str(inspected["Id"]),
         running=bool(state.get("Running")) and not state.get("Paused"),
         pid=int(state.get("Pid") or 0),
         port=listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]),
         addresses=tuple(_addresses(inspected)),
+        shares_network=mode == "host" or mode.startswith("container:"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -126,6 +127,22 @@ def test_what_keeps_it_from_answering_is_told_apart(live: LiveEngine) -> None:
         ContainerReach(live.docker, live.inspect(silent)["Id"]).connect(30)
     live.docker_cli("rm", silent)
     assert ask_health(ContainerReach(live.docker, "f" * 64), 30) == Answer(Heard.REFUSED)
+
+
+def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: LiveEngine) -> None:
+    """There one's loopback is everybody's."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    other, own = f"{live.stack}-other", f"{live.stack}-own"
+    live.run_foreign(own, "--network", "host", "--entrypoint", "sh", words=("-c", "sleep 600", "--port", port))
+    reach = ContainerReach(live.docker, live.inspect(own)["Id"])
+    live.run_foreign(other, "--network", "host", words=("tiny", "--port", port))
+    its_own = ContainerReach(live.docker, live.inspect(other)["Id"])
+    until(lambda: ask_health(its_own, 30).heard is Heard.HEALTHY)
+    assert ask_health(reach, 30) == Answer(Heard.REFUSED)
+    with pytest.raises(NobodyListens, match="nobody in its container listens at its port"):
+        reach.connect(30)
 
 
 @pytest.mark.usefixtures("elsewhere")

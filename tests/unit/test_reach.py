@@ -210,6 +210,13 @@ def test_an_engine_that_is_not_there_is_a_fault_of_the_way(tmp_path: Path) -> No
     assert "no Docker engine" in heard.why
 
 
+@pytest.mark.parametrize(
+    ("mode", "shares"), [("host", True), ("container:abc", True), ("bridge", False), ("demo-net", False), (None, False)]
+)
+def test_whether_a_container_shares_a_network_is_read_from_its_inspection(mode: str | None, shares: bool) -> None:
+    assert parse_location({**inspection(), "HostConfig": {"NetworkMode": mode}}).shares_network is shares
+
+
 def test_where_a_server_is_read_from_its_inspection() -> None:
     raw = inspection()
     raw["Config"]["Cmd"] = ["/models/x", "--port", "9000"]
