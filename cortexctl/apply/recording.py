@@ -20,6 +20,9 @@ from cortexctl.plan.model import Change, Plan
 from cortexctl.spec.container import ContainerSpec
 from cortexctl.spec.labels import MODEL, address, owner_of, serving_name
 
+TRIES = 2
+"""An engine may refuse once: a record that is older than what serves misleads who reads it."""
+
 _NEW_CONTAINER = {Action.CREATE, Action.REPLACE}
 _NO_GATE = {Action.UPDATE, Action.MOVE, Action.REMOVE}
 
@@ -50,10 +53,12 @@ class Recording:
 
     def open(self) -> None:
         """Read what earlier runs left, once. What cannot be read is not written over either."""
-        with suppress(EngineError):
-            self.engine.settle_record(self.plan.owner)
-            self._before = self.engine.read_record(self.plan.owner)
-            self._now = dict(self._before.applied)
+        for _ in range(TRIES):
+            with suppress(EngineError):
+                self.engine.settle_record(self.plan.owner)
+                self._before = self.engine.read_record(self.plan.owner)
+                self._now = dict(self._before.applied)
+                return
 
     def begins(self, change: Change) -> None:
         """Before the first step of a change."""
@@ -110,8 +115,12 @@ class Recording:
         if self._before is None or after == self._now or not self.holds():
             return
         self._now = dict(after)
-        with suppress(EngineError):
-            self.engine.write_record(self.plan.owner, HostRecord(self.seen.name, self._now))
+        for again in range(TRIES):
+            with suppress(EngineError):
+                if again:  # what a try that failed left must not be lost
+                    self.engine.settle_record(self.plan.owner)
+                self.engine.write_record(self.plan.owner, HostRecord(self.seen.name, self._now))
+                return
 
     def _found(self, change: Change) -> Owned | None:
         """The container that serves, by its name: a model that moved is another in its labels."""

@@ -154,6 +154,27 @@ def test_a_record_that_was_lost_is_filled_in_by_the_next_apply(tmp_path: Path) -
     assert applied["here/other"].starts == ()
 
 
+@pytest.mark.parametrize("what", ["settle_record", "read_record", "write_record"])
+def test_an_engine_that_refuses_once_has_the_record_all_the_same(tmp_path: Path, what: str) -> None:
+    """What is written down would be older than what serves from then on."""
+    world = World("demo", "here")
+    assert world.apply(world.plan(stack(tmp_path, with_length(1024)))).exit_code == 0
+    usual = getattr(world.engine(), what)
+    refusals = iter([True])
+
+    def once(*words: object) -> object:
+        if next(refusals, False):
+            raise EngineRefused("busy", status=500)
+        return usual(*words)
+
+    made = world.plan(stack(tmp_path, with_length(2048)))
+    setattr(world.engine(), what, once)
+    assert world.apply(made).exit_code == 0
+    applied = world.engine().read_record("demo").applied
+    assert [a.generation for a in applied.values()] == [2]
+    assert next(refusals, False) is False
+
+
 def test_a_record_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.engine().fail["write_record"] = EngineRefused("no space left on device", status=500)
