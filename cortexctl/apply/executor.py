@@ -22,7 +22,7 @@ from cortexctl.apply.events import (
     StepStarted,
     bounded,
 )
-from cortexctl.apply.explain import explained
+from cortexctl.apply.explain import as_ours, explained
 from cortexctl.apply.hooks import NO_HOOKS
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import Hooks, Recorder
@@ -41,7 +41,6 @@ from cortexctl.plan.steps import (
     Task,
     TryReach,
 )
-from cortexctl.spec.cut import shortened
 
 PAUSE_SLICE = 0.5
 """Seconds after which a pause looks whether it is still of use."""
@@ -180,7 +179,7 @@ class Executor:
             note = self._perform(step, change)
             self.hooks.after_step(step, change)
         except Exception as cause:  # noqa: BLE001 - whatever it is, what was must come back
-            return self._failed(step, change, began, _as_ours(cause))
+            return self._failed(step, change, began, as_ours(cause))
         now = self.performer.clock.elapsed()
         if change is not None and isinstance(step.task, PassGate):
             self.recorder.proven(change)
@@ -292,7 +291,7 @@ class Executor:
                 unproven = cause.message
                 self.recorder.is_back(change)
             except Exception as cause:  # noqa: BLE001
-                problems.append(_as_ours(cause))
+                problems.append(as_ours(cause))
         return "; ".join(self._explained(problem).message for problem in problems), unproven
 
     def _explained(self, failure: CortexctlError) -> CortexctlError:
@@ -341,12 +340,3 @@ class Executor:
     def _is_begun(self, change: Change) -> bool:
         """A candidate that was made and not started is nothing that anybody notices; the next apply goes on with it."""
         return any(s.id in self._done and not isinstance(s.task, UNNOTICED) for s in self.plan.steps_of(change))
-
-
-def _as_ours(cause: Exception) -> CortexctlError:
-    if isinstance(cause, CortexctlError):
-        cause.message = shortened(cause.message)  # a server's own words may be in it
-        return cause
-    return CortexctlError(
-        f"this is a bug in cortexctl, please report it: {type(cause).__name__}: {shortened(str(cause))}"
-    )

@@ -25,3 +25,13 @@ def explained(failure: CortexctlError) -> CortexctlError:
         cause=shortened(found.cause if found else failure.cause),
         mend=shortened(found.mend if found else failure.mend),
     )
+
+
+def as_ours(cause: Exception) -> CortexctlError:
+    """A failure of a step, whatever it is, in words of a bounded length."""
+    if isinstance(cause, CortexctlError):
+        cause.message = shortened(cause.message)  # a server's own words may be in it
+        return cause
+    return CortexctlError(
+        f"this is a bug in cortexctl, please report it: {type(cause).__name__}: {shortened(str(cause))}"
+    )

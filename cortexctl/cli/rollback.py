@@ -10,6 +10,7 @@ from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
 from cortexctl.cli.apply import carry_out
 from cortexctl.cli.telling import Telling, telling
+from cortexctl.cli.tidying import tidy
 from cortexctl.cli.wiring import look, need_stack, open_engines
 from cortexctl.plan.rollback import Back, plan_rollback
 
@@ -43,4 +44,6 @@ def command(
     observed = look(replace(desired, hosts=tuple(h for h in desired.hosts if h.name == host)), engines)
     records = engines.records(tuple(h.name for h in observed.hosts if h.is_reachable))
     made = plan_rollback(desired, replace(observed, records=records), Back(address, generation))
+    if not made.effective:  # one that was killed at its very end is repeated
+        tidy(made, engines, telling.run)
     return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling)

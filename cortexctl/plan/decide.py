@@ -13,7 +13,7 @@ from cortexctl.plan.adopt import imported_fields
 from cortexctl.plan.cost import applied_of, cost_of_restart, cost_of_start
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
 from cortexctl.plan.model import Change, ContainerRef, Cost, PlannedImage
-from cortexctl.plan.parts import Parts, first_to_go, serving_now, sort_out
+from cortexctl.plan.parts import Parts, first_to_go, older_one_is_back, serving_now, sort_out
 from cortexctl.plan.together import what_both_need
 from cortexctl.spec.container import InPlace
 from cortexctl.spec.desired import Instance
@@ -43,7 +43,7 @@ def decide(
     serving = serving_now(wanted, found)
     wanted = with_kept_names(wanted, serving)
     fields = fields_to_change(wanted, serving, observed)
-    must_replace = force.replace or any(not f.in_place for f in fields) or _an_older_one_is_back(wanted, found, serving)
+    must_replace = force.replace or any(not f.in_place for f in fields) or older_one_is_back(wanted, found, serving)
     parts = sort_out(wanted, found, serving, applied_of(wanted, observed), replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if not must_replace:  # a replacement has its own way with old ones
@@ -59,17 +59,6 @@ def decide(
         return [*leftovers, replace(replacement, reasons=(*changed, *asked, *replacement.reasons), fields=fields)]
     change = _keep(wanted, serving, fields, observed, restart=force.restart)
     return [*leftovers, replace(change, reasons=(*change.reasons, *changed, *_other_name(change, serving)))]
-
-
-def _an_older_one_is_back(wanted: Instance, found: OwnedInstance | None, serving: Owned | None) -> bool:
-    """What is wanted runs, proven, while the younger one with the serving name is stopped: a rollback was killed before
-    its renames. To start the younger one, too, would be two servers.
-    """
-    if found is None or serving is None or serving.container.is_running:
-        return False
-    return any(
-        o.container.is_running and o.generation < serving.generation and o.spec == wanted.spec for o in found.others
-    )
 
 
 def with_kept_names(wanted: Instance, serving: Owned | None) -> Instance:

@@ -35,6 +35,17 @@ def _is_unproven(other: Owned, named: Owned | None) -> bool:
     return is_younger and is_generation_name(name) and not is_undone_name(name)
 
 
+def older_one_is_back(wanted: Instance, found: OwnedInstance | None, serving: Owned | None) -> bool:
+    """What is wanted runs, proven, while the younger one with the serving name is stopped: a rollback was killed before
+    its renames. To start the younger one, too, would be two servers.
+    """
+    if found is None or serving is None or serving.container.is_running:
+        return False
+    return any(
+        o.container.is_running and o.generation < serving.generation and o.spec == wanted.spec for o in found.others
+    )
+
+
 def _is_kept(other: Owned, applied: Applied | None) -> bool:
     """By its name, or because it stopped and something younger was applied."""
     was_replaced = applied is not None and other.container.state == "exited" and other.generation < applied.generation

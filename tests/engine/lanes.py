@@ -202,12 +202,16 @@ class Lane:
         self._tidy(old.id)
 
     def _tidy(self, kept: str) -> None:
-        """A killed run may leave its lock, which the next one would take over, and a kept one too many, which the next
-        replacement would remove: so that every case begins alike, they go now.
+        """A killed run may leave its lock, which the next one would take over, half of a record, and a kept one too many,
+        which the next replacement would remove: so that every case begins alike, they go now.
         """
         for name, seen in self.containers().items():
             if name != self.serving and seen.id != kept:
                 self.live.docker_cli("rm", name)
+        if self.lock_holder_is_gone() or self._volume("recording") is not None:
+            code, said = self.apply(self.plan())
+            assert code == 0, said
+            assert self._volume("recording") is None, "half of a record outlives an apply with nothing to do"
         if self.lock_holder_is_gone():
             self.live.docker_cli("volume", "rm", f"cortexctl-lock-{self.live.stack}")
 

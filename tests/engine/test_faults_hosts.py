@@ -92,7 +92,7 @@ def test_the_engine_is_killed_and_started_in_the_middle(lanes: HostLanes) -> Non
         here.watched.arm()
         back.join()
         assert (code, case.says in said) == (case.code, True), said
-        assert "stopped answering" in said
+        assert case.code == 0 or "stopped answering" in said, said
         after = here.containers()
         assert {s.id for s in before.values()} <= {s.id for s in after.values()}, "one that was kept is gone"
         if case.code == 1:

@@ -96,7 +96,7 @@ def test_a_second_signal_ends_it_at_once_and_the_next_run_goes_on(live: LiveEngi
         while "Again to stop at once" not in apply.stderr.readline():
             assert apply.poll() is None
         apply.send_signal(signal.SIGTERM)
-        _, err = apply.communicate(timeout=20)
+        _, err = apply.communicate(timeout=300)
     assert (apply.returncode, err.splitlines()[-1]) == (130, "Next:  cortexctl plan")
     assert live.containers() == {stack.serving: "exited", f"{stack.serving}--g2": "running"}
     assert "its holder is gone" in live.cortexctl("lock", "status", str(stack)).out

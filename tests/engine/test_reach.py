@@ -85,9 +85,9 @@ def test_what_is_run_inside_has_no_key_on_its_command_line_and_ends_with_its_con
     alone = processes(live, container)
     with closing(ContainerReach(live.docker, container).connect(30)) as stream:
         head = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n\r\n"
+        (program,) = live.inspect(container)["ExecIDs"]
         stream.sendall(head.encode())
         assert stream.recv(15) == b"HTTP/1.1 200 OK"
-        (program,) = live.inspect(container)["ExecIDs"]
         assert KEY not in get(live.docker, f"/exec/{program}/json").body.decode()
     until(lambda: len(processes(live, container)) == len(alone))
 
