@@ -162,6 +162,10 @@ def test_it_goes_also_when_nobody_waits_any_more(
         wait_for(live, 1)
         (there,) = probes(live)
         assert not any(c.id.startswith(there) for c in observe_host(Host("here", live.docker)).containers)
+        # One that is killed before it has started it leaves it to the next probe.
+        until = time.monotonic() + 300
+        while not live.inspect(there)["State"]["Running"]:
+            assert time.monotonic() < until
         run.send_signal(how)
         _, err = run.communicate(timeout=300)
         wait_for(live, 0)
