@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -139,10 +139,10 @@ class DockerEngine:
         """Gone already is stopped."""
         with self._asking("stop", container):
             container = self._made.get(container, container)
-            try:
-                state = self._ours(container)["State"]
-            except docker.errors.NotFound:
+            found = self._unless_gone(container)
+            if found is None:
                 return
+            state = found["State"]
             if state.get("Paused"):
                 self._api.unpause(container)
             if state.get("Running") or state.get("Restarting"):
@@ -296,6 +296,15 @@ class DockerEngine:
             found = self._ours(container)
             if network not in ((found.get("NetworkSettings") or {}).get("Networks") or {}):
                 self._api.connect_container_to_network(container, network)
+
+    def _unless_gone(self, container: str) -> Any:
+        """As `_ours`; None where two answers agree that it is gone. What is taken for gone and is not runs on beside
+        its successor, and no later plan looks for it.
+        """
+        for _ in range(2):
+            with suppress(docker.errors.NotFound):
+                return self._ours(container)
+        return None
 
     def _ours(self, container: str) -> Any:
         """Inspect, and refuse what is not ours. Raises docker's NotFound."""

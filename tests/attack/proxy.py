@@ -112,7 +112,7 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
         outcome.codes[code] += 1
         _check_ended(code, wrote, here, honest, lied)
         doing = "the repeat"
-        outcome.dead_lock = _repeat(case.scene, here, liar, honest, lied)
+        outcome.dead_lock = _repeat(case.scene, here, liar, honest)
         compare("somebody else's container was touched", here.foreign(), others)
     except Exception as cause:  # noqa: BLE001 - whatever it is, it is a find
         liar.arm()
@@ -143,7 +143,7 @@ def _check_ended(code: int, wrote: str, here: Ground, honest: Honest, lied: Sequ
         compare("done, and other than wanted", _without_lock(left), honest.stands)
 
 
-def _repeat(scene: Scene, here: Ground, liar: Liar, honest: Honest, lied: Sequence[str]) -> int:
+def _repeat(scene: Scene, here: Ground, liar: Liar, honest: Honest) -> int:
     """One undisturbed repeat, and all is as wanted. 1 if a dead lock was left where it had nothing to do."""
     command = scene.command_on(here)
     liar.arm()
@@ -152,19 +152,11 @@ def _repeat(scene: Scene, here: Ground, liar: Liar, honest: Honest, lied: Sequen
         raise Differs(f"the repeat fails with {code}: {wrote[-1500:]}")
     did = [line for line in liar.requests if not line.startswith(("GET", "HEAD"))]
     stands = here.stands()
-    if any(line.startswith("404") for line in lied):
-        stands = _as_if_stopped(stands)
     dead = not did and here.lock_holder_is_gone()
     compare("after one repeat, other than wanted", _without_lock(stands) if dead else stands, honest.stands)
     here.record_is_right()
     compare("plan and drift judge otherwise than undisturbed", here.verdicts(), honest.verdicts)
     return int(dead)
-
-
-def _as_if_stopped(stands: dict[str, Any]) -> dict[str, Any]:
-    """A kept one that is not there, as its engine says, is not stopped, and nobody looks for it again."""
-    kept = [{**c, "state": "exited"} if c["role"] == "kept" else c for c in stands["containers"]]
-    return {**stands, "containers": kept}
 
 
 def _without_lock(stands: dict[str, Any]) -> dict[str, Any]:
