@@ -38,6 +38,10 @@ LAPSE = 3.0
 """Seconds without a good answer after which a server that was ready counts as gone."""
 DYING = 1.0
 """Seconds in which the end of a container shows after its server broke off an answer."""
+ENDING = 10.0
+"""The same, while nobody takes connections at its port: a busy daemon learns of the end of a container seconds late."""
+NO_CONNECTION = "no connection"
+"""What the prober answers when nobody takes connections."""
 ENGINE_DEAD = "status 503"
 """What /health answers once vLLM's engine has died and its server has not yet."""
 KILLED = 137
@@ -196,7 +200,7 @@ class Gate:
                 bad_since = now if bad_since is None else bad_since
             if heard == ENGINE_DEAD:
                 raise self._engine_died("stable")
-            if bad_since is not None and now - bad_since > LAPSE:
+            if bad_since is not None and now - bad_since > (ENDING if heard == NO_CONNECTION else LAPSE):
                 raise self._failed("stable", f"it was ready, and then stopped answering /health ({heard})")
             if now - began > self.change.gate.startup_timeout + self.change.gate.stable_for:
                 raise self._failed("stable", "it never stayed healthy for gate.stable_for without a break")
@@ -206,11 +210,13 @@ class Gate:
         """A request that failed. Where the container or its engine is dying, which may show a moment later, that is
         what happened.
         """
-        until = self.clock.elapsed() + DYING
-        while self.clock.elapsed() < until:
+        began, patience = self.clock.elapsed(), DYING
+        while self.clock.elapsed() - began < patience:
             self._alive()
-            if self._health(reach) == ENGINE_DEAD:
+            heard = self._health(reach)
+            if heard == ENGINE_DEAD:
                 return self._engine_died(probe)
+            patience = ENDING if heard == NO_CONNECTION else DYING
             self._pause(reach)
         return self._failed(probe, what)
 

@@ -127,7 +127,7 @@ def test_a_candidate_that_fails_is_taken_away_and_the_old_one_serves_again(
     stack.write(**fault)
     failed = live.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1, failed.out
-    assert said in failed.out
+    assert said in failed.out, f"{failed.out}\n{failed.err}"
     assert "generation 1 is back and serves" in failed.out
     assert live.containers() == {stack.serving: "running"}
     assert live.inspect(stack.serving)["Id"] == first

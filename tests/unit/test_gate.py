@@ -280,6 +280,36 @@ def test_a_process_whose_end_shows_only_after_it_broke_off_is_what_is_told(tmp_p
     assert "crashed inside native code" in found.cause
 
 
+@pytest.mark.parametrize("question", ["names", "stable"])
+def test_a_process_whose_end_the_daemon_learns_of_late_is_reported_as_ended(tmp_path: Path, question: str) -> None:
+    world = World("demo", "here")
+
+    def exits(container: FakeContainer) -> None:
+        container.state, container.exit_code = "exited", 0
+
+    def dies(*_: object) -> list[str]:
+        world.prober.unhealthy.add(NEW)
+        at(world, 8, exits)
+        raise ProbeFailed("no connection")
+
+    if question == "names":
+        world.prober.served_names = dies  # type: ignore[assignment]
+    else:
+        at(world, 2, lambda c: world.prober.unhealthy.add(c.name))
+        at(world, 10, exits)
+    found = failure(world.apply(world.plan(stack(tmp_path))))
+    assert "it exited with code 0" in found.message
+
+
+def test_a_server_that_takes_no_connections_and_runs_on_is_given_up(tmp_path: Path) -> None:
+    world = World("demo", "here")
+    at(world, 2, lambda c: world.prober.unhealthy.add(c.name))
+    began = world.clock.at
+    found = failure(world.apply(world.plan(stack(tmp_path))))
+    assert found.message.startswith("it was ready, and then stopped answering /health (no connection)")
+    assert world.clock.at - began < 20
+
+
 def test_one_that_answers_and_is_wrong_is_told_as_it_answered(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.prober.smoke_fails.add(NEW)
