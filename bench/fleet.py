@@ -38,7 +38,7 @@ def stack_of(hosts: int) -> str:
 def snapshot_of(stack: Path) -> str:
     """What `observe --out` would have written, had the stack just been applied."""
     from cortexctl.observed.snapshot import snapshot_to_json
-    from cortexctl.plan.against import as_if_applied
+    from cortexctl.plan.hypothetical import as_if_applied
     from cortexctl.stack.load import load_stack
 
     desired, found = load_stack(str(stack), default_docker="unix:///var/run/docker.sock", secret_value=None)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.vllm import catalogue
-from cortexctl.vllm.argv import arguments
-from cortexctl.vllm.catalogue import Release
-from cortexctl.vllm.catalogue_facts import Key, Option
-from cortexctl.vllm.values import words_of
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.catalogue.facts import Key, Option
+from cortexctl.engines.vllm.command.argv import arguments
+from cortexctl.engines.vllm.command.values import words_of
+from cortexctl.instance.spec import ContainerSpec
 
 Line = tuple[str, ...]
 RIGHT = {

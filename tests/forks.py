@@ -23,9 +23,9 @@ T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 
 LOADED = ["__main__", "cortexctl.cli.apply", "cortexctl.cli.plan", "cortexctl.cli.drift", "cortexctl.cli.status",
-          "cortexctl.engine.act", "cortexctl.apply.run", "cortexctl.apply.executor", "cortexctl.apply.locking",
-          "cortexctl.health.probe", "cortexctl.render.progress", "cortexctl.render.outcome", "cortexctl.render.terminal",
-          "cortexctl.render.html", "jinja2", "cortexctl.stack.load", "httpx", __name__]  # fmt: skip
+          "cortexctl.hosts.act", "cortexctl.apply.run", "cortexctl.apply.executor", "cortexctl.apply.locking",
+          "cortexctl.health.prober", "cortexctl.render.apply.progress", "cortexctl.render.apply.outcome", "cortexctl.render.plan.terminal",
+          "cortexctl.render.plan.html", "jinja2", "cortexctl.stack.load", "httpx", __name__]  # fmt: skip
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(LOADED)
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.observed.running import parse_running
-from cortexctl.render.imported import imported_block
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.running import Running
-from cortexctl.stack.import_draft import Draft, Place
-from cortexctl.stack.importing import draft_of
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.foreign import Running, parse_running
+from cortexctl.render.import_block import imported_block
+from cortexctl.stack.importing.describe import draft_of
+from cortexctl.stack.importing.draft import Draft, Place
 from cortexctl.stack.load import load_stack
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.reading import DOCKER

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cortexctl.apply.protocols import Engine
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.launch import Launch
-from cortexctl.vllm.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.launch import Launch
+from cortexctl.instance.spec import ContainerSpec
 
 
 def launch_of(engine: Engine, stack: str, model: str, name: str, spec: ContainerSpec) -> Launch:

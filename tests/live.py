@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cortexctl.engine.observe import get, observe_host
+from cortexctl.desired.stack import Host
 from cortexctl.errors import EngineError
-from cortexctl.spec.desired import Host
+from cortexctl.hosts.read import get, observe_host
 from tests.forks import ran
 
 REPO = Path(__file__).parent.parent

@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cortexctl.vllm.memory.budget import Ask, Budget, budget
-from cortexctl.vllm.memory.facts import Facts, read_facts
-from cortexctl.vllm.memory.gpus import parse_gpu
+from cortexctl.engines.vllm.memory.budget import Budget, budget
+from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
+from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.stage import Ask
 
 HERE = Path(__file__).parent
 CONFIGS = HERE / "fixtures" / "configs"

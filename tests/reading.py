@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.instance.spec import InPlace
+from cortexctl.model_files.files import ModelFiles
+from cortexctl.observed.container_list import parse_containers
+from cortexctl.observed.host import ImageFacts, ObservedHost
 from cortexctl.observed.inspected import Inspected
-from cortexctl.observed.modelfiles import ModelFiles
-from cortexctl.observed.parse import parse_containers
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import record_from_label
-from cortexctl.observed.state import ImageFacts, Observed, ObservedHost
-from cortexctl.spec.container import InPlace
-from cortexctl.spec.desired import Desired
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
 from tests.memory import config_of
 

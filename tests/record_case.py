@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl import __version__
+from cortexctl.desired.stack import Desired
+from cortexctl.instance.labels import serving_name
 from cortexctl.observed.record import HostRecord
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
-from cortexctl.render.ink import Ink
-from cortexctl.render.markdown import plan_markdown
-from cortexctl.render.terminal import plan_text
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.labels import serving_name
+from cortexctl.render.plan.markdown import plan_markdown
+from cortexctl.render.plan.terminal import plan_text
+from cortexctl.render.style import Ink
 from tests.fakes.world import World
 from tests.reading import desired_from, observed_from
 

@@ -20,20 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl import __version__
+from cortexctl.desired.stack import Desired
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
-from cortexctl.observed.state import LockInfo, Observed
-from cortexctl.plan.drift import Only, find_drift
-from cortexctl.plan.drift_instance import serving_of
-from cortexctl.plan.finding import DriftReport, Facts, Kind
+from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.observed.observation import Observed
+from cortexctl.plan.drift.finding import DriftReport, Facts, Kind
+from cortexctl.plan.drift.instance_findings import serving_of
+from cortexctl.plan.drift.report import Only, find_drift
+from cortexctl.plan.drift.servers import found_on, servers_of, sorted_answers
 from cortexctl.plan.planner import adoptions_needed
-from cortexctl.plan.servers import found_on, servers_of, sorted_answers
-from cortexctl.render.drift_json import Took, drift_json
-from cortexctl.render.drift_markdown import drift_markdown
-from cortexctl.render.drift_prometheus import drift_prometheus
-from cortexctl.render.drift_text import drift_text
-from cortexctl.render.ink import Ink
-from cortexctl.spec.desired import Desired
+from cortexctl.render.drift.json_report import Took, drift_json
+from cortexctl.render.drift.markdown import drift_markdown
+from cortexctl.render.drift.prometheus import drift_prometheus
+from cortexctl.render.drift.terminal import drift_text
+from cortexctl.render.style import Ink
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.reading import desired_from, observed_from
 from tests.record_case import SECRETS, observe_before

@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl import __version__
-from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer, ObservedHost
+from cortexctl.desired.stack import Desired
+from cortexctl.instance import labels
+from cortexctl.instance.codec import SPEC_VERSION
+from cortexctl.instance.spec import InPlace
+from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import inspections_needed, plan
 from cortexctl.plan.request import Request
-from cortexctl.spec import labels
-from cortexctl.spec.codec import SPEC_VERSION
-from cortexctl.spec.container import InPlace
-from cortexctl.spec.desired import Desired
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
 from tests.fakes.container import FakeContainer
 from tests.fakes.engine import FakeEngine

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.errors import SecretUnresolved
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.ink import Ink
-from cortexctl.secrets.read import SecretReader
-from cortexctl.spec.desired import Desired
+from cortexctl.render.style import Ink
+from cortexctl.secrets.resolver import SecretReader
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
 
 CASES = Path(__file__).parent / "cases" / "stack"

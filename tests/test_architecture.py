@@ -13,27 +13,32 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "cortexctl"
 
 OWN: dict[str, set[str]] = {
-    "spec": {"diagnostics"},
+    "text": set(),
+    "decoding": set(),
     "diagnostics": set(),
     "errors": set(),
     "reach": {"errors"},
     "files": set(),
-    "observed": {"spec"},
-    "vllm": {"spec"},
-    "plan": {"observed", "spec", "vllm", "diagnostics"},
-    "stack": {"spec", "vllm", "diagnostics", "files"},
-    "render": {"plan", "observed", "spec", "vllm", "diagnostics", "errors", "apply"},
-    "apply": {"plan", "observed", "spec", "vllm", "errors", "reach"},
-    "engine": {"spec", "observed", "errors", "reach"},
-    "health": {"spec", "observed", "errors", "reach"},
-    "secrets": {"spec", "observed", "errors"},
-    "hooks": {"spec", "observed", "errors", "health"},
-    "audit": {"spec", "observed", "errors", "files"},
+    "instance": {"decoding"},
+    "desired": {"instance", "diagnostics"},
+    "model_files": {"instance", "decoding"},
+    "observed": {"instance", "model_files", "decoding", "text"},
+    "engines": {"instance", "model_files", "text"},
+    "plan": {"observed", "desired", "instance", "engines", "model_files", "diagnostics", "decoding", "text"},
+    "stack": {"desired", "observed", "instance", "engines", "model_files", "diagnostics", "files", "text"},
+    "render": {"plan", "observed", "desired", "instance", "engines", "diagnostics", "errors", "apply", "text"},
+    "apply": {"plan", "observed", "desired", "instance", "engines", "errors", "reach", "text"},
+    "hosts": {"observed", "desired", "instance", "model_files", "errors", "reach", "decoding", "text"},
+    "health": {"observed", "desired", "model_files", "errors", "reach"},
+    "secrets": {"instance", "errors"},
+    "hooks": {"desired", "instance", "errors", "health", "text"},
+    "audit": {"errors", "files", "text"},
 }
 """Part -> the parts that it may import besides itself. `cli` may import all.
 
-`files` is the one place that reads what somebody else may have prepared (a stack behind a link, a checkout that git is
-asked about): the stack is read through it, and the audit log asks git and is written through it.
+`text` and `decoding` are the ground floor: values to text and back, and JSON from outside to typed values. `files` is
+the one place that reads what somebody else may have prepared (a stack behind a link, a checkout that git is asked
+about): the stack is read through it, and the audit log asks git and is written through it.
 """
 
 APPLY_FOR_RENDER = {"cortexctl.apply.events", "cortexctl.apply.executor"}
@@ -44,8 +49,8 @@ THIRD_PARTY: dict[str, set[str]] = {
     "tree_sitter": {"stack"},
     "tree_sitter_toml": {"stack"},
     "tree_sitter_json": {"stack"},
-    "docker": {"engine"},
-    "requests": {"engine"},
+    "docker": {"hosts"},
+    "requests": {"hosts"},
     "httpx": {"health", "hooks"},
     "h11": {"health"},
     "click": {"cli"},
@@ -57,7 +62,18 @@ THIRD_PARTY: dict[str, set[str]] = {
 }
 """Library -> the only parts that may import it."""
 
-PURE = {"spec", "observed", "plan", "vllm", "diagnostics", "errors"}
+PURE = {
+    "text",
+    "decoding",
+    "instance",
+    "desired",
+    "observed",
+    "model_files",
+    "engines",
+    "plan",
+    "diagnostics",
+    "errors",
+}
 IMPURE_MODULES = {"os", "io", "pathlib", "socket", "time", "datetime", "subprocess", "random", "secrets", "logging"}
 
 
@@ -101,6 +117,74 @@ def test_parts_import_only_what_they_may(name: str, path: Path) -> None:
         assert other in OWN[part] | {part}, f"{name} imports {imported}"
         if part == "render" and other == "apply":
             assert imported in APPLY_FOR_RENDER, f"{name} imports {imported}"
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """The nodes that can be reached from themselves, grouped: the strongly connected parts of a graph."""
+    reach: dict[str, set[str]] = {}
+    for start in arrows:
+        seen: set[str] = set()
+        left = [start]
+        while left:
+            for other in arrows.get(left.pop(), set()) - seen:
+                seen.add(other)
+                left.append(other)
+        reach[start] = seen
+    groups = {frozenset(b for b in reach if b in reach[a] and a in reach[b]) for a in reach if a in reach[a]}
+    return sorted(sorted(group) for group in groups)
+
+
+def module_arrows() -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports, for types or for real."""
+    paths = dict(modules())
+    return {name: (imports_of_modules(path) & paths.keys()) - {name, "cortexctl"} for name, path in paths.items()}
+
+
+def imports_of_modules(path: Path) -> set[str]:
+    """As `imports`, with the modules that are imported from their package by name."""
+    found = imports(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def folder_of(module: str, path: Path) -> str:
+    return module if path.name == "__init__.py" else module.rpartition(".")[0]
+
+
+def test_a_circle_is_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}, "e": {"e"}}) == [["b", "c"], ["e"]]
+
+
+def test_no_module_imports_itself_over_others() -> None:
+    assert circles(module_arrows()) == []
+
+
+def test_no_folder_imports_itself_over_others() -> None:
+    """Neither the parts of the package, nor the sub-folders of one part. A part's own modules and those of its
+    sub-folders tell one story, and may import each other.
+    """
+    paths = dict(modules())
+    parts: dict[str, set[str]] = {}
+    siblings: dict[str, set[str]] = {}
+    for name, others in module_arrows().items():
+        for other in others:
+            if part_of(name) != part_of(other):
+                parts.setdefault(part_of(name), set()).add(part_of(other))
+            here, there = folder_of(name, paths[name]), folder_of(other, paths[other])
+            if here.rpartition(".")[0] == there.rpartition(".")[0] and here != there:
+                siblings.setdefault(here, set()).add(there)
+    assert circles(parts) == []
+    assert circles(siblings) == []
+
+
+def test_a_name_stands_in_two_folders_only_where_one_renders_or_commands_the_other() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in modules():
+        if path.name != "__init__.py" and part_of(name) not in {"cli", "render"}:
+            places.setdefault(path.stem, []).append(name)
+    assert {stem: names for stem, names in places.items() if len(names) > 1} == {}
 
 
 @pytest.mark.parametrize(("name", "path"), ALL)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from cortexctl.desired.stack import Host
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.steps import Step
-from cortexctl.spec.desired import Host
 from tests.record_case import CASES, plan_of_case
 
 NASTY = (

@@ -23,10 +23,11 @@ from vllm.v1.kv_cache_interface import (  # type: ignore[import-not-found]
 )
 from vllm.v1.kv_cache_layout import KVCacheLayout  # type: ignore[import-not-found]
 
-from cortexctl.vllm.memory.budget import Ask, budget
-from cortexctl.vllm.memory.caches import Cache, Keeping, layer_caches
-from cortexctl.vllm.memory.facts import Facts, read_facts
-from cortexctl.vllm.memory.settings import Settings
+from cortexctl.engines.vllm.memory.budget import budget
+from cortexctl.engines.vllm.memory.caches import Cache, Keeping, layer_caches
+from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.settings import Settings
+from cortexctl.engines.vllm.memory.stage import Ask
 
 VERSION, DRAWS = "0.32.0", 60
 GIB = 2**30

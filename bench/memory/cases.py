@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cortexctl.vllm.memory.budget import Ask, Budget, budget
-from cortexctl.vllm.memory.facts import Facts, read_facts
-from cortexctl.vllm.memory.gpus import Gpu, gpu_of
+from cortexctl.engines.vllm.memory.budget import Budget, budget
+from cortexctl.engines.vllm.memory.gpu_models import Gpu, gpu_of
+from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.stage import Ask
 
 _PLAIN = (
     "tensor_parallel_size",

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import cases
 import rivals
 
-from cortexctl.vllm.memory.budget import Budget
+from cortexctl.engines.vllm.memory.budget import Budget
 
 
 def main(path: str) -> None:

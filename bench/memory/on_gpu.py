@@ -18,9 +18,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from cortexctl.vllm.memory.budget import Ask, Budget, budget
-from cortexctl.vllm.memory.facts import read_facts
-from cortexctl.vllm.memory.gpus import gpu_of
+from cortexctl.engines.vllm.memory.budget import Budget, budget
+from cortexctl.engines.vllm.memory.gpu_models import gpu_of
+from cortexctl.engines.vllm.memory.model_facts import read_facts
+from cortexctl.engines.vllm.memory.stage import Ask
 
 GIB = 2**30
 LARGEST = 70.0

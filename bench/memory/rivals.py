@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.vllm.memory.budget import Budget, weighing
-from cortexctl.vllm.memory.layers import Attention, Latent
-from cortexctl.vllm.memory.quantisation import NOT_QUANTISED
-from cortexctl.vllm.memory.tensors import Split
-from cortexctl.vllm.memory.weights import Stage, Weighing, weight_bytes
+from cortexctl.engines.vllm.memory.budget import Budget, weighing
+from cortexctl.engines.vllm.memory.layers import Attention, Latent
+from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED
+from cortexctl.engines.vllm.memory.tensors import Split
+from cortexctl.engines.vllm.memory.weights import Stage, Weighing, weight_bytes
 
 GIB = 2**30
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from cortexctl.desired.hook import Hook
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
-from cortexctl.spec.cut import LONGEST_TEXT, shortened
-from cortexctl.spec.hook import Hook
+from cortexctl.text.shorten import LONGEST_TEXT, shortened
 
 Probe = Literal["process", "health", "names", "smoke", "bounds", "stable"]
 """What a gate looks at, in this order; `process` and `health` again and again."""

@@ -22,15 +22,15 @@ from cortexctl.apply.events import (
     StepStarted,
     bounded,
 )
-from cortexctl.apply.explain import as_ours, explained
-from cortexctl.apply.hooks import NO_HOOKS
+from cortexctl.apply.gate.explain import as_ours, explained
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import Hooks, Recorder
 from cortexctl.apply.recording import NO_RECORDS, Took
-from cortexctl.apply.returning import as_it_was
+from cortexctl.apply.restored import as_it_was
+from cortexctl.apply.run_hooks import NO_HOOKS
 from cortexctl.errors import CortexctlError, EngineUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
-from cortexctl.plan.sequence import undo, undo_unnoticed
+from cortexctl.plan.recipes import undo, undo_unnoticed
 from cortexctl.plan.steps import (
     UNNOTICED,
     PassGate,

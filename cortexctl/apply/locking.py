@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.protocols import Clock, Engine, Engines
 from cortexctl.errors import EngineError, LockHeld
-from cortexctl.observed.state import LockInfo
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.model import Plan
-from cortexctl.spec.units import show_seconds
+from cortexctl.text.units import show_seconds
 
 LOCK_LASTS = 3 * 3600
 """Seconds after which a lock of another machine counts as abandoned, unless the plan itself may take longer."""

@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from cortexctl.apply.events import Sink
-from cortexctl.apply.gate import Gate
-from cortexctl.apply.path import try_reach
+from cortexctl.apply.gate.gate import Gate
+from cortexctl.apply.gate.path_check import try_reach
+from cortexctl.apply.gate.reporter import Telling
 from cortexctl.apply.protocols import Clock, Engine, Engines, Prober, Secrets
-from cortexctl.apply.telling import Telling
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.errors import PlanStale
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.launch import Launch
+from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.spec import ContainerSpec, SecretRef
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import (
     AdoptContainer,
@@ -31,12 +37,6 @@ from cortexctl.plan.steps import (
     TryReach,
     UpdateContainer,
 )
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec, SecretRef
-from cortexctl.spec.launch import Launch
-from cortexctl.spec.secret import fingerprint
-from cortexctl.vllm.argv import arguments, entrypoint
 
 API_KEY = "VLLM_API_KEY"
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from cortexctl.desired.hook import Hook
+from cortexctl.desired.stack import Smoke
+from cortexctl.instance.launch import Launch
+from cortexctl.instance.spec import InPlace, SecretRef
+from cortexctl.observed.container_state import ContainerState
+from cortexctl.observed.host import ImageFacts, ObservedHost
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord
 from cortexctl.observed.speed import Speed
-from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
 from cortexctl.reach import Reach
-from cortexctl.spec.container import InPlace, SecretRef
-from cortexctl.spec.desired import Smoke
-from cortexctl.spec.hook import Hook
-from cortexctl.spec.launch import Launch
 
 
 class Engine(Protocol):

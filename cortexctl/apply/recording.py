@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.protocols import Engine
 from cortexctl.errors import EngineError
+from cortexctl.instance.labels import MODEL, address, owner_of, serving_name
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.owned import Owned, read_owned
 from cortexctl.observed.record import REMEMBERED, Applied, HostRecord, Start
-from cortexctl.observed.state import ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.labels import MODEL, address, owner_of, serving_name
 
 TRIES = 2
 """An engine may refuse once: a record that is older than what serves misleads who reads it."""

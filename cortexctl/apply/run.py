@@ -11,7 +11,7 @@ from cortexctl.apply.locking import Locks
 from cortexctl.apply.protocols import Engines
 from cortexctl.apply.recording import Recording, Records
 from cortexctl.errors import PlanStale
-from cortexctl.observed.state import Observed
+from cortexctl.observed.observation import Observed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.stale import stale_reasons
 from cortexctl.plan.steps import PullImage

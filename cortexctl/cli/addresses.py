@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.labels import address
+from cortexctl.instance.labels import address
 
 
 def full_address(desired: Desired, word: str) -> str:

@@ -31,18 +31,18 @@ from cortexctl.cli.wiring import (
     who_we_are,
 )
 from cortexctl.cli.writing import KNOWN, beneath, say, say_now, say_plain, shown
+from cortexctl.decoding.decode import LARGEST, read_json
+from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.diagnostics import Severity
-from cortexctl.engine.engines import DockerEngines
-from cortexctl.engine.lock import is_dead
 from cortexctl.errors import GateFailed, NotApproved, PlanStale, Refused, UsageError
 from cortexctl.files.reading import NotRead, read_text
-from cortexctl.observed.state import LockInfo
+from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.lock import is_dead
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
 from cortexctl.plan.request import Request
-from cortexctl.render.terminal import plan_text
-from cortexctl.spec.decode import LARGEST, read_json
-from cortexctl.spec.readers import NotAsExpected
+from cortexctl.render.plan.terminal import plan_text
 
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result
@@ -155,7 +155,7 @@ def carry_out(
     telling.ended(result, next_step)
     if not made.effective and result.exit_code == 0:
         return 0
-    from cortexctl.render.outcome import result_text
+    from cortexctl.render.apply.outcome import result_text
 
     took = time.monotonic() - began
     telling.show("\n" + result_text(result, took, next_step, ink(telling.stream), _save_logs(result)))
@@ -224,12 +224,12 @@ def _apply(
     who: LockInfo,
     locks_held: contextlib.ExitStack,
 ) -> Result:
-    from cortexctl.apply.discretion import discreet, result_without
     from cortexctl.apply.executor import Executor
     from cortexctl.apply.locking import Locks
+    from cortexctl.apply.redaction import discreet, result_without
     from cortexctl.apply.run import apply_plan
     from cortexctl.cli.learning import learn_from_apply
-    from cortexctl.render.progress import LiveProgress, PlainProgress
+    from cortexctl.render.apply.progress import LiveProgress, PlainProgress
 
     colours = ink("stderr")
     stop = _stop_on_signal()

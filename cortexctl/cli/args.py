@@ -16,18 +16,18 @@ from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
 from cortexctl.cli.wiring import need_stack
 from cortexctl.cli.writing import out, out_json, write
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
-from cortexctl.plan.place import placed
-from cortexctl.render.visible import visible
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.json_text import json_text
-from cortexctl.spec.secret import hidden
+from cortexctl.instance.secret import hidden
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.plan.placement import placed
+from cortexctl.render.sanitise import visible
 from cortexctl.stack.document import SECRET_NAME
-from cortexctl.vllm.argv import arguments, entrypoint
-from cortexctl.vllm.version import NEWEST_KNOWN
+from cortexctl.text.json_text import json_text
 
 if TYPE_CHECKING:
-    from cortexctl.vllm.verdict import Verdict
+    from cortexctl.engines.vllm.command.verdict import Verdict
 
 
 @click.command("args", context_settings={"ignore_unknown_options": True})
@@ -98,7 +98,7 @@ def _check(lines: Iterable[str], version: str, *, as_json: bool, numbered: bool)
     """Exit 1 when a line is refused. The answer to each comes before the next is read. Of no line nothing can be said,
     least of all that it is taken. Of many lines each has its answer, also one that cannot be read.
     """
-    from cortexctl.vllm.verdict import Verdict
+    from cortexctl.engines.vllm.command.verdict import Verdict
 
     refused, number = False, 0
     for number, line in enumerate(lines, 1):
@@ -121,7 +121,7 @@ def _check(lines: Iterable[str], version: str, *, as_json: bool, numbered: bool)
 
 
 def _verdict(line: str, version: str) -> Verdict:
-    from cortexctl.vllm.verdict import judge
+    from cortexctl.engines.vllm.command.verdict import judge
 
     try:
         words = shlex.split(line)
@@ -151,7 +151,7 @@ def _plain(value: Any) -> Any:
 
 def _config_files(words: Sequence[str]) -> dict[str, Any]:
     """What those hold that `--config` names, as far as they can be read here."""
-    from cortexctl.vllm.configfile import file_names
+    from cortexctl.engines.vllm.command.config_file import file_names
 
     found = {}
     for name in file_names(words):

@@ -7,11 +7,11 @@ import difflib
 from cortexctl.cli.fitting import Asked, Question
 from cortexctl.cli.outfile import write_whole
 from cortexctl.cli.writing import say, write
+from cortexctl.engines.vllm.memory.autofit import Fitted, Target, fit
 from cortexctl.errors import UsageError
 from cortexctl.files.reading import NotRead, read_text
-from cortexctl.spec.toml import toml_value
-from cortexctl.stack.patch import CannotPatch, patched
-from cortexctl.vllm.memory.autofit import Fitted, Target, fit
+from cortexctl.stack.edit.argument_edits import CannotPatch, patched
+from cortexctl.text.toml_text import toml_value
 
 
 def search(asked: Asked, model: str | None, length: int, concurrency: float, order: str) -> tuple[Question, Fitted]:

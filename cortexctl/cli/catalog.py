@@ -10,8 +10,8 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.wiring import ink
 from cortexctl.cli.writing import out, out_json
+from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
-from cortexctl.vllm.version import NEWEST_KNOWN
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 version_option = click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
@@ -28,8 +28,8 @@ def command() -> None:
 @as_json_option
 def show(name: str | None, *, vllm_version: str, as_json: bool) -> int:
     """An option's history and what a release makes of it; without a name, all options of the release."""
+    from cortexctl.engines.vllm.catalogue import catalogue
     from cortexctl.render.catalog import option_facts, option_text
-    from cortexctl.vllm import catalogue
 
     version = options.known_release(vllm_version)
     of = catalogue.release(version)
@@ -54,8 +54,8 @@ def show(name: str | None, *, vllm_version: str, as_json: bool) -> int:
 @as_json_option
 def diff(old: str, new: str, *, as_json: bool) -> int:
     """What goes, changes and comes between two releases."""
+    from cortexctl.engines.vllm.catalogue.changes import between
     from cortexctl.render.catalog import between_text
-    from cortexctl.vllm.changes import between
 
     found = between(options.known_release(old), options.known_release(new))
     _write(dataclasses.asdict(found) if as_json else between_text(found, ink()))
@@ -78,8 +78,8 @@ def releases(*, as_json: bool) -> int:
 @as_json_option
 def architectures(name: str | None, *, vllm_version: str, as_json: bool) -> int:
     """The model architectures that a release serves; or one's history, by the name that config.json has for it."""
+    from cortexctl.engines.vllm.catalogue import catalogue
     from cortexctl.render.catalog import architecture_facts, architecture_text
-    from cortexctl.vllm import catalogue
 
     version = options.known_release(vllm_version)
     if name is None:

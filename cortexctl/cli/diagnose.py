@@ -14,18 +14,19 @@ from cortexctl.cli.logfile import pieces_of
 from cortexctl.cli.logs import choose, find_instance, values_of
 from cortexctl.cli.wiring import ink, need_stack, open_engines, secret_reader
 from cortexctl.cli.writing import out, out_json
-from cortexctl.engine.log import last_lines
+from cortexctl.engines.vllm.diagnosis.diagnose import diagnose, diagnose_end
+from cortexctl.engines.vllm.diagnosis.lines import last_error_line
+from cortexctl.engines.vllm.log_bounds import MOST_LINES
+from cortexctl.engines.vllm.progress import stage
 from cortexctl.errors import UsageError
-from cortexctl.health.ask import ask_health
+from cortexctl.health.health_check import ask_health
+from cortexctl.hosts.log import last_lines
+from cortexctl.instance.labels import is_undone_name
+from cortexctl.instance.secret import hidden
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.reach import Reach
-from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
-from cortexctl.spec.labels import is_undone_name
-from cortexctl.spec.secret import hidden
-from cortexctl.vllm.diagnosis import diagnose, diagnose_end, last_error_line
-from cortexctl.vllm.loglines import MOST_LINES
-from cortexctl.vllm.progress import stage
+from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
 
 TAIL = 5000
 """Lines of a log that are read; a start has some hundreds."""

@@ -13,12 +13,12 @@ from cortexctl.cli.looking import Looking
 from cortexctl.cli.outfile import write_whole
 from cortexctl.cli.wiring import ink, open_stack
 from cortexctl.cli.writing import hidden_json, say, shown, write
+from cortexctl.desired.stack import Desired
 from cortexctl.hooks.notify import SECRET, Destination, destination, notify
-from cortexctl.plan.drift import Only, find_drift
-from cortexctl.plan.finding import DriftReport, Kind
+from cortexctl.plan.drift.finding import DriftReport, Kind
+from cortexctl.plan.drift.report import Only, find_drift
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.drift_json import Took
-from cortexctl.spec.desired import Desired
+from cortexctl.render.drift.json_report import Took
 
 FORMATS = ["text", "json", "markdown", "prometheus"]
 
@@ -108,25 +108,25 @@ def _look(desired: Desired, only: Only, *, deep: bool, health_timeout: float | N
 def _view(report: DriftReport, form: str, took: Took) -> str:
     match form:
         case "json":
-            from cortexctl.render.drift_json import drift_json
+            from cortexctl.render.drift.json_report import drift_json
 
             return hidden_json(drift_json(report, took))
         case "markdown":
-            from cortexctl.render.drift_markdown import drift_markdown
+            from cortexctl.render.drift.markdown import drift_markdown
 
             return drift_markdown(report)
         case "prometheus":
-            from cortexctl.render.drift_prometheus import drift_prometheus
+            from cortexctl.render.drift.prometheus import drift_prometheus
 
             return drift_prometheus(report, took)
         case _:
-            from cortexctl.render.drift_text import drift_text
+            from cortexctl.render.drift.terminal import drift_text
 
             return drift_text(report, ink())
 
 
 def _tell(to: Destination, report: DriftReport, took: Took) -> None:
-    from cortexctl.render.drift_json import drift_json
+    from cortexctl.render.drift.json_report import drift_json
 
     body = hidden_json(drift_json(report, took)).encode("utf-8", "replace")
     notify(to, body, secret=os.environ.get(SECRET, ""), timestamp=int(time.time()))

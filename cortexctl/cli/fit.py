@@ -75,8 +75,8 @@ def command(
     cortexctl fit --config config.json --gpu L40S:44.4x4 --vllm-version 0.32.0 --arg tensor_parallel_size=4
     """
     from cortexctl.cli.fitting import Given, questions
-    from cortexctl.render.fit import budget_text, fitted_text, ledger_text
-    from cortexctl.render.fit_json import budget_json, fitted_json, ledger_json
+    from cortexctl.render.fit.json_report import budget_json, fitted_json, ledger_json
+    from cortexctl.render.fit.terminal import budget_text, fitted_text, ledger_text
 
     numbers = {"--free": free, "--available-kv": available_kv, "--target-concurrency": target_concurrency}
     if endless := [name for name, number in numbers.items() if number is not None and not math.isfinite(number)]:
@@ -109,7 +109,7 @@ def command(
     lines = asked.ledger(budgets)
     if svg:
         from cortexctl.cli.outfile import write_whole
-        from cortexctl.render.fit_svg import budgets_svg
+        from cortexctl.render.fit.svg import budgets_svg
 
         write_whole(svg, budgets_svg(list(budgets.items())) + "\n")
     if as_json:

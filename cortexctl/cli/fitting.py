@@ -13,29 +13,30 @@ from cortexctl.cli.learning import learn_from_log, started_as
 from cortexctl.cli.measurements import read_all
 from cortexctl.cli.modelreading import read_models
 from cortexctl.cli.options import Choice
+from cortexctl.desired.stack import Desired, Instance
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.command.check import check_args
+from cortexctl.engines.vllm.command.effective import effective, release_of
+from cortexctl.engines.vllm.command.parse import read_word
+from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
+from cortexctl.engines.vllm.memory.budget import NO_GPU, Budget, budget
+from cortexctl.engines.vllm.memory.config import UnknownModel
+from cortexctl.engines.vllm.memory.gpu_models import Gpu, parse_gpu
+from cortexctl.engines.vllm.memory.headers import Headers
+from cortexctl.engines.vllm.memory.ledger import Line, ledger
+from cortexctl.engines.vllm.memory.measured import Started, digest, started
+from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.release_changes import behaviour
+from cortexctl.engines.vllm.memory.reuse import reused
+from cortexctl.engines.vllm.memory.settings import read_settings
+from cortexctl.engines.vllm.memory.stage import Ask
 from cortexctl.errors import UsageError
-from cortexctl.observed.modelfiles import ModelFiles, ModelSource, source_of
-from cortexctl.plan.memory import gpu_of_host, headers_of
-from cortexctl.spec.desired import Desired, Instance
-from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
+from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
+from cortexctl.plan.capacity.plan_memory import gpu_of_host, headers_of
+from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
 from cortexctl.stack.suggest import nearest
-from cortexctl.vllm import catalogue
-from cortexctl.vllm.catalogue import Release
-from cortexctl.vllm.check import check_args
-from cortexctl.vllm.effective import effective, release_of
-from cortexctl.vllm.memory.budget import NO_GPU, Ask, Budget, budget
-from cortexctl.vllm.memory.config import UnknownModel
-from cortexctl.vllm.memory.facts import Facts, read_facts
-from cortexctl.vllm.memory.gpus import Gpu, parse_gpu
-from cortexctl.vllm.memory.headers import Headers
-from cortexctl.vllm.memory.history import behaviour
-from cortexctl.vllm.memory.ledger import Line, ledger
-from cortexctl.vllm.memory.measured import Started, digest, started
-from cortexctl.vllm.memory.reuse import reused
-from cortexctl.vllm.memory.settings import read_settings
-from cortexctl.vllm.owned import OWNED
-from cortexctl.vllm.parse import read_word
-from cortexctl.vllm.values import SWITCHES, takes_several
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def of_flags(given: Given) -> Asked:
 def of_stack(stack: str, choice: Choice, given: Given) -> Asked:
     """Every instance; those that cannot be computed are named with the reason."""
     from cortexctl.cli.wiring import look, need_stack, open_engines
-    from cortexctl.plan.place import placed
+    from cortexctl.plan.placement import placed
 
     wanted = need_stack(stack, choice, with_secrets=False)
     configs, weights = _by_model(given.config, "--config"), _by_model(given.weights, "--weights")

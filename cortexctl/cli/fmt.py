@@ -14,10 +14,10 @@ from cortexctl.diagnostics import error
 from cortexctl.errors import UsageError
 from cortexctl.files.reading import NotRead, read_regular
 from cortexctl.render.diagnostic import diagnostic_text
-from cortexctl.render.patch import patch_text
-from cortexctl.render.visible import visible
+from cortexctl.render.sanitise import visible
+from cortexctl.render.text_diff import patch_text
 from cortexctl.stack.document import UnreadableDocument
-from cortexctl.stack.format import formatted
+from cortexctl.stack.edit.layout import formatted
 
 STDIN = "-"
 

@@ -11,13 +11,13 @@ from cortexctl.cli import options
 from cortexctl.cli.telling import NO_LOG, audit_log
 from cortexctl.cli.wiring import ink, look, need_stack, open_engines, read_stack
 from cortexctl.cli.writing import out, out_json, say, say_plain
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
+from cortexctl.instance import labels
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances
-from cortexctl.observed.state import Observed
-from cortexctl.render.folding import listed
-from cortexctl.render.visible import visible
-from cortexctl.spec import labels
-from cortexctl.spec.desired import Desired
+from cortexctl.render.plan.folding import listed
+from cortexctl.render.sanitise import visible
 
 Row = dict[str, str]
 LISTED = 20
@@ -35,7 +35,7 @@ def command(
     stack: str, *, choice: options.Choice, as_json: bool, limit: int, address: tuple[str, ...], audit_log: str
 ) -> int:
     """Show the runs that the audit log tells of, newest first; without one, what the hosts' labels tell instead."""
-    from cortexctl.audit.log import read_log
+    from cortexctl.audit.audit_log import read_log
     from cortexctl.render.history import about, addresses_in, history_text, runs_of
 
     path = _path(stack, choice, audit_log)

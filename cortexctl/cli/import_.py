@@ -11,8 +11,8 @@ from cortexctl.cli.importing import Import, Imported, open_import
 from cortexctl.cli.wiring import ink
 from cortexctl.cli.writing import out, say_plain, write
 from cortexctl.errors import CortexctlError, UsageError
-from cortexctl.render.imported import imported_block, imported_json
-from cortexctl.render.imports import Row, imports_text
+from cortexctl.render.import_block import imported_block, imported_json
+from cortexctl.render.import_candidates import Row, imports_text
 
 
 @click.command("import")

@@ -9,33 +9,33 @@ from typing import Any
 
 from cortexctl.cli import options
 from cortexctl.cli.wiring import need_other_stack, need_stack, open_engines, read_stack
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.engine.look import Inspection, inspect_all
-from cortexctl.engine.observe import observe_host
+from cortexctl.engines.vllm.command.read_command import command_line
+from cortexctl.engines.vllm.version import release_from_image
 from cortexctl.errors import CortexctlError, EngineUnreachable, UsageError
+from cortexctl.hosts.drift_read import Inspection, inspect_all
+from cortexctl.hosts.read import observe_host
+from cortexctl.instance import labels
+from cortexctl.instance.secret import looks_like_one
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.foreign import Running, parse_running
+from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
-from cortexctl.observed.running import parse_running
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
-from cortexctl.plan.adopt import as_pattern, to_adopt
+from cortexctl.plan.adopt.adopt import as_pattern, to_adopt
 from cortexctl.plan.decide import state_in_words
-from cortexctl.plan.deep import HIDDEN
 from cortexctl.plan.diff import NETWORK, FieldChange
+from cortexctl.plan.inspected_diff import HIDDEN
 from cortexctl.plan.model import Change
 from cortexctl.plan.planner import plan
-from cortexctl.render.imported import imported_block, imported_json
-from cortexctl.render.words import value_words
-from cortexctl.spec import labels
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.running import Running
-from cortexctl.spec.secret import looks_like_one
-from cortexctl.stack.import_draft import Draft, Place
-from cortexctl.stack.import_table import named_image
-from cortexctl.stack.importing import draft_of, runs_vllm
+from cortexctl.render.import_block import imported_block, imported_json
+from cortexctl.render.plan.phrases import value_words
+from cortexctl.stack.importing.describe import draft_of, runs_vllm
+from cortexctl.stack.importing.draft import Draft, Place
+from cortexctl.stack.importing.model_table import named_image
 from cortexctl.stack.resolve import HF_CACHE, MODELS
-from cortexctl.vllm.commandline import command_line
-from cortexctl.vllm.version import release_from_image
 
 ROUNDS = 4
 """Plans until nothing new differs; one more than is ever needed."""
@@ -149,7 +149,7 @@ class Import:
         """As the server itself says, if it answers."""
         if not self._container(id_).is_running:
             return ""
-        from cortexctl.health.probe import HttpProber
+        from cortexctl.health.prober import HttpProber
 
         engines = open_engines(self.desired)
         try:

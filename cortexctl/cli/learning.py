@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING
 from cortexctl.cli import measurements
 from cortexctl.cli.logfile import pieces_of
 from cortexctl.cli.writing import say_plain
-from cortexctl.engine.log import lines
+from cortexctl.desired.stack import Host
+from cortexctl.engines.vllm.command.effective import effective
+from cortexctl.engines.vllm.memory.budget import budget
+from cortexctl.engines.vllm.memory.config import UnknownModel
+from cortexctl.engines.vllm.memory.gpu_models import Gpu, gpu_on_host
+from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, Started, digest, started
+from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
 from cortexctl.errors import EngineError, UsageError
+from cortexctl.hosts.log import lines
+from cortexctl.instance.labels import serving_name
+from cortexctl.instance.spec import ContainerSpec
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import PassGate
-from cortexctl.render.moment import rfc3339
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Host
-from cortexctl.spec.labels import serving_name
-from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
-from cortexctl.vllm.effective import effective
-from cortexctl.vllm.memory.budget import Ask, budget
-from cortexctl.vllm.memory.config import UnknownModel
-from cortexctl.vllm.memory.facts import Facts, read_facts
-from cortexctl.vllm.memory.gpus import Gpu, gpu_on_host
-from cortexctl.vllm.memory.measured import Measurement, Predicted, Started, digest, started
-from cortexctl.vllm.memory.startlog import StartLog, read_start_log
+from cortexctl.render.timestamps import rfc3339
+from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
 
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result
@@ -39,7 +40,7 @@ LINES = 5000
 
 def model_folder(spec: ContainerSpec) -> Path | None:
     """The model's folder on its host, by the mount that it is seen through in the container, or in its cache."""
-    from cortexctl.stack.modelfiles import cached_snapshot
+    from cortexctl.stack.model_folder import cached_snapshot
     from cortexctl.stack.resolve import HF_CACHE
 
     folders = {m.target: Path(m.source) for m in spec.mounts if not m.is_volume}

@@ -10,16 +10,16 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.wiring import need_stack, open_engines
 from cortexctl.cli.writing import out, say_plain
-from cortexctl.engine.lock import is_dead, runs_here
+from cortexctl.desired.stack import Host
 from cortexctl.errors import EngineError, EngineRefused, UsageError
-from cortexctl.observed.state import LockInfo
-from cortexctl.render.visible import visible
-from cortexctl.spec.desired import Host
-from cortexctl.spec.units import show_seconds
+from cortexctl.hosts.lock import is_dead, runs_here
+from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.render.sanitise import visible
+from cortexctl.text.units import show_seconds
 
 if TYPE_CHECKING:
-    from cortexctl.engine.act import DockerEngine
-    from cortexctl.engine.engines import DockerEngines
+    from cortexctl.hosts.act import DockerEngine
+    from cortexctl.hosts.fleet import DockerEngines
 
 
 @click.group("lock")

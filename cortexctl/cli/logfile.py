@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from cortexctl.engine.log import PIECE
+from cortexctl.hosts.log import PIECE
 
 
 def pieces_of(path: str) -> Iterator[bytes]:

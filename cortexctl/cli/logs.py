@@ -14,14 +14,14 @@ from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
 from cortexctl.cli.wiring import look, need_stack, open_engines, secret_reader
 from cortexctl.cli.writing import out, out_raw
-from cortexctl.engine.engines import DockerEngines
-from cortexctl.engine.log import LONGEST_LINE
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import EngineUnreachable, SecretUnresolved, UsageError
+from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.log import LONGEST_LINE
+from cortexctl.instance.secret import hidden
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.plan.servers import found_on
-from cortexctl.render.visible import visible
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.secret import hidden
+from cortexctl.plan.drift.servers import found_on
+from cortexctl.render.sanitise import visible
 
 
 @click.command("logs")

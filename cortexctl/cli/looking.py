@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 
 from cortexctl import __version__
 from cortexctl.cli.wiring import proven
-from cortexctl.engine.lock import is_dead
-from cortexctl.engine.look import Ours, as_observed, inspect_in_place, look_again, look_at, look_deep
+from cortexctl.desired.stack import Desired, Host
+from cortexctl.hosts.drift_read import Ours, as_observed, inspect_in_place, look_again, look_at, look_deep
+from cortexctl.hosts.lock import is_dead
 from cortexctl.observed.health import Heard
-from cortexctl.observed.state import Observed, ObservedHost
-from cortexctl.plan.drift import Only, find_drift
-from cortexctl.plan.drift_instance import serving_of
-from cortexctl.plan.finding import Facts, Kind
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Observed
+from cortexctl.plan.drift.finding import Facts, Kind
+from cortexctl.plan.drift.instance_findings import serving_of
+from cortexctl.plan.drift.report import Only, find_drift
+from cortexctl.plan.drift.servers import found_on, servers_of, sorted_answers
 from cortexctl.plan.planner import adoptions_needed, inspections_needed
-from cortexctl.plan.servers import found_on, servers_of, sorted_answers
-from cortexctl.spec.desired import Desired, Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Looking:
     def _health(self, observed: Observed, facts: Facts) -> Facts:
         if self.health_timeout is None:
             return replace(facts, health_asked=False)
-        from cortexctl.engine.reach import ContainerReach
-        from cortexctl.health.ask import ask_all
+        from cortexctl.health.health_check import ask_all
+        from cortexctl.hosts.container_reach import ContainerReach
 
         servers = [s for s in servers_of(self.desired, observed, facts.busy) if self.only.wants(s.subject, s.model)]
         docker = {h.name: h.docker for h in self.hosts}

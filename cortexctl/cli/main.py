@@ -9,7 +9,7 @@ import click
 
 from cortexctl.cli.writing import funnelled, in_any_locale, nobody_reads, out, say
 from cortexctl.errors import CortexctlError
-from cortexctl.render.visible import visible
+from cortexctl.render.sanitise import visible
 
 COMMANDS = {
     # name: (module, what --help says of it). Modules are imported when their command runs, not before.

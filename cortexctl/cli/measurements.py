@@ -13,8 +13,8 @@ from pathlib import Path
 
 from cortexctl.cli.outfile import write_whole
 from cortexctl.cli.writing import say_plain
+from cortexctl.engines.vllm.memory.measured import Measurement, from_json, to_json
 from cortexctl.errors import UsageError
-from cortexctl.vllm.memory.measured import Measurement, from_json, to_json
 
 KEPT = 300
 """So many files; the oldest go first. Reading all takes some ten milliseconds."""

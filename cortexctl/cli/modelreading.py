@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from cortexctl.desired.stack import Desired
 from cortexctl.files.checkout import Checkout
-from cortexctl.observed.modelfiles import NO_CONFIG, ModelFiles, ModelSource, read_model, source_of
+from cortexctl.model_files.files import NO_CONFIG, ModelFiles, ModelSource, read_model, source_of
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances
-from cortexctl.observed.state import Observed, ObservedHost
-from cortexctl.spec.desired import Desired
-from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
+from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
 
 Found = dict[tuple[str, str], ModelFiles]
 

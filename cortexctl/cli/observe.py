@@ -10,8 +10,8 @@ from cortexctl.cli import options
 from cortexctl.cli.modelreading import every_source, with_models
 from cortexctl.cli.wiring import look, need_stack, open_engines
 from cortexctl.cli.writing import say_plain, write
-from cortexctl.engine.observe import facts_of_all
 from cortexctl.errors import UsageError
+from cortexctl.hosts.read import facts_of_all
 from cortexctl.observed.snapshot import snapshot_to_json
 
 

@@ -11,9 +11,9 @@ from typing import Literal
 import click
 
 from cortexctl.errors import UsageError
+from cortexctl.instance.secret import hidden
 from cortexctl.plan.request import Request
-from cortexctl.spec.secret import hidden
-from cortexctl.spec.units import seconds
+from cortexctl.text.units import seconds
 
 DEFAULT_STACK = "stack.toml"
 
@@ -82,7 +82,7 @@ def stack_choice(command: Command) -> Command:
 
 def known_release(version: str) -> str:
     """Without its v. Raises UsageError for one that the catalogue does not have."""
-    from cortexctl.vllm.catalogue import releases
+    from cortexctl.engines.vllm.catalogue.catalogue import releases
 
     plain = version.removeprefix("v")
     if plain not in releases():

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from cortexctl.cli.writing import say
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import in_reading_order
 from cortexctl.errors import EngineError
-from cortexctl.observed.probed import CommandLine, Probed
+from cortexctl.observed.parser_verdict import CommandLine, Probed
 from cortexctl.plan.model import Plan
-from cortexctl.plan.probe import Question, judged, not_asked, other_release, questions
-from cortexctl.render.visible import visible
-from cortexctl.spec.desired import Desired
+from cortexctl.plan.parser_probe import Question, judged, not_asked, other_release, questions
+from cortexctl.render.sanitise import visible
 
 
 class Parsers(Protocol):

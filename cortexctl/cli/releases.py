@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
+from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Diagnostic, error
-from cortexctl.engine.engines import DockerEngines
 from cortexctl.errors import CortexctlError
-from cortexctl.observed.state import ImageFacts
-from cortexctl.spec.desired import Desired, Host
+from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.observed.host import ImageFacts
 
 
 def told_by_hosts(desired: Desired, engines: DockerEngines) -> tuple[dict[str, str], list[Diagnostic]]:
@@ -37,7 +37,7 @@ def _release_on(host: Host, reference: str, engines: DockerEngines) -> str:
 
 def _by_a_server(host: Host, facts: ImageFacts, engines: DockerEngines) -> str:
     """As a container of that very image says on /version."""
-    from cortexctl.health.probe import HttpProber
+    from cortexctl.health.prober import HttpProber
 
     for container in engines.observe(host.name).containers:
         if container.image_id == facts.id and container.is_running:

@@ -10,17 +10,18 @@ from dataclasses import replace
 from cortexctl.cli.documents import read_document
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import need_other_stack
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
 from cortexctl.files.checkout import as_written, checkout_of
 from cortexctl.files.git import GitRefused, file_at, git_at
 from cortexctl.files.reading import LARGEST_STACK, NotRead, as_text
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import LARGEST, NotASnapshot, snapshot_from_json
-from cortexctl.observed.state import Observed, ObservedHost
-from cortexctl.plan.against import as_if_applied
+from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import inspections_needed, models_needed, plan
 from cortexctl.plan.request import Request
-from cortexctl.spec.desired import Desired
 
 GIT, NONE = "git:", "none"
 

@@ -11,10 +11,10 @@ from cortexctl.cli.documents import read_document
 from cortexctl.cli.options import Command
 from cortexctl.cli.wiring import ink
 from cortexctl.cli.writing import write
+from cortexctl.decoding.decode import LARGEST
 from cortexctl.errors import UsageError
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
-from cortexctl.spec.decode import LARGEST
 
 FORMATS = ["text", "json", "markdown", "html"]
 LEAST_BYTES = 6_000
@@ -50,7 +50,7 @@ def command(planfile: str, *, form: str, explain: bool, max_bytes: int | None) -
     can_be_applied = saved.effective and not (saved.has_errors or saved.basis or saved.lacking)
     next_step = f"cortexctl apply {shlex.quote(planfile)}" if can_be_applied else ""
     if form == "text":
-        from cortexctl.render.terminal import refusal_text
+        from cortexctl.render.plan.terminal import refusal_text
 
         write(refusal_text(saved, ink()), form)
     write(view(saved, form, explain=explain, max_bytes=max_bytes, next_step=next_step), form)
@@ -63,15 +63,15 @@ def view(made: Plan, form: str, *, explain: bool, max_bytes: int | None, next_st
         case "json":
             return plan_to_json(made)
         case "markdown":
-            from cortexctl.render.markdown import MAX_BYTES, plan_markdown
+            from cortexctl.render.plan.markdown import MAX_BYTES, plan_markdown
 
             return plan_markdown(made, max_bytes=max_bytes or MAX_BYTES, next_step=next_step)
         case "html":
-            from cortexctl.render.html import plan_html
+            from cortexctl.render.plan.html import plan_html
 
             return plan_html(made, next_step=next_step)
         case _:
-            from cortexctl.render.terminal import plan_text
+            from cortexctl.render.plan.terminal import plan_text
 
             return plan_text(made, ink(), explain=explain, next_step=next_step)
 

@@ -11,17 +11,17 @@ from cortexctl.cli import options
 from cortexctl.cli.lock import lock_in_words
 from cortexctl.cli.wiring import ink, look, open_stack
 from cortexctl.cli.writing import out, out_json
-from cortexctl.engine.engines import DockerEngines
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.errors import EngineError, PathFailed
+from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
-from cortexctl.observed.state import Observed
-from cortexctl.plan.adopt import is_adopted
+from cortexctl.plan.adopt.adopt import is_adopted
 from cortexctl.plan.decide import fields_to_change, state_in_words
-from cortexctl.plan.place import placed
-from cortexctl.plan.servers import found_on
+from cortexctl.plan.drift.servers import found_on
+from cortexctl.plan.placement import placed
 from cortexctl.render.status import Row, status_text
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired, Host, Instance
 
 
 @click.command("status")
@@ -48,7 +48,7 @@ def _with_measured(rows: list[tuple[Row, Host, ContainerSpec | None]]) -> list[R
     """What starts like these said, from what this machine has learnt: no log is read."""
     from cortexctl.cli.learning import started_as
     from cortexctl.cli.measurements import read_all
-    from cortexctl.vllm.memory.reuse import same_start
+    from cortexctl.engines.vllm.memory.reuse import same_start
 
     known = read_all()
     if not known:
@@ -112,7 +112,7 @@ def _beside(wanted: Instance, serving: Owned) -> str:
 
 
 def _row(address: str, instance: OwnedInstance, engines: DockerEngines, detail: str) -> Row:
-    from cortexctl.health.probe import HttpProber
+    from cortexctl.health.prober import HttpProber
 
     serving = instance.serving
     if serving is None:

@@ -21,14 +21,14 @@ from cortexctl.cli.wiring import new_run, who_we_are
 from cortexctl.cli.writing import KNOWN, nobody_reads, say_plain
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.files.private import open_private
-from cortexctl.spec.json_text import json_text
+from cortexctl.text.json_text import json_text
 
 if TYPE_CHECKING:
     from cortexctl.apply.events import Event, Sink
     from cortexctl.apply.executor import Result
-    from cortexctl.audit.log import AuditLog
+    from cortexctl.audit.audit_log import AuditLog
     from cortexctl.plan.model import Plan
-    from cortexctl.render.audit import RunFacts
+    from cortexctl.render.apply.audit_records import RunFacts
 
 Command = Callable[..., int]
 LAST_WORDS = 5.0
@@ -104,7 +104,7 @@ class Telling:
 
     def planned(self, plan: Plan) -> None:
         """What is going to happen."""
-        from cortexctl.render.events_json import plan_events
+        from cortexctl.render.apply.events_json import plan_events
 
         self._plan = plan
         for fields in plan_events(plan) if self._lines else ():
@@ -112,17 +112,17 @@ class Telling:
 
     def nothing(self) -> None:
         """There is nothing to do."""
-        from cortexctl.render.events_json import nothing_event
+        from cortexctl.render.apply.events_json import nothing_event
 
         self._ended = True
         self._send(nothing_event(self._seconds()))
 
     def begins(self, plan: Plan) -> None:
         """It was approved: from here on it is written down."""
-        from cortexctl.audit.log import AuditLog
+        from cortexctl.audit.actor import who
+        from cortexctl.audit.audit_log import AuditLog
         from cortexctl.audit.revision import revision_of
-        from cortexctl.audit.who import who
-        from cortexctl.render.audit import RunFacts, start_record
+        from cortexctl.render.apply.audit_records import RunFacts, start_record
 
         path = self._path(plan)
         self.revision = str(revision_of(Path(plan.stack_path), path))
@@ -136,7 +136,7 @@ class Telling:
 
     def __call__(self, event: Event) -> None:
         """One event; from any thread. Raises nothing."""
-        from cortexctl.render.events_json import event_fields
+        from cortexctl.render.apply.events_json import event_fields
 
         step = getattr(event, "step", None)
         address = str(getattr(event, "address", "") or (step.address if step else ""))
@@ -148,8 +148,8 @@ class Telling:
                 self._send(fields)
 
     def ended(self, result: Result, next_step: str) -> None:
-        from cortexctl.render.audit import change_records, end_record
-        from cortexctl.render.events_json import result_events
+        from cortexctl.render.apply.audit_records import change_records, end_record
+        from cortexctl.render.apply.events_json import result_events
 
         self._ended = True
         for fields in result_events(result, self._seconds(), next_step) if self._lines else ():
@@ -161,8 +161,8 @@ class Telling:
             self._write_down(end_record(self._facts, result, self._seconds(), time.time()))
 
     def _refused(self, cause: CortexctlError) -> None:
-        from cortexctl.render.audit import end_record
-        from cortexctl.render.events_json import refused_event
+        from cortexctl.render.apply.audit_records import end_record
+        from cortexctl.render.apply.events_json import refused_event
 
         self._send(refused_event(cause, self._seconds()))
         if self._log and self._facts:
@@ -173,7 +173,7 @@ class Telling:
             self._log.write(KNOWN.hide_in(record))
 
     def _send(self, fields: dict[str, Any]) -> None:
-        from cortexctl.render.events_json import envelope
+        from cortexctl.render.apply.events_json import envelope
 
         if self._lines:
             self._lines.send(envelope(fields, self.run, time.time()))

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 from cortexctl.apply.locking import Locks
 from cortexctl.cli.wiring import SystemClock, who_we_are
-from cortexctl.engine.engines import DockerEngines
-from cortexctl.engine.lock import is_dead
-from cortexctl.engine.look import left_by_killed_runs
 from cortexctl.errors import EngineError, LockHeld
+from cortexctl.hosts.drift_read import left_by_killed_runs
+from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.lock import is_dead
 from cortexctl.plan.model import Plan
 
 

@@ -9,15 +9,15 @@ from typing import Any
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import read_stack
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.engines.vllm.catalogue.changes import between
+from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.version import parse_release
 from cortexctl.errors import UsageError
 from cortexctl.files.reading import NotRead, read_text
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.ink import Ink
-from cortexctl.render.patch import patch_text
+from cortexctl.render.style import Ink
+from cortexctl.render.text_diff import patch_text
 from cortexctl.stack.load import Releases
-from cortexctl.vllm.changes import between
-from cortexctl.vllm.owned import OWNED
-from cortexctl.vllm.version import parse_release
 
 SILENT = {"log_config_file"}
 """Their default is the parser's own sign for "not given"."""
@@ -48,8 +48,8 @@ class Ahead:
 def look_ahead(stack: str, choice: Choice, to: str) -> Ahead:
     """Raises UsageError for a stack that cannot be read."""
     from cortexctl.stack.document import UnreadableDocument
+    from cortexctl.stack.edit.upgrade import upgraded
     from cortexctl.stack.load import environments
-    from cortexctl.stack.upgrade import upgraded
 
     releases = Releases(instead=to)
     today, _ = read_stack(stack, choice, with_secrets=False)

@@ -10,16 +10,16 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.wiring import ink, read_stack
 from cortexctl.cli.writing import out, out_json, write
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, in_reading_order
-from cortexctl.plan.forecast import InstanceForecast
+from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.guards import check_desired
-from cortexctl.plan.place import placed
+from cortexctl.plan.placement import placed
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.memory import unknown_words
-from cortexctl.spec.desired import Desired
+from cortexctl.render.plan.memory import unknown_words
 
 if TYPE_CHECKING:
-    from cortexctl.plan.room import Room
+    from cortexctl.plan.capacity.capacity import Room
 
 
 @click.command("validate")
@@ -90,7 +90,7 @@ def _check(
 def _room(desired: Desired, told: list[Diagnostic], *, hub: bool) -> Room:
     from cortexctl.cli.modelreading import every_source, read_models
     from cortexctl.files.checkout import checkout_of
-    from cortexctl.plan.room import Room, room_in_stack
+    from cortexctl.plan.capacity.capacity import Room, room_in_stack
 
     if not any(i.spec.gpus for i in desired.instances):
         return Room()

@@ -8,9 +8,9 @@ import click
 
 from cortexctl import __version__
 from cortexctl.cli.writing import out
+from cortexctl.engines.vllm.version import NEWEST_KNOWN
+from cortexctl.instance.codec import SPEC_VERSION
 from cortexctl.plan.model import FORMAT_VERSION
-from cortexctl.spec.codec import SPEC_VERSION
-from cortexctl.vllm.version import NEWEST_KNOWN
 
 
 @click.command("version")

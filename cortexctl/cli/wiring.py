@@ -17,14 +17,18 @@ import click
 
 from cortexctl.cli.options import Choice
 from cortexctl.cli.writing import KNOWN, say
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.engine.engines import DockerEngines
-from cortexctl.engine.lock import born, this_machine
-from cortexctl.engine.observe import observe
-from cortexctl.engine.transport import DEFAULT_DOCKER
 from cortexctl.errors import CortexctlError, SecretUnresolved
+from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.lock import born, this_machine
+from cortexctl.hosts.read import observe
+from cortexctl.hosts.transport import DEFAULT_DOCKER
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import image_labels_needed
-from cortexctl.observed.state import LockInfo, Observed, ObservedHost
+from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import (
     adoptions_needed,
@@ -34,19 +38,17 @@ from cortexctl.plan.planner import (
     plan,
     records_needed,
 )
-from cortexctl.plan.readback import read_back
 from cortexctl.plan.request import Request
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.ink import Ink, ink_for
-from cortexctl.secrets.read import SecretReader
-from cortexctl.spec.desired import Desired
+from cortexctl.render.style import Ink, ink_for
+from cortexctl.secrets.resolver import SecretReader
 
 if TYPE_CHECKING:
     from cortexctl.apply.events import Sink
     from cortexctl.apply.perform import Performer
     from cortexctl.apply.protocols import Hooks
     from cortexctl.files.checkout import Checkout
-    from cortexctl.observed.modelfiles import ModelSource
+    from cortexctl.model_files.files import ModelSource
     from cortexctl.stack.load import Releases
     from cortexctl.stack.variables import Given
 
@@ -231,7 +233,7 @@ def proven(desired: Desired, observed: Observed) -> Observed:
     wanted = image_labels_needed(observed, desired.owner, desired.moved)
     if not wanted:
         return observed
-    from cortexctl.engine.look import with_image_labels
+    from cortexctl.hosts.drift_read import with_image_labels
 
     return with_image_labels(desired.hosts, observed, wanted)
 
@@ -321,8 +323,8 @@ def performer(owner: str, stack_path: str, choice: Choice, engines: DockerEngine
     """The one that carries out steps, with the real adapters."""
     from cortexctl import __version__
     from cortexctl.apply.perform import Performer
-    from cortexctl.health.probe import HttpProber
-    from cortexctl.spec import labels
+    from cortexctl.health.prober import HttpProber
+    from cortexctl.instance import labels
 
     marks = {labels.RUN: run.run, labels.VERSION: __version__, labels.AUTHOR: run.author}
     marks |= {labels.REVISION: run.revision} if run.revision else {}
@@ -331,7 +333,7 @@ def performer(owner: str, stack_path: str, choice: Choice, engines: DockerEngine
 
 def hooks_of(made: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
     """The plan's hooks, with the real adapters."""
-    from cortexctl.apply.hooks import NO_HOOKS, PlannedHooks
+    from cortexctl.apply.run_hooks import NO_HOOKS, PlannedHooks
     from cortexctl.hooks.runner import HookRunner
 
     if not made.hooks:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from cortexctl.render.visible import tame, visible
-from cortexctl.secrets.known import KnownSecrets
-from cortexctl.spec.json_text import json_text, plain_json
+from cortexctl.render.sanitise import tame, visible
+from cortexctl.secrets.known_values import KnownSecrets
+from cortexctl.text.json_text import json_text, plain_json
 
 KNOWN = KnownSecrets()
 """Of this process, which is one run."""

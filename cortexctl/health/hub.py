@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from cortexctl.health.within import Connections, Overdue
-from cortexctl.observed.modelfiles import ModelFiles, ModelSource, read_folder
+from cortexctl.health.whole_deadline import Connections, Overdue
+from cortexctl.model_files.files import ModelFiles, ModelSource, read_folder
 
 if TYPE_CHECKING:
     import httpx

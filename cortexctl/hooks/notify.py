@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from cortexctl.errors import NotifyFailed, UsageError
-from cortexctl.health.within import Connections, Overdue
+from cortexctl.health.whole_deadline import Connections, Overdue
 
 if TYPE_CHECKING:
     import httpx

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from cortexctl.desired.hook import Hook
 from cortexctl.errors import CortexctlError, HookFailed, NotifyFailed, UsageError
 from cortexctl.hooks.notify import SECRET, destination, notify
-from cortexctl.spec.container import SecretRef
-from cortexctl.spec.hook import Hook
-from cortexctl.spec.json_text import json_text
-from cortexctl.spec.secret import masked
+from cortexctl.instance.secret import masked
+from cortexctl.instance.spec import SecretRef
+from cortexctl.text.json_text import json_text
 
 FORMAT_VERSION = "1.0"
 FACTS = (

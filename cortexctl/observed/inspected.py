@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.observed.parse import parse_in_place
-from cortexctl.spec.container import ContainerSpec, InPlace
-from cortexctl.spec.secret import fingerprint
-from cortexctl.spec.shape import PORT
+from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.shape import PORT
+from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.observed.container_list import parse_in_place
 
 ADDED_BY_ENGINES = {"HOME", "HOSTNAME", "TERM", "container"}
 """Podman puts them into every environment."""

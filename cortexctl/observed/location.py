@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.observed.parse import listens_on
+from cortexctl.observed.container_list import listens_on
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_from_label
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_from_label
-from cortexctl.spec.container import ContainerSpec
+from cortexctl.observed.observation import Observed
 
 NOT_MOVED: Mapping[str, str] = {}
 LONGEST_PROBLEM = 200

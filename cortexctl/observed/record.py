@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cortexctl.spec.codec import spec_from_dict, spec_to_dict
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.decode import Decoder, read_json
-from cortexctl.spec.labels import MOST_GENERATIONS, MOST_ORDINALS, address, is_model_name
-from cortexctl.spec.readers import NotAsExpected
+from cortexctl.decoding.decode import Decoder, read_json
+from cortexctl.decoding.readers import NotAsExpected
+from cortexctl.instance.codec import spec_from_dict, spec_to_dict
+from cortexctl.instance.labels import MOST_GENERATIONS, MOST_ORDINALS, address, is_model_name
+from cortexctl.instance.spec import ContainerSpec
 
 RECORD_VERSION = 1
 LONGEST_LABEL = 16 * 2**20

@@ -10,15 +10,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from cortexctl.decoding.decode import Decoder, read_json
+from cortexctl.decoding.readers import NotAsExpected
+from cortexctl.instance.labels import PREFIX
+from cortexctl.instance.spec import InPlace
+from cortexctl.model_files.files import ModelFiles, model_files_to_dict
+from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
-from cortexctl.observed.modelfiles import ModelFiles, model_files_to_dict
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import record_from_label, record_to_label
-from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer, ObservedHost
-from cortexctl.spec.container import InPlace
-from cortexctl.spec.decode import Decoder, read_json
-from cortexctl.spec.json_text import json_text
-from cortexctl.spec.labels import PREFIX
-from cortexctl.spec.readers import NotAsExpected
+from cortexctl.text.json_text import json_text
 
 FORMAT_VERSION = "1.0"
 LARGEST = 256 * 2**20

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from cortexctl.desired.stack import Desired, Instance
+from cortexctl.instance.labels import is_generation_name, serving_name
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
 from cortexctl.observed.record import Applied
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
-from cortexctl.plan.adopt import as_pattern, imported_fields, to_adopt
+from cortexctl.plan.adopt.adopt import as_pattern, imported_fields, to_adopt
 from cortexctl.plan.cost import applied_of
 from cortexctl.plan.diff import IN_PLACE
-from cortexctl.plan.parts import serving_now
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired, Instance
-from cortexctl.spec.labels import is_generation_name, serving_name
+from cortexctl.plan.roles import serving_now
 
 
 def as_applied(desired: Desired, observed: Observed) -> Desired:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from cortexctl.desired.stack import Instance
+from cortexctl.instance import labels
+from cortexctl.instance.spec import STOP_MARGIN
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned
 from cortexctl.observed.record import Applied
-from cortexctl.observed.state import Observed
 from cortexctl.plan.model import Cost
-from cortexctl.spec import labels
-from cortexctl.spec.container import STOP_MARGIN
-from cortexctl.spec.desired import Instance
 
 
 def cost_of_start(wanted: Instance, observed: Observed) -> Cost:

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from cortexctl.desired.stack import Instance
+from cortexctl.instance.labels import MODEL, is_generation_name, serving_name
+from cortexctl.instance.spec import InPlace
+from cortexctl.observed.host import ImageFacts, ObservedContainer
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer
 from cortexctl.plan.action import Action, Reason, ReasonCode
-from cortexctl.plan.adopt import imported_fields
+from cortexctl.plan.adopt.adopt import imported_fields
+from cortexctl.plan.conflicts import what_both_need
 from cortexctl.plan.cost import applied_of, cost_of_restart, cost_of_start
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
 from cortexctl.plan.model import Change, ContainerRef, Cost, PlannedImage
-from cortexctl.plan.parts import Parts, first_to_go, older_one_is_back, serving_now, sort_out
-from cortexctl.plan.together import what_both_need
-from cortexctl.spec.container import InPlace
-from cortexctl.spec.desired import Instance
-from cortexctl.spec.labels import MODEL, is_generation_name, serving_name
+from cortexctl.plan.roles import Parts, first_to_go, older_one_is_back, serving_now, sort_out
 
 Images = Mapping[tuple[str, str], ImageFacts]
 

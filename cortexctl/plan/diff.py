@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.vllm.effective import effective
+from cortexctl.engines.vllm.command.effective import effective
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.spec import ContainerSpec
 
 IN_PLACE = ("cpus", "memory", "restart")
 NETWORK = "network"

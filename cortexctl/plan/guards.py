@@ -6,19 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.instance import labels
+from cortexctl.instance.labels import generation_name, serving_name
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import left_alone
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action
+from cortexctl.plan.conflicts import DEFAULT_UTILIZATION, overlap, utilization, what_both_need
 from cortexctl.plan.model import Change
 from cortexctl.plan.order import Order, in_order, ranks_of
-from cortexctl.plan.place import gpu_holders
+from cortexctl.plan.placement import gpu_holders
+from cortexctl.plan.recipes import kept_name
 from cortexctl.plan.rollout import canaries_of
-from cortexctl.plan.sequence import kept_name
-from cortexctl.plan.together import DEFAULT_UTILIZATION, overlap, utilization, what_both_need
-from cortexctl.spec import labels
-from cortexctl.spec.desired import Desired, Instance
-from cortexctl.spec.labels import generation_name, serving_name
 
 
 def check_desired(desired: Desired) -> list[Diagnostic]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cortexctl.desired.hook import Hook
+from cortexctl.desired.stack import GatePolicy, Host
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.instance.labels import owner
+from cortexctl.instance.spec import ContainerSpec
 from cortexctl.plan.action import Action, Reason
+from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.diff import FieldChange, uncompared_secrets
-from cortexctl.plan.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.steps import Step
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import GatePolicy, Host
-from cortexctl.spec.hook import Hook
-from cortexctl.spec.labels import owner
 
 FORMAT_VERSION = "1.0"
 """Minor versions only add fields."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from cortexctl.desired.stack import Desired
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
-from cortexctl.spec.desired import Desired
 
 _IN_ORDER = (
     Action.REMOVE,

@@ -11,22 +11,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cortexctl.decoding.decode import read_json
+from cortexctl.decoding.readers import NotAsExpected
+from cortexctl.desired.hook import Hook
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.instance.codec import spec_to_dict
 from cortexctl.plan.action import Action
-from cortexctl.plan.forecast_json import instance_to_dict, line_to_dict
+from cortexctl.plan.capacity.forecast_json import instance_to_dict, line_to_dict
 from cortexctl.plan.model import (
     FORMAT_VERSION,
     Change,
     Plan,
     PlannedHost,
 )
-from cortexctl.plan.planread import plan_from_dict
+from cortexctl.plan.planfile_read import plan_from_dict
 from cortexctl.plan.steps import KIND_OF, Step
-from cortexctl.spec.codec import spec_to_dict
-from cortexctl.spec.decode import read_json
-from cortexctl.spec.hook import Hook
-from cortexctl.spec.json_text import json_text
-from cortexctl.spec.readers import NotAsExpected
+from cortexctl.text.json_text import json_text
 
 _NONE_OF_OURS = "it is not a plan saved by cortexctl plan --out"
 

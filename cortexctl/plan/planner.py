@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, in_reading_order
-from cortexctl.observed.modelfiles import ModelSource, source_of
+from cortexctl.instance.labels import is_generation_name, owner_of
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.model_files.files import ModelSource, source_of
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import OwnedInstance, left_alone, owned_instances
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
 from cortexctl.plan.action import Action, ReasonCode
-from cortexctl.plan.adopt import adoption_problems, is_adopted, to_adopt, with_adopted
+from cortexctl.plan.adopt.adopt import adoption_problems, is_adopted, to_adopt, with_adopted
 from cortexctl.plan.applied import as_applied
+from cortexctl.plan.conflicts import is_pinned
 from cortexctl.plan.decide import Force, decide, needs_image, needs_inspection, needs_record, remove
 from cortexctl.plan.guards import check_desired, check_hosts
-from cortexctl.plan.hooks import hooks_needed
-from cortexctl.plan.model import Change, Plan, PlannedHost
-from cortexctl.plan.objections import (
+from cortexctl.plan.guards_observed import (
     Wanted,
     left_behind,
     not_touched,
@@ -30,19 +33,17 @@ from cortexctl.plan.objections import (
     unreachable,
     unreadable,
 )
+from cortexctl.plan.hook_points import hooks_needed
+from cortexctl.plan.model import Change, Plan, PlannedHost
 from cortexctl.plan.order import Order, ranks_of, with_waits
-from cortexctl.plan.place import placed
+from cortexctl.plan.placement import placed
+from cortexctl.plan.recipes import steps_for_host
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollout import canaries_of, in_batches, is_held, rollouts
-from cortexctl.plan.sequence import steps_for_host
 from cortexctl.plan.steps import Step
-from cortexctl.plan.together import is_pinned
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import is_generation_name, owner_of
 
 if TYPE_CHECKING:
-    from cortexctl.plan.room import Room
+    from cortexctl.plan.capacity.capacity import Room
 
 NOTHING_SPECIAL = Request()
 Adoptable = tuple[ObservedContainer, ContainerSpec]
@@ -133,7 +134,7 @@ def _room(
     """Where a container with GPUs is made. Loaded only then: what knows of memory is large."""
     if not any(c.action in {Action.CREATE, Action.REPLACE} and c.after and c.after.gpus for c in changes):
         return None
-    from cortexctl.plan.room import room_for
+    from cortexctl.plan.capacity.capacity import room_for
 
     anyway = [c.address for c in changes if request.forces(request.launch_anyway, c.address, c.model)]
     return room_for(desired, observed, changes, all_, told, anyway)

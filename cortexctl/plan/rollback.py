@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.instance.labels import is_undone_name
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
-from cortexctl.observed.state import Observed
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.cost import cost_of_restart, cost_of_start
 from cortexctl.plan.decide import reference
 from cortexctl.plan.diff import diff
 from cortexctl.plan.guards import check_hosts
-from cortexctl.plan.hooks import hooks_needed
+from cortexctl.plan.guards_observed import not_touched
+from cortexctl.plan.hook_points import hooks_needed
 from cortexctl.plan.model import Change, Plan, PlannedHost, PlannedImage
-from cortexctl.plan.objections import not_touched
 from cortexctl.plan.order import Order
 from cortexctl.plan.planner import planned_host
-from cortexctl.plan.sequence import steps_for_host
-from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import is_undone_name
+from cortexctl.plan.recipes import steps_for_host
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from cortexctl.desired.stack import Desired, Instance
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Rollout
 from cortexctl.plan.steps import Pause, Step
-from cortexctl.spec.desired import Desired, Instance
 
 _IN_BATCHES = {Action.REPLACE, Action.RESTART}
 Place = tuple[str, str]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cortexctl.observed.state import Observed, ObservedContainer
+from cortexctl.instance import labels
+from cortexctl.instance.labels import serving_name
+from cortexctl.observed.host import ObservedContainer
+from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
+from cortexctl.plan.conflicts import overlap
 from cortexctl.plan.model import Change, Plan
-from cortexctl.plan.together import overlap
-from cortexctl.spec import labels
-from cortexctl.spec.labels import serving_name
 
 _STOPS_IT = {Action.REPLACE, Action.RESTART, Action.REMOVE}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cortexctl.render.ink import Ink
-from cortexctl.vllm import catalogue
-from cortexctl.vllm.architectures import check_architectures
-from cortexctl.vllm.catalogue_facts import Option
-from cortexctl.vllm.catalogue_reviewed import decided_at_start, instead_of, no_effect
-from cortexctl.vllm.changes import Between
+from cortexctl.engines.vllm.architectures import check_architectures
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.catalogue.changes import Between
+from cortexctl.engines.vllm.catalogue.facts import Option
+from cortexctl.engines.vllm.catalogue.reviewed import decided_at_start, instead_of, no_effect
+from cortexctl.render.style import Ink
 
 
 def option_text(name: str, version: str, ink: Ink) -> str:

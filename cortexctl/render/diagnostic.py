@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.render.ink import Ink
-from cortexctl.render.visible import all_visible
+from cortexctl.render.sanitise import all_visible
+from cortexctl.render.style import Ink
 
 WIDTH = 100
 

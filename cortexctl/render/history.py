@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.render.ink import Ink
-from cortexctl.render.visible import all_visible
-from cortexctl.render.words import SYMBOLS
-from cortexctl.spec.units import show_seconds
+from cortexctl.render.plan.phrases import SYMBOLS
+from cortexctl.render.sanitise import all_visible
+from cortexctl.render.style import Ink
+from cortexctl.text.units import show_seconds
 
 Record = Mapping[str, Any]
 _COLOURS = {"done": "green", "rolled back": "yellow", "failed": "red", "applied in part": "red"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortexctl.render.visible import tame
-from cortexctl.spec.container import CONTAINER_PORT, ContainerSpec
-from cortexctl.spec.labels import serving_name
-from cortexctl.spec.shape import CAP_DROP, LOG_DRIVER, LOG_OPTIONS, SECURITY_OPT
-from cortexctl.vllm.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.instance.labels import serving_name
+from cortexctl.instance.shape import CAP_DROP, LOG_DRIVER, LOG_OPTIONS, SECURITY_OPT
+from cortexctl.instance.spec import CONTAINER_PORT, ContainerSpec
+from cortexctl.render.sanitise import tame
 
 
 def docker_run(address: str, spec: ContainerSpec) -> list[str]:

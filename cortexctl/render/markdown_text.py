@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from cortexctl.render.visible import visible
+from cortexctl.render.sanitise import visible
 
 _GAP = "\N{ZERO WIDTH SPACE}"
 _ENTITIES = {ord(c): f"&#{ord(c)};" for c in "&<>|\\`[]*_~$"} | {ord(_GAP): "&#8203;"}

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from cortexctl import __version__
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.render.rules import RULES
-from cortexctl.render.visible import all_visible
-from cortexctl.spec.json_text import json_text
+from cortexctl.render.sanitise import all_visible
+from cortexctl.text.json_text import json_text
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 

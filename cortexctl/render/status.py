@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.render.ink import Ink
-from cortexctl.render.visible import all_visible, visible
-from cortexctl.vllm.memory.measured import Measurement
+from cortexctl.engines.vllm.memory.measured import Measurement
+from cortexctl.render.sanitise import all_visible, visible
+from cortexctl.render.style import Ink
 
 HEADINGS = ("INSTANCE", "STATE", "GEN", "VLLM", "SERVES", "ENDPOINT")
 

@@ -9,17 +9,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from packaging.specifiers import SpecifierSet
 
 from cortexctl import __version__
+from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
-from cortexctl.spec.desired import Instance
-from cortexctl.spec.image import parse_image
-from cortexctl.spec.labels import serving_name
-from cortexctl.stack.args import At, check_arguments
+from cortexctl.engines.vllm.checkpoint_formats import GGUF_LAST
+from cortexctl.engines.vllm.command.check import POOLING_TASKS
+from cortexctl.engines.vllm.version import parse_release
+from cortexctl.instance.image import parse_image
+from cortexctl.instance.labels import serving_name
+from cortexctl.stack.argument_checks import At, check_arguments
 from cortexctl.stack.document import Document
 from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
 from cortexctl.stack.suggest import nearest
-from cortexctl.vllm.check import POOLING_TASKS
-from cortexctl.vllm.checkpoint import GGUF_LAST
-from cortexctl.vllm.version import parse_release
 
 TASK_SINCE = {**dict.fromkeys(POOLING_TASKS, "0.6.5"), "transcription": "0.7.3"}
 """Task -> the first release that has it. Releases before had embeddings under another name, and no audio."""

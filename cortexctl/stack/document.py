@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.files.checkout import leads_out
 from cortexctl.files.reading import NotRead, read_text
-from cortexctl.spec.secret_shape import looks_like_one
+from cortexctl.instance.secret_shape import looks_like_one
 from cortexctl.stack.places import Loc, places_in
 from cortexctl.stack.suspicion import belongs_to_a_secret, why_secret
 

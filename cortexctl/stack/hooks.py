@@ -7,15 +7,15 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
+from cortexctl.desired.hook import Hook, Point
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
-from cortexctl.spec.container import SecretRef
-from cortexctl.spec.hook import Hook, Point
-from cortexctl.spec.units import seconds
+from cortexctl.instance.spec import SecretRef
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
-from cortexctl.stack.references import reference_of
 from cortexctl.stack.schema import HookTable, SecretTable, StackFile, StackHookTable
+from cortexctl.stack.secret_references import reference_of
 from cortexctl.stack.suggest import nearest
+from cortexctl.text.units import seconds
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 
 from cortexctl.diagnostics import Diagnostic, warning
-from cortexctl.spec.image import parse_image
-from cortexctl.stack.args import At
+from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release
+from cortexctl.instance.image import parse_image
+from cortexctl.stack.argument_checks import At
 from cortexctl.stack.schema import ModelTable
-from cortexctl.vllm.version import NEWEST_KNOWN, parse_release
 
 API_KEY = "VLLM_API_KEY"
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")

@@ -13,18 +13,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, error, in_reading_order
 from cortexctl.files.checkout import checkout_of
-from cortexctl.spec.container import SecretRef
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.labels import owner
-from cortexctl.spec.secret import fingerprint, masked
-from cortexctl.spec.secret_shape import without_tokens
+from cortexctl.instance.labels import owner
+from cortexctl.instance.secret import fingerprint, masked
+from cortexctl.instance.secret_shape import without_tokens
+from cortexctl.instance.spec import SecretRef
 from cortexctl.stack.document import Document, UnreadableDocument, fit, not_shown, parse_document, read_document
+from cortexctl.stack.model_release import Releases
 from cortexctl.stack.open_secrets import check_open_secrets
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
-from cortexctl.stack.releases import Releases
 from cortexctl.stack.resolve import Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
 from cortexctl.stack.suggest import nearest

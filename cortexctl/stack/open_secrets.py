@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic, error
-from cortexctl.spec.secret_shape import shape_of_secret
+from cortexctl.instance.secret_shape import shape_of_secret
 from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.suggest import nearest

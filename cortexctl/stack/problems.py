@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
-from cortexctl.stack.args import check_raw
+from cortexctl.stack.argument_checks import check_raw
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import ModelTable, StackFile

@@ -9,26 +9,26 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
+from cortexctl.engines.vllm.command.effective import canonical_args
+from cortexctl.engines.vllm.command.effective import release_of as release_for
+from cortexctl.engines.vllm.version import parse_release
 from cortexctl.files.checkout import Checkout
-from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
-from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
-from cortexctl.spec.units import seconds, short_seconds, size_in_bytes
-from cortexctl.stack.checkpoint import check_folder
+from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.stack.checkpoint_checks import check_folder
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
 from cortexctl.stack.hooks import audit_log, hooks_of
 from cortexctl.stack.lint import lint_model
+from cortexctl.stack.model_release import Releases
 from cortexctl.stack.overlay import profile_names
 from cortexctl.stack.places import Loc
-from cortexctl.stack.references import reference_of
-from cortexctl.stack.releases import Releases
 from cortexctl.stack.schema import HostTable, ModelTable, StackFile
+from cortexctl.stack.secret_references import reference_of
 from cortexctl.stack.suggest import nearest
-from cortexctl.vllm.check import POOLING_TASKS, RUNNER_SINCE
-from cortexctl.vllm.effective import canonical_args
-from cortexctl.vllm.effective import release_of as release_for
-from cortexctl.vllm.version import parse_release
+from cortexctl.text.units import seconds, short_seconds, size_in_bytes
 
 Fingerprint = Callable[[SecretRef], str]
 """The keyed fingerprint of a secret's present value. Raises UnresolvedSecret."""

@@ -17,8 +17,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from cortexctl.stack import forms
-from cortexctl.stack.argschema import args_schema
+from cortexctl.stack import value_forms
+from cortexctl.stack.argument_schema import args_schema
 
 
 class Table(BaseModel):
@@ -29,20 +29,20 @@ class Table(BaseModel):
     )
 
 
-Name = Annotated[str, AfterValidator(forms.name_form)]
-ServedName = Annotated[str, AfterValidator(forms.served_name_form)]
-Duration = Annotated[str, AfterValidator(forms.duration_form), Field(examples=["90s", "20m"])]
-ShortDuration = Annotated[str, AfterValidator(forms.short_duration_form), Field(examples=["500ms", "2s"])]
-Size = Annotated[str, AfterValidator(forms.size_form), Field(examples=["2 GiB"])]
-Variable = Annotated[str, AfterValidator(forms.variable_form)]
+Name = Annotated[str, AfterValidator(value_forms.name_form)]
+ServedName = Annotated[str, AfterValidator(value_forms.served_name_form)]
+Duration = Annotated[str, AfterValidator(value_forms.duration_form), Field(examples=["90s", "20m"])]
+ShortDuration = Annotated[str, AfterValidator(value_forms.short_duration_form), Field(examples=["500ms", "2s"])]
+Size = Annotated[str, AfterValidator(value_forms.size_form), Field(examples=["2 GiB"])]
+Variable = Annotated[str, AfterValidator(value_forms.variable_form)]
 Gpus = Annotated[
     list[int] | int,
-    BeforeValidator(forms.gpus_form),
+    BeforeValidator(value_forms.gpus_form),
     WithJsonSchema(
         {
             "anyOf": [
                 {"const": "none"},
-                {"type": "integer", "minimum": 1, "maximum": forms.MOST_GPUS},
+                {"type": "integer", "minimum": 1, "maximum": value_forms.MOST_GPUS},
                 {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
             ]
         }
@@ -53,19 +53,19 @@ Gpus = Annotated[
 class HostGpusTable(Table):
     """The GPUs of a host; all alike."""
 
-    count: Annotated[int, Field(ge=1, le=forms.MOST_GPUS)]
+    count: Annotated[int, Field(ge=1, le=value_forms.MOST_GPUS)]
     name: str | None = None
     """As nvidia-smi shows it: "L40S"."""
     memory: Size | None = None
     """Of one GPU, as nvidia-smi shows it: "46068 MiB"."""
-    compute_capability: Annotated[str, AfterValidator(forms.capability_form)] | None = None
+    compute_capability: Annotated[str, AfterValidator(value_forms.capability_form)] | None = None
     """Such as "8.9"."""
 
 
 class HostTable(Table):
     """A Docker engine and what is on its disk."""
 
-    docker: Annotated[str, AfterValidator(forms.docker_form)] | None = None
+    docker: Annotated[str, AfterValidator(value_forms.docker_form)] | None = None
     """How to reach the engine: "unix:///var/run/docker.sock". Left out: $DOCKER_HOST, else that socket."""
     address: str = "127.0.0.1"
     """Where clients reach the ports that its containers publish. cortexctl itself asks the containers directly."""
@@ -73,7 +73,7 @@ class HostTable(Table):
     """Folder on the host with model folders; mounted read-only as /models. Relative to the stack file."""
     hf_cache: str | None = None
     """Folder on the host for the Hugging Face cache. Relative to the stack file."""
-    network: Annotated[str, AfterValidator(forms.network_form)] = "cortex_default"
+    network: Annotated[str, AfterValidator(value_forms.network_form)] = "cortex_default"
     """Docker network that the containers join; made when it is missing."""
     gpus: HostGpusTable | None = None
     """What the host has. Needed where a model's `gpus` is a number, to choose them."""
@@ -82,13 +82,13 @@ class HostTable(Table):
 class SourceTable(Table):
     """Where the model comes from: exactly one of `repo`, `path`, `gguf`."""
 
-    repo: Annotated[str, AfterValidator(forms.repo_form)] | None = None
+    repo: Annotated[str, AfterValidator(value_forms.repo_form)] | None = None
     """A Hugging Face repository, ORG/NAME."""
     revision: str | None = None
     """Commit, tag or branch of `repo`; pin a commit."""
     path: str | None = None
     """Folder below the host's `models_dir`."""
-    gguf: Annotated[str, AfterValidator(forms.gguf_form)] | None = None
+    gguf: Annotated[str, AfterValidator(value_forms.gguf_form)] | None = None
     """One GGUF file below the host's `models_dir` (vLLM to 0.23)."""
     tokenizer: str | None = None
     """Hugging Face repository, or folder below /models, of the tokenizer."""
@@ -201,9 +201,9 @@ class ModelTable(Table):
     """A table of `profiles` that lies under this one: what is not set here is taken from it."""
     enabled: bool = True
     """False: as if the model were not in the stack; its containers are removed."""
-    image: Annotated[str, AfterValidator(forms.image_form)]
+    image: Annotated[str, AfterValidator(value_forms.image_form)]
     """Pin a release: "vllm/vllm-openai:v0.32.0"."""
-    vllm_version: Annotated[str, AfterValidator(forms.release_form)] | None = None
+    vllm_version: Annotated[str, AfterValidator(value_forms.release_form)] | None = None
     """The vLLM release in the image, where its tag does not tell."""
     source: SourceTable
     served_names: Annotated[list[ServedName], Field(min_length=1)] | None = None
@@ -214,7 +214,7 @@ class ModelTable(Table):
     """Names or globs of hosts. Left out: the only host of the file."""
     gpus: Gpus
     """How many GPUs each replica gets (chosen for it, and kept), or their indices on the host, or "none"."""
-    publish: Annotated[str, AfterValidator(forms.publish_form)] | None = None
+    publish: Annotated[str, AfterValidator(value_forms.publish_form)] | None = None
     """Where the server's port appears on the host: "127.0.0.1" (any free port) or "127.0.0.1:8801"."""
     offline: bool | None = None
     """Forbid downloads (HF_HUB_OFFLINE=1). Left out: true for `path` and `gguf`, false for `repo`."""
@@ -225,7 +225,7 @@ class ModelTable(Table):
     env: dict[Variable, str] = {}
     secrets: dict[Variable, SecretTable] = {}
     """Environment variables whose values must not be in a file like this one."""
-    volumes: list[Annotated[str, AfterValidator(forms.volume_form)]] = []
+    volumes: list[Annotated[str, AfterValidator(value_forms.volume_form)]] = []
     """SOURCE:TARGET[:ro]; SOURCE is a folder of the host or the name of a volume."""
     ipc: Literal["private", "host"] = "private"
     shm_size: Size = "2 GiB"
@@ -284,7 +284,7 @@ class StackRolloutTable(Table):
 class DriftTable(Table):
     """What `cortexctl drift` passes over."""
 
-    ignore: list[Annotated[str, AfterValidator(forms.drift_pattern_form)]] = []
+    ignore: list[Annotated[str, AfterValidator(value_forms.drift_pattern_form)]] = []
     """Globs over HOST/MODEL and HOST/CONTAINER, alone or for one kind: "gpu-1/prometheus*", "unmanaged:*"."""
 
 
@@ -295,7 +295,7 @@ class StackFile(Table):
     """For editors of the JSON form."""
     stack: Name
     """The stack's name. It is in the labels of every container: renaming it orphans them."""
-    required_version: Annotated[str, AfterValidator(forms.version_range_form)] | None = None
+    required_version: Annotated[str, AfterValidator(value_forms.version_range_form)] | None = None
     """Versions of cortexctl that may be used, as in ">=0.1,<1"."""
     not_secret: list[Annotated[str, Field(min_length=1)]] = []
     """Values that look like secrets and are none, by their paths: "models.chat.env.SORT_KEY", "hooks.check.command"."""

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from cortexctl.spec.secret_shape import (
+from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved_words import owned_secret
+from cortexctl.instance.secret_shape import (
     assigned_secret,
     holds_secret,
     is_random,
@@ -19,8 +21,6 @@ from cortexctl.spec.secret_shape import (
     shape_of_secret,
 )
 from cortexctl.stack.places import Loc
-from cortexctl.vllm.owned import OWNED
-from cortexctl.vllm.owned_words import owned_secret
 
 _USER = {"-u", "-U", "--user", "--proxy-user", "--proxy-header", "-p"}
 """Options of common programs behind which USER:PASSWORD stands."""

@@ -11,25 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.cli.review import plan_from_snapshot
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import CortexctlError
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import snapshot_to_json
-from cortexctl.observed.state import Observed, ObservedHost
-from cortexctl.plan.against import as_if_applied
 from cortexctl.plan.guards import check_desired
+from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
-from cortexctl.plan.place import placed
+from cortexctl.plan.placement import placed
 from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_json
 from cortexctl.plan.planner import models_needed, plan
 from cortexctl.plan.request import Request
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.html import plan_html
-from cortexctl.render.ink import Ink
-from cortexctl.render.markdown import plan_markdown
+from cortexctl.render.plan.html import plan_html
+from cortexctl.render.plan.markdown import plan_markdown
+from cortexctl.render.plan.terminal import plan_text, refusal_text
 from cortexctl.render.sarif import sarif_json
-from cortexctl.render.terminal import plan_text, refusal_text
-from cortexctl.spec.desired import Desired
+from cortexctl.render.style import Ink
 from cortexctl.stack.document import UnreadableDocument, parse_document
-from cortexctl.stack.format import formatted
+from cortexctl.stack.edit.layout import formatted
 from cortexctl.stack.load import environments
 from tests.attack.commands import command, in_one_process
 from tests.attack.finds import Find, Row, attempt, bounded, check_shown

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cortexctl.engine.lock import this_machine
+from cortexctl.hosts.lock import this_machine
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
 from cortexctl.observed.record import Applied, HostRecord, Start, record_to_label
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
 from tests.attack.commands import command, in_one_process
 from tests.attack.finds import Find, Row, attempt, bounded
 from tests.attack.mutators import mutated_json

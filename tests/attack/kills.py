@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cortexctl.spec import labels
+from cortexctl.instance import labels
 from tests.attack.commands import check_sane
 from tests.attack.finds import Find, Row, kind_of
 from tests.attack.lanes import Lanes

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cortexctl.engine.lock import from_labels, is_dead
-from cortexctl.engine.observe import engine_time, get
+from cortexctl.hosts.lock import from_labels, is_dead
+from cortexctl.hosts.read import engine_time, get
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_from_label
 from cortexctl.observed.record import record_from_label
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_from_label
 from tests.attack.commands import check_sane
 from tests.forks import Forked
 from tests.live import STAND_IN, TEST, LiveEngine

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.engine.observe import get, observe_host
+from cortexctl.desired.stack import Host
 from cortexctl.errors import EngineError
-from cortexctl.spec.desired import Host
+from cortexctl.hosts.read import get, observe_host
 from tests.attack import documents, hostlabels, planted
 from tests.attack.commands import check_sane, command
 from tests.attack.finds import Find, Row, attempt, bounded, check_shown, save

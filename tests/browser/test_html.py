@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
-from cortexctl.render.folding import fold
-from cortexctl.render.html import plan_html
+from cortexctl.render.plan.folding import fold
+from cortexctl.render.plan.html import plan_html
 from tests.views import NASTY, case, large_plan, rich_plan, with_every_text
 
 pytestmark = pytest.mark.browser

@@ -13,14 +13,15 @@ from typing import Protocol
 import pytest
 
 from cortexctl.apply.protocols import Engine
-from cortexctl.engine.observe import observe_host
+from cortexctl.desired.stack import Host
 from cortexctl.errors import EngineRefused
+from cortexctl.hosts.read import observe_host
+from cortexctl.instance import labels
+from cortexctl.instance.launch import Launch
+from cortexctl.instance.spec import ContainerSpec, Publish
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import Applied, HostRecord, Start
-from cortexctl.observed.state import LockInfo, ObservedContainer, ObservedHost
-from cortexctl.spec import labels
-from cortexctl.spec.container import ContainerSpec, Publish
-from cortexctl.spec.desired import Host
-from cortexctl.spec.launch import Launch
 from tests.fakes.engine import FakeEngine
 from tests.launches import launch_of
 from tests.live import STAND_IN, LiveEngine, live_engine
@@ -91,7 +92,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "fake":
         yield FakeBench(stack, FakeEngine("here", stack, [STAND_IN]))
         return
-    from cortexctl.engine.act import DockerEngine
+    from cortexctl.hosts.act import DockerEngine
 
     with live_engine(stack) as live:
         engine = DockerEngine(Host("here", live.docker), stack)

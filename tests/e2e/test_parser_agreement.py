@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from cortexctl.engine.probe import ask_parser
-from cortexctl.observed.probed import ParserVerdict
-from cortexctl.spec.desired import Host
-from cortexctl.vllm.catalogue import release
-from cortexctl.vllm.parse import MODEL_TAG, Parsed, parse
-from cortexctl.vllm.verdict import judge
+from cortexctl.desired.stack import Host
+from cortexctl.engines.vllm.catalogue.catalogue import release
+from cortexctl.engines.vllm.command.parse import MODEL_TAG, Parsed, parse
+from cortexctl.engines.vllm.command.verdict import judge
+from cortexctl.hosts.image_parser import ask_parser
+from cortexctl.observed.parser_verdict import ParserVerdict
 from tests.command_lines import Line, Lines
 from tests.live import REAL_VLLM, live_engine
 

@@ -23,9 +23,9 @@ import pytest
 from cortexctl.cli.options import Choice
 from cortexctl.cli.plan import save
 from cortexctl.cli.wiring import make_plan, open_stack
-from cortexctl.engine.lock import from_labels, is_dead
-from cortexctl.engine.observe import engine_time, get
-from cortexctl.observed.parse import parse_endpoint
+from cortexctl.hosts.lock import from_labels, is_dead
+from cortexctl.hosts.read import engine_time, get
+from cortexctl.observed.container_list import parse_endpoint
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import (

@@ -7,8 +7,8 @@ import secrets
 
 import pytest
 
-from cortexctl.engine.lock import this_machine, to_labels
-from cortexctl.observed.state import LockInfo
+from cortexctl.hosts.lock import this_machine, to_labels
+from cortexctl.observed.lock_holder import LockInfo
 from tests.engine.conftest import StackFile
 from tests.live import LiveEngine
 

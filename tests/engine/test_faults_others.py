@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.engine.lock import this_machine, to_labels
-from cortexctl.observed.state import LockInfo
+from cortexctl.hosts.lock import this_machine, to_labels
+from cortexctl.observed.lock_holder import LockInfo
 from tests.engine.lanes import Lane, Lanes, lanes
 from tests.fakes.watching import shifted_clock
 from tests.forks import Forked

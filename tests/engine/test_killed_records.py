@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from cortexctl.engine import record
-from cortexctl.engine.engines import DockerEngines
-from cortexctl.engine.look import look_again
-from cortexctl.engine.observe import read_record
+from cortexctl.desired.stack import Host
+from cortexctl.hosts import record_store
+from cortexctl.hosts.drift_read import look_again
+from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.read import read_record
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import Applied, HostRecord
-from cortexctl.observed.state import LockInfo
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Host
 from tests.engine.conftest import StackFile
 from tests.live import STAND_IN, LiveEngine
 
@@ -29,8 +29,8 @@ def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveEn
     engine = engines.engine("here")
     old, new = (HostRecord("here", {"here/m": replace(APPLIED, generation=g)}) for g in (2, 3))
     engine.write_record(live.stack, old)
-    name, meanwhile = record.volume_names(live.stack)
-    marks = record.to_labels(live.stack, new)
+    name, meanwhile = record_store.volume_names(live.stack)
+    marks = record_store.to_labels(live.stack, new)
     live.docker_cli("volume", "create", *(w for k, v in marks.items() for w in ("--label", f"{k}={v}")), meanwhile)
     assert engine.read_record(live.stack) == read_record(host, live.stack) == old
     live.docker_cli("volume", "rm", name)
@@ -69,9 +69,9 @@ def test_what_a_kill_in_the_middle_of_writing_leaves_is_tidied_by_an_apply_with_
 ) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
-    name, meanwhile = record.volume_names(live.stack)
+    name, meanwhile = record_store.volume_names(live.stack)
     before = read_record(Host("here", live.docker), live.stack)
-    marks = [f"--label={k}={v}" for k, v in record.to_labels(live.stack, before).items()]
+    marks = [f"--label={k}={v}" for k, v in record_store.to_labels(live.stack, before).items()]
     live.docker_cli("volume", "create", *marks, meanwhile)
     if not with_the_first:
         live.docker_cli("volume", "rm", name)

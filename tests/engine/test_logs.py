@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.engine.act import DockerEngine
-from cortexctl.engine.log import KEPT, LONGEST_LINE
-from cortexctl.spec.desired import Host
+from cortexctl.desired.stack import Host
+from cortexctl.hosts.act import DockerEngine
+from cortexctl.hosts.log import KEPT, LONGEST_LINE
 from tests.engine.conftest import StackFile
 from tests.live import REPO, STAND_IN, LiveEngine
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.engine.archive import read_file
-from cortexctl.engine.modelfiles import model_files_on
-from cortexctl.engine.observe import observe_host
+from cortexctl.desired.stack import Host
 from cortexctl.errors import EngineError
-from cortexctl.observed.modelfiles import ModelFiles, ModelSource
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec, Mount
-from cortexctl.spec.desired import Host
+from cortexctl.hosts.archive import read_file
+from cortexctl.hosts.model_archive import model_files_on
+from cortexctl.hosts.read import observe_host
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.spec import ContainerSpec, Mount
+from cortexctl.model_files.files import ModelFiles, ModelSource
 from tests.fakes.sockets import counting_proxy
 from tests.live import STAND_IN, LiveEngine
 from tests.memory import CONFIGS

@@ -10,11 +10,11 @@ import docker
 import docker.errors
 import pytest
 
-from cortexctl.engine.act import DockerEngine
+from cortexctl.desired.stack import Host
 from cortexctl.errors import EngineRefused
-from cortexctl.spec import labels
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Host
+from cortexctl.hosts.act import DockerEngine
+from cortexctl.instance import labels
+from cortexctl.instance.spec import ContainerSpec
 from tests.launches import launch_of
 from tests.live import STAND_IN, LiveEngine
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.engine import probe
-from cortexctl.engine.observe import observe_host
+from cortexctl.desired.stack import Host
 from cortexctl.errors import EngineRefused
-from cortexctl.observed.probed import Probed
-from cortexctl.spec.desired import Host
-from cortexctl.spec.labels import PROBE
+from cortexctl.hosts import image_parser
+from cortexctl.hosts.read import observe_host
+from cortexctl.instance.labels import PROBE
+from cortexctl.observed.parser_verdict import Probed
 from tests.engine.conftest import StackFile
 from tests.fakes.small_vllm import write
 from tests.live import REPO, STAND_IN, LiveEngine
@@ -77,7 +77,7 @@ def wait_for(live: LiveEngine, count: int) -> None:
 
 def asked(live: LiveEngine, image: str, *words: str) -> Probed:
     id_ = live.docker_cli("image", "inspect", "--format", "{{.Id}}", image)
-    return probe.ask_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(words)])
+    return image_parser.ask_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(words)])
 
 
 def test_what_the_image_takes_is_one_line_on_stderr(live: LiveEngine, stack: StackFile, image: Image) -> None:
@@ -127,7 +127,7 @@ def test_the_container_can_do_nothing_but_answer(live: LiveEngine, image: Image)
     assert int(told["capabilities"], 16) == 0
     assert told["no_new_privileges"] == "1"
     assert (told["root"], told["tmp"], told["folder"]) == (False, True, "/")
-    assert told["memory"] == [str(probe.MEMORY_LIMIT)]
+    assert told["memory"] == [str(image_parser.MEMORY_LIMIT)]
     assert told["environment"]["NVIDIA_VISIBLE_DEVICES"] == "void"
 
 
@@ -174,10 +174,10 @@ def test_it_goes_also_when_nobody_waits_any_more(
 
 def test_one_that_does_not_end_is_ended(live: LiveEngine, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     name = image.make(SMALL_VLLM_SLEEP="600")
-    monkeypatch.setattr(probe, "TIME_LIMIT", 1)
+    monkeypatch.setattr(image_parser, "TIME_LIMIT", 1)
     assert asked(live, name, "m").problem == "it ended without a verdict: its time is over"
-    monkeypatch.setattr(probe, "TIME_LIMIT", 600)
-    monkeypatch.setattr(probe, "GRACE", -597)
+    monkeypatch.setattr(image_parser, "TIME_LIMIT", 600)
+    monkeypatch.setattr(image_parser, "GRACE", -597)
     assert asked(live, name, "m").problem == "it did not end within 600 s"
     wait_for(live, 0)
 
@@ -190,10 +190,10 @@ def test_one_that_was_never_started_goes_with_the_next(
     live.docker_cli("create", "--label", f"{PROBE}=another-{live.stack}", "--label", f"cxt.test={live.stack}", name)
     asked(live, name, "m")
     wait_for(live, 1)  # the made one may be somebody's who is about to start it
-    monkeypatch.setattr(probe, "TIME_LIMIT", -1)
-    monkeypatch.setattr(probe, "GRACE", 60)
+    monkeypatch.setattr(image_parser, "TIME_LIMIT", -1)
+    monkeypatch.setattr(image_parser, "GRACE", 60)
     with pytest.raises(EngineRefused):
-        probe.ask_parser(Host("here", live.docker), live.stack, "no-such-image", "serve", [("m",)])
+        image_parser.ask_parser(Host("here", live.docker), live.stack, "no-such-image", "serve", [("m",)])
     wait_for(live, 0)
     left = live.docker_cli("ps", "-aq", "--filter", f"label={PROBE}=another-{live.stack}").split()
     assert len(left) == 1, "another stack's is left alone"

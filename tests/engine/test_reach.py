@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from cortexctl.engine import kernel
-from cortexctl.engine.observe import get
-from cortexctl.engine.reach import ContainerReach
+from cortexctl.desired.stack import Smoke
 from cortexctl.errors import NobodyListens, PathFailed, ProbeFailed
-from cortexctl.health.ask import ask_health
-from cortexctl.health.probe import HttpProber
+from cortexctl.health.health_check import ask_health
+from cortexctl.health.prober import HttpProber
+from cortexctl.hosts import kernel
+from cortexctl.hosts.container_reach import ContainerReach
+from cortexctl.hosts.read import get
 from cortexctl.observed.health import Answer, Heard
-from cortexctl.spec.desired import Smoke
 from tests.engine.conftest import StackFile
 from tests.live import REPO, LiveEngine, Ran
 
@@ -98,8 +98,8 @@ def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: Live
     alone = len(processes(live, container))
     script = f"""
         import sys, time
-        from cortexctl.engine import kernel
-        from cortexctl.engine.reach import ContainerReach
+        from cortexctl.hosts import kernel
+        from cortexctl.hosts.container_reach import ContainerReach
         kernel.runs_here = lambda *_: False
         stream = ContainerReach({live.docker!r}, {container!r}).connect(30)
         print("open", flush=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.engine.act import DockerEngine
-from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import serving_name
-from cortexctl.spec.launch import Launch
+from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.hosts.act import DockerEngine
+from cortexctl.instance.labels import serving_name
+from cortexctl.instance.launch import Launch
 from tests.fakes.sockets import counting_proxy
 from tests.launches import launch_of
 from tests.live import STAND_IN, LiveEngine

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from cortexctl.desired.hook import Point
 from cortexctl.render.schemas import events_schema
-from cortexctl.spec.hook import Point
 from tests.engine.conftest import StackFile
 from tests.fakes.receiver import receiver
 from tests.live import REPO, LiveEngine

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.spec.container import ContainerSpec
+from cortexctl.instance.spec import ContainerSpec
 
 
 @dataclass

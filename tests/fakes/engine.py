@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.errors import EngineRefused
+from cortexctl.instance import labels
+from cortexctl.instance.launch import Launch
+from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.observed.container_list import parse_containers
+from cortexctl.observed.container_state import ContainerState
+from cortexctl.observed.host import ImageFacts, ObservedHost
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
-from cortexctl.observed.parse import parse_containers
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord, record_from_label, record_to_label
-from cortexctl.observed.state import ContainerState, ImageFacts, LockInfo, ObservedHost
-from cortexctl.spec import labels
-from cortexctl.spec.container import ContainerSpec, InPlace
-from cortexctl.spec.launch import Launch
-from cortexctl.vllm.argv import arguments, entrypoint
 from tests.fakes.container import FakeContainer, row_of
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.reach import FakeReach

@@ -6,8 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from cortexctl.spec.container import CPU_PERIOD, ContainerSpec
-from cortexctl.vllm.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.instance.spec import CPU_PERIOD, ContainerSpec
 
 IMAGE_ENV = ("PATH=/usr/local/bin:/usr/bin", "LANG=C.UTF-8")
 

@@ -7,23 +7,24 @@ from dataclasses import dataclass, field, replace
 
 from cortexctl.apply.events import Event
 from cortexctl.apply.executor import Executor, Result
-from cortexctl.apply.hooks import NO_HOOKS, PlannedHooks
 from cortexctl.apply.locking import Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import RunsHook
 from cortexctl.apply.run import apply_plan
+from cortexctl.apply.run_hooks import NO_HOOKS, PlannedHooks
+from cortexctl.desired.stack import Desired, Smoke
 from cortexctl.errors import ProbeFailed, SecretUnresolved
+from cortexctl.instance.labels import RUN
+from cortexctl.instance.spec import SecretRef
+from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import image_labels_needed
 from cortexctl.observed.speed import Speed
-from cortexctl.observed.state import LockInfo, Observed
+from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_needed, plan, records_needed
-from cortexctl.plan.readback import read_back
 from cortexctl.plan.request import Request
 from cortexctl.reach import Reach
-from cortexctl.spec.container import SecretRef
-from cortexctl.spec.desired import Desired, Smoke
-from cortexctl.spec.labels import RUN
 from tests.fakes.container import FakeContainer
 from tests.fakes.engine import FakeEngine, FakeEngines
 

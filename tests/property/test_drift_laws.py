@@ -8,18 +8,19 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexctl.desired.stack import Desired
+from cortexctl.instance.labels import serving_name
+from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.inspected import ImageDefaults, parse_inspected
-from cortexctl.observed.state import Observed, ObservedContainer
+from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
-from cortexctl.plan.drift import find_drift
-from cortexctl.plan.finding import Code, DriftReport, Facts, Kind
-from cortexctl.render.drift_json import Took, drift_json
-from cortexctl.render.drift_markdown import drift_markdown
-from cortexctl.render.drift_prometheus import drift_prometheus
-from cortexctl.render.drift_text import drift_text
-from cortexctl.render.ink import Ink
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.labels import serving_name
+from cortexctl.plan.drift.finding import Code, DriftReport, Facts, Kind
+from cortexctl.plan.drift.report import find_drift
+from cortexctl.render.drift.json_report import Took, drift_json
+from cortexctl.render.drift.markdown import drift_markdown
+from cortexctl.render.drift.prometheus import drift_prometheus
+from cortexctl.render.drift.terminal import drift_text
+from cortexctl.render.style import Ink
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.world import World
 from tests.property.test_laws import HOSTS, PLANTED, STACK, Case, _apply, _world, cases, modest

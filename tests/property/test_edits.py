@@ -26,18 +26,18 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cortexctl.apply import perform
+from cortexctl.desired.stack import Desired
+from cortexctl.instance import labels
+from cortexctl.instance.secret import fingerprint
+from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.snapshot import snapshot_to_json
-from cortexctl.observed.state import ImageFacts
 from cortexctl.plan.action import Action
-from cortexctl.plan.against import as_if_applied
+from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import RenameContainer
-from cortexctl.spec import labels
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.secret import fingerprint
 from cortexctl.stack import load
 from cortexctl.stack.schema import StackFile
 from tests.fakes.container import FakeContainer

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortexctl.stack.format import WIDTH, formatted
+from cortexctl.stack.edit.layout import WIDTH, formatted
 
 often = settings(max_examples=150, deadline=None, derandomize=True)
 

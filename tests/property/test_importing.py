@@ -9,17 +9,17 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from cortexctl.engines.vllm.catalogue.catalogue import release
+from cortexctl.engines.vllm.catalogue.facts import Option
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.read_command import command_line, in_our_words
+from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.values import takes_several
+from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.observed.inspected import ImageDefaults, parse_inspected
-from cortexctl.plan.adopt import imported_differences
-from cortexctl.plan.readback import read_back
-from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
-from cortexctl.stack.secret_words import is_left_out
-from cortexctl.vllm.argv import arguments, entrypoint
-from cortexctl.vllm.catalogue import release
-from cortexctl.vllm.catalogue_facts import Option
-from cortexctl.vllm.commandline import command_line, in_our_words
-from cortexctl.vllm.owned import OWNED
-from cortexctl.vllm.values import takes_several
+from cortexctl.plan.adopt.adopt import imported_differences
+from cortexctl.plan.adopt.normalise import read_back
+from cortexctl.stack.importing.possible_secrets import is_left_out
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.imports import HOST, MODELS_DIR, ByHand, spec_of
 

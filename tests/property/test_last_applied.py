@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortexctl.apply.events import Event, RollbackEnded, StepDone
-from cortexctl.observed.state import Observed
+from cortexctl.desired.stack import Desired
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
-from cortexctl.plan.drift import find_drift
-from cortexctl.plan.finding import Kind
+from cortexctl.plan.drift.finding import Kind
+from cortexctl.plan.drift.report import find_drift
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import Back, plan_rollback
 from cortexctl.plan.steps import PassGate
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired
 from tests.fakes.container import FakeContainer
 from tests.fakes.killed import killed_after
 from tests.fakes.world import World

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from cortexctl.apply.events import Event, StepDone, StepFailed
 from cortexctl.apply.executor import Executor, Result
 from cortexctl.apply.perform import Performer
+from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Smoke
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_from_label, spec_to_label
+from cortexctl.instance.labels import is_generation_name, serving_name
+from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.planner import images_needed, plan
 from cortexctl.plan.steps import PassGate, Step
-from cortexctl.render.ink import Ink
-from cortexctl.render.terminal import plan_text
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_from_label, spec_to_label
-from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
-from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
-from cortexctl.spec.labels import is_generation_name, serving_name
-from cortexctl.spec.secret import fingerprint
+from cortexctl.render.plan.terminal import plan_text
+from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
 from tests.fakes.engine import FakeEngine
 from tests.fakes.world import World

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortexctl.spec.secret import SHORTEST, hidden, masked
+from cortexctl.instance.secret import SHORTEST, hidden, masked
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "plain": str,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.vllm.memory.gpus import Gpu
-from cortexctl.vllm.memory.measured import Measurement, Predicted, Started, from_json, started, to_json
-from cortexctl.vllm.memory.startlog import StartLog
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, Started, from_json, started, to_json
+from cortexctl.engines.vllm.memory.startlog import StartLog
 
 numbers = st.none() | st.floats(-1e6, 1e6)
 values: st.SearchStrategy[Any] = st.recursive(

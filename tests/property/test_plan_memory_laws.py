@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortexctl.observed.modelfiles import ModelFiles
-from cortexctl.plan.memory_rules import check_forecasts
+from cortexctl.model_files.files import ModelFiles
+from cortexctl.plan.capacity.memory_rules import check_forecasts
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.planner import models_needed, plan
 from tests.memory import NAMES, config_of, facts_of

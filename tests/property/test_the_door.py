@@ -10,22 +10,23 @@ from typing import Any
 
 import pytest
 
+from cortexctl.desired.stack import Desired
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_from_label
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import left_alone, owned_instances
 from cortexctl.observed.record import HostRecord, record_from_label, record_to_label
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json, snapshot_to_json
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
-from cortexctl.plan.drift import find_drift
+from cortexctl.plan.drift.report import find_drift
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_json
 from cortexctl.plan.planner import plan
-from cortexctl.render.drift_text import drift_text
-from cortexctl.render.html import plan_html
-from cortexctl.render.ink import Ink
-from cortexctl.render.markdown import plan_markdown
-from cortexctl.render.terminal import plan_text
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_from_label
-from cortexctl.spec.desired import Desired
+from cortexctl.render.drift.terminal import drift_text
+from cortexctl.render.plan.html import plan_html
+from cortexctl.render.plan.markdown import plan_markdown
+from cortexctl.render.plan.terminal import plan_text
+from cortexctl.render.style import Ink
 from tests.mutations import HOSTILE, mutated
 from tests.reading import desired_from, observed_from
 from tests.record_case import CASES, SECRETS

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import Change, Plan
-from cortexctl.render.folding import fold
-from cortexctl.render.html import plan_html
-from cortexctl.render.ink import Ink
-from cortexctl.render.markdown import LEAST_BYTES, plan_markdown
-from cortexctl.render.terminal import plan_text
+from cortexctl.render.plan.folding import fold
+from cortexctl.render.plan.html import plan_html
+from cortexctl.render.plan.markdown import LEAST_BYTES, plan_markdown
+from cortexctl.render.plan.terminal import plan_text
+from cortexctl.render.style import Ink
 from tests.unit.test_markdown import assert_fences
 from tests.views import NASTY, moved_to, one, rich_plan
 

@@ -12,21 +12,21 @@ import pytest
 
 from cortexctl.apply.executor import Executor, Fate
 from cortexctl.apply.perform import Performer
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import EngineRefused
+from cortexctl.instance import labels
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import snapshot_from_json, snapshot_to_json
-from cortexctl.observed.state import Observed
 from cortexctl.plan.action import Action
-from cortexctl.plan.against import as_if_applied
-from cortexctl.plan.deep import HIDDEN
+from cortexctl.plan.adopt.normalise import read_back
+from cortexctl.plan.hypothetical import as_if_applied
+from cortexctl.plan.inspected_diff import HIDDEN
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.planner import plan
-from cortexctl.plan.readback import read_back
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import RenameContainer, SetRestart, StartContainer
-from cortexctl.spec import labels
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text

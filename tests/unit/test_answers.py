@@ -12,19 +12,20 @@ from typing import Any
 import pytest
 
 from cortexctl.cli.main import run
-from cortexctl.engine import look
-from cortexctl.engine.observe import facts_of_all, observe_host, read_record
+from cortexctl.decoding.readers import NotAsExpected
+from cortexctl.desired.stack import Host
 from cortexctl.errors import CortexctlError, EngineError
+from cortexctl.hosts import drift_read
+from cortexctl.hosts.read import facts_of_all, observe_host, read_record
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.launch import Launch
+from cortexctl.instance.spec import ContainerSpec, Publish, SecretRef
+from cortexctl.observed.container_list import parse_containers, parse_images
+from cortexctl.observed.foreign import parse_running
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
-from cortexctl.observed.parse import parse_containers, parse_images
+from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import HostRecord
-from cortexctl.observed.running import parse_running
-from cortexctl.observed.state import LockInfo, Observed
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec, Publish, SecretRef
-from cortexctl.spec.desired import Host
-from cortexctl.spec.launch import Launch
-from cortexctl.spec.readers import NotAsExpected
 from tests.fakes.engine_socket import LIST, row
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.raw_socket import raw_engine
@@ -164,7 +165,7 @@ OF_DOCKER: list[Callable[[Any], object]] = [
 
 @pytest.mark.parametrize("ask", OF_DOCKER)
 def test_whatever_an_engine_answers_to_an_act_is_an_error_of_that_host(tmp_path: Path, ask: Any) -> None:
-    from cortexctl.engine.act import DockerEngine
+    from cortexctl.hosts.act import DockerEngine
 
     sound = {"/version": b'{"ApiVersion":"1.41"}'}
     for body in NO_LISTS.values():
@@ -233,13 +234,13 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
         for number in range(400):
             documents["container"] = mutated(inspected(), chance(number))
             documents["image"] = mutated(image, chance(-number))
-            look.inspect_in_place([host], {"here": [container.id]})
-            look.with_image_labels([host], Observed(()), [("here", "sha256:1")])
-            look.look_deep([host], {"here": {container.id: (container, SPEC)}}, "demo")
+            drift_read.inspect_in_place([host], {"here": [container.id]})
+            drift_read.with_image_labels([host], Observed(()), [("here", "sha256:1")])
+            drift_read.look_deep([host], {"here": {container.id: (container, SPEC)}}, "demo")
             facts_of_all(Observed((observe_host(host),)), [host], "demo")
             read_record(host, "demo")
             try:
-                found = look.inspect_all(host, [container])[container.id]
+                found = drift_read.inspect_all(host, [container])[container.id]
             except EngineError:
                 continue
             parse_running(found.container, found.image or {})

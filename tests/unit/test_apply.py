@@ -12,18 +12,18 @@ from cortexctl.apply.executor import Executor, Fate, Outcome, Result
 from cortexctl.apply.locking import LOCK_LASTS, Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import EngineRefused, GateFailed, LockHeld, LockLost, PathFailed, PlanStale, ProbeFailed
-from cortexctl.observed.state import LockInfo
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import CreateContainer, PassGate, RemoveContainer, StopContainer, TryReach
 from cortexctl.reach import Reach
-from cortexctl.render.ink import Ink
-from cortexctl.render.outcome import result_text
-from cortexctl.render.terminal import plan_text
-from cortexctl.spec.desired import Desired
+from cortexctl.render.apply.outcome import result_text
+from cortexctl.render.plan.terminal import plan_text
+from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
 from tests.fakes.engine import Behaviour
 from tests.fakes.world import World

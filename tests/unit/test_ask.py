@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import pytest
 
 from cortexctl.errors import PathFailed, ProbeFailed
-from cortexctl.health.ask import ask_all, ask_health
-from cortexctl.health.asking import Question, ask
-from cortexctl.health.probe import HttpProber
+from cortexctl.health.health_check import ask_all, ask_health
+from cortexctl.health.prober import HttpProber
+from cortexctl.health.query import Question, ask
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.reach import Stream
 from tests.fakes.reach import BrokenReach, FailingReach, LoopbackReach
@@ -125,7 +125,7 @@ def slam(connection: socket.socket) -> None:
 def test_what_is_heard(
     behave: Callable[[socket.socket], None], expected: Answer, in_words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cortexctl.health.probe.QUICK", 0.5)
+    monkeypatch.setattr("cortexctl.health.prober.QUICK", 0.5)
     with server(behave) as reach:
         assert ask_health(reach, 0.5) == expected
         assert HttpProber().health(reach) == in_words
@@ -159,7 +159,7 @@ def test_a_connection_that_fails_is_a_fault_of_the_way_and_not_of_the_server(fau
 def test_the_time_that_a_connection_takes_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program inside the container may have to be started first, on a machine with much to do."""
     now = [0.0]
-    monkeypatch.setattr("cortexctl.health.ask.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("cortexctl.health.health_check.time.monotonic", lambda: now[0])
 
     class Slow(LoopbackReach):
         def connect(self, seconds: float) -> Stream:

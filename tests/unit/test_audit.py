@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from cortexctl.audit.log import AuditLog, read_log
+from cortexctl.audit.actor import Who, who
+from cortexctl.audit.audit_log import AuditLog, read_log
 from cortexctl.audit.revision import Revision, revision_of
-from cortexctl.audit.who import Who, who
 from cortexctl.errors import LockHeld
-from cortexctl.render.audit import RunFacts, change_records, end_record, start_record
+from cortexctl.instance import labels
+from cortexctl.render.apply.audit_records import RunFacts, change_records, end_record, start_record
 from cortexctl.render.history import about, addresses_in, history_text, runs_of
-from cortexctl.render.ink import Ink
-from cortexctl.spec import labels
+from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.plan.planfile import plan_to_dict
-from cortexctl.spec.desired import Desired
 from cortexctl.stack.load import load_stack
 from tests import record_case, record_stack_case
 from tests.reading import DOCKER

@@ -20,12 +20,12 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm import catalogue, catalogue_reviewed
-from cortexctl.vllm.catalogue import Release, release, releases
-from cortexctl.vllm.catalogue_facts import Option, Span
-from cortexctl.vllm.catalogue_reviewed import VALUE, Instead, Ranged
-from cortexctl.vllm.catalogue_values import convert
-from cortexctl.vllm.version import NEWEST_KNOWN, parse_release
+from cortexctl.engines.vllm.catalogue import catalogue, reviewed
+from cortexctl.engines.vllm.catalogue.catalogue import Release, release, releases
+from cortexctl.engines.vllm.catalogue.facts import Option, Span
+from cortexctl.engines.vllm.catalogue.reviewed import VALUE, Instead, Ranged
+from cortexctl.engines.vllm.catalogue.value_kinds import convert
+from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release
 
 CASES = Path(__file__).parent.parent / "cases" / "catalogue"
 FILE = Path(catalogue.__file__).with_name("catalogue.json")
@@ -259,7 +259,7 @@ def predicted(known: Release, words: list[str]) -> tuple[str, Any, Option | None
 
 def keys_are_right(known: Release, config: str, value: dict[str, Any], *, strict: bool) -> bool:
     keys = known.keys(config)
-    rules = [r for r in catalogue_reviewed.key_rules() if r.config == config and r.holds_in(known.version)]
+    rules = [r for r in reviewed.key_rules() if r.config == config and r.holds_in(known.version)]
     for name, inner in value.items():
         key = keys.get(name)
         if key is None:
@@ -333,7 +333,7 @@ def test_single_options_are_judged_as_the_release_judged_them(version: str) -> N
 
 
 def ranged() -> list[Any]:
-    r = catalogue_reviewed
+    r = reviewed
     tables = (
         r.insteads(),
         r.no_effects(),
@@ -358,7 +358,7 @@ def options_in(row: Ranged, name: str) -> list[Option]:
     return [o for o in found if o]
 
 
-@pytest.mark.parametrize("row", catalogue_reviewed.insteads(), ids=lambda r: f"{r.option}={r.value or '*'}@{r.since}")
+@pytest.mark.parametrize("row", reviewed.insteads(), ids=lambda r: f"{r.option}={r.value or '*'}@{r.since}")
 def test_what_is_advised_is_there(row: Instead) -> None:
     """In its whole range the option (or the value) is refused or discouraged, and every replacement exists."""
     assert catalogue.option_spans(row.option)
@@ -366,7 +366,7 @@ def test_what_is_advised_is_there(row: Instead) -> None:
     for version in row.releases():
         known = release(version)
         option = known.option(row.option)
-        discouraged = option is None or option.deprecated or bool(catalogue_reviewed.no_effect(row.option, version))
+        discouraged = option is None or option.deprecated or bool(reviewed.no_effect(row.option, version))
         if row.value and option is not None:
             discouraged |= row.value not in (option.choices or option.soft_choices)
         assert discouraged or better_in(row, known), f"{row.option} is plainly there in {version}"
@@ -396,17 +396,17 @@ def assert_target(known: Release, target: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [*catalogue_reviewed.no_effects(), *catalogue_reviewed.decided_at_start()],
+    [*reviewed.no_effects(), *reviewed.decided_at_start()],
     ids=lambda r: f"{r.option}@{r.since}",
 )
 def test_the_options_are_there_in_the_whole_range(row: Any) -> None:
     options = options_in(row, row.option)
-    if isinstance(row, catalogue_reviewed.DecidedAtStart):
+    if isinstance(row, reviewed.DecidedAtStart):
         assert all(o.default is None for o in options)
 
 
-@pytest.mark.parametrize("row", catalogue_reviewed.refused_at_start(), ids=lambda r: f"{r.option}@{r.since}")
-def test_what_start_up_refuses_is_what_the_parser_takes(row: catalogue_reviewed.RefusedAtStart) -> None:
+@pytest.mark.parametrize("row", reviewed.refused_at_start(), ids=lambda r: f"{r.option}@{r.since}")
+def test_what_start_up_refuses_is_what_the_parser_takes(row: reviewed.RefusedAtStart) -> None:
     options = options_in(row, row.option)
     for companion in (row.needs, row.excludes):
         if companion:
@@ -418,14 +418,14 @@ def test_what_start_up_refuses_is_what_the_parser_takes(row: catalogue_reviewed.
 
 
 def test_rules_of_keys_name_keys() -> None:
-    for row in catalogue_reviewed.key_rules():
+    for row in reviewed.key_rules():
         for version in row.releases():
             named = {row.key, row.needs.partition("=")[0], row.excludes.partition("=")[0]} - {""}
             assert named <= set(release(version).keys(row.config)), (row, version)
 
 
 def test_variables_go_when_they_are_said_to() -> None:
-    for row in catalogue_reviewed.variables():
+    for row in reviewed.variables():
         spans = catalogue.environment_spans(row.name)
         if row.until:
             assert spans[-1].until == row.until
@@ -435,14 +435,14 @@ def test_variables_go_when_they_are_said_to() -> None:
 
 
 def test_metrics_name_their_successors() -> None:
-    names = {m.name: m for m in catalogue_reviewed.metrics()}
+    names = {m.name: m for m in reviewed.metrics()}
     for metric in names.values():
         if metric.instead:
             assert not names[metric.instead].until
 
 
-@pytest.mark.parametrize("row", catalogue_reviewed.renderings(), ids=lambda r: f"{r.field}@{r.since}")
-def test_renderings_are_flags_of_their_releases(row: catalogue_reviewed.Rendering) -> None:
+@pytest.mark.parametrize("row", reviewed.renderings(), ids=lambda r: f"{r.field}@{r.since}")
+def test_renderings_are_flags_of_their_releases(row: reviewed.Rendering) -> None:
     for version in row.releases():
         known = release(version)
         flag = row.words[0].partition("=")[0].replace(VALUE, "")
@@ -454,13 +454,13 @@ def test_renderings_are_flags_of_their_releases(row: catalogue_reviewed.Renderin
 
 
 def test_advice_on_a_value_goes_before_advice_on_its_option() -> None:
-    advice = catalogue_reviewed.instead_of("task", "0.13.0", "classify")
+    advice = reviewed.instead_of("task", "0.13.0", "classify")
     assert advice
     assert advice.set == {"runner": "pooling", "convert": "classify"}
-    plain = catalogue_reviewed.instead_of("task", "0.13.0", "transcription")
+    plain = reviewed.instead_of("task", "0.13.0", "transcription")
     assert plain
     assert not plain.set
-    assert catalogue_reviewed.instead_of("task", "0.9.2", "embed") is None
+    assert reviewed.instead_of("task", "0.9.2", "embed") is None
 
 
 # histories that are known from elsewhere
@@ -752,7 +752,7 @@ def test_the_file_is_what_the_kept_records_give(repo: Path) -> None:
 
 def test_nothing_is_read_before_it_is_asked_for() -> None:
     code = (
-        "import cortexctl.vllm.catalogue as c, cortexctl.vllm.catalogue_reviewed as r\n"
+        "import cortexctl.engines.vllm.catalogue.catalogue as c, cortexctl.engines.vllm.catalogue.reviewed as r\n"
         "print(c._data.cache_info().currsize, r._tables.cache_info().currsize)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

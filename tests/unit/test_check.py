@@ -14,20 +14,20 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortexctl.engines.vllm.architectures import check_architectures
+from cortexctl.engines.vllm.catalogue.catalogue import Release, release, releases
+from cortexctl.engines.vllm.catalogue.changes import between
+from cortexctl.engines.vllm.catalogue.facts import Option
+from cortexctl.engines.vllm.checkpoint_formats import Checkpoint, check_checkpoint
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.check import check_args
+from cortexctl.engines.vllm.command.effective import canonical_args, effective
+from cortexctl.engines.vllm.command.parse import parse
+from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.values import canonical, refused, takes_several, words_of, wrong_form
+from cortexctl.engines.vllm.command.verdict import judge
+from cortexctl.instance.spec import ContainerSpec
 from cortexctl.plan.diff import diff
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.vllm.architectures import check_architectures
-from cortexctl.vllm.argv import arguments, entrypoint
-from cortexctl.vllm.catalogue import Release, release, releases
-from cortexctl.vllm.catalogue_facts import Option
-from cortexctl.vllm.changes import between
-from cortexctl.vllm.check import check_args
-from cortexctl.vllm.checkpoint import Checkpoint, check_checkpoint
-from cortexctl.vllm.effective import canonical_args, effective
-from cortexctl.vllm.owned import OWNED
-from cortexctl.vllm.parse import parse
-from cortexctl.vllm.values import canonical, refused, takes_several, words_of, wrong_form
-from cortexctl.vllm.verdict import judge
 from tests.forks import ran
 from tests.reading import model_text, read, stack_text
 from tools.vllm_catalogue.behaviour import BEHAVIOUR, FILES

@@ -123,7 +123,7 @@ def test_permission_denied_on_the_socket(tmp_path: Path) -> None:
 import os, sys
 from cortexctl.cli import plan, wiring, main
 from cortexctl.stack import load
-from cortexctl.render import terminal
+from cortexctl.render.plan import terminal
 import getpass, tree_sitter_toml, encodings.utf_8_sig
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

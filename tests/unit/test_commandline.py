@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm.commandline import MODULE, SERVE, CommandLine, command_line, in_our_words
+from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, CommandLine, command_line, in_our_words
 
 API = "vllm.entrypoints.openai.api_server"
 

@@ -14,16 +14,16 @@ import pytest
 
 from cortexctl.cli.diagnose import examine, newest
 from cortexctl.errors import SecretUnresolved
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.secret import hidden
+from cortexctl.instance.spec import ContainerSpec, SecretRef
+from cortexctl.observed.container_state import ContainerState
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import OwnedInstance, owned_instances
-from cortexctl.observed.state import ContainerState
 from cortexctl.reach import Reach
-from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
-from cortexctl.render.ink import Ink
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec, SecretRef
-from cortexctl.spec.secret import hidden
+from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
+from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
 from tests.fakes.engine import FakeEngine
 from tests.forks import ran

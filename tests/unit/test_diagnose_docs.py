@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cortexctl.observed.state import ContainerState
-from cortexctl.render.diagnosed import Diagnosed, diagnosed_json, diagnosed_text
-from cortexctl.render.ink import Ink
-from cortexctl.vllm.diagnosis import diagnose, table
+from cortexctl.engines.vllm.diagnosis import table
+from cortexctl.engines.vllm.diagnosis.diagnose import diagnose
+from cortexctl.observed.container_state import ContainerState
+from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
+from cortexctl.render.style import Ink
 
 REPO = Path(__file__).parent.parent.parent
 GUIDE = (REPO / "docs" / "guides" / "diagnose.md").read_text()

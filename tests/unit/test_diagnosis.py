@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.vllm.diagnosis import Diagnosis, diagnose, diagnose_end, last_error_line, strip_prefix, without_frames
-from cortexctl.vllm.diagnosis.table import TABLE
+from cortexctl.engines.vllm.diagnosis.diagnose import Diagnosis, diagnose, diagnose_end
+from cortexctl.engines.vllm.diagnosis.lines import last_error_line, strip_prefix, without_frames
+from cortexctl.engines.vllm.diagnosis.table import TABLE
 
 CASES = Path(__file__).parent.parent / "cases" / "diagnosis"
 """NAME.toml has the samples of the table's module NAME; runs/, unknown/ and healthy/ logs of servers."""

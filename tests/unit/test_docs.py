@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from cortexctl.cli.main import COMMANDS
+from cortexctl.desired.hook import Point
 from cortexctl.hooks.runner import FACTS
 from cortexctl.render.schemas import events_schema
-from cortexctl.spec.hook import Point
 
 IN_ORDER = (Point.PRE_APPLY, Point.PRE_STOP, Point.POST_HEALTHY, Point.ON_FAILURE, Point.POST_APPLY)
 

@@ -9,24 +9,25 @@ from typing import Any
 
 import pytest
 
+from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.engines.vllm.command.read_options import options_of
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.spec import ContainerSpec, InPlace, Mount, Publish, SecretRef
 from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import ImageDefaults, Inspected, local_name, parse_inspected
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import Applied, HostRecord
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
-from cortexctl.plan.deep import Difference, differences
-from cortexctl.plan.drift import Only, find_drift
-from cortexctl.plan.finding import Code, DriftReport, Facts, Finding, Kind
-from cortexctl.plan.servers import Server, sorted_answers
-from cortexctl.render.drift_markdown import drift_markdown
-from cortexctl.render.drift_prometheus import MOST_SERIES, drift_prometheus
-from cortexctl.render.drift_text import drift_text
-from cortexctl.render.ink import Ink
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec, InPlace, Mount, Publish, SecretRef
-from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.secret import fingerprint
-from cortexctl.stack.forms import DRIFT_KINDS
-from cortexctl.vllm.words import options_of
+from cortexctl.plan.drift.finding import Code, DriftReport, Facts, Finding, Kind
+from cortexctl.plan.drift.report import Only, find_drift
+from cortexctl.plan.drift.servers import Server, sorted_answers
+from cortexctl.plan.inspected_diff import Difference, differences
+from cortexctl.render.drift.markdown import drift_markdown
+from cortexctl.render.drift.prometheus import MOST_SERIES, drift_prometheus
+from cortexctl.render.drift.terminal import drift_text
+from cortexctl.render.style import Ink
+from cortexctl.stack.value_forms import DRIFT_KINDS
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.record_drift_case import TOOK
 

@@ -15,12 +15,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
-from cortexctl.plan.finding import Code, DriftReport, Kind
-from cortexctl.render.drift_json import Took, drift_json
-from cortexctl.render.drift_text import drift_text
-from cortexctl.render.drift_words import MEANINGS, next_step, said
-from cortexctl.render.ink import Ink
+from cortexctl.plan.drift.finding import Code, DriftReport, Kind
+from cortexctl.render.drift.json_report import Took, drift_json
+from cortexctl.render.drift.phrases import MEANINGS, next_step, said
+from cortexctl.render.drift.terminal import drift_text
 from cortexctl.render.schemas import drift_schema
+from cortexctl.render.style import Ink
 from tests.record_drift_case import CASES, report_of_case, views_of
 
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from cortexctl.engine import look, observe
-from cortexctl.engine.lock import this_machine
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Host
+from cortexctl.desired.stack import Host
+from cortexctl.hosts import drift_read, read
+from cortexctl.hosts.lock import this_machine
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.spec import ContainerSpec
 from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.receiver import receiver
@@ -173,7 +173,7 @@ def test_a_bad_stack_is_an_error_and_a_doubtful_one_is_quiet(run: Run, tmp_path:
 
 
 def test_deep_inspects_ours_and_nothing_else(run: Run, engine: TalkingEngine, tmp_path: Path) -> None:
-    from cortexctl.spec.codec import spec_from_label
+    from cortexctl.instance.codec import spec_from_label
 
     spec = spec_from_label(spec_of(tmp_path, STACK))
     ours = engine.answers[LIST][0]
@@ -321,15 +321,15 @@ def test_plain_http_to_another_machine_is_warned_of(run: Run) -> None:
 def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = observe.exchange
-    monkeypatch.setattr(observe, "exchange", lambda docker, request, _timeout: real(docker, request, 0.7))
+    real = read.exchange
+    monkeypatch.setattr(read, "exchange", lambda docker, request, _timeout: real(docker, request, 0.7))
     with (
         talking_engine(tmp_path / "dead.sock", {}, hangs=3) as dead,
         talking_engine(tmp_path / "slow.sock", {}, hangs=0.1) as slow,
     ):
         hosts = [Host(f"dead-{i}", dead.url) for i in range(8)] + [Host(f"slow-{i}", slow.url) for i in range(8)]
         began = time.monotonic()
-        looks = look.look_at(hosts, "demo")
+        looks = drift_read.look_at(hosts, "demo")
         took = time.monotonic() - began
         asked = list(dead.asked)
     assert [at.seen.is_reachable for at in looks] == [False] * 8 + [True] * 8

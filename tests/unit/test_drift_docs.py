@@ -18,7 +18,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from cortexctl.plan.finding import Kind
+from cortexctl.plan.drift.finding import Kind
 from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
 from tests.record_drift_case import CASES
 from tests.unit.test_drift_cli import STACK, spec_of

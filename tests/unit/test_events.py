@@ -18,14 +18,14 @@ from cortexctl.apply.executor import Fate, Result
 from cortexctl.cli.apply import carry_out
 from cortexctl.cli.options import Choice, How
 from cortexctl.cli.telling import NO_LOG, EventLines, Telling
-from cortexctl.engine.engines import DockerEngines
+from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import HookFailed, PlanStale
+from cortexctl.hosts.fleet import DockerEngines
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.model import Plan
 from cortexctl.plan.steps import TASK_KINDS
-from cortexctl.render.events_json import envelope, event_fields, plan_events, refused_event, result_events
+from cortexctl.render.apply.events_json import envelope, event_fields, plan_events, refused_event, result_events
 from cortexctl.render.schemas import events_schema
-from cortexctl.spec.hook import Hook, Point
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text

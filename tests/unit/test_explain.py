@@ -13,13 +13,13 @@ import pytest
 
 from cortexctl.apply.events import GateProbe, RollbackEnded, RollbackStarted, StepDone, StepFailed
 from cortexctl.apply.executor import Fate, Outcome, Result
-from cortexctl.apply.explain import explained
+from cortexctl.apply.gate.explain import explained
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import EngineRefused, EngineUnreachable, GateFailed, ProbeFailed
-from cortexctl.render.events_json import event_fields, result_events
-from cortexctl.render.ink import Ink
-from cortexctl.render.outcome import result_text
-from cortexctl.render.progress import event_line
-from cortexctl.spec.desired import Desired
+from cortexctl.render.apply.events_json import event_fields, result_events
+from cortexctl.render.apply.outcome import result_text
+from cortexctl.render.apply.progress import event_line
+from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
@@ -66,7 +66,7 @@ def only(result: Result) -> Outcome:
 def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The engine's calls, with its logs' and every diagnosis among them."""
     calls, read = world.engine().calls, world.engine().logs
-    module = sys.modules["cortexctl.vllm.diagnosis.diagnose"]
+    module = sys.modules["cortexctl.engines.vllm.diagnosis.diagnose"]
     diagnose = module.diagnose
 
     def logs(container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
@@ -117,7 +117,7 @@ def test_a_diagnosis_with_a_bug_in_it_costs_no_more_than_the_cause(
     def breaks(*_: object, **__: object) -> None:
         raise RecursionError("a bug")
 
-    monkeypatch.setattr("cortexctl.apply.explain.diagnose_end", breaks)
+    monkeypatch.setattr("cortexctl.apply.gate.explain.diagnose_end", breaks)
     world = World("demo", "here")
     world.engine().behaviours.append(crashes(SHORT))
     result = replaced(tmp_path, world)

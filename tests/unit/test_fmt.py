@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.stack import format as layout
 from cortexctl.stack.document import UnreadableDocument
-from cortexctl.stack.format import formatted
+from cortexctl.stack.edit import layout
+from cortexctl.stack.edit.layout import formatted
 from cortexctl.stack.starter import TEMPLATES, starter
 from tests.forks import ran
 from tests.test_architecture import HEAVY, loaded_by

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.apply.bounds import figures, missed
-from cortexctl.apply.deadline import Deadline
 from cortexctl.apply.events import GateProbe, Progress
 from cortexctl.apply.executor import Fate, Result
+from cortexctl.apply.gate.deadline import Deadline
+from cortexctl.apply.gate.speed_bounds import figures, missed
+from cortexctl.desired.stack import STARTS_AT_MOST, Desired, GatePolicy
 from cortexctl.errors import GateFailed, ProbeFailed
 from cortexctl.observed.speed import Speed
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.spec.desired import STARTS_AT_MOST, Desired, GatePolicy
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import docker.errors
 import pytest
 
-from cortexctl.engine.act import DockerEngine
+from cortexctl.hosts.act import DockerEngine
 
 THERE = {"Id": "a"}
 

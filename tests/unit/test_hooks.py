@@ -14,14 +14,14 @@ import pytest
 
 from cortexctl.apply.events import HookEnded
 from cortexctl.apply.executor import Fate, Result
+from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import EngineRefused, HookFailed, HookRefused, SecretUnresolved
 from cortexctl.hooks.runner import FACTS, LINES, HookRunner
+from cortexctl.instance.secret import masked
+from cortexctl.instance.spec import SecretRef
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.request import Request
-from cortexctl.spec.container import SecretRef
-from cortexctl.spec.hook import Hook, Point
-from cortexctl.spec.secret import masked
 from tests.fakes.container import FakeContainer
 from tests.fakes.receiver import receiver
 from tests.fakes.world import World

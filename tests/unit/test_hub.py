@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from cortexctl.health.hub import files_from_hub
-from cortexctl.observed.modelfiles import ModelFiles, ModelSource
+from cortexctl.model_files.files import ModelFiles, ModelSource
 
 SOURCE = ModelSource("gpu-1", "", "", "org/name", "refs/pr/1")
 CONFIG = {"model_type": "qwen3"}

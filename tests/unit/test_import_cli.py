@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cortexctl.cli.main import run
-from cortexctl.spec.container import ContainerSpec, Mount, Publish
+from cortexctl.instance.spec import ContainerSpec, Mount, Publish
 from tests.fakes.engine_socket import LIST, TalkingEngine, talking_engine
 from tests.fakes.inspection import IMAGE_ENV, inspection, laid_over
 

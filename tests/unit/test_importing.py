@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cortexctl.render.imported import imported_block, imported_json
-from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
-from cortexctl.stack.importing import runs_vllm
+from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.render.import_block import imported_block, imported_json
+from cortexctl.stack.importing.describe import runs_vllm
 from tests.imports import MODELS_DIR, ByHand, block_of, read_back, spec_of, words
 from tests.reading import DOCKER
 
@@ -384,7 +384,7 @@ def test_the_hosts_own_folders_take_the_place_of_mounts() -> None:
 
 
 def test_the_block_is_laid_out_as_fmt_lays_it_out() -> None:
-    from cortexctl.stack.format import formatted
+    from cortexctl.stack.edit.layout import formatted
 
     draft = served("/models/llama", "--hf-overrides", '{"a": {"b": []}}', "--foo", "b").draft()
     ignored = {"cap_drop": "now none, in a new one ALL", "env.A[1]": "x"}

@@ -15,18 +15,19 @@ from typing import Any
 
 import pytest
 
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
-from cortexctl.plan.against import as_if_applied
+from cortexctl.desired.stack import Desired
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_from_label
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
+from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.planner import images_needed, inspections_needed, plan
 from cortexctl.plan.request import Request
-from cortexctl.render.ink import Ink
-from cortexctl.render.terminal import plan_text
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_from_label
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired
+from cortexctl.render.plan.terminal import plan_text
+from cortexctl.render.style import Ink
 from tests.reading import desired_from
 from tests.record_labels import (
     CORPUS,

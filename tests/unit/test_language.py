@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.spec.desired import Desired
 from cortexctl.stack.load import Given
 from tests.reading import desired_from, model_text, read, stack_text
 

@@ -16,13 +16,13 @@ from cortexctl.apply.recording import Took
 from cortexctl.cli import measurements
 from cortexctl.cli.learning import learn_from_apply, started_as
 from cortexctl.cli.main import run
+from cortexctl.engines.vllm.memory.gpu_models import gpu_of
+from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, started
+from cortexctl.engines.vllm.memory.reuse import same_start
+from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
 from cortexctl.errors import EngineRefused, UsageError
-from cortexctl.render.ink import Ink
 from cortexctl.render.status import Row, status_text
-from cortexctl.vllm.memory.gpus import gpu_of
-from cortexctl.vllm.memory.measured import Measurement, Predicted, started
-from cortexctl.vllm.memory.reuse import same_start
-from cortexctl.vllm.memory.startlog import StartLog, read_start_log
+from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.memory import CASES, CONFIGS

@@ -10,19 +10,20 @@ from typing import Any
 import pytest
 
 from cortexctl.cli.wiring import look, open_engines
-from cortexctl.engine.look import with_image_labels
+from cortexctl.desired.stack import Desired
+from cortexctl.hosts.drift_read import with_image_labels
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.labels import generation_name, serving_name, undone_name
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.container_list import parse_containers
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Why, image_labels_needed, left_alone, owned_instances, read_owned
-from cortexctl.observed.parse import parse_containers
-from cortexctl.observed.state import Observed, ObservedHost
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import plan
 from cortexctl.plan.rollback import Back, plan_rollback
 from cortexctl.plan.steps import RemoveContainer, StartContainer, StopContainer
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.labels import generation_name, serving_name, undone_name
 from tests.fakes.engine_socket import row, talking_engine
 from tests.fakes.world import World
 from tests.reading import desired_from

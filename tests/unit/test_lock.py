@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortexctl.cli.lock import lock_in_words
-from cortexctl.engine import lock
-from cortexctl.engine.lock import born, from_labels, is_dead, runs_here, this_machine, to_labels
-from cortexctl.observed.state import LockInfo
+from cortexctl.hosts import lock
+from cortexctl.hosts.lock import born, from_labels, is_dead, runs_here, this_machine, to_labels
+from cortexctl.observed.lock_holder import LockInfo
 
 NOBODY = 2**22 + 1
 """No process has this number: it is above what Linux gives out."""

@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.engine.act import DockerEngine
-from cortexctl.engine.log import (
+from cortexctl.desired.stack import Host
+from cortexctl.errors import EngineRefused, EngineUnreachable
+from cortexctl.hosts.act import DockerEngine
+from cortexctl.hosts.log import (
     KEPT,
     LINES_AT_MOST,
     LONGEST_LINE,
@@ -32,9 +34,7 @@ from cortexctl.engine.log import (
     lines,
     pieces,
 )
-from cortexctl.errors import EngineRefused, EngineUnreachable
-from cortexctl.spec.cut import shortened
-from cortexctl.spec.desired import Host
+from cortexctl.text.shorten import shortened
 from tests.fakes.dripping import Drip, dripping_engine
 from tests.fakes.sockets import serving_on
 
@@ -128,7 +128,7 @@ def test_what_is_cut_next_to_a_secret_leaves_no_half_of_it() -> None:
     ids=["one line", "NULs", "carriage returns", "bars", "no UTF-8", "empty lines", "short lines"],
 )
 def test_a_log_without_an_end_has_one_in_little_memory(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cortexctl.engine.log.READ_AT_MOST", 32 << 20)
+    monkeypatch.setattr("cortexctl.hosts.log.READ_AT_MOST", 32 << 20)
     tracemalloc.start()
     try:
         found = last_lines(as_asked(endless(piece)), 5000)
@@ -331,8 +331,8 @@ def test_every_way_to_a_log_is_bounded(tmp_path: Path, read: str) -> None:
 def test_a_log_that_drips_is_read_for_its_time_by_apply_and_by_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cortexctl.engine.log.WITHIN", 0.5)
-    monkeypatch.setattr("cortexctl.engine.act.REQUEST_TIMEOUT", 1)
+    monkeypatch.setattr("cortexctl.hosts.log.WITHIN", 0.5)
+    monkeypatch.setattr("cortexctl.hosts.act.REQUEST_TIMEOUT", 1)
     with whole_engine(tmp_path / "e.sock", frame(b"one\n"), drips=2400) as url:
         engine = DockerEngine(Host("here", url), "demo")
         note, first, *_ = engine.logs("tiny", 5)

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm import diagnosis, progress
-from cortexctl.vllm.diagnosis import diagnose, diagnose_end, last_error_line, table, without_frames
-from cortexctl.vllm.diagnosis.diagnose import MOST_EVIDENCE
-from cortexctl.vllm.diagnosis.table import TABLE
-from cortexctl.vllm.loglines import LONGEST_LINE, MOST_LINES, MOST_TEXT, searched
-from cortexctl.vllm.memory import startlog
-from cortexctl.vllm.progress import LONGEST_SIGN, advanced, stage
+from cortexctl.engines.vllm import diagnosis, progress
+from cortexctl.engines.vllm.diagnosis import table
+from cortexctl.engines.vllm.diagnosis.diagnose import MOST_EVIDENCE, diagnose, diagnose_end
+from cortexctl.engines.vllm.diagnosis.lines import last_error_line, without_frames
+from cortexctl.engines.vllm.diagnosis.table import TABLE
+from cortexctl.engines.vllm.log_bounds import LONGEST_LINE, MOST_LINES, MOST_TEXT, searched
+from cortexctl.engines.vllm.memory import startlog
+from cortexctl.engines.vllm.progress import LONGEST_SIGN, advanced, stage
 from tests.unit.test_diagnosis import samples
 
 MODULES = [
@@ -82,7 +83,7 @@ def given_to(monkeypatch: pytest.MonkeyPatch) -> Given:
     monkeypatch.setattr(startlog, "_TELLING", telling)
     rows = tuple(replace(row, regex=Noting(row.name, row.regex, seen)) for row in TABLE)
     monkeypatch.setattr(table, "TABLE", rows)
-    monkeypatch.setattr(sys.modules["cortexctl.vllm.diagnosis.diagnose"], "TABLE", rows)
+    monkeypatch.setattr(sys.modules["cortexctl.engines.vllm.diagnosis.diagnose"], "TABLE", rows)
     return seen
 
 

@@ -13,10 +13,10 @@ from markdown_it import MarkdownIt
 
 from cortexctl.cli.show import LEAST_BYTES as CLI_LEAST_BYTES
 from cortexctl.plan.planfile import plan_to_json
-from cortexctl.render.folding import fold
-from cortexctl.render.markdown import LEAST_BYTES, LEVELS, ROWS, _footer, _head, plan_markdown
 from cortexctl.render.markdown_text import clip, code, fenced, marker, text
-from cortexctl.render.visible import visible_plan
+from cortexctl.render.plan.folding import fold
+from cortexctl.render.plan.markdown import LEAST_BYTES, LEVELS, ROWS, _footer, _head, plan_markdown
+from cortexctl.render.sanitise import visible_plan
 from tests.views import NASTY, case, large_plan, moved_to, rich_plan, texts_of, with_every_text, with_text_at
 
 ROOMY = 50_000_000

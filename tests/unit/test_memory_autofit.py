@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm.memory.autofit import Fitted, Target, at_length, fit
-from cortexctl.vllm.memory.budget import Ask, budget
-from cortexctl.vllm.memory.gpus import parse_gpu
+from cortexctl.engines.vllm.memory.autofit import Fitted, Target, at_length, fit
+from cortexctl.engines.vllm.memory.budget import budget
+from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
+from cortexctl.engines.vllm.memory.stage import Ask
 from tests.memory import facts_of
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from cortexctl.cli.fitting import read_args
 from cortexctl.cli.main import run
+from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
-from cortexctl.vllm.version import NEWEST_KNOWN
 from tests.memory import CONFIGS
 
 PARTS = [

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm.memory.config import UnknownModel
-from cortexctl.vllm.memory.facts import read_facts
-from cortexctl.vllm.memory.layers import Attention, Experts
-from cortexctl.vllm.memory.quantisation import NOT_QUANTISED
-from cortexctl.vllm.memory.tensors import Split
-from cortexctl.vllm.memory.weights import Stage, Weighing, rotary_bytes, weight_bytes
+from cortexctl.engines.vllm.memory.config import UnknownModel
+from cortexctl.engines.vllm.memory.layers import Attention, Experts
+from cortexctl.engines.vllm.memory.model_facts import read_facts
+from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED
+from cortexctl.engines.vllm.memory.tensors import Split
+from cortexctl.engines.vllm.memory.weights import Stage, Weighing, rotary_bytes, weight_bytes
 from tests.memory import CASES, config_of, facts_of
 
 PARAMETERS = json.loads((CASES / "parameters.json").read_text())

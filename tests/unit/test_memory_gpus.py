@@ -6,9 +6,9 @@ import tomllib
 
 import pytest
 
-from cortexctl.stack.patch import CannotPatch, patched
-from cortexctl.vllm.memory.gpus import gpu_on_host, parse_gpu
-from cortexctl.vllm.memory.ledger import ledger
+from cortexctl.engines.vllm.memory.gpu_models import gpu_on_host, parse_gpu
+from cortexctl.engines.vllm.memory.ledger import ledger
+from cortexctl.stack.edit.argument_edits import CannotPatch, patched
 from tests.memory import budget_of
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from cortexctl.stack.modelfiles import UnreadableModel, read_config, read_headers
-from cortexctl.vllm.memory.budget import Ask, budget
-from cortexctl.vllm.memory.gpus import parse_gpu
-from cortexctl.vllm.memory.headers import Headers
+from cortexctl.engines.vllm.memory.budget import budget
+from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
+from cortexctl.engines.vllm.memory.headers import Headers
+from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
 from tests.memory import budget_of, config_of, facts_of
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm.memory.budget import Ask, budget
-from cortexctl.vllm.memory.facts import read_facts
-from cortexctl.vllm.memory.gpus import parse_gpu
+from cortexctl.engines.vllm.memory.budget import budget
+from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
+from cortexctl.engines.vllm.memory.model_facts import read_facts
+from cortexctl.engines.vllm.memory.stage import Ask
 from tests.memory import budget_of, config_of
 
 

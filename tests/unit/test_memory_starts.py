@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm.memory.budget import Budget
+from cortexctl.engines.vllm.memory.budget import Budget
 from tests.memory import CASES, budget_of
 
 STARTS = [json.loads(line) for line in (CASES / "starts.jsonl").read_text().splitlines()]

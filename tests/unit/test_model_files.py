@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from cortexctl.cli.modelreading import files_here
-from cortexctl.observed.modelfiles import (
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.spec import ContainerSpec, Mount
+from cortexctl.model_files.files import (
     LONGEST_HEAD,
     NO_CONFIG,
     ModelFiles,
@@ -19,14 +22,12 @@ from cortexctl.observed.modelfiles import (
     read_folder,
     read_model,
     source_of,
-    ways_to,
 )
+from cortexctl.model_files.safetensors import tensors_in
+from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.model_mounts import ways_to
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json, snapshot_to_json
-from cortexctl.observed.state import ImageFacts, Observed, ObservedContainer, ObservedHost
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec, Mount
-from cortexctl.spec.safetensors import tensors_in
 
 SPEC = ContainerSpec("image:v0.32.0", "/models/qwen/8b", ("chat",), mounts=(Mount("/srv/models", "/models"),))
 CONFIG = {"model_type": "qwen3"}

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortexctl.instance.labels import serving_name
 from cortexctl.plan.action import Action
-from cortexctl.spec.labels import serving_name
 from tests.fakes.world import World
 from tests.reading import model_text, read, stack_text
 from tests.unit.test_apply import stack

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.spec.codec import spec_to_label
+from cortexctl.instance.codec import spec_to_label
 from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
 from tests.forks import ran
 from tests.reading import model_text, stack_text

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.spec import ContainerSpec, Mount
 from cortexctl.observed.record import RECORD_VERSION
-from cortexctl.render.ink import STYLE, Ink
-from cortexctl.render.visible import tame
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec, Mount
-from cortexctl.spec.json_text import json_text
+from cortexctl.render.sanitise import tame
+from cortexctl.render.style import STYLE, Ink
+from cortexctl.text.json_text import json_text
 from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
 from tests.fakes.inspection import inspection
 from tests.forks import ran
@@ -281,7 +281,7 @@ def test_live_progress_shows_no_markup_and_nothing_that_acts() -> None:
     from cortexctl.apply.events import Progress, RollbackEnded, RollbackStarted
     from cortexctl.plan.action import Action
     from cortexctl.plan.model import Change
-    from cortexctl.render.progress import LiveProgress, PlainProgress
+    from cortexctl.render.apply.progress import LiveProgress, PlainProgress
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -309,7 +309,7 @@ def test_live_progress_shows_no_markup_and_nothing_that_acts() -> None:
         assert "\x1b[31mRED" not in told
 
 
-OUTSIDE = {"cortexctl.cli.writing", "cortexctl.__main__", "cortexctl.engine.probe_script"}
+OUTSIDE = {"cortexctl.cli.writing", "cortexctl.__main__", "cortexctl.hosts.image_parser_script"}
 """The one way out; a version that no stranger has a word in; and what runs inside a container."""
 WRITES = {"write", "writelines", "print", "echo", "secho", "prompt", "confirm", "progressbar", "print_exc"}
 

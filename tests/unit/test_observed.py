@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
+from cortexctl.instance import labels
+from cortexctl.instance.codec import SPEC_VERSION, spec_to_label
+from cortexctl.instance.labels import generation_name, serving_name
+from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.observed.container_list import parse_containers, parse_endpoint, parse_images, parse_in_place
+from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances, read_owned, strangers
-from cortexctl.observed.parse import parse_containers, parse_endpoint, parse_images, parse_in_place
 from cortexctl.observed.record import HostRecord
-from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
-from cortexctl.spec import labels
-from cortexctl.spec.codec import SPEC_VERSION, spec_to_label
-from cortexctl.spec.container import ContainerSpec, InPlace
-from cortexctl.spec.labels import generation_name, serving_name
 
 SPEC = ContainerSpec(image="image:v0.32.0", model="/models/tiny", served_names=("tiny",), vllm_version="0.32.0")
 

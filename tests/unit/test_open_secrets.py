@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.instance.secret_shape import assigned_secret, is_token_not_name, shape_of_secret
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.ink import Ink
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.secret_shape import assigned_secret, is_token_not_name, shape_of_secret
+from cortexctl.render.style import Ink
 from cortexctl.stack.load import Given, load_stack
 from tests.reading import model_text, stack_text
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm.catalogue import Release, release, releases
-from cortexctl.vllm.parse import Parsed, parse
-from cortexctl.vllm.verdict import judge
+from cortexctl.engines.vllm.catalogue.catalogue import Release, release, releases
+from cortexctl.engines.vllm.command.parse import Parsed, parse
+from cortexctl.engines.vllm.command.verdict import judge
 
 VERDICTS = Path(__file__).parent.parent / "cases" / "catalogue" / "verdicts.json.xz"
 CLASSES = "a value inside a config that its class refuses, of which the catalogue has no type"

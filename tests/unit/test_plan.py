@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import SourceSpan
-from cortexctl.observed.state import BoundPort, ImageFacts, Observed, ObservedContainer, ObservedHost
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.labels import generation_name, is_generation_name, serving_name
+from cortexctl.instance.spec import RESTART_POLICY, STOP_MARGIN, ContainerSpec, InPlace, Mount, Publish, SecretRef
+from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.decide import state_in_words
 from cortexctl.plan.diff import FieldChange, diff, fields_of
@@ -18,8 +24,8 @@ from cortexctl.plan.model import Change, ContainerRef, Plan
 from cortexctl.plan.order import in_order
 from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_json
 from cortexctl.plan.planner import images_needed, inspections_needed, plan
+from cortexctl.plan.recipes import SHORT_GRACE, tasks_of, undo
 from cortexctl.plan.request import Request
-from cortexctl.plan.sequence import SHORT_GRACE, tasks_of, undo
 from cortexctl.plan.stale import stale_reasons
 from cortexctl.plan.steps import (
     KIND_OF,
@@ -38,11 +44,6 @@ from cortexctl.plan.steps import (
     TryReach,
     UpdateContainer,
 )
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import RESTART_POLICY, STOP_MARGIN, ContainerSpec, InPlace, Mount, Publish, SecretRef
-from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.labels import generation_name, is_generation_name, serving_name
 from tests.record_case import CASES
 
 IMAGE = "image:v0.32.0"

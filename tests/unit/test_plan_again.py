@@ -13,12 +13,12 @@ from cortexctl.apply.perform import Performer
 from cortexctl.cli import apply as cli_apply
 from cortexctl.cli.options import Choice, How
 from cortexctl.cli.telling import NO_LOG, Telling
-from cortexctl.engine.engines import DockerEngines
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import LockHeld, PlanStale, Refused
-from cortexctl.observed.state import LockInfo
+from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.instance.labels import RUN
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.model import Plan
-from cortexctl.spec.desired import Desired
-from cortexctl.spec.labels import RUN
 from tests.fakes.engine import FakeEngines
 from tests.fakes.world import FakeClock, World
 from tests.unit.test_apply import serving, stack, with_length

@@ -14,8 +14,8 @@ import pytest
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.render.ink import Ink
-from cortexctl.render.terminal import plan_text
+from cortexctl.render.plan.terminal import plan_text
+from cortexctl.render.style import Ink
 from tests.record_case import CASES, plan_of_case
 
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())

@@ -10,19 +10,20 @@ from typing import Any
 
 import pytest
 
+from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Severity
-from cortexctl.observed.modelfiles import ModelFiles
-from cortexctl.observed.state import Observed, ObservedContainer, ObservedHost
-from cortexctl.plan.memory import Forecaster, Unknown
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.spec import ContainerSpec, Mount
+from cortexctl.model_files.files import ModelFiles
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
+from cortexctl.plan.capacity.capacity import room_in_stack
+from cortexctl.plan.capacity.plan_memory import Forecaster, Unknown
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import digest_of, plan_from_json, plan_to_dict, plan_to_json
 from cortexctl.plan.planner import models_needed, plan
 from cortexctl.plan.request import Request
-from cortexctl.plan.room import room_in_stack
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_to_label
-from cortexctl.spec.container import ContainerSpec, Mount
-from cortexctl.spec.desired import Desired, Host, Instance
 from tests.memory import config_of
 
 HOST = Host("gpu-1", "unix:///none", gpus=4, gpu_name="L40S", gpu_memory=46068 * 2**20, gpu_capability="8.9")

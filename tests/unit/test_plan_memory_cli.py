@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.cli.main import run
-from cortexctl.spec.codec import spec_to_label
+from cortexctl.instance.codec import spec_to_label
 from tests.fakes.engine_socket import LIST, row, talking_engine
 from tests.memory import CONFIGS
 from tests.reading import desired_from

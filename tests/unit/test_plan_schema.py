@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from cortexctl.instance.spec import ContainerSpec
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import TASK_KINDS
 from cortexctl.render.schemas import plan_schema
-from cortexctl.spec.container import ContainerSpec
 from tests.record_case import CASES
 from tests.views import large_plan, rich_plan
 

@@ -93,6 +93,6 @@ def test_a_saved_plan_reads_back_as_the_same_value_whatever_it_holds(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Values that do not belong together: that this is refused, is another test's."""
-    monkeypatch.setattr("cortexctl.plan.planread.check_together", lambda _: None)
+    monkeypatch.setattr("cortexctl.plan.planfile_read.check_together", lambda _: None)
     plan = PLANS[number]
     assert plan_from_json(plan_to_json(plan)) == plan

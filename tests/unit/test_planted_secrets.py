@@ -17,10 +17,10 @@ import pytest
 from cortexctl.cli import apply as apply_command
 from cortexctl.cli import wiring
 from cortexctl.cli.main import run
+from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import EngineRefused, ProbeFailed
 from cortexctl.hooks.runner import HookRunner
-from cortexctl.spec.container import SecretRef
-from cortexctl.spec.hook import Hook, Point
+from cortexctl.instance.spec import SecretRef
 from tests.fakes.engine_socket import LIST, row, talking_engine
 from tests.fakes.receiver import receiver
 from tests.fakes.world import World
@@ -103,7 +103,7 @@ COMMANDS = [
 @pytest.mark.parametrize("line", COMMANDS)
 def test_no_command_shows_it(folder: Path, line: str) -> None:
     """The engine sends it back in the log, in errors, and as the state of a container."""
-    from cortexctl.spec.codec import spec_to_label
+    from cortexctl.instance.codec import spec_to_label
     from cortexctl.stack.load import Given
     from tests.reading import desired_from
 
@@ -181,7 +181,7 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
             raise EngineRefused(f"here: cannot create: {SAID} {BASIC}")
 
         monkeypatch.setattr(world.engine(), "create", create)
-    monkeypatch.setattr("cortexctl.health.probe.HttpProber", lambda: Talker(world))
+    monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda: Talker(world))
     monkeypatch.setattr(
         apply_command, "open_stack", lambda stack, choice: (wiring.need_stack(stack, choice), world.engines)
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.audit.log import AuditLog
+from cortexctl.audit.audit_log import AuditLog
 from cortexctl.cli.telling import Telling
 from cortexctl.files.private import open_private, write_private
 from cortexctl.plan.planfile import digest_of, plan_from_json

@@ -12,14 +12,14 @@ import pytest
 
 from cortexctl.cli.main import run
 from cortexctl.cli.probing import probed
+from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Severity
-from cortexctl.engine import probe
 from cortexctl.errors import EngineUnreachable
-from cortexctl.observed.parse import parse_containers
-from cortexctl.observed.probed import CommandLine, ParserVerdict, Probed, parse_probed
-from cortexctl.plan.probe import questions
-from cortexctl.spec.desired import Desired, Host
-from cortexctl.spec.labels import PROBE
+from cortexctl.hosts import image_parser
+from cortexctl.instance.labels import PROBE
+from cortexctl.observed.container_list import parse_containers
+from cortexctl.observed.parser_verdict import CommandLine, ParserVerdict, Probed, parse_probed
+from cortexctl.plan.parser_probe import questions
 from tests.fakes.dripping import Drip, dripping_engine
 from tests.fakes.world import World
 from tests.reading import desired_from
@@ -231,17 +231,19 @@ class Starts:
 )
 def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drip: Drip) -> None:
     for name in ("TIME_LIMIT", "GRACE", "REQUEST_TIMEOUT"):
-        monkeypatch.setattr(probe, name, 0.25)
+        monkeypatch.setattr(image_parser, name, 0.25)
     with dripping_engine(tmp_path / "e.sock", drip) as url:
         with suppress(EngineUnreachable):
-            assert probe._answer(Starts(), Host("here", url), "c" * 64, 1).problem == "it did not end within 0.25 s"
+            assert (
+                image_parser._answer(Starts(), Host("here", url), "c" * 64, 1).problem == "it did not end within 0.25 s"
+            )
         assert not drip.came_to_its_end()
 
 
 def test_each_frame_of_an_answer_is_looked_at_once() -> None:
     """Millions of frames of one byte are an answer of allowed size."""
     frames = b"\1\0\0\0\0\0\0\1o" * 900_000 + b"\2\0\0\0\0\0\0\3log" + b"\2\0\0\0\0\0\0\3lo"
-    assert probe._two_streams(frames) == ("o" * 900_000, "loglo")
+    assert image_parser._two_streams(frames) == ("o" * 900_000, "loglo")
 
 
 def test_what_an_image_says_is_short() -> None:

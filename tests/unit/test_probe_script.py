@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.small_vllm import LAYOUTS, write
 
-SCRIPT = (Path(__file__).parents[2] / "cortexctl" / "engine" / "probe_script.py").read_text()
+SCRIPT = (Path(__file__).parents[2] / "cortexctl" / "hosts" / "image_parser_script.py").read_text()
 
 
 def asked(folder: Path, program: str, *lists: list[str], seconds: int = 60, **env: str) -> list[dict[str, Any]]:

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from cortexctl.desired.stack import Smoke
 from cortexctl.errors import ProbeFailed
-from cortexctl.health.asking import Declined
-from cortexctl.health.probe import HttpProber
-from cortexctl.health.tone import one_second
-from cortexctl.spec.desired import Smoke
+from cortexctl.health.prober import HttpProber
+from cortexctl.health.query import Declined
+from cortexctl.health.test_audio import one_second
 from tests.fakes.reach import LoopbackReach
 from tests.unit.test_ask import hang, server, slam
 
@@ -162,7 +162,7 @@ def drips_events(connection: socket.socket) -> None:
 def test_what_is_no_stream_of_tokens_is_one_sentence(
     prober: HttpProber, behave: Callable[[socket.socket], None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cortexctl.health.probe.SMOKE", 0.5)
+    monkeypatch.setattr("cortexctl.health.prober.SMOKE", 0.5)
     with server(behave) as reach, pytest.raises(ProbeFailed, match=said):
         prober.speed(reach, None, "tiny", Smoke())
 

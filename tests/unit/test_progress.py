@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm import progress
-from cortexctl.vllm.progress import advanced, stage
+from cortexctl.engines.vllm import progress
+from cortexctl.engines.vllm.progress import advanced, stage
 
 CASES = Path(__file__).parent.parent / "cases" / "progress.toml"
 LINES: list[dict[str, Any]] = tomllib.loads(CASES.read_text())["line"]

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.engine import kernel
-from cortexctl.engine.frames import FRAME, Frames
-from cortexctl.engine.inside import Inside, begin
-from cortexctl.engine.reach import ContainerReach
 from cortexctl.errors import NobodyListens, PathFailed
-from cortexctl.health.ask import ask_health
+from cortexctl.health.health_check import ask_health
+from cortexctl.hosts import kernel
+from cortexctl.hosts.container_reach import ContainerReach
+from cortexctl.hosts.frames import FRAME, Frames
+from cortexctl.hosts.inside import Inside, begin
+from cortexctl.instance.spec import CONTAINER_PORT
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.location import Location, parse_location
-from cortexctl.spec.container import CONTAINER_PORT
 from tests.fakes.engine_socket import talking_engine
 
 ID = "c" * 64

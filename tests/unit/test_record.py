@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from cortexctl.errors import EngineRefused
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import (
     REMEMBERED,
     Applied,
@@ -17,15 +19,13 @@ from cortexctl.observed.record import (
     record_from_label,
     record_to_label,
 )
-from cortexctl.observed.state import Observed
 from cortexctl.plan.action import Action, ReasonCode
-from cortexctl.plan.drift import find_drift
-from cortexctl.plan.finding import Code
+from cortexctl.plan.drift.finding import Code
+from cortexctl.plan.drift.report import find_drift
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import Back, plan_rollback
-from cortexctl.render.words import cost_words
-from cortexctl.spec.container import ContainerSpec
+from cortexctl.render.plan.phrases import cost_words
 from tests.fakes.killed import killed_after
 from tests.fakes.world import World
 from tests.reading import model_text

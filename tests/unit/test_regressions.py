@@ -8,23 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.engines.vllm.command.check import check_args, check_extra_args
+from cortexctl.engines.vllm.diagnosis.diagnose import diagnose
+from cortexctl.engines.vllm.diagnosis.lines import last_error_line
+from cortexctl.engines.vllm.version import release_from_image
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_from_label, spec_to_label
+from cortexctl.instance.image import parse_image
+from cortexctl.instance.spec import ContainerSpec, Publish
+from cortexctl.observed.host import BoundPort, ObservedContainer
 from cortexctl.observed.owned import read_owned
-from cortexctl.observed.state import BoundPort, ObservedContainer
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange, diff
 from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.steps import RemoveNetwork
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.ink import Ink
-from cortexctl.spec import labels
-from cortexctl.spec.codec import spec_from_label, spec_to_label
-from cortexctl.spec.container import ContainerSpec, Publish
-from cortexctl.spec.desired import Desired, Host, Instance
-from cortexctl.spec.image import parse_image
+from cortexctl.render.style import Ink
 from cortexctl.stack.starter import starter
-from cortexctl.vllm.check import check_args, check_extra_args
-from cortexctl.vllm.diagnosis import diagnose, last_error_line
-from cortexctl.vllm.version import release_from_image
 from tests.property.test_laws import HOSTS, STACK, Case, Watch, _apply, _ours, _run, _world
 from tests.property.test_laws import _plan as _world_plan
 from tests.reading import read
@@ -248,7 +249,7 @@ def test_port_swap_is_seen():
 
 
 def test_keep_0():
-    from cortexctl.plan.sequence import tasks_of
+    from cortexctl.plan.recipes import tasks_of
     from cortexctl.plan.steps import RemoveContainer
 
     (change,) = _decide(_wanted(keep=0), _serving(spec=_spec(drain=1)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from cortexctl.cli import releases as asking
-from cortexctl.observed.parse import parse_release_told
-from cortexctl.observed.state import ImageFacts
+from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.container_list import parse_release_told
+from cortexctl.observed.host import ImageFacts
 from cortexctl.plan.diff import diff
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.spec.desired import Desired, Host, Instance
 from cortexctl.stack.load import Releases, load_stack
 from tests.fakes.engine import FakeEngine, FakeEngines
 from tests.reading import model_text, stack_text

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from cortexctl.vllm.memory.budget import Ask, Budget, budget
-from cortexctl.vllm.memory.gpus import gpu_of
-from cortexctl.vllm.memory.measured import Measurement, Started, moves_memory, started
-from cortexctl.vllm.memory.reuse import NOTHING_MEASURED, Measured, reused, same_start
-from cortexctl.vllm.memory.startlog import StartLog
+from cortexctl.engines.vllm.memory.budget import Budget, budget
+from cortexctl.engines.vllm.memory.gpu_models import gpu_of
+from cortexctl.engines.vllm.memory.measured import Measurement, Started, moves_memory, started
+from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured, reused, same_start
+from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.startlog import StartLog
 from tests.memory import facts_of
 
 H100 = gpu_of("H100", 79.25)

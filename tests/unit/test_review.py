@@ -12,7 +12,7 @@ import pytest
 
 from cortexctl.files.reading import LARGEST_STACK
 from cortexctl.observed.snapshot import snapshot_to_json
-from cortexctl.plan.against import as_if_applied
+from cortexctl.plan.hypothetical import as_if_applied
 from tests.fakes.engine_socket import talking_engine
 from tests.forks import ran
 from tests.hostile import commit, git, repository

@@ -10,8 +10,8 @@ import pytest
 from cortexctl.apply.executor import Fate
 from cortexctl.errors import EngineRefused
 from cortexctl.plan.action import Action
-from cortexctl.plan.drift import find_drift
-from cortexctl.plan.finding import Code, Kind
+from cortexctl.plan.drift.finding import Code, Kind
+from cortexctl.plan.drift.report import find_drift
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.request import Request

@@ -11,12 +11,12 @@ from cortexctl.apply.events import StepDone, StepFailed, StepStarted
 from cortexctl.apply.executor import Executor, Fate
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
+from cortexctl.desired.stack import Desired
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import PassGate, Pause, StopContainer
-from cortexctl.render.content import good_news
-from cortexctl.spec.desired import Desired
+from cortexctl.render.plan.content import good_news
 from tests.fakes.engine import Behaviour
 from tests.fakes.world import World
 from tests.reading import model_text

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cortexctl.errors import SecretUnresolved
-from cortexctl.secrets.read import SecretReader
-from cortexctl.spec.container import SecretRef
+from cortexctl.instance.spec import SecretRef
+from cortexctl.secrets.resolver import SecretReader
 
 
 def reader(tmp_path: Path) -> SecretReader:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from cortexctl.plan.planfile import digest_of, plan_to_json
-from cortexctl.render.html import plan_html
-from cortexctl.render.markdown import LEAST_BYTES, plan_markdown
+from cortexctl.render.plan.html import plan_html
+from cortexctl.render.plan.markdown import LEAST_BYTES, plan_markdown
 from tests.reading import model_text, stack_text
 from tests.views import case, large_plan, rich_plan
 

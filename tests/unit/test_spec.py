@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from cortexctl.spec import labels
-from cortexctl.spec.codec import (
+from cortexctl.instance import labels
+from cortexctl.instance.codec import (
     SPEC_VERSION,
     UnknownSpecVersion,
     spec_from_dict,
@@ -14,7 +14,10 @@ from cortexctl.spec.codec import (
     spec_to_dict,
     spec_to_label,
 )
-from cortexctl.spec.container import (
+from cortexctl.instance.image import ImageReference, parse_image
+from cortexctl.instance.launch import Launch
+from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.spec import (
     DEFAULT_SHM_SIZE,
     STOP_MARGIN,
     ContainerSpec,
@@ -22,10 +25,7 @@ from cortexctl.spec.container import (
     Publish,
     SecretRef,
 )
-from cortexctl.spec.image import ImageReference, parse_image
-from cortexctl.spec.launch import Launch
-from cortexctl.spec.secret import fingerprint
-from cortexctl.spec.units import seconds, short_seconds, show_bytes, show_seconds, show_short, size_in_bytes
+from cortexctl.text.units import seconds, short_seconds, show_bytes, show_seconds, show_short, size_in_bytes
 
 MINIMAL = ContainerSpec(image="vllm/vllm-openai:v0.32.0", model="/models/tiny", served_names=("tiny",))
 

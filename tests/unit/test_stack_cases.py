@@ -157,7 +157,10 @@ def test_the_same_fault_is_said_in_the_same_words_in_both_forms(toml: str, in_js
 
 
 def test_every_rule_of_a_stack_file_has_a_case(repo: Path) -> None:
-    sources = [*(repo / "cortexctl" / "stack").glob("*.py"), repo / "cortexctl" / "vllm" / "check.py"]
+    sources = [
+        *(repo / "cortexctl" / "stack").rglob("*.py"),
+        repo / "cortexctl" / "engines" / "vllm" / "command" / "check.py",
+    ]
     known = {rule for s in sources for rule in re.findall(r'"(CX\d{3})"', s.read_text(encoding="utf-8"))}
     shown = {rule for case in FOLDERS for rule in re.findall(r"\[(CX\d{3})\]", _golden(case))}
     assert known - SAYS_OUR_VERSION == shown

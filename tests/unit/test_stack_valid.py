@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 
 from cortexctl import __version__
+from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Smoke
+from cortexctl.instance.secret import fingerprint
+from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.plan.guards import check_desired
-from cortexctl.spec.container import ContainerSpec, Mount, Publish, SecretRef
-from cortexctl.spec.desired import Desired, GatePolicy, Host, Instance, Smoke
-from cortexctl.spec.secret import fingerprint
 from cortexctl.stack.load import load_stack
 from cortexctl.stack.schema import args_json_schema, json_schema
 from cortexctl.stack.starter import TEMPLATES, starter

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.vllm.memory.startlog import StartLog, read_start_log
+from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
 from tests.memory import CASES
 
 STARTS: list[dict[str, Any]] = tomllib.loads((CASES / "startlogs.toml").read_text())["start"]

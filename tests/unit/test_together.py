@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.plan.together import what_both_need
-from cortexctl.spec.container import ContainerSpec, Publish
+from cortexctl.instance.spec import ContainerSpec, Publish
+from cortexctl.plan.conflicts import what_both_need
 
 SPEC = ContainerSpec("image:v0.32.0", "/models/m", ("m",))
 _publish = st.none() | st.builds(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cortexctl.stack.document import UnreadableDocument, parse_document
-from cortexctl.stack.edit import Edit, edited
-from cortexctl.stack.upgrade import upgraded
+from cortexctl.stack.edit.edits import Edit, edited
+from cortexctl.stack.edit.upgrade import upgraded
 from tests.forks import ran
 
 SEED = """\

@@ -14,12 +14,12 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import ContainerRef, Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.render.folding import READING_ORDER, cut, fold, listed
-from cortexctl.render.html import plan_html
-from cortexctl.render.ink import Ink
-from cortexctl.render.markdown import plan_markdown
-from cortexctl.render.terminal import plan_text, refusal_text
-from cortexctl.render.visible import visible, visible_plan
+from cortexctl.render.plan.folding import READING_ORDER, cut, fold, listed
+from cortexctl.render.plan.html import plan_html
+from cortexctl.render.plan.markdown import plan_markdown
+from cortexctl.render.plan.terminal import plan_text, refusal_text
+from cortexctl.render.sanitise import visible, visible_plan
+from cortexctl.render.style import Ink
 from tests.record_case import CASES, comment_of, plan_of_case
 from tests.views import NASTY, case, large_plan, moved_to, one, rich_plan, with_every_text
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from cortexctl.spec.container import ContainerSpec
-from cortexctl.vllm import catalogue
-from cortexctl.vllm.argv import arguments, entrypoint
-from cortexctl.vllm.check import Finding, check_args, check_extra_args
-from cortexctl.vllm.owned import ALIASES, OWNED
-from cortexctl.vllm.version import NEWEST_KNOWN, parse_release, release_from_image
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.check import Finding, check_args, check_extra_args
+from cortexctl.engines.vllm.command.reserved import ALIASES, OWNED
+from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release, release_from_image
+from cortexctl.instance.spec import ContainerSpec
 
 
 def _spec(release: str | None = "0.32.0", **fields: Any) -> ContainerSpec:

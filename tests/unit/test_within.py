@@ -13,9 +13,9 @@ import pytest
 
 from cortexctl.errors import NotifyFailed
 from cortexctl.health.hub import files_from_hub
-from cortexctl.health.within import Connections, Overdue
+from cortexctl.health.whole_deadline import Connections, Overdue
 from cortexctl.hooks.notify import destination, notify
-from cortexctl.observed.modelfiles import ModelSource
+from cortexctl.model_files.files import ModelSource
 from tests.fakes.dripping import Drip, dripping_server
 from tests.fakes.receiver import Receiver, receiver
 

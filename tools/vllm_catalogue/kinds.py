@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from cortexctl.vllm.catalogue_values import convert, order_of_choice
+from cortexctl.engines.vllm.catalogue.value_kinds import convert, order_of_choice
 
 Facts = dict[str, Any]
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cortexctl.vllm.catalogue_facts import LETTERS
+from cortexctl.engines.vllm.catalogue.facts import LETTERS
 from tools.vllm_catalogue import kinds, sources, traits
 
 ROOT = Path(__file__).parent.parent.parent
-CATALOGUE = ROOT / "cortexctl/vllm/catalogue.json"
+CATALOGUE = ROOT / "cortexctl/engines/vllm/catalogue/catalogue.json"
 RECORDS = ROOT / "tests/cases/catalogue/records.json.xz"
 """What was extracted from every release; a build needs only the sources of new ones."""
 

@@ -10,7 +10,7 @@ class Unseen(SystemExit):
 
 
 def of(record: dict[str, Any]) -> dict[str, Any]:
-    """Trait -> value; `cortexctl.vllm.catalogue.ParserTraits` says what each means."""
+    """Trait -> value; `cortexctl.engines.vllm.catalogue.catalogue.ParserTraits` says what each means."""
     seen = {name: _Seen(**verdict) for name, verdict in record["behaviour"].items()}
     for name in (
         "underscores",

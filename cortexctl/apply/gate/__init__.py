@@ -1,0 +1,1 @@
+"""What an instance must pass before it serves."""

@@ -1,0 +1,45 @@
+"""How long a start may take. A model may need an hour and get on all the time; one that hangs is not waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cortexctl.desired.stack import STARTS_AT_MOST, GatePolicy
+from cortexctl.engines.vllm.progress import advanced, stage
+from cortexctl.text.units import show_seconds
+
+
+@dataclass(slots=True)
+class Deadline:
+    """Begins anew whenever the log shows progress, but for a bound on the whole. Times are seconds since the start."""
+
+    gate: GatePolicy
+    stage: str = "starting"
+    _log: Sequence[str] = ()
+    _advanced: float = 0.0
+
+    def look(self, log: Sequence[str], at: float) -> None:
+        """Take note of what the log says now."""
+        if advanced(self._log, log):
+            self._advanced = at
+        self._log = log
+        self.stage = stage(log) or "starting"
+
+    def is_over(self, at: float) -> bool:
+        return at - self._advanced > self.gate.startup_timeout or at > self.gate.longest_start
+
+    def missed(self, at: float) -> tuple[str, str]:
+        """(what happened, what mends it) of a start that is over."""
+        patience, longest = show_seconds(self.gate.startup_timeout), show_seconds(self.gate.longest_start)
+        if at > self.gate.longest_start:
+            times = f"{STARTS_AT_MOST} times gate.startup_timeout"
+            return (
+                f"it was not ready after {longest} ({times}), though its log showed progress",
+                f"if it really takes longer, raise gate.startup_timeout: no start may take more than {times}",
+            )
+        whole = f", {show_seconds(at)} after its start" if self._advanced else ""
+        return (
+            f"it was not ready{whole}, and its log showed no progress for {patience} (gate.startup_timeout)",
+            f"if a start may be silent for longer than {patience}, raise gate.startup_timeout",
+        )

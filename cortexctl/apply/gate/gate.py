@@ -1,0 +1,282 @@
+"""The gate: what an instance must show before it serves. Ends at once when the container does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from cortexctl.apply.events import Probe
+from cortexctl.apply.gate.deadline import Deadline
+from cortexctl.apply.gate.reporter import Telling
+from cortexctl.apply.gate.speed_bounds import figures, missed
+from cortexctl.apply.protocols import Clock, Engine, Prober
+from cortexctl.desired.stack import Smoke
+from cortexctl.engines.vllm.progress import SERVER_UP
+from cortexctl.errors import EngineError, GateFailed, PathFailed, ProbeFailed
+from cortexctl.instance.secret import hidden
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.container_state import ContainerState
+from cortexctl.plan.model import Change
+from cortexctl.reach import Reach
+from cortexctl.text.shorten import shortened
+from cortexctl.text.units import show_bytes, show_seconds
+
+POLL = 0.25
+"""Seconds between looks: a death is known within half a second. A look costs the engine 1 ms."""
+SLOW_POLL = 1.0
+"""Seconds between looks where each question starts a program in the container, and after a way that did not work."""
+LOG_EVERY = 1.5
+"""Seconds between reads of the log for the stage."""
+LOG_TAIL = 200
+FULL_LOG = 5000
+"""Lines kept of a candidate that failed, for it is removed."""
+REACHED_WITHIN = 15.0
+"""Seconds in which a server that says it is up must answer, and a way to it that does not work is tried again."""
+LAPSE = 3.0
+"""Seconds without a good answer after which a server that was ready counts as gone."""
+DYING = 1.0
+"""Seconds in which the end of a container shows after its server broke off an answer."""
+ENDING = 10.0
+"""The same, while nobody takes connections at its port: a busy daemon learns of the end of a container seconds late."""
+NO_CONNECTION = "no connection"
+"""What the prober answers when nobody takes connections."""
+ENGINE_DEAD = "status 503"
+"""What /health answers once vLLM's engine has died and its server has not yet."""
+KILLED = 137
+TOLD_LATE = 0.5
+"""Seconds in which a busy engine hears that a kill was the kernel's, for want of memory: it learns of the end first."""
+
+Got = TypeVar("Got")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One run of the gate over one container."""
+
+    engine: Engine
+    prober: Prober
+    clock: Clock
+    container: str
+    change: Change
+    api_key: str | None
+    tell: Telling
+    secrets: tuple[str, ...] = ()
+    """Values that must not show, should the server write them into its log."""
+
+    def pass_or_fail(self) -> str:
+        """Process up, /health, served names, a smoke request, bounds, still up. Returns what it answered, and where.
+
+        Raises GateFailed with the log's tail, and no diagnosis of it: what was comes back first.
+        """
+        reach = self.engine.reach(self.container)
+        self._until_healthy(reach)
+        self.tell.stage("checking the served names")
+        self._names(reach)
+        said = [self._smoke(reach), self._bounds(reach)]
+        self._stay_up(reach)
+        answer = hidden("; ".join(s for s in said if s), self.secrets)
+        return f"{answer} at {reach.where}" if answer else f"at {reach.where}"
+
+    def _until_healthy(self, reach: Reach) -> None:
+        deadline = Deadline(self.change.gate)
+        next_log, up_since, unread = 0.0, None, ""
+        while True:
+            self._alive()
+            heard = self._health(reach)
+            if not heard:
+                return
+            waited = self.tell.seconds
+            if waited >= next_log or deadline.is_over(waited):
+                next_log = waited + LOG_EVERY
+                log, unread = self._log(LOG_TAIL)
+                if not unread:
+                    deadline.look(log, waited)
+                self.tell.stage(deadline.stage)
+                up_since = (up_since if up_since is not None else waited) if deadline.stage == SERVER_UP else None
+            if up_since is not None and waited - up_since > REACHED_WITHIN and not heard.startswith("status"):
+                raise self._elsewhere(reach, heard)
+            if deadline.is_over(waited):
+                what, mend = deadline.missed(waited)
+                stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
+                cause = f"{stage}; /health at {reach.where}: {heard}"
+                raise self._failed("health", what, cause=cause, mend=mend)
+            self._pause(reach)
+
+    def _pause(self, reach: Reach) -> None:
+        self.clock.sleep(SLOW_POLL if reach.is_slow else POLL)
+
+    def _elsewhere(self, reach: Reach, heard: str) -> GateFailed:
+        """Waiting longer is of no use, and the old one is down meanwhile."""
+        return self._failed(
+            "health",
+            f"its log says that it serves, and it does not answer at {reach.where} ({heard})",
+            cause="it listens at another port or address than cortexctl gave it",
+            mend="remove --port and --host from the image's own arguments",
+        )
+
+    def _ask(self, question: Callable[[], Got]) -> Got:
+        """A way that does not work for a moment is tried again while the container runs. One that does not work at all
+        is no fault of the server. Raises PathFailed.
+        """
+        until = self.clock.elapsed() + REACHED_WITHIN
+        while True:
+            try:
+                return question()
+            except PathFailed as cause:
+                self._alive()
+                if self.clock.elapsed() >= until:
+                    message = f"it runs and cannot be asked whether it serves: {cause.message}"
+                    raise PathFailed(hidden(message, self.secrets), next_step=cause.next_step) from cause
+            self.clock.sleep(SLOW_POLL)
+
+    def _names(self, reach: Reach) -> None:
+        try:
+            served = set(self._ask(lambda: self.prober.served_names(reach, self.api_key)))
+        except ProbeFailed as cause:
+            raise self._broke_off("names", reach, f"/v1/models: {cause.message}") from None
+        there = ", ".join(sorted(served)) or "nothing"
+        missing = sorted(set(self._spec.served_names) - served) if self._spec else []
+        if missing:
+            raise self._failed(
+                "names",
+                f"it does not serve {', '.join(missing)}; /v1/models lists {there}",
+                cause="the image serves other names than the stack's served_names",
+                mend="correct served_names, or the image's own arguments",
+            )
+        self.tell.probe("names", ok=True, detail=there)
+
+    def _smoke(self, reach: Reach) -> str:
+        smoke = self.change.gate.smoke
+        if smoke is None or self._spec is None:
+            return ""
+        self.tell.stage("asking a first request")
+        name = self._spec.served_names[0]
+        try:
+            answer = self._ask(lambda: self.prober.smoke(reach, self.api_key, self.change.task, name, smoke))
+        except ProbeFailed as cause:
+            raise self._broke_off("smoke", reach, f"its first request failed: {cause.message}") from None
+        self.tell.probe("smoke", ok=True, detail=answer)
+        return answer
+
+    def _bounds(self, reach: Reach) -> str:
+        """A few streamed requests, one after the other, once the first has warmed it up."""
+        gate = self.change.gate
+        if not gate.has_bounds or self._spec is None:
+            return ""
+        speeds, name = [], self._spec.served_names[0]
+        for count in range(gate.requests):
+            self.tell.stage(f"measuring its speed, request {count + 1} of {gate.requests}")
+            self._alive()
+            try:
+                speeds.append(self._ask(partial(self.prober.speed, reach, self.api_key, name, gate.smoke or Smoke())))
+            except ProbeFailed as cause:
+                raise self._broke_off("bounds", reach, f"a measured request failed: {cause.message}") from None
+        measured, miss = figures(speeds), missed(gate, speeds)
+        if miss:
+            what, mend = miss
+            raise self._failed("bounds", what, cause=f"it serves, and is too slow: {measured}", mend=mend)
+        self.tell.probe("bounds", ok=True, detail=measured)
+        return measured
+
+    def _stay_up(self, reach: Reach) -> None:
+        """Healthy without a break for `stable_for`; a lapse begins it anew, a long one ends it."""
+        began = good_since = self.clock.elapsed()
+        bad_since: float | None = None
+        self.tell.stage("watching that it stays up")
+        while True:
+            self._alive()
+            heard = self._health(reach)
+            now = self.clock.elapsed()
+            if not heard:
+                good_since = now if bad_since is not None else good_since
+                bad_since = None
+                if now - good_since >= self.change.gate.stable_for:
+                    self._alive()
+                    self.tell.probe("stable", ok=True, detail=f"for {show_seconds(now - good_since)}")
+                    return
+            else:
+                bad_since = now if bad_since is None else bad_since
+            if heard == ENGINE_DEAD:
+                raise self._engine_died("stable")
+            if bad_since is not None and now - bad_since > (ENDING if heard == NO_CONNECTION else LAPSE):
+                raise self._failed("stable", f"it was ready, and then stopped answering /health ({heard})")
+            if now - began > self.change.gate.startup_timeout + self.change.gate.stable_for:
+                raise self._failed("stable", "it never stayed healthy for gate.stable_for without a break")
+            self._pause(reach)
+
+    def _broke_off(self, probe: Probe, reach: Reach, what: str) -> GateFailed:
+        """A request that failed. Where the container or its engine is dying, which may show a moment later, that is
+        what happened.
+        """
+        began, patience = self.clock.elapsed(), DYING
+        while self.clock.elapsed() - began < patience:
+            self._alive()
+            heard = self._health(reach)
+            if heard == ENGINE_DEAD:
+                return self._engine_died(probe)
+            patience = ENDING if heard == NO_CONNECTION else DYING
+            self._pause(reach)
+        return self._failed(probe, what)
+
+    def _engine_died(self, probe: Probe) -> GateFailed:
+        return self._failed(probe, "it was ready, and then its vLLM engine died (/health answers 503)")
+
+    def _health(self, reach: Reach) -> str:
+        heard = self._ask(lambda: self.prober.health(reach))
+        self.tell.probe("health", ok=not heard, detail=heard)
+        return heard
+
+    def _alive(self) -> ContainerState:
+        state = self.engine.state(self.container)
+        if not state.running and state.exit_code == KILLED and not state.oom_killed:
+            self.clock.sleep(TOLD_LATE)
+            state = self.engine.state(self.container)
+        if state.oom_killed or not state.running or state.restarts:
+            raise self._failed("process", self._end_words(state), ended=state)
+        self.tell.probe("process", ok=True)
+        return state
+
+    def _end_words(self, state: ContainerState) -> str:
+        """How the container ended, before anything that its log says."""
+        limit = self._spec.memory if self._spec else None
+        allowed = f" (its limit is {show_bytes(limit)})" if limit else ""
+        if state.oom_killed:
+            whom = "one of its processes" if state.running else "it"
+            return f"the kernel killed {whom}: it needs more memory than it may have{allowed}"
+        if state.restarts:
+            times = "once" if state.restarts == 1 else f"{state.restarts} times"
+            return f"it exited before it was proven, and was restarted {times} (last exit code {state.exit_code})"
+        if state.error and not state.exit_code:
+            return f"it does not run: {state.error}"
+        said = {0: ", as a vLLM does whose engine died", KILLED: f", for it was killed{allowed}"}
+        exited = f"it exited with code {state.exit_code}{said.get(state.exit_code, '')}"
+        return exited + (f": {state.error}" if state.error else "")
+
+    @property
+    def _spec(self) -> ContainerSpec | None:
+        return self.change.after or self.change.before
+
+    def _log(self, tail: int) -> tuple[tuple[str, ...], str]:
+        """(lines, why there are none). A log that cannot be read is no fault of the instance: the rest goes on."""
+        try:
+            lines = self.engine.logs(self.container, tail, this_run=True)
+        except EngineError as cause:
+            return (), shortened(cause.message)
+        return tuple(hidden(line, self.secrets) for line in lines), ""
+
+    def _failed(
+        self, probe: Probe, what: str, *, cause: str = "", mend: str = "", ended: ContainerState | None = None
+    ) -> GateFailed:
+        """With the log, for the container may be removed next. Nothing is read out of it here: see `apply.explain`."""
+        self.tell.probe(probe, ok=False, detail=what)
+        log, unread = self._log(FULL_LOG)
+        return GateFailed(
+            shortened(hidden(what, self.secrets)) + (f"; its log cannot be read: {unread}" if unread else ""),
+            log=log,
+            ended_with=ended.exit_code if ended and not ended.running else None,
+            oom_killed=bool(ended and ended.oom_killed),
+            cause=cause,
+            mend=mend,
+        )

@@ -1,0 +1,37 @@
+"""The gate's way is tried over the instance that serves, before that is stopped for a gate that can never be asked."""
+
+from __future__ import annotations
+
+from cortexctl.apply.gate.gate import REACHED_WITHIN, SLOW_POLL
+from cortexctl.apply.protocols import Clock
+from cortexctl.errors import NobodyListens, PathFailed
+from cortexctl.reach import Reach
+
+QUICK = 5.0
+"""Seconds for a connection to a server that runs."""
+
+
+def try_reach(reach: Reach, name: str, clock: Clock) -> str:
+    """Where the server in the container `name` was reached. Whether it is in good health is another question: nobody
+    listens in one that is loading, and the way there works. Raises PathFailed.
+    """
+    until = clock.elapsed() + REACHED_WITHIN
+    while True:
+        try:
+            reach.connect(QUICK).close()
+        except NobodyListens as cause:
+            return cause.message
+        except (PathFailed, TimeoutError) as cause:
+            if clock.elapsed() >= until:
+                raise _failed(name, cause) from cause
+            clock.sleep(SLOW_POLL)
+        else:
+            return f"at {reach.where}"
+
+
+def _failed(name: str, cause: PathFailed | TimeoutError) -> PathFailed:
+    why = cause.message if isinstance(cause, PathFailed) else f"no connection within {QUICK:g} s"
+    return PathFailed(
+        f"the server in {name} cannot be asked from here, so its successor could not be proven: {why}",
+        next_step=cause.next_step if isinstance(cause, PathFailed) else "",
+    )

@@ -1,0 +1,43 @@
+"""What a gate sees, told as events: its stage again and again, and a look's result when it is another than before."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from cortexctl.apply.events import GateProbe, Probe, Progress, Sink
+from cortexctl.apply.protocols import Clock
+from cortexctl.instance.secret import hidden
+
+_PERCENT = re.compile(r"(\d{1,3})%")
+
+
+@dataclass(slots=True)
+class Telling:
+    """Tells of one run of a gate. `secrets` are values that must not show."""
+
+    address: str
+    clock: Clock
+    emit: Sink
+    secrets: tuple[str, ...] = ()
+    began: float = field(init=False)
+    _last: dict[Probe, tuple[bool, str]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock.elapsed()
+
+    @property
+    def seconds(self) -> float:
+        """Since the gate began."""
+        return self.clock.elapsed() - self.began
+
+    def stage(self, words: str) -> None:
+        percent = _PERCENT.search(words)
+        self.emit(Progress(self.address, words, self.seconds, int(percent.group(1)) / 100 if percent else None))
+
+    def probe(self, probe: Probe, *, ok: bool, detail: str = "") -> None:
+        """Told once as long as it stays the same."""
+        seen = ok, hidden(detail, self.secrets)
+        if self._last.get(probe) != seen:
+            self._last[probe] = seen
+            self.emit(GateProbe(self.address, probe, *seen, self.seconds))

@@ -1,0 +1,48 @@
+"""The gate's bounds on speed: what was measured, and whether it is enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from cortexctl.desired.stack import GatePolicy
+from cortexctl.observed.speed import Speed
+from cortexctl.text.units import show_short
+
+
+def figures(speeds: Sequence[Speed]) -> str:
+    """What was measured, in words: medians, and of more than one request their range."""
+    first = sorted(s.first_token for s in speeds)
+    said = f"first token after {show_short(median(first))}{_range(first, show_short)}"
+    rates = sorted(s.tokens_per_second for s in speeds)
+    said += f", {median(rates):.1f} tokens a second{_range(rates, lambda rate: f'{rate:.1f}')}"
+    return f"{said}, {len(speeds)} {'request' if len(speeds) == 1 else 'requests'}"
+
+
+def missed(gate: GatePolicy, speeds: Sequence[Speed]) -> tuple[str, str] | None:
+    """(what was missed, what mends it), or None when every bound is kept. The median counts: one slow request is no
+    reason to take a model away.
+    """
+    what, mend = [], []
+    first, rate = median(s.first_token for s in speeds), median(s.tokens_per_second for s in speeds)
+    if gate.max_ttft is not None and first > gate.max_ttft:
+        what.append(f"its first token takes {show_short(first)}, and gate.max_ttft is {show_short(gate.max_ttft)}")
+        mend.append(f'raise gate.max_ttft (such as "{_rounded_up(first)}")')
+    wanted = gate.min_tokens_per_second
+    if wanted is not None and rate < wanted:
+        what.append(f"it makes {rate:.1f} tokens a second, and gate.min_tokens_per_second is {wanted:g}")
+        mend.append(f"lower gate.min_tokens_per_second (below {rate:.1f})")
+    if not what:
+        return None
+    return "; ".join(what), f"see what else uses that host or its GPUs; if this is what it can do, {' and '.join(mend)}"
+
+
+def _range(values: Sequence[float], show: Callable[[float], str]) -> str:
+    return f" ({show(values[0])} to {show(values[-1])})" if len(values) > 1 else ""
+
+
+def _rounded_up(seconds: float) -> str:
+    """Half as much again, as the stack writes it: a bound that noise does not break."""
+    milliseconds = math.ceil(seconds * 15) * 100
+    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"

@@ -1,0 +1,68 @@
+"""The log: JSON lines that are only ever added to."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from cortexctl.files.private import open_private
+from cortexctl.text.json_text import json_text
+
+
+@dataclass
+class AuditLog:
+    """One run's way into the log. Without a lock: a line is one write at the file's end, which the system does not mix
+    with another's. What cannot be written is said once, in `problem`, and stops nothing.
+    """
+
+    path: Path
+    problem: str = ""
+    _file: int = field(default=-1)
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = open_private(self.path, add=True)
+        except OSError as cause:
+            self._failed(cause)
+        return self
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        line = (json_text(record) + "\n").encode("utf-8", "replace")
+        if self._file < 0:
+            return
+        try:
+            if os.write(self._file, line) < len(line):
+                self.problem = f"{self.path}: the disk is full"
+        except OSError as cause:
+            self._failed(cause)
+
+    def __exit__(self, *_: object) -> None:
+        if self._file < 0:
+            return
+        try:
+            if stat.S_ISREG(os.fstat(self._file).st_mode):
+                os.fsync(self._file)
+        except OSError as cause:
+            self._failed(cause)
+        with suppress(OSError):
+            os.close(self._file)
+
+    def _failed(self, cause: OSError) -> None:
+        why = "its folder is not there; make it" if isinstance(cause, FileNotFoundError) else cause.strerror or cause
+        self.problem = f"{self.path}: {why}"
+
+
+def read_log(path: Path) -> Iterator[dict[str, Any]]:
+    """The records that can be read, oldest first: a line that a full disk cut off is passed over. Raises OSError."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            with suppress(ValueError):
+                record = json.loads(line)
+                if isinstance(record, dict):
+                    yield record

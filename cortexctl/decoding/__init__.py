@@ -1,0 +1,1 @@
+"""CORE: JSON from outside to typed values, checked in one place."""

@@ -1,0 +1,1 @@
+"""CORE: what the stack asks for, resolved to values."""

@@ -1,0 +1,146 @@
+"""What the stack asks for, resolved: one Instance per container that shall run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cortexctl.desired.hook import Hook
+from cortexctl.diagnostics import SourceSpan
+from cortexctl.instance.labels import address, owner
+from cortexctl.instance.spec import ContainerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A Docker engine: how we reach it (`docker`, a URL) and where others reach its published ports. `gpus`: how many
+    it has, as far as the stack says; `gpu_memory`: bytes of one, as nvidia-smi shows it.
+    """
+
+    name: str
+    docker: str
+    address: str = "127.0.0.1"
+    gpus: int | None = None
+    gpu_name: str = ""
+    gpu_memory: int | None = None
+    gpu_capability: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """The request that a candidate must answer before it serves. `dimensions`: of the embedding that it must give."""
+
+    prompt: str = "Say ok."
+    max_tokens: int = 4
+    dimensions: int | None = None
+
+
+STARTS_AT_MOST = 6
+"""A start that gets on, but never gets ready, is given up after so many start-up time-outs."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """What an instance must pass to serve. Times in seconds.
+
+    `startup_timeout` counts only while the start shows no progress. `max_ttft` (the time to the first token) and
+    `min_tokens_per_second` are bounds on the median of so many `requests`; None asks for nothing.
+    """
+
+    startup_timeout: int = 1200
+    stable_for: int = 5
+    smoke: Smoke | None = Smoke()
+    max_ttft: float | None = None
+    min_tokens_per_second: float | None = None
+    requests: int = 3
+
+    @property
+    def longest_start(self) -> int:
+        """Seconds after which a start fails even though it gets on."""
+        return STARTS_AT_MOST * self.startup_timeout
+
+    @property
+    def has_bounds(self) -> bool:
+        return self.max_ttft is not None or self.min_tokens_per_second is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One container of a model on a host, and how it is brought up. `where` maps a field to its place."""
+
+    host: str
+    model: str
+    spec: ContainerSpec
+    ordinal: int = 1
+    task: str = "generate"
+    gate: GatePolicy = GatePolicy()
+    on_failure: str = "rollback"
+    keep: int = 2
+    strategy: str = "stop_first"
+    max_unavailable: int = 1
+    max_surge: int = 1
+    canary: int = 0
+    wait: int = 0
+    """Seconds between two batches."""
+    gpu_count: int | None = None
+    """So many GPUs, chosen for it when it is planned; None where `spec.gpus` are the stack's own choice."""
+    named_by_default: bool = False
+    """The stack does not say under which names it is served: a container that is there keeps those that it has."""
+    adopt: str = ""
+    """The name of a container without our labels that is taken for this instance as long as it has no other."""
+    protect: bool = False
+    on_remove: str = "stop"
+    after: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    ignore_drift: tuple[str, ...] = ()
+    """Paths whose drift is not reported. Apart from `ignore`, which is about the plan."""
+    where: Mapping[str, SourceSpan] = field(default_factory=dict, compare=False)
+
+    @property
+    def address(self) -> str:
+        return address(self.host, self.model, self.ordinal)
+
+    def place_of(self, key: str) -> SourceSpan | None:
+        """The stack's line about `key`, else the one about the model."""
+        return self.where.get(key) or self.where.get("")
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The stack as a value. `digest` identifies the text it came from."""
+
+    stack: str
+    path: str
+    hosts: tuple[Host, ...]
+    instances: tuple[Instance, ...]
+    digest: str = ""
+    env: str = ""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Old name of a model -> its name now."""
+    max_failures: int = 1
+    """So many changes of an apply may fail; then nothing new is begun."""
+    disabled: tuple[str, ...] = ()
+    """Models that are in the stack, with `enabled = false`."""
+    ignore_drift: tuple[str, ...] = ()
+    """Globs over addresses and container names (HOST/NAME), and KIND:GLOB, that drift passes over."""
+    hooks: tuple[Hook, ...] = ()
+    """In the order in which those of one point run."""
+    audit_log: str = ""
+    """Where applies are written down, from the stack's folder; empty: nowhere."""
+
+    secret_variables: tuple[str, ...] = ()
+    """The names of the variables whose values are never said."""
+
+    @property
+    def owner(self) -> str:
+        return owner(self.stack, self.env)
+
+    def host(self, name: str) -> Host:
+        return next(h for h in self.hosts if h.name == name)
+
+    def by_host(self) -> dict[str, dict[str, Instance]]:
+        """Every host's instances by address, also of hosts that have none."""
+        found: dict[str, dict[str, Instance]] = {h.name: {} for h in self.hosts}
+        for instance in self.instances:
+            found.setdefault(instance.host, {})[instance.address] = instance
+        return found

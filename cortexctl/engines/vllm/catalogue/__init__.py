@@ -1,0 +1,1 @@
+"""vLLM's options and architectures, release by release."""

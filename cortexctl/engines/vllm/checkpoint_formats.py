@@ -1,0 +1,64 @@
+"""Whether a release loads a checkpoint, by what its folder shows; and what else would, where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cortexctl.engines.vllm.architectures import check_architectures
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.command.check import Finding
+from cortexctl.engines.vllm.version import parse_release
+
+GGUF_LAST = "0.23.0"
+"""Then GGUF went to a plugin that the official images do not hold (the catalogue's load formats)."""
+WEIGHTS = {"safetensors", "bin", "pt", "pth", "gguf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`quantization`: the quant_method of its config.json. `suffixes`: of the files in its folder."""
+
+    architectures: tuple[str, ...] = ()
+    quantization: str = ""
+    has_own_code: bool = False
+    suffixes: frozenset[str] = field(default_factory=frozenset)
+
+
+def check_checkpoint(found: Checkpoint, release: str | None) -> Iterator[Finding]:
+    """With an unknown release only what no release does."""
+    weights = found.suffixes & WEIGHTS
+    if weights == {"gguf"}:
+        said = "the folder has GGUF files only, and vLLM finds no weights in it"
+        yield Finding("source", "CX315", said, _gguf(release))
+    elif found.architectures and not weights:
+        advice = "fetch the weights, too: *.safetensors; a clone without git-lfs has only pointers to them"
+        yield Finding("source", "CX315", "the folder has a config.json and no weights", advice, fatal=False)
+    if release is None:
+        return
+    if found.architectures:
+        yield from check_architectures(found.architectures, release, has_own_code=found.has_own_code)
+    if found.quantization:
+        yield from _quantization(found.quantization, release)
+
+
+def _gguf(release: str | None) -> str:
+    if release is not None and parse_release(release) > parse_release(GGUF_LAST):
+        instead = f"take a checkpoint in safetensors, or pin v{GGUF_LAST}"
+        return f"vLLM {release} loads no GGUF: serve it with llama.cpp, {instead}"
+    return 'name one file: source = { gguf = "FOLDER/FILE.gguf", tokenizer = "…" }; llama.cpp is faster with GGUF'
+
+
+def _quantization(method: str, release: str) -> Iterator[Finding]:
+    """By the registry. A method that no release has may come from a plugin, or be renamed on the way."""
+    name = method.replace("_", "-") if method == "compressed_tensors" else method
+    spans = catalogue.value_spans("quantization", name)
+    known_as = catalogue.nearest(release)
+    if not spans or name in catalogue.release(known_as).values("quantization"):
+        return
+    later = [s for s in spans if parse_release(s.since) > parse_release(known_as)]
+    advice = f"pin v{later[0].since} or newer" if later else f"pin v{spans[-1].until} or older"
+    ranges = ", ".join(map(str, spans))
+    yield Finding(
+        "source", "CX315", f'vLLM {release} does not load checkpoints quantised with "{method}" ({ranges})', advice
+    )

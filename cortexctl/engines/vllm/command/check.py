@@ -1,0 +1,325 @@
+"""Is this set of arguments one that the pinned release takes? Found here, before minutes of a crash loop.
+
+Three verdicts are kept apart: the parser refuses it, start-up refuses what the parser took, it has no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.catalogue.facts import Option, Span
+from cortexctl.engines.vllm.catalogue.reviewed import Instead, instead_of, no_effect, refusals
+from cortexctl.engines.vllm.command.nested_keys import wrong_keys
+from cortexctl.engines.vllm.command.parse import parse, read_word
+from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved_words import without_owned
+from cortexctl.engines.vllm.command.values import SWITCHES, refused, wrong_form
+from cortexctl.engines.vllm.version import Release as Number
+from cortexctl.engines.vllm.version import parse_release
+from cortexctl.text.toml_text import toml_value
+
+RUNNER_SINCE: Number = parse_release("0.10.1")
+POOLING_TASKS = ("embed", "classify", "score", "reward")
+_REGISTERED = {
+    "quantization": "quantization",
+    "load_format": "load_format",
+    "attention_backend": "attention_backend",
+    "tool_call_parser": "tool_parser",
+    "reasoning_parser": "reasoning_parser",
+}
+"""Option -> the registry that has its values."""
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One argument that the release refuses (`fatal`) or takes without effect. `path` leads into a nested table."""
+
+    argument: str
+    rule: str
+    summary: str
+    help: str = ""
+    fatal: bool = True
+    path: tuple[str, ...] = ()
+
+
+def check_args(args: Mapping[str, Any], version: str | None, env: Mapping[str, str] | None = None) -> list[Finding]:
+    """All findings, in the order of the names. With an unknown release what the newest one that has an option says of
+    its form; with one newer than the catalogue everything is a warning, for the catalogue may be behind.
+    """
+    if version is None:
+        forms = [f for name in sorted(args) for f in _form(name, args[name])]
+        return [*forms, *_missing_companions(args, catalogue.release(catalogue.releases()[-1]))]
+    of, is_newer = _known(version)
+    findings: list[Finding] = []
+    for name in sorted(args):
+        findings += _checked(name, args, of, version, env or {})
+    findings += _missing_companions(args, of)
+    return [_only_likely(f) for f in findings] if is_newer else findings
+
+
+def check_env(env: Mapping[str, str], version: str | None) -> Iterator[Finding]:
+    """Variables of vLLM's own that the release does not read."""
+    if version is None:
+        return
+    of, _ = _known(version)
+    for name in sorted(env):
+        spans = catalogue.environment_spans(name)
+        if name.startswith("VLLM_") and spans and name not in of.environment:
+            summary = f"vLLM {version} does not read {name} ({_ranges(spans)})"
+            yield Finding(name, "CX308", summary, _of_option(name), fatal=False)
+
+
+def check_extra_args(words: Sequence[str], version: str | None, args: Mapping[str, Any]) -> list[Finding]:
+    """Raw words: what the release's parser refuses, and what must not be set there. `args`: what is set by name."""
+    of, _ = _known(version or catalogue.releases()[-1])
+    words, owned = without_owned(words)
+    parsed = parse(["m", *words], of, "serve")
+    findings = [Finding(name, "CX304", said, OWNED[name]) for name, said in owned]
+    short = [(name, parsed.spelled[name][0]) for name in sorted(parsed.spelled.keys() & OWNED.keys())]
+    findings += [Finding(name, "CX304", f"{flag} is set by cortexctl", OWNED[name]) for name, flag in short]
+    for name in parsed.spelled.keys() & args.keys():
+        flag = parsed.spelled[name][0]
+        findings.append(
+            Finding(name, "CX304", f"{flag} is in args, too", "remove one of them: the later word would win")
+        )
+    for trouble in parsed.troubles if version else ():
+        if trouble.option in OWNED:
+            summary = f"{trouble.word} is set by cortexctl"
+            findings.append(Finding(trouble.option, "CX304", summary, OWNED[trouble.option]))
+        else:
+            findings.append(Finding(trouble.option, "CX301", f"vLLM {version} refuses {trouble.word}: {trouble.text}"))
+    for at, word in enumerate(parsed.unknown):
+        if word.startswith("-"):
+            findings += _unknown_word(word, parsed.unknown[at + 1 :], version)
+    return findings
+
+
+def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Iterator[Finding]:
+    """`after`: the words behind it, of which the first is its value where it has none of its own."""
+    flag, equals, text = word.partition("=")
+    name = flag.lstrip("-").partition(".")[0].replace("-", "_")
+    if not equals and after and not after[0].startswith("-"):
+        text = after[0]
+    spans = catalogue.option_spans(name) or catalogue.option_spans(name.removeprefix("no_"))
+    if name in OWNED:
+        yield Finding(name, "CX304", f"{word} is set by cortexctl", OWNED[name])
+    elif spans and version:
+        advice = _advice(name, version, _as_value(name, text))
+        yield Finding(name, "CX301", f"vLLM {version} has no {flag} ({_ranges(spans)})", advice)
+    elif version:
+        yield Finding(
+            name,
+            "CX310",
+            f"no release of vLLM has {flag}",
+            "if the image has it from a plugin or a patch, all is well; else vLLM exits on it",
+            fatal=False,
+        )
+
+
+def _as_value(name: str, text: str) -> Any:
+    """What a word said, as `args` would have it; empty where it said nothing."""
+    option = catalogue.newest_option(name)
+    if option.kind in SWITCHES:
+        return True
+    spans = catalogue.option_spans(name)
+    if not text or not spans:
+        return text
+    try:
+        return read_word(option, text, catalogue.release(spans[-1].until or catalogue.releases()[-1]))
+    except (ValueError, TypeError):
+        return text
+
+
+def _known(version: str) -> tuple[Release, bool]:
+    """The release, or the nearest older one; and whether the version is newer than all that are known."""
+    known = catalogue.releases()
+    name = version if version in known else catalogue.nearest(version)
+    return catalogue.release(name), parse_release(version) > parse_release(known[-1])
+
+
+def _only_likely(finding: Finding) -> Finding:
+    newest = catalogue.releases()[-1]
+    note = f"{finding.help}. " if finding.help else ""
+    return replace(finding, fatal=False, help=f"{note}This is by vLLM {newest}, the newest that cortexctl knows")
+
+
+def _form(name: str, value: Any) -> Iterator[Finding]:
+    """By the newest release that has the option."""
+    span = (catalogue.option_spans(name) or (Span("0"),))[-1]
+    if span.since == "0":
+        return
+    of = catalogue.release(span.until or catalogue.releases()[-1])
+    option = of.option(name)
+    if option is not None:
+        yield from list(_values(option, value, of, None)) or _limits(option, value, of)
+
+
+def _checked(
+    name: str, args: Mapping[str, Any], of: Release, version: str, env: Mapping[str, str]
+) -> Iterator[Finding]:
+    option = of.option(name)
+    if option is None:
+        spans = catalogue.option_spans(name)
+        if spans:
+            yield Finding(name, "CX301", f"{name} is {_when(spans, of, version)}", _advice(name, version, args[name]))
+        return
+    wrong = list(_values(option, args[name], of, version))
+    yield from wrong
+    if not wrong:
+        yield from _limits(option, args[name], of)
+        yield from _registered(option, args[name], of, version)
+        yield from _effect(option, args[name], version)
+    for at_start in refusals(name, of.version):
+        if at_start.excludes and args[name] is not False and args.get(at_start.excludes):
+            yield Finding(name, "CX305", f"{name} does not go with {at_start.excludes}; vLLM exits on both",
+                          f"its words: {at_start.text}")  # fmt: skip
+        for variable, text in at_start.with_env.items():
+            if text in env.get(variable, ""):
+                yield Finding(name, "CX305", f"{name} does not go with {variable} = {text} before 0.20.1",
+                              f"remove the variable; vLLM says: {at_start.text}")  # fmt: skip
+
+
+def _values(option: Option, value: Any, of: Release, version: str | None) -> Iterator[Finding]:
+    """The form, the choices that the parser enforces, and the keys of nested tables."""
+    form = wrong_form(option, value)
+    if form:
+        yield Finding(option.name, "CX104", f"args.{option.name}: {form}")
+        return
+    nested = list(_nested(option, value, of, version))
+    yield from nested
+    for said in () if nested else refused(option, value, of):
+        instead = instead_of(option.name, of.version, value) if isinstance(value, str) else None
+        exact = instead if instead and instead.value == value else None
+        summary = f"args.{option.name}: {said}"
+        help_ = exact.text if exact else _usable(option, said)
+        if option.choices is not None and not isinstance(value, list):
+            spans = catalogue.choice_spans(option.name, value)
+            when = f" ({_ranges(spans)})" if spans and version else ""
+            whose = f"vLLM {version}" if version else "vLLM"
+            summary = f"{whose} does not take {option.name} = {toml_value(value)}{when}"
+            help_ = exact.text if exact else f"one of: {', '.join(str(c) for c in option.choices if c != 'None')}"
+        yield Finding(option.name, "CX302", summary, help_)
+        return
+
+
+def _nested(option: Option, value: Any, of: Release, version: str | None) -> Iterator[Finding]:
+    """Keys of nested tables that their class does not have, or not so."""
+    for item in value if isinstance(value, list) else [value]:
+        if not option.config or not isinstance(item, dict):
+            continue
+        for path, said in wrong_keys(item, option.config, of):
+            spans = catalogue.key_spans(option.config, path.rpartition(".")[2])
+            when = f" in vLLM {version}" * bool(version) + (f" ({_ranges(spans)})" if spans and version else "")
+            advice = "" if option.strict else "vLLM would pass over it without a word"
+            yield Finding(
+                option.name, "CX302", f"args.{option.name}.{path}: {said}{when}", advice, path=tuple(path.split("."))
+            )
+
+
+def _usable(option: Option, said: str) -> str:
+    return f"vLLM's default is {option.default}" if option.default not in (None, {}) and "one of" not in said else ""
+
+
+def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
+    """What start-up refuses of numbers: by the bounds that the release declares, else by those that were reviewed."""
+    holds = {"ge": lambda v, b: v >= b, "gt": lambda v, b: v > b, "le": lambda v, b: v <= b, "lt": lambda v, b: v < b}
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    reviewed = [("ge", r.minimum) for r in refusals(option.name, of.version)]
+    reviewed += [("le", r.maximum) for r in refusals(option.name, of.version)]
+    bounds = dict(option.bounds) or {name: bound for name, bound in reviewed if bound is not None}
+    if any(not holds[name](value, bound) for name, bound in bounds.items()):
+        said = " and ".join(f"{_LIMITS[name]} {bound:g}" for name, bound in bounds.items())
+        yield Finding(option.name, "CX302", f"{option.name} = {value} is out of range", f"it is {said}")
+
+
+def _registered(option: Option, value: Any, of: Release, version: str) -> Iterator[Finding]:
+    """Values that the parser does not enforce: gone and coming ones are refused later, others may be a plugin's."""
+    if not isinstance(value, str) or option.choices is not None:
+        return
+    registry = _REGISTERED.get(option.name)
+    instead = instead_of(option.name, of.version, value)
+    exact = instead if instead and instead.value == value else None
+    known = catalogue.value_spans(registry, value) if registry else ()  # type: ignore[arg-type]
+    soft = of.values(registry) if registry else option.soft_choices  # type: ignore[arg-type]
+    if exact is not None or (known and value not in soft):
+        when = f" ({_ranges(known)})" if known else ""
+        usable = exact.text if exact else _known_values(soft)
+        yield Finding(option.name, "CX302", f'vLLM {version} does not take {option.name} = "{value}"{when}', usable)
+    elif soft and value not in soft and not value.startswith(("@", "/")) and "." not in value:
+        strict = any(r.unknown for r in refusals(option.name, of.version))
+        yield Finding(
+            option.name,
+            "CX302",
+            f'vLLM {version} does not know {option.name} = "{value}"',
+            _known_values(soft) + ("" if strict else "; a plugin may add others"),
+            fatal=False,
+        )
+
+
+def _known_values(values: Sequence[str]) -> str:
+    shown = ", ".join(values[:12])
+    return f"known: {shown}" + (f" and {len(values) - 12} more" if len(values) > 12 else "")
+
+
+def _effect(option: Option, value: Any, version: str) -> Iterator[Finding]:
+    idle = no_effect(option.name, version)
+    if idle:
+        advice = instead_of(option.name, version)
+        further = advice.text if advice and idle.text not in advice.text else ""
+        said = f"{idle.text}; leave it out" + (f"; {further}" if further else "")
+        yield Finding(option.name, "CX303", f"{option.name} has no effect in vLLM {version}", said, fatal=False)
+    elif option.deprecated and value is not False:
+        advice = instead_of(option.name, version, value if isinstance(value, str) else "")
+        gone = [s for s in catalogue.option_spans(option.name) if s.until]
+        last = f"; its last release is {gone[-1].until}" if gone else ""
+        said = _words(advice, value) if advice else f"see what vLLM {version} says of it at its start"
+        yield Finding(option.name, "CX309", f"{option.name} is deprecated in vLLM {version}{last}", said, fatal=False)
+
+
+def _missing_companions(args: Mapping[str, Any], of: Release) -> Iterator[Finding]:
+    for name in sorted(args):
+        for at_start in refusals(name, of.version):
+            if at_start.needs and args[name] is not False and at_start.needs not in args:
+                example = 'for example tool_call_parser = "hermes"'
+                advice = example if at_start.needs == "tool_call_parser" else at_start.needs
+                summary = f"{name} needs a {at_start.needs}; vLLM exits without one"
+                yield Finding(name, "CX305", summary, f"add {advice}")
+
+
+def _when(spans: Sequence[Span], of: Release, version: str) -> str:
+    here = parse_release(of.version)
+    if parse_release(spans[0].since) > here:
+        return f"not yet in vLLM {version} (since {spans[0].since})"
+    last = [s for s in spans if s.until and parse_release(s.until) < here]
+    return f"gone in vLLM {version} (last in {last[-1].until})"
+
+
+def _ranges(spans: Sequence[Span]) -> str:
+    return ", ".join(str(s) for s in spans)
+
+
+def _advice(name: str, version: str, value: Any = "") -> str:
+    instead = instead_of(name, version, value if isinstance(value, str) else "")
+    return _words(instead, value) if instead else ""
+
+
+def _words(instead: Instead, value: Any) -> str:
+    """What to write, with the user's own value, and why."""
+    if not instead.set:
+        return instead.text
+    shown = [f"{target} = {toml_value(value if new == '$value' else new)}" for target, new in instead.set.items()]
+    where = [s if s.startswith("env.") else f"args.{s}" for s in shown]
+    return f"write {' and '.join(where)}: {instead.text}"
+
+
+def _of_option(variable: str) -> str:
+    from cortexctl.engines.vllm.catalogue.reviewed import variables
+
+    known = next((v for v in variables() if v.name == variable), None)
+    return known.text if known else "leave it out"

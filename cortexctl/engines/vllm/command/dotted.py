@@ -1,0 +1,157 @@
+"""What vLLM does to words before argparse sees them: underscores in flags, -O3, and keys of JSON options by a dot."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.catalogue.facts import Entry, Key
+from cortexctl.engines.vllm.catalogue.value_kinds import convert
+from cortexctl.engines.vllm.command.config_file import Files, with_files
+from cortexctl.engines.vllm.command.parse_error import Trouble
+from cortexctl.engines.vllm.version import parse_release
+
+_LEVEL, _ANY_LEVEL = re.compile(r"-O=?(\d)"), re.compile(r"-O(?!$)=?(.*)")
+"""As a key of the compilation config, and as the optimization level, for which the parser takes any text."""
+_NAMES, _CONFIG = re.compile(r"--served[-_]model[-_]name(=.|$)"), re.compile(r"--config(=|$)")
+O_IS_LEVEL_ALONE_SINCE = parse_release("0.13.0")
+"""Before it, -O.key was a key of the compilation config."""
+
+
+def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files) -> tuple[list[str], list[Trouble]]:
+    """The same words in the one spelling that argparse knows. Dotted keys of an option become one JSON value."""
+    troubles: list[Trouble] = []
+    if entry == "serve":
+        words, troubles = _with_model(words, release)
+        named = any(_NAMES.match(w) for w in words) and not release.parser.names_first
+        if not troubles and named and words[0].startswith("-") and not any(_CONFIG.match(w) for w in words):
+            said = "the model is to be the first word"
+            troubles = [Trouble("--served-model-name", said, "served_model_name", "required")]
+    if not troubles:
+        words, troubles = with_files(words, files, release, entry)
+    if troubles:
+        return list(words), troubles
+    flat = [_with_dashes(w) for w in _levels(words, release)]
+    return _gathered(flat, release, entry) if release.parser.dotted else (flat, [])
+
+
+def _with_model(given: Sequence[str], release: Release) -> tuple[list[str], list[Trouble]]:
+    """`vllm serve --model M`, which each release took otherwise."""
+    traits, words = release.parser, list(given)
+    at = next((i for i, w in enumerate(words) if w == "--model" or re.match("--model=.", w)), None)
+    if at is None:
+        return words, []
+    joined = words[at] != "--model"
+    how = traits.model_flag_equals if joined else traits.model_flag
+    if how == "error":
+        return words, [Trouble("--model", "vllm serve takes the model as its first word", "model", "required")]
+    if how != "moved" or (not joined and at + 1 >= len(words)):
+        return words, []
+    model, rest = (words[at][8:], words[at + 1 :]) if joined else (words[at + 1], words[at + 2 :])
+    return [model, *words[:at], *rest], []
+
+
+def _with_dashes(word: str) -> str:
+    """--max_model_len=8 -> --max-model-len=8; what comes after a dot or a = is left as it is."""
+    if not word.startswith("--"):
+        return word
+    end = min((i for i in (word.find("="), word.find(".")) if i >= 0), default=len(word))
+    return word[:end].replace("_", "-") + word[end:]
+
+
+def _levels(words: Sequence[str], release: Release) -> list[str]:
+    """-O3, -O=3 and -O 3, as the release means them."""
+    target = release.parser.o
+    if not target:
+        return list(words)
+    option, _, key = target.partition(".")
+    flag = "--" + option.replace("_", "-")
+    dotted_too = release.parser.dotted_short and parse_release(release.version) < O_IS_LEVEL_ALONE_SINCE
+    out: list[str] = []
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if dotted_too and word.startswith("-O."):
+            out.append(word.replace("-O.", "--compilation-config.", 1))
+            continue
+        match = (_LEVEL if key else _ANY_LEVEL).fullmatch(word)
+        level = match.group(1) if match else None
+        if word == "-O" and waiting and waiting[0] in {"0", "1", "2", "3"}:
+            level = waiting.pop(0)
+        if level is None:
+            out.append(word)
+        elif key and release.parser.dotted:
+            out += [f"{flag}.{key}", level]
+        elif key:
+            out += [flag, json.dumps({key: int(level)})]
+        else:
+            out += [flag, level]
+    return out
+
+
+def _gathered(words: Sequence[str], release: Release, entry: Entry) -> tuple[list[str], list[Trouble]]:
+    """Every `--x.a.b v`, `--x.a=v` and `--x.a+ v` -> one `--x {"a": …}` at the end, merged in order. A negative number
+    with a point is taken for one, too, where one minus is enough: vLLM does not look at what stands before it.
+    """
+    out: list[str] = []
+    found: dict[str, dict[str, Any]] = {}
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.partition("=")
+        flag, dot, key = name.partition(".")
+        if not dot or not flag.startswith("-" if release.parser.dotted_short else "--"):
+            out.append(word)
+            continue
+        if not equals and not waiting:
+            return out, [Trouble(word, "a value is missing", flag)]
+        value = value if equals else waiting.pop(0)
+        option = release.flags(entry).get(flag)
+        config = option.config if option else ""
+        _put(found.setdefault(option.flag if option else flag, {}), key, value, release, config)
+    for flag, table in found.items():
+        out += [flag, json.dumps(table)]
+    return out, []
+
+
+def _put(table: dict[str, Any], key: str, value: str, release: Release, config: str) -> None:
+    appends = release.parser.dotted_append and key.endswith("+")
+    path = (key[:-1] if appends else key).split(".")
+    if release.parser.dotted == "dashes":
+        path = [part.replace("_", "-") for part in path]
+    for part in path[:-1]:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return
+        keys = release.keys(config)
+        table, config = inner, keys[part].config if part in keys else ""
+    if appends:
+        known = release.keys(config).get(path[-1])
+        table[path[-1]] = [*table.get(path[-1], []), *_items(value, known)]
+    else:
+        table[path[-1]] = _read(value, release)
+
+
+def _items(value: str, key: Key | None) -> list[Any]:
+    """What is added to a list: words between commas; numbers only where the config's class makes numbers of them."""
+    words: list[Any] = value.split(",")
+    numbers = key is not None and key.allows([1])
+    return [int(w) if numbers and re.fullmatch(r"\s*\d+\s*", w) else w for w in words]
+
+
+def _read(value: str, release: Release) -> Any:
+    if release.parser.dotted in {"dashes", "text"}:
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        pass
+    if release.parser.dotted_sizes:
+        try:
+            return convert("size", value)
+        except ValueError:
+            pass
+    return value

@@ -1,0 +1,54 @@
+"""What a spec's arguments come to, however they are spelled: the form in which two specs are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.command.parse import parse
+from cortexctl.engines.vllm.command.values import canonical
+from cortexctl.engines.vllm.version import NEWEST_KNOWN
+from cortexctl.instance.spec import ContainerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """`args`: by name, in their one form, those of raw words among them. `words`: raw ones that no option is."""
+
+    args: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+
+
+def effective(spec: ContainerSpec) -> Effective:
+    """Raw words that the release knows count as arguments; later ones win, as on the command line."""
+    of = release_of(spec.vllm_version)
+    args = canonical_args(spec.args, of)
+    if not spec.extra_args:
+        return Effective(args)
+    parsed = parse(["m", *spec.extra_args], of)
+    if parsed.troubles:
+        return Effective(args, spec.extra_args)
+    return Effective({**args, **canonical_args(parsed.options, of)}, parsed.unknown)
+
+
+def release_of(version: str | None) -> Release:
+    """The release, or the nearest older one that is known; the newest where none is named."""
+    try:
+        return catalogue.release(catalogue.nearest(version or NEWEST_KNOWN))
+    except ValueError:  # a label may hold anything
+        return catalogue.release(NEWEST_KNOWN)
+
+
+def canonical_args(args: Mapping[str, Any], of: Release) -> dict[str, Any]:
+    """Every value in its one form; what cannot be read stays as it is."""
+    found = {}
+    for name, value in sorted(args.items()):
+        option = of.option(name) or catalogue.newest_option(name)
+        try:
+            found[name] = canonical(option, value, of)
+        except (ValueError, TypeError):
+            found[name] = value
+    return found

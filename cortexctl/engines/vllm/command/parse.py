@@ -1,0 +1,215 @@
+"""The words of a vLLM command line -> options by name, as the release's own parser reads them.
+
+Python's argparse does what it does inside vLLM: abbreviations, `--x=y`, several values. What vLLM does to the words
+before (underscores, -O3, dotted keys) and to the values after (sizes, JSON) is told by the catalogue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.catalogue.catalogue import release as catalogue_release
+from cortexctl.engines.vllm.catalogue.facts import Entry, Option
+from cortexctl.engines.vllm.catalogue.value_kinds import convert
+from cortexctl.engines.vllm.command.config_file import Files
+from cortexctl.engines.vllm.command.dotted import respelled
+from cortexctl.engines.vllm.command.nested_keys import wrong_keys
+from cortexctl.engines.vllm.command.parse_error import Kind, Trouble
+
+NO_VALUE = {"pair", "switch"}
+MODEL_TAG = "model_tag"
+_SIGNS: tuple[tuple[Kind, str], ...] = (
+    ("explicit", "ignored explicit argument"),
+    ("ambiguous", "ambiguous option"),
+    ("required", "the following arguments are required"),
+)
+"""How argparse words its faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """`options` by name, only those that are set; `spelled` by name: the flags that set them, as they were written.
+    `model`: the positional. `unknown`: words that are no option's.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    spelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    model: str = ""
+    unknown: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        return not self.unknown and not self.troubles
+
+
+def parse(
+    words: Sequence[str], release: Release, entry: Entry = "serve", files: Files = MappingProxyType({})
+) -> Parsed:
+    """All that is wrong with the words at once, in the order in which the release's parser meets it, and what the right
+    ones say. `files`: what those hold that are named with `--config`. Never raises for a word.
+    """
+    spelled_out, troubles = respelled(words, release, entry, files)
+    if troubles:
+        return Parsed(troubles=tuple(troubles))
+    seen, unknown, ending = _Seen(), [], []
+    try:
+        _, unknown = _reader(release.version, entry).parse_known_args(spelled_out, seen)
+    except _Refused as refused:
+        option = release.flags(entry).get(refused.flag.split("/")[0])
+        kind: Kind = next((kind for kind, sign in _SIGNS if sign in refused.text), "value")
+        ending = [Trouble(refused.flag, refused.text, option.name if option else "", kind)]
+        if kind == "ambiguous":  # found before any value is looked at
+            return Parsed(troubles=tuple(ending))
+    values: dict[str, Any] = {}
+    flags: dict[str, list[str]] = {}
+    for option, flag, given in seen.uses:
+        value, wrong = _value(option, flag, given, release)
+        troubles += wrong
+        flags.setdefault(option.name, []).append(flag)
+        values[option.name] = [*values.get(option.name, []), value] if option.repeats else value
+    model = values.pop(MODEL_TAG, None)
+    return Parsed(
+        options=values,
+        spelled={name: tuple(found) for name, found in flags.items() if name != MODEL_TAG},
+        model=model if isinstance(model, str) else "",
+        unknown=tuple(unknown),
+        troubles=(*troubles, *ending),
+    )
+
+
+def _value(option: Option, flag: str, given: Any, release: Release) -> tuple[Any, list[Trouble]]:
+    """The words of one use -> its value, and what the parser has against them."""
+    if option.kind in NO_VALUE:
+        return flag not in option.off_flags, []
+    if given is None:
+        return (True if option.kind == "word" else option.bare), []
+    words = given if isinstance(given, list) else [given]
+    values, troubles = [], []
+    for word in words:
+        try:
+            value = read_word(option, word, release)
+        except (ValueError, TypeError, KeyError) as cause:
+            troubles.append(Trouble(word, f"{flag}: {_why(option, word, cause)}", option.name))
+            continue
+        troubles += [
+            Trouble(word, f"{flag}: {said}", option.name, "value" if isinstance(value, dict) else "choice")
+            for said in against(option, value, release)
+        ]
+        values.append(value)
+    return (values if isinstance(given, list) else values[0] if values else None), troubles
+
+
+def read_word(option: Option, word: str, release: Release) -> Any:
+    """One word as the release reads it. Raises ValueError."""
+    if option.kind in {"lora", "adapters"}:
+        return _adapter(word, release, plain=option.kind == "adapters")
+    return convert(option.kind, word, unset=option.unset, sizes=release.parser.json_sizes)
+
+
+def against(option: Option, value: Any, release: Release) -> Iterator[str]:
+    """What the release's parser has against a value that could be read."""
+    left_open = value is None and option.unset and "None" not in (option.choices or ())
+    if option.choices is not None and value not in option.choices and not left_open:
+        known = ", ".join(str(c) for c in option.choices)
+        yield f"{json.dumps(value, ensure_ascii=False)} is not one of {known}"
+    if option.strict and isinstance(value, dict):
+        yield from (said for _, said in wrong_keys(value, option.config, release))
+
+
+def _adapter(word: str, release: Release, *, plain: bool) -> Any:
+    """NAME=PATH, or JSON with name and path."""
+    if word.startswith("{") and not plain and release.parser.lora_json:
+        table = json.loads(word)
+        if not {"name", "path"} <= set(table):
+            raise ValueError("a LoRA module needs a name and a path")
+        return table
+    if "=" not in word or (word.count("=") > 1 and not release.parser.lora_equals):
+        raise ValueError("it is written NAME=PATH")
+    return word
+
+
+def _why(option: Option, word: str, cause: Exception) -> str:
+    if isinstance(cause, json.JSONDecodeError):
+        return f"it is no JSON ({cause.msg} at character {cause.pos + 1})"
+    nouns = {"int": "a whole number", "float": "a number", "size": "a size, as in 8192 or 8k"}
+    return f'"{word}" is not {nouns[option.kind]}' if option.kind in nouns else f'"{word}": {cause}'
+
+
+class _Refused(Exception):
+    """argparse gave up: it stops at the first fault of this kind (a missing value, an ambiguous beginning)."""
+
+    def __init__(self, flag: str, text: str) -> None:
+        super().__init__(text)
+        self.flag = flag
+        self.text = text
+
+
+class _Seen(argparse.Namespace):
+    """Every use of an option, in order: (option, flag as argparse knows it, words)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uses: list[tuple[Option, str, Any]] = []
+
+
+class _Note(argparse.Action):
+    """Notes the use and judges nothing."""
+
+    option: Option
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, flag: str | None = None
+    ) -> None:
+        if isinstance(namespace, _Seen) and not (self.option.positional and values in (None, [])):
+            namespace.uses.append((self.option, flag or "", values))
+
+
+class _Help(argparse.Action):
+    """It ends what reads the words."""
+
+    def __call__(self, *_: Any) -> NoReturn:
+        raise _Refused("--help", "it prints a text and serves nothing")
+
+
+@cache
+def _reader(version: str, entry: Entry) -> _Reader:
+    return _Reader(catalogue_release(version), entry)
+
+
+class _Reader(argparse.ArgumentParser):
+    """The release's options, and nothing else."""
+
+    def __init__(self, release: Release, entry: Entry) -> None:
+        super().__init__(prog="vllm", add_help=False, allow_abbrev=release.parser.abbreviations, exit_on_error=False)
+        self.add_argument("-h", "--help", action=_Help, nargs=0)
+        for option in release.options.values():
+            if option.entry in {None, entry}:
+                self._take(option)
+
+    def _take(self, option: Option) -> None:
+        nargs: Any = 0 if option.kind in NO_VALUE else "?" if option.kind == "word" else option.nargs
+        if option.positional:
+            action = self.add_argument(option.name, action=_Note, nargs=option.nargs)
+        else:
+            action = self.add_argument(
+                *option.flags, *option.off_flags, action=_Note, nargs=nargs, dest=option.name, default=argparse.SUPPRESS
+            )
+        if isinstance(action, _Note):
+            action.option = option
+
+    def error(self, message: str) -> NoReturn:
+        raise _Refused("", message)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        try:
+            return super().parse_known_args(args, namespace)
+        except argparse.ArgumentError as cause:
+            raise _Refused(cause.argument_name or "", cause.message) from cause

@@ -1,0 +1,240 @@
+"""A command line that a person wrote, read back to what a stack says by name: the model, its names, typed arguments.
+
+Nothing is dropped: what is not of its parameter's type, or has no name in a stack, is kept as it was written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.catalogue.facts import Option as Facts
+from cortexctl.engines.vllm.command.argv import arguments
+from cortexctl.engines.vllm.command.parse import read_word
+from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.values import SWITCHES, canonical, takes_several, wrong_form
+from cortexctl.instance.spec import CONTAINER_PORT, ContainerSpec
+
+SERVE = ("vllm", "serve")
+MODULE = ("python3", "-m", "vllm.entrypoints.openai.api_server")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container
+_OPTION = re.compile(r"--?[A-Za-z]")
+_SHELLS = {"sh", "bash", "dash", "ash"}
+_SHELL_WORK = re.compile(r"[$`\n]|(?:^|\s)#")
+"""What makes a shell do more than to start a program: nobody knows the words then."""
+_OPERATORS = ";&|<>()"
+SWITCH, MANY = -1, 1 << 30
+"""How many words an option takes that may be followed by true or false, and one that takes all that follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: its parameter in snake_case, the words as they were written, and those of them that are values."""
+
+    name: str
+    words: tuple[str, ...] = field(repr=False)
+    values: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """`program` is SERVE or MODULE, however it was spelled. `owned`: parameters that cortexctl sets itself, with their
+    values. `unread`: parameters of a stack whose values are of another type, as they were written. `extra`: all others.
+    """
+
+    program: tuple[str, ...]
+    model: str = ""
+    served_names: tuple[str, ...] = ()
+    args: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    owned: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    extra: tuple[Option, ...] = ()
+
+    @property
+    def port(self) -> int:
+        """Where the server listens inside its container."""
+        last = self.owned.get("port", ())[-1:]
+        return int(last[0]) if last and last[0].isascii() and last[0].isdigit() else CONTAINER_PORT
+
+
+def command_line(words: Sequence[str]) -> CommandLine | None:
+    """None where the words do not start vLLM's server, or nobody can tell."""
+    started = program_of(words)
+    if started is None:
+        return None
+    program, rest = started
+    model, options = options_in(rest)
+    given: dict[str, tuple[str, ...]] = {}
+    for option in options:  # of two uses the last counts, as it does for vLLM, but for those that it collects
+        earlier = given.get(option.name, ()) if catalogue.newest_option(option.name).repeats else ()
+        given[option.name] = earlier + option.values
+    model = (given.pop("model", ()) or (model,))[-1]
+    names = given.pop("served_model_name", ()) or ((model,) if model else ())
+    args = _typed({n: v for n, v in given.items() if _is_argument(n)})
+    unread = {n: tuple(w for o in options if _base(o.name) == n for w in o.words) for n in args if args[n] is None}
+    args = {n: value for n, value in args.items() if value is not None}
+    owned = {n: v for n, v in given.items() if n in OWNED}
+    known = {"model", "served_model_name", *owned}
+    extra = (o for o in options if o.name not in known and not _is_argument(o.name))
+    return CommandLine(program, model, names, args, owned, unread, tuple(extra))
+
+
+def in_our_words(line: CommandLine, version: str | None) -> list[str]:
+    """The words after the program as cortexctl would write them, so that equal settings are equal words."""
+    revision = {"revision": line.owned["revision"][-1]} if line.owned.get("revision") else {}
+    spec = ContainerSpec("", line.model, line.served_names, version, {**line.args, **revision}, drain=0)
+    words = arguments(spec)
+    for name in ("host", "port"):
+        if line.owned.get(name):
+            words[words.index(f"--{name}", 1 + len(line.served_names)) + 1] = line.owned[name][-1]
+    for name in sorted(line.owned.keys() - {"host", "port", "revision"}):
+        words += ["--" + name.replace("_", "-"), *line.owned[name]]
+    words += [word for _, written in sorted(line.unread.items()) for word in written]
+    return [*words, *(word for option in line.extra for word in option.words)]
+
+
+def options_in(words: Sequence[str]) -> tuple[str, tuple[Option, ...]]:
+    """The positional model ("" where there is none) and the options, each with the words that it takes: a switch
+    none, a parameter that is known to take one that one, all others what follows.
+    """
+    model = ""
+    options: list[Option] = []
+    room = 0
+    for word in words:
+        if _OPTION.match(word):
+            option, room = _option(word)
+            options.append(option)
+        elif room > 0 or (room == SWITCH and word.lower() in {"true", "false"}):
+            last = options[-1]
+            options[-1] = Option(last.name, (*last.words, word), (*last.values, word))
+            room = room - 1 if room > 0 else 0
+        elif not model:
+            model, room = word, 0
+        else:
+            options.append(Option("", (word,), (word,)))
+    return model, tuple(options)
+
+
+def _option(word: str) -> tuple[Option, int]:
+    """The option that a word begins, and how many more words it takes."""
+    flag, equals, value = word.partition("=")
+    head, dot, inner = flag.partition(".")
+    facts = catalogue.spelled(head)
+    name = (facts.name if facts else head.lstrip("-").replace("-", "_")) + dot + inner
+    if facts is not None and head.replace("_", "-") in facts.off_flags and not equals:
+        return Option(name, (word,), ("false",)), 0
+    option = Option(name, (word,), (value,) if equals else ())
+    if facts is not None and facts.kind in SWITCHES:
+        return option, 0 if equals else SWITCH
+    several = facts.nargs not in {None, "?"} if facts else name not in OWNED
+    return option, MANY if several else int(not equals)
+
+
+def program_of(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
+    """SERVE or MODULE, however it was spelled, and the words after it; None as `command_line` says."""
+    rest = list(words)
+    if len(rest) >= 3 and _program(rest[0]) in _SHELLS and re.fullmatch(r"-[a-z]*c", rest[1]):
+        if len(rest) > 3 or (inside := _simple_command(rest[2])) is None:
+            return None
+        rest = inside
+    if len(rest) >= 2 and _program(rest[0]) == "vllm" and rest[1] == "serve":
+        return SERVE, rest[2:]
+    if rest and re.fullmatch(r"python[\d.]*", _program(rest[0])):
+        rest = [rest[0], *(rest[2:] if rest[1:2] == ["-u"] else rest[1:])]
+        if rest[1:3] == list(MODULE[1:]):
+            return MODULE, rest[3:]
+    return None
+
+
+def _program(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _base(name: str) -> str:
+    """The parameter of a dotted name."""
+    return name.partition(".")[0]
+
+
+def _is_argument(name: str) -> bool:
+    return _base(name) not in OWNED and bool(catalogue.option_spans(_base(name)))
+
+
+def _simple_command(script: str) -> list[str] | None:
+    """The words of a script that does nothing but start one program."""
+    script = script.replace("\\\n", " ").strip()
+    if _SHELL_WORK.search(script):
+        return None
+    try:
+        lexer = shlex.shlex(script, posix=True, punctuation_chars=_OPERATORS)
+        lexer.whitespace_split, lexer.commenters = True, ""
+        words = list(lexer)
+    except ValueError:
+        return None
+    if any(word and set(word) <= set(_OPERATORS) for word in words):
+        return None
+    return words[1:] if words[:1] == ["exec"] else words
+
+
+def _typed(given: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The parameters of a stack by value; None where the words have none."""
+    args: dict[str, Any] = {}
+    for name in dict.fromkeys(map(_base, given)):
+        inner = {n.partition(".")[2]: v for n, v in given.items() if n.startswith(name + ".")}
+        try:
+            value = _value(catalogue.newest_option(name), given[name]) if name in given else {}
+            args[name] = _with_inner(value, inner) if inner else value
+        except ValueError:
+            args[name] = None
+    return args
+
+
+def _value(facts: Facts, values: tuple[str, ...]) -> Any:
+    """By the newest release that has it. Raises ValueError."""
+    of = catalogue.release(catalogue.releases()[-1])
+    if facts.kind in SWITCHES:
+        word = values[-1].lower() if values else "true"
+        if word not in {"true", "false"}:
+            raise ValueError(word)
+        return word == "true"
+    if not values:
+        raise ValueError(f"{facts.name} without a value")
+    read = [_read(facts, word, of) for word in (values if takes_several(facts) else values[-1:])]
+    value = canonical(facts, read if takes_several(facts) else read[0], of)
+    if wrong_form(facts, value):
+        raise ValueError(facts.name)
+    return value
+
+
+def _read(facts: Facts, word: str, of: catalogue.Release) -> Any:
+    """A whole number may be written as a size, where some release takes one."""
+    return read_word(replace(facts, kind="size") if facts.kind == "int" else facts, word, of)
+
+
+def _with_inner(value: Any, inner: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """`--name.a.b 1` sets one key inside of a JSON value. Raises ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError("no JSON value")
+    whole = dict(value)
+    for path, values in inner.items():
+        *above, last = path.split(".")
+        if not values or not all([*above, last]) or last.endswith("+"):
+            raise ValueError(path)
+        table = whole
+        for key in above:
+            table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise ValueError(path)
+        table[last] = _json_or_text(values[-1])
+    return whole
+
+
+def _json_or_text(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word

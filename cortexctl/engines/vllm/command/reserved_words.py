@@ -1,0 +1,50 @@
+"""Raw words that set what is not theirs to set, however they are spelled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.command.reserved import OWNED
+
+_SECRETS = ("--api-key", "--hf-token")
+"""Options whose values are secrets."""
+
+
+def without_owned(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The words without those that are ours to set, which would change how the others are read; and what is wrong with
+    each of those, by its name. A short form of an option with a secret is one, also where it is short for others too.
+    """
+    kept: list[str] = []
+    owned: list[tuple[str, str]] = []
+    skips = False
+    for word in words:
+        name, flag = _name_in(word), word.partition("=")[0]
+        if name in OWNED:
+            owned.append((name, f"{flag} is set by cortexctl"))
+            skips = "=" not in word
+        elif secret := owned_secret(word):
+            owned.append((secret, f"{flag} can mean --{secret.replace('_', '-')}, which is set by cortexctl"))
+            skips = "=" not in word
+        elif skips and not word.startswith("-"):
+            continue
+        else:
+            kept.append(word)
+            skips = False
+    return kept, owned
+
+
+def owned_secret(word: str) -> str:
+    """The option that a word sets where its value is a secret, in any spelling that a release takes: with underscores,
+    a value behind "=", a key behind a dot, or cut short as far as it begins like one. Empty for every other word.
+    """
+    flag = re.split(r"[=.]", word, maxsplit=1)[0].replace("_", "-").lower()
+    if len(flag) <= len("--") or not flag.startswith("--") or catalogue.option_spans(flag[2:].replace("-", "_")):
+        return next((secret[2:].replace("-", "_") for secret in _SECRETS if secret == flag), "")
+    return next((secret[2:].replace("-", "_") for secret in _SECRETS if secret.startswith(flag)), "")
+
+
+def _name_in(word: str) -> str:
+    """The option that a word is, as far as it looks like one."""
+    return word[2:].partition("=")[0].partition(".")[0].replace("-", "_") if word.startswith("--") else ""

@@ -1,0 +1,83 @@
+"""What a release says of a whole `vllm serve` line: refused by its parser, refused at its start, or taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.catalogue.catalogue import Release
+from cortexctl.engines.vllm.catalogue.facts import Entry
+from cortexctl.engines.vllm.command.check import Finding, check_args, check_extra_args
+from cortexctl.engines.vllm.command.config_file import Files
+from cortexctl.engines.vllm.command.parse import MODEL_TAG, Parsed, parse
+from cortexctl.engines.vllm.command.parse_error import Kind
+from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, program_of
+from cortexctl.engines.vllm.command.reserved import OWNED
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`verdict`: ok, or the first fault, at which the parser ends with exit code 2; `refused` has all of them.
+    `at_start`: what the parser takes and start-up, or nobody, wants. `values`: what is set and is not the default, by
+    the name that the parser has for it.
+    """
+
+    release: str
+    verdict: Literal["ok"] | Kind
+    refused: tuple[str, ...] = ()
+    at_start: tuple[Finding, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict == "ok"
+
+
+def server_of(words: Sequence[str]) -> tuple[Entry, list[str]]:
+    """The entry point and the words after it. Without a program before them they are those of `vllm serve`."""
+    program, rest = program_of(words) or (SERVE, list(words[1:] if words[:1] == ["serve"] else words))
+    return ("api_server" if program == MODULE else "serve"), rest
+
+
+def judge(words: Sequence[str], version: str, files: Files = MappingProxyType({})) -> Verdict:
+    """`words` with the program before them, or without. `files`: what those hold that `--config` names.
+
+    Raises catalogue.UnknownRelease for a release that the catalogue does not have.
+    """
+    of = catalogue.release(version)
+    entry, words = server_of(words)
+    parsed = parse(words, of, entry, files)
+    values = _other_than_defaults(parsed, of)
+    faults = [*_faults(parsed, of, entry)]
+    if faults:
+        return Verdict(version, faults[0][0], tuple(text for _, text in faults), values=values)
+    mine = {name: value for name, value in parsed.options.items() if name not in OWNED}
+    findings = [f for f in check_args(mine, version) if f.rule != "CX104"]
+    return Verdict(version, "ok", at_start=tuple(findings), values=values)
+
+
+def _faults(parsed: Parsed, of: Release, entry: Entry) -> list[tuple[Kind, str]]:
+    """As argparse meets them: values, then what is missing, then what it does not know."""
+    faults: list[tuple[Kind, str]] = [
+        (t.kind, t.text if t.word in t.text else f"{t.word}: {t.text}") for t in parsed.troubles
+    ]
+    if entry == "serve" and of.parser.model == "required" and not parsed.model and not faults:
+        faults.append(("required", "the model is missing: it is the first word"))
+    if parsed.unknown:
+        faults.append(("unrecognized", f"unrecognized arguments: {' '.join(parsed.unknown)}"))
+        found = check_extra_args(parsed.unknown, of.version, {})
+        faults += [("unrecognized", f"{f.summary}; {f.help}" if f.help else f.summary) for f in found]
+    return faults
+
+
+def _other_than_defaults(parsed: Parsed, of: Release) -> dict[str, Any]:
+    set_: Mapping[str, Any] = {**parsed.options, **({MODEL_TAG: parsed.model} if parsed.model else {})}
+    found = {}
+    for name, value in set_.items():
+        option = of.option(name)
+        if option is None or value != option.default or type(value) is not type(option.default):
+            found[option.dest if option else name] = value
+    return found

@@ -1,0 +1,71 @@
+"""The lines of a log: which process and logger wrote them, which speak of trouble, and which are the insides of a
+traceback.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cortexctl.engines.vllm.log_bounds import LONGEST_LINE, searched
+from cortexctl.text.shorten import shortened
+
+_PREFIX = re.compile(
+    r"^(?:[\w.-]+ +\| )?"  # docker compose
+    r"(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) )?"  # docker logs --timestamps
+    r"(?:\([A-Za-z_][\w ]*(?:=\d+ )?pid=\d+[^)]*\)[ \t]?)?"  # (EngineCore_DP0 pid=7), (VllmWorker rank=1 pid=7)
+    r"(?:\[rank\d+\]: ?)?"
+    r"(?:(?:ERROR|INFO|WARNING|CRITICAL|DEBUG) \d\d-\d\d \d\d:\d\d:\d\d \[?[\w./]+:\d+\] ?)?"
+)
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_HARMLESS = re.compile(
+    r"(?:^|[ )])(?:INFO|WARNING|DEBUG) \d\d-\d\d \d\d:\d\d:\d\d "  # vLLM
+    r"|^(?:\(\w+ pid=\d+\) )?(?:INFO|WARNING|DEBUG): "  # uvicorn
+    r"|\] (?:INFO|WARNING|DEBUG) [\w.]+:\d+: "  # Hugging Face
+    r"|^(?:\[rank\d+\]:)?\[?[IWV]\d{3,4} \d\d:\d\d:\d\d"  # torch
+    r"|\b\w*Warning: (?!CUDA initialization)|NCCL INFO|\d%\||Retrying in \d|thrown while requesting"
+)
+_ERROR_LINE = re.compile(r"Value error, |\b(?:\w+(?:Error|Exception)|error):\s|\bERROR\b|cannot |No such")
+_NOT_THE_CAUSE = re.compile(r"For further information visit|See root cause above|(?<!\d)\d+ validation errors? for")
+_NOISE = re.compile(r"Route: /|\"(?:GET|POST) /\S* HTTP/1\.[01]\" \d{3}")
+_FRAME = re.compile(r"^(?:    |  File \"| *\^+$)|^Traceback \(most recent call last\)")
+
+
+def last_error_line(log: Sequence[str]) -> str:
+    """vLLM's own last word about an error, without its logger's prefix; else the last line with text.
+
+    Its very last line is often a help link or a pointer upwards, so those are passed over.
+    """
+    with_text = [line for line in searched(log) if line.strip() and not _NOISE.search(line)]
+    for line in reversed(with_text):
+        if _ERROR_LINE.search(line) and not (_NOT_THE_CAUSE.search(line) or _HARMLESS.search(line)):
+            return strip_prefix(line)
+    return strip_prefix(with_text[-1]) if with_text else ""
+
+
+def without_frames(log: Sequence[str]) -> list[str]:
+    """The log without the insides of Python tracebacks, its list of routes and its access log: what was said."""
+    return [line for line in log if line.strip() and not _is_of_the_inside(shortened(line, LONGEST_LINE))]
+
+
+def strip_prefix(line: str) -> str:
+    """Without '(EngineCore pid=7) ERROR 11-24 06:00:00 [core.py:1]'."""
+    return unprefixed(line).strip()
+
+
+def unprefixed(line: str) -> str:
+    """As `strip_prefix`, with the indentation that tells a traceback's frames and pydantic's sentences apart."""
+    return _PREFIX.sub("", _COLOUR.sub("", line), count=1).rstrip()
+
+
+def may_tell_a_cause(line: str) -> bool:
+    """Whether a line can be evidence. vLLM warns of much that harms nobody, and echoes its arguments and retries."""
+    return bool(line.strip()) and not (_HARMLESS.search(line) or _NOISE.search(line) or _is_frame(line))
+
+
+def _is_of_the_inside(line: str) -> bool:
+    return _is_frame(line) or _NOISE.search(line) is not None
+
+
+def _is_frame(line: str) -> bool:
+    return bool(_FRAME.search(unprefixed(line)))

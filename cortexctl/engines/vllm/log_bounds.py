@@ -1,0 +1,27 @@
+"""What is searched of a log. Whoever writes a log decides how long it is, and not how long we read in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cortexctl.text.shorten import shortened
+
+LONGEST_LINE = 4_000
+"""Characters of a line that a pattern sees, of both its ends."""
+MOST_LINES = 20_000
+MOST_TEXT = 4_000_000
+"""Characters of all lines together."""
+
+
+def searched(log: Sequence[str], *, longest: int = LONGEST_LINE, most_text: int = MOST_TEXT) -> list[str]:
+    """The end of a log, each line cut to a length at which also the slowest pattern is done at once."""
+    kept: list[str] = []
+    size = 0
+    for line in reversed(log[-MOST_LINES:]):
+        short = shortened(line, longest)
+        size += len(short)
+        if size > most_text:
+            break
+        kept.append(short)
+    kept.reverse()
+    return kept

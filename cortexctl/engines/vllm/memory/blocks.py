@@ -1,0 +1,185 @@
+"""From caches of layers to the block pool: groups, blocks, tokens, concurrency, the least memory, the longest request.
+
+All of it is exact, given the bytes that are left for it. The rules are those of vLLM's `kv_cache_utils`, by release.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from cortexctl.engines.vllm.memory.caches import Cache, Kind
+from cortexctl.engines.vllm.memory.release_changes import Behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Layers that share a block table. `block`: tokens in a block; `layers`: of this group's kind in all."""
+
+    kind: Kind
+    block: int
+    page: int
+    layers: int
+    window: int = 0
+    states: int = 1
+    """Pages that a request holds of a state."""
+    apart: bool = False
+    widened: int = 1
+    """How many times the block was enlarged to have a page of the common size."""
+
+    def blocks_of(self, length: int, in_flight: int) -> int:
+        """Blocks that one request of `length` tokens needs in it."""
+        match self.kind:
+            case "state":
+                return self.states
+            case "sliding":
+                return -(-min(self.window - 1 + in_flight, length) // self.block) + 1
+            case "chunked":
+                return -(-min(self.window + in_flight, length) // self.block)
+        return -(-length // self.block)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The block pool of a stage. `groups`: (group, how many block tables of its kind)."""
+
+    groups: tuple[tuple[Group, int], ...]
+    block_bytes: int
+    in_flight: int
+    behaviour: Behaviour
+    engine_v1: bool = True
+    padding: int = 0
+    """Layers that exist only to fill groups."""
+
+    @property
+    def tables(self) -> int:
+        return sum(n for _, n in self.groups)
+
+    @property
+    def block_size(self) -> int:
+        """The attention's block: what vLLM prints as the block size."""
+        return min((g.block for g, _ in self.groups if g.kind != "state"), default=0)
+
+    def blocks(self, available: float) -> int:
+        """How many fit in so many bytes."""
+        return max(0, int(available // self.block_bytes)) if self.block_bytes else 0
+
+    def per_request(self, length: int) -> int:
+        return sum(n * g.blocks_of(length, self.in_flight) for g, n in self.groups)
+
+    def concurrency(self, blocks: int, length: int) -> float:
+        """vLLM's "Maximum concurrency": requests of full length that fit at once."""
+        if not self.groups:
+            return 0.0
+        if not self.engine_v1 or not self.behaviour.concurrency_by_blocks:
+            return blocks * self.block_size / length
+        return blocks / max(1, self.per_request(length))
+
+    def tokens(self, blocks: int, length: int) -> int:
+        """vLLM's "GPU KV cache size"."""
+        if self.engine_v1 and self.behaviour.tokens_by_concurrency:
+            return int(self.concurrency(blocks, length) * length)
+        return self.tokens_by_groups(blocks, length)
+
+    def tokens_by_groups(self, blocks: int, length: int) -> int:
+        """The same as releases before 0.20.2 count it, which says little of models with several groups."""
+        if self.tables <= 1:
+            return blocks * self.block_size
+        smallest = min(length if g.kind == "state" and g.states == 1 else g.block for g, _ in self.groups)
+        return blocks // self.tables * smallest
+
+    def needed(self, length: int) -> int:
+        """Bytes for one request of `length` tokens."""
+        if self.engine_v1 and self.behaviour.needs == "groups":
+            return self.per_request(length) * self.block_bytes
+        if self.engine_v1 and self.behaviour.needs == "first group":
+            return sum(g.blocks_of(length, self.in_flight) * self.block_bytes for g, _ in self.groups[:1])
+        return sum(self._by_layers(g, length) for g, _ in self.groups)
+
+    def _by_layers(self, group: Group, length: int) -> int:
+        """Each layer for itself, with the block that it had before pages were made equal."""
+        own = replace(group, block=group.block // group.widened)
+        return group.layers * group.page // group.widened * own.blocks_of(length, self.in_flight)
+
+    def checked(self, available: float) -> float:
+        """What of the memory the check counts on."""
+        held = self.engine_v1 and self.behaviour.reserves_null_block
+        return available - self.block_bytes if held else available
+
+    def longest(self, available: float, at_most: int) -> int:
+        """The longest request that fits, by bisection as vLLM does it; 0 where not one token fits."""
+        room, low, high, best = self.checked(available), 1, at_most, 0
+        while low <= high:
+            middle = (low + high) // 2
+            if self.needed(middle) <= room:
+                best, low = middle, middle + 1
+            else:
+                high = middle - 1
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """What decides the grouping, apart from the caches."""
+
+    behaviour: Behaviour
+    block: int = 16
+    in_flight: int = 0
+    states: int = 1
+    engine_v1: bool = True
+    hybrid: bool = True
+    """False: disable_hybrid_kv_cache_manager."""
+
+
+def pool_of(caches: list[Cache], how: Pooling) -> Pool:
+    """The pool of a stage's caches. `how.block`: the attention's block, already raised beside states."""
+    groups_layers = how.engine_v1 and how.hybrid and how.behaviour.groups_layers
+    kinds = Counter(caches)
+    attention = [c for c in kinds if c.kind != "state"]
+    same_reach = len({(c.kind, c.window, c.apart) for c in attention}) <= 1
+    if not any(c.kind == "state" for c in kinds) and (same_reach or not groups_layers):
+        return _one_table(kinds, how, uniform=same_reach and how.engine_v1)
+    pages = {c: how.block * c.token for c in attention}
+    page = max([*pages.values(), *(c.state for c in kinds if c.kind == "state")])
+    buckets: dict[Group, int] = Counter()
+    for cache, number in kinds.items():
+        buckets[_unified(cache, page, how)] += number
+    if not groups_layers and len(buckets) > 1:
+        return _summed(buckets, how)
+    size = _group_size(list(buckets.values()), how.behaviour.group_slack)
+    groups = tuple((replace(g, layers=n), -(-n // size)) for g, n in buckets.items())
+    padding = sum(tables * size - g.layers for g, tables in groups)
+    return Pool(groups, page * size, how.in_flight, how.behaviour, how.engine_v1, padding)
+
+
+def _one_table(kinds: Counter[Cache], how: Pooling, *, uniform: bool) -> Pool:
+    """One block table for all: every layer has blocks of the same tokens, whatever their bytes."""
+    total = sum(how.block * c.token * n for c, n in kinds.items())
+    first = next(iter(kinds), None)
+    if first is None:
+        return Pool((), 0, how.in_flight, how.behaviour, how.engine_v1)
+    kind: Kind = first.kind if uniform else "full"
+    group = Group(kind, how.block, total, 1, first.window if uniform else 0)
+    return Pool(((group, 1),), total, how.in_flight, how.behaviour, how.engine_v1)
+
+
+def _unified(cache: Cache, page: int, how: Pooling) -> Group:
+    """Its group with a page of the common size: smaller pages get more tokens, or are padded where that is uneven."""
+    if cache.kind == "state":
+        return Group("state", how.block, page, 0, 0, how.states)
+    mine = how.block * cache.token
+    times = page // mine if page % mine == 0 else 1
+    return Group(cache.kind, how.block * times, page, 0, cache.window, apart=cache.apart, widened=times)
+
+
+def _group_size(counts: list[int], slack: float) -> int:
+    """Layers in a group: as many as the rarest kind has, unless the commonest has hardly more."""
+    return max(counts) if max(counts) < min(counts) * slack else min(counts)
+
+
+def _summed(buckets: dict[Group, int], how: Pooling) -> Pool:
+    """Before there were groups: a state a request beside pages, in one pool."""
+    groups = tuple((replace(g, layers=n), 1) for g, n in buckets.items())
+    total = sum(g.page * g.layers for g, _ in groups if g.kind != "state")
+    full = tuple((g, n) for g, n in groups if g.kind != "state")
+    return Pool(full, total, how.in_flight, how.behaviour, how.engine_v1)

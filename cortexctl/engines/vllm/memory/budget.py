@@ -1,0 +1,223 @@
+"""The budget of one model on its GPUs: one pure function from facts, flags and GPU to a value that says it all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from cortexctl.engines.vllm.memory.blocks import Pool, Pooling, pool_of
+from cortexctl.engines.vllm.memory.caches import Keeping, layer_caches, raised_block
+from cortexctl.engines.vllm.memory.estimate import Part, weakest
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.headers import stage_bytes
+from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, transient
+from cortexctl.engines.vllm.memory.refusals import Refusal, Verdict, is_too_long, judge, refused_before
+from cortexctl.engines.vllm.memory.reuse import Measured
+from cortexctl.engines.vllm.memory.settings import Settings, read_settings
+from cortexctl.engines.vllm.memory.stage import Ask, StageBudget
+from cortexctl.engines.vllm.memory.tensors import Split
+from cortexctl.engines.vllm.memory.weights import Stage, Weighing, stages, weight_bytes
+from cortexctl.engines.vllm.version import NEWEST_KNOWN
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`stages` in order; what is printed of the whole is that of the tightest one."""
+
+    facts: Facts
+    settings: Settings
+    gpu: Gpu | None
+    stages: tuple[StageBudget, ...]
+    blocks: Part
+    tokens: Part
+    concurrency: Part
+    length: int
+    """max_model_len, shrunk where it is -1."""
+    verdict: Verdict
+    refusal: Refusal | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tightest(self) -> StageBudget:
+        return min(self.stages, key=lambda s: s.blocks.value)
+
+
+NO_GPU = Gpu("", 0.0)
+
+
+def budget(facts: Facts, ask: Ask) -> Budget:
+    """The whole calculation; nothing is read and nothing is asked."""
+    settings = read_settings(facts, ask.args, ask.gpu or NO_GPU, ask.version, environ=ask.environ)
+    partition = _partition(ask.environ.get("VLLM_PP_LAYER_PARTITION", ""))
+    parts = stages(len(facts.layers), settings.pp, partition)
+    found = tuple(_stage(facts, settings, stage, ask) for stage in parts)
+    tightest = min(found, key=lambda s: s.blocks.value)
+    length = settings.max_model_len
+    if settings.auto_length:
+        fits = (s.pool.longest(s.available.value * GIB, length) for s in found if s.pool.groups)
+        length = min(fits, default=length)
+    blocks = tightest.blocks
+    pool, spread = tightest.pool, settings.context_parallel
+    concurrency = _through(blocks, lambda b: pool.concurrency(int(b), max(length, 1)) * spread)
+    tokens = _through(blocks, lambda b: float(pool.tokens(int(b), max(length, 1)) * spread))
+    if not settings.behaviour.known:
+        tokens = _as_either(tokens, float(pool.tokens_by_groups(int(blocks.value), max(length, 1))))
+    verdict, refusal = _verdict(facts, settings, ask, found, length)
+    notes = (*facts.unknown, *_notes(facts, settings, ask))
+    return Budget(facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, notes)
+
+
+def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
+    pool = stage_pool(facts, s, stage, ask.environ)
+    weights = _weights(facts, s, stage, ask)
+    other, peak = _overhead(facts, s, stage, ask)
+    captured = _measured(ask.measured.graphs_gib) or graphs(facts, s)
+    requested = Part.sure(math.ceil((ask.gpu or NO_GPU).total * s.utilization) / GIB)
+    available = _available(s, ask, requested, (weights, other, peak, captured))
+    counted = None if ask.available_gib is not None else _counted(ask.measured, pool, s)
+    if counted is not None and ask.measured.available_gib is None:  # older releases say no more than this
+        available = Part.sure(counted * pool.block_bytes / GIB, "measured here")
+    if s.blocks_override:
+        blocks = Part.sure(s.blocks_override)
+    elif counted is not None:
+        blocks = Part.sure(counted, "measured here")
+    else:
+        blocks = _through(available, lambda gib: float(pool.blocks(gib * GIB)))
+    needed = Part.sure(pool.needed(s.max_model_len) / GIB)
+    return StageBudget(stage, weights, other, peak, captured, requested, available, pool, blocks, needed)
+
+
+def _overhead(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> tuple[Part, Part]:
+    """(outside torch, activation peak). Of some starts only their sum is known."""
+    known = ask.measured
+    other = _measured(known.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU, ask.free_gib)
+    if known.transient_gib is None and known.together_gib is not None:
+        apart = min(other.value, max(known.together_gib, 0.0))
+        return Part.sure(apart, "measured here"), Part.sure(known.together_gib - apart, "measured here")
+    return other, _measured(known.transient_gib) or transient(facts, s, last=stage.last)
+
+
+def _counted(known: Measured, pool: Pool, s: Settings) -> int | None:
+    """Blocks that an equal start had: as it said, or by its tokens where all layers share one table."""
+    if known.blocks is not None or known.tokens is None or pool.tables != 1:
+        return known.blocks
+    length = max(s.max_model_len, 1)
+    per_block = length / pool.per_request(length) if pool.behaviour.tokens_by_concurrency else pool.block_size
+    return round(known.tokens / s.context_parallel / per_block)
+
+
+def _available(s: Settings, ask: Ask, requested: Part, spent: tuple[Part, ...]) -> Part:
+    if ask.available_gib is not None:
+        return Part.sure(ask.available_gib, "given")
+    if s.kv_bytes:
+        return Part.sure(s.kv_bytes / GIB, "given")
+    if ask.measured.available_gib is not None:
+        return Part.sure(ask.measured.available_gib, "measured here")
+    left = requested.value - sum(p.value for p in spent)
+    # The parts are off independently of each other: their distances add up as squares.
+    below = math.hypot(*(p.high - p.value for p in spent))
+    above = math.hypot(*(p.value - p.low for p in spent))
+    return Part(left, left - below, left + above, weakest(*spent))
+
+
+def stage_pool(facts: Facts, s: Settings, stage: Stage, environ: Mapping[str, str]) -> Pool:
+    """The block pool of a stage."""
+    acts = s.behaviour
+    keeping = Keeping(
+        s.tp,
+        s.cache_bytes,
+        s.model_bytes,
+        acts,
+        s.draft_tokens if facts.hybrid else 0,
+        s.draft_layers if stage.last else 0,
+        s.kv_dtype,
+        s.state_bytes,
+        environ.get("VLLM_MLA_DISABLE") != "1",
+        s.draft == "dflash",
+    )
+    aligned = s.prefix_caching and acts.since(0, 16)
+    states = 1 + s.draft_tokens + (1 if aligned else 0)
+    pooling = Pooling(acts, s.block, s.in_flight, states, s.engine_v1, s.hybrid_manager)
+    return _pool(facts, stage, keeping, pooling)
+
+
+@lru_cache(maxsize=1024)
+def _pool(facts: Facts, stage: Stage, keeping: Keeping, pooling: Pooling) -> Pool:
+    caches = layer_caches(facts, stage.layers, keeping)
+    step = pooling.behaviour.aligns_latent_state
+    block = raised_block(caches, pooling.block, latent=facts.latent, step=step)
+    return pool_of(caches, replace(pooling, block=block))
+
+
+def _weights(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> Part:
+    if (known := _measured(ask.measured.weights_gib)) is not None:
+        return known
+    how = weighing(s, ask.gpu or NO_GPU)
+    if ask.headers is not None and s.quant is facts.quant:  # else they are of another precision than what is loaded
+        found = stage_bytes(ask.headers, facts, stage, how) / GIB
+        return Part(found, 0.995 * found, 1.02 * found, "headers")
+    value = weight_bytes(facts, stage, s.quant, how) / GIB
+    if s.quant.method or facts.unknown:  # recipes differ in what they leave as it was
+        return Part(value, 0.97 * value, 1.05 * value, "config")
+    return Part(value, 0.995 * value, (1.02 if facts.towers else 1.006) * value, "config")
+
+
+def weighing(s: Settings, gpu: Gpu) -> Weighing:
+    """How this setting splits and stores weights."""
+    shared = s.tp * s.dp if s.expert_parallel else s.tp
+    split = Split(s.tp, shared, s.expert_parallel, s.behaviour.absorbed)
+    towers = not (s.text_only and s.behaviour.since(0, 12))
+    rank = s.lora_rank if s.loras else 0
+    return Weighing(split, s.model_bytes, towers, s.draft, gpu.capability >= 10, rank, s.loras, not s.pooling)
+
+
+def _verdict(
+    facts: Facts, s: Settings, ask: Ask, found: tuple[StageBudget, ...], length: int
+) -> tuple[Verdict, Refusal | None]:
+    before = refused_before(facts, s, ask.gpu, ask.free_gib)
+    if before:
+        return "refuses", before
+    verdict, refusal = judge(s, found, length, known_total=ask.gpu is not None or ask.available_gib is not None)
+    if verdict == "starts" and is_too_long(facts, s):  # by leave of a variable
+        return "too close to call", None
+    return verdict, refusal
+
+
+def _measured(value: float | None) -> Part | None:
+    return None if value is None else Part.sure(value, "measured here")
+
+
+def _through(part: Part, rule: Any) -> Part:
+    """A rule that grows with its argument, applied to a value and its range."""
+    return Part(rule(part.value), rule(part.low), rule(part.high), part.source)
+
+
+def _notes(facts: Facts, s: Settings, ask: Ask) -> Iterator[str]:
+    """What the numbers leave out, and what they were taken from."""
+    yield from ask.measured.notes
+    if ask.gpu is not None and ask.gpu.shared and ask.free_gib is None:
+        yield "the GPU shares the machine's memory: what is free when it starts decides; say it with --free"
+    if s.draft in {"draft_model", "dflash"} and ask.measured.weights_gib is None:
+        yield "the weights of the draft model come on top"
+    if s.longer_allowed and is_too_long(facts, s):
+        yield f"config.json allows {facts.derived_len} tokens a request; what more of them come to is not known"
+    if not s.behaviour.known:
+        yield "the release is not known: numbers are those of the newest, and ranges hold older ones"
+    if s.behaviour.is_newer:
+        yield f"the release is newer than {NEWEST_KNOWN}, the newest that cortexctl knows: numbers are those of it"
+
+
+def _as_either(part: Part, other: float) -> Part:
+    """The range holds what an older release would print, too."""
+    return Part(part.value, min(part.low, other), max(part.high, other), part.source)
+
+
+def _partition(text: str) -> tuple[int, ...]:
+    parts = text.split(",") if text else []
+    return tuple(int(p) for p in parts) if all(p.strip().isdigit() for p in parts) else ()

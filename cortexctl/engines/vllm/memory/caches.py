@@ -1,0 +1,117 @@
+"""What each layer keeps for a request: pages of so many tokens, or a state of fixed size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lcm
+from typing import Literal
+
+from cortexctl.engines.vllm.memory.layers import Attention, DeltaNet, Kda, Latent, Mamba, Mixer, ShortConv
+from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.release_changes import Behaviour
+
+Kind = Literal["full", "sliding", "chunked", "state"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """One layer's cache on one GPU. `token`: bytes a token (0 for a state); `state`: bytes of the state."""
+
+    kind: Kind
+    token: int
+    state: int = 0
+    window: int = 0
+    apart: bool = False
+    """Of a draft that is in no group with the target's layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What decides the size of caches, apart from the model."""
+
+    tp: int
+    kv_bytes: float
+    model_bytes: int
+    behaviour: Behaviour
+    speculative_tokens: int = 0
+    draft_layers: int = 0
+    """Layers of full attention that a draft head adds; each like the target's own."""
+    kv_dtype: str = "auto"
+    state_bytes: int = 0
+    """Of a number in a state; 0: as the model says."""
+    latent: bool = True
+    """False: VLLM_MLA_DISABLE is set."""
+    draft_apart: bool = False
+    """The draft's layers do not join those of the target: they look both ways."""
+
+
+def layer_caches(facts: Facts, layers: range, how: Keeping) -> list[Cache]:
+    """Of the layers of a stage, in order; those of a draft at the end."""
+    found = [c for i in layers for m in facts.layers[i].mixers if (c := _cache(m, facts, how))]
+    if how.draft_layers:
+        like = next((c for c in reversed(found) if c.kind != "state"), None)
+        found += [Cache("full", like.token, apart=how.draft_apart)] * how.draft_layers if like else []
+    return found
+
+
+def _cache(mixer: Mixer, facts: Facts, how: Keeping) -> Cache | None:
+    if isinstance(mixer, Attention):
+        if not mixer.owns_cache or facts.encoder_only:
+            return None
+        heads = max(1, mixer.kv_heads // how.tp)
+        token = heads * _vector(mixer.head_dim, mixer.v_dim, how)
+        return Cache(mixer.kind, token, window=mixer.window)
+    if isinstance(mixer, Latent):
+        return Cache("full", _latent(mixer, how))
+    return Cache("state", 0, state_bytes(mixer, facts, how))
+
+
+def _vector(key: int, value: int, how: Keeping) -> int:
+    """Bytes of one head's key and value."""
+    if how.kv_dtype.endswith("_per_token_head"):
+        return int((key + value) * how.kv_bytes) + 8
+    return int((key + value) * how.kv_bytes)
+
+
+def _latent(mixer: Latent, how: Keeping) -> int:
+    """The packed formats of sparse attention have sizes of their own. The indexer keeps 8-bit keys and a scale."""
+    if not how.behaviour.since(0, 7) or not how.latent:
+        return 2 * mixer.heads // how.tp * 256 * int(how.kv_bytes)  # whole heads, padded for the kernels of that time
+    width = mixer.kv_lora + mixer.rope
+    step = how.behaviour.latent_padding
+    index = mixer.index_dim + 4 if mixer.index_dim else 0
+    if mixer.index_dim and how.kv_dtype in {"fp8", "fp8_e4m3", "fp8_ds_mla"}:
+        return 656 + index
+    return int(-(-width // step) * step * how.kv_bytes) + index
+
+
+def state_bytes(mixer: Mixer, facts: Facts, how: Keeping) -> int:
+    """One request's state in one layer, its convolution included. vLLM: `MambaStateShapeCalculator`."""
+    ssm = how.state_bytes or facts.ssm_bytes or how.model_bytes
+    match mixer:
+        case DeltaNet():
+            rows = (2 * mixer.k_heads * mixer.k_dim + mixer.v_heads * mixer.v_dim) // how.tp
+            conv = rows * (mixer.conv - 1 + how.speculative_tokens)
+            return conv * how.model_bytes + mixer.v_heads // how.tp * mixer.k_dim * mixer.v_dim * ssm
+        case Kda():
+            width = mixer.heads * mixer.head_dim // how.tp
+            conv = 3 * width * (mixer.conv - 1 + how.speculative_tokens)
+            return conv * how.model_bytes + mixer.heads // how.tp * mixer.head_dim**2 * 4
+        case Mamba():
+            groups = max(mixer.groups, how.tp) if mixer.groups else 0
+            rows = (mixer.inner + 2 * groups * mixer.state) // how.tp
+            conv = rows * (mixer.conv - 1 + (0 if mixer.dt_rank else how.speculative_tokens))
+            return conv * how.model_bytes + mixer.inner // how.tp * mixer.state * ssm
+        case ShortConv():
+            return mixer.width // how.tp * (mixer.conv - 1 + how.speculative_tokens) * how.model_bytes
+    return 0
+
+
+def raised_block(caches: list[Cache], block: int, *, latent: bool, step: int) -> int:
+    """Beside states, attention's block grows to the smallest multiple whose page is at least the largest state."""
+    state = max((c.state for c in caches if c.kind == "state"), default=0)
+    token = min((c.token for c in caches if c.kind != "state"), default=0)
+    if not state or not token:
+        return block
+    unit = lcm(block, step) if latent else block
+    return max(block, unit * -(-state // (unit * token)))

@@ -1,0 +1,125 @@
+"""What a release decides for arguments that are not set: engine, runner, batch, block, prefix caching."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.layers import Latent
+from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.release_changes import Behaviour
+
+FIRST_ON_SECOND = {
+    "DeepseekV2ForCausalLM",
+    "GraniteMoeForCausalLM",
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2MoeForCausalLM",
+    "Qwen3ForCausalLM",
+}
+"""Architectures that the second runner served before it served all dense models."""
+
+
+def uses_v1(
+    acts: Behaviour, given: Mapping[str, Any], gpu: Gpu, facts: Facts, environ: Mapping[str, str], draft: str
+) -> bool:
+    """The default from 0.8.0 on, unless something is asked of it that it lacked; the only engine from 0.11 on."""
+    if acts.since(0, 11):
+        return True
+    if (asked := environ.get("VLLM_USE_V1")) in {"0", "1"}:
+        return asked == "1"
+    if not acts.since(0, 8):
+        return False
+    if 0 < gpu.capability < 8.0 or (facts.pooling and not acts.since(0, 9, 2)):
+        return False
+    if str(given.get("kv_cache_dtype") or "auto") != "auto" and not acts.since(0, 8, 5):
+        return False
+    return not (draft and draft not in {"ngram", "eagle", "eagle3", "medusa", "deepseek_mtp"})
+
+
+def batch(
+    acts: Behaviour,
+    given: Mapping[str, Any],
+    gpu: Gpu,
+    length: int,
+    *,
+    v1: bool,
+    chunked: bool,
+    offline: bool,
+) -> tuple[int, int]:
+    """(max_num_seqs, max_num_batched_tokens): set, or the release's own for this class of GPU."""
+    seqs, batched = _defaults(acts, gpu, length, v1=v1, chunked=chunked, offline=offline)
+    if v1 and given.get("performance_mode") == "throughput":
+        seqs, batched = 2 * seqs, 2 * batched
+    if not chunked:
+        batched = max(batched, length)
+    seqs = whole(given, "max_num_seqs", 0) or seqs
+    asked = whole(given, "max_num_batched_tokens", 0)
+    if not asked and acts.since(0, 11, 2):
+        batched = min(batched, seqs * length)
+    batched = asked or batched
+    if not given.get("max_num_seqs"):
+        seqs = min(seqs, batched)
+    return seqs, batched
+
+
+def _defaults(acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool, offline: bool) -> tuple[int, int]:
+    """(sequences, batched tokens) by the class of the GPU: its name to 0.8.4, its memory since."""
+    if not v1:
+        prefill = 512 if not acts.since(0, 6, 4) else 2048
+        return 256, prefill if chunked else max(length, 2048)
+    if acts.since(0, 8, 5):
+        large = gpu.total_gib >= 70 and not (gpu.is_a100 and acts.since(0, 9))
+    else:
+        large = acts.since(0, 7, 3) and gpu.name.upper().startswith(("H100", "H200"))
+    if acts.since(0, 28) and gpu.total_gib >= 160:
+        return 1024, 16384
+    if large:
+        return 1024, 16384 if offline else 8192
+    return 256 if acts.since(0, 8, 4) else 1024, 8192 if offline else 2048
+
+
+def uses_second_runner(acts: Behaviour, facts: Facts, environ: Mapping[str, str]) -> bool:
+    """Whether the release runs the model by its second runner: Qwen3 from 0.22, a short list from 0.24, dense models
+    from 0.25, all from 0.30. vLLM: `VllmConfig.use_v2_model_runner`.
+    """
+    if (asked := environ.get("VLLM_USE_V2_MODEL_RUNNER")) in {"0", "1"}:
+        return asked == "1"
+    if not acts.known or not acts.since(0, 22):
+        return False  # where the release is unknown: the one that needs more
+    if acts.since(0, 30):
+        return True
+    listed = facts.architecture in FIRST_ON_SECOND
+    dense = facts.experts is None and not facts.pooling
+    if acts.since(0, 25):
+        return not facts.hybrid and (dense or (listed and not facts.pooling))
+    if acts.since(0, 24):
+        return listed
+    return facts.architecture == "Qwen3ForCausalLM" and dense and not facts.quant.method
+
+
+def caches_prefixes(acts: Behaviour, given: Mapping[str, Any], facts: Facts) -> bool:
+    """On by default; beside states only from 0.28 on, and before that for the Qwen3.5 line from 0.16 on."""
+    if (asked := given.get("enable_prefix_caching")) is not None:
+        return bool(asked)
+    if not facts.hybrid:
+        return True
+    return acts.since(0, 28) or (acts.since(0, 16) and facts.model_type.startswith("qwen3_5"))
+
+
+def block_size(acts: Behaviour, gpu: Gpu, facts: Facts) -> int:
+    """16 tokens; the kernels that are chosen for latent vectors of 576 on Hopper and later take 64."""
+    return 64 if _latent_widths(facts) == {576} and acts.since(0, 8) and gpu.capability >= 9 else 16
+
+
+@lru_cache(maxsize=64)
+def _latent_widths(facts: Facts) -> set[int]:
+    return {m.kv_lora + m.rope for layer in facts.layers for m in layer.mixers if isinstance(m, Latent)}
+
+
+def whole(given: Mapping[str, Any], name: str, default: int) -> int:
+    """An argument as a whole number."""
+    found = given.get(name)
+    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else default

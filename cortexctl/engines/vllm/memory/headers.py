@@ -1,0 +1,129 @@
+"""Weights by the names, types and shapes in safetensors headers: exact but for the padding of kernels."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from math import prod
+
+from cortexctl.engines.vllm.memory.layers import Attention, Latent
+from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.weights import (
+    Stage,
+    Weighing,
+    allocated,
+    draft_bytes,
+    mxfp4_padding,
+    padded_rows,
+    rotary_bytes,
+    weight_bytes,
+)
+from cortexctl.model_files.safetensors import Tensors
+
+_BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "F4": 4}
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_TOWER = re.compile(
+    r"(?:^|\.)(visual|vision\w*|audio\w*|multi_modal_projector|mm_projector|embed_vision|patch_merger)\."
+)
+_EMBEDDING = re.compile(r"(embed_tokens|wte|word_embeddings|tok_embeddings|embed_in)\.weight$")
+_HEAD = re.compile(r"(lm_head|embed_out|output)\.(weight\w*|bias|qweight|qzeros|scales)$")
+_WHOLE = re.compile(
+    r"(norm\w*|layernorm\w*|ln_\w+|\.gate|router|shared_expert_gate|q_a_proj|kv_a_proj_with_mqa|indexer\.\w+"
+    r"|(o_proj|down_proj|dense_4h_to_h|out_proj)(?=\.bias)|f_a_proj|g_a_proj)\."
+)
+_EXPERT = re.compile(r"\.experts\.\d+\.")
+_QKV = re.compile(r"\.[qkv]_proj\.")
+_INPUT = re.compile(r"\.(gate_proj|up_proj|w1|w3)\.")
+_DROPPED = (".g_idx", "rotary_emb.inv_freq")
+_KV = re.compile(r"\.(k_proj|v_proj|k_scale|v_scale)\.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Headers:
+    """`tensors`: name -> (dtype, shape) as safetensors has them; or, where only an index is known, `total` bytes."""
+
+    tensors: Tensors
+    total: int = 0
+
+
+def stage_bytes(headers: Headers, facts: Facts, stage: Stage, how: Weighing) -> float:
+    """Bytes on one GPU of a stage. An index alone scales what config.json gives to its total."""
+    if not headers.tensors:
+        whole = Stage(range(len(facts.layers)))
+        stored = Weighing(type(how.split)(absorbed=""), how.size, towers=True, draft="mtp" if facts.mtp_layers else "")
+        share = headers.total / weight_bytes(facts, whole, facts.quant, stored)
+        return share * weight_bytes(facts, stage, facts.quant, how)
+    sizes: defaultdict[str, float] = defaultdict(float)
+    for name, (dtype, shape) in headers.tensors.items():
+        sizes[_fused(name)] += _on_gpu(name, dtype, shape, facts, stage, how)
+    beside = draft_bytes(facts, how) if how.draft.startswith("eagle") and stage.last else 0.0
+    return sum(map(allocated, sizes.values())) + rotary_bytes(facts, how) + _absorbed(facts, stage, how) + beside
+
+
+def _fused(name: str) -> str:
+    """The name of the allocation that a tensor of the checkpoint goes into: vLLM fuses what reads the same input, and
+    all experts of a layer.
+    """
+    name = _EXPERT.sub(".experts.", name)
+    return _INPUT.sub(".in_proj.", _QKV.sub(".qkv_proj.", name))
+
+
+def _on_gpu(name: str, dtype: str, shape: tuple[int, ...], facts: Facts, stage: Stage, how: Weighing) -> float:
+    if name.endswith(_DROPPED) or _not_loaded(name, facts, how):
+        return 0.0
+    if name.endswith("qzeros") and facts.quant.scheme.symmetric:
+        return 0.0
+    number = prod(shape)
+    size = number * _width(name, dtype, how)
+    if _TOWER.search(name):
+        return size / how.split.tp if how.towers and stage.first else 0.0
+    if layer := _LAYER.search(name):
+        return _in_layer(name, size, int(layer[1]), facts, stage, how)
+    if _EMBEDDING.search(name):
+        return size * padded_rows(facts, how) / max(shape[0], 1) if stage.first else 0.0
+    if _HEAD.search(name):
+        return size / how.split.tp if stage.last and how.head and not (facts.tied and stage.first) else 0.0
+    return size if stage.last else 0.0
+
+
+def _not_loaded(name: str, facts: Facts, how: Weighing) -> bool:
+    layer = _LAYER.search(name)
+    further = name.startswith(("mtp.", "model.mtp.")) or bool(layer and int(layer[1]) >= len(facts.layers))
+    return further and not how.draft.endswith("mtp") and not _TOWER.search(name)
+
+
+def _width(name: str, dtype: str, how: Weighing) -> float:
+    """Bytes of a number when it is loaded: plain floats take the model's type, scales and packed numbers stay."""
+    if dtype in _FLOATS and "scale" not in name and "A_log" not in name:
+        return how.size
+    return _BITS.get(dtype, 8) / 8
+
+
+def _in_layer(name: str, size: float, index: int, facts: Facts, stage: Stage, how: Weighing) -> float:
+    if index < len(facts.layers) and index not in stage.layers:
+        return 0.0
+    if index >= len(facts.layers) and not stage.last:
+        return 0.0
+    if ".experts." in name:
+        padded = mxfp4_padding(facts, how) if facts.quant.scheme.name == "mxfp4" else 1.0
+        return size / how.split.experts * padded
+    if _WHOLE.search(name):
+        return size
+    if _KV.search(name):
+        return size / min(how.split.tp, _kv_heads(index, facts, how))
+    return size / how.split.tp
+
+
+def _kv_heads(index: int, facts: Facts, how: Weighing) -> int:
+    mixers = facts.layers[min(index, len(facts.layers) - 1)].mixers
+    return next((m.kv_heads for m in mixers if isinstance(m, Attention)), how.split.tp)
+
+
+def _absorbed(facts: Facts, stage: Stage, how: Weighing) -> float:
+    """Copies of kv_b_proj that latent attention makes after loading."""
+    if how.split.absorbed != "copies":
+        return 0.0
+    found = (m for i in stage.layers for m in facts.layers[i].mixers if isinstance(m, Latent))
+    return sum(m.kv_lora * m.heads / how.split.tp * (m.nope + m.v_dim) for m in found) * how.size

@@ -1,0 +1,147 @@
+"""What a start measured, with all that its memory depends on: a value that can be kept and found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from typing import Any
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.command.effective import canonical_args, release_of
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.startlog import StartLog
+from cortexctl.instance.secret import looks_like_one
+
+_ELSEWHERE = {"Frontend", "ObservabilityConfig", "LoggingConfig", "StructuredOutputsConfig"}
+"""Groups of options that move no memory of a GPU."""
+_IRRELEVANT = {
+    "allowed_local_media_path",
+    "api_key",
+    "config",
+    "disable_log_stats",
+    "download_dir",
+    "enable_log_requests",
+    "entrypoint",
+    "generation_config",
+    "hf_token",
+    "max_logprobs",
+    "model",
+    "override_generation_config",
+    "revision",
+    "seed",
+    "served_model_name",
+    "tokenizer",
+    "tokenizer_mode",
+    "tokenizer_revision",
+    "trust_remote_code",
+    "use_tqdm_on_load",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What was started on what: all that its memory depends on.
+
+    `model`: REPO@REVISION, or a folder of a host; `config`: a digest of its config.json, '' where it was not at hand.
+    Either names a model. `environ`: a digest, and so are arguments that are no plain value: they may hold anything.
+    """
+
+    model: str
+    config: str
+    version: str
+    gpu: str
+    gpu_gib: float
+    args: Mapping[str, Any] = field(default_factory=dict)
+    environ: str = ""
+
+    @property
+    def key(self) -> str:
+        """A digest: of two equal starts the later one's measurement counts."""
+        return digest(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What was computed of a start before anything of it was known."""
+
+    kv_cache_tokens: int
+    max_concurrency: float
+    available_kv_gib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One start and what it said. `at`: RFC 3339, in UTC; `start_seconds`: until it served."""
+
+    started: Started
+    said: StartLog
+    at: str
+    host: str = ""
+    start_seconds: float | None = None
+    predicted: Predicted | None = None
+
+
+def started(
+    model: str, config: str, version: str | None, gpu: Gpu | None, args: Mapping[str, Any], environ: Mapping[str, str]
+) -> Started:
+    """A start by its arguments, however they are spelled. What only says the release's default is left out."""
+    release = release_of(version)
+    kept = {}
+    for name, value in canonical_args(args, release).items():
+        option = release.option(name)
+        if value is not None and moves_memory(name) and not (option and option.default == value):
+            kept[name] = _plain(value)
+    moving = {n: v for n, v in sorted(environ.items()) if n.startswith(("VLLM_", "PYTORCH_")) and n != "VLLM_API_KEY"}
+    at = gpu or Gpu("", 0.0)
+    return Started(
+        model, config, version or "", at.name, round(at.total_gib, 1), kept, digest(moving) if moving else ""
+    )
+
+
+@cache
+def moves_memory(name: str) -> bool:
+    """Whether an argument may move a GPU's memory; of those that nobody knows it is taken for granted."""
+    return name not in _IRRELEVANT and catalogue.newest_option(name).group not in _ELSEWHERE
+
+
+def digest(value: Any) -> str:
+    """16 hex digits of any JSON value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str) and len(value) <= 64 and not looks_like_one(value):
+        return value
+    return f"#{digest(value)}"
+
+
+def to_json(m: Measurement) -> dict[str, Any]:
+    """What is not known is left out."""
+    said = {name: value for name, value in asdict(m.said).items() if value is not None}
+    return {**asdict(m), "said": said, "format": FORMAT}
+
+
+FORMAT = 1
+_NUMBERS = {f.name for f in fields(StartLog)} - {"vllm_version"}
+
+
+def from_json(data: Any) -> Measurement:
+    """Raises ValueError for what is no measurement, or one of another format."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError("not a measurement of this format")
+    try:
+        said = {f.name: data["said"].get(f.name) for f in fields(StartLog)}
+        was = data["predicted"]
+        begun = Started(**data["started"])
+        if not isinstance(begun.args, dict) or not all(isinstance(said[n], int | float | None) for n in _NUMBERS):
+            raise ValueError("not a measurement: numbers are expected")
+        predicted = Predicted(**was) if was else None
+        return Measurement(begun, StartLog(**said), str(data["at"]), data["host"], data["start_seconds"], predicted)
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise ValueError(f"not a measurement: {cause}") from None

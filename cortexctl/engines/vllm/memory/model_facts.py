@@ -1,0 +1,246 @@
+"""A config.json as facts: layers with their widths, vocabulary, towers, how it is quantised, how long it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from cortexctl.engines.vllm.memory.config import Config, UnknownModel
+from cortexctl.engines.vllm.memory.families import ENCODERS, FAMILIES, PLAIN, Family
+from cortexctl.engines.vllm.memory.layers import STATES, Attention, DeltaNet, Experts, Latent, Layer, Mixer, Tower
+from cortexctl.engines.vllm.memory.mixers import mixers_of
+from cortexctl.engines.vllm.memory.mlps import mlps_of
+from cortexctl.engines.vllm.memory.quantisation import Quantisation, quantisation_of
+from cortexctl.engines.vllm.memory.towers import towers_of
+
+BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
+
+_POOLING = ("Model", "ForSequenceClassification", "ForRewardModel", "ForTokenClassification", "ForEmbedding")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """One model. `unknown` names what could not be read from the config and was taken for the common case."""
+
+    architecture: str
+    model_type: str
+    hidden: int
+    vocab: int
+    layers: tuple[Layer, ...]
+    tied: bool
+    dtype: str
+    derived_len: int
+    derived_key: str
+    quant: Quantisation
+    towers: tuple[Tower, ...] = ()
+    positions: int = 0
+    """Rows of the rotary table, which counts as part of the weights."""
+    rotary: int = 0
+    """Width of the rotary table; 0 where positions are not rotary."""
+    learned_positions: int = 0
+    pooling: bool = False
+    encoder_only: bool = False
+    mtp_layers: int = 0
+    """Layers that predict further tokens; loaded only where speculative_config asks for them."""
+    per_layer_input: int = 0
+    """Width of a token's own embedding in every layer (small Gemma models)."""
+    per_layer_vocab: int = 0
+    norms: int = 2
+    ssm_bytes: int = 0
+    """Of a number in a state, where the config says so; 0: as the weights."""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def hybrid(self) -> bool:
+        return _any_mixer(self, STATES)
+
+    @property
+    def latent(self) -> bool:
+        return _any_mixer(self, (Latent,))
+
+    @property
+    def experts(self) -> Experts | None:
+        """Of the first layer that has any."""
+        return _first_experts(self)
+
+    @property
+    def heads(self) -> int:
+        """Query heads, as the first attention layer has them; 0 where there is none."""
+        return _first_heads(self)
+
+
+@lru_cache(maxsize=256)
+def _any_mixer(facts: Facts, kinds: tuple[type, ...]) -> bool:
+    return any(isinstance(m, kinds) for layer in facts.layers for m in layer.mixers)
+
+
+@lru_cache(maxsize=64)
+def _first_experts(facts: Facts) -> Experts | None:
+    return next((m for layer in facts.layers for m in layer.mlps if isinstance(m, Experts)), None)
+
+
+@lru_cache(maxsize=64)
+def _first_heads(facts: Facts) -> int:
+    found = (m.heads for layer in facts.layers for m in layer.mixers if isinstance(m, Attention | Latent))
+    return next(found, 0)
+
+
+def read_facts(raw: Mapping[str, Any], args: Mapping[str, Any] = MappingProxyType({})) -> Facts:
+    """config.json, and what launch arguments lay over it -> facts. Raises UnknownModel where it is no decoder's."""
+    overrides = args.get("hf_overrides")
+    try:
+        facts = _read(Config({**raw, **overrides} if isinstance(overrides, Mapping) else raw))
+    except (TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as cause:
+        if isinstance(cause, UnknownModel):
+            raise
+        raise UnknownModel(f"config.json has a value that no model has: {cause}") from None
+    widths = [w for layer in facts.layers for m in layer.mixers for w in _widths(m)]
+    if any(width <= 0 for width in widths):
+        raise UnknownModel("config.json does not say how wide its attention is")
+    return facts
+
+
+MOST_LAYERS = 4096
+"""Beyond which a number of layers is a slip."""
+
+
+def _widths(mixer: Mixer) -> tuple[int, ...]:
+    """What must be more than nothing."""
+    match mixer:
+        case Attention():
+            return mixer.heads, mixer.kv_heads, mixer.head_dim, mixer.v_dim
+        case Latent():
+            return mixer.heads, mixer.kv_lora
+        case DeltaNet():
+            return mixer.k_heads, mixer.v_heads, mixer.k_dim, mixer.v_dim
+    return ()
+
+
+def _read(config: Config) -> Facts:
+    family = FAMILIES.get(config.model_type) or FAMILIES.get(config.outer_type)
+    unknown: tuple[str, ...] = (
+        ()
+        if family
+        else (f'the family "{config.model_type or config.architecture}" is not known: read as plain layers',)
+    )
+    family = family or PLAIN
+    hidden = config.need("hidden_size", "n_embd", "d_model", "dim")
+    count = config.need("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    if count > MOST_LAYERS:
+        raise UnknownModel(f"config.json says {count} layers")
+    mixers = mixers_of(config, family, hidden, count)
+    mlps = mlps_of(config, family, hidden, len(mixers))
+    if len(mixers) != count:
+        unknown += (f"config.json says {count} layers and describes {len(mixers)}",)
+    quant = quantisation_of(config)
+    if quant.scheme.guessed:
+        unknown += (f'the quantisation "{quant.method}" is not known: the bits of its weights are a guess',)
+    layers = tuple(Layer(m, f) for m, f in zip(mixers, mlps, strict=True))
+    derived, key = _derived_length(config)
+    encoder = config.model_type in ENCODERS
+    positions, rotary = _rotary(config, family, layers)
+    return Facts(
+        architecture=config.architecture,
+        model_type=config.model_type,
+        hidden=hidden,
+        vocab=config.need("vocab_size", "padded_vocab_size"),
+        layers=layers,
+        tied=config.flag("tie_word_embeddings", default=family.tied),
+        dtype=_dtype(config),
+        derived_len=derived,
+        derived_key=key,
+        quant=quant,
+        towers=towers_of(config, hidden),
+        positions=positions,
+        rotary=rotary,
+        learned_positions=config.number("max_position_embeddings", "n_positions") if family.learned_positions else 0,
+        pooling=encoder or config.architecture.endswith(_POOLING),
+        encoder_only=encoder,
+        mtp_layers=config.number("num_nextn_predict_layers", "mtp_num_hidden_layers"),
+        per_layer_input=config.number("hidden_size_per_layer_input"),
+        per_layer_vocab=config.number("vocab_size_per_layer_input"),
+        norms=4 if family.sandwich else 2,
+        ssm_bytes=_state_bytes(config),
+        unknown=unknown,
+    )
+
+
+def _state_bytes(config: Config) -> int:
+    """vLLM keeps Nemotron's states in 32 bits, whatever its config leaves out."""
+    said = config.get("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
+    return BYTES.get(str(said or ("float32" if config.model_type == "nemotron_h" else "")), 0)
+
+
+def _dtype(config: Config) -> str:
+    """As the release stores it with dtype "auto": what was trained in 32 bits is loaded in 16."""
+    named = str(config.get("dtype", "torch_dtype") or "bfloat16").removeprefix("torch.")
+    return named if BYTES.get(named) == 2 else "bfloat16"
+
+
+def _rotary(config: Config, family: Family, layers: tuple[Layer, ...]) -> tuple[int, int]:
+    """(rows, width) of cosines and sines. Layers of different kinds have tables of their own: widths are summed."""
+    if family.learned_positions or config.model_type in {"bloom", "mpt", "nemotron_h", "jamba", "bamba"}:
+        return 0, 0
+    share = config.get("partial_rotary_factor", "rotary_pct") or config.table("rope_parameters").get(
+        "partial_rotary_factor"
+    )
+    part = float(share) if isinstance(share, int | float) and share else (0.25 if family.gated else 1.0)
+    widths = {
+        (m.kind != "full", int(m.head_dim * part)) for layer in layers for m in layer.mixers if isinstance(m, Attention)
+    } | {(False, m.rope) for layer in layers for m in layer.mixers if isinstance(m, Latent)}
+    rows = config.number("max_position_embeddings", "max_seq_len", "seq_length")
+    longer = _rotary_rows(config, family, rows)
+    return rows, sum(width * (longer if not local else rows) for local, width in widths) // max(rows, 1)
+
+
+def _rotary_rows(config: Config, family: Family, rows: int) -> int:
+    """Rows of the table of layers with full attention: more than positions, where they are scaled or have parts."""
+    scaled = _scaling(config)
+    original, factor = scaled.get("original_max_position_embeddings"), scaled.get("factor")
+    kind = scaled.get("rope_type", scaled.get("type"))
+    if kind in {"yarn", "deepseek_yarn"} and original and factor:
+        return max(rows, int(original * factor))
+    if kind in {"linear", "dynamic"} and factor:
+        return int(rows * factor)
+    large = config.number("hidden_size") >= 2560  # the smallest Gemma 3 are not scaled
+    if family.rotary_factor > 1 and not scaled and large:
+        return rows * family.rotary_factor
+    return rows * family.rotary_rows
+
+
+def _scaling(config: Config) -> Mapping[str, Any]:
+    return config.table("rope_scaling") or config.table("rope_parameters")
+
+
+_LENGTH_KEYS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "model_max_length",
+    "max_target_positions",
+    "max_sequence_length",
+    "max_seq_length",
+    "seq_len",
+)
+_NOT_SCALED = {"su", "longrope", "llama3", "yarn", "deepseek_yarn", "mrope", "default"}
+
+
+def _derived_length(config: Config) -> tuple[int, str]:
+    """The longest context that the config allows, and the key that says so: (2048, "") where no key does.
+
+    The smallest of the known keys, times the factor of those kinds of RoPE scaling that do not have it in the key
+    already. vLLM: `_get_and_verify_max_len`.
+    """
+    found = [(config.number(k), k) for k in _LENGTH_KEYS if config.number(k)]
+    if not found:
+        return 2048, ""
+    length, key = min(found)
+    scaled = _scaling(config)
+    kind, factor = scaled.get("rope_type", scaled.get("type")), scaled.get("factor")
+    if kind and kind not in _NOT_SCALED and isinstance(factor, int | float):
+        length = int(length * factor)
+    return length, key

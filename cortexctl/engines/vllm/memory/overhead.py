@@ -1,0 +1,116 @@
+"""Memory that is neither weights nor cache: the peak of the profiling run, CUDA graphs, what torch does not count.
+
+The shapes of the formulas come from what the run allocates; the few constants are fitted on start-up logs, and each
+says so. These parts are the whole error of a prediction, so each has a range.
+"""
+
+from __future__ import annotations
+
+from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.settings import Settings
+from cortexctl.engines.vllm.memory.weights import widest_mlp
+
+GIB = 2**30
+
+
+def forward(facts: Facts, s: Settings) -> float:
+    """GiB of activations at the widest moment of a forward pass over a full batch."""
+    tokens, size, hidden = s.batched_tokens, s.model_bytes, facts.hidden
+    widths = [3 * widest_mlp(facts) / s.tp + 3 * hidden]
+    if experts := facts.experts:
+        width = experts.width if s.expert_parallel else experts.width / s.tp
+        widths.append(experts.top_k * (max(2 * width, hidden) + width) + 3 * hidden)
+    if facts.hybrid:
+        widths.append(14 * hidden)  # a guess of the kernels' workspaces [fit]
+    return tokens * max(widths) * size / GIB
+
+
+def sampler(facts: Facts, s: Settings) -> tuple[float, float, float]:
+    """(GiB, low, high) of sampling for every sequence at once; none where a model only pools."""
+    if s.pooling:
+        return 0.0, 0.0, 0.0
+    words = 4 * min(s.max_num_seqs, s.batched_tokens) * facts.vocab / GIB
+    if not s.engine_v1:
+        return SORTING * words, SORTING * words * (0.1 if s.chunked else 0.9), 1.05 * SORTING * words
+    if not s.behaviour.known:  # the middle of what follows
+        return 5.0 * words, 1.5 * words, SORTING * words
+    if s.second_runner:  # logits alone, in 16 and 32 bits
+        return 1.5 * words, 1.3 * words, 7.5 * words
+    if s.behaviour.since(0, 21):  # runs its own kernels after those of FlashInfer, to warm both [fit]
+        return 7.2 * words, 2.5 * words, 9.0 * words
+    if s.behaviour.since(0, 17) or flashinfer(s):
+        return 3.0 * words, 1.5 * words, 7.5 * words
+    return SORTING * words, 3.0 * words, 1.05 * SORTING * words
+
+
+SORTING = 9.66
+"""Copies of the logits, of 4 bytes each, while they are sorted for top-k and top-p, indices of 8 bytes among them. 23
+of 24 logs give 9.6 to 10.3."""
+
+
+def flashinfer(s: Settings) -> bool:
+    """These releases sampled with FlashInfer where it is installed, and it is in their images: not in what pip brings,
+    which is how the library is used offline.
+    """
+    return s.behaviour.since(0, 9, 1) and not s.behaviour.since(0, 11, 1) and not s.offline
+
+
+def encoder(facts: Facts, s: Settings) -> float:
+    """GiB of an encoder's pass over as many of the largest items as fit a batch, or one.
+
+    Some eight vectors of the hidden size and two of the feed-forward part are alive for each patch [fit]; half of the
+    former and all of the latter are split over the ranks.
+    """
+    if not facts.towers or s.text_only:
+        return 0.0
+    tower = max(facts.towers, key=lambda t: t.patches * t.hidden)
+    if s.engine_v1:
+        if s.second_runner and not s.behaviour.since(0, 27):
+            return 0.0
+        items = max(1, s.batched_tokens // max(tower.tokens, 1))
+    else:
+        items = max(1, min(s.max_num_seqs, s.batched_tokens // max(tower.tokens, 1)))
+    alive = 4 * tower.hidden + (4 * tower.hidden + 2 * tower.width) / s.tp
+    return items * tower.patches * alive * s.model_bytes / GIB
+
+
+def transient(facts: Facts, s: Settings, *, last: bool = True) -> Part:
+    """The profiling run frees each of them before the next: the largest counts. Only the last stage samples."""
+    run = forward(facts, s)
+    made, low, high = sampler(facts, s) if last else (0.0, 0.0, 0.0)
+    images = encoder(facts, s)
+    value = max(run, made, images)
+    return Part(value, 0.85 * max(run, low, 0.3 * images), max(1.15 * run, high, 2 * images) + 0.1, "fitted")
+
+
+def graphs(facts: Facts, s: Settings) -> Part:
+    """The profiler's estimate, which is charged to the budget from 0.20 on. Little is known of it but its size. The
+    second runner made none before 0.29.
+    """
+    if s.eager or not s.engine_v1 or not s.behaviour.charges_graphs:
+        return Part.sure(0.0)
+    if s.second_runner and not s.behaviour.since(0, 29):
+        return Part.sure(0.0)
+    value = (0.2 if s.tp == 1 else 0.3) + (0.3 if facts.hybrid else 0.0)
+    return Part(value, -0.1, 1.6 if s.tp == 1 else 3.0, "fitted")
+
+
+def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Part:
+    """The context's growth, workspaces of libraries, NCCL. Until 0.9.1 V1 counted all that was on the GPU, and until
+    0.6.4 V0 did: the context is some 0.4 GiB, more on Hopper.
+    """
+    ranks = s.tp * s.pp
+    if not s.engine_v1:
+        alone = 0.43 if not s.behaviour.since(0, 6, 5) else 0.15 if gpu.capability >= 9 else 0.06
+        nccl = 0.25 * ranks if ranks > 1 else 0.0
+        return Part(alone + nccl, 0.02, 2 * (alone + nccl) + 0.2, "fitted")
+    context = 0.0 if s.behaviour.measures_own else 0.6 if gpu.capability >= 9 else 0.42
+    if context and free_gib is not None:
+        context = max(context, gpu.total_gib - free_gib)  # others' memory counted against the server
+    if ranks == 1:
+        grown = 0.1 if gpu.capability >= 9 else 0.05
+        return Part(context + grown, context + 0.02, context + 0.3, "fitted")
+    nccl = 0.15 * ranks if s.behaviour.counts_nccl else 0.0
+    return Part(context + nccl + 0.2, context + 0.1, context + nccl + 1.2, "fitted")

@@ -1,0 +1,198 @@
+"""Would vLLM refuse to start: its rules in its order, with its own sentences and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.layers import Attention, Experts, Latent
+from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.settings import Settings
+from cortexctl.engines.vllm.memory.stage import StageBudget
+
+Verdict = Literal["starts", "refuses", "too close to call", "unknown"]
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """`rule`: a short name that stays. `text`: as vLLM writes it. `advice`: which flag to move."""
+
+    rule: str
+    text: str
+    advice: str = ""
+    estimated_max_model_len: int | None = None
+
+
+def refused_before(facts: Facts, s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | None:
+    """What stops a start before any weight is loaded. Exact, but for free memory that has changed since."""
+    return _heads(facts, s) or _length(facts, s) or _split(facts, s) or _batch(s) or _free(s, gpu, free_gib)
+
+
+def _heads(facts: Facts, s: Settings) -> Refusal | None:
+    if not facts.heads or facts.heads % s.tp == 0:
+        return None
+    text = f"Total number of attention heads ({facts.heads}) must be divisible by tensor parallel size ({s.tp})."
+    fits = [n for n in range(1, s.tp) if facts.heads % n == 0]
+    return Refusal("heads", text, f"tensor_parallel_size = {fits[-1]} divides them")
+
+
+def _length(facts: Facts, s: Settings) -> Refusal | None:
+    if not is_too_long(facts, s) or s.longer_allowed:
+        return None
+    text = (
+        f"User-specified max_model_len ({s.max_model_len}) is greater than the derived max_model_len "
+        f"({facts.derived_key}={facts.derived_len} or model_max_length=None in model's config.json). To allow "
+        "overriding this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
+    )
+    return Refusal("length", text, f"max_model_len = {facts.derived_len} is the most")
+
+
+def is_too_long(facts: Facts, s: Settings) -> bool:
+    """Whether requests may be longer than the config allows."""
+    return bool(facts.derived_key) and s.max_model_len > facts.derived_len
+
+
+def _split(facts: Facts, s: Settings) -> Refusal | None:
+    """Quantised modules whose slice is not a whole number of blocks or groups."""
+    scheme = s.quant.scheme
+    if not s.quant.method or s.tp == 1 or not (scheme.block or scheme.group):
+        return None
+    for width, name in _inputs(facts, s):
+        if width % s.tp:
+            continue
+        if scheme.block and s.quant.of(name, 0).block and width // s.tp % scheme.block:
+            text = (
+                f"Weight input_size_per_partition = {width // s.tp} is not divisible by weight quantization "
+                f"block_k = {scheme.block}."
+            )
+            return Refusal("quantised split", text, "a smaller tensor_parallel_size, or expert parallelism for experts")
+        if scheme.name in {"awq", "gptq"} and 0 < scheme.group < width and width // s.tp % scheme.group:
+            text = (
+                "The input size is not aligned with the quantized weight shape. This can be caused by too large "
+                "tensor parallel size."
+            )
+            return Refusal("quantised split", text, "a smaller tensor_parallel_size")
+    return None
+
+
+def _inputs(facts: Facts, s: Settings) -> list[tuple[int, str]]:
+    """(input width, module) of the row-parallel modules that are split over the ranks."""
+    found = {}
+    for layer in facts.layers:
+        for mlp in layer.mlps:
+            if isinstance(mlp, Experts):
+                if not s.expert_parallel:
+                    found["mlp.experts.down_proj"] = mlp.width
+                if mlp.shared:
+                    found["mlp.shared_expert.down_proj"] = mlp.shared
+            else:
+                found["mlp.down_proj"] = mlp.width
+        for mixer in layer.mixers:
+            if isinstance(mixer, Attention | Latent):
+                found["self_attn.o_proj"] = mixer.heads * mixer.v_dim
+    return [(width, name) for name, width in found.items()]
+
+
+def _batch(s: Settings) -> Refusal | None:
+    if s.batched_tokens < s.max_model_len and not s.chunked:
+        text = (
+            f"max_num_batched_tokens ({s.batched_tokens}) is smaller than max_model_len ({s.max_model_len}). This "
+            "effectively limits the maximum sequence length to max_num_batched_tokens and makes vLLM reject longer "
+            "sequences. Please increase max_num_batched_tokens or decrease max_model_len."
+        )
+        return Refusal("batch", text, f"max_num_batched_tokens = {s.max_model_len}, or chunked prefill")
+    if s.batched_tokens < s.max_num_seqs:
+        text = (
+            f"max_num_batched_tokens ({s.batched_tokens}) must be greater than or equal to max_num_seqs "
+            f"({s.max_num_seqs})."
+        )
+        return Refusal("batch", text, f"max_num_seqs = {s.batched_tokens} or less")
+    return None
+
+
+def _free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | None:
+    """V1 tests free memory; V0 did not."""
+    if free_gib is None or gpu is None or s.kv_bytes or not s.engine_v1:
+        return None
+    wanted = gpu.total_gib * s.utilization
+    if free_gib >= wanted:
+        return None
+    device = " cuda:0" if s.behaviour.since(0, 12, 1) or not s.behaviour.known else ""
+    text = (
+        f"Free memory on device{device} ({free_gib:.2f}/{gpu.total_gib:.2f} GiB) on startup is less than desired GPU "
+        f"memory utilization ({s.utilization}, {wanted:.2f} GiB). Decrease GPU memory utilization or reduce GPU memory "
+        "used by other processes."
+    )
+    most = int(free_gib / gpu.total_gib * 100) / 100
+    return Refusal("free memory", text, f"gpu_memory_utilization = {most:.2f} is the most that is free now")
+
+
+def judge(
+    s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool
+) -> tuple[Verdict, Refusal | None]:
+    """From what is left for the cache. "too close to call": the range of what is fitted holds both answers."""
+    if not known_total:
+        return "unknown", None
+    worst = [(_short(s, stage, length, stage.available.value), stage) for stage in stages]
+    refusal = next((r for r, _ in worst if r), None)
+    if refusal is None:
+        close = any(_short(s, stage, length, stage.available.low) for stage in stages)
+        return ("too close to call", None) if close else ("starts", None)
+    sure = any(_short(s, stage, length, stage.available.high) for stage in stages)
+    return ("refuses", refusal) if sure else ("too close to call", refusal)
+
+
+def _short(s: Settings, stage: StageBudget, length: int, available_gib: float) -> Refusal | None:
+    if not stage.pool.groups:
+        return None
+    available = available_gib * GIB
+    if s.blocks_override:
+        available = float(s.blocks_override * stage.pool.block_bytes)
+    if available <= 0:
+        text = (
+            "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the "
+            "engine."
+        )
+        return Refusal("no memory", text, "a larger gpu_memory_utilization, or more GPUs")
+    if not s.engine_v1:
+        return _short_v0(stage, length, available)
+    longest = stage.pool.longest(available, max(length, 1))
+    if s.auto_length:
+        return None if longest else Refusal("auto length", _NO_LENGTH, "a larger gpu_memory_utilization")
+    needed = stage.pool.needed(length)
+    room = stage.pool.checked(available)
+    if needed <= room:
+        return None
+    models = "model's" if s.behaviour.since(0, 20) else "models's"
+    estimate = (
+        f"Based on the available memory, the estimated maximum model length is {longest}. "
+        if longest and s.behaviour.prints_estimate
+        else ""
+    )
+    text = (
+        f"To serve at least one request with the {models} max seq len ({length}), ({needed / GIB:.2f} GiB KV cache is "
+        f"needed, which is larger than the available KV cache memory ({room / GIB:.2f} GiB). {estimate}Try increasing "
+        "`gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine."
+    )
+    return Refusal("one request", text, f"max_model_len = {longest} fits" if longest else "", longest)
+
+
+_NO_LENGTH = (
+    "Cannot auto-fit max_model_len: not enough GPU memory available to serve even a single token. Try increasing "
+    "`gpu_memory_utilization`."
+)
+
+
+def _short_v0(stage: StageBudget, length: int, available: float) -> Refusal | None:
+    room = stage.pool.blocks(available) * stage.pool.block_size
+    if length <= room:
+        return None
+    text = (
+        f"The model's max seq len ({length}) is larger than the maximum number of tokens that can be stored in KV "
+        f"cache ({room}). Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the "
+        "engine."
+    )
+    return Refusal("one request", text, f"max_model_len = {room} fits", room)

@@ -1,0 +1,191 @@
+"""What of earlier starts' measurements holds for another start.
+
+A part is taken over only where all that it depends on is the same: everything from the same start, the activation peak
+from one with the same batches, weights from one that loads the same, memory outside torch from any model on that GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.measured import Measurement, Started
+from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.release_changes import loose
+from cortexctl.engines.vllm.memory.settings import Settings, read_settings
+
+_AFTER_PROFILING = {
+    "block_size",
+    "enable_prefix_caching",
+    "gpu_memory_utilization",
+    "kv_cache_memory_bytes",
+    "max_model_len",
+    "num_gpu_blocks_override",
+    "swap_space",
+}
+"""Arguments that say what to make of the memory that is left."""
+_BATCHES = {"max_num_batched_tokens", "max_num_seqs"}
+_NOT_LOADING = {"CacheConfig", "SchedulerConfig", "CompilationConfig", "AttentionConfig"}
+"""Groups of options that no weight depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What starts on this very hardware said, in GiB; None: they did not say. `notes`: which parts, of which start."""
+
+    weights_gib: float | None = None
+    non_torch_gib: float | None = None
+    transient_gib: float | None = None
+    graphs_gib: float | None = None
+    together_gib: float | None = None
+    """Memory outside torch and the activation peak in one number, where nothing tells them apart."""
+    available_gib: float | None = None
+    blocks: int | None = None
+    tokens: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+NOTHING_MEASURED = Measured()
+
+
+def same_start(known: Iterable[Measurement], wanted: Started) -> Measurement | None:
+    """The latest measurement of this very start."""
+    return max((m for m in known if _same(m.started, wanted)), key=lambda m: m.at, default=None)
+
+
+def reused(known: Iterable[Measurement], wanted: Started, facts: Facts, gpu: Gpu | None) -> Measured:
+    """What holds of earlier starts for `wanted`. The latest one that can tell counts, part by part."""
+    if not wanted.version:
+        return NOTHING_MEASURED
+    settings = _settings_of(wanted, facts, gpu)
+    latest = sorted(known, key=lambda m: m.at, reverse=True)
+    found = NOTHING_MEASURED
+    if (exact := same_start(latest, wanted)) is not None:
+        found = _all_of(exact, gpu, settings)
+    if settings.pp > 1:  # parts are of one stage, and nobody knows of which; blocks are of all
+        return Measured(blocks=found.blocks, notes=found.notes) if found.blocks else NOTHING_MEASURED
+    for m in latest:
+        parts = Measured(
+            weights_gib=m.said.weights_gib if _same_weights(m.started, wanted) else None,
+            non_torch_gib=m.said.non_torch_gib if _same_outside(m.started, wanted) else None,
+        )
+        unknown = found.transient_gib is None and found.together_gib is None
+        if unknown and _same_batches(m.started, wanted, facts, gpu):
+            parts = _parts_of(m, gpu, _settings_of(m.started, facts, gpu))
+        found = _with(found, m, parts, wanted)
+    return found
+
+
+def _all_of(m: Measurement, gpu: Gpu | None, s: Settings) -> Measured:
+    said = m.said
+    parts = _parts_of(m, gpu, s)
+    return replace(
+        parts,
+        available_gib=said.available_kv_gib,
+        blocks=said.num_gpu_blocks,
+        tokens=said.kv_cache_tokens,
+        notes=(f"measured here on {m.at[:10]}: a start with these very arguments",),
+    )
+
+
+def _parts_of(m: Measurement, gpu: Gpu | None, s: Settings) -> Measured:
+    said = m.said
+    together = None
+    if said.transient_gib is None and None not in (said.weights_gib, said.available_kv_gib) and not s.kv_bytes and gpu:
+        requested = said.requested_gib or gpu.total_gib * s.utilization
+        together = requested - (said.weights_gib or 0.0) - (said.available_kv_gib or 0.0) - (said.graphs_gib or 0.0)
+    charged = 0.0 if together is not None and said.graphs_gib is None else said.graphs_gib  # eager starts say nothing
+    return Measured(said.weights_gib, said.non_torch_gib, said.transient_gib, charged, together)
+
+
+def _with(found: Measured, m: Measurement, parts: Measured, wanted: Started) -> Measured:
+    """`found` and what is new in `parts`, with a note that says so."""
+    new = {
+        name: value
+        for name in ("weights_gib", "non_torch_gib", "transient_gib", "graphs_gib", "together_gib")
+        if getattr(found, name) is None and (value := getattr(parts, name)) is not None
+    }
+    if not new:
+        return found
+    names = ", ".join(_WORDS[name] for name in new)
+    note = f"measured here on {m.at[:10]}: {names}, of a start with {_differences(m.started, wanted)}"
+    return replace(found, **new, notes=(*found.notes, note))
+
+
+_WORDS = {
+    "weights_gib": "weights",
+    "non_torch_gib": "memory outside torch",
+    "transient_gib": "activation peak",
+    "graphs_gib": "CUDA graphs",
+    "together_gib": "activation peak and memory outside torch in one",
+}
+
+
+def _differences(a: Started, b: Started) -> str:
+    if not _same_model(a, b):
+        return f"another model ({a.model or 'by its config'})"
+    told = [f"vLLM {a.version}"] if a.version != b.version else []
+    told += [f"{n} {_worded(a.args.get(n))}" for n in _unlike(a, b)]
+    told += ["other variables"] if a.environ != b.environ else []
+    return ", ".join(told) or "the same arguments"
+
+
+def _worded(value: Any) -> str:
+    return "unset" if value is None else "another value" if str(value).startswith("#") else str(value)
+
+
+def _same(a: Started, b: Started) -> bool:
+    exact = a.version == b.version and a.environ == b.environ and a.args == b.args
+    return exact and bool(a.version) and _same_model(a, b) and _same_gpu(a, b)
+
+
+def _same_model(a: Started, b: Started) -> bool:
+    """Two configs tell for certain; a name does where one of them is missing."""
+    if a.config and b.config:
+        return a.config == b.config
+    return bool(a.model) and a.model == b.model
+
+
+def _same_gpu(a: Started, b: Started) -> bool:
+    return a.gpu == b.gpu and abs(a.gpu_gib - b.gpu_gib) <= 0.02 * max(a.gpu_gib, b.gpu_gib)
+
+
+def _unlike(a: Started, b: Started) -> Iterator[str]:
+    return (n for n in sorted({*a.args, *b.args}) if a.args.get(n) != b.args.get(n))
+
+
+def _same_batches(a: Started, wanted: Started, facts: Facts, gpu: Gpu | None) -> bool:
+    """The profiling run is the same: a batch of the same size through the same weights and kernels."""
+    if not (_same_model(a, wanted) and _same_gpu(a, wanted) and a.version == wanted.version):
+        return False
+    if a.environ != wanted.environ or not set(_unlike(a, wanted)) <= _AFTER_PROFILING | _BATCHES:
+        return False
+    one, other = _settings_of(a, facts, gpu), _settings_of(wanted, facts, gpu)
+    same = one.batched_tokens == other.batched_tokens and one.max_num_seqs == other.max_num_seqs
+    return same and one.chunked == other.chunked
+
+
+def _settings_of(a: Started, facts: Facts, gpu: Gpu | None) -> Settings:
+    plain = {n: v for n, v in a.args.items() if not str(v).startswith("#")}
+    return read_settings(facts, plain, gpu or Gpu("", 0.0), a.version)
+
+
+def _same_weights(a: Started, b: Started) -> bool:
+    if not (_same_model(a, b) and _same_gpu(a, b)) or (loose(a.version) or ())[:2] != (loose(b.version) or ())[:2]:
+        return False
+    return all(n in _AFTER_PROFILING or n == "enforce_eager" or _group(n) in _NOT_LOADING for n in _unlike(a, b))
+
+
+def _same_outside(a: Started, b: Started) -> bool:
+    spread = ("tensor_parallel_size", "pipeline_parallel_size", "enable_sleep_mode")
+    same = all(a.args.get(n) == b.args.get(n) for n in spread)
+    return same and _same_gpu(a, b) and bool(a.gpu) and a.version == b.version and a.environ == b.environ
+
+
+@cache
+def _group(name: str) -> str:
+    return catalogue.newest_option(name).group

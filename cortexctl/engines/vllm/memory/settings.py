@@ -1,0 +1,214 @@
+"""Launch arguments as numbers: what is set, and what a release decides for what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from cortexctl.engines.vllm.catalogue import catalogue
+from cortexctl.engines.vllm.command.effective import canonical_args, release_of
+from cortexctl.engines.vllm.memory.defaults import (
+    batch,
+    block_size,
+    caches_prefixes,
+    uses_second_runner,
+    uses_v1,
+    whole,
+)
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.model_facts import BYTES, Facts
+from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED, Quantisation, online
+from cortexctl.engines.vllm.memory.release_changes import Behaviour, behaviour
+from cortexctl.engines.vllm.version import NEWEST_KNOWN
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that decides memory, apart from the model and the GPU."""
+
+    behaviour: Behaviour
+    engine_v1: bool
+    tp: int = 1
+    pp: int = 1
+    dp: int = 1
+    expert_parallel: bool = False
+    utilization: float = 0.9
+    max_model_len: int = 2048
+    max_num_seqs: int = 256
+    batched_tokens: int = 2048
+    chunked: bool = True
+    dtype: str = "bfloat16"
+    kv_dtype: str = "auto"
+    eager: bool = False
+    prefix_caching: bool = True
+    block: int = 16
+    quant: Quantisation = NOT_QUANTISED
+    text_only: bool = False
+    blocks_override: int = 0
+    kv_bytes: int = 0
+    """kv_cache_memory_bytes."""
+    hybrid_manager: bool = True
+    loras: int = 0
+    lora_rank: int = 16
+    draft: str = ""
+    """The method of speculative_config."""
+    draft_tokens: int = 0
+    context_parallel: int = 1
+    auto_length: bool = False
+    """max_model_len -1: as long as fits."""
+    offline: bool = False
+    state_bytes: int = 0
+    """Of a number in a state, by mamba_ssm_cache_dtype; 0: as the model says."""
+    pooling: bool = False
+    """No token is sampled."""
+    second_runner: bool = False
+    """The second model runner, which took over model by model from 0.22 to 0.30."""
+    longer_allowed: bool = False
+    """VLLM_ALLOW_LONG_MAX_MODEL_LEN is set: max_model_len may be more than the config allows."""
+
+    @property
+    def model_bytes(self) -> int:
+        return BYTES.get(self.dtype, 2)
+
+    @property
+    def cache_bytes(self) -> float:
+        """Bytes of a number in the KV cache."""
+        return kv_size(self.kv_dtype) or float(self.model_bytes)
+
+    @property
+    def draft_layers(self) -> int:
+        """Layers with a cache that the draft adds."""
+        if not self.draft or self.draft == "ngram" or "suffix" in self.draft:
+            return 0
+        return 5 if self.draft == "dflash" else 1  # all drafters of that kind that were published so far
+
+    @property
+    def in_flight(self) -> int:
+        """Tokens that are scheduled and not settled: a batch, or from 0.26 on one for every batch under way. The second
+        model runner holds one more than stages; asynchronous scheduling on one stage holds two.
+        """
+        if not self.behaviour.counts_in_flight:
+            return self.batched_tokens
+        stages = self.pp + 1 if self.second_runner else self.pp
+        return self.batched_tokens * (2 if self.pp <= 1 else stages)
+
+
+def kv_size(kind: str) -> float:
+    """Bytes of a number of a kv_cache_dtype; 0 for auto."""
+    if kind.startswith(("fp8", "int8")):
+        return 1.0
+    if kind.startswith("nvfp4"):
+        return 0.5 + 1 / 16
+    if kind.startswith("int4"):
+        return 0.5
+    return float(BYTES.get(kind, 0))
+
+
+def read_settings(
+    facts: Facts, args: Mapping[str, Any], gpu: Gpu, version: str | None, *, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """The arguments of a stack or a command line -> numbers. Names are vLLM's own; values may be spelled in any way
+    that the release takes. What is not set is as the release decides it.
+    """
+    acts = behaviour(version)
+    release = _release(version)
+    given = canonical_args({k: v for k, v in args.items() if v is not None}, release)
+    environ = environ or {}
+    dtype = _dtype(given, facts)
+    kv = str(given.get("kv_cache_dtype") or "auto")
+    if kv == "auto" and facts.quant.kv_scheme and acts.since(0, 10):
+        kv = facts.quant.kv_scheme
+    speculative = _table(given.get("speculative_config"))
+    draft = str(speculative.get("method") or ("draft_model" if speculative.get("model") else ""))
+    v1 = uses_v1(acts, given, gpu, facts, environ, draft)
+    length, auto = _length(given, facts)
+    offline = str(given.get("entrypoint") or "") == "offline"
+    pooling = facts.pooling or _pools(given)
+    chunked = given.get("enable_chunked_prefill")
+    chunked = bool(chunked) if chunked is not None else (v1 and not pooling) or length > 32768
+    seqs, batched = batch(acts, given, gpu, length, v1=v1, chunked=chunked, offline=offline)
+    return Settings(
+        acts,
+        v1,
+        whole(given, "tensor_parallel_size", 1),
+        whole(given, "pipeline_parallel_size", 1),
+        whole(given, "data_parallel_size", 1),
+        bool(given.get("enable_expert_parallel")),
+        float(given.get("gpu_memory_utilization") or _default_use(version)),
+        length,
+        seqs,
+        batched,
+        chunked,
+        dtype,
+        kv,
+        bool(given.get("enforce_eager")),
+        caches_prefixes(acts, given, facts),
+        whole(given, "block_size", 0) or block_size(acts, gpu, facts),
+        _quant(given, facts),
+        _text_only(given),
+        whole(given, "num_gpu_blocks_override", 0),
+        whole(given, "kv_cache_memory_bytes", 0) if acts.since(0, 10, 2) else 0,
+        not given.get("disable_hybrid_kv_cache_manager"),
+        whole(given, "max_loras", 1) if given.get("enable_lora") else 0,
+        whole(given, "max_lora_rank", 16),
+        draft,
+        int(speculative.get("num_speculative_tokens") or (1 if draft else 0)),
+        whole(given, "decode_context_parallel_size", 1),
+        auto,
+        offline,
+        BYTES.get(str(given.get("mamba_ssm_cache_dtype") or ""), 0),
+        pooling,
+        uses_second_runner(acts, facts, environ),
+        environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
+    )
+
+
+@cache
+def _release(version: str | None) -> catalogue.Release:
+    found = behaviour(version)
+    return release_of(".".join(map(str, found.version))) if found.known else release_of(NEWEST_KNOWN)
+
+
+@cache
+def _default_use(version: str | None) -> float:
+    """gpu_memory_utilization where it is not set."""
+    option = _release(version).option("gpu_memory_utilization")
+    return float((option.default if option else None) or 0.9)
+
+
+def _dtype(given: Mapping[str, Any], facts: Facts) -> str:
+    named = str(given.get("dtype") or "auto")
+    return facts.dtype if named == "auto" else {"half": "float16", "float": "float32"}.get(named, named)
+
+
+def _length(given: Mapping[str, Any], facts: Facts) -> tuple[int, bool]:
+    asked = given.get("max_model_len")
+    if asked in {None, "auto", -1}:
+        return facts.derived_len, asked is not None
+    return int(asked or facts.derived_len), False
+
+
+def _pools(given: Mapping[str, Any]) -> bool:
+    """Whether a generating model is asked to pool; older releases call it a task."""
+    task = str(given.get("task") or given.get("convert") or "auto")
+    return given.get("runner") == "pooling" or task in {"embed", "embedding", "classify", "score", "reward"}
+
+
+def _quant(given: Mapping[str, Any], facts: Facts) -> Quantisation:
+    asked = str(given.get("quantization") or "")
+    return online(asked) if asked and not facts.quant.method else facts.quant
+
+
+def _text_only(given: Mapping[str, Any]) -> bool:
+    if given.get("language_model_only"):
+        return True
+    limits = _table(given.get("limit_mm_per_prompt"))
+    return bool(limits) and all(n == 0 for n in limits.values())
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

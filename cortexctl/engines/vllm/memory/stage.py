@@ -1,0 +1,50 @@
+"""What a budget is computed from, and the budget of one pipeline stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.engines.vllm.memory.blocks import Pool
+from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.vllm.memory.headers import Headers
+from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured
+from cortexctl.engines.vllm.memory.weights import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageBudget:
+    """One pipeline stage, per GPU. Memory in GiB."""
+
+    stage: Stage
+    weights: Part
+    non_torch: Part
+    transient: Part
+    graphs: Part
+    requested: Part
+    available: Part
+    pool: Pool
+    blocks: Part
+    needed: Part
+
+    @property
+    def spent(self) -> float:
+        return self.weights.value + self.non_torch.value + self.transient.value + self.graphs.value
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a budget is asked for: launch arguments by vLLM's names, the GPU, the release, and what is known besides."""
+
+    args: Mapping[str, Any]
+    gpu: Gpu | None = None
+    version: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers | None = None
+    measured: Measured = NOTHING_MEASURED
+    free_gib: float | None = None
+    """Free memory of the fullest GPU at start."""
+    available_gib: float | None = None
+    """Memory for the cache, where it is known: all that follows from it is exact."""

@@ -1,0 +1,210 @@
+"""What vLLM's own log says of memory once it has started: every line shape of the releases from 0.6.0 on.
+
+Most releases split the sum in one line a rank; between 0.11 and 0.25 that line is for debugging, and only weights,
+cache and tokens are told. Several ranks say several lines: the tightest one counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cortexctl.engines.vllm.log_bounds import LONGEST_LINE
+from cortexctl.text.shorten import shortened
+
+GIB = 2**30
+MOST_LINES = 5_000
+"""Of those that say something of memory, or that a server begins; a start has some dozens."""
+MOST_STARTS = 32
+"""So many of the last starts of a log are tried: several API servers of one engine begin one after the other."""
+_N = r"(-?\d{1,15}(?:\.\d{1,18})?(?:e-?\d{1,2})?)"
+_G = rf"{_N} ?G[iI]?[bB]"
+
+_SERVER = re.compile(r"vLLM API server version|█ +version \d")
+"""The first words of a server: lines before it are of an earlier start."""
+_VERSION = re.compile(r"LLM engine \(v(\d[^)]{0,80})\)|API server version (\d\S*)")
+_LOADED = re.compile(rf"Model loading took {_G}(?: memory)? and {_N} seconds|Loading model weights took {_G}")
+_LOAD_TIME = re.compile(rf"Loading (?:model )?weights took {_N} seconds")
+_SPLIT = re.compile(
+    rf"model weights take {_G}; non_torch_memory takes {_G}; PyTorch activation peak memory takes {_G}; "
+    rf"the rest of the memory reserved for KV Cache is {_G}"
+)  # V0, 0.6.5 to 0.10.2
+_REQUESTED = re.compile(rf"total_gpu_memory \({_G}\) x gpu_memory_utilization \({_N}\) = {_G}")
+_RESULTS = re.compile(
+    rf"Memory profiling results: total_gpu_memory={_G} initial_memory_usage={_G} peak_torch_memory={_G}"
+    rf".* non_torch_memory={_G} kv_cache_size={_G} gpu_memory_utilization={_N}"
+)  # V0, 0.6.4
+_USAGE = re.compile(
+    rf"Free memory on device \({_N}/{_N} GiB\) on startup\. Desired GPU memory utilization is \({_N}, {_G}\)\. "
+    rf"Actual usage is (?:{_G} for weight|{_G} for consumed memory \(weights \+ non-torch\)), "
+    rf"{_G} for peak activation, (?:{_G} for non-torch memory, )?and {_G} for CUDAGraph memory"
+)  # V1: 0.10.2 on, for debugging from 0.11.1 to 0.25; weights and the rest in one number from 0.27 on
+_IN_USE = re.compile(rf"Current kv cache memory in use is (?:(\d{{1,18}}) bytes|{_G})")
+_PROFILE = re.compile(
+    rf"Memory profiling takes .*torch peak memory increase: {_G}; non-torch forward increase memory: {_G}; "
+    rf"weights memory: {_G}"
+)  # V1, for debugging
+_AVAILABLE = re.compile(rf"Available KV cache memory: {_G}|reserved {_G} memory for KV Cache")
+_CPU = re.compile(rf"(?:Explicitly|Auto) set \({_N}/{_N}\) GiB for KV cache(?:.* with {_G} requested memory)?")
+_CAPTURED = re.compile(rf"Graph capturing finished in {_N} secs, took {_G}")
+_ESTIMATED = re.compile(
+    rf"Estimated CUDA graph memory: {_G} total|CUDA graph pool memory: {_G} \(actual\), {_G} \(estimated\)"
+)
+_CHARGED = re.compile(r"CUDA graph memory profiling is enabled")
+_BLOCKS = re.compile(r"# \w+ blocks: (\d{1,15})|after num_gpu_blocks is: (\d{1,15})")
+_TOKENS = re.compile(r"KV cache size: (\d[\d,]{0,20}) tokens")
+_CONCURRENCY = re.compile(rf"Maximum concurrency for (\d[\d,]{{0,20}}) tokens per request: {_N}x")
+_INIT = re.compile(rf"init engine \(profile, create kv cache, warmup model\) took {_N} s")
+
+_TELLING = tuple(value for value in globals().values() if isinstance(value, re.Pattern))
+
+
+@dataclass(frozen=True, slots=True)
+class StartLog:
+    """What a start said, per GPU of the tightest rank. Memory in GiB, times in seconds; None: it did not say."""
+
+    weights_gib: float | None = None
+    non_torch_gib: float | None = None
+    transient_gib: float | None = None
+    """The activation peak, without what is charged for graphs."""
+    graphs_gib: float | None = None
+    """What was charged for graphs before the cache was made; 0 where the release charges nothing."""
+    graphs_captured_gib: float | None = None
+    """What they took in the end."""
+    requested_gib: float | None = None
+    total_gib: float | None = None
+    free_gib: float | None = None
+    available_kv_gib: float | None = None
+    num_gpu_blocks: int | None = None
+    kv_cache_tokens: int | None = None
+    max_concurrency: float | None = None
+    concurrency_len: int | None = None
+    """Tokens of the requests that the concurrency counts."""
+    vllm_version: str | None = None
+    load_seconds: float | None = None
+    init_seconds: float | None = None
+    """Profiling, making the cache, warming up."""
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it tells of weights or of the cache; a log of warnings alone does not."""
+        told = (self.weights_gib, self.available_kv_gib, self.num_gpu_blocks, self.kv_cache_tokens)
+        return any(v is not None for v in told)
+
+
+def read_start_log(log: Iterable[str]) -> StartLog:
+    """Of the last start in the log that says something. Lines that say nothing of memory are passed over."""
+    cut = (shortened(line, LONGEST_LINE) for line in log)
+    told = list(deque((line for line in cut if any(p.search(line) for p in _TELLING)), MOST_LINES))
+    starts = [i for i, line in enumerate(told) if _SERVER.search(line)]
+    for begin in reversed(starts[-MOST_STARTS:]):  # of several API servers the last may begin when the engine is done
+        if (found := _read(told[begin:])).says_something:
+            return found
+    return _read(told)
+
+
+def _read(lines: Sequence[str]) -> StartLog:
+    loaded, captured = _all(_LOADED, lines), _all(_CAPTURED, lines)
+    weights = _most(g[0] or g[2] for g in loaded)
+    charged = _charged(lines, captured=bool(captured))
+    said = _sum(lines, weights, charged)
+    if charged is None and said.get("peak") is not None:  # then what is said is all there is
+        charged = 0.0
+    versions = _all(_VERSION, lines)
+    cpu = _first(_CPU, lines)
+    available = _least([*(g[0] or g[1] for g in _all(_AVAILABLE, lines)), _text(cpu[0])])
+    exactly = _least(str(int(g[0]) / GIB) if g[0] else g[1] for g in _all(_IN_USE, lines))
+    blocks = _least(g[0] or g[1] for g in _all(_BLOCKS, lines))
+    tokens = _least(g[0].replace(",", "") for g in _all(_TOKENS, lines))
+    at_once = _all(_CONCURRENCY, lines)
+    length, concurrency = min(at_once, key=lambda g: float(g[1])) if at_once else ("", "")
+    return StartLog(
+        weights_gib=weights if weights is not None else said.get("weights"),
+        non_torch_gib=_round(said.get("other")),
+        transient_gib=_round(said.get("peak")),
+        graphs_gib=charged,
+        graphs_captured_gib=_most(g[1] for g in captured),
+        requested_gib=_round(said.get("requested") or cpu[2]),
+        total_gib=said.get("total") or cpu[1],
+        free_gib=said.get("free"),
+        available_kv_gib=next((v for v in (exactly, available, said.get("available")) if v is not None), None),
+        num_gpu_blocks=None if blocks is None else int(blocks),
+        kv_cache_tokens=None if tokens is None else int(tokens),
+        max_concurrency=float(concurrency) if concurrency else None,
+        concurrency_len=int(length.replace(",", "")) if length else None,
+        vllm_version=versions[0][0] or versions[0][1] if versions else None,
+        load_seconds=_most([*(g[1] for g in loaded), *(g[0] for g in _all(_LOAD_TIME, lines))]),
+        init_seconds=_most(g[0] for g in _all(_INIT, lines)),
+    )
+
+
+def _sum(lines: Sequence[str], weights: float | None, charged: float | None) -> dict[str, float | None]:
+    """The tightest rank's parts, as far as a line splits them."""
+    if split := _all(_SPLIT, lines):
+        took, other, peak, rest = (float(v) for v in min(split, key=lambda g: float(g[3])))
+        total, _, requested = _first(_REQUESTED, lines)
+        made: dict[str, float | None] = {"weights": took, "other": other, "peak": peak, "available": rest}
+        return made | {"total": total, "requested": requested}
+    if results := _all(_RESULTS, lines):
+        total, _, peak, other, rest, share = (float(v) for v in min(results, key=lambda g: float(g[4])))
+        alone = None if weights is None else peak - weights
+        return {"other": other, "peak": alone, "available": rest, "total": total, "requested": total * share}
+    if usage := _all(_USAGE, lines):
+        return _of_usage(max(usage, key=_spent), weights, charged)
+    if profiled := _all(_PROFILE, lines):
+        peak, other, took = (float(v) for v in max(profiled, key=lambda g: sum(float(v) for v in g)))
+        return {"weights": took, "other": other, "peak": peak}
+    return {}
+
+
+def _of_usage(found: tuple[str, ...], weights: float | None, charged: float | None) -> dict[str, float | None]:
+    """One rank's sum. From 0.27 on its peak contains what is charged for graphs."""
+    free, total, _, requested, alone, consumed, peak, other, _ = found
+    said: dict[str, float | None] = {"free": float(free), "total": float(total), "requested": float(requested)}
+    if alone:
+        return said | {"weights": float(alone), "peak": float(peak), "other": float(other) if other else None}
+    said["peak"] = max(0.0, float(peak) - (charged or 0.0))
+    return said | {"other": None if weights is None else float(consumed) - weights}
+
+
+def _spent(found: tuple[str, ...]) -> float:
+    return sum(float(v) for v in found[4:8] if v)
+
+
+def _charged(lines: Sequence[str], *, captured: bool) -> float | None:
+    """Graphs are captured after the cache is made; only an estimate that is said to count has made it smaller."""
+    estimated = _most(g[0] or g[2] for g in _all(_ESTIMATED, lines))
+    if estimated is not None:
+        return estimated if any(_CHARGED.search(line) for line in lines) else 0.0
+    return 0.0 if captured else None
+
+
+def _all(pattern: re.Pattern[str], lines: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(g or "" for g in m.groups()) for m in map(pattern.search, lines) if m]
+
+
+def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> tuple[float | None, ...]:
+    """The groups of the first line that has them, as numbers; so many None where none has."""
+    for line in lines:
+        if match := pattern.search(line):
+            return tuple(float(g) if g else None for g in match.groups())
+    return (None,) * pattern.groups
+
+
+def _most(texts: Iterable[str]) -> float | None:
+    return max((float(t) for t in texts if t), default=None)
+
+
+def _least(texts: Iterable[str]) -> float | None:
+    return min((float(t) for t in texts if t), default=None)
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _round(value: float | None) -> float | None:
+    """As many digits as a log has: differences of what it says have more."""
+    return None if value is None else round(value, 4)

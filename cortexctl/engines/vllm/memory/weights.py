@@ -1,0 +1,180 @@
+"""GiB of weights on one GPU of a stage: tensors by their schemes, embeddings, towers, the rotary table, adapters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cortexctl.engines.vllm.memory.layers import Experts
+from cortexctl.engines.vllm.memory.model_facts import Facts
+from cortexctl.engines.vllm.memory.quantisation import AS_STORED, Quantisation
+from cortexctl.engines.vllm.memory.tensors import Split, Tensor, layer_tensors
+
+GIB = 2**30
+VOCAB_STEP = 64
+"""Rows of the vocabulary are padded to a multiple of it, then split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The part of the layers that one pipeline rank holds."""
+
+    layers: range
+    first: bool = True
+    last: bool = True
+
+
+def stages(count: int, pipeline: int, partition: tuple[int, ...] = ()) -> tuple[Stage, ...]:
+    """Layers in order; what an even split leaves over goes to the stages before the last one (the last stages but one
+    first), unless VLLM_PP_LAYER_PARTITION says otherwise. vLLM: `get_pp_indices`.
+    """
+    sizes = list(partition)
+    if len(sizes) != pipeline or sum(sizes) != count:
+        sizes = [count // pipeline] * pipeline
+        for i in range(2, count % pipeline + 2):
+            sizes[-i] += 1
+    found, at = [], 0
+    for i, size in enumerate(sizes):
+        found.append(Stage(range(at, at + size), first=i == 0, last=i == pipeline - 1))
+        at += size
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """What decides the size of weights, apart from the model."""
+
+    split: Split
+    size: int = 2
+    """Bytes of a number that is not quantised."""
+    towers: bool = True
+    draft: str = ""
+    """The method of a draft that is loaded beside: its layer counts, and what it does not share."""
+    wide_tiles: bool = False
+    """MXFP4 kernels of Blackwell pad experts further than others do."""
+    lora_rank: int = 0
+    loras: int = 0
+    head: bool = True
+    """False: nothing is generated, and the head is left out."""
+
+
+@lru_cache(maxsize=512)
+def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing) -> float:
+    """Bytes that one GPU of the stage holds when the model is loaded ("Model loading took")."""
+    total = 0.0
+    for index in stage.layers:
+        for tensor in layer_tensors(facts.layers[index], facts.hidden, how.split, facts.norms):
+            total += _bytes(tensor, index, facts, quant, how)
+        if facts.per_layer_input:  # a gate and a projection of the token's own embedding
+            total += 2 * facts.hidden * facts.per_layer_input * how.size
+    total += _outside(facts, stage, quant, how)
+    if stage.last and facts.layers:
+        total += draft_bytes(facts, how)
+    if how.loras:
+        total += _lora(facts, stage, how)
+    return total
+
+
+def _bytes(tensor: Tensor, index: int, facts: Facts, quant: Quantisation, how: Weighing) -> float:
+    scheme = quant.of(tensor.module, index) if tensor.linear else AS_STORED
+    if scheme is AS_STORED:
+        return allocated(tensor.parameters * how.size)
+    parameters = tensor.parameters
+    if scheme.name == "mxfp4" and "experts" in tensor.module:
+        parameters *= mxfp4_padding(facts, how)
+    return allocated(parameters * scheme.packed) + parameters * (scheme.size - scheme.packed)
+
+
+MIB = 2**20
+
+
+def allocated(size: float) -> float:
+    """Bytes that torch's allocator counts for a tensor. Segments of 10 MiB and more come in steps of 2 MiB, and what is
+    left over of one is only given to others if it is more than 1 MiB.
+    """
+    if size < 10 * MIB:
+        return size
+    left = -size % (2 * MIB)
+    return size + left if left <= MIB else size
+
+
+def mxfp4_padding(facts: Facts, how: Weighing) -> float:
+    """Kernels want whole tiles: widths of experts go up to 128 (256 on Blackwell), the hidden size to 256."""
+    experts = facts.experts
+    if experts is None:
+        return 1.0
+    width = experts.width if how.split.whole_experts else experts.width / how.split.tp
+    return _up(width, 256 if how.wide_tiles else 128) / width * _up(facts.hidden, 256) / facts.hidden
+
+
+def _up(number: float, step: int) -> int:
+    return int(-(-number // step) * step)
+
+
+def _outside(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing) -> float:
+    """All that is in no layer."""
+    table = padded_rows(facts, how) * facts.hidden
+    whole = allocated(table * how.size)
+    total = 0.0
+    if stage.first:
+        total += whole
+        total += facts.learned_positions * facts.hidden * how.size
+        if facts.per_layer_input:
+            total += facts.per_layer_vocab / how.split.tp * len(facts.layers) * facts.per_layer_input * how.size
+        if how.towers:
+            total += sum(t.parameters for t in facts.towers) / how.split.tp * how.size
+    if stage.last and how.head and not (facts.tied and stage.first):
+        head = quant.leaves.get("lm_head", AS_STORED)
+        total += table * head.size if head is not AS_STORED else whole
+    return total + rotary_bytes(facts, how) + facts.hidden * how.size
+
+
+def padded_rows(facts: Facts, how: Weighing) -> float:
+    """Rows of the vocabulary on one rank."""
+    return _up(facts.vocab, VOCAB_STEP) / how.split.tp
+
+
+def rotary_bytes(facts: Facts, how: Weighing) -> float:
+    """The table of cosines and sines for every position, the same on every rank."""
+    return facts.positions * facts.rotary * how.size
+
+
+EAGLE3_VOCAB = 32000
+"""Words that the published EAGLE-3 drafts choose from."""
+
+
+def draft_bytes(facts: Facts, how: Weighing) -> float:
+    """One more layer like the last, and a projection of the hidden states that it gets; as a rule not quantised.
+
+    Multi-token prediction shares embedding and head with its target; EAGLE loads an embedding and a head of its own.
+    """
+    eagle = how.draft in {"eagle", "eagle3"}
+    if not eagle and not how.draft.endswith("mtp"):
+        return 0.0
+    tensors = layer_tensors(facts.layers[-1], facts.hidden, how.split, facts.norms)
+    states = 3 if how.draft == "eagle3" else 2
+    total = sum(t.parameters for t in tensors) + states * facts.hidden * facts.hidden / how.split.tp
+    if eagle:
+        words = EAGLE3_VOCAB / how.split.tp if how.draft == "eagle3" else padded_rows(facts, how)
+        total += (padded_rows(facts, how) + words) * facts.hidden
+    return how.size * total
+
+
+def _lora(facts: Facts, stage: Stage, how: Weighing) -> float:
+    """A pair of low-rank matrices for every adapter that fits in a batch, on each linear module but experts.
+
+    The first is whole on every rank, the second is split with its module. vLLM: `LinearWithLoRA.create_lora_weights`.
+    """
+    total = 0.0
+    for index in stage.layers:
+        for tensor in layer_tensors(facts.layers[index], facts.hidden, how.split, facts.norms):
+            if tensor.linear and "experts" not in tensor.module:
+                total += facts.hidden + tensor.parameters / facts.hidden
+    rows = padded_rows(facts, how) if stage.last else 0
+    return how.loras * how.lora_rank * (total + (facts.hidden + rows if rows else 0)) * how.size
+
+
+@lru_cache(maxsize=64)
+def widest_mlp(facts: Facts) -> int:
+    """The widest dense feed-forward part; 0 where there is none."""
+    return max((m.width for layer in facts.layers for m in layer.mlps if not isinstance(m, Experts)), default=0)

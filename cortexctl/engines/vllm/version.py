@@ -1,0 +1,31 @@
+"""Which vLLM release an image holds, as far as its reference tells."""
+
+from __future__ import annotations
+
+import re
+
+from cortexctl.instance.image import parse_image
+
+Release = tuple[int, int, int, int]
+"""major, minor, patch, and the fourth number: 0.6.1.post2 and 0.10.1.1 have one."""
+
+NEWEST_KNOWN = "0.33.0"
+"""For what must be written without knowing the release. A test holds it to the catalogue."""
+_VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:\.(?:post)?(\d{1,6}))?", re.ASCII)
+_TAG = re.compile(r"v?\d{1,6}\.\d{1,6}\.\d{1,6}(?:\.(?:post)?\d{1,6})?(?=$|[-_+])", re.ASCII)
+
+
+def parse_release(text: str) -> Release:
+    """'0.6.1.post2', 'v0.32.0' -> a tuple that sorts by age. Raises ValueError."""
+    match = _VERSION.fullmatch(text)
+    if not match:
+        raise ValueError(f'"{text}" is not a vLLM release; write for example "0.32.0"')
+    major, minor, patch, post = match.groups()
+    return int(major), int(minor), int(patch), int(post or 0)
+
+
+def release_from_image(reference: str) -> str | None:
+    """The release that the tag names (v0.32.0, 0.9.2-cu129, …); None for latest, nightlies and digests."""
+    tag = parse_image(reference).tag or ""
+    match = _TAG.match(tag)
+    return match.group(0).removeprefix("v") if match else None

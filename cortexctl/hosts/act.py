@@ -1,0 +1,343 @@
+"""Acting on one host's engine, over docker-py's low-level client. Loaded only when there is something to do.
+
+Every call is an "ensure", and none touches a container that does not carry our stack's label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import docker
+import docker.errors
+import docker.types
+
+from cortexctl.desired.stack import Host
+from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
+from cortexctl.hosts import lock, log, network, record_volumes
+from cortexctl.hosts.container_reach import ContainerReach
+from cortexctl.hosts.host_config import host_config
+from cortexctl.hosts.own_labels import OwnLabels
+from cortexctl.hosts.read import engine_time
+from cortexctl.hosts.translate_errors import asking
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.launch import Launch
+from cortexctl.instance.shape import STOP_SIGNAL
+from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, ContainerSpec, InPlace
+from cortexctl.observed.container_list import (
+    parse_endpoint,
+    parse_in_place,
+    parse_labels,
+    parse_release_told,
+    parse_volume_labels,
+)
+from cortexctl.observed.container_state import ContainerState
+from cortexctl.observed.daemon_json import DISTRIBUTION, IMAGE, LIMITS, LOGGED, MADE, PULLED, TOUCHED
+from cortexctl.observed.host import ImageFacts
+from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.observed.record import HostRecord
+
+REQUEST_TIMEOUT = 60
+"""Seconds; docker-py adds a stop's own grace to it."""
+CONFLICT = 409
+
+
+class DockerEngine:
+    """Implements `apply.protocols.Engine` for one host and one owner (a stack in an environment)."""
+
+    def __init__(self, host: Host, owner: str) -> None:
+        self._host = host
+        self._owner = owner
+        self._adopted: set[str] = set()
+        self._made: dict[str, str] = {}
+        """Name -> id of what was created here. Somebody may rename a candidate, and it must not run on unseen."""
+        self._first_runs: set[str] = set()
+        """Ids of containers that were started here and never before."""
+        with self._asking("connect"):
+            self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
+        self._own_labels = OwnLabels(self._api)
+
+    def close(self) -> None:
+        self._api.close()
+
+    def image(self, reference: str) -> ImageFacts:
+        """On the host, else in its registry (asked by the engine, with this machine's docker login)."""
+        with self._asking("look up an image"):
+            try:
+                found = IMAGE(self._api.inspect_image(reference))
+                return ImageFacts(
+                    reference, "local", id=found["Id"], release=parse_release_told(found.get("Config") or {})
+                )
+            except docker.errors.NotFound:
+                pass
+        try:
+            with self._asking("look up an image"):
+                described = DISTRIBUTION(self._api.inspect_distribution(reference))
+            return ImageFacts(reference, "registry", digest=described["Descriptor"]["digest"])
+        except EngineRefused as cause:
+            return ImageFacts(reference, "missing", problem=str(cause))
+
+    def pull(self, reference: str, digest: str) -> None:
+        name = reference.partition("@")[0]
+        pinned = f"{name.rpartition(':')[0] if ':' in name.rpartition('/')[2] else name}@{digest}"
+        try:
+            with self._asking(f"pull {reference}"):
+                for line in self._api.pull(pinned, stream=True, decode=True):
+                    if "error" in PULLED(line):
+                        raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {line['error']}")
+        except EngineRefused as cause:
+            raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {cause.message}") from cause
+
+    def ensure_network(self, name: str, owner: str) -> bool:
+        with self._asking(f"make the network {name}"):
+            return network.ensure(self._api, name, owner)
+
+    def remove_network(self, name: str, owner: str) -> bool:
+        with self._asking(f"remove the network {name}"):
+            return network.remove(self._api, name, owner)
+
+    def create(self, launch: Launch) -> None:
+        spec = launch.spec
+        with self._asking(f"create {launch.name}"):
+            try:
+                made = self._api.create_container(
+                    image=launch.image,
+                    name=launch.name,
+                    entrypoint=list(launch.entrypoint),
+                    command=list(launch.command),
+                    environment={**spec.env, **launch.secrets},
+                    labels=dict(launch.labels),
+                    ports=[CONTAINER_PORT] if spec.publish else None,
+                    host_config=host_config(self._api, spec),
+                    networking_config=self._api.create_networking_config(
+                        {spec.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong
+                    ),
+                    stop_signal=STOP_SIGNAL,
+                )
+                self._made[launch.name] = MADE(made)["Id"]
+            except docker.errors.APIError as cause:
+                if cause.status_code != CONFLICT or not self._is_there(launch.name, spec):
+                    raise
+
+    def start(self, container: str) -> None:
+        with self._asking("start", container):
+            container = self._made.get(container, container)
+            found = self._ours(container)
+            if found["State"].get("Paused"):
+                self._api.unpause(container)
+            elif not found["State"].get("Running"):
+                if _started(found) is None:
+                    self._first_runs.add(found["Id"])
+                else:
+                    self._first_runs.discard(found["Id"])
+                network.start_on(self._api, found["HostConfig"]["NetworkMode"], container)
+
+    def stop(self, container: str, timeout: int) -> None:
+        """Gone already is stopped."""
+        with self._asking("stop", container):
+            container = self._made.get(container, container)
+            found = self._unless_gone(container)
+            if found is None:
+                return
+            state = found["State"]
+            if state.get("Paused"):
+                self._api.unpause(container)
+            if state.get("Running") or state.get("Restarting"):
+                self._api.stop(container, timeout=timeout)
+
+    def set_restart(self, container: str, policy: str) -> None:
+        with self._asking("change the restart policy of", container):
+            container = self._made.get(container, container)
+            self._ours(container)
+            self._api.update_container(container, restart_policy={"Name": policy})  # type: ignore[arg-type]
+
+    def update(self, container: str, memory: int | None, cpus: float | None) -> None:
+        limits: dict[str, Any] = {}
+        if memory is not None:
+            limits |= {"mem_limit": memory, "memswap_limit": memory}
+        if cpus is not None:
+            limits |= {"cpu_period": CPU_PERIOD, "cpu_quota": round(cpus * CPU_PERIOD)}
+        with self._asking("change the limits of", container):
+            self._ours(container)
+            self._api.update_container(container, **limits)
+
+    def in_place(self, container: str) -> InPlace:
+        with self._asking("inspect", container):
+            return parse_in_place(LIMITS(self._api.inspect_container(container)))
+
+    def rename(self, container: str, name: str) -> None:
+        with self._asking("rename", container):
+            container = self._made.get(container, container)
+            try:
+                known = self._ours(container)["Name"].lstrip("/")
+            except docker.errors.NotFound:
+                if self._ours(name):  # renamed by a run that died right after
+                    return
+                raise
+            if known != name:
+                self._api.rename(container, name)
+
+    def remove(self, container: str) -> None:
+        with self._asking("remove", container):
+            container = self._made.get(container, container)
+            try:
+                found = self._ours(container)
+                made_by_us = found["Id"] not in self._adopted  # in another's nameless volumes there may be weights
+                self._api.remove_container(container, force=True, v=made_by_us)
+            except docker.errors.NotFound:
+                return
+
+    def state(self, container: str) -> ContainerState:
+        with self._asking("inspect", container):
+            container = self._made.get(container, container)
+            found = TOUCHED(self._api.inspect_container(container))
+        state = found["State"]
+        return ContainerState(
+            running=bool(state.get("Running")) and not state.get("Restarting") and not state.get("Paused"),
+            exit_code=int(state.get("ExitCode") or 0),
+            oom_killed=bool(state.get("OOMKilled")),
+            restarts=int(found.get("RestartCount") or 0),
+            error=state.get("Error") or ("it is paused" if state.get("Paused") else ""),
+            endpoint=parse_endpoint(found, self._host.address),
+        )
+
+    def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
+        """The last lines, without the progress bars that were drawn over each other. Of a first run it is all: a busy
+        engine notes the start after the first lines, which may be all that a short life had to say.
+
+        It takes `log.WITHIN` seconds at the most, and has `log.KEPT` characters; a line says what is cut.
+        """
+        wanted = self._log_of(container, tail, this_run=this_run)
+        with closing(log.pieces(self._host, wanted, within=log.WITHIN)) as pieces:
+            return log.last_lines(log.as_asked(pieces), tail)
+
+    def log_lines(self, container: str, tail: int) -> Iterator[str]:
+        """As `logs`, one by one and as many as there are. The caller may take his time."""
+        wanted = self._log_of(container, tail)
+        with closing(log.pieces(self._host, wanted, within=REQUEST_TIMEOUT, reader_counts=False)) as pieces:
+            yield from self._unbroken(log.lines(pieces), wanted)
+
+    def follow(self, container: str, tail: int) -> Iterator[str]:
+        """The last lines and then every new piece of the log, as it comes, until the container ends."""
+        wanted = replace(self._log_of(container, tail), follow=True)
+        with closing(log.pieces(self._host, wanted)) as pieces:
+            yield from self._unbroken(log.followed(pieces), wanted)
+
+    def _log_of(self, container: str, tail: int, *, this_run: bool = False) -> log.Wanted:
+        with self._asking("read the log of", container):
+            name = self._made.get(container, container)
+            found = LOGGED(self._api.inspect_container(name))
+        since = _started(found) if this_run and found["Id"] not in self._first_runs else None
+        called, is_terminal = (found.get("Name") or name).lstrip("/"), bool((found.get("Config") or {}).get("Tty"))
+        return log.Wanted(found["Id"], called, tail, is_terminal, since)
+
+    def _unbroken(self, said: Iterator[str], wanted: log.Wanted) -> Iterator[str]:
+        try:
+            yield from said
+        except log.Unfinished as cause:
+            raise EngineUnreachable(f"{self._host.name}: the log of {wanted.name} is not whole: {cause}") from cause
+
+    def reach(self, container: str) -> ContainerReach:
+        """The way to the server in it. Nothing is asked yet."""
+        return ContainerReach(self._host.docker, self._made.get(container, container))
+
+    def now(self) -> float:
+        return engine_time(self._host.docker)
+
+    def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
+        with self._asking("take the lock"):
+            volume = self._api.create_volume(lock.volume_name(owner), labels=lock.to_labels(owner, wanted))
+            return lock.from_labels(parse_volume_labels(volume))
+
+    def read_lock(self, owner: str) -> LockInfo | None:
+        with self._asking("read the lock"):
+            try:
+                volume = self._api.inspect_volume(lock.volume_name(owner))
+            except docker.errors.NotFound:
+                return None
+            return lock.from_labels(parse_volume_labels(volume))
+
+    def release_lock(self, owner: str) -> None:
+        with self._asking("release the lock"):
+            try:
+                self._api.remove_volume(lock.volume_name(owner), force=True)
+            except docker.errors.NotFound:
+                return
+
+    def read_record(self, owner: str) -> HostRecord:
+        with self._asking("read the record"):
+            return record_volumes.read(self._api, self._host.name, owner)
+
+    def write_record(self, owner: str, new: HostRecord) -> None:
+        """Nobody else writes it: the lock is held."""
+        with self._asking("write the record"):
+            record_volumes.write(self._api, owner, new)
+
+    def settle_record(self, owner: str) -> None:
+        """Put right what a run that was killed in the middle of writing it left. The lock is held."""
+        with self._asking("put the record right"):
+            record_volumes.settle(self._api, owner)
+
+    def adopt(self, container: str) -> None:
+        """From now on it counts as ours though it has no labels. Refuses another stack's."""
+        with self._asking("adopt", container):
+            found = TOUCHED(self._api.inspect_container(container))
+        whose = labels.owner_of(parse_labels(found))
+        if whose not in {"", self._owner}:
+            raise EngineRefused(f"{self._host.name}: {container} is a container of the stack {whose}")
+        self._adopted.add(found["Id"])
+
+    def connect(self, container: str, network: str) -> None:
+        """Put it back on a network that it was taken from by hand."""
+        with self._asking("connect", container):
+            found = self._ours(container)
+            if network not in ((found.get("NetworkSettings") or {}).get("Networks") or {}):
+                self._api.connect_container_to_network(container, network)
+
+    def _unless_gone(self, container: str) -> Any:
+        """As `_ours`; None where two answers agree that it is gone. What is taken for gone and is not runs on beside
+        its successor, and no later plan looks for it.
+        """
+        for _ in range(2):
+            with suppress(docker.errors.NotFound):
+                return self._ours(container)
+        return None
+
+    def _ours(self, container: str) -> Any:
+        """Inspect, and refuse what is not ours. Raises docker's NotFound."""
+        found = TOUCHED(self._api.inspect_container(container))
+        is_ours = labels.owner_of(parse_labels(found)) == self._owner
+        if found["Id"] in self._adopted or (is_ours and found["Id"] in self._made.values()):
+            return found
+        if not is_ours:
+            raise EngineRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
+        if not self._own_labels.has(found):
+            raise EngineRefused(
+                f"{self._host.name}: {found['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
+                "it has the stack's labels from its image, a commit of one of ours",
+                next_step="rename it, or remove it yourself when nobody needs it any more",
+            )
+        return found
+
+    def _is_there(self, name: str, spec: ContainerSpec) -> bool:
+        """Whether a run before this one made just this container already."""
+        found = self._ours(name)
+        return bool(found["Config"]["Labels"].get(labels.SPEC) == spec_to_label(spec))
+
+    def _asking(self, what: str, container: str = "") -> AbstractContextManager[None]:
+        return asking(self._host, what, container)
+
+
+def _started(found: Mapping[str, Any]) -> float | None:
+    """Seconds since the epoch. The engine writes nanoseconds, and year 1 for never (or after a crash of its own)."""
+    text = re.sub(r"(\.\d{6})\d*", r"\1", str((found.get("State") or {}).get("StartedAt") or ""))
+    try:
+        started = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return started.timestamp() if started.year > 1 else None

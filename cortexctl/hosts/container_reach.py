@@ -1,0 +1,120 @@
+"""How a container's server is reached: its own address, where this machine's kernel proves that the connection ends in
+it; else from inside it. Published ports are for clients: what answers at one here may be somebody else.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+
+from cortexctl.decoding.decode import read_json
+from cortexctl.errors import EngineError, EngineRefused, NobodyListens, PathFailed
+from cortexctl.hosts import kernel
+from cortexctl.hosts.inside import connect_inside
+from cortexctl.hosts.read import NOT_FOUND, get
+from cortexctl.observed.location import Location, parse_location
+from cortexctl.reach import Stream
+
+OWN_ADDRESS = 2.0
+"""Seconds for a connection to an address of this machine's own network."""
+TRIES = 3
+"""Connections that may fail there, one after the other, before it is tried no more: each may take its time."""
+
+
+class ContainerReach:
+    """Implements `reach.Reach` for one container, by its id. It is inspected before each connection: a restart gives it
+    another process and another address.
+    """
+
+    def __init__(self, docker: str, container: str) -> None:
+        self._docker = docker
+        self._container = container
+        self._failed = 0
+        """Connections to its own address that did not do, one after the other."""
+        self._is_inside = False
+        self._where = "its port"
+
+    @property
+    def where(self) -> str:
+        return self._where
+
+    @property
+    def is_slow(self) -> bool:
+        return self._is_inside
+
+    def connect(self, seconds: float) -> Stream:
+        """Raises NobodyListens, PathFailed, TimeoutError."""
+        end = time.monotonic() + seconds
+        at = self._location(seconds)
+        if not at.running:
+            raise NobodyListens("its container does not run")
+        direct = _by_its_address(at, end) if self._failed < TRIES else None
+        self._failed = 0 if direct is not None else self._failed + 1
+        self._is_inside = direct is None
+        if direct is not None:
+            connection, address = direct
+            self._where = f"{address}:{at.port}"
+            return connection
+        self._where = f"its port {at.port}, from inside the container"
+        try:
+            return connect_inside(self._docker, at, max(end - time.monotonic(), 0.1))
+        except EngineError as cause:
+            raise PathFailed(cause.message, next_step=cause.next_step) from cause
+        except TimeoutError:
+            raise
+        except OSError as cause:
+            raise PathFailed(f"the engine at {self._docker} broke off the connection into its container") from cause
+
+    def _location(self, seconds: float) -> Location:
+        try:
+            answer = get(self._docker, f"/containers/{self._container}/json", timeout=seconds)
+            return parse_location(read_json(answer.body))
+        except EngineRefused as cause:
+            if cause.status == NOT_FOUND:
+                raise NobodyListens("its container is gone") from cause
+            raise PathFailed(cause.message) from cause
+        except EngineError as cause:
+            raise PathFailed(cause.message, next_step=cause.next_step) from cause
+        except (ValueError, TypeError, KeyError, AttributeError) as cause:
+            raise PathFailed(f"what the engine at {self._docker} says of its container cannot be read") from cause
+
+
+def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | None:
+    """A connection to one of the container's own addresses that is proven to end in it, and the address; None where
+    that cannot be had.
+
+    Raises NobodyListens where it is proven that nobody listens there at all.
+    """
+    if not kernel.runs_here(at.pid, at.id):
+        return None
+    open_at = {a: kernel.listens(at.pid, a, at.port) for a in ("127.0.0.1", *(own for own, _ in at.addresses))}
+    if at.addresses and set(open_at.values()) == {False}:
+        raise NobodyListens("nobody listens at its port")
+    for address, gateway in at.addresses:  # what listens on its loopback alone is reached from inside
+        if open_at[address]:
+            seconds = min(OWN_ADDRESS, max(end - time.monotonic(), 0.1))
+            with suppress(OSError):
+                connection = _proven(at, (address, at.port), gateway, seconds)
+                return connection, address
+    return None
+
+
+def _proven(at: Location, theirs: kernel.Address, gateway: str, seconds: float) -> socket.socket:
+    """Raises OSError, also where the connection ends elsewhere.
+
+    It is made from the gateway's address, which only this machine's own bridge gives: where that is missing, nothing is
+    sent, as the packets would leave the machine.
+    """
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.bind((gateway, 0))
+        connection.connect(theirs)
+        in_it = kernel.ends_in(at.pid, connection.getsockname(), theirs)
+        if not in_it or not kernel.runs_here(at.pid, at.id):  # its number may be another process's by now
+            raise ConnectionError("it ends elsewhere")
+    except OSError:
+        connection.close()
+        raise
+    return connection

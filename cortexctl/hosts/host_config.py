@@ -1,0 +1,42 @@
+"""What a new container may use of its host, as docker-py writes it: network, mounts, GPUs, limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docker
+import docker.types
+
+from cortexctl.instance.shape import shape_of
+from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, ContainerSpec
+
+
+def host_config(api: docker.APIClient, spec: ContainerSpec) -> Any:
+    """For `create_container`. The restart policy is off: the plan switches it on, after the gate."""
+    shape = shape_of(spec)
+    publish = shape.publish
+    gpus = [docker.types.DeviceRequest(device_ids=list(shape.gpus), capabilities=[["gpu"]])]
+    return api.create_host_config(
+        network_mode=shape.network,
+        port_bindings={CONTAINER_PORT: (publish.address, publish.port)} if publish else None,
+        mounts=[
+            docker.types.Mount(
+                target=m.target,
+                source=m.source,
+                type="volume" if m.is_volume else "bind",
+                read_only=m.read_only,
+            )
+            for m in shape.mounts
+        ],
+        device_requests=gpus if shape.gpus else None,
+        mem_limit=spec.memory,
+        memswap_limit=spec.memory,
+        cpu_period=CPU_PERIOD if spec.cpus else None,
+        cpu_quota=round(spec.cpus * CPU_PERIOD) if spec.cpus else None,
+        restart_policy={"Name": "no"},  # switched on by the plan, after the gate
+        ipc_mode=shape.ipc,
+        shm_size=shape.shm_size,
+        cap_drop=list(shape.cap_drop),
+        security_opt=list(shape.security_opt),
+        log_config=docker.types.LogConfig(type=shape.log_driver, config=dict(shape.log_options)),
+    )

@@ -1,0 +1,134 @@
+"""Asks the parser inside an image about command lines, in a container that is thrown away."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from importlib.resources import files
+from typing import Any
+
+import docker
+import docker.errors
+import docker.types
+
+from cortexctl.desired.stack import Host
+from cortexctl.hosts.frames import Frames, attached
+from cortexctl.hosts.log import seconds_left
+from cortexctl.hosts.translate_errors import asking
+from cortexctl.instance import labels
+from cortexctl.observed.parser_verdict import CommandLine, Probed, parse_probed
+
+TIME_LIMIT = 300
+"""Seconds; 10 to 13 of CPU are usual, and an image that was not read for long comes from a disk first."""
+GRACE = 15
+"""Seconds more until the container is killed that does not end by itself."""
+MEMORY_LIMIT = 4 << 30
+"""Bytes; the CPU build of 0.32.0 needs 0.6 GiB."""
+LONGEST_ANSWER, LONGEST_HEAD = 16 << 20, 1 << 16
+"""Bytes."""
+REQUEST_TIMEOUT = 60
+"""Seconds."""
+ENVIRONMENT = {
+    "HOME": "/tmp",  # noqa: S108 - the container's own
+    "NVIDIA_VISIBLE_DEVICES": "void",  # images ask for all GPUs, which a runtime that is the default grants
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+    """All lines at once: the parser takes seconds to build and no time to ask. `image` is an id.
+
+    Raises EngineError. A probe that was not to be carried out is no error: its problem is in the result.
+    """
+    with asking(host, "connect"):
+        api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
+    with closing(api), asking(host, "run a probe"):
+        _remove_left(api, owner)
+        with _container(api, owner, image, program, lines) as container:
+            return _answer(api, host, container, len(lines))
+
+
+@contextmanager
+def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Iterator[str]:
+    """Made, not started. Its engine removes it as soon as it ends, also when nobody is here any more to do so."""
+    script = files("cortexctl.hosts").joinpath("image_parser_script.py").read_text(encoding="utf-8")
+    name = f"cortexctl-probe-{secrets.token_hex(4)}"
+    try:  # from before the request: an interrupt can come when the engine has made it and has not said so yet
+        yield api.create_container(
+            image=image,
+            name=name,
+            entrypoint=["python3", "-c", script],
+            command=[program, str(TIME_LIMIT), *(json.dumps(line) for line in lines)],
+            environment=ENVIRONMENT,
+            working_dir="/",  # it is where Python looks first, and some images have sources in theirs
+            labels={labels.PROBE: owner},
+            healthcheck={"test": ["NONE"]},
+            host_config=api.create_host_config(
+                auto_remove=True,
+                network_mode="none",
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                read_only=True,
+                tmpfs={"/tmp": "size=256m"},  # noqa: S108
+                mem_limit=MEMORY_LIMIT,
+                memswap_limit=MEMORY_LIMIT,
+                pids_limit=512,
+                cpu_shares=128,  # an eighth of what a server's container has, where both want all of it
+                log_config=docker.types.LogConfig(type="none"),
+            ),
+        )["Id"]
+    finally:
+        _remove(api, name)
+
+
+def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
+    until = time.monotonic() + TIME_LIMIT + GRACE
+    said = bytearray()
+    # From before its start on: afterwards there is no log of it.
+    stream = f"/containers/{container}/attach?stream=1&stdout=1&stderr=1"
+    with attached(host.docker, stream, None, REQUEST_TIMEOUT) as connection:
+        connection.settimeout(TIME_LIMIT + GRACE)
+        api.start(container)
+        try:
+            while True:
+                connection.settimeout(seconds_left(until))
+                if not (piece := connection.recv(1 << 16)):
+                    break
+                said += piece
+                if len(said) > LONGEST_ANSWER:
+                    return Probed(problem="it says too much")
+        except TimeoutError:
+            return Probed(problem=f"it did not end within {TIME_LIMIT} s")
+        except OSError:  # the connection breaks: then verdicts are missing, and that is said
+            pass
+    output, log = _two_streams(bytes(said))
+    return parse_probed(output, log, asked)
+
+
+def _two_streams(said: bytes) -> tuple[str, str]:
+    """Output and log."""
+    streams = {1: bytearray(), 2: bytearray()}
+    for number, content in Frames().feed(said):
+        streams.get(number, bytearray()).extend(content)
+    return streams[1].decode(errors="replace"), streams[2].decode(errors="replace")
+
+
+def _remove_left(api: Any, owner: str) -> None:
+    """What was made and never started, by one that was killed in between: no engine removes that by itself."""
+    marks = {"label": f"{labels.PROBE}={owner}", "status": "created"}
+    for left in api.containers(all=True, filters=marks):
+        if time.time() - left["Created"] > TIME_LIMIT:
+            _remove(api, left["Id"])
+
+
+def _remove(api: Any, container: str) -> None:
+    try:
+        api.remove_container(container, force=True, v=True)
+    except docker.errors.APIError as cause:
+        if cause.status_code not in {404, 409}:  # gone, or just being removed
+            raise

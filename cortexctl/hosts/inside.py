@@ -1,0 +1,169 @@
+"""A connection to a container's server from inside it: a small program there passes the bytes on.
+
+Its engine runs the program in that very container, so the path proves itself, wherever the engine is and whatever its
+socket goes through. The program gets what it passes on by its standard input: nothing of a request is ever on a command
+line. It ends with its connection, and by itself after a while, whoever asked.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import socket
+import time
+from collections.abc import Sequence
+
+from cortexctl.errors import EngineRefused, NobodyListens, PathFailed
+from cortexctl.hosts.frames import Frames, attached
+from cortexctl.hosts.read import exchange, message_in
+from cortexctl.observed.location import Location
+
+RELAY = """
+import glob, os, signal, socket, sys, threading
+signal.alarm(int(sys.argv[1]))
+port = int(sys.argv[2])
+def listens_here():
+    held = {os.readlink(fd) for fd in glob.glob("/proc/[0-9]*/fd/*") if os.path.islink(fd)}
+    rows = [line.split() for table in ("tcp", "tcp6") if os.path.exists("/proc/net/" + table)
+            for line in list(open("/proc/net/" + table))[1:]]
+    return any(row[3] == "0A" and row[1].endswith(":%04X" % port) and "socket:[%s]" % row[9] in held for row in rows)
+if sys.argv[3] == "shared" and not listens_here():
+    os.write(1, b"?")
+    sys.exit()
+for address in sys.argv[4:]:
+    try:
+        server = socket.create_connection((address, port), 5)
+        break
+    except OSError as fault:
+        problem = fault
+else:
+    os.write(1, b"-%d" % (problem.errno or 0))
+    sys.exit()
+server.settimeout(None)
+os.write(1, b"+")
+def up():
+    while data := os.read(0, 65536):
+        server.sendall(data)
+    os._exit(0)
+threading.Thread(target=up, daemon=True).start()
+while data := server.recv(65536):
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+os._exit(0)
+"""
+"""With "shared", the network is not the container's own: then one of its own processes must listen at the port."""
+PYTHON = "python3"
+"""vLLM's images have it."""
+LIVES = 600
+"""Seconds after which the program ends by itself. No question may take so long."""
+_CREATED = 201
+_NOT_RUNNING = {404, 409}
+
+
+def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
+    """A connection to the port, on the container's loopback or one of its own addresses.
+
+    Raises NobodyListens, PathFailed when no program can be run there, TimeoutError, EngineUnreachable.
+    """
+    end = time.monotonic() + seconds
+    network = "shared" if at.shares_network else "own"
+    addresses = ["127.0.0.1", *(own for own, _ in at.addresses)]
+    words = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(at.port), network, *addresses]
+    program = _program(docker, at.id, words, seconds)
+    start = {"Detach": False, "Tty": False}
+    try:
+        connection = Inside(attached(docker, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
+    except EngineRefused as cause:
+        raise _no_program(cause) from cause
+    try:
+        connection.settimeout(max(end - time.monotonic(), 0.1))
+        begin(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Inside:
+    """Implements `reach.Stream` over the frames of a program's output."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._frames = Frames()
+        self._came = bytearray()
+        self._end = math.inf
+        self.errors = bytearray()
+        """The first of what the program said beside its output."""
+
+    def sendall(self, data: bytes, /) -> None:
+        self._connection.sendall(data)
+
+    def recv(self, most: int, /) -> bytes:
+        while not self._came:
+            left = self._end - time.monotonic()
+            if left <= 0:  # what runs inside may write errors without end
+                raise TimeoutError
+            self._connection.settimeout(min(left, LIVES))
+            piece = self._connection.recv(max(most, 4096))
+            if not piece:
+                return b""
+            for stream, content in self._frames.feed(piece):
+                if stream == 1:
+                    self._came += content
+                elif len(self.errors) < 4096:
+                    self.errors += content[:4096]
+        given = bytes(self._came[:most])
+        del self._came[:most]
+        return given
+
+    def settimeout(self, seconds: float, /) -> None:
+        self._end = time.monotonic() + seconds
+        self._connection.settimeout(seconds)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _program(docker: str, container: str, words: Sequence[str], seconds: float) -> str:
+    """The id of a program that is ready to be started. Raises NobodyListens where the container does not run."""
+    body = json.dumps(
+        {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(words)}
+    ).encode()
+    head = f"POST /containers/{container}/exec HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    _, status, answer = exchange(docker, request, seconds)
+    if status in _NOT_RUNNING:
+        raise NobodyListens("its container does not run")
+    try:
+        if status == _CREATED:
+            return str(json.loads(answer)["Id"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise PathFailed(f"the engine at {docker} does not say which program it made") from None
+    raise _no_program(EngineRefused(message_in(answer) or f"status {status}"))
+
+
+def begin(connection: Inside) -> None:
+    """Wait for the program's first word: `+` and the bytes of the server follow, `-` and the fault's number, `?`: it
+    is not the container that listens there.
+    """
+    first = connection.recv(1)
+    if first == b"+":
+        return
+    if first == b"?":
+        raise NobodyListens("nobody in its container listens at its port")
+    if first == b"-":
+        number = connection.recv(8)
+        if number == str(errno.ECONNREFUSED).encode():
+            raise NobodyListens("nobody listens at its port")
+        if number.isdigit():
+            raise NobodyListens(f"its port cannot be reached in its own container (error {number.decode()})")
+    said = (first + connection.recv(300)) or bytes(connection.errors[-300:])
+    raise _no_program(EngineRefused(said.decode(errors="replace").strip() or "it ended without a word"))
+
+
+def _no_program(cause: EngineRefused) -> PathFailed:
+    return PathFailed(
+        f"no {PYTHON} can be run in its container, to ask from inside ({cause.message.strip()})",
+        next_step="run cortexctl on the host itself, where its address is reached",
+    )

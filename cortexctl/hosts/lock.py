@@ -1,0 +1,118 @@
+"""A host's lock: a volume with the owner in its labels.
+
+The engine makes a volume once and gives later callers the first one's labels, so whoever reads back the id
+that it wrote holds the lock. It needs no image and no process.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from cortexctl.instance.labels import PREFIX, owner_labels
+from cortexctl.observed.lock_holder import LockInfo
+
+_LOCK = PREFIX + "lock."
+LONGEST_NUMBER = 12
+"""Digits: more than any pid has, and any time in seconds for thousands of years."""
+LONGEST_TEXT = 200
+LARGEST_PID = 2**31 - 1
+"""The kernel knows no larger one. 0 and below are groups of processes."""
+
+
+def volume_name(whose: str) -> str:
+    return f"cortexctl-lock-{whose.replace('@', '--')}"
+
+
+def to_labels(whose: str, info: LockInfo) -> dict[str, str]:
+    return {
+        **owner_labels(whose),
+        _LOCK + "owner": info.owner,
+        _LOCK + "who": info.who,
+        _LOCK + "machine": info.machine,
+        _LOCK + "pid": str(info.pid),
+        _LOCK + "run": info.run,
+        _LOCK + "started": str(info.started),
+        _LOCK + "expires": str(info.expires),
+        **({_LOCK + "born": info.born} if info.born else {}),
+    }
+
+
+def from_labels(found: Mapping[str, object]) -> LockInfo:
+    """Whatever is in them: what is missing, or no number, is not known. Of such a holder nothing can be proven."""
+    number, text = partial(_number, found), partial(_text, found)
+    return LockInfo(
+        owner=text("owner", ""),
+        who=text("who", "somebody"),
+        machine=text("machine", "an unknown machine"),
+        pid=number("pid") or 0,
+        run=text("run", "unknown"),
+        started=number("started") or 0,
+        expires=number("expires"),
+        born=text("born", ""),
+    )
+
+
+def _number(found: Mapping[str, object], key: str) -> int | None:
+    text = found.get(_LOCK + key)
+    is_one = isinstance(text, str) and len(text) <= LONGEST_NUMBER and text.isascii() and text.isdigit()
+    return int(str(text)) if is_one else None
+
+
+def _text(found: Mapping[str, object], key: str, otherwise: str) -> str:
+    """Cut, for somebody else may have written it; and without halves of characters, which no terminal takes."""
+    text = found.get(_LOCK + key)
+    return text[:LONGEST_TEXT].encode(errors="replace").decode() if isinstance(text, str) else otherwise
+
+
+def this_machine() -> str:
+    """Host name, boot and process-number space: only there can a pid be looked up. Machines that were made from one
+    image share the first, and every Linux gives its first space the same number; two containers of a CI share the
+    first two. What /proc does not tell is left empty: such a machine is known as nobody's.
+    """
+    return f"{socket.gethostname()}#{_boot()}#{_space()}"
+
+
+def runs_here(holder: LockInfo) -> bool:
+    """Whether its pid can be looked up: it was taken on this very machine, and there is no doubt which that is."""
+    return holder.machine == this_machine() and all((_boot(), _space()))
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _space() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    except OSError:
+        return ""
+
+
+def born(pid: int) -> str:
+    """When a process of this machine began (proc(5), the 22nd field); empty where nobody tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError, ValueError):
+        return ""
+
+
+def is_dead(holder: LockInfo, now: int) -> bool:
+    """Provably: its process ran on this machine and is gone, or it ran on another, or nobody knows where, and its time
+    is over. Where neither can be read nothing is proven. `now`: by the engine's clock.
+    """
+    if not runs_here(holder) or not 1 <= holder.pid <= LARGEST_PID:
+        return holder.expires is not None and now >= holder.expires
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return bool(holder.born) and born(holder.pid) not in {"", holder.born}

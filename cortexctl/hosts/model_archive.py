@@ -1,0 +1,33 @@
+"""Models' files on a host, seen through containers that have their folder mounted: nothing is started for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cortexctl.desired.stack import Host
+from cortexctl.errors import EngineError
+from cortexctl.hosts.archive import read_file
+from cortexctl.model_files.files import ModelFiles, ModelSource, read_model
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.model_mounts import ways_to
+
+
+def model_files_on(host: Host, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
+    """By the sources' keys. What cannot be read, says why."""
+    return {source.key: _files(host, seen, source) for source in sources}
+
+
+def _files(host: Host, seen: ObservedHost, source: ModelSource) -> ModelFiles:
+    if not source.root:
+        return ModelFiles(problem=f"{host.name} has no folder for what comes from the hub (hf_cache)")
+    problem = f"no container on {host.name} shows its folder yet"
+    for container, folder in ways_to(source, seen):
+
+        def read(path: str, most: int, container: str = container) -> bytes | None:
+            return read_file(host.docker, container, path, most)
+
+        try:
+            return read_model(source, read, folder)
+        except EngineError as cause:  # it may have been removed meanwhile; another one may show the same folder
+            problem = cause.message
+    return ModelFiles(problem=problem)

@@ -1,0 +1,85 @@
+"""The network that a host's instances are on. Two runs of two stacks may want the same one at the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import docker.errors
+
+from cortexctl.instance.labels import owner_labels, owner_of
+from cortexctl.observed.daemon_json import MADE, NETWORKS
+
+FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
+TRIES = 10
+"""Of a start that meets a second network each time. More than a few of them never are on their way at once."""
+
+
+def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
+    """Whether it is new, and ours. Raises docker-py's APIError."""
+    made = ""
+    if not _named(api, name):
+        with _never_mind(CONFLICT):
+            answer = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))
+            made = MADE(answer)["Id"]
+    kept = _only_one(api, name)
+    return bool(made) and kept == made
+
+
+def start_on(api: docker.APIClient, name: str, container: str) -> None:
+    """Start a container on this network, also where another one's request to make it, under way when ours was answered,
+    has just made a second. Raises docker-py's APIError.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            api.start(container)
+            return
+        except docker.errors.APIError as cause:
+            if "is ambiguous" not in (cause.explanation or "") or not left:
+                raise
+            _only_one(api, name)
+
+
+def remove(api: docker.APIClient, name: str, owner: str) -> bool:
+    """Whether it is gone: only one that we made, for this owner, and that nobody is on. Raises docker-py's APIError."""
+    for network in _named(api, name):
+        if owner_of(network.get("Labels") or {}) != owner or _is_in_use(api, network["Id"]):
+            return False
+        api.remove_network(network["Id"])
+    return True
+
+
+def _named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
+    """Those of just this name (the engine's own filter takes a part of it, too), the oldest first."""
+    found = [n for n in NETWORKS(api.networks(names=[name])) if n["Name"] == name]
+    return sorted(found, key=lambda n: (n["Created"], n["Id"]))
+
+
+def _only_one(api: docker.APIClient, name: str) -> str:
+    """Its id, empty if somebody has removed it meanwhile. Of those that cortexctl made, the oldest stays: engines up to
+    24 make two of one name for two who ask at once, and start nothing on either from then on
+    (https://github.com/moby/moby/issues/20648).
+    """
+    found = _named(api, name)
+    for network in found[1:]:
+        if owner_of(network.get("Labels") or {}) and not _is_in_use(api, network["Id"]):
+            with _never_mind(FORBIDDEN, NOT_FOUND):  # somebody is on it by now, or it is gone already
+                api.remove_network(network["Id"])
+    return str(found[0]["Id"]) if found else ""
+
+
+def _is_in_use(api: docker.APIClient, id_: str) -> bool:
+    """Also by what is stopped: a container remembers its network by id, and never starts again without it."""
+    return bool(api.containers(all=True, quiet=True, filters={"network": id_}))
+
+
+@contextmanager
+def _never_mind(*statuses: int) -> Iterator[None]:
+    """What is asked inside may be refused with these."""
+    try:
+        yield
+    except docker.errors.APIError as cause:
+        if cause.status_code not in statuses:
+            raise

@@ -1,0 +1,37 @@
+"""Whether a container's labels are its own, asked of its engine at the moment when it is to be touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import docker.errors
+
+from cortexctl.instance import labels
+from cortexctl.observed.container_list import parse_labels
+from cortexctl.observed.daemon_json import IMAGE
+
+
+class OwnLabels:
+    """One engine's. An image never changes, so each is asked for once."""
+
+    def __init__(self, api: docker.APIClient) -> None:
+        self._api = api
+        self._of_images: dict[str, Mapping[str, str] | None] = {}
+        """By id; None: the image is gone."""
+
+    def has(self, found: Mapping[str, Any]) -> bool:
+        """`found`: the inspected container. If its image is gone, only the name tells. Raises docker-py's APIError."""
+        of_image = self._of_image(found["Image"])
+        if of_image is None:
+            return labels.is_name_of_ours(found["Name"].lstrip("/"))
+        return labels.are_own(parse_labels(found), of_image)
+
+    def _of_image(self, image: str) -> Mapping[str, str] | None:
+        if image not in self._of_images:
+            try:
+                self._of_images[image] = parse_labels(IMAGE(self._api.inspect_image(image)))  # type: ignore[no-untyped-call]
+            except docker.errors.NotFound:
+                self._of_images[image] = None
+        return self._of_images[image]

@@ -1,0 +1,21 @@
+"""All that an engine must be told to make one container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cortexctl.instance.spec import ContainerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """`image` is an id or a digest. `secrets` are environment variables with values: never shown, never kept."""
+
+    name: str
+    image: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    spec: ContainerSpec
+    labels: Mapping[str, str]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)

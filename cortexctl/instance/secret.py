@@ -1,0 +1,166 @@
+"""Secrets in texts: their values hidden in every common encoding, and fingerprints in their place."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
+
+from cortexctl.instance.secret_shape import looks_like_one, without_tokens
+
+__all__ = ["SHORTEST", "fingerprint", "hidden", "looks_like_one", "masked"]
+
+SHORTEST = 4
+"""Characters of a value that is hidden in texts; shorter ones would only garble them."""
+EDGE = 12
+"""Characters of a form that was cut at the end of a line, by which it is known there and on the next line."""
+
+
+def masked(text: str, values: Iterable[str]) -> str:
+    """The text without the values: each whole, line by line, and in the encodings in which programs write what they
+    know. Its time grows with the text and with the number of values, and with nothing else.
+    """
+    forms = _forms_of(frozenset(values))
+    for form in forms.whole:
+        if form in text:
+            text = text.replace(form, "***")
+    if not forms.together:
+        return text
+    return "\n".join(_without_edges(line, forms) for line in text.split("\n"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    """`whole`: longest first, for one may hold another. Of the long ones, by how they begin and end: those that are cut
+    where a line ends. `together`: all those in one text.
+    """
+
+    whole: tuple[str, ...]
+    heads: Mapping[str, tuple[str, ...]]
+    tails: Mapping[str, tuple[str, ...]]
+    together: str
+
+
+@functools.lru_cache(maxsize=32)
+def _forms_of(values: frozenset[str]) -> _Forms:
+    written = {form for value in values for part in _parts(value) for form in _encoded(part)}
+    forms = written | {form for text in written for form in _where_letters_are_lost(text)}
+    whole = tuple(sorted((form for form in forms if len(form) >= SHORTEST), key=lambda form: (-len(form), form)))
+    long = [form for form in whole if len(form) >= 2 * EDGE]
+    heads = {head: tuple(f for f in long if f.startswith(head)) for head in {f[:EDGE] for f in long}}
+    tails = {tail: tuple(f for f in long if f.endswith(tail)) for tail in {f[-EDGE:] for f in long}}
+    return _Forms(whole, heads, tails, "\n".join(long))
+
+
+def _parts(value: str) -> set[str]:
+    """A text may be cut between lines, and lose the blanks around it."""
+    whole = {value, value.strip(), *value.splitlines(), *(line.strip() for line in value.splitlines())}
+    return {part for part in whole if len(part) >= SHORTEST}
+
+
+def _encoded(part: str) -> Iterator[str]:
+    """One text as it is, and as logs, URLs, pages, JSON and headers write it."""
+    yield part
+    in_json = [json.dumps(part, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)]
+    for text in in_json:
+        go = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        yield from (
+            text,
+            text.replace("/", "\\/"),
+            go,
+            json.dumps(text)[1:-1],
+            json.dumps(text, ensure_ascii=False)[1:-1],
+        )
+    yield from _as_python(part)
+    for safe in ("", "/", "/:@!$&'()*+,;=~"):
+        in_url = quote(part, safe=safe)
+        yield from (in_url, re.sub(r"%[0-9A-F]{2}", lambda m: m[0].lower(), in_url))
+    yield from (quote_plus(part), re.sub(r"%[0-9A-F]{2}", lambda m: m[0].lower(), quote_plus(part)))
+    in_page = html.escape(part, quote=False)
+    yield from (in_page, html.escape(part), html.escape(part).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"))
+    yield in_page.replace('"', "&quot;")
+    yield part.replace("'", "'\"'\"'")
+    yield part.replace("'", "'\\''")
+    for text in {part, *in_json}:
+        raw = text.encode("utf-8", "surrogatepass")
+        yield from (raw.hex(), raw.hex().upper())
+        yield from _in_base64(raw)
+
+
+def _as_python(part: str) -> Iterator[str]:
+    """Inside quotes of either kind, which a longer text around it chooses."""
+    for text in (
+        repr(f'"{part}')[2:-1],
+        ascii(f'"{part}')[2:-1],
+        repr(f'"{part}'.encode("utf-8", "surrogatepass"))[3:-1],
+    ):
+        plain = text.replace("\\'", "'")
+        yield from (plain, plain.replace("'", "\\'"), plain.replace('"', '\\"'))
+
+
+def _where_letters_are_lost(text: str) -> Iterator[str]:
+    """What a log's writer or reader that knows no such letters makes of it."""
+    if not text.isascii():
+        yield text.encode("ascii", "replace").decode()
+        yield text.encode("ascii", "xmlcharrefreplace").decode()
+        yield text.encode("utf-8", "surrogatepass").decode("ascii", "replace")
+
+
+def _in_base64(raw: bytes) -> Iterator[str]:
+    """Both alphabets, and each of the three places that it can have in a longer text, without the characters at its
+    ends that its neighbours change.
+    """
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(raw).decode()
+        for before in range(3):
+            shifted = encode(bytes(before) + raw).decode()
+            first, last = -(-before * 8 // 6), (before + len(raw)) * 8 // 6
+            yield shifted[first:last]
+
+
+def _without_edges(line: str, forms: _Forms) -> str:
+    """A line in which a form begins that the next line ends, or that goes on from the line before."""
+    bare = line.strip()
+    if len(bare) >= EDGE and bare in forms.together:
+        return line.replace(bare, "***")
+    for head, begun in forms.heads.items():
+        at = line.find(head, max(len(line) - len(begun[0]), 0))
+        while at >= 0:
+            if any(form.startswith(line[at:].rstrip()) for form in begun):
+                line = line[:at] + "***"
+                break
+            at = line.find(head, at + 1)
+    for tail, ended in forms.tails.items():
+        start = len(line) - len(line.lstrip())
+        at = line.rfind(tail, start, start + len(ended[0]))
+        while at >= 0:
+            if any(form.endswith(line[start : at + EDGE]) for form in ended):
+                line = line[:start] + "***" + line[at + EDGE :]
+                break
+            at = line.rfind(tail, start, at + EDGE - 1)
+    return line
+
+
+def fingerprint(stack: str, name: str, value: str) -> str:
+    """16 hex digits, keyed by stack and name so that equal secrets do not show as equal elsewhere.
+
+    scrypt (RFC 7914) rather than a bare HMAC: a plan may be read by many, and a short token must not be found
+    by trying. The cost, about 10 ms and 4 MiB, is paid once per secret and run.
+    """
+    salt = f"cortexctl/1/{stack}/{name}".encode()
+    return hashlib.scrypt(value.encode(), salt=salt, n=4096, r=8, p=1, dklen=8).hex()
+
+
+_WORD = re.compile(r"[^\s'\"`,;()\[\]{}=]+")
+
+
+def hidden(text: str, values: Iterable[str] = ()) -> str:
+    """Masked, and without words that tell by themselves that they are secrets."""
+    shown = without_tokens(masked(text, values))
+    return _WORD.sub(lambda m: "***" if looks_like_one(m[0]) else m[0], shown)

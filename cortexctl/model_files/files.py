@@ -1,0 +1,162 @@
+"""What is known of a model's files, wherever they were read: its config.json, and how large its weights are.
+
+Values, and the order in which files are asked for; who reads them, passes in how.
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.decoding.decode import read_json
+from cortexctl.decoding.readers import NotAsExpected
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.model_files.safetensors import Tensors, tensors_in
+
+HF_HOME = "/root/.cache/huggingface"
+"""Where the hub's client keeps its cache in a container of vLLM, unless it is told otherwise."""
+LARGEST_CONFIG = 16 * 2**20
+LARGEST_INDEX = 64 * 2**20
+LONGEST_HEAD = 4 * 2**20
+"""Bytes that are read at the most: a file beyond that is not what its name says."""
+_REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+Read = Callable[[str, int], bytes | None]
+"""The first so many bytes of a file, by its path; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ModelSource:
+    """Where an instance's model lies. `root`: what is mounted, a folder of the host or a volume; empty where nothing
+    is. `inside`: the model's folder below it, or the hub's cache, for a `repo`.
+    """
+
+    host: str
+    root: str
+    inside: str
+    repo: str = ""
+    revision: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tells it apart from the host's other models."""
+        return f"{self.repo}@{self.revision}" if self.repo else posixpath.join(self.root, self.inside)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.host, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """`total`: bytes of all weights, where an index says so and `tensors` are not known. `problem`: why there is no
+    config; then the rest means nothing.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Tensors = field(default_factory=dict)
+    total: int = 0
+    problem: str = ""
+
+
+def source_of(host: str, spec: ContainerSpec) -> ModelSource | str:
+    """Where the model of a spec lies; or, in a sentence's words, why its files are not read."""
+    if spec.args.get("hf_config_path"):
+        return "hf_config_path leads to another model's config"
+    if "://" in spec.model:
+        return "its model is neither in a folder nor in a repository"
+    if spec.model.endswith(".gguf"):
+        return "GGUF files are not computed"
+    if spec.model.startswith("/"):
+        root, inside = _on_host(spec, spec.model)
+        return ModelSource(host, root, inside) if root else "its model is in no folder of the host"
+    revision = str(spec.args.get("revision") or "main")
+    if not _REPO.fullmatch(spec.model) or ".." in revision or not re.fullmatch(r"[\w./-]+", revision):
+        return "its model is neither in a folder nor in a repository"
+    cache = spec.env.get("HF_HUB_CACHE") or posixpath.join(spec.env.get("HF_HOME") or HF_HOME, "hub")
+    return ModelSource(host, *_on_host(spec, cache), spec.model, revision)
+
+
+def _on_host(spec: ContainerSpec, path: str) -> tuple[str, str]:
+    """(what is mounted, the way below it) of a path in the container; empty where nothing is mounted."""
+    found = [m for m in spec.mounts if is_below(path, m.target)]
+    if not found:
+        return "", ""
+    nearest = max(found, key=lambda m: len(m.target))
+    inside = posixpath.relpath(path, nearest.target)
+    return nearest.source, "" if inside == "." else inside
+
+
+def is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def read_model(source: ModelSource, read: Read, folder: str) -> ModelFiles:
+    """The files of a source that lies in `folder` (for a repository: of the hub's cache in it). What `read` raises,
+    passes through.
+    """
+    if not source.repo:
+        return read_folder(read, folder)
+    base = posixpath.join(folder, f"models--{source.repo.replace('/', '--')}")
+    commit = source.revision
+    if not _COMMIT.fullmatch(commit):
+        found = read(posixpath.join(base, "refs", source.revision), 200)
+        commit = found.decode(errors="replace").strip() if found else ""
+    if not _COMMIT.fullmatch(commit):
+        return ModelFiles(problem="it is not in the host's hf_cache")
+    files = read_folder(read, posixpath.join(base, "snapshots", commit))
+    return ModelFiles(problem="it is not in the host's hf_cache") if files.problem == NO_CONFIG else files
+
+
+NO_CONFIG = "there is no config.json in its folder"
+
+
+def read_folder(read: Read, folder: str) -> ModelFiles:
+    """config.json, what ModelOpt keeps beside it, and of the weights their index, or the head of their one file."""
+
+    def asked(name: str, most: int) -> bytes | None:
+        return read(posixpath.join(folder, name), most)
+
+    text = asked("config.json", LARGEST_CONFIG)
+    if text is None:
+        return ModelFiles(problem=NO_CONFIG)
+    config = _table(text)
+    if not config:
+        return ModelFiles(problem="its config.json is not a table of JSON")
+    if "quantization_config" not in config:
+        quantised = _table(asked("hf_quant_config.json", LARGEST_CONFIG)).get("quantization")
+        if isinstance(quantised, Mapping):
+            config = {**config, "quantization_config": {**quantised, "quant_method": "modelopt"}}
+    metadata = _table(asked("model.safetensors.index.json", LARGEST_INDEX)).get("metadata")
+    total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
+    if isinstance(total, int | float) and 0 < total < math.inf:
+        return ModelFiles(config, total=int(total))
+    return ModelFiles(config, tensors_in(_head(asked("model.safetensors", LONGEST_HEAD))))
+
+
+def _head(beginning: bytes | None) -> Mapping[str, Any]:
+    """The JSON that a safetensors file begins with, after eight bytes of its length."""
+    if beginning is None or len(beginning) < 8:
+        return {}
+    length = int.from_bytes(beginning[:8], "little")
+    return _table(beginning[8 : 8 + length]) if len(beginning) >= 8 + length else {}
+
+
+def _table(text: bytes | None) -> Mapping[str, Any]:
+    """A JSON object; empty for anything else."""
+    try:
+        found = read_json(text, repeats=True, infinite=True) if text else {}
+    except NotAsExpected:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def model_files_to_dict(files: ModelFiles) -> dict[str, Any]:
+    """Plain JSON values."""
+    tensors = {name: [kind, list(shape)] for name, (kind, shape) in sorted(files.tensors.items())}
+    return {"config": files.config, "tensors": tensors, "total": files.total, "problem": files.problem}

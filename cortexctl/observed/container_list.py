@@ -1,0 +1,127 @@
+"""The engine's list of containers, from its JSON to values. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cortexctl.instance.labels import PROBE
+from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, InPlace
+from cortexctl.observed.daemon_json import IMAGES, ROWS, VOLUME
+from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer
+
+_TOLD_BY_LABEL = ("ai.vllm.image.tag", "org.opencontainers.image.version")
+_TOLD_BY_VARIABLE = "VLLM_IMAGE_TAG"
+"""Where official images since 0.21.0 say what they are, with the whole name: vllm/vllm-openai:v0.21.0 (by vLLM's
+release scripts).
+"""
+_NAME_WITH_RELEASE = re.compile(r"vllm[\w./-]*:v?(\d+\.\d+\.\d+(?:\.(?:post)?\d+)?)(?=$|[-_+])", re.ASCII)
+LAST_PORT = 65535
+_EXITED = re.compile(r"Exited \((\d+)\)")
+
+
+def parse_containers(answer: Any) -> tuple[ObservedContainer, ...]:
+    """Rows of `GET /containers/json?all=1`, sorted by name so that the engine's order does not matter. A probe is left
+    out: it is no part of what runs on a host, and gone in a minute. Raises NotAsExpected for what is no such list:
+    nothing that cannot be read is ever "no containers".
+    """
+    rows = ROWS(answer)
+    lasting = (row for row in rows if PROBE not in (row.get("Labels") or {}))
+    return tuple(sorted((_parse_row(row) for row in lasting), key=lambda c: (c.name, c.id)))
+
+
+def parse_images(answer: Any) -> dict[str, ImageFacts]:
+    """Rows of `GET /images/json`: every tag and digest by which an image can be asked for. Raises NotAsExpected."""
+    rows = IMAGES(answer)
+    return {
+        name: ImageFacts(name, "local", id=row["Id"])
+        for row in rows
+        for name in (*(row.get("RepoTags") or []), *(row.get("RepoDigests") or []))
+        if "<none>" not in name
+    }
+
+
+def parse_release_told(config: Mapping[str, Any]) -> str:
+    """The release that an image names in its labels or its environment (`Config` of an inspected image); else empty.
+    A base image's own version is none: only a name with vllm in it counts.
+    """
+    labels, env = config.get("Labels") or {}, config.get("Env") or []
+    said = [labels.get(name) or "" for name in _TOLD_BY_LABEL]
+    said += [v.removeprefix(f"{_TOLD_BY_VARIABLE}=") for v in env if v.startswith(f"{_TOLD_BY_VARIABLE}=")]
+    return next((match.group(1) for text in said if (match := _NAME_WITH_RELEASE.search(text))), "")
+
+
+def parse_volume_labels(answer: Any) -> dict[str, str]:
+    """From `GET /volumes/NAME`, or from the answer to making one. Raises NotAsExpected."""
+    return dict(VOLUME(answer)["Labels"] or {})
+
+
+def parse_labels(inspected: Mapping[str, Any]) -> dict[str, str]:
+    """Of a container, or what an image puts into every one, from `GET /containers/ID/json` or `/images/ID/json`."""
+    return dict((inspected.get("Config") or {}).get("Labels") or {})
+
+
+def parse_in_place(inspected: Mapping[str, Any]) -> InPlace:
+    """Restart policy and limits, from `GET /containers/ID/json`."""
+    host = inspected["HostConfig"]
+    quota, period = host.get("CpuQuota") or 0, host.get("CpuPeriod") or CPU_PERIOD
+    nano = host.get("NanoCpus") or 0
+    cpus = nano / 1e9 if nano else quota / period if quota > 0 else None
+    return InPlace((host.get("RestartPolicy") or {}).get("Name") or "no", host.get("Memory") or None, cpus)
+
+
+def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
+    """Where the server can be reached: the published port (at the host's address, if it is published on all of
+    them), else its own address on the engine's network; empty where there is none.
+    """
+    network, config = inspected.get("NetworkSettings") or {}, inspected.get("Config") or {}
+    port = listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])
+    for bound in (network.get("Ports") or {}).get(f"{port}/tcp") or []:
+        address = bound.get("HostIp") or ""
+        if address in {"", "0.0.0.0", "::"}:  # noqa: S104
+            address = host_address
+        return f"http://{f'[{address}]' if ':' in address else address}:{bound.get('HostPort')}"
+    for name, joined in (network.get("Networks") or {}).items():
+        if joined and joined.get("IPAddress"):
+            return f"http://{joined['IPAddress']}:{port}"
+        if name == "host":
+            return f"http://{f'[{host_address}]' if ':' in host_address else host_address}:{port}"
+    return ""
+
+
+def listens_on(words: Sequence[str]) -> int:
+    """The port that its words say; ours always say the same."""
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        text = following if word == "--port" else word.removeprefix("--port=") if word.startswith("--port=") else ""
+        if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= LAST_PORT:
+            return int(text)
+    return CONTAINER_PORT
+
+
+def _parse_row(row: Mapping[str, Any]) -> ObservedContainer:
+    exited = _EXITED.match(row.get("Status") or "")
+    networks = (row.get("NetworkSettings") or {}).get("Networks") or {}
+    return ObservedContainer(
+        id=row["Id"],
+        name=_own_name(row.get("Names") or [], row["Id"]),
+        image=row.get("Image") or "",
+        image_id=row.get("ImageID") or "",
+        state=(row.get("State") or "").lower(),
+        exit_code=int(exited.group(1)) if exited else None,
+        labels=dict(row.get("Labels") or {}),
+        ports=_bound_ports(row.get("Ports") or []),
+        networks=tuple(sorted(networks)),
+        addresses=tuple(n["IPAddress"] for _, n in sorted(networks.items()) if n and n.get("IPAddress")),
+    )
+
+
+def _own_name(names: Sequence[str], container_id: str) -> str:
+    """A container's own name has one slash; names with more are links from other containers."""
+    own = [n[1:] for n in names if n.count("/") == 1]
+    return own[0] if own else container_id[:12]
+
+
+def _bound_ports(ports: Sequence[Mapping[str, Any]]) -> tuple[BoundPort, ...]:
+    bound = {BoundPort(p.get("IP") or "", p["PublicPort"]) for p in ports if p.get("PublicPort")}
+    return tuple(sorted(bound, key=lambda b: (b.address, b.port)))

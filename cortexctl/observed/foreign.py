@@ -1,0 +1,144 @@
+"""A container of somebody else's, from `GET /containers/ID/json`, as what a stack could say of it. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortexctl.instance.spec import InPlace, Mount
+from cortexctl.observed.container_list import parse_in_place
+from cortexctl.observed.inspected import ADDED_BY_ENGINES, EVERYWHERE, gpus_of
+
+PROJECT = "com.docker.compose.project"
+_GPUS_BY_ENV = "nvidia"
+"""The runtime that reads which GPUs a container gets from its environment."""
+_IDENTIFIERS = 12
+"""Characters of a container's id that engines add as a network alias and set as its host name."""
+_HOST_SETTINGS = {
+    "Devices": "devices", "Ulimits": "ulimits", "ExtraHosts": "extra hosts", "Dns": "DNS servers",
+    "Tmpfs": "tmpfs", "Sysctls": "sysctls", "GroupAdd": "groups", "Links": "links", "Init": "init",
+    "ReadonlyRootfs": "a read-only root", "OomScoreAdj": "OOM score", "PidMode": "PID mode", "UTSMode": "UTS mode",
+    "UsernsMode": "user namespace", "CgroupParent": "cgroup parent", "StorageOpt": "storage options",
+    "CpusetMems": "memory nodes",
+}  # fmt: skip
+_OWN_SETTINGS = {"User": "user", "WorkingDir": "working folder", "Healthcheck": "health check"}
+_SHOWN = {"ExtraHosts", "GroupAdd", "User", "WorkingDir", "PidMode", "OomScoreAdj"}
+"""Settings that are short, and never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundTo:
+    """A port of the container on the host. `port` None: the engine picks one."""
+
+    address: str
+    port: int | None
+    inside: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """`image` is as it was asked for, `tags` what the image is called on the host now. `words`: the program and its
+    arguments. `env` is beyond the image's own. `gpus`: device ids, "all" or "any N"; `visible`: what the environment
+    says about them. `mounts` are folders and volumes; `other_mounts` the targets of others. `project` is of Compose.
+    `not_kept`: settings that no stack has, by name.
+    """
+
+    name: str
+    image: str = ""
+    tags: tuple[str, ...] = ()
+    words: tuple[str, ...] = field(default=(), repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mounts: tuple[Mount, ...] = ()
+    other_mounts: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    visible: str = ""
+    bound: tuple[BoundTo, ...] = ()
+    ipc: str = "private"
+    shm_size: int = 0
+    in_place: InPlace = InPlace()  # noqa: RUF009 - frozen
+    networks: tuple[str, ...] = ()
+    removes_itself: bool = False
+    project: str = ""
+    not_kept: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_running(found: Mapping[str, Any], image: Mapping[str, Any]) -> Running:
+    """`image` is its image, from `GET /images/ID/json`."""
+    config, host = found["Config"], found["HostConfig"]
+    own = image.get("Config") or {}
+    env = _environment(config)
+    beyond = {n: v for n, v in env.items() if n not in ADDED_BY_ENGINES and f"{n}={v}" not in (own.get("Env") or ())}
+    mounts = [m for m in found.get("Mounts") or () if m.get("Destination") not in (own.get("Volumes") or {})]
+    named = [m for m in mounts if m.get("Type") in {"bind", "volume"}]
+    return Running(
+        name=str(found.get("Name") or "").lstrip("/"),
+        image=config.get("Image") or "",
+        tags=tuple(image.get("RepoTags") or ()),
+        words=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
+        env=beyond,
+        mounts=tuple(sorted((_mount(m) for m in named), key=lambda m: m.target)),
+        other_mounts=tuple(sorted(str(m.get("Destination")) for m in mounts if m not in named)),
+        gpus=gpus_of(host.get("DeviceRequests") or ()) or _gpus_by_runtime(host, env),
+        visible=beyond.get("CUDA_VISIBLE_DEVICES") or beyond.get("NVIDIA_VISIBLE_DEVICES") or "",
+        bound=tuple(_bound(host)),
+        ipc=host.get("IpcMode") or "private",
+        shm_size=host.get("ShmSize") or 0,
+        in_place=parse_in_place(found),
+        networks=tuple(sorted((found.get("NetworkSettings") or {}).get("Networks") or ())),
+        removes_itself=bool(host.get("AutoRemove")),
+        project=(config.get("Labels") or {}).get(PROJECT) or "",
+        not_kept=dict(_not_kept(found, own)),
+    )
+
+
+def _environment(config: Mapping[str, Any]) -> dict[str, str]:
+    return dict(word.partition("=")[::2] for word in config.get("Env") or ())
+
+
+def _mount(mount: Mapping[str, Any]) -> Mount:
+    source = str(mount.get("Name") if mount["Type"] == "volume" else mount.get("Source"))
+    if source.startswith("/"):
+        source = posixpath.normpath(source)
+    return Mount(source, str(mount.get("Destination")), read_only=not mount.get("RW"))
+
+
+def _gpus_by_runtime(host: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, ...]:
+    devices = env.get("NVIDIA_VISIBLE_DEVICES") or ""
+    if host.get("Runtime") != _GPUS_BY_ENV or devices in {"", "void", "none"}:
+        return ()
+    return tuple(d.strip() for d in devices.split(","))
+
+
+def _bound(host: Mapping[str, Any]) -> Iterator[BoundTo]:
+    for inside, bindings in sorted((host.get("PortBindings") or {}).items()):
+        for binding in bindings or ():
+            port = str(binding.get("HostPort") or "")
+            number, _, protocol = inside.partition("/")
+            if protocol in {"", "tcp"} and number.isdigit() and (not port or port.isdigit()):
+                yield BoundTo(binding.get("HostIp") or EVERYWHERE, int(port or 0) or None, int(number))
+
+
+def _not_kept(found: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is set beyond the image and the engine's defaults, and is nothing that a stack can say."""
+    config, host = found["Config"], found["HostConfig"]
+    for theirs, ours in _HOST_SETTINGS.items():
+        if host.get(theirs):
+            yield ours, _shown(theirs, host[theirs])
+    for theirs, ours in _OWN_SETTINGS.items():
+        if config.get(theirs) and config.get(theirs) != own.get(theirs):
+            yield ours, _shown(theirs, config[theirs])
+    named = config.get("Hostname") and host.get("NetworkMode") != "host"
+    if named and not str(found.get("Id") or config["Hostname"]).startswith(config["Hostname"]):
+        yield "host name", str(config["Hostname"])
+    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
+    aliases = {a for n in networks.values() for a in n.get("Aliases") or ()} - {str(found.get("Id"))[:_IDENTIFIERS]}
+    if aliases:
+        yield "network aliases", ", ".join(sorted(aliases))
+
+
+def _shown(setting: str, value: Any) -> str:
+    if setting not in _SHOWN:
+        return ""
+    return ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,37 @@
+"""Through which containers of a host a model's files can be read."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from cortexctl.instance import labels
+from cortexctl.instance.spec import Mount
+from cortexctl.model_files.files import ModelSource, is_below
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.owned import spec_of
+
+
+def ways_to(source: ModelSource, host: ObservedHost) -> Iterator[tuple[str, str]]:
+    """(container id, folder in it) by which the source can be seen on the host: containers that we made, running or
+    not, with the folder in one of their mounts. Those that run come first.
+    """
+    if not source.root:
+        return
+    for container in sorted(host.containers, key=lambda c: (not c.is_running, c.name)):
+        if labels.MODEL not in container.labels:
+            continue
+        spec, _ = spec_of(container)
+        for mount in spec.mounts if spec else ():
+            if (below := _below_mount(mount, source.root)) is not None:
+                yield container.id, posixpath.join(mount.target, below, source.inside).rstrip("/")
+                break
+
+
+def _below_mount(mount: Mount, root: str) -> str | None:
+    """The way from a mount's source to `root`; None when it is elsewhere."""
+    if mount.source == root:
+        return ""
+    if mount.is_volume or not is_below(root, mount.source):
+        return None
+    return posixpath.relpath(root, mount.source)

@@ -1,0 +1,1 @@
+"""Containers that no stack made, taken over as they run."""

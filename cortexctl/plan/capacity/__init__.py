@@ -1,0 +1,1 @@
+"""GPU memory of a plan: forecast, shares and refusals."""

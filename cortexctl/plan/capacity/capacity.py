@@ -1,0 +1,83 @@
+"""Room on GPUs: what is foreseen of a plan's changes, or of a whole stack, with all that it has against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cortexctl.desired.stack import Desired
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.observed.observation import Observed
+from cortexctl.plan.action import Action
+from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
+from cortexctl.plan.capacity.gpu_ledger import Holding, ledger, others_on
+from cortexctl.plan.capacity.memory_rules import check_forecasts, check_ledger
+from cortexctl.plan.capacity.plan_memory import Files, Forecaster, Making, foresee
+from cortexctl.plan.model import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """In order of address, and of host and GPU."""
+
+    forecasts: tuple[InstanceForecast, ...] = ()
+    ledger: tuple[GpuLine, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def room_for(
+    desired: Desired,
+    observed: Observed,
+    changes: Sequence[Change],
+    everything: Sequence[Change],
+    told: Sequence[Diagnostic],
+    anyway: Sequence[str] = (),
+) -> Room:
+    """Of the containers that `changes` make. `everything` is what the plan would have without its selection: what is
+    not selected stays. `told`: what is said already. `anyway`: addresses that are launched whatever is computed.
+    """
+    making = [c for c in changes if c.action in {Action.CREATE, Action.REPLACE}]
+    makings = [Making(c.address, c.host, c.after, c.before) for c in making if c.after]
+    stays = {id(c) for c in everything} - {id(c) for c in changes}
+    holdings: dict[str, list[Holding]] = {}
+    for host in sorted({m.host for m in makings if m.after.gpus}):
+        here = [c for c in everything if c.host == host]
+        holdings[host] = [h for c in here for h in _holds(c, stays=id(c) in stays)] + others_on(desired, observed, host)
+    return _room(desired, observed.model_files, makings, holdings, told, anyway)
+
+
+def _holds(change: Change, *, stays: bool) -> list[Holding]:
+    """What an instance has once the plan is carried out."""
+    if change.action is Action.REMOVE and not stays:
+        return []
+    spec = change.before if stays else change.after or change.before
+    return [Holding(change.address, spec)] if spec and spec.gpus and "--g" not in change.address else []
+
+
+def room_in_stack(desired: Desired, files: Files, told: Sequence[Diagnostic] = ()) -> Room:
+    """Of all its instances, as if none was there yet."""
+    makings = [Making(i.address, i.host, i.spec) for i in desired.instances]
+    holdings: dict[str, list[Holding]] = {}
+    for instance in desired.instances:
+        if instance.spec.gpus:
+            holdings.setdefault(instance.host, []).append(Holding(instance.address, instance.spec))
+    return _room(desired, files, makings, holdings, told)
+
+
+def _room(
+    desired: Desired,
+    files: Files,
+    makings: Sequence[Making],
+    holdings: dict[str, list[Holding]],
+    told: Sequence[Diagnostic],
+    anyway: Sequence[str] = (),
+) -> Room:
+    hosts = {h.name: h for h in desired.hosts}
+    wanted = {i.address: i for i in desired.instances}
+    forecaster = Forecaster(files)
+    foreseen = foresee(sorted(makings, key=lambda m: m.address), hosts, forecaster)
+    lines = tuple(
+        line for host in sorted(holdings) for line in ledger(hosts[host], holdings[host], foreseen, forecaster)
+    )
+    found = (*check_forecasts(foreseen, wanted, anyway), *check_ledger(lines, wanted, told))
+    return Room(foreseen, tuple(lines), found)

@@ -1,0 +1,83 @@
+"""Forecasts <-> plain JSON values, by the names that `fit --json` has."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from cortexctl.plan.capacity.forecast import (
+    Forecast,
+    ForecastRefusal,
+    GpuLine,
+    GpuShare,
+    InstanceForecast,
+    StageForecast,
+)
+
+_STAGE = {
+    "weights_gib": "weights",
+    "non_torch_gib": "non_torch",
+    "transient_gib": "transient",
+    "graphs_gib": "graphs",
+    "requested_gib": "requested",
+    "available_kv_gib": "available",
+}
+"""JSON's name -> the field."""
+_NUMBERS = {"kv_cache_tokens": "tokens", "max_concurrency": "concurrency", "needed_gib": "needed"}
+_FORECAST = {"gpu": "device", "gpu_total": "device_gib", "tightest": "tightest_stage"}
+NAMES: dict[type, dict[str, str]] = {
+    StageForecast: {field: name for name, field in _STAGE.items()},
+    Forecast: {**_FORECAST, **{field: name for name, field in _NUMBERS.items()}},
+    ForecastRefusal: {"fits": "estimated_max_model_len"},
+    GpuLine: {"total": "total_gib"},
+    GpuShare: {"taken": "taken_gib", "low": "low_gib"},
+}
+"""By class: the names that JSON has for its fields."""
+
+
+def instance_to_dict(found: InstanceForecast) -> dict[str, Any]:
+    return {
+        "address": found.address,
+        "host": found.host,
+        "gpus": list(found.gpus),
+        "before": _forecast_to_dict(found.before) if found.before else None,
+        "after": _forecast_to_dict(found.after) if found.after else None,
+        "why_unknown": found.why_unknown,
+        "why_unknown_before": found.why_unknown_before,
+    }
+
+
+def _forecast_to_dict(found: Forecast) -> dict[str, Any]:
+    refusal = found.refusal
+    return {
+        "verdict": found.verdict,
+        "refusal": {
+            "rule": refusal.rule,
+            "text": refusal.text,
+            "advice": refusal.advice,
+            "estimated_max_model_len": refusal.fits,
+        }
+        if refusal
+        else None,
+        "device": found.gpu,
+        "device_gib": found.gpu_total,
+        "max_model_len": found.max_model_len,
+        **{name: dataclasses.asdict(getattr(found, field)) for name, field in _NUMBERS.items()},
+        "stages": [
+            {name: dataclasses.asdict(getattr(stage, field)) for name, field in _STAGE.items()}
+            for stage in found.stages
+        ],
+        "tightest_stage": found.tightest,
+        "notes": list(found.notes),
+    }
+
+
+def line_to_dict(line: GpuLine) -> dict[str, Any]:
+    return {
+        "host": line.host,
+        "gpu": line.gpu,
+        "total_gib": line.total,
+        "taken_gib": round(line.taken, 4),
+        "over": line.over,
+        "shares": [{"who": s.who, "taken_gib": s.taken, "low_gib": s.low} for s in line.shares],
+    }

@@ -1,0 +1,98 @@
+"""What memory has against a plan: launches that vLLM would refuse or may refuse, and GPUs that are promised twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from cortexctl.desired.stack import Instance
+from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan, error, several, warning
+from cortexctl.plan.capacity.forecast import Forecast, ForecastRefusal, GpuLine, InstanceForecast
+
+_WHY = {
+    "heads": ("its attention heads cannot be split evenly", "tensor_parallel_size"),
+    "length": ("max_model_len is longer than the model allows", "max_model_len"),
+    "quantised split": ("its quantised weights cannot be split so", "tensor_parallel_size"),
+    "batch": ("its limits of a batch contradict each other", "max_num_batched_tokens"),
+    "one request": ("its KV cache does not hold one request of full length", "max_model_len"),
+    "no memory": ("nothing is left for its KV cache", "gpu_memory_utilization"),
+    "auto length": ("its KV cache does not hold a single token", "gpu_memory_utilization"),
+}
+"""A refusal's rule -> what it means, and the argument to look at."""
+SEARCH = "see the sum: cortexctl fit"
+
+
+def check_forecasts(
+    foreseen: Iterable[InstanceForecast], wanted: Mapping[str, Instance], anyway: Collection[str] = ()
+) -> Iterator[Diagnostic]:
+    """One for all instances of a model of which the same is to be said; a warning where it is launched `anyway`."""
+    same: dict[tuple[str, str, str, bool], list[InstanceForecast]] = {}
+    for found in foreseen:
+        if found.after and found.after.verdict in {"refuses", "too close to call"}:
+            said = found.after.refusal.text if found.after.refusal else ""
+            key = (wanted[found.address].model, found.after.verdict, said, found.address in anyway)
+            same.setdefault(key, []).append(found)
+    for (*_, is_launched), alike in same.items():
+        first = alike[0]
+        if first.after is not None:
+            said_of = _of(several([f.address for f in alike]), first.after, wanted[first.address])
+            yield replace(said_of, severity=Severity.WARNING) if is_launched else said_of
+
+
+def _of(who: str, found: Forecast, instance: Instance) -> Diagnostic:
+    refusal, release = found.refusal, instance.spec.vllm_version or "of an unknown release"
+    if refusal is None:
+        at = found.decides
+        return warning(
+            "CX317",
+            f"{who}: too close to call whether it starts: about {at.available.value:.2f} GiB are left for its KV cache "
+            f"({at.available.low:.2f} to {at.available.high:.2f}), and one request of {found.max_model_len:,} tokens "
+            f"needs {found.needed.value:.2f}",
+            _place(instance, "one request"),
+            help=f"a smaller max_model_len, or a larger gpu_memory_utilization, is sure to start; {SEARCH}",
+        )
+    why = _WHY.get(refusal.rule, (refusal.rule, ""))[0]
+    place, words = _place(instance, refusal.rule), f"vLLM would say: {refusal.text}"
+    if found.verdict == "refuses":
+        summary = f"{who}: vLLM {release} would refuse to start: {why}"
+        return error("CX316", summary, place, detail=words, help=_advice(refusal))
+    summary = f"{who}: vLLM {release} may refuse to start, which is too close to call: {why}"
+    return warning("CX317", summary, place, detail=words, help=_advice(refusal))
+
+
+def _advice(refusal: ForecastRefusal) -> str:
+    return f"{refusal.advice}; {SEARCH}" if refusal.advice else SEARCH
+
+
+def _place(instance: Instance, rule: str) -> SourceSpan | None:
+    """The stack's line about the argument, else the one about the model."""
+    return instance.place_of(f"args.{_WHY.get(rule, ('', ''))[1]}")
+
+
+def check_ledger(
+    lines: Iterable[GpuLine], wanted: Mapping[str, Instance], told: Iterable[Diagnostic] = ()
+) -> Iterator[Diagnostic]:
+    """GPUs that are promised more than they have, by what is computed. Where the shares alone sum to more than 1,
+    another rule has said so already (`told`).
+    """
+    said = " ".join(d.summary for d in told if d.rule in {"CX208", "CX411"})
+    same: dict[str, tuple[list[int], GpuLine]] = {}
+    for line in lines:
+        if (line.over or line.close) and not all(s.who in said for s in line.shares):
+            parts = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
+            same.setdefault(f"{line.host} {parts}", ([], line))[0].append(line.gpu)
+    for gpus, line in same.values():
+        yield _of_gpus(gpus, line, wanted)
+
+
+def _of_gpus(gpus: Sequence[int], line: GpuLine, wanted: Mapping[str, Instance]) -> Diagnostic:
+    parts = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
+    where = f"{line.host}: GPU {', '.join(map(str, gpus))}"
+    last = next((wanted[s.who] for s in reversed(line.shares) if s.who in wanted), None)
+    place = last.place_of("args.kv_cache_memory_bytes") if last else None
+    advice = "a smaller kv_cache_memory_bytes or gpu_memory_utilization, or other GPUs"
+    if line.over:
+        summary = f"{where} is promised {line.taken:.1f} GiB of the {line.total:.1f} that it has ({parts})"
+        return error("CX318", summary, place, help=advice)
+    summary = f"{where} may be promised more than it has, about {line.taken:.1f} of {line.total:.1f} GiB ({parts})"
+    return warning("CX317", summary, place, help=advice)

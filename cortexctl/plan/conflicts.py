@@ -1,0 +1,52 @@
+"""Whether two containers can run on a host at a time: ports have one holder, GPUs are shared by consent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cortexctl.engines.vllm.command.effective import effective
+from cortexctl.instance.spec import ContainerSpec
+
+ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104
+DEFAULT_UTILIZATION = 0.92
+"""vLLM's own since 0.20.0; it counts when a sharer does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class BothNeed:
+    """What only one of two containers can have: a port, or GPUs."""
+
+    what: Literal["port", "GPU"]
+    first: int
+    others: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.what} {', '.join(map(str, (self.first, *self.others)))}"
+
+
+def what_both_need(one: ContainerSpec, other: ContainerSpec) -> BothNeed | None:
+    """What only one of them can have; None when both can run."""
+    a, b = one.publish, other.publish
+    if a and b and a.port and a.port == b.port and overlap(a.address, b.address):
+        return BothNeed("port", a.port)
+    shared = sorted(set(one.gpus) & set(other.gpus))
+    if shared and utilization(one) + utilization(other) > 1:
+        return BothNeed("GPU", shared[0], tuple(shared[1:]))
+    return None
+
+
+def utilization(spec: ContainerSpec) -> float:
+    """The share of its GPUs' memory that a container takes."""
+    return float(spec.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION))
+
+
+def is_pinned(spec: ContainerSpec) -> bool:
+    """Whether the size of its cache is given in bytes; then its share says nothing of what it takes."""
+    given = "kv_cache_memory_bytes" in spec.args or bool(spec.extra_args)
+    return given and isinstance(effective(spec).args.get("kv_cache_memory_bytes"), int)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether a port on one address is in the way of the same port on the other."""
+    return one == other or one in ANY_ADDRESS or other in ANY_ADDRESS

@@ -1,0 +1,1 @@
+"""Where hosts differ from what was applied, and from the stack."""

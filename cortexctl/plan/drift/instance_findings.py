@@ -1,0 +1,319 @@
+"""One instance, as it was applied, as the stack wants it and as it is found -> findings.
+
+One cause gives one finding: of a container that is down it is not said, too, that it publishes no port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from cortexctl.desired.stack import Instance
+from cortexctl.instance import labels
+from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.observed.health import Heard
+from cortexctl.observed.host import ObservedContainer
+from cortexctl.observed.inspected import Inspected, local_name
+from cortexctl.observed.observation import Observed
+from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.record import Applied
+from cortexctl.plan.adopt.adopt import PODMAN, imported_differences
+from cortexctl.plan.conflicts import ANY_ADDRESS
+from cortexctl.plan.decide import fields_to_change, state_in_words
+from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange
+from cortexctl.plan.drift.finding import Code, Facts, Finding, Kind, Note
+from cortexctl.plan.inspected_diff import HIDDEN, Difference, differences
+
+NOTHING_INSPECTED = Observed(())
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which part each container of an instance plays. Without a serving one, `begun` is what a run did not finish."""
+
+    serving: Owned | None = None
+    begun: Owned | None = None
+    leftovers: tuple[Owned, ...] = ()
+    kept: tuple[Owned, ...] = ()
+    twins: tuple[Owned, ...] = ()
+
+
+def roles_of(found: OwnedInstance, applied: Applied | None) -> Roles:
+    """By name and generation. A name that is neither the serving one nor a generation's was given by a hand. One that
+    was rolled back is kept, however young it is.
+    """
+    twins = [o for o in found.others if not labels.is_generation_name(o.container.name)]
+    generations = [o for o in found.others if o not in twins]
+    serving = found.serving
+    if serving is not None and labels.is_generation_name(serving.container.name):  # adopted, by a name of ours since
+        generations, serving = sorted([*generations, serving], key=lambda o: o.generation), None
+    if serving is None and twins:
+        serving = twins.pop()
+    if serving is not None:
+        proven = applied.generation if applied is not None and applied.is_ahead_of(serving.generation) else None
+        young = [o for o in generations if _is_begun(o, serving, proven)]
+        kept = tuple(o for o in generations if o not in young)
+        begun = young.pop() if young and not serving.container.is_running else None
+        return Roles(serving, begun, tuple(young), kept, tuple(twins))
+    made = [o for o in generations if not labels.is_undone_name(o.container.name)]
+    if not made or (applied is not None and made[-1].generation < applied.generation):
+        return Roles(kept=tuple(generations))
+    *older, newest = made
+    young = [o for o in older if o.container.state != "exited"]
+    return Roles(None, newest, tuple(young), tuple(o for o in generations if o is not newest and o not in young))
+
+
+def _is_begun(other: Owned, serving: Owned, proven: int | None) -> bool:
+    """Made to take the place of what serves. `proven`: the generation that a killed run had come to by the record."""
+    if labels.is_undone_name(other.container.name):
+        return False
+    return other.generation > serving.generation or other.generation == proven
+
+
+@dataclass(frozen=True, slots=True)
+class OneInstance:
+    """An instance that the stack wants. `applied` is the host's record of it; `engine` what its host runs."""
+
+    wanted: Instance
+    found: OwnedInstance | None
+    applied: Applied | None
+    facts: Facts
+    engine: str = ""
+
+    def findings(self) -> Iterator[Finding]:
+        """All of them, in no order."""
+        if self.found is None:
+            yield from self._nothing_there()
+            return
+        roles = roles_of(self.found, self.applied)
+        if roles.serving is not None and roles.serving.imported and not self._is_recorded(roles.serving):
+            yield from self._to_adopt(roles.serving)
+            return
+        yield from self._beside(roles)
+        if roles.begun is not None:
+            yield self._of(roles.begun, Code.UNFINISHED, "state", None, state_in_words(roles.begun.container))
+        if roles.serving is None:
+            if roles.begun is None:
+                yield from self._nothing_there()
+            return
+        yield from self._serving(roles.serving, begun=roles.begun is not None)
+
+    def notes(self) -> Iterator[Note]:
+        """What another release of cortexctl would have made otherwise: nobody need have touched it."""
+        serving = serving_of(self.found, self.applied)
+        if serving is not None and self._is_of_another_release(serving):
+            paths = [d.path for d in self._differences(serving) if d.of_a_release]
+            if paths:
+                made = serving.container.labels.get(labels.VERSION) or "another release"
+                yield Note(
+                    self.wanted.address,
+                    f"it was made by cortexctl {made}, which this one ({self.facts.version}) would do otherwise: "
+                    f"{', '.join(paths)}",
+                )
+
+    def _nothing_there(self) -> Iterator[Finding]:
+        if self.applied is None:
+            yield self._finding(Kind.PENDING, Code.NEW, "container")
+            return
+        name = labels.serving_name(self.wanted.model, self.wanted.ordinal)
+        yield self._finding(Kind.DRIFT, Code.REMOVED, "container", name, None, detail=self.applied.run)
+        yield from self._edited(self.applied.spec, None, self.wanted.spec)
+
+    def _is_recorded(self, serving: Owned) -> bool:
+        return self.applied is not None and self.applied.generation == serving.generation
+
+    def _to_adopt(self, serving: Owned) -> Iterator[Finding]:
+        """As long as it is not applied nothing about it is drift; but one that has its name already needs no apply."""
+        name = labels.serving_name(self.wanted.model, self.wanted.ordinal)
+        if serving.container.name != name:
+            to_adopt = self._of(serving, Code.TO_ADOPT, "name", name, serving.container.name)
+            yield replace(to_adopt, kind=Kind.PENDING)
+        else:
+            yield from self._state(serving, begun=False)
+            yield from self._health(serving)
+        yield from self._pending(fields_to_change(self.wanted, serving, NOTHING_INSPECTED))
+
+    def _beside(self, roles: Roles) -> Iterator[Finding]:
+        for owned in roles.leftovers:
+            yield self._of(owned, Code.LEFTOVER, "state", None, state_in_words(owned.container))
+        for owned in roles.kept:
+            if owned.container.state in {"running", "restarting", "paused"}:
+                yield self._of(owned, Code.KEPT_RUNS, "state", "exited", owned.container.state)
+        for owned in roles.twins:
+            yield self._of(owned, Code.TWIN, "name", None, owned.container.name)
+
+    def _serving(self, serving: Owned, *, begun: bool) -> Iterator[Finding]:
+        if serving.imported and self.applied is not None:  # it has no label: the record says what was applied
+            serving = replace(serving, spec=self.applied.spec)
+        container, spec = serving.container, serving.spec
+        yield from self._name(serving)
+        yield from self._generation(serving)
+        if spec is None:
+            yield self._of(serving, Code.UNREADABLE_SPEC, "label", detail=serving.problem)
+            return
+        yield from self._state(serving, begun=begun)
+        if spec.network not in container.networks and not self._lets_be(serving, NETWORK):
+            found = ", ".join(container.networks) or None
+            yield self._of(serving, Code.DISCONNECTED, "network", spec.network, found)
+        elif container.is_running:
+            yield from self._port(serving, spec)
+            yield from self._health(serving)
+        yield from self._image(serving, spec)
+        yield from self._changed(serving)
+        actual = self._in_place(serving)
+        yield from self._updated(serving, spec, actual)
+        newer = self.applied if self.applied and self.applied.generation > serving.generation else None
+        yield from self._edited(newer.spec if newer else self._made(serving, spec), actual, self.wanted.spec)
+
+    def _state(self, serving: Owned, *, begun: bool) -> Iterator[Finding]:
+        container = serving.container
+        if container.state == "restarting":
+            restarting = self._of(serving, Code.RESTARTING, "state", "running", self._restarts(container))
+            yield replace(restarting, kind=Kind.UNHEALTHY)
+        elif not container.is_running and not begun:
+            yield self._of(serving, Code.STOPPED, "state", "running", state_in_words(container))
+
+    def _lets_be(self, serving: Owned, path: str) -> bool:
+        """Of one that was adopted, what `ignore` lets be was never otherwise."""
+        return serving.imported is not None and is_ignored(path, self.wanted.ignore)
+
+    def _name(self, serving: Owned) -> Iterator[Finding]:
+        name = labels.serving_name(self.wanted.model, self.wanted.ordinal)
+        found = serving.container.name
+        if found == name:
+            return
+        if serving.has_serving_name:
+            was = serving.container.labels[labels.MODEL]
+            yield replace(self._of(serving, Code.MOVED, "name", name, found, detail=was), kind=Kind.PENDING)
+        else:
+            yield self._of(serving, Code.RENAMED, "name", name, found)
+
+    def _generation(self, serving: Owned) -> Iterator[Finding]:
+        """A kept one that a hand put in the place of what was applied."""
+        if self.applied is not None and serving.generation < self.applied.generation:
+            found, expected = serving.generation, self.applied.generation
+            yield self._of(serving, Code.ROLLED_BACK, "generation", expected, found, detail=self.applied.run)
+
+    def _port(self, serving: Owned, spec: ContainerSpec) -> Iterator[Finding]:
+        """A port that the engine picks may be any; one on all addresses is listed once for each family."""
+        publish = spec.publish
+        if publish is None or self._lets_be(serving, "publish"):
+            return
+        bound = serving.container.ports
+        same = {publish.address} | (ANY_ADDRESS if publish.address in ANY_ADDRESS else set())
+        if not any(b.address in same and publish.port in {None, b.port} for b in bound):
+            found = ", ".join(f"{b.address}:{b.port}" for b in bound) or None
+            yield self._of(serving, Code.NOT_PUBLISHED, "publish", str(publish), found)
+
+    def _health(self, serving: Owned) -> Iterator[Finding]:
+        answer = self.facts.health.get((self.wanted.host, serving.container.id))
+        if answer is not None and answer.heard is not Heard.HEALTHY:
+            heard = f"status {answer.status}" if answer.heard is Heard.STATUS else answer.heard.value
+            detail = self._restarts(serving.container) if self._inspected(serving) else ""
+            found = self._of(serving, Code.NOT_SERVING, "health", "status 200", heard, detail=detail)
+            yield replace(found, kind=Kind.UNHEALTHY)
+
+    def _restarts(self, container: ObservedContainer) -> str:
+        inspected = self.facts.inspected.get((self.wanted.host, container.id))
+        return f"restarted {inspected.restarts} times" if inspected and inspected.restarts else container.state
+
+    def _image(self, serving: Owned, spec: ContainerSpec) -> Iterator[Finding]:
+        """A tag that is not on the host says nothing: images are pulled by digest."""
+        now = self.facts.images.get(self.wanted.host, {}).get(local_name(spec.image))
+        if now is not None and serving.container.image_id and now != serving.container.image_id:
+            yield self._of(serving, Code.RETAGGED, "image", serving.container.image_id, now, detail=spec.image)
+
+    def _changed(self, serving: Owned) -> Iterator[Finding]:
+        if serving.spec is None:
+            return
+        other_release = self._is_of_another_release(serving)
+        published = {f.path for f in self._port(serving, serving.spec)} if serving.container.is_running else set()
+        for d in self._differences(serving):
+            if d.path not in published and not (other_release and d.of_a_release):
+                yield self._of(serving, Code.CHANGED, d.path, d.expected, d.found)
+
+    def _differences(self, serving: Owned) -> tuple[Difference, ...]:
+        inspected = self._inspected(serving)
+        if inspected is None or serving.spec is None:
+            return ()
+        kept = not any(word in self.engine.lower() for word in PODMAN)
+        if not serving.imported:
+            return differences(serving.spec, inspected, gpus_are_kept=kept)
+        found = imported_differences(serving.spec, inspected, gpus_are_kept=kept)
+        return tuple(d for d in found if not self._lets_be(serving, d.path))  # or it would not be adopted
+
+    def _inspected(self, serving: Owned) -> Inspected | None:
+        return self.facts.inspected.get((self.wanted.host, serving.container.id))
+
+    def _is_of_another_release(self, serving: Owned) -> bool:
+        made = serving.container.labels.get(labels.VERSION, "")
+        return bool(self.facts.version) and made not in {"", self.facts.version}
+
+    def _in_place(self, serving: Owned) -> InPlace | None:
+        inspected = self._inspected(serving) or serving.imported
+        known = self.facts.in_place.get((self.wanted.host, serving.container.id))
+        return inspected.in_place if inspected else known
+
+    def _made(self, serving: Owned, spec: ContainerSpec) -> ContainerSpec:
+        """As it was made, and updated in place since, which its label cannot tell and the record can."""
+        if self.applied is None or self.applied.generation != serving.generation:
+            return spec
+        now = self.applied.spec.in_place
+        return replace(spec, restart=now.restart, memory=now.memory, cpus=now.cpus)
+
+    def _updated(self, serving: Owned, spec: ContainerSpec, actual: InPlace | None) -> Iterator[Finding]:
+        """What `docker update` changed. A value that the stack wants was set by us, or is no harm."""
+        if actual is None:
+            return
+        made = self._made(serving, spec).in_place
+        for path in IN_PLACE:
+            was, now, wanted = (getattr(x, path) for x in (made, actual, self.wanted.spec.in_place))
+            if now not in (was, wanted):
+                yield self._of(serving, Code.UPDATED, path, was, now)
+
+    def _edited(self, applied: ContainerSpec, actual: InPlace | None, wanted: ContainerSpec) -> Iterator[Finding]:
+        """The stack against what was applied; `actual` wins where it is what the stack wants already."""
+        fields = fields_to_change(self.wanted, _as_found(self.wanted, applied), NOTHING_INSPECTED)
+        updated = {p for p in IN_PLACE if actual is not None and getattr(actual, p) == getattr(wanted, p)}
+        yield from self._pending([f for f in fields if f.path not in updated])
+
+    def _pending(self, fields: Iterable[FieldChange]) -> Iterator[Finding]:
+        for field in fields:
+            was, now = (HIDDEN if v is not None and field.sensitive else v for v in (field.before, field.after))
+            yield self._finding(Kind.PENDING, Code.EDITED, field.path, was, now)
+
+    def _of(
+        self, owned: Owned, code: Code, path: str, expected: Any = None, found: Any = None, *, detail: str = ""
+    ) -> Finding:
+        """A finding about a container; of one that a run left, the run."""
+        said = detail or (owned.run if code in {Code.UNFINISHED, Code.LEFTOVER} else "")
+        return replace(
+            self._finding(Kind.DRIFT, code, path, expected, found, detail=said), container=owned.container.name
+        )
+
+    def _finding(
+        self, kind: Kind, code: Code, path: str, expected: Any = None, found: Any = None, *, detail: str = ""
+    ) -> Finding:
+        w = self.wanted
+        return Finding(kind, code, w.host, w.address, w.model, "", path, expected, found, detail)
+
+
+def serving_of(found: OwnedInstance | None, applied: Applied | None) -> Owned | None:
+    """The container that serves, under whatever name."""
+    return roles_of(found, applied).serving if found else None
+
+
+def _as_found(wanted: Instance, spec: ContainerSpec) -> Owned:
+    """A container of this spec, with which nothing else is wrong."""
+    name = labels.serving_name(wanted.model, wanted.ordinal)
+    container = ObservedContainer(
+        wanted.address, name, spec.image, "", "running", labels={labels.MODEL: wanted.model}, networks=(spec.network,)
+    )
+    return Owned(container, wanted.model, wanted.ordinal, 1, protect=False, forget=False, run="", spec=spec)
+
+
+def is_ignored(path: str, patterns: Iterable[str]) -> bool:
+    """By a glob over paths, or as a part of a path that is ignored."""
+    return any(fnmatchcase(path, p) or path.startswith(p + ".") for p in patterns)

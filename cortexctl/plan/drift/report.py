@@ -1,0 +1,242 @@
+"""find_drift(desired, observed, facts) -> DriftReport: what is not as it was applied, or not as the stack says.
+
+Drift is observed against applied (the containers' labels, and the host's record of those that are gone); pending is
+the stack against applied. A pure function of values, as `plan` is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.instance import labels
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
+from cortexctl.observed.owned import OwnedInstance, left_alone, strangers, why_left_alone
+from cortexctl.observed.record import Applied
+from cortexctl.plan.conflicts import overlap
+from cortexctl.plan.decide import state_in_words
+from cortexctl.plan.drift.finding import CheckedHost, Code, DriftReport, Facts, Finding, Kind, Note
+from cortexctl.plan.drift.instance_findings import OneInstance, is_ignored
+from cortexctl.plan.drift.servers import found_on
+from cortexctl.plan.placement import placed
+
+NOTHING_ASKED = Facts()
+_RANK = {kind: number for number, kind in enumerate(Kind)}
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """What the caller wants to hear of: kinds, and globs over addresses (gpu-1/*), models (llama-*) and hosts."""
+
+    kinds: tuple[Kind, ...] = ()
+    target: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options as they were given."""
+        named = (("target", self.target), ("host", self.host), ("kind", self.kinds))
+        return tuple(f"--{name} {value}" for name, values in named for value in values)
+
+    def hosts_of(self, desired: Desired) -> Desired:
+        """The stack with the hosts that were asked for: the others are not even read."""
+        if not self.host:
+            return desired
+        hosts = tuple(h for h in desired.hosts if any(fnmatchcase(h.name, p) for p in self.host))
+        names = {h.name for h in hosts}
+        return replace(desired, hosts=hosts, instances=tuple(i for i in desired.instances if i.host in names))
+
+    def wants(self, subject: str, model: str) -> bool:
+        """Whether an instance is asked for."""
+        return not self.target or any(fnmatchcase(n, p) for n in (subject, model) for p in self.target)
+
+    def wants_finding(self, finding: Finding) -> bool:
+        if finding.kind is Kind.UNREACHABLE:
+            return True
+        if self.kinds and finding.kind not in self.kinds:
+            return False
+        return self.wants(finding.subject, finding.model)
+
+    def unmatched(self, desired: Desired, models: Mapping[str, str]) -> Iterator[Diagnostic]:
+        """`models` by address, of all that there is. What nothing matches is a mistake, never "nothing found"."""
+        hosts = [h.name for h in desired.hosts]
+        for pattern in self.host:
+            if not any(fnmatchcase(h, pattern) for h in hosts):
+                yield error("CX408", f"--host {pattern} matches nothing", help=f"there are: {', '.join(hosts)}")
+        for pattern in self.target:
+            if not any(fnmatchcase(n, pattern) for pair in models.items() for n in pair):
+                known = ", ".join(sorted(models)) or "none"
+                yield error("CX408", f"--target {pattern} matches nothing", help=f"there are: {known}")
+
+
+EVERYTHING = Only()
+
+
+def find_drift(
+    desired: Desired, observed: Observed, facts: Facts = NOTHING_ASKED, only: Only = EVERYTHING
+) -> DriftReport:
+    """All findings, by kind and place. `observed` has the hosts that `only` wants, with their records."""
+    whole, (desired, _) = desired, placed(only.hosts_of(desired), observed)
+    hosts = _hosts(desired, observed, facts)
+    models = {address: model for h in hosts for address, model in h.models()}
+    wanted = [f for h in hosts for f in h.findings(only) if only.wants_finding(f)]
+    passed_over = {i.address: i.ignore_drift for i in desired.instances if i.ignore_drift}
+    kept = [f for f in wanted if not _is_passed_over(f, desired.ignore_drift, passed_over.get(f.subject, ()))]
+    return DriftReport(
+        stack=desired.stack,
+        stack_path=desired.path,
+        stack_digest=desired.digest,
+        env=desired.env,
+        deep=facts.deep,
+        health_asked=facts.health_asked,
+        kinds=only.kinds,
+        selection=only.words,
+        hosts=tuple(h.checked(only) for h in hosts),
+        findings=tuple(sorted(kept, key=_order)),
+        asked=len(facts.health),
+        not_asked=tuple(n for n in facts.not_asked if only.wants(n.subject, models.get(n.subject, ""))),
+        notes=tuple(n for h in hosts for n in h.notes(only)),
+        ignored=len(wanted) - len(kept),
+        unknown_secrets=len({s.origin for i in desired.instances for s in i.spec.secrets if not s.fingerprint}),
+        diagnostics=tuple(only.unmatched(whole, models)),
+    )
+
+
+def _hosts(desired: Desired, observed: Observed, facts: Facts) -> list[_OneHost]:
+    seen = {h.name: h for h in observed.hosts}
+    wanted = desired.by_host()
+    hosts = []
+    for host in sorted(desired.hosts, key=lambda h: h.name):
+        at = seen[host.name]
+        found = found_on(at, desired, wanted[host.name], observed) if at.is_reachable else {}
+        applied = observed.record(host.name).by_names_now(desired.moved).applied
+        hosts.append(_OneHost(host, at, desired, wanted[host.name], found, applied, facts))
+    return hosts
+
+
+@dataclass(frozen=True, slots=True)
+class _OneHost:
+    """A host: what the stack wants there, what was applied, and what is found; each by address."""
+
+    host: Host
+    seen: ObservedHost
+    desired: Desired
+    wanted: Mapping[str, Instance]
+    found: Mapping[str, OwnedInstance]
+    applied: Mapping[str, Applied]
+    facts: Facts
+
+    @property
+    def is_judged(self) -> bool:
+        """In the middle of an apply a stopped container is no drift, and one more is no leftover."""
+        return self.seen.is_reachable and self.host.name not in self.facts.busy
+
+    def checked(self, only: Only) -> CheckedHost:
+        instances = sum(only.wants(i.address, i.model) for i in self.wanted.values()) if self.is_judged else 0
+        busy = self.facts.busy.get(self.host.name)
+        return CheckedHost(self.host.name, self.seen.engine, instances, self.seen.problem, busy)
+
+    def models(self) -> Iterator[tuple[str, str]]:
+        """(address, model) of all that is wanted or found here."""
+        yield from ((i.address, i.model) for i in self.wanted.values())
+        yield from ((i.address, i.model) for i in self.found.values())
+
+    def findings(self, only: Only) -> Iterator[Finding]:
+        if not self.seen.is_reachable:
+            if not only.target or any(only.wants(i.address, i.model) for i in self.wanted.values()):
+                yield self._unreachable()
+            return
+        for instance in self._instances():
+            yield from instance.findings()
+        if self.is_judged:
+            yield from self._orphans()
+            yield from self._strangers()
+        alone = left_alone(self.seen, self.desired.owner, self.desired.moved)
+        yield from (self._unmanaged(a.container, why_left_alone(a)) for a in alone)
+        adopted = {o.container.id for i in self.found.values() for o in i.all if o.imported}
+        others = (c for c in self.seen.containers if not self._is_ours(c) and c.id not in adopted)
+        yield from (self._unmanaged(c) for c in others)
+
+    def notes(self, only: Only) -> Iterator[Note]:
+        for instance in self._instances():
+            if only.wants(instance.wanted.address, instance.wanted.model):
+                yield from instance.notes()
+
+    def _instances(self) -> Iterator[OneInstance]:
+        if not self.is_judged:
+            return
+        for address, wanted in sorted(self.wanted.items()):
+            yield OneInstance(wanted, self.found.get(address), self.applied.get(address), self.facts, self.seen.engine)
+
+    def _unreachable(self) -> Finding:
+        seen = self.seen
+        return Finding(
+            Kind.UNREACHABLE, Code.UNREADABLE_HOST, seen.name, seen.name, found=seen.problem, detail=seen.next_step
+        )
+
+    def _orphans(self) -> Iterator[Finding]:
+        """Those that the stack said to forget are left alone, as plan leaves them."""
+        for address, instance in self.found.items():
+            head = instance.serving or instance.others[-1]
+            if address in self.wanted or head.forget:
+                continue
+            yield Finding(
+                Kind.ORPHAN,
+                Code.DISABLED if instance.model in self.desired.disabled else Code.NOT_IN_STACK,
+                self.host.name,
+                address,
+                instance.model,
+                head.container.name,
+                "container",
+                found=state_in_words(head.container),
+                detail="protected" if any(o.protect for o in instance.all) else "",
+            )
+
+    def _strangers(self) -> Iterator[Finding]:
+        host = self.host.name
+        for c in strangers(self.seen, self.desired.owner, self.desired.moved):
+            model, made_for = c.labels[labels.MODEL], c.labels[labels.HOST]
+            subject = f"{host}/{c.name}"
+            yield Finding(Kind.ORPHAN, Code.OTHER_HOST, host, subject, model, c.name, "label", host, made_for)
+
+    def _is_ours(self, container: ObservedContainer) -> bool:
+        return labels.owner_of(container.labels) == self.desired.owner
+
+    def _unmanaged(self, container: ObservedContainer, why: str = "") -> Finding:
+        """Named as what it is in the way of, if it is. `why`: one with our labels is none of ours."""
+        host = self.host.name
+        finding = Finding(
+            Kind.UNMANAGED, Code.LEFT_ALONE if why else Code.FOREIGN, host, f"{host}/{container.name}", "",
+            container.name, "container", found=container.state, detail=why or labels.owner_of(container.labels),
+        )  # fmt: skip
+        for instance in self.wanted.values():
+            if container.name == labels.serving_name(instance.model, instance.ordinal):
+                return replace(finding, code=Code.NAME_TAKEN, path="name", expected=instance.address)
+            publish = instance.spec.publish
+            for bound in container.ports if publish and publish.port else ():
+                if publish and bound.port == publish.port and overlap(bound.address, publish.address):
+                    port = f"{bound.address}:{bound.port}"
+                    return replace(finding, code=Code.PORT_TAKEN, path="publish", expected=instance.address, found=port)
+        return finding
+
+
+def _is_passed_over(finding: Finding, patterns: Iterable[str], paths: Iterable[str]) -> bool:
+    """By the stack's `[drift] ignore`, or by the model's `ignore_drift`. A host that cannot be read is only passed
+    over by name: `unreachable:gpu-5`.
+    """
+    for pattern in patterns:
+        kind, colon, glob = pattern.partition(":")
+        if not colon:
+            kind, glob = "", pattern
+        applies = kind == finding.kind or (not kind and finding.kind is not Kind.UNREACHABLE)
+        if applies and fnmatchcase(finding.subject, glob):
+            return True
+    return finding.kind in {Kind.DRIFT, Kind.UNHEALTHY} and is_ignored(finding.path, paths)
+
+
+def _order(finding: Finding) -> tuple[int, str, str, str, str]:
+    return _RANK[finding.kind], finding.host, finding.subject, finding.path, finding.container

@@ -1,0 +1,89 @@
+"""Desired against desired: what a change of the stack's text would change, with no host at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cortexctl.desired.stack import Desired, Instance
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.shape import shape_of
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.inspected import Inspected
+from cortexctl.observed.observation import Observed
+from cortexctl.plan.placement import placed
+
+AS_APPLIED = "as in the other stack"
+
+
+def as_if_applied(other: Desired, desired: Desired) -> Observed:
+    """The hosts as they would be if `other` had just been applied: every instance runs, and nothing else does."""
+    other, _ = placed(other)
+    names = {h.name for h in other.hosts} | {h.name for h in desired.hosts}
+    before = {i.address for i in other.instances}
+    by_hand = [i for i in placed(desired)[0].instances if i.adopt and i.address not in before]
+    adoptable = {(i.host, _id(i)): as_made(i.spec) for i in by_hand}
+    return Observed(tuple(_host(name, other, by_hand) for name in sorted(names)), adoptable=adoptable)
+
+
+def as_made(spec: ContainerSpec) -> Inspected:
+    """What an engine would show of a container that is made by `spec` and by nothing else."""
+    shape, publish = shape_of(spec), spec.publish
+    return Inspected(
+        entrypoint=tuple(entrypoint(spec)),
+        command=tuple(arguments(spec)),
+        env=dict(spec.env),
+        secrets={s.name: s.fingerprint for s in spec.secrets},
+        in_place=spec.in_place,
+        publish=(f"{publish.address}:{publish.port or ''}",) if publish else (),
+        mounts={m.target: m.source + (" (read-only)" if m.read_only else "") for m in shape.mounts},
+        gpus=tuple(sorted(shape.gpus)),
+        ipc=shape.ipc,
+        shm_size=shape.shm_size or 0,
+        cap_drop=shape.cap_drop,
+        security_opt=shape.security_opt,
+        stop_signal=shape.stop_signal,
+        log_driver=shape.log_driver,
+        log_options=dict(shape.log_options),
+        images=(spec.image,),
+    )
+
+
+def _host(name: str, other: Desired, by_hand: Sequence[Instance]) -> ObservedHost:
+    containers = [_container(i, other.owner) for i in other.instances if i.host == name]
+    containers += [_by_hand(i) for i in by_hand if i.host == name]
+    return ObservedHost(name, tuple(containers), engine=AS_APPLIED, api="")
+
+
+def _by_hand(instance: Instance) -> ObservedContainer:
+    """What `adopt` names is taken to be there, and as the stack says: no host is asked."""
+    spec = instance.spec
+    return ObservedContainer(_id(instance), instance.adopt, spec.image, "", "running", networks=(spec.network,))
+
+
+def _id(instance: Instance) -> str:
+    return f"stack:{instance.address}"
+
+
+def _container(instance: Instance, owner: str) -> ObservedContainer:
+    marks = {
+        **labels.owner_labels(owner),
+        labels.MODEL: instance.model,
+        labels.HOST: instance.host,
+        labels.ORDINAL: str(instance.ordinal),
+        labels.GENERATION: "1",
+        labels.SPEC: spec_to_label(instance.spec),
+        labels.PROTECT: "true" if instance.protect else "false",
+        labels.ON_REMOVE: instance.on_remove,
+    }
+    return ObservedContainer(
+        id=_id(instance),
+        name=labels.serving_name(instance.model, instance.ordinal),
+        image=instance.spec.image,
+        image_id="",
+        state="running",
+        labels=marks,
+        networks=(instance.spec.network,),
+    )

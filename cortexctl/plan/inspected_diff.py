@@ -1,0 +1,131 @@
+"""A container as it was inspected, against what its spec makes: only what we set is compared, each side in the same
+words, and what the image or the engine filled in is left out.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.read_options import POSITIONAL, may_be_shown, options_of, path_of
+from cortexctl.instance.shape import shape_of
+from cortexctl.instance.spec import ContainerSpec, Mount
+from cortexctl.observed.inspected import Inspected
+
+HIDDEN = "(hidden)"
+"""Stands for a value that may be a secret: it is there, and is another one."""
+OF_A_RELEASE = (
+    *("args.", "cap_drop", "drain", "entrypoint", "extra_args", "log"),
+    *("model", "security_opt", "served_names", "stop_signal"),
+)
+"""Paths of what a release of cortexctl makes of a spec: another release may make them otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`expected` by the spec, `found` in the container; None: not there."""
+
+    path: str
+    expected: Any
+    found: Any
+
+    @property
+    def of_a_release(self) -> bool:
+        return self.path.startswith(OF_A_RELEASE)
+
+
+def differences(spec: ContainerSpec, found: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
+    """Sorted by path. Restart policy, memory and cpus are not among them: those may have been changed by us.
+
+    `gpus_are_kept` is False where the engine drops device requests (Podman).
+    """
+    expected, actual = _expected(spec), _actual(found, spec)
+    if not gpus_are_kept:
+        actual["gpus"] = expected["gpus"]
+    paths = sorted(expected.keys() | actual.keys())
+    changed = [Difference(p, expected.get(p), actual.get(p)) for p in paths if expected.get(p) != actual.get(p)]
+    return tuple(sorted([*changed, *_words(spec, found)], key=lambda d: d.path))
+
+
+def _expected(spec: ContainerSpec) -> dict[str, Any]:
+    shape = shape_of(spec)
+    flat: dict[str, Any] = {
+        "ipc": shape.ipc,
+        "cap_drop": list(shape.cap_drop),
+        "security_opt": list(shape.security_opt),
+        "stop_signal": shape.stop_signal,
+        "log": _log(shape.log_driver, dict(shape.log_options)),
+        "gpus": sorted(shape.gpus) or "none",
+    }
+    if shape.shm_size is not None:
+        flat["shm_size"] = shape.shm_size
+    if shape.publish:
+        flat["publish"] = [f"{shape.publish.address}:{shape.publish.port or ''}"]
+    flat |= {f"mounts.{m.target}": _source(m) for m in shape.mounts}
+    flat |= {f"env.{name}": value for name, value in spec.env.items()}
+    return flat | {f"secrets.{s.name}": HIDDEN for s in spec.secrets}
+
+
+def _source(mount: Mount) -> str:
+    source = mount.source if mount.is_volume else posixpath.normpath(mount.source)
+    return source + (" (read-only)" if mount.read_only else "")
+
+
+def _actual(found: Inspected, spec: ContainerSpec) -> dict[str, Any]:
+    flat: dict[str, Any] = {
+        "ipc": found.ipc,
+        "cap_drop": list(found.cap_drop) or "none",
+        "security_opt": list(found.security_opt) or "none",
+        "stop_signal": "SIGTERM" if found.stop_signal == "15" else found.stop_signal,
+        "log": _log(found.log_driver, found.log_options),
+        "gpus": list(found.gpus) or "none",
+        **found.limits,
+    }
+    if spec.ipc == "private":
+        flat["shm_size"] = found.shm_size
+    if found.publish:
+        flat["publish"] = list(found.publish)
+    if found.cap_add:
+        flat["cap_add"] = list(found.cap_add)
+    if found.privileged:
+        flat["privileged"] = True
+    flat |= {f"mounts.{target}": source for target, source in found.mounts.items()}
+    flat |= {f"env.{name}": value if spec.env.get(name) == value else HIDDEN for name, value in found.env.items()}
+    flat |= {f"env.{name}": HIDDEN for name in found.foreign_env}
+    return flat | {f"secrets.{name}": _secret(spec, name, was) for name, was in found.secrets.items()}
+
+
+def _secret(spec: ContainerSpec, name: str, found: str) -> str:
+    applied = next((s.fingerprint for s in spec.secrets if s.name == name), "")
+    return HIDDEN if not applied or found == applied else "(another value)"
+
+
+def _log(driver: str, options: Mapping[str, str]) -> str:
+    return " ".join([driver, *(f"{name}={value}" for name, value in sorted(options.items()))])
+
+
+def _words(spec: ContainerSpec, found: Inspected) -> Iterator[Difference]:
+    """The command line by its options: another order, or another spelling of the same, is no difference."""
+    head, words = entrypoint(spec), arguments(spec)
+    whole = [*found.entrypoint, *found.command]
+    if whole == [*head, *words]:
+        return
+    if whole[: len(head)] != head:  # another program: what its words mean, nobody knows
+        yield Difference("entrypoint", " ".join(head), whole[0] if whole else None)
+        return
+    expected, actual = options_of(words), options_of(whole[len(head) :])
+    for option in sorted(expected.keys() | actual.keys()):
+        was, now = expected.get(option), actual.get(option)
+        if was != now:
+            yield Difference(path_of(option), _shown(option, was), _shown(option, now))
+
+
+def _shown(option: str, values: tuple[str, ...] | None) -> str | None:
+    """Of the program only its name, of an option only what is known to be no secret."""
+    if values is None:
+        return None
+    stray = option == POSITIONAL and len(values) > 1
+    return HIDDEN if stray or not may_be_shown(option) else " ".join(values)

@@ -1,0 +1,149 @@
+"""Which GPUs an instance gets that asks for a number of them: those that it has, else the lowest free ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.instance import labels
+from cortexctl.instance.spec import ContainerSpec
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Observed
+from cortexctl.observed.owned import owned_instances, spec_of
+from cortexctl.plan.adopt.adopt import to_adopt
+from cortexctl.plan.conflicts import utilization
+
+NOTHING_SEEN = Observed(())
+
+
+@dataclass(frozen=True, slots=True)
+class GpuHolder:
+    """A running container of another stack that has GPUs of the host, by its labels."""
+
+    container: str
+    owner: str
+    spec: ContainerSpec
+
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        return self.spec.gpus
+
+    @property
+    def utilization(self) -> float:
+        return utilization(self.spec)
+
+
+def placed(desired: Desired, observed: Observed = NOTHING_SEEN) -> tuple[Desired, list[Diagnostic]]:
+    """The same with every `gpu_count` turned into indices; and who cannot be placed.
+
+    An instance keeps the GPUs that its container has, for another choice would be a replacement for nothing.
+    """
+    if all(i.gpu_count is None for i in desired.instances):
+        return desired, []
+    seen, wanted = observed.by_name(), desired.by_host()
+    choices: dict[str, tuple[int, ...]] = {}
+    found: list[Diagnostic] = []
+    for host in desired.hosts:
+        here = list(wanted[host.name].values())
+        held = _held_by_adopted(here, seen.get(host.name), observed) | _held(seen.get(host.name), desired)
+        work = _Host(host, here, held, _others(seen.get(host.name), desired.owner))
+        choices |= work.choose()
+        found += work.found
+    instances = tuple(
+        replace(i, spec=replace(i.spec, gpus=choices[i.address])) if i.address in choices else i
+        for i in desired.instances
+    )
+    return replace(desired, instances=instances), found
+
+
+def gpu_holders(host: ObservedHost, owner: str) -> Iterator[GpuHolder]:
+    """What other stacks' containers hold. Containers without our labels may hold GPUs too; the list cannot tell."""
+    for container in host.containers:
+        whose = labels.owner_of(container.labels)
+        if whose and whose != owner and container.is_running and labels.MODEL in container.labels:
+            spec, _ = spec_of(container)
+            if spec is not None and spec.gpus:
+                yield GpuHolder(container.name, whose, spec)
+
+
+@dataclass
+class _Host:
+    """One host's GPUs while they are dealt out."""
+
+    host: Host
+    instances: list[Instance]
+    held: Mapping[str, tuple[int, ...]]
+    others: set[int]
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def choose(self) -> dict[str, tuple[int, ...]]:
+        """By address. What is written in the stack comes first, then what is held already, then what is free."""
+        taken = {g for i in self.instances if i.gpu_count is None for g in i.spec.gpus}
+        counted = sorted((i for i in self.instances if i.gpu_count is not None), key=lambda i: (i.model, i.ordinal))
+        chosen: dict[str, tuple[int, ...]] = {}
+        for instance in counted:
+            has = self.held.get(instance.address, ())
+            if self._may_keep(has, instance.gpu_count, taken):
+                chosen[instance.address] = has
+                taken |= set(has)
+        for instance in counted:
+            if instance.address not in chosen:
+                chosen[instance.address] = self._free(instance, taken)
+                taken |= set(chosen[instance.address])
+        return chosen
+
+    def _may_keep(self, has: tuple[int, ...], count: int | None, taken: set[int]) -> bool:
+        inside = self.host.gpus is None or all(g < self.host.gpus for g in has)
+        return len(has) == count and inside and not taken.intersection(has)
+
+    def _free(self, instance: Instance, taken: set[int]) -> tuple[int, ...]:
+        free = [g for g in range(self.host.gpus or 0) if g not in taken and g not in self.others]
+        wanted = instance.gpu_count or 0
+        if len(free) >= wanted:
+            return tuple(free[:wanted])
+        others = f", {len(self.others)} held by other stacks" if self.others else ""
+        self.found.append(
+            error(
+                "CX410",
+                f"{instance.address} needs {_gpus(wanted)}, and {len(free)} of {self.host.gpus or 0} "
+                f"on {self.host.name} {'is' if len(free) == 1 else 'are'} free{others}",
+                instance.place_of("gpus"),
+                help="take a model off the host, give this one fewer, or write indices to share GPUs",
+            )
+        )
+        return self.held.get(instance.address, ())
+
+
+def _held(host: ObservedHost | None, desired: Desired) -> dict[str, tuple[int, ...]]:
+    """By address: the GPUs in the record of the instance's serving container, or of the newest that there is."""
+    if host is None or not host.is_reachable:
+        return {}
+    held = {}
+    for address, instance in owned_instances(host, desired.owner, desired.moved).items():
+        owned = instance.serving or (instance.others[-1] if instance.others else None)
+        if owned is not None and owned.spec is not None:
+            held[address] = owned.spec.gpus
+    return held
+
+
+def _held_by_adopted(
+    instances: Iterable[Instance], host: ObservedHost | None, observed: Observed
+) -> dict[str, tuple[int, ...]]:
+    """The GPUs of containers that are taken by name, where their engine was told which."""
+    held = {}
+    for instance in instances:
+        container = to_adopt(instance, None, host) if instance.adopt and host is not None else None
+        inspected = observed.adoptable.get((instance.host, container.id)) if container else None
+        if inspected is not None and inspected.gpus and all(g.isdigit() for g in inspected.gpus):
+            held[instance.address] = tuple(sorted(int(g) for g in inspected.gpus))
+    return held
+
+
+def _others(host: ObservedHost | None, owner: str) -> set[int]:
+    return {g for holder in gpu_holders(host, owner) for g in holder.gpus} if host else set()
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU" if count == 1 else f"{count} GPUs"

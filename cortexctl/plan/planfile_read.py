@@ -1,0 +1,139 @@
+"""A saved plan's document as a plan: every field has its type, and every reference something to refer to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from cortexctl.decoding.decode import Decoder
+from cortexctl.decoding.readers import NotAsExpected
+from cortexctl.desired.stack import GatePolicy, Host, Smoke
+from cortexctl.diagnostics import Diagnostic, SourceSpan
+from cortexctl.instance.codec import spec_from_dict
+from cortexctl.instance.spec import ContainerSpec, Publish, SecretRef
+from cortexctl.plan.action import Action
+from cortexctl.plan.capacity.forecast import Forecast
+from cortexctl.plan.capacity.forecast_json import NAMES
+from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.model import Change, ContainerRef, Cost, Plan, PlannedHost, PlannedImage, Rollout
+from cortexctl.plan.steps import TASK_KINDS, Step, Task
+
+_COST = {"at_most": "at_most_seconds", "expected": "expected_seconds"}
+
+
+def plan_from_dict(data: Mapping[str, Any]) -> Plan:
+    """The inverse of `plan_to_dict`. Raises NotAsExpected."""
+    stack = _DECODER.read(_Stack, data.get("stack"), "stack")
+    flat = {
+        **data,
+        "stack": stack.name,
+        "stack_path": stack.path,
+        "stack_digest": stack.digest,
+        "env": stack.env,
+    }
+    made = _DECODER.read(Plan, flat)
+    check_together(made)
+    return made
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Stack:
+    name: str
+    path: str
+    digest: str
+    env: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Step:
+    """What all steps have; the rest is the task's."""
+
+    id: str
+    host: str
+    address: str
+    after: tuple[str, ...]
+    kind: str
+
+
+def _step(value: Any) -> Step:
+    head = _DECODER.read(_Step, value)
+    if head.kind not in TASK_KINDS:
+        raise NotAsExpected(f"there is no step of the kind {head.kind[:40]}", "kind")
+    task: Task = _DECODER.read(TASK_KINDS[head.kind], value)
+    return Step(head.id, head.host, head.address, head.after, task)
+
+
+def _host(value: Any) -> PlannedHost:
+    """A host and what is planned there are one table."""
+    host = _DECODER.read(Host, value)
+    return _PLANNED.read(PlannedHost, {**value, "host": host})
+
+
+_STARTS_FROM_ONE = {
+    Action.START, Action.RESTART, Action.REPLACE, Action.UPDATE, Action.ADOPT, Action.MOVE, Action.REMOVE,
+}  # fmt: skip
+"""What is done to a container that is there."""
+
+
+def check_together(made: Plan) -> None:
+    """What the fields say of each other. An apply relies on it. Raises NotAsExpected."""
+    for number, of_instance in enumerate(made.forecasts):
+        for which in ("before", "after"):
+            forecast = getattr(of_instance, which)
+            if isinstance(forecast, Forecast) and not 0 <= forecast.tightest < len(forecast.stages):
+                raise NotAsExpected("there is no such stage", f"forecasts[{number}].{which}.tightest_stage")
+    hosts = [planned.host.name for planned in made.hosts]
+    if len(set(hosts)) != len(hosts):
+        raise NotAsExpected("a host is in it twice", "hosts")
+    changes = {(c.host, c.address) for c in made.changes}
+    if len(changes) != len(made.changes):
+        raise NotAsExpected("an address is in it twice", "changes")
+    for number, change in enumerate(made.changes):
+        at = f"changes[{number}]"
+        if change.host not in hosts:
+            raise NotAsExpected("there is no such host", f"{at}.host")
+        if not change.touched and (change.action in _STARTS_FROM_ONE or change.rename):
+            raise NotAsExpected("no container is named", f"{at}.touched")
+        if change.after is None and change.action in {Action.CREATE, Action.REPLACE}:
+            raise NotAsExpected("it is missing", f"{at}.after")
+    _check_steps(made, hosts, changes)
+
+
+def _check_steps(made: Plan, hosts: Collection[str], changes: Collection[tuple[str, str]]) -> None:
+    ids = {s.id for s in made.steps}
+    if len(ids) != len(made.steps):
+        raise NotAsExpected("an id is in it twice", "steps")
+    for number, step in enumerate(made.steps):
+        at = f"steps[{number}]"
+        if step.host not in hosts:
+            raise NotAsExpected("there is no such host", f"{at}.host")
+        if step.address and (step.host, step.address) not in changes:
+            raise NotAsExpected("there is no such change", f"{at}.address")
+        if not ids.issuperset(step.after):
+            raise NotAsExpected("there is no such step", f"{at}.after")
+    try:
+        TopologicalSorter({s.id: s.after for s in made.steps}).prepare()
+    except CycleError:
+        raise NotAsExpected("they wait for each other", "steps") from None
+
+
+def _with_defaults(kind: Any) -> set[str]:
+    """The fields that need not be said."""
+    missing = dataclasses.MISSING
+    return {f.name for f in dataclasses.fields(kind) if f.default is not missing or f.default_factory is not missing}
+
+
+_LENIENT = (FieldChange, PlannedImage, ContainerRef, GatePolicy, Smoke, Rollout, SecretRef, Publish, SourceSpan)
+_PLANNED = Decoder({Host: lambda host: host})
+_DECODER = Decoder(
+    {ContainerSpec: spec_from_dict, Step: _step, PlannedHost: _host},
+    names={**NAMES, Cost: _COST, Diagnostic: {"span": "range"}},
+    may_lack={
+        **{kind: _with_defaults(kind) for kind in _LENIENT},
+        Plan: {"max_failures", "hooks", "audit_log", "forecasts", "ledger"},
+        Change: {"goes_back"},
+        Host: {"gpu_name", "gpu_memory", "gpu_capability"},
+    },
+)

@@ -1,0 +1,92 @@
+"""A run as the records of the audit log: its start, each change, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl import __version__
+from cortexctl.apply.executor import Outcome, Result
+from cortexctl.errors import CortexctlError
+from cortexctl.plan.model import Change, Plan
+from cortexctl.render.apply.events_json import ended_word, result_word
+from cortexctl.render.plan.content import plan_digest
+from cortexctl.render.timestamps import rfc3339
+
+FORMAT_VERSION = "1.0"
+"""Minor versions only add fields and records."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What every record of a run says of it, as plain values."""
+
+    run: str
+    stack: str
+    env: str
+    who: Mapping[str, str]
+    revision: str
+
+
+def start_record(facts: RunFacts, plan: Plan, at: float) -> dict[str, Any]:
+    """Its changes are named here already: a run that is killed writes nothing more."""
+    return {
+        **_common(facts, "start", at),
+        "command": "destroy" if plan.destroy else "apply",
+        "who": dict(facts.who),
+        "revision": facts.revision,
+        "stack_path": plan.stack_path,
+        "stack_digest": plan.stack_digest,
+        "plan_digest": plan_digest(plan),
+        "selection": list(plan.selection),
+        "cortexctl": __version__,
+        "changes": [{"address": c.address, "action": c.action.value} for c in plan.effective],
+    }
+
+
+def change_records(facts: RunFacts, result: Result, took: Mapping[str, float], at: float) -> Iterator[dict[str, Any]]:
+    """`took`: by address, seconds from its first step to its last."""
+    for outcome in result.outcomes:
+        change = outcome.change
+        yield {
+            **_common(facts, "change", at),
+            "address": change.address,
+            "host": change.host,
+            "model": change.model,
+            "action": change.action.value,
+            "reasons": [{"code": r.code.value, "detail": r.detail} for r in change.reasons],
+            "generation": {"before": _before(change), "after": _after(outcome)},
+            "outcome": outcome.fate.value,
+            "left_behind": outcome.left_behind,
+            "seconds": round(took[change.address], 3) if change.address in took else None,
+            "failure": outcome.failure.message if outcome.failure is not None else "",
+            "rollback_problem": outcome.rollback_problem,
+        }
+
+
+def end_record(facts: RunFacts, ended: Result | CortexctlError, seconds: float, at: float) -> dict[str, Any]:
+    if isinstance(ended, Result):
+        word, code, failure = result_word(ended), ended.exit_code, "; ".join(ended.failures)
+    else:
+        word, code, failure = ended_word(ended), ended.exit_code, ended.message
+    said = {"outcome": word, "exit_code": code, "seconds": round(seconds, 3), "failure": failure}
+    return {**_common(facts, "end", at), **said}
+
+
+def _common(facts: RunFacts, record: str, at: float) -> dict[str, Any]:
+    whose = {"stack": facts.stack, "env": facts.env, "run": facts.run}
+    return {"format_version": FORMAT_VERSION, "record": record, "time": rfc3339(at), **whose}
+
+
+def _before(change: Change) -> int | None:
+    return change.touched[0].generation if change.touched else None
+
+
+def _after(outcome: Outcome) -> int | None:
+    """The generation that is there at the end; None for what is gone, and where nobody can say."""
+    if outcome.left_behind:
+        return None
+    if outcome.fate.value == "done":
+        return None if outcome.change.action.value == "remove" else outcome.change.generation
+    return _before(outcome.change)

@@ -1,0 +1,110 @@
+"""What ails an instance, or a log: cause, evidence, mend and the next command, as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl.engines.vllm.diagnosis.diagnose import Diagnosis
+from cortexctl.observed.container_state import ContainerState
+from cortexctl.render.sanitise import visible
+from cortexctl.render.style import Ink
+
+LINE_WIDTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """`of`: an address or the name of a log. `state`: None for a log alone. `last`: vLLM's last error line."""
+
+    of: str
+    found: Diagnosis | None
+    last: str
+    next_step: str
+    container: str = ""
+    role: str = ""
+    generation: int = 0
+    state: ContainerState | None = None
+    health: str = ""
+    """What /health was heard to say of one that runs; "healthy" when it serves."""
+    stage: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        return self.found is None and self.health == "healthy"
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the cause is named or there is none to name; 1 when it is not known."""
+        return 0 if self.found or self.is_well else 1
+
+
+def diagnosed_text(seen: Diagnosed, ink: Ink) -> str:
+    """The paragraph, its lines of evidence, and what to do next."""
+    return "\n".join(_lines(seen, ink)) + "\n"
+
+
+def _lines(seen: Diagnosed, ink: Ink) -> Iterator[str]:
+    head = ink(visible(seen.of), "bold")
+    yield f"{head}   {state_in_words(seen)}" if seen.state else head
+    if seen.is_well:
+        yield f"  {ink('healthy', 'green')}  it serves; there is nothing to mend"
+        return
+    if seen.found:
+        yield f"  {ink('cause', 'bold')}  {visible(seen.found.cause)}"
+        yield f"  {ink('mend', 'bold')}   {visible(seen.found.mend)}"
+        for line in seen.found.evidence:
+            yield f"    {ink('|', 'blue')} {_cut(line)}"
+    else:
+        yield f"  {ink('cause', 'bold')}  no known cause"
+        if seen.last:
+            yield f"  {ink('last', 'bold')}   {_cut(seen.last)}"
+        if seen.stage and not seen.state:
+            yield f"  {ink('stage', 'bold')}  it came as far as: {seen.stage}"
+    yield f"{ink('Next', 'bold')}   {seen.next_step}"
+
+
+def state_in_words(seen: Diagnosed) -> str:
+    """The container, what became of it, and how far it came."""
+    state = seen.state
+    if state is None:
+        return ""
+    if state.running:
+        became = f"runs; /health: {seen.health or 'not asked'}"
+    else:
+        became = f"exited with code {state.exit_code}" + (f" ({visible(state.error)})" if state.error else "")
+    words = [f"{seen.container} ({seen.role}, generation {seen.generation}) {became}"]
+    words += ["killed for its memory"] if state.oom_killed else []
+    words += [f"restarted {state.restarts} {'time' if state.restarts == 1 else 'times'}"] if state.restarts else []
+    words += [f"it came as far as: {seen.stage}"] if seen.stage and not seen.is_well else []
+    return "; ".join(words)
+
+
+def diagnosed_json(seen: Diagnosed) -> dict[str, Any]:
+    """Version 1: keys are only ever added."""
+    state, found = seen.state, seen.found
+    return {
+        "format_version": 1,
+        "of": seen.of,
+        "container": seen.container or None,
+        "role": seen.role or None,
+        "generation": seen.generation or None,
+        "running": state.running if state else None,
+        "exit_code": state.exit_code if state and not state.running else None,
+        "oom_killed": state.oom_killed if state else None,
+        "restarts": state.restarts if state else None,
+        "health": seen.health or None,
+        "stage": seen.stage or None,
+        "pattern": found.pattern if found else None,
+        "cause": found.cause if found else None,
+        "mend": found.mend if found else None,
+        "evidence": list(found.evidence) if found else [],
+        "last_error": seen.last or None,
+        "next": None if seen.is_well else seen.next_step,
+    }
+
+
+def _cut(line: str) -> str:
+    line = visible(line)
+    return line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 1] + "…"

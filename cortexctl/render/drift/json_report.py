@@ -1,0 +1,82 @@
+"""A drift report for machines: what --format json prints and --notify sends. Its schema is published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl.plan.drift.finding import FORMAT_VERSION, CheckedHost, DriftReport, Finding
+from cortexctl.render.drift.phrases import kinds_counted, next_step, said
+from cortexctl.text.json_text import json_text
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """When the look was, in seconds since the epoch, and how many seconds it took."""
+
+    at: int
+    seconds: float
+
+
+def drift_json(report: DriftReport, took: Took) -> str:
+    """Stable but for the times: the same findings give the same `digest`."""
+    return json_text(drift_to_dict(report, took), 2) + "\n"
+
+
+def drift_to_dict(report: DriftReport, took: Took) -> dict[str, Any]:
+    findings = [_finding(f, report) for f in report.findings]
+    return {
+        "format_version": FORMAT_VERSION,
+        "stack": {
+            "name": report.stack,
+            "path": report.stack_path,
+            "digest": report.stack_digest,
+            "env": report.env,
+        },
+        "checked": {"at": took.at, "seconds": round(took.seconds, 3), "deep": report.deep},
+        "selection": list(report.selection),
+        "counts": {kind.value: number for kind, number in kinds_counted(report)},
+        "hosts": [_host(h) for h in report.hosts],
+        "findings": findings,
+        "health": {
+            "wanted": report.health_asked,
+            "asked": report.asked,
+            "not_asked": [{"subject": n.subject, "why": n.why} for n in report.not_asked],
+        },
+        "notes": [{"subject": n.subject, "text": n.text} for n in report.notes],
+        "ignored": report.ignored,
+        "unknown_secrets": report.unknown_secrets,
+        "digest": hashlib.sha256(json.dumps(findings, sort_keys=True).encode()).hexdigest(),
+    }
+
+
+def _finding(f: Finding, report: DriftReport) -> dict[str, Any]:
+    return {
+        "kind": f.kind.value,
+        "code": f.code.value,
+        "host": f.host,
+        "subject": f.subject,
+        "model": f.model,
+        "container": f.container,
+        "path": f.path,
+        "expected": f.expected,
+        "found": f.found,
+        "detail": f.detail,
+        "summary": said(f),
+        "next_step": next_step(f, report),
+    }
+
+
+def _host(host: CheckedHost) -> dict[str, Any]:
+    busy = host.busy
+    return {
+        "name": host.name,
+        "engine": host.engine,
+        "instances": host.instances,
+        "problem": host.problem,
+        "busy": None
+        if busy is None
+        else {"who": busy.who, "machine": busy.machine_name, "pid": busy.pid, "run": busy.run, "since": busy.started},
+    }

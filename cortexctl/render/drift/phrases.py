@@ -1,0 +1,202 @@
+"""The words for findings, in one place, so that every view says the same: what it is, and the one next step."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cortexctl.observed.health import Heard
+from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.plan.drift.finding import Code, DriftReport, Finding, Kind
+from cortexctl.plan.inspected_diff import HIDDEN
+from cortexctl.render.plan.phrases import is_or_has, value_words
+from cortexctl.text.units import show_bytes
+
+MEANINGS = {
+    Kind.UNREACHABLE: "the host cannot be read",
+    Kind.UNHEALTHY: "it runs and does not serve",
+    Kind.DRIFT: "not as it was applied",
+    Kind.PENDING: "the stack says something else than what was applied",
+    Kind.ORPHAN: "ours, and no longer in the stack",
+    Kind.UNMANAGED: "not ours, left alone",
+}
+COLOURS = {
+    Kind.UNREACHABLE: "red",
+    Kind.UNHEALTHY: "red",
+    Kind.DRIFT: "yellow",
+    Kind.PENDING: "blue",
+    Kind.ORPHAN: "yellow",
+    Kind.UNMANAGED: "dim",
+}
+_DEFAULT_STACK = "stack.toml"
+ONLY_DRIFT = " --only drift"
+_TAKES_A_NEW_ONE = {Code.NOT_PUBLISHED, Code.CHANGED, Code.ROLLED_BACK}
+_HEARD = {
+    Heard.REFUSED.value: "nobody listens at its port; it may still be loading its model",
+    Heard.RESET.value: "it hangs up; it may still be loading its model",
+    Heard.SILENT.value: "/health takes the question and does not answer",
+}
+_CODES = {
+    "0": "a vLLM whose engine died exits with 0, as one that was stopped does",
+    "137": "killed: by hand, by the kernel for want of memory, or because it did not stop in time",
+    "139": "it crashed",
+    "143": "ended by a signal before it served",
+}
+
+
+def kinds_counted(report: DriftReport) -> list[tuple[Kind, int]]:
+    """How many findings of each kind that was asked for, zeros among them."""
+    return [(kind, len(report.of(kind))) for kind in Kind if report.shows(kind)]
+
+
+def said(f: Finding) -> str:
+    """The finding in a sentence, without its subject."""
+    return _SAID[f.code](f)
+
+
+def is_change(f: Finding) -> bool:
+    """Whether it is one field that has another value, so that views can show it as a change."""
+    return f.code in {Code.UPDATED, Code.CHANGED, Code.EDITED}
+
+
+def values(f: Finding) -> tuple[str, str]:
+    """(was, is) of a field: applied and found, or applied and wanted. Of a secret only that it is another."""
+    if HIDDEN in (f.expected, f.found) and None not in (f.expected, f.found):
+        known = _value(f.path, f.expected)
+        return known, "(another value, not shown)"
+    return _value(f.path, f.expected), _value(f.path, f.found)
+
+
+def next_step(f: Finding, report: DriftReport) -> str:
+    """What to do about it: a command where there is one. Empty where nothing need be done."""
+    stack, at = stack_words(report), f" --target {shlex.quote(f.subject)}"
+    match f.code:
+        case Code.STOPPED | Code.REMOVED | Code.RENAMED | Code.DISCONNECTED | Code.UPDATED:
+            return f"cortexctl apply{stack}{ONLY_DRIFT}{at}"
+        case Code.NOT_PUBLISHED | Code.CHANGED | Code.ROLLED_BACK:
+            return f"cortexctl apply{stack} --replace {shlex.quote(f.subject)}{at}"
+        case Code.UNFINISHED | Code.LEFTOVER | Code.NEW | Code.TO_ADOPT | Code.EDITED | Code.MOVED:
+            return f"cortexctl plan{stack}{at}"
+        case Code.NOT_SERVING | Code.RESTARTING:
+            return f"cortexctl logs {shlex.quote(f.subject)}{_with_stack(report)}"
+        case Code.NOT_IN_STACK | Code.DISABLED:
+            lift = f" --unprotect {shlex.quote(f.subject)}" if f.detail else ""
+            return f"cortexctl apply{stack}{at}{lift}"
+        case Code.RETAGGED:
+            again = f"cortexctl apply{stack} --replace {shlex.quote(f.subject)}{at}"
+            return f"on {f.host}: docker tag {_id(f.expected)} {f.detail}; or run the new one: {again}"
+        case _:
+            return _by_hand(f)
+
+
+def next_steps(findings: Sequence[Finding], report: DriftReport) -> list[str]:
+    """Of all that is wrong with one subject. A replacement mends the rest, too."""
+    steps = [s for s in dict.fromkeys(next_step(f, report) for f in findings) if s]
+    if any(f.code in _TAKES_A_NEW_ONE for f in findings):
+        steps = [s for s in steps if ONLY_DRIFT not in s]
+    return steps
+
+
+def _by_hand(f: Finding) -> str:
+    """What no command of ours does."""
+    match f.code:
+        case Code.UNREADABLE_HOST:
+            return f.detail or f"see that the engine of {f.host} runs and can be reached from here"
+        case Code.KEPT_RUNS:
+            return f"on {f.host}: docker stop {f.container}"
+        case Code.TWIN:
+            return f"on {f.host}: docker rm -f {f.container}, if nobody needs it"
+        case Code.UNREADABLE_SPEC:
+            return "upgrade cortexctl if a newer one wrote it; else remove the container"
+        case Code.OTHER_HOST:
+            return f'give the host the name "{f.found}" back; or, if two hosts are one engine, keep one of them'
+        case Code.NAME_TAKEN | Code.PORT_TAKEN | Code.LEFT_ALONE:
+            return "it is yours to remove or to move: cortexctl never touches it"
+        case _:
+            return ""
+
+
+def stack_words(report: DriftReport) -> str:
+    """The stack as the next command names it, with a blank before; nothing for the default."""
+    path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" {shlex.quote(report.stack_path)}"
+    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.given
+
+
+def busy_words(holder: LockInfo) -> str:
+    return f"{holder.who} on {holder.machine_name} is applying (pid {holder.pid}, run {holder.run})"
+
+
+def _with_stack(report: DriftReport) -> str:
+    path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" --stack {shlex.quote(report.stack_path)}"
+    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.given
+
+
+def _value(path: str, value: Any) -> str:
+    if value == HIDDEN:
+        return "(set, not shown)"
+    if path == "memory_reservation" and isinstance(value, int):
+        return show_bytes(value)
+    return value_words(path if not isinstance(value, str) else "", value)
+
+
+def _protected(f: Finding) -> str:
+    return " and protected" if f.detail else ""
+
+
+def _why(state: str) -> str:
+    """What an exit code may mean."""
+    meaning = _CODES.get(state.rpartition(" ")[2]) if "code" in state else ""
+    return f" ({meaning})" if meaning else ""
+
+
+def _by_run(run: str) -> str:
+    return f", which run {run} had left there" if run else ""
+
+
+def _id(image: Any) -> str:
+    return str(image).removeprefix("sha256:")[:12]
+
+
+def _not_serving(f: Finding) -> str:
+    heard = _HEARD.get(str(f.found), f"/health answers {f.found}")
+    return heard + (f", and it was {f.detail}" if f.detail.startswith("restarted") else "")
+
+
+def _changed(f: Finding) -> str:
+    return f"{f.path}   {' -> '.join(values(f))}"
+
+
+_SAID: dict[Code, Callable[[Finding], str]] = {
+    Code.UNREADABLE_HOST: lambda f: str(f.found),
+    Code.NOT_SERVING: _not_serving,
+    Code.RESTARTING: lambda f: "it is restarted again and again" + (f" ({f.found})" if f.found != "restarting" else ""),
+    Code.STOPPED: lambda f: f"it {is_or_has(str(f.found))}{_why(str(f.found))}",
+    Code.REMOVED: lambda f: f"{f.expected} is gone{_by_run(f.detail)}",
+    Code.RENAMED: lambda f: f"it was renamed by hand, from {f.expected} to {f.found}",
+    Code.DISCONNECTED: lambda f: f"it is off its network {f.expected}" + (f" (on {f.found})" if f.found else ""),
+    Code.NOT_PUBLISHED: lambda f: f"it does not publish {f.expected}" + (f", but {f.found}" if f.found else ""),
+    Code.UNFINISHED: lambda f: f"run {f.detail or 'unknown'} did not finish: {f.container} {is_or_has(str(f.found))}",
+    Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind, which {is_or_has(str(f.found))}",
+    Code.KEPT_RUNS: lambda f: f"the kept container {f.container} is {f.found}, and should be stopped",
+    Code.TWIN: lambda f: f"{f.container} carries its labels, too, under a name that cortexctl does not give",
+    Code.ROLLED_BACK: lambda f: f"generation {f.found} serves, and not {f.expected}{_by_run(f.detail)}",
+    Code.UNREADABLE_SPEC: lambda f: f"the recorded spec of {f.container} cannot be read: {f.detail}",
+    Code.UPDATED: _changed,
+    Code.CHANGED: _changed,
+    Code.RETAGGED: lambda f: (
+        f"{f.detail} was given to another image: it is {_id(f.found)} now, and {_id(f.expected)} runs"
+    ),
+    Code.NEW: lambda _: "it is in the stack and was not applied yet",
+    Code.TO_ADOPT: lambda f: f"the stack takes {f.container} for it, which was not applied yet",
+    Code.EDITED: _changed,
+    Code.MOVED: lambda f: f"it was called {f.detail}, and its container still is",
+    Code.NOT_IN_STACK: lambda f: f"{f.container} {is_or_has(str(f.found))}{_protected(f)}",
+    Code.DISABLED: lambda f: f"{f.container} {is_or_has(str(f.found))}{_protected(f)}; the stack has it disabled",
+    Code.OTHER_HOST: lambda f: f'it was made for the host "{f.found}"',
+    Code.FOREIGN: lambda f: f"it {is_or_has(str(f.found))}" + (f', of the stack "{f.detail}"' if f.detail else ""),
+    Code.LEFT_ALONE: lambda f: f.detail,
+    Code.NAME_TAKEN: lambda f: f"it has the name that {f.expected} needs",
+    Code.PORT_TAKEN: lambda f: f"it publishes {f.found}, which {f.expected} needs",
+}
+"""A test holds that every code has its words."""

@@ -1,0 +1,90 @@
+"""A drift report as Prometheus' text exposition format 0.0.4, for a textfile collector.
+
+Counts of all kinds that were asked for are always there, zeros too: an alert on a series that comes and goes is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from cortexctl.plan.drift.finding import DriftReport, Finding
+from cortexctl.render.drift.json_report import Took
+from cortexctl.render.drift.phrases import kinds_counted
+
+MOST_SERIES = 200
+"""Findings with a series of their own. How many have none is a series, too."""
+_NAMED = "cortexctl_drift"
+
+Labels = Mapping[str, str]
+Sample = tuple[Labels, float]
+
+
+def drift_prometheus(report: DriftReport, took: Took) -> str:
+    """All series carry the stack and its environment (empty without one)."""
+    own = {"stack": report.stack, "env": report.env}
+    lines: list[str] = []
+    for name, text, samples in _metrics(report, took):
+        lines += [f"# HELP {_NAMED}_{name} {text}", f"# TYPE {_NAMED}_{name} gauge"]
+        lines += [f"{_NAMED}_{name}{_braces({**own, **labels})} {_number(value)}" for labels, value in samples]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(report: DriftReport, took: Took) -> Iterator[tuple[str, str, Iterable[Sample]]]:
+    yield (
+        "findings",
+        "What the last look found, by kind; containers of others are only counted.",
+        [({"kind": kind.value}, number) for kind, number in kinds_counted(report)],
+    )
+    told = list(dict.fromkeys(_series(f) for f in report.telling()))
+    yield (
+        "finding",
+        f"1 for each finding, the first {MOST_SERIES} of them.",
+        [(dict(labels), 1) for labels in told[:MOST_SERIES]],
+    )
+    yield "findings_without_series", "Findings beyond those.", [({}, max(len(told) - MOST_SERIES, 0))]
+    judged = len(report.hosts) - len(report.unreachable) - len(report.busy)
+    yield (
+        "hosts",
+        "Hosts of the last look: judged, unreachable, or busy because somebody was applying there.",
+        [
+            ({"state": "judged"}, judged),
+            ({"state": "unreachable"}, len(report.unreachable)),
+            ({"state": "busy"}, len(report.busy)),
+        ],
+    )
+    yield "instances", "Instances that were judged.", [({}, report.instances)]
+    yield (
+        "health_asked",
+        "Servers that were asked for their health, and those that could not be.",
+        [({"asked": "yes"}, report.asked), ({"asked": "no"}, len(report.not_asked))],
+    )
+    yield "ignored", "Findings that the stack says to pass over.", [({}, report.ignored)]
+    yield "deep", "1 if containers were inspected, too.", [({}, float(report.deep))]
+    yield "last_run_timestamp_seconds", "When the last look was.", [({}, took.at)]
+    yield "duration_seconds", "How long it took.", [({}, round(took.seconds, 3))]
+
+
+def _series(f: Finding) -> tuple[tuple[str, str], ...]:
+    """What tells findings apart. Their values are not among it: a series for each would never end."""
+    return (
+        ("kind", f.kind.value),
+        ("code", f.code.value),
+        ("host", f.host),
+        ("subject", f.subject),
+        ("container", f.container),
+        ("path", f.path),
+    )
+
+
+def _braces(labels: Labels) -> str:
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    """As the format has it. A lone surrogate has no UTF-8 form, and a series must have one."""
+    plain = value.encode("utf-8", "replace").decode()
+    return plain.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -1,0 +1,107 @@
+"""A budget as JSON: every number with its range and source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cortexctl.engines.vllm.memory.autofit import Fitted, at_length
+from cortexctl.engines.vllm.memory.budget import Budget
+from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.ledger import Line
+from cortexctl.engines.vllm.memory.stage import StageBudget
+
+Object = dict[str, Any]
+
+
+def budget_json(found: Budget) -> Object:
+    """GiB and counts; what is of one GPU is of the tightest stage. A number that nothing tells is null."""
+    at, known = found.tightest, found.gpu is not None
+    refusal = found.refusal
+    return {
+        "model": found.facts.architecture,
+        "vllm_version": ".".join(map(str, found.settings.behaviour.version)),
+        "vllm_version_known": found.settings.behaviour.known,
+        **_stage(at, known=known),
+        "kv_cache_tokens": _part(found.tokens, whole=True),
+        "max_concurrency": _part(found.concurrency, digits=2),
+        "num_gpu_blocks": _part(found.blocks, whole=True),
+        "needed_gib": _part(at.needed),
+        "max_model_len": found.length,
+        "block_size": at.pool.block_size,
+        "kv_cache_groups": at.pool.tables,
+        "kv_cache_padding_layers": at.pool.padding,
+        "max_num_seqs": found.settings.max_num_seqs,
+        "max_num_batched_tokens": found.settings.batched_tokens,
+        "stages": [_stage(s, known=known) for s in found.stages],
+        "verdict": found.verdict,
+        "refusal": None
+        if refusal is None
+        else {
+            "rule": refusal.rule,
+            "text": refusal.text,
+            "advice": refusal.advice,
+            "estimated_max_model_len": refusal.estimated_max_model_len,
+        },
+        "notes": list(found.notes),
+    }
+
+
+def _stage(s: StageBudget, *, known: bool) -> Object:
+    return {
+        "weights_gib": _part(s.weights),
+        "non_torch_gib": _part(s.non_torch),
+        "transient_gib": _part(s.transient),
+        "graphs_gib": _part(s.graphs),
+        "requested_gib": _part(s.requested) if known else None,
+        "available_kv_gib": _part(s.available) if known or s.available.source == "given" else None,
+    }
+
+
+def _part(part: Part, *, digits: int = 4, whole: bool = False) -> Object:
+    source = "exact" if part.source == "given" else part.source
+    if whole:
+        return {"value": int(part.value), "low": int(part.low), "high": int(part.high), "source": source}
+    return {
+        "value": round(part.value, digits),
+        "low": round(part.low, digits),
+        "high": round(part.high, digits),
+        "source": source,
+    }
+
+
+def ledger_json(lines: Iterable[Line]) -> list[Object]:
+    """Each GPU with those who share it, in GiB."""
+    return [
+        {
+            "host": line.host,
+            "gpu": line.gpu,
+            "total_gib": round(line.total, 4),
+            "taken_gib": round(line.taken, 4),
+            "over": line.over,
+            "shares": [{"who": s.who, "taken_gib": round(s.taken, 4)} for s in line.shares],
+        }
+        for line in lines
+    ]
+
+
+def fitted_json(found: Fitted) -> Object:
+    """The search: what was tried, and the arguments to set."""
+    return {
+        "target": {"max_model_len": found.target.length, "concurrency": found.target.concurrency},
+        "reached": found.reached,
+        "changes": dict(found.changes),
+        "steps": [
+            {
+                "name": s.name,
+                "changes": dict(s.changes),
+                "cost": s.cost,
+                "kept": s.kept,
+                "concurrency": round(at_length(s.found, found.target.length), 2),
+                "refusal": s.found.refusal.rule if s.found.refusal else None,
+            }
+            for s in found.steps
+        ],
+        "advice": found.advice,
+        "budget": budget_json(found.last),
+    }

@@ -1,0 +1,61 @@
+"""A model's block for a stack, as TOML with a word about everything that its reader must know."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cortexctl.render.sanitise import visible
+from cortexctl.text.toml_text import toml_key, toml_text, toml_value
+
+_MARKS = re.compile(r"\{\{|\{%|\{#")
+_TABLES = ("args", "env", "secrets", "rollout")
+
+
+def imported_block(
+    name: str, table: Mapping[str, Any], notes: Mapping[str, str], ignored: Mapping[str, str], told: Sequence[str]
+) -> str:
+    """`ignored`: the paths of `table["ignore"]` as they are written there, with what differs. `told` stands above."""
+    lines = [f"# {visible(line)}".rstrip() for line in told]
+    lines.append(f"[models.{toml_key(name)}]")
+    for key, value in table.items():
+        if key in _TABLES:
+            continue
+        lines += [f"# {visible(notes[key])}"] if key in notes else []
+        lines += _ignore(ignored) if key == "ignore" else [f"{key} = {toml_value(_escaped(value))}"]
+    for key in _TABLES:
+        if key in table:
+            lines += ["", f"[models.{toml_key(name)}.{key}]"]
+            lines += [f"{toml_key(inner)} = {toml_value(_escaped(value))}" for inner, value in table[key].items()]
+    return "\n".join(lines) + "\n"
+
+
+def imported_json(name: str, table: Mapping[str, Any]) -> str:
+    """For a stack in JSON, which has no comments."""
+    return json.dumps({name: _escaped(table)}, indent=2, ensure_ascii=True) + "\n"
+
+
+def _ignore(ignored: Mapping[str, str]) -> list[str]:
+    return [
+        "# It is made otherwise than a new one will be. After its first replacement remove these lines.",
+        "ignore = [",
+        *(f"    {toml_text(_literally(path))},  # {visible(why)}" for path, why in ignored.items()),
+        "]",
+    ]
+
+
+def _literally(text: str) -> str:
+    """What would begin a variable is written as a text of its own; so is all, where a template would change it."""
+    if _MARKS.search(text) and ("\r" in text or text.endswith("\n")):
+        return f"{{{{ {text!r} }}}}"
+    return _MARKS.sub(lambda mark: f"{{{{ '{mark.group()}' }}}}", text)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return _literally(value)
+    if isinstance(value, Mapping):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    return [_escaped(v) for v in value] if isinstance(value, list | tuple) else value

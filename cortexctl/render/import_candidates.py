@@ -1,0 +1,50 @@
+"""Containers that no stack made and that run vLLM, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cortexctl.render.sanitise import visible
+from cortexctl.render.style import Ink
+
+HEADINGS = ("CONTAINER", "IMAGE", "MODEL", "STATE", "IMPORT")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One container; `name` is the model's that it would become, `reasons` why it cannot."""
+
+    container: str
+    image: str
+    model: str
+    state: str
+    name: str
+    reasons: tuple[str, ...] = ()
+
+
+def imports_text(host: str, rows: Sequence[Row], stack: str, ink: Ink) -> str:
+    """`stack`: the options that name it, for the next command."""
+    if not rows:
+        return f"On {host} no container runs vLLM that is no stack's.\n"
+    table = [HEADINGS, *(_cells(r) for r in rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
+    padded = [[c.ljust(w) for c, w in zip(cells, widths, strict=True)] for cells in table]
+    lines = [ink("  ".join(padded[0]).rstrip(), "dim")]
+    for row, cells in zip(rows, padded[1:], strict=True):
+        cells[-1] = ink(cells[-1].rstrip(), "red" if row.reasons else "green")
+        lines.append("  ".join(cells))
+    lines += [f"\n{visible(r.container)} cannot be adopted as it is:\n{_list(r.reasons)}" for r in rows if r.reasons]
+    first = next((r for r in rows if not r.reasons), None)
+    if first is not None:
+        lines.append(f"\nNext   cortexctl import {host} {visible(first.container)}{stack}")
+    return "\n".join(lines) + "\n"
+
+
+def _list(reasons: Sequence[str]) -> str:
+    return "\n".join(f"  - {visible(reason)}" for reason in reasons)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    said = "no" if row.reasons else f"as {row.name}"
+    return tuple(visible(c) for c in (row.container, row.image or "-", row.model or "-", row.state, said))

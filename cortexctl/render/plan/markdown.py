@@ -1,0 +1,276 @@
+"""A plan as a comment on a change: what matters is always whole, details as long as there is room.
+
+Levels of detail make it fit, never a cut: if everything about the plan does not fit, a level says less of it, and
+then of each block its details are there, or one line says that they are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from cortexctl import __version__
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.plan.action import Action, Reason, ReasonCode
+from cortexctl.plan.model import Plan
+from cortexctl.render.markdown_text import code, marker, text
+from cortexctl.render.plan.content import (
+    batches_words,
+    counted,
+    counts,
+    good_news,
+    hooks_words,
+    hosts_words,
+    kept_words,
+    nothing_to_do,
+    plan_digest,
+    secrets_words,
+)
+from cortexctl.render.plan.folding import Block, cut, fold, listed
+from cortexctl.render.plan.markdown_detail import details
+from cortexctl.render.plan.memory import forecasts_by_address, room_words, unknown_number
+from cortexctl.render.plan.phrases import action_words, bound_words, change_words, cost_words, reason_words
+from cortexctl.render.sanitise import visible_plan
+
+MAX_BYTES = 60_000
+"""GitHub takes 65,536 characters."""
+LEAST_BYTES = 6_000
+"""What is always there fits into this, whatever the plan."""
+ROWS = 200
+DOTS = {
+    Action.REMOVE: "🔴",
+    Action.REPLACE: "🟠",
+    Action.RESTART: "🟠",
+    Action.START: "🟡",
+    Action.UPDATE: "🔵",
+    Action.CREATE: "🟢",
+    Action.ADOPT: "🔵",
+    Action.MOVE: "⚪",
+    Action.FORGET: "⚪",
+    Action.NO_OP: "⚪",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How much is said: hosts a row (0: no rows, counts by action), names and characters a sentence, diagnostics."""
+
+    places: int
+    names: int
+    problems: int
+    words: int
+
+
+LEVELS = (
+    Level(places=2000, names=8, problems=200, words=600),
+    Level(places=20, names=8, problems=50, words=400),
+    Level(places=4, names=8, problems=20, words=300),
+    Level(places=0, names=2, problems=20, words=300),
+    Level(places=0, names=2, problems=5, words=150),
+    Level(places=0, names=0, problems=1, words=40),
+)
+
+
+def plan_markdown(plan: Plan, *, max_bytes: int = MAX_BYTES, next_step: str = "") -> str:
+    """At most `max_bytes` of UTF-8. Raises ValueError when they are fewer than LEAST_BYTES.
+
+    `next_step`: the command to apply it; without one, what the plan itself can tell of it.
+    """
+    if max_bytes < LEAST_BYTES:
+        raise ValueError(f"a plan needs at least {LEAST_BYTES} bytes")
+    digest = plan_digest(plan)
+    plan = visible_plan(plan)
+    blocks = fold(plan.changes)
+    head = foot = ""
+    for level in LEVELS:
+        if level.places and len(blocks) > ROWS:
+            continue
+        head = "\n\n".join(part for part in _head(plan, blocks, level) if part)
+        foot = _footer(plan, digest, next_step or default_next_step(plan), level)
+        if _size(head) + _size(foot) + 3 <= max_bytes:
+            break
+    room = max_bytes - _size(head) - _size(foot) - 5
+    middle = details(blocks, room, forecasts_by_address(plan))
+    return "\n\n".join(part for part in (head, middle, foot) if part) + "\n"
+
+
+def default_next_step(plan: Plan) -> str:
+    """The command that applies the plan, as far as the plan can tell; empty when none does."""
+    if not plan.effective or plan.has_errors or plan.basis or plan.lacking:
+        return ""
+    words = ["cortexctl", "destroy" if plan.destroy else "apply", plan.stack_path]
+    words += ["--env", plan.env] if plan.env else []
+    return " ".join(word for word in (*words, *plan.selection) if word)
+
+
+def _size(part: str) -> int:
+    return len(part.encode("utf-8"))
+
+
+def _head(plan: Plan, blocks: Sequence[Block], level: Level) -> Iterator[str]:
+    yield marker(stack=plan.stack, env=plan.env)
+    yield _headline(plan, level)
+    yield _heads_up(plan, blocks, level)
+    if blocks:
+        yield "\n".join(_table(blocks, level) if level.places else _counts_table(blocks))
+    yield _hosts(plan, level)
+    yield _hooks(plan, level)
+    yield _room(plan, level)
+    yield "\n".join(_diagnostics(plan.diagnostics, level))
+
+
+def _headline(plan: Plan, level: Level) -> str:
+    name = text(plan.stack, min(level.words, 60)) + (f" / {text(plan.env, min(level.words, 60))}" if plan.env else "")
+    verb = "plan --destroy" if plan.destroy else "plan"
+    found = ", ".join(words for action, _, words in counts(plan) if action is not Action.NO_OP)
+    if not found:
+        found = "nothing to do" if plan.destroy else "no changes"
+    return f"### cortexctl {verb}: {name} — {found}"
+
+
+def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
+    """What a reader must not miss: what is against it, what goes down, what goes for good, what was not looked at."""
+    if nothing_to_do(plan):
+        news, rest = good_news(plan)
+        limits = "; ".join(_limits(plan, level))
+        return f"**{news}** {text(rest, level.words)}" + (f" This is {limits}." if limits else "")
+    said = []
+    errors = sum(d.is_error for d in plan.diagnostics)
+    if errors:
+        said.append(f"this plan is refused: {counted(errors, 'error')} below")
+    removed = [b for b in blocks if b.action is Action.REMOVE]
+    down = [b for b in blocks if b.first.cost.down and b.action is not Action.REMOVE]
+    said += _some(
+        [f"{name} goes down on {_places(same)}{_at_most(same)}" for name, same in _by_name(down)], "go down", level
+    )
+    said += _some([f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], "are removed", level)
+    said += _some([text(words, 120) for words in kept_words(plan)], "stay up in part", level)
+    said += _some([f"in turn {text(words, 160)}" for words in batches_words(plan)], "go in batches", level)
+    if plan.unreachable:
+        hosts = listed((code(h.host.name, 60) for h in plan.unreachable), level.names)
+        named = f": {hosts}" if level.names else ""
+        said.append(f"{counted(len(plan.unreachable), 'host')} unreachable and left out{named}")
+    said += _limits(plan, level)
+    return f"**Heads-up:** {'; '.join(said)}." if said else "Nothing goes down."
+
+
+def _limits(plan: Plan, level: Level) -> Iterator[str]:
+    """What the plan was not made of: all of the stack, or the live hosts."""
+    if plan.selection:
+        yield f"a partial plan: {text(' '.join(plan.selection), min(level.words, 200))}"
+    if plan.basis:
+        yield f"for review only, made against {text(plan.basis, min(level.words, 200))}"
+    if plan.uncompared:
+        words = secrets_words(plan) if level.names else "not compared"
+        yield f"secrets {text(words, min(level.words, 200))}"
+
+
+def _hosts(plan: Plan, level: Level) -> str:
+    shown, more = cut([text(words, 120) for words in hosts_words(plan)], level.names) if level.names else ([], 0)
+    said = "; ".join([*shown, *([f"{more} more hosts"] if more else [])])
+    return f"Hosts: {said}." if said else ""
+
+
+def _hooks(plan: Plan, level: Level) -> str:
+    if not level.names:
+        return f"Hooks: {len(plan.hooks)}." if plan.hooks else ""
+    said = "; ".join(text(words, min(level.words, 200)) for words in hooks_words(plan))
+    return f"Hooks: {said}." if said else ""
+
+
+def _room(plan: Plan, level: Level) -> str:
+    """What GPUs are promised where they are shared, and of whom memory is not known."""
+    unknown = unknown_number(plan)
+    if not level.names:
+        return f"Room: memory not computed for {counted(unknown, 'instance')}." if unknown else ""
+    shown, more = cut([text(words, 200) for words in room_words(plan)], level.names)
+    said = "; ".join([*shown, *([f"{more} more lines"] if more else [])])
+    return f"Room: {said}." if said else ""
+
+
+def _some(words: list[str], what: str, level: Level) -> list[str]:
+    """A sentence holds only so many names; the table and the details have the rest."""
+    shown, more = cut(words, level.names) if level.names else ([], len(words))
+    return [*shown, f"{more} {'more' if shown else 'models'} {what}"] if more else shown
+
+
+def _by_name(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:
+    found: dict[str, list[Block]] = {}
+    for block in blocks:
+        found.setdefault(code(block.name, 60), []).append(block)
+    return list(found.items())
+
+
+def _places(blocks: Sequence[Block]) -> str:
+    hosts = [host for b in blocks for host in b.hosts]
+    return counted(len(hosts), "host") if len(hosts) > 3 else ", ".join(code(host, 60) for host in hosts)
+
+
+def _at_most(blocks: Sequence[Block]) -> str:
+    seconds = max(b.first.cost.at_most or 0 for b in blocks)
+    each = " each" if sum(len(b.hosts) for b in blocks) > 1 else ""
+    return f", {bound_words(seconds, each)}" if seconds else ""
+
+
+def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:
+    """A row a block."""
+    yield "| | Where | Model | Action | Why | Cost |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for block in blocks:
+        hosts = [code(h) for h in block.hosts[: level.places]]
+        if len(block.hosts) > len(hosts):
+            hosts.append(f"{len(block.hosts) - len(hosts)} more")
+        cells = (
+            DOTS[block.action],
+            ", ".join(hosts),
+            code(block.name),
+            change_words(block.first),
+            _why(block),
+            cost_words(*block.changes),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _why(block: Block) -> str:
+    """The fields, if fields are why; else the reasons."""
+    changed = [r.detail for r in block.first.reasons if r.code is ReasonCode.CHANGED]
+    others = reason_words(replace(block.first, reasons=_not_changed(block)))
+    shown = [code(path, 60) for path in changed[:3]]
+    more = [f"{len(changed) - 3} more"] if len(changed) > 3 else []
+    return ", ".join([*shown, *more, *(text(line.removeprefix("because "), 120) for line in others)])
+
+
+def _not_changed(block: Block) -> tuple[Reason, ...]:
+    return tuple(r for r in block.first.reasons if r.code is not ReasonCode.CHANGED)
+
+
+def _counts_table(blocks: Sequence[Block]) -> Iterator[str]:
+    """A row an action: for more rows than anybody reads, or than fit."""
+    yield "| | Action | Changes | Hosts | Models |"
+    yield "| --- | --- | --- | --- | --- |"
+    for action in dict.fromkeys(b.action for b in blocks):
+        changes = [c for b in blocks if b.action is action for c in b.changes]
+        hosts, models = {c.host for c in changes}, {c.model for c in changes}
+        yield f"| {DOTS[action]} | {action_words(action)} | {len(changes)} | {len(hosts)} | {len(models)} |"
+
+
+def _diagnostics(diagnostics: Sequence[Diagnostic], level: Level) -> Iterator[str]:
+    """Errors first, as the plan has them."""
+    for d in diagnostics[: level.problems]:
+        place = f" {code(f'{d.span.path}:{d.span.line}', min(level.words, 120))}" if d.span else ""
+        notes = [note for note in (d.detail, f"Help: {d.help}" if d.help else "") if note]
+        said = ". ".join(text(part, level.words) for part in (d.summary, *notes))
+        yield f"- {'❌' if d.is_error else '⚠️'} **{text(d.rule, 20)}**{place} {said}"
+    left = diagnostics[level.problems :]
+    if left:
+        errors = sum(d.is_error for d in left)
+        yield f"- and {counted(errors, 'error')} and {counted(len(left) - errors, 'warning')} more"
+
+
+def _footer(plan: Plan, digest: str, next_step: str, level: Level) -> str:
+    parts = [f"plan digest {code(digest[:16])}", f"cortexctl {__version__}"]
+    if plan.stack_digest:
+        parts.append(f"stack digest {code(plan.stack_digest, 20)}")
+    if next_step:
+        parts.append(f"next: {code(next_step, min(level.words, 300))}, refused if anything above has changed since")
+    return f"<sub>{' · '.join(parts)}</sub>"

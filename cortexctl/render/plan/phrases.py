@@ -1,0 +1,283 @@
+"""The words for actions, reasons, costs and steps, in one place, so that every view says the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+from cortexctl.instance.labels import generation_name, serving_name
+from cortexctl.plan.action import Action, Reason, ReasonCode
+from cortexctl.plan.diff import NETWORK
+from cortexctl.plan.model import Change, Cost, PlannedHost, Rollout
+from cortexctl.plan.steps import (
+    AdoptContainer,
+    ConnectNetwork,
+    CreateContainer,
+    EnsureNetwork,
+    PassGate,
+    Pause,
+    PullImage,
+    RemoveContainer,
+    RemoveNetwork,
+    RenameContainer,
+    SetRestart,
+    StartContainer,
+    StopContainer,
+    Task,
+    TryReach,
+    UpdateContainer,
+)
+from cortexctl.render.plan.folding import cut, listed
+from cortexctl.text.units import show_bytes, show_seconds
+
+MOST_BATCHES = 4
+"""Batches that are named."""
+SYMBOLS = {
+    Action.CREATE: "+",
+    Action.START: ">",
+    Action.RESTART: ">>",
+    Action.REPLACE: "-/+",
+    Action.UPDATE: "~",
+    Action.ADOPT: "<=",
+    Action.MOVE: "=",
+    Action.REMOVE: "-",
+    Action.FORGET: ".",
+    Action.NO_OP: " ",
+}
+COLOURS = {
+    Action.CREATE: "green",
+    Action.START: "cyan",
+    Action.RESTART: "yellow",
+    Action.REPLACE: "yellow",
+    Action.UPDATE: "blue",
+    Action.ADOPT: "green",
+    Action.MOVE: "blue",
+    Action.REMOVE: "red",
+    Action.FORGET: "dim",
+    Action.NO_OP: "dim",
+}
+DONE_WORDS = {
+    Action.CREATE: "created",
+    Action.START: "started",
+    Action.RESTART: "restarted",
+    Action.REPLACE: "replaced",
+    Action.UPDATE: "updated",
+    Action.ADOPT: "adopted",
+    Action.MOVE: "moved",
+    Action.REMOVE: "removed",
+    Action.FORGET: "forgotten",
+    Action.NO_OP: "unchanged",
+}
+
+
+def action_words(action: Action) -> str:
+    said = {Action.UPDATE: "update in place", Action.MOVE: "new name only"}
+    return said.get(action, action.value)
+
+
+def change_words(change: Change) -> str:
+    """The action, and of a replacement how it is done."""
+    if change.action is Action.REPLACE:
+        return "replace (start first)" if change.start_first else "replace (stop first)"
+    return action_words(change.action)
+
+
+def cost_words(*changes: Change) -> str:
+    """What a change costs while it runs, or each of several that are the same on different hosts. Never a guess: what
+    past starts tell, and a bound.
+    """
+    change = changes[0]
+    bound = bound_words(change.cost.at_most) if change.cost.at_most is not None else ""
+    past = past_words([c.cost for c in changes])
+    ready = f"ready in {f'about {past}, ' if past else ''}{bound}"
+    match change.action:
+        case Action.REPLACE | Action.RESTART if change.cost.down and past:
+            return f"down about {past}, {bound}"
+        case Action.REPLACE | Action.RESTART if change.cost.down:
+            return f"down {bound}; how long is unknown: no start of it is recorded"
+        case Action.REPLACE if change.start_first:
+            return f"the old one serves until the new one does, {ready}"
+        case Action.UPDATE | Action.ADOPT | Action.MOVE:
+            return "no restart"
+        case Action.FORGET:
+            return "left running, no longer looked after"
+        case Action.REPLACE | Action.CREATE | Action.START | Action.RESTART:
+            return ready
+        case Action.REMOVE:
+            return "its endpoint goes away" if change.cost.down else "nothing serves from it"
+        case Action.NO_OP:
+            return ""
+        case _:
+            assert_never(change.action)
+
+
+def bound_words(seconds: int, each: str = "") -> str:
+    """Of a time until something serves. A start that hangs is given up then; one that gets on is waited for."""
+    return f"at most {show_seconds(seconds)}{each} without progress"
+
+
+def past_words(costs: Sequence[Cost]) -> str:
+    """How long it took before, and how we know; empty when nothing is recorded."""
+    known = sorted(c.expected for c in costs if c.expected is not None)
+    if not known:
+        return ""
+    shortest, longest = show_seconds(known[0]), show_seconds(known[-1])
+    seconds = shortest if shortest == longest else f"{shortest} to {longest}"
+    starts = sum(c.starts for c in costs)
+    without = len(costs) - len(known)
+    by = f"{starts} past {'start' if starts == 1 else 'starts'}" + (f", unknown on {without}" if without else "")
+    stop = " and the stop" if any(c.down and not c.stops for c in costs) else ""
+    return f"{seconds}{stop} ({by})"
+
+
+def rollout_words(rollout: Rollout) -> str:
+    """How many of a model's instances serve at the least while the plan is carried out; empty for a single one."""
+    if rollout.serving <= 1:
+        return ""
+    pace = f", {rollout.at_a_time} at a time" if rollout.at_a_time else ""
+    return f"{rollout.model}: never below {rollout.never_below} of {rollout.serving} serving{pace}"
+
+
+def batch_words(rollout: Rollout) -> str:
+    """In which order and steps a model's instances are changed; empty where there is one batch and nothing is held."""
+    if len(rollout.batches) < 2 and not rollout.held:
+        return ""
+    said = []
+    for number, batch in enumerate(rollout.batches):
+        names = listed((_place(address, rollout.model) for address in batch), 3)
+        said.append(f"{names} (canary)" if number < rollout.canaries else names)
+    then = f", {show_seconds(rollout.wait)} later " if rollout.wait else ", then "
+    shown, left = cut(said, MOST_BATCHES)
+    turn = then.join([*shown, *([f"{left} more batches"] if left else [])])
+    held = f"held for another apply: {listed((_place(a, rollout.model) for a in rollout.held), 3)}" * bool(rollout.held)
+    return f"{rollout.model}: {'; '.join(part for part in (turn, held) if part)}"
+
+
+def _place(address: str, model: str) -> str:
+    """gpu-1, and gpu-1/llama.2 for a second one there."""
+    host, _, name = address.partition("/")
+    return host if name == model else address
+
+
+def taken_words(host: PlannedHost, changes: Sequence[Change]) -> str:
+    """What the plan takes of a host: how long its changes may take, one after the other, and GPUs before and after.
+    Empty when there is nothing to say that the changes do not.
+    """
+    said = []
+    if len(changes) > 1:
+        bound = sum(c.cost.at_most or 0 for c in changes)
+        said.append(f"{len(changes)} changes in turn" + (f", {bound_words(bound)}" if bound else ""))
+    if host.gpus_before or host.gpus_after:
+        of = f" of {host.host.gpus}" if host.host.gpus is not None else ""
+        said.append(f"GPUs in use {host.gpus_before} -> {host.gpus_after}{of}")
+    return "; ".join(said) if changes else ""
+
+
+def reason_words(change: Change) -> list[str]:
+    """One line a reason; changed fields share one, since each is listed below it."""
+    lines = [_reason(r) for r in change.reasons if r.code is not ReasonCode.CHANGED]
+    changed = [r.detail for r in change.reasons if r.code is ReasonCode.CHANGED]
+    if changed and change.action is not Action.REPLACE:
+        lines.insert(0, f"because {', '.join(changed)} changed")
+    elif changed:
+        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        lines.insert(0, f"because {shown} changed, which takes a new container")
+    if change.imported and change.action is Action.REPLACE:
+        lines.append(_instead_of(change))
+    return lines
+
+
+def _instead_of(change: Change) -> str:
+    """Of a container that is taken by name, and whether it was taken already."""
+    name = change.touched[0].name
+    kept = generation_name(change.model, change.ordinal, 0)
+    if name not in {serving_name(change.model, change.ordinal), kept}:
+        return f"instead of {name}; what takes that one as it is: cortexctl import {change.host} {name}"
+    if not change.keep:
+        return "the one that was adopted is removed, for keep = 0"
+    return f"the one that was adopted stays, stopped, as {kept}: it has no labels, and is yours to remove"
+
+
+_REASONS = {
+    ReasonCode.NEW: "because it is in the stack and not on the host",
+    ReasonCode.GONE: "because its container is gone, which run {} had left serving",
+    ReasonCode.CHANGED: "because {} changed",
+    ReasonCode.STOPPED: "because it {} and should run",
+    ReasonCode.UNFINISHED: "goes on with the candidate of run {}, which did not finish",
+    ReasonCode.NOT_IN_STACK: "because it is no longer in the stack",
+    ReasonCode.DESTROY: "because everything of this stack is to go",
+    ReasonCode.LEFTOVER: "because run {} left it behind",
+    ReasonCode.REQUESTED: "because you ask for it",
+    ReasonCode.DISABLED: "because it is disabled in the stack (enabled = false)",
+    ReasonCode.ADOPTED: "the container {} is taken as it runs; it has labels from its next replacement on",
+    ReasonCode.RENAMED: "somebody renamed it to {}",
+    ReasonCode.MOVED: "it was called {}; its label keeps that name until it is replaced",
+    ReasonCode.FORGET: 'its block is gone from the stack, and it was made with on_remove = "forget"',
+    ReasonCode.ROLLBACK: "it goes back to generation {}",
+    ReasonCode.NOT_KEPT: "because it is an old generation, and no more than {} are kept (rollout.keep)",
+}
+
+
+def _reason(reason: Reason) -> str:
+    detail = reason.detail or "unknown"
+    return _REASONS[reason.code].format(is_or_has(detail) if reason.code is ReasonCode.STOPPED else detail)
+
+
+def is_or_has(state: str) -> str:
+    """A container's state as what follows its name: "is paused", "has exited with code 1"."""
+    return f"has {state}" if state.startswith("exited") else f"is {state}"
+
+
+def task_words(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR0912 - a kind, a case
+    """`names` tells which container an id belongs to, as `Plan.container_names` does."""
+    match task:
+        case PullImage(reference):
+            return f"pull {reference}"
+        case EnsureNetwork(name):
+            return f"network {name}"
+        case CreateContainer(name, generation):
+            return f"create {name} (generation {generation})"
+        case AdoptContainer(container):
+            return f"adopt {names.get(container, container)}"
+        case TryReach(container):
+            return f"try the way to {names.get(container, container)}"
+        case StopContainer(container, timeout):
+            return f"stop {names.get(container, container)}, killed after {show_seconds(timeout)}"
+        case StartContainer(container):
+            return f"start {names.get(container, container)}"
+        case PassGate(container):
+            return f"gate {names.get(container, container)}"
+        case SetRestart(container, policy):
+            return f"restart policy of {names.get(container, container)}: {policy}"
+        case UpdateContainer(container, memory, cpus):
+            limits = [f"memory {show_bytes(memory)}"] if memory is not None else []
+            limits += [f"cpus {cpus:g}"] if cpus is not None else []
+            return f"limits of {names.get(container, container)}: {', '.join(limits)}"
+        case ConnectNetwork(container, network):
+            return f"connect {names.get(container, container)} to {network}"
+        case RenameContainer(container, name, was):
+            return f"rename {was or names.get(container, container)} to {name}"
+        case RemoveContainer(container):
+            return f"remove {names.get(container, container)}"
+        case RemoveNetwork(name):
+            return f"remove network {name}"
+        case Pause(pause):
+            return f"wait {show_seconds(pause)} before the next batch"
+        case _:
+            assert_never(task)
+
+
+def value_words(path: str, value: Any) -> str:
+    """A field's value as a stack's reader would write it."""
+    if value is None:
+        return "(disconnected)" if path == NETWORK else "(not set)"
+    if path in {"shm_size", "memory"} and isinstance(value, int):
+        return show_bytes(value)
+    if path == "drain" and isinstance(value, int):
+        return show_seconds(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(str(v) for v in value)
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)

@@ -1,0 +1,181 @@
+"""A plan for a terminal. Written from the plan value and nothing else; plain text where there is no colour."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+
+from cortexctl.plan.action import Action
+from cortexctl.plan.capacity.forecast import InstanceForecast
+from cortexctl.plan.diff import FieldChange
+from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.steps import Step
+from cortexctl.render.diagnostic import WIDTH, diagnostics_text
+from cortexctl.render.plan.content import (
+    batches_words,
+    counted,
+    counts,
+    down_addresses,
+    good_news,
+    hidden_words,
+    hooks_words,
+    hosts_words,
+    image_words,
+    kept_words,
+    launch_rows,
+    nothing_to_do,
+    secrets_words,
+    steps_by_change,
+)
+from cortexctl.render.plan.folding import Block, cut, fold, listed
+from cortexctl.render.plan.memory import VERDICTS, forecasts_by_address, memory_lines, room_words
+from cortexctl.render.plan.phrases import (
+    COLOURS,
+    SYMBOLS,
+    change_words,
+    cost_words,
+    reason_words,
+    task_words,
+    value_words,
+)
+from cortexctl.render.sanitise import visible, visible_plan
+from cortexctl.render.style import Ink
+
+__all__ = ["nothing_to_do", "plan_text"]
+
+MARGIN = "        "
+DOWN_LISTED = 8
+"""Addresses on the Down line; each stands in its block, too."""
+
+
+def plan_text(plan: Plan, ink: Ink, *, explain: bool = False, next_step: str = "") -> str:
+    """Header, changes, diagnostics, recap, the one next command. Ends with a newline."""
+    plan = visible_plan(plan)
+    steps, names = (steps_by_change(plan) if explain else {}), plan.container_names
+    forecasts = forecasts_by_address(plan)
+    parts = [_header(plan, ink)]
+    blocks = fold(plan.changes)
+    parts += ["\n".join(_block(block, steps, names, forecasts, ink)) for block in blocks]
+    if plan.diagnostics:
+        parts.append(diagnostics_text(plan.diagnostics, ink).rstrip("\n"))
+    parts.append(_recap(plan, blocks, ink, visible(next_step)))
+    return "\n\n".join(parts) + "\n"
+
+
+def refusal_text(plan: Plan, ink: Ink) -> str:
+    """A line to put before a plan that cannot be applied; empty when nothing is against it."""
+    errors = sum(d.is_error for d in plan.diagnostics)
+    if not errors:
+        return ""
+    said = f"This plan has {counted(errors, 'error')} and cannot be applied as it is; they are listed below."
+    return ink(said, "red", "bold") + "\n\n"
+
+
+def _header(plan: Plan, ink: Ink) -> str:
+    title = ink(f"Stack {plan.stack}", "bold")
+    source = f"({plan.stack_path})" if plan.stack_path else ""
+    env = ink(f"env {plan.env}", "bold") if plan.env else ""
+    basis = ink(f"against {plan.basis}", "cyan") if plan.basis else ""
+    partial = ink(f"partial plan ({' '.join(plan.selection)})", "yellow", "bold") if plan.selection else ""
+    reached = len(plan.hosts) - len(plan.unreachable)
+    hosts = counted(reached, "host") + (f", {len(plan.unreachable)} unreachable" if plan.unreachable else "")
+    found = counted(sum(h.containers for h in plan.hosts), "container") + " of ours"
+    unmanaged = sum(h.unmanaged for h in plan.hosts)
+    others = f"{unmanaged} of others, left alone" if unmanaged else ""
+    destroy = ink("DESTROY", "red", "bold") if plan.destroy else ""
+    return "   ".join(
+        part for part in (destroy, f"{title} {source}".rstrip(), env, basis, partial, hosts, found, others) if part
+    )
+
+
+def _block(
+    block: Block,
+    steps: Mapping[tuple[str, str], Sequence[Step]],
+    names: Mapping[str, str],
+    forecasts: Mapping[str, InstanceForecast],
+    ink: Ink,
+) -> Iterator[str]:
+    change = block.first
+    colour = COLOURS[change.action]
+    symbol = ink(f"{SYMBOLS[change.action]:<3}", colour, "bold")
+    head = f"{block.title}   {change_words(change)}"
+    same = "same change   " if len(block.changes) > 1 else ""
+    yield f"  {symbol} {ink(head, colour, 'bold')}   {ink(same + cost_words(*block.changes), 'dim')}".rstrip()
+    yield from _all_of(block, ink)
+    for line in reason_words(change):
+        yield f"{MARGIN}{line}"
+    yield from _fields(change, ink)
+    if change.action is Action.CREATE:
+        for name, text in launch_rows(block):
+            yield f"      {ink('+', 'green')} {name:<8}{text}"
+    for line in memory_lines(block, forecasts):
+        yield f"{MARGIN}memory  {_verdict(line, ink)}"
+    if change.image:
+        yield f"{MARGIN}{ink(image_words(change), 'dim')}"
+    for each in block.changes:
+        for step in steps.get((each.host, each.address), ()):
+            yield f"{MARGIN}{ink(step.id, 'dim')}  {task_words(step.task, names)}"
+
+
+def _verdict(line: str, ink: Ink) -> str:
+    """With what is against it in a colour."""
+    for verdict, colour in (("refuses", "red"), ("too close to call", "yellow")):
+        line = line.replace(VERDICTS[verdict], ink(VERDICTS[verdict], colour))
+    return line
+
+
+def _all_of(block: Block, ink: Ink) -> Iterator[str]:
+    """All addresses, where the first line does not name them all."""
+    if block.title_is_whole:
+        return
+    lines = textwrap.wrap(
+        f"all {len(block.changes)}: {', '.join(block.addresses)}",
+        WIDTH,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        yield f"{MARGIN}{ink(line, 'dim')}"
+
+
+def _fields(change: Change, ink: Ink) -> Iterator[str]:
+    width = max((len(f.path) for f in change.fields), default=0)
+    for f in change.fields:
+        yield f"      {ink('~', 'yellow')} {f.path:<{width}}   {_arrow(f, ink)}"
+
+
+def _arrow(f: FieldChange, ink: Ink) -> str:
+    if f.sensitive:
+        return hidden_words(f)
+    before, after = value_words(f.path, f.before), value_words(f.path, f.after)
+    return f"{ink(before, 'red')} {ink('->', 'dim')} {ink(after, 'green')}"
+
+
+def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str:
+    uncompared = secrets_words(plan)
+    secrets = [uncompared] if uncompared else []
+    if nothing_to_do(plan):
+        news, rest = good_news(plan)
+        return "\n".join([f"{ink(news, 'green', 'bold')} {rest}", *(f"Secrets   {line}" for line in secrets)])
+    found = [ink(words, COLOURS[action]) for action, _, words in counts(plan)]
+    lines = [ink("Plan", "bold") + "   " + ("   ".join(found) or "nothing that can be done")]
+    errors = sum(d.is_error for d in plan.diagnostics)
+    if errors:
+        lines[0] += ink(f"   refused: {counted(errors, 'error')}", "red", "bold")
+    down = down_addresses(blocks)
+    if down:
+        lines.append(ink("Down", "bold") + f"   {listed(down, DOWN_LISTED)}")
+    said = (
+        ("Keep", kept_words(plan)),
+        ("Turn", batches_words(plan)),
+        ("Host", hosts_words(plan)),
+        ("Hooks", hooks_words(plan)),
+        ("Secrets", secrets),
+        ("Room", room_words(plan)),
+    )
+    for title, words in said:
+        shown, more = cut(words, DOWN_LISTED)
+        lines += [f"{ink(title, 'bold')}   {line}" for line in [*shown, *([f"and {more} more"] if more else [])]]
+    if next_step:
+        lines.append(ink("Next", "bold") + f"   {next_step}")
+    return "\n".join(lines)

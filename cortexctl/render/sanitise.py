@@ -1,0 +1,90 @@
+"""Text in which nothing hides. What a stack or a saved plan holds is shown, never obeyed.
+
+A control character could move a terminal's cursor or end a line of a list, a mark for writing direction could swap
+what is read, and a lone surrogate has no UTF-8 form at all. Each becomes one visible character, so columns stay.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cortexctl.render.style import STYLE
+from cortexctl.text.json_text import HIDDEN
+
+if TYPE_CHECKING:
+    from cortexctl.plan.model import Plan
+
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Words of some languages, and emoji, are written with them."""
+_TAME = re.compile(r"[\n\t\x20-\x7e]*")
+
+
+def visible(text: str) -> str:
+    """The text, as long as it was, on one line and with no character that has an effect instead of a form."""
+    if text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def tame(text: str, *, styles: bool) -> str:
+    """A text of several lines in which nothing acts but ends of lines, tabs and, with `styles`, our own colours."""
+    if text.isascii() and _TAME.fullmatch(text):
+        return text
+    if styles and "\x1b" in text:
+        parts = STYLE.split(text)  # every second one is a style
+        return "".join(part if at % 2 else tame(part, styles=False) for at, part in enumerate(parts))
+    return "".join(c if c in "\n\t" else _shown(c) for c in text)
+
+
+def visible_plan(plan: Plan) -> Plan:
+    """The plan with all its texts `visible`. Unchanged instances stay as they are: no view shows more than a name."""
+    from cortexctl.plan.action import Action
+    from cortexctl.plan.model import Plan
+
+    whole = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan) if f.name != "changes"}
+    changes = tuple(
+        all_visible(c) if c.action is not Action.NO_OP else replace(c, address=visible(c.address)) for c in plan.changes
+    )
+    return Plan(changes=changes, **{name: all_visible(value) for name, value in whole.items()})
+
+
+@functools.cache
+def _shown(character: str) -> str:
+    if character.isprintable() or character in _JOINERS:
+        return character
+    number = ord(character)
+    if number < 0x20:
+        return chr(0x2400 + number)
+    if number == 0x7F:
+        return "\N{SYMBOL FOR DELETE}"
+    return _UNKNOWN if unicodedata.category(character) in HIDDEN else character
+
+
+def all_visible(value: Any) -> Any:
+    """A value of strings, numbers, sequences, mappings and dataclasses with all its texts `visible`.
+
+    What needs no change is handed back as it is, which is nearly always all of it.
+    """
+    if type(value) is str:  # an enum's member is a str, too, and stays what it is
+        return visible(value)
+    if isinstance(value, tuple | list):
+        parts = [all_visible(v) for v in value]
+        return value if _same(parts, value) else type(value)(parts)
+    if isinstance(value, Mapping):
+        return {all_visible(k): all_visible(v) for k, v in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        before = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        after = {name: all_visible(part) for name, part in before.items()}
+        return value if _same(after.values(), before.values()) else replace(value, **after)
+    return value
+
+
+def _same(parts: Iterable[Any], others: Iterable[Any]) -> bool:
+    return all(a is b or (isinstance(a, dict) and a == b) for a, b in zip(parts, others, strict=True))

@@ -1,0 +1,81 @@
+"""Secret values by reference: an environment variable, a file, a variable of the stack, or what a program prints."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cortexctl.errors import SecretUnresolved
+from cortexctl.instance.spec import SecretRef
+
+PATIENCE = 60.0
+"""Seconds that a program may take; it may ask a vault over a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReader:
+    """Implements `apply.protocols.Secrets`. `folder` is where relative files are meant from."""
+
+    environ: Mapping[str, str]
+    folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values of the stack's variables that the caller gave."""
+    remember: Callable[[str], None] = lambda _value: None
+    """Hears of every value that is read, so that nothing shows it later."""
+
+    def value(self, reference: SecretRef) -> str:
+        return self.read(reference.source, reference.key)
+
+    def read(self, source: str, key: str) -> str:
+        """Raises SecretUnresolved, whose text names the reference and never a value."""
+        value = self._read(source, key)
+        self.remember(value)
+        return value
+
+    def _read(self, source: str, key: str) -> str:
+        if source == "env":
+            value = self.environ.get(key)
+            if not value:
+                raise SecretUnresolved(f"the environment variable {key} is {'empty' if value == '' else 'not set'}")
+            if not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
+                raise SecretUnresolved(f"the environment variable {key} is not UTF-8 text")
+            return value
+        if source == "var":
+            if not self.variables.get(key):
+                raise SecretUnresolved(f"the variable {key} has no value; give it with CORTEXCTL_VAR_{key}")
+            return self.variables[key]
+        if source == "command":
+            return self._printed(key)
+        path = self.folder / key
+        try:
+            value = path.read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise SecretUnresolved(f"the file {key} is not UTF-8 text") from None
+        except OSError as cause:
+            raise SecretUnresolved(f"the file {key} cannot be read: {cause.strerror}") from None
+        if not value:
+            raise SecretUnresolved(f"the file {key} is empty")
+        return value
+
+    def _printed(self, key: str) -> str:
+        """Neither what it prints nor what it says of a failure is shown: both may hold the value."""
+        words = shlex.split(key)
+        try:
+            done = subprocess.run(
+                words, cwd=self.folder, capture_output=True, check=False, timeout=PATIENCE, stdin=subprocess.DEVNULL
+            )
+            value = done.stdout.decode("utf-8").rstrip("\r\n")
+        except OSError as cause:
+            raise SecretUnresolved(f"the command {words[0]} cannot be run: {cause.strerror}") from None
+        except subprocess.TimeoutExpired:
+            raise SecretUnresolved(f"the command {words[0]} printed nothing within {PATIENCE:g} s") from None
+        except UnicodeDecodeError:
+            raise SecretUnresolved(f"the command {words[0]} prints what is not UTF-8 text") from None
+        if done.returncode:
+            raise SecretUnresolved(f"the command {words[0]} failed with exit code {done.returncode}")
+        if not value:
+            raise SecretUnresolved(f"the command {words[0]} prints nothing")
+        return value

@@ -1,0 +1,281 @@
+"""A container that no stack made, key by key of a model's table."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
+from cortexctl.engines.vllm.command.read_command import EVERYWHERE, CommandLine
+from cortexctl.engines.vllm.version import parse_release, release_from_image
+from cortexctl.instance.image import parse_image
+from cortexctl.instance.labels import serving_name
+from cortexctl.instance.secret import looks_like_one
+from cortexctl.instance.spec import DEFAULT_SHM_SIZE, RESTART_POLICY, Mount
+from cortexctl.observed.foreign import BoundTo, Running
+from cortexctl.stack.checks import SHADOWED_ENV
+from cortexctl.stack.importing.draft import Draft, Place
+from cortexctl.stack.importing.possible_secrets import is_left_out, is_secret_variable, is_text
+from cortexctl.stack.resolve import HF_CACHE, MODELS
+from cortexctl.stack.value_forms import MOST_GPUS, publish_form, repo_form, variable_form
+from cortexctl.text.units import LONGEST, show_bytes, size_in_bytes
+
+_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}", re.ASCII)
+_RESTARTS = ("unless-stopped", "always", "no")
+
+
+def named_image(running: Running) -> str:
+    """By which its image can be asked for: as it was, else by a tag; empty where it has none."""
+    names = [running.image] if running.image and not _ID.fullmatch(running.image) else list(running.tags[:1])
+    return next(filter(_is_reference, names), "")
+
+
+def _is_reference(name: str) -> bool:
+    try:
+        parse_image(name)
+    except ValueError:  # an engine gives no image such a name; what stands before it may
+        return False
+    return True
+
+
+def fill(running: Running, place: Place, line: CommandLine, draft: Draft) -> None:
+    """The table of a draft, its notes, and what stands against it."""
+    _Drafting(running, place, line, draft).fill()
+
+
+@dataclass
+class _Drafting:
+    running: Running
+    place: Place
+    line: CommandLine
+    draft: Draft
+
+    def fill(self) -> None:
+        """In the order of the table's keys."""
+        table, running = self.draft.table, self.running
+        if not self.place.is_only_host:
+            table["hosts"] = [self.place.host]
+        self._image()
+        args = {n: v for n, v in self.line.args.items() if not is_left_out(n, v)}
+        self._source(args)
+        table["served_names"] = list(self.line.served_names)
+        self._task(args)
+        table["adopt"] = running.name
+        self._gpus(args)
+        self._publish()
+        self._shape()
+        table["volumes"] = list(self._volumes())
+        table["extra_args"] = [w for o in self.line.extra if not is_left_out(o.name, o.values) for w in o.words]
+        table["ignore"] = []
+        table["args"] = dict(sorted(args.items()))
+        self._environment()
+        drain = self.line.owned.get("shutdown_timeout", ("",))[-1:]
+        if drain and drain[0].isdigit() and int(drain[0]) <= LONGEST:
+            table["rollout"] = {"drain": f"{int(drain[0])}s"}
+        if "" in {o.name for o in self.line.extra}:
+            self.draft.reasons.append("its command line has a word that belongs to no option")
+        self._tell()
+
+    def _image(self) -> None:
+        image, table = named_image(self.running), self.draft.table
+        if not image:
+            id_ = self.running.image.removeprefix("sha256:")[:12] or "ID"
+            self.draft.reasons.append(
+                f"its image ({id_}) has no name on the host: give it one there, as in "
+                f"docker tag {id_} vllm-openai:v0.32.0"
+            )
+            return
+        table["image"] = image
+        if release_from_image(image) is None and self.place.release:
+            table["vllm_version"] = self.place.release
+            self.draft.notes["vllm_version"] = "as its server says"
+        elif release_from_image(image) is None:
+            self.draft.notes["image"] = 'the tag does not tell which vLLM it holds: add vllm_version = "…"'
+        if parse_image(image).digest is None and parse_image(image).tag in {None, "latest", "nightly"}:
+            self.draft.notes.setdefault("image", "a moving tag: pin a release with the first replacement")
+
+    @property
+    def _release(self) -> str:
+        return release_from_image(str(self.draft.table.get("image", "x"))) or self.place.release
+
+    def _source(self, args: dict[str, Any]) -> None:
+        model, draft = self.line.model, self.draft
+        inside = next((m for m in self._longest_first() if _is_below(model, m.target)), None)
+        if inside is not None and model.startswith("/"):
+            self._local(posixpath.normpath(inside.source + "/" + posixpath.relpath(model, inside.target)), args)
+            return
+        if model.startswith("/"):
+            draft.reasons.append(f"its model {model} is a folder inside of the container, and no mount of the host")
+            return
+        if not _is_repository(model):
+            shown = "" if looks_like_one(model) else f' ("{model}")'
+            draft.reasons.append(f"its model{shown} is neither a folder of the host nor a Hugging Face repository")
+            return
+        revision = self.line.owned.get("revision", ())[-1:]
+        draft.table["source"] = {"repo": model, **({"revision": revision[0]} if revision else {})}
+
+    def _local(self, on_host: str, args: dict[str, Any]) -> None:
+        models_dir = self.place.models_dir
+        if not models_dir or not _is_below(on_host, models_dir) or on_host == models_dir:
+            mount = next((m.source for m in self.running.mounts if m.target == MODELS), posixpath.dirname(on_host))
+            other = f", and not below its models_dir, {models_dir}" if models_dir else ""
+            self.draft.reasons.append(
+                f"its model lies in {on_host} of the host{other}: "
+                f'say models_dir = "{mount}" in [hosts.{self.place.host}], which concerns all models there'
+            )
+            return
+        below = posixpath.relpath(on_host, models_dir)
+        if not below.endswith(".gguf"):
+            self.draft.table["source"] = {"path": below}
+            return
+        own = {key: args.pop(key) for key in ("tokenizer", "hf_config_path") if key in args}
+        self.draft.table["source"] = {"gguf": below, **own}
+
+    def _task(self, args: dict[str, Any]) -> None:
+        """Which question the gate asks. What the stack makes of `task` by itself is not said twice."""
+        said = args.get("task") or args.get("convert")
+        task = "embed" if said == "embedding" else said
+        old = bool(self._release) and parse_release(self._release) < RUNNER_SINCE
+        if task == "transcription":
+            self.draft.table["task"] = task
+            return
+        if task not in POOLING_TASKS:
+            if args.get("runner") != "pooling":
+                return
+            task = "embed"
+            self.draft.notes["task"] = "a guess: its command line says pooling only; or classify, score, reward"
+        self.draft.table["task"] = task
+        if old and args.get("task") == task:
+            args.pop("task")
+        elif not old and args.get("runner") == "pooling" and "task" not in args:
+            args.pop("runner")
+
+    def _gpus(self, args: Mapping[str, Any]) -> None:
+        found, draft = self.running.gpus, self.draft
+        sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+        ranks = math.prod(int(args.get(size, 1)) for size in sizes)
+        if self.place.gpus is not None:
+            draft.table["gpus"] = list(self.place.gpus) or "none"
+        elif not found:
+            draft.table["gpus"] = "none"
+        elif all(_is_index(g) for g in found):
+            draft.table["gpus"] = [int(g) for g in found]
+        elif found[0] == "all" or found[0].startswith("any "):
+            visible = [v.strip() for v in self.running.visible.split(",")]
+            by_env = all(_is_index(v) for v in visible)
+            draft.table["gpus"] = [int(v) for v in visible] if by_env else list(range(min(ranks, MOST_GPUS)))
+            why = "its environment says which it uses" if by_env else "it uses as many as it has ranks, from the first"
+            draft.notes["gpus"] = f"it sees {found[0]} GPUs of the host; {why}: correct it if that is not so"
+        else:
+            draft.reasons.append(
+                f"its GPUs are named by what is no index ({', '.join(found)}): say their indices with --gpus 0,1, "
+                "as nvidia-smi -L lists them"
+            )
+
+    def _publish(self) -> None:
+        """The port that its server listens on, at its first address; on the host's network it listens there itself."""
+        inside = [b for b in self.running.bound if b.inside == self.line.port]
+        if self.running.networks == ("host",):
+            inside = [BoundTo((self.line.owned.get("host") or (EVERYWHERE,))[-1], self.line.port, self.line.port)]
+        if not inside:
+            return
+        address = f"[{inside[0].address}]" if ":" in inside[0].address else inside[0].address
+        text = f"{address}:{inside[0].port}" if inside[0].port else address
+        try:
+            self.draft.table["publish"] = publish_form(text)
+        except ValueError:
+            return
+
+    def _shape(self) -> None:
+        table, running, limits = self.draft.table, self.running, self.running.in_place
+        if running.ipc == "host":
+            table["ipc"] = "host"
+        elif running.shm_size and running.shm_size != DEFAULT_SHM_SIZE:
+            table["shm_size"] = _size(running.shm_size)
+        if limits.restart in _RESTARTS and limits.restart != RESTART_POLICY:
+            table["restart"] = limits.restart
+        if limits.memory:
+            table["memory"] = _size(limits.memory)
+        if limits.cpus:
+            table["cpus"] = float(limits.cpus)
+
+    def _longest_first(self) -> list[Mount]:
+        return sorted(self.running.mounts, key=lambda m: -len(m.target))
+
+    def _volumes(self) -> Iterator[str]:
+        """All but those that the host's own folders take the place of."""
+        ours = {MODELS: self.place.models_dir, HF_CACHE: self.place.hf_cache}
+        for mount in self.running.mounts:
+            if not ours.get(mount.target) and ":" not in mount.source + mount.target and mount.target.startswith("/"):
+                yield f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
+
+    def _environment(self) -> None:
+        table = self.draft.table
+        env: dict[str, str] = {}
+        secrets: list[str] = []
+        for name, value in sorted(self.running.env.items()):
+            if name in SHADOWED_ENV or not _is_variable(name) or not is_text(value):
+                continue
+            if is_secret_variable(name, value):
+                secrets.append(name)
+            else:
+                env[name] = value
+        for option, variable in (("api_key", "VLLM_API_KEY"), ("hf_token", "HF_TOKEN")):
+            if option in self.line.owned and variable not in secrets:
+                secrets.append(variable)
+                flag = "--" + option.replace("_", "-")
+                self.draft.told.append(f"Its {flag} is on the command line: it becomes the secret {variable}.")
+        secrets = [n for n in secrets if n not in env]
+        offline = self.running.env.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}
+        if offline != ("repo" not in table.get("source", {})):
+            table["offline"] = offline
+        table["env"] = env
+        table["secrets"] = {name: {"env": name} for name in sorted(secrets)}
+        self.draft.needed += sorted(secrets)
+
+    def _tell(self) -> None:
+        running, told, name = self.running, self.draft.told, serving_name(self.draft.name)
+        if running.name != name and set(running.networks) - {"bridge", "host", "none"}:
+            there = ", ".join(running.networks)
+            told.append(f"On {there} it is reached as {running.name}; from the apply on as {name}.")
+        if running.project:
+            told.append(
+                f"Compose's project {running.project} made it: take it out of there, or `up` and `down` still touch it."
+            )
+        if running.not_kept:
+            kept = (f"{what} ({value})" if value else what for what, value in running.not_kept.items())
+            told.append(f"A new container will not have: {', '.join(kept)}.")
+        if not self.line.args.keys() & {"task", "runner", "convert"}:
+            told.append('If it is no generative model, say so: task = "embed" (and add "args.runner" to ignore).')
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _is_index(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < MOST_GPUS
+
+
+def _is_variable(name: str) -> bool:
+    try:
+        return bool(variable_form(name))
+    except ValueError:
+        return False
+
+
+def _is_repository(name: str) -> bool:
+    try:
+        return bool(repo_form(name)) and not name.startswith(".")
+    except ValueError:
+        return False
+
+
+def _size(number: int) -> str:
+    """Exactly so many bytes."""
+    shown = show_bytes(number)
+    return shown if size_in_bytes(shown) == number else f"{number} B"

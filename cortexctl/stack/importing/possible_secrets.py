@@ -1,0 +1,48 @@
+"""What may be a secret in a container that a person started: it goes into no text, and no file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cortexctl.instance.secret import looks_like_one
+from cortexctl.stack.document import SECRET_NAME, SECRET_WORD
+
+_LONG_WORD = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{28,}")
+"""Letters and digits mixed: nobody writes such a word by hand."""
+
+
+def is_secret_variable(name: str, value: str) -> bool:
+    return _looks_secret(name, value) or bool(_LONG_WORD.search(value))
+
+
+def is_left_out(name: str, value: Any) -> bool:
+    """Whether an argument may hold a secret, or what a file has no form for: TOML has none for null."""
+    return any(text is None or _looks_secret(key, text) or not is_text(text) for key, text in _texts(name, value))
+
+
+def is_text(value: str) -> bool:
+    """Whether a file can hold it."""
+    return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _looks_secret(name: str, value: str) -> bool:
+    by_name = SECRET_NAME.search(name) or SECRET_WORD.search(name.replace("_", "-"))
+    return bool(by_name) or looks_like_one(value)
+
+
+def _texts(name: str, value: Any) -> Iterator[tuple[str, str | None]]:
+    """Every text in a value, with the key that it stands under; None is itself."""
+    match value:
+        case None:
+            yield name, None
+        case str():
+            yield name, value
+        case Mapping():
+            for key, inner in value.items():
+                yield str(key), str(key)
+                yield from _texts(str(key), inner)
+        case list() | tuple():
+            for inner in value:
+                yield from _texts(name, inner)

@@ -1,0 +1,105 @@
+"""A model's files, as far as they can be read from here: config.json, and the heads of its safetensors files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cortexctl.engines.vllm.memory.headers import Headers
+from cortexctl.model_files.safetensors import tensors_in
+
+LARGEST_CONFIG = 16 * 2**20
+LARGEST_HEADER = 128 * 2**20
+"""Bytes beyond which a file is not what its name says."""
+
+
+class UnreadableModel(ValueError):
+    """One sentence about a file that is missing or not what it should be."""
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """A config.json, or the one in a folder; what ModelOpt keeps beside it is joined. Raises UnreadableModel."""
+    file = path / "config.json" if path.is_dir() else path
+    config = _json(file, LARGEST_CONFIG)
+    beside = file.parent / "hf_quant_config.json"
+    if "quantization_config" not in config and beside.is_file():
+        table = _json(beside, LARGEST_CONFIG)
+        inner = table.get("quantization")
+        given = {**inner, "quant_method": "modelopt"} if isinstance(inner, Mapping) else None
+        return {**config, "quantization_config": given} if given else config
+    return config
+
+
+def read_headers(path: Path) -> Headers | None:
+    """Of a safetensors file, of all in a folder, or of an index file; None where a folder has none.
+
+    Raises UnreadableModel.
+    """
+    if path.suffix == ".json":
+        return _index(path)
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if not files:
+        index = path / "model.safetensors.index.json"
+        return _index(index) if index.is_file() else None
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for file in files:
+        tensors |= tensors_in(_header(file))
+    return Headers(tensors)
+
+
+def cached_snapshot(cache: Path, repo: str, revision: str = "main") -> Path | None:
+    """The folder of a model in a Hugging Face cache, of a branch or a commit (its beginning is enough); None where the
+    cache does not have it.
+    """
+    base = cache / "hub" / f"models--{repo.replace('/', '--')}"
+    ref = base / "refs" / revision
+    try:
+        commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
+        found = sorted(p for p in (base / "snapshots").iterdir() if p.name.startswith(commit))
+    except OSError:
+        return None
+    return found[0] if found else None
+
+
+def _index(path: Path) -> Headers:
+    metadata = _json(path, LARGEST_HEADER).get("metadata")
+    total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
+    if not isinstance(total, int | float) or not 0 < total < math.inf:
+        raise UnreadableModel(f"{path} says no metadata.total_size")
+    return Headers({}, int(total))
+
+
+def _header(path: Path) -> Mapping[str, Any]:
+    """The JSON that a safetensors file begins with, after eight bytes of its length."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= LARGEST_HEADER:
+                raise UnreadableModel(f"{path} is not a safetensors file")
+            found = json.loads(file.read(length))
+    except OSError as cause:
+        raise UnreadableModel(f"{path} cannot be read: {cause.strerror}") from None
+    except (ValueError, RecursionError) as cause:
+        raise (
+            cause if isinstance(cause, UnreadableModel) else UnreadableModel(f"{path} is not a safetensors file")
+        ) from None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _json(path: Path, largest: int) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > largest:
+            raise UnreadableModel(f"{path} is too large for what it should be")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise UnreadableModel(f"{path} cannot be read: {cause.strerror}") from None
+    except (ValueError, RecursionError) as cause:
+        if isinstance(cause, UnreadableModel):
+            raise
+        raise UnreadableModel(f"{path} is not JSON") from None
+    if not isinstance(found, Mapping):
+        raise UnreadableModel(f"{path} is no table")
+    return found

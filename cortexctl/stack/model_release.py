@@ -1,0 +1,27 @@
+"""Which vLLM release a model's image holds: everything about arguments depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cortexctl.engines.vllm.version import release_from_image
+from cortexctl.stack.schema import ModelTable
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """`told`: image reference -> what the image itself said, where a host was asked. `instead`: a release to take for
+    every model's, to see what it makes of the stack.
+    """
+
+    told: Mapping[str, str] = field(default_factory=dict)
+    instead: str = ""
+
+    def of(self, model: ModelTable) -> str | None:
+        """What the stack says comes before what the tag tells, and that before the image's own word."""
+        if self.instead:
+            return self.instead
+        if model.vllm_version:
+            return model.vllm_version.removeprefix("v")
+        return release_from_image(model.image) or self.told.get(model.image)

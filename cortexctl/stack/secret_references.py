@@ -1,0 +1,12 @@
+"""From a secret's table to a reference: where its value is, never the value."""
+
+from __future__ import annotations
+
+from cortexctl.instance.spec import SecretRef
+from cortexctl.stack.schema import SecretTable
+
+
+def reference_of(name: str, table: SecretTable) -> SecretRef | None:
+    """Without a fingerprint; None unless the table names exactly one place."""
+    given = [SecretRef(name, source, key, "") for source, key in table.places() if key]
+    return given[0] if len(given) == 1 else None

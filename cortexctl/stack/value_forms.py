@@ -1,0 +1,162 @@
+"""The forms that single values must have. Each function hands a good value back, and raises ValueError with what is
+wrong with a bad one in a user's words.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from typing import Any
+
+from cortexctl.engines.vllm.version import parse_release
+from cortexctl.instance.image import parse_image
+from cortexctl.text.units import seconds, short_seconds, size_in_bytes
+
+MOST_GPUS = 1024
+DRIFT_KINDS = ("drift", "pending", "orphan", "unmanaged", "unhealthy", "unreachable")
+
+
+def name_form(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", text):
+        raise ValueError(
+            f'"{text}" cannot be a name: small letters, digits, ".", "_" and "-", at most 63, and no "-" in front'
+        )
+    if "--" in text:
+        raise ValueError(f'"{text}" cannot be a name: "--" is kept for generations (NAME--g2)')
+    return text
+
+
+def duration_form(text: str) -> str:
+    seconds(text)
+    return text
+
+
+def short_duration_form(text: str) -> str:
+    if short_seconds(text) == 0:
+        raise ValueError(f'"{text}" is no time at all; write for example "500ms" or "2s"')
+    return text
+
+
+def size_form(text: str) -> str:
+    size_in_bytes(text)
+    return text
+
+
+def image_form(text: str) -> str:
+    parse_image(text)
+    return text
+
+
+def release_form(text: str) -> str:
+    parse_release(text)
+    return text
+
+
+def version_range_form(text: str) -> str:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f'"{text}" is no range of versions; write for example ">=0.1,<1"') from None
+    return text
+
+
+def variable_form(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError(f'"{text}" cannot be the name of an environment variable')
+    return text
+
+
+def repo_form(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text, re.ASCII):
+        raise ValueError(f'"{text}" is no Hugging Face repository; write for example "meta-llama/Llama-3.1-8B"')
+    return text
+
+
+def gguf_form(text: str) -> str:
+    if not text.endswith(".gguf"):
+        raise ValueError(f'"{text}" is no GGUF file: its name ends in .gguf')
+    return text
+
+
+def json_form(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        text = json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError("it holds what JSON has no form for: a date, a time, inf or nan") from None
+    sorted_value: dict[str, Any] = json.loads(text)
+    return sorted_value
+
+
+def docker_form(text: str) -> str:
+    if not re.fullmatch(r"unix:///.+", text):
+        raise ValueError(
+            f'"{text}" is no unix:///… socket, and others are not spoken to yet; forward one: '
+            "ssh -N -L /run/gpu-1.sock:/var/run/docker.sock gpu-1"
+        )
+    return text
+
+
+def gpus_form(value: Any) -> Any:
+    if value == "none":
+        return []
+    if type(value) is int and 1 <= value <= MOST_GPUS:
+        return value
+    if isinstance(value, list) and value and all(type(v) is int and 0 <= v < MOST_GPUS for v in value):
+        if len(set(value)) < len(value):
+            raise ValueError("a GPU is named twice")
+        return value
+    raise ValueError('write how many GPUs, as in 2, or their indices, as in [0, 1], or "none"')
+
+
+def capability_form(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]?\.[0-9]", text):
+        raise ValueError(f'"{text}" is no compute capability; write for example "8.9"')
+    return text
+
+
+def drift_pattern_form(text: str) -> str:
+    kind, colon, _ = text.partition(":")
+    if colon and kind not in DRIFT_KINDS:
+        raise ValueError(f'"{kind}" is no kind of finding; there are: {", ".join(DRIFT_KINDS)}')
+    return text
+
+
+def publish_form(text: str) -> str:
+    address, separator, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not separator:
+        address, port = text, ""
+    elif not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536 or (":" in address and address[0] != "["):
+        raise ValueError(f'"{text}" is not ADDRESS or ADDRESS:PORT; write for example "127.0.0.1:8801"')
+    bracketed = address.startswith("[") and address.endswith("]")
+    try:
+        version: int = ipaddress.ip_address(address.strip("[]")).version
+    except ValueError:
+        version = 0
+    if version != (6 if bracketed else 4):
+        raise ValueError(f'"{text}" does not begin with an IP address; write for example "127.0.0.1:8801"')
+    return text
+
+
+def volume_form(text: str) -> str:
+    parts = text.split(":")
+    if len(parts) not in {2, 3} or not parts[0] or not parts[1].startswith("/"):
+        raise ValueError(f'"{text}" is not SOURCE:TARGET or SOURCE:TARGET:ro; TARGET is an absolute path')
+    if len(parts) == 3 and parts[2] not in {"ro", "rw"}:
+        raise ValueError(f'"{text}" ends in ":{parts[2]}"; it can be ":ro" or ":rw"')
+    return text
+
+
+def network_form(text: str) -> str:
+    """A network of the engine. `host` and `none` would take the containers out of reach of each other."""
+    if text in {"host", "none", "bridge", "default"} or not re.fullmatch(r"[a-zA-Z0-9][\w.-]*", text, re.ASCII):
+        raise ValueError(f'"{text}" cannot be the network; write a name of your own, as "cortex_default"')
+    return text
+
+
+def served_name_form(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("a served name is text without blanks around it")
+    return text

@@ -1,0 +1,1 @@
+"""CORE: values to text and back: units, JSON, TOML. Standard library only."""
