@@ -18,20 +18,20 @@ $(VENV)/.ready: pyproject.toml tools/venv.sh
 	@PY=$(PY) tools/venv.sh $(VENV)
 	@touch $@
 
-lab: setup  ## a Docker engine and the images that the demo and the tests run on (tests/lab/README.md)
+lab: setup  ## a Docker daemon and the images that the demo and the tests run on (tests/lab/README.md)
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(LAB) up
 
 demo: lab  ## the main job on this machine: plan, apply, ask, break, mend, destroy
 	@$(LAB) exec tools/demo.sh
 
-test: lab  ## all tests, on a real engine, real vLLM and a real browser too
+test: lab  ## all tests, on a real Docker daemon, real vLLM and a real browser too
 	@tools/browser.sh
 	@$(LAB) exec tools/test.sh $(BIN)
 
-test-fast: setup  ## the tests that need neither an engine nor a browser
+test-fast: setup  ## the tests that need neither a Docker daemon nor a browser
 	@$(BIN)/pytest -m "not engine and not vllm and not browser" -n auto --dist loadfile
 
-attack: lab  ## random kills, lies, mutations and planted secrets, on a real engine: 40 minutes, and a table (ATTACK="--seed 7")
+attack: lab  ## random kills, lies, mutations and planted secrets, on a real Docker daemon: 40 minutes, and a table (ATTACK="--seed 7")
 	@$(LAB) exec $(BIN)/python -m tests.attack $(ATTACK)
 
 lint: setup

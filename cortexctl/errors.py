@@ -1,11 +1,11 @@
 """What can go wrong in the world outside, one class per thing a caller can do something about.
 
 CortexctlError
-├── EngineError
-│   ├── EngineUnreachable     nothing answers at the URL
-│   ├── EngineForbidden       the socket is there, the user may not open it
-│   ├── EngineTooOld          answers, but with an API older than we need
-│   └── EngineRefused         answered one request with an error
+├── DaemonError
+│   ├── DaemonUnreachable     nothing answers at the URL
+│   ├── DaemonForbidden       the socket is there, the user may not open it
+│   ├── DaemonTooOld          answers, but with an API older than we need
+│   └── DaemonRefused         answered one request with an error
 ├── LockLost                  somebody released the lock of a run that goes on
 ├── ImageUnavailable          not on the host, and it cannot be pulled
 ├── SecretUnresolved          a reference that leads nowhere (its value is never in the message)
@@ -40,24 +40,24 @@ class CortexctlError(Exception):
         self.next_step = next_step
 
 
-class EngineError(CortexctlError):
+class DaemonError(CortexctlError):
     pass
 
 
-class EngineUnreachable(EngineError):
+class DaemonUnreachable(DaemonError):
     pass
 
 
-class EngineForbidden(EngineError):
+class DaemonForbidden(DaemonError):
     pass
 
 
-class EngineTooOld(EngineError):
+class DaemonTooOld(DaemonError):
     pass
 
 
-class EngineRefused(EngineError):
-    """The engine's own words are in the message; `status` is its HTTP status (0 when there was none)."""
+class DaemonRefused(DaemonError):
+    """The daemon's own words are in the message; `status` is its HTTP status (0 when there was none)."""
 
     def __init__(self, message: str, *, status: int = 0, next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)

@@ -1,8 +1,8 @@
-"""What an engine is told to create, for tests that speak to one without a plan."""
+"""What a daemon is told to create, for tests that speak to one without a plan."""
 
 from __future__ import annotations
 
-from cortexctl.apply.protocols import Engine
+from cortexctl.apply.protocols import Daemon
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
@@ -10,8 +10,8 @@ from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import ContainerSpec
 
 
-def launch_of(engine: Engine, stack: str, model: str, name: str, spec: ContainerSpec) -> Launch:
+def launch_of(daemon: Daemon, stack: str, model: str, name: str, spec: ContainerSpec) -> Launch:
     """A container of this name, labelled as the stack's."""
     marks = {labels.STACK: stack, labels.MODEL: model, labels.SPEC: spec_to_label(spec)}
-    image = engine.image(spec.image).id
+    image = daemon.image(spec.image).id
     return Launch(name, image, tuple(entrypoint(spec)), tuple(arguments(spec)), spec, marks)

@@ -1,4 +1,4 @@
-"""A real engine for tests: everything a test makes carries its stack's name, and goes when the test ends."""
+"""A real daemon for tests: everything a test makes carries its stack's name, and goes when the test ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineError
+from cortexctl.errors import DaemonError
 from cortexctl.hosts.read import get, observe_host
 from tests.forks import ran
 
@@ -35,8 +35,8 @@ class Ran:
 
 
 @dataclass
-class LiveEngine:
-    """The lab's engine, for one stack. `docker` is its URL."""
+class LiveDaemon:
+    """The lab's daemon, for one stack. `docker` is its URL."""
 
     docker: str
     stack: str
@@ -115,16 +115,16 @@ class LiveEngine:
 
 
 @contextmanager
-def live_engine(stack: str) -> Iterator[LiveEngine]:
-    """Fails, rather than skips, when there is no engine: these tests are part of the run."""
+def live_daemon(stack: str) -> Iterator[LiveDaemon]:
+    """Fails, rather than skips, when there is no daemon: these tests are part of the run."""
     docker = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     try:
         get(docker, "/_ping")
-    except EngineError as cause:
+    except DaemonError as cause:
         raise AssertionError(
-            f"no engine for this test ({cause.message}); run it with: make test, or tests/lab/lab exec pytest …"
+            f"no daemon for this test ({cause.message}); run it with: make test, or tests/lab/lab exec pytest …"
         ) from cause
-    live = LiveEngine(docker, stack)
+    live = LiveDaemon(docker, stack)
     try:
         yield live
     finally:

@@ -62,7 +62,7 @@ def model_text(name: str = "tiny", **lines: str) -> str:
 
 
 def observed_from(path: Path) -> Observed:
-    """A case's observed.json: rows of the engine's list by host, what is known of images and models, and records. An
+    """A case's observed.json: rows of the daemon's list by host, what is known of images and models, and records. An
     image has no labels but those that `image_labels` gives it.
     """
     data: dict[str, Any] = json.loads(path.read_text())

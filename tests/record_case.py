@@ -1,6 +1,6 @@
 """Writes the golden files of plan cases: `python -m tests.record_case NAME...` (all cases without a name).
 
-Where a case has a before.toml, observed.json is made from it: the stack is applied to a fake engine, and
+Where a case has a before.toml, observed.json is made from it: the stack is applied to a fake daemon, and
 `adjust` in after.json (if there) changes rows by container name: {"NAME": {"State": "exited", ...}}, null removes.
 Rows under "" are added. `by_hand` makes a model's container one that a person started, {"NAME": {"model": "MODEL",
 "changes": {...}}}: without labels and record, and with these changes to its inspection.
@@ -53,7 +53,7 @@ def plan_of_case(case: Path) -> Plan:
 
 
 def observe_before(case: Path) -> dict[str, Any]:
-    """The rows that a fake engine shows after before.toml was applied to it, adjusted by after.json."""
+    """The rows that a fake daemon shows after before.toml was applied to it, adjusted by after.json."""
     desired = desired_from(case / "before.toml", {**SECRETS, "HF_TOKEN": "hf-old"})
     images = sorted({i.spec.image for i in desired.instances})
     world = World(desired.stack, *(h.name for h in desired.hosts), images=images)
@@ -64,15 +64,15 @@ def observe_before(case: Path) -> dict[str, Any]:
     adoptable = _by_hand(case, world, desired, changes.pop("by_hand", {}))
     known = {
         reference: {"found": "local", "id": id_}
-        for reference, id_ in world.engine(desired.hosts[0].name).images.items()
+        for reference, id_ in world.daemon(desired.hosts[0].name).images.items()
     }
     hosts: dict[str, Any] = {}
     for number, host in enumerate(desired.hosts, 1):
-        rows = [_settled(row, number * 100 + i) for i, row in enumerate(world.engine(host.name).rows(), 1)]
+        rows = [_settled(row, number * 100 + i) for i, row in enumerate(world.daemon(host.name).rows(), 1)]
         hosts[host.name] = {"containers": [r for row in rows if (r := _adjusted(row, changes)) is not None]}
     first = hosts[desired.hosts[0].name]["containers"]
     first.extend(changes.get("", []))
-    records = {name: json.loads(label) for name, e in world.engines.by_host.items() for label in e.records.values()}
+    records = {name: json.loads(label) for name, e in world.daemons.by_host.items() for label in e.records.values()}
     return {
         "hosts": {**hosts, **changes.get("hosts", {})},
         "images": {h.name: {**known, **changes.get("images", {})} for h in desired.hosts},
@@ -87,13 +87,13 @@ def _by_hand(case: Path, world: World, before: Desired, by_hand: dict[str, Any])
     """Containers that lose their labels and get another name; and how they are made, for the case's stack."""
     for name, how in by_hand.items():
         made = next(i for i in before.instances if i.model == how["model"])
-        engine = world.engine(made.host)
-        container = engine.by_name(serving_name(made.model))
+        daemon = world.daemon(made.host)
+        container = daemon.by_name(serving_name(made.model))
         container.labels, container.name = {}, name
         container.made, container.changes = made.spec, how.get("changes", {})
-        record = engine.read_record(before.owner)
+        record = daemon.read_record(before.owner)
         left = {address: a for address, a in record.applied.items() if a.model != made.model}
-        engine.write_record(before.owner, HostRecord(made.host, left))
+        daemon.write_record(before.owner, HostRecord(made.host, left))
     if not by_hand:
         return {}
     observed = world.look(desired_from(case / "stack.toml", SECRETS))

@@ -148,7 +148,7 @@ def record(case: Path) -> None:
 
 
 def _with_addresses(observed: dict[str, Any]) -> dict[str, Any]:
-    """Containers that run have an address on each network; the fake engine gives none."""
+    """Containers that run have an address on each network; the fake daemon gives none."""
     number = 1
     for host in observed["hosts"].values():
         for row in host.get("containers", ()):

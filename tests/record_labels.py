@@ -29,7 +29,7 @@ from cortexctl.plan.planner import inspections_needed, plan
 from cortexctl.plan.request import Request
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
 from tests.fakes.container import FakeContainer
-from tests.fakes.engine import FakeEngine
+from tests.fakes.daemon import FakeDaemon
 from tests.fakes.world import World
 
 CORPUS = Path(__file__).parent / "cases" / "labels"
@@ -91,7 +91,7 @@ def plan_of(case: Path, desired: Desired, request: Request = Request()) -> Plan:
 
 def _host(name: str, entries: list[dict[str, Any]]) -> ObservedHost:
     here = (e for e in entries if e["host"] == name)
-    return ObservedHost(name, tuple(_container(e) for e in here), engine="Docker/20.10.24 (linux)", api="1.41")
+    return ObservedHost(name, tuple(_container(e) for e in here), daemon="Docker/20.10.24 (linux)", api="1.41")
 
 
 def _container(entry: dict[str, Any]) -> ObservedContainer:
@@ -119,24 +119,24 @@ def record(case: Path) -> None:
         made = world.plan(desired)
         assert not made.has_errors, made.diagnostics
         assert world.apply(made).exit_code == 0
-    entries = [_entry(engine, c) for engine, c in _containers(world)]
+    entries = [_entry(daemon, c) for daemon, c in _containers(world)]
     text = json.dumps(entries, indent=1, ensure_ascii=False)
     (case / "labels.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _containers(world: World) -> Iterator[tuple[FakeEngine, FakeContainer]]:
-    for _, engine in sorted(world.engines.by_host.items()):
-        for container in sorted(engine.containers.values(), key=lambda c: c.name):
-            yield engine, container
+def _containers(world: World) -> Iterator[tuple[FakeDaemon, FakeContainer]]:
+    for _, daemon in sorted(world.daemons.by_host.items()):
+        for container in sorted(daemon.containers.values(), key=lambda c: c.name):
+            yield daemon, container
 
 
-def _entry(engine: FakeEngine, container: FakeContainer) -> dict[str, Any]:
+def _entry(daemon: FakeDaemon, container: FakeContainer) -> dict[str, Any]:
     return {
-        "host": engine.host,
+        "host": daemon.host,
         "name": container.name,
         "state": container.state,
         "networks": container.networks,
-        "in_place": dataclasses.asdict(engine.in_place(container.id)),
+        "in_place": dataclasses.asdict(daemon.in_place(container.id)),
         "labels": {**container.labels, **OF_THE_COMMAND_LINE},
     }
 

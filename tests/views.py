@@ -103,7 +103,7 @@ def _diagnostics() -> tuple[Diagnostic, ...]:
     line = SourceSpan("stacks/prod.toml", 41, 17, 22, "max_model_len = 32768    # was 16384")
     image = SourceSpan("stacks/prod.toml", 12, 9, 35, 'image = "vllm/vllm-openai:latest"')
     return (
-        error("CX401", "gpu-13: the engine does not answer; left out: llama-70b", help="is its daemon hung?"),
+        error("CX401", "gpu-13: the daemon does not answer; left out: llama-70b", help="is its daemon hung?"),
         warning("CX209", "the image latest moves", image, help="pin a release, for example v0.32.0"),
         warning("CX303", "without effect", line, detail="at 32768 tokens only 3 fit", help="lower max_num_seqs"),
     )

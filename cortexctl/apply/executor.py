@@ -28,7 +28,7 @@ from cortexctl.apply.protocols import Hooks, Recorder
 from cortexctl.apply.recording import NO_RECORDS, Took
 from cortexctl.apply.restored import as_it_was
 from cortexctl.apply.run_hooks import NO_HOOKS
-from cortexctl.errors import CortexctlError, EngineUnreachable, HookFailed, LockLost, PathFailed
+from cortexctl.errors import CortexctlError, DaemonUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.recipes import undo, undo_unnoticed
 from cortexctl.plan.steps import (
@@ -45,7 +45,7 @@ from cortexctl.plan.steps import (
 PAUSE_SLICE = 0.5
 """Seconds after which a pause looks whether it is still of use."""
 PATIENCE, RETRY_EVERY = 60.0, 2.0
-"""Seconds for which a rollback waits for an engine that does not answer, and between two tries."""
+"""Seconds for which a rollback waits for a daemon that does not answer, and between two tries."""
 
 
 class Fate(StrEnum):
@@ -302,14 +302,14 @@ class Executor:
             return failure
 
     def _insist(self, act: Callable[[], str]) -> None:
-        """An engine that is away for a moment (its daemon restarts) must not cost the rollback."""
+        """A daemon that is away for a moment (its daemon restarts) must not cost the rollback."""
         clock = self.performer.clock
         until = clock.elapsed() + PATIENCE
         while True:
             try:
                 act()
                 return
-            except EngineUnreachable:
+            except DaemonUnreachable:
                 if clock.elapsed() >= until:
                     raise
                 clock.sleep(RETRY_EVERY)

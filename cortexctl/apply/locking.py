@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from cortexctl.apply.protocols import Clock, Engine, Engines
-from cortexctl.errors import EngineError, LockHeld
+from cortexctl.apply.protocols import Clock, Daemon, Daemons
+from cortexctl.errors import DaemonError, LockHeld
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.model import Plan
 from cortexctl.text.units import show_seconds
@@ -19,7 +19,7 @@ TRY_EVERY = 2.0
 """Seconds between two tries of one who waits."""
 
 IsDead = Callable[[LockInfo, int], bool]
-"""(holder, seconds since the epoch now, by the engine) -> whether the holder is provably gone."""
+"""(holder, seconds since the epoch now, by the daemon) -> whether the holder is provably gone."""
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Locks:
     """The locks of one run over one plan. `patience`: seconds to wait for somebody else's; `interrupted` ends that."""
 
     plan: Plan
-    engines: Engines
+    daemons: Daemons
     who: LockInfo
     clock: Clock
     is_dead: IsDead
@@ -43,34 +43,34 @@ class Locks:
     @contextmanager
     def hold(self, host: str) -> Iterator[None]:
         """Take the host's lock, or that of a holder who is provably gone. Raises LockHeld."""
-        engine = self.engines.engine(host)
-        self._held[host] = self._take(host, engine).owner
+        daemon = self.daemons.daemon(host)
+        self._held[host] = self._take(host, daemon).owner
         try:
             yield
         finally:
-            # An engine that is gone takes its lock with it for a while; what was done is worth more than that.
-            with suppress(EngineError):
-                if self._is_ours(host, engine):
-                    engine.release_lock(self.plan.owner)
+            # A daemon that is gone takes its lock with it for a while; what was done is worth more than that.
+            with suppress(DaemonError):
+                if self._is_ours(host, daemon):
+                    daemon.release_lock(self.plan.owner)
 
     def still_ours(self, host: str) -> bool:
-        """An engine that does not answer has not given the lock to anybody: the step itself will say so."""
+        """A daemon that does not answer has not given the lock to anybody: the step itself will say so."""
         try:
-            return host not in self._held or self._is_ours(host, self.engines.engine(host))
-        except EngineError:
+            return host not in self._held or self._is_ours(host, self.daemons.daemon(host))
+        except DaemonError:
             return True
 
-    def _is_ours(self, host: str, engine: Engine) -> bool:
-        holder = engine.read_lock(self.plan.owner)
+    def _is_ours(self, host: str, daemon: Daemon) -> bool:
+        holder = daemon.read_lock(self.plan.owner)
         return holder is not None and holder.owner == self._held.get(host)
 
-    def _take(self, host: str, engine: Engine) -> LockInfo:
+    def _take(self, host: str, daemon: Daemon) -> LockInfo:
         until = self.clock.elapsed() + self.patience
         told = False
         while True:
-            now = int(engine.now())
+            now = int(daemon.now())
             ours = self._ours(host, now)
-            holder = self._try(engine, ours, now)
+            holder = self._try(daemon, ours, now)
             if holder.owner == ours.owner:
                 return ours
             if self.clock.elapsed() >= until or self.interrupted():
@@ -85,13 +85,13 @@ class Locks:
         lasts = max(LOCK_LASTS, 2 * sum(c.cost.at_most or 0 for c in self.plan.effective) + starts)
         return replace(self.who, owner=f"{self.who.owner}@{host}", started=now, expires=now + lasts)
 
-    def _try(self, engine: Engine, ours: LockInfo, now: int) -> LockInfo:
+    def _try(self, daemon: Daemon, ours: LockInfo, now: int) -> LockInfo:
         """Who has it then."""
-        holder = engine.take_lock(self.plan.owner, ours)
+        holder = daemon.take_lock(self.plan.owner, ours)
         if holder.owner != ours.owner and self.is_dead(holder, now):
-            if engine.read_lock(self.plan.owner) == holder:  # still the dead one's, not that of who was quicker
-                engine.release_lock(self.plan.owner)
-            holder = engine.take_lock(self.plan.owner, ours)
+            if daemon.read_lock(self.plan.owner) == holder:  # still the dead one's, not that of who was quicker
+                daemon.release_lock(self.plan.owner)
+            holder = daemon.take_lock(self.plan.owner, ours)
         return holder
 
     @property

@@ -10,7 +10,7 @@ from cortexctl.apply.events import Sink
 from cortexctl.apply.gate.gate import Gate
 from cortexctl.apply.gate.path_check import try_reach
 from cortexctl.apply.gate.reporter import Telling
-from cortexctl.apply.protocols import Clock, Engine, Engines, Prober, Secrets
+from cortexctl.apply.protocols import Clock, Daemon, Daemons, Prober, Secrets
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.errors import PlanStale
 from cortexctl.instance import labels
@@ -46,7 +46,7 @@ class Performer:
     """Carries out tasks with the adapters it was given. `marks` are labels that every new container gets."""
 
     owner: str
-    engines: Engines
+    daemons: Daemons
     prober: Prober
     secrets: Secrets
     clock: Clock
@@ -54,48 +54,48 @@ class Performer:
 
     def perform(self, task: Task, host: str, change: Change | None, report: Sink) -> str:  # noqa: C901, PLR0912 - a kind, a case
         """Do one task. Raises CortexctlError."""
-        engine = self.engines.engine(host)
+        daemon = self.daemons.daemon(host)
         match task:
             case PullImage(reference, digest):
-                engine.pull(reference, digest)
+                daemon.pull(reference, digest)
             case EnsureNetwork(name):
-                return "made" if engine.ensure_network(name, self.owner) else ""
+                return "made" if daemon.ensure_network(name, self.owner) else ""
             case CreateContainer():
-                self._create(engine, task, _known(change))
+                self._create(daemon, task, _known(change))
             case AdoptContainer(container):
-                engine.adopt(container)
+                daemon.adopt(container)
             case TryReach(container):
-                return try_reach(engine.reach(container), _known(change).touched[0].name, self.clock)
+                return try_reach(daemon.reach(container), _known(change).touched[0].name, self.clock)
             case StopContainer(container, timeout):
-                engine.stop(container, timeout)
+                daemon.stop(container, timeout)
             case StartContainer(container):
-                engine.start(container)
+                daemon.start(container)
             case PassGate(container):
-                return self._gate(engine, container, _known(change), report)
+                return self._gate(daemon, container, _known(change), report)
             case SetRestart(container, policy):
-                engine.set_restart(container, policy)
+                daemon.set_restart(container, policy)
             case UpdateContainer(container, memory, cpus):
-                engine.update(container, memory, cpus)
+                daemon.update(container, memory, cpus)
             case ConnectNetwork(container, network):
-                engine.connect(container, network)
+                daemon.connect(container, network)
             case RenameContainer(container, name, _):
-                engine.rename(container, name)
+                daemon.rename(container, name)
             case RemoveContainer(container):
-                engine.remove(container)
+                daemon.remove(container)
             case RemoveNetwork(name):
-                return "" if engine.remove_network(name, self.owner) else "left: not ours alone"
+                return "" if daemon.remove_network(name, self.owner) else "left: not ours alone"
             case Pause():
                 raise ValueError("a pause is the executor's")
             case _:
                 assert_never(task)
         return ""
 
-    def _create(self, engine: Engine, task: CreateContainer, change: Change) -> None:
+    def _create(self, daemon: Daemon, task: CreateContainer, change: Change) -> None:
         spec = change.after
         if spec is None:
             raise ValueError(f"{change.address}: nothing to create")
         values = {s.name: self._secret(s) for s in spec.secrets}
-        engine.create(
+        daemon.create(
             Launch(
                 task.name,
                 task.image,
@@ -130,12 +130,12 @@ class Performer:
             )
         return value
 
-    def _gate(self, engine: Engine, container: str, change: Change, report: Sink) -> str:
+    def _gate(self, daemon: Daemon, container: str, change: Change, report: Sink) -> str:
         spec = change.after or change.before
         values = {s.name: self.secrets.value(s) for s in spec.secrets} if spec else {}
         secrets = tuple(values.values())
         telling = Telling(change.address, self.clock, report, secrets)
-        gate = Gate(engine, self.prober, self.clock, container, change, values.get(API_KEY), telling, secrets)
+        gate = Gate(daemon, self.prober, self.clock, container, change, values.get(API_KEY), telling, secrets)
         return gate.pass_or_fail()
 
 

@@ -19,8 +19,8 @@ from cortexctl.plan.steps import Step
 from cortexctl.reach import Reach
 
 
-class Engine(Protocol):
-    """One host's engine. Every call is an "ensure" and raises EngineError when it cannot be done."""
+class Daemon(Protocol):
+    """One host's daemon. Every call is an "ensure" and raises DaemonError when it cannot be done."""
 
     def image(self, reference: str) -> ImageFacts: ...
 
@@ -65,7 +65,7 @@ class Engine(Protocol):
         ...
 
     def now(self) -> float:
-        """Seconds since the epoch by the engine's clock, by which its lock's times are meant."""
+        """Seconds since the epoch by the daemon's clock, by which its lock's times are meant."""
         ...
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo: ...
@@ -91,10 +91,10 @@ class Engine(Protocol):
     def connect(self, container: str, network: str) -> None: ...
 
 
-class Engines(Protocol):
-    """The engine of a host, by its name."""
+class Daemons(Protocol):
+    """The daemon of a host, by its name."""
 
-    def engine(self, host: str) -> Engine: ...
+    def daemon(self, host: str) -> Daemon: ...
 
     def observe(self, host: str) -> ObservedHost: ...
 

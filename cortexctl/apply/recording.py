@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from cortexctl.apply.protocols import Engine
-from cortexctl.errors import EngineError
+from cortexctl.apply.protocols import Daemon
+from cortexctl.errors import DaemonError
 from cortexctl.instance.labels import MODEL, address, owner_of, serving_name
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.host import ObservedHost
@@ -21,7 +21,7 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
 
 TRIES = 2
-"""An engine may refuse once: a record that is older than what serves misleads who reads it."""
+"""A daemon may refuse once: a record that is older than what serves misleads who reads it."""
 
 _NEW_CONTAINER = {Action.CREATE, Action.REPLACE}
 _NO_GATE = {Action.UPDATE, Action.MOVE, Action.REMOVE}
@@ -41,7 +41,7 @@ class Recording:
     the lock is still the run's; else another run writes. A record that cannot be written fails nothing.
     """
 
-    engine: Engine
+    daemon: Daemon
     plan: Plan
     seen: ObservedHost
     run: str
@@ -54,9 +54,9 @@ class Recording:
     def open(self) -> None:
         """Read what earlier runs left, once. What cannot be read is not written over either."""
         for _ in range(TRIES):
-            with suppress(EngineError):
-                self.engine.settle_record(self.plan.owner)
-                self._before = self.engine.read_record(self.plan.owner)
+            with suppress(DaemonError):
+                self.daemon.settle_record(self.plan.owner)
+                self._before = self.daemon.read_record(self.plan.owner)
                 self._now = dict(self._before.applied)
                 return
 
@@ -116,10 +116,10 @@ class Recording:
             return
         self._now = dict(after)
         for again in range(TRIES):
-            with suppress(EngineError):
+            with suppress(DaemonError):
                 if again:  # what a try that failed left must not be lost
-                    self.engine.settle_record(self.plan.owner)
-                self.engine.write_record(self.plan.owner, HostRecord(self.seen.name, self._now))
+                    self.daemon.settle_record(self.plan.owner)
+                self.daemon.write_record(self.plan.owner, HostRecord(self.seen.name, self._now))
                 return
 
     def _found(self, change: Change) -> Owned | None:

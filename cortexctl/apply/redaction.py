@@ -1,4 +1,4 @@
-"""What happened, without the secrets that somebody outside put into the words for it: an engine, a server, a hook.
+"""What happened, without the secrets that somebody outside put into the words for it: a daemon, a server, a hook.
 
 Only those words are touched. Addresses and names are the plan's, and others look them up.
 """

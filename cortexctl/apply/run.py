@@ -8,7 +8,7 @@ from functools import partial
 from cortexctl.apply.events import Event, LockChanged
 from cortexctl.apply.executor import Executor, Fate, Result
 from cortexctl.apply.locking import Locks
-from cortexctl.apply.protocols import Engines
+from cortexctl.apply.protocols import Daemons
 from cortexctl.apply.recording import Recording, Records
 from cortexctl.errors import PlanStale
 from cortexctl.observed.observation import Observed
@@ -18,7 +18,7 @@ from cortexctl.plan.steps import PullImage
 
 
 def apply_plan(
-    plan: Plan, executor: Executor, engines: Engines, locks: Locks, holding: ExitStack | None = None
+    plan: Plan, executor: Executor, daemons: Daemons, locks: Locks, holding: ExitStack | None = None
 ) -> Result:
     """Carry a plan out. Raises LockHeld or PlanStale before anything is touched.
 
@@ -38,7 +38,7 @@ def apply_plan(
             _tell(executor, LockChanged(host, held=True))
             released.callback(_tell, executor, LockChanged(host, held=False))
         executor.holds = locks.still_ours
-        seen = Observed(tuple(engines.observe(host) for host in hosts))
+        seen = Observed(tuple(daemons.observe(host) for host in hosts))
         moved = stale_reasons(plan, seen)
         if moved:
             raise PlanStale("the plan is out of date: " + "; ".join(moved), next_step="plan again")
@@ -46,7 +46,7 @@ def apply_plan(
         run = locks.who.run
         records = Records(
             {
-                at.name: Recording(engines.engine(at.name), plan, at, run, partial(locks.still_ours, at.name))
+                at.name: Recording(daemons.daemon(at.name), plan, at, run, partial(locks.still_ours, at.name))
                 for at in seen.hosts
             }
         )

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cortexctl.apply.events import Event, HookEnded, HookStarted, Sink, bounded
-from cortexctl.apply.protocols import Clock, Engines, Hooks, RunsHook
+from cortexctl.apply.protocols import Clock, Daemons, Hooks, RunsHook
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import CortexctlError, HookFailed, HookRefused
 from cortexctl.plan.hook_points import hooks_at, proves, stops_serving
@@ -24,7 +24,7 @@ class PlannedHooks:
     plan: Plan
     run_hook: RunsHook
     emit: Sink
-    engines: Engines
+    daemons: Daemons
     clock: Clock
     known: Mapping[str, str]
 
@@ -100,7 +100,7 @@ class PlannedHooks:
     def _endpoint(self, host: str, container: str) -> str:
         """Where it can be reached now; empty when nothing tells."""
         with suppress(CortexctlError):
-            return self.engines.engine(host).state(container).endpoint
+            return self.daemons.daemon(host).state(container).endpoint
         return ""
 
     def _say(self, event: Event) -> None:

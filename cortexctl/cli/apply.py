@@ -36,7 +36,7 @@ from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.diagnostics import Severity
 from cortexctl.errors import GateFailed, NotApproved, PlanStale, Refused, UsageError
 from cortexctl.files.reading import NotRead, read_text
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import is_dead
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.model import Plan
@@ -83,14 +83,14 @@ def command(
         if request != Request():
             raise UsageError("a saved plan is applied as it is; plan again to narrow it")
         refuse_changed_stack(saved)
-        engines = DockerEngines({h.host.name: h.host for h in saved.hosts}, saved.owner)
-        return carry_out(saved, engines, choice=choice, approved=True, how=how, telling=telling)
+        daemons = DockerDaemons({h.host.name: h.host for h in saved.hosts}, saved.owner)
+        return carry_out(saved, daemons, choice=choice, approved=True, how=how, telling=telling)
     request = replace(request, allow_unreachable=how.allow_unreachable)
-    desired, engines = open_stack(stack, choice)
+    desired, daemons = open_stack(stack, choice)
     choice = choice.knowing(desired.secret_variables)
-    made = make_plan(desired, engines, request)
-    again = partial(make_plan, desired, engines, request) if auto_approve else None
-    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)
+    made = make_plan(desired, daemons, request)
+    again = partial(make_plan, desired, daemons, request) if auto_approve else None
+    return carry_out(made, daemons, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)
 
 
 def read_saved_plan(target: str) -> Plan | None:
@@ -127,7 +127,7 @@ def refuse_changed_stack(saved: Plan) -> None:
 
 def carry_out(
     made: Plan,
-    engines: DockerEngines,
+    daemons: DockerDaemons,
     *,
     choice: options.Choice,
     approved: bool,
@@ -140,7 +140,7 @@ def carry_out(
     """
     made = _shown(made, how, telling)
     if not made.effective and not (made.destroy and made.steps):
-        tidy(made, engines, telling.run)
+        tidy(made, daemons, telling.run)
         telling.nothing()
         return 0
     if not approved and made.effective:
@@ -148,9 +148,9 @@ def carry_out(
     telling.begins(made)
     began = time.monotonic()
     try:
-        made, result = _apply_as_it_is_now(made, choice, engines, how, telling, again)
+        made, result = _apply_as_it_is_now(made, choice, daemons, how, telling, again)
     finally:
-        engines.close()
+        daemons.close()
     next_step = _next_step(made, choice, result)
     telling.ended(result, next_step)
     if not made.effective and result.exit_code == 0:
@@ -192,7 +192,7 @@ def _ask(made: Plan) -> None:
 
 
 def _apply_as_it_is_now(
-    made: Plan, choice: options.Choice, engines: DockerEngines, how: options.How, telling: Telling, again: Again | None
+    made: Plan, choice: options.Choice, daemons: DockerDaemons, how: options.How, telling: Telling, again: Again | None
 ) -> tuple[Plan, Result]:
     """Carry it out. Where another run, or a hand, was quicker, plan again while the locks are held, as often as may be
     of use: a plan that was made under them can only be overtaken by a hand, or on a host that it did not touch before.
@@ -204,7 +204,7 @@ def _apply_as_it_is_now(
     with contextlib.ExitStack() as locks_held:
         while True:
             try:
-                return made, _apply(made, choice, engines, how, telling, who, locks_held)
+                return made, _apply(made, choice, daemons, how, telling, who, locks_held)
             except PlanStale as cause:
                 if again is None or not tries:
                     raise
@@ -218,7 +218,7 @@ def _apply_as_it_is_now(
 def _apply(
     made: Plan,
     choice: options.Choice,
-    engines: DockerEngines,
+    daemons: DockerDaemons,
     how: options.How,
     telling: Telling,
     who: LockInfo,
@@ -242,13 +242,13 @@ def _apply(
     else:
         progress = PlainProgress(sys.stderr, colours, names, width)
     with progress:
-        doer = performer(made.owner, made.stack_path, choice, engines, telling)
+        doer = performer(made.owner, made.stack_path, choice, daemons, telling)
         emit = discreet(both(progress, telling), KNOWN.hide)
         hooks = hooks_of(made, doer, emit, telling)
         executor = Executor(made, doer, emit, how.parallelism, stop.is_set, hooks=hooks)
         locks = Locks(
             made,
-            engines,
+            daemons,
             who,
             doer.clock,
             is_dead,
@@ -257,8 +257,8 @@ def _apply(
             waits=lambda words: say_plain(f"{words}\n"),
             stack=f" {shlex.quote(made.stack_path)}{choice.words()}",
         )
-        result = result_without(apply_plan(made, executor, engines, locks, locks_held), KNOWN.hide)
-    learn_from_apply(made, result, executor.took, engines, doer.clock.now())
+        result = result_without(apply_plan(made, executor, daemons, locks, locks_held), KNOWN.hide)
+    learn_from_apply(made, result, executor.took, daemons, doer.clock.now())
     return result
 
 

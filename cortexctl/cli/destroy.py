@@ -10,7 +10,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.apply import carry_out
 from cortexctl.cli.telling import Telling, telling
-from cortexctl.cli.wiring import make_plan, need_stack, open_engines
+from cortexctl.cli.wiring import make_plan, need_stack, open_daemons
 from cortexctl.plan.request import Request
 
 
@@ -33,8 +33,8 @@ def command(
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
     desired = need_stack(stack, choice, with_secrets=False)
     choice = choice.knowing(desired.secret_variables)
-    engines = open_engines(desired)
+    daemons = open_daemons(desired)
     request = replace(request, destroy=True, allow_unreachable=how.allow_unreachable)
-    plan = partial(make_plan, desired, engines, request)
+    plan = partial(make_plan, desired, daemons, request)
     again = plan if auto_approve else None
-    return carry_out(plan(), engines, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)
+    return carry_out(plan(), daemons, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import click
 
-from cortexctl.apply.protocols import Engine, Secrets
+from cortexctl.apply.protocols import Daemon, Secrets
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
 from cortexctl.cli.logfile import pieces_of
 from cortexctl.cli.logs import choose, find_instance, values_of
-from cortexctl.cli.wiring import ink, need_stack, open_engines, secret_reader
+from cortexctl.cli.wiring import ink, need_stack, open_daemons, secret_reader
 from cortexctl.cli.writing import out, out_json
 from cortexctl.engines.vllm.diagnosis.diagnose import diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line
@@ -74,13 +74,13 @@ def _of_instance(address: str, stack: str, choice: options.Choice, generation: i
     desired = need_stack(stack, choice, with_secrets=False)
     address = full_address(desired, address)
     choice = choice.knowing(desired.secret_variables)
-    engines = open_engines(desired)
+    daemons = open_daemons(desired)
     try:
-        instance = find_instance(desired, address, engines)
+        instance = find_instance(desired, address, daemons)
         owned = choose(instance, generation) if generation is not None else newest(instance)
-        seen = examine(instance, owned, engines.engine(instance.host), secret_reader(stack, choice), ask_health)
+        seen = examine(instance, owned, daemons.daemon(instance.host), secret_reader(stack, choice), ask_health)
     finally:
-        engines.close()
+        daemons.close()
     chosen = options.as_option(stack) + choice.words()
     if seen.found:
         where = options.as_argument(stack)
@@ -98,15 +98,15 @@ def newest(instance: OwnedInstance) -> Owned:
 
 
 def examine(
-    instance: OwnedInstance, owned: Owned, engine: Engine, secrets: Secrets, ask: Callable[[Reach, float], Answer]
+    instance: OwnedInstance, owned: Owned, daemon: Daemon, secrets: Secrets, ask: Callable[[Reach, float], Answer]
 ) -> Diagnosed:
     """State, log and health of a container, and what they mean together. `ask` is `health.ask.ask_health`."""
-    state = engine.state(owned.container.id)
+    state = daemon.state(owned.container.id)
     # of one that is started again and again, the cause is in an earlier run
-    log = engine.logs(owned.container.id, TAIL, this_run=not state.restarts)
+    log = daemon.logs(owned.container.id, TAIL, this_run=not state.restarts)
     values = values_of(owned, secrets)
     lines = [hidden(line, values) for line in log]
-    health = _health(engine.reach(owned.container.id), ask) if state.running else ""
+    health = _health(daemon.reach(owned.container.id), ask) if state.running else ""
     found = None
     if health != Heard.HEALTHY:
         said = [*lines, hidden(state.error, values)] if state.error else lines

@@ -94,8 +94,8 @@ def _stack(stack: str, choice: options.Choice, *, review: bool) -> Desired:
     """Warnings about the file are for who writes it, not for who reads the mail of a cron job. A secret without a
     value here is not compared.
     """
-    desired, engines = open_stack(stack, choice, lenient=True, warn=False, review=review)
-    engines.close()
+    desired, daemons = open_stack(stack, choice, lenient=True, warn=False, review=review)
+    daemons.close()
     return desired
 
 

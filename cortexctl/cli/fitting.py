@@ -157,7 +157,7 @@ def of_flags(given: Given) -> Asked:
 
 def of_stack(stack: str, choice: Choice, given: Given) -> Asked:
     """Every instance; those that cannot be computed are named with the reason."""
-    from cortexctl.cli.wiring import look, need_stack, open_engines
+    from cortexctl.cli.wiring import look, need_stack, open_daemons
     from cortexctl.plan.placement import placed
 
     wanted = need_stack(stack, choice, with_secrets=False)
@@ -166,10 +166,10 @@ def of_stack(stack: str, choice: Choice, given: Given) -> Asked:
     if strangers := sorted((configs.keys() | weights.keys()) - models):
         raise UsageError(f"{stack} has no model {', '.join(strangers)}; there are: {', '.join(sorted(models))}")
     if given.hosts:
-        engines = open_engines(wanted)
-        observed = look(wanted, engines)
+        daemons = open_daemons(wanted)
+        observed = look(wanted, daemons)
         desired, _ = placed(wanted, observed)
-        files = read_models(_sources(desired, configs), observed, engines, hub=given.hub)
+        files = read_models(_sources(desired, configs), observed, daemons, hub=given.hub)
     else:
         desired, _ = placed(wanted)
         files = read_models(_sources(desired, configs), hub=given.hub)

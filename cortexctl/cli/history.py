@@ -9,7 +9,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.telling import NO_LOG, audit_log
-from cortexctl.cli.wiring import ink, look, need_stack, open_engines, read_stack
+from cortexctl.cli.wiring import ink, look, need_stack, open_daemons, read_stack
 from cortexctl.cli.writing import out, out_json, say, say_plain
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
@@ -86,11 +86,11 @@ def _by_labels(
     from cortexctl.render.history import labels_text
 
     desired = need_stack(stack, choice, with_secrets=False)
-    engines = open_engines(desired)
+    daemons = open_daemons(desired)
     try:
-        observed = look(desired, engines)
+        observed = look(desired, daemons)
     finally:
-        engines.close()
+        daemons.close()
     rows = _rows(observed, desired)
     if addresses:
         if all(h.is_reachable for h in observed.hosts):

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import need_other_stack, need_stack, open_engines, read_stack
+from cortexctl.cli.wiring import need_other_stack, need_stack, open_daemons, read_stack
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.vllm.command.read_command import command_line
 from cortexctl.engines.vllm.version import release_from_image
-from cortexctl.errors import CortexctlError, EngineUnreachable, UsageError
+from cortexctl.errors import CortexctlError, DaemonUnreachable, UsageError
 from cortexctl.hosts.drift_read import Inspection, inspect_all
 from cortexctl.hosts.read import observe_host
 from cortexctl.instance import labels
@@ -151,13 +151,13 @@ class Import:
             return ""
         from cortexctl.health.prober import HttpProber
 
-        engines = open_engines(self.desired)
+        daemons = open_daemons(self.desired)
         try:
-            return HttpProber().version(engines.reach(self.host.name, id_))
+            return HttpProber().version(daemons.reach(self.host.name, id_))
         except CortexctlError:
             return ""
         finally:
-            engines.close()
+            daemons.close()
 
     def _stands_against(self, id_: str) -> list[str]:
         reasons = [
@@ -256,7 +256,7 @@ def open_import(host: str, stack: str, choice: options.Choice) -> Import:
     desired = replace(probed, hosts=(at,), instances=tuple(i for i in here if i.model != _PROBE))
     seen = observe_host(at)
     if not seen.is_reachable:
-        raise EngineUnreachable(f"{host}: {seen.problem}", next_step=seen.next_step)
+        raise DaemonUnreachable(f"{host}: {seen.problem}", next_step=seen.next_step)
     others = [c for c in seen.containers if not labels.owner_of(c.labels)]
     return Import(
         stack,

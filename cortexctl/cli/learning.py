@@ -20,7 +20,7 @@ from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, Start
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.stage import Ask
 from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
-from cortexctl.errors import EngineError, UsageError
+from cortexctl.errors import DaemonError, UsageError
 from cortexctl.hosts.log import lines
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.spec import ContainerSpec
@@ -31,7 +31,7 @@ from cortexctl.stack.model_folder import UnreadableModel, read_config, read_head
 
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result
-    from cortexctl.apply.protocols import Engines
+    from cortexctl.apply.protocols import Daemons
     from cortexctl.apply.recording import Took
 
 LINES = 5000
@@ -68,7 +68,7 @@ def gpu_of(host: Host, spec: ContainerSpec) -> Gpu | None:
         return None
 
 
-def learn_from_apply(plan: Plan, result: Result, took: Mapping[str, Took], engines: Engines, now: float) -> None:
+def learn_from_apply(plan: Plan, result: Result, took: Mapping[str, Took], daemons: Daemons, now: float) -> None:
     """Keep what the starts of this run said. It fails nothing: what cannot be learnt is said."""
     from cortexctl.apply.executor import Fate
 
@@ -85,7 +85,7 @@ def learn_from_apply(plan: Plan, result: Result, took: Mapping[str, Took], engin
                 continue
             learnt.add(begun[0].key)
             seconds = took[change.address].start if change.address in took else None
-            _learn(begun, spec, _log(change, gated[0], engines), change.host, seconds, now)
+            _learn(begun, spec, _log(change, gated[0], daemons), change.host, seconds, now)
         except Exception as cause:  # noqa: BLE001 - whatever it is, the instance serves
             say_plain(f"Warning: nothing was learnt from the start of {change.address}: {cause}\n")
 
@@ -101,13 +101,13 @@ def _begun(host: Host, spec: ContainerSpec) -> tuple[Started, Facts | None, Gpu 
     return started_as(host, spec, digest(config) if config else ""), facts, gpu_of(host, spec)
 
 
-def _log(change: Change, container: str, engines: Engines) -> list[str]:
+def _log(change: Change, container: str, daemons: Daemons) -> list[str]:
     """Of the container that passed the gate: under its serving name by now, unless it keeps a name of its own."""
-    engine = engines.engine(change.host)
+    daemon = daemons.daemon(change.host)
     try:
-        return list(engine.logs(serving_name(change.model, change.ordinal), LINES, this_run=True))
-    except EngineError:
-        return list(engine.logs(container, LINES, this_run=True))
+        return list(daemon.logs(serving_name(change.model, change.ordinal), LINES, this_run=True))
+    except DaemonError:
+        return list(daemon.logs(container, LINES, this_run=True))
 
 
 def _learn(

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import need_stack, open_engines
+from cortexctl.cli.wiring import need_stack, open_daemons
 from cortexctl.cli.writing import out, say_plain
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineError, EngineRefused, UsageError
+from cortexctl.errors import DaemonError, DaemonRefused, UsageError
 from cortexctl.hosts.lock import is_dead, runs_here
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.render.sanitise import visible
 from cortexctl.text.units import show_seconds
 
 if TYPE_CHECKING:
-    from cortexctl.hosts.act import DockerEngine
-    from cortexctl.hosts.fleet import DockerEngines
+    from cortexctl.hosts.act import DockerDaemon
+    from cortexctl.hosts.fleet import DockerDaemons
 
 
 @click.group("lock")
@@ -33,14 +33,14 @@ def command() -> None:
 def status(stack: str, *, choice: options.Choice) -> int:
     """Show who is applying the stack, host by host."""
     desired = need_stack(stack, choice, with_secrets=False)
-    engines = open_engines(desired)
+    daemons = open_daemons(desired)
 
     def holder(host: str) -> str:
-        engine = engines.engine(host)
-        found = engine.read_lock(desired.owner)
-        return lock_in_words(found, int(engine.now())) if found else "free"
+        daemon = daemons.daemon(host)
+        found = daemon.read_lock(desired.owner)
+        return lock_in_words(found, int(daemon.now())) if found else "free"
 
-    return _of_each(desired.hosts, engines, holder)
+    return _of_each(desired.hosts, daemons, holder)
 
 
 @command.command("release")
@@ -52,39 +52,39 @@ def release(stack: str, *, choice: options.Choice, host: str | None) -> int:
     desired = need_stack(stack, choice, with_secrets=False)
     if host not in {None, *(h.name for h in desired.hosts)}:
         raise UsageError(f'there is no host "{host}"; known: {", ".join(h.name for h in desired.hosts)}')
-    engines = open_engines(desired)
+    daemons = open_daemons(desired)
     wanted = [h for h in desired.hosts if host in {None, h.name}]
-    return _of_each(wanted, engines, lambda name: _released(engines.engine(name), desired.owner))
+    return _of_each(wanted, daemons, lambda name: _released(daemons.daemon(name), desired.owner))
 
 
-def _released(engine: DockerEngine, owner: str) -> str:
+def _released(daemon: DockerDaemon, owner: str) -> str:
     """Whoever holds it, and whatever the lock holds: this is the way out."""
     try:
-        holder = engine.read_lock(owner)
-        said = f"released ({lock_in_words(holder, int(engine.now()))})" if holder else "was free"
-    except EngineRefused:
+        holder = daemon.read_lock(owner)
+        said = f"released ({lock_in_words(holder, int(daemon.now()))})" if holder else "was free"
+    except DaemonRefused:
         said = "released (who held it cannot be read)"
-    engine.release_lock(owner)
+    daemon.release_lock(owner)
     return said
 
 
-def _of_each(hosts: Sequence[Host], engines: DockerEngines, ask: Callable[[str], str]) -> int:
-    """A line a host. One whose engine does not answer stops no other; the exit code says it."""
+def _of_each(hosts: Sequence[Host], daemons: DockerDaemons, ask: Callable[[str], str]) -> int:
+    """A line a host. One whose daemon does not answer stops no other; the exit code says it."""
     code = 0
     try:
         for host in hosts:
             try:
                 out(f"{host.name}: {ask(host.name)}\n")
-            except EngineError as cause:
+            except DaemonError as cause:
                 code = cause.exit_code
                 say_plain(f"{cause.message}\n" + (f"Next:  {cause.next_step}\n" if cause.next_step else ""))
     finally:
-        engines.close()
+        daemons.close()
     return code
 
 
 def lock_in_words(holder: LockInfo, now: int) -> str:
-    """Who holds it, since when, and whether that one can still be at work. `now`: by the engine's clock."""
+    """Who holds it, since when, and whether that one can still be at work. `now`: by the daemon's clock."""
     is_known = runs_here(holder) and holder.pid > 0
     alive = "its process runs" if is_known else "its holder may be alive"
     state = "its holder is gone" if is_dead(holder, now) else alive

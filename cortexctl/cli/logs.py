@@ -12,11 +12,11 @@ import click
 from cortexctl.apply.protocols import Secrets
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
-from cortexctl.cli.wiring import look, need_stack, open_engines, secret_reader
+from cortexctl.cli.wiring import look, need_stack, open_daemons, secret_reader
 from cortexctl.cli.writing import out, out_raw
 from cortexctl.desired.stack import Desired
-from cortexctl.errors import EngineUnreachable, SecretUnresolved, UsageError
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.errors import DaemonUnreachable, SecretUnresolved, UsageError
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.log import LONGEST_LINE
 from cortexctl.instance.secret import hidden
 from cortexctl.observed.owned import Owned, OwnedInstance
@@ -44,20 +44,20 @@ def command(
 ) -> int:
     """Show the log of an instance; without a serving one, of its newest container. Secrets are hidden in it."""
     desired = need_stack(stack, choice, with_secrets=False)
-    engines = open_engines(desired)
+    daemons = open_daemons(desired)
     try:
-        instance = find_instance(desired, address, engines)
+        instance = find_instance(desired, address, daemons)
         owned = choose(instance, generation)
-        engine = engines.engine(instance.host)
+        daemon = daemons.daemon(instance.host)
         values = values_of(owned, secret_reader(stack, choice))
-        pieces = engine.follow(owned.container.id, tail)
-        lines = _whole_lines(pieces) if follow else engine.log_lines(owned.container.id, tail)
+        pieces = daemon.follow(owned.container.id, tail)
+        lines = _whole_lines(pieces) if follow else daemon.log_lines(owned.container.id, tail)
         for line in lines:
             (out_raw if raw else out)(_shown(line, values, raw=raw) + "\n")
             if follow:
                 sys.stdout.flush()
     finally:
-        engines.close()
+        daemons.close()
     return 0
 
 
@@ -90,16 +90,16 @@ def values_of(owned: Owned, secrets: Secrets) -> Sequence[str]:
     return found
 
 
-def find_instance(desired: Desired, address: str, engines: DockerEngines) -> OwnedInstance:
+def find_instance(desired: Desired, address: str, daemons: DockerDaemons) -> OwnedInstance:
     """Raises UsageError with the addresses that there are."""
     address = full_address(desired, address)
     name = address.partition("/")[0]
     host = desired.host(name)
     here = replace(desired, hosts=(host,), instances=tuple(i for i in desired.instances if i.host == name))
-    observed = look(here, engines)
+    observed = look(here, daemons)
     seen = observed.host(name)
     if not seen.is_reachable:
-        raise EngineUnreachable(f"{host.name}: {seen.problem}", next_step=seen.next_step)
+        raise DaemonUnreachable(f"{host.name}: {seen.problem}", next_step=seen.next_step)
     found = found_on(seen, here, here.by_host()[name], observed)
     if address not in found:
         declared = "" if any(i.address == address for i in desired.instances) else f" and is not in {desired.path}"

@@ -20,8 +20,8 @@ from cortexctl.stack.model_folder import UnreadableModel, read_config, read_head
 Found = dict[tuple[str, str], ModelFiles]
 
 
-class Engines(Protocol):
-    """Implemented by `engine.engines.DockerEngines`."""
+class Daemons(Protocol):
+    """Implemented by `daemon.daemons.DockerDaemons`."""
 
     def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> Found: ...
 
@@ -29,7 +29,7 @@ class Engines(Protocol):
 def read_models(
     sources: Iterable[ModelSource],
     observed: Observed | None = None,
-    engines: Engines | None = None,
+    daemons: Daemons | None = None,
     *,
     hub: bool = False,
     within: Checkout | None = None,
@@ -38,11 +38,11 @@ def read_models(
     `within`: of this machine, only what lies in there is read.
     """
     found = {source.key: (source, files_here(source, within)) for source in sources}
-    if observed is not None and engines is not None:
+    if observed is not None and daemons is not None:
         for host in observed.hosts:
             asked = [s for s, files in found.values() if s.host == host.name and files.problem]
             if asked and host.is_reachable:
-                there = engines.model_files(host, asked)
+                there = daemons.model_files(host, asked)
                 found |= {s.key: (s, there[s.key]) for s in asked}
     if hub and any(files.problem and s.repo for s, files in found.values()):
         from cortexctl.health.hub import files_from_hub
@@ -60,7 +60,7 @@ OUTSIDE = "its folder is not in the stack's checkout, and a review reads nothing
 
 
 def files_here(source: ModelSource, within: Checkout | None = None) -> ModelFiles:
-    """In a folder of this machine, as it is where the engine runs here."""
+    """In a folder of this machine, as it is where the daemon runs here."""
     folder = Path(source.root, source.inside)
     if within and source.root.startswith("/") and not _is_whole(folder, within, source):
         return ModelFiles(problem=OUTSIDE)
@@ -102,7 +102,7 @@ def _first(within: Checkout | None, path: str, most: int) -> bytes | None:
 def with_models(
     observed: Observed,
     sources: Iterable[ModelSource],
-    engines: Engines | None = None,
+    daemons: Daemons | None = None,
     *,
     hub: bool = False,
     within: Checkout | None = None,
@@ -112,7 +112,7 @@ def with_models(
     asked = [s for s in sources if s.key not in had or had[s.key].problem]
     if not asked:
         return observed
-    found = read_models(asked, observed, engines, hub=hub, within=within)
+    found = read_models(asked, observed, daemons, hub=hub, within=within)
     news = {key: files for key, files in found.items() if key not in had or not files.problem}
     return replace(observed, model_files={**had, **news})
 

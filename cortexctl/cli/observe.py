@@ -8,7 +8,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.modelreading import every_source, with_models
-from cortexctl.cli.wiring import look, need_stack, open_engines
+from cortexctl.cli.wiring import look, need_stack, open_daemons
 from cortexctl.cli.writing import say_plain, write
 from cortexctl.errors import UsageError
 from cortexctl.hosts.read import facts_of_all
@@ -24,9 +24,9 @@ def command(stack: str, *, choice: options.Choice, out: str | None) -> int:
     host could not be read; the snapshot then says so.
     """
     desired = need_stack(stack, choice, with_secrets=False)
-    engines = open_engines(desired)
-    observed = facts_of_all(look(desired, engines), desired.hosts, desired.owner)
-    observed = with_models(observed, every_source(desired, observed), engines)
+    daemons = open_daemons(desired)
+    observed = facts_of_all(look(desired, daemons), desired.hosts, desired.owner)
+    observed = with_models(observed, every_source(desired, observed), daemons)
     text = snapshot_to_json(observed)
     if out is None:
         write(text, "json")

@@ -93,14 +93,14 @@ def _plan(
         desired = need_stack(stack, choice, review=True)
         made = plan_from_stack(desired, against, choice, request, hub=hub)
         return made, choice.knowing(desired.secret_variables)
-    desired, engines = open_stack(stack, choice, with_secrets=not request.destroy, review=no_commands)
+    desired, daemons = open_stack(stack, choice, with_secrets=not request.destroy, review=no_commands)
     try:
         within = checkout_of(stack) if no_commands else None
-        made = make_plan(desired, engines, request, hub=hub, within=within)
-        made = probed(made, desired, engines) if probe else made
+        made = make_plan(desired, daemons, request, hub=hub, within=within)
+        made = probed(made, desired, daemons) if probe else made
         return made, choice.knowing(desired.secret_variables)
     finally:
-        engines.close()
+        daemons.close()
 
 
 def save(made: Plan, file: str) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from cortexctl.cli.writing import say
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import in_reading_order
-from cortexctl.errors import EngineError
+from cortexctl.errors import DaemonError
 from cortexctl.observed.parser_verdict import CommandLine, Probed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.parser_probe import Question, judged, not_asked, other_release, questions
@@ -18,7 +18,7 @@ from cortexctl.render.sanitise import visible
 
 
 class Parsers(Protocol):
-    """Implemented by `engine.engines.DockerEngines`."""
+    """Implemented by `daemon.daemons.DockerDaemons`."""
 
     def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed: ...
 
@@ -42,7 +42,7 @@ def _asked(question: Question, parsers: Parsers) -> Probed:
     began = time.monotonic()
     try:
         answer = parsers.ask_parser(question.host, question.image_id, question.program, tuple(question.lines))
-    except EngineError as cause:
+    except DaemonError as cause:
         return Probed(problem=cause.message)
     took = time.monotonic() - began
     if answer.verdicts and all(v.accepted for v in answer.verdicts):

@@ -11,38 +11,38 @@ from contextlib import suppress
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.errors import CortexctlError
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.observed.host import ImageFacts
 
 
-def told_by_hosts(desired: Desired, engines: DockerEngines) -> tuple[dict[str, str], list[Diagnostic]]:
+def told_by_hosts(desired: Desired, daemons: DockerDaemons) -> tuple[dict[str, str], list[Diagnostic]]:
     """Image reference -> release, for those that are found out; and what cannot be right for all hosts."""
     found: dict[str, dict[str, str]] = {}
     for host, reference in sorted({(i.host, i.spec.image) for i in desired.instances if i.spec.vllm_version is None}):
-        release = _release_on(desired.host(host), reference, engines)
+        release = _release_on(desired.host(host), reference, daemons)
         if release:
             found.setdefault(reference, {})[host] = release
     problems = [_differs(desired, image, told) for image, told in found.items() if len(set(told.values())) > 1]
     return {image: next(iter(told.values())) for image, told in found.items()}, problems
 
 
-def _release_on(host: Host, reference: str, engines: DockerEngines) -> str:
-    """Empty where nobody tells. An engine that does not answer is the plan's to name."""
+def _release_on(host: Host, reference: str, daemons: DockerDaemons) -> str:
+    """Empty where nobody tells. A daemon that does not answer is the plan's to name."""
     try:
-        facts = engines.images(((host.name, reference),))[host.name, reference]
-        return facts.release or (_by_a_server(host, facts, engines) if facts.found == "local" else "")
+        facts = daemons.images(((host.name, reference),))[host.name, reference]
+        return facts.release or (_by_a_server(host, facts, daemons) if facts.found == "local" else "")
     except CortexctlError:
         return ""
 
 
-def _by_a_server(host: Host, facts: ImageFacts, engines: DockerEngines) -> str:
+def _by_a_server(host: Host, facts: ImageFacts, daemons: DockerDaemons) -> str:
     """As a container of that very image says on /version."""
     from cortexctl.health.prober import HttpProber
 
-    for container in engines.observe(host.name).containers:
+    for container in daemons.observe(host.name).containers:
         if container.image_id == facts.id and container.is_running:
             with suppress(CortexctlError):
-                return HttpProber().version(engines.reach(host.name, container.id))
+                return HttpProber().version(daemons.reach(host.name, container.id))
     return ""
 
 

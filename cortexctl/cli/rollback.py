@@ -11,7 +11,7 @@ from cortexctl.cli.addresses import full_address
 from cortexctl.cli.apply import carry_out
 from cortexctl.cli.telling import Telling, telling
 from cortexctl.cli.tidying import tidy
-from cortexctl.cli.wiring import look, need_stack, open_engines
+from cortexctl.cli.wiring import look, need_stack, open_daemons
 from cortexctl.plan.rollback import Back, plan_rollback
 
 
@@ -39,11 +39,11 @@ def command(
     desired = need_stack(stack, choice, with_secrets=False)
     address = full_address(desired, address)
     choice = choice.knowing(desired.secret_variables)
-    engines = open_engines(desired)
+    daemons = open_daemons(desired)
     host = address.partition("/")[0]
-    observed = look(replace(desired, hosts=tuple(h for h in desired.hosts if h.name == host)), engines)
-    records = engines.records(tuple(h.name for h in observed.hosts if h.is_reachable))
+    observed = look(replace(desired, hosts=tuple(h for h in desired.hosts if h.name == host)), daemons)
+    records = daemons.records(tuple(h.name for h in observed.hosts if h.is_reachable))
     made = plan_rollback(desired, replace(observed, records=records), Back(address, generation))
     if not made.effective:  # one that was killed at its very end is repeated
-        tidy(made, engines, telling.run)
-    return carry_out(made, engines, choice=choice, approved=auto_approve, how=how, telling=telling)
+        tidy(made, daemons, telling.run)
+    return carry_out(made, daemons, choice=choice, approved=auto_approve, how=how, telling=telling)

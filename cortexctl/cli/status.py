@@ -12,8 +12,8 @@ from cortexctl.cli.lock import lock_in_words
 from cortexctl.cli.wiring import ink, look, open_stack
 from cortexctl.cli.writing import out, out_json
 from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.errors import EngineError, PathFailed
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.errors import DaemonError, PathFailed
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
@@ -30,13 +30,13 @@ from cortexctl.render.status import Row, status_text
 @options.stack_choice
 def command(stack: str, *, choice: options.Choice, as_json: bool) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
-    desired, engines = open_stack(stack, choice, with_secrets=False)
+    desired, daemons = open_stack(stack, choice, with_secrets=False)
     try:
-        observed = look(desired, engines)
-        rows = _rows(desired, observed, engines)
-        notes = [*_busy(desired, engines), *_left_alone(desired, observed)]
+        observed = look(desired, daemons)
+        rows = _rows(desired, observed, daemons)
+        notes = [*_busy(desired, daemons), *_left_alone(desired, observed)]
     finally:
-        engines.close()
+        daemons.close()
     if as_json:
         out_json([row.as_dict() for row in rows])
     else:
@@ -56,16 +56,16 @@ def _with_measured(rows: list[tuple[Row, Host, ContainerSpec | None]]) -> list[R
     return [replace(r, measured=same_start(known, started_as(host, spec)) if spec else None) for r, host, spec in rows]
 
 
-def _busy(desired: Desired, engines: DockerEngines) -> list[str]:
+def _busy(desired: Desired, daemons: DockerDaemons) -> list[str]:
     """Who is applying the stack at this moment, host by host."""
     lines = []
     for host in desired.hosts:
         try:
-            engine = engines.engine(host.name)
-            holder = engine.read_lock(desired.owner)
+            daemon = daemons.daemon(host.name)
+            holder = daemon.read_lock(desired.owner)
             if holder is not None:
-                lines.append(f"{host.name}: {lock_in_words(holder, int(engine.now()))}")
-        except EngineError:
+                lines.append(f"{host.name}: {lock_in_words(holder, int(daemon.now()))}")
+        except DaemonError:
             continue  # its row says so
     return lines
 
@@ -79,7 +79,7 @@ def _left_alone(desired: Desired, observed: Observed) -> list[str]:
     ]
 
 
-def _rows(desired: Desired, observed: Observed, engines: DockerEngines) -> list[Row]:
+def _rows(desired: Desired, observed: Observed, daemons: DockerDaemons) -> list[Row]:
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
     rows: list[tuple[Row, Host, ContainerSpec | None]] = []
@@ -97,7 +97,7 @@ def _rows(desired: Desired, observed: Observed, engines: DockerEngines) -> list[
                 rows.append((Row(address, "missing", detail=_others(instance)), host, None))
                 continue
             detail = _beside(wanted[address], serving) if address in wanted else "no longer in the stack"
-            rows.append((_row(address, instance, engines, detail), host, serving.spec))
+            rows.append((_row(address, instance, daemons, detail), host, serving.spec))
     return _with_measured(rows)
 
 
@@ -111,7 +111,7 @@ def _beside(wanted: Instance, serving: Owned) -> str:
     return "differs from the stack" if serving.spec != _without_prints(wanted.spec, serving.spec) else ""
 
 
-def _row(address: str, instance: OwnedInstance, engines: DockerEngines, detail: str) -> Row:
+def _row(address: str, instance: OwnedInstance, daemons: DockerDaemons, detail: str) -> Row:
     from cortexctl.health.prober import HttpProber
 
     serving = instance.serving
@@ -120,12 +120,12 @@ def _row(address: str, instance: OwnedInstance, engines: DockerEngines, detail: 
     state, endpoint = state_in_words(serving.container), ""
     if serving.container.is_running:
         try:
-            endpoint = engines.engine(instance.host).state(serving.container.id).endpoint
-            heard = HttpProber().health(engines.reach(instance.host, serving.container.id))
+            endpoint = daemons.daemon(instance.host).state(serving.container.id).endpoint
+            heard = HttpProber().health(daemons.reach(instance.host, serving.container.id))
             state = f"running, {heard}" if heard else "healthy"
         except PathFailed as cause:
             state, detail = "running, cannot be asked", cause.message
-        except EngineError as cause:
+        except DaemonError as cause:
             detail = cause.message
     spec = serving.spec
     return Row(

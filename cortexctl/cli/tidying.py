@@ -6,20 +6,20 @@ from contextlib import suppress
 
 from cortexctl.apply.locking import Locks
 from cortexctl.cli.wiring import SystemClock, who_we_are
-from cortexctl.errors import EngineError, LockHeld
+from cortexctl.errors import DaemonError, LockHeld
 from cortexctl.hosts.drift_read import left_by_killed_runs
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import is_dead
 from cortexctl.plan.model import Plan
 
 
-def tidy(made: Plan, engines: DockerEngines, run: str) -> None:
+def tidy(made: Plan, daemons: DockerDaemons, run: str) -> None:
     """On the plan's hosts, under the lock: a holder who is provably gone loses it, as to a run with something to do."""
     hosts = [planned.host for planned in made.hosts if not planned.problem]
     left = left_by_killed_runs(hosts, made.owner)
     if not left:
         return
-    locks = Locks(made, engines, who_we_are(run), SystemClock(), is_dead)
+    locks = Locks(made, daemons, who_we_are(run), SystemClock(), is_dead)
     for host in left:
-        with suppress(EngineError, LockHeld), locks.hold(host):
-            engines.engine(host).settle_record(made.owner)
+        with suppress(DaemonError, LockHeld), locks.hold(host):
+            daemons.daemon(host).settle_record(made.owner)

@@ -20,7 +20,7 @@ from cortexctl.cli.writing import KNOWN, say
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.errors import CortexctlError, SecretUnresolved
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import born, this_machine
 from cortexctl.hosts.read import observe
 from cortexctl.hosts.transport import DEFAULT_DOCKER
@@ -141,8 +141,8 @@ def open_stack(
     lenient: bool = False,
     warn: bool = True,
     review: bool = False,
-) -> tuple[Desired, DockerEngines]:
-    """The stack and its hosts' engines. Where neither the file nor a tag tells which vLLM an image holds, the hosts are
+) -> tuple[Desired, DockerDaemons]:
+    """The stack and its hosts' daemons. Where neither the file nor a tag tells which vLLM an image holds, the hosts are
     asked first, and the stack is read by what they say. Raises BadStack.
     """
     read = partial(read_stack, path, choice, with_secrets=with_secrets, lenient=lenient, review=review)
@@ -150,7 +150,7 @@ def open_stack(
     if desired is not None and any(i.spec.vllm_version is None for i in desired.instances):
         desired, found = _by_what_hosts_say(desired, read)
     desired = _or_the_end(path, desired, found if warn or desired is None else [])
-    return desired, open_engines(desired)
+    return desired, open_daemons(desired)
 
 
 def _by_what_hosts_say(
@@ -159,11 +159,11 @@ def _by_what_hosts_say(
     from cortexctl.cli.releases import told_by_hosts
     from cortexctl.stack.load import Releases
 
-    engines = open_engines(desired)
+    daemons = open_daemons(desired)
     try:
-        told, problems = told_by_hosts(desired, engines)
+        told, problems = told_by_hosts(desired, daemons)
     finally:
-        engines.close()
+        daemons.close()
     read, found = read_by(releases=Releases(told=told))
     return (None if problems else read), [*problems, *found]
 
@@ -215,7 +215,7 @@ def _or_the_end(path: str, desired: Desired | None, found: list[Diagnostic]) -> 
     return desired
 
 
-def look(desired: Desired, engines: DockerEngines, request: Request = EVERYTHING) -> Observed:
+def look(desired: Desired, daemons: DockerDaemons, request: Request = EVERYTHING) -> Observed:
     """One list request for each host that is asked for; and an inspection of what the stack takes by its name, and of
     images that may be where a container has its labels from.
     """
@@ -224,7 +224,7 @@ def look(desired: Desired, engines: DockerEngines, request: Request = EVERYTHING
     others = (ObservedHost(h.name, problem="it was not asked for") for h in desired.hosts if h.name not in to_read)
     observed = proven(desired, replace(observed, hosts=(*observed.hosts, *others)))
     wanted = adoptions_needed(desired, observed)
-    found = engines.adoptable(wanted)
+    found = daemons.adoptable(wanted)
     return replace(observed, adoptable={at: read_back(wanted[at[0]][at[1]][1], one) for at, one in found.items()})
 
 
@@ -239,27 +239,27 @@ def proven(desired: Desired, observed: Observed) -> Observed:
 
 
 def make_plan(
-    desired: Desired, engines: DockerEngines, request: Request, *, hub: bool = False, within: Checkout | None = None
+    desired: Desired, daemons: DockerDaemons, request: Request, *, hub: bool = False, within: Checkout | None = None
 ) -> Plan:
     """Look at the hosts, look up the images, limits and models' files that the decision needs, plan. `hub`: the hub is
     asked, too, for models that no host has. `within`: of this machine, models' files are read only there.
     """
-    observed = _without_secrets(look(desired, engines, request))
-    observed = _with_records_that_decide(desired, observed, engines, request) if request.only else observed
-    images = engines.images(images_needed(desired, observed, request))
-    records = observed.records if request.only else engines.records(records_needed(desired, observed, request))
-    in_place = engines.in_place(inspections_needed(desired, replace(observed, records=records), request))
+    observed = _without_secrets(look(desired, daemons, request))
+    observed = _with_records_that_decide(desired, observed, daemons, request) if request.only else observed
+    images = daemons.images(images_needed(desired, observed, request))
+    records = observed.records if request.only else daemons.records(records_needed(desired, observed, request))
+    in_place = daemons.in_place(inspections_needed(desired, replace(observed, records=records), request))
     observed = observed.with_facts(images, in_place, records)
     sources = models_needed(desired, observed, request)
-    made = plan(desired, _with_models(observed, sources, engines, hub=hub, within=within), request)
+    made = plan(desired, _with_models(observed, sources, daemons, hub=hub, within=within), request)
     return replace(made, diagnostics=tuple(map(_diagnostic_without_secrets, made.diagnostics)))
 
 
 def _with_records_that_decide(
-    desired: Desired, observed: Observed, engines: DockerEngines, request: Request
+    desired: Desired, observed: Observed, daemons: DockerDaemons, request: Request
 ) -> Observed:
     """What was applied last is what comes back. Where its record cannot be read, the host cannot."""
-    records, faults = engines.readable_records(records_needed(desired, observed, request))
+    records, faults = daemons.readable_records(records_needed(desired, observed, request))
     unread = {
         host: ObservedHost(host, problem=f"its record cannot be read: {cause.message}", next_step=cause.next_step)
         for host, cause in faults.items()
@@ -268,7 +268,7 @@ def _with_records_that_decide(
 
 
 def _without_secrets(observed: Observed) -> Observed:
-    """An engine, or what is between it and us, may send back what it was sent."""
+    """A daemon, or what is between it and us, may send back what it was sent."""
     hosts = (replace(h, problem=KNOWN.hide(h.problem), next_step=KNOWN.hide(h.next_step)) for h in observed.hosts)
     return replace(observed, hosts=tuple(hosts))
 
@@ -280,7 +280,7 @@ def _diagnostic_without_secrets(said: Diagnostic) -> Diagnostic:
 def _with_models(
     observed: Observed,
     sources: tuple[ModelSource, ...],
-    engines: DockerEngines,
+    daemons: DockerDaemons,
     *,
     hub: bool,
     within: Checkout | None,
@@ -289,11 +289,11 @@ def _with_models(
         return observed
     from cortexctl.cli.modelreading import with_models
 
-    return with_models(observed, sources, engines, hub=hub, within=within)
+    return with_models(observed, sources, daemons, hub=hub, within=within)
 
 
-def open_engines(desired: Desired) -> DockerEngines:
-    return DockerEngines({h.name: h for h in desired.hosts}, desired.owner)
+def open_daemons(desired: Desired) -> DockerDaemons:
+    return DockerDaemons({h.name: h for h in desired.hosts}, desired.owner)
 
 
 def new_run() -> str:
@@ -319,7 +319,7 @@ class Run(Protocol):
     author: str
 
 
-def performer(owner: str, stack_path: str, choice: Choice, engines: DockerEngines, run: Run) -> Performer:
+def performer(owner: str, stack_path: str, choice: Choice, daemons: DockerDaemons, run: Run) -> Performer:
     """The one that carries out steps, with the real adapters."""
     from cortexctl import __version__
     from cortexctl.apply.perform import Performer
@@ -328,7 +328,7 @@ def performer(owner: str, stack_path: str, choice: Choice, engines: DockerEngine
 
     marks = {labels.RUN: run.run, labels.VERSION: __version__, labels.AUTHOR: run.author}
     marks |= {labels.REVISION: run.revision} if run.revision else {}
-    return Performer(owner, engines, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)
+    return Performer(owner, daemons, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)
 
 
 def hooks_of(made: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
@@ -344,4 +344,4 @@ def hooks_of(made: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
     folder = Path(made.stack_path).resolve().parent
     runner = HookRunner(folder, os.environ, doer.secrets.value, tuple(hidden), time.time)
     known = {"stack": made.stack, "env": made.env, "run": run.run, "revision": run.revision}
-    return PlannedHooks(made, runner, emit, doer.engines, doer.clock, known)
+    return PlannedHooks(made, runner, emit, doer.daemons, doer.clock, known)

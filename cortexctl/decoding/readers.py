@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 LARGEST_NUMBER = 2**63 - 1
-"""Of a typed field, either way from 0: what engines and clocks count with."""
+"""Of a typed field, either way from 0: what daemons and clocks count with."""
 
 Reader = Callable[[Any], Any]
 

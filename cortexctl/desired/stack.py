@@ -13,7 +13,7 @@ from cortexctl.instance.spec import ContainerSpec
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A Docker engine: how we reach it (`docker`, a URL) and where others reach its published ports. `gpus`: how many
+    """A Docker daemon: how we reach it (`docker`, a URL) and where others reach its published ports. `gpus`: how many
     it has, as far as the stack says; `gpu_memory`: bytes of one, as nvidia-smi shows it.
     """
 

@@ -1,1 +1,1 @@
-"""SHELL: the Docker engine. Reading with the standard library, acting with docker-py."""
+"""SHELL: the Docker daemon. Reading with the standard library, acting with docker-py."""

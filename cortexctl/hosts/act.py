@@ -1,4 +1,4 @@
-"""Acting on one host's engine, over docker-py's low-level client. Loaded only when there is something to do.
+"""Acting on one host's daemon, over docker-py's low-level client. Loaded only when there is something to do.
 
 Every call is an "ensure", and none touches a container that does not carry our stack's label.
 """
@@ -17,12 +17,12 @@ import docker.errors
 import docker.types
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineRefused, EngineUnreachable, ImageUnavailable
+from cortexctl.errors import DaemonRefused, DaemonUnreachable, ImageUnavailable
 from cortexctl.hosts import lock, log, network, record_volumes
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.host_config import host_config
 from cortexctl.hosts.own_labels import OwnLabels
-from cortexctl.hosts.read import engine_time
+from cortexctl.hosts.read import daemon_time
 from cortexctl.hosts.translate_errors import asking
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
@@ -47,8 +47,8 @@ REQUEST_TIMEOUT = 60
 CONFLICT = 409
 
 
-class DockerEngine:
-    """Implements `apply.protocols.Engine` for one host and one owner (a stack in an environment)."""
+class DockerDaemon:
+    """Implements `apply.protocols.Daemon` for one host and one owner (a stack in an environment)."""
 
     def __init__(self, host: Host, owner: str) -> None:
         self._host = host
@@ -66,7 +66,7 @@ class DockerEngine:
         self._api.close()
 
     def image(self, reference: str) -> ImageFacts:
-        """On the host, else in its registry (asked by the engine, with this machine's docker login)."""
+        """On the host, else in its registry (asked by the daemon, with this machine's docker login)."""
         with self._asking("look up an image"):
             try:
                 found = IMAGE(self._api.inspect_image(reference))
@@ -79,7 +79,7 @@ class DockerEngine:
             with self._asking("look up an image"):
                 described = DISTRIBUTION(self._api.inspect_distribution(reference))
             return ImageFacts(reference, "registry", digest=described["Descriptor"]["digest"])
-        except EngineRefused as cause:
+        except DaemonRefused as cause:
             return ImageFacts(reference, "missing", problem=str(cause))
 
     def pull(self, reference: str, digest: str) -> None:
@@ -90,7 +90,7 @@ class DockerEngine:
                 for line in self._api.pull(pinned, stream=True, decode=True):
                     if "error" in PULLED(line):
                         raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {line['error']}")
-        except EngineRefused as cause:
+        except DaemonRefused as cause:
             raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {cause.message}") from cause
 
     def ensure_network(self, name: str, owner: str) -> bool:
@@ -208,7 +208,7 @@ class DockerEngine:
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         """The last lines, without the progress bars that were drawn over each other. Of a first run it is all: a busy
-        engine notes the start after the first lines, which may be all that a short life had to say.
+        daemon notes the start after the first lines, which may be all that a short life had to say.
 
         It takes `log.WITHIN` seconds at the most, and has `log.KEPT` characters; a line says what is cut.
         """
@@ -240,14 +240,14 @@ class DockerEngine:
         try:
             yield from said
         except log.Unfinished as cause:
-            raise EngineUnreachable(f"{self._host.name}: the log of {wanted.name} is not whole: {cause}") from cause
+            raise DaemonUnreachable(f"{self._host.name}: the log of {wanted.name} is not whole: {cause}") from cause
 
     def reach(self, container: str) -> ContainerReach:
         """The way to the server in it. Nothing is asked yet."""
         return ContainerReach(self._host.docker, self._made.get(container, container))
 
     def now(self) -> float:
-        return engine_time(self._host.docker)
+        return daemon_time(self._host.docker)
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         with self._asking("take the lock"):
@@ -289,7 +289,7 @@ class DockerEngine:
             found = TOUCHED(self._api.inspect_container(container))
         whose = labels.owner_of(parse_labels(found))
         if whose not in {"", self._owner}:
-            raise EngineRefused(f"{self._host.name}: {container} is a container of the stack {whose}")
+            raise DaemonRefused(f"{self._host.name}: {container} is a container of the stack {whose}")
         self._adopted.add(found["Id"])
 
     def connect(self, container: str, network: str) -> None:
@@ -315,9 +315,9 @@ class DockerEngine:
         if found["Id"] in self._adopted or (is_ours and found["Id"] in self._made.values()):
             return found
         if not is_ours:
-            raise EngineRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
+            raise DaemonRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
         if not self._own_labels.has(found):
-            raise EngineRefused(
+            raise DaemonRefused(
                 f"{self._host.name}: {found['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
                 "it has the stack's labels from its image, a commit of one of ours",
                 next_step="rename it, or remove it yourself when nobody needs it any more",
@@ -334,7 +334,7 @@ class DockerEngine:
 
 
 def _started(found: Mapping[str, Any]) -> float | None:
-    """Seconds since the epoch. The engine writes nanoseconds, and year 1 for never (or after a crash of its own)."""
+    """Seconds since the epoch. The daemon writes nanoseconds, and year 1 for never (or after a crash of its own)."""
     text = re.sub(r"(\.\d{6})\d*", r"\1", str((found.get("State") or {}).get("StartedAt") or ""))
     try:
         started = datetime.fromisoformat(text)

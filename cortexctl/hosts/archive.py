@@ -1,4 +1,4 @@
-"""One file out of a container, running or not: the engine's archive API gives it as a tar stream, of which no more is
+"""One file out of a container, running or not: the daemon's archive API gives it as a tar stream, of which no more is
 read than is wanted. What is mounted into the container is seen, too.
 """
 
@@ -9,7 +9,7 @@ import tarfile
 from typing import IO
 from urllib.parse import quote
 
-from cortexctl.errors import EngineRefused
+from cortexctl.errors import DaemonRefused
 from cortexctl.hosts.read import TIMEOUT, WHOLE_ANSWER, message_in
 from cortexctl.hosts.transport import connected, reader, unreachable
 
@@ -21,7 +21,7 @@ _NOT_FOUND, _OK = 404, 200
 def read_file(docker: str, container: str, path: str, most: int) -> bytes | None:
     """The first `most` bytes of a file by its path in the container; None when there is no such file.
 
-    Raises EngineError, as when there is no such container.
+    Raises DaemonError, as when there is no such container.
     """
     for _ in range(MOST_LINKS + 1):
         found = _entry(docker, container, path, most)
@@ -32,7 +32,7 @@ def read_file(docker: str, container: str, path: str, most: int) -> bytes | None
 
 
 def _entry(docker: str, container: str, path: str, most: int) -> bytes | str | None:
-    """A file's bytes, or where a link leads; the engine resolves links in the folders on the way, and no other."""
+    """A file's bytes, or where a link leads; the daemon resolves links in the folders on the way, and no other."""
     request = f"GET /containers/{quote(container)}/archive?path={quote(path)} HTTP/1.0\r\nHost: docker\r\n\r\n"
     try:
         with connected(docker, TIMEOUT) as connection:
@@ -45,10 +45,10 @@ def _entry(docker: str, container: str, path: str, most: int) -> bytes | str | N
     except OSError as cause:
         raise unreachable(docker, cause) from cause
     except tarfile.TarError:
-        raise EngineRefused(f"{docker}: its archive of {path} cannot be read") from None
+        raise DaemonRefused(f"{docker}: its archive of {path} cannot be read") from None
     if status == _NOT_FOUND and "o such container" not in said:
         return None
-    raise EngineRefused(f"{docker}: cannot read {path}: {said or f'status {status}'}", status=status)
+    raise DaemonRefused(f"{docker}: cannot read {path}: {said or f'status {status}'}", status=status)
 
 
 def _status(answer: IO[bytes]) -> int:

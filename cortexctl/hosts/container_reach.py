@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from cortexctl.decoding.decode import read_json
-from cortexctl.errors import EngineError, EngineRefused, NobodyListens, PathFailed
+from cortexctl.errors import DaemonError, DaemonRefused, NobodyListens, PathFailed
 from cortexctl.hosts import kernel
 from cortexctl.hosts.inside import connect_inside
 from cortexctl.hosts.read import NOT_FOUND, get
@@ -59,25 +59,25 @@ class ContainerReach:
         self._where = f"its port {at.port}, from inside the container"
         try:
             return connect_inside(self._docker, at, max(end - time.monotonic(), 0.1))
-        except EngineError as cause:
+        except DaemonError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
         except TimeoutError:
             raise
         except OSError as cause:
-            raise PathFailed(f"the engine at {self._docker} broke off the connection into its container") from cause
+            raise PathFailed(f"the daemon at {self._docker} broke off the connection into its container") from cause
 
     def _location(self, seconds: float) -> Location:
         try:
             answer = get(self._docker, f"/containers/{self._container}/json", timeout=seconds)
             return parse_location(read_json(answer.body))
-        except EngineRefused as cause:
+        except DaemonRefused as cause:
             if cause.status == NOT_FOUND:
                 raise NobodyListens("its container is gone") from cause
             raise PathFailed(cause.message) from cause
-        except EngineError as cause:
+        except DaemonError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
         except (ValueError, TypeError, KeyError, AttributeError) as cause:
-            raise PathFailed(f"what the engine at {self._docker} says of its container cannot be read") from cause
+            raise PathFailed(f"what the daemon at {self._docker} says of its container cannot be read") from cause
 
 
 def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | None:

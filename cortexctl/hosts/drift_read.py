@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from cortexctl.decoding.readers import Reader
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineError, EngineRefused
+from cortexctl.errors import DaemonError, DaemonRefused
 from cortexctl.hosts import lock, record_store
-from cortexctl.hosts.read import NOT_FOUND, ask, engine_time, observe_host
+from cortexctl.hosts.read import NOT_FOUND, ask, daemon_time, observe_host
 from cortexctl.instance.spec import ContainerSpec, InPlace
 from cortexctl.observed.container_list import parse_images, parse_in_place, parse_labels
 from cortexctl.observed.daemon_json import CONTAINER, IMAGE, LIMITS, VOLUME
@@ -44,7 +44,7 @@ class Look:
     record: HostRecord
     holder: LockInfo | None = None
     now: float = 0
-    """By the engine's clock, where there is a holder: by it his time is over or not."""
+    """By the daemon's clock, where there is a holder: by it his time is over or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class DeepLook:
 
     inspected: Mapping[str, Inspected] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
-    problem: EngineError | None = None
+    problem: DaemonError | None = None
 
 
 Ours = Mapping[str, tuple[ObservedContainer, ContainerSpec]]
@@ -81,9 +81,9 @@ def left_by_killed_runs(hosts: Sequence[Host], owner: str) -> list[str]:
         try:
             held = _volume(host, lock.volume_name(owner))
             if held is not None:
-                return lock.is_dead(lock.from_labels(held), int(engine_time(host.docker)))
+                return lock.is_dead(lock.from_labels(held), int(daemon_time(host.docker)))
             return _volume(host, record_store.volume_name_meanwhile(owner)) is not None
-        except EngineError:
+        except DaemonError:
             return False
 
     return [h.name for h, left in zip(hosts, _at_once(is_left, hosts), strict=True) if left]
@@ -106,7 +106,7 @@ def with_image_labels(hosts: Sequence[Host], observed: Observed, wanted: Sequenc
     for (host, id_), image in zip(
         wanted, _at_once(lambda pair: _image(by_name[pair[0]], pair[1]), wanted), strict=True
     ):
-        if isinstance(image, EngineError):
+        if isinstance(image, DaemonError):
             unread[host] = _unread(by_name[host], image)
         elif image is not None:
             known[host, id_] = parse_labels(image)
@@ -121,14 +121,14 @@ def look_deep(hosts: Sequence[Host], ours: Mapping[str, Ours], owner: str) -> di
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A container and its image as their engine shows them, environment and all. `image` is None when it is gone."""
+    """A container and its image as their daemon shows them, environment and all. `image` is None when it is gone."""
 
     container: Mapping[str, Any] = field(repr=False)
     image: Mapping[str, Any] | None = field(repr=False)
 
 
 def inspect_all(host: Host, containers: Sequence[ObservedContainer]) -> dict[str, Inspection]:
-    """By id. One that was removed meanwhile is not in it. Raises EngineError."""
+    """By id. One that was removed meanwhile is not in it. Raises DaemonError."""
     found = zip(containers, _at_once(lambda c: _inspection(host, c), containers), strict=True)
     return {c.id: inspection for c, inspection in found if inspection is not None}
 
@@ -158,7 +158,7 @@ def _look(host: Host, owner: str, names: Sequence[str] = ()) -> Look:
     try:
         places = names or (record_store.volume_name(owner),)
         volume = next((v for name in places if (v := _volume(host, name)) is not None), None)
-    except EngineError as cause:  # without the record nothing can be said of what is gone
+    except DaemonError as cause:  # without the record nothing can be said of what is gone
         return Look(_unread(host, cause), nothing)
     return Look(seen, record_store.from_labels(host.name, volume) if volume is not None else nothing)
 
@@ -166,8 +166,8 @@ def _look(host: Host, owner: str, names: Sequence[str] = ()) -> Look:
 def _locked_look(host: Host, owner: str) -> Look:
     try:
         volume = _volume(host, lock.volume_name(owner))
-        now = engine_time(host.docker) if volume is not None else 0
-    except EngineError as cause:
+        now = daemon_time(host.docker) if volume is not None else 0
+    except DaemonError as cause:
         return Look(_unread(host, cause), HostRecord(host.name))
     if volume is None:
         return _look(host, owner)
@@ -184,14 +184,14 @@ def _volume(host: Host, name: str) -> Mapping[str, str] | None:
 def _inspect(host: Host, container: str) -> Mapping[str, Any] | None:
     try:
         return _found(host, f"/containers/{container}/json", LIMITS)
-    except EngineError:
+    except DaemonError:
         return None
 
 
-def _image(host: Host, image: str) -> Mapping[str, Any] | EngineError | None:
+def _image(host: Host, image: str) -> Mapping[str, Any] | DaemonError | None:
     try:
         return _found(host, f"/images/{image}/json", IMAGE)
-    except EngineError as cause:
+    except DaemonError as cause:
         return cause
 
 
@@ -208,7 +208,7 @@ def _deep(host: Host, ours: Ours, owner: str) -> DeepLook:
                 image = _found(host, f"/images/{container.image_id}/json", IMAGE)
                 defaults[container.image_id] = parse_image_defaults(image) if image else ImageDefaults(known=False)
             inspected[id_] = parse_inspected(found, spec, defaults[container.image_id], owner)
-    except EngineError as cause:
+    except DaemonError as cause:
         return DeepLook(problem=cause)
     return DeepLook(inspected, images)
 
@@ -217,12 +217,12 @@ def _found(host: Host, path: str, shape: Reader) -> Mapping[str, Any] | None:
     """What is there; None when nothing is."""
     try:
         found: Mapping[str, Any] = ask(host, path, shape)
-    except EngineRefused as cause:
+    except DaemonRefused as cause:
         if cause.status == NOT_FOUND:
             return None
         raise
     return found
 
 
-def _unread(host: Host, cause: EngineError) -> ObservedHost:
+def _unread(host: Host, cause: DaemonError) -> ObservedHost:
     return ObservedHost(host.name, problem=cause.message, next_step=cause.next_step)

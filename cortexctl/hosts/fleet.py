@@ -1,4 +1,4 @@
-"""All hosts' engines, each connected to when it is first needed."""
+"""All hosts' daemons, each connected to when it is first needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineError
+from cortexctl.errors import DaemonError
 from cortexctl.hosts.drift_read import Ours, look_deep
 from cortexctl.hosts.model_archive import model_files_on
 from cortexctl.hosts.read import observe_host, read_record, record_of
@@ -19,25 +19,25 @@ from cortexctl.observed.parser_verdict import CommandLine, Probed
 from cortexctl.observed.record import HostRecord
 
 if TYPE_CHECKING:
-    from cortexctl.hosts.act import DockerEngine
+    from cortexctl.hosts.act import DockerDaemon
     from cortexctl.hosts.container_reach import ContainerReach
 
 
-class DockerEngines:
-    """Implements `apply.protocols.Engines`. docker-py is imported by the first `engine` call."""
+class DockerDaemons:
+    """Implements `apply.protocols.Daemons`. docker-py is imported by the first `daemon` call."""
 
     def __init__(self, hosts: Mapping[str, Host], owner: str) -> None:
         self._hosts = hosts
         self._owner = owner
-        self._open: dict[str, DockerEngine] = {}
+        self._open: dict[str, DockerDaemon] = {}
         self._guard = threading.Lock()
 
-    def engine(self, host: str) -> DockerEngine:
-        from cortexctl.hosts.act import DockerEngine
+    def daemon(self, host: str) -> DockerDaemon:
+        from cortexctl.hosts.act import DockerDaemon
 
         with self._guard:
             if host not in self._open:
-                self._open[host] = DockerEngine(self._hosts[host], self._owner)
+                self._open[host] = DockerDaemon(self._hosts[host], self._owner)
             return self._open[host]
 
     def observe(self, host: str) -> ObservedHost:
@@ -45,24 +45,24 @@ class DockerEngines:
 
     def images(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], ImageFacts]:
         """Look up (host, reference) pairs."""
-        return {(host, reference): self.engine(host).image(reference) for host, reference in wanted}
+        return {(host, reference): self.daemon(host).image(reference) for host, reference in wanted}
 
     def in_place(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], InPlace]:
         """Inspect (host, container id) pairs."""
-        return {(host, container): self.engine(host).in_place(container) for host, container in wanted}
+        return {(host, container): self.daemon(host).in_place(container) for host, container in wanted}
 
     def records(self, wanted: tuple[str, ...]) -> dict[str, HostRecord]:
         """What earlier applies left on these hosts."""
         return {host: read_record(self._hosts[host], self._owner) for host in wanted}
 
-    def readable_records(self, wanted: tuple[str, ...]) -> tuple[dict[str, HostRecord], dict[str, EngineError]]:
+    def readable_records(self, wanted: tuple[str, ...]) -> tuple[dict[str, HostRecord], dict[str, DaemonError]]:
         """The same, and why of some they cannot be read."""
         found: dict[str, HostRecord] = {}
-        faults: dict[str, EngineError] = {}
+        faults: dict[str, DaemonError] = {}
         for host in wanted:
             try:
                 found[host] = record_of(self._hosts[host], self._owner)
-            except EngineError as cause:
+            except DaemonError as cause:
                 faults[host] = cause
         return found, faults
 
@@ -89,5 +89,5 @@ class DockerEngines:
         return {(name, id_): found for name, look in looks.items() for id_, found in look.inspected.items()}
 
     def close(self) -> None:
-        for engine in self._open.values():
-            engine.close()
+        for daemon in self._open.values():
+            daemon.close()

@@ -1,4 +1,4 @@
-"""A connection to an engine that becomes one to a process in a container, and the frames that its output comes in."""
+"""A connection to a daemon that becomes one to a process in a container, and the frames that its output comes in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from cortexctl.errors import EngineRefused, EngineUnreachable
+from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts.read import message_in
 from cortexctl.hosts.transport import connected
 
@@ -20,7 +20,7 @@ _LONGEST_HEAD = 64 * 1024
 
 def attached(docker: str, path: str, body: Mapping[str, Any] | None, seconds: float) -> socket.socket:
     """POST `path` and keep the connection, which from then on carries frames. Without docker-py, which leaves such a
-    connection open and waits on it for ever. Raises EngineUnreachable, EngineRefused.
+    connection open and waits on it for ever. Raises DaemonUnreachable, DaemonRefused.
     """
     content = json.dumps(body).encode() if body is not None else b""
     head = f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -32,18 +32,18 @@ def attached(docker: str, path: str, body: Mapping[str, Any] | None, seconds: fl
         refusal = _refusal(docker, answer, connection)
     except OSError as cause:
         connection.close()
-        raise EngineUnreachable(f"the engine at {docker} stopped answering") from cause
+        raise DaemonUnreachable(f"the daemon at {docker} stopped answering") from cause
     if refusal:
         connection.close()
         raise refusal
     return connection
 
 
-def _refusal(docker: str, head: bytes, connection: socket.socket) -> EngineRefused | None:
+def _refusal(docker: str, head: bytes, connection: socket.socket) -> DaemonRefused | None:
     if _status(head) in {101, 200}:
         return None
     said = message_in(connection.recv(65536)) or head.decode(errors="replace").splitlines()[0][:200]
-    return EngineRefused(f"{docker}: {said}", status=_status(head))
+    return DaemonRefused(f"{docker}: {said}", status=_status(head))
 
 
 def _head(connection: socket.socket, end: float) -> bytes:

@@ -43,7 +43,7 @@ ENVIRONMENT = {
 def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
     """All lines at once: the parser takes seconds to build and no time to ask. `image` is an id.
 
-    Raises EngineError. A probe that was not to be carried out is no error: its problem is in the result.
+    Raises DaemonError. A probe that was not to be carried out is no error: its problem is in the result.
     """
     with asking(host, "connect"):
         api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
@@ -55,10 +55,10 @@ def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence
 
 @contextmanager
 def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Iterator[str]:
-    """Made, not started. Its engine removes it as soon as it ends, also when nobody is here any more to do so."""
+    """Made, not started. Its daemon removes it as soon as it ends, also when nobody is here any more to do so."""
     script = files("cortexctl.hosts").joinpath("image_parser_script.py").read_text(encoding="utf-8")
     name = f"cortexctl-probe-{secrets.token_hex(4)}"
-    try:  # from before the request: an interrupt can come when the engine has made it and has not said so yet
+    try:  # from before the request: an interrupt can come when the daemon has made it and has not said so yet
         yield api.create_container(
             image=image,
             name=name,
@@ -119,7 +119,7 @@ def _two_streams(said: bytes) -> tuple[str, str]:
 
 
 def _remove_left(api: Any, owner: str) -> None:
-    """What was made and never started, by one that was killed in between: no engine removes that by itself."""
+    """What was made and never started, by one that was killed in between: no daemon removes that by itself."""
     marks = {"label": f"{labels.PROBE}={owner}", "status": "created"}
     for left in api.containers(all=True, filters=marks):
         if time.time() - left["Created"] > TIME_LIMIT:

@@ -1,6 +1,6 @@
 """A connection to a container's server from inside it: a small program there passes the bytes on.
 
-Its engine runs the program in that very container, so the path proves itself, wherever the engine is and whatever its
+Its daemon runs the program in that very container, so the path proves itself, wherever the daemon is and whatever its
 socket goes through. The program gets what it passes on by its standard input: nothing of a request is ever on a command
 line. It ends with its connection, and by itself after a while, whoever asked.
 """
@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from cortexctl.errors import EngineRefused, NobodyListens, PathFailed
+from cortexctl.errors import DaemonRefused, NobodyListens, PathFailed
 from cortexctl.hosts.frames import Frames, attached
 from cortexctl.hosts.read import exchange, message_in
 from cortexctl.observed.location import Location
@@ -64,7 +64,7 @@ _NOT_RUNNING = {404, 409}
 def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
     """A connection to the port, on the container's loopback or one of its own addresses.
 
-    Raises NobodyListens, PathFailed when no program can be run there, TimeoutError, EngineUnreachable.
+    Raises NobodyListens, PathFailed when no program can be run there, TimeoutError, DaemonUnreachable.
     """
     end = time.monotonic() + seconds
     network = "shared" if at.shares_network else "own"
@@ -74,7 +74,7 @@ def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
     start = {"Detach": False, "Tty": False}
     try:
         connection = Inside(attached(docker, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
-    except EngineRefused as cause:
+    except DaemonRefused as cause:
         raise _no_program(cause) from cause
     try:
         connection.settimeout(max(end - time.monotonic(), 0.1))
@@ -139,8 +139,8 @@ def _program(docker: str, container: str, words: Sequence[str], seconds: float) 
         if status == _CREATED:
             return str(json.loads(answer)["Id"])
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise PathFailed(f"the engine at {docker} does not say which program it made") from None
-    raise _no_program(EngineRefused(message_in(answer) or f"status {status}"))
+        raise PathFailed(f"the daemon at {docker} does not say which program it made") from None
+    raise _no_program(DaemonRefused(message_in(answer) or f"status {status}"))
 
 
 def begin(connection: Inside) -> None:
@@ -159,10 +159,10 @@ def begin(connection: Inside) -> None:
         if number.isdigit():
             raise NobodyListens(f"its port cannot be reached in its own container (error {number.decode()})")
     said = (first + connection.recv(300)) or bytes(connection.errors[-300:])
-    raise _no_program(EngineRefused(said.decode(errors="replace").strip() or "it ended without a word"))
+    raise _no_program(DaemonRefused(said.decode(errors="replace").strip() or "it ended without a word"))
 
 
-def _no_program(cause: EngineRefused) -> PathFailed:
+def _no_program(cause: DaemonRefused) -> PathFailed:
     return PathFailed(
         f"no {PYTHON} can be run in its container, to ask from inside ({cause.message.strip()})",
         next_step="run cortexctl on the host itself, where its address is reached",

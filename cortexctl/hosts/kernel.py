@@ -1,6 +1,6 @@
 """What this machine's kernel says of a container: whether it runs here, and whether a connection ends in it.
 
-The engine's word is not enough: its socket may be a forwarded one, and then its container's address is somebody else's
+The daemon's word is not enough: its socket may be a forwarded one, and then its container's address is somebody else's
 here. The kernel shows both to every user, in proc(5).
 """
 

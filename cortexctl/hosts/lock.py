@@ -1,6 +1,6 @@
 """A host's lock: a volume with the owner in its labels.
 
-The engine makes a volume once and gives later callers the first one's labels, so whoever reads back the id
+The daemon makes a volume once and gives later callers the first one's labels, so whoever reads back the id
 that it wrote holds the lock. It needs no image and no process.
 """
 
@@ -105,7 +105,7 @@ def born(pid: int) -> str:
 
 def is_dead(holder: LockInfo, now: int) -> bool:
     """Provably: its process ran on this machine and is gone, or it ran on another, or nobody knows where, and its time
-    is over. Where neither can be read nothing is proven. `now`: by the engine's clock.
+    is over. Where neither can be read nothing is proven. `now`: by the daemon's clock.
     """
     if not runs_here(holder) or not 1 <= holder.pid <= LARGEST_PID:
         return holder.expires is not None and now >= holder.expires

@@ -1,4 +1,4 @@
-"""A container's log, read as a stream, with bounds: a candidate may write one line of gigabytes, and an engine may send
+"""A container's log, read as a stream, with bounds: a candidate may write one line of gigabytes, and a daemon may send
 without end, or a byte a minute. docker-py would first hold all of it in memory, and its time-outs count between reads.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineRefused, EngineUnreachable
+from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts.frames import Frames
 from cortexctl.hosts.read import message_in
 from cortexctl.hosts.transport import connected
@@ -25,9 +25,9 @@ WITHIN = 10.0
 KEPT = 4 << 20
 """Characters of the end of a log that are kept."""
 READ_AT_MOST = 128 << 20
-"""Bytes. 5000 entries of 16 KiB, the most that an engine puts into one, are less."""
+"""Bytes. 5000 entries of 16 KiB, the most that a daemon puts into one, are less."""
 LINES_AT_MOST = 200_000
-"""No engine sends so many that was asked for the last 5000."""
+"""No daemon sends so many that was asked for the last 5000."""
 LONGEST_LINE = 16 << 10
 """Characters."""
 PIECE = 1 << 16
@@ -40,7 +40,7 @@ _LINE_PARTS = re.compile(r"([^\r\n]*)([\r\n]*)")
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is read of which container's log. `name` is for messages; `tty`: whether it writes to a terminal, for then
-    the engine sends its log without frames.
+    the daemon sends its log without frames.
     """
 
     container: str
@@ -68,7 +68,7 @@ def pieces(
     """The log as it comes, in pieces of at most 64 KiB. What follows a log on has its deadline for the head alone.
 
     `reader_counts`: whether the time that the caller takes is part of `within`; somebody who reads page by page takes
-    as long as he likes. Raises EngineRefused and EngineUnreachable before the first piece, Unfinished after it.
+    as long as he likes. Raises DaemonRefused and DaemonUnreachable before the first piece, Unfinished after it.
     """
     until = time.monotonic() + within
     with _connected(host, wanted, within) as connection:
@@ -83,21 +83,21 @@ def pieces(
                 connection.settimeout(None if wanted.follow else seconds_left(until))
                 body = connection.recv(PIECE)
             except TimeoutError as cause:
-                raise Unfinished(f"the engine did not send all of it within {within:.0f} s") from cause
+                raise Unfinished(f"the daemon did not send all of it within {within:.0f} s") from cause
             except OSError as cause:
-                raise Unfinished("the engine broke off") from cause
+                raise Unfinished("the daemon broke off") from cause
             if not body:
                 return
 
 
 def as_asked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """As long as it is not far more than an engine has of 5000 lines. Raises Unfinished then."""
+    """As long as it is not far more than a daemon has of 5000 lines. Raises Unfinished then."""
     size = number = 0
     for piece in pieces:
         size += len(piece)
         number += piece.count(b"\n")
         if size > READ_AT_MOST or number > LINES_AT_MOST:
-            raise Unfinished("the engine sends far more than was asked for")
+            raise Unfinished("the daemon sends far more than was asked for")
         yield piece
 
 
@@ -177,17 +177,17 @@ class Payload:
             return
         for number, piece in self._frames.feed(body):
             if number not in _STREAMS:
-                raise Unfinished("what the engine sends is no log")
+                raise Unfinished("what the daemon sends is no log")
             yield piece
 
 
 def _connected(host: Host, wanted: Wanted, within: float) -> socket.socket:
     try:
         connection = connected(host.docker, within)
-    except EngineUnreachable as cause:
+    except DaemonUnreachable as cause:
         raise _silent(host, wanted) from cause
     try:
-        # HTTP/1.0: no chunks, and the engine closes at the end
+        # HTTP/1.0: no chunks, and the daemon closes at the end
         connection.sendall(f"GET {wanted.path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
     except OSError as cause:
         connection.close()
@@ -206,7 +206,7 @@ def _after_head(connection: socket.socket, host: Host, wanted: Wanted, until: fl
     except (OSError, ValueError) as cause:
         raise _silent(host, wanted) from cause
     said = shortened(message_in(body) or f"status {status}")
-    raise EngineRefused(f"{host.name}: cannot read the log of {wanted.name}: {said}", status=status)
+    raise DaemonRefused(f"{host.name}: cannot read the log of {wanted.name}: {said}", status=status)
 
 
 def _status(connection: socket.socket, until: float) -> tuple[int, bytes]:
@@ -239,8 +239,8 @@ def seconds_left(until: float) -> float:
     return left
 
 
-def _silent(host: Host, wanted: Wanted) -> EngineUnreachable:
-    return EngineUnreachable(
-        f"{host.name}: the engine at {host.docker} does not give the log of {wanted.name}",
+def _silent(host: Host, wanted: Wanted) -> DaemonUnreachable:
+    return DaemonUnreachable(
+        f"{host.name}: the daemon at {host.docker} does not give the log of {wanted.name}",
         next_step=f"see whether `docker logs {wanted.name}` gives it on that host",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineError
+from cortexctl.errors import DaemonError
 from cortexctl.hosts.archive import read_file
 from cortexctl.model_files.files import ModelFiles, ModelSource, read_model
 from cortexctl.observed.host import ObservedHost
@@ -28,6 +28,6 @@ def _files(host: Host, seen: ObservedHost, source: ModelSource) -> ModelFiles:
 
         try:
             return read_model(source, read, folder)
-        except EngineError as cause:  # it may have been removed meanwhile; another one may show the same folder
+        except DaemonError as cause:  # it may have been removed meanwhile; another one may show the same folder
             problem = cause.message
     return ModelFiles(problem=problem)

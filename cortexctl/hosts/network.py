@@ -52,13 +52,13 @@ def remove(api: docker.APIClient, name: str, owner: str) -> bool:
 
 
 def _named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
-    """Those of just this name (the engine's own filter takes a part of it, too), the oldest first."""
+    """Those of just this name (the daemon's own filter takes a part of it, too), the oldest first."""
     found = [n for n in NETWORKS(api.networks(names=[name])) if n["Name"] == name]
     return sorted(found, key=lambda n: (n["Created"], n["Id"]))
 
 
 def _only_one(api: docker.APIClient, name: str) -> str:
-    """Its id, empty if somebody has removed it meanwhile. Of those that cortexctl made, the oldest stays: engines up to
+    """Its id, empty if somebody has removed it meanwhile. Of those that cortexctl made, the oldest stays: daemons up to
     24 make two of one name for two who ask at once, and start nothing on either from then on
     (https://github.com/moby/moby/issues/20648).
     """

@@ -1,4 +1,4 @@
-"""Whether a container's labels are its own, asked of its engine at the moment when it is to be touched."""
+"""Whether a container's labels are its own, asked of its daemon at the moment when it is to be touched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cortexctl.observed.daemon_json import IMAGE
 
 
 class OwnLabels:
-    """One engine's. An image never changes, so each is asked for once."""
+    """One daemon's. An image never changes, so each is asked for once."""
 
     def __init__(self, api: docker.APIClient) -> None:
         self._api = api

@@ -15,7 +15,7 @@ from typing import Any
 
 from cortexctl.decoding.readers import NotAsExpected, Reader
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineError, EngineRefused, EngineTooOld, EngineUnreachable
+from cortexctl.errors import DaemonError, DaemonRefused, DaemonTooOld, DaemonUnreachable
 from cortexctl.hosts import record_store
 from cortexctl.hosts.transport import connected, unreachable
 from cortexctl.instance.labels import owner_of
@@ -31,7 +31,7 @@ OLDEST_API = (1, 41)
 TIMEOUT = 10.0
 """Seconds without an answer after which a host counts as unreachable."""
 WHOLE_ANSWER = 30.0
-"""Seconds for the whole of an answer: an engine that drips would never end."""
+"""Seconds for the whole of an answer: a daemon that drips would never end."""
 LARGEST_ANSWER = 256 * 2**20
 """Bytes. 5,000 containers with long labels are a tenth of it."""
 OK = 200
@@ -52,21 +52,21 @@ def observe_host(host: Host) -> ObservedHost:
     try:
         answer = get(host.docker, LIST)
         containers = parse_containers(read_answer(answer.body))
-    except EngineError as cause:
+    except DaemonError as cause:
         return ObservedHost(host.name, problem=cause.message, next_step=cause.next_step)
     except NotAsExpected as cause:
         return ObservedHost(
-            host.name, problem=f"what answers at {host.docker} is not a Docker engine: of its containers {cause}"
+            host.name, problem=f"what answers at {host.docker} is not a Docker daemon: of its containers {cause}"
         )
-    return ObservedHost(host.name, containers, engine=answer.engine, api=answer.api)
+    return ObservedHost(host.name, containers, daemon=answer.daemon, api=answer.api)
 
 
 def ask(host: Host, path: str, shape: Reader) -> Any:
-    """What an engine answers to a GET. Raises EngineError, also for what is not of the `shape`."""
+    """What a daemon answers to a GET. Raises DaemonError, also for what is not of the `shape`."""
     try:
         return shape(read_answer(get(host.docker, path).body))
     except NotAsExpected as cause:
-        raise EngineRefused(f"{host.docker}: its answer to {path} cannot be read: {cause}") from None
+        raise DaemonRefused(f"{host.docker}: its answer to {path} cannot be read: {cause}") from None
 
 
 def facts_of_all(observed: Observed, hosts: Sequence[Host], owner: str) -> Observed:
@@ -87,7 +87,7 @@ def facts_of_all(observed: Observed, hosts: Sequence[Host], owner: str) -> Obser
         try:
             local = ask(host, "/images/json", parse_images)
             limits = {id_: parse_in_place(ask(host, f"/containers/{id_}/json", LIMITS)) for id_ in ours}
-        except EngineError as cause:
+        except DaemonError as cause:
             looked[-1] = ObservedHost(seen.name, problem=cause.message, next_step=cause.next_step)
             continue
         records[seen.name] = read_record(host, owner)
@@ -100,16 +100,16 @@ def read_record(host: Host, owner: str) -> HostRecord:
     """What earlier applies left there. A host that has none, or that does not answer, has an empty one."""
     try:
         return record_of(host, owner)
-    except EngineError:
+    except DaemonError:
         return HostRecord(host.name)
 
 
 def record_of(host: Host, owner: str) -> HostRecord:
-    """The same where something is decided by it. Raises EngineError: one that cannot be read is not an empty one."""
+    """The same where something is decided by it. Raises DaemonError: one that cannot be read is not an empty one."""
     for name in record_store.volume_names(owner):
         try:
             return record_store.from_labels(host.name, ask(host, f"/volumes/{name}", VOLUME)["Labels"] or {})
-        except EngineRefused as cause:
+        except DaemonRefused as cause:
             if cause.status != NOT_FOUND:
                 raise
     return HostRecord(host.name)
@@ -117,31 +117,31 @@ def record_of(host: Host, owner: str) -> HostRecord:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of a 200 answer, and what its headers say of the engine."""
+    """The body of a 200 answer, and what its headers say of the daemon."""
 
     body: bytes
-    engine: str
+    daemon: str
     api: str
     date: str = ""
-    """The engine's own time, as HTTP writes it."""
+    """The daemon's own time, as HTTP writes it."""
 
 
 def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
-    """GET over the engine's socket. HTTP/1.0: no chunks, and the engine closes at the end.
+    """GET over the daemon's socket. HTTP/1.0: no chunks, and the daemon closes at the end.
 
-    No version in the path, so that every engine answers with its own; the headers tell which that is.
-    Raises EngineUnreachable, EngineForbidden, EngineTooOld, EngineRefused.
+    No version in the path, so that every daemon answers with its own; the headers tell which that is.
+    Raises DaemonUnreachable, DaemonForbidden, DaemonTooOld, DaemonRefused.
     """
     headers, status, body = exchange(docker, f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode(), timeout)
     api = headers.get("api-version", "")
-    _check_api(docker, api, headers.get("server", "an engine without a name"))
+    _check_api(docker, api, headers.get("server", "a daemon without a name"))
     if status != OK:
-        raise EngineRefused(f"{docker}: {message_in(body) or f'status {status}'}", status=status)
+        raise DaemonRefused(f"{docker}: {message_in(body) or f'status {status}'}", status=status)
     return Answer(body, headers.get("server", ""), api, headers.get("date", ""))
 
 
-def engine_time(docker: str) -> float:
-    """Seconds since the epoch by the engine's own clock: what two machines can agree on. Raises EngineError."""
+def daemon_time(docker: str) -> float:
+    """Seconds since the epoch by the daemon's own clock: what two machines can agree on. Raises DaemonError."""
     date = get(docker, "/_ping").date
     try:
         return parsedate_to_datetime(date).timestamp()
@@ -151,9 +151,9 @@ def engine_time(docker: str) -> float:
 
 def exchange(docker: str, request: bytes, timeout: float) -> tuple[dict[str, str], int, bytes]:
     """The headers, the status and the body of an answer to one HTTP/1.0 request. `timeout`: seconds without a word from
-    the engine; the whole of an answer may take WHOLE_ANSWER seconds and LARGEST_ANSWER bytes.
+    the daemon; the whole of an answer may take WHOLE_ANSWER seconds and LARGEST_ANSWER bytes.
 
-    Raises EngineUnreachable and EngineForbidden.
+    Raises DaemonUnreachable and DaemonForbidden.
     """
     raw = bytearray()
     end = time.monotonic() + max(timeout, WHOLE_ANSWER)
@@ -172,19 +172,19 @@ def exchange(docker: str, request: bytes, timeout: float) -> tuple[dict[str, str
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ", 2)
     if not lines[0].startswith("HTTP/") or len(words) < 2 or not (words[1].isascii() and words[1].isdigit()):
-        raise EngineUnreachable(f"what answers at {docker} is not a Docker engine")
+        raise DaemonUnreachable(f"what answers at {docker} is not a Docker daemon")
     headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
     return headers, int(words[1][:4]), body
 
 
-def _check_api(docker: str, api: str, engine: str) -> None:
+def _check_api(docker: str, api: str, daemon: str) -> None:
     try:
         version = tuple(int(part) for part in api.split("."))
     except ValueError:
-        raise EngineUnreachable(f"what answers at {docker} is not a Docker engine") from None
+        raise DaemonUnreachable(f"what answers at {docker} is not a Docker daemon") from None
     if version < OLDEST_API:
-        raise EngineTooOld(
-            f"{engine} at {docker} speaks API {api}; cortexctl needs 1.41",
+        raise DaemonTooOld(
+            f"{daemon} at {docker} speaks API {api}; cortexctl needs 1.41",
             next_step="upgrade it to Docker Engine 20.10 or later",
         )
 

@@ -10,7 +10,7 @@ import requests.exceptions
 
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineRefused, EngineUnreachable
+from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.text.shorten import shortened
 
 UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -19,22 +19,22 @@ UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError
 
 @contextmanager
 def asking(host: Host, what: str, container: str = "") -> Iterator[None]:
-    """Raises EngineRefused with the engine's own words, or EngineUnreachable, for what is asked inside."""
+    """Raises DaemonRefused with the daemon's own words, or DaemonUnreachable, for what is asked inside."""
     name = container[:12] if len(container) == 64 else container
     subject = f"{what} {name}".rstrip()
     try:
         yield
     except docker.errors.APIError as cause:
         said = shortened(str(cause.explanation or cause))
-        raise EngineRefused(f"{host.name}: cannot {subject}: {said}", status=cause.status_code or 0) from cause
+        raise DaemonRefused(f"{host.name}: cannot {subject}: {said}", status=cause.status_code or 0) from cause
     except NotAsExpected as cause:
-        raise EngineRefused(f"{host.name}: cannot {subject}: the engine's answer cannot be read: {cause}") from cause
+        raise DaemonRefused(f"{host.name}: cannot {subject}: the daemon's answer cannot be read: {cause}") from cause
     except UNREADABLE as cause:
-        raise EngineRefused(
-            f"{host.name}: cannot {subject}: the engine's answer cannot be read ({type(cause).__name__})"
+        raise DaemonRefused(
+            f"{host.name}: cannot {subject}: the daemon's answer cannot be read ({type(cause).__name__})"
         ) from cause
     except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
-        raise EngineUnreachable(
-            f"{host.name}: the engine at {host.docker} stopped answering (cannot {subject})",
+        raise DaemonUnreachable(
+            f"{host.name}: the daemon at {host.docker} stopped answering (cannot {subject})",
             next_step="see that it runs, then plan again: every step can be repeated",
         ) from cause

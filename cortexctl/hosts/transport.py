@@ -1,4 +1,4 @@
-"""Where a host's engine listens, from the URL in the stack, and a connection to it."""
+"""Where a host's daemon listens, from the URL in the stack, and a connection to it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import io
 import socket
 import time
 
-from cortexctl.errors import EngineError, EngineForbidden, EngineUnreachable
+from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 
 DEFAULT_DOCKER = "unix:///var/run/docker.sock"
 
 
 def socket_path(docker: str) -> str:
-    """The Unix socket's path. Raises EngineUnreachable for what this release cannot speak."""
+    """The Unix socket's path. Raises DaemonUnreachable for what this release cannot speak."""
     scheme, separator, path = docker.partition("://")
     if separator and scheme == "unix" and path:
         return path
-    raise EngineUnreachable(
+    raise DaemonUnreachable(
         f"{docker} cannot be reached: this release of cortexctl speaks to unix:// sockets only",
         next_step='set hosts.NAME.docker = "unix:///var/run/docker.sock", or DOCKER_HOST likewise',
     )
 
 
 def connected(docker: str, seconds: float) -> socket.socket:
-    """A connection to the engine; `seconds` bound each later call on it, too. Raises EngineUnreachable or
-    EngineForbidden.
+    """A connection to the daemon; `seconds` bound each later call on it, too. Raises DaemonUnreachable or
+    DaemonForbidden.
     """
     path = socket_path(docker)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -37,28 +37,28 @@ def connected(docker: str, seconds: float) -> socket.socket:
     return connection
 
 
-def unreachable(docker: str, cause: OSError) -> EngineError:
+def unreachable(docker: str, cause: OSError) -> DaemonError:
     """The error for a connection that cannot be made or that broke, with what to do about it."""
-    start = "start the engine (systemctl start docker), or correct `docker` of the host in the stack"
+    start = "start the daemon (systemctl start docker), or correct `docker` of the host in the stack"
     match cause:
         case PermissionError():
-            return EngineForbidden(
+            return DaemonForbidden(
                 f"permission denied on {docker}",
                 next_step="run as a user of the group that owns the socket: sudo usermod -aG docker $USER, "
                 "then log in again",
             )
         case FileNotFoundError() | NotADirectoryError():
-            return EngineUnreachable(f"no Docker engine at {docker}: there is no such socket", next_step=start)
+            return DaemonUnreachable(f"no Docker daemon at {docker}: there is no such socket", next_step=start)
         case ConnectionRefusedError():
-            return EngineUnreachable(
-                f"no Docker engine at {docker}: the socket is there and nobody listens", next_step=start
+            return DaemonUnreachable(
+                f"no Docker daemon at {docker}: the socket is there and nobody listens", next_step=start
             )
         case TimeoutError():
-            return EngineUnreachable(
-                f"the engine at {docker} does not answer", next_step="is its disk full, or its daemon hung?"
+            return DaemonUnreachable(
+                f"the daemon at {docker} does not answer", next_step="is its disk full, or its daemon hung?"
             )
         case _:
-            return EngineUnreachable(f"no Docker engine at {docker}: {cause.strerror or cause}", next_step=start)
+            return DaemonUnreachable(f"no Docker daemon at {docker}: {cause.strerror or cause}", next_step=start)
 
 
 class _UntilThen(io.RawIOBase):

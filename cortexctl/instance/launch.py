@@ -1,4 +1,4 @@
-"""All that an engine must be told to make one container."""
+"""All that a daemon must be told to make one container."""
 
 from __future__ import annotations
 

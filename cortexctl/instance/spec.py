@@ -44,7 +44,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Where the server's port appears on the host. `port` None: the engine picks a free one."""
+    """Where the server's port appears on the host. `port` None: the daemon picks a free one."""
 
     address: str
     port: int | None = None

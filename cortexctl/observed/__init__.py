@@ -1,1 +1,1 @@
-"""CORE: values read from hosts, parsed from the engine's JSON."""
+"""CORE: values read from hosts, parsed from the daemon's JSON."""

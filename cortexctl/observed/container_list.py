@@ -1,4 +1,4 @@
-"""The engine's list of containers, from its JSON to values. Pure."""
+"""The daemon's list of containers, from its JSON to values. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXITED = re.compile(r"Exited \((\d+)\)")
 
 
 def parse_containers(answer: Any) -> tuple[ObservedContainer, ...]:
-    """Rows of `GET /containers/json?all=1`, sorted by name so that the engine's order does not matter. A probe is left
+    """Rows of `GET /containers/json?all=1`, sorted by name so that the daemon's order does not matter. A probe is left
     out: it is no part of what runs on a host, and gone in a minute. Raises NotAsExpected for what is no such list:
     nothing that cannot be read is ever "no containers".
     """
@@ -73,7 +73,7 @@ def parse_in_place(inspected: Mapping[str, Any]) -> InPlace:
 
 def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
     """Where the server can be reached: the published port (at the host's address, if it is published on all of
-    them), else its own address on the engine's network; empty where there is none.
+    them), else its own address on the daemon's network; empty where there is none.
     """
     network, config = inspected.get("NetworkSettings") or {}, inspected.get("Config") or {}
     port = listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])

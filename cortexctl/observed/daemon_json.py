@@ -1,7 +1,7 @@
-"""What engines answer, as far as it is read here: checked once at the door, so that all behind it can rely on it. Pure.
+"""What daemons answer, as far as it is read here: checked once at the door, so that all behind it can rely on it. Pure.
 
 A field that is null or not there is none; one of another type makes the whole answer unreadable. Everything that is not
-read is passed over: engines and their releases differ in it.
+read is passed over: daemons and their releases differ in it.
 """
 
 from __future__ import annotations

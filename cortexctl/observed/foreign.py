@@ -15,7 +15,7 @@ PROJECT = "com.docker.compose.project"
 _GPUS_BY_ENV = "nvidia"
 """The runtime that reads which GPUs a container gets from its environment."""
 _IDENTIFIERS = 12
-"""Characters of a container's id that engines add as a network alias and set as its host name."""
+"""Characters of a container's id that daemons add as a network alias and set as its host name."""
 _HOST_SETTINGS = {
     "Devices": "devices", "Ulimits": "ulimits", "ExtraHosts": "extra hosts", "Dns": "DNS servers",
     "Tmpfs": "tmpfs", "Sysctls": "sysctls", "GroupAdd": "groups", "Links": "links", "Init": "init",
@@ -30,7 +30,7 @@ _SHOWN = {"ExtraHosts", "GroupAdd", "User", "WorkingDir", "PidMode", "OomScoreAd
 
 @dataclass(frozen=True, slots=True)
 class BoundTo:
-    """A port of the container on the host. `port` None: the engine picks one."""
+    """A port of the container on the host. `port` None: the daemon picks one."""
 
     address: str
     port: int | None
@@ -121,7 +121,7 @@ def _bound(host: Mapping[str, Any]) -> Iterator[BoundTo]:
 
 
 def _not_kept(found: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is set beyond the image and the engine's defaults, and is nothing that a stack can say."""
+    """What is set beyond the image and the daemon's defaults, and is nothing that a stack can say."""
     config, host = found["Config"], found["HostConfig"]
     for theirs, ours in _HOST_SETTINGS.items():
         if host.get(theirs):

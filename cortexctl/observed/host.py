@@ -17,7 +17,7 @@ class BoundPort:
 
 @dataclass(frozen=True, slots=True)
 class ObservedContainer:
-    """One row of the engine's list. `state` is the engine's word; `exit_code` is known when it has exited."""
+    """One row of the daemon's list. `state` is the daemon's word; `exit_code` is known when it has exited."""
 
     id: str
     name: str
@@ -29,7 +29,7 @@ class ObservedContainer:
     ports: tuple[BoundPort, ...] = ()
     networks: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
-    """Its own addresses on the engine's networks, while it runs; reachable from the host itself."""
+    """Its own addresses on the daemon's networks, while it runs; reachable from the host itself."""
     own_labels: bool | None = None
     """Whether its labels are its own, and not those of its image; None: not known, for nobody asked or could tell."""
 
@@ -46,7 +46,7 @@ class ObservedHost:
 
     name: str
     containers: tuple[ObservedContainer, ...] = ()
-    engine: str = ""
+    daemon: str = ""
     api: str = ""
     problem: str = ""
     next_step: str = ""

@@ -21,7 +21,7 @@ ADDED_BY_ENGINES = {"HOME", "HOSTNAME", "TERM", "container"}
 _ALL_GPUS = -1
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 _OF_HANDS = {"CpusetCpus": "cpuset_cpus", "CpuShares": "cpu_shares", "MemoryReservation": "memory_reservation"}
-"""Limits of `docker update` that cortexctl never sets, and no engine does by itself."""
+"""Limits of `docker update` that cortexctl never sets, and no daemon does by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _foreign(words: Mapping[str, str], spec: ContainerSpec, image: ImageDefaults
 
 
 def _publish(host: Mapping[str, Any]) -> tuple[str, ...]:
-    """As the stack writes it, ADDRESS:PORT; an engine that picks the port itself has it empty."""
+    """As the stack writes it, ADDRESS:PORT; a daemon that picks the port itself has it empty."""
     if host.get("PublishAllPorts"):
         return ("all ports",)
     bound = (host.get("PortBindings") or {}).items()
@@ -165,7 +165,7 @@ def gpus_of(requests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _security_opt(options: Sequence[str]) -> tuple[str, ...]:
-    """The engine adds a label by itself where it shares the host's IPC."""
+    """The daemon adds a label by itself where it shares the host's IPC."""
     return tuple(sorted(o.removesuffix(":true") for o in options if not o.startswith("label=")))
 
 
@@ -174,7 +174,7 @@ def _capabilities(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def local_name(reference: str) -> str:
-    """An image as engines list it: with a tag or a digest, and without the hub's own name."""
+    """An image as daemons list it: with a tag or a digest, and without the hub's own name."""
     name, at, digest = reference.partition("@")
     head, slash, last = name.rpartition("/")
     base, _, tag = last.partition(":")

@@ -11,8 +11,8 @@ from cortexctl.observed.container_list import listens_on
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """`pid`: of its first process, as its engine's machine counts; 0 when it does not run. `addresses`: (its own, the
-    network's gateway) on each IPv4 network; the gateway is the engine's machine's own on a bridge.
+    """`pid`: of its first process, as its daemon's machine counts; 0 when it does not run. `addresses`: (its own, the
+    network's gateway) on each IPv4 network; the gateway is the daemon's machine's own on a bridge.
     """
 
     id: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LockInfo:
-    """Who holds a host's lock. Times are seconds since the epoch, by the engine's clock. A `pid` or a time `started` of
+    """Who holds a host's lock. Times are seconds since the epoch, by the daemon's clock. A `pid` or a time `started` of
     0 is not known; a lock that does not say when it `expires` never does.
     """
 

@@ -102,7 +102,7 @@ def owned_groups(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_
 
 def strangers(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> tuple[ObservedContainer, ...]:
     """Containers of the stack that were made for a host of another name: the host was renamed, or two hosts of
-    the stack are one engine. Taking them for this host's would remove what serves elsewhere.
+    the stack are one daemon. Taking them for this host's would remove what serves elsewhere.
     """
     ours, _ = _told_apart(host, owner, moved)
     return tuple(c for c in ours if c.labels.get(labels.HOST, host.name) != host.name)

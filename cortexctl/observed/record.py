@@ -1,4 +1,4 @@
-"""What earlier applies left on a host, and how long it took: kept by the host's engine, in a label.
+"""What earlier applies left on a host, and how long it took: kept by the host's daemon, in a label.
 
 It says what a replacement will cost, and what was applied last of an instance whose container is gone. A run writes an
 instance down before it gives its container the serving name, so what serves is never younger than what is recorded.
@@ -27,7 +27,7 @@ REMEMBERED = 5
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start that passed its gate: seconds from the engine's start to the gate's end, of which weights."""
+    """A start that passed its gate: seconds from the daemon's start to the gate's end, of which weights."""
 
     seconds: float
     model: str

@@ -123,7 +123,7 @@ _DECODER = Decoder(
 def _host_to_dict(host: ObservedHost) -> dict[str, Any]:
     return {
         "name": host.name,
-        "engine": host.engine,
+        "daemon": host.daemon,
         "api": host.api,
         "problem": host.problem,
         "next_step": host.next_step,

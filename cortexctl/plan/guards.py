@@ -24,7 +24,7 @@ from cortexctl.plan.rollout import canaries_of
 
 def check_desired(desired: Desired) -> list[Diagnostic]:
     """Clashes that need no host to be seen."""
-    found: list[Diagnostic] = list(_engines(desired))
+    found: list[Diagnostic] = list(_daemons(desired))
     by_host: dict[str, list[Instance]] = defaultdict(list)
     for instance in desired.instances:
         by_host[instance.host].append(instance)
@@ -56,12 +56,12 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
     return found
 
 
-def _engines(desired: Desired) -> Iterator[Diagnostic]:
+def _daemons(desired: Desired) -> Iterator[Diagnostic]:
     for one, other in combinations(desired.hosts, 2):
         if one.docker == other.docker:
             yield error(
                 "CX213",
-                f'hosts "{one.name}" and "{other.name}" are the same engine ({one.docker})',
+                f'hosts "{one.name}" and "{other.name}" are the same daemon ({one.docker})',
                 help="give each host its own `docker`, or keep one of them",
             )
 
@@ -89,7 +89,7 @@ def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
                 "CX207",
                 f"{one.address} and {other.address} both publish port {a.port}",
                 other.place_of("publish"),
-                help="choose another port, or leave it out to let the engine pick a free one",
+                help="choose another port, or leave it out to let the daemon pick a free one",
             )
 
 
@@ -165,7 +165,7 @@ def _taken_port(
                     instance.place_of("publish"),
                     help=wait
                     if container.id in later
-                    else "choose another port, or leave it out to let the engine pick a free one",
+                    else "choose another port, or leave it out to let the daemon pick a free one",
                 )
                 return
 
@@ -178,7 +178,7 @@ def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnosti
             f"{instance.host}: the image {facts.reference} is not there and cannot be pulled",
             instance.place_of("image"),
             detail=facts.problem,
-            help=f"check the name, log the engine in to its registry, or load it: docker load … && docker "
+            help=f"check the name, log the daemon in to its registry, or load it: docker load … && docker "
             f"image inspect {facts.reference}",
         )
 

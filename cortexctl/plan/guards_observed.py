@@ -171,7 +171,7 @@ def strange(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
         error(
             "CX404",
             f'{seen.name}: the container {container.name} was made for the host "{container.labels[HOST]}"',
-            help="if the host was renamed, give it its old name back; if two hosts of the stack are one engine, "
+            help="if the host was renamed, give it its old name back; if two hosts of the stack are one daemon, "
             "keep one of them",
         )
         for container in strangers(seen, desired.owner, desired.moved)

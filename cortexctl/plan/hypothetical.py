@@ -29,7 +29,7 @@ def as_if_applied(other: Desired, desired: Desired) -> Observed:
 
 
 def as_made(spec: ContainerSpec) -> Inspected:
-    """What an engine would show of a container that is made by `spec` and by nothing else."""
+    """What a daemon would show of a container that is made by `spec` and by nothing else."""
     shape, publish = shape_of(spec), spec.publish
     return Inspected(
         entrypoint=tuple(entrypoint(spec)),
@@ -54,7 +54,7 @@ def as_made(spec: ContainerSpec) -> Inspected:
 def _host(name: str, other: Desired, by_hand: Sequence[Instance]) -> ObservedHost:
     containers = [_container(i, other.owner) for i in other.instances if i.host == name]
     containers += [_by_hand(i) for i in by_hand if i.host == name]
-    return ObservedHost(name, tuple(containers), engine=AS_APPLIED, api="")
+    return ObservedHost(name, tuple(containers), daemon=AS_APPLIED, api="")
 
 
 def _by_hand(instance: Instance) -> ObservedContainer:

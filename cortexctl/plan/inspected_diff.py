@@ -1,5 +1,5 @@
 """A container as it was inspected, against what its spec makes: only what we set is compared, each side in the same
-words, and what the image or the engine filled in is left out.
+words, and what the image or the daemon filled in is left out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Difference:
 def differences(spec: ContainerSpec, found: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
     """Sorted by path. Restart policy, memory and cpus are not among them: those may have been changed by us.
 
-    `gpus_are_kept` is False where the engine drops device requests (Podman).
+    `gpus_are_kept` is False where the daemon drops device requests (Podman).
     """
     expected, actual = _expected(spec), _actual(found, spec)
     if not gpus_are_kept:

@@ -94,7 +94,7 @@ class PlannedHost:
     """A host of the plan; `problem` when it could not be read and its models are left out."""
 
     host: Host
-    engine: str = ""
+    daemon: str = ""
     containers: int = 0
     unmanaged: int = 0
     problem: str = ""

@@ -131,7 +131,7 @@ def _held(host: ObservedHost | None, desired: Desired) -> dict[str, tuple[int, .
 def _held_by_adopted(
     instances: Iterable[Instance], host: ObservedHost | None, observed: Observed
 ) -> dict[str, tuple[int, ...]]:
-    """The GPUs of containers that are taken by name, where their engine was told which."""
+    """The GPUs of containers that are taken by name, where their daemon was told which."""
     held = {}
     for instance in instances:
         container = to_adopt(instance, None, host) if instance.adopt and host is not None else None

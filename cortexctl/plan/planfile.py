@@ -97,7 +97,7 @@ def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
         "name": host.name,
         "docker": host.docker,
         "address": host.address,
-        "engine": planned.engine,
+        "daemon": planned.daemon,
         "containers": planned.containers,
         "unmanaged": planned.unmanaged,
         "problem": planned.problem,

@@ -291,4 +291,4 @@ def planned_host(
     """`taken`: containers that the stack has taken by their names."""
     alone = {other.container.id for other in left_alone(seen, desired.owner, desired.moved)}
     ours = sum(owner_of(c.labels) == desired.owner and c.id not in alone for c in seen.containers) + taken
-    return PlannedHost(host, seen.engine, ours, len(seen.containers) - ours, seen.problem, *gpus)
+    return PlannedHost(host, seen.daemon, ours, len(seen.containers) - ours, seen.problem, *gpus)

@@ -189,7 +189,7 @@ def _networks_to_drop(
     host: ObservedHost, changes: Sequence[Change], owner: str, drop: Collection[str]
 ) -> Iterator[Task]:
     """Networks that only removed containers were on; after a destroy all of the stack's, for an earlier one may have
-    ended before this. Whether we made them, the engine is asked at the time.
+    ended before this. Whether we made them, the daemon is asked at the time.
     """
     takes_away = (c for c in changes if c.action in {Action.REMOVE, Action.REPLACE})  # also what a replacement prunes
     gone = {task.container for c in takes_away for task in tasks_of(c) if isinstance(task, RemoveContainer)}

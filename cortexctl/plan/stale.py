@@ -23,17 +23,17 @@ def stale_reasons(plan: Plan, now: Observed) -> list[str]:
         if not host.is_reachable:
             reasons.append(f"{change.host}: {host.problem}")
             continue
-        reasons += _other_engine(plan, change.host, host.engine)
+        reasons += _other_daemon(plan, change.host, host.daemon)
         reasons += _moved(change, host.containers)
         reasons += _appeared(change, host.containers)
         reasons += _port_taken(plan, change, host.containers)
     return list(dict.fromkeys(reasons))
 
 
-def _other_engine(plan: Plan, host: str, now: str) -> Iterator[str]:
-    planned = next((h.engine for h in plan.hosts if h.host.name == host), "")
+def _other_daemon(plan: Plan, host: str, now: str) -> Iterator[str]:
+    planned = next((h.daemon for h in plan.hosts if h.host.name == host), "")
     if planned and planned != now:
-        yield f"{host}: its engine was {planned} and is now {now}"
+        yield f"{host}: its daemon was {planned} and is now {now}"
 
 
 def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterato
 
 
 def _is_crash_loop(change: Change, was: str, now: str) -> bool:
-    """One that the engine starts again and again is running in one moment and restarting in the next. What stops it in
+    """One that the daemon starts again and again is running in one moment and restarting in the next. What stops it in
     any case may go on; it could never be mended otherwise.
     """
     return change.action in _STOPS_IT and {was, now} == {"running", "restarting"}

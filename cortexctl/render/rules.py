@@ -25,7 +25,7 @@ CX209 A moving image (warning)
 CX210 A secret in the open
 CX211 A variable that cannot be set
 CX212 One target, two mounts
-CX213 One engine, two hosts
+CX213 One daemon, two hosts
 CX214 Unknown profile
 CX215 Models that wait for what is not there
 CX216 Moved from or to the wrong place
@@ -57,7 +57,7 @@ CX311 An architecture of other releases
 CX312 The image's own parser refuses
 CX313 The image's own parser was not asked (warning)
 CX314 An image with two releases
-CX315 A checkpoint, or a machine, for another engine
+CX315 A checkpoint, or a machine, for another daemon
 CX316 vLLM would refuse
 CX317 Too close to call (warning)
 CX318 A GPU promised twice

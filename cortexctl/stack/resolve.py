@@ -271,7 +271,7 @@ class _Resolution:
         return tuple(mounts[target] for target in sorted(mounts))
 
     def _on_host(self, path: str) -> str:
-        """Relative paths are meant from the stack file, which works where the engine is on this machine."""
+        """Relative paths are meant from the stack file, which works where the daemon is on this machine."""
         here = self.around.folder / Path(path).expanduser()
         return posixpath.normpath(path) if path.startswith("/") else str(here.resolve())
 

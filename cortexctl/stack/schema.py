@@ -63,10 +63,10 @@ class HostGpusTable(Table):
 
 
 class HostTable(Table):
-    """A Docker engine and what is on its disk."""
+    """A Docker daemon and what is on its disk."""
 
     docker: Annotated[str, AfterValidator(value_forms.docker_form)] | None = None
-    """How to reach the engine: "unix:///var/run/docker.sock". Left out: $DOCKER_HOST, else that socket."""
+    """How to reach the daemon: "unix:///var/run/docker.sock". Left out: $DOCKER_HOST, else that socket."""
     address: str = "127.0.0.1"
     """Where clients reach the ports that its containers publish. cortexctl itself asks the containers directly."""
     models_dir: str | None = None

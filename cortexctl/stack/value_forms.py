@@ -150,7 +150,7 @@ def volume_form(text: str) -> str:
 
 
 def network_form(text: str) -> str:
-    """A network of the engine. `host` and `none` would take the containers out of reach of each other."""
+    """A network of the daemon. `host` and `none` would take the containers out of reach of each other."""
     if text in {"host", "none", "bridge", "default"} or not re.fullmatch(r"[a-zA-Z0-9][\w.-]*", text, re.ASCII):
         raise ValueError(f'"{text}" cannot be the network; write a name of your own, as "cortex_default"')
     return text

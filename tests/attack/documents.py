@@ -102,7 +102,7 @@ def plan_stack(desired: Desired) -> None:
     """Planned against empty hosts and against hosts where it runs already; a plan is the same after JSON."""
     desired, unplaced = placed(desired)
     diagnostics_text([*unplaced, *check_desired(desired)], PLAIN)
-    empty = Observed(tuple(ObservedHost(h.name, engine="Docker/20.10.24 (linux)", api="1.41") for h in desired.hosts))
+    empty = Observed(tuple(ObservedHost(h.name, daemon="Docker/20.10.24 (linux)", api="1.41") for h in desired.hosts))
     for observed in (empty, as_if_applied(desired, desired)):
         models_needed(desired, observed, Request())
         planned = plan(desired, observed, Request())

@@ -1,6 +1,6 @@
-"""Labels, locks and records that somebody else wrote on a host, and engines that answer with something else than a list.
+"""Labels, locks and records that somebody else wrote on a host, and daemons that answer with something else than a list.
 
-Whoever may use one host's engine can write them, and no command of the fleet may fall over them.
+Whoever may use one host's daemon can write them, and no command of the fleet may fall over them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cortexctl.observed.record import Applied, HostRecord, Start, record_to_labe
 from tests.attack.commands import command, in_one_process
 from tests.attack.finds import Find, Row, attempt, bounded
 from tests.attack.mutators import mutated_json
-from tests.fakes.engine_socket import LIST, row, talking_engine
+from tests.fakes.daemon_socket import LIST, row, talking_daemon
 from tests.fakes.inspection import inspection
 from tests.reading import desired_from, model_text, stack_text
 
@@ -66,7 +66,7 @@ OF_RECORDS = [line for line in COMMANDS if line[0] in {"plan", "drift", "history
 
 @dataclass(frozen=True)
 class Hostile:
-    """What the engine shows. `rows` replaces its whole answer to the list."""
+    """What the daemon shows. `rows` replaces its whole answer to the list."""
 
     name: str
     marks: Mapping[str, str] = field(default_factory=dict)
@@ -187,7 +187,7 @@ def _row(marks: Mapping[str, str]) -> dict[str, Any]:
 
 
 def answers_of(case: Hostile) -> dict[str, Any]:
-    """Path -> what the engine answers there, with and without the version that docker-py writes before it."""
+    """Path -> what the daemon answers there, with and without the version that docker-py writes before it."""
     answers: dict[str, Any] = {LIST: case.rows if case.rows is not None else [_row(case.marks)], "/images/json": []}
     lock = {
         "owner": "x",
@@ -231,16 +231,16 @@ def _attack(what: str, cases: Sequence[Hostile], *, quick: bool = False) -> Row:
         try:
             for number, case in enumerate(cases):
                 shown = json.dumps(answers_of(case)).encode()
-                with talking_engine(folder / f"{number}.sock", answers_of(case)) as engine:
+                with talking_daemon(folder / f"{number}.sock", answers_of(case)) as daemon:
                     for line in case.commands[number % 4 :: 4] if quick else case.commands:
                         runs += 1
                         files = {
-                            "engine.json": shown,
+                            "daemon.json": shown,
                             "stack.toml": STACK.encode(),
                             "command.txt": " ".join(line).encode(),
                         }
                         with bounded():
-                            find = attempt(f"{case.name}--{'-'.join(line)}"[:120], files, _one(line, engine.url))
+                            find = attempt(f"{case.name}--{'-'.join(line)}"[:120], files, _one(line, daemon.url))
                         finds += [find] if find else []
         finally:
             os.chdir(before)

@@ -1,7 +1,7 @@
 """`kill -9` of commands at random moments, one to three times in a row; one undisturbed repeat must end as if nothing had
 happened.
 
-A kill comes at a random request that changes something on the engine (before or after the engine has done it), or a
+A kill comes at a random request that changes something on the daemon (before or after the daemon has done it), or a
 random time after the first of them: so that it falls between the first change and the end. Which of them did is counted.
 """
 
@@ -131,7 +131,7 @@ def play(case: Case, here: Ground, watched: Watched, references: References) -> 
         here.settled()
         doing = "the repeat"
         did = _repeat(case.scene, here, watched, reference)
-        doing = f"what stands after a repeat with {did} changes on the engine"
+        doing = f"what stands after a repeat with {did} changes on the daemon"
         stands = here.stands()
         if not did and here.lock_holder_is_gone():
             outcome.dead_lock = 1
@@ -146,7 +146,7 @@ def play(case: Case, here: Ground, watched: Watched, references: References) -> 
             outcome.lost += 1
             _lose(name, here)
         if wrong:
-            doing = f"the record after a repeat with {did} changes on the engine"
+            doing = f"the record after a repeat with {did} changes on the daemon"
             raise wrong  # noqa: TRY301 - what follows from it is the worse, and comes first
     except Exception as cause:  # noqa: BLE001 - whatever it is, it is a find
         files = {name: text.encode() for name, text in here.seen.items()}

@@ -1,4 +1,4 @@
-"""A proxy before an engine that lies: what it does to which request is given to it beforehand."""
+"""A proxy before a daemon that lies: what it does to which request is given to it beforehand."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.fakes.sockets import serving_on
 Send = Callable[[bytes], object]
 
 NOT_ASKED = ("drop before", "500 before", "409 before", "404 before", "half a head before")
-"""The engine never hears of the request."""
+"""The daemon never hears of the request."""
 CLAIMS = ("drop after", "500 after", "409 after")
-"""The engine has done it, and the client hears that it has not."""
+"""The daemon has done it, and the client hears that it has not."""
 BODIES = {
     "an empty object": b"{}",
     "null": b"null",
@@ -32,7 +32,7 @@ BODIES = {
     "broken JSON": b'{"Id": "x", ',
     "no UTF-8": b'{"Id": "\xff\xfe"}',
 }
-"""The engine has done it, and says something else."""
+"""The daemon has done it, and says something else."""
 FORMS = (
     "truncated",
     "half a head",
@@ -78,7 +78,7 @@ class Liar:
             return lie
 
 
-class _ToEngine(http.client.HTTPConnection):
+class _ToDaemon(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("docker")
         self._path = path
@@ -90,7 +90,7 @@ class _ToEngine(http.client.HTTPConnection):
 
 @contextmanager
 def lying_proxy(path: Path, behind: str) -> Iterator[tuple[str, Liar]]:
-    """A proxy at `path` in front of the engine `behind` (a unix:// URL); yields its own URL and the liar."""
+    """A proxy at `path` in front of the daemon `behind` (a unix:// URL); yields its own URL and the liar."""
     liar = Liar()
 
     class Handler(socketserver.StreamRequestHandler):
@@ -148,7 +148,7 @@ def _answer(request: _Request, lie: Lie | None, behind: str, send: Send) -> bool
         return False
     if lie and kind == "delay":
         time.sleep(lie.seconds)
-    status, headers, body = _of_engine(request, behind)
+    status, headers, body = _of_daemon(request, behind)
     if lie is None or kind == "delay":
         _send_all(send, status, body, headers)
         return True
@@ -164,9 +164,9 @@ def _answer(request: _Request, lie: Lie | None, behind: str, send: Send) -> bool
     return False
 
 
-def _of_engine(request: _Request, behind: str) -> tuple[int, dict[str, str], bytes]:
-    """What the engine answers: status, headers that say who it is, body."""
-    connection = _ToEngine(behind.removeprefix("unix://"))
+def _of_daemon(request: _Request, behind: str) -> tuple[int, dict[str, str], bytes]:
+    """What the daemon answers: status, headers that say who it is, body."""
+    connection = _ToDaemon(behind.removeprefix("unix://"))
     try:
         kept = {
             k: v for k, v in request.headers.items() if k not in {"connection", "transfer-encoding", "content-length"}

@@ -1,6 +1,6 @@
 """The long form: every attack with as many tries as asked for, a table of what came of them, and a folder with the finds.
 
-    make attack                                        all, on the lab's engine; 40 minutes on two quiet cores
+    make attack                                        all, on the lab's daemon; 40 minutes on two quiet cores
     python -m tests.attack --only plans --plans 20000  one of them
     python -m tests.attack --seed 7                    others of the same kinds
 
@@ -30,8 +30,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "python -m tests.attack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     number = parser.add_argument
-    number("--kills", type=int, default=250, metavar="N", help="`kill -9` of commands on the engine (250)")
-    number("--faults", type=int, default=165, metavar="N", help="lies of a proxy before the engine (165)")
+    number("--kills", type=int, default=250, metavar="N", help="`kill -9` of commands on the daemon (250)")
+    number("--faults", type=int, default=165, metavar="N", help="lies of a proxy before the daemon (165)")
     number("--stacks", type=int, default=20_000, metavar="N", help="changed stack files (20000)")
     number("--plans", type=int, default=3_000, metavar="N", help="changed plan files (3000)")
     number("--snapshots", type=int, default=4_000, metavar="N", help="changed snapshots (4000)")
@@ -50,7 +50,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     number(
         "--minutes", type=float, default=0, metavar="M", help="begin no kill, lie or server after so long; 0: no bound"
     )
-    number("--lanes", type=int, default=3, metavar="N", help="cases side by side on the engine (3)")
+    number("--lanes", type=int, default=3, metavar="N", help="cases side by side on the daemon (3)")
     number("--longest", type=float, default=8, metavar="S", help="seconds that a lie takes at most (8)")
     number(
         "--only",
@@ -94,7 +94,7 @@ def main() -> int:
         save(finds, name, row.finds)
         say(f"{name}: {row.tried}; {row.result} ({seconds:.0f} s)")
 
-    # those on the engine wait most of the time, and the others never do
+    # those on the daemon wait most of the time, and the others never do
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as beside,
         tempfile.TemporaryDirectory(prefix="attack-") as folder,

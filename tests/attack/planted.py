@@ -84,7 +84,7 @@ PLACES: dict[str, str] = {
     "beside a duplicate key": '\n[models.tiny.env]\nHF_TOKEN = "VALUE"\nHF_TOKEN = "VALUE"\n',
 }  # fmt: skip
 INSTEAD: dict[str, tuple[str, str]] = {
-    "host's engine": ("[hosts.here]\n", '[hosts.here]\ndocker = "tcp://user:VALUE@h:2375"\n'),
+    "host's daemon": ("[hosts.here]\n", '[hosts.here]\ndocker = "tcp://user:VALUE@h:2375"\n'),
     "host's address": ("[hosts.here]\n", '[hosts.here]\naddress = "user:VALUE@h"\n'),
     "image": ('"image:v0.32.0"', '"user:VALUE@registry/image:v0.32.0"'),
     "source": ('{ path = "tiny" }', '{ repo = "https://user:VALUE@host/org/tiny" }'),
@@ -100,7 +100,7 @@ OFFLINE: list[tuple[str, ...]] = [
     ("args", "here/tiny", "--stack", "STACK", "--format", "compose"), ("args", "here/tiny", "--stack", "STACK", "--format", "json"),
     ("apply", "STACK", "--auto-approve"), ("show", "plan.json"), ("catalog", "upgrade", "STACK", "--to", "0.33.0"), ("history", "STACK"), ("fmt", "STACK", "--check"),
 ]  # fmt: skip
-"""No engine answers, so those that want one end with an error, which may hold no secret either."""
+"""No daemon answers, so those that want one end with an error, which may hold no secret either."""
 
 
 def value_of(seed: int) -> str:
@@ -179,7 +179,7 @@ def _shown(name: str, value: str) -> list[str]:
     for line in OFFLINE:
         arguments = [w.replace("STACK", name).replace("OTHER", "other.toml") for w in line]
         with bounded():
-            wrote = command(*arguments, env={"DOCKER_HOST": "unix:///nowhere/engine.sock", "NO_COLOR": "1"})
+            wrote = command(*arguments, env={"DOCKER_HOST": "unix:///nowhere/daemon.sock", "NO_COLOR": "1"})
         if _holds(wrote.all.encode(), value):
             first = next(text for text in wrote.all.splitlines() if value[:10] in text)
             showing.append(f"{' '.join(line)}: {first.strip()[:160]}")

@@ -1,4 +1,4 @@
-"""Commands behind an engine that lies (tests/attack/liar.py): each ends in words, and one undisturbed repeat ends as if it
+"""Commands behind a daemon that lies (tests/attack/liar.py): each ends in words, and one undisturbed repeat ends as if it
 had been honest.
 """
 
@@ -203,7 +203,7 @@ def attack_proxy(
     held = f"{len(outcomes) - len(finds)} of {len(outcomes)} as undisturbed after one repeat (ended {ended})"
     if dead := sum(o.dead_lock for o in outcomes):
         held += f"; {dead} dead locks left where the repeat had nothing to do"
-    return Row("an engine that lies, through a proxy: " + ", ".join(KINDS_IN_WORDS), tried, held, finds)
+    return Row("a daemon that lies, through a proxy: " + ", ".join(KINDS_IN_WORDS), tried, held, finds)
 
 
 KINDS_IN_WORDS = (

@@ -1,6 +1,6 @@
 """Kinds of work that cortexctl does on a host: how the host gets ready for each, the command, and what stands then.
 
-A scene is played on a ground of its own: a stack's name on the engine, with a proxy before it and somebody else's
+A scene is played on a ground of its own: a stack's name on the daemon, with a proxy before it and somebody else's
 container beside it. What stands in the end is given without the stack's name, so that two grounds can be compared.
 """
 
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.hosts.lock import from_labels, is_dead
-from cortexctl.hosts.read import engine_time, get
+from cortexctl.hosts.read import daemon_time, get
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label
 from cortexctl.observed.record import record_from_label
 from tests.attack.commands import check_sane
 from tests.forks import Forked
-from tests.live import STAND_IN, TEST, LiveEngine
+from tests.live import STAND_IN, TEST, LiveDaemon
 
 FOREIGN = ("Id", "Name", "Config", "HostConfig", "RestartCount")
 
@@ -51,9 +51,9 @@ Models = Mapping[str, Model]
 
 @dataclass
 class Ground:
-    """A stack's name on an engine. `url` is the proxy's, `live` the engine itself."""
+    """A stack's name on a daemon. `url` is the proxy's, `live` the daemon itself."""
 
-    live: LiveEngine
+    live: LiveDaemon
     folder: Path
     url: str
     seen: dict[str, str] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class Ground:
         self.live.until_serving(f"{self.stack}-by-hand")
 
     def foreign(self) -> Any:
-        """All that the engine knows of somebody else's container, but what it counts."""
+        """All that the daemon knows of somebody else's container, but what it counts."""
         row = self.live.inspect(f"{self.stack}-foreign")
         state = {k: row["State"][k] for k in ("Status", "Pid", "StartedAt")}
         return {
@@ -190,7 +190,7 @@ class Ground:
         }
 
     def settled(self) -> dict[str, Any]:
-        """What stands once the engine has ended what it was at: it goes on with a request whose client is gone."""
+        """What stands once the daemon has ended what it was at: it goes on with a request whose client is gone."""
         before = self.stands()
         for _ in range(100):
             time.sleep(0.3)
@@ -251,7 +251,7 @@ class Ground:
         if name not in self.live.everything()["volumes"]:
             return False
         holder = from_labels(json.loads(get(self.live.docker, f"/volumes/{name}").body)["Labels"])
-        return is_dead(holder, int(engine_time(self.live.docker)))
+        return is_dead(holder, int(daemon_time(self.live.docker)))
 
     def verdicts(self) -> dict[str, int]:
         """How `plan` and `drift` judge what stands."""
@@ -278,12 +278,12 @@ def _generation(row: Mapping[str, Any]) -> int:
 
 @contextmanager
 def ground(folder: Path, proxy: Callable[[Path, str], Any]) -> Iterator[tuple[Ground, Any]]:
-    """A ground on the lab's engine, with what `proxy` yields: its URL, and what it is driven by."""
+    """A ground on the lab's daemon, with what `proxy` yields: its URL, and what it is driven by."""
     stack = f"cxa-{secrets.token_hex(3)}"
     place = folder / stack
     place.mkdir(parents=True)
     docker = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    live = LiveEngine(docker, stack)
+    live = LiveDaemon(docker, stack)
     with proxy(place / "e.sock", docker) as (url, driven):
         here = Ground(live, place, url)
         live.run_foreign(f"{stack}-foreign")

@@ -1,4 +1,4 @@
-"""The short form of the attacks that need no engine: files, snapshots, labels, answers, and secrets in a stack."""
+"""The short form of the attacks that need no daemon: files, snapshots, labels, answers, and secrets in a stack."""
 
 from __future__ import annotations
 

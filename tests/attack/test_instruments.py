@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineError
+from cortexctl.errors import DaemonError
 from cortexctl.hosts.read import get, observe_host
 from tests.attack import documents, hostlabels, planted
 from tests.attack.commands import check_sane, command
@@ -19,7 +19,7 @@ from tests.attack.lanes import Lanes
 from tests.attack.liar import BODIES, CLAIMS, FORMS, KINDS, NOT_ASKED, Lie, lies_of, lying_proxy
 from tests.attack.scenes import SCENES, Differs
 from tests.attack.table import report, table
-from tests.fakes.sockets import canned_engine
+from tests.fakes.sockets import canned_daemon
 
 
 def test_a_seed_is_a_whole_case() -> None:
@@ -138,7 +138,7 @@ ROWS = [{"Id": "a" * 64, "Names": ["/x"], "State": "running", "Labels": {}, "Ima
 
 
 def test_an_honest_proxy_passes_everything_on(tmp_path: Path) -> None:
-    with canned_engine(tmp_path / "e", ROWS) as engine, lying_proxy(tmp_path / "p", engine) as (url, liar):
+    with canned_daemon(tmp_path / "e", ROWS) as daemon, lying_proxy(tmp_path / "p", daemon) as (url, liar):
         assert [c.name for c in observe_host(Host("here", url)).containers] == ["x"]
         assert liar.requests == ["GET /containers/json?all=1"]
         assert liar.lied == []
@@ -146,12 +146,12 @@ def test_an_honest_proxy_passes_everything_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lie_is_as_it_was_ordered(tmp_path: Path, kind: str) -> None:
-    with canned_engine(tmp_path / "e", ROWS) as engine, lying_proxy(tmp_path / "p", engine) as (url, liar):
+    with canned_daemon(tmp_path / "e", ROWS) as daemon, lying_proxy(tmp_path / "p", daemon) as (url, liar):
         honest = get(url, "/x").body
         liar.arm({1: Lie(kind, 0.1)})
         try:
-            answered: bytes | EngineError = get(url, "/x").body
-        except EngineError as cause:
+            answered: bytes | DaemonError = get(url, "/x").body
+        except DaemonError as cause:
             answered = cause
         assert liar.lied == [f"{kind} at request 1: GET /x"]
         assert get(url, "/x").body == honest, "only that one"
@@ -168,7 +168,7 @@ def test_a_lie_is_as_it_was_ordered(tmp_path: Path, kind: str) -> None:
             assert isinstance(answered, bytes)
             assert answered.startswith(honest[:3])
         case _:
-            assert isinstance(answered, EngineError)
+            assert isinstance(answered, DaemonError)
             assert ("the proxy lies" in answered.message) is (kind[:3] in {"404", "409", "500"})
 
 

@@ -14,7 +14,7 @@ from cortexctl.engines.vllm.command.verdict import judge
 from cortexctl.hosts.image_parser import ask_parser
 from cortexctl.observed.parser_verdict import ParserVerdict
 from tests.command_lines import Line, Lines
-from tests.live import REAL_VLLM, live_engine
+from tests.live import REAL_VLLM, live_daemon
 
 pytestmark = pytest.mark.vllm
 
@@ -28,7 +28,7 @@ MADE_OF_IT = {
     *("backend", "mla_prefill_backend"),  # a class
     *("mode", "cudagraph_mode"),  # a number
     *("fused_add_rms_norm", "gelu_and_mul_sparse", "rms_norm"),  # a list
-    *("debug_dump_path", "engine_id"),  # a path, an id by lot
+    *("debug_dump_path", "daemon_id"),  # a path, an id by lot
 }
 """Keys whose value their config's class turns into something of its own."""
 NO_LIST = {"weight", "activation"}
@@ -40,7 +40,7 @@ Asked = list[tuple[Line, ParserVerdict]]
 @pytest.fixture(scope="module")
 def asked() -> Asked:
     lines = Lines(RELEASE, SEED).draw(COUNT)
-    with live_engine(f"cxt-{secrets.token_hex(3)}") as live:
+    with live_daemon(f"cxt-{secrets.token_hex(3)}") as live:
         image = live.docker_cli("image", "inspect", "--format", "{{.Id}}", REAL_VLLM)
         answer = ask_parser(Host("here", live.docker), live.stack, image, "serve", lines)
     assert answer.problem == ""

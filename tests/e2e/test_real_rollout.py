@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live import MODELS, REAL_VLLM, LiveEngine, live_engine
+from tests.live import MODELS, REAL_VLLM, LiveDaemon, live_daemon
 
 pytestmark = pytest.mark.vllm
 
@@ -108,14 +108,14 @@ def asking() -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def live() -> Iterator[LiveEngine]:
-    with live_engine("rolling") as engine:
-        engine.clean()
-        yield engine
+def live() -> Iterator[LiveDaemon]:
+    with live_daemon("rolling") as daemon:
+        daemon.clean()
+        yield daemon
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, live: LiveEngine) -> Path:
+def stack(tmp_path_factory: pytest.TempPathFactory, live: LiveDaemon) -> Path:
     path = tmp_path_factory.mktemp("rolling") / "rolling.toml"
     write(path, 2048)
     applied = live.cortexctl("apply", str(path), "--auto-approve", timeout=START_LIMIT)
@@ -134,12 +134,12 @@ def lengths() -> list[int]:
     ]
 
 
-def serving(live: LiveEngine) -> set[str]:
+def serving(live: LiveDaemon) -> set[str]:
     return {name for name, state in live.containers().items() if state == "running"}
 
 
 def test_a_rolling_replacement_leaves_nobody_without_an_answer(
-    live: LiveEngine, stack: Path, record_property: Callable[[str, object], None]
+    live: LiveDaemon, stack: Path, record_property: Callable[[str, object], None]
 ) -> None:
     write(stack, 1024)
     planned = json.loads(live.cortexctl("plan", str(stack), "--format", "json").out)
@@ -155,7 +155,7 @@ def test_a_rolling_replacement_leaves_nobody_without_an_answer(
 
 
 def test_a_rollout_that_vllm_refuses_stops_at_the_first_and_brings_it_back(
-    live: LiveEngine, stack: Path, record_property: Callable[[str, object], None]
+    live: LiveDaemon, stack: Path, record_property: Callable[[str, object], None]
 ) -> None:
     write(stack, 999_999)
     before = {name: live.inspect(name)["Id"] for name in NAMES}

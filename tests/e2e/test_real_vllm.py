@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live import MODELS, REPO, LiveEngine, live_engine
+from tests.live import MODELS, REPO, LiveDaemon, live_daemon
 
 pytestmark = pytest.mark.vllm
 
@@ -25,13 +25,13 @@ URL = "http://127.0.0.1:8801"
 
 
 @pytest.fixture(scope="module")
-def live() -> Iterator[LiveEngine]:
+def live() -> Iterator[LiveDaemon]:
     assert (MODELS / "tiny-llama" / "config.json").exists(), "make the lab first: tests/lab/lab up"
-    with live_engine("quickstart") as engine:
-        engine.clean()
-        engine.docker_cli("volume", "create", "quickstart-foreign-volume")
-        engine.docker_cli("network", "create", "quickstart-foreign-net")
-        yield engine
+    with live_daemon("quickstart") as daemon:
+        daemon.clean()
+        daemon.docker_cli("volume", "create", "quickstart-foreign-volume")
+        daemon.docker_cli("network", "create", "quickstart-foreign-net")
+        yield daemon
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,10 @@ def edit(stack: Path, old: str, new: str) -> None:
     stack.write_text(text.replace(old, new))
 
 
-def test_the_quickstart_is_applied_and_answers(live: LiveEngine, stack: Path) -> None:
+def test_the_quickstart_is_applied_and_answers(live: LiveDaemon, stack: Path) -> None:
     applied = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
     assert applied.code == 0, applied.err + applied.out
-    stages = "engine starting|weights loaded|KV cache allocated|engine ready"
+    stages = "daemon starting|weights loaded|KV cache allocated|daemon ready"
     assert re.search(stages, applied.err), "vLLM's own log shows as progress"
     health = httpx.get(f"{URL}/health", trust_env=False)
     assert health.status_code == 200
@@ -73,7 +73,7 @@ def test_the_quickstart_is_applied_and_answers(live: LiveEngine, stack: Path) ->
     assert answer["usage"]["completion_tokens"] == 7
 
 
-def test_what_the_start_said_is_known_without_its_log(live: LiveEngine, stack: Path) -> None:
+def test_what_the_start_said_is_known_without_its_log(live: LiveDaemon, stack: Path) -> None:
     (row,) = json.loads(live.cortexctl("status", str(stack), "--json").out)
     cache = row["memory"]["kv_cache_tokens"]["real"]
     assert cache > 2048
@@ -82,7 +82,7 @@ def test_what_the_start_said_is_known_without_its_log(live: LiveEngine, stack: P
     assert f"KV cache: {cache:,} tokens" in live.cortexctl("status", str(stack)).out
 
 
-def test_the_spec_is_recorded_and_the_second_plan_is_empty(live: LiveEngine, stack: Path) -> None:
+def test_the_spec_is_recorded_and_the_second_plan_is_empty(live: LiveDaemon, stack: Path) -> None:
     recorded = json.loads(live.inspect(SERVING)["Config"]["Labels"]["cortexctl.spec"])
     assert recorded["args"] == {"enforce_eager": True, "max_model_len": 2048}
     assert recorded["vllm_version"] == "0.32.0"
@@ -92,7 +92,7 @@ def test_the_spec_is_recorded_and_the_second_plan_is_empty(live: LiveEngine, sta
 
 
 def test_a_model_path_that_is_not_there_fails_at_once_and_the_old_one_serves_again(
-    live: LiveEngine, stack: Path
+    live: LiveDaemon, stack: Path
 ) -> None:
     edit(stack, 'path = "tiny-llama"', 'path = "nope"')
     began = time.monotonic()
@@ -109,7 +109,7 @@ def test_a_model_path_that_is_not_there_fails_at_once_and_the_old_one_serves_aga
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
 
 
-def test_another_length_is_a_replacement_with_that_reason(live: LiveEngine, stack: Path) -> None:
+def test_another_length_is_a_replacement_with_that_reason(live: LiveDaemon, stack: Path) -> None:
     edit(stack, "max_model_len = 2048", "max_model_len = 1024")
     planned = live.cortexctl("plan", str(stack), "--format", "json")
     (change,) = json.loads(planned.out)["changes"]
@@ -128,7 +128,7 @@ def test_another_length_is_a_replacement_with_that_reason(live: LiveEngine, stac
     assert live.containers()[SERVING] == "running"
 
 
-def test_a_length_that_the_model_cannot_take_is_diagnosed(live: LiveEngine, stack: Path) -> None:
+def test_a_length_that_the_model_cannot_take_is_diagnosed(live: LiveDaemon, stack: Path) -> None:
     edit(stack, "max_model_len = 1024", "max_model_len = 999999")
     failed = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
     edit(stack, "max_model_len = 999999", "max_model_len = 1024")
@@ -138,7 +138,7 @@ def test_a_length_that_the_model_cannot_take_is_diagnosed(live: LiveEngine, stac
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
 
 
-def test_destroy_leaves_nothing_of_ours_and_all_of_everyone_elses(live: LiveEngine, stack: Path) -> None:
+def test_destroy_leaves_nothing_of_ours_and_all_of_everyone_elses(live: LiveDaemon, stack: Path) -> None:
     destroyed = live.cortexctl("destroy", str(stack), "--auto-approve", timeout=START_LIMIT)
     assert destroyed.code == 0, destroyed.err
     assert live.containers() == {}

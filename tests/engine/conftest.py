@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import STAND_IN, LiveEngine, live_engine
+from tests.live import STAND_IN, LiveDaemon, live_daemon
 
 pytestmark = pytest.mark.engine
 
@@ -14,13 +14,13 @@ GATE = 'stable_for = "1s"\nstartup_timeout = "60s"\n'
 
 
 @pytest.fixture
-def live() -> Iterator[LiveEngine]:
-    with live_engine(f"cxt-{secrets.token_hex(3)}") as engine:
-        yield engine
+def live() -> Iterator[LiveDaemon]:
+    with live_daemon(f"cxt-{secrets.token_hex(3)}") as daemon:
+        yield daemon
 
 
 class StackFile:
-    """A stack of stand-ins on the lab's engine; models are named after the stack, so nothing clashes."""
+    """A stack of stand-ins on the lab's daemon; models are named after the stack, so nothing clashes."""
 
     def __init__(self, path: Path, stack: str) -> None:
         self.path = path
@@ -57,5 +57,5 @@ class StackFile:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, live: LiveEngine) -> StackFile:
+def stack(tmp_path: Path, live: LiveDaemon) -> StackFile:
     return StackFile(tmp_path / "stack.toml", live.stack)

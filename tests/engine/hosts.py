@@ -1,7 +1,7 @@
-"""Hosts of the tests' own: an engine each, in a network namespace of its own, on a small file system in memory.
+"""Hosts of the tests' own: a daemon each, in a network namespace of its own, on a small file system in memory.
 
 They are reached from a namespace that has nothing but a cable to each, and no way out: that of the controller, where
-cortexctl runs. The engine's socket is forwarded through the cable, so that what cuts it cuts everything.
+cortexctl runs. The daemon's socket is forwarded through the cable, so that what cuts it cuts everything.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run(*words: str) -> str:
 
 @dataclass
 class OwnHost:
-    """`docker` is the engine's URL for whoever sits on the host; `forwarded` is the one that goes through the cable."""
+    """`docker` is the daemon's URL for whoever sits on the host; `forwarded` is the one that goes through the cable."""
 
     name: str
     home: Path
@@ -59,13 +59,13 @@ class OwnHost:
         )
         assert done.returncode == 0, done.stderr
 
-    def kill_engine(self) -> None:
+    def kill_daemon(self) -> None:
         """As a crash of the machine would: what it ran is gone as well once it is started again."""
         pid = int((self.home / "engine" / "docker.pid").read_text())
         os.kill(pid, signal.SIGKILL)
 
-    def start_engine(self) -> None:
-        self.lab("engine")
+    def start_daemon(self) -> None:
+        self.lab("daemon")
 
     def cut(self) -> None:
         """At the far end: the near one keeps its route, and nothing looks for another way."""
@@ -140,7 +140,7 @@ def _host(name: str, namespace: str, number: int) -> Iterator[OwnHost]:
 
 
 def _start(host: OwnHost) -> None:
-    host.start_engine()
+    host.start_daemon()
     with subprocess.Popen(["docker", "save", STAND_IN], stdout=subprocess.PIPE) as saved:
         subprocess.run(["docker", "-H", host.docker, "load"], stdin=saved.stdout, check=True, capture_output=True)
 
@@ -151,9 +151,9 @@ def _forwarded(host: OwnHost, controller: str) -> Iterator[str]:
 
     class There(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as engine:
-                engine.connect(host.docker.removeprefix("unix://"))
-                _both_ways(self.request, engine)
+            with socket.socket(socket.AF_UNIX) as daemon:
+                daemon.connect(host.docker.removeprefix("unix://"))
+                _both_ways(self.request, daemon)
 
     class Here(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -181,7 +181,7 @@ class _Port(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """An engine that is down."""
+        """A daemon that is down."""
 
 
 def _both_ways(one: socket.socket, other: socket.socket) -> None:

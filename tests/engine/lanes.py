@@ -24,7 +24,7 @@ from cortexctl.cli.options import Choice
 from cortexctl.cli.plan import save
 from cortexctl.cli.wiring import make_plan, open_stack
 from cortexctl.hosts.lock import from_labels, is_dead
-from cortexctl.hosts.read import engine_time, get
+from cortexctl.hosts.read import daemon_time, get
 from cortexctl.observed.container_list import parse_endpoint
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
@@ -39,7 +39,7 @@ from cortexctl.plan.steps import (
 )
 from tests.fakes.watching import Watched, watching_proxy
 from tests.forks import Forked, inside
-from tests.live import STAND_IN, LiveEngine, live_engine
+from tests.live import STAND_IN, LiveDaemon, live_daemon
 
 LANES = 4
 """Side by side: a case waits for half of its time."""
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class Seen(NamedTuple):
-    """A container: its id, the engine's word for its state, its restart policy."""
+    """A container: its id, the daemon's word for its state, its restart policy."""
 
     id: str
     state: str
@@ -60,7 +60,7 @@ class Seen(NamedTuple):
 class Lane:
     """`turn` counts what was wanted: every case wants another value of a variable, and so a new container."""
 
-    live: LiveEngine
+    live: LiveDaemon
     path: Path
     proxy: str
     watched: Watched
@@ -113,11 +113,11 @@ class Lane:
 
     def plan(self) -> Plan:
         """As the command makes it, in this process: it only looks."""
-        desired, engines = open_stack(str(self.path), Choice(), warn=False)
+        desired, daemons = open_stack(str(self.path), Choice(), warn=False)
         try:
-            return make_plan(desired, engines, Request())
+            return make_plan(desired, daemons, Request())
         finally:
-            engines.close()
+            daemons.close()
 
     def begin(self, plan: Plan, *options: str, who: str = "one") -> Forked:
         """Apply a plan, as one that was saved, in a process of its own. Two at once need names: `who`."""
@@ -139,7 +139,7 @@ class Lane:
     def lock_holder_is_gone(self) -> bool | None:
         """None: there is no lock."""
         labels = self._volume("lock")
-        return None if labels is None else is_dead(from_labels(labels), int(engine_time(self.live.docker)))
+        return None if labels is None else is_dead(from_labels(labels), int(daemon_time(self.live.docker)))
 
     def has_record(self) -> bool:
         """In one of the two volumes by which it is written anew."""
@@ -152,12 +152,12 @@ class Lane:
         return dict(json.loads(get(self.live.docker, f"/volumes/{name}").body)["Labels"])
 
     def foreign(self) -> Any:
-        """All that the engine knows of a container that is not ours."""
+        """All that the daemon knows of a container that is not ours."""
         found = self.live.inspect(f"{self.live.stack}-foreign")
         return {k: found[k] for k in ("Id", "Name", "State", "Config", "HostConfig", "RestartCount")}
 
     def began(self, name: str) -> str:
-        """When the engine started it last."""
+        """When the daemon started it last."""
         return str(self.live.inspect(name)["State"]["StartedAt"])
 
     def serves(self) -> str:
@@ -240,9 +240,9 @@ def after_steps(before: dict[str, Seen], steps: Sequence[Step]) -> dict[str, tup
 
 @contextmanager
 def lane(folder: Path) -> Iterator[Lane]:
-    """With an instance that serves, one that is kept, and a container of somebody else's on the same engine."""
+    """With an instance that serves, one that is kept, and a container of somebody else's on the same daemon."""
     stack = f"cxt-{secrets.token_hex(3)}"
-    with live_engine(stack) as live, watching_proxy(folder / f"{stack}.sock", live.docker) as (url, watched):
+    with live_daemon(stack) as live, watching_proxy(folder / f"{stack}.sock", live.docker) as (url, watched):
         here = Lane(live, folder / f"{stack}.toml", url, watched)
         here.begin_with_two()
         yield here

@@ -1,4 +1,4 @@
-"""Restart, update in place, new names, narrowed plans and snapshots, on a real engine."""
+"""Restart, update in place, new names, narrowed plans and snapshots, on a real daemon."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import StackFile
-from tests.live import LiveEngine
+from tests.live import LiveDaemon
 
 pytestmark = pytest.mark.engine
 
 
-def applied(live: LiveEngine, stack: StackFile, *arguments: str) -> str:
+def applied(live: LiveDaemon, stack: StackFile, *arguments: str) -> str:
     ran = live.cortexctl("apply", str(stack), "--auto-approve", *arguments)
     assert ran.code == 0, ran.out + ran.err
     return ran.out
 
 
-def started_at(live: LiveEngine, name: str) -> str:
+def started_at(live: LiveDaemon, name: str) -> str:
     return str(live.inspect(name)["State"]["StartedAt"])
 
 
@@ -29,7 +29,7 @@ def edit(stack: StackFile, old: str, new: str) -> None:
     stack.path.write_text(text.replace(old, new))
 
 
-def test_limits_and_restart_policy_change_without_a_restart(live: LiveEngine, stack: StackFile) -> None:
+def test_limits_and_restart_policy_change_without_a_restart(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     applied(live, stack)
     container, began = live.inspect(stack.serving)["Id"], started_at(live, stack.serving)
@@ -47,7 +47,7 @@ def test_limits_and_restart_policy_change_without_a_restart(live: LiveEngine, st
     assert "memory   512 MiB -> 256 MiB" in live.cortexctl("plan", str(stack)).out
 
 
-def test_a_restart_is_a_new_process_in_the_same_container(live: LiveEngine, stack: StackFile) -> None:
+def test_a_restart_is_a_new_process_in_the_same_container(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     applied(live, stack)
     container, began = live.inspect(stack.serving)["Id"], started_at(live, stack.serving)
@@ -57,7 +57,7 @@ def test_a_restart_is_a_new_process_in_the_same_container(live: LiveEngine, stac
     assert live.inspect(stack.serving)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-def test_a_moved_model_gets_a_new_name_and_nothing_else(live: LiveEngine, stack: StackFile) -> None:
+def test_a_moved_model_gets_a_new_name_and_nothing_else(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     applied(live, stack)
     container, began = live.inspect(stack.serving)["Id"], started_at(live, stack.serving)
@@ -74,7 +74,7 @@ def test_a_moved_model_gets_a_new_name_and_nothing_else(live: LiveEngine, stack:
     assert live.containers() == {}
 
 
-def test_two_environments_of_a_stack_do_not_see_each_other(live: LiveEngine, stack: StackFile) -> None:
+def test_two_environments_of_a_stack_do_not_see_each_other(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(more=f"[env.staging.models.{stack.model}.args]\nmax_model_len = 512\n")
     applied(live, stack)
     refused = live.cortexctl("plan", str(stack), "--env", "staging")
@@ -86,7 +86,7 @@ def test_two_environments_of_a_stack_do_not_see_each_other(live: LiveEngine, sta
     assert live.containers() == {stack.serving: "running"}
 
 
-def test_a_snapshot_gives_the_plan_that_the_live_host_gives(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_a_snapshot_gives_the_plan_that_the_live_host_gives(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     live.run_foreign(f"{live.stack}-theirs", "--label", "password=planted-in-a-label")
     stack.write(more=stack.args(max_model_len=1024))
     applied(live, stack)
@@ -97,7 +97,7 @@ def test_a_snapshot_gives_the_plan_that_the_live_host_gives(live: LiveEngine, st
     same_from_both(live, stack, snapshot)
 
 
-def same_from_both(live: LiveEngine, stack: StackFile, snapshot: str) -> None:
+def same_from_both(live: LiveDaemon, stack: StackFile, snapshot: str) -> None:
     """But for what it was made against, and so for its digest. Other tests' containers come and go, and are counted in
     both: it is looked again until none did in between.
     """
@@ -115,7 +115,7 @@ def same_from_both(live: LiveEngine, stack: StackFile, snapshot: str) -> None:
     assert from_snapshot.keys() == from_host.keys()
 
 
-def test_a_plan_for_review_is_never_applied(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_a_plan_for_review_is_never_applied(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     stack.write()
     saved = str(tmp_path / "plan.json")
     assert live.cortexctl("plan", str(stack), "--against", str(stack), "--out", saved).code == 0
@@ -124,7 +124,7 @@ def test_a_plan_for_review_is_never_applied(live: LiveEngine, stack: StackFile, 
     assert "was made for review" in refused.err
 
 
-def test_a_plan_whose_stack_has_changed_is_stale(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_a_plan_whose_stack_has_changed_is_stale(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     stack.write()
     saved = str(tmp_path / "plan.json")
     assert live.cortexctl("plan", str(stack), "--out", saved).code == 0
@@ -135,8 +135,8 @@ def test_a_plan_whose_stack_has_changed_is_stale(live: LiveEngine, stack: StackF
     assert live.containers() == {}
 
 
-def test_what_a_replacement_costs_is_what_it_took_before(live: LiveEngine, stack: StackFile) -> None:
-    """Recorded by the engine itself, and gone with the stack."""
+def test_what_a_replacement_costs_is_what_it_took_before(live: LiveDaemon, stack: StackFile) -> None:
+    """Recorded by the daemon itself, and gone with the stack."""
     stack.write(more=stack.args(max_model_len=1024), START_SECONDS="2")
     assert "ready in at most 1m" in live.cortexctl("plan", str(stack)).out
     applied(live, stack)
@@ -153,7 +153,7 @@ def test_what_a_replacement_costs_is_what_it_took_before(live: LiveEngine, stack
     assert live.everything()["volumes"] == []
 
 
-def test_start_first_keeps_the_old_one_until_the_new_one_serves(live: LiveEngine, stack: StackFile) -> None:
+def test_start_first_keeps_the_old_one_until_the_new_one_serves(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(more=stack.args(max_model_len=1024))
     edit(stack, 'drain = "2s"', 'drain = "2s"\nstrategy = "start_first"')
     applied(live, stack)
@@ -167,7 +167,7 @@ def test_start_first_keeps_the_old_one_until_the_new_one_serves(live: LiveEngine
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
 
 
-def test_only_drift_leaves_what_is_pending(live: LiveEngine, stack: StackFile) -> None:
+def test_only_drift_leaves_what_is_pending(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(more=stack.args(max_model_len=1024))
     applied(live, stack)
     edit(stack, "max_model_len = 1024", "max_model_len = 512")
@@ -185,7 +185,7 @@ def test_only_drift_leaves_what_is_pending(live: LiveEngine, stack: StackFile) -
     assert "args.max_model_len   1024 -> 512" in live.cortexctl("plan", str(stack)).out
 
 
-def test_gpus_by_number_are_chosen_without_one(live: LiveEngine, stack: StackFile) -> None:
+def test_gpus_by_number_are_chosen_without_one(live: LiveDaemon, stack: StackFile) -> None:
     """The lab has no GPUs, so the plan is looked at only: the request that it would make."""
     stack.write()
     edit(stack, "[hosts.here]\n", "[hosts.here]\ngpus = { count = 4 }\n")

@@ -10,7 +10,7 @@ import pytest
 from cortexctl.hosts.lock import this_machine, to_labels
 from cortexctl.observed.lock_holder import LockInfo
 from tests.engine.conftest import StackFile
-from tests.live import LiveEngine
+from tests.live import LiveDaemon
 
 pytestmark = pytest.mark.engine
 
@@ -19,7 +19,7 @@ GONE, ELSEWHERE = this_machine(), "another#4026531836#another-boot"
 
 @pytest.mark.parametrize(("machine", "stays"), [(GONE, False), (ELSEWHERE, True)])
 def test_an_apply_with_nothing_to_do_releases_a_lock_whose_holder_is_provably_gone(
-    live: LiveEngine, stack: StackFile, machine: str, stays: bool
+    live: LiveDaemon, stack: StackFile, machine: str, stays: bool
 ) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0

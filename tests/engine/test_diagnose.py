@@ -1,4 +1,4 @@
-"""`cortexctl diagnose` on a real engine with the stand-in: what its containers' ends look like from outside."""
+"""`cortexctl diagnose` on a real daemon with the stand-in: what its containers' ends look like from outside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.engine.conftest import StackFile
-from tests.live import LiveEngine
+from tests.live import LiveDaemon
 
 pytestmark = pytest.mark.engine
 
@@ -19,7 +19,7 @@ NO_ROOM = (
 )
 
 
-def until_it_exits(live: LiveEngine, name: str) -> None:
+def until_it_exits(live: LiveDaemon, name: str) -> None:
     for _ in range(100):
         if live.inspect(name)["State"]["Status"] == "exited":
             return
@@ -27,7 +27,7 @@ def until_it_exits(live: LiveEngine, name: str) -> None:
     raise AssertionError(f"{name} still runs")
 
 
-def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: LiveEngine, stack: StackFile) -> None:
+def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(LOG=NO_ROOM)
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     where = ("--stack", str(stack))
@@ -53,7 +53,7 @@ def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: 
 
 
 def test_a_silent_death_is_told_by_its_exit_code_and_an_unknown_one_is_not_guessed(
-    live: LiveEngine, stack: StackFile
+    live: LiveDaemon, stack: StackFile
 ) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
@@ -75,7 +75,7 @@ def test_a_silent_death_is_told_by_its_exit_code_and_an_unknown_one_is_not_guess
     assert "the whole log: cortexctl logs" in unknown.out
 
 
-def test_an_address_without_a_container_names_those_that_there_are(live: LiveEngine, stack: StackFile) -> None:
+def test_an_address_without_a_container_names_those_that_there_are(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     done = live.cortexctl("diagnose", stack.address, "--stack", str(stack))
     assert done.code == 1

@@ -11,17 +11,17 @@ import pytest
 
 from tests.engine.conftest import StackFile
 from tests.fakes.sockets import counting_proxy
-from tests.live import STAND_IN, LiveEngine
+from tests.live import STAND_IN, LiveDaemon
 
 pytestmark = pytest.mark.engine
 
 
-def applied(live: LiveEngine, stack: StackFile, *arguments: str) -> None:
+def applied(live: LiveDaemon, stack: StackFile, *arguments: str) -> None:
     ran = live.cortexctl("apply", str(stack), "--auto-approve", *arguments)
     assert ran.code == 0, ran.out + ran.err
 
 
-def look(live: LiveEngine, stack: StackFile, *options: str) -> list[dict[str, Any]]:
+def look(live: LiveDaemon, stack: StackFile, *options: str) -> list[dict[str, Any]]:
     """The findings; unmanaged ones (other tests may leave some) only where they are asked for."""
     ran = live.cortexctl("drift", str(stack), "--format", "json", "--detailed-exitcode", *options)
     assert ran.err == ""
@@ -31,14 +31,14 @@ def look(live: LiveEngine, stack: StackFile, *options: str) -> list[dict[str, An
     return found
 
 
-def alone(live: LiveEngine, stack: StackFile, *options: str) -> tuple[str, str, str]:
+def alone(live: LiveDaemon, stack: StackFile, *options: str) -> tuple[str, str, str]:
     """(kind, code, path) of the only thing that is found."""
     found = look(live, stack, *options)
     assert len(found) == 1, found
     return found[0]["kind"], found[0]["code"], found[0]["path"]
 
 
-def quiet(live: LiveEngine, stack: StackFile, *options: str) -> None:
+def quiet(live: LiveDaemon, stack: StackFile, *options: str) -> None:
     ran = live.cortexctl("drift", str(stack), "--detailed-exitcode", "--deep", *options)
     assert (ran.code, ran.err) == (0, ""), ran.out + ran.err
     assert ran.out.startswith("No drift. 1 instance on 1 host runs as applied, and as the stack says.")
@@ -46,7 +46,7 @@ def quiet(live: LiveEngine, stack: StackFile, *options: str) -> None:
 
 
 @pytest.fixture
-def serving(live: LiveEngine, stack: StackFile) -> StackFile:
+def serving(live: LiveDaemon, stack: StackFile) -> StackFile:
     """A stack that was just applied, with which nothing is wrong."""
     stack.write(more=stack.args(max_model_len=1024))
     applied(live, stack)
@@ -54,7 +54,7 @@ def serving(live: LiveEngine, stack: StackFile) -> StackFile:
     return stack
 
 
-def test_stopped(live: LiveEngine, serving: StackFile) -> None:
+def test_stopped(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("stop", serving.serving)
     assert alone(live, serving, "--deep") == ("drift", "stopped", "state")
     said = live.cortexctl("drift", str(serving)).out
@@ -64,7 +64,7 @@ def test_stopped(live: LiveEngine, serving: StackFile) -> None:
     quiet(live, serving)
 
 
-def test_killed_and_paused(live: LiveEngine, serving: StackFile) -> None:
+def test_killed_and_paused(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("pause", serving.serving)
     assert alone(live, serving) == ("drift", "stopped", "state")
     assert look(live, serving)[0]["found"] == "paused"
@@ -76,7 +76,7 @@ def test_killed_and_paused(live: LiveEngine, serving: StackFile) -> None:
     quiet(live, serving)
 
 
-def test_removed(live: LiveEngine, serving: StackFile) -> None:
+def test_removed(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("rm", "-f", serving.serving)
     assert alone(live, serving, "--deep") == ("drift", "removed", "container")
     assert f"{serving.serving} is gone, which run " in live.cortexctl("drift", str(serving)).out
@@ -84,7 +84,7 @@ def test_removed(live: LiveEngine, serving: StackFile) -> None:
     quiet(live, serving)
 
 
-def test_removed_with_a_kept_generation_left(live: LiveEngine, serving: StackFile) -> None:
+def test_removed_with_a_kept_generation_left(live: LiveDaemon, serving: StackFile) -> None:
     serving.write(more=serving.args(max_model_len=512))
     applied(live, serving)
     quiet(live, serving)
@@ -96,7 +96,7 @@ def test_removed_with_a_kept_generation_left(live: LiveEngine, serving: StackFil
     assert alone(live, serving) == ("drift", "removed", "container")
 
 
-def test_rolled_back_by_hand(live: LiveEngine, serving: StackFile) -> None:
+def test_rolled_back_by_hand(live: LiveDaemon, serving: StackFile) -> None:
     serving.write(more=serving.args(max_model_len=512))
     applied(live, serving)
     live.docker_cli("rm", "-f", serving.serving)
@@ -107,14 +107,14 @@ def test_rolled_back_by_hand(live: LiveEngine, serving: StackFile) -> None:
     assert [(f["kind"], f["code"]) for f in found if f["kind"] != "unhealthy"] == [("drift", "rolled_back")]
 
 
-def test_renamed(live: LiveEngine, serving: StackFile) -> None:
+def test_renamed(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("rename", serving.serving, f"{live.stack}-mine")
     assert alone(live, serving, "--deep") == ("drift", "renamed", "name")
     applied(live, serving, "--only", "drift")
     quiet(live, serving)
 
 
-def test_updated_limits_and_restart_policy(live: LiveEngine, serving: StackFile) -> None:
+def test_updated_limits_and_restart_policy(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("update", "--memory", "512m", "--memory-swap", "512m", serving.serving)
     assert look(live, serving) == [], "the list does not tell"
     assert alone(live, serving, "--deep") == ("drift", "updated", "memory")
@@ -129,7 +129,7 @@ def test_updated_limits_and_restart_policy(live: LiveEngine, serving: StackFile)
     assert alone(live, serving, "--deep") == ("drift", "updated", "memory")
 
 
-def test_what_apply_updates_in_place_is_no_drift(live: LiveEngine, serving: StackFile) -> None:
+def test_what_apply_updates_in_place_is_no_drift(live: LiveDaemon, serving: StackFile) -> None:
     text = serving.path.read_text()
     serving.path.write_text(text.replace('gpus = "none"\n', 'gpus = "none"\nmemory = "256 MiB"\n'))
     assert alone(live, serving, "--deep") == ("pending", "edited", "memory")
@@ -142,21 +142,21 @@ def test_what_apply_updates_in_place_is_no_drift(live: LiveEngine, serving: Stac
     quiet(live, serving)
 
 
-def test_disconnected_from_its_network(live: LiveEngine, serving: StackFile) -> None:
+def test_disconnected_from_its_network(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("network", "disconnect", f"{live.stack}-net", serving.serving)
     assert alone(live, serving, "--deep") == ("drift", "disconnected", "network")
     applied(live, serving, "--only", "drift")
     quiet(live, serving)
 
 
-def test_another_network_beside_its_own_is_no_drift(live: LiveEngine, serving: StackFile) -> None:
+def test_another_network_beside_its_own_is_no_drift(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("network", "create", f"{live.stack}-watch")
     live.docker_cli("network", "connect", f"{live.stack}-watch", serving.serving)
     quiet(live, serving)
     live.docker_cli("network", "disconnect", f"{live.stack}-watch", serving.serving)
 
 
-def test_an_image_tag_that_was_moved(live: LiveEngine, stack: StackFile) -> None:
+def test_an_image_tag_that_was_moved(live: LiveDaemon, stack: StackFile) -> None:
     image, other = f"{live.stack}/stand-in:v0.32.0", f"{live.stack}/other:v0.32.0"
     live.docker_cli("tag", STAND_IN, image)
     live.docker_cli("commit", "--change", "LABEL other=1", _any_container(live), other)
@@ -176,7 +176,7 @@ def test_an_image_tag_that_was_moved(live: LiveEngine, stack: StackFile) -> None
         live.docker_cli("rmi", image, other)
 
 
-def _any_container(live: LiveEngine) -> str:
+def _any_container(live: LiveDaemon) -> str:
     name = f"{live.stack}-for-an-image"
     live.docker_cli("create", "--name", name, "--label", f"cxt.test={live.stack}", STAND_IN, "tiny")
     live.foreign.append(name)
@@ -184,7 +184,7 @@ def _any_container(live: LiveEngine) -> str:
 
 
 def recreate(
-    live: LiveEngine, serving: StackFile, *words: str, options: tuple[str, ...] = (), serves: bool = True
+    live: LiveDaemon, serving: StackFile, *words: str, options: tuple[str, ...] = (), serves: bool = True
 ) -> None:
     """As a tool does that looks for newer images: the same name and labels, and otherwise its own mind."""
     found = live.inspect(serving.serving)
@@ -193,7 +193,7 @@ def recreate(
     run_by_hand(live, serving.serving, *words, options=(*labels, *options), serves=serves)
 
 
-def run_by_hand(live: LiveEngine, name: str, *words: str, options: tuple[str, ...] = (), serves: bool = True) -> None:
+def run_by_hand(live: LiveDaemon, name: str, *words: str, options: tuple[str, ...] = (), serves: bool = True) -> None:
     """All that a container of ours has, and no label. One that `serves` is waited for."""
     live.docker_cli(
         "run", "-d", "--name", name, "--network", f"{live.stack}-net", "--ipc", "private", "--shm-size", "64m",
@@ -205,7 +205,7 @@ def run_by_hand(live: LiveEngine, name: str, *words: str, options: tuple[str, ..
         live.until_serving(name)
 
 
-def test_recreated_by_hand_with_other_words(live: LiveEngine, serving: StackFile) -> None:
+def test_recreated_by_hand_with_other_words(live: LiveDaemon, serving: StackFile) -> None:
     words = live.inspect(serving.serving)["Config"]["Cmd"]
     published = ("-p", "127.0.0.1::8000")
     recreate(live, serving, *words, options=published)
@@ -226,7 +226,7 @@ def test_recreated_by_hand_with_other_words(live: LiveEngine, serving: StackFile
     quiet(live, serving)
 
 
-def test_recreated_by_hand_with_other_settings(live: LiveEngine, serving: StackFile, tmp_path: Path) -> None:
+def test_recreated_by_hand_with_other_settings(live: LiveDaemon, serving: StackFile, tmp_path: Path) -> None:
     words = live.inspect(serving.serving)["Config"]["Cmd"]
     options = (
         "-p", "127.0.0.1::8000", "-e", "HF_TOKEN=hf-planted-in-env", "-v", f"{tmp_path}:/data:ro", "--cap-add", "CHOWN",
@@ -246,7 +246,7 @@ def test_recreated_by_hand_with_other_settings(live: LiveEngine, serving: StackF
 
 
 def test_a_container_with_everything_is_quiet_when_inspected(
-    live: LiveEngine, stack: StackFile, tmp_path: Path
+    live: LiveDaemon, stack: StackFile, tmp_path: Path
 ) -> None:
     stack.write(more=stack.args(max_model_len=1024, enable_prefix_caching="false", hf_overrides="{ a = [1, 2.5] }"))
     text = stack.path.read_text().replace('shm_size = "64 MiB"\n', "").replace(
@@ -261,7 +261,7 @@ def test_a_container_with_everything_is_quiet_when_inspected(
     quiet(live, stack)
 
 
-def test_a_secret_that_was_changed_in_the_container(live: LiveEngine, stack: StackFile) -> None:
+def test_a_secret_that_was_changed_in_the_container(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(more=f'[models.{stack.model}.secrets]\nHF_TOKEN = {{ env = "TOKEN" }}\n')
     ran = live.cortexctl("apply", str(stack), "--auto-approve", TOKEN="hf-planted-one")
     assert ran.code == 0, ran.err
@@ -279,7 +279,7 @@ def test_a_secret_that_was_changed_in_the_container(live: LiveEngine, stack: Sta
     assert "planted" not in without.out + pending.out + json.dumps(found)
 
 
-def test_a_container_that_was_adopted(live: LiveEngine, serving: StackFile) -> None:
+def test_a_container_that_was_adopted(live: LiveDaemon, serving: StackFile) -> None:
     words = live.inspect(serving.serving)["Config"]["Cmd"]
     assert live.cortexctl("destroy", str(serving), "--auto-approve").code == 0
     live.docker_cli("network", "create", f"{live.stack}-net")
@@ -307,7 +307,7 @@ def test_a_container_that_was_adopted(live: LiveEngine, serving: StackFile) -> N
         ]
 
 
-def test_a_twin_under_another_name(live: LiveEngine, serving: StackFile) -> None:
+def test_a_twin_under_another_name(live: LiveDaemon, serving: StackFile) -> None:
     labels = [w for k, v in live.inspect(serving.serving)["Config"]["Labels"].items() for w in ("--label", f"{k}={v}")]
     live.docker_cli("create", "--name", f"{live.stack}-copy", *labels, STAND_IN, "tiny")
     assert alone(live, serving) == ("drift", "twin", "name")
@@ -315,7 +315,7 @@ def test_a_twin_under_another_name(live: LiveEngine, serving: StackFile) -> None
     quiet(live, serving)
 
 
-def test_a_foreign_container_on_our_port_and_one_under_our_name(live: LiveEngine, stack: StackFile) -> None:
+def test_a_foreign_container_on_our_port_and_one_under_our_name(live: LiveDaemon, stack: StackFile) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -332,7 +332,7 @@ def test_a_foreign_container_on_our_port_and_one_under_our_name(live: LiveEngine
     assert f"it publishes 127.0.0.1:{port}, which {stack.address} needs" in said
 
 
-def test_a_server_that_hangs_and_one_that_is_dead(live: LiveEngine, stack: StackFile) -> None:
+def test_a_server_that_hangs_and_one_that_is_dead(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     applied(live, stack)
     words = live.inspect(stack.serving)["Config"]["Cmd"]
@@ -344,7 +344,7 @@ def test_a_server_that_hangs_and_one_that_is_dead(live: LiveEngine, stack: Stack
         assert look(live, stack, "--kind", "drift") == []
 
 
-def test_a_restart_loop(live: LiveEngine, serving: StackFile) -> None:
+def test_a_restart_loop(live: LiveDaemon, serving: StackFile) -> None:
     words = live.inspect(serving.serving)["Config"]["Cmd"]
     options = ("-p", "127.0.0.1::8000", "-e", "STANDIN_CRASH_AFTER_SECONDS=0.1", "-e", "STANDIN_START_SECONDS=60")
     recreate(live, serving, *words, options=options, serves=False)
@@ -354,7 +354,7 @@ def test_a_restart_loop(live: LiveEngine, serving: StackFile) -> None:
     assert kinds == {"unhealthy"}
 
 
-def test_an_unpublished_server_is_asked_at_its_own_address(live: LiveEngine, stack: StackFile) -> None:
+def test_an_unpublished_server_is_asked_at_its_own_address(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     text = stack.path.read_text().replace('publish = "127.0.0.1"\n', "")
     stack.path.write_text(text)
@@ -367,7 +367,7 @@ def test_an_unpublished_server_is_asked_at_its_own_address(live: LiveEngine, sta
     assert [(f["code"], f["found"]) for f in found] == [("not_serving", "refused")]
 
 
-def test_an_orphan_and_what_is_pending(live: LiveEngine, serving: StackFile) -> None:
+def test_an_orphan_and_what_is_pending(live: LiveDaemon, serving: StackFile) -> None:
     serving.write(more=serving.args(max_model_len=512))
     assert alone(live, serving, "--deep") == ("pending", "edited", "args.max_model_len")
     serving.write(more=serving.args(max_model_len=1024))
@@ -384,7 +384,7 @@ def test_an_orphan_and_what_is_pending(live: LiveEngine, serving: StackFile) -> 
     quiet(live, serving)
 
 
-def test_in_the_middle_of_an_apply_nothing_is_judged(live: LiveEngine, serving: StackFile) -> None:
+def test_in_the_middle_of_an_apply_nothing_is_judged(live: LiveDaemon, serving: StackFile) -> None:
     import threading
 
     serving.write(more=serving.args(max_model_len=512), START_SECONDS="6")
@@ -401,7 +401,7 @@ def test_in_the_middle_of_an_apply_nothing_is_judged(live: LiveEngine, serving: 
 
 
 def test_a_quiet_look_is_two_requests_and_one_for_each_server_that_is_asked(
-    live: LiveEngine, serving: StackFile, tmp_path: Path
+    live: LiveDaemon, serving: StackFile, tmp_path: Path
 ) -> None:
     """The inspection tells the process by which the kernel proves that the server asked is the container's own."""
     two = ["GET /containers/json?all=1", f"GET /volumes/cortexctl-record-{live.stack}"]
@@ -413,7 +413,7 @@ def test_a_quiet_look_is_two_requests_and_one_for_each_server_that_is_asked(
         assert counted == expected
 
 
-def test_the_report_is_written_for_a_collector(live: LiveEngine, serving: StackFile, tmp_path: Path) -> None:
+def test_the_report_is_written_for_a_collector(live: LiveDaemon, serving: StackFile, tmp_path: Path) -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
     file = tmp_path / "cortexctl.prom"

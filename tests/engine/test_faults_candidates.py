@@ -64,7 +64,7 @@ def test_a_bad_candidate_goes_and_the_old_one_is_back(lanes: Lanes) -> None:
 
 @pytest.mark.parametrize(
     ("refuses", "says"),
-    [("the engine", "bind source path does not exist"), ("its server", "it exited before it was proven")],
+    [("the daemon", "bind source path does not exist"), ("its server", "it exited before it was proven")],
 )
 def test_a_rollback_whose_old_instance_no_longer_starts_says_so_first(
     lanes: Lanes, tmp_path: Path, refuses: str, says: str
@@ -81,7 +81,7 @@ def test_a_rollback_whose_old_instance_no_longer_starts_says_so_first(
         plan = here.plan()
         (tmp_path / "old" / "tiny" / "config.json").unlink()
         (tmp_path / "old" / "tiny").rmdir()
-        if refuses == "the engine":
+        if refuses == "the daemon":
             (tmp_path / "old").rmdir()
         code, said = here.apply(plan)
         assert code == 5, said
@@ -93,7 +93,7 @@ def test_a_rollback_whose_old_instance_no_longer_starts_says_so_first(
         left = here.containers()
         assert {s.id for s in left.values()} == {s.id for s in before.values()}, "one that was kept is gone"
         assert left[here.serving].id == before[here.serving].id
-        if refuses == "the engine":
+        if refuses == "the daemon":
             assert left[here.serving].state == "exited"
         assert here.lock_holder_is_gone() is None
         here.want()

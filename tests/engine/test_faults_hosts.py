@@ -1,4 +1,4 @@
-"""Whole hosts in trouble: the engine killed, the network cut, the disk full. On engines of the tests' own."""
+"""Whole hosts in trouble: the daemon killed, the network cut, the disk full. On daemons of the tests' own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.errors import EngineError
+from cortexctl.errors import DaemonError
 from tests.engine.hosts import OwnHost, own_hosts
 from tests.engine.lanes import Lane, Lanes
 from tests.fakes.watching import watching_proxy
 from tests.forks import Forked
-from tests.live import STAND_IN, LiveEngine
+from tests.live import STAND_IN, LiveDaemon
 
 pytestmark = pytest.mark.engine
 
@@ -34,7 +34,7 @@ class HostLanes(Lanes):
         self.controller = controller
         self.hosts = {h.name: h for h in hosts}
         for host in hosts:
-            live = LiveEngine(host.docker, f"cxt-{secrets.token_hex(3)}")
+            live = LiveDaemon(host.docker, f"cxt-{secrets.token_hex(3)}")
             url, watched = ends.enter_context(watching_proxy(folder / f"{host.name}.sock", host.forwarded))
             here = Lane(live, folder / f"{host.name}.toml", url, watched, namespace=controller, address=host.address)
             here.begin_with_two()
@@ -53,7 +53,7 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostLanes]:
 
 @dataclass(frozen=True)
 class Crash:
-    """The engine dies at this request, and is back a moment later; how apply ends."""
+    """The daemon dies at this request, and is back a moment later; how apply ends."""
 
     at: int
     answered: bool
@@ -62,7 +62,7 @@ class Crash:
     strategy: str = "stop_first"
 
     def __str__(self) -> str:
-        return f"the engine dies {'after' if self.answered else 'before'} request {self.at}, {self.strategy}"
+        return f"the daemon dies {'after' if self.answered else 'before'} request {self.at}, {self.strategy}"
 
 
 CRASHES = [
@@ -76,14 +76,14 @@ CRASHES = [
 ]
 
 
-def test_the_engine_is_killed_and_started_in_the_middle(lanes: HostLanes) -> None:
+def test_the_daemon_is_killed_and_started_in_the_middle(lanes: HostLanes) -> None:
     def crash(here: Lane, case: Crash) -> None:
         before = here.containers()
         host = lanes.of(here)
-        back = threading.Thread(target=host.start_engine)
+        back = threading.Thread(target=host.start_daemon)
 
         def die() -> None:
-            host.kill_engine()
+            host.kill_daemon()
             back.start()
 
         here.want(case.strategy)
@@ -150,7 +150,7 @@ class CutOff:
 
     def _wait(self) -> None:
         for _ in range(300):
-            with suppress(EngineError, AssertionError):  # in the moment between two names
+            with suppress(DaemonError, AssertionError):  # in the moment between two names
                 self._seen = self._is_over()
             if self._seen:
                 break
@@ -178,7 +178,7 @@ def test_a_host_that_is_cut_off_for_a_while_goes_on_and_the_other_does_not_wait(
         )
         return Forked(tmp_path / "apply.said", docker, "apply", str(file), "--auto-approve", namespace=lanes.controller)
 
-    on = {host.name: LiveEngine(host.docker, stack) for host in (a, b)}
+    on = {host.name: LiveDaemon(host.docker, stack) for host in (a, b)}
     serving = f"vllm-model-{stack}-m"
 
     def serves(name: str) -> str:
@@ -209,7 +209,7 @@ def test_a_host_that_is_cut_off_for_a_while_goes_on_and_the_other_does_not_wait(
         assert planned[0] == 0, planned[1]
 
 
-def test_where_the_engines_are_nothing_leads_out(lanes: HostLanes) -> None:
+def test_where_the_daemons_are_nothing_leads_out(lanes: HostLanes) -> None:
     """A packet for a container whose bridge has just gone must not find another way."""
     from tests.engine.hosts import run
 

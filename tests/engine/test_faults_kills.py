@@ -1,7 +1,7 @@
 """cortexctl killed, and told to stop, after every single step of a replacement: nothing is lost, and it is gone on with.
 
 The points are not picked by hand: a replacement is watched once, and every request of it that changes something on the
-engine is a point, and so is the end of its gate, which changes nothing.
+daemon is a point, and so is the end of its gate, which changes nothing.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ ASKS = {
     RenameContainer: "/rename?",
     RemoveContainer: "DELETE /containers/",
 }
-"""What the request of a step looks like. Steps that are not here change nothing on the engine."""
+"""What the request of a step looks like. Steps that are not here change nothing on the daemon."""
 STRATEGIES = ["stop_first", "start_first"]
 OLD, NEW = "old", "new"
 
 
 @dataclass(frozen=True)
 class Point:
-    """`request` of the apply, from 1; `answered`: when the engine has done it, else when it is about to. `steps`: so many
+    """`request` of the apply, from 1; `answered`: when the daemon has done it, else when it is about to. `steps`: so many
     of the plan's are done then. `what` is the step in words. `unlocks`: whether the lock is released by it.
     """
 

@@ -212,7 +212,7 @@ def test_a_port_that_is_taken_between_plan_and_apply(lanes: Lanes) -> None:
 
 @dataclass(frozen=True)
 class Clock:
-    """The engine's clock, seconds ahead of this machine's; and a lock of another machine that by the engine's own time
+    """The daemon's clock, seconds ahead of this machine's; and a lock of another machine that by the daemon's own time
     is over in `left` seconds.
     """
 
@@ -220,7 +220,7 @@ class Clock:
     left: int
 
     def __str__(self) -> str:
-        return f"an engine {self.ahead} s ahead, a lock with {self.left} s left"
+        return f"a daemon {self.ahead} s ahead, a lock with {self.left} s left"
 
 
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR])

@@ -1,16 +1,16 @@
-"""The gate on a real engine with the stand-in: what passes, what fails, and in which words."""
+"""The gate on a real daemon with the stand-in: what passes, what fails, and in which words."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.engine.conftest import GATE, StackFile
-from tests.live import LiveEngine, Ran
+from tests.live import LiveDaemon, Ran
 
 pytestmark = pytest.mark.engine
 
 
-def apply(live: LiveEngine, stack: StackFile) -> Ran:
+def apply(live: LiveDaemon, stack: StackFile) -> Ran:
     return live.cortexctl("apply", str(stack), "--auto-approve")
 
 
@@ -33,7 +33,7 @@ def edit(stack: StackFile, old: str, new: str) -> None:
     ],
 )
 def test_one_that_dies_before_it_is_proven_is_taken_away(
-    live: LiveEngine, stack: StackFile, trouble: dict[str, str], said: str
+    live: LiveDaemon, stack: StackFile, trouble: dict[str, str], said: str
 ) -> None:
     stack.write(gate='stable_for = "60s"\n', **trouble)
     failed = apply(live, stack)
@@ -42,7 +42,7 @@ def test_one_that_dies_before_it_is_proven_is_taken_away(
     assert live.containers() == {}
 
 
-def test_one_that_outgrows_its_memory_is_told_so(live: LiveEngine, stack: StackFile) -> None:
+def test_one_that_outgrows_its_memory_is_told_so(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(gate='stable_for = "60s"\n', TAKES_MIB="300")
     edit(stack, "publish =", 'memory = "96 MiB"\npublish =')
     failed = apply(live, stack)
@@ -52,7 +52,7 @@ def test_one_that_outgrows_its_memory_is_told_so(live: LiveEngine, stack: StackF
     assert live.containers() == {}
 
 
-def test_a_slow_start_that_gets_on_is_waited_for(live: LiveEngine, stack: StackFile) -> None:
+def test_a_slow_start_that_gets_on_is_waited_for(live: LiveDaemon, stack: StackFile) -> None:
     """Its log shows a shard every four seconds."""
     stack.write(gate='stable_for = "1s"\nstartup_timeout = "7s"\n', START_SECONDS="12")
     applied = apply(live, stack)
@@ -61,7 +61,7 @@ def test_a_slow_start_that_gets_on_is_waited_for(live: LiveEngine, stack: StackF
     assert live.containers() == {stack.serving: "running"}
 
 
-def test_bounds_that_are_kept_and_one_that_is_not(live: LiveEngine, stack: StackFile) -> None:
+def test_bounds_that_are_kept_and_one_that_is_not(live: LiveDaemon, stack: StackFile) -> None:
     kept = GATE + 'max_ttft = "2s"\nmin_tokens_per_second = 2\nrequests = 2\n'
     stack.write(gate=kept, TOKEN_SECONDS="0.02")
     applied = apply(live, stack)
@@ -76,14 +76,14 @@ def test_bounds_that_are_kept_and_one_that_is_not(live: LiveEngine, stack: Stack
     assert "generation 1 is back and serves" in failed.out
 
 
-def test_a_model_without_a_chat_template_is_asked_for_a_completion(live: LiveEngine, stack: StackFile) -> None:
+def test_a_model_without_a_chat_template_is_asked_for_a_completion(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(CHAT_TEMPLATE="0")
     applied = apply(live, stack)
     assert applied.code == 0, applied.out
     assert "to a completion, for it has no chat template" in applied.err
 
 
-def test_one_that_transcribes(live: LiveEngine, stack: StackFile) -> None:
+def test_one_that_transcribes(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     edit(stack, 'repo = "org/tiny" }', 'repo = "org/whisper-tiny" }\ntask = "transcription"')
     applied = apply(live, stack)
@@ -91,7 +91,7 @@ def test_one_that_transcribes(live: LiveEngine, stack: StackFile) -> None:
     assert "answered a second of sound with 23 characters" in applied.err
 
 
-def test_an_embedding_has_the_dimension_that_is_wanted(live: LiveEngine, stack: StackFile) -> None:
+def test_an_embedding_has_the_dimension_that_is_wanted(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(gate=GATE + "smoke = { dimensions = 1024 }\n")
     edit(stack, "publish =", 'task = "embed"\npublish =')
     failed = apply(live, stack)

@@ -1,4 +1,4 @@
-"""From `docker run` as people type it to a container of the stack, without a restart, on a real engine."""
+"""From `docker run` as people type it to a container of the stack, without a restart, on a real daemon."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import REAL_VLLM, STAND_IN, LiveEngine, Ran
+from tests.live import REAL_VLLM, STAND_IN, LiveDaemon, Ran
 
 pytestmark = pytest.mark.engine
 
@@ -20,7 +20,7 @@ SECRETS = {"HF_TOKEN": f"hf_{PLANTED}", "VLLM_API_KEY": f"{PLANTED}-key", "WEBHO
 class Moving:
     """A stack file that has a host and no model yet, and a container beside it."""
 
-    def __init__(self, live: LiveEngine, folder: Path) -> None:
+    def __init__(self, live: LiveDaemon, folder: Path) -> None:
         self.live = live
         self.path = folder / "stack.toml"
         self.models = folder / "models"
@@ -84,7 +84,7 @@ class Moving:
 
 
 @pytest.fixture
-def moving(live: LiveEngine, tmp_path: Path) -> Moving:
+def moving(live: LiveDaemon, tmp_path: Path) -> Moving:
     return Moving(live, tmp_path)
 
 
@@ -100,12 +100,12 @@ OPTIONS = (
 
 
 def without_others(part: Any) -> Any:
-    """Other tests have containers on the engine, and theirs come and go."""
+    """Other tests have containers on the daemon, and theirs come and go."""
     is_host = isinstance(part, list) and part and isinstance(part[0], dict) and "unmanaged" in part[0]
     return [{**host, "unmanaged": 0} for host in part] if is_host else part
 
 
-def test_from_docker_run_to_the_stack_without_a_restart(live: LiveEngine, moving: Moving, tmp_path: Path) -> None:
+def test_from_docker_run_to_the_stack_without_a_restart(live: LiveDaemon, moving: Moving, tmp_path: Path) -> None:
     volume = f"{live.stack}-cache"
     moving.start(*OPTIONS, "-v", f"{volume}:/root/.cache/huggingface", words=WORDS)
     was = moving.who(moving.name)
@@ -155,7 +155,7 @@ def test_from_docker_run_to_the_stack_without_a_restart(live: LiveEngine, moving
     assert live.containers() == {}
 
 
-def test_a_replacement_that_fails_brings_the_adopted_one_back(live: LiveEngine, moving: Moving) -> None:
+def test_a_replacement_that_fails_brings_the_adopted_one_back(live: LiveDaemon, moving: Moving) -> None:
     moving.start("--restart", "unless-stopped")
     moving.paste(moving.imported(), f"[models.{moving.model}.env]\n")
     moving.apply()
@@ -170,7 +170,7 @@ def test_a_replacement_that_fails_brings_the_adopted_one_back(live: LiveEngine, 
     assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-def test_one_that_has_the_serving_name_needs_no_apply(live: LiveEngine, moving: Moving) -> None:
+def test_one_that_has_the_serving_name_needs_no_apply(live: LiveDaemon, moving: Moving) -> None:
     moving.name = moving.serving
     moving.start()
     was = moving.who(moving.name)
@@ -188,7 +188,7 @@ def test_one_that_has_the_serving_name_needs_no_apply(live: LiveEngine, moving: 
     assert moving.plan() == []
 
 
-def test_destroy_removes_an_adopted_one_and_leaves_its_nameless_volume(live: LiveEngine, moving: Moving) -> None:
+def test_destroy_removes_an_adopted_one_and_leaves_its_nameless_volume(live: LiveDaemon, moving: Moving) -> None:
     moving.start("-v", "/weights")
     volume = next(m["Name"] for m in live.inspect(moving.name)["Mounts"] if m["Destination"] == "/weights")
     try:
@@ -201,7 +201,7 @@ def test_destroy_removes_an_adopted_one_and_leaves_its_nameless_volume(live: Liv
         live.docker_cli("volume", "rm", volume)
 
 
-def test_on_the_hosts_network_and_another_port(live: LiveEngine, moving: Moving) -> None:
+def test_on_the_hosts_network_and_another_port(live: LiveDaemon, moving: Moving) -> None:
     live.run_foreign(
         moving.name, "--network", "host", "-v", f"{moving.models}:/models:ro",
         words=("--model", "/models/tiny", "--host", "127.0.0.1", "--port", "18731"),
@@ -227,7 +227,7 @@ def test_on_the_hosts_network_and_another_port(live: LiveEngine, moving: Moving)
     assert moving.plan() == []
 
 
-def test_what_cannot_be_imported_says_all_its_reasons_and_prints_nothing(live: LiveEngine, moving: Moving) -> None:
+def test_what_cannot_be_imported_says_all_its_reasons_and_prints_nothing(live: LiveDaemon, moving: Moving) -> None:
     live.run_foreign(
         moving.name, "--rm", "--entrypoint", "sh", words=("-c", f"export K={PLANTED}; exec vllm serve org/m")
     )
@@ -240,7 +240,7 @@ def test_what_cannot_be_imported_says_all_its_reasons_and_prints_nothing(live: L
     assert f"{moving.name} cannot be adopted as it is" in listed
 
 
-def test_names_that_lead_nowhere(live: LiveEngine, moving: Moving) -> None:
+def test_names_that_lead_nowhere(live: LiveDaemon, moving: Moving) -> None:
     moving.start()
     stack = ("--stack", str(moving.path))
     assert "these run vLLM: " in moving.run("import", "here", "nobody", *stack).err
@@ -252,7 +252,7 @@ def test_names_that_lead_nowhere(live: LiveEngine, moving: Moving) -> None:
     assert "it is adopted already" in again.err
 
 
-def test_the_release_is_asked_of_the_server_where_the_tag_does_not_tell(live: LiveEngine, moving: Moving) -> None:
+def test_the_release_is_asked_of_the_server_where_the_tag_does_not_tell(live: LiveDaemon, moving: Moving) -> None:
     tag = f"{live.stack}:latest"
     live.docker_cli("tag", STAND_IN, tag)
     try:
@@ -278,7 +278,7 @@ def wait_for(moving: Moving, text: str) -> str:
     raise AssertionError(f"{text} is not in {block}")
 
 
-def test_a_real_vllm_is_adopted_as_it_runs(live: LiveEngine, moving: Moving) -> None:
+def test_a_real_vllm_is_adopted_as_it_runs(live: LiveDaemon, moving: Moving) -> None:
     """Not waited for: what it is like does not depend on whether it serves yet."""
     moving.start(
         "--ipc", "host", "-e", "VLLM_LOGGING_LEVEL=WARNING",

@@ -1,4 +1,4 @@
-"""The record of what was applied outlives a run that is killed, on a real engine."""
+"""The record of what was applied outlives a run that is killed, on a real daemon."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ import pytest
 from cortexctl.desired.stack import Host
 from cortexctl.hosts import record_store
 from cortexctl.hosts.drift_read import look_again
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.read import read_record
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import Applied, HostRecord
 from tests.engine.conftest import StackFile
-from tests.live import STAND_IN, LiveEngine
+from tests.live import STAND_IN, LiveDaemon
 
 pytestmark = pytest.mark.engine
 
 APPLIED = Applied("m", 1, 2, "run1", ContainerSpec(STAND_IN, "/models/m", ("m",)))
 
 
-def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveEngine) -> None:
+def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDaemon) -> None:
     """The first volume is gone and the second holds the new record: just there the run was killed."""
     host = Host("here", live.docker)
-    engines = DockerEngines({"here": host}, live.stack)
-    engine = engines.engine("here")
+    daemons = DockerDaemons({"here": host}, live.stack)
+    daemon = daemons.daemon("here")
     old, new = (HostRecord("here", {"here/m": replace(APPLIED, generation=g)}) for g in (2, 3))
-    engine.write_record(live.stack, old)
+    daemon.write_record(live.stack, old)
     name, meanwhile = record_store.volume_names(live.stack)
     marks = record_store.to_labels(live.stack, new)
     live.docker_cli("volume", "create", *(w for k, v in marks.items() for w in ("--label", f"{k}={v}")), meanwhile)
-    assert engine.read_record(live.stack) == read_record(host, live.stack) == old
+    assert daemon.read_record(live.stack) == read_record(host, live.stack) == old
     live.docker_cli("volume", "rm", name)
-    assert engine.read_record(live.stack) == read_record(host, live.stack) == new
-    engine.take_lock(live.stack, LockInfo("us", "alice", "ci", 1, "r1", 10, 20))
+    assert daemon.read_record(live.stack) == read_record(host, live.stack) == new
+    daemon.take_lock(live.stack, LockInfo("us", "alice", "ci", 1, "r1", 10, 20))
     assert [at.record for at in look_again([host], live.stack)] == [new]
-    engine.release_lock(live.stack)
-    engine.write_record(live.stack, old)
+    daemon.release_lock(live.stack)
+    daemon.write_record(live.stack, old)
     assert live.everything()["volumes"] == [name]
-    assert engine.read_record(live.stack) == old
-    engine.write_record(live.stack, HostRecord("here"))
+    assert daemon.read_record(live.stack) == old
+    daemon.write_record(live.stack, HostRecord("here"))
     assert live.everything()["volumes"] == []
-    engines.close()
+    daemons.close()
 
 
-def test_what_was_removed_by_hand_comes_back_as_it_was_applied_last(live: LiveEngine, stack: StackFile) -> None:
+def test_what_was_removed_by_hand_comes_back_as_it_was_applied_last(live: LiveDaemon, stack: StackFile) -> None:
     """The record says so before the container has its serving name, not at the end of the run."""
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
@@ -65,7 +65,7 @@ def test_what_was_removed_by_hand_comes_back_as_it_was_applied_last(live: LiveEn
 
 @pytest.mark.parametrize("with_the_first", [True, False])
 def test_what_a_kill_in_the_middle_of_writing_leaves_is_tidied_by_an_apply_with_nothing_to_do(
-    live: LiveEngine, stack: StackFile, with_the_first: bool
+    live: LiveDaemon, stack: StackFile, with_the_first: bool
 ) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0

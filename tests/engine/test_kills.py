@@ -1,4 +1,4 @@
-"""An apply that dies on the way, on a real engine: what it leaves is understood, and nothing is lost."""
+"""An apply that dies on the way, on a real daemon: what it leaves is understood, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import time
 import pytest
 
 from tests.engine.conftest import StackFile
-from tests.live import REPO, LiveEngine
+from tests.live import REPO, LiveDaemon
 
 pytestmark = pytest.mark.engine
 
 
-def killed_in_the_gate(live: LiveEngine, stack: StackFile, how: signal.Signals, generation: int) -> int:
+def killed_in_the_gate(live: LiveDaemon, stack: StackFile, how: signal.Signals, generation: int) -> int:
     """Run apply until its candidate runs, then send it a signal; returns how it ended."""
     with in_the_gate(live, stack, generation) as apply:
         apply.send_signal(how)
@@ -24,7 +24,7 @@ def killed_in_the_gate(live: LiveEngine, stack: StackFile, how: signal.Signals, 
     return apply.returncode
 
 
-def in_the_gate(live: LiveEngine, stack: StackFile, generation: int) -> subprocess.Popen[str]:
+def in_the_gate(live: LiveDaemon, stack: StackFile, generation: int) -> subprocess.Popen[str]:
     """An apply whose candidate runs."""
     apply = subprocess.Popen(
         [sys.executable, "-m", "cortexctl", "apply", str(stack), "--auto-approve"],
@@ -46,7 +46,7 @@ def in_the_gate(live: LiveEngine, stack: StackFile, generation: int) -> subproce
     return apply
 
 
-def test_a_killed_replacement_is_gone_on_with(live: LiveEngine, stack: StackFile) -> None:
+def test_a_killed_replacement_is_gone_on_with(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     stack.write(START_SECONDS="4")
@@ -62,7 +62,7 @@ def test_a_killed_replacement_is_gone_on_with(live: LiveEngine, stack: StackFile
     assert live.everything()["volumes"] == [f"cortexctl-record-{live.stack}"]
 
 
-def test_after_a_kill_the_old_one_still_comes_back_when_the_new_one_fails(live: LiveEngine, stack: StackFile) -> None:
+def test_after_a_kill_the_old_one_still_comes_back_when_the_new_one_fails(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     first = live.inspect(stack.serving)["Id"]
@@ -77,7 +77,7 @@ def test_after_a_kill_the_old_one_still_comes_back_when_the_new_one_fails(live: 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_first_signal_lets_the_running_change_come_to_its_end(
-    live: LiveEngine, stack: StackFile, how: signal.Signals
+    live: LiveDaemon, stack: StackFile, how: signal.Signals
 ) -> None:
     stack.write(START_SECONDS="2")
     code = killed_in_the_gate(live, stack, how, 1)
@@ -86,7 +86,7 @@ def test_a_first_signal_lets_the_running_change_come_to_its_end(
     assert live.cortexctl("lock", "status", str(stack)).out == "here: free\n"
 
 
-def test_a_second_signal_ends_it_at_once_and_the_next_run_goes_on(live: LiveEngine, stack: StackFile) -> None:
+def test_a_second_signal_ends_it_at_once_and_the_next_run_goes_on(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     stack.write(START_SECONDS="600", gate='startup_timeout = "900s"\n')

@@ -1,16 +1,16 @@
-"""A container that somebody made from a commit of ours, on a real engine: it stays whatever is applied, and is named."""
+"""A container that somebody made from a commit of ours, on a real daemon: it stays whatever is applied, and is named."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.engine.conftest import GATE, StackFile
-from tests.live import LiveEngine, Ran
+from tests.live import LiveDaemon, Ran
 
 pytestmark = pytest.mark.engine
 
 
-def did(live: LiveEngine, *arguments: str) -> Ran:
+def did(live: LiveDaemon, *arguments: str) -> Ran:
     ran = live.cortexctl(*arguments)
     assert ran.code == 0, ran.out + ran.err
     return ran
@@ -21,11 +21,11 @@ def keep(stack: StackFile, number: int) -> None:
     stack.path.write_text(text.replace('drain = "2s"', f'drain = "2s"\nkeep = {number}'))
 
 
-def running(live: LiveEngine, name: str) -> bool:
+def running(live: LiveDaemon, name: str) -> bool:
     return bool(live.inspect(name)["State"]["Running"])
 
 
-def test_a_commit_of_ours_outlives_replacement_rollback_removal_and_destroy(live: LiveEngine, stack: StackFile) -> None:
+def test_a_commit_of_ours_outlives_replacement_rollback_removal_and_destroy(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     did(live, "apply", str(stack), "--auto-approve")
     copy, other = f"{stack.stack}-debugging", f"vllm-model-{stack.model}--g77"
@@ -57,7 +57,7 @@ def test_a_commit_of_ours_outlives_replacement_rollback_removal_and_destroy(live
     assert running(live, other)
 
 
-def test_a_stack_whose_image_is_a_commit_of_ours_works(live: LiveEngine, stack: StackFile) -> None:
+def test_a_stack_whose_image_is_a_commit_of_ours_works(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     did(live, "apply", str(stack), "--auto-approve")
     baked = f"{stack.stack}-baked:v0.32.0"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from cortexctl.desired.stack import Host
-from cortexctl.hosts.act import DockerEngine
+from cortexctl.hosts.act import DockerDaemon
 from cortexctl.hosts.log import KEPT, LONGEST_LINE
 from tests.engine.conftest import StackFile
-from tests.live import REPO, STAND_IN, LiveEngine
+from tests.live import REPO, STAND_IN, LiveDaemon
 
 pytestmark = pytest.mark.engine
 
@@ -39,7 +39,7 @@ LOGS = {
 
 
 @pytest.fixture
-def hostile(live: LiveEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+def hostile(live: LiveDaemon, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The stand-in's image with another program under the name of vLLM."""
     piece, times = LOGS[request.param]
     program = tmp_path / "vllm"
@@ -58,7 +58,7 @@ def hostile(live: LiveEngine, tmp_path: Path, request: pytest.FixtureRequest) ->
 
 
 @pytest.mark.parametrize("hostile", LOGS, indirect=True)
-def test_whatever_a_candidate_writes_the_old_one_comes_back(live: LiveEngine, stack: StackFile, hostile: str) -> None:
+def test_whatever_a_candidate_writes_the_old_one_comes_back(live: LiveDaemon, stack: StackFile, hostile: str) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     stack.write(image=hostile)
@@ -80,17 +80,17 @@ def test_whatever_a_candidate_writes_the_old_one_comes_back(live: LiveEngine, st
 
 
 @pytest.mark.parametrize("hostile", LOGS, indirect=True)
-def test_its_log_is_read_with_bounds(live: LiveEngine, hostile: str) -> None:
+def test_its_log_is_read_with_bounds(live: LiveDaemon, hostile: str) -> None:
     name = f"{live.stack}-writes"
     live.run_foreign(name, "--log-opt", "max-size=50m", "--log-opt", "max-file=3", image=hostile)
     live.docker_cli("wait", name)
-    engine = DockerEngine(Host("here", live.docker), live.stack)
+    daemon = DockerDaemon(Host("here", live.docker), live.stack)
     try:
-        lines = engine.logs(name, 5000)
-        one_by_one = list(engine.log_lines(name, 5000))
-        followed = list(engine.follow(name, 5000))
+        lines = daemon.logs(name, 5000)
+        one_by_one = list(daemon.log_lines(name, 5000))
+        followed = list(daemon.follow(name, 5000))
     finally:
-        engine.close()
+        daemon.close()
     assert lines[-1] == one_by_one[-1] == "ValueError: the end of the log"
     assert "ValueError: the end of the log" in followed[-1]
     assert max(map(len, lines)) <= LONGEST_LINE

@@ -1,4 +1,4 @@
-"""The main job on a real engine with the stand-in: through the command line, as a user would."""
+"""The main job on a real daemon with the stand-in: through the command line, as a user would."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import httpx
 import pytest
 
 from tests.engine.conftest import StackFile
-from tests.live import STAND_IN, LiveEngine
+from tests.live import STAND_IN, LiveDaemon
 
 pytestmark = pytest.mark.engine
 
 
-def endpoint(live: LiveEngine, stack: StackFile) -> str:
+def endpoint(live: LiveDaemon, stack: StackFile) -> str:
     port = live.inspect(stack.serving)["NetworkSettings"]["Ports"]["8000/tcp"][0]
     return f"http://{port['HostIp']}:{port['HostPort']}"
 
 
-def test_from_nothing_to_serving_changed_and_back_to_nothing(live: LiveEngine, stack: StackFile) -> None:
+def test_from_nothing_to_serving_changed_and_back_to_nothing(live: LiveDaemon, stack: StackFile) -> None:
     live.run_foreign(f"{live.stack}-theirs")
     live.docker_cli("volume", "create", f"{live.stack}-their-volume")
     live.docker_cli("network", "create", f"{live.stack}-their-net")
@@ -62,7 +62,7 @@ def test_from_nothing_to_serving_changed_and_back_to_nothing(live: LiveEngine, s
     assert "Nothing to destroy" in live.cortexctl("destroy", str(stack), "--auto-approve").out
 
 
-def test_the_container_is_as_the_design_says(live: LiveEngine, stack: StackFile) -> None:
+def test_the_container_is_as_the_design_says(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(more=stack.args(max_model_len=1024))
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     found = live.inspect(stack.serving)
@@ -82,7 +82,7 @@ def test_the_container_is_as_the_design_says(live: LiveEngine, stack: StackFile)
     assert "ipc" not in recorded, "defaults are left out"
 
 
-def test_a_stopped_container_is_found_and_started(live: LiveEngine, stack: StackFile) -> None:
+def test_a_stopped_container_is_found_and_started(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     live.docker_cli("stop", "-t", "5", stack.serving)
@@ -96,7 +96,7 @@ def test_a_stopped_container_is_found_and_started(live: LiveEngine, stack: Stack
 
 
 def test_a_saved_plan_is_applied_once_and_refused_when_stale(
-    live: LiveEngine, stack: StackFile, tmp_path: Path
+    live: LiveDaemon, stack: StackFile, tmp_path: Path
 ) -> None:
     stack.write()
     saved = str(tmp_path / "plan.json")
@@ -119,7 +119,7 @@ def test_a_saved_plan_is_applied_once_and_refused_when_stale(
     ],
 )
 def test_a_candidate_that_fails_is_taken_away_and_the_old_one_serves_again(
-    live: LiveEngine, stack: StackFile, fault: dict[str, str], said: str
+    live: LiveDaemon, stack: StackFile, fault: dict[str, str], said: str
 ) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
@@ -138,7 +138,7 @@ def test_a_candidate_that_fails_is_taken_away_and_the_old_one_serves_again(
 
 @pytest.mark.parametrize("fault", [{"HANG": "1"}, {"HEALTH_STATUS": "503"}, {"START_SECONDS": "30"}])
 def test_one_that_does_not_get_ready_in_time_fails_and_leaves_nothing(
-    live: LiveEngine, stack: StackFile, fault: dict[str, str]
+    live: LiveDaemon, stack: StackFile, fault: dict[str, str]
 ) -> None:
     stack.write(**fault)
     stack.path.write_text(stack.path.read_text().replace('startup_timeout = "60s"', 'startup_timeout = "3s"'))
@@ -148,7 +148,7 @@ def test_one_that_does_not_get_ready_in_time_fails_and_leaves_nothing(
     assert live.containers() == {}
 
 
-def test_a_model_that_is_not_there_is_named_as_the_cause(live: LiveEngine, stack: StackFile) -> None:
+def test_a_model_that_is_not_there_is_named_as_the_cause(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     text = stack.path.read_text()
     text = text.replace('source = { repo = "org/tiny" }', 'source = { path = "nope" }')
@@ -161,7 +161,7 @@ def test_a_model_that_is_not_there_is_named_as_the_cause(live: LiveEngine, stack
     assert live.containers() == {}
 
 
-def test_a_port_that_a_program_holds_is_one_clear_sentence(live: LiveEngine, stack: StackFile) -> None:
+def test_a_port_that_a_program_holds_is_one_clear_sentence(live: LiveDaemon, stack: StackFile) -> None:
     import socket
 
     with socket.socket() as taken:
@@ -176,7 +176,7 @@ def test_a_port_that_a_program_holds_is_one_clear_sentence(live: LiveEngine, sta
     assert live.containers() == {}
 
 
-def test_a_port_that_a_container_holds_is_found_by_the_plan(live: LiveEngine, stack: StackFile) -> None:
+def test_a_port_that_a_container_holds_is_found_by_the_plan(live: LiveDaemon, stack: StackFile) -> None:
     live.run_foreign(f"{live.stack}-theirs", "-p", "127.0.0.1::8000")
     taken = live.inspect(f"{live.stack}-theirs")["NetworkSettings"]["Ports"]["8000/tcp"][0]["HostPort"]
     stack.write(publish=f"127.0.0.1:{taken}")
@@ -186,7 +186,7 @@ def test_a_port_that_a_container_holds_is_found_by_the_plan(live: LiveEngine, st
     assert live.containers() == {}
 
 
-def test_an_image_that_is_nowhere_is_found_by_the_plan(live: LiveEngine, stack: StackFile) -> None:
+def test_an_image_that_is_nowhere_is_found_by_the_plan(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(image="127.0.0.1:1/not/there:v0.32.0")
     planned = live.cortexctl("plan", str(stack))
     assert planned.code == 1
@@ -195,7 +195,7 @@ def test_an_image_that_is_nowhere_is_found_by_the_plan(live: LiveEngine, stack: 
     assert live.containers() == {}
 
 
-def test_somebody_elses_container_under_our_name_is_never_taken(live: LiveEngine, stack: StackFile) -> None:
+def test_somebody_elses_container_under_our_name_is_never_taken(live: LiveDaemon, stack: StackFile) -> None:
     live.run_foreign(stack.serving)
     before = live.inspect(stack.serving)["Id"]
     stack.write()
@@ -205,7 +205,7 @@ def test_somebody_elses_container_under_our_name_is_never_taken(live: LiveEngine
     assert live.inspect(stack.serving)["Id"] == before
 
 
-def test_a_mount_that_is_not_there_fails_before_anything_stops(live: LiveEngine, stack: StackFile) -> None:
+def test_a_mount_that_is_not_there_fails_before_anything_stops(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     first = live.inspect(stack.serving)["Id"]
@@ -219,7 +219,7 @@ def test_a_mount_that_is_not_there_fails_before_anything_stops(live: LiveEngine,
 
 
 def test_a_planted_secret_is_in_the_container_and_nowhere_else(
-    live: LiveEngine, stack: StackFile, tmp_path: Path
+    live: LiveDaemon, stack: StackFile, tmp_path: Path
 ) -> None:
     planted = "sk-planted-4711"
     stack.write(more=f'[models.{stack.model}.secrets]\nVLLM_API_KEY = {{ env = "PLANTED" }}\n')
@@ -245,7 +245,7 @@ def test_a_planted_secret_is_in_the_container_and_nowhere_else(
     assert "sk-another" not in changed.out
 
 
-def test_the_lab_image_is_the_one_that_runs(live: LiveEngine, stack: StackFile) -> None:
+def test_the_lab_image_is_the_one_that_runs(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     live.cortexctl("apply", str(stack), "--auto-approve")
     image = json.loads(live.docker_cli("image", "inspect", STAND_IN))[0]["Id"]

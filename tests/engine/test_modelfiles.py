@@ -1,4 +1,4 @@
-"""Models' files out of containers of a real engine: running, stopped, through links, and never more than is asked for."""
+"""Models' files out of containers of a real daemon: running, stopped, through links, and never more than is asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineError
+from cortexctl.errors import DaemonError
 from cortexctl.hosts.archive import read_file
 from cortexctl.hosts.model_archive import model_files_on
 from cortexctl.hosts.read import observe_host
@@ -19,7 +19,7 @@ from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import ContainerSpec, Mount
 from cortexctl.model_files.files import ModelFiles, ModelSource
 from tests.fakes.sockets import counting_proxy
-from tests.live import STAND_IN, LiveEngine
+from tests.live import STAND_IN, LiveDaemon
 from tests.memory import CONFIGS
 from tests.unit.test_model_files import COMMIT, CONFIG, hub_cache
 
@@ -29,7 +29,7 @@ HIDDEN = 6 * 2**30
 
 
 def container_of(
-    live: LiveEngine, folder: Path, target: str = "/models", *, start: bool = False, called: str = ""
+    live: LiveDaemon, folder: Path, target: str = "/models", *, start: bool = False, called: str = ""
 ) -> str:
     """One of the stack's that has the folder mounted, by its label and for real; returns its id. `called`: as the label
     has it, for a folder that is on the host and not on this machine.
@@ -59,7 +59,7 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("start", [True, False], ids=["running", "stopped"])
-def test_a_model_is_read_through_a_container_that_shows_its_folder(live: LiveEngine, models: Path, start: bool) -> None:
+def test_a_model_is_read_through_a_container_that_shows_its_folder(live: LiveDaemon, models: Path, start: bool) -> None:
     container_of(live, models, start=start)
     host = Host("here", live.docker)
     seen = observe_host(host)
@@ -71,7 +71,7 @@ def test_a_model_is_read_through_a_container_that_shows_its_folder(live: LiveEng
     assert found["here", f"{models}/gone"].problem == "there is no config.json in its folder"
 
 
-def test_links_of_the_hubs_cache_are_followed(live: LiveEngine, tmp_path: Path) -> None:
+def test_links_of_the_hubs_cache_are_followed(live: LiveDaemon, tmp_path: Path) -> None:
     cache = hub_cache(tmp_path / "hf")
     container_of(live, cache, "/root/.cache/huggingface")
     host = Host("here", live.docker)
@@ -80,7 +80,7 @@ def test_links_of_the_hubs_cache_are_followed(live: LiveEngine, tmp_path: Path) 
     assert found == {source.key: ModelFiles(CONFIG), ("here", f"org/name@{COMMIT}"): ModelFiles(CONFIG)}
 
 
-def test_links_in_a_circle_and_folders_are_no_files(live: LiveEngine, tmp_path: Path) -> None:
+def test_links_in_a_circle_and_folders_are_no_files(live: LiveDaemon, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "a").symlink_to("b")
     (tmp_path / "m" / "b").symlink_to("a")
@@ -88,13 +88,13 @@ def test_links_in_a_circle_and_folders_are_no_files(live: LiveEngine, tmp_path: 
     made = container_of(live, tmp_path / "m")
     assert read_file(live.docker, made, "/models/folder", 10) is None
     assert read_file(live.docker, made, "/models/none", 10) is None
-    with pytest.raises(EngineError, match="too many links"):
+    with pytest.raises(DaemonError, match="too many links"):
         read_file(live.docker, made, "/models/a", 10)
-    with pytest.raises(EngineError, match=r"(?i)no such container"):
+    with pytest.raises(DaemonError, match=r"(?i)no such container"):
         read_file(live.docker, f"{live.stack}-nowhere", "/models/a", 10)
 
 
-def test_a_host_without_a_container_that_shows_it_says_so(live: LiveEngine, models: Path) -> None:
+def test_a_host_without_a_container_that_shows_it_says_so(live: LiveDaemon, models: Path) -> None:
     host = Host("here", live.docker)
     source = ModelSource("here", str(models / "elsewhere"), "m")
     found = model_files_on(host, observe_host(host), [source])
@@ -119,7 +119,7 @@ max_model_len = 8192
 
 
 def test_a_plan_reads_what_it_needs_on_the_host_and_a_snapshot_has_it(
-    live: LiveEngine, models: Path, tmp_path: Path
+    live: LiveDaemon, models: Path, tmp_path: Path
 ) -> None:
     elsewhere = f"/nowhere-here/{live.stack}"
     container_of(live, models, called=elsewhere)

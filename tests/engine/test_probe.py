@@ -1,4 +1,4 @@
-"""plan --probe on a real engine, over images with a small package `vllm` of our own."""
+"""plan --probe on a real daemon, over images with a small package `vllm` of our own."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from pathlib import Path
 import pytest
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineRefused
+from cortexctl.errors import DaemonRefused
 from cortexctl.hosts import image_parser
 from cortexctl.hosts.read import observe_host
 from cortexctl.instance.labels import PROBE
 from cortexctl.observed.parser_verdict import Probed
 from tests.engine.conftest import StackFile
 from tests.fakes.small_vllm import write
-from tests.live import REPO, STAND_IN, LiveEngine
+from tests.live import REPO, STAND_IN, LiveDaemon
 
 pytestmark = pytest.mark.engine
 
 
 def without_others(text: str) -> str:
-    """Other tests have containers on the engine, and theirs come and go."""
+    """Other tests have containers on the daemon, and theirs come and go."""
     return re.sub(r"   \d+ of others, left alone", "", text)
 
 
 class Image:
     """The stand-in with a small vLLM in it, under a name of this test's."""
 
-    def __init__(self, live: LiveEngine, folder: Path) -> None:
+    def __init__(self, live: LiveDaemon, folder: Path) -> None:
         self.live = live
         self.folder = folder
         self.names: list[str] = []
@@ -56,31 +56,31 @@ class Image:
 
 
 @pytest.fixture
-def image(live: LiveEngine, tmp_path: Path) -> Iterator[Image]:
+def image(live: LiveDaemon, tmp_path: Path) -> Iterator[Image]:
     made = Image(live, tmp_path / "images")
     yield made
     if made.names:
         live.docker_cli("image", "rm", "-f", *made.names)
 
 
-def probes(live: LiveEngine) -> list[str]:
+def probes(live: LiveDaemon) -> list[str]:
     return live.docker_cli("ps", "-aq", "--filter", f"label={PROBE}={live.stack}").split()
 
 
-def wait_for(live: LiveEngine, count: int) -> None:
-    """An engine removes what has ended a moment later."""
+def wait_for(live: LiveDaemon, count: int) -> None:
+    """A daemon removes what has ended a moment later."""
     until = time.monotonic() + 300
     while len(probes(live)) != count:
         assert time.monotonic() < until
         time.sleep(0.1)
 
 
-def asked(live: LiveEngine, image: str, *words: str) -> Probed:
+def asked(live: LiveDaemon, image: str, *words: str) -> Probed:
     id_ = live.docker_cli("image", "inspect", "--format", "{{.Id}}", image)
     return image_parser.ask_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(words)])
 
 
-def test_what_the_image_takes_is_one_line_on_stderr(live: LiveEngine, stack: StackFile, image: Image) -> None:
+def test_what_the_image_takes_is_one_line_on_stderr(live: LiveDaemon, stack: StackFile, image: Image) -> None:
     stack.write(image=image.make(), more=stack.args(max_model_len=128))
     planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
     assert planned.code == 2, planned.out + planned.err
@@ -90,7 +90,7 @@ def test_what_the_image_takes_is_one_line_on_stderr(live: LiveEngine, stack: Sta
     assert live.containers() == {}
 
 
-def test_what_the_image_refuses_stands_against_the_plan(live: LiveEngine, stack: StackFile, image: Image) -> None:
+def test_what_the_image_refuses_stands_against_the_plan(live: LiveDaemon, stack: StackFile, image: Image) -> None:
     """The catalogue knows the argument; this image's parser does not."""
     stack.write(image=image.make(), more=stack.args(block_size=16))
     planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
@@ -102,7 +102,7 @@ def test_what_the_image_refuses_stands_against_the_plan(live: LiveEngine, stack:
     assert "unrecognized arguments: --block-size 16" in planned.out
 
 
-def test_another_release_than_the_stack_says_is_told(live: LiveEngine, stack: StackFile, image: Image) -> None:
+def test_another_release_than_the_stack_says_is_told(live: LiveDaemon, stack: StackFile, image: Image) -> None:
     name = image.make("0.31.0")
     live.docker_cli("tag", name, f"{live.stack}/small:v0.32.0")
     image.names.append(f"{live.stack}/small:v0.32.0")
@@ -112,7 +112,7 @@ def test_another_release_than_the_stack_says_is_told(live: LiveEngine, stack: St
     assert 'set vllm_version = "0.31.0"' in " ".join(planned.out.split())
 
 
-def test_an_image_without_a_parser_is_a_warning(live: LiveEngine, stack: StackFile) -> None:
+def test_an_image_without_a_parser_is_a_warning(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
     assert planned.code == 2
@@ -120,7 +120,7 @@ def test_an_image_without_a_parser_is_a_warning(live: LiveEngine, stack: StackFi
     assert "the image's python3 has no package vllm" in planned.out
 
 
-def test_the_container_can_do_nothing_but_answer(live: LiveEngine, image: Image) -> None:
+def test_the_container_can_do_nothing_but_answer(live: LiveDaemon, image: Image) -> None:
     (verdict,) = asked(live, image.make(), "m", "--tell", "x").verdicts
     told = json.loads(verdict.text.partition(": ")[2])
     assert told["interfaces"] == ["lo"]
@@ -131,7 +131,7 @@ def test_the_container_can_do_nothing_but_answer(live: LiveEngine, image: Image)
     assert told["environment"]["NVIDIA_VISIBLE_DEVICES"] == "void"
 
 
-def test_no_secret_gets_into_it(live: LiveEngine, stack: StackFile, image: Image) -> None:
+def test_no_secret_gets_into_it(live: LiveDaemon, stack: StackFile, image: Image) -> None:
     secret = f'[models.{stack.model}.secrets]\nVLLM_API_KEY = {{ env = "PLANTED" }}\n'
     stack.write(image=image.make(SMALL_VLLM_SLEEP="3"), more=secret)
     words = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
@@ -149,7 +149,7 @@ def test_no_secret_gets_into_it(live: LiveEngine, stack: StackFile, image: Image
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_it_goes_also_when_nobody_waits_any_more(
-    live: LiveEngine, stack: StackFile, image: Image, how: signal.Signals
+    live: LiveDaemon, stack: StackFile, image: Image, how: signal.Signals
 ) -> None:
     """And while it is there, it is nobody's container: no look at the host shows it."""
     stack.write(image=image.make(SMALL_VLLM_SLEEP="60" if how == signal.SIGINT else "4"))
@@ -172,7 +172,7 @@ def test_it_goes_also_when_nobody_waits_any_more(
     assert run.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), err
 
 
-def test_one_that_does_not_end_is_ended(live: LiveEngine, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_end_is_ended(live: LiveDaemon, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     name = image.make(SMALL_VLLM_SLEEP="600")
     monkeypatch.setattr(image_parser, "TIME_LIMIT", 1)
     assert asked(live, name, "m").problem == "it ended without a verdict: its time is over"
@@ -183,7 +183,7 @@ def test_one_that_does_not_end_is_ended(live: LiveEngine, image: Image, monkeypa
 
 
 def test_one_that_was_never_started_goes_with_the_next(
-    live: LiveEngine, image: Image, monkeypatch: pytest.MonkeyPatch
+    live: LiveDaemon, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = image.make()
     live.docker_cli("create", "--label", f"{PROBE}={live.stack}", name)
@@ -192,7 +192,7 @@ def test_one_that_was_never_started_goes_with_the_next(
     wait_for(live, 1)  # the made one may be somebody's who is about to start it
     monkeypatch.setattr(image_parser, "TIME_LIMIT", -1)
     monkeypatch.setattr(image_parser, "GRACE", 60)
-    with pytest.raises(EngineRefused):
+    with pytest.raises(DaemonRefused):
         image_parser.ask_parser(Host("here", live.docker), live.stack, "no-such-image", "serve", [("m",)])
     wait_for(live, 0)
     left = live.docker_cli("ps", "-aq", "--filter", f"label={PROBE}=another-{live.stack}").split()

@@ -26,7 +26,7 @@ from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.read import get
 from cortexctl.observed.health import Answer, Heard
 from tests.engine.conftest import StackFile
-from tests.live import REPO, LiveEngine, Ran
+from tests.live import REPO, LiveDaemon, Ran
 
 pytestmark = pytest.mark.engine
 
@@ -36,11 +36,11 @@ PORT = 28833
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the engine's socket led to another machine."""
+    """As if the daemon's socket led to another machine."""
     monkeypatch.setattr(kernel, "runs_here", lambda _pid, _container: False)
 
 
-def started(live: LiveEngine, *words: str, options: tuple[str, ...] = ()) -> str:
+def started(live: LiveDaemon, *words: str, options: tuple[str, ...] = ()) -> str:
     """A stand-in's container, by its id, once it serves."""
     name = f"{live.stack}-server"
     live.run_foreign(name, *options, words=("tiny", *words))
@@ -48,14 +48,14 @@ def started(live: LiveEngine, *words: str, options: tuple[str, ...] = ()) -> str
     return str(live.inspect(name)["Id"])
 
 
-def processes(live: LiveEngine, container: str) -> list[str]:
+def processes(live: LiveDaemon, container: str) -> list[str]:
     return [" ".join(words) for words in json.loads(get(live.docker, f"/containers/{container}/top").body)["Processes"]]
 
 
 # ---- both ways
 
 
-def test_over_its_own_address(live: LiveEngine) -> None:
+def test_over_its_own_address(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
     reach, prober = ContainerReach(live.docker, container), HttpProber()
     assert prober.health(reach) == ""
@@ -66,7 +66,7 @@ def test_over_its_own_address(live: LiveEngine) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_from_inside_it(live: LiveEngine) -> None:
+def test_from_inside_it(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
     reach, prober = ContainerReach(live.docker, container), HttpProber()
     assert prober.health(reach) == ""
@@ -80,7 +80,7 @@ def test_from_inside_it(live: LiveEngine) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_what_is_run_inside_has_no_key_on_its_command_line_and_ends_with_its_connection(live: LiveEngine) -> None:
+def test_what_is_run_inside_has_no_key_on_its_command_line_and_ends_with_its_connection(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
     alone = processes(live, container)
     with closing(ContainerReach(live.docker, container).connect(30)) as stream:
@@ -93,7 +93,7 @@ def test_what_is_run_inside_has_no_key_on_its_command_line_and_ends_with_its_con
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: LiveEngine, tmp_path: Path) -> None:
+def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: LiveDaemon, tmp_path: Path) -> None:
     container = started(live)
     alone = len(processes(live, container))
     script = f"""
@@ -115,7 +115,7 @@ def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: Live
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_what_keeps_it_from_answering_is_told_apart(live: LiveEngine) -> None:
+def test_what_keeps_it_from_answering_is_told_apart(live: LiveDaemon) -> None:
     container = started(live, "--port", "9000")
     reach = ContainerReach(live.docker, container)
     assert ask_health(reach, 30).heard is Heard.HEALTHY, "its own words tell its port"
@@ -129,7 +129,7 @@ def test_what_keeps_it_from_answering_is_told_apart(live: LiveEngine) -> None:
     assert ask_health(ContainerReach(live.docker, "f" * 64), 30) == Answer(Heard.REFUSED)
 
 
-def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: LiveEngine) -> None:
+def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: LiveDaemon) -> None:
     """There one's loopback is everybody's."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -146,7 +146,7 @@ def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: Live
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_container_without_python_cannot_be_asked_and_that_is_no_fault_of_its_server(live: LiveEngine) -> None:
+def test_a_container_without_python_cannot_be_asked_and_that_is_no_fault_of_its_server(live: LiveDaemon) -> None:
     name = f"{live.stack}-bare"
     live.run_foreign(name, "--env", "PATH=/nowhere", "--entrypoint", "/bin/sleep", words=("600",))
     with pytest.raises(PathFailed, match="no python3 can be run in its container, to ask from inside"):
@@ -158,9 +158,9 @@ def test_a_container_without_python_cannot_be_asked_and_that_is_no_fault_of_its_
 
 @dataclass
 class Elsewhere:
-    """A network of its own, with nothing but a loopback: the engine's socket leads there, and its ports do not."""
+    """A network of its own, with nothing but a loopback: the daemon's socket leads there, and its ports do not."""
 
-    live: LiveEngine
+    live: LiveDaemon
     pid: int
 
     def cortexctl(self, *words: str, **env: str) -> Ran:
@@ -191,7 +191,7 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 
 @contextmanager
-def other_server(live: LiveEngine, log: Path) -> Iterator[Elsewhere]:
+def other_server(live: LiveDaemon, log: Path) -> Iterator[Elsewhere]:
     """A network where a server of somebody else, healthy and obliging, has the port."""
     serve = f'ip link set lo up && exec "{sys.executable}" -c "$0" {PORT} "{log}"'
     command = ["unshare", "--net", "sh", "-c", serve, STUB]
@@ -209,7 +209,7 @@ def with_key(stack: StackFile) -> str:
 
 
 def test_another_server_at_its_port_is_neither_believed_nor_given_the_key(
-    live: LiveEngine, stack: StackFile, tmp_path: Path
+    live: LiveDaemon, stack: StackFile, tmp_path: Path
 ) -> None:
     heard = tmp_path / "heard"
     heard.touch()
@@ -234,7 +234,7 @@ def test_another_server_at_its_port_is_neither_believed_nor_given_the_key(
     assert heard.read_text() == "", "nobody asked it anything"
 
 
-def test_a_server_that_cannot_be_asked_goes_on_serving(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_a_server_that_cannot_be_asked_goes_on_serving(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     """Neither over its address nor from inside: the apply ends before anything is stopped."""
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.hosts.act import DockerEngine
+from cortexctl.hosts.act import DockerDaemon
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.launch import Launch
 from tests.fakes.sockets import counting_proxy
 from tests.launches import launch_of
-from tests.live import STAND_IN, LiveEngine
+from tests.live import STAND_IN, LiveDaemon
 from tests.reading import desired_from
 
 pytestmark = pytest.mark.engine
 
 
-def many(live: LiveEngine, path: Path, number: int) -> Desired:
+def many(live: LiveDaemon, path: Path, number: int) -> Desired:
     """A stack of `number` small models, all of them running."""
     models = "".join(
         f'[models.{live.stack}-{i}]\nimage = "{STAND_IN}"\nsource = {{ repo = "org/tiny" }}\ngpus = "none"\n'
@@ -29,29 +29,29 @@ def many(live: LiveEngine, path: Path, number: int) -> Desired:
     )
     path.write_text(f'stack = "{live.stack}"\n\n[hosts.here]\nnetwork = "{live.stack}-net"\n\n{models}')
     desired = desired_from(path)
-    engine = DockerEngine(live_host(live, desired), live.stack)
-    engine.ensure_network(f"{live.stack}-net", live.stack)
+    daemon = DockerDaemon(live_host(live, desired), live.stack)
+    daemon.ensure_network(f"{live.stack}-net", live.stack)
 
     def run(instance: Instance) -> None:
-        engine.create(launch(live, engine, instance))
-        engine.start(serving_name(instance.model))
+        daemon.create(launch(live, daemon, instance))
+        daemon.start(serving_name(instance.model))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(run, desired.instances))
-    engine.close()
+    daemon.close()
     return desired
 
 
-def launch(live: LiveEngine, engine: DockerEngine, instance: Instance) -> Launch:
-    return launch_of(engine, live.stack, instance.model, serving_name(instance.model), instance.spec)
+def launch(live: LiveDaemon, daemon: DockerDaemon, instance: Instance) -> Launch:
+    return launch_of(daemon, live.stack, instance.model, serving_name(instance.model), instance.spec)
 
 
-def live_host(live: LiveEngine, desired: Desired) -> Host:
+def live_host(live: LiveDaemon, desired: Desired) -> Host:
     return replace(desired.hosts[0], docker=live.docker)
 
 
 @pytest.mark.parametrize("number", [1, 10, 50])
-def test_a_no_op_plan_is_one_list_request(live: LiveEngine, tmp_path: Path, number: int) -> None:
+def test_a_no_op_plan_is_one_list_request(live: LiveDaemon, tmp_path: Path, number: int) -> None:
     many(live, tmp_path / "stack.toml", number)
     with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
         ran = live.cortexctl("plan", str(tmp_path / "stack.toml"), "--detailed-exitcode", DOCKER_HOST=url)
@@ -61,21 +61,21 @@ def test_a_no_op_plan_is_one_list_request(live: LiveEngine, tmp_path: Path, numb
 
 
 def test_the_log_of_a_first_run_is_asked_for_whole_and_that_of_another_from_its_start(
-    live: LiveEngine, tmp_path: Path
+    live: LiveDaemon, tmp_path: Path
 ) -> None:
-    """A busy engine notes the start after the first lines."""
+    """A busy daemon notes the start after the first lines."""
     name = serving_name(many(live, tmp_path / "stack.toml", 1).instances[0].model)
     live.docker_cli("rm", "-f", name)
     with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
         desired = desired_from(tmp_path / "stack.toml")
-        engine = DockerEngine(replace(desired.hosts[0], docker=url), live.stack)
-        engine.create(launch(live, engine, desired.instances[0]))
-        engine.start(name)
-        engine.logs(name, 10, this_run=True)
-        engine.stop(name, 10)
-        engine.start(name)
-        engine.logs(name, 10, this_run=True)
-        engine.close()
+        daemon = DockerDaemon(replace(desired.hosts[0], docker=url), live.stack)
+        daemon.create(launch(live, daemon, desired.instances[0]))
+        daemon.start(name)
+        daemon.logs(name, 10, this_run=True)
+        daemon.stop(name, 10)
+        daemon.start(name)
+        daemon.logs(name, 10, this_run=True)
+        daemon.close()
     first, again = [line for line in counted if "/logs?" in line]
     assert "since=" not in first
     assert "since=" in again

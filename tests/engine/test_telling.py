@@ -1,4 +1,4 @@
-"""Hooks, events and the audit log of applies on a real engine."""
+"""Hooks, events and the audit log of applies on a real daemon."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cortexctl.desired.hook import Point
 from cortexctl.render.schemas import events_schema
 from tests.engine.conftest import StackFile
 from tests.fakes.receiver import receiver
-from tests.live import REPO, LiveEngine
+from tests.live import REPO, LiveDaemon
 
 pytestmark = pytest.mark.engine
 
@@ -64,7 +64,7 @@ def kinds(lines: list[dict[str, Any]], *wanted: str) -> list[str]:
     return [kind for kind in found if kind.startswith(wanted)]
 
 
-def test_hooks_of_every_kind_run_in_their_order(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_hooks_of_every_kind_run_in_their_order(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     all_hooks, address = hooks(tmp_path), stack.address
     stack.write(more=all_hooks)
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
@@ -90,7 +90,7 @@ def test_hooks_of_every_kind_run_in_their_order(live: LiveEngine, stack: StackFi
     assert notes(tmp_path) == ["pre_apply", f"pre_stop {address}  200", "post_apply  done"]
 
 
-def test_a_failing_rollout_is_told_from_end_to_end(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_a_failing_rollout_is_told_from_end_to_end(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     all_hooks, address = hooks(tmp_path), stack.address
     stack.write(more=all_hooks)
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
@@ -122,7 +122,7 @@ def test_a_failing_rollout_is_told_from_end_to_end(live: LiveEngine, stack: Stac
     assert [run["run"] for run in as_json] == [lines[0]["run"]]
 
 
-def test_a_gate_that_a_hook_refuses_brings_the_old_one_back(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_a_gate_that_a_hook_refuses_brings_the_old_one_back(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     first = live.inspect(stack.serving)["Id"]
@@ -137,7 +137,7 @@ def test_a_gate_that_a_hook_refuses_brings_the_old_one_back(live: LiveEngine, st
     assert live.cortexctl("lock", "status", str(stack)).out == "here: free\n"
 
 
-def test_a_pre_stop_that_hangs_is_ended_and_the_old_one_serves_on(live: LiveEngine, stack: StackFile) -> None:
+def test_a_pre_stop_that_hangs_is_ended_and_the_old_one_serves_on(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     began = live.inspect(stack.serving)["State"]["StartedAt"]
@@ -150,7 +150,7 @@ def test_a_pre_stop_that_hangs_is_ended_and_the_old_one_serves_on(live: LiveEngi
     assert live.inspect(stack.serving)["State"]["StartedAt"] == began, "it was never stopped"
 
 
-def test_a_pre_apply_that_says_no_leaves_everything_as_it_was(live: LiveEngine, stack: StackFile) -> None:
+def test_a_pre_apply_that_says_no_leaves_everything_as_it_was(live: LiveDaemon, stack: StackFile) -> None:
     no = '[hooks.ticket]\non = "pre_apply"\ncommand = ["sh", "-c", "echo no ticket; exit 2"]\n'
     stack.write(more=no)
     refused = live.cortexctl("apply", str(stack), "--auto-approve", "--events", "json")
@@ -162,7 +162,7 @@ def test_a_pre_apply_that_says_no_leaves_everything_as_it_was(live: LiveEngine, 
     assert "refused in" in live.cortexctl("history", str(stack)).out
 
 
-def test_a_planted_secret_is_nowhere(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_a_planted_secret_is_nowhere(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     planted, url_secret = "planted-hf-value", "planted-path"
     secrets = f'[models.{stack.model}.secrets]\nHF_TOKEN = {{ env = "CXT_TOKEN" }}\n\n'
     say_it = '[hooks.leak]\non = "pre_stop"\nrequired = false\nsecrets = ["HF_TOKEN"]\n'
@@ -193,7 +193,7 @@ def test_a_planted_secret_is_nowhere(live: LiveEngine, stack: StackFile, tmp_pat
         assert value not in everywhere
 
 
-def test_labels_tell_the_revision_and_the_author(live: LiveEngine, stack: StackFile, tmp_path: Path) -> None:
+def test_labels_tell_the_revision_and_the_author(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     stack.write()
     for words in (
         ["init", "-q"],
@@ -215,14 +215,14 @@ def test_labels_tell_the_revision_and_the_author(live: LiveEngine, stack: StackF
     assert f"{stack.address}   generation 1   running   run {marks['cortexctl.run']}   by ada" in told.out
 
 
-def test_a_log_that_cannot_be_written_is_a_warning(live: LiveEngine, stack: StackFile) -> None:
+def test_a_log_that_cannot_be_written_is_a_warning(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     done = live.cortexctl("apply", str(stack), "--auto-approve", "--audit-log", "/proc/no-such/log")
     assert done.code == 0
     assert "Warning: the audit log is not written: /proc/no-such/log: its folder is not there" in done.err
 
 
-def test_a_reader_that_goes_stops_nothing(live: LiveEngine, stack: StackFile) -> None:
+def test_a_reader_that_goes_stops_nothing(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     apply = subprocess.Popen(
         [sys.executable, "-m", "cortexctl", "apply", str(stack), "--auto-approve", "--events", "json"],

@@ -1,4 +1,4 @@
-"""Two pipelines apply a stack at once, on a real engine: the second waits, plans again and is right."""
+"""Two pipelines apply a stack at once, on a real daemon: the second waits, plans again and is right."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 
 from tests.engine.conftest import StackFile
 from tests.engine.test_kills import in_the_gate
-from tests.live import LiveEngine
+from tests.live import LiveDaemon
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_the_second_of_two_applies_plans_again(live: LiveEngine, stack: StackFile, *, same: bool) -> None:
+def test_the_second_of_two_applies_plans_again(live: LiveDaemon, stack: StackFile, *, same: bool) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     stack.write(START_SECONDS="4", TURN="2")

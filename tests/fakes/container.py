@@ -1,4 +1,4 @@
-"""A container of a fake engine, and how the engine's list shows it."""
+"""A container of a fake daemon, and how the daemon's list shows it."""
 
 from __future__ import annotations
 

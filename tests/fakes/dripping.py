@@ -50,7 +50,7 @@ class Drip:
 
 
 @contextmanager
-def dripping_engine(path: Path, drip: Drip) -> Iterator[str]:
+def dripping_daemon(path: Path, drip: Drip) -> Iterator[str]:
     """At a Unix socket; yields its URL."""
     with serving_on(path, drip.handler()) as url:
         yield url

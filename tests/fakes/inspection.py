@@ -1,4 +1,4 @@
-"""What an engine would show of a container: `GET /containers/ID/json`, as Docker 20.10 answers it."""
+"""What a daemon would show of a container: `GET /containers/ID/json`, as Docker 20.10 answers it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGE_ENV = ("PATH=/usr/local/bin:/usr/bin", "LANG=C.UTF-8")
 def inspection(
     spec: ContainerSpec, secrets: Mapping[str, str] | None = None, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Of one that cortexctl made by `spec`, with what the image and the engine fill in; `changes` are laid over it."""
+    """Of one that cortexctl made by `spec`, with what the image and the daemon fill in; `changes` are laid over it."""
     env = [*IMAGE_ENV, *(f"{k}={v}" for k, v in {**spec.env, **(secrets or {})}.items())]
     found: dict[str, Any] = {
         "Config": {

@@ -14,7 +14,7 @@ class Killed(BaseException):
 
 @contextmanager
 def killed_after(world: World, calls: int | None) -> Iterator[None]:
-    """What is run inside ends after so many changing calls to the engines, all hosts together. None: it is not killed.
+    """What is run inside ends after so many changing calls to the daemons, all hosts together. None: it is not killed.
 
     Its lock counts as a dead holder's afterwards, as the next run would find it.
     """
@@ -28,13 +28,13 @@ def killed_after(world: World, calls: int | None) -> Iterator[None]:
             raise Killed
         left -= 1
 
-    engines = list(world.engines.by_host.values())
-    for engine in engines:
-        engine.before_call = count
+    daemons = list(world.daemons.by_host.values())
+    for daemon in daemons:
+        daemon.before_call = count
     try:
         with suppress(Killed):
             yield
     finally:
-        for engine in engines:
-            engine.before_call = lambda: None
-            engine.volumes.clear()
+        for daemon in daemons:
+            daemon.before_call = lambda: None
+            daemon.volumes.clear()

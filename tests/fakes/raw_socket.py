@@ -1,4 +1,4 @@
-"""An engine on a socket that answers 200 with whatever bytes a test wants, to docker-py as to our own reader."""
+"""A daemon on a socket that answers 200 with whatever bytes a test wants, to docker-py as to our own reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answer = Callable[[str, str], bytes]
 
 
 @contextmanager
-def raw_engine(path: Path, answer: Answer) -> Iterator[str]:
+def raw_daemon(path: Path, answer: Answer) -> Iterator[str]:
     """Its URL, while it answers."""
     path.unlink(missing_ok=True)
 

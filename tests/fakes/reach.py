@@ -1,4 +1,4 @@
-"""Ways to servers: one of the fake engines' containers, and one of a server on the loopback."""
+"""Ways to servers: one of the fake daemons' containers, and one of a server on the loopback."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ def serving_on(path: Path, handler: type[socketserver.BaseRequestHandler]) -> It
 
 
 @contextmanager
-def canned_engine(
+def canned_daemon(
     path: Path, rows: Sequence[dict[str, Any]] = (), *, api: str = "1.41", raw: bytes | None = None
 ) -> Iterator[str]:
-    """An "engine" that answers every request with the same list; yields its URL. `raw` replaces the answer."""
+    """An "daemon" that answers every request with the same list; yields its URL. `raw` replaces the answer."""
     body = json.dumps(list(rows)).encode()
     head = f"HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nServer: Docker/18.09.1 (linux)\r\nContent-Length: {len(body)}"
     answer = raw if raw is not None else head.encode() + b"\r\n\r\n" + body
@@ -54,18 +54,18 @@ class Counted(list[str]):
 
 @contextmanager
 def counting_proxy(path: Path, behind: str) -> Iterator[tuple[str, Counted]]:
-    """A proxy in front of the engine `behind` (a unix:// URL); yields its own URL and what it counted."""
+    """A proxy in front of the daemon `behind` (a unix:// URL); yields its own URL and what it counted."""
     counted = Counted()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as engine:
-                engine.connect(behind.removeprefix("unix://"))
-                back = threading.Thread(target=_copy, args=(engine, self.request), daemon=True)
+            with socket.socket(socket.AF_UNIX) as daemon:
+                daemon.connect(behind.removeprefix("unix://"))
+                back = threading.Thread(target=_copy, args=(daemon, self.request), daemon=True)
                 back.start()
                 while piece := self.request.recv(65536):
                     counted.extend(_requests(piece))
-                    engine.sendall(piece)
+                    daemon.sendall(piece)
                     if piece.endswith(b"\r\n\r\n") and b"HTTP/1.0" in piece:
                         break
                 back.join()

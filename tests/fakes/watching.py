@@ -1,4 +1,4 @@
-"""A proxy in front of an engine's socket that does something at one exact request of those that change anything."""
+"""A proxy in front of a daemon's socket that does something at one exact request of those that change anything."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Watched:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def arm(self, at: int = 0, then: Callable[[], object] = lambda: None, *, answered: bool = True) -> None:
-        """Call `then` at the request with this number, from 1: once the engine has done it and before the client
-        hears of it, or (not `answered`) before the engine hears of it, which it never does if `then` returns False.
+        """Call `then` at the request with this number, from 1: once the daemon has done it and before the client
+        hears of it, or (not `answered`) before the daemon hears of it, which it never does if `then` returns False.
         0: only count.
         """
         with self._guard:
@@ -51,38 +51,38 @@ class Watched:
 
 @contextmanager
 def watching_proxy(path: Path, behind: str) -> Iterator[tuple[str, Watched]]:
-    """A proxy at `path` in front of the engine `behind` (a unix:// URL); yields its own URL and what it watches."""
+    """A proxy at `path` in front of the daemon `behind` (a unix:// URL); yields its own URL and what it watches."""
     watched = Watched()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as engine:
-                engine.connect(behind.removeprefix("unix://"))
+            with socket.socket(socket.AF_UNIX) as daemon:
+                daemon.connect(behind.removeprefix("unix://"))
                 due: list[Callable[[], object]] = []
-                back = threading.Thread(target=_answers, args=(engine, self.request, due), daemon=True)
+                back = threading.Thread(target=_answers, args=(daemon, self.request, due), daemon=True)
                 back.start()
                 with suppress(OSError):  # a client that is killed resets its connections
-                    _requests(self.request, engine, due)
+                    _requests(self.request, daemon, due)
                 with suppress(OSError):
-                    engine.shutdown(socket.SHUT_RDWR)
+                    daemon.shutdown(socket.SHUT_RDWR)
                 back.join()
 
-    def _requests(client: socket.socket, engine: socket.socket, due: list[Callable[[], object]]) -> None:
+    def _requests(client: socket.socket, daemon: socket.socket, due: list[Callable[[], object]]) -> None:
         while piece := client.recv(65536):
             if found := CHANGES.match(piece):
                 first, afterwards = watched.came(f"{found[1].decode()} {found[2].decode()}")
                 if first and first() is False:
                     return
                 due += [afterwards] if afterwards else []
-            engine.sendall(piece)
+            daemon.sendall(piece)
 
     with serving_on(path, Handler) as url:
         yield url, watched
 
 
-def _answers(engine: socket.socket, client: socket.socket, due: list[Callable[[], object]]) -> None:
+def _answers(daemon: socket.socket, client: socket.socket, due: list[Callable[[], object]]) -> None:
     with suppress(OSError):
-        while piece := engine.recv(65536):
+        while piece := daemon.recv(65536):
             if due:
                 due.pop()()
             client.sendall(piece)
@@ -92,7 +92,7 @@ def _answers(engine: socket.socket, client: socket.socket, due: list[Callable[[]
 
 @contextmanager
 def shifted_clock(path: Path, behind: str, ahead: int) -> Iterator[tuple[str, Callable[[], int]]]:
-    """A proxy in front of the engine `behind` that makes its clock, as its answers tell it, go `ahead` seconds; yields
+    """A proxy in front of the daemon `behind` that makes its clock, as its answers tell it, go `ahead` seconds; yields
     its URL and what time it is there.
     """
 
@@ -102,12 +102,12 @@ def shifted_clock(path: Path, behind: str, ahead: int) -> Iterator[tuple[str, Ca
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as engine:
-                engine.connect(behind.removeprefix("unix://"))
-                back = threading.Thread(target=_copy_all, args=(self.request, engine), daemon=True)
+            with socket.socket(socket.AF_UNIX) as daemon:
+                daemon.connect(behind.removeprefix("unix://"))
+                back = threading.Thread(target=_copy_all, args=(self.request, daemon), daemon=True)
                 back.start()
                 with suppress(OSError):
-                    while piece := engine.recv(1 << 20):
+                    while piece := daemon.recv(1 << 20):
                         self.request.sendall(re.sub(rb"\r\nDate: ([^\r]+)", later, piece))
                 with suppress(OSError):
                     self.request.shutdown(socket.SHUT_RDWR)

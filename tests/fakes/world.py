@@ -1,4 +1,4 @@
-"""Fake clocks, probes and secrets, and a world that puts them together with fake engines."""
+"""Fake clocks, probes and secrets, and a world that puts them together with fake daemons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_
 from cortexctl.plan.request import Request
 from cortexctl.reach import Reach
 from tests.fakes.container import FakeContainer
-from tests.fakes.engine import FakeEngine, FakeEngines
+from tests.fakes.daemon import FakeDaemon, FakeDaemons
 
 
 @dataclass
@@ -47,9 +47,9 @@ class FakeClock:
 
 @dataclass
 class FakeProber:
-    """Answers for containers of the fake engines: healthy as soon as they run, unless told otherwise."""
+    """Answers for containers of the fake daemons: healthy as soon as they run, unless told otherwise."""
 
-    engines: FakeEngines
+    daemons: FakeDaemons
     unhealthy: set[str] = field(default_factory=set)
     engine_died: set[str] = field(default_factory=set)
     wrong_names: dict[str, Sequence[str]] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class FakeProber:
         return self.speeds[(self.measured - 1) % len(self.speeds)]
 
     def _container(self, reach: Reach) -> FakeContainer:
-        return next(c for engine in self.engines.by_host.values() for c in engine.all() if c.id == reach.where)
+        return next(c for daemon in self.daemons.by_host.values() for c in daemon.all() if c.id == reach.where)
 
     def _name(self, reach: Reach) -> str:
         return self._container(reach).name
@@ -104,28 +104,28 @@ class World:
 
     def __init__(self, stack: str, *hosts: str, images: Sequence[str] = ("image:v0.32.0",)) -> None:
         self.stack = stack
-        self.engines = FakeEngines({h: FakeEngine(h, stack, images) for h in hosts})
+        self.daemons = FakeDaemons({h: FakeDaemon(h, stack, images) for h in hosts})
         self.clock = FakeClock()
-        self.prober = FakeProber(self.engines)
+        self.prober = FakeProber(self.daemons)
         self.secrets = FakeSecrets()
         self.events: list[Event] = []
         self.hook: RunsHook | None = None
         self.runs = 0
 
-    def engine(self, host: str = "here") -> FakeEngine:
-        return self.engines.by_host[host]
+    def daemon(self, host: str = "here") -> FakeDaemon:
+        return self.daemons.by_host[host]
 
     def observe(self) -> Observed:
         """All hosts, and whose the labels are that somebody's image may have brought."""
-        observed = Observed(tuple(self.engines.observe(h) for h in self.engines.by_host))
+        observed = Observed(tuple(self.daemons.observe(h) for h in self.daemons.by_host))
         needed = image_labels_needed(observed, self.stack)
-        return observed.with_image_labels({(h, i): self.engine(h).image_labels.get(i, {}) for h, i in needed})
+        return observed.with_image_labels({(h, i): self.daemon(h).image_labels.get(i, {}) for h, i in needed})
 
     def look(self, desired: Desired) -> Observed:
         """And at what the stack takes by its name."""
         observed = self.observe()
         adoptable = {
-            (host, id_): read_back(spec, self.engine(host).inspected(id_, spec))
+            (host, id_): read_back(spec, self.daemon(host).inspected(id_, spec))
             for host, wanted in adoptions_needed(desired, observed).items()
             for id_, (_, spec) in wanted.items()
         }
@@ -134,10 +134,10 @@ class World:
     def plan(self, desired: Desired, request: Request = Request(), *, destroy: bool = False) -> Plan:  # noqa: B008
         request = replace(request, destroy=request.destroy or destroy)
         observed = self.look(desired)
-        images = {(host, ref): self.engine(host).image(ref) for host, ref in images_needed(desired, observed, request)}
-        records = {h: self.engine(h).read_record(self.stack) for h in records_needed(desired, observed, request)}
+        images = {(host, ref): self.daemon(host).image(ref) for host, ref in images_needed(desired, observed, request)}
+        records = {h: self.daemon(h).read_record(self.stack) for h in records_needed(desired, observed, request)}
         limits = {
-            (host, container): self.engine(host).in_place(container)
+            (host, container): self.daemon(host).in_place(container)
             for host, container in inspections_needed(desired, replace(observed, records=records), request)
         }
         return plan(desired, observed.with_facts(images, limits, records), request)
@@ -145,14 +145,14 @@ class World:
     def apply(self, made: Plan, parallelism: int = 10) -> Result:
         self.runs += 1
         run = f"run{self.runs}"
-        performer = Performer(self.stack, self.engines, self.prober, self.secrets, self.clock, {RUN: run})
+        performer = Performer(self.stack, self.daemons, self.prober, self.secrets, self.clock, {RUN: run})
         known = {"stack": made.stack, "env": made.env, "run": run}
         hooks = (
-            PlannedHooks(made, self.hook, self.events.append, self.engines, self.clock, known)
+            PlannedHooks(made, self.hook, self.events.append, self.daemons, self.clock, known)
             if self.hook
             else NO_HOOKS
         )
         executor = Executor(made, performer, self.events.append, parallelism, hooks=hooks)
         who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
-        locks = Locks(made, self.engines, who, self.clock, lambda _holder, _now: False)
-        return apply_plan(made, executor, self.engines, locks)
+        locks = Locks(made, self.daemons, who, self.clock, lambda _holder, _now: False)
+        return apply_plan(made, executor, self.daemons, locks)

@@ -27,12 +27,12 @@ from tests.property.test_laws import HOSTS, PLANTED, STACK, Case, _apply, _world
 
 
 def observed(world: World) -> Observed:
-    records = {h: world.engine(h).read_record(STACK) for h in HOSTS}
+    records = {h: world.daemon(h).read_record(STACK) for h in HOSTS}
     return replace(world.observe(), records=records)
 
 
 def inspected(world: World, case: Case, seen: Observed) -> Facts:
-    """What the engines would show of every serving container, just as it was made."""
+    """What the daemons would show of every serving container, just as it was made."""
     ids = {(h.name, c.name): c for h in seen.hosts for c in h.containers}
     found = {}
     for i in case.desired.instances:
@@ -89,11 +89,11 @@ def test_one_hand_on_one_container_is_one_finding_and_mending_it_is_quiet(
 ) -> None:
     world = after(case)
     i = data.draw(st.sampled_from(case.desired.instances))
-    engine = world.engine(i.host)
-    container = engine.by_name(serving_name(i.model, i.ordinal))
+    daemon = world.daemon(i.host)
+    container = daemon.by_name(serving_name(i.model, i.ordinal))
     done = HANDS[code]
     if done is None:
-        del engine.containers[container.id]
+        del daemon.containers[container.id]
     for name, value in (done or {}).items():
         setattr(container, name, copy.copy(value))
     found = [f for f in find_drift(case.desired, observed(world)).findings if f.kind is not Kind.UNMANAGED]

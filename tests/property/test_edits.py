@@ -41,7 +41,7 @@ from cortexctl.plan.steps import RenameContainer
 from cortexctl.stack import load
 from cortexctl.stack.schema import StackFile
 from tests.fakes.container import FakeContainer
-from tests.fakes.engine import FakeEngine
+from tests.fakes.daemon import FakeDaemon
 from tests.fakes.world import World
 from tests.unit.test_both_forms import toml_text
 
@@ -941,17 +941,17 @@ def _world(text: Text) -> World:
     desired = text.desired
     world = World(desired.owner, *sorted({*HOSTS, "spare"}), images=IMAGES)
     world.secrets.values = dict(text.secrets)
-    for engine in _engines(world):
-        engine.add("postgres", state="running", labels={"com.example": "x"})
+    for daemon in _daemons(world):
+        daemon.add("postgres", state="running", labels={"com.example": "x"})
     return world
 
 
-def _engines(world: World) -> list[FakeEngine]:
-    return list(world.engines.by_host.values())
+def _daemons(world: World) -> list[FakeDaemon]:
+    return list(world.daemons.by_host.values())
 
 
 def _containers(world: World, *, ours: bool) -> dict[str, FakeContainer]:
-    found = (c for e in _engines(world) for c in e.containers.values())
+    found = (c for e in _daemons(world) for c in e.containers.values())
     return {c.id: copy.deepcopy(c) for c in found if (labels.owner_of(c.labels) == world.stack) == ours}
 
 
@@ -1082,7 +1082,7 @@ def test_after_an_apply_the_plan_is_empty_whatever_was_there_before(one: Text, o
         assert again.effective == ()
         assert again.steps == ()
         assert [d.summary for d in again.diagnostics if d.is_error] == []
-        here = [c for h in text.values["hosts"] for c in world.engine(h).containers.values() if _serves(c)]
+        here = [c for h in text.values["hosts"] for c in world.daemon(h).containers.values() if _serves(c)]
         serving = {(_address(c), c.state) for c in here if labels.MODEL in c.labels}
         assert serving >= {(i.address, "running") for i in text.desired.instances}
         assert {a for a, _ in serving} <= {i.address for i in text.desired.instances} | _forgotten(again)
@@ -1104,7 +1104,7 @@ def test_what_was_changed_in_place_and_is_changed_back_is_changed_back(key: str,
     text = _small({"a": {key: was}})
     world = _world(text)
     _apply(world, text)
-    container = world.engine("east-1").by_name("vllm-model-a")
+    container = world.daemon("east-1").by_name("vllm-model-a")
     made = getattr(container, key)
     _apply(world, text.but("models", "a", key, to=meanwhile))
     assert getattr(container, key) != made
@@ -1274,14 +1274,14 @@ def _with_look_alikes(world: World) -> set[str]:
     spec = {k: v for k, v in json.loads(marks[labels.SPEC]).items() if k != "gpus"}
     marks = {**marks, labels.SPEC: json.dumps(spec)}
     return {
-        engine.add(name, state="running", labels=change(dict(marks))).id
-        for engine in _engines(world)
+        daemon.add(name, state="running", labels=change(dict(marks))).id
+        for daemon in _daemons(world)
         for name, change in LOOK_ALIKES.items()
     }
 
 
 def _by_id(world: World, ids: Iterable[str]) -> dict[str, FakeContainer | None]:
-    found = {c.id: copy.deepcopy(c) for e in _engines(world) for c in e.containers.values()}
+    found = {c.id: copy.deepcopy(c) for e in _daemons(world) for c in e.containers.values()}
     return {i: found.get(i) for i in ids}
 
 
@@ -1465,7 +1465,7 @@ def test_a_plan_is_the_same_whatever_the_seed_of_hashing(tmp_path: Path) -> None
     before, after = _rich()
     world = _world(before)
     _apply(world, before)
-    world.engine("west").by_name("vllm-model-stays").state = "exited"
+    world.daemon("west").by_name("vllm-model-stays").state = "exited"
     images = {(h, i): ImageFacts(i, "local", id=f"sha256:{n:064x}") for h in HOSTS for n, i in enumerate(IMAGES)}
     observed = replace(world.observe(), images=images)
     (tmp_path / "snapshot.json").write_text(snapshot_to_json(observed), encoding="utf-8")

@@ -45,7 +45,7 @@ class Story:
     _plan: Plan | None = None
 
     def __post_init__(self) -> None:
-        self.world.engine().behaviours.append(_crash_if_it_must)
+        self.world.daemon().behaviours.append(_crash_if_it_must)
 
     @property
     def desired(self) -> Desired:
@@ -90,21 +90,21 @@ class Story:
 
     def hand(self, does: str, number: int) -> None:
         """Somebody stops or removes one of the containers."""
-        engine = self.world.engine()
-        there = sorted(engine.all(), key=lambda c: c.name)
+        daemon = self.world.daemon()
+        there = sorted(daemon.all(), key=lambda c: c.name)
         if there and does == "remove":
-            del engine.containers[there[number % len(there)].id]
+            del daemon.containers[there[number % len(there)].id]
         elif there:
             there[number % len(there)].state = "exited"
 
     def observed(self) -> Observed:
-        return replace(self.world.observe(), records={"here": self.world.engine().read_record("demo")})
+        return replace(self.world.observe(), records={"here": self.world.daemon().read_record("demo")})
 
     def serves(self) -> dict[str, int]:
         names = {f"vllm-model-{m}": m for m in MODELS}
         return {
             names[c.name]: int(c.command[c.command.index("--max-model-len") + 1])
-            for c in self.world.engine().all()
+            for c in self.world.daemon().all()
             if c.name in names and c.state == "running"
         }
 

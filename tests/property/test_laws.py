@@ -27,7 +27,7 @@ from cortexctl.plan.steps import PassGate, Step
 from cortexctl.render.plan.terminal import plan_text
 from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
-from tests.fakes.engine import FakeEngine
+from tests.fakes.daemon import FakeDaemon
 from tests.fakes.world import World
 
 modest = settings(
@@ -144,20 +144,20 @@ def _world() -> World:
     """Two hosts on which others have containers, too."""
     world = World(STACK, *HOSTS, images=LOCAL_IMAGES)
     for host in HOSTS:
-        engine = world.engine(host)
-        engine.in_registry[REMOTE_IMAGE] = "sha256:" + "d" * 64
-        engine.add(
+        daemon = world.daemon(host)
+        daemon.in_registry[REMOTE_IMAGE] = "sha256:" + "d" * 64
+        daemon.add(
             "postgres",
             state="running",
             ports=[{"IP": "0.0.0.0", "PrivatePort": 5432, "PublicPort": 5432, "Type": "tcp"}],
         )
-        engine.add("vllm-by-hand", state="exited", labels={"com.example": "x"})
-        engine.add("a-of-another-stack", state="running", labels={labels.STACK: "other", labels.MODEL: "a"})
+        daemon.add("vllm-by-hand", state="exited", labels={"com.example": "x"})
+        daemon.add("a-of-another-stack", state="running", labels={labels.STACK: "other", labels.MODEL: "a"})
     return world
 
 
-def _engines(world: World) -> list[FakeEngine]:
-    return [world.engine(h) for h in HOSTS]
+def _daemons(world: World) -> list[FakeDaemon]:
+    return [world.daemon(h) for h in HOSTS]
 
 
 def _is_ours(container: FakeContainer) -> bool:
@@ -165,18 +165,18 @@ def _is_ours(container: FakeContainer) -> bool:
 
 
 def _ours(world: World) -> list[FakeContainer]:
-    return [c for e in _engines(world) for c in e.containers.values() if _is_ours(c)]
+    return [c for e in _daemons(world) for c in e.containers.values() if _is_ours(c)]
 
 
 def _of_others(world: World) -> list[FakeContainer]:
-    return [copy.deepcopy(c) for e in _engines(world) for c in e.containers.values() if not _is_ours(c)]
+    return [copy.deepcopy(c) for e in _daemons(world) for c in e.containers.values() if not _is_ours(c)]
 
 
 def _serving(world: World) -> dict[tuple[str, str], tuple[str, str, str]]:
     """(host, name) of what serves -> its spec, its state, its restart policy."""
     return {
         (e.host, c.name): (c.labels[labels.SPEC], c.state, c.restart)
-        for e in _engines(world)
+        for e in _daemons(world)
         for c in e.containers.values()
         if _is_ours(c) and not is_generation_name(c.name)
     }
@@ -217,8 +217,8 @@ class Watch:
         self.looks += 1
         if isinstance(event, StepDone) and isinstance(event.step.task, PassGate):
             named = event.step.task.container
-            engine = self.world.engine(event.step.host)
-            self.gated |= {c.id for c in engine.containers.values() if named in {c.id, c.name}}
+            daemon = self.world.daemon(event.step.host)
+            self.gated |= {c.id for c in daemon.containers.values() if named in {c.id, c.name}}
         for container in _ours(self.world):
             if not is_generation_name(container.name):
                 assert container.id in self.gated, f"{container.name} serves and has not passed its gate ({event})"
@@ -227,14 +227,14 @@ class Watch:
         for host, model, ordinal in self.stays:
             assert any(
                 c.id in self.gated
-                for c in self.world.engine(host).containers.values()
+                for c in self.world.daemon(host).containers.values()
                 if _is_ours(c) and (c.labels[labels.MODEL], c.labels[labels.ORDINAL]) == (model, ordinal)
             ), f"no proven container of {host}/{model} is left ({event})"
 
 
 def _run(world: World, made: Plan, steps: Sequence[Step], watch: Watch) -> None:
     """One step at a time, so that every moment is looked at."""
-    performer = Performer(STACK, world.engines, world.prober, world.secrets, world.clock, {labels.RUN: "killed"})
+    performer = Performer(STACK, world.daemons, world.prober, world.secrets, world.clock, {labels.RUN: "killed"})
     Executor(made, performer, watch, parallelism=1).run(steps)
     assert [e for e in world.events if isinstance(e, StepFailed)] == []
 
@@ -309,7 +309,7 @@ def test_kept_containers_are_stopped_and_never_more_than_were_to_be_kept(one: Ca
     for instance in one.desired.instances:
         group = [
             c
-            for c in world.engine(instance.host).containers.values()
+            for c in world.daemon(instance.host).containers.values()
             if _is_ours(c)
             and c.labels[labels.MODEL] == instance.model
             and c.labels[labels.ORDINAL] == str(instance.ordinal)
@@ -334,9 +334,9 @@ def test_destroy_leaves_nothing_of_ours_and_everything_of_others(one: Case, othe
     assert world.apply(made).exit_code == 0
     assert _ours(world) == []
     assert _of_others(world) == before
-    for engine in _engines(world):
-        assert engine.networks == {}
-        assert engine.volumes == {}
+    for daemon in _daemons(world):
+        assert daemon.networks == {}
+        assert daemon.volumes == {}
     assert world.plan(other.desired, destroy=True).effective == ()
 
 
@@ -388,10 +388,10 @@ def test_an_apply_killed_after_each_of_its_steps_is_finished_by_the_next_one(one
 
 def _clone(world: World) -> World:
     again = _world()
-    for engine, new in zip(_engines(world), _engines(again), strict=True):
-        new.containers = copy.deepcopy(engine.containers)
-        new.images = dict(engine.images)
-        new.networks = copy.deepcopy(engine.networks)
+    for daemon, new in zip(_daemons(world), _daemons(again), strict=True):
+        new.containers = copy.deepcopy(daemon.containers)
+        new.images = dict(daemon.images)
+        new.networks = copy.deepcopy(daemon.networks)
     again.secrets.values = dict(world.secrets.values)
     return again
 
@@ -445,8 +445,8 @@ def test_no_secret_is_in_what_a_failure_says_even_if_the_server_logs_it(case: Ca
         container.log = [f"ERROR {name} is {value}" for name, value in container.environment.items()]
         container.state, container.exit_code = "exited", 1
 
-    for engine in _engines(world):
-        engine.behaviours.append(talk)
+    for daemon in _daemons(world):
+        daemon.behaviours.append(talk)
     result = world.apply(_plan(world, case))
     assert result.exit_code != 0
     failures = [o.failure for o in result.outcomes if o.failure is not None]

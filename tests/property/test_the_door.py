@@ -137,7 +137,7 @@ def _with_worse_labels(host: ObservedHost, chance: random.Random) -> ObservedHos
     return ObservedHost(
         host.name,
         tuple(_worse(c, chance) for c in host.containers),
-        host.engine,
+        host.daemon,
         host.api,
         host.problem,
         host.next_step,
@@ -155,7 +155,7 @@ def _worse(container: ObservedContainer, chance: random.Random) -> ObservedConta
     elif chance.random() < 0.2:
         del found[key]
     else:
-        found[key] = chance.choice([t for t in TEXTS if t != HALF])  # an engine's answer with one is refused
+        found[key] = chance.choice([t for t in TEXTS if t != HALF])  # a daemon's answer with one is refused
     return ObservedContainer(
         container.id, container.name, container.image, container.image_id, container.state, container.exit_code, found,
         container.ports, container.networks, container.addresses, chance.choice([None, True, False]),

@@ -13,7 +13,7 @@ import pytest
 from cortexctl.apply.executor import Executor, Fate
 from cortexctl.apply.perform import Performer
 from cortexctl.desired.stack import Desired
-from cortexctl.errors import EngineRefused
+from cortexctl.errors import DaemonRefused
 from cortexctl.instance import labels
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.observation import Observed
@@ -57,7 +57,7 @@ def world_with(
     """A host on which somebody runs what the stack says, but for what `docker run` does otherwise."""
     world = World("demo", "here")
     spec = replace(desired.instances[0].spec, network="bridge", **fields)
-    return world, world.engine().add_by_hand(name, spec, changes)
+    return world, world.daemon().add_by_hand(name, spec, changes)
 
 
 def only_change(made: Plan) -> Change:
@@ -67,7 +67,7 @@ def only_change(made: Plan) -> Change:
 
 
 def names(world: World) -> dict[str, str]:
-    return {c.name: c.state for c in world.engine().containers.values()}
+    return {c.name: c.state for c in world.daemon().containers.values()}
 
 
 def test_it_is_adopted_without_a_restart_and_then_there_is_nothing_to_do(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_it_is_adopted_without_a_restart_and_then_there_is_nothing_to_do(tmp_pat
     assert (change.action, change.fields, change.rename) == (Action.ADOPT, (), SERVING)
     assert world.apply(world.plan(desired)).exit_code == 0
     assert (container.name, container.state, container.labels) == (SERVING, "running", {})
-    assert not any(call.startswith(("start", "stop", "create")) for call in world.engine().calls)
+    assert not any(call.startswith(("start", "stop", "create")) for call in world.daemon().calls)
     assert only_change(world.plan(desired)).action is Action.NO_OP
 
 
@@ -97,7 +97,7 @@ def test_it_joins_the_network_where_that_is_not_ignored(tmp_path: Path) -> None:
     world, container = world_with(desired)
     assert world.apply(world.plan(desired)).exit_code == 0
     assert container.networks == ["bridge", "cortex_default"]
-    assert "ensure_network cortex_default" in world.engine().calls
+    assert "ensure_network cortex_default" in world.daemon().calls
     assert only_change(world.plan(desired)).action is Action.NO_OP
 
 
@@ -116,7 +116,7 @@ def test_what_differs_and_is_not_ignored_takes_a_new_container(tmp_path: Path) -
     change = only_change(world.plan(desired))
     assert [f.path for f in change.fields] == ["args.max_model_len", "cap_drop", "security_opt"]
     assert world.apply(world.plan(desired)).exit_code == 0
-    new = world.engine().by_name(SERVING)
+    new = world.daemon().by_name(SERVING)
     assert names(world) == {SERVING: "running", KEPT: "exited"}
     assert (container.name, container.restart, new.labels[labels.GENERATION]) == (KEPT, "no", "1")
     assert only_change(world.plan(desired)).action is Action.NO_OP
@@ -205,14 +205,14 @@ def test_a_replacement_that_fails_brings_the_adopted_one_back(tmp_path: Path, fa
     assert world.apply(world.plan(desired)).exit_code == 0
     edited = stack(tmp_path, args(max_model_len=1024), restart='"always"')
     if fails == "start":
-        world.engine().behaviours.append(lambda c: setattr(c, "state", "exited") if c is not container else None)
+        world.daemon().behaviours.append(lambda c: setattr(c, "state", "exited") if c is not container else None)
     else:
         world.prober.unhealthy.add(f"{SERVING}--g1")
     result = world.apply(world.plan(edited))
     assert result.outcomes[0].fate is Fate.ROLLED_BACK, result
     assert names(world) == {SERVING: "running"}
     assert (container.name, container.restart) == (SERVING, "always")
-    world.engine().behaviours.clear()
+    world.daemon().behaviours.clear()
     world.prober.unhealthy.clear()
     assert world.apply(world.plan(edited)).exit_code == 0
     assert names(world) == {SERVING: "running", KEPT: "exited"}
@@ -229,10 +229,10 @@ def test_what_comes_back_is_judged_by_what_it_served(tmp_path: Path) -> None:
 
 def killed(world: World, made: Plan, steps: int) -> None:
     """Only the first steps are carried out, as by a run that is killed."""
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock, {labels.RUN: "killed"})
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock, {labels.RUN: "killed"})
     Executor(made, performer, world.events.append).run(made.steps[:steps])
-    for engine in world.engines.by_host.values():
-        engine.adopted.clear()  # what a process knows dies with it
+    for daemon in world.daemons.by_host.values():
+        daemon.adopted.clear()  # what a process knows dies with it
 
 
 @pytest.mark.parametrize("kind", ["adopt", "start", "restart", "replace", "replace after adopting"])
@@ -262,13 +262,13 @@ def test_a_run_that_is_killed_after_any_step_is_finished_by_the_next(tmp_path: P
 def test_steps_touch_nothing_before_they_are_told_whose_it_is(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     world, container = world_with(desired)
-    with pytest.raises(EngineRefused):
-        world.engine().rename(container.id, "x")
-    world.engine().adopt(container.id)
-    world.engine().rename(container.id, "x")
-    other = world.engine().add("theirs", labels={labels.STACK: "other"})
-    with pytest.raises(EngineRefused):
-        world.engine().adopt(other.id)
+    with pytest.raises(DaemonRefused):
+        world.daemon().rename(container.id, "x")
+    world.daemon().adopt(container.id)
+    world.daemon().rename(container.id, "x")
+    other = world.daemon().add("theirs", labels={labels.STACK: "other"})
+    with pytest.raises(DaemonRefused):
+        world.daemon().adopt(other.id)
 
 
 def test_one_that_cannot_be_adopted_after_all_is_left_as_it_is(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_one_that_cannot_be_adopted_after_all_is_left_as_it_is(tmp_path: Path) -
     world, container = world_with(desired, args={})
     made = world.plan(desired)
     container.labels[labels.STACK] = "other"
-    result = Executor(made, Performer("demo", world.engines, world.prober, world.secrets, world.clock), print).run()
+    result = Executor(made, Performer("demo", world.daemons, world.prober, world.secrets, world.clock), print).run()
     assert result.outcomes[0].fate is Fate.FAILED
     assert result.exit_code == 1, "nothing is different"
     assert names(world) == {"llm": "running"}
@@ -297,7 +297,7 @@ def test_a_name_that_nobody_has_and_one_of_another_stack(tmp_path: Path) -> None
 def test_two_that_may_be_meant_and_two_who_want_one(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     world, _ = world_with(desired)
-    world.engine().add_by_hand(SERVING, desired.instances[0].spec)
+    world.daemon().add_by_hand(SERVING, desired.instances[0].spec)
     assert [d.rule for d in world.plan(desired).diagnostics] == ["CX406", "CX406"]
     meant = stack(tmp_path, adopt=f'"{SERVING}"')
     assert [d for d in world.plan(meant).diagnostics if d.is_error] == []
@@ -315,7 +315,7 @@ def test_one_that_removes_itself_is_refused(tmp_path: Path) -> None:
 def test_the_name_that_a_kept_one_needs_must_be_free(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=1024))
     world, _ = world_with(desired, args={})
-    world.engine().add(KEPT)
+    world.daemon().add(KEPT)
     assert [d.rule for d in world.plan(desired).diagnostics] == ["CX406"]
 
 
@@ -430,7 +430,7 @@ def test_destroy_names_what_it_leaves_of_an_adopted_model_and_how_to_remove_it(t
     desired = stack(tmp_path)
     world, _ = world_with(desired)
     assert world.apply(world.plan(desired)).exit_code == 0
-    world.engine().by_name(SERVING).networks = ["cortex_default"]
+    world.daemon().by_name(SERVING).networks = ["cortex_default"]
     assert world.apply(world.plan(stack(tmp_path, args(max_model_len=8)))).exit_code == 0
     assert names(world) == {SERVING: "running", KEPT: "exited"}
     (told,) = world.plan(stack(tmp_path, args(max_model_len=8)), destroy=True).diagnostics
@@ -449,11 +449,11 @@ def test_destroy_names_what_it_leaves_of_an_adopted_model_and_how_to_remove_it(t
         if made.effective:
             assert world.apply(made).exit_code == 0
     assert names(world) == {KEPT: "exited"}
-    world.engine().containers.clear()
+    world.daemon().containers.clear()
     last = world.plan(desired, destroy=True)
     assert last.diagnostics == ()
     assert world.apply(last).exit_code == 0
-    assert world.engine().networks == {}
+    assert world.daemon().networks == {}
 
 
 def test_a_model_that_leaves_the_stack_names_what_stays_of_it(tmp_path: Path) -> None:
@@ -474,9 +474,9 @@ def test_the_successor_of_an_adopted_one_comes_back_when_it_is_lost(tmp_path: Pa
     assert world.apply(world.plan(stack(tmp_path))).exit_code == 0
     desired = stack(tmp_path, args(max_model_len=8))
     assert world.apply(world.plan(desired)).exit_code == 0
-    lost = world.engine().by_name(SERVING)
-    del world.engine().containers[lost.id]
+    lost = world.daemon().by_name(SERVING)
+    del world.daemon().containers[lost.id]
     made = world.plan(stack(tmp_path, args(max_model_len=9)), Request(only="drift"))
     assert world.apply(made).exit_code == 0
-    back = world.engine().by_name(SERVING)
+    back = world.daemon().by_name(SERVING)
     assert (back.state, "8" in back.command, "9" in back.command) == ("running", True, False)

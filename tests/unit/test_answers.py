@@ -1,4 +1,4 @@
-"""What an engine answers is of the shape that it must have, or the host is named with a sentence: never a traceback."""
+"""What a daemon answers is of the shape that it must have, or the host is named with a sentence: never a traceback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from cortexctl.cli.main import run
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
-from cortexctl.errors import CortexctlError, EngineError
+from cortexctl.errors import CortexctlError, DaemonError
 from cortexctl.hosts import drift_read
 from cortexctl.hosts.read import facts_of_all, observe_host, read_record
 from cortexctl.instance.codec import spec_to_label
@@ -26,9 +26,9 @@ from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import HostRecord
-from tests.fakes.engine_socket import LIST, row
+from tests.fakes.daemon_socket import LIST, row
 from tests.fakes.inspection import IMAGE_ENV, inspection
-from tests.fakes.raw_socket import raw_engine
+from tests.fakes.raw_socket import raw_daemon
 from tests.mutations import mutated
 
 SPEC = ContainerSpec(
@@ -51,7 +51,7 @@ NO_LISTS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("body", NO_LISTS.values(), ids=NO_LISTS)
 def test_what_is_no_list_of_containers_is_never_no_containers(tmp_path: Path, body: bytes) -> None:
-    with raw_engine(tmp_path / "e.sock", lambda _method, _path: body) as url:
+    with raw_daemon(tmp_path / "e.sock", lambda _method, _path: body) as url:
         seen = observe_host(Host("here", url))
     assert not seen.is_reachable
     assert seen.containers == ()
@@ -64,7 +64,7 @@ def test_a_list_that_is_empty_is_one() -> None:
 
 
 def ours(body: bytes, *paths: str) -> Callable[[str, str], bytes]:
-    """An engine whose container is ours, and that answers `body` to these."""
+    """A daemon whose container is ours, and that answers `body` to these."""
     good = {
         LIST: json.dumps([row(LABEL)]).encode(),
         "/images/json": b"[]",
@@ -108,12 +108,12 @@ PATHS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("path", PATHS)
-def test_whatever_an_engine_answers_a_command_ends_in_sentences(
+def test_whatever_a_daemon_answers_a_command_ends_in_sentences(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str], path: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in WORST:
-        with raw_engine(tmp_path / "e.sock", ours(NO_LISTS[name], path)) as url:
+        with raw_daemon(tmp_path / "e.sock", ours(NO_LISTS[name], path)) as url:
             (tmp_path / "stack.toml").write_text(STACK.format(url))
             code = run([*command])
         said = capsys.readouterr()
@@ -130,7 +130,7 @@ def test_a_record_that_cannot_be_read_is_not_an_empty_one_where_it_decides(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stack.toml").write_text(STACK.format(f"unix://{tmp_path}/e.sock"))
     options = ["--only", "drift", *(["--auto-approve"] if command == "apply" else [])]
-    with raw_engine(tmp_path / "e.sock", ours(NO_LISTS["text"], "/volumes")):
+    with raw_daemon(tmp_path / "e.sock", ours(NO_LISTS["text"], "/volumes")):
         code = run([command, *options])
     shown = capsys.readouterr()
     assert code in {1, 4}
@@ -139,33 +139,33 @@ def test_a_record_that_cannot_be_read_is_not_an_empty_one_where_it_decides(
 
 
 OF_DOCKER: list[Callable[[Any], object]] = [
-    lambda engine: engine.image("image:v1"),
-    lambda engine: engine.pull("image:v1", "sha256:" + "1" * 64),
-    lambda engine: engine.ensure_network("net", "demo"),
-    lambda engine: engine.remove_network("net", "demo"),
-    lambda engine: engine.create(Launch("x", "image:v1", ("vllm",), (), SPEC, {})),
-    lambda engine: engine.start("x"),
-    lambda engine: engine.stop("x", 1),
-    lambda engine: engine.set_restart("x", "no"),
-    lambda engine: engine.update("x", 1, 1.0),
-    lambda engine: engine.in_place("x"),
-    lambda engine: engine.rename("x", "y"),
-    lambda engine: engine.remove("x"),
-    lambda engine: engine.state("x"),
-    lambda engine: engine.logs("x", 1, this_run=True),
-    lambda engine: engine.take_lock("demo", LockInfo("o", "w", "m", 1, "r", 1, 2)),
-    lambda engine: engine.read_lock("demo"),
-    lambda engine: engine.release_lock("demo"),
-    lambda engine: engine.read_record("demo"),
-    lambda engine: engine.write_record("demo", HostRecord("here")),
-    lambda engine: engine.adopt("x"),
-    lambda engine: engine.connect("x", "net"),
+    lambda daemon: daemon.image("image:v1"),
+    lambda daemon: daemon.pull("image:v1", "sha256:" + "1" * 64),
+    lambda daemon: daemon.ensure_network("net", "demo"),
+    lambda daemon: daemon.remove_network("net", "demo"),
+    lambda daemon: daemon.create(Launch("x", "image:v1", ("vllm",), (), SPEC, {})),
+    lambda daemon: daemon.start("x"),
+    lambda daemon: daemon.stop("x", 1),
+    lambda daemon: daemon.set_restart("x", "no"),
+    lambda daemon: daemon.update("x", 1, 1.0),
+    lambda daemon: daemon.in_place("x"),
+    lambda daemon: daemon.rename("x", "y"),
+    lambda daemon: daemon.remove("x"),
+    lambda daemon: daemon.state("x"),
+    lambda daemon: daemon.logs("x", 1, this_run=True),
+    lambda daemon: daemon.take_lock("demo", LockInfo("o", "w", "m", 1, "r", 1, 2)),
+    lambda daemon: daemon.read_lock("demo"),
+    lambda daemon: daemon.release_lock("demo"),
+    lambda daemon: daemon.read_record("demo"),
+    lambda daemon: daemon.write_record("demo", HostRecord("here")),
+    lambda daemon: daemon.adopt("x"),
+    lambda daemon: daemon.connect("x", "net"),
 ]
 
 
 @pytest.mark.parametrize("ask", OF_DOCKER)
-def test_whatever_an_engine_answers_to_an_act_is_an_error_of_that_host(tmp_path: Path, ask: Any) -> None:
-    from cortexctl.hosts.act import DockerEngine
+def test_whatever_a_daemon_answers_to_an_act_is_an_error_of_that_host(tmp_path: Path, ask: Any) -> None:
+    from cortexctl.hosts.act import DockerDaemon
 
     sound = {"/version": b'{"ApiVersion":"1.41"}'}
     for body in NO_LISTS.values():
@@ -173,15 +173,15 @@ def test_whatever_an_engine_answers_to_an_act_is_an_error_of_that_host(tmp_path:
         def answer(_method: str, path: str, body: bytes = body) -> bytes:
             return sound.get(path, body)
 
-        with raw_engine(tmp_path / "e.sock", answer) as url:
-            engine = DockerEngine(Host("here", url), "demo")
+        with raw_daemon(tmp_path / "e.sock", answer) as url:
+            daemon = DockerDaemon(Host("here", url), "demo")
             try:
-                ask(engine)
+                ask(daemon)
             except CortexctlError as cause:
                 said = cause.message
             else:
                 said = "here: done"
-            engine.close()
+            daemon.close()
         assert said.startswith("here: ")
         assert "\n" not in said
 
@@ -229,7 +229,7 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
         with lock:
             return json.dumps(documents["image" if path.startswith("/images/sha") else "container"]).encode()
 
-    with raw_engine(tmp_path / "e.sock", answer) as url:
+    with raw_daemon(tmp_path / "e.sock", answer) as url:
         host = Host("here", url)
         for number in range(400):
             documents["container"] = mutated(inspected(), chance(number))
@@ -241,7 +241,7 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
             read_record(host, "demo")
             try:
                 found = drift_read.inspect_all(host, [container])[container.id]
-            except EngineError:
+            except DaemonError:
                 continue
             parse_running(found.container, found.image or {})
             parse_inspected(found.container, SPEC, parse_image_defaults(found.image or {}), "demo")
@@ -269,12 +269,12 @@ def test_the_way_out_of_a_lock_is_open_whatever_it_holds_and_whoever_else_is_gon
         asked.append(f"{method} {path}")
         return b'{"ApiVersion":"1.41"}' if path == "/version" else NO_LISTS["deep"] if "volumes" in path else b"OK"
 
-    with raw_engine(tmp_path / "e.sock", answer) as url, raw_engine(tmp_path / "gone.sock", lambda *_: b"null") as gone:
+    with raw_daemon(tmp_path / "e.sock", answer) as url, raw_daemon(tmp_path / "gone.sock", lambda *_: b"null") as gone:
         (tmp_path / "stack.toml").write_text(TWO_HOSTS.format(gone, url))
         code = run(["lock", "release", str(tmp_path / "stack.toml")])
     said = capsys.readouterr()
     assert code == 1
     assert said.out == "here: released (who held it cannot be read)\n"
-    assert "gone: the engine at" in said.err
+    assert "gone: the daemon at" in said.err
     assert "Traceback" not in said.err
     assert any(a.startswith("DELETE ") and "cortexctl-lock-demo" in a for a in asked)

@@ -1,4 +1,4 @@
-"""The executor, the gate and the rollback, on fake engines: what becomes of every container."""
+"""The executor, the gate and the rollback, on fake daemons: what becomes of every container."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cortexctl.apply.locking import LOCK_LASTS, Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
 from cortexctl.desired.stack import Desired
-from cortexctl.errors import EngineRefused, GateFailed, LockHeld, LockLost, PathFailed, PlanStale, ProbeFailed
+from cortexctl.errors import DaemonRefused, GateFailed, LockHeld, LockLost, PathFailed, PlanStale, ProbeFailed
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Plan
@@ -25,7 +25,7 @@ from cortexctl.render.apply.outcome import result_text
 from cortexctl.render.plan.terminal import plan_text
 from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
-from tests.fakes.engine import Behaviour
+from tests.fakes.daemon import Behaviour
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
 
@@ -44,7 +44,7 @@ def with_length(length: int, **lines: str) -> str:
 
 
 def serving(world: World, host: str = "here") -> dict[str, str]:
-    return {c.name: c.state for c in world.engine(host).containers.values()}
+    return {c.name: c.state for c in world.daemon(host).containers.values()}
 
 
 def crash(code: int = 1, *log: str) -> Behaviour:
@@ -63,16 +63,16 @@ def test_a_create_ends_under_the_serving_name_with_its_restart_policy_on(tmp_pat
     world = World("demo", "here")
     result = world.apply(world.plan(stack(tmp_path, with_length(1024))))
     assert result.exit_code == 0
-    container = world.engine().by_name("vllm-model-tiny")
+    container = world.daemon().by_name("vllm-model-tiny")
     assert (container.state, container.restart) == ("running", "unless-stopped")
     assert "--max-model-len 1024" in " ".join(container.command)
-    assert world.engine().volumes == {}
+    assert world.daemon().volumes == {}
 
 
 def test_no_restart_policy_before_the_gate(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text())))
-    calls = world.engine().calls
+    calls = world.daemon().calls
     start = next(i for i, c in enumerate(calls) if c.startswith("start"))
     policy = next(i for i, c in enumerate(calls) if c.startswith("set_restart"))
     gate = next(i for i, e in enumerate(world.events) if isinstance(e, StepDone) and "4 tokens" in e.note)
@@ -87,7 +87,7 @@ def test_a_replacement_keeps_the_old_one_stopped_under_its_generation(tmp_path: 
     result = world.apply(world.plan(stack(tmp_path, with_length(2048))))
     assert result.exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
-    assert world.engine().by_name("vllm-model-tiny--g1").restart == "no"
+    assert world.daemon().by_name("vllm-model-tiny--g1").restart == "no"
 
 
 def test_only_as_many_old_generations_are_kept_as_asked_for(tmp_path: Path) -> None:
@@ -101,20 +101,20 @@ def test_only_as_many_old_generations_are_kept_as_asked_for(tmp_path: Path) -> N
 def test_a_candidate_that_exits_fails_at_once_and_the_old_one_comes_back(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    world.engine().behaviours.append(lambda c: crash(1, "ValueError: something")(c) if "4096" in c.command else None)
+    world.daemon().behaviours.append(lambda c: crash(1, "ValueError: something")(c) if "4096" in c.command else None)
     before = world.clock.at
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
     assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
     assert result.exit_code == 1, "nothing is different from before"
     assert serving(world) == {"vllm-model-tiny": "running"}
-    assert world.engine().by_name("vllm-model-tiny").restart == "unless-stopped"
+    assert world.daemon().by_name("vllm-model-tiny").restart == "unless-stopped"
     assert world.clock.at - before < 10, "it must not wait for the start-up time-out"
     assert world.plan(stack(tmp_path, with_length(1024))).effective == ()
 
 
 def test_a_failed_create_leaves_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.engine().behaviours.append(
+    world.daemon().behaviours.append(
         crash(
             1,
             "OSError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/models/nope'. Use `repo_type` argument if needed.",
@@ -130,9 +130,9 @@ def test_a_failed_create_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 137])
-def test_any_exit_code_is_a_failure_for_a_dead_engine_exits_with_zero(tmp_path: Path, code: int) -> None:
+def test_any_exit_code_is_a_failure_for_a_dead_daemon_exits_with_zero(tmp_path: Path, code: int) -> None:
     world = World("demo", "here")
-    world.engine().behaviours.append(crash(code))
+    world.daemon().behaviours.append(crash(code))
     result = world.apply(world.plan(stack(tmp_path, model_text())))
     failure = outcome(result, "here/tiny").failure
     assert failure is not None
@@ -179,7 +179,7 @@ def test_a_server_that_dies_while_it_is_watched_does_not_pass(tmp_path: Path) ->
         sleep(duration)
         slept += 1
         if slept == 4:
-            world.engine().by_name("vllm-model-tiny--g1").state = "exited"
+            world.daemon().by_name("vllm-model-tiny--g1").state = "exited"
 
     world.clock.sleep = sleep_and_die  # type: ignore[method-assign]
     result = world.apply(world.plan(stack(tmp_path, model_text())))
@@ -191,7 +191,7 @@ def test_on_failure_halt_leaves_the_candidate_to_be_looked_at(tmp_path: Path) ->
     world = World("demo", "here")
     halt = '[models.tiny.rollout]\non_failure = "halt"\n'
     world.apply(world.plan(stack(tmp_path, with_length(1024) + halt)))
-    world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
+    world.daemon().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
     result = world.apply(world.plan(stack(tmp_path, with_length(4096) + halt)))
     assert result.exit_code == 5
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "exited"}
@@ -200,7 +200,7 @@ def test_on_failure_halt_leaves_the_candidate_to_be_looked_at(tmp_path: Path) ->
 def test_a_rollback_that_fails_is_reported_as_such(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    world.engine().behaviours.append(crash(1, "RuntimeError: boom"))
+    world.daemon().behaviours.append(crash(1, "RuntimeError: boom"))
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
     found = outcome(result, "here/tiny")
     assert found.fate is Fate.FAILED
@@ -211,7 +211,7 @@ def test_a_rollback_that_fails_is_reported_as_such(tmp_path: Path) -> None:
 def test_a_failure_on_a_host_stops_what_follows_there_and_nothing_elsewhere(tmp_path: Path) -> None:
     world = World("demo", "one", "two")
     models = model_text("a", hosts='["one", "two"]') + model_text("b", hosts='["one", "two"]')
-    world.engine("one").behaviours.append(crash())
+    world.daemon("one").behaviours.append(crash())
     result = world.apply(world.plan(stack(tmp_path, "[rollout]\nmax_failures = 2\n\n", models, hosts=TWO_HOSTS)))
     fates = {o.change.address: o.fate for o in result.outcomes}
     assert fates == {
@@ -227,7 +227,7 @@ def test_a_failure_on_a_host_stops_what_follows_there_and_nothing_elsewhere(tmp_
 def test_when_as_many_have_failed_as_may_nothing_new_is_begun(tmp_path: Path) -> None:
     world = World("demo", "one", "two")
     models = model_text("a", hosts='["one", "two"]') + model_text("b", hosts='["one", "two"]')
-    world.engine("one").behaviours.append(crash())
+    world.daemon("one").behaviours.append(crash())
     made = world.plan(stack(tmp_path, models, hosts=TWO_HOSTS))
     assert made.max_failures == 1
     result = world.apply(made, parallelism=1)
@@ -241,14 +241,14 @@ def test_a_lock_that_somebody_released_ends_the_run_there(tmp_path: Path) -> Non
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     made = world.plan(stack(tmp_path, with_length(2048)))
-    world.engine().behaviours.append(lambda _c: world.engine().volumes.clear())
+    world.daemon().behaviours.append(lambda _c: world.daemon().volumes.clear())
     result = world.apply(made)
     failure = outcome(result, "here/tiny").failure
     assert isinstance(failure, LockLost)
     assert "somebody released this run's lock" in failure.message
     assert outcome(result, "here/tiny").left_behind
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "running"}
-    world.engine().behaviours.clear()
+    world.daemon().behaviours.clear()
     assert world.apply(world.plan(stack(tmp_path, with_length(2048)))).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
 
@@ -260,30 +260,30 @@ def test_with_its_lock_lost_a_run_undoes_nothing_and_writes_nothing_down(tmp_pat
     made = world.plan(stack(tmp_path, with_length(2048)))
 
     def taken_over_and_refused(_container: str) -> None:
-        world.engine().volumes.clear()
-        raise EngineRefused("no GPU left", status=500)
+        world.daemon().volumes.clear()
+        raise DaemonRefused("no GPU left", status=500)
 
-    world.engine().start = taken_over_and_refused  # type: ignore[method-assign,assignment]
+    world.daemon().start = taken_over_and_refused  # type: ignore[method-assign,assignment]
     failed = outcome(world.apply(made), "here/tiny")
     assert (failed.fate, failed.left_behind) == (Fate.FAILED, True)
     assert "somebody released this run's lock" in failed.rollback_problem
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "created"}
-    applied = world.engine().read_record("demo").applied
+    applied = world.daemon().read_record("demo").applied
     assert {a.generation for a in applied.values()} <= {1}
 
 
 def test_one_waits_for_another_run_as_long_as_it_may(tmp_path: Path) -> None:
     world = World("demo", "here")
     made = world.plan(stack(tmp_path, model_text()))
-    world.engine().volumes["cortexctl-lock-demo"] = lock_info("them", int(world.clock.now()) + 100)
+    world.daemon().volumes["cortexctl-lock-demo"] = lock_info("them", int(world.clock.now()) + 100)
     waits = locks(world, made)
     waits.patience = 60
     said: list[str] = []
     waits.waits = said.append
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     began = world.clock.at
     with pytest.raises(LockHeld):
-        apply_plan(made, Executor(made, performer, world.events.append), world.engines, waits)
+        apply_plan(made, Executor(made, performer, world.events.append), world.daemons, waits)
     assert 60 <= world.clock.at - began < 63
     assert said == ["here: waiting for alice on ci-17 (pid 4711, run run0)"]
 
@@ -293,14 +293,14 @@ def test_what_is_under_way_when_an_interrupt_comes_is_brought_to_its_end(tmp_pat
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     made = world.plan(stack(tmp_path, with_length(2048)))
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def stop() -> bool:
         return any(isinstance(e, StepDone) and isinstance(e.step.task, StopContainer) for e in world.events)
 
     world.events.clear()
     executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.engines, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made))
     assert outcome(result, "here/tiny").fate is Fate.DONE
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
 
@@ -309,59 +309,59 @@ def test_an_interrupt_before_anything_serves_otherwise_leaves_it_so(tmp_path: Pa
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     made = world.plan(stack(tmp_path, with_length(2048)))
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def stop() -> bool:
         return any(isinstance(e, StepDone) and isinstance(e.step.task, CreateContainer) for e in world.events)
 
     world.events.clear()
     executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.engines, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made))
     found = outcome(result, "here/tiny")
     assert (result.exit_code, found.fate, found.left_behind) == (130, Fate.NOT_STARTED, False)
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2": "created"}
 
 
-def test_a_create_that_the_engine_refuses_touches_nothing(tmp_path: Path) -> None:
+def test_a_create_that_the_daemon_refuses_touches_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    world.engine().fail["create"] = EngineRefused("here: no space left on device", status=500)
+    world.daemon().fail["create"] = DaemonRefused("here: no space left on device", status=500)
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
     assert result.exit_code == 1
     assert serving(world) == {"vllm-model-tiny": "running"}
-    assert not any(c.startswith("stop") for c in world.engine().calls[-3:])
+    assert not any(c.startswith("stop") for c in world.daemon().calls[-3:])
 
 
 def test_an_image_that_cannot_be_pulled_stops_the_run_before_the_lock(tmp_path: Path) -> None:
     world = World("demo", "here", images=())
-    world.engine().in_registry["image:v0.32.0"] = "sha256:" + "7" * 64
+    world.daemon().in_registry["image:v0.32.0"] = "sha256:" + "7" * 64
     made = world.plan(stack(tmp_path, model_text()))
     assert made.changes[0].image is not None
     assert made.changes[0].image.pull
-    world.engine().fail["pull"] = EngineRefused("here: unauthorized")
+    world.daemon().fail["pull"] = DaemonRefused("here: unauthorized")
     result = world.apply(made)
     assert result.exit_code == 1
     assert outcome(result, "here/tiny").fate is Fate.NOT_STARTED
-    assert [c for c in world.engine().calls if not c.startswith("pull")] == []
+    assert [c for c in world.daemon().calls if not c.startswith("pull")] == []
 
 
 def test_a_pulled_image_is_used_by_its_digest(tmp_path: Path) -> None:
     world = World("demo", "here", images=())
-    world.engine().in_registry["image:v0.32.0"] = "sha256:" + "7" * 64
+    world.daemon().in_registry["image:v0.32.0"] = "sha256:" + "7" * 64
     assert world.apply(world.plan(stack(tmp_path, model_text()))).exit_code == 0
-    assert world.engine().by_name("vllm-model-tiny").image == "image:v0.32.0@sha256:" + "7" * 64
+    assert world.daemon().by_name("vllm-model-tiny").image == "image:v0.32.0@sha256:" + "7" * 64
 
 
 def test_a_plan_that_reality_left_is_refused_and_touches_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     made = world.plan(stack(tmp_path, with_length(4096)))
-    world.engine().by_name("vllm-model-tiny").state = "exited"
-    calls = len(world.engine().calls)
+    world.daemon().by_name("vllm-model-tiny").state = "exited"
+    calls = len(world.daemon().calls)
     with pytest.raises(PlanStale, match="was running and is now exited"):
         world.apply(made)
-    assert len(world.engine().calls) == calls
-    assert world.engine().volumes == {}, "the lock is released"
+    assert len(world.daemon().calls) == calls
+    assert world.daemon().volumes == {}, "the lock is released"
 
 
 def test_a_saved_plan_does_the_same_as_the_plan(tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ def test_a_secret_reaches_the_container_and_the_gate_and_nothing_else(tmp_path: 
     models = model_text() + '[models.tiny.secrets]\nVLLM_API_KEY = { env = "KEY" }\n'
     made = world.plan(stack(tmp_path, models, KEY="planted-value"))
     assert world.apply(made).exit_code == 0
-    container = world.engine().by_name("vllm-model-tiny")
+    container = world.daemon().by_name("vllm-model-tiny")
     assert container.environment["VLLM_API_KEY"] == "planted-value"
     assert world.prober.keys_seen == ["planted-value"]
     everything = plan_to_json(made) + repr(container.labels) + repr(container.command) + repr(world.events)
@@ -400,36 +400,36 @@ def lock_info(owner: str, expires: int) -> LockInfo:
 
 
 def locks(world: World, made: Plan, *, dead: bool = False) -> Locks:
-    return Locks(made, world.engines, lock_info("us", 0), world.clock, lambda _h, _n: dead)
+    return Locks(made, world.daemons, lock_info("us", 0), world.clock, lambda _h, _n: dead)
 
 
 def run_with(world: World, made: Plan, *, dead: bool) -> Result:
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     executor = Executor(made, performer, world.events.append)
-    return apply_plan(made, executor, world.engines, locks(world, made, dead=dead))
+    return apply_plan(made, executor, world.daemons, locks(world, made, dead=dead))
 
 
 def test_a_lock_that_somebody_holds_is_respected_and_left(tmp_path: Path) -> None:
     world = World("demo", "here")
     holder = lock_info("them", int(world.clock.now()) + 100)
-    world.engine().volumes["cortexctl-lock-demo"] = holder
+    world.daemon().volumes["cortexctl-lock-demo"] = holder
     with pytest.raises(LockHeld, match=r"alice on ci-17 \(pid 4711, run run0\)"):
         run_with(world, world.plan(stack(tmp_path, model_text())), dead=False)
-    assert world.engine().volumes == {"cortexctl-lock-demo": holder}
+    assert world.daemon().volumes == {"cortexctl-lock-demo": holder}
     assert serving(world) == {}
 
 
 def test_a_lock_whose_holder_is_provably_gone_is_taken_over(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.engine().volumes["cortexctl-lock-demo"] = lock_info("them", 0)
+    world.daemon().volumes["cortexctl-lock-demo"] = lock_info("them", 0)
     assert run_with(world, world.plan(stack(tmp_path, model_text())), dead=True).exit_code == 0
-    assert world.engine().volumes == {}
+    assert world.daemon().volumes == {}
 
 
 def test_a_lock_says_when_it_expires(tmp_path: Path) -> None:
     world = World("demo", "here")
     seen: list[LockInfo] = []
-    world.engine().behaviours.append(lambda _c: seen.extend(world.engine().volumes.values()))
+    world.daemon().behaviours.append(lambda _c: seen.extend(world.daemon().volumes.values()))
     run_with(world, world.plan(stack(tmp_path, model_text())), dead=False)
     assert [(i.expires or 0) - i.started for i in seen] == [LOCK_LASTS]
     assert seen[0].owner == "us@here"
@@ -438,15 +438,15 @@ def test_a_lock_says_when_it_expires(tmp_path: Path) -> None:
 def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> None:
     world = World("demo", "here")
     made = world.plan(stack(tmp_path, model_text("a") + model_text("b")))
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def stop() -> bool:
         return any(isinstance(e, StepDone) and e.step.address == "here/a" for e in world.events)
 
     executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.engines, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made))
     assert result.exit_code == 130
-    assert world.engine().volumes == {}
+    assert world.daemon().volumes == {}
     assert serving(world) == {"vllm-model-a--g1": "created"}
     again = world.apply(world.plan(stack(tmp_path, model_text("a") + model_text("b"))))
     assert again.exit_code == 0
@@ -456,23 +456,23 @@ def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> No
 def test_starting_a_stopped_one_gates_it_and_stops_it_again_when_it_fails(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text())))
-    world.engine().by_name("vllm-model-tiny").state = "exited"
+    world.daemon().by_name("vllm-model-tiny").state = "exited"
     made = world.plan(stack(tmp_path, model_text()))
     assert [c.action for c in made.effective] == [Action.START]
     world.prober.smoke_fails.add("vllm-model-tiny--g1")
     result = world.apply(made)
     assert result.exit_code == 1
-    container = world.engine().by_name("vllm-model-tiny")
+    container = world.daemon().by_name("vllm-model-tiny")
     assert (container.state, container.restart) == ("exited", "no")
     world.prober.smoke_fails.clear()
     assert world.apply(world.plan(stack(tmp_path, model_text()))).exit_code == 0
-    assert world.engine().by_name("vllm-model-tiny").restart == "unless-stopped"
+    assert world.daemon().by_name("vllm-model-tiny").restart == "unless-stopped"
 
 
 def test_destroy_takes_ours_and_leaves_the_rest(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.engine().add("grafana", state="running")
-    world.engine().add(
+    world.daemon().add("grafana", state="running")
+    world.daemon().add(
         "vllm-model-theirs", state="running", labels={"cortexctl.stack": "other", "cortexctl.model": "x"}
     )
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
@@ -480,23 +480,23 @@ def test_destroy_takes_ours_and_leaves_the_rest(tmp_path: Path) -> None:
     result = world.apply(world.plan(stack(tmp_path, with_length(2048)), destroy=True))
     assert result.exit_code == 0
     assert sorted(serving(world)) == ["grafana", "vllm-model-theirs"]
-    assert world.engine().networks == {}
-    assert world.engine().volumes == {}
+    assert world.daemon().networks == {}
+    assert world.daemon().volumes == {}
 
 
 def test_a_network_that_somebody_else_is_on_stays(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text())))
-    world.engine().add("gateway", state="exited", networks=["cortex_default"])
+    world.daemon().add("gateway", state="exited", networks=["cortex_default"])
     world.apply(world.plan(stack(tmp_path, model_text()), destroy=True))
-    assert list(world.engine().networks) == ["cortex_default"]
+    assert list(world.daemon().networks) == ["cortex_default"]
 
 
 def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     world.events.clear()
-    world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
+    world.daemon().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
     world.apply(world.plan(stack(tmp_path, with_length(4096))))
     kinds = [type(e).__name__ for e in world.events if not isinstance(e, Progress)]
     assert kinds.index("StepFailed") < kinds.index("RollbackStarted") < kinds.index("RollbackEnded")
@@ -507,7 +507,7 @@ def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
 def killed_in_the_gate(world: World, desired: Desired) -> None:
     """What an apply leaves whose process is killed while its candidate is in the gate."""
     made = world.plan(desired)
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     gate = next(i for i, s in enumerate(made.steps) if isinstance(s.task, PassGate))
     Executor(made, performer, world.events.append).run(made.steps[:gate])
 
@@ -527,10 +527,10 @@ def test_one_that_passed_its_gate_and_lost_its_run_is_not_thrown_away_for_a_thir
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     made = world.plan(stack(tmp_path, with_length(2048)))
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     Executor(made, performer, world.events.append).run(made.steps[:-1])
     assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2": "running"}
-    world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
+    world.daemon().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
     assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
     assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2": "running"}
@@ -548,8 +548,8 @@ def test_a_bug_in_a_step_is_undone_like_any_failure(tmp_path: Path) -> None:
     smoke = world.prober.smoke
     world.prober.smoke = broken  # type: ignore[method-assign]
     made = world.plan(stack(tmp_path, with_length(4096)))
-    world.engine().behaviours.append(
-        lambda _c: setattr(world.prober, "smoke", smoke) if len(world.engine().calls) > 14 else None
+    world.daemon().behaviours.append(
+        lambda _c: setattr(world.prober, "smoke", smoke) if len(world.daemon().calls) > 14 else None
     )
     result = world.apply(made)
     failure = outcome(result, "here/tiny").failure
@@ -561,20 +561,20 @@ def test_a_bug_in_a_step_is_undone_like_any_failure(tmp_path: Path) -> None:
 def test_who_listens_may_go_and_the_work_goes_on(tmp_path: Path) -> None:
     world = World("demo", "here")
     made = world.plan(stack(tmp_path, model_text()))
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def gone(_event: object) -> None:
         raise BrokenPipeError
 
     executor = Executor(made, performer, gone)
-    result = apply_plan(made, executor, world.engines, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made))
     assert result.exit_code == 0
 
 
 def test_the_old_one_may_take_as_long_as_ever_to_come_back(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    world.engine().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
+    world.daemon().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
     slow = world.clock.at + 60
 
     def health(reach: Reach) -> str:
@@ -618,7 +618,7 @@ def test_a_network_that_a_replacement_leaves_empty_goes(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text(), at_once, hosts=hosts.format("first"))))
     world.apply(world.plan(stack(tmp_path, model_text(), at_once, hosts=hosts.format("second"))))
-    assert list(world.engine().networks) == ["second"]
+    assert list(world.daemon().networks) == ["second"]
 
 
 # ---- the way to a server
@@ -627,17 +627,17 @@ def test_a_network_that_a_replacement_leaves_empty_goes(tmp_path: Path) -> None:
 def test_a_server_that_cannot_be_asked_is_not_stopped_for_a_new_one(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    engine = world.engine()
-    before = {c.id: (c.name, c.state) for c in engine.all()}
-    engine.unreached.add("vllm-model-tiny")
-    engine.calls.clear()
+    daemon = world.daemon()
+    before = {c.id: (c.name, c.state) for c in daemon.all()}
+    daemon.unreached.add("vllm-model-tiny")
+    daemon.calls.clear()
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
     found = outcome(result, "here/tiny")
     assert (found.fate, found.left_behind, result.exit_code) == (Fate.FAILED, False, 1)
     assert isinstance(found.failure, PathFailed)
     assert found.failure.message.startswith("the server in vllm-model-tiny cannot be asked from here, so its successor")
-    assert {c.id: (c.name, c.state) for c in engine.all()} == before
-    assert not [c for c in engine.calls if c.split()[0] in {"stop", "start", "rename", "set_restart"}]
+    assert {c.id: (c.name, c.state) for c in daemon.all()} == before
+    assert not [c for c in daemon.calls if c.split()[0] in {"stop", "start", "rename", "set_restart"}]
     assert "everything is as it was" in result_text(result, 1, "", PLAIN, {})
 
 
@@ -645,7 +645,7 @@ def test_a_server_that_cannot_be_asked_is_not_stopped_for_a_new_one(tmp_path: Pa
 def test_one_that_does_not_run_is_not_asked_before_it_is_replaced(tmp_path: Path, state: str) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    world.engine().by_name("vllm-model-tiny").state = state
+    world.daemon().by_name("vllm-model-tiny").state = state
     made = world.plan(stack(tmp_path, with_length(4096)))
     assert not [s for s in made.steps if isinstance(s.task, TryReach)]
     assert world.apply(made).exit_code == 0
@@ -655,15 +655,15 @@ def test_a_way_that_is_lost_in_the_middle_is_not_the_old_ones_fault(tmp_path: Pa
     """It is brought back, and said to run; that it does not serve nobody can know."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    engine = world.engine()
-    engine.behaviours.append(lambda _: engine.unreached.update({"vllm-model-tiny--g2", "vllm-model-tiny"}))
+    daemon = world.daemon()
+    daemon.behaviours.append(lambda _: daemon.unreached.update({"vllm-model-tiny--g2", "vllm-model-tiny"}))
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
     found = outcome(result, "here/tiny")
     assert (found.fate, found.rollback_problem) == (Fate.ROLLED_BACK, "")
     assert isinstance(found.failure, PathFailed)
     assert found.unproven == "it runs and cannot be asked whether it serves: no python3 can be run in it"
-    assert engine.by_name("vllm-model-tiny").state == "running"
-    assert engine.by_name("vllm-model-tiny").restart == "unless-stopped"
+    assert daemon.by_name("vllm-model-tiny").state == "running"
+    assert daemon.by_name("vllm-model-tiny").restart == "unless-stopped"
     text = result_text(result, 1, "", PLAIN, {})
     assert "ROLLBACK FAILED" not in text
     assert "generation 1 was started again, and it runs and cannot be asked whether it serves: no python3" in text
@@ -671,16 +671,16 @@ def test_a_way_that_is_lost_in_the_middle_is_not_the_old_ones_fault(tmp_path: Pa
 
 def test_a_way_that_fails_for_a_moment_fails_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
-    engine, sleep = world.engine(), world.clock.sleep
-    engine.behaviours.append(lambda c: engine.unreached.add(c.name))
+    daemon, sleep = world.daemon(), world.clock.sleep
+    daemon.behaviours.append(lambda c: daemon.unreached.add(c.name))
     lost = 0
 
     def back_after_a_while(duration: float) -> None:
         nonlocal lost
         sleep(duration)
-        lost += bool(engine.unreached)
+        lost += bool(daemon.unreached)
         if lost > 5:
-            engine.unreached.clear()
+            daemon.unreached.clear()
 
     world.clock.sleep = back_after_a_while  # type: ignore[method-assign]
     assert world.apply(world.plan(stack(tmp_path, with_length(1024)))).exit_code == 0
@@ -693,14 +693,14 @@ def test_an_old_generation_whose_removal_failed_is_removed_by_the_next_apply(tmp
     for length in (1, 2):
         assert world.apply(world.plan(stack(tmp_path, with_length(length) + keep))).exit_code == 0
     desired = stack(tmp_path, with_length(3) + keep)
-    world.engine().fail["remove"] = EngineRefused("device or resource busy", status=500)
+    world.daemon().fail["remove"] = DaemonRefused("device or resource busy", status=500)
     assert world.apply(world.plan(desired)).exit_code == 5
-    world.engine().fail.clear()
+    world.daemon().fail.clear()
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1", "vllm-model-tiny--g2"]
     assert world.plan(desired, Request(only="drift")).effective == ()
     made = world.plan(desired)
     assert [(c.address, c.action, c.cost.down) for c in made.effective] == [("here/tiny--g1", Action.REMOVE, False)]
-    assert [s.task for s in made.steps] == [RemoveContainer(world.engine().by_name("vllm-model-tiny--g1").id)]
+    assert [s.task for s in made.steps] == [RemoveContainer(world.daemon().by_name("vllm-model-tiny--g1").id)]
     assert "no more than 1 are kept" in plan_text(made, Ink(enabled=False))
     assert plan_from_json(plan_to_json(made)) == made
     assert world.apply(made).exit_code == 0

@@ -47,7 +47,7 @@ def records_of_a_failure(tmp_path: Path) -> list[dict[str, Any]]:
             container.state, container.exit_code = "exited", 1
             container.log.append("ValueError: hf-planted is not a token")
 
-    world.engine().behaviours.append(crash)
+    world.daemon().behaviours.append(crash)
     write(path, 2048)
     plan = world.plan(desired_from(path, {"T": "hf-planted"}))
     result = world.apply(plan)
@@ -231,5 +231,5 @@ def test_revision_and_author_are_compared_by_nothing(tmp_path: Path) -> None:
     world.secrets.values = {"T": "x"}
     desired = desired_from(path, {"T": "x"})
     world.apply(world.plan(desired))
-    world.engine().by_name("vllm-model-tiny").labels.update({labels.REVISION: "abc-dirty", labels.AUTHOR: "ada"})
+    world.daemon().by_name("vllm-model-tiny").labels.update({labels.REVISION: "abc-dirty", labels.AUTHOR: "ada"})
     assert world.plan(desired).effective == ()

@@ -21,7 +21,7 @@ import yaml
 
 from cortexctl.cli.main import COMMANDS
 from tests.fakes.forge import GITHUB_BOT, GITLAB_BOT, Fault, Forge, serving
-from tests.fakes.sockets import canned_engine
+from tests.fakes.sockets import canned_daemon
 from tests.hostile import lookalike
 from tests.reading import model_text, stack_text
 
@@ -268,7 +268,7 @@ def test_a_mistake_in_another_environment_is_told_beside_the_plan(tmp_path: Path
 
 def test_a_plan_that_is_refused_is_shown_and_fails(tmp_path: Path, forge: Forge) -> None:
     job = GitHubJob(checkout(tmp_path, {"stack.toml": BEFORE}, {"README.md": "x"}), forge)
-    ran = job.run(mode="live")  # there is no engine
+    ran = job.run(mode="live")  # there is no daemon
     assert ran.failed == ["Verdict"]
     assert "**CX401**" in forge.bodies[0]
     assert Path(ran.outputs["plan-file"]).exists()
@@ -319,7 +319,7 @@ def test_a_new_stack_and_a_new_environment_are_planned_as_creations(tmp_path: Pa
 
 def snapshot(work: Path) -> None:
     """Of a host without containers."""
-    with canned_engine(work.parent / "engine.sock") as url:
+    with canned_daemon(work.parent / "daemon.sock") as url:
         given = environ(work.parent, HF_TOKEN="any", CORTEXCTL_VAR_key="any") | {"DOCKER_HOST": url}
         subprocess.run(["cortexctl", "observe", "--out", "snapshot.json"], cwd=work, check=True, env=given)
 
@@ -826,7 +826,7 @@ def test_a_request_runs_no_command_of_its_stack(tmp_path: Path, forge: Forge) ->
 def snapshot_of(work: Path, text: str) -> None:
     """Taken with another stack than the one that is there."""
     (work.parent / "other.toml").write_text(text)
-    with canned_engine(work.parent / "engine.sock") as url:
+    with canned_daemon(work.parent / "daemon.sock") as url:
         given = environ(work.parent) | {"DOCKER_HOST": url}
         out = str(work / "snapshot.json")
         subprocess.run(["cortexctl", "observe", "../other.toml", "--out", out], cwd=work, check=True, env=given)

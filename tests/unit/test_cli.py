@@ -1,4 +1,4 @@
-"""The command line from outside, without a real engine: exit codes, one clear sentence, nothing changed."""
+"""The command line from outside, without a real daemon: exit codes, one clear sentence, nothing changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.cli.main import COMMANDS
-from tests.fakes.sockets import canned_engine
+from tests.fakes.sockets import canned_daemon
 from tests.forks import ran
 from tests.reading import model_text, stack_text
 
@@ -21,7 +21,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs cortexctl in an empty folder, with no engine in reach unless DOCKER_HOST is given."""
+    """Runs cortexctl in an empty folder, with no daemon in reach unless DOCKER_HOST is given."""
 
     def go(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         known = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR", "DOCKER_HOST"}}
@@ -72,12 +72,12 @@ def test_a_file_that_is_not_there_says_how_to_make_one(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("command", "code"), [("plan", 1), ("apply", 4), ("destroy", 4), ("status", 1)])
-def test_no_engine_at_the_url(run: Run, tmp_path: Path, command: str, code: int) -> None:
+def test_no_daemon_at_the_url(run: Run, tmp_path: Path, command: str, code: int) -> None:
     write(tmp_path, GOOD)
     done = run(command)
     assert done.returncode == code
     said = done.stdout + done.stderr
-    assert f"no Docker engine at unix://{tmp_path}/none.sock: there is no such socket" in said
+    assert f"no Docker daemon at unix://{tmp_path}/none.sock: there is no such socket" in said
     assert "Traceback" not in said
 
 
@@ -92,9 +92,9 @@ def test_a_socket_that_nobody_listens_on(run: Run, tmp_path: Path) -> None:
     assert "the socket is there and nobody listens" in done.stdout
 
 
-def test_an_engine_that_is_too_old(run: Run, tmp_path: Path) -> None:
+def test_a_daemon_that_is_too_old(run: Run, tmp_path: Path) -> None:
     write(tmp_path, GOOD)
-    with canned_engine(tmp_path / "old.sock", api="1.39") as url:
+    with canned_daemon(tmp_path / "old.sock", api="1.39") as url:
         done = run("plan", DOCKER_HOST=url)
     assert done.returncode == 1
     assert "speaks API 1.39; cortexctl needs 1.41" in done.stdout
@@ -102,12 +102,12 @@ def test_an_engine_that_is_too_old(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1"])
-def test_something_that_is_not_an_engine(run: Run, tmp_path: Path, raw: bytes) -> None:
+def test_something_that_is_not_a_daemon(run: Run, tmp_path: Path, raw: bytes) -> None:
     write(tmp_path, GOOD)
-    with canned_engine(tmp_path / "other.sock", raw=raw) as url:
+    with canned_daemon(tmp_path / "other.sock", raw=raw) as url:
         done = run("plan", DOCKER_HOST=url)
     assert done.returncode == 1
-    assert "is not a Docker engine" in done.stdout
+    assert "is not a Docker daemon" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -117,8 +117,8 @@ def test_permission_denied_on_the_socket(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder != Path("/") and folder.stat().st_uid == os.getuid():
             folder.chmod(folder.stat().st_mode | 0o055)
-    with canned_engine(tmp_path / "engine.sock"):
-        (tmp_path / "engine.sock").chmod(0o600)
+    with canned_daemon(tmp_path / "daemon.sock"):
+        (tmp_path / "daemon.sock").chmod(0o600)
         code = f"""
 import os, sys
 from cortexctl.cli import plan, wiring, main
@@ -137,18 +137,18 @@ sys.exit(main.run(["plan", {str(tmp_path / "stack.toml")!r}]))
             text=True,
             check=False,
             timeout=60,
-            env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/engine.sock", "PYTHONPATH": str(Path.cwd())},
+            env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/daemon.sock", "PYTHONPATH": str(Path.cwd())},
         )
     if done.returncode == 77:
         pytest.skip("needs root, to give it up")
     assert done.returncode == 1, done.stderr
-    assert f"permission denied on unix://{tmp_path}/engine.sock" in done.stdout
+    assert f"permission denied on unix://{tmp_path}/daemon.sock" in done.stdout
     assert "usermod -aG docker" in done.stdout
 
 
 def test_a_secret_that_does_not_resolve(run: Run, tmp_path: Path) -> None:
     write(tmp_path, GOOD + '[models.tiny.secrets]\nHF_TOKEN = { env = "NOT_SET_HERE" }\n')
-    with canned_engine(tmp_path / "engine.sock") as url:
+    with canned_daemon(tmp_path / "daemon.sock") as url:
         done = run("plan", DOCKER_HOST=url)
         assert run("validate", DOCKER_HOST=url).returncode == 0, "validate needs no secrets"
     assert done.returncode == 1
@@ -163,7 +163,7 @@ def test_apply_without_a_terminal_and_without_a_word_is_refused(run: Run, tmp_pa
         "Labels": {"cortexctl.stack": "demo", "cortexctl.model": "gone",
                    "cortexctl.spec": json.dumps({"v": 1, "image": "x", "model": "m", "served_names": ["m"]})},
     }  # fmt: skip
-    with canned_engine(tmp_path / "engine.sock", [row]) as url:
+    with canned_daemon(tmp_path / "daemon.sock", [row]) as url:
         done = run("destroy", DOCKER_HOST=url)
     assert done.returncode == 4
     assert "nobody is here to approve" in done.stderr

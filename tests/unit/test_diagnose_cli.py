@@ -25,7 +25,7 @@ from cortexctl.reach import Reach
 from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
 from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
-from tests.fakes.engine import FakeEngine
+from tests.fakes.daemon import FakeDaemon
 from tests.forks import ran
 
 CASES = Path(__file__).parent.parent / "cases" / "diagnosis"
@@ -57,7 +57,7 @@ def spec(*secrets: SecretRef) -> str:
     )
 
 
-def container(engine: FakeEngine, name: str, generation: int, spec_label: str = "", **fields: Any) -> FakeContainer:
+def container(daemon: FakeDaemon, name: str, generation: int, spec_label: str = "", **fields: Any) -> FakeContainer:
     marks = {
         **labels.owner_labels("demo"),
         labels.MODEL: "tiny",
@@ -65,11 +65,11 @@ def container(engine: FakeEngine, name: str, generation: int, spec_label: str = 
         labels.GENERATION: str(generation),
         labels.SPEC: spec_label or spec(),
     }
-    return engine.add(name, labels=marks, **fields)
+    return daemon.add(name, labels=marks, **fields)
 
 
-def instance(engine: FakeEngine) -> OwnedInstance:
-    return owned_instances(engine.observed(), "demo")["here/tiny"]
+def instance(daemon: FakeDaemon) -> OwnedInstance:
+    return owned_instances(daemon.observed(), "demo")["here/tiny"]
 
 
 def says(heard: Heard, status: int = 0) -> Callable[[Reach, float], Answer]:
@@ -79,47 +79,47 @@ def says(heard: Heard, status: int = 0) -> Callable[[Reach, float], Answer]:
 NOBODY = says(Heard.REFUSED)
 
 
-def seen(engine: FakeEngine, values: Values | None = None, ask: Callable[[Reach, float], Answer] = NOBODY) -> Diagnosed:
-    one = instance(engine)
-    return examine(one, newest(one), engine, values or Values(), ask)
+def seen(daemon: FakeDaemon, values: Values | None = None, ask: Callable[[Reach, float], Answer] = NOBODY) -> Diagnosed:
+    one = instance(daemon)
+    return examine(one, newest(one), daemon, values or Values(), ask)
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine("here", "demo")
+def daemon() -> FakeDaemon:
+    return FakeDaemon("here", "demo")
 
 
 # which container
 
 
-def test_the_newest_container_is_meant_whatever_its_role(engine: FakeEngine) -> None:
-    container(engine, "vllm-model-tiny", 2, state="running")
-    container(engine, "vllm-model-tiny--g1", 1, state="exited")
-    assert seen(engine).role == "serving"
-    container(engine, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=[TOO_SMALL])
-    found = seen(engine)
+def test_the_newest_container_is_meant_whatever_its_role(daemon: FakeDaemon) -> None:
+    container(daemon, "vllm-model-tiny", 2, state="running")
+    container(daemon, "vllm-model-tiny--g1", 1, state="exited")
+    assert seen(daemon).role == "serving"
+    container(daemon, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=[TOO_SMALL])
+    found = seen(daemon)
     assert (found.role, found.generation, found.container) == ("candidate", 3, "vllm-model-tiny--g3")
 
 
-def test_without_a_serving_one_the_newest_is_a_candidate(engine: FakeEngine) -> None:
-    container(engine, "vllm-model-tiny--g1", 1, state="exited", exit_code=1)
-    assert seen(engine).role == "candidate"
+def test_without_a_serving_one_the_newest_is_a_candidate(daemon: FakeDaemon) -> None:
+    container(daemon, "vllm-model-tiny--g1", 1, state="exited", exit_code=1)
+    assert seen(daemon).role == "candidate"
 
 
-def test_an_older_one_than_the_serving_is_kept(engine: FakeEngine) -> None:
-    container(engine, "vllm-model-tiny", 2, state="running")
-    container(engine, "vllm-model-tiny--g1", 1, state="exited")
-    one = instance(engine)
-    assert examine(one, one.others[0], engine, Values(), NOBODY).role == "kept"
+def test_an_older_one_than_the_serving_is_kept(daemon: FakeDaemon) -> None:
+    container(daemon, "vllm-model-tiny", 2, state="running")
+    container(daemon, "vllm-model-tiny--g1", 1, state="exited")
+    one = instance(daemon)
+    assert examine(one, one.others[0], daemon, Values(), NOBODY).role == "kept"
 
 
 # what it tells
 
 
-def test_a_cause_is_told_with_its_evidence_and_the_containers_end(engine: FakeEngine) -> None:
+def test_a_cause_is_told_with_its_evidence_and_the_containers_end(daemon: FakeDaemon) -> None:
     log = ["INFO 11-24 00:34:54 [gpu_model_runner.py:5402] Starting to load model /models/tiny...", TOO_SMALL]
-    container(engine, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=log)
-    found = seen(engine)
+    container(daemon, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=log)
+    found = seen(daemon)
     assert found.found is not None
     assert found.exit_code == 0
     text = diagnosed_text(found, PLAIN)
@@ -129,25 +129,25 @@ def test_a_cause_is_told_with_its_evidence_and_the_containers_end(engine: FakeEn
     assert "| ValueError: To serve at least one request" in text
 
 
-def test_no_known_cause_is_said_with_vllms_last_word(engine: FakeEngine) -> None:
+def test_no_known_cause_is_said_with_vllms_last_word(daemon: FakeDaemon) -> None:
     log = ["RuntimeError: something that nobody has seen before", "bye"]
-    container(engine, "vllm-model-tiny", 1, state="exited", exit_code=1, log=log)
-    found = seen(engine)
+    container(daemon, "vllm-model-tiny", 1, state="exited", exit_code=1, log=log)
+    found = seen(daemon)
     assert (found.found, found.exit_code) == (None, 1)
     text = diagnosed_text(found, PLAIN)
     assert "cause  no known cause" in text
     assert "last   RuntimeError: something that nobody has seen before" in text
 
 
-def test_a_silent_log_and_137_is_a_kill(engine: FakeEngine) -> None:
-    container(engine, "vllm-model-tiny", 1, state="exited", exit_code=137)
-    found = seen(engine)
+def test_a_silent_log_and_137_is_a_kill(daemon: FakeDaemon) -> None:
+    container(daemon, "vllm-model-tiny", 1, state="exited", exit_code=137)
+    found = seen(daemon)
     assert found.found is not None
     assert found.found.pattern == "killed"
     assert "| " not in diagnosed_text(found, PLAIN)
 
 
-class Stated(FakeEngine):
+class Stated(FakeDaemon):
     """A fake whose container is in the state that the test says, and whose earlier run can be read."""
 
     stated = ContainerState(running=False)
@@ -162,10 +162,10 @@ class Stated(FakeEngine):
 
 
 def stated(now: ContainerState, *, before: Sequence[str] = (), this: Sequence[str] = ()) -> Stated:
-    engine = Stated("here", "demo")
-    engine.stated, engine.runs = now, (before, this)
-    container(engine, "vllm-model-tiny", 1)
-    return engine
+    daemon = Stated("here", "demo")
+    daemon.stated, daemon.runs = now, (before, this)
+    container(daemon, "vllm-model-tiny", 1)
+    return daemon
 
 
 def test_what_the_kernel_killed_is_said_first() -> None:
@@ -184,7 +184,7 @@ def test_of_one_that_is_restarted_the_earlier_run_counts() -> None:
     assert seen(once).found is None, "a cause of an earlier start that somebody has mended"
 
 
-def test_the_engines_own_words_count_too() -> None:
+def test_the_daemons_own_words_count_too() -> None:
     words = 'could not select device driver "" with capabilities: [[gpu]]'
     found = seen(stated(ContainerState(running=False, exit_code=128, error=words)))
     assert found.found is not None
@@ -222,16 +222,16 @@ def test_one_that_runs_and_answers_badly_is_diagnosed() -> None:
 # secrets
 
 
-def test_no_value_of_a_secret_is_shown(engine: FakeEngine) -> None:
+def test_no_value_of_a_secret_is_shown(daemon: FakeDaemon) -> None:
     refs = (
         SecretRef("HF_TOKEN", "env", "HF_TOKEN", ""),
         SecretRef("KEY", "env", "KEY", ""),
         SecretRef("VAULT", "command", "x", ""),
     )
     said = "RuntimeError: bad key swordfish, and hf_abcdefghijklmnop"
-    container(engine, "vllm-model-tiny", 1, spec(*refs), state="exited", exit_code=1, log=[said])
+    container(daemon, "vllm-model-tiny", 1, spec(*refs), state="exited", exit_code=1, log=[said])
     values = Values({"KEY": "swordfish", "VAULT": "never asked"})
-    found = seen(engine, values)
+    found = seen(daemon, values)
     shown = diagnosed_text(found, PLAIN) + json.dumps(diagnosed_json(found))
     assert "bad key ***, and ***" in shown
     assert "swordfish" not in shown

@@ -243,7 +243,7 @@ def test_what_we_make_is_as_it_should_be(spec: ContainerSpec) -> None:
     assert differences(spec, inspected(spec, {s.name: "hf-value" for s in spec.secrets})) == ()
 
 
-def test_what_image_and_engine_fill_in_is_no_difference() -> None:
+def test_what_image_and_daemon_fill_in_is_no_difference() -> None:
     raw = inspection(SPEC)
     raw["Config"]["Env"] += ["HOME=/root", "TERM=xterm", "container=podman", "HOSTNAME=x"]
     raw["Config"]["StopSignal"] = "15"
@@ -337,7 +337,7 @@ def test_another_program_is_named_and_its_words_are_not_read() -> None:
         ("x:v1@sha256:" + "a" * 64, "x@sha256:" + "a" * 64),
     ],
 )
-def test_an_image_by_the_name_that_engines_list(reference: str, listed: str) -> None:
+def test_an_image_by_the_name_that_daemons_list(reference: str, listed: str) -> None:
     assert local_name(reference) == listed
 
 

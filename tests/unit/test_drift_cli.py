@@ -1,4 +1,4 @@
-"""`cortexctl drift` from outside: exit codes, files, what it asks of an engine, and what it tells to whom."""
+"""`cortexctl drift` from outside: exit codes, files, what it asks of a daemon, and what it tells to whom."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cortexctl.hosts import drift_read, read
 from cortexctl.hosts.lock import this_machine
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import ContainerSpec
-from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
+from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.receiver import receiver
 from tests.forks import ran
@@ -47,40 +47,40 @@ def spec_of(tmp_path: Path, stack: str) -> str:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[TalkingEngine]:
-    """An engine on which the stack was applied."""
-    with talking_engine(tmp_path / "engine.sock", {LIST: [row(spec_of(tmp_path, STACK))]}) as it:
+def daemon(tmp_path: Path) -> Iterator[TalkingDaemon]:
+    """A daemon on which the stack was applied."""
+    with talking_daemon(tmp_path / "daemon.sock", {LIST: [row(spec_of(tmp_path, STACK))]}) as it:
         yield it
 
 
 @pytest.fixture
-def run(tmp_path: Path, engine: TalkingEngine) -> Run:
-    """Runs `cortexctl drift` beside a stack.toml, against the engine. Servers are not asked, unless it is said."""
+def run(tmp_path: Path, daemon: TalkingDaemon) -> Run:
+    """Runs `cortexctl drift` beside a stack.toml, against the daemon. Servers are not asked, unless it is said."""
     (tmp_path / "stack.toml").write_text(STACK)
 
     def go(*arguments: str, health: bool = False, **env: str) -> subprocess.CompletedProcess[str]:
         known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "NO_COLOR", "FORCE_COLOR"))}
         words = ["drift", *arguments, *([] if health else ["--no-health"])]
-        return ran(*words, cwd=tmp_path, env={**known, "DOCKER_HOST": engine.url, **env})
+        return ran(*words, cwd=tmp_path, env={**known, "DOCKER_HOST": daemon.url, **env})
 
     return go
 
 
-def paused(engine: TalkingEngine) -> None:
-    engine.answers[LIST] = [{**engine.answers[LIST][0], "State": "paused"}]
+def paused(daemon: TalkingDaemon) -> None:
+    daemon.answers[LIST] = [{**daemon.answers[LIST][0], "State": "paused"}]
 
 
-def test_nothing_wrong_is_one_line_two_requests_and_exit_0(run: Run, engine: TalkingEngine) -> None:
+def test_nothing_wrong_is_one_line_two_requests_and_exit_0(run: Run, daemon: TalkingDaemon) -> None:
     done = run("--detailed-exitcode")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{QUIET} (servers not asked for their health)\n"
-    assert engine.asked == [LIST, RECORD]
+    assert daemon.asked == [LIST, RECORD]
     silent = run("--detailed-exitcode", "--quiet")
     assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
 
 
-def test_something_found_is_exit_2_only_if_asked(run: Run, engine: TalkingEngine) -> None:
-    paused(engine)
+def test_something_found_is_exit_2_only_if_asked(run: Run, daemon: TalkingDaemon) -> None:
+    paused(daemon)
     assert run().returncode == 0
     done = run("--detailed-exitcode", "--quiet")
     assert (done.returncode, done.stderr) == (2, "")
@@ -88,10 +88,10 @@ def test_something_found_is_exit_2_only_if_asked(run: Run, engine: TalkingEngine
     assert run("--detailed-exitcode", "--kind", "pending").returncode == 0
 
 
-def test_what_seems_wrong_is_looked_at_twice_with_the_lock_first(run: Run, engine: TalkingEngine) -> None:
-    paused(engine)
+def test_what_seems_wrong_is_looked_at_twice_with_the_lock_first(run: Run, daemon: TalkingDaemon) -> None:
+    paused(daemon)
     run()
-    assert engine.asked == [LIST, RECORD, LOCK, LIST, RECORD]
+    assert daemon.asked == [LIST, RECORD, LOCK, LIST, RECORD]
 
 
 def lock(*, pid: int, machine: str, expires: int) -> dict[str, Any]:
@@ -99,10 +99,10 @@ def lock(*, pid: int, machine: str, expires: int) -> dict[str, Any]:
     return {"Labels": {f"cortexctl.lock.{k}": v for k, v in {**marks, "expires": str(expires)}.items()}}
 
 
-def test_while_somebody_applies_nothing_is_judged(run: Run, engine: TalkingEngine) -> None:
-    paused(engine)
+def test_while_somebody_applies_nothing_is_judged(run: Run, daemon: TalkingDaemon) -> None:
+    paused(daemon)
     soon = int(time.time()) + 600
-    engine.answers[LOCK] = lock(pid=os.getpid(), machine=this_machine(), expires=soon)
+    daemon.answers[LOCK] = lock(pid=os.getpid(), machine=this_machine(), expires=soon)
     done = run("--detailed-exitcode")
     assert done.returncode == 0
     assert "here   not judged: alice on " in done.stdout
@@ -113,7 +113,7 @@ def test_while_somebody_applies_nothing_is_judged(run: Run, engine: TalkingEngin
         lock(pid=2**22 - 1, machine=this_machine(), expires=soon),
         lock(pid=1, machine="elsewhere", expires=1),
     ):
-        engine.answers[LOCK] = dead
+        daemon.answers[LOCK] = dead
         assert run("--detailed-exitcode").returncode == 2, "a dead holder hides nothing"
 
 
@@ -126,16 +126,16 @@ def test_an_unreachable_host_is_exit_1_unless_allowed(run: Run, tmp_path: Path) 
     done = run("--detailed-exitcode")
     assert done.returncode == 1
     assert "unreachable   the host cannot be read" in done.stdout
-    assert "there   no Docker engine at" in done.stdout
+    assert "there   no Docker daemon at" in done.stdout
     assert run("--detailed-exitcode", "--allow-unreachable").returncode == 0
     assert run("--kind", "pending", "--detailed-exitcode").returncode == 1, "nothing can be said of it"
     assert run("--host", "here", "--detailed-exitcode").returncode == 0
     assert "1 unreachable" in run("--format", "markdown").stdout
 
 
-def test_a_record_that_cannot_be_read_is_not_an_empty_one(run: Run, engine: TalkingEngine) -> None:
-    engine.answers[RECORD] = ["not", "a", "volume"]
-    engine.answers[LIST] = []
+def test_a_record_that_cannot_be_read_is_not_an_empty_one(run: Run, daemon: TalkingDaemon) -> None:
+    daemon.answers[RECORD] = ["not", "a", "volume"]
+    daemon.answers[LIST] = []
     done = run("--detailed-exitcode", "--format", "json")
     assert (done.returncode, done.stderr) == (1, "")
     found = json.loads(done.stdout)["findings"]
@@ -156,7 +156,7 @@ def test_nothing_matched_is_an_error(run: Run, options: tuple[str, ...], said: s
     assert f"Error[CX408] {said}" in done.stderr
 
 
-def test_a_bad_stack_is_an_error_and_a_doubtful_one_is_quiet(run: Run, tmp_path: Path, engine: TalkingEngine) -> None:
+def test_a_bad_stack_is_an_error_and_a_doubtful_one_is_quiet(run: Run, tmp_path: Path, daemon: TalkingDaemon) -> None:
     (tmp_path / "stack.toml").write_text(STACK.replace("gpus", "gpu"))
     done = run()
     assert (done.returncode, done.stdout) == (1, "")
@@ -165,28 +165,28 @@ def test_a_bad_stack_is_an_error_and_a_doubtful_one_is_quiet(run: Run, tmp_path:
         "[models.tiny]", '[models.tiny]\nvllm_version = "0.32.0"'
     )
     (tmp_path / "stack.toml").write_text(doubtful)
-    engine.answers[LIST] = [row(spec_of(tmp_path, doubtful))]
+    daemon.answers[LIST] = [row(spec_of(tmp_path, doubtful))]
     checked = [sys.executable, "-m", "cortexctl", "validate"]
     assert "CX209" in subprocess.run(checked, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     done = run()
     assert (done.returncode, done.stderr) == (0, ""), "a mail every hour about the stack's style helps nobody"
 
 
-def test_deep_inspects_ours_and_nothing_else(run: Run, engine: TalkingEngine, tmp_path: Path) -> None:
+def test_deep_inspects_ours_and_nothing_else(run: Run, daemon: TalkingDaemon, tmp_path: Path) -> None:
     from cortexctl.instance.codec import spec_from_label
 
     spec = spec_from_label(spec_of(tmp_path, STACK))
-    ours = engine.answers[LIST][0]
-    engine.answers[LIST] = [ours, row("", "theirs", stack="other")]
-    engine.answers["/images/json"] = [{"Id": ours["ImageID"], "RepoTags": ["image:v0.32.0"], "RepoDigests": None}]
-    engine.answers[f"/images/{ours['ImageID']}/json"] = {"Config": {"Env": list(IMAGE_ENV)}}
-    engine.answers[f"/containers/{ours['Id']}/json"] = inspection(spec)
+    ours = daemon.answers[LIST][0]
+    daemon.answers[LIST] = [ours, row("", "theirs", stack="other")]
+    daemon.answers["/images/json"] = [{"Id": ours["ImageID"], "RepoTags": ["image:v0.32.0"], "RepoDigests": None}]
+    daemon.answers[f"/images/{ours['ImageID']}/json"] = {"Config": {"Env": list(IMAGE_ENV)}}
+    daemon.answers[f"/containers/{ours['Id']}/json"] = inspection(spec)
     done = run("--deep", "--detailed-exitcode")
     assert done.returncode == 0, done.stdout
-    assert engine.asked == [
+    assert daemon.asked == [
         LIST, RECORD, "/images/json", f"/containers/{ours['Id']}/json", f"/images/{ours['ImageID']}/json",
     ]  # fmt: skip
-    engine.answers[f"/containers/{ours['Id']}/json"] = inspection(
+    daemon.answers[f"/containers/{ours['Id']}/json"] = inspection(
         spec, {"AWS_KEY": "planted"}, {"HostConfig": {"ShmSize": 1}}
     )
     done = run("--deep", "--detailed-exitcode")
@@ -196,8 +196,8 @@ def test_deep_inspects_ours_and_nothing_else(run: Run, engine: TalkingEngine, tm
     assert "planted" not in done.stdout
 
 
-def test_a_container_that_goes_while_it_is_inspected_is_left_to_the_next_look(run: Run, engine: TalkingEngine) -> None:
-    engine.answers["/images/json"] = []
+def test_a_container_that_goes_while_it_is_inspected_is_left_to_the_next_look(run: Run, daemon: TalkingDaemon) -> None:
+    daemon.answers["/images/json"] = []
     done = run("--deep", "--detailed-exitcode")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -205,7 +205,7 @@ def test_a_container_that_goes_while_it_is_inspected_is_left_to_the_next_look(ru
 # files
 
 
-def test_a_file_is_whole_at_every_moment(run: Run, engine: TalkingEngine, tmp_path: Path) -> None:
+def test_a_file_is_whole_at_every_moment(run: Run, daemon: TalkingDaemon, tmp_path: Path) -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
     file = tmp_path / "collector" / "drift.prom"
@@ -262,12 +262,12 @@ def test_a_file_that_cannot_be_written_is_a_sentence(run: Run) -> None:
 # telling others
 
 
-def test_the_report_is_posted_and_signed_when_there_is_something_to_tell(run: Run, engine: TalkingEngine) -> None:
+def test_the_report_is_posted_and_signed_when_there_is_something_to_tell(run: Run, daemon: TalkingDaemon) -> None:
     secret = "planted-notify-secret"
     with receiver() as at:
         quiet = run("--notify", f"{at.url}/hook", CORTEXCTL_NOTIFY_SECRET=secret)
         assert (quiet.returncode, at.got) == (0, [])
-        paused(engine)
+        paused(daemon)
         done = run("--notify", f"{at.url}/hook", CORTEXCTL_NOTIFY_SECRET=secret)
     assert (done.returncode, done.stderr) == (0, "")
     got = at.got[0]
@@ -281,8 +281,8 @@ def test_the_report_is_posted_and_signed_when_there_is_something_to_tell(run: Ru
     assert secret not in done.stdout + done.stderr + got.body.decode()
 
 
-def test_containers_of_others_are_no_news_unless_asked_for(run: Run, engine: TalkingEngine) -> None:
-    engine.answers[LIST] = [*engine.answers[LIST], row("", "theirs", stack="other")]
+def test_containers_of_others_are_no_news_unless_asked_for(run: Run, daemon: TalkingDaemon) -> None:
+    daemon.answers[LIST] = [*daemon.answers[LIST], row("", "theirs", stack="other")]
     with receiver() as at:
         assert run("--notify", at.url, "--detailed-exitcode").returncode == 0
         assert at.got == []
@@ -290,8 +290,8 @@ def test_containers_of_others_are_no_news_unless_asked_for(run: Run, engine: Tal
     assert len(at.got) == 1
 
 
-def test_a_receiver_that_fails_is_a_sentence_and_exit_1(run: Run, engine: TalkingEngine) -> None:
-    paused(engine)
+def test_a_receiver_that_fails_is_a_sentence_and_exit_1(run: Run, daemon: TalkingDaemon) -> None:
+    paused(daemon)
     with receiver([(403, {})]) as at:
         done = run("--detailed-exitcode", CORTEXCTL_NOTIFY_URL=f"{at.url}/planted/path?token=planted")
     assert done.returncode == 1
@@ -300,9 +300,9 @@ def test_a_receiver_that_fails_is_a_sentence_and_exit_1(run: Run, engine: Talkin
     assert "planted" not in done.stdout + done.stderr
 
 
-def test_a_wrong_url_is_known_before_any_host_is_asked(run: Run, engine: TalkingEngine) -> None:
+def test_a_wrong_url_is_known_before_any_host_is_asked(run: Run, daemon: TalkingDaemon) -> None:
     done = run("--notify", "ftp://planted/x")
-    assert (done.returncode, engine.asked) == (1, [])
+    assert (done.returncode, daemon.asked) == (1, [])
     assert "--notify takes an http or https URL" in done.stderr
     assert "planted" not in done.stderr
 
@@ -324,8 +324,8 @@ def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
     real = read.exchange
     monkeypatch.setattr(read, "exchange", lambda docker, request, _timeout: real(docker, request, 0.7))
     with (
-        talking_engine(tmp_path / "dead.sock", {}, hangs=3) as dead,
-        talking_engine(tmp_path / "slow.sock", {}, hangs=0.1) as slow,
+        talking_daemon(tmp_path / "dead.sock", {}, hangs=3) as dead,
+        talking_daemon(tmp_path / "slow.sock", {}, hangs=0.1) as slow,
     ):
         hosts = [Host(f"dead-{i}", dead.url) for i in range(8)] + [Host(f"slow-{i}", slow.url) for i in range(8)]
         began = time.monotonic()

@@ -19,7 +19,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from cortexctl.plan.drift.finding import Kind
-from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
+from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.record_drift_case import CASES
 from tests.unit.test_drift_cli import STACK, spec_of
 
@@ -30,8 +30,8 @@ METRICS = (CASES / "everything_at_once" / "report.prom").read_text()
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[TalkingEngine]:
-    with talking_engine(tmp_path / "engine.sock", {LIST: [row(spec_of(tmp_path, STACK))]}) as it:
+def daemon(tmp_path: Path) -> Iterator[TalkingDaemon]:
+    with talking_daemon(tmp_path / "daemon.sock", {LIST: [row(spec_of(tmp_path, STACK))]}) as it:
         yield it
 
 
@@ -42,7 +42,7 @@ def stack(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, engine: TalkingEngine) -> Any:
+def shell(tmp_path: Path, daemon: TalkingDaemon) -> Any:
     """Runs a line as /bin/sh would, with `cortexctl` in its path."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "cortexctl"
@@ -58,14 +58,14 @@ def shell(tmp_path: Path, engine: TalkingEngine) -> Any:
             text=True,
             check=False,
             timeout=60,
-            env={**known, "PATH": path, "DOCKER_HOST": engine.url, **env},
+            env={**known, "PATH": path, "DOCKER_HOST": daemon.url, **env},
         )
 
     return run
 
 
-def paused(engine: TalkingEngine) -> None:
-    engine.answers[LIST] = [{**engine.answers[LIST][0], "State": "paused"}]
+def paused(daemon: TalkingDaemon) -> None:
+    daemon.answers[LIST] = [{**daemon.answers[LIST][0], "State": "paused"}]
 
 
 # cron
@@ -83,19 +83,19 @@ def cron_lines() -> list[str]:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_crontabs_commands_say_nothing_until_something_is_found(
-    number: int, shell: Any, stack: Path, engine: TalkingEngine, tmp_path: Path
+    number: int, shell: Any, stack: Path, daemon: TalkingDaemon, tmp_path: Path
 ) -> None:
-    engine.answers["/images/json"] = []
+    daemon.answers["/images/json"] = []
     line = cron_lines()[number].replace("/tmp/cortexctl-drift.lock", f"{tmp_path}/lock")
     line = line.replace("cortexctl drift", "cortexctl drift --no-health")
     quiet = shell(line, STACK=str(stack))
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-    paused(engine)
+    paused(daemon)
     found = shell(line, STACK=str(stack))
     assert "it is paused" in found.stdout
 
 
-def test_a_second_look_does_not_join_the_first(shell: Any, stack: Path, engine: TalkingEngine, tmp_path: Path) -> None:
+def test_a_second_look_does_not_join_the_first(shell: Any, stack: Path, daemon: TalkingDaemon, tmp_path: Path) -> None:
     line = cron_lines()[0].replace("/tmp/cortexctl-drift.lock", f"{tmp_path}/lock")
     with subprocess.Popen(["flock", f"{tmp_path}/lock", "sleep", "60"], start_new_session=True) as other:
         for _ in range(100):
@@ -105,7 +105,7 @@ def test_a_second_look_does_not_join_the_first(shell: Any, stack: Path, engine: 
         done = shell(line, STACK=str(stack))
         os.killpg(other.pid, 15)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
-    assert engine.asked == []
+    assert daemon.asked == []
 
 
 # systemd
@@ -122,9 +122,9 @@ def service() -> dict[str, list[str]]:
 
 
 def test_the_services_command_writes_what_the_collector_reads(
-    shell: Any, stack: Path, engine: TalkingEngine, tmp_path: Path
+    shell: Any, stack: Path, daemon: TalkingDaemon, tmp_path: Path
 ) -> None:
-    engine.answers["/images/json"] = []
+    daemon.answers["/images/json"] = []
     command = service()["ExecStart"][0]
     file = re.search(r"--out (\S+)", command)
     assert file is not None
@@ -159,7 +159,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 # Kubernetes
 
 
-def test_the_cron_jobs_commands_run_and_its_parts_fit(shell: Any, stack: Path, engine: TalkingEngine) -> None:
+def test_the_cron_jobs_commands_run_and_its_parts_fit(shell: Any, stack: Path, daemon: TalkingDaemon) -> None:
     job = yaml.safe_load((UNITS / "cronjob.yaml").read_text())
     assert (job["apiVersion"], job["kind"], job["spec"]["concurrencyPolicy"]) == ("batch/v1", "CronJob", "Forbid")
     assert re.fullmatch(r"(\S+ ){4}\S+", job["spec"]["schedule"])
@@ -168,7 +168,7 @@ def test_the_cron_jobs_commands_run_and_its_parts_fit(shell: Any, stack: Path, e
     for container in (*pod["initContainers"], *pod["containers"]):
         assert {m["name"] for m in container["volumeMounts"]} <= volumes
     drift = pod["containers"][0]
-    engine.answers["/images/json"] = []
+    daemon.answers["/images/json"] = []
     line = shlex.join([*drift["command"], "--no-health"]).replace("/stack/stack.toml", str(stack))
     assert shell(line).stdout.startswith("No drift.")
 
@@ -228,7 +228,7 @@ def test_the_guide_shows_what_a_report_looks_like_now() -> None:
 
 
 def test_the_receiver_of_the_guide_believes_what_is_signed_and_nothing_else(
-    shell: Any, stack: Path, engine: TalkingEngine, tmp_path: Path
+    shell: Any, stack: Path, daemon: TalkingDaemon, tmp_path: Path
 ) -> None:
     code = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     assert code is not None
@@ -236,7 +236,7 @@ def test_the_receiver_of_the_guide_believes_what_is_signed_and_nothing_else(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    paused(engine)
+    paused(daemon)
     line = f"cortexctl drift --no-health {stack} --notify http://127.0.0.1:{port}/hook"
     with subprocess.Popen(
         [sys.executable, str(tmp_path / "receiver.py")],

@@ -20,7 +20,7 @@ from cortexctl.cli.options import Choice, How
 from cortexctl.cli.telling import NO_LOG, EventLines, Telling
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import HookFailed, PlanStale
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.model import Plan
 from cortexctl.plan.steps import TASK_KINDS
@@ -104,7 +104,7 @@ def test_a_failing_rollout_tells_the_cause_and_what_came_back(tmp_path: Path) ->
             container.state, container.exit_code = "exited", 1
             container.log += ("OSError: Repo id must be …: '/models/nope'", "my token is hf-planted")
 
-    world.engine().behaviours.append(crash)
+    world.daemon().behaviours.append(crash)
     world, made = world_with(tmp_path, 4096, world)
     lines = as_lines(made, world, world.apply(made), since)
     assert [t for t in types(lines) if t.startswith(("rollback", "step_failed"))] == [
@@ -196,10 +196,10 @@ def test_who_reads_the_plan_and_the_result_may_go_and_the_exit_code_is_that_of_t
     monkeypatch.setattr("cortexctl.cli.apply._apply", lambda *_: world.apply(made))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with Telling("", NO_LOG) as telling:
-        engines = DockerEngines({}, "demo")
-        code = carry_out(made, engines, choice=Choice(), approved=True, how=How(), telling=telling)
+        daemons = DockerDaemons({}, "demo")
+        code = carry_out(made, daemons, choice=Choice(), approved=True, how=How(), telling=telling)
     sys.stdout.close()
-    assert (code, bool(world.engine().containers)) == ((1, False) if fails else (0, True))
+    assert (code, bool(world.daemon().containers)) == ((1, False) if fails else (0, True))
 
 
 def test_a_stack_that_cannot_be_read_is_a_result_on_stdout_and_text_on_stderr(tmp_path: Path) -> None:

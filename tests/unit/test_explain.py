@@ -15,7 +15,7 @@ from cortexctl.apply.events import GateProbe, RollbackEnded, RollbackStarted, St
 from cortexctl.apply.executor import Fate, Outcome, Result
 from cortexctl.apply.gate.explain import explained
 from cortexctl.desired.stack import Desired
-from cortexctl.errors import EngineRefused, EngineUnreachable, GateFailed, ProbeFailed
+from cortexctl.errors import DaemonRefused, DaemonUnreachable, GateFailed, ProbeFailed
 from cortexctl.render.apply.events_json import event_fields, result_events
 from cortexctl.render.apply.outcome import result_text
 from cortexctl.render.apply.progress import event_line
@@ -54,7 +54,7 @@ def replaced(tmp_path: Path, world: World) -> Result:
     """A replacement by one that the world's behaviours are about."""
     assert world.apply(world.plan(stack(tmp_path, 1024))).exit_code == 0
     world.events.clear()
-    world.engine().calls.clear()
+    world.daemon().calls.clear()
     return world.apply(world.plan(stack(tmp_path, 2048)))
 
 
@@ -64,8 +64,8 @@ def only(result: Result) -> Outcome:
 
 
 def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The engine's calls, with its logs' and every diagnosis among them."""
-    calls, read = world.engine().calls, world.engine().logs
+    """The daemon's calls, with its logs' and every diagnosis among them."""
+    calls, read = world.daemon().calls, world.daemon().logs
     module = sys.modules["cortexctl.engines.vllm.diagnosis.diagnose"]
     diagnose = module.diagnose
 
@@ -77,14 +77,14 @@ def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         calls.append("diagnose")
         return diagnose(log)
 
-    monkeypatch.setattr(world.engine(), "logs", logs)
+    monkeypatch.setattr(world.daemon(), "logs", logs)
     monkeypatch.setattr(module, "diagnose", counted)
     return calls
 
 
 def test_the_old_one_is_back_before_anything_is_diagnosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World("demo", "here")
-    world.engine().behaviours.append(crashes(SHORT))
+    world.daemon().behaviours.append(crashes(SHORT))
     calls = watched(world, monkeypatch)
     outcome = only(replaced(tmp_path, world))
     assert outcome.fate is Fate.ROLLED_BACK
@@ -94,12 +94,12 @@ def test_the_old_one_is_back_before_anything_is_diagnosed(tmp_path: Path, monkey
     removed = calls.index(f"remove {NEW}")
     back = max(n for n, call in enumerate(calls) if call.startswith(("start ", "set_restart ", "rename ")))
     assert last_read < removed < back < calls.index("diagnose")
-    assert world.engine().by_name(OLD).state == "running"
+    assert world.daemon().by_name(OLD).state == "running"
 
 
 def test_what_is_said_comes_in_the_order_of_what_is_done(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.engine().behaviours.append(crashes(SHORT))
+    world.daemon().behaviours.append(crashes(SHORT))
     result = replaced(tmp_path, world)
     told = [e for e in world.events if isinstance(e, StepFailed | RollbackStarted | RollbackEnded)]
     assert [type(e) for e in told] == [StepFailed, RollbackStarted, RollbackEnded]
@@ -119,35 +119,35 @@ def test_a_diagnosis_with_a_bug_in_it_costs_no_more_than_the_cause(
 
     monkeypatch.setattr("cortexctl.apply.gate.explain.diagnose_end", breaks)
     world = World("demo", "here")
-    world.engine().behaviours.append(crashes(SHORT))
+    world.daemon().behaviours.append(crashes(SHORT))
     result = replaced(tmp_path, world)
     assert only(result).fate is Fate.ROLLED_BACK
     assert only(result).rollback_problem == ""
     assert result.failures == ["here/tiny: it exited with code 1"]
-    assert world.engine().by_name(OLD).state == "running"
+    assert world.daemon().by_name(OLD).state == "running"
 
 
 @pytest.mark.parametrize(
     "trouble",
     [
-        EngineUnreachable("here: the engine at unix:///x does not give the log of vllm-model-tiny--g2"),
-        EngineRefused("here: cannot read the log of it: the logging driver does not support reading", status=501),
+        DaemonUnreachable("here: the daemon at unix:///x does not give the log of vllm-model-tiny--g2"),
+        DaemonRefused("here: cannot read the log of it: the logging driver does not support reading", status=501),
     ],
 )
 def test_a_log_that_cannot_be_read_is_a_note_and_keeps_nothing_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     world = World("demo", "here")
-    world.engine().behaviours.append(crashes())
+    world.daemon().behaviours.append(crashes())
 
     def refuses(*_: object, **__: object) -> Sequence[str]:
         raise trouble
 
-    monkeypatch.setattr(world.engine(), "logs", refuses)
+    monkeypatch.setattr(world.daemon(), "logs", refuses)
     result = replaced(tmp_path, world)
     assert only(result).fate is Fate.ROLLED_BACK
     assert result.failures == [f"here/tiny: it exited with code 1; its log cannot be read: {trouble}"]
-    assert world.engine().by_name(OLD).state == "running"
+    assert world.daemon().by_name(OLD).state == "running"
 
 
 def test_a_start_whose_log_cannot_be_read_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +161,10 @@ def test_a_start_whose_log_cannot_be_read_is_waited_for(tmp_path: Path, monkeypa
             world.prober.unhealthy.clear()
 
     def refuses(*_: object, **__: object) -> Sequence[str]:
-        raise EngineUnreachable("here: it does not give the log")
+        raise DaemonUnreachable("here: it does not give the log")
 
     monkeypatch.setattr(world.clock, "sleep", sleep_and_wake)
-    monkeypatch.setattr(world.engine(), "logs", refuses)
+    monkeypatch.setattr(world.daemon(), "logs", refuses)
     assert world.apply(world.plan(stack(tmp_path, 1024))).exit_code == 0
     monkeypatch.setattr(world.clock, "sleep", sleep)
     world.prober.unhealthy.add(NEW)
@@ -182,7 +182,7 @@ def test_what_comes_back_and_fails_is_explained_too(tmp_path: Path) -> None:
         container.state, container.exit_code = "exited", 1
         container.log.append("RuntimeError: no GPU any more")
 
-    world.engine().behaviours.append(all_crash)
+    world.daemon().behaviours.append(all_crash)
     outcome = only(world.apply(world.plan(stack(tmp_path, 2048))))
     assert outcome.left_behind
     assert "exited with code 1; vLLM's last word: RuntimeError: no GPU any more" in outcome.rollback_problem
@@ -194,7 +194,7 @@ def test_what_the_gate_knows_is_kept_where_the_log_shows_no_cause() -> None:
     assert isinstance(found, GateFailed)
     assert (found.message, found.cause, found.mend) == ("too slow", "it serves", "lower the bound")
     assert found.log == failed.log
-    other = EngineRefused("no")
+    other = DaemonRefused("no")
     assert explained(other) is other
 
 
@@ -237,7 +237,7 @@ def test_what_a_server_says_is_cut_wherever_it_is_shown(
         case "names":
             world.prober.wrong_names["vllm-model-tiny--g1"] = [LONG]
         case "log":
-            world.engine().behaviours.append(crashes(f"ValueError: {LONG}"))
+            world.daemon().behaviours.append(crashes(f"ValueError: {LONG}"))
         case "health":
             monkeypatch.setattr(world.prober, "health", lambda _: LONG)
     made = world.plan(stack(tmp_path, 2048, '[models.tiny.gate]\nstartup_timeout = "5s"\n'))

@@ -1,4 +1,4 @@
-"""The gate on fake engines: what passes, what fails, when, and what it tells meanwhile."""
+"""The gate on fake daemons: what passes, what fails, when, and what it tells meanwhile."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def at(world: World, seconds: float, act: Callable[[FakeContainer], None], name:
         sleep(duration)
         if not done and world.clock.at - began >= seconds:
             done = True
-            act(world.engine().by_name(name))
+            act(world.daemon().by_name(name))
 
     world.clock.sleep = sleep_and_act  # type: ignore[method-assign]
 
@@ -136,7 +136,7 @@ def test_one_that_gets_on_for_ever_fails_at_last(tmp_path: Path) -> None:
 
     def log_on(duration: float) -> None:
         sleep(duration)
-        for container in world.engine().containers.values():
+        for container in world.daemon().containers.values():
             container.log.append(f"Capturing CUDA graph shapes: {world.clock.at % 100:.0f}%|  | 1/9 [00:01<00:01]")
 
     world.clock.sleep = log_on  # type: ignore[method-assign]
@@ -218,7 +218,7 @@ def test_the_end_of_a_candidate_is_known_within_a_second(
     assert ("process", False) in [(probe, ok) for probe, ok, _ in probes(world)]
 
 
-def test_a_kill_for_memory_that_the_engine_hears_of_late_is_told_as_such(tmp_path: Path) -> None:
+def test_a_kill_for_memory_that_the_daemon_hears_of_late_is_told_as_such(tmp_path: Path) -> None:
     world = World("demo", "here")
 
     def die(container: FakeContainer) -> None:
@@ -230,7 +230,7 @@ def test_a_kill_for_memory_that_the_engine_hears_of_late_is_told_as_such(tmp_pat
     assert "it needs more memory than it may have (its limit is 4 GiB)" in found.message
 
 
-def test_a_dead_engine_is_known_within_a_second_while_its_server_lives(tmp_path: Path) -> None:
+def test_a_dead_daemon_is_known_within_a_second_while_its_server_lives(tmp_path: Path) -> None:
     world = World("demo", "here")
     died: list[float] = []
 
@@ -252,7 +252,7 @@ def test_a_503_before_it_was_ever_healthy_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("question", ["served_names", "smoke", "speed"])
-def test_an_engine_that_dies_of_a_request_is_what_is_told(tmp_path: Path, question: str) -> None:
+def test_a_daemon_that_dies_of_a_request_is_what_is_told(tmp_path: Path, question: str) -> None:
     world = World("demo", "here")
 
     def dies(*_: object) -> str:

@@ -1,4 +1,4 @@
-"""A container is gone where two answers of its engine agree; one may be wrong."""
+"""A container is gone where two answers of its daemon agree; one may be wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import docker.errors
 import pytest
 
-from cortexctl.hosts.act import DockerEngine
+from cortexctl.hosts.act import DockerDaemon
 
 THERE = {"Id": "a"}
 
@@ -18,10 +18,10 @@ def test_gone_is_what_two_answers_agree_on(
 ) -> None:
     coming: Iterator[dict[str, str] | None] = iter(answers)
 
-    def answer(_engine: DockerEngine, _container: str) -> dict[str, str]:
+    def answer(_daemon: DockerDaemon, _container: str) -> dict[str, str]:
         if (one := next(coming)) is None:
             raise docker.errors.NotFound("no such container")
         return one
 
-    monkeypatch.setattr(DockerEngine, "_ours", answer)
-    assert DockerEngine.__new__(DockerEngine)._unless_gone("a") == found
+    monkeypatch.setattr(DockerDaemon, "_ours", answer)
+    assert DockerDaemon.__new__(DockerDaemon)._unless_gone("a") == found

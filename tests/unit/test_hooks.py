@@ -15,7 +15,7 @@ import pytest
 from cortexctl.apply.events import HookEnded
 from cortexctl.apply.executor import Fate, Result
 from cortexctl.desired.hook import Hook, Point
-from cortexctl.errors import EngineRefused, HookFailed, HookRefused, SecretUnresolved
+from cortexctl.errors import DaemonRefused, HookFailed, HookRefused, SecretUnresolved
 from cortexctl.hooks.runner import FACTS, LINES, HookRunner
 from cortexctl.instance.secret import masked
 from cortexctl.instance.spec import SecretRef
@@ -32,7 +32,7 @@ HOST = '[hosts.here]\nmodels_dir = "/m"\n'
 
 
 class Spy:
-    """Keeps what hooks are told, and what the engine had been asked until then; fails those that it shall."""
+    """Keeps what hooks are told, and what the daemon had been asked until then; fails those that it shall."""
 
     def __init__(self, world: World, *fails: str) -> None:
         self.world, self.fails = world, fails
@@ -41,7 +41,7 @@ class Spy:
 
     def __call__(self, hook: Hook, facts: Mapping[str, str]) -> None:
         self.told.append(dict(facts))
-        self.calls_before[hook.name] = list(self.world.engine().calls)
+        self.calls_before[hook.name] = list(self.world.daemon().calls)
         if hook.name in self.fails:
             raise HookFailed(f"the hook {hook.name} ({hook.on}) failed: exit code 3", output=("why",))
 
@@ -62,13 +62,13 @@ def replaced(tmp_path: Path, *fails: str, more: str = EVERY_POINT, models: str =
     world = World("demo", "here")
     world.apply(made(tmp_path, world, 1024, models=models))
     world.events.clear()
-    world.engine().calls.clear()
+    world.daemon().calls.clear()
     spy = world.hook = Spy(world, *fails)
     return world, spy, world.apply(made(tmp_path, world, 2048, more, models))
 
 
 def states(world: World) -> dict[str, str]:
-    return {c.name: c.state for c in world.engine().containers.values()}
+    return {c.name: c.state for c in world.daemon().containers.values()}
 
 
 def test_each_runs_at_its_point(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_each_is_told_the_facts_of_its_point(tmp_path: Path) -> None:
         "hook": "pre_apply",
         "on": "pre_apply",
     }
-    old, new = (world.engine().by_name(name) for name in ("vllm-model-tiny--g1", "vllm-model-tiny"))
+    old, new = (world.daemon().by_name(name) for name in ("vllm-model-tiny--g1", "vllm-model-tiny"))
     assert of_stop == {
         "stack": "demo", "env": "", "run": "run2", "hook": "pre_stop", "on": "pre_stop", "host": "here", "model": "tiny",
         "address": "here/tiny", "action": "replace", "generation": "2", "reason": "changed: args.max_model_len",
@@ -118,7 +118,7 @@ def test_a_required_pre_apply_refuses_before_anything_is_touched(tmp_path: Path)
     with pytest.raises(HookRefused, match=r"the hook pre_apply \(pre_apply\) failed: exit code 3; nothing was changed"):
         world.apply(made(tmp_path, world, 1024))
     assert states(world) == {}
-    assert world.engine().volumes == {}, "the lock is released"
+    assert world.daemon().volumes == {}, "the lock is released"
     assert spy.names == ["pre_apply"], "nothing failed that was begun, and nothing was applied"
 
 
@@ -142,7 +142,7 @@ def test_a_required_pre_stop_leaves_the_old_one_serving(tmp_path: Path) -> None:
     assert result.outcomes[0].fate is Fate.ROLLED_BACK
     assert isinstance(result.outcomes[0].failure, HookFailed)
     assert states(world) == {"vllm-model-tiny": "running"}
-    assert not [c for c in world.engine().calls if c.startswith("stop")]
+    assert not [c for c in world.daemon().calls if c.startswith("stop")]
     assert spy.names == ["pre_apply", "pre_stop", "on_failure", "post_apply"]
     assert (spy.told[2]["outcome"], spy.told[3]["outcome"]) == ("rolled back", "failed")
 
@@ -152,7 +152,7 @@ def test_a_required_post_healthy_is_part_of_the_gate(tmp_path: Path) -> None:
     assert result.outcomes[0].fate is Fate.ROLLED_BACK
     assert result.exit_code == 1
     assert states(world) == {"vllm-model-tiny": "running"}
-    assert world.engine().by_name("vllm-model-tiny").restart == "unless-stopped"
+    assert world.daemon().by_name("vllm-model-tiny").restart == "unless-stopped"
     assert spy.names == ["pre_apply", "pre_stop", "post_healthy", "on_failure", "post_apply"], "not of what comes back"
     assert made(tmp_path, world, 1024).effective == ()
 
@@ -183,19 +183,19 @@ def test_on_failure_hears_what_became_of_it_and_where_the_old_one_is(tmp_path: P
         if "2048" in container.command:
             container.state, container.exit_code = "exited", 1
 
-    world.engine().behaviours.append(crash)
+    world.daemon().behaviours.append(crash)
     spy = world.hook = Spy(world, "on_failure", "post_apply")
     result = world.apply(made(tmp_path, world, 2048))
     assert result.exit_code == 1, "that they fail too changes nothing"
     failed = next(f for f in spy.told if f["on"] == "on_failure")
     assert (failed["outcome"], failed["address"]) == ("rolled back", "here/tiny")
     assert "exited with code 1" in failed["failure"]
-    assert failed["endpoint"] == f"http://{world.engine().by_name('vllm-model-tiny').id}"
+    assert failed["endpoint"] == f"http://{world.daemon().by_name('vllm-model-tiny').id}"
 
 
 def test_on_failure_hears_of_a_hosts_own_steps(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.engine().fail["ensure_network"] = EngineRefused("here: no more addresses")
+    world.daemon().fail["ensure_network"] = DaemonRefused("here: no more addresses")
     spy = world.hook = Spy(world)
     world.apply(made(tmp_path, world, 1024))
     failed = next(f for f in spy.told if f["on"] == "on_failure")

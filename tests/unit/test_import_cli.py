@@ -1,4 +1,4 @@
-"""`cortexctl import`, against an engine that only answers: whatever it prints is adopted as it is, and nothing else."""
+"""`cortexctl import`, against a daemon that only answers: whatever it prints is adopted as it is, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from cortexctl.cli.main import run
 from cortexctl.instance.spec import ContainerSpec, Mount, Publish
-from tests.fakes.engine_socket import LIST, TalkingEngine, talking_engine
+from tests.fakes.daemon_socket import LIST, TalkingDaemon, talking_daemon
 from tests.fakes.inspection import IMAGE_ENV, inspection, laid_over
 
 HOSTS = 'stack = "demo"\n\n[hosts.here]\ndocker = "unix://{}"\n'
@@ -28,12 +28,12 @@ def stack(tmp_path: Path, more: str = "", socket: str = "/nowhere.sock", name: s
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ("", "no Docker engine at unix:///nowhere.sock"),
-        ("[models]\n", "no Docker engine at unix:///nowhere.sock"),
+        ("", "no Docker daemon at unix:///nowhere.sock"),
+        ("[models]\n", "no Docker daemon at unix:///nowhere.sock"),
         ("wrong = 1\n", "unknown key"),
         ("[models.a]\nimage = 1\n", "models.a.image"),
         ("[models.a\n", "not valid TOML"),
-        ("[env.e.models]\n", "no Docker engine"),
+        ("[env.e.models]\n", "no Docker daemon"),
     ],
 )
 def test_a_stack_with_hosts_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, says: str) -> None:
@@ -61,7 +61,7 @@ def test_a_stack_in_json_will_do(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path = tmp_path / "stack.json"
     path.write_text('{"stack": "demo", "hosts": {"here": {"docker": "unix:///nowhere.sock"}}}')
     assert run(["import", "here", "--stack", str(path)]) == 1
-    assert "no Docker engine" in capsys.readouterr().err
+    assert "no Docker daemon" in capsys.readouterr().err
 
 
 ID, IMAGE_ID = "a" * 64, "sha256:" + "1" * 64
@@ -82,7 +82,7 @@ STACK = 'stack = "demo"\n\n[hosts.here]\ndocker = "{}"\nmodels_dir = "/srv/model
 
 
 def answers(changes: Mapping[str, Any] | None = None, name: str = "llm", **row: Any) -> dict[str, Any]:
-    """What an engine says of one container that a person started."""
+    """What a daemon says of one container that a person started."""
     raw = inspection(SPEC, {}, {"HostConfig": BY_HAND})
     raw = laid_over({**raw, "Id": ID, "Name": f"/{name}", "Image": IMAGE_ID}, changes or {})
     raw["Config"].setdefault("Image", SPEC.image)
@@ -96,7 +96,7 @@ def answers(changes: Mapping[str, Any] | None = None, name: str = "llm", **row: 
 
 
 class Session:
-    """The command line against one engine, with one stack file."""
+    """The command line against one daemon, with one stack file."""
 
     def __init__(self, tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         self.path = tmp_path / "stack.toml"
@@ -124,9 +124,9 @@ class Session:
 @contextmanager
 def session(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Mapping[str, Any]
-) -> Iterator[tuple[Session, TalkingEngine]]:
-    with talking_engine(tmp_path / "engine.sock", said) as engine:
-        yield Session(tmp_path, engine.url, capsys), engine
+) -> Iterator[tuple[Session, TalkingDaemon]]:
+    with talking_daemon(tmp_path / "daemon.sock", said) as daemon:
+        yield Session(tmp_path, daemon.url, capsys), daemon
 
 
 def of_host(**settings: Any) -> dict[str, Any]:
@@ -258,10 +258,10 @@ def test_clashes_with_other_models_are_reasons(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_whose_it_is_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with session(tmp_path, capsys, answers()) as (here, engine):
+    with session(tmp_path, capsys, answers()) as (here, daemon):
         here.path.write_text(f"{here.path.read_text()}\n{here.imported()}")
         assert "adopted already" in here.run("import", "here", "llm", "--stack", str(here.path), "--model", "x")[2]
-        engine.answers[LIST][0]["Labels"] = {"cortexctl.stack": "other"}
+        daemon.answers[LIST][0]["Labels"] = {"cortexctl.stack": "other"}
         assert 'of the stack "other" already' in here.run("import", "here", "llm", "--stack", str(here.path))[2]
 
 
@@ -275,29 +275,29 @@ def test_an_image_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_by_the_beginning_of_its_id_and_gone_meanwhile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = answers()
-    with session(tmp_path, capsys, said) as (here, engine):
+    with session(tmp_path, capsys, said) as (here, daemon):
         code, out, _ = here.run("import", "here", "aaaa", "--stack", str(here.path))
         assert (code, 'adopt = "llm"' in out) == (0, True)
-        del engine.answers[f"/containers/{ID}/json"]
+        del daemon.answers[f"/containers/{ID}/json"]
         assert "removed just now" in here.run("import", "here", "llm", "--stack", str(here.path))[2]
 
 
 def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with session(tmp_path, capsys, answers(of_host(AutoRemove=True), name="evil\x1b[2J")) as (here, engine):
+    with session(tmp_path, capsys, answers(of_host(AutoRemove=True), name="evil\x1b[2J")) as (here, daemon):
         code, out, _ = here.run("import", "here", "--stack", str(here.path))
         assert code == 0
         assert "\x1b" not in out
         assert "cannot be adopted as it is:\n  - it was started with --rm" in out
-        engine.answers |= answers()
+        daemon.answers |= answers()
         lines = here.run("import", "here", "--stack", str(here.path))[1].splitlines()
         assert lines[1].split() == ["llm", "vllm/vllm-openai:v0.32.0", "/models/llama", "running", "as", "llama"]
         assert lines[-1] == f"Next   cortexctl import here llm --stack {here.path}"
 
 
 def test_json_for_a_stack_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with session(tmp_path, capsys, answers()) as (here, engine):
+    with session(tmp_path, capsys, answers()) as (here, daemon):
         here.path = tmp_path / "stack.json"
-        data = {"stack": "demo", "hosts": {"here": {"docker": engine.url, "models_dir": "/srv/models"}}}
+        data = {"stack": "demo", "hosts": {"here": {"docker": daemon.url, "models_dir": "/srv/models"}}}
         here.path.write_text(json.dumps(data))
         code, out, err = here.run("import", "here", "llm", "--stack", str(here.path))
         assert code == 0, err
@@ -315,8 +315,8 @@ def test_an_environment_of_the_stack(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with talking_engine(tmp_path / "engine.sock", {}) as engine:
-        path = stack(tmp_path, socket=engine.url.removeprefix("unix://"))
+    with talking_daemon(tmp_path / "daemon.sock", {}) as daemon:
+        path = stack(tmp_path, socket=daemon.url.removeprefix("unix://"))
         assert run(["import", "here", "--stack", path]) == 0
         assert capsys.readouterr().out == "On here no container runs vLLM that is no stack's.\n"
         assert run(["import", "here", "llm", "--stack", path]) == 1

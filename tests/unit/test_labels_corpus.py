@@ -154,7 +154,7 @@ def _holding(marks: dict[str, str]) -> Observed:
     container = ObservedContainer(
         "c" * 64, "vllm-model-tiny", "image", "sha256:1", "running", labels=marks, networks=("cortex_default",)
     )
-    return Observed((ObservedHost("gpu-1", (container,), engine="Docker/20.10.24 (linux)", api="1.41"),))
+    return Observed((ObservedHost("gpu-1", (container,), daemon="Docker/20.10.24 (linux)", api="1.41"),))
 
 
 CANNOT_BE_READ = [pytest.param(p, id=p.stem) for p in sorted(UNREADABLE.glob("*.json"))]

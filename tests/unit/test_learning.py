@@ -20,7 +20,7 @@ from cortexctl.engines.vllm.memory.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, started
 from cortexctl.engines.vllm.memory.reuse import same_start
 from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
-from cortexctl.errors import EngineRefused, UsageError
+from cortexctl.errors import DaemonRefused, UsageError
 from cortexctl.render.status import Row, status_text
 from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
@@ -69,8 +69,8 @@ class Learner:
         self.world = World("demo", "here", "there")
         self.world.secrets.values["HF_TOKEN"] = SECRET
         self.log: list[str] = LOG
-        for engine in self.world.engines.by_host.values():
-            engine.behaviours.append(self._speaks)
+        for daemon in self.world.daemons.by_host.values():
+            daemon.behaviours.append(self._speaks)
 
     def _speaks(self, container: FakeContainer) -> None:
         container.log += self.log
@@ -80,7 +80,7 @@ class Learner:
         result = self.world.apply(plan)
         assert result.exit_code == 0
         took = {c.address: Took(start=142.4) for c in plan.changes}
-        learn_from_apply(plan, result, took, self.world.engines, 1_790_000_000.0)
+        learn_from_apply(plan, result, took, self.world.daemons, 1_790_000_000.0)
 
     def measured(self) -> Measurement | None:
         instance = self.desired.instances[0]
@@ -133,10 +133,10 @@ def test_that_nothing_can_be_learnt_is_said_and_fails_nothing(
     learner: Learner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuses(*_: object, **__: object) -> list[str]:
-        raise EngineRefused("here: no space left on device", status=500)
+        raise DaemonRefused("here: no space left on device", status=500)
 
-    for engine in learner.world.engines.by_host.values():
-        monkeypatch.setattr(engine, "logs", refuses)
+    for daemon in learner.world.daemons.by_host.values():
+        monkeypatch.setattr(daemon, "logs", refuses)
     learner.apply()
     said = capsys.readouterr().err
     assert "Warning: nothing was learnt from the start of here/tiny: here: no space left on device" in said

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cortexctl.cli.wiring import look, open_engines
+from cortexctl.cli.wiring import look, open_daemons
 from cortexctl.desired.stack import Desired
 from cortexctl.hosts.drift_read import with_image_labels
 from cortexctl.instance import labels
@@ -24,7 +24,7 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import plan
 from cortexctl.plan.rollback import Back, plan_rollback
 from cortexctl.plan.steps import RemoveContainer, StartContainer, StopContainer
-from tests.fakes.engine_socket import row, talking_engine
+from tests.fakes.daemon_socket import row, talking_daemon
 from tests.fakes.world import World
 from tests.reading import desired_from
 from tests.unit.test_apply import serving, stack, with_length
@@ -36,7 +36,7 @@ KEEPS_NONE = "[models.tiny.rollout]\nkeep = 0\n"
 
 def stays(world: World, copy: str) -> None:
     """It runs still, under its name."""
-    assert world.engine().by_name(copy).state == "running"
+    assert world.daemon().by_name(copy).state == "running"
 
 
 def named_in(made: Plan, copy: str) -> bool:
@@ -54,7 +54,7 @@ def applied(tmp_path: Path, *lengths: int) -> World:
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_commit_of_ours_outlives_a_replacement_that_keeps_nothing(tmp_path: Path, copy: str) -> None:
     world = applied(tmp_path, 1024)
-    world.engine().commit("vllm-model-tiny", copy)
+    world.daemon().commit("vllm-model-tiny", copy)
     made = world.plan(stack(tmp_path, with_length(2048) + KEEPS_NONE))
     assert named_in(made, copy)
     assert [(h.containers, h.unmanaged) for h in made.hosts] == [(1, 1)]
@@ -66,7 +66,7 @@ def test_a_commit_of_ours_outlives_a_replacement_that_keeps_nothing(tmp_path: Pa
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_commit_of_ours_is_no_change_and_is_named(tmp_path: Path, copy: str) -> None:
     world = applied(tmp_path, 1024)
-    world.engine().commit("vllm-model-tiny", copy)
+    world.daemon().commit("vllm-model-tiny", copy)
     made = world.plan(stack(tmp_path, with_length(1024)))
     assert made.effective == ()
     assert named_in(made, copy)
@@ -75,10 +75,10 @@ def test_a_commit_of_ours_is_no_change_and_is_named(tmp_path: Path, copy: str) -
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_commit_of_ours_outlives_destroy_and_a_model_that_leaves_the_stack(tmp_path: Path, copy: str) -> None:
     world = applied(tmp_path, 1024)
-    world.engine().commit("vllm-model-tiny", copy)
+    world.daemon().commit("vllm-model-tiny", copy)
     assert world.apply(world.plan(stack(tmp_path, with_length(1024)), destroy=True)).exit_code == 0
     stays(world, copy)
-    assert [c.name for c in world.engine().all()] == [copy]
+    assert [c.name for c in world.daemon().all()] == [copy]
     again = world.plan(stack(tmp_path, with_length(1024)), destroy=True)
     assert not [s for s in again.steps if isinstance(s.task, RemoveContainer | StopContainer | StartContainer)]
 
@@ -86,8 +86,8 @@ def test_a_commit_of_ours_outlives_destroy_and_a_model_that_leaves_the_stack(tmp
 @pytest.mark.parametrize("copy", COPIES)
 def test_nothing_goes_back_to_a_commit_of_ours(tmp_path: Path, copy: str) -> None:
     world = applied(tmp_path, 1024, 2048)
-    kept = world.engine().by_name("vllm-model-tiny--g1")
-    world.engine().commit(kept.name, copy)
+    kept = world.daemon().by_name("vllm-model-tiny--g1")
+    world.daemon().commit(kept.name, copy)
     desired = stack(tmp_path, with_length(2048))
     made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
     assert made.changes[0].adopted == kept.id
@@ -98,9 +98,9 @@ def test_nothing_goes_back_to_a_commit_of_ours(tmp_path: Path, copy: str) -> Non
 
 def test_a_commit_of_ours_never_serves_in_the_place_of_one_that_is_gone(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024)
-    ours = world.engine().by_name("vllm-model-tiny")
-    world.engine().commit(ours.name, "my-debugging")
-    del world.engine().containers[ours.id]
+    ours = world.daemon().by_name("vllm-model-tiny")
+    world.daemon().commit(ours.name, "my-debugging")
+    del world.daemon().containers[ours.id]
     made = world.plan(stack(tmp_path, with_length(1024)))
     assert [c.action.value for c in made.effective] == ["create"]
     assert world.apply(made).exit_code == 0
@@ -111,7 +111,7 @@ def test_a_commit_of_ours_never_serves_in_the_place_of_one_that_is_gone(tmp_path
 def test_a_commit_of_ours_under_a_name_that_is_needed_stops_the_plan(tmp_path: Path, name: str) -> None:
     """The candidate's, and the one that the old container is to get."""
     world = applied(tmp_path, 1024)
-    world.engine().commit("vllm-model-tiny", name)
+    world.daemon().commit("vllm-model-tiny", name)
     made = world.plan(stack(tmp_path, with_length(2048)))
     assert [d.rule for d in made.diagnostics if d.is_error] == ["CX406"]
 
@@ -119,17 +119,17 @@ def test_a_commit_of_ours_under_a_name_that_is_needed_stops_the_plan(tmp_path: P
 def test_what_is_acted_on_is_proven_once_more(tmp_path: Path) -> None:
     """Its origin is gone, so that by the list alone it is the kept generation."""
     world = applied(tmp_path, 1024, 2048)
-    kept = world.engine().by_name("vllm-model-tiny--g1")
-    world.engine().commit(kept.name, "soon")
-    del world.engine().containers[kept.id]
-    world.engine().by_name("soon").name = "vllm-model-tiny--g1"
+    kept = world.daemon().by_name("vllm-model-tiny--g1")
+    world.daemon().commit(kept.name, "soon")
+    del world.daemon().containers[kept.id]
+    world.daemon().by_name("soon").name = "vllm-model-tiny--g1"
     assert world.apply(world.plan(stack(tmp_path, with_length(4096) + KEEPS_NONE))).exit_code != 0
     stays(world, "vllm-model-tiny--g1")
 
 
 def test_one_that_somebody_renamed_is_put_right_where_its_labels_are_its_own(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024)
-    world.engine().by_name("vllm-model-tiny").name = "by-hand"
+    world.daemon().by_name("vllm-model-tiny").name = "by-hand"
     made = world.plan(stack(tmp_path, with_length(1024)))
     assert [c.action.value for c in made.effective] == ["move"]
     assert world.apply(made).exit_code == 0
@@ -139,8 +139,8 @@ def test_one_that_somebody_renamed_is_put_right_where_its_labels_are_its_own(tmp
 def test_a_stack_whose_image_is_a_commit_of_ours_works(tmp_path: Path) -> None:
     """Somebody has made an image of a container of ours, and has put it into the stack: each run marks what it makes."""
     world = applied(tmp_path, 1024)
-    ours = world.engine().by_name("vllm-model-tiny")
-    world.engine().image_labels[ours.image] = {**ours.labels, labels.RUN: "before"}
+    ours = world.daemon().by_name("vllm-model-tiny")
+    world.daemon().image_labels[ours.image] = {**ours.labels, labels.RUN: "before"}
     made = world.plan(stack(tmp_path, with_length(2048)))
     assert world.apply(made).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
@@ -198,7 +198,7 @@ def test_where_an_image_cannot_be_looked_at_its_host_counts_as_unread(tmp_path: 
 
 def test_a_number_beyond_the_last_generation_is_not_given_out(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024)
-    container = world.engine().by_name("vllm-model-tiny")
+    container = world.daemon().by_name("vllm-model-tiny")
     container.labels[labels.GENERATION] = str(labels.MOST_GENERATIONS)
     made = world.plan(stack(tmp_path, with_length(2048)))
     assert ["last is 1,000,000,000" in d.summary for d in made.diagnostics if d.rule == "CX402"] == [True]
@@ -260,7 +260,7 @@ def test_a_spec_of_whatever_form_is_one_sentence(text: str) -> None:
 
 
 def test_what_cannot_be_read_on_one_host_does_not_stop_the_others(tmp_path: Path) -> None:
-    """Named, and no error: whoever may use one engine must not stop the fleet."""
+    """Named, and no error: whoever may use one daemon must not stop the fleet."""
     desired = two_hosts(tmp_path)
     bad = host_with("odd", GENERATION="9" * 5000)
     made = plan(desired, Observed((bad, ObservedHost("there"))))
@@ -278,21 +278,21 @@ def two_hosts(tmp_path: Path) -> Desired:
     return desired_from(path)
 
 
-# what is asked of an engine
+# what is asked of a daemon
 
 
 def looked_at(tmp_path: Path, rows: list[dict[str, Any]], **answers: Any) -> tuple[Observed, list[str]]:
     path = tmp_path / "stack.toml"
-    with talking_engine(tmp_path / "engine.sock", {"/containers/json?all=1": rows, **answers}) as engine:
+    with talking_daemon(tmp_path / "daemon.sock", {"/containers/json?all=1": rows, **answers}) as daemon:
         path.write_text(
-            f'stack = "demo"\n[hosts.here]\ndocker = "{engine.url}"\nmodels_dir = "/m"\n[models.tiny]\n'
+            f'stack = "demo"\n[hosts.here]\ndocker = "{daemon.url}"\nmodels_dir = "/m"\n[models.tiny]\n'
             'image = "image:v0.32.0"\nsource = { path = "tiny" }\ngpus = "none"\n'
         )
         desired = desired_from(path)
-        engines = open_engines(desired)
-        observed = look(desired, engines)
-        engines.close()
-        return observed, list(engine.asked)
+        daemons = open_daemons(desired)
+        observed = look(desired, daemons)
+        daemons.close()
+        return observed, list(daemon.asked)
 
 
 def test_where_nothing_is_in_doubt_one_list_is_all_that_is_asked(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineRefused, EngineUnreachable
-from cortexctl.hosts.act import DockerEngine
+from cortexctl.errors import DaemonRefused, DaemonUnreachable
+from cortexctl.hosts.act import DockerDaemon
 from cortexctl.hosts.log import (
     KEPT,
     LINES_AT_MOST,
@@ -35,7 +35,7 @@ from cortexctl.hosts.log import (
     pieces,
 )
 from cortexctl.text.shorten import shortened
-from tests.fakes.dripping import Drip, dripping_engine
+from tests.fakes.dripping import Drip, dripping_daemon
 from tests.fakes.sockets import serving_on
 
 OK = b"HTTP/1.0 200 OK\r\nApi-Version: 1.41\r\n\r\n"
@@ -74,7 +74,7 @@ def test_a_terminals_log_has_no_frames() -> None:
 
 
 def test_what_has_no_frames_though_it_should_is_no_log() -> None:
-    with pytest.raises(Unfinished, match="what the engine sends is no log"):
+    with pytest.raises(Unfinished, match="what the daemon sends is no log"):
         list(Payload(tty=False).of(b"<html>an error page</html>"))
 
 
@@ -135,7 +135,7 @@ def test_a_log_without_an_end_has_one_in_little_memory(piece: bytes, monkeypatch
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found[0] == "[... cut: this log is not whole: the engine sends far more than was asked for ...]"
+    assert found[0] == "[... cut: this log is not whole: the daemon sends far more than was asked for ...]"
     assert all(len(line) <= LONGEST_LINE for line in found)
     assert peak < 4 << 20
 
@@ -154,7 +154,7 @@ def test_of_a_log_that_is_small_all_is_kept_and_nothing_is_noted() -> None:
     assert last_lines([], 5000) == []
 
 
-def test_what_is_read_is_more_than_an_engine_keeps_of_the_lines_that_are_asked_for() -> None:
+def test_what_is_read_is_more_than_a_daemon_keeps_of_the_lines_that_are_asked_for() -> None:
     assert READ_AT_MOST > 5000 * (16 << 10)
     assert LINES_AT_MOST > 10 * 5000
 
@@ -181,7 +181,7 @@ def test_of_short_lines_all_is_followed(text: str, size: int) -> None:
     assert "".join(followed(whole[at : at + size] for at in range(0, len(whole), size))) == text
 
 
-# ---- the engine's answer
+# ---- the daemon's answer
 
 
 def test_a_log_is_asked_for_by_its_container_its_end_and_its_start(tmp_path: Path) -> None:
@@ -209,11 +209,11 @@ def test_a_log_is_asked_for_by_its_container_its_end_and_its_start(tmp_path: Pat
     ids=["head", "100 Continue", "error"],
 )
 def test_an_answer_that_never_begins_is_given_up(tmp_path: Path, drip: Drip) -> None:
-    with dripping_engine(tmp_path / "e.sock", drip) as url:
-        with pytest.raises(EngineUnreachable) as caught:
+    with dripping_daemon(tmp_path / "e.sock", drip) as url:
+        with pytest.raises(DaemonUnreachable) as caught:
             list(pieces(Host("here", url), LOG, within=0.5))
         assert not drip.came_to_its_end()
-    assert caught.value.message == f"here: the engine at {url} does not give the log of vllm-model-tiny"
+    assert caught.value.message == f"here: the daemon at {url} does not give the log of vllm-model-tiny"
     assert "docker logs vllm-model-tiny" in caught.value.next_step
 
 
@@ -221,14 +221,14 @@ def test_an_answer_that_never_begins_is_given_up(tmp_path: Path, drip: Drip) -> 
 @pytest.mark.parametrize("piece", [b"x", b"x\n"])
 def test_of_a_log_that_drips_what_came_in_time_is_kept(tmp_path: Path, piece: bytes, reader_counts: bool) -> None:
     drip = Drip(OK + frame(b"ValueError: the first\n"), frame(piece))
-    with dripping_engine(tmp_path / "e.sock", drip) as url:
+    with dripping_daemon(tmp_path / "e.sock", drip) as url:
         note, first, *_ = last_lines(pieces(Host("here", url), LOG, within=1, reader_counts=reader_counts), 5000)
         assert not drip.came_to_its_end()
-    assert note == "[... cut: this log is not whole: the engine did not send all of it within 1 s ...]"
+    assert note == "[... cut: this log is not whole: the daemon did not send all of it within 1 s ...]"
     assert first == "ValueError: the first"
 
 
-def test_a_reader_may_take_more_time_than_the_engine(tmp_path: Path) -> None:
+def test_a_reader_may_take_more_time_than_the_daemon(tmp_path: Path) -> None:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(65536)
@@ -252,13 +252,13 @@ def test_a_reader_may_take_more_time_than_the_engine(tmp_path: Path) -> None:
         (500, json.dumps({"message": "m" * 10_000_000}).encode(), "status 500"),
     ],
 )
-def test_an_engine_that_refuses_is_quoted(tmp_path: Path, status: int, body: bytes, said: str) -> None:
+def test_a_daemon_that_refuses_is_quoted(tmp_path: Path, status: int, body: bytes, said: str) -> None:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(65536)
             self.request.sendall(b"HTTP/1.0 %d Something\r\n\r\n" % status + body)
 
-    with serving_on(tmp_path / "e.sock", Handler) as url, pytest.raises(EngineRefused) as caught:
+    with serving_on(tmp_path / "e.sock", Handler) as url, pytest.raises(DaemonRefused) as caught:
         list(pieces(Host("here", url), LOG))
     assert caught.value.message.startswith(f"here: cannot read the log of vllm-model-tiny: {said}")
     assert caught.value.status == status
@@ -272,13 +272,13 @@ def test_what_is_no_answer_is_said(tmp_path: Path, answer: bytes) -> None:
             self.request.recv(65536)
             self.request.sendall(answer)
 
-    expected: tuple[type[Exception], ...] = (EngineUnreachable, EngineRefused)
+    expected: tuple[type[Exception], ...] = (DaemonUnreachable, DaemonRefused)
     with serving_on(tmp_path / "e.sock", Handler) as url, pytest.raises(expected) as caught:
         list(pieces(Host("here", url), LOG))
     assert "the log of vllm-model-tiny" in str(caught.value)
 
 
-def test_an_engine_that_breaks_off_leaves_what_it_sent(tmp_path: Path) -> None:
+def test_a_daemon_that_breaks_off_leaves_what_it_sent(tmp_path: Path) -> None:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(65536)
@@ -292,8 +292,8 @@ def test_an_engine_that_breaks_off_leaves_what_it_sent(tmp_path: Path) -> None:
 
 
 @contextmanager
-def whole_engine(path: Path, log: bytes, drips: int = 0) -> Iterator[str]:
-    """Enough of an engine for its client to read a log. It sends a last byte again and again, so many times."""
+def whole_daemon(path: Path, log: bytes, drips: int = 0) -> Iterator[str]:
+    """Enough of a daemon for its client to read a log. It sends a last byte again and again, so many times."""
     known = {
         "/version": {"ApiVersion": "1.41", "Version": "20.10.24"},
         "/json": {"Id": "c" * 64, "Name": "/vllm-model-tiny", "State": {}, "Config": {"Tty": False}},
@@ -318,10 +318,10 @@ def whole_engine(path: Path, log: bytes, drips: int = 0) -> Iterator[str]:
 
 @pytest.mark.parametrize("read", ["logs", "log_lines", "follow"])
 def test_every_way_to_a_log_is_bounded(tmp_path: Path, read: str) -> None:
-    with whole_engine(tmp_path / "e.sock", frame(b"one\n" + b"x" * 1_000_000 + b"\ntwo\n")) as url:
-        engine = DockerEngine(Host("here", url), "demo")
-        found = "".join(f"{line}\n" if read != "follow" else line for line in getattr(engine, read)("tiny", 5))
-        engine.close()
+    with whole_daemon(tmp_path / "e.sock", frame(b"one\n" + b"x" * 1_000_000 + b"\ntwo\n")) as url:
+        daemon = DockerDaemon(Host("here", url), "demo")
+        found = "".join(f"{line}\n" if read != "follow" else line for line in getattr(daemon, read)("tiny", 5))
+        daemon.close()
     first, cut, last = found.splitlines()
     assert (first, last) == ("one", "two")
     assert len(cut) <= LONGEST_LINE + 20
@@ -333,18 +333,18 @@ def test_a_log_that_drips_is_read_for_its_time_by_apply_and_by_the_command_line(
 ) -> None:
     monkeypatch.setattr("cortexctl.hosts.log.WITHIN", 0.5)
     monkeypatch.setattr("cortexctl.hosts.act.REQUEST_TIMEOUT", 1)
-    with whole_engine(tmp_path / "e.sock", frame(b"one\n"), drips=2400) as url:
-        engine = DockerEngine(Host("here", url), "demo")
-        note, first, *_ = engine.logs("tiny", 5)
-        assert note.startswith("[... cut: this log is not whole: the engine did not send all of it")
+    with whole_daemon(tmp_path / "e.sock", frame(b"one\n"), drips=2400) as url:
+        daemon = DockerDaemon(Host("here", url), "demo")
+        note, first, *_ = daemon.logs("tiny", 5)
+        assert note.startswith("[... cut: this log is not whole: the daemon did not send all of it")
         assert first == "one"
-        lines_of_it = engine.log_lines("tiny", 5)
+        lines_of_it = daemon.log_lines("tiny", 5)
         assert next(lines_of_it) == "one"
         with pytest.raises(
-            EngineUnreachable, match="here: the log of vllm-model-tiny is not whole: the engine did not"
+            DaemonUnreachable, match="here: the log of vllm-model-tiny is not whole: the daemon did not"
         ):
             list(lines_of_it)
-        engine.close()
+        daemon.close()
 
 
 @given(

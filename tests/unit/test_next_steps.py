@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.instance.codec import spec_to_label
-from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
+from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.forks import ran
 from tests.reading import model_text, stack_text
 from tests.unit.test_drift_cli import SPEC
@@ -24,11 +24,11 @@ VARIABLES = '[vars.spare]\ndefault = "x"\n\n[vars.note]\ndefault = "x"\n\n[vars.
 
 
 @pytest.fixture
-def engines(tmp_path: Path) -> Iterator[dict[str, TalkingEngine]]:
+def daemons(tmp_path: Path) -> Iterator[dict[str, TalkingDaemon]]:
     """Three hosts, each with a container that is not in the stack any more."""
     with ExitStack() as open_:
         yield {
-            name: open_.enter_context(talking_engine(tmp_path / f"{name}.sock", {LIST: [_gone(name)]}))
+            name: open_.enter_context(talking_daemon(tmp_path / f"{name}.sock", {LIST: [_gone(name)]}))
             for name in ("box", "far", "off")
         }
 
@@ -39,8 +39,8 @@ def _gone(host: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, engines: dict[str, TalkingEngine]) -> Run:
-    """Runs cortexctl beside a stack.toml of the hosts that are named; of `down` ones the engine does not answer."""
+def run(tmp_path: Path, daemons: dict[str, TalkingDaemon]) -> Run:
+    """Runs cortexctl beside a stack.toml of the hosts that are named; of `down` ones the daemon does not answer."""
 
     def go(
         *words: str,
@@ -49,7 +49,7 @@ def run(tmp_path: Path, engines: dict[str, TalkingEngine]) -> Run:
         stack: str = "stack.toml",
         **env: str,
     ) -> subprocess.CompletedProcess[str]:
-        urls = {h: f"unix://{tmp_path}/none.sock" if h in down else engines[h].url for h in hosts}
+        urls = {h: f"unix://{tmp_path}/none.sock" if h in down else daemons[h].url for h in hosts}
         tables = "".join(f'[hosts.{h}]\ndocker = "{url}"\nmodels_dir = "/models"\n\n' for h, url in urls.items())
         model = model_text(
             "tiny", enabled="false", hosts=f'["{hosts[0]}"]', env='{ NOTE = "{{ vars.note }}{{ vars.more }}" }'
@@ -140,14 +140,14 @@ def test_a_saved_plan_says_the_same(run: Run) -> None:
     assert "refused" not in run("show", "a b.json", **two).stdout
 
 
-def test_of_hosts_that_are_not_asked_for_nothing_is_read_or_said(run: Run, engines: dict[str, TalkingEngine]) -> None:
+def test_of_hosts_that_are_not_asked_for_nothing_is_read_or_said(run: Run, daemons: dict[str, TalkingDaemon]) -> None:
     three = {"hosts": ("box", "far", "off"), "down": ("far",)}
     done = run("plan", "--host", "box", "--detailed-exitcode", "--format", "json", **three)
     assert done.returncode == 2, done.stdout
     plan = json.loads(done.stdout)
     assert [h["name"] for h in plan["hosts"]] == ["box"]
     assert plan["diagnostics"] == []
-    assert engines["off"].asked == []
+    assert daemons["off"].asked == []
     assert run("plan", "--host", "nobody", **three).returncode == 1
     assert next_words(run("plan", "--host", "b*", **three)) == ["cortexctl", "apply", "--host", "b*"]
 
@@ -202,9 +202,9 @@ def test_no_locale_makes_a_traceback(tmp_path: Path, locale: dict[str, str], wor
     """A sentence with a letter that the terminal cannot show is still a sentence; what is JSON stays JSON."""
     rows = [_gone("here"), {**row("", "ü☃"), "Labels": {}}]
     inspected = {f"/containers/{rows[0]['Id']}/json": {"HostConfig": {}}, "/images/json": []}
-    with talking_engine(tmp_path / "e.sock", {LIST: rows, **inspected}) as engine:
+    with talking_daemon(tmp_path / "e.sock", {LIST: rows, **inspected}) as daemon:
         model = model_text("tiny", source='{ repo = "org/tiny" }', enabled="true", env='{ NOTE = "ü…☃" }')
-        text = stack_text(model, hosts=f'[hosts.here]\ndocker = "{engine.url}"\n\n')
+        text = stack_text(model, hosts=f'[hosts.here]\ndocker = "{daemon.url}"\n\n')
         (tmp_path / "stack.toml").write_text(text, encoding="utf-8")
         known = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHON", "CORTEXCTL_"))}
         done = subprocess.run(

@@ -20,7 +20,7 @@ from cortexctl.observed.record import RECORD_VERSION
 from cortexctl.render.sanitise import tame
 from cortexctl.render.style import STYLE, Ink
 from cortexctl.text.json_text import json_text
-from tests.fakes.engine_socket import LIST, TalkingEngine, row, talking_engine
+from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.fakes.inspection import inspection
 from tests.forks import ran
 
@@ -78,7 +78,7 @@ env = {{ A = {json.dumps(EVIL_LINE)} }}
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[TalkingEngine]:
+def daemon(tmp_path: Path) -> Iterator[TalkingDaemon]:
     """Ours, serving; ours without a spec; and a stranger. Lock and record are there, both by a stranger's hand."""
     ours = row(spec_to_label(SPEC))
     ours["Labels"] |= {"cortexctl.run": EVIL, "cortexctl.author": EVIL, "cortexctl.revision": EVIL,
@@ -108,7 +108,7 @@ def engine(tmp_path: Path) -> Iterator[TalkingEngine]:
         },
         f"/containers/{ours['Id']}/logs": f"INFO {EVIL}\nValueError: {EVIL_LINE}\n".encode(),
     }
-    with talking_engine(tmp_path / "engine.sock", answers) as it:
+    with talking_daemon(tmp_path / "daemon.sock", answers) as it:
         it.missing = EVIL
         yield it
 
@@ -117,7 +117,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, engine: TalkingEngine) -> Run:
+def run(tmp_path: Path, daemon: TalkingDaemon) -> Run:
     folder = tmp_path / "stacks"
     folder.mkdir()
     (folder / "stack.toml").write_text(STACK)
@@ -131,7 +131,7 @@ def run(tmp_path: Path, engine: TalkingEngine) -> Run:
     def go(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "NO_COLOR", "FORCE_COLOR"))}
         home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-        return ran(*arguments, cwd=folder, env={**known, **home, "DOCKER_HOST": engine.url, **env})
+        return ran(*arguments, cwd=folder, env={**known, **home, "DOCKER_HOST": daemon.url, **env})
 
     return go
 

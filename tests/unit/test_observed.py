@@ -32,7 +32,7 @@ ROW: dict[str, Any] = {
     "NetworkSettings": {"Networks": {"cortex_default": {"IPAddress": "172.18.0.2"}}},
     "Mounts": [],
 }
-"""A row of `GET /containers/json?all=1` as Engine 20.10 answers it."""
+"""A row of `GET /containers/json?all=1` as Daemon 20.10 answers it."""
 
 
 def _row(**changes: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _only(**changes: Any) -> ObservedContainer:
     return container
 
 
-# rows of the engine's list
+# rows of the daemon's list
 
 
 def test_a_row_is_read_into_a_value() -> None:
@@ -104,7 +104,7 @@ def test_a_state_is_compared_in_small_letters() -> None:
 
 @pytest.mark.parametrize("field", ["Labels", "Ports", "NetworkSettings", "Image", "ImageID", "State", "Status"])
 @pytest.mark.parametrize("how", ["null", "left out"])
-def test_what_an_engine_leaves_out_is_empty(field: str, how: str) -> None:
+def test_what_a_daemon_leaves_out_is_empty(field: str, how: str) -> None:
     row = _row(**{field: None}) if how == "null" else {k: v for k, v in ROW.items() if k != field}
     (seen,) = parse_containers([row])
     empty = {
@@ -236,7 +236,7 @@ def test_the_serving_name_of_another_ordinal_does_not_serve() -> None:
 
 
 def test_a_container_that_was_made_for_a_host_of_another_name_is_a_stranger() -> None:
-    """Two hosts of the stack are one engine, or a host was renamed: what serves there must not be removed here."""
+    """Two hosts of the stack are one daemon, or a host was renamed: what serves there must not be removed here."""
     host = _host(_ours(serving_name("tiny")), _ours(serving_name("far"), model="far", host="gpu-9"))
     assert list(owned_instances(host, "demo")) == ["gpu-1/tiny"]
     assert [c.name for c in strangers(host, "demo")] == [serving_name("far")]
@@ -312,8 +312,8 @@ def test_a_host_with_a_problem_was_not_reached() -> None:
 
 
 def test_a_host_is_found_by_its_name() -> None:
-    seen = Observed((ObservedHost("a"), ObservedHost("b", engine="e")))
-    assert seen.host("b").engine == "e"
+    seen = Observed((ObservedHost("a"), ObservedHost("b", daemon="e")))
+    assert seen.host("b").daemon == "e"
     with pytest.raises(StopIteration):
         seen.host("c")
 
@@ -327,7 +327,7 @@ def test_facts_are_added_to_a_look_without_changing_it() -> None:
     assert (seen.images, seen.in_place) == ({}, {})
 
 
-# other answers of the engine
+# other answers of the daemon
 
 
 def test_an_image_is_found_by_each_of_its_tags_and_digests() -> None:

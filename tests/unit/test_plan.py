@@ -340,7 +340,7 @@ def test_gpus_of_two_hosts_are_not_shared() -> None:
     assert check_desired(_desired(_wanted("a", gpus=(0,)), _wanted("b", host="there", gpus=(0,)), hosts=hosts)) == []
 
 
-def test_two_hosts_must_not_be_the_same_engine() -> None:
+def test_two_hosts_must_not_be_the_same_daemon() -> None:
     found = check_desired(_desired(hosts=(HERE, Host("there", HERE.docker), Host("away", "unix:///x"))))
     assert [d.rule for d in found] == ["CX213"]
     assert '"here" and "there"' in found[0].summary
@@ -401,7 +401,7 @@ def test_the_port_of_its_own_candidate_is_not_in_the_way_of_an_interrupted_creat
     assert _rules(_plan(_wanted(publish=publish), found=(candidate,))) == []
 
 
-def test_an_image_that_is_not_to_be_had_is_refused_with_the_engines_words() -> None:
+def test_an_image_that_is_not_to_be_had_is_refused_with_the_daemons_words() -> None:
     missing = {("here", IMAGE): ImageFacts(IMAGE, "missing", problem="manifest unknown")}
     made = plan(_desired(_wanted()), _observed(images=missing))
     assert _rules(made) == ["CX405"]
@@ -578,7 +578,7 @@ def test_a_new_image_is_pinned_and_pulled_only_when_it_is_not_there() -> None:
 
 
 def test_no_image_is_looked_up_for_a_no_op() -> None:
-    """Each look-up is a request to an engine, perhaps to a registry."""
+    """Each look-up is a request to a daemon, perhaps to a registry."""
     assert images_needed(_desired(_wanted()), _observed(_serving())) == ()
 
 

@@ -15,11 +15,11 @@ from cortexctl.cli.options import Choice, How
 from cortexctl.cli.telling import NO_LOG, Telling
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import LockHeld, PlanStale, Refused
-from cortexctl.hosts.fleet import DockerEngines
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.instance.labels import RUN
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.model import Plan
-from tests.fakes.engine import FakeEngines
+from tests.fakes.daemon import FakeDaemons
 from tests.fakes.world import FakeClock, World
 from tests.unit.test_apply import serving, stack, with_length
 
@@ -40,25 +40,25 @@ class WhileItWaits(FakeClock):
             self.happens()
 
 
-class Engines(FakeEngines):
+class Daemons(FakeDaemons):
     def close(self) -> None:
         """There is nothing to close."""
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """Where the command line works on fake engines; another run has the lock."""
+    """Where the command line works on fake daemons; another run has the lock."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
 
-    def performer(owner: str, _path: str, _choice: Choice, _engines: Any, run: Telling) -> Performer:
-        return Performer(owner, world.engines, world.prober, world.secrets, world.clock, {RUN: run.run})
+    def performer(owner: str, _path: str, _choice: Choice, _daemons: Any, run: Telling) -> Performer:
+        return Performer(owner, world.daemons, world.prober, world.secrets, world.clock, {RUN: run.run})
 
     monkeypatch.setattr(cli_apply, "performer", performer)
     monkeypatch.setattr(cli_apply, "_stop_on_signal", lambda: cast("Any", _Never()))
     monkeypatch.setattr("cortexctl.cli.learning.learn_from_apply", lambda *_: None)
     now = int(world.clock.now())
-    world.engine().volumes["cortexctl-lock-demo"] = LockInfo("them", "bob", "ci", 1, "run0", now, now + HOURS)
+    world.daemon().volumes["cortexctl-lock-demo"] = LockInfo("them", "bob", "ci", 1, "run0", now, now + HOURS)
     return world
 
 
@@ -71,21 +71,21 @@ def while_it_waits(world: World, others: Desired) -> None:
     """The other run applies its own stack, and goes."""
 
     def they_do() -> None:
-        del world.engine().volumes["cortexctl-lock-demo"]
+        del world.daemon().volumes["cortexctl-lock-demo"]
         assert world.apply(world.plan(others)).exit_code == 0
 
     world.clock = WhileItWaits(world.clock.at, they_do)
 
 
 def carried_out(world: World, made: Plan, again: Callable[[], Plan] | None, *, patience: float = 60) -> int:
-    engines = cast("DockerEngines", Engines(world.engines.by_host))
+    daemons = cast("DockerDaemons", Daemons(world.daemons.by_host))
     how = How(lock_timeout=patience)
     with Telling("", NO_LOG) as telling:
-        return cli_apply.carry_out(made, engines, choice=Choice(), approved=True, how=how, telling=telling, again=again)
+        return cli_apply.carry_out(made, daemons, choice=Choice(), approved=True, how=how, telling=telling, again=again)
 
 
 def length_of(world: World) -> str:
-    command = world.engine().by_name("vllm-model-tiny").command
+    command = world.daemon().by_name("vllm-model-tiny").command
     return command[command.index("--max-model-len") + 1]
 
 
@@ -101,14 +101,14 @@ def test_it_plans_again_under_the_lock(
     holders: list[LockInfo | None] = []
 
     def again() -> Plan:
-        holders.append(world.engine().read_lock("demo"))
+        holders.append(world.daemon().read_lock("demo"))
         return world.plan(desired)
 
     assert carried_out(world, made, again) == 0
     (holder,) = holders
     assert holder is not None
     assert holder.owner != "them"
-    assert world.engine().volumes == {}, "the lock outlives the run"
+    assert world.daemon().volumes == {}, "the lock outlives the run"
     assert length_of(world) == "4096"
     assert world.plan(desired).effective == ()
     said = capsys.readouterr()
@@ -126,7 +126,7 @@ def test_what_was_approved_is_carried_out_as_it_was_or_not_at_all(world: World, 
         carried_out(world, made, None)
     assert refused.value.exit_code == 4
     assert length_of(world) == "2048"
-    assert world.engine().volumes == {}
+    assert world.daemon().volumes == {}
 
 
 def test_what_stands_against_the_new_plan_refuses_it(world: World, tmp_path: Path) -> None:
@@ -136,23 +136,23 @@ def test_what_stands_against_the_new_plan_refuses_it(world: World, tmp_path: Pat
 
     def again() -> Plan:
         port = {"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": 8801, "Type": "tcp"}
-        world.engine().add("nginx", state="running", ports=[port])
+        world.daemon().add("nginx", state="running", ports=[port])
         return world.plan(desired)
 
     with pytest.raises(Refused, match="the plan has errors"):
         carried_out(world, made, again)
     assert length_of(world) == "2048"
-    assert world.engine().volumes == {}
+    assert world.daemon().volumes == {}
 
 
 def test_a_plan_that_is_overtaken_by_hands_again_and_again_is_refused_in_the_end(world: World, tmp_path: Path) -> None:
     desired = stack(tmp_path, with_length(4096))
     made = world.plan(desired)
-    world.engine().volumes.clear()
+    world.daemon().volumes.clear()
 
     def again() -> Plan:
         planned = world.plan(desired)
-        found = world.engine().by_name("vllm-model-tiny")
+        found = world.daemon().by_name("vllm-model-tiny")
         found.state = "exited" if found.state == "running" else "running"
         return planned
 
@@ -160,7 +160,7 @@ def test_a_plan_that_is_overtaken_by_hands_again_and_again_is_refused_in_the_end
     with pytest.raises(PlanStale):
         carried_out(world, first, again)
     assert made.effective
-    assert world.engine().volumes == {}
+    assert world.daemon().volumes == {}
 
 
 def test_without_patience_it_is_refused_at_once(world: World, tmp_path: Path) -> None:

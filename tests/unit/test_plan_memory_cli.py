@@ -10,7 +10,7 @@ import pytest
 
 from cortexctl.cli.main import run
 from cortexctl.instance.codec import spec_to_label
-from tests.fakes.engine_socket import LIST, row, talking_engine
+from tests.fakes.daemon_socket import LIST, row, talking_daemon
 from tests.memory import CONFIGS
 from tests.reading import desired_from
 
@@ -97,11 +97,11 @@ def test_the_hub_is_asked_only_when_that_is_asked_for(
 def test_a_plan_without_changes_is_one_list_request_whatever_memory_there_is(
     go: Go, models: Path, tmp_path: Path
 ) -> None:
-    with talking_engine(tmp_path / "engine.sock", {}) as engine:
-        path = stack(tmp_path, models, engine.url)
+    with talking_daemon(tmp_path / "daemon.sock", {}) as daemon:
+        path = stack(tmp_path, models, daemon.url)
         desired = desired_from(path)
-        engine.answers[LIST] = [row(spec_to_label(i.spec), i.model) for i in desired.instances]
+        daemon.answers[LIST] = [row(spec_to_label(i.spec), i.model) for i in desired.instances]
         text = go("plan", str(path))
     assert "No changes." in text
-    assert engine.asked == [LIST]
+    assert daemon.asked == [LIST]
     assert "Room" not in text

@@ -1,5 +1,5 @@
 """One secret, read from every place that a stack can name, and sent back by everybody outside in every encoding: an
-engine's errors, a server's answers and log, a hook's output. It is in nothing that is written or sent.
+daemon's errors, a server's answers and log, a hook's output. It is in nothing that is written or sent.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from cortexctl.cli import apply as apply_command
 from cortexctl.cli import wiring
 from cortexctl.cli.main import run
 from cortexctl.desired.hook import Hook, Point
-from cortexctl.errors import EngineRefused, ProbeFailed
+from cortexctl.errors import DaemonRefused, ProbeFailed
 from cortexctl.hooks.runner import HookRunner
 from cortexctl.instance.spec import SecretRef
-from tests.fakes.engine_socket import LIST, row, talking_engine
+from tests.fakes.daemon_socket import LIST, row, talking_daemon
 from tests.fakes.receiver import receiver
 from tests.fakes.world import World
 from tests.forks import ran
@@ -67,7 +67,7 @@ ENV = {"PLANTED": SECRET, "CORTEXCTL_VAR_planted": SECRET}
 
 
 READS = {"plan", "drift", "apply", "rollback"}
-"""Commands that read secrets to compare them; what an engine says to others cannot be searched for what they never knew."""
+"""Commands that read secrets to compare them; what a daemon says to others cannot be searched for what they never knew."""
 COMMANDS = [
     *("validate", "validate --format json", "validate --format sarif", "plan", "plan --explain", "plan --format json"),
     *(
@@ -102,7 +102,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_no_command_shows_it(folder: Path, line: str) -> None:
-    """The engine sends it back in the log, in errors, and as the state of a container."""
+    """The daemon sends it back in the log, in errors, and as the state of a container."""
     from cortexctl.instance.codec import spec_to_label
     from cortexctl.stack.load import Given
     from tests.reading import desired_from
@@ -123,10 +123,10 @@ def test_no_command_shows_it(folder: Path, line: str) -> None:
         **{f"{v}/containers/{ours['Id']}/json": found for v in ("", "/v1.41")},
         f"/v1.41/containers/{ours['Id']}/logs": f"{SAID}\n{BASIC}\nValueError: {SAID}\n".encode(),
     }
-    with talking_engine(folder / "engine.sock", answers) as engine:
-        engine.missing = f"{SAID} {BASIC}" if line.split(maxsplit=1)[0] in READS else ""
+    with talking_daemon(folder / "daemon.sock", answers) as daemon:
+        daemon.missing = f"{SAID} {BASIC}" if line.split(maxsplit=1)[0] in READS else ""
         known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "FORCE_COLOR"))}
-        done = ran(*line.split(), cwd=folder, env={**known, **ENV, "DOCKER_HOST": engine.url, "HOME": str(folder)})
+        done = ran(*line.split(), cwd=folder, env={**known, **ENV, "DOCKER_HOST": daemon.url, "HOME": str(folder)})
     assert "this is a bug" not in done.stderr, done.stderr
     search(done.stdout, f"stdout of {line}")
     search(done.stderr, f"stderr of {line}")
@@ -152,42 +152,42 @@ class Talker:
         raise ProbeFailed(f"status 500: {SAID} {BASIC}")
 
 
-def engine_with_all(world: World) -> None:
+def daemon_with_all(world: World) -> None:
     """Its errors and logs hold it."""
-    engine = world.engine()
-    original = engine.logs
+    daemon = world.daemon()
+    original = daemon.logs
 
     def logs(container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         return [*original(container, tail, this_run=this_run), *SAID.split("\n"), BASIC]
 
-    engine.logs = logs  # type: ignore[method-assign]
+    daemon.logs = logs  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("breaks", ["smoke", "engine"])
+@pytest.mark.parametrize("breaks", ["smoke", "daemon"])
 @pytest.mark.parametrize("events", ["e.jsonl", "json"])
 def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], breaks: str, events: str
 ) -> None:
-    """The command as it is, over fake engines: stdout, stderr, events, audit log, and the failed candidate's log file."""
+    """The command as it is, over fake daemons: stdout, stderr, events, audit log, and the failed candidate's log file."""
     world = World("demo", "here")
-    engine_with_all(world)
+    daemon_with_all(world)
     monkeypatch.chdir(folder)
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     for name, value in ENV.items():
         monkeypatch.setenv(name, value)
-    if breaks == "engine":
+    if breaks == "daemon":
 
         def create(_launch: object) -> None:
-            raise EngineRefused(f"here: cannot create: {SAID} {BASIC}")
+            raise DaemonRefused(f"here: cannot create: {SAID} {BASIC}")
 
-        monkeypatch.setattr(world.engine(), "create", create)
+        monkeypatch.setattr(world.daemon(), "create", create)
     monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda: Talker(world))
     monkeypatch.setattr(
-        apply_command, "open_stack", lambda stack, choice: (wiring.need_stack(stack, choice), world.engines)
+        apply_command, "open_stack", lambda stack, choice: (wiring.need_stack(stack, choice), world.daemons)
     )
-    monkeypatch.setattr(apply_command, "make_plan", lambda desired, _engines, request: world.plan(desired, request))
+    monkeypatch.setattr(apply_command, "make_plan", lambda desired, _daemons, request: world.plan(desired, request))
     monkeypatch.setattr(wiring, "SystemClock", lambda: world.clock)
-    monkeypatch.setattr(type(world.engines), "close", lambda _self: None, raising=False)
+    monkeypatch.setattr(type(world.daemons), "close", lambda _self: None, raising=False)
     monkeypatch.setattr("cortexctl.cli.learning.learn_from_apply", lambda *_: None)
     code = run(["apply", "--auto-approve", "--events", events])
     out, err = (text.decode() for text in capfdbinary.readouterr())
@@ -200,9 +200,9 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
     assert breaks != "smoke" or any(f.suffix == ".log" and "***" in f.read_text() for f in files)
     for file in files:
         search(file.read_text(), file.name)
-    for container in world.engine().all():
+    for container in world.daemon().all():
         search(json.dumps(dict(container.labels), ensure_ascii=False), "labels")
-    search(json.dumps([str(e) for e in world.engine().read_record("demo").applied.values()]), "record")
+    search(json.dumps([str(e) for e in world.daemon().read_record("demo").applied.values()]), "record")
 
 
 def test_a_hook_is_told_and_shows_nothing_of_it(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""plan --probe without an engine: what is asked, what the answers mean, and what is said."""
+"""plan --probe without a daemon: what is asked, what the answers mean, and what is said."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cortexctl.cli.main import run
 from cortexctl.cli.probing import probed
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Severity
-from cortexctl.errors import EngineUnreachable
+from cortexctl.errors import DaemonUnreachable
 from cortexctl.hosts import image_parser
 from cortexctl.instance.labels import PROBE
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.parser_verdict import CommandLine, ParserVerdict, Probed, parse_probed
 from cortexctl.plan.parser_probe import questions
-from tests.fakes.dripping import Drip, dripping_engine
+from tests.fakes.dripping import Drip, dripping_daemon
 from tests.fakes.world import World
 from tests.reading import desired_from
 
@@ -90,7 +90,7 @@ def test_an_image_is_asked_once_for_all_that_it_would_start(world: World, desire
     parsers = Parsers(YES)
     assert probed(made, desired, parsers) == made
     (host, image, program, lines), (_, _, old_program, old_lines) = sorted(parsers.asked, key=lambda a: -len(a[3]))
-    assert (host, image, program) == ("a", world.engine("a").images["image:v0.32.0"], "serve")
+    assert (host, image, program) == ("a", world.daemon("a").images["image:v0.32.0"], "serve")
     assert [line[0] for line in lines] == ["org/one", "org/two"]
     assert (old_program, old_lines[0][:2]) == ("api_server", ("--model", "org/old"))
     assert "planted" not in str(parsers.asked)
@@ -150,19 +150,19 @@ def test_no_answer_is_a_warning(world: World, desired: Desired, parsers: Parsers
     assert all(d.severity is Severity.WARNING and reason in d.summary for d in found)
 
 
-def test_an_engine_that_stops_answering_is_a_warning(world: World, desired: Desired) -> None:
+def test_a_daemon_that_stops_answering_is_a_warning(world: World, desired: Desired) -> None:
     class Gone(Parsers):
         def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
-            raise EngineUnreachable(f"{host}: gone")
+            raise DaemonUnreachable(f"{host}: gone")
 
     made = world.plan(desired)
     assert "a: gone" in next(d for d in probed(made, desired, Gone()).diagnostics if d.rule == "CX313").summary
 
 
 def test_an_image_that_is_not_on_the_host_is_not_pulled_for_it(world: World, desired: Desired) -> None:
-    for engine in world.engines.by_host.values():
-        engine.in_registry["image:v0.32.0"] = "sha256:" + "a" * 64
-        del engine.images["image:v0.32.0"]
+    for daemon in world.daemons.by_host.values():
+        daemon.in_registry["image:v0.32.0"] = "sha256:" + "a" * 64
+        del daemon.images["image:v0.32.0"]
     made = world.plan(desired)
     parsers = Parsers(YES)
     found = [d for d in probed(made, desired, parsers).diagnostics if d.rule == "CX313"]
@@ -210,11 +210,11 @@ def test_verdicts_are_read() -> None:
     assert parse_probed(LINE + "\n", "noise", 1).verdicts == (ParserVerdict(accepted=True, verdict="ok", release="1"),)
 
 
-# ---- an image, or an engine, that never comes to an end
+# ---- an image, or a daemon, that never comes to an end
 
 
 class Starts:
-    """All that is asked of an engine's client while a probe runs."""
+    """All that is asked of a daemon's client while a probe runs."""
 
     def start(self, container: str) -> None:
         pass
@@ -232,8 +232,8 @@ class Starts:
 def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drip: Drip) -> None:
     for name in ("TIME_LIMIT", "GRACE", "REQUEST_TIMEOUT"):
         monkeypatch.setattr(image_parser, name, 0.25)
-    with dripping_engine(tmp_path / "e.sock", drip) as url:
-        with suppress(EngineUnreachable):
+    with dripping_daemon(tmp_path / "e.sock", drip) as url:
+        with suppress(DaemonUnreachable):
             assert (
                 image_parser._answer(Starts(), Host("here", url), "c" * 64, 1).problem == "it did not end within 0.25 s"
             )

@@ -25,7 +25,7 @@ from cortexctl.hosts.inside import Inside, begin
 from cortexctl.instance.spec import CONTAINER_PORT
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.location import Location, parse_location
-from tests.fakes.engine_socket import talking_engine
+from tests.fakes.daemon_socket import talking_daemon
 
 ID = "c" * 64
 
@@ -50,7 +50,7 @@ def listener(address: str = "127.0.0.1", port: int = 0) -> Iterator[socket.socke
 
 
 def answers(raw: dict[str, Any]) -> dict[str, Any]:
-    """An engine that has the container and runs no program in it."""
+    """A daemon that has the container and runs no program in it."""
     return {f"/containers/{ID}/json": raw, f"/containers/{ID}/exec": {"message": "no python3 in it"}}
 
 
@@ -99,8 +99,8 @@ def test_its_own_address_is_used_where_the_kernel_proves_it(tmp_path: Path, monk
     with listener() as listening:
         port = listening.getsockname()[1]
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
-        with talking_engine(tmp_path / "s", answers(inspection())) as engine:
-            reach = ContainerReach(engine.url, ID)
+        with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
+            reach = ContainerReach(daemon.url, ID)
             with closing(reach.connect(5)) as stream:
                 accepted, whence = listening.accept()
                 with accepted:
@@ -108,17 +108,17 @@ def test_its_own_address_is_used_where_the_kernel_proves_it(tmp_path: Path, monk
                     assert stream.recv(1) == b"x"
             assert whence[0] == "127.0.0.2", "from the bridge's own address"
             assert (reach.where, reach.is_slow) == (f"127.0.0.1:{port}", False)
-            assert not [a for a in engine.asked if "exec" in a]
+            assert not [a for a in daemon.asked if "exec" in a]
 
 
 def test_a_server_at_the_same_address_here_is_not_asked_for_a_container_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The socket is a forwarded one: the engine's address is somebody else's here, and so is its published port."""
+    """The socket is a forwarded one: the daemon's address is somebody else's here, and so is its published port."""
     with listener() as listening:
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
-        with talking_engine(tmp_path / "s", answers(inspection())) as engine:
-            reach = ContainerReach(engine.url, ID)
+        with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
+            reach = ContainerReach(daemon.url, ID)
             with pytest.raises(PathFailed, match="no python3 can be run in its container"):
                 reach.connect(5)
             assert reach.is_slow, "it asks from inside from now on"
@@ -131,15 +131,15 @@ def test_a_server_at_the_same_address_here_is_not_asked_for_a_container_elsewher
 def test_a_connection_that_ends_elsewhere_is_closed_before_a_byte_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two engines' bridges may have the same addresses."""
+    """Two daemons' bridges may have the same addresses."""
     monkeypatch.setattr(kernel, "ends_in", lambda *_: False)
     with listener() as listening:
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
         with (
-            talking_engine(tmp_path / "s", answers(inspection())) as engine,
+            talking_daemon(tmp_path / "s", answers(inspection())) as daemon,
             pytest.raises(PathFailed),
         ):
-            ContainerReach(engine.url, ID).connect(5)
+            ContainerReach(daemon.url, ID).connect(5)
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.recv(1) == b""
@@ -152,8 +152,8 @@ def test_nothing_is_sent_where_the_bridge_is_missing(tmp_path: Path, monkeypatch
     raw["NetworkSettings"]["Networks"]["net"]["Gateway"] = "192.0.2.1"
     with listener() as listening:
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
-        with talking_engine(tmp_path / "s", answers(raw)) as engine, pytest.raises(PathFailed):
-            ContainerReach(engine.url, ID).connect(5)
+        with talking_daemon(tmp_path / "s", answers(raw)) as daemon, pytest.raises(PathFailed):
+            ContainerReach(daemon.url, ID).connect(5)
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):
             listening.accept()
@@ -166,19 +166,19 @@ def test_that_nobody_listens_is_told_from_a_way_that_does_not_work(
     with listener() as closed:
         port = closed.getsockname()[1]
     monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
-    with talking_engine(tmp_path / "s", answers(inspection())) as engine:
+    with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
         with pytest.raises(NobodyListens):
-            ContainerReach(engine.url, ID).connect(5)
-        assert ask_health(ContainerReach(engine.url, ID), 5) == Answer(Heard.REFUSED)
+            ContainerReach(daemon.url, ID).connect(5)
+        assert ask_health(ContainerReach(daemon.url, ID), 5) == Answer(Heard.REFUSED)
 
 
 @pytest.mark.parametrize("state", [{"Running": False, "Pid": 0}, {"Paused": True}])
 def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dict[str, Any]) -> None:
     with (
-        talking_engine(tmp_path / "s", {f"/containers/{ID}/json": inspection(**state)}) as engine,
+        talking_daemon(tmp_path / "s", {f"/containers/{ID}/json": inspection(**state)}) as daemon,
         pytest.raises(NobodyListens, match="does not run"),
     ):
-        ContainerReach(engine.url, ID).connect(5)
+        ContainerReach(daemon.url, ID).connect(5)
 
 
 @pytest.mark.parametrize(
@@ -199,15 +199,15 @@ def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dic
 )
 def test_an_inspection_of_the_wrong_shape_is_a_fault_of_the_way(tmp_path: Path, answer: object) -> None:
     answers = {} if answer is None else {f"/containers/{ID}/json": answer}
-    with talking_engine(tmp_path / "s", answers) as engine:
-        heard = ask_health(ContainerReach(engine.url, ID), 5)
+    with talking_daemon(tmp_path / "s", answers) as daemon:
+        heard = ask_health(ContainerReach(daemon.url, ID), 5)
     assert heard.heard is (Heard.REFUSED if answer is None else Heard.UNREACHED)
 
 
-def test_an_engine_that_is_not_there_is_a_fault_of_the_way(tmp_path: Path) -> None:
+def test_a_daemon_that_is_not_there_is_a_fault_of_the_way(tmp_path: Path) -> None:
     heard = ask_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5)
     assert heard.heard is Heard.UNREACHED
-    assert "no Docker engine" in heard.why
+    assert "no Docker daemon" in heard.why
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.errors import EngineRefused
+from cortexctl.errors import DaemonRefused
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import (
@@ -36,7 +36,7 @@ SPEC = ContainerSpec("image:v0.32.0", "/models/tiny", ("tiny",), args={"max_mode
 
 
 def recorded(world: World, host: str = "here") -> HostRecord:
-    return world.engine(host).read_record(world.stack)
+    return world.daemon(host).read_record(world.stack)
 
 
 def test_a_record_reads_back_as_it_was_written() -> None:
@@ -74,7 +74,7 @@ def test_a_replacement_expects_what_was_measured_and_never_guesses(tmp_path: Pat
     (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
     assert (change.cost.starts, change.cost.stops) == (2, 1)
     assert "and the stop" not in cost_words(change)
-    world.engine().records.clear()
+    world.daemon().records.clear()
     (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
     assert change.cost.expected is None
     assert "unknown: no start of it is recorded" in cost_words(change)
@@ -99,12 +99,12 @@ def test_a_start_and_a_restart_count_and_a_failed_one_does_not(tmp_path: Path) -
     world = World("demo", "here")
     desired = stack(tmp_path, model_text())
     world.apply(world.plan(desired))
-    world.engine().by_name("vllm-model-tiny").state = "exited"
+    world.daemon().by_name("vllm-model-tiny").state = "exited"
     world.apply(world.plan(desired))
     world.apply(world.plan(desired, Request(restart=("tiny",))))
     applied = recorded(world).applied["here/tiny"]
     assert (len(applied.starts), len(applied.stops)) == (3, 1)
-    world.engine().behaviours.append(crash())
+    world.daemon().behaviours.append(crash())
     world.apply(world.plan(stack(tmp_path, with_length(7))))
     assert recorded(world).applied["here/tiny"] == applied
 
@@ -132,7 +132,7 @@ def test_destroy_leaves_no_record(tmp_path: Path) -> None:
     desired = stack(tmp_path, model_text())
     world.apply(world.plan(desired))
     world.apply(world.plan(desired, destroy=True))
-    assert world.engine().records == {}
+    assert world.daemon().records == {}
 
 
 def test_a_partial_apply_keeps_what_it_did_not_look_at(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_partial_apply_keeps_what_it_did_not_look_at(tmp_path: Path) -> None:
 def test_a_record_that_was_lost_is_filled_in_by_the_next_apply(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(8), model_text("other"))))
-    world.engine().records.clear()
+    world.daemon().records.clear()
     world.apply(world.plan(stack(tmp_path, with_length(9), model_text("other"))))
     applied = recorded(world).applied
     assert set(applied) == {"here/tiny", "here/other"}
@@ -155,29 +155,29 @@ def test_a_record_that_was_lost_is_filled_in_by_the_next_apply(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("what", ["settle_record", "read_record", "write_record"])
-def test_an_engine_that_refuses_once_has_the_record_all_the_same(tmp_path: Path, what: str) -> None:
+def test_a_daemon_that_refuses_once_has_the_record_all_the_same(tmp_path: Path, what: str) -> None:
     """What is written down would be older than what serves from then on."""
     world = World("demo", "here")
     assert world.apply(world.plan(stack(tmp_path, with_length(1024)))).exit_code == 0
-    usual = getattr(world.engine(), what)
+    usual = getattr(world.daemon(), what)
     refusals = iter([True])
 
     def once(*words: object) -> object:
         if next(refusals, False):
-            raise EngineRefused("busy", status=500)
+            raise DaemonRefused("busy", status=500)
         return usual(*words)
 
     made = world.plan(stack(tmp_path, with_length(2048)))
-    setattr(world.engine(), what, once)
+    setattr(world.daemon(), what, once)
     assert world.apply(made).exit_code == 0
-    applied = world.engine().read_record("demo").applied
+    applied = world.daemon().read_record("demo").applied
     assert [a.generation for a in applied.values()] == [2]
     assert next(refusals, False) is False
 
 
 def test_a_record_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.engine().fail["write_record"] = EngineRefused("no space left on device", status=500)
+    world.daemon().fail["write_record"] = DaemonRefused("no space left on device", status=500)
     assert world.apply(world.plan(stack(tmp_path, model_text()))).exit_code == 0
 
 
@@ -185,7 +185,7 @@ def test_a_container_that_somebody_removed_comes_back_as_the_next_generation(tmp
     world = World("demo", "here")
     desired = stack(tmp_path, model_text())
     world.apply(world.plan(desired))
-    world.engine().containers.clear()
+    world.daemon().containers.clear()
     (change,) = world.plan(desired).changes
     assert (change.action, change.reasons[0].code, change.reasons[0].detail) == (Action.CREATE, ReasonCode.GONE, "run1")
     assert change.generation == 2
@@ -201,7 +201,7 @@ def test_only_drift_brings_back_what_was_applied_and_nothing_else(tmp_path: Path
         model_text("leaves"),
     ]
     world.apply(world.plan(stack(tmp_path, *was)))
-    here = world.engine()
+    here = world.daemon()
     here.by_name("vllm-model-limited").memory = 4096
     here.by_name("vllm-model-stopped").state = "exited"
     here.remove("vllm-model-removed")
@@ -237,7 +237,7 @@ def test_only_drift_takes_back_a_limit_but_not_one_that_the_stack_has_by_now(tmp
     world.apply(world.plan(stack(tmp_path, model_text(memory='"2 GiB"'))))
     desired = stack(tmp_path, model_text(memory='"2 GiB"'))
     assert world.plan(desired, Request(only="drift")).effective == ()
-    world.engine().by_name("vllm-model-tiny").memory = 3 * 2**30
+    world.daemon().by_name("vllm-model-tiny").memory = 3 * 2**30
     (change,) = world.plan(desired, Request(only="drift")).effective
     assert [(f.path, f.before) for f in change.fields] == [("memory", 3 * 2**30)]
 
@@ -245,16 +245,16 @@ def test_only_drift_takes_back_a_limit_but_not_one_that_the_stack_has_by_now(tmp
 def killed_at_its_last_record(world: World, made: Plan) -> None:
     """A run that ends when it has done everything but to write down, at its end, what it did."""
     twin = World("demo", "here")
-    twin.engine().containers = copy.deepcopy(world.engine().containers)
-    twin.engine().records = dict(world.engine().records)
+    twin.daemon().containers = copy.deepcopy(world.daemon().containers)
+    twin.daemon().records = dict(world.daemon().records)
     twin.apply(made)
-    assert twin.engine().calls[-1].startswith("write_record")
-    with killed_after(world, len(twin.engine().calls) - 1):
+    assert twin.daemon().calls[-1].startswith("write_record")
+    with killed_after(world, len(twin.daemon().calls) - 1):
         world.apply(made)
 
 
 def length_of(world: World, name: str = "vllm-model-tiny") -> str:
-    command = world.engine().by_name(name).command
+    command = world.daemon().by_name(name).command
     return command[command.index("--max-model-len") + 1]
 
 
@@ -277,12 +277,12 @@ def test_only_drift_brings_back_what_a_killed_run_had_applied(tmp_path: Path, ki
     if repeated.effective:
         assert world.apply(repeated).exit_code == 0
     for name in ("vllm-model-tiny", "vllm-model-other"):
-        world.engine().remove(name)
+        world.daemon().remove(name)
         made = world.plan(desired, Request(only="drift"))
         assert [r.code for c in made.effective for r in c.reasons] == [ReasonCode.GONE]
         assert world.apply(made).exit_code == 0
         assert length_of(world, name) == "2"
-    assert "vllm-model-tiny--g1" in {c.name for c in world.engine().all()}
+    assert "vllm-model-tiny--g1" in {c.name for c in world.daemon().all()}
 
 
 def test_only_drift_brings_back_the_last_one_though_the_killed_run_was_never_repeated(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_only_drift_brings_back_the_last_one_though_the_killed_run_was_never_rep
     killed_at_its_last_record(world, world.plan(desired))
     assert world.plan(desired).effective == ()
     assert find_drift(desired, seen_with_records(world)).findings == ()
-    world.engine().remove("vllm-model-tiny")
+    world.daemon().remove("vllm-model-tiny")
     (finding,) = find_drift(desired, seen_with_records(world)).findings
     assert (finding.code, finding.path) == (Code.REMOVED, "container")
     assert world.apply(world.plan(desired, Request(only="drift"))).exit_code == 0
@@ -304,14 +304,14 @@ def test_a_stale_record_is_set_right_by_the_labels_of_what_serves(tmp_path: Path
     """As a release before this one left it, whose killed runs were never written down."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, *two(1, 1))))
-    old = world.engine().records["demo"]
+    old = world.daemon().records["demo"]
     world.apply(world.plan(stack(tmp_path, *two(2, 1))))
-    world.engine().records["demo"] = old
+    world.daemon().records["demo"] = old
     desired = stack(tmp_path, *two(2, 2))
     world.apply(world.plan(desired))
     applied = recorded(world).applied["here/tiny"]
     assert (applied.generation, applied.run, applied.spec.args) == (2, "run2", {"max_model_len": 2})
-    world.engine().remove("vllm-model-tiny")
+    world.daemon().remove("vllm-model-tiny")
     world.apply(world.plan(desired, Request(only="drift")))
     assert length_of(world) == "2"
 
@@ -321,21 +321,21 @@ def test_a_kept_generation_is_never_gone_on_with_though_it_has_the_wanted_spec(t
     world = World("demo", "here")
     for length in (1, 2, 1):
         world.apply(world.plan(stack(tmp_path, with_length(length))))
-    world.engine().remove("vllm-model-tiny")
+    world.daemon().remove("vllm-model-tiny")
     desired = stack(tmp_path, with_length(1))
     for request in (Request(only="drift"), Request()):
         (change,) = world.plan(desired, request).effective
         assert (change.action, change.adopted, change.generation) == (Action.CREATE, "", 4)
         assert [r.code for r in change.reasons] == [ReasonCode.GONE]
     assert world.apply(world.plan(desired, Request(only="drift"))).exit_code == 0
-    assert {"vllm-model-tiny--g1", "vllm-model-tiny--g2"} <= {c.name for c in world.engine().all()}
+    assert {"vllm-model-tiny--g1", "vllm-model-tiny--g2"} <= {c.name for c in world.daemon().all()}
 
 
 def test_drift_calls_no_kept_generation_unfinished(tmp_path: Path) -> None:
     world = World("demo", "here")
     for length in (1, 2):
         world.apply(world.plan(stack(tmp_path, with_length(length))))
-    world.engine().remove("vllm-model-tiny")
+    world.daemon().remove("vllm-model-tiny")
     found = find_drift(stack(tmp_path, with_length(2)), seen_with_records(world)).findings
     assert [(f.code, f.container) for f in found] == [(Code.REMOVED, "")]
 
@@ -349,7 +349,7 @@ def test_a_rollback_that_is_killed_is_gone_on_with_and_takes_no_second_container
     first = stack(tmp_path, with_length(1))
     with killed_after(world, calls):
         world.apply(plan_rollback(first, world.observe(), Back("here/tiny")))
-    runs = [c.name for c in world.engine().all() if c.state == "running"]
+    runs = [c.name for c in world.daemon().all() if c.state == "running"]
     made = world.plan(first)
     if runs == ["vllm-model-tiny--g1"]:
         assert [(c.action, c.generation) for c in made.effective if c.action is Action.REPLACE] in (
@@ -358,7 +358,7 @@ def test_a_rollback_that_is_killed_is_gone_on_with_and_takes_no_second_container
         )
     assert world.apply(made).exit_code == 0 if made.effective else True
     assert length_of(world) == "1"
-    assert len([c for c in world.engine().all() if c.state == "running"]) == 1
+    assert len([c for c in world.daemon().all() if c.state == "running"]) == 1
     assert find_drift(first, seen_with_records(world)).findings == ()
 
 
@@ -368,7 +368,7 @@ def test_what_a_killed_removal_took_away_is_not_brought_back(tmp_path: Path) -> 
     made = world.plan(stack(tmp_path, with_length(1)))
     with killed_after(world, len(made.steps) + 1):
         world.apply(made)
-    assert [c.name for c in world.engine().all()] == ["vllm-model-tiny"]
+    assert [c.name for c in world.daemon().all()] == ["vllm-model-tiny"]
     assert world.plan(stack(tmp_path, *two(1, 1)), Request(only="drift")).effective == ()
 
 
@@ -378,7 +378,7 @@ def test_settings_that_a_killed_run_changed_in_place_are_the_applied_ones(tmp_pa
     made = world.plan(stack(tmp_path, model_text(memory='"2 GiB"')))
     with killed_after(world, len(made.steps) + 1):
         world.apply(made)
-    assert world.engine().by_name("vllm-model-tiny").memory == 2 * 2**30
+    assert world.daemon().by_name("vllm-model-tiny").memory == 2 * 2**30
     later = stack(tmp_path, model_text(memory='"3 GiB"'))
     assert world.plan(later, Request(only="drift")).effective == ()
 
@@ -392,11 +392,11 @@ def test_a_record_that_went_ahead_of_a_killed_run_reads_back() -> None:
 def test_a_run_whose_lock_was_released_writes_no_record_over_another_ones(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1))))
-    before = world.engine().records["demo"]
-    world.engine().behaviours.append(lambda _c: world.engine().release_lock("demo"))
+    before = world.daemon().records["demo"]
+    world.daemon().behaviours.append(lambda _c: world.daemon().release_lock("demo"))
     result = world.apply(world.plan(stack(tmp_path, with_length(2))))
     assert result.exit_code != 0
-    assert world.engine().records["demo"] == before
+    assert world.daemon().records["demo"] == before
 
 
 def seen_with_records(world: World) -> Observed:

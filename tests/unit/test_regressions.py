@@ -320,7 +320,7 @@ def test_trust_remote_code_echo():
     assert (
         diagnose(
             [
-                "INFO 11-24 06:00:00 [core.py:97] Initializing a V1 LLM engine (v0.32.0) with config: model='/models/x', trust_remote_code=True, dtype=torch.bfloat16",
+                "INFO 11-24 06:00:00 [core.py:97] Initializing a V1 LLM daemon (v0.32.0) with config: model='/models/x', trust_remote_code=True, dtype=torch.bfloat16",
                 "RuntimeError: something else",
             ]
         )
@@ -432,7 +432,7 @@ def test_killed_destroy_network():
         Watch(world, gated={b.id for b in _ours(world)}),
     )
     world.apply(world.plan(c.desired, destroy=True))
-    assert world.engine("east").networks == {}
+    assert world.daemon("east").networks == {}
 
 
 def test_nan_in_a_label_is_reported_and_left_alone():
@@ -440,7 +440,7 @@ def test_nan_in_a_label_is_reported_and_left_alone():
     c = case()
     world = _world()
     _apply(world, c)
-    found = next(f for e in world.engines.by_host.values() for f in e.all() if labels.SPEC in f.labels)
+    found = next(f for e in world.daemons.by_host.values() for f in e.all() if labels.SPEC in f.labels)
     written = found.labels[labels.SPEC].replace('"v":1', '"args":{"gpu_memory_utilization":NaN},"v":1')
     found.labels[labels.SPEC] = written
     made = world.plan(c.desired)

@@ -11,7 +11,7 @@ from cortexctl.observed.container_list import parse_release_told
 from cortexctl.observed.host import ImageFacts
 from cortexctl.plan.diff import diff
 from cortexctl.stack.load import Releases, load_stack
-from tests.fakes.engine import FakeEngine, FakeEngines
+from tests.fakes.daemon import FakeDaemon, FakeDaemons
 from tests.reading import model_text, stack_text
 
 
@@ -37,11 +37,11 @@ def desired(*hosts: str, image: str = "mine/vllm:latest") -> Desired:
     return Desired("lab", "stack.toml", tuple(Host(h, "unix:///x") for h in hosts), instances)
 
 
-class Engines(FakeEngines):
+class Daemons(FakeDaemons):
     """With images that say what they are."""
 
     def __init__(self, told: dict[str, str]) -> None:
-        super().__init__({host: FakeEngine(host, "lab") for host in told})
+        super().__init__({host: FakeDaemon(host, "lab") for host in told})
         self.told = told
 
     def images(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], ImageFacts]:
@@ -49,12 +49,12 @@ class Engines(FakeEngines):
 
 
 def test_the_release_that_all_hosts_agree_on() -> None:
-    found, problems = asking.told_by_hosts(desired("a", "b"), Engines({"a": "0.31.0", "b": "0.31.0"}))  # type: ignore[arg-type]
+    found, problems = asking.told_by_hosts(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.31.0"}))  # type: ignore[arg-type]
     assert (found, problems) == ({"mine/vllm:latest": "0.31.0"}, [])
 
 
 def test_hosts_that_differ_are_a_problem() -> None:
-    _, problems = asking.told_by_hosts(desired("a", "b"), Engines({"a": "0.31.0", "b": "0.32.0"}))  # type: ignore[arg-type]
+    _, problems = asking.told_by_hosts(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.32.0"}))  # type: ignore[arg-type]
     assert [(d.rule, d.summary) for d in problems] == [
         ("CX314", 'the image "mine/vllm:latest" is vLLM 0.31.0 on a and 0.32.0 on b')
     ]

@@ -13,7 +13,7 @@ import pytest
 from cortexctl.files.reading import LARGEST_STACK
 from cortexctl.observed.snapshot import snapshot_to_json
 from cortexctl.plan.hypothetical import as_if_applied
-from tests.fakes.engine_socket import talking_engine
+from tests.fakes.daemon_socket import talking_daemon
 from tests.forks import ran
 from tests.hostile import commit, git, repository
 from tests.reading import desired_from, model_text, stack_text
@@ -33,13 +33,13 @@ REVIEWS = (
 
 @pytest.fixture
 def docker(tmp_path: Path) -> Iterator[str]:
-    """An engine without containers, and with the images of the stacks."""
+    """A daemon without containers, and with the images of the stacks."""
     names = ["image:v0.32.0", "vllm/vllm-openai:v0.32.0"]
     image = {"Id": "sha256:" + "1" * 64, "RepoTags": names, "RepoDigests": [], "Config": {}}
     answers = {"/images/json": [image], "/version": {"ApiVersion": "1.41"}}
     answers |= {f"/v1.41/images/{name}/json": image for name in names}
-    with talking_engine(tmp_path / "engine.sock", answers) as engine:
-        yield engine.url
+    with talking_daemon(tmp_path / "daemon.sock", answers) as daemon:
+        yield daemon.url
 
 
 def environ(docker: str = "", **more: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.apply.executor import Fate
-from cortexctl.errors import EngineRefused
+from cortexctl.errors import DaemonRefused
 from cortexctl.plan.action import Action
 from cortexctl.plan.drift.finding import Code, Kind
 from cortexctl.plan.drift.report import find_drift
@@ -36,7 +36,7 @@ def back(world: World, tmp_path: Path, address: str = "here/tiny", generation: i
 
 
 def length_of(world: World) -> str:
-    command = world.engine().by_name("vllm-model-tiny").command
+    command = world.daemon().by_name("vllm-model-tiny").command
     return command[command.index("--max-model-len") + 1]
 
 
@@ -51,7 +51,7 @@ def test_the_newest_older_generation_serves_again_and_the_younger_is_kept(tmp_pa
     assert world.apply(made).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2-undone": "exited"}
     assert length_of(world) == "1024"
-    assert world.engine().by_name("vllm-model-tiny").restart == "unless-stopped"
+    assert world.daemon().by_name("vllm-model-tiny").restart == "unless-stopped"
 
 
 def test_the_stack_as_it_was_then_plans_to_nothing(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_chosen_generation(tmp_path: Path) -> None:
 
 def test_a_rollback_that_fails_brings_back_what_served_and_loses_nothing(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
-    world.engine().behaviours.append(lambda c: crash(1, "RuntimeError: boom")(c) if "1024" in c.command else None)
+    world.daemon().behaviours.append(lambda c: crash(1, "RuntimeError: boom")(c) if "1024" in c.command else None)
     result = world.apply(back(world, tmp_path))
     assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
@@ -91,8 +91,8 @@ def test_a_rollback_that_fails_brings_back_what_served_and_loses_nothing(tmp_pat
 
 def test_nothing_serves_and_a_kept_one_does_again(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
-    gone = world.engine().by_name("vllm-model-tiny")
-    del world.engine().containers[gone.id]
+    gone = world.daemon().by_name("vllm-model-tiny")
+    del world.daemon().containers[gone.id]
     made = back(world, tmp_path)
     assert made.changes[0].action is Action.CREATE
     assert world.apply(made).exit_code == 0
@@ -171,7 +171,7 @@ def test_drift_is_quiet_after_a_rollback_and_once_the_old_text_is_back(tmp_path:
     """What was rolled back is kept, however young it is: `rollback --generation 2` starts it again."""
     world = applied(tmp_path, 1024, 2048)
     world.apply(back(world, tmp_path))
-    records = {"here": world.engine().read_record("demo")}
+    records = {"here": world.daemon().read_record("demo")}
     for length, kinds in ((2048, [Kind.PENDING]), (1024, [])):
         report = find_drift(stack(tmp_path, with_length(length)), replace(world.observe(), records=records))
         assert [f.kind for f in report.findings] == kinds
@@ -182,7 +182,7 @@ def test_drift_is_quiet_after_a_rollback_and_once_the_old_text_is_back(tmp_path:
 def test_what_was_rolled_back_and_runs_again_is_drift(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     world.apply(back(world, tmp_path))
-    world.engine().by_name("vllm-model-tiny--g2-undone").state = "running"
+    world.daemon().by_name("vllm-model-tiny--g2-undone").state = "running"
     (finding,) = find_drift(stack(tmp_path, with_length(1024)), world.observe()).findings
     assert (finding.code, finding.container) == (Code.KEPT_RUNS, "vllm-model-tiny--g2-undone")
 
@@ -190,8 +190,8 @@ def test_what_was_rolled_back_and_runs_again_is_drift(tmp_path: Path) -> None:
 def test_what_was_rolled_back_is_no_unfinished_candidate_when_what_serves_is_gone(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     world.apply(back(world, tmp_path))
-    records = {"here": world.engine().read_record("demo")}
-    world.engine().remove("vllm-model-tiny")
+    records = {"here": world.daemon().read_record("demo")}
+    world.daemon().remove("vllm-model-tiny")
     desired = stack(tmp_path, with_length(1024))
     (finding,) = find_drift(desired, replace(world.observe(), records=records)).findings
     assert finding.code is Code.REMOVED
@@ -203,16 +203,16 @@ def test_what_was_rolled_back_is_no_unfinished_candidate_when_what_serves_is_gon
 def test_a_rollback_that_was_cut_off_between_its_renames_goes_on_and_does_not_turn_round(tmp_path: Path) -> None:
     """What it went back to runs, proven, and what it came from is stopped under an undone one's name."""
     world = applied(tmp_path, 1, 2)
-    rename, renames = world.engine().rename, iter([True, False])
+    rename, renames = world.daemon().rename, iter([True, False])
 
     def only_once(container: str, name: str) -> None:
         if not next(renames):
-            raise EngineRefused("busy", status=500)
+            raise DaemonRefused("busy", status=500)
         rename(container, name)
 
-    world.engine().rename = only_once  # type: ignore[method-assign]
+    world.daemon().rename = only_once  # type: ignore[method-assign]
     assert world.apply(back(world, tmp_path)).exit_code == 5
-    world.engine().rename = rename  # type: ignore[method-assign]
+    world.daemon().rename = rename  # type: ignore[method-assign]
     assert serving(world) == {"vllm-model-tiny--g1": "running", "vllm-model-tiny--g2-undone": "exited"}
     again = back(world, tmp_path)
     assert [c.generation for c in again.changes] == [1]
@@ -227,9 +227,9 @@ def test_after_a_rollback_that_was_cut_off_before_its_renames_one_server_stays_w
     world = applied(tmp_path, 1)
     desired = stack(tmp_path, with_length(1))
     assert world.apply(world.plan(desired, Request(replace=("tiny",)))).exit_code == 0
-    world.engine().fail["rename"] = EngineRefused("busy", status=500)
+    world.daemon().fail["rename"] = DaemonRefused("busy", status=500)
     assert world.apply(back(world, tmp_path)).exit_code == 5
-    world.engine().fail.clear()
+    world.daemon().fail.clear()
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g1": "running"}
     assert world.apply(world.plan(desired)).exit_code == 0
     assert sorted(serving(world).values()) == ["exited", "running"]
@@ -242,9 +242,9 @@ def test_what_was_rolled_back_goes_before_what_served_last(tmp_path: Path) -> No
     world = applied(tmp_path, 1, 2, keep=1)
     assert world.apply(back(world, tmp_path)).exit_code == 0
     desired = stack(tmp_path, with_length(3) + "[models.tiny.rollout]\nkeep = 1\n")
-    world.engine().fail["remove"] = EngineRefused("busy", status=500)
+    world.daemon().fail["remove"] = DaemonRefused("busy", status=500)
     assert world.apply(world.plan(desired)).exit_code == 5
-    world.engine().fail.clear()
+    world.daemon().fail.clear()
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1", "vllm-model-tiny--g2-undone"]
     assert world.apply(world.plan(desired)).exit_code == 0
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1"]

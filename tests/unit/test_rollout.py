@@ -17,7 +17,7 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import PassGate, Pause, StopContainer
 from cortexctl.render.plan.content import good_news
-from tests.fakes.engine import Behaviour
+from tests.fakes.daemon import Behaviour
 from tests.fakes.world import World
 from tests.reading import model_text
 from tests.unit.test_apply import crash, locks, outcome, serving, stack, with_length
@@ -114,9 +114,9 @@ def test_start_first_leaves_no_moment_without_a_server(tmp_path: Path) -> None:
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
     made = world.plan(stack(tmp_path, with_length(16, **lines)))
     assert (made.changes[0].start_first, made.changes[0].cost.down) == (True, False)
-    world.engine().calls.clear()
+    world.daemon().calls.clear()
     assert world.apply(made).exit_code == 0
-    calls = [c.split()[0] for c in world.engine().calls]
+    calls = [c.split()[0] for c in world.daemon().calls]
     assert calls.index("start") < calls.index("stop")
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
 
@@ -125,11 +125,11 @@ def test_start_first_that_fails_leaves_the_old_one_as_it_was(tmp_path: Path) -> 
     world = World("demo", "here")
     lines = {"rollout": '{ strategy = "auto" }'}
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
-    old = world.engine().by_name("vllm-model-tiny")
-    world.engine().behaviours.append(crash_of("vllm-model-tiny--g2"))
+    old = world.daemon().by_name("vllm-model-tiny")
+    world.daemon().behaviours.append(crash_of("vllm-model-tiny--g2"))
     result = world.apply(world.plan(stack(tmp_path, with_length(16, **lines))))
     assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
-    assert {c.id: (c.name, c.state, c.restart) for c in world.engine().containers.values()} == {
+    assert {c.id: (c.name, c.state, c.restart) for c in world.daemon().containers.values()} == {
         old.id: ("vllm-model-tiny", "running", "unless-stopped")
     }
 
@@ -162,12 +162,12 @@ def test_one_at_a_time_over_all_hosts(tmp_path: Path) -> None:
 def test_the_first_failure_ends_the_rollout_with_the_others_still_serving(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
     world.apply(world.plan(stack(tmp_path, with_length(8, hosts=EVERYWHERE), hosts=THREE)))
-    world.engine("a").behaviours.append(crash_of("vllm-model-tiny--g2"))
+    world.daemon("a").behaviours.append(crash_of("vllm-model-tiny--g2"))
     result = world.apply(world.plan(stack(tmp_path, with_length(16, hosts=EVERYWHERE), hosts=THREE)))
     fates = {o.change.address: o.fate for o in result.outcomes}
     assert fates == {"a/tiny": Fate.ROLLED_BACK, "b/tiny": Fate.NOT_STARTED, "c/tiny": Fate.NOT_STARTED}
     for host in ("a", "b", "c"):
-        assert world.engine(host).by_name("vllm-model-tiny").state == "running"
+        assert world.daemon(host).by_name("vllm-model-tiny").state == "running"
     assert not [e for e in world.events if isinstance(e, StepFailed) and e.step.host != "a"]
 
 
@@ -201,7 +201,7 @@ def test_the_steps_never_wait_in_a_circle(
 
     world.apply(world.plan(stack(folder, model("m", lengths[0]), model("n", lengths[1]), hosts=THREE)))
     for host, name in down:
-        world.engine(host).by_name(f"vllm-model-{name}").state = "exited"
+        world.daemon(host).by_name(f"vllm-model-{name}").state = "exited"
     waits = {"after": '["n"]'} if after else {}
     desired = stack(folder, model("m", lengths[2], **waits), model("n", lengths[3], replicas="2"), hosts=THREE)
     made = world.plan(desired, Request(restart=(restart,) if restart else ()))
@@ -241,7 +241,7 @@ def test_the_canary_goes_first_and_the_others_wait_for_it(tmp_path: Path) -> Non
 def test_a_canary_that_fails_ends_the_rollout(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
     made = rolled(world, tmp_path, "{ canary = 1, max_unavailable = 3 }")
-    world.engine("a").behaviours.append(crash_of("vllm-model-tiny--g2"))
+    world.daemon("a").behaviours.append(crash_of("vllm-model-tiny--g2"))
     result = world.apply(made)
     assert {o.change.address: o.fate for o in result.outcomes} == {
         "a/tiny": Fate.ROLLED_BACK, "b/tiny": Fate.NOT_STARTED, "c/tiny": Fate.NOT_STARTED,
@@ -275,11 +275,11 @@ def test_between_two_batches_is_a_pause(tmp_path: Path) -> None:
 def test_a_pause_ends_when_nothing_is_to_come_after_it(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
     made = rolled(world, tmp_path, '{ wait = "1h" }')
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     world.events.clear()
     executor = Executor(made, performer, world.events.append, interrupted=lambda: bool(started(world)))
     before = world.clock.at
-    result = apply_plan(made, executor, world.engines, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made))
     assert (result.exit_code, result.count(Fate.DONE), result.count(Fate.NOT_STARTED)) == (130, 1, 2)
     assert world.clock.at - before < 60
 
@@ -342,9 +342,9 @@ def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
         if isinstance(event, StepDone) and isinstance(event.step.task, PassGate):
             down.discard(event.step.address)
 
-    performer = Performer("demo", world.engines, world.prober, world.secrets, world.clock)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     executor = Executor(made, performer, watch, parallelism=16)
-    assert apply_plan(made, executor, world.engines, locks(world, made)).exit_code == 0, "nothing waits in a circle"
+    assert apply_plan(made, executor, world.daemons, locks(world, made)).exit_code == 0, "nothing waits in a circle"
     stop_first = {c.model for c in made.effective if not c.start_first}
     assert all(most[m] <= limits[m] for m in stop_first if m in most)
     assert world.plan(stack(folder, *models(16), hosts=THREE)).effective == ()

@@ -11,10 +11,10 @@ from cortexctl.apply.events import Probe
 from cortexctl.apply.gate.deadline import Deadline
 from cortexctl.apply.gate.reporter import Telling
 from cortexctl.apply.gate.speed_bounds import figures, missed
-from cortexctl.apply.protocols import Clock, Engine, Prober
+from cortexctl.apply.protocols import Clock, Daemon, Prober
 from cortexctl.desired.stack import Smoke
 from cortexctl.engines.vllm.progress import SERVER_UP
-from cortexctl.errors import EngineError, GateFailed, PathFailed, ProbeFailed
+from cortexctl.errors import DaemonError, GateFailed, PathFailed, ProbeFailed
 from cortexctl.instance.secret import hidden
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.container_state import ContainerState
@@ -24,7 +24,7 @@ from cortexctl.text.shorten import shortened
 from cortexctl.text.units import show_bytes, show_seconds
 
 POLL = 0.25
-"""Seconds between looks: a death is known within half a second. A look costs the engine 1 ms."""
+"""Seconds between looks: a death is known within half a second. A look costs the daemon 1 ms."""
 SLOW_POLL = 1.0
 """Seconds between looks where each question starts a program in the container, and after a way that did not work."""
 LOG_EVERY = 1.5
@@ -46,7 +46,7 @@ ENGINE_DEAD = "status 503"
 """What /health answers once vLLM's engine has died and its server has not yet."""
 KILLED = 137
 TOLD_LATE = 0.5
-"""Seconds in which a busy engine hears that a kill was the kernel's, for want of memory: it learns of the end first."""
+"""Seconds in which a busy daemon hears that a kill was the kernel's, for want of memory: it learns of the end first."""
 
 Got = TypeVar("Got")
 
@@ -55,7 +55,7 @@ Got = TypeVar("Got")
 class Gate:
     """One run of the gate over one container."""
 
-    engine: Engine
+    daemon: Daemon
     prober: Prober
     clock: Clock
     container: str
@@ -70,7 +70,7 @@ class Gate:
 
         Raises GateFailed with the log's tail, and no diagnosis of it: what was comes back first.
         """
-        reach = self.engine.reach(self.container)
+        reach = self.daemon.reach(self.container)
         self._until_healthy(reach)
         self.tell.stage("checking the served names")
         self._names(reach)
@@ -207,7 +207,7 @@ class Gate:
             self._pause(reach)
 
     def _broke_off(self, probe: Probe, reach: Reach, what: str) -> GateFailed:
-        """A request that failed. Where the container or its engine is dying, which may show a moment later, that is
+        """A request that failed. Where the container or its daemon is dying, which may show a moment later, that is
         what happened.
         """
         began, patience = self.clock.elapsed(), DYING
@@ -229,10 +229,10 @@ class Gate:
         return heard
 
     def _alive(self) -> ContainerState:
-        state = self.engine.state(self.container)
+        state = self.daemon.state(self.container)
         if not state.running and state.exit_code == KILLED and not state.oom_killed:
             self.clock.sleep(TOLD_LATE)
-            state = self.engine.state(self.container)
+            state = self.daemon.state(self.container)
         if state.oom_killed or not state.running or state.restarts:
             raise self._failed("process", self._end_words(state), ended=state)
         self.tell.probe("process", ok=True)
@@ -261,8 +261,8 @@ class Gate:
     def _log(self, tail: int) -> tuple[tuple[str, ...], str]:
         """(lines, why there are none). A log that cannot be read is no fault of the instance: the rest goes on."""
         try:
-            lines = self.engine.logs(self.container, tail, this_run=True)
-        except EngineError as cause:
+            lines = self.daemon.logs(self.container, tail, this_run=True)
+        except DaemonError as cause:
             return (), shortened(cause.message)
         return tuple(hidden(line, self.secrets) for line in lines), ""
 

@@ -1,7 +1,7 @@
 """A container that nobody labelled and the stack takes by its name: `adopt = "NAME"`.
 
 Its labels can never say whose it is, so it is looked for by name in every plan until it is replaced, and what it is
-made like is read from the engine, and compared as `drift --deep` compares.
+made like is read from the daemon, and compared as `drift --deep` compares.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.inspected_diff import Difference, differences
 
 PODMAN = ("podman", "libpod")
-"""Engines that keep no device requests."""
+"""Daemons that keep no device requests."""
 MOST_NAMES = 8
 """Names of containers that are listed when the right one is not among them."""
 
@@ -54,7 +54,7 @@ def with_adopted(
         if container is None or inspected is None:
             continue
         inspected = read_back(instance.spec, inspected)
-        if any(word in seen.engine.lower() for word in PODMAN):
+        if any(word in seen.daemon.lower() for word in PODMAN):
             inspected = replace(inspected, gpus=tuple(sorted(str(g) for g in instance.spec.gpus)))
         spec = _as_it_serves(instance.spec, inspected)
         taken = Owned(container, instance.model, instance.ordinal, 0, False, False, "", spec, imported=inspected)
@@ -177,7 +177,7 @@ def _doubtful(instance: Instance, taken: Owned, seen: ObservedHost) -> Iterator[
             "CX413",
             f"{instance.address}: {taken.container.name} was started with --rm, so nothing can bring it back",
             instance.place_of("adopt"),
-            help="the engine removes it as soon as it stops; start it again without --rm, or let a new one be made",
+            help="the daemon removes it as soon as it stops; start it again without --rm, or let a new one be made",
         )
 
 

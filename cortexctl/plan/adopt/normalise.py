@@ -27,7 +27,7 @@ def read_back(spec: ContainerSpec, found: Inspected) -> Inspected:
         found,
         entrypoint=line.program if line else (*found.entrypoint, *found.command)[:1],
         command=tuple(_command(spec, line)) if line else (),
-        stop_signal=found.stop_signal or STOP_SIGNAL,  # the engines' own default is the same
+        stop_signal=found.stop_signal or STOP_SIGNAL,  # the daemons' own default is the same
         env={name: value if value == spec.env.get(name) else HIDDEN for name, value in found.env.items()},
         log_options={n: v if n in _KNOWN_LOG_OPTIONS else HIDDEN for n, v in found.log_options.items()},
     )

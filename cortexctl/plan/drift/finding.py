@@ -113,7 +113,7 @@ class CheckedHost:
     """
 
     name: str
-    engine: str = ""
+    daemon: str = ""
     instances: int = 0
     problem: str = ""
     busy: LockInfo | None = None

@@ -74,13 +74,13 @@ def _is_begun(other: Owned, serving: Owned, proven: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class OneInstance:
-    """An instance that the stack wants. `applied` is the host's record of it; `engine` what its host runs."""
+    """An instance that the stack wants. `applied` is the host's record of it; `daemon` what its host runs."""
 
     wanted: Instance
     found: OwnedInstance | None
     applied: Applied | None
     facts: Facts
-    engine: str = ""
+    daemon: str = ""
 
     def findings(self) -> Iterator[Finding]:
         """All of them, in no order."""
@@ -197,7 +197,7 @@ class OneInstance:
             yield self._of(serving, Code.ROLLED_BACK, "generation", expected, found, detail=self.applied.run)
 
     def _port(self, serving: Owned, spec: ContainerSpec) -> Iterator[Finding]:
-        """A port that the engine picks may be any; one on all addresses is listed once for each family."""
+        """A port that the daemon picks may be any; one on all addresses is listed once for each family."""
         publish = spec.publish
         if publish is None or self._lets_be(serving, "publish"):
             return
@@ -238,7 +238,7 @@ class OneInstance:
         inspected = self._inspected(serving)
         if inspected is None or serving.spec is None:
             return ()
-        kept = not any(word in self.engine.lower() for word in PODMAN)
+        kept = not any(word in self.daemon.lower() for word in PODMAN)
         if not serving.imported:
             return differences(serving.spec, inspected, gpus_are_kept=kept)
         found = imported_differences(serving.spec, inspected, gpus_are_kept=kept)

@@ -138,7 +138,7 @@ class _OneHost:
     def checked(self, only: Only) -> CheckedHost:
         instances = sum(only.wants(i.address, i.model) for i in self.wanted.values()) if self.is_judged else 0
         busy = self.facts.busy.get(self.host.name)
-        return CheckedHost(self.host.name, self.seen.engine, instances, self.seen.problem, busy)
+        return CheckedHost(self.host.name, self.seen.daemon, instances, self.seen.problem, busy)
 
     def models(self) -> Iterator[tuple[str, str]]:
         """(address, model) of all that is wanted or found here."""
@@ -170,7 +170,7 @@ class _OneHost:
         if not self.is_judged:
             return
         for address, wanted in sorted(self.wanted.items()):
-            yield OneInstance(wanted, self.found.get(address), self.applied.get(address), self.facts, self.seen.engine)
+            yield OneInstance(wanted, self.found.get(address), self.applied.get(address), self.facts, self.seen.daemon)
 
     def _unreachable(self) -> Finding:
         seen = self.seen

@@ -73,7 +73,7 @@ def _host(host: CheckedHost) -> dict[str, Any]:
     busy = host.busy
     return {
         "name": host.name,
-        "engine": host.engine,
+        "daemon": host.daemon,
         "instances": host.instances,
         "problem": host.problem,
         "busy": None

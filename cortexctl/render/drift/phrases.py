@@ -102,7 +102,7 @@ def _by_hand(f: Finding) -> str:
     """What no command of ours does."""
     match f.code:
         case Code.UNREADABLE_HOST:
-            return f.detail or f"see that the engine of {f.host} runs and can be reached from here"
+            return f.detail or f"see that the daemon of {f.host} runs and can be reached from here"
         case Code.KEPT_RUNS:
             return f"on {f.host}: docker stop {f.container}"
         case Code.TWIN:
@@ -110,7 +110,7 @@ def _by_hand(f: Finding) -> str:
         case Code.UNREADABLE_SPEC:
             return "upgrade cortexctl if a newer one wrote it; else remove the container"
         case Code.OTHER_HOST:
-            return f'give the host the name "{f.found}" back; or, if two hosts are one engine, keep one of them'
+            return f'give the host the name "{f.found}" back; or, if two hosts are one daemon, keep one of them'
         case Code.NAME_TAKEN | Code.PORT_TAKEN | Code.LEFT_ALONE:
             return "it is yours to remove or to move: cortexctl never touches it"
         case _:

@@ -53,7 +53,7 @@ def _refused(running: Running, line: CommandLine | None, name: str, place: Place
     if name in place.taken:
         yield f'there is a model "{name}" in the stack; choose another name with --model'
     if running.removes_itself:
-        yield "it was started with --rm: the engine removes it as soon as it stops, so nothing could bring it back"
+        yield "it was started with --rm: the daemon removes it as soon as it stops, so nothing could bring it back"
 
 
 def _name_of(running: Running, line: CommandLine | None) -> str:

@@ -37,7 +37,7 @@ def named_image(running: Running) -> str:
 def _is_reference(name: str) -> bool:
     try:
         parse_image(name)
-    except ValueError:  # an engine gives no image such a name; what stands before it may
+    except ValueError:  # a daemon gives no image such a name; what stands before it may
         return False
     return True
 

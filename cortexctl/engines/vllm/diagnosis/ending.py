@@ -8,7 +8,7 @@ from collections.abc import Sequence
 _BY_CODE = {
     125: (
         "engine-refused",
-        "the engine could not start the container at all",
+        "the Docker daemon could not start the container at all",
         "read the engine's own message in `cortexctl status`, then correct the model's volumes, gpus or image",
     ),
     126: (

@@ -51,7 +51,7 @@ PATTERNS = (
     said(
         "no-toolkit",
         r"could not select device driver|nvidia-container-cli|libnvidia-ml\.so\.1: cannot open shared object",
-        r"the engine cannot hand out GPUs on this host",
+        r"the Docker daemon cannot hand out GPUs on this host",
         r'install the NVIDIA container toolkit there, or set gpus = "none"',
     ),
     said(

@@ -1,4 +1,4 @@
-"""The host: memory, /dev/shm, disk, ports; and what the engine says when it cannot make the container."""
+"""The host: memory, /dev/shm, disk, ports; and what the Docker daemon says when it cannot make the container."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ PATTERNS = (
         "too-many-files",
         r"OSError: \[Errno 24\] Too many open files",
         r"the server ran out of file descriptors",
-        r"raise the engine's default limit of open files (default-ulimits nofile in daemon.json) to 65536",
+        r"raise the Docker daemon's default limit of open files (default-ulimits nofile in daemon.json) to 65536",
     ),
     said(
         "folder-missing",

@@ -1,4 +1,4 @@
-"""An engine in memory: the same rows, the same refusals, and faults on demand. Passes tests/contract."""
+"""A daemon in memory: the same rows, the same refusals, and faults on demand. Passes tests/contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.errors import EngineRefused
+from cortexctl.errors import DaemonRefused
 from cortexctl.instance import labels
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import ContainerSpec, InPlace
@@ -32,8 +32,8 @@ Behaviour = Callable[[FakeContainer], None]
 """Called when a container starts; may set its state, exit code and log."""
 
 
-class FakeEngine:
-    """Implements `apply.protocols.Engine` for the stack `stack`."""
+class FakeDaemon:
+    """Implements `apply.protocols.Daemon` for the stack `stack`."""
 
     def __init__(self, host: str, stack: str, images: Sequence[str] = ("image:v0.32.0",)) -> None:
         self.host = host
@@ -53,12 +53,12 @@ class FakeEngine:
         self.behaviours: list[Behaviour] = []
         self.unreached: set[str] = set()
         """Names of containers whose servers cannot be asked."""
-        self.fail: dict[str, EngineRefused] = {}
+        self.fail: dict[str, DaemonRefused] = {}
         self.calls: list[str] = []
         self.before_call: Callable[[], None] = lambda: None
         """Of calls that change something; what it raises, the caller gets."""
         self._guard = threading.Lock()
-        """Steps run side by side, and names and ports are taken by one of them at a time, as on a real engine."""
+        """Steps run side by side, and names and ports are taken by one of them at a time, as on a real daemon."""
 
     # what a test arranges
 
@@ -120,7 +120,7 @@ class FakeEngine:
 
     def observed(self) -> ObservedHost:
         rows = json.loads(json.dumps(self.rows()))
-        return ObservedHost(self.host, parse_containers(rows), engine="Docker/20.10.24 (linux)", api="1.41")
+        return ObservedHost(self.host, parse_containers(rows), daemon="Docker/20.10.24 (linux)", api="1.41")
 
     def all(self) -> list[FakeContainer]:
         """As of now: others may come and go while a caller goes through them."""
@@ -203,7 +203,7 @@ class FakeEngine:
                 return
             self._ours(found.id)
             if any(c.name == name for c in self.all()):
-                raise EngineRefused(f"{self.host}: the name {name} is in use", status=CONFLICT)
+                raise DaemonRefused(f"{self.host}: the name {name} is in use", status=CONFLICT)
             found.name = name
 
     def remove(self, container: str) -> None:
@@ -216,7 +216,7 @@ class FakeEngine:
     def state(self, container: str) -> ContainerState:
         found = self._find(container)
         if found is None:
-            raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
+            raise DaemonRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
         running = found.state == "running"
         return ContainerState(
             running,
@@ -229,7 +229,7 @@ class FakeEngine:
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         found = self._find(container)
         if found is None:
-            raise EngineRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
+            raise DaemonRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
         return found.log[found.log_of_this_run if this_run else 0 :][-tail:]
 
     def reach(self, container: str) -> FakeReach:
@@ -265,7 +265,7 @@ class FakeEngine:
     def adopt(self, container: str) -> None:
         found = self._find(container)
         if found is None or labels.owner_of(found.labels) not in {"", self.stack}:
-            raise EngineRefused(f"{self.host}: {container} cannot be adopted")
+            raise DaemonRefused(f"{self.host}: {container} cannot be adopted")
         self.adopted.add(found.id)
 
     def connect(self, container: str, network: str) -> None:
@@ -290,7 +290,7 @@ class FakeEngine:
                 own = labels.are_own(container.labels, self.image_labels.get(container.image, {}))
                 if labels.owner_of(container.labels) == self.stack and same and own:
                     return
-                raise EngineRefused(f"{self.host}: the name {launch.name} is in use", status=CONFLICT)
+                raise DaemonRefused(f"{self.host}: the name {launch.name} is in use", status=CONFLICT)
         publish = launch.spec.publish
         taken = {p["PublicPort"] for c in self.all() for p in c.ports}
         free = next(p for p in itertools.count(32768) if p not in taken)
@@ -323,21 +323,21 @@ class FakeEngine:
     def _ours(self, container: str) -> FakeContainer:
         found = self._find(container)
         if found is None:
-            raise EngineRefused(f"{self.host}: no such container: {container}", status=NOT_FOUND)
+            raise DaemonRefused(f"{self.host}: no such container: {container}", status=NOT_FOUND)
         if labels.owner_of(found.labels) != self.stack and found.id not in self.adopted:
-            raise EngineRefused(f"{self.host}: {container} is not a container of the stack {self.stack}")
+            raise DaemonRefused(f"{self.host}: {container} is not a container of the stack {self.stack}")
         if not labels.are_own(found.labels, self.image_labels.get(found.image, {})):
-            raise EngineRefused(f"{self.host}: {found.name} has the labels of the stack {self.stack} from its image")
+            raise DaemonRefused(f"{self.host}: {found.name} has the labels of the stack {self.stack} from its image")
         return found
 
 
-class FakeEngines:
-    """Implements `apply.protocols.Engines` over fake hosts."""
+class FakeDaemons:
+    """Implements `apply.protocols.Daemons` over fake hosts."""
 
-    def __init__(self, engines: Mapping[str, FakeEngine]) -> None:
-        self.by_host = dict(engines)
+    def __init__(self, daemons: Mapping[str, FakeDaemon]) -> None:
+        self.by_host = dict(daemons)
 
-    def engine(self, host: str) -> FakeEngine:
+    def daemon(self, host: str) -> FakeDaemon:
         return self.by_host[host]
 
     def observe(self, host: str) -> ObservedHost:

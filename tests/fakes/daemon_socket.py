@@ -1,4 +1,4 @@
-"""An engine on a socket that answers GETs from a table, and says what it was asked."""
+"""A daemon on a socket that answers GETs from a table, and says what it was asked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIST = "/containers/json?all=1"
 
 
 @dataclass
-class TalkingEngine:
+class TalkingDaemon:
     """`answers`: path (with or without its query) -> JSON, or bytes as they are; what is not there is a 404. `silent_after`: seconds that it hangs before each answer."""
 
     url: str
@@ -34,20 +34,20 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 
 @contextmanager
-def talking_engine(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0) -> Iterator[TalkingEngine]:
-    """Yields the engine while it answers."""
-    engine = TalkingEngine(f"unix://{path}", {LIST: [], "/_ping": "OK", **answers}, hangs=hangs)
+def talking_daemon(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0) -> Iterator[TalkingDaemon]:
+    """Yields the daemon while it answers."""
+    daemon = TalkingDaemon(f"unix://{path}", {LIST: [], "/_ping": "OK", **answers}, hangs=hangs)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             wanted = self.rfile.readline().split(b" ")[1].decode()
             while self.rfile.readline().strip():
                 pass
-            engine.asked.append(wanted)
-            time.sleep(engine.hangs)
-            found = engine.answers.get(wanted, engine.answers.get(wanted.partition("?")[0]))
+            daemon.asked.append(wanted)
+            time.sleep(daemon.hangs)
+            found = daemon.answers.get(wanted, daemon.answers.get(wanted.partition("?")[0]))
             status = "200 OK" if found is not None else "404 Not Found"
-            missing = {"message": engine.missing or f"no such thing: {wanted}"}
+            missing = {"message": daemon.missing or f"no such thing: {wanted}"}
             body = found if isinstance(found, bytes) else json.dumps(missing if found is None else found).encode()
             head = f"HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nServer: Docker/20.10.24 (linux)\r\n\r\n"
             try:
@@ -59,7 +59,7 @@ def talking_engine(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield engine
+        yield daemon
     finally:
         server.shutdown()
         server.server_close()

@@ -1,4 +1,4 @@
-"""The short form of the attacks on commands that act on a real engine: killed, lied to, and a server that tells secrets."""
+"""The short form of the attacks on commands that act on a real daemon: killed, lied to, and a server that tells secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_commands_killed_at_random_moments_are_gone_on_with(tmp_path: Path) -> N
     assert not row.finds, report(row)
 
 
-def test_commands_behind_an_engine_that_lies_end_in_words_and_are_gone_on_with(tmp_path: Path) -> None:
+def test_commands_behind_a_daemon_that_lies_end_in_words_and_are_gone_on_with(tmp_path: Path) -> None:
     row = attack_proxy(10, 1, tmp_path, longest=1)
     assert not row.finds, report(row)
 

@@ -1,4 +1,4 @@
-"""What apply relies on of an engine: the fake and a real one pass the same tests."""
+"""What apply relies on of a daemon: the fake and a real one pass the same tests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Protocol
 
 import pytest
 
-from cortexctl.apply.protocols import Engine
+from cortexctl.apply.protocols import Daemon
 from cortexctl.desired.stack import Host
-from cortexctl.errors import EngineRefused
+from cortexctl.errors import DaemonRefused
 from cortexctl.hosts.read import observe_host
 from cortexctl.instance import labels
 from cortexctl.instance.launch import Launch
@@ -22,20 +22,20 @@ from cortexctl.instance.spec import ContainerSpec, Publish
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import Applied, HostRecord, Start
-from tests.fakes.engine import FakeEngine
+from tests.fakes.daemon import FakeDaemon
 from tests.launches import launch_of
-from tests.live import STAND_IN, LiveEngine, live_engine
+from tests.live import STAND_IN, LiveDaemon, live_daemon
 
 
 class Bench(Protocol):
-    """An engine under test, what a look at it gives, and a container of somebody else."""
+    """A daemon under test, what a look at it gives, and a container of somebody else."""
 
     stack: str
     many: int
     """How many containers it can make and run in a few seconds."""
 
     @property
-    def engine(self) -> Engine: ...
+    def daemon(self) -> Daemon: ...
 
     def look(self) -> ObservedHost: ...
 
@@ -50,27 +50,27 @@ class Bench(Protocol):
 @dataclass
 class FakeBench:
     stack: str
-    engine: FakeEngine
+    daemon: FakeDaemon
     many: int = 200
 
     def look(self) -> ObservedHost:
-        return self.engine.observed()
+        return self.daemon.observed()
 
     def somebody_elses(self, name: str, **marks: str) -> None:
-        self.engine.add(name, state="running", labels=marks)
+        self.daemon.add(name, state="running", labels=marks)
 
     def rename_by_hand(self, name: str, new: str) -> None:
-        next(c for c in self.engine.containers.values() if c.name == name).name = new
+        next(c for c in self.daemon.containers.values() if c.name == name).name = new
 
     def commit(self, name: str, new: str) -> None:
-        self.engine.commit(name, new)
+        self.daemon.commit(name, new)
 
 
 @dataclass
 class RealBench:
     stack: str
-    engine: Engine
-    live: LiveEngine
+    daemon: Daemon
+    live: LiveDaemon
     many: int = 8
 
     def look(self) -> ObservedHost:
@@ -90,28 +90,28 @@ class RealBench:
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     stack = f"cxt-{secrets.token_hex(3)}"
     if request.param == "fake":
-        yield FakeBench(stack, FakeEngine("here", stack, [STAND_IN]))
+        yield FakeBench(stack, FakeDaemon("here", stack, [STAND_IN]))
         return
-    from cortexctl.hosts.act import DockerEngine
+    from cortexctl.hosts.act import DockerDaemon
 
-    with live_engine(stack) as live:
-        engine = DockerEngine(Host("here", live.docker), stack)
-        yield RealBench(stack, engine, live)
-        engine.close()
+    with live_daemon(stack) as live:
+        daemon = DockerDaemon(Host("here", live.docker), stack)
+        yield RealBench(stack, daemon, live)
+        daemon.close()
 
 
 def launch(bench: Bench, name: str = "m--g1", **env: str) -> Launch:
     spec = ContainerSpec(
         STAND_IN, "tiny", ("tiny",), "0.32.0", env=env, publish=Publish("127.0.0.1"), network=f"{bench.stack}-net"
     )
-    return launch_of(bench.engine, bench.stack, "m", f"{bench.stack}-{name}", spec)
+    return launch_of(bench.daemon, bench.stack, "m", f"{bench.stack}-{name}", spec)
 
 
 def made(bench: Bench, name: str = "m--g1", **env: str) -> str:
     """A created container; its full name."""
     wanted = launch(bench, name, **env)
-    bench.engine.ensure_network(wanted.spec.network, bench.stack)
-    bench.engine.create(wanted)
+    bench.daemon.ensure_network(wanted.spec.network, bench.stack)
+    bench.daemon.create(wanted)
     return wanted.name
 
 
@@ -120,13 +120,13 @@ def seen(bench: Bench, name: str) -> ObservedContainer:
 
 
 def test_an_image_that_is_there_is_found_by_its_id(bench: Bench) -> None:
-    facts = bench.engine.image(STAND_IN)
+    facts = bench.daemon.image(STAND_IN)
     assert facts.found == "local"
     assert facts.id.startswith("sha256:")
 
 
 def test_an_image_that_is_nowhere_is_missing_and_no_exception(bench: Bench) -> None:
-    facts = bench.engine.image("localhost:1/not/there:v1")
+    facts = bench.daemon.image("localhost:1/not/there:v1")
     assert facts.found == "missing"
     assert facts.problem
 
@@ -137,20 +137,20 @@ def test_a_created_container_is_listed_with_its_labels_and_does_not_run(bench: B
     assert found.state == "created"
     assert found.labels[labels.STACK] == bench.stack
     assert found.networks == (f"{bench.stack}-net",)
-    assert not bench.engine.state(name).running
+    assert not bench.daemon.state(name).running
 
 
 def test_creating_the_same_twice_keeps_the_first(bench: Bench) -> None:
     name = made(bench)
     first = seen(bench, name).id
-    bench.engine.create(launch(bench))
+    bench.daemon.create(launch(bench))
     assert seen(bench, name).id == first
 
 
 def test_creating_another_under_a_taken_name_is_refused(bench: Bench) -> None:
     made(bench)
-    with pytest.raises(EngineRefused):
-        bench.engine.create(launch(bench, OTHER="1"))
+    with pytest.raises(DaemonRefused):
+        bench.daemon.create(launch(bench, OTHER="1"))
 
 
 @pytest.fixture
@@ -163,17 +163,17 @@ def threads_take_turns_often() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads_take_turns_often")
 def test_steps_side_by_side_get_in_no_other_ones_way(bench: Bench) -> None:
-    bench.engine.ensure_network(launch(bench).spec.network, bench.stack)
+    bench.daemon.ensure_network(launch(bench).spec.network, bench.stack)
 
     def one(number: int) -> int:
         name = f"{bench.stack}-m{number}--g1"
-        bench.engine.create(launch(bench, f"m{number}--g1"))
-        bench.engine.start(name)
-        assert bench.engine.state(name).running
-        bench.engine.rename(name, f"{bench.stack}-m{number}")
+        bench.daemon.create(launch(bench, f"m{number}--g1"))
+        bench.daemon.start(name)
+        assert bench.daemon.state(name).running
+        bench.daemon.rename(name, f"{bench.stack}-m{number}")
         port = seen(bench, f"{bench.stack}-m{number}").ports[0].port
-        bench.engine.stop(name, 5)
-        bench.engine.remove(name)
+        bench.daemon.stop(name, 5)
+        bench.daemon.remove(name)
         return port
 
     with ThreadPoolExecutor(8) as pool:
@@ -183,12 +183,12 @@ def test_steps_side_by_side_get_in_no_other_ones_way(bench: Bench) -> None:
 
 @pytest.mark.usefixtures("threads_take_turns_often")
 def test_of_several_that_want_one_name_at_once_one_gets_it(bench: Bench) -> None:
-    bench.engine.ensure_network(launch(bench).spec.network, bench.stack)
+    bench.daemon.ensure_network(launch(bench).spec.network, bench.stack)
 
     def one(number: int) -> bool:
         try:
-            bench.engine.create(launch(bench, OTHER=str(number)))
-        except EngineRefused:
+            bench.daemon.create(launch(bench, OTHER=str(number)))
+        except DaemonRefused:
             return False
         return True
 
@@ -200,24 +200,24 @@ def test_of_several_that_want_one_name_at_once_one_gets_it(bench: Bench) -> None
 def test_what_was_created_is_known_by_its_name_whatever_somebody_calls_it_since(bench: Bench) -> None:
     name = made(bench)
     bench.rename_by_hand(name, f"{name}-elsewhere")
-    bench.engine.start(name)
-    assert bench.engine.state(name).running
-    assert bench.engine.logs(name, 10) is not None
-    bench.engine.stop(name, 1)
+    bench.daemon.start(name)
+    assert bench.daemon.state(name).running
+    assert bench.daemon.logs(name, 10) is not None
+    bench.daemon.stop(name, 1)
     assert seen(bench, f"{name}-elsewhere").state == "exited"
-    bench.engine.rename(name, f"{name}-again")
-    bench.engine.remove(name)
+    bench.daemon.rename(name, f"{name}-again")
+    bench.daemon.remove(name)
     assert not [c.name for c in bench.look().containers if c.name.startswith(name)]
 
 
-TOUCH: list[Callable[[Engine, str], object]] = [
-    lambda engine, name: engine.start(name),
-    lambda engine, name: engine.stop(name, 1),
-    lambda engine, name: engine.set_restart(name, "always"),
-    lambda engine, name: engine.update(name, 2**28, None),
-    lambda engine, name: engine.rename(name, f"{name}-elsewhere"),
-    lambda engine, name: engine.connect(name, "bridge"),
-    lambda engine, name: engine.remove(name),
+TOUCH: list[Callable[[Daemon, str], object]] = [
+    lambda daemon, name: daemon.start(name),
+    lambda daemon, name: daemon.stop(name, 1),
+    lambda daemon, name: daemon.set_restart(name, "always"),
+    lambda daemon, name: daemon.update(name, 2**28, None),
+    lambda daemon, name: daemon.rename(name, f"{name}-elsewhere"),
+    lambda daemon, name: daemon.connect(name, "bridge"),
+    lambda daemon, name: daemon.remove(name),
 ]
 
 
@@ -227,82 +227,82 @@ def test_a_commit_of_ours_is_not_touched(bench: Bench) -> None:
     copy = f"{bench.stack}-m--g2"
     bench.commit(name, copy)
     for touch in TOUCH:
-        with pytest.raises(EngineRefused, match="from its image"):
-            touch(bench.engine, copy)
+        with pytest.raises(DaemonRefused, match="from its image"):
+            touch(bench.daemon, copy)
     assert seen(bench, copy).state == "running"
 
 
 def test_a_commit_of_ours_is_not_taken_for_the_candidate(bench: Bench) -> None:
     name = made(bench)
     bench.commit(name, f"{bench.stack}-m--g2")
-    with pytest.raises(EngineRefused):
-        bench.engine.create(launch(bench, "m--g2"))
+    with pytest.raises(DaemonRefused):
+        bench.daemon.create(launch(bench, "m--g2"))
 
 
 def test_start_stop_and_start_again(bench: Bench) -> None:
     name = made(bench)
-    bench.engine.start(name)
-    bench.engine.start(name)
-    state = bench.engine.state(name)
+    bench.daemon.start(name)
+    bench.daemon.start(name)
+    state = bench.daemon.state(name)
     assert state.running
     assert state.endpoint.startswith("http://")
     assert seen(bench, name).ports != ()
-    bench.engine.stop(name, 10)
-    bench.engine.stop(name, 10)
+    bench.daemon.stop(name, 10)
+    bench.daemon.stop(name, 10)
     assert seen(bench, name).state == "exited"
-    bench.engine.start(name)
-    assert bench.engine.state(name).running
+    bench.daemon.start(name)
+    assert bench.daemon.state(name).running
 
 
 def test_stopping_and_removing_what_is_gone_is_done_already(bench: Bench) -> None:
-    bench.engine.stop("no-such-container", 1)
-    bench.engine.remove("no-such-container")
+    bench.daemon.stop("no-such-container", 1)
+    bench.daemon.remove("no-such-container")
 
 
 def test_starting_what_is_gone_is_refused(bench: Bench) -> None:
-    with pytest.raises(EngineRefused):
-        bench.engine.start("no-such-container")
+    with pytest.raises(DaemonRefused):
+        bench.daemon.start("no-such-container")
 
 
 def test_a_running_container_can_be_renamed_and_twice_is_once(bench: Bench) -> None:
     name = made(bench)
-    bench.engine.start(name)
+    bench.daemon.start(name)
     container = seen(bench, name).id
-    bench.engine.rename(name, f"{bench.stack}-m")
-    bench.engine.rename(name, f"{bench.stack}-m")
-    bench.engine.rename(container, f"{bench.stack}-m")
+    bench.daemon.rename(name, f"{bench.stack}-m")
+    bench.daemon.rename(name, f"{bench.stack}-m")
+    bench.daemon.rename(container, f"{bench.stack}-m")
     assert seen(bench, f"{bench.stack}-m").id == container
 
 
 def test_renaming_to_a_taken_name_is_refused(bench: Bench) -> None:
     one, two = made(bench), made(bench, "m--g2")
-    with pytest.raises(EngineRefused):
-        bench.engine.rename(one, two)
+    with pytest.raises(DaemonRefused):
+        bench.daemon.rename(one, two)
 
 
 def test_a_running_container_is_removed(bench: Bench) -> None:
     name = made(bench)
-    bench.engine.start(name)
-    bench.engine.remove(name)
+    bench.daemon.start(name)
+    bench.daemon.remove(name)
     assert name not in {c.name for c in bench.look().containers}
 
 
 def test_the_log_of_this_run_has_none_of_the_run_before(bench: Bench) -> None:
     name = made(bench)
-    bench.engine.start(name)
+    bench.daemon.start(name)
     first = logged(bench, name)
-    assert first == list(bench.engine.logs(name, 1000))[: len(first)], "all of a first run"
-    bench.engine.stop(name, 10)
-    bench.engine.start(name)
+    assert first == list(bench.daemon.logs(name, 1000))[: len(first)], "all of a first run"
+    bench.daemon.stop(name, 10)
+    bench.daemon.start(name)
     again = logged(bench, name)
-    assert len(bench.engine.logs(name, 1000)) > len(again)
+    assert len(bench.daemon.logs(name, 1000)) > len(again)
     assert len(again) <= len(first) + 1
 
 
 def logged(bench: Bench, name: str) -> list[str]:
     """What the container has said in this run, once it has said something."""
     for _ in range(100):
-        lines = list(bench.engine.logs(name, 1000, this_run=True))
+        lines = list(bench.daemon.logs(name, 1000, this_run=True))
         if lines and ("started" in lines[-1] or any("startup complete" in line for line in lines)):
             return lines
         time.sleep(0.1)
@@ -311,9 +311,9 @@ def logged(bench: Bench, name: str) -> list[str]:
 
 def test_the_restart_policy_changes_while_it_runs(bench: Bench) -> None:
     name = made(bench)
-    bench.engine.start(name)
-    bench.engine.set_restart(name, "unless-stopped")
-    assert bench.engine.state(name).running
+    bench.daemon.start(name)
+    bench.daemon.set_restart(name, "unless-stopped")
+    assert bench.daemon.state(name).running
 
 
 @pytest.mark.parametrize("act", ["start", "stop", "remove", "rename", "restart"])
@@ -322,13 +322,13 @@ def test_somebody_elses_container_is_never_touched(bench: Bench, act: str) -> No
     bench.somebody_elses(name)
     before = seen(bench, name)
     acts = {
-        "start": lambda: bench.engine.start(name),
-        "stop": lambda: bench.engine.stop(name, 1),
-        "remove": lambda: bench.engine.remove(name),
-        "rename": lambda: bench.engine.rename(name, name + "-x"),
-        "restart": lambda: bench.engine.set_restart(name, "no"),
+        "start": lambda: bench.daemon.start(name),
+        "stop": lambda: bench.daemon.stop(name, 1),
+        "remove": lambda: bench.daemon.remove(name),
+        "rename": lambda: bench.daemon.rename(name, name + "-x"),
+        "restart": lambda: bench.daemon.set_restart(name, "no"),
     }
-    with pytest.raises(EngineRefused, match="not a container of the stack"):
+    with pytest.raises(DaemonRefused, match="not a container of the stack"):
         acts[act]()
     assert seen(bench, name) == before
 
@@ -337,81 +337,81 @@ def test_somebody_elses_container_that_was_adopted_is_ours_from_then_on(bench: B
     name, new = f"{bench.stack}-theirs", f"{bench.stack}-ours"
     bench.somebody_elses(name)
     id_ = seen(bench, name).id
-    bench.engine.adopt(name)
-    bench.engine.adopt(id_)
-    bench.engine.set_restart(id_, "always")
-    bench.engine.rename(id_, new)
-    assert bench.engine.in_place(id_).restart == "always"
-    bench.engine.stop(id_, 1)
+    bench.daemon.adopt(name)
+    bench.daemon.adopt(id_)
+    bench.daemon.set_restart(id_, "always")
+    bench.daemon.rename(id_, new)
+    assert bench.daemon.in_place(id_).restart == "always"
+    bench.daemon.stop(id_, 1)
     assert seen(bench, new).state == "exited"
-    bench.engine.start(id_)
-    bench.engine.remove(id_)
+    bench.daemon.start(id_)
+    bench.daemon.remove(id_)
     assert new not in {c.name for c in bench.look().containers}
 
 
 def test_a_container_of_another_stack_is_never_adopted(bench: Bench) -> None:
     bench.somebody_elses(f"{bench.stack}-theirs", **{labels.STACK: "another"})
-    with pytest.raises(EngineRefused):
-        bench.engine.adopt(f"{bench.stack}-theirs")
-    with pytest.raises(EngineRefused):
-        bench.engine.adopt(f"{bench.stack}-not-there")
+    with pytest.raises(DaemonRefused):
+        bench.daemon.adopt(f"{bench.stack}-theirs")
+    with pytest.raises(DaemonRefused):
+        bench.daemon.adopt(f"{bench.stack}-not-there")
 
 
 def test_a_network_is_made_once_and_removed_when_nobody_is_on_it(bench: Bench) -> None:
     name = f"{bench.stack}-net"
     made(bench)
-    bench.engine.ensure_network(name, bench.stack)
+    bench.daemon.ensure_network(name, bench.stack)
     container = seen(bench, f"{bench.stack}-m--g1")
-    bench.engine.start(container.id)
-    bench.engine.remove_network(name, bench.stack)
+    bench.daemon.start(container.id)
+    bench.daemon.remove_network(name, bench.stack)
     assert seen(bench, container.name).networks == (name,)
-    bench.engine.remove(container.id)
-    bench.engine.remove_network(name, bench.stack)
-    bench.engine.remove_network(name, bench.stack)
+    bench.daemon.remove(container.id)
+    bench.daemon.remove_network(name, bench.stack)
+    bench.daemon.remove_network(name, bench.stack)
 
 
 def test_the_lock_is_the_first_ones_until_it_is_released(bench: Bench) -> None:
     ours = LockInfo("us", "alice", "ci", 1, "r1", 10, 20)
     theirs = LockInfo("them", "bob", "ci", 2, "r2", 11, 21)
-    assert bench.engine.read_lock(bench.stack) is None
-    assert bench.engine.take_lock(bench.stack, ours) == ours
-    assert bench.engine.take_lock(bench.stack, theirs) == ours
-    assert bench.engine.read_lock(bench.stack) == ours
-    bench.engine.release_lock(bench.stack)
-    bench.engine.release_lock(bench.stack)
-    assert bench.engine.take_lock(bench.stack, theirs) == theirs
-    bench.engine.release_lock(bench.stack)
+    assert bench.daemon.read_lock(bench.stack) is None
+    assert bench.daemon.take_lock(bench.stack, ours) == ours
+    assert bench.daemon.take_lock(bench.stack, theirs) == ours
+    assert bench.daemon.read_lock(bench.stack) == ours
+    bench.daemon.release_lock(bench.stack)
+    bench.daemon.release_lock(bench.stack)
+    assert bench.daemon.take_lock(bench.stack, theirs) == theirs
+    bench.daemon.release_lock(bench.stack)
 
 
 def test_the_record_is_what_was_written_last_and_empty_is_none(bench: Bench) -> None:
     spec = ContainerSpec(STAND_IN, "/models/m", ("m",), args={"max_model_len": 8})
     applied = Applied("m", 1, 2, "run1", spec, (Start(31.5, "/models/m"),), (2.0,))
-    assert bench.engine.read_record(bench.stack) == HostRecord("here")
+    assert bench.daemon.read_record(bench.stack) == HostRecord("here")
     for generation in (2, 3):
         record = HostRecord("here", {"here/m": replace(applied, generation=generation)})
-        bench.engine.write_record(bench.stack, record)
-        assert bench.engine.read_record(bench.stack) == record
-    assert bench.engine.read_record(f"{bench.stack}-of-others") == HostRecord("here")
+        bench.daemon.write_record(bench.stack, record)
+        assert bench.daemon.read_record(bench.stack) == record
+    assert bench.daemon.read_record(f"{bench.stack}-of-others") == HostRecord("here")
     for _ in range(2):
-        bench.engine.write_record(bench.stack, HostRecord("here"))
-    assert bench.engine.read_record(bench.stack) == HostRecord("here")
+        bench.daemon.write_record(bench.stack, HostRecord("here"))
+    assert bench.daemon.read_record(bench.stack) == HostRecord("here")
 
 
 def test_a_container_is_put_back_on_its_network_once(bench: Bench) -> None:
     name = f"{bench.stack}-other"
     made(bench)
-    bench.engine.ensure_network(name, bench.stack)
+    bench.daemon.ensure_network(name, bench.stack)
     container = seen(bench, f"{bench.stack}-m--g1")
     for _ in range(2):
-        bench.engine.connect(container.id, name)
-    bench.engine.start(container.id)
+        bench.daemon.connect(container.id, name)
+    bench.daemon.start(container.id)
     assert name in seen(bench, container.name).networks
-    bench.engine.remove(container.id)
-    bench.engine.remove_network(name, bench.stack)
+    bench.daemon.remove(container.id)
+    bench.daemon.remove_network(name, bench.stack)
 
 
 def test_a_foreign_container_is_never_connected(bench: Bench) -> None:
     bench.somebody_elses(f"{bench.stack}-foreign")
-    bench.engine.ensure_network(f"{bench.stack}-net", bench.stack)
-    with pytest.raises(EngineRefused):
-        bench.engine.connect(f"{bench.stack}-foreign", f"{bench.stack}-net")
+    bench.daemon.ensure_network(f"{bench.stack}-net", bench.stack)
+    with pytest.raises(DaemonRefused):
+        bench.daemon.connect(f"{bench.stack}-foreign", f"{bench.stack}-net")
