@@ -57,7 +57,7 @@ CX311 An architecture of other releases
 CX312 The image's own parser refuses
 CX313 The image's own parser was not asked (warning)
 CX314 An image with two releases
-CX315 A checkpoint, or a machine, for another daemon
+CX315 A checkpoint, or a machine, for another engine
 CX316 vLLM would refuse
 CX317 Too close to call (warning)
 CX318 A GPU promised twice
