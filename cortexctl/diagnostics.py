@@ -12,6 +12,45 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+class Kind(StrEnum):
+    """What a problem is about, for code that decides by it. A rule belongs to one kind."""
+
+    FILE = "file"
+    STACK = "stack"
+    SECRET = "secret"  # noqa: S105 - a name
+    OPEN_SECRET = "open-secret"  # noqa: S105 - a name
+    ENV = "env"
+    GPU_SHARE = "gpu-share"
+    ENGINE = "engine"
+    MEMORY = "memory"
+    UNREACHABLE = "host-unreachable"
+    PROTECTION = "protection"
+    OWNERSHIP = "ownership"
+    HOST = "host"
+    SELECTION = "selection"
+    OTHER = "other"
+    """A rule of a later release."""
+
+
+_RULES_OF = {
+    Kind.FILE: "CX101 CX102 CX103 CX104 CX105 CX106 CX107 CX109 CX110",
+    Kind.STACK: "CX201 CX202 CX203 CX205 CX206 CX207 CX209 CX212 CX213 CX214 CX215 CX216 CX217 CX218 CX219 CX220 CX221 "
+    "CX222 CX223 CX224 CX225 CX226 CX227 CX228 CX229 CX230",
+    Kind.SECRET: "CX108 CX204",
+    Kind.OPEN_SECRET: "CX210",
+    Kind.ENV: "CX211",
+    Kind.GPU_SHARE: "CX208 CX411",
+    Kind.ENGINE: "CX301 CX302 CX303 CX304 CX305 CX306 CX307 CX308 CX309 CX310 CX311 CX312 CX313 CX314 CX315",
+    Kind.MEMORY: "CX316 CX317 CX318",
+    Kind.UNREACHABLE: "CX401",
+    Kind.PROTECTION: "CX403 CX409",
+    Kind.OWNERSHIP: "CX402 CX404 CX406 CX412 CX414 CX416 CX417",
+    Kind.HOST: "CX405 CX407 CX410",
+    Kind.SELECTION: "CX408 CX413 CX415",
+}
+_KIND_OF = {rule: kind for kind, rules in _RULES_OF.items() for rule in rules.split()}
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSpan:
     """A place in a text file. Lines and columns count from 1; `end_column` is exclusive.
@@ -39,6 +78,10 @@ class Diagnostic:
     span: SourceSpan | None = None
     detail: str = ""
     help: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        return _KIND_OF.get(self.rule, Kind.OTHER)
 
     @property
     def is_error(self) -> bool:

@@ -119,6 +119,17 @@ def test_parts_import_only_what_they_may(name: str, path: Path) -> None:
             assert imported in APPLY_FOR_RENDER, f"{name} imports {imported}"
 
 
+@pytest.mark.parametrize(("name", "path"), ALL)
+def test_a_rule_is_not_recognised_by_its_id(name: str, path: Path) -> None:
+    """What decides by a diagnostic asks its kind."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "startswith":
+            compared = node.args
+        texts = [n.value for value in compared for n in ast.walk(value) if isinstance(n, ast.Constant)]
+        assert not [t for t in texts if isinstance(t, str) and t.startswith("CX")], f"{name} compares a rule's id"
+
+
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
     """The nodes that can be reached from themselves, grouped: the strongly connected parts of a graph."""
     reach: dict[str, set[str]] = {}

@@ -33,7 +33,7 @@ from cortexctl.cli.wiring import (
 from cortexctl.cli.writing import KNOWN, beneath, say, say_now, say_plain, shown
 from cortexctl.decoding.decode import LARGEST, read_json
 from cortexctl.decoding.readers import NotAsExpected
-from cortexctl.diagnostics import Severity
+from cortexctl.diagnostics import Kind, Severity
 from cortexctl.errors import GateFailed, NotApproved, PlanStale, Refused, UsageError
 from cortexctl.files.reading import NotRead, read_text
 from cortexctl.hosts.fleet import DockerDaemons
@@ -166,7 +166,7 @@ def _shown(made: Plan, how: options.How, telling: Telling) -> Plan:
     """The plan as it will be carried out. Raises Refused when something stands against it."""
     made = replace(made, max_failures=how.max_failures or made.max_failures)
     if how.allow_unreachable:  # also of a plan that was saved without it
-        told = (replace(d, severity=Severity.WARNING) if d.rule == "CX401" else d for d in made.diagnostics)
+        told = (replace(d, severity=Severity.WARNING) if d.kind is Kind.UNREACHABLE else d for d in made.diagnostics)
         made = replace(made, diagnostics=tuple(told))
     telling.planned(made)
     telling.show(plan_text(made, ink(telling.stream), next_step=""))

@@ -13,6 +13,7 @@ from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
 from cortexctl.cli.show import view, view_options
 from cortexctl.cli.wiring import make_plan, need_stack, open_stack
 from cortexctl.cli.writing import write
+from cortexctl.diagnostics import Kind
 from cortexctl.errors import UsageError
 from cortexctl.files.checkout import checkout_of
 from cortexctl.files.private import write_private
@@ -113,7 +114,7 @@ def save(made: Plan, file: str) -> None:
 
 def blocking(made: Plan, *, allow_unreachable: bool = False) -> bool:
     """Whether something stands against the plan; unreachable hosts do unless they are allowed."""
-    return any(d.is_error and not (allow_unreachable and d.rule == "CX401") for d in made.diagnostics)
+    return any(d.is_error and not (allow_unreachable and d.kind is Kind.UNREACHABLE) for d in made.diagnostics)
 
 
 def exit_code(made: Plan, *, detailed: bool, allow_unreachable: bool) -> int:

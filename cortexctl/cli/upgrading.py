@@ -8,7 +8,7 @@ from typing import Any
 
 from cortexctl.cli.options import Choice
 from cortexctl.cli.wiring import read_stack
-from cortexctl.diagnostics import Diagnostic
+from cortexctl.diagnostics import Diagnostic, Kind
 from cortexctl.engines.vllm.catalogue.changes import between
 from cortexctl.engines.vllm.command.reserved import OWNED
 from cortexctl.engines.vllm.version import parse_release
@@ -143,7 +143,7 @@ def _facts(d: Diagnostic) -> dict[str, Any]:
 
 
 def _is_about_vllm(d: Diagnostic) -> bool:
-    return d.is_error or d.rule.startswith("CX3")
+    return d.is_error or d.kind in {Kind.ENGINE, Kind.MEMORY}
 
 
 def _defaults(was: str, to: str, set_: set[str]) -> Iterator[tuple[str, Any, Any]]:

@@ -35,7 +35,7 @@ def check_arguments(
             yield error("CX102", f'unknown key "{key}" in [{table}.args]', place, help=_instead(key))
     for finding in check_args(mine, release, env):
         make = error if finding.fatal else warning
-        about_key = finding.rule not in {"CX302", "CX104"} or bool(finding.path)
+        about_key = finding.about == "argument"
         yield make(
             finding.rule, finding.summary, at("args", finding.argument, *finding.path, key=about_key), help=finding.help
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cortexctl.desired.stack import Desired
-from cortexctl.diagnostics import Diagnostic, error, in_reading_order
+from cortexctl.diagnostics import Diagnostic, Kind, error, in_reading_order
 from cortexctl.files.checkout import checkout_of
 from cortexctl.instance.labels import owner
 from cortexctl.instance.secret import fingerprint, masked
@@ -109,8 +109,8 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
         found += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in said)
         return None, in_reading_order(list(map(without, found)))
     desired, more = _resolve(document, stack, choice, secrets)
-    elsewhere = {d.span for d in more if d.rule == "CX211"}  # what cannot be set there at all is no secret there
-    found = [d for d in found if d.rule != "CX210" or d.span not in elsewhere]
+    elsewhere = {d.span for d in more if d.kind is Kind.ENV}  # what cannot be set there at all is no secret there
+    found = [d for d in found if d.kind is not Kind.OPEN_SECRET or d.span not in elsewhere]
     # Where a variable could not be put in, nothing else is said.
     more = [d for d in more if d.span is None or d.span not in unfilled]
     found = in_reading_order(list(map(without, [*found, *more])))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from cortexctl.diagnostics import SourceSpan, error, warning
+from cortexctl.diagnostics import Kind, SourceSpan, error, warning
 from cortexctl.render.rules import RULES
 from cortexctl.render.sarif import sarif_json
 from tests.reading import read
@@ -37,6 +37,10 @@ def run_of(text: str) -> dict[str, Any]:
 def test_rules_are_called_as_the_documentation_calls_them(repo: Path) -> None:
     headings = re.findall(r"^## (CX\d{3}) (.*)$", (repo / "docs" / "rules.md").read_text(), re.MULTILINE)
     assert dict(headings) == RULES
+
+
+def test_every_rule_has_a_kind() -> None:
+    assert [rule for rule in RULES if error(rule, "").kind is Kind.OTHER] == []
 
 
 def test_a_result_has_its_line_and_columns(essentials: Draft202012Validator) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cortexctl.desired.stack import Instance
-from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan, error, several, warning
+from cortexctl.diagnostics import Diagnostic, Kind, Severity, SourceSpan, error, several, warning
 from cortexctl.plan.capacity.forecast import Forecast, ForecastRefusal, GpuLine, InstanceForecast
 
 _WHY = {
@@ -75,7 +75,7 @@ def check_ledger(
     """GPUs that are promised more than they have, by what is computed. Where the shares alone sum to more than 1,
     another rule has said so already (`told`).
     """
-    said = " ".join(d.summary for d in told if d.rule in {"CX208", "CX411"})
+    said = " ".join(d.summary for d in told if d.kind is Kind.GPU_SHARE)
     same: dict[str, tuple[list[int], GpuLine]] = {}
     for line in lines:
         if (line.over or line.close) and not all(s.who in said for s in line.shares):

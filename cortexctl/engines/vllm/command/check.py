@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
@@ -37,7 +37,9 @@ _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One argument that the release refuses (`fatal`) or takes without effect. `path` leads into a nested table."""
+    """One argument that the release refuses (`fatal`) or takes without effect. `path` leads into a nested table.
+    `about`: the argument itself (its name, or a key in its table), the form of its value, or a value of the right form.
+    """
 
     argument: str
     rule: str
@@ -45,6 +47,7 @@ class Finding:
     help: str = ""
     fatal: bool = True
     path: tuple[str, ...] = ()
+    about: Literal["argument", "form", "value"] = "argument"
 
 
 def check_args(args: Mapping[str, Any], version: str | None, env: Mapping[str, str] | None = None) -> list[Finding]:
@@ -188,7 +191,7 @@ def _values(option: Option, value: Any, of: Release, version: str | None) -> Ite
     """The form, the choices that the parser enforces, and the keys of nested tables."""
     form = wrong_form(option, value)
     if form:
-        yield Finding(option.name, "CX104", f"args.{option.name}: {form}")
+        yield Finding(option.name, "CX104", f"args.{option.name}: {form}", about="form")
         return
     nested = list(_nested(option, value, of, version))
     yield from nested
@@ -203,7 +206,7 @@ def _values(option: Option, value: Any, of: Release, version: str | None) -> Ite
             whose = f"vLLM {version}" if version else "vLLM"
             summary = f"{whose} does not take {option.name} = {toml_value(value)}{when}"
             help_ = exact.text if exact else f"one of: {', '.join(str(c) for c in option.choices if c != 'None')}"
-        yield Finding(option.name, "CX302", summary, help_)
+        yield Finding(option.name, "CX302", summary, help_, about="value")
         return
 
 
@@ -235,7 +238,7 @@ def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
     bounds = dict(option.bounds) or {name: bound for name, bound in reviewed if bound is not None}
     if any(not holds[name](value, bound) for name, bound in bounds.items()):
         said = " and ".join(f"{_LIMITS[name]} {bound:g}" for name, bound in bounds.items())
-        yield Finding(option.name, "CX302", f"{option.name} = {value} is out of range", f"it is {said}")
+        yield Finding(option.name, "CX302", f"{option.name} = {value} is out of range", f"it is {said}", about="value")
 
 
 def _registered(option: Option, value: Any, of: Release, version: str) -> Iterator[Finding]:
@@ -250,7 +253,9 @@ def _registered(option: Option, value: Any, of: Release, version: str) -> Iterat
     if exact is not None or (known and value not in soft):
         when = f" ({_ranges(known)})" if known else ""
         usable = exact.text if exact else _known_values(soft)
-        yield Finding(option.name, "CX302", f'vLLM {version} does not take {option.name} = "{value}"{when}', usable)
+        yield Finding(
+            option.name, "CX302", f'vLLM {version} does not take {option.name} = "{value}"{when}', usable, about="value"
+        )
     elif soft and value not in soft and not value.startswith(("@", "/")) and "." not in value:
         strict = any(r.unknown for r in refusals(option.name, of.version))
         yield Finding(
@@ -259,6 +264,7 @@ def _registered(option: Option, value: Any, of: Release, version: str) -> Iterat
             f'vLLM {version} does not know {option.name} = "{value}"',
             _known_values(soft) + ("" if strict else "; a plugin may add others"),
             fatal=False,
+            about="value",
         )
 
 
