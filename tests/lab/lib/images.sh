@@ -15,7 +15,7 @@ image_inputs() {
   esac
 }
 
-# A hash of all that goes into an image. It is kept in a label of the image, so that the engine alone tells whether the
+# A hash of all that goes into an image. It is kept in a label of the image, so that the daemon alone tells whether the
 # image is right, whatever became of the caches.
 image_key() {
   {
@@ -44,7 +44,7 @@ ensure_image() {
 image_status() {
   local tag have
   tag=$(image_tag "$1")
-  have=$([[ -z $ENGINE_HOST ]] || DOCKER_HOST=$ENGINE_HOST image_label "$tag") || have=
+  have=$([[ -z $DAEMON_HOST ]] || DOCKER_HOST=$DAEMON_HOST image_label "$tag") || have=
   if [[ -n $have && $have == "$(image_key "$1")" ]]; then
     echo "image   $tag: ready"
     return
