@@ -118,7 +118,7 @@ class ProbeFailed(CortexctlError):
 
 class GateFailed(CortexctlError):
     """`log` holds the container's last lines (its secrets hidden), `ended_with` its exit code (None while it runs).
-    `cause` and `mend` are what the gate itself knows; `apply.explain` reads more out of the log.
+    `cause` and `fix` are what the gate itself knows; `apply.explain` reads more out of the log.
     """
 
     def __init__(
@@ -129,14 +129,14 @@ class GateFailed(CortexctlError):
         ended_with: int | None = None,
         oom_killed: bool = False,
         cause: str = "",
-        mend: str = "",
+        fix: str = "",
     ) -> None:
         super().__init__(message)
         self.log = log
         self.ended_with = ended_with
         self.oom_killed = oom_killed
         self.cause = cause
-        self.mend = mend
+        self.fix = fix
 
 
 class NotifyFailed(CortexctlError):

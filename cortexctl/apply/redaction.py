@@ -55,7 +55,7 @@ def result_without(result: Result, hide: Hide) -> Result:
 def error_without(cause: CortexctlError, hide: Hide) -> CortexctlError:
     """The same error in all else."""
     shown = copy.copy(cause)
-    for name in ("message", "next_step", "cause", "mend"):
+    for name in ("message", "next_step", "cause", "fix"):
         if hasattr(shown, name):
             setattr(shown, name, hide(getattr(shown, name)))
     for name in ("log", "output"):

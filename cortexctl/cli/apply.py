@@ -172,7 +172,7 @@ def _shown(made: Plan, how: options.How, telling: Telling) -> Plan:
     telling.show(plan_text(made, ink(telling.stream), next_step=""))
     if blocking(made, allow_unreachable=how.allow_unreachable):
         only_unreachable = not blocking(made, allow_unreachable=True)
-        way_out = "mend what is listed above" + ", or add --allow-unreachable" * only_unreachable
+        way_out = "fix what is listed above" + ", or add --allow-unreachable" * only_unreachable
         raise Refused("the plan has errors; nothing was changed", next_step=way_out)
     return made
 

@@ -99,7 +99,7 @@ def architectures(name: str | None, *, vllm_version: str, as_json: bool) -> int:
 @options.stack_choice
 def upgrade(stack: str, *, choice: options.Choice, target: str, writes: bool, as_json: bool) -> int:
     """What another release makes of a stack, and a patch for what has a successor. Exits 1 when something is left that
-    the patch does not mend.
+    the patch does not fix.
     """
     from cortexctl.cli.upgrading import look_ahead, upgrade_facts, upgrade_text
 

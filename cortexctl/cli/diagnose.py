@@ -1,4 +1,4 @@
-"""cortexctl diagnose: why an instance does not serve, and the stack edit that mends it."""
+"""cortexctl diagnose: why an instance does not serve, and the stack edit that fixes it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PATIENCE = 5.0
 def command(
     address: str | None, *, choice: options.Choice, log: str | None, stack: str, generation: int | None, as_json: bool
 ) -> int:
-    """Say why an instance does not serve: cause, evidence, and the stack edit that mends it.
+    """Say why an instance does not serve: cause, evidence, and the stack edit that fixes it.
 
     Exits 0 when a cause is named or the instance is healthy, 1 when no known cause is found.
     """

@@ -37,7 +37,7 @@ def command(host: str, container: str, *, choice: options.Choice, stack: str, na
         count = len(made.reasons)
         raise CortexctlError(
             f"{container} cannot be adopted as it is, for {count} {'reason' if count == 1 else 'reasons'} (above)",
-            next_step="mend them and import again; or declare the model without `adopt`, and a new container is made",
+            next_step="fix them and import again; or declare the model without `adopt`, and a new container is made",
         )
     _show(work, made)
     return 0

@@ -27,7 +27,7 @@ COMMANDS = {
     "status": ("status", "Show the fleet as it is now."),
     "history": ("history", "Show who applied what, when, and how it ended."),
     "logs": ("logs", "Show an instance's log."),
-    "diagnose": ("diagnose", "Say why an instance does not serve, and what mends it."),
+    "diagnose": ("diagnose", "Say why an instance does not serve, and how to fix it."),
     "fit": ("fit", "Memory, KV cache and concurrency of a launch, before it starts."),
     "args": ("args", "Show the arguments of a launch; check any line against a release."),
     "catalog": ("catalog", "vLLM's options by release; what an upgrade does to a stack."),

@@ -125,7 +125,7 @@ def _headline(found: Ahead) -> str:
 def _end(found: Ahead, ink: Ink) -> str:
     errors = sum(d.is_error for d in found.after)
     if errors:
-        said = f"{errors} {'problem is' if errors == 1 else 'problems are'} left to mend by hand."
+        said = f"{errors} {'problem is' if errors == 1 else 'problems are'} left to fix by hand."
         return ink(said, "red") + "\n" + (diagnostics_text(found.after, ink) if found.patch else "")
     if found.patch:
         return f"With the patch vLLM {found.to} takes it.\n"

@@ -99,19 +99,19 @@ def _refusal(question: Question, addresses: Sequence[str], instance: Instance, v
         )
     stated = instance.spec.vllm_version
     if stated and _base(verdict.release) != _base(stated):
-        mend = (
+        fix = (
             f'the arguments are those of {stated}; set vllm_version = "{_base(verdict.release)}", or pin another image'
         )
     elif (flag := _FLAG.search(verdict.text)) and not catalogue.spelled(flag.group()):
-        mend = f"no stock release has {flag.group()} either: take it out, or pin an image that has it"
+        fix = f"no stock release has {flag.group()} either: take it out, or pin an image that has it"
     else:
-        mend = "the stock CUDA build takes them, so the image is another: change the argument, or the image"
+        fix = "the stock CUDA build takes them, so the image is another: change the argument, or the image"
     return error(
         "CX312",
         f"{several(addresses)}: the parser in {question.reference} (vLLM {verdict.release}) refuses the arguments",
         _place(instance, verdict.text),
         detail=f"it says: {verdict.text}",
-        help=f"{mend}; the whole line: cortexctl args {addresses[0]}",
+        help=f"{fix}; the whole line: cortexctl args {addresses[0]}",
     )
 
 

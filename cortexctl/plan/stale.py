@@ -50,7 +50,7 @@ def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterato
 
 def _is_crash_loop(change: Change, was: str, now: str) -> bool:
     """One that the daemon starts again and again is running in one moment and restarting in the next. What stops it in
-    any case may go on; it could never be mended otherwise.
+    any case may go on; it could never be fixed otherwise.
     """
     return change.action in _STOPS_IT and {was, now} == {"running", "restarting"}
 

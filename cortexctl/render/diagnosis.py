@@ -1,4 +1,4 @@
-"""What ails an instance, or a log: cause, evidence, mend and the next command, as text and as JSON."""
+"""What ails an instance, or a log: cause, evidence, fix and the next command, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def _lines(seen: Diagnosed, ink: Ink) -> Iterator[str]:
     head = ink(visible(seen.of), "bold")
     yield f"{head}   {state_in_words(seen)}" if seen.state else head
     if seen.is_well:
-        yield f"  {ink('healthy', 'green')}  it serves; there is nothing to mend"
+        yield f"  {ink('healthy', 'green')}  it serves; there is nothing to fix"
         return
     if seen.found:
         yield f"  {ink('cause', 'bold')}  {visible(seen.found.cause)}"
-        yield f"  {ink('mend', 'bold')}   {visible(seen.found.mend)}"
+        yield f"  {ink('fix', 'bold')}    {visible(seen.found.fix)}"
         for line in seen.found.evidence:
             yield f"    {ink('|', 'blue')} {_cut(line)}"
     else:
@@ -98,7 +98,7 @@ def diagnosed_json(seen: Diagnosed) -> dict[str, Any]:
         "stage": seen.stage or None,
         "pattern": found.pattern if found else None,
         "cause": found.cause if found else None,
-        "mend": found.mend if found else None,
+        "fix": found.fix if found else None,
         "evidence": list(found.evidence) if found else [],
         "last_error": seen.last or None,
         "next": None if seen.is_well else seen.next_step,

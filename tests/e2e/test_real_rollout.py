@@ -163,7 +163,7 @@ def test_a_rollout_that_vllm_refuses_stops_at_the_first_and_brings_it_back(
         failed = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
     said = tell(client, record_property)
     assert failed.code == 1, failed.out + failed.err
-    assert "4096" in failed.out.partition("mend")[2].partition("\n")[0], failed.out
+    assert "4096" in failed.out.partition("fix  ")[2].partition("\n")[0], failed.out
     assert "rolled back 1" in failed.out
     assert "not started 1" in failed.out
     assert {name: live.inspect(name)["Id"] for name in NAMES} == before

@@ -102,7 +102,7 @@ def test_a_model_path_that_is_not_there_fails_at_once_and_the_old_one_serves_aga
     assert time.monotonic() - began < START_LIMIT / 2, "it must not wait for the start-up time-out of 10 minutes"
     assert re.search(r"it exited with code 1; vLLM's last word: \S*Error: Repo id must be in the form", failed.out)
     assert "cause  there is no model at /models/nope in the container" in failed.out
-    assert "mend   check `source.path`" in failed.out
+    assert "fix    check `source.path`" in failed.out
     assert "generation 1 is back and serves" in failed.out
     assert live.containers() == {SERVING: "running"}
     assert httpx.get(f"{URL}/health", trust_env=False).status_code == 200
@@ -134,7 +134,7 @@ def test_a_length_that_the_model_cannot_take_is_diagnosed(live: LiveDaemon, stac
     edit(stack, "max_model_len = 999999", "max_model_len = 1024")
     assert failed.code == 1
     assert "cause  max_model_len 999999 is beyond what the model was made for (4096)" in failed.out
-    assert "mend   set args.max_model_len = 4096" in failed.out
+    assert "fix    set args.max_model_len = 4096" in failed.out
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
 
 

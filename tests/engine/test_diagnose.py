@@ -35,7 +35,7 @@ def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: 
     healthy = live.cortexctl("diagnose", stack.address, *where)
     assert healthy.code == 0, healthy.err
     assert f"{stack.serving} (serving, generation 1) runs; /health: healthy" in healthy.out
-    assert "it serves; there is nothing to mend" in healthy.out, "whatever its log says"
+    assert "it serves; there is nothing to fix" in healthy.out, "whatever its log says"
 
     live.docker_cli("update", "--restart", "no", stack.serving)
     live.docker_cli("kill", "-s", "KILL", stack.serving)
@@ -43,7 +43,7 @@ def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: 
     known = live.cortexctl("diagnose", stack.address, *where)
     assert known.code == 0, known.err
     assert "exited with code 137" in known.out
-    assert "mend   set args.gpu_memory_utilization = 0.47" in known.out
+    assert "fix    set args.gpu_memory_utilization = 0.47" in known.out
     assert "    | ValueError: Free memory on device cuda:0 (7.34/15.49 GiB)" in known.out
     assert f"cortexctl plan {stack} --target {stack.address}" in known.out
 

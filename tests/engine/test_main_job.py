@@ -156,7 +156,7 @@ def test_a_model_that_is_not_there_is_named_as_the_cause(live: LiveDaemon, stack
     failed = live.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1
     assert "cause  there is no model at /models/nope in the container" in failed.out
-    assert "mend   check `source.path`" in failed.out
+    assert "fix    check `source.path`" in failed.out
     assert "its container is removed, and everything else is as it was" in failed.out
     assert live.containers() == {}
 

@@ -207,7 +207,7 @@ def test_a_healthy_one_is_healthy_whatever_its_log_says() -> None:
     assert found.is_well
     assert found.exit_code == 0
     text = diagnosed_text(found, PLAIN)
-    assert "healthy  it serves; there is nothing to mend" in text
+    assert "healthy  it serves; there is nothing to fix" in text
     assert "cause" not in text
     assert diagnosed_json(found)["next"] is None
 

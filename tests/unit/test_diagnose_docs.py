@@ -47,7 +47,7 @@ def test_the_guides_json_has_the_keys_that_there_are() -> None:
     assert example is not None
     said, now = json.loads(example[1]), diagnosed_json(shown())
     assert list(said) == list(now)
-    for key in set(now) - {"cause", "mend", "evidence", "last_error"}:
+    for key in set(now) - {"cause", "fix", "evidence", "last_error"}:
         assert said[key] == now[key], key
 
 

@@ -51,7 +51,7 @@ SAMPLES = [pytest.param(case, id=f"{case['pattern']}-{n}") for n, case in enumer
 def test_a_real_line_gives_its_cause_and_the_edit_that_mends_it(case: dict[str, Any]) -> None:
     found = diagnose([*lines_of(case), *AFTER])
     assert found is not None
-    assert (found.pattern, found.cause, found.mend) == (case["pattern"], case["cause"], case["mend"])
+    assert (found.pattern, found.cause, found.fix) == (case["pattern"], case["cause"], case["fix"])
     said = {strip_prefix(line) for line in lines_of(case)}
     assert found.evidence
     assert set(found.evidence) <= said
@@ -71,7 +71,7 @@ def test_every_sample_says_where_it_is_from() -> None:
 
 @pytest.mark.parametrize("case", SAMPLES)
 def test_what_is_said_is_whole(case: dict[str, Any]) -> None:
-    for said in (case["cause"], case["mend"]):
+    for said in (case["cause"], case["fix"]):
         assert "\\" not in said
         assert "\n" not in said
         assert said == said.strip()
@@ -85,7 +85,7 @@ def test_the_log_of_a_wrong_start_gives_its_cause(case: dict[str, Any]) -> None:
     log = (CASES / "runs" / case["file"]).read_text().split("\n")
     found = diagnose(log)
     assert found is not None
-    assert (found.pattern, found.cause, found.mend) == (case["pattern"], case["cause"], case["mend"])
+    assert (found.pattern, found.cause, found.fix) == (case["pattern"], case["cause"], case["fix"])
     assert list(found.evidence) == case["evidence"]
 
 
@@ -223,13 +223,13 @@ SHORT = "To serve at least one request with the models's max seq len ({}), ({} G
 def test_where_an_old_release_gives_no_estimate_the_length_is_worked_out() -> None:
     found = diagnose(["ValueError: " + SHORT.format(16384, "2.00", "1.25")])
     assert found is not None
-    assert found.mend.startswith("set args.max_model_len = 10240, or")
+    assert found.fix.startswith("set args.max_model_len = 10240, or")
 
 
 def test_nothing_is_promised_where_not_even_a_block_fits() -> None:
     found = diagnose(["ValueError: " + SHORT.format(16384, "200.00", "0.01")])
     assert found is not None
-    assert "max_model_len" not in found.mend
+    assert "max_model_len" not in found.fix
 
 
 @given(st.integers(1, 8000), st.integers(1, 8000), st.integers(1, 99))
@@ -241,7 +241,7 @@ def test_the_share_that_is_proposed_is_free_and_less_than_what_was_asked(free: i
     line = f"ValueError: Free memory on device cuda:0 ({free / 100}/{total} GiB) on startup is less than desired GPU memory utilization ({wanted}, {asked:.2f} GiB)."
     found = diagnose([line])
     assert found is not None
-    proposed = re.search(r"gpu_memory_utilization = ([\d.]+)", found.mend)
+    proposed = re.search(r"gpu_memory_utilization = ([\d.]+)", found.fix)
     if proposed:
         assert float(proposed[1]) * total <= free / 100 + 1e-6
         assert float(proposed[1]) <= wanted
@@ -255,7 +255,7 @@ def test_the_sizes_that_are_proposed_divide(heads: int, size: int) -> None:
         [f"ValueError: Total number of attention heads ({heads}) must be divisible by tensor parallel size ({size})."]
     )
     assert found is not None
-    sizes = [int(n) for n in found.mend.rpartition(": ")[2].split(", ")]
+    sizes = [int(n) for n in found.fix.rpartition(": ")[2].split(", ")]
     assert sizes[0] == 1
     assert all(heads % n == 0 for n in sizes)
 
@@ -289,7 +289,7 @@ def test_where_the_log_is_silent_the_exit_code_speaks(code: int, pattern: str) -
     found = diagnose_end(NOISE, code)
     assert found is not None
     assert (found.pattern, found.evidence) == (pattern, ())
-    assert found.mend
+    assert found.fix
 
 
 @pytest.mark.parametrize("code", [None, 0, 1, 2])
@@ -308,7 +308,7 @@ def test_what_the_kernel_killed_for_its_memory_is_said_whatever_the_log_says() -
     found = diagnose_end([CORE + "ValueError: No available memory for the cache blocks."], 137, oom_killed=True)
     assert isinstance(found, Diagnosis)
     assert found.pattern == "memory-limit"
-    assert "`memory`" in found.mend
+    assert "`memory`" in found.fix
 
 
 # the last word about an error

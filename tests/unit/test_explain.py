@@ -108,7 +108,7 @@ def test_what_is_said_comes_in_the_order_of_what_is_done(tmp_path: Path) -> None
     shown = result_text(result, 1.0, "", PLAIN, {})
     assert "it exited with code 1; vLLM's last word: ValueError: To serve at least one request" in shown
     assert f"cause  {CAUSE}" in shown
-    assert "mend   set args.max_model_len" in shown
+    assert "fix    set args.max_model_len" in shown
 
 
 def test_a_diagnosis_with_a_bug_in_it_costs_no_more_than_the_cause(
@@ -189,10 +189,10 @@ def test_what_comes_back_and_fails_is_explained_too(tmp_path: Path) -> None:
 
 
 def test_what_the_gate_knows_is_kept_where_the_log_shows_no_cause() -> None:
-    failed = GateFailed("too slow", log=("INFO fine",), cause="it serves", mend="lower the bound")
+    failed = GateFailed("too slow", log=("INFO fine",), cause="it serves", fix="lower the bound")
     found = explained(failed)
     assert isinstance(found, GateFailed)
-    assert (found.message, found.cause, found.mend) == ("too slow", "it serves", "lower the bound")
+    assert (found.message, found.cause, found.fix) == ("too slow", "it serves", "lower the bound")
     assert found.log == failed.log
     other = DaemonRefused("no")
     assert explained(other) is other

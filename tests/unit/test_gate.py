@@ -126,7 +126,7 @@ def test_one_that_stops_getting_on_fails_a_timeout_after_its_last_sign(tmp_path:
     assert "it was not ready, " in found.message
     assert "and its log showed no progress for 30s (gate.startup_timeout)" in found.message
     assert "last stage in its log: loading weights 50%" in found.cause
-    assert "raise gate.startup_timeout" in found.mend
+    assert "raise gate.startup_timeout" in found.fix
 
 
 def test_one_that_gets_on_for_ever_fails_at_last(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_the_median_counts_and_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "said", "mend"),
+    ("gate", "said", "fix"),
     [
         (
             'max_ttft = "500ms"\nrequests = 5',
@@ -349,7 +349,7 @@ def test_the_median_counts_and_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_bound_that_is_missed_fails_with_the_figures_and_what_to_change(
-    tmp_path: Path, gate: str, said: str, mend: str
+    tmp_path: Path, gate: str, said: str, fix: str
 ) -> None:
     world = World("demo", "here")
     world.prober.speeds = (Speed(0.8, 12.5),)
@@ -357,7 +357,7 @@ def test_a_bound_that_is_missed_fails_with_the_figures_and_what_to_change(
     assert said in found.message
     assert "first token after 800ms" in found.cause
     assert "12.5 tokens a second" in found.cause
-    assert mend in found.mend
+    assert fix in found.fix
     assert world.prober.measured == (5 if "requests" in gate else 3)
 
 

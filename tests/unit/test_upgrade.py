@@ -141,7 +141,7 @@ def test_the_patched_stack_is_valid_for_the_release(tmp_path: Path) -> None:
 def test_what_has_no_successor_is_left_to_a_person(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text(SEED.replace("max_model_len = 512", 'quantization = "bitsandbytes"'))
     told = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
-    assert (told.returncode, "1 problem is left to mend by hand." in told.stdout) == (1, True)
+    assert (told.returncode, "1 problem is left to fix by hand." in told.stdout) == (1, True)
 
 
 OVERLAID = (

@@ -30,7 +30,7 @@ class Deadline:
         return at - self._advanced > self.gate.startup_timeout or at > self.gate.longest_start
 
     def missed(self, at: float) -> tuple[str, str]:
-        """(what happened, what mends it) of a start that is over."""
+        """(what happened, how to fix it) of a start that is over."""
         patience, longest = show_seconds(self.gate.startup_timeout), show_seconds(self.gate.longest_start)
         if at > self.gate.longest_start:
             times = f"{STARTS_AT_MOST} times gate.startup_timeout"

@@ -11,7 +11,7 @@ from cortexctl.text.shorten import shortened
 
 
 def explained(failure: CortexctlError) -> CortexctlError:
-    """With cause and mend, where the log shows one: what vLLM's log is known to mean says more than what the gate saw,
+    """With cause and fix, where the log shows one: what vLLM's log is known to mean says more than what the gate saw,
     so it comes first. With the log's last word, where the gate itself knows no cause.
     """
     if not isinstance(failure, GateFailed):
@@ -24,7 +24,7 @@ def explained(failure: CortexctlError) -> CortexctlError:
         ended_with=failure.ended_with,
         oom_killed=failure.oom_killed,
         cause=shortened(found.cause if found else failure.cause),
-        mend=shortened(found.mend if found else failure.mend),
+        fix=shortened(found.fix if found else failure.fix),
     )
 
 

@@ -98,10 +98,10 @@ class Gate:
             if up_since is not None and waited - up_since > REACHED_WITHIN and not heard.startswith("status"):
                 raise self._elsewhere(reach, heard)
             if deadline.is_over(waited):
-                what, mend = deadline.missed(waited)
+                what, fix = deadline.missed(waited)
                 stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
                 cause = f"{stage}; /health at {reach.where}: {heard}"
-                raise self._failed("health", what, cause=cause, mend=mend)
+                raise self._failed("health", what, cause=cause, fix=fix)
             self._pause(reach)
 
     def _pause(self, reach: Reach) -> None:
@@ -113,7 +113,7 @@ class Gate:
             "health",
             f"its log says that it serves, and it does not answer at {reach.where} ({heard})",
             cause="it listens at another port or address than cortexctl gave it",
-            mend="remove --port and --host from the image's own arguments",
+            fix="remove --port and --host from the image's own arguments",
         )
 
     def _ask(self, question: Callable[[], Got]) -> Got:
@@ -143,7 +143,7 @@ class Gate:
                 "names",
                 f"it does not serve {', '.join(missing)}; /v1/models lists {there}",
                 cause="the image serves other names than the stack's served_names",
-                mend="correct served_names, or the image's own arguments",
+                fix="correct served_names, or the image's own arguments",
             )
         self.tell.probe("names", ok=True, detail=there)
 
@@ -175,8 +175,8 @@ class Gate:
                 raise self._broke_off("bounds", reach, f"a measured request failed: {cause.message}") from None
         measured, miss = figures(speeds), missed(gate, speeds)
         if miss:
-            what, mend = miss
-            raise self._failed("bounds", what, cause=f"it serves, and is too slow: {measured}", mend=mend)
+            what, fix = miss
+            raise self._failed("bounds", what, cause=f"it serves, and is too slow: {measured}", fix=fix)
         self.tell.probe("bounds", ok=True, detail=measured)
         return measured
 
@@ -267,7 +267,7 @@ class Gate:
         return tuple(hidden(line, self.secrets) for line in lines), ""
 
     def _failed(
-        self, probe: Probe, what: str, *, cause: str = "", mend: str = "", ended: ContainerState | None = None
+        self, probe: Probe, what: str, *, cause: str = "", fix: str = "", ended: ContainerState | None = None
     ) -> GateFailed:
         """With the log, for the container may be removed next. Nothing is read out of it here: see `apply.explain`."""
         self.tell.probe(probe, ok=False, detail=what)
@@ -278,5 +278,5 @@ class Gate:
             ended_with=ended.exit_code if ended and not ended.running else None,
             oom_killed=bool(ended and ended.oom_killed),
             cause=cause,
-            mend=mend,
+            fix=fix,
         )

@@ -167,15 +167,15 @@ def _diagnostic(d: Diagnostic) -> Fields:
 
 
 def _failure(cause: CortexctlError) -> Fields:
-    """What failed, why, and what mends it, where that is known."""
+    """What failed, why, and how to fix it, where that is known."""
     detail = advice = ""
     evidence: tuple[str, ...] = ()
     if isinstance(cause, GateFailed):
-        detail, advice, evidence = cause.cause, cause.mend, tuple(map(shortened, without_frames(cause.log)[-EVIDENCE:]))
+        detail, advice, evidence = cause.cause, cause.fix, tuple(map(shortened, without_frames(cause.log)[-EVIDENCE:]))
     elif isinstance(cause, HookFailed):
         evidence = cause.output
     elif found := diagnose([cause.message]):
-        detail, advice = found.cause, found.mend
+        detail, advice = found.cause, found.fix
     said = {"rule": "", "severity": "error", "summary": cause.message, "detail": detail}
     return {"type": "diagnostic", **said, "help": advice or cause.next_step, "place": "", "evidence": list(evidence)}
 

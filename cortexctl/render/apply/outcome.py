@@ -92,7 +92,7 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
             yield f"    {ink('|', 'blue')} {visible(line)}"
     elif found := diagnose([cause.message]):
         yield f"  {ink('cause', 'bold')}  {visible(found.cause)}"
-        yield f"  {ink('mend', 'bold')}   {visible(found.mend)}"
+        yield f"  {ink('fix', 'bold')}    {visible(found.fix)}"
     if log_file:
         yield f"  {ink('log', 'bold')}    {log_file}"
     if outcome.fate is Fate.ROLLED_BACK:
@@ -118,8 +118,8 @@ def _back_to(change: Change) -> str:
 
 def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
     yield f"  {ink('cause', 'bold')}  {visible(cause.cause) or 'no known cause; the last lines of its log:'}"
-    if cause.mend:
-        yield f"  {ink('mend', 'bold')}   {visible(cause.mend)}"
+    if cause.fix:
+        yield f"  {ink('fix', 'bold')}    {visible(cause.fix)}"
     for line in without_frames(cause.log)[-(LINES_WITH_CAUSE if cause.cause else LINES_WITHOUT) :]:
         line = visible(line)  # noqa: PLW2901
         yield f"    {ink('|', 'blue')} {line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 1] + '…'}"

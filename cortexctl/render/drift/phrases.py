@@ -91,7 +91,7 @@ def next_step(f: Finding, report: DriftReport) -> str:
 
 
 def next_steps(findings: Sequence[Finding], report: DriftReport) -> list[str]:
-    """Of all that is wrong with one subject. A replacement mends the rest, too."""
+    """Of all that is wrong with one subject. A replacement fixes the rest, too."""
     steps = [s for s in dict.fromkeys(next_step(f, report) for f in findings) if s]
     if any(f.code in _TAKES_A_NEW_ONE for f in findings):
         steps = [s for s in steps if ONLY_DRIFT not in s]

@@ -68,14 +68,14 @@ def _field(match: re.Match[str]) -> Said:
     bound = re.fullmatch(r"(less|greater) than (or equal to )?(\S+)", why)
     if bound:
         side = {"less": "below", "greater": "above"}[bound[1]]
-        mend = (
+        fix = (
             f"set {name} to {bound[3]} or {bound[1].replace('greater', 'more')}"
             if bound[2]
             else f"set {name} {side} {bound[3]}"
         )
     else:
-        mend = f"set {name} to {why}" if why.startswith("'") else f"correct {name}: it should be {why}"
-    return f"vLLM refuses {field} = {value}: it should be {why}", mend
+        fix = f"set {name} to {why}" if why.startswith("'") else f"correct {name}: it should be {why}"
+    return f"vLLM refuses {field} = {value}: it should be {why}", fix
 
 
 PATTERNS = (

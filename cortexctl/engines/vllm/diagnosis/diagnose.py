@@ -17,14 +17,14 @@ MOST_EVIDENCE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """`cause` in one sentence, `mend` as an edit of the stack, `evidence` the log's lines that prove it.
+    """`cause` in one sentence, `fix` as an edit of the stack, `evidence` the log's lines that prove it.
 
     `pattern` names the row of the table, for machines.
     """
 
     pattern: str
     cause: str
-    mend: str
+    fix: str
     evidence: tuple[str, ...] = ()
 
 
@@ -48,8 +48,8 @@ def diagnose(log: Sequence[str]) -> Diagnosis | None:
         first = text.count("\n", 0, match.start())
         last = first + match.group().rstrip("\n").count("\n")
         with suppress(ArithmeticError, ValueError):  # a number in the log with which nobody can calculate
-            cause, mend = pattern.explain(match, log[: kept[first]])
-            return Diagnosis(pattern.name, cause, mend, tuple(strip_prefix(line) for line in lines[first : last + 1]))
+            cause, fix = pattern.explain(match, log[: kept[first]])
+            return Diagnosis(pattern.name, cause, fix, tuple(strip_prefix(line) for line in lines[first : last + 1]))
     silent = died_without_a_word(log)
     return Diagnosis(*silent[:3], (strip_prefix(log[silent[3]]),)) if silent else None
 

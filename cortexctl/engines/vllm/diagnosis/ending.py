@@ -66,7 +66,7 @@ _BY_CODE = {
 
 
 def how_it_ended(exit_code: int | None, *, oom_killed: bool) -> tuple[str, str, str] | None:
-    """(pattern, cause, mend); None where the end says nothing of itself: it runs, or ended with 0, 1 or 2."""
+    """(pattern, cause, fix); None where the end says nothing of itself: it runs, or ended with 0, 1 or 2."""
     if oom_killed:
         return (
             "memory-limit",
@@ -85,7 +85,7 @@ _ENGINES_ERROR = re.compile(r"\(EngineCore\w* pid=\d+\) (?:ERROR|Traceback|Proce
 
 
 def died_without_a_word(log: Sequence[str]) -> tuple[str, str, str, int] | None:
-    """(pattern, cause, mend, index of the line), where the API server misses its engine and that never complained.
+    """(pattern, cause, fix, index of the line), where the API server misses its engine and that never complained.
 
     A kill -9 of the engine of vLLM 0.32.0 looks so: the API server then stops in good order and exits with 0.
     """

@@ -128,8 +128,8 @@ def _device_out_of_memory(match: re.Match[str], before: Sequence[str]) -> Said:
             f"the GPU's memory ran out{amount}: another process has {other[1]} GiB of it",
             "stop what else uses that GPU (nvidia-smi says what), or give the model other `gpus`",
         )
-    while_, mend = _by_stage(stage(before))
-    return f"the GPU's memory ran out{while_}{amount}", mend
+    while_, fix = _by_stage(stage(before))
+    return f"the GPU's memory ran out{while_}{amount}", fix
 
 
 def _by_stage(now: str) -> Said:

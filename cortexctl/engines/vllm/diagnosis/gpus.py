@@ -115,7 +115,7 @@ PATTERNS = (
         "compile-failed",
         r"InductorError: (.+)|torch\._dynamo\.exc\.BackendCompilerFailed: (.+)",
         r"torch.compile failed at start: \1\2",
-        r"set args.enforce_eager = true to do without; mend then what the compiler says further down in the log",
+        r"set args.enforce_eager = true to do without; fix then what the compiler says further down in the log",
         vague=True,
     ),
     said(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Said = tuple[str, str]
-"""Cause and mend."""
+"""Cause and fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Pattern:
     vague: bool = False
 
 
-def said(name: str, regex: str, cause: str, mend: str, *, vague: bool = False) -> Pattern:
+def said(name: str, regex: str, cause: str, fix: str, *, vague: bool = False) -> Pattern:
     r"""Fixed words; \1 and the like stand for what the regex caught."""
-    return Pattern(name, compiled(regex), lambda m, _: (_expand(m, cause), _expand(m, mend)), vague)
+    return Pattern(name, compiled(regex), lambda m, _: (_expand(m, cause), _expand(m, fix)), vague)
 
 
 def computed(name: str, regex: str, explain: Callable[[re.Match[str]], Said], *, vague: bool = False) -> Pattern:

@@ -102,7 +102,7 @@ PATTERNS = (
         "name-not-resolved",
         r"Failed to resolve '([^']+)'|Temporary failure in name resolution|\[Errno -2\] Name or service not known",
         r"the container cannot resolve the name \1 of the hub: it has no name server or no way out",
-        r"mend the host's DNS, or fetch the model into `hf_cache` and set offline = true",
+        r"fix the host's DNS, or fetch the model into `hf_cache` and set offline = true",
     ),
     said(
         "hub-timed-out",
