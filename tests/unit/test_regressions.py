@@ -26,10 +26,10 @@ from cortexctl.plan.steps import RemoveNetwork
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.style import Ink
 from cortexctl.stack.starter import starter
+from tests.build import changes_of, make_instance, make_plan, make_spec, serving_container
 from tests.property.test_laws import HOSTS, STACK, Case, Watch, _apply, _ours, _run, _world
 from tests.property.test_laws import _plan as _world_plan
 from tests.reading import read
-from tests.unit.test_plan import _decide, _plan, _serving, _spec, _wanted
 
 HEAD = 'stack = "s"\n[hosts.h]\nmodels_dir = "/m"\n[models.a]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\n'
 
@@ -196,50 +196,53 @@ def test_starter_long(tmp_path):
 
 
 def test_bool_is_not_int():
-    assert diff(_spec(args={"x": 1}), _spec(args={"x": True})) == (FieldChange("args.x", 1, True),)
+    assert diff(make_spec(args={"x": 1}), make_spec(args={"x": True})) == (FieldChange("args.x", 1, True),)
 
 
 def test_bool_is_not_int_nested():
     assert FieldChange("args.x.k", 1, True) in diff(
-        _spec(args={"x": {"k": 1, "y": 1}}), _spec(args={"x": {"k": True, "y": 2}})
+        make_spec(args={"x": {"k": 1, "y": 1}}), make_spec(args={"x": {"k": True, "y": 2}})
     )
 
 
 def test_tiny_difference_is_one():
-    assert diff(_spec(args={"x": {"k": 0.1}}), _spec(args={"x": {"k": 0.1 + 1e-13}}))
+    assert diff(make_spec(args={"x": {"k": 0.1}}), make_spec(args={"x": {"k": 0.1 + 1e-13}}))
 
 
 def test_all_keys_replaced():
-    assert [f.path for f in diff(_spec(args={"x": {"a": 1}}), _spec(args={"x": {"b": 1}}))] == ["args.x.a", "args.x.b"]
+    assert [f.path for f in diff(make_spec(args={"x": {"a": 1}}), make_spec(args={"x": {"b": 1}}))] == [
+        "args.x.a",
+        "args.x.b",
+    ]
 
 
 def test_null_added_shows():
-    (f,) = diff(_spec(args={"x": {"a": 1}}), _spec(args={"x": {"a": 1, "b": None}}))
+    (f,) = diff(make_spec(args={"x": {"a": 1}}), make_spec(args={"x": {"a": 1, "b": None}}))
     assert f.before != f.after
 
 
 def test_equal_values_same_bytes():
-    one, other = _wanted(args={"x": {"a": 1, "b": 2}}), _wanted(args={"x": {"b": 2, "a": 1}})
+    one, other = make_instance(args={"x": {"a": 1, "b": 2}}), make_instance(args={"x": {"b": 2, "a": 1}})
     assert one == other
-    found = (_serving(),)
-    assert plan_to_json(_plan(one, found=found)) == plan_to_json(_plan(other, found=found))
+    found = (serving_container(),)
+    assert plan_to_json(make_plan(one, containers=found)) == plan_to_json(make_plan(other, containers=found))
 
 
 def test_port_swap_is_seen():
     a, b = Publish("127.0.0.1", 8001), Publish("127.0.0.1", 8002)
     found = (
-        _serving(
+        serving_container(
             model="a",
-            spec=_spec(publish=a, served_names=("a",), model="/models/a"),
+            spec=make_spec(publish=a, served_names=("a",), model="/models/a"),
             ports=(BoundPort("127.0.0.1", 8001),),
         ),
-        _serving(
+        serving_container(
             model="b",
-            spec=_spec(publish=b, served_names=("b",), model="/models/b"),
+            spec=make_spec(publish=b, served_names=("b",), model="/models/b"),
             ports=(BoundPort("127.0.0.1", 8002),),
         ),
     )
-    made = _plan(_wanted("a", publish=b), _wanted("b", publish=a), found=found)
+    made = make_plan(make_instance("a", publish=b), make_instance("b", publish=a), containers=found)
     from cortexctl.plan.steps import StartContainer, StopContainer
 
     tasks = [s.task for s in made.steps]
@@ -252,7 +255,7 @@ def test_keep_0():
     from cortexctl.plan.recipes import tasks_of
     from cortexctl.plan.steps import RemoveContainer
 
-    (change,) = _decide(_wanted(keep=0), _serving(spec=_spec(drain=1)))
+    (change,) = changes_of(make_instance(keep=0), serving_container(spec=make_spec(drain=1)))
     assert RemoveContainer("id-vllm-model-tiny") in tasks_of(change)
 
 

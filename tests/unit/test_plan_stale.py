@@ -1,0 +1,141 @@
+"""A plan is stale once what it touches has changed since it was made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from cortexctl.instance.labels import generation_name, serving_name
+from cortexctl.instance.spec import Publish
+from cortexctl.observed.host import BoundPort, ObservedHost
+from cortexctl.observed.observation import Observed
+from cortexctl.plan.action import Action
+from cortexctl.plan.stale import stale_reasons
+from tests.build import (
+    foreign_container,
+    generation_container,
+    make_instance,
+    make_observed,
+    make_plan,
+    make_spec,
+    replacement_plan,
+    serving_container,
+)
+
+
+def test_a_plan_whose_containers_are_as_they_were_is_not_stale() -> None:
+    planned = replacement_plan()
+    assert planned.effective
+    assert stale_reasons(planned, make_observed(serving_container(spec=make_spec(drain=1)))) == []
+
+
+def test_a_touched_container_that_is_gone_makes_a_plan_stale() -> None:
+    assert stale_reasons(replacement_plan(), make_observed()) == [
+        "here/tiny: the container vllm-model-tiny (id-vllm-mode) is gone"
+    ]
+
+
+def test_a_touched_container_that_was_renamed_makes_a_plan_stale() -> None:
+    renamed = dataclasses.replace(serving_container(spec=make_spec(drain=1)), name="other")
+    assert stale_reasons(replacement_plan(), make_observed(renamed)) == [
+        "here/tiny: the container vllm-model-tiny is now called other"
+    ]
+
+
+def test_who_made_another_meanwhile_is_named() -> None:
+    """Somebody applied in between: the old one is kept under another name, or gone, and a new one serves."""
+    new = dataclasses.replace(serving_container(2, run="run9"), id="id-new")
+    renamed = dataclasses.replace(serving_container(spec=make_spec(drain=1)), name=generation_name("tiny", 1, 1))
+    text = "; vllm-model-tiny is now another, made by run run9"
+    assert stale_reasons(replacement_plan(), make_observed(renamed, new)) == [
+        f"here/tiny: the container vllm-model-tiny is now called vllm-model-tiny--g1{text}"
+    ]
+    (reason,) = stale_reasons(replacement_plan(), make_observed(new))
+    assert reason.endswith(f" is gone{text}")
+
+
+def test_a_touched_container_in_another_state_makes_a_plan_stale() -> None:
+    stopped = serving_container(spec=make_spec(drain=1), state="exited")
+    assert stale_reasons(replacement_plan(), make_observed(stopped)) == [
+        "here/tiny: the container vllm-model-tiny was running and is now exited"
+    ]
+
+
+def test_a_crash_loop_may_be_replaced_in_whatever_moment_of_it() -> None:
+    for was, now in (("running", "restarting"), ("restarting", "running")):
+        serving = serving_container(spec=make_spec(drain=1), state=was)
+        planned = make_plan(make_instance(), containers=(serving,))
+        assert [c.action for c in planned.effective] == [Action.REPLACE]
+        assert stale_reasons(planned, make_observed(dataclasses.replace(serving, state=now))) == []
+    down = serving_container(state="restarting")
+    planned = make_plan(make_instance(), containers=(down,))
+    assert [c.action for c in planned.effective] == [Action.START]
+    assert stale_reasons(planned, make_observed(dataclasses.replace(down, state="running"))), (
+        "it may have come to itself"
+    )
+
+
+def test_a_container_that_appeared_where_one_is_to_be_created_makes_a_plan_stale() -> None:
+    planned = make_plan(make_instance())
+    assert stale_reasons(planned, make_observed(serving_container(run="abcd"))) == [
+        "here/tiny: vllm-model-tiny exists now, made by run abcd"
+    ]
+    assert stale_reasons(planned, make_observed(foreign_container(serving_name("tiny")))) == [
+        "here/tiny: vllm-model-tiny exists now"
+    ]
+
+
+@pytest.mark.parametrize(("address", "is_stale"), [("127.0.0.1", True), ("0.0.0.0", True), ("10.0.0.1", False)])
+def test_a_port_that_somebody_took_meanwhile_makes_a_plan_stale(address: str, is_stale: bool) -> None:
+    planned = make_plan(make_instance(publish=Publish("127.0.0.1", 8001)), containers=(serving_container(),))
+    assert [c.action for c in planned.effective] == [Action.REPLACE]
+    taker = foreign_container("taker", ports=(BoundPort(address, 8001),))
+    text = ["here/tiny: 127.0.0.1:8001 is now held by taker"] if is_stale else []
+    assert stale_reasons(planned, make_observed(serving_container(), taker)) == text
+
+
+def test_a_port_that_the_one_to_be_replaced_holds_makes_no_plan_stale() -> None:
+    old = serving_container(
+        spec=make_spec(publish=Publish("127.0.0.1", 8001), drain=1), ports=(BoundPort("127.0.0.1", 8001),)
+    )
+    planned = make_plan(make_instance(publish=Publish("127.0.0.1", 8001)), containers=(old,))
+    assert [c.action for c in planned.effective] == [Action.REPLACE]
+    assert stale_reasons(planned, make_observed(old)) == []
+
+
+def test_a_host_that_cannot_be_read_any_more_makes_a_plan_stale() -> None:
+    gone = Observed((ObservedHost("here", problem="nothing answers"),))
+    assert stale_reasons(replacement_plan(), gone) == ["here: nothing answers"]
+
+
+def test_containers_that_the_plan_does_not_touch_never_make_it_stale() -> None:
+    """Another stack's containers, strangers, kept generations and models without a change come and go."""
+    fine = serving_container(model="fine", spec=make_spec(served_names=("fine",), model="/models/fine"))
+    planned = make_plan(
+        make_instance(),
+        make_instance("fine"),
+        containers=(
+            serving_container(3, spec=make_spec(drain=1)),
+            generation_container(2, state="exited", spec=make_spec(drain=2)),
+            fine,
+            foreign_container("db"),
+        ),
+    )
+    assert [c.model for c in planned.effective] == ["tiny"]
+    now = make_observed(
+        serving_container(3, spec=make_spec(drain=1)),
+        foreign_container("new"),
+        serving_container(model="x", stack="other"),
+    )
+    assert stale_reasons(planned, now) == []
+
+
+def test_every_move_is_said_once() -> None:
+    kept = (
+        generation_container(1, state="exited", spec=make_spec(drain=2)),
+        generation_container(2, state="exited", spec=make_spec(drain=2)),
+    )
+    planned = make_plan(make_instance(keep=0), containers=(serving_container(3, spec=make_spec(drain=1)), *kept))
+    text = stale_reasons(planned, make_observed())
+    assert len(text) == len(set(text)) == 3
