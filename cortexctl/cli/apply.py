@@ -53,7 +53,7 @@ PLANS_AGAIN = 3
 
 
 @click.command("apply")
-@click.argument("stack", default=options.DEFAULT_STACK, metavar="[STACK|PLANFILE]")
+@options.stack_or_plan
 @options.auto_approve
 @options.how_to_apply
 @telling

@@ -30,60 +30,67 @@ if TYPE_CHECKING:
     from cortexctl.engines.vllm.command.verdict import Verdict
 
 
-@click.command("args", context_settings={"ignore_unknown_options": True})
-@click.argument("address", metavar="HOST/MODEL | check")
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- WORDS]")
-@click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
-@click.option(
-    "--vllm-version",
-    help="The release to render for, or to ask. Left out: that of the image; for check the newest known.",
+class _AddressOrCommand(click.Group):
+    """`args ADDRESS` is `args show ADDRESS`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_ours = not args or args[0] in {*self.commands, *self.get_help_option_names(ctx)}
+        return super().parse_args(ctx, args if is_ours else ["show", *args])
+
+
+@click.group("args", cls=_AddressOrCommand, subcommand_metavar="[show] HOST/MODEL | check")
+def command() -> None:
+    """Show the arguments that a launch starts vLLM with, or check any `vllm serve` line against a release."""
+
+
+@command.command("show")
+@click.argument("address", metavar="HOST/MODEL")
+@click.option("--vllm-version", help="The release to render for. Default: that of the image.")
+@options.output_format(
+    "argv",
+    "docker",
+    "compose",
+    "json",
+    text="The arguments, the whole `docker run`, a Compose service, or the parts as JSON.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["argv", "docker", "compose", "json"]),
-    default="argv",
-    show_default=True,
-    help="Of a launch: its words, the whole `docker run`, a Compose service, or its parts as JSON.",
-)
-@click.option("--json", "form", flag_value="json", help="Short for --format json; for check one object a line.")
-@click.option("--stdin", is_flag=True, help="For check: one line of words each, from standard input.")
+@options.stack_option
 @options.stack_choice
-def command(
-    address: str,
-    *,
-    words: tuple[str, ...],
-    choice: options.Choice,
-    stack: str,
-    vllm_version: str | None,
-    form: str,
-    stdin: bool,
-) -> int:
-    """Show the arguments that vLLM would be started with (secrets are named, never shown); or check any line of
-    `vllm serve` against a release: cortexctl args check --vllm-version 0.32.0 -- MODEL --max-model-len 8k
-    """
-    version = options.known_release(vllm_version) if vllm_version else None
-    if address == "check":
-        if stdin and words:
-            raise UsageError("give the words, or --stdin")
-        lines = sys.stdin if stdin else [shlex.join(words)]
-        return _check(lines, version or NEWEST_KNOWN, as_json=form == "json", numbered=stdin)
-    if words:
-        raise UsageError(f"unexpected words: {' '.join(words)}")
-    desired, _ = placed(need_stack(stack, choice, with_secrets=False, instead=version or ""))
+def show(address: str, *, choice: options.Choice, stack: str, vllm_version: str | None, output_format: str) -> int:
+    """Show the arguments that vLLM is started with. Secrets are named, never shown."""
+    version = options.known_release(vllm_version) if vllm_version else ""
+    desired, _ = placed(need_stack(stack, choice, with_secrets=False, instead=version))
     address = full_address(desired, address)
     instance = next((i for i in desired.instances if i.address == address), None)
     if instance is None:
         known = ", ".join(i.address for i in desired.instances)
         raise UsageError(f"{address} is not in {stack}; there are: {known}")
-    write(_shown(address, instance.spec, form) + "\n", form)
+    write(_shown(address, instance.spec, output_format) + "\n", output_format)
     return 0
 
 
-def _shown(address: str, spec: ContainerSpec, form: str) -> str:
+@command.command("check", context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]")
+@click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
+@click.option("--stdin", is_flag=True, help="Read lines of arguments from standard input, and check each.")
+@options.output_format("text", "json", text="JSON: one object a line.")
+def check(words: tuple[str, ...], *, vllm_version: str, stdin: bool, output_format: str) -> int:
+    """Check arguments of `vllm serve` against a release:
+
+    cortexctl args check --vllm-version 0.32.0 -- MODEL --max-model-len 8k
+
+    Exits 1 when the release refuses a line.
+    """
+    version = options.known_release(vllm_version)
+    if stdin and words:
+        raise UsageError("give the words, or --stdin")
+    lines = sys.stdin if stdin else [shlex.join(words)]
+    return _check(lines, version, as_json=output_format == "json", numbered=stdin)
+
+
+def _shown(address: str, spec: ContainerSpec, output_format: str) -> str:
     from cortexctl.render.launch import compose_service, docker_run, launch_facts
 
-    match form:
+    match output_format:
         case "docker":
             return _one_option_a_line(docker_run(address, spec))
         case "compose":

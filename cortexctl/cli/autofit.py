@@ -14,14 +14,12 @@ from cortexctl.stack.edit.argument_edits import CannotPatch, patched
 from cortexctl.text.toml_text import toml_value
 
 
-def search(asked: Asked, model: str | None, length: int, concurrency: float, order: str) -> tuple[Question, Fitted]:
+def search(asked: Asked, model: str | None, length: int, concurrency: float) -> tuple[Question, Fitted]:
     """Of the one model, or the named one. Raises UsageError."""
     question = asked.only(model, "--auto")
     target = Target(length, concurrency)
     gpus = len(question.gpus) or question.gpu_count
-    return question, fit(
-        question.facts, question.ask, target, gpus=gpus, order="seed" if order == "seed" else "default"
-    )
+    return question, fit(question.facts, question.ask, target, gpus=gpus)
 
 
 def show_patch(stack: str, at: Question, found: Fitted, *, write_it: bool, quiet: bool) -> int:

@@ -13,7 +13,6 @@ from cortexctl.cli.writing import out, out_json
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 version_option = click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
 
 
@@ -25,8 +24,8 @@ def command() -> None:
 @command.command("show", context_settings={"ignore_unknown_options": True})
 @click.argument("name", required=False)
 @version_option
-@as_json_option
-def show(name: str | None, *, vllm_version: str, as_json: bool) -> int:
+@options.text_or_json
+def show(name: str | None, *, vllm_version: str, output_format: str) -> int:
     """An option's history and what a release makes of it; without a name, all options of the release."""
     from cortexctl.engines.vllm.catalogue import catalogue
     from cortexctl.render.catalog import option_facts, option_text
@@ -35,7 +34,8 @@ def show(name: str | None, *, vllm_version: str, as_json: bool) -> int:
     of = catalogue.release(version)
     if name is None:
         names = sorted(of.options)
-        _write([option_facts(n, version) for n in names] if as_json else "".join(f"{n}\n" for n in names))
+        facts = [option_facts(n, version) for n in names]
+        _write(facts if output_format == "json" else "".join(f"{n}\n" for n in names))
         return 0
     named = catalogue.spelled(name) if name.startswith("-") else None
     plain = named.name if named else name.lstrip("-").replace("-", "_")
@@ -44,39 +44,39 @@ def show(name: str | None, *, vllm_version: str, as_json: bool) -> int:
 
         close = nearest(plain, catalogue.option_names())
         raise UsageError(f"no release of vLLM has {name}", next_step=f"cortexctl catalog show {close}" if close else "")
-    _write(option_facts(plain, version) if as_json else option_text(plain, version, ink()))
+    _write(option_facts(plain, version) if output_format == "json" else option_text(plain, version, ink()))
     return 0
 
 
 @command.command("diff")
 @click.argument("old")
 @click.argument("new")
-@as_json_option
-def diff(old: str, new: str, *, as_json: bool) -> int:
+@options.text_or_json
+def diff(old: str, new: str, *, output_format: str) -> int:
     """What goes, changes and comes between two releases."""
     from cortexctl.engines.vllm.catalogue.changes import between
     from cortexctl.render.catalog import between_text
 
     found = between(options.known_release(old), options.known_release(new))
-    _write(dataclasses.asdict(found) if as_json else between_text(found, ink()))
+    _write(dataclasses.asdict(found) if output_format == "json" else between_text(found, ink()))
     return 0
 
 
 @command.command("releases")
-@as_json_option
-def releases(*, as_json: bool) -> int:
+@options.text_or_json
+def releases(*, output_format: str) -> int:
     """Every known release: its day, how its image starts the server, what it is built on."""
     from cortexctl.render.catalog import releases_facts, releases_text
 
-    _write(releases_facts() if as_json else releases_text(ink()))
+    _write(releases_facts() if output_format == "json" else releases_text(ink()))
     return 0
 
 
 @command.command("architectures")
 @click.argument("name", required=False)
 @version_option
-@as_json_option
-def architectures(name: str | None, *, vllm_version: str, as_json: bool) -> int:
+@options.text_or_json
+def architectures(name: str | None, *, vllm_version: str, output_format: str) -> int:
     """The model architectures that a release serves; or one's history, by the name that config.json has for it."""
     from cortexctl.engines.vllm.catalogue import catalogue
     from cortexctl.render.catalog import architecture_facts, architecture_text
@@ -85,9 +85,9 @@ def architectures(name: str | None, *, vllm_version: str, as_json: bool) -> int:
     if name is None:
         of = catalogue.release(version)
         known = {n: group for n in sorted(catalogue.architecture_names()) if (group := of.architecture(n))}
-        _write(known if as_json else "".join(f"{n}   {group}\n" for n, group in known.items()))
+        _write(known if output_format == "json" else "".join(f"{n}   {group}\n" for n, group in known.items()))
         return 0
-    _write(architecture_facts(name, version) if as_json else architecture_text(name, version))
+    _write(architecture_facts(name, version) if output_format == "json" else architecture_text(name, version))
     return 0
 
 
@@ -95,9 +95,9 @@ def architectures(name: str | None, *, vllm_version: str, as_json: bool) -> int:
 @options.stack_argument
 @click.option("--to", "target", required=True, metavar="VERSION", help="The release to upgrade to.")
 @click.option("--write", "writes", is_flag=True, help="Change the stack file; comments and order stay.")
-@as_json_option
+@options.text_or_json
 @options.stack_choice
-def upgrade(stack: str, *, choice: options.Choice, target: str, writes: bool, as_json: bool) -> int:
+def upgrade(stack: str, *, choice: options.Choice, target: str, writes: bool, output_format: str) -> int:
     """What another release makes of a stack, and a patch for what has a successor. Exits 1 when something is left that
     the patch does not fix.
     """
@@ -108,7 +108,7 @@ def upgrade(stack: str, *, choice: options.Choice, target: str, writes: bool, as
         from cortexctl.cli.outfile import write_whole
 
         write_whole(stack, found.text)
-    _write(upgrade_facts(found) if as_json else upgrade_text(found, ink(), written=writes))
+    _write(upgrade_facts(found) if output_format == "json" else upgrade_text(found, ink(), written=writes))
     return 1 if found.is_left else 0
 
 

@@ -37,12 +37,18 @@ PATIENCE = 5.0
 @click.command("diagnose")
 @click.argument("address", required=False, metavar="[HOST/MODEL]")
 @click.option("--log", "log", metavar="FILE", help="A log instead of an instance; - for stdin.")
-@click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
+@options.stack_option
 @click.option("--generation", type=int, help="This generation instead of the newest container.")
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+@options.text_or_json
 @options.stack_choice
 def command(
-    address: str | None, *, choice: options.Choice, log: str | None, stack: str, generation: int | None, as_json: bool
+    address: str | None,
+    *,
+    choice: options.Choice,
+    log: str | None,
+    stack: str,
+    generation: int | None,
+    output_format: str,
 ) -> int:
     """Say why an instance does not serve: cause, evidence, and the stack edit that fixes it.
 
@@ -51,7 +57,7 @@ def command(
     if (address is None) == (log is None):
         raise UsageError("give either an address, as in HOST/MODEL, or --log FILE")
     seen = of_log(log) if log is not None else _of_instance(address or "", stack, choice, generation)
-    if as_json:
+    if output_format == "json":
         out_json(diagnosed_json(seen))
     else:
         out(diagnosed_text(seen, ink()))

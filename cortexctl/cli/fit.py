@@ -37,12 +37,9 @@ from cortexctl.errors import UsageError
     help="For --auto: requests at once.",
 )
 @click.option("--model", help="For --auto and --learn: the model of the stack, or its HOST/MODEL.")
-@click.option(
-    "--order", type=click.Choice(["default", "seed"]), default="default", help="For --auto: what to try first."
-)
 @click.option("--write", "write_it", is_flag=True, help="For --auto: write the patch into the stack; comments stay.")
 @click.option("--svg", type=click.Path(dir_okay=False), help="The picture, into a file.")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@options.text_or_json
 @options.stack_choice
 def command(
     stack: str,
@@ -64,10 +61,9 @@ def command(
     target_len: int | None,
     target_concurrency: float,
     model: str | None,
-    order: str,
     write_it: bool,
     svg: str | None,
-    as_json: bool,
+    output_format: str,
 ) -> int:
     """Compute, before anything starts, how many GiB each GPU will hold, how many tokens and requests of full length
     its KV cache takes, and whether vLLM would refuse. Of a stack, every instance; or of flags alone:
@@ -81,7 +77,7 @@ def command(
     numbers = {"--free": free, "--available-kv": available_kv, "--target-concurrency": target_concurrency}
     if endless := [name for name, number in numbers.items() if number is not None and not math.isfinite(number)]:
         raise UsageError(f"{endless[0]} is a number, and neither nan nor inf")
-    searching = {"--target-len": target_len, "--write": write_it, "--order": order != "default"}
+    searching = {"--target-len": target_len, "--write": write_it}
     if not auto and (lonely := [name for name, value in searching.items() if value]):
         raise UsageError(f"{lonely[0]} is for --auto, which is not there")
     if auto and target_len is None:
@@ -97,14 +93,14 @@ def command(
     if auto:
         from cortexctl.cli.autofit import search, show_patch
 
-        at, found = search(asked, model, target_len or 0, target_concurrency, order)
-        if as_json:
+        at, found = search(asked, model, target_len or 0, target_concurrency)
+        if output_format == "json":
             out_json(fitted_json(found))
         else:
             from cortexctl.cli.wiring import ink
 
             write(fitted_text(found, ink()) + "\n", "text")
-        return show_patch(stack, at, found, write_it=write_it, quiet=as_json)
+        return show_patch(stack, at, found, write_it=write_it, quiet=output_format == "json")
     budgets = asked.budgets()
     lines = asked.ledger(budgets)
     if svg:
@@ -112,7 +108,7 @@ def command(
         from cortexctl.render.fit.svg import budgets_svg
 
         write_whole(svg, budgets_svg(list(budgets.items())) + "\n")
-    if as_json:
+    if output_format == "json":
         one = budget_json(next(iter(budgets.values()))) if asked.of_flags else None
         shown = one or {
             "instances": {who: budget_json(b) for who, b in budgets.items()},

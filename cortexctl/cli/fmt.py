@@ -24,12 +24,14 @@ STDIN = "-"
 
 @click.command("fmt")
 @click.argument("stacks", nargs=-1, metavar="[STACK]...")
+@click.option("-f", "--stack", "more", multiple=True, metavar="FILE", help=f"The same.  [default: {DEFAULT_STACK}]")
 @click.option("--check", is_flag=True, help="Write nothing; exit 3 if a file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
-def command(stacks: tuple[str, ...], *, check: bool, diff: bool) -> int:
+def command(stacks: tuple[str, ...], *, more: tuple[str, ...], check: bool, diff: bool) -> int:
     """Lay stack files out in one way, and print the names of those that changed. Comments, order and the spelling of
     values stay. `-` reads stdin and writes stdout.
     """
+    stacks = (*stacks, *more)
     if STDIN in stacks and len(stacks) > 1:
         raise UsageError("- is stdin, and stands alone", next_step="cortexctl fmt -")
     would_change = failed = False

@@ -26,13 +26,13 @@ LISTED = 20
 
 @click.command("history")
 @options.stack_argument
-@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+@options.text_or_json
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many runs at most.")
 @click.option("--address", multiple=True, metavar="HOST/MODEL", help="Only what happened to it. Repeatable.")
 @audit_log
 @options.stack_choice
 def command(
-    stack: str, *, choice: options.Choice, as_json: bool, limit: int, address: tuple[str, ...], audit_log: str
+    stack: str, *, choice: options.Choice, output_format: str, limit: int, address: tuple[str, ...], audit_log: str
 ) -> int:
     """Show the runs that the audit log tells of, newest first; without one, what the hosts' labels tell instead."""
     from cortexctl.audit.audit_log import read_log
@@ -40,7 +40,7 @@ def command(
 
     path = _path(stack, choice, audit_log)
     if path is None or not path.is_file():
-        return _by_labels(stack, choice, path, address, as_json=as_json)
+        return _by_labels(stack, choice, path, address, output_format=output_format)
     try:
         runs = runs_of(read_log(path), choice.env)
     except OSError as cause:
@@ -49,7 +49,7 @@ def command(
         _need_known(address, addresses_in(runs), f"the audit log {path}")
         runs = about(runs, address)
     shown = runs[:limit]
-    if as_json:
+    if output_format == "json":
         out_json([run.as_dict() for run in shown])
         return 0
     if not runs:
@@ -80,7 +80,7 @@ def _path(stack: str, choice: options.Choice, wanted: str) -> Path | None:
 
 
 def _by_labels(
-    stack: str, choice: options.Choice, path: Path | None, addresses: tuple[str, ...], *, as_json: bool
+    stack: str, choice: options.Choice, path: Path | None, addresses: tuple[str, ...], *, output_format: str
 ) -> int:
     """Of what is there now: the run, the revision and the author that each container carries."""
     from cortexctl.render.history import labels_text
@@ -98,7 +98,7 @@ def _by_labels(
         rows = [row for row in rows if row["address"] in addresses]
     why = f"There is no audit log at {path} (the next apply begins it)." if path else "No audit log is kept."
     say_plain(f"{why} What the containers' labels tell:\n")
-    if as_json:
+    if output_format == "json":
         out_json(rows)
     else:
         out(labels_text(rows, ink()) or f"  no container of {desired.owner}\n")

@@ -18,7 +18,7 @@ from cortexctl.render.import_candidates import Row, imports_text
 @click.command("import")
 @click.argument("host")
 @click.argument("container", default="")
-@click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file, for its hosts.")
+@options.stack_option
 @click.option("--model", "name", default="", metavar="NAME", help="The model's name. Left out: by what it serves.")
 @click.option("--gpus", default=None, metavar="LIST", help='Its GPUs, where it does not tell: "0,1", "none".')
 @options.stack_choice

@@ -26,11 +26,11 @@ from cortexctl.render.sanitise import visible
 
 @click.command("logs")
 @click.argument("address", metavar="HOST/MODEL")
-@click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
+@options.stack_option
 @click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="How many lines.")
 @click.option("--generation", type=int, help="A candidate or a kept generation instead of the serving one.")
 @click.option("--raw", is_flag=True, help="As it is: with its colours, and whatever else acts on a terminal.")
-@click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
+@click.option("-F", "--follow", is_flag=True, help="Go on until interrupted.")
 @options.stack_choice
 def command(
     address: str,

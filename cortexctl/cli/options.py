@@ -17,9 +17,34 @@ from cortexctl.text.units import seconds
 
 DEFAULT_STACK = "stack.toml"
 
-stack_argument = click.argument("stack", default=DEFAULT_STACK, metavar="[STACK]")
-
 Command = Callable[..., int]
+
+
+def _stack_argument(metavar: str) -> Callable[[Command], Command]:
+    """Adds the argument and --stack, which mean the same; the command gets the path as `stack`."""
+
+    def add(command: Command) -> Command:
+        @click.argument("stack", required=False, metavar=metavar)
+        @click.option(
+            "-f", "--stack", "stack_option", metavar="FILE", help=f"The same as {metavar}.  [default: {DEFAULT_STACK}]"
+        )
+        @functools.wraps(command)
+        def with_stack(*args: object, stack: str | None, stack_option: str | None, **kwargs: object) -> int:
+            if stack is not None and stack_option is not None:
+                raise UsageError("name the stack as the argument or with --stack, not both")
+            path = stack if stack is not None else stack_option
+            return command(*args, stack=DEFAULT_STACK if path is None else path, **kwargs)
+
+        return with_stack
+
+    return add
+
+
+stack_argument = _stack_argument("[STACK]")
+stack_or_plan = _stack_argument("[STACK|PLANFILE]")
+stack_option = click.option(
+    "-f", "--stack", default=DEFAULT_STACK, show_default=True, metavar="FILE", help="The stack file."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +118,13 @@ def known_release(version: str) -> str:
     return plain
 
 
+def output_format(*formats: str, text: str = "") -> Callable[[Command], Command]:
+    """Adds --format, whose default is the first; the command gets it as `output_format`."""
+    choice = click.Choice(formats)
+    return click.option("--format", "output_format", type=choice, default=formats[0], show_default=True, help=text)
+
+
+text_or_json = output_format("text", "json")
 no_commands = click.option(
     "--no-commands",
     is_flag=True,

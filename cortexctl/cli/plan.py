@@ -25,7 +25,6 @@ from cortexctl.plan.request import Request
 @click.command("plan")
 @options.stack_argument
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan for `cortexctl apply FILE`.")
-@click.option("--json-out", type=click.Path(dir_okay=False), help="Write the JSON to a file as well.")
 @view_options
 @click.option("--allow-unreachable", is_flag=True, help="Exit as if unreachable hosts were not in the stack.")
 @options.detailed_exitcode
@@ -51,7 +50,6 @@ def command(
     hub: bool,
     out: str | None,
     form: str,
-    json_out: str | None,
     explain: bool,
     max_bytes: int | None,
     allow_unreachable: bool,
@@ -64,8 +62,8 @@ def command(
         raise UsageError("--probe runs a program of each image of the stack, and --no-commands runs none")
     request = replace(request, allow_unreachable=allow_unreachable)
     made, choice = _plan(stack, choice, request, observed, against, probe=probe, no_commands=no_commands, hub=hub)
-    for file in filter(None, (out, json_out)):
-        save(made, file)
+    if out:
+        save(made, out)
     next_step = _next_step(made, stack, choice, request, out)
     write(view(made, form, explain=explain, max_bytes=max_bytes, next_step=next_step), form)
     return exit_code(made, detailed=detailed_exitcode, allow_unreachable=allow_unreachable)

@@ -17,7 +17,7 @@ from cortexctl.plan.rollback import Back, plan_rollback
 
 @click.command("rollback")
 @click.argument("address", metavar="HOST/MODEL")
-@click.option("--stack", default=options.DEFAULT_STACK, show_default=True, help="The stack file.")
+@options.stack_option
 @click.option("--generation", type=click.IntRange(0), metavar="N", help="Left out: the newest kept one that is older.")
 @options.auto_approve
 @options.how_to_apply

@@ -26,9 +26,9 @@ from cortexctl.render.status import Row, status_text
 
 @click.command("status")
 @options.stack_argument
-@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+@options.text_or_json
 @options.stack_choice
-def command(stack: str, *, choice: options.Choice, as_json: bool) -> int:
+def command(stack: str, *, choice: options.Choice, output_format: str) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
     desired, daemons = open_stack(stack, choice, with_secrets=False)
     try:
@@ -37,7 +37,7 @@ def command(stack: str, *, choice: options.Choice, as_json: bool) -> int:
         notes = [*_busy(desired, daemons), *_left_alone(desired, observed)]
     finally:
         daemons.close()
-    if as_json:
+    if output_format == "json":
         out_json([row.as_dict() for row in rows])
     else:
         out(status_text(desired.owner, rows, notes, ink()))

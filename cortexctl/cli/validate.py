@@ -24,28 +24,20 @@ if TYPE_CHECKING:
 
 @click.command("validate")
 @options.stack_argument
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "sarif"]),
-    default="text",
-    show_default=True,
-    help="SARIF is what code hosts annotate lines by.",
-)
-@click.option("--json", "form", flag_value="json", help="Short for --format json.")
+@options.output_format("text", "json", "sarif", text="Code hosts annotate lines from SARIF.")
 @options.ask_hub
 @options.stack_choice
-def command(stack: str, *, choice: options.Choice, form: str, hub: bool) -> int:
+def command(stack: str, *, choice: options.Choice, output_format: str, hub: bool) -> int:
     """Check the stack file alone: syntax, references, arguments; memory, where the models' files lie in its checkout.
     All problems at once.
     """
     desired, found, unknown = _check(stack, choice, hub=hub)
     valid = not any(d.is_error for d in found)
-    if form == "sarif":
+    if output_format == "sarif":
         from cortexctl.render.sarif import sarif_json
 
-        write(sarif_json(found, stack), form)
-    elif form == "json":
+        write(sarif_json(found, stack), output_format)
+    elif output_format == "json":
         out_json(_as_json(found, unknown, valid=valid))
     elif valid and desired is not None:
         if found:

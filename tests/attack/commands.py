@@ -48,7 +48,7 @@ def command(*arguments: str, env: Mapping[str, str] | None = None) -> Wrote:
         code = run(list(arguments))
     wrote = Wrote(code, _text(out), _text(err))
     check_sane(code, wrote.all)
-    is_json = arguments[0] == "observe" or "--json" in arguments or "json" in arguments
+    is_json = arguments[0] == "observe" or "json" in arguments
     if is_json and wrote.out:  # which is for programs
         json.loads(wrote.out)
     check_shown(f"cortexctl {' '.join(a for a in arguments if a.isalpha())}", wrote.err if is_json else wrote.all)

@@ -74,7 +74,7 @@ def test_the_quickstart_is_applied_and_answers(live: LiveDaemon, stack: Path) ->
 
 
 def test_what_the_start_said_is_known_without_its_log(live: LiveDaemon, stack: Path) -> None:
-    (row,) = json.loads(live.cortexctl("status", str(stack), "--json").out)
+    (row,) = json.loads(live.cortexctl("status", str(stack), "--format", "json").out)
     cache = row["memory"]["kv_cache_tokens"]["real"]
     assert cache > 2048
     assert row["memory"]["max_concurrency"]["real"] == pytest.approx(cache / 2048, abs=0.01)
@@ -119,7 +119,7 @@ def test_another_length_is_a_replacement_with_that_reason(live: LiveDaemon, stac
     assert applied.code == 0, applied.err + applied.out
     (model,) = httpx.get(f"{URL}/v1/models", trust_env=False).json()["data"]
     assert model["max_model_len"] == 1024
-    (row,) = json.loads(live.cortexctl("status", str(stack), "--json").out)
+    (row,) = json.loads(live.cortexctl("status", str(stack), "--format", "json").out)
     assert row["memory"]["max_concurrency"]["real"] == pytest.approx(
         row["memory"]["kv_cache_tokens"]["real"] / 1024, abs=0.01
     )

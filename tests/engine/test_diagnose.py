@@ -47,7 +47,7 @@ def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: 
     assert "    | ValueError: Free memory on device cuda:0 (7.34/15.49 GiB)" in known.out
     assert f"cortexctl plan {stack} --target {stack.address}" in known.out
 
-    as_json = json.loads(live.cortexctl("diagnose", stack.address, *where, "--json").out)
+    as_json = json.loads(live.cortexctl("diagnose", stack.address, *where, "--format", "json").out)
     assert (as_json["of"], as_json["role"], as_json["exit_code"]) == (stack.address, "serving", 137)
     assert (as_json["oom_killed"], as_json["pattern"]) == (False, "not-enough-free")
 

@@ -133,7 +133,7 @@ def test_from_docker_run_to_the_stack_without_a_restart(live: LiveDaemon, moving
     assert moving.who(moving.serving) == was
     assert moving.plan() == []
     moving.quiet()
-    status = json.loads(moving.run("status", str(moving.path), "--json").out)
+    status = json.loads(moving.run("status", str(moving.path), "--format", "json").out)
     assert [(row["state"], row["generation"]) for row in status] == [("healthy", 0)]
     assert moving.run("logs", f"here/{moving.model}", "--stack", str(moving.path)).code == 0
 

@@ -38,7 +38,7 @@ def test_from_nothing_to_serving_changed_and_back_to_nothing(live: LiveDaemon, s
 
     models = httpx.get(f"{endpoint(live, stack)}/v1/models", trust_env=False).json()["data"]
     assert [(m["id"], m["max_model_len"]) for m in models] == [("tiny", 1024)]
-    shown = live.cortexctl("status", str(stack), "--json")
+    shown = live.cortexctl("status", str(stack), "--format", "json")
     assert shown.code == 0
     assert [(r["address"], r["state"], r["generation"]) for r in json.loads(shown.out)] == [
         (stack.address, "healthy", 1)
@@ -229,7 +229,7 @@ def test_a_planted_secret_is_in_the_container_and_nowhere_else(
         ("plan", str(stack), "--out", str(saved), "--explain"),
         ("plan", str(stack), "--format", "json"),
         ("apply", str(saved)),
-        ("status", str(stack), "--json"),
+        ("status", str(stack), "--format", "json"),
         ("logs", stack.address, "--stack", str(stack)),
         ("args", stack.address, "--stack", str(stack), "--format", "docker"),
     ):

@@ -135,7 +135,7 @@ def test_a_plan_reads_what_it_needs_on_the_host_and_a_snapshot_has_it(
     assert observed.code == 0, observed.err
     review = live.cortexctl("plan", str(path), "--observed", str(snapshot), DOCKER_HOST="unix:///run/none.sock")
     assert "22.3x of 8,192 tokens" in review.out, review.out + review.err
-    fitted = live.cortexctl("fit", str(path), "--hosts", "--json")
+    fitted = live.cortexctl("fit", str(path), "--hosts", "--format", "json")
     assert json.loads(fitted.out)["instances"][f"here/{live.stack}-m"]["verdict"] == "starts"
-    offline = live.cortexctl("fit", str(path), "--json")
+    offline = live.cortexctl("fit", str(path), "--format", "json")
     assert "--hosts" in json.loads(offline.out)["unknown"][f"here/{live.stack}-m"]

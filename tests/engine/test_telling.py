@@ -118,7 +118,7 @@ def test_a_failing_rollout_is_told_from_end_to_end(live: LiveDaemon, stack: Stac
     assert "failed in" in blocks[0]
     assert f"{address}   replace   rolled back" in blocks[0]
     assert f"{address}   create   generation none -> 1   done" in blocks[1]
-    as_json = json.loads(live.cortexctl("history", str(stack), "--json", "--limit", "1").out)
+    as_json = json.loads(live.cortexctl("history", str(stack), "--format", "json", "--limit", "1").out)
     assert [run["run"] for run in as_json] == [lines[0]["run"]]
 
 
@@ -184,7 +184,7 @@ def test_a_planted_secret_is_nowhere(live: LiveDaemon, stack: StackFile, tmp_pat
                 out.append(done.out + done.err)
             out.append(Path(saved).read_text() + Path(events).read_text())
             out.append(json.dumps(live.inspect(stack.serving)["Config"]["Labels"]))
-        out.append(live.cortexctl("history", str(stack), "--json", timeout=120, **env).out)
+        out.append(live.cortexctl("history", str(stack), "--format", "json", timeout=120, **env).out)
     assert "I know ***" in "".join(out), "the leak was tried"
     assert at.got[0].path == f"/{url_secret}"
     everywhere = "".join(out) + (tmp_path / "stack.audit.jsonl").read_text() + (tmp_path / "env").read_text()

@@ -1472,7 +1472,7 @@ def test_a_plan_is_the_same_whatever_the_seed_of_hashing(tmp_path: Path) -> None
     (tmp_path / "stack.toml").write_text(toml_text(after.values), encoding="utf-8")
     given_out = []
     for seed in ("0", "1", "4242"):
-        words = ["plan", "--observed", "snapshot.json", "--format", "html", "--json-out", f"{seed}.json"]
+        words = ["plan", "--observed", "snapshot.json", "--format", "html", "--out", f"{seed}.json"]
         done = subprocess.run(
             [sys.executable, "-m", "cortexctl", *words],
             cwd=tmp_path,

@@ -253,7 +253,7 @@ def test_a_config_file_is_read_as_every_release_reads_it() -> None:
 
 def test_a_config_file_for_a_check(run: Run, tmp_path: Path) -> None:
     (tmp_path / "serve.yaml").write_text("max-model-len: 8k\nno-such-thing: 1\n")
-    refused = run("args", "check", "--json", "--", "m", "--config", "serve.yaml", "-tp", "2")
+    refused = run("args", "check", "--format", "json", "--", "m", "--config", "serve.yaml", "-tp", "2")
     told = json.loads(refused.stdout)
     assert (refused.returncode, told["verdict"], told["accepted"]) == (1, "unrecognized", False)
     assert told["values"] == {"max_model_len": 8000, "tensor_parallel_size": 2, "model_tag": "m"}
@@ -273,13 +273,15 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_the_commands(run: Run, tmp_path: Path) -> None:
-    lines = run("args", "check", "--stdin", "--json", "--vllm-version", "v0.13.0", said="m --task embed\nm -tp 2\n")
+    lines = run(
+        "args", "check", "--stdin", "--format", "json", "--vllm-version", "v0.13.0", said="m --task embed\nm -tp 2\n"
+    )
     assert lines.returncode == 1
     assert [json.loads(line)["verdict"] for line in lines.stdout.splitlines()] == ["unrecognized", "ok"]
     as_text = run("args", "check", "--stdin", said="m\nm --no-such 1\n").stdout.splitlines()
     assert as_text[:2] == ["line 1: vLLM 0.33.0 takes it.", "line 2: vLLM 0.33.0 refuses it:"]
     (tmp_path / "broken.yaml").write_text("{")
-    broken = run("args", "check", "--stdin", "--json", said='m "unclosed\nm --config broken.yaml\nm -tp 2\n')
+    broken = run("args", "check", "--stdin", "--format", "json", said='m "unclosed\nm --config broken.yaml\nm -tp 2\n')
     assert (broken.returncode, broken.stderr) == (1, "")
     assert [json.loads(line)["verdict"] for line in broken.stdout.splitlines()] == ["value", "value", "ok"]
     assert "no shell line: No closing quotation" in broken.stdout
@@ -288,7 +290,7 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
         "m --compilation-config \"{'a': {1}, (1, 2): 1e999}\"\nm --gpu-memory-utilization nan\nm --compilation-config "
         + "{" * 9999
     )
-    values = run("args", "check", "--stdin", "--json", "--vllm-version", "0.6.5", said=odd)
+    values = run("args", "check", "--stdin", "--format", "json", "--vllm-version", "0.6.5", said=odd)
     assert (values.returncode, values.stderr, len(values.stdout.splitlines())) == (1, "", 3)
     assert '"compilation_config": {"a": "{1}", "(1, 2)": "inf"}' in values.stdout
     assert '"gpu_memory_utilization": "nan"' in values.stdout
@@ -296,7 +298,16 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     assert (empty.returncode, empty.stdout, "nothing was checked" in empty.stderr) == (1, "", True)
     assert "give the words, or --stdin" in run("args", "check", "--stdin", "--", "m").stderr
     keys = run(
-        "args", "check", "--json", "--", "m", "--api-key", "s3cret", "--hf-token=t0ken", "--x=sk-0123456789abcdef"
+        "args",
+        "check",
+        "--format",
+        "json",
+        "--",
+        "m",
+        "--api-key",
+        "s3cret",
+        "--hf-token=t0ken",
+        "--x=sk-0123456789abcdef",
     )
     assert (json.loads(keys.stdout)["values"]["api_key"], keys.stdout.count("***")) == ("***", 3)
     assert not any(secret in keys.stdout for secret in ("s3cret", "t0ken", "sk-01"))
@@ -308,7 +319,7 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     assert "did you" not in run("catalog", "show", "swap_spce").stderr
     assert "catalog show swap_space" in run("catalog", "show", "swap_spce").stderr
     assert "1 gone" not in run("catalog", "diff", "0.32.0", "0.33.0").stdout
-    assert json.loads(run("catalog", "diff", "0.17.1", "0.18.0", "--json").stdout)["old"] == "0.17.1"
+    assert json.loads(run("catalog", "diff", "0.17.1", "0.18.0", "--format", "json").stdout)["old"] == "0.17.1"
     (tmp_path / "stack.toml").write_text(stack_text(model_text(image='"i:v0.17.1"', args="{ swap_space = 4.0 }")))
     upgraded = run("catalog", "upgrade", "--to", "0.18.0")
     assert (upgraded.returncode, "Error[CX301] swap_space is gone in vLLM 0.18.0" in upgraded.stdout) == (0, True)

@@ -177,7 +177,7 @@ def test_json_on_stdout_is_alone_there(run: Run, tmp_path: Path) -> None:
     assert plan["format_version"] == "1.0"
     assert plan["diagnostics"][0]["rule"] == "CX401"
     assert "Warning[CX209]" in done.stderr
-    checked = run("validate", "--json")
+    checked = run("validate", "--format", "json")
     assert json.loads(checked.stdout)["valid"] is True
 
 
@@ -234,7 +234,7 @@ def test_every_command_has_help_and_usage_errors_exit_with_1(run: Run) -> None:
     assert run("nonsense").returncode == 1
 
 
-@pytest.mark.parametrize("group", ["catalog", "lock"])
+@pytest.mark.parametrize("group", ["args", "catalog", "lock"])
 def test_a_group_without_a_command_shows_its_help(run: Run, group: str) -> None:
     done = run(group)
     assert done.returncode == 1

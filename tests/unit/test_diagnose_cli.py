@@ -286,8 +286,8 @@ def test_a_log_that_nobody_knows(run: Run) -> None:
 
 
 def test_json_has_all_keys_always(run: Run) -> None:
-    known = json.loads(run("--json", "--log", str(CASES / "runs" / "lfs.log")).stdout)
-    unknown = json.loads(run("--json", "--log", "-", text="x\n").stdout)
+    known = json.loads(run("--format", "json", "--log", str(CASES / "runs" / "lfs.log")).stdout)
+    unknown = json.loads(run("--format", "json", "--log", "-", text="x\n").stdout)
     assert known.keys() == unknown.keys()
     assert (known["format_version"], known["pattern"]) == (1, "git-lfs-pointer")
     assert known["evidence"] == [

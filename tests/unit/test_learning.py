@@ -234,9 +234,9 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_fit_learns_from_a_log_and_knows_it_the_next_time(fit: Fit, log: Path) -> None:
-    before = json.loads(fit(*FLAGS, "--json"))["kv_cache_tokens"]
-    learnt = json.loads(fit(*FLAGS, "--learn", str(log), "--json"))["kv_cache_tokens"]
-    after = json.loads(fit(*FLAGS, "--json"))
+    before = json.loads(fit(*FLAGS, "--format", "json"))["kv_cache_tokens"]
+    learnt = json.loads(fit(*FLAGS, "--learn", str(log), "--format", "json"))["kv_cache_tokens"]
+    after = json.loads(fit(*FLAGS, "--format", "json"))
     assert before["source"] == "fitted"
     assert (
         learnt
@@ -244,7 +244,7 @@ def test_fit_learns_from_a_log_and_knows_it_the_next_time(fit: Fit, log: Path) -
         == {"value": 460496, "low": 460496, "high": 460496, "source": "measured here"}
     )
     assert (after["weights_gib"]["value"], after["weights_gib"]["source"]) == (15.0, "measured here")
-    assert json.loads(fit(*FLAGS, "--no-measured", "--json"))["kv_cache_tokens"] == before
+    assert json.loads(fit(*FLAGS, "--no-measured", "--format", "json"))["kv_cache_tokens"] == before
 
 
 def test_fit_says_in_words_what_was_measured_and_of_which_start(fit: Fit, log: Path) -> None:
@@ -256,7 +256,7 @@ def test_fit_says_in_words_what_was_measured_and_of_which_start(fit: Fit, log: P
 
 def test_a_search_goes_without(fit: Fit, log: Path) -> None:
     fit(*FLAGS, "--learn", str(log))
-    shown = fit(*FLAGS, "--auto", "--target-len", "8192", "--json")
+    shown = fit(*FLAGS, "--auto", "--target-len", "8192", "--format", "json")
     assert "measured here" not in shown
 
 
@@ -291,7 +291,7 @@ def test_fit_on_a_stack_knows_what_its_apply_learnt(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", SECRET)
     learner.apply()
-    shown = json.loads(fit(str(learner.path), "--json"))
+    shown = json.loads(fit(str(learner.path), "--format", "json"))
     assert {i["kv_cache_tokens"]["source"] for i in shown["instances"].values()} == {"measured here"}
     assert {i["kv_cache_tokens"]["value"] for i in shown["instances"].values()} == {460496}
 

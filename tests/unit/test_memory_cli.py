@@ -59,7 +59,8 @@ def test_the_json_has_every_number_with_range_and_source(fit: Fit) -> None:
             "0.32.0",
             "--arg",
             "max_model_len=8192",
-            "--json",
+            "--format",
+            "json",
         )
     )
     for part in PARTS:
@@ -79,7 +80,8 @@ def test_given_memory_leaves_the_exact_part_and_needs_no_gpu(fit: Fit) -> None:
             "0.12",
             "--arg",
             "max_model_len=16384",
-            "--json",
+            "--format",
+            "json",
         )
     )
     assert found["kv_cache_tokens"] == {"value": 188880, "low": 188880, "high": 188880, "source": "exact"}
@@ -87,7 +89,7 @@ def test_given_memory_leaves_the_exact_part_and_needs_no_gpu(fit: Fit) -> None:
 
 
 def test_a_refusal_has_its_rule_text_and_the_length_that_fits(fit: Fit) -> None:
-    found = json.loads(fit("--config", config("qwen3-8b"), "--gpu", "L40S", "--available-kv", "1", "--json"))
+    found = json.loads(fit("--config", config("qwen3-8b"), "--gpu", "L40S", "--available-kv", "1", "--format", "json"))
     assert found["verdict"] == "refuses"
     assert found["refusal"]["rule"] == "one request"
     assert found["refusal"]["estimated_max_model_len"] == 7264
@@ -105,9 +107,9 @@ def test_what_the_arguments_lay_over_the_config_counts(fit: Fit) -> None:
         "--arg",
         "max_model_len=65536",
     )
-    assert json.loads(fit(*words, "--json"))["refusal"]["rule"] == "length"
+    assert json.loads(fit(*words, "--format", "json"))["refusal"]["rule"] == "length"
     longer = 'hf_overrides={"max_position_embeddings": 131072}'
-    assert json.loads(fit(*words, "--arg", longer, "--json"))["refusal"] is None
+    assert json.loads(fit(*words, "--arg", longer, "--format", "json"))["refusal"] is None
 
 
 @pytest.mark.parametrize(("value", "verdict"), [("1", "too close to call"), ("0", "refuses"), ("false", "refuses")])
@@ -123,7 +125,8 @@ def test_more_than_the_config_allows_is_in_doubt_where_it_is_allowed(fit: Fit, v
         "max_model_len=65536",
     )
     assert (
-        json.loads(fit(*words, "--environ", f"VLLM_ALLOW_LONG_MAX_MODEL_LEN={value}", "--json"))["verdict"] == verdict
+        json.loads(fit(*words, "--environ", f"VLLM_ALLOW_LONG_MAX_MODEL_LEN={value}", "--format", "json"))["verdict"]
+        == verdict
     )
 
 
@@ -262,7 +265,7 @@ def stack(tmp_path: Path) -> Path:
 
 
 def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path) -> None:
-    found = json.loads(fit(str(stack), "--json"))
+    found = json.loads(fit(str(stack), "--format", "json"))
     assert found["instances"]["gpu-1/small"]["verdict"] == "starts"
     assert "--config other=FILE" in found["unknown"]["gpu-1/other"]
     assert [(line["gpu"], line["shares"][0]["who"]) for line in found["ledger"]] == [(0, "gpu-1/small")]
@@ -285,13 +288,13 @@ def test_where_a_stack_cannot_be_patched_the_arguments_are_said(
 
 
 def test_a_release_newer_than_all_that_are_known_is_said_to_be(fit: Fit) -> None:
-    words = ("--config", config("qwen3-8b"), "--gpu", "L40S", "--json", "--vllm-version")
+    words = ("--config", config("qwen3-8b"), "--gpu", "L40S", "--format", "json", "--vllm-version")
     assert "newer than" in json.loads(fit(*words, "0.99.0"))["notes"][0]
     assert json.loads(fit(*words, NEWEST_KNOWN))["notes"] == []
 
 
 def test_given_memory_is_for_a_stack_too(fit: Fit, stack: Path) -> None:
-    found = json.loads(fit(str(stack), "--available-kv", "10", "--json"))
+    found = json.loads(fit(str(stack), "--available-kv", "10", "--format", "json"))
     assert found["instances"]["gpu-1/small"]["available_kv_gib"]["value"] == 10.0
 
 
@@ -305,7 +308,6 @@ def test_given_memory_is_for_a_stack_too(fit: Fit, stack: Path) -> None:
         (("--auto", "--target-len", "8192", "--write"), "--write needs a stack"),
         (("--target-len", "8192"), "--target-len is for --auto"),
         (("--write",), "--write is for --auto"),
-        (("--order", "seed"), "--order is for --auto"),
         (("--gpu", "L40S:-4"), "a GPU has more than 0 GiB"),
         (("--gpu", "L40S:0"), "a GPU has more than 0 GiB"),
         (("--gpu", "L40S:inf"), "a GPU has more than 0 GiB"),
@@ -322,7 +324,7 @@ def test_a_model_of_the_hub_is_read_from_the_cache(fit: Fit, stack: Path) -> Non
     (base / "snapshots" / commit).mkdir(parents=True)
     (base / "snapshots" / commit / "config.json").write_text((CONFIGS / "gemma-2-9b.json").read_text())
     stack.write_text(STACK.replace('models_dir = "models"', 'models_dir = "models"\nhf_cache = "hf"'))
-    found = json.loads(fit(str(stack), "--json"))
+    found = json.loads(fit(str(stack), "--format", "json"))
     assert found["instances"]["gpu-1/other"]["model"] == "Gemma2ForCausalLM"
     assert found["unknown"] == {}
 
@@ -336,4 +338,4 @@ def test_a_search_ends_with_a_patch_and_writes_it_only_when_told(fit: Fit, stack
     fit(*words, "--write")
     assert "max_model_len = 16384  # for documents" in stack.read_text()
     assert "kv_cache_memory_bytes = " in stack.read_text()
-    assert json.loads(fit(str(stack), "--json"))["instances"]["gpu-1/small"]["verdict"] == "starts"
+    assert json.loads(fit(str(stack), "--format", "json"))["instances"]["gpu-1/small"]["verdict"] == "starts"

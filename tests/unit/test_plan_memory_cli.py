@@ -71,7 +71,7 @@ def test_validate_says_what_would_be_refused_and_what_it_cannot_compute(go: Go, 
     refused = go("validate", str(stack(tmp_path, models, length=99999)), code=1)
     assert "CX316" in refused
     assert "max_position_embeddings=40960" in " ".join(refused.split())
-    found = json.loads(go("validate", "--json", str(stack(tmp_path, models, length=99999)), code=1))
+    found = json.loads(go("validate", "--format", "json", str(stack(tmp_path, models, length=99999)), code=1))
     assert found["memory_unknown"] == [{"address": "here/hub", "why": "the hub's cache is not on this machine"}]
     assert [d["rule"] for d in found["diagnostics"] if d["severity"] == "error"] == ["CX316"]
 
@@ -90,7 +90,7 @@ def test_the_hub_is_asked_only_when_that_is_asked_for(
     for words in (("plan", path, "--against", "none"), ("validate", path)):
         assert "the hub does not answer" not in go(*words)
         assert "the hub does not answer (ConnectError)" in go(*words, "--hub")
-    unknown = json.loads(go("fit", path, "--hub", "--json"))["unknown"]
+    unknown = json.loads(go("fit", path, "--hub", "--format", "json"))["unknown"]
     assert unknown["here/hub"].startswith("the hub does not answer")
 
 

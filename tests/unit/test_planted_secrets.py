@@ -74,7 +74,6 @@ COMMANDS = [
         "plan --format markdown",
         "plan --format html",
         "plan --out p.json",
-        "plan --json-out p.json",
         "plan --against none",
     ),
     *(
@@ -83,8 +82,13 @@ COMMANDS = [
         "drift --deep --no-health",
         "drift --no-health --format prometheus",
     ),
-    *("status", "status --json", "observe", "observe --out o.json", "logs here/tiny", "logs here/tiny --follow"),
-    *("logs here/tiny --raw", "logs here/tiny --raw --follow", "diagnose here/tiny", "diagnose here/tiny --json"),
+    *("status", "status --format json", "observe", "observe --out o.json", "logs here/tiny", "logs here/tiny --follow"),
+    *(
+        "logs here/tiny --raw",
+        "logs here/tiny --raw --follow",
+        "diagnose here/tiny",
+        "diagnose here/tiny --format json",
+    ),
     *(
         "args here/tiny",
         "args here/tiny --format json",

@@ -67,7 +67,7 @@ def test_a_review_reads_no_secret_and_runs_no_command(tmp_path: Path, docker: st
     repository(top, {"stack.toml": with_secrets(tmp_path)})
     snapshot(top, docker)
     given = {"PLANTED": SECRET, "CORTEXCTL_VAR_v": SECRET}
-    more = ("--json-out", "plan.json") if words[0] == "plan" else ()
+    more = ("--out", "plan.json") if words[0] == "plan" else ()
     done = ran(*words, *more, cwd=top, env=environ(docker, **given))
     assert done.returncode in {0, 3}, done.stderr
     assert not (tmp_path / "ran").exists()
@@ -337,7 +337,7 @@ def test_a_byte_order_mark_changes_nothing(tmp_path: Path, docker: str, ends: st
     top = repository(tmp_path / "real", {"y": ""})
     (top / "stack.toml").write_bytes(data)
     commit(top, {})
-    for words in (("validate",), ("fit", "--json"), ("plan", "--against", "git:main", "--detailed-exitcode")):
+    for words in (("validate",), ("fit", "--format", "json"), ("plan", "--against", "git:main", "--detailed-exitcode")):
         done = ran(*words, cwd=top, env=environ(docker))
         assert done.returncode == 0, (words, done.stderr)
     made = ran("plan", "--out", "plan.json", cwd=top, env=environ(docker))

@@ -128,9 +128,7 @@ def test_validate_in_every_format(run: Run, tmp_path: Path) -> None:
     result = json.loads(sarif.stdout)["runs"][0]["results"][0]
     assert result["ruleId"] == "CX102"
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "stack.toml"
-    short, whole = run("validate", "--json"), run("validate", "--format", "json")
-    assert short.stdout == whole.stdout
-    assert json.loads(whole.stdout)["error_count"] == 1
+    assert json.loads(run("validate", "--format", "json").stdout)["error_count"] == 1
     assert run("validate").stdout.startswith("Error[CX102]")
 
 

@@ -123,7 +123,7 @@ def cortexctl(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_patched_stack_is_valid_for_the_release(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text(SEED)
-    told = json.loads(cortexctl(tmp_path, "catalog", "upgrade", "--to", "v0.33.0", "--json").stdout)
+    told = json.loads(cortexctl(tmp_path, "catalog", "upgrade", "--to", "v0.33.0", "--format", "json").stdout)
     assert {d["rule"] for d in told["diagnostics"]} == {"CX301"}
     assert (told["left"], told["by_hand"]) == ([], [])
     assert {"option": "seed", "before": "not set, or decided at start-up", "after": 0} in told["defaults"]
@@ -159,7 +159,7 @@ def test_environments_that_were_not_looked_at_are_named(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text(OVERLAID)
     told = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
     assert told.stdout.endswith("Not looked at: the environments lab, live; --env NAME looks at one.\n")
-    lab = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--env", "lab", "--json")
+    lab = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--env", "lab", "--format", "json")
     assert json.loads(lab.stdout)["environments_not_looked_at"] == ["live"]
 
 

@@ -181,7 +181,7 @@ in_base() {
   [[ $kind != *' missing' ]] || return 1
   [[ $kind =~ ^([0-9a-f]+)\ blob\ [0-9]+$ ]] && [ -n "$env" ] || return 0
   ask_git cat-file blob "${BASH_REMATCH[1]}" >"$base" 2>/dev/null || return 0
-  said=$(cortexctl validate --json "--env=$env" -- "$base" 2>/dev/null) || [[ $said != *'"rule": "CX109"'* ]]
+  said=$(cortexctl validate --format=json "--env=$env" -- "$base" 2>/dev/null) || [[ $said != *'"rule": "CX109"'* ]]
 }
 
 check() {
@@ -197,9 +197,16 @@ leave_room() {
 }
 
 make_plan() {
-  cortexctl plan "${basis[@]}" "${choice[@]}" "${words[@]}" --detailed-exitcode --json-out="$folder/plan.json" \
-    --format=markdown --max-bytes="$max_bytes" -- "$stack" >"$folder/plan.md" 2>>"$folder/said.txt"
+  local code=0
+  cortexctl plan "${basis[@]}" "${choice[@]}" "${words[@]}" --detailed-exitcode --out="$folder/plan.json" -- "$stack" \
+    >/dev/null 2>>"$folder/said.txt" || code=$?
+  [ ! -s "$folder/plan.json" ] || comment || return
+  return "$code"
 }
+
+comment() (
+  cd "$folder" && cortexctl show --format=markdown --max-bytes="$max_bytes" plan.json >plan.md 2>>said.txt
+)
 
 has_changes() {
   # A plan that is refused has an exit code that says nothing of them.

@@ -1,4 +1,4 @@
-"""Forecasts <-> plain JSON values, by the names that `fit --json` has."""
+"""Forecasts <-> plain JSON values, by the names that `fit --format json` has."""
 
 from __future__ import annotations
 

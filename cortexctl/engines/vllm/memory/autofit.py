@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.stage import Ask
 
-Order = Literal["default", "seed"]
 GIB = 2**30
 WORTH = 0.01
 """Share by which a step must make room for more; one that gives less is not worth its cost."""
@@ -81,13 +80,13 @@ def at_length(found: Budget, length: int) -> float:
     return at.pool.concurrency(int(at.blocks.value), max(length, 1)) * found.settings.context_parallel
 
 
-def fit(facts: Facts, ask: Ask, target: Target, *, gpus: int = 1, order: Order = "default", pin: bool = True) -> Fitted:
+def fit(facts: Facts, ask: Ask, target: Target, *, gpus: int = 1, pin: bool = True) -> Fitted:
     """Search from the arguments of `ask`. `gpus`: how many there are for one model."""
     args = {**ask.args, "max_model_len": target.length}
     steps: list[Tried] = []
     best = budget(facts, replace(ask, args=args))
     steps.append(Tried("as asked, for this length", {"max_model_len": target.length}, "", best, kept=True))
-    for name, changes, cost in _candidates(facts, ask, best, target, gpus, order):
+    for name, changes, cost in _candidates(facts, ask, best, target, gpus):
         if serves(best, target) or _is_in_vain(steps[0].found):
             break
         tried = budget(facts, replace(ask, args={**args, **changes}))
@@ -109,26 +108,17 @@ def _room(found: Budget, target: Target) -> float:
 
 
 def _candidates(
-    facts: Facts, ask: Ask, start: Budget, target: Target, gpus: int, order: Order
+    facts: Facts, ask: Ask, start: Budget, target: Target, gpus: int
 ) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """(step, arguments, what it costs), cheapest first. The seed's order begins with what costs quality."""
-    steps = {
-        "sequences": _sequences(start, target),
-        "batch": _batches(start),
-        "utilization": _utilization(ask, start),
-        "kv": _kv(ask, start),
-        "fp8": _weights(ask, start),
-        "parallel": _parallel(facts, start, gpus),
-        "eager": [("no CUDA graphs", {"enforce_eager": True}, "decoding is slower")]
-        if not start.settings.eager
-        else [],
-    }
-    orders = {
-        "default": ("sequences", "batch", "utilization", "kv", "parallel", "fp8", "eager"),
-        "seed": ("kv", "fp8", "parallel", "batch", "sequences"),
-    }
-    for name in orders[order]:
-        yield from steps[name]
+    """(step, arguments, cost), cheapest first."""
+    yield from _sequences(start, target)
+    yield from _batches(start)
+    yield from _utilization(ask, start)
+    yield from _kv(ask, start)
+    yield from _parallel(facts, start, gpus)
+    yield from _weights(ask, start)
+    if not start.settings.eager:
+        yield "no CUDA graphs", {"enforce_eager": True}, "decoding is slower"
 
 
 def _sequences(start: Budget, target: Target) -> list[tuple[str, dict[str, Any], str]]:
