@@ -23,7 +23,8 @@ from cortexctl.render.drift.terminal import drift_text
 from cortexctl.render.style import Ink
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.world import World
-from tests.property.test_laws import HOSTS, PLANTED, STACK, Case, _apply, _world, cases, modest
+from tests.generated import HOSTS, PLANTED, STACK, Case, cases, modest
+from tests.laws import apply_case, two_hosts
 
 
 def observed(world: World) -> Observed:
@@ -48,8 +49,8 @@ def told(report: DriftReport) -> set[tuple[Kind, str]]:
 
 
 def after(case: Case) -> World:
-    world = _world()
-    _apply(world, case)
+    world = two_hosts()
+    apply_case(world, case)
     return world
 
 
@@ -98,7 +99,7 @@ def test_one_hand_on_one_container_is_one_finding_and_mending_it_is_quiet(
         setattr(container, name, copy.copy(value))
     found = [f for f in find_drift(case.desired, observed(world)).findings if f.kind is not Kind.UNMANAGED]
     assert [(f.kind, f.code, f.subject) for f in found] == [(Kind.DRIFT, code, i.address)]
-    _apply(world, case)
+    apply_case(world, case)
     assert told(find_drift(case.desired, observed(world))) == set()
 
 

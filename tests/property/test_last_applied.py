@@ -24,7 +24,7 @@ from cortexctl.plan.steps import PassGate
 from tests.fakes.container import FakeContainer
 from tests.fakes.killed import killed_after
 from tests.fakes.world import World
-from tests.property.test_laws import modest
+from tests.generated import modest
 from tests.reading import desired_from, model_text, stack_text
 
 MODELS = ("a", "b")

@@ -27,8 +27,8 @@ from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.style import Ink
 from cortexctl.stack.starter import starter
 from tests.build import changes_of, make_instance, make_plan, make_spec, serving_container
-from tests.property.test_laws import HOSTS, STACK, Case, Watch, _apply, _ours, _run, _world
-from tests.property.test_laws import _plan as _world_plan
+from tests.generated import HOSTS, STACK, Case
+from tests.laws import Watch, apply_case, own_containers, plan_of, run_steps, two_hosts
 from tests.reading import read
 
 HEAD = 'stack = "s"\n[hosts.h]\nmodels_dir = "/m"\n[models.a]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\n'
@@ -410,29 +410,29 @@ def case():
 
 
 def test_killed_start():
-    world = _world()
+    world = two_hosts()
     c = case()
-    _apply(world, c)
-    (box,) = _ours(world)
+    apply_case(world, c)
+    (box,) = own_containers(world)
     box.state = "exited"
-    made = _world_plan(world, c)
+    made = plan_of(world, c)
     w = Watch(world, gated={box.id})
-    _run(world, made, made.steps[:2], w)  # killed after the start, before the gate
-    rest = _world_plan(world, c)
-    _run(world, rest, rest.steps, w)
+    run_steps(world, made, made.steps[:2], w)  # killed after the start, before the gate
+    rest = plan_of(world, c)
+    run_steps(world, rest, rest.steps, w)
     assert box.restart == "unless-stopped"
 
 
 def test_killed_destroy_network():
-    world = _world()
+    world = two_hosts()
     c = case()
-    _apply(world, c)
+    apply_case(world, c)
     made = world.plan(c.desired, destroy=True)
-    _run(
+    run_steps(
         world,
         made,
         [s for s in made.steps if not isinstance(s.task, RemoveNetwork)],
-        Watch(world, gated={b.id for b in _ours(world)}),
+        Watch(world, gated={b.id for b in own_containers(world)}),
     )
     world.apply(world.plan(c.desired, destroy=True))
     assert world.daemon("east").networks == {}
@@ -441,8 +441,8 @@ def test_killed_destroy_network():
 def test_nan_in_a_label_is_reported_and_left_alone():
     """No stack can say it (`test_nan_refused`), so no apply of ours wrote it."""
     c = case()
-    world = _world()
-    _apply(world, c)
+    world = two_hosts()
+    apply_case(world, c)
     found = next(f for e in world.daemons.by_host.values() for f in e.all() if labels.SPEC in f.labels)
     written = found.labels[labels.SPEC].replace('"v":1', '"args":{"gpu_memory_utilization":NaN},"v":1')
     found.labels[labels.SPEC] = written
@@ -461,10 +461,10 @@ def test_kept_not_leftover():
         dataclasses.replace(c.desired, instances=(dataclasses.replace(i, spec=dataclasses.replace(i.spec, drain=1)),)),
         {},
     )
-    world = _world()
-    _apply(world, c)
-    _apply(world, d)
-    made = _world_plan(world, c)
-    w = Watch(world, gated={b.id for b in _ours(world)})
-    _run(world, made, made.steps[:-1], w)
-    assert [x.action for x in _world_plan(world, c).effective] == [Action.CREATE]
+    world = two_hosts()
+    apply_case(world, c)
+    apply_case(world, d)
+    made = plan_of(world, c)
+    w = Watch(world, gated={b.id for b in own_containers(world)})
+    run_steps(world, made, made.steps[:-1], w)
+    assert [x.action for x in plan_of(world, c).effective] == [Action.CREATE]
