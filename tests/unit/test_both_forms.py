@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import json
 import math
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from cortexctl.stack.load import load_stack
 from tests import record_case, record_stack_case
 from tests.reading import DOCKER
 from tests.record_stack_case import stack_file
+from tests.toml_text import toml_text
 
 STACK_CASES = sorted(p for p in record_stack_case.CASES.iterdir() if p.is_dir())
 PLAN_CASES = sorted(p for p in record_case.CASES.iterdir() if p.is_dir())
@@ -43,40 +43,6 @@ OF_ONE_FORM_ONLY = {
 """Cases that cannot be written in the other form, and why."""
 
 Loaded = tuple[Desired | None, list[Diagnostic]]
-
-
-def toml_text(values: Mapping[str, Any]) -> str:
-    """A stack's values as TOML: a table for everything that is named (a host, a model), the rest in lines below it."""
-    lines = [f"{_key(k)} = {_value(v)}" for k, v in values.items() if not isinstance(v, dict)]
-    for key, table in values.items():
-        if isinstance(table, dict):
-            lines += ["", f"[{_key(key)}]"]
-            lines += [f"{_key(k)} = {_value(v)}" for k, v in table.items() if not isinstance(v, dict)]
-            for name, inner in table.items():
-                if isinstance(inner, dict):
-                    lines += ["", f"[{_key(key)}.{_key(name)}]"]
-                    lines += [f"{_key(k)} = {_value(v)}" for k, v in inner.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
-
-
-def _value(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return repr(value)
-        case str():
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        case list():
-            return f"[{', '.join(_value(v) for v in value)}]"
-        case dict():
-            return f"{{ {', '.join(f'{_key(k)} = {_value(v)}' for k, v in value.items())} }}" if value else "{}"
-        case _:
-            raise TypeError(f"TOML has no form for {value!r}")
 
 
 def in_the_other_form(case: Path) -> tuple[str, str]:

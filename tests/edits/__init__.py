@@ -1,0 +1,1 @@
+"""Texts of stacks, edits of them, and what each edit is to change."""
