@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 LAB     := tests/lab/lab
 
-.PHONY: help setup lab demo test test-fast attack lint types check schemas clean
+.PHONY: help setup lab demo test test-fast attack lint types check schemas reference clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -48,6 +48,10 @@ schemas: setup  ## write the published JSON Schemas anew
 	@$(BIN)/cortexctl schema plan > schemas/plan.schema.json
 	@$(BIN)/cortexctl schema drift > schemas/drift.schema.json
 	@$(BIN)/cortexctl schema events > schemas/events.schema.json
+
+reference: setup  ## write the pages of docs/reference and the picture of the README anew
+	@$(BIN)/python -m tools.reference
+	@$(BIN)/python -m tools.picture
 
 clean:  ## remove what the build made here (the lab's cache stays: tests/lab/lab down --purge)
 	rm -rf $(VENV) .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -70,7 +70,7 @@ class SourceSpan:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One problem: a rule's id (see docs/rules.md), what is wrong, where, and what to do about it."""
+    """One problem: a rule's id (see docs/reference/rules.md), what is wrong, where, and what to do about it."""
 
     rule: str
     severity: Severity

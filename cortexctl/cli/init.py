@@ -9,7 +9,7 @@ import click
 
 from cortexctl.cli.writing import out
 from cortexctl.errors import UsageError
-from cortexctl.stack.schema import json_schema
+from cortexctl.stack.json_schema import json_schema
 from cortexctl.stack.starter import SCHEMA_FILE, TEMPLATES, starter
 
 

@@ -37,7 +37,7 @@ def _schema(name: str, version: str | None) -> str:
         from cortexctl.render.schemas import events_schema
 
         return events_schema()
-    from cortexctl.stack.schema import args_json_schema, json_schema
+    from cortexctl.stack.json_schema import args_json_schema, json_schema
 
     schema = json_schema(version) if name == "stack" else args_json_schema(version)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

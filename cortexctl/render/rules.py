@@ -1,4 +1,4 @@
-"""What the rules are called: the headings of docs/rules.md, word by word (a test holds them together)."""
+"""What the rules are called: the headings of docs/reference/rules.md, word by word (a test holds them together)."""
 
 from __future__ import annotations
 

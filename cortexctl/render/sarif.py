@@ -47,7 +47,7 @@ def _rule(rule: str) -> dict[str, Any]:
     return {
         "id": rule,
         "shortDescription": {"text": said},
-        "help": {"text": f"{rule}: {said}. docs/rules.md of cortexctl says more."},
+        "help": {"text": f"{rule}: {said}. See docs/reference/rules.md of cortexctl."},
         "defaultConfiguration": {"level": "error" if said == heading else "warning"},
     }
 

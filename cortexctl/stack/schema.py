@@ -1,6 +1,6 @@
 """The stack file's schema. Its JSON Schema is published as schemas/stack.schema.json, for editors.
 
-Strict: no text is taken for a number, no key is passed over. `resolve` judges what needs more than one field.
+Strict: a text is never a number, and an unknown key is an error. `resolve` checks what needs more than one field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pydantic import (
 )
 
 from cortexctl.stack import value_forms
-from cortexctl.stack.argument_schema import args_schema
 
 
 class Table(BaseModel):
@@ -51,32 +50,33 @@ Gpus = Annotated[
 
 
 class HostGpusTable(Table):
-    """The GPUs of a host; all alike."""
+    """The GPUs of a host. All are of one kind."""
 
     count: Annotated[int, Field(ge=1, le=value_forms.MOST_GPUS)]
+    """How many GPUs the host has."""
     name: str | None = None
-    """As nvidia-smi shows it: "L40S"."""
+    """The name that nvidia-smi shows: "L40S"."""
     memory: Size | None = None
-    """Of one GPU, as nvidia-smi shows it: "46068 MiB"."""
+    """Memory of one GPU, as nvidia-smi shows it: "46068 MiB"."""
     compute_capability: Annotated[str, AfterValidator(value_forms.capability_form)] | None = None
-    """Such as "8.9"."""
+    """Compute capability of the GPUs: "8.9"."""
 
 
 class HostTable(Table):
-    """A Docker daemon and what is on its disk."""
+    """A Docker daemon, and the folders on its host."""
 
     docker: Annotated[str, AfterValidator(value_forms.docker_form)] | None = None
-    """How to reach the daemon: "unix:///var/run/docker.sock". Left out: $DOCKER_HOST, else that socket."""
+    """URL of the daemon: "unix:///var/run/docker.sock". Default: $DOCKER_HOST, else that socket."""
     address: str = "127.0.0.1"
-    """Where clients reach the ports that its containers publish. cortexctl itself asks the containers directly."""
+    """Address of the published ports, for clients. cortexctl itself sends its requests to the containers directly."""
     models_dir: str | None = None
-    """Folder on the host with model folders; mounted read-only as /models. Relative to the stack file."""
+    """Folder on the host that contains the model folders. Mounted read-only as /models. Relative to the stack file."""
     hf_cache: str | None = None
     """Folder on the host for the Hugging Face cache. Relative to the stack file."""
     network: Annotated[str, AfterValidator(value_forms.network_form)] = "cortex_default"
-    """Docker network that the containers join; made when it is missing."""
+    """Docker network of the containers. Created if it is missing."""
     gpus: HostGpusTable | None = None
-    """What the host has. Needed where a model's `gpus` is a number, to choose them."""
+    """The GPUs of the host. Required if the `gpus` of a model is a number, because cortexctl then chooses them."""
 
 
 class SourceTable(Table):
@@ -85,204 +85,216 @@ class SourceTable(Table):
     repo: Annotated[str, AfterValidator(value_forms.repo_form)] | None = None
     """A Hugging Face repository, ORG/NAME."""
     revision: str | None = None
-    """Commit, tag or branch of `repo`; pin a commit."""
+    """Commit, tag or branch of `repo`. Pin a commit."""
     path: str | None = None
     """Folder below the host's `models_dir`."""
     gguf: Annotated[str, AfterValidator(value_forms.gguf_form)] | None = None
-    """One GGUF file below the host's `models_dir` (vLLM to 0.23)."""
+    """One GGUF file below the host's `models_dir` (vLLM up to 0.23)."""
     tokenizer: str | None = None
-    """Hugging Face repository, or folder below /models, of the tokenizer."""
+    """The tokenizer: a Hugging Face repository, or a folder below /models."""
     hf_config_path: str | None = None
-    """Folder with config.json, for a GGUF file."""
+    """Folder that contains config.json, for a GGUF file."""
 
 
 class SecretTable(Table):
-    """Where a secret's value is read from when it is needed: exactly one of `env`, `file`, `var`, `command`."""
+    """The source of a secret's value: exactly one of `env`, `file`, `var`, `command`. Read only when it is needed."""
 
     env: Variable | None = None
-    """An environment variable of whoever runs cortexctl."""
+    """An environment variable of the cortexctl process."""
     file: str | None = None
-    """A file, relative to the stack file; its last newline is not part of the value."""
+    """A file, relative to the stack file. Its last newline is not part of the value."""
     var: Variable | None = None
-    """A variable of the stack that is declared `secret`."""
+    """A variable of the stack with `secret = true`."""
     command: Annotated[list[str], Field(min_length=1)] | None = None
-    """A program and its words, run in the stack's folder without a shell; what it prints is the value."""
+    """A program and its arguments, run in the stack's folder without a shell. Its output is the value."""
 
     def places(self) -> tuple[tuple[Literal["env", "file", "var", "command"], str | None], ...]:
-        """(source, key) of every place that a secret can be in; the key is None where it is not given."""
+        """(source, key) of every possible source of a secret; the key is None if it is not set."""
         words = shlex.join(self.command) if self.command else None
         return (("env", self.env), ("file", self.file), ("var", self.var), ("command", words))
 
 
 class SmokeTable(Table):
-    """The request that a candidate must answer: the one that its `task` is for."""
+    """The first request that a new instance must answer. Its kind depends on `task`."""
 
     enabled: bool = True
+    """Whether the request is sent."""
     prompt: str = "Say ok."
+    """Text of the request."""
     max_tokens: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Largest length of the answer (task "generate")."""
     dimensions: Annotated[int, Field(ge=1)] | None = None
-    """How many numbers the embedding must have (task "embed")."""
+    """Required length of the embedding (task "embed")."""
 
 
 class GateTable(Table):
-    """What an instance must pass before it serves."""
+    """The checks that a new instance must pass before it serves."""
 
     startup_timeout: Duration = "20m"
-    """Longest time that a start may show no progress in its log. One that gets on may take six times as long in all."""
+    """Longest time without progress in the log. A start that makes progress may take six times as long in all."""
     stable_for: Duration = "5s"
-    """How long it must stay ready to have passed."""
+    """How long the instance must stay ready."""
     smoke: SmokeTable = SmokeTable()
     max_ttft: ShortDuration | None = None
-    """Longest time to the first token of a short prompt: "500ms". The median of `requests` counts (task "generate")."""
+    """Longest time to the first token of a short prompt, as the median of `requests` (task "generate")."""
     min_tokens_per_second: Annotated[float, Field(gt=0)] | None = None
-    """How fast one request must be answered, its first token included. The median of `requests` counts."""
+    """Lowest speed of one request, first token included, as the median of `requests` (task "generate")."""
     requests: Annotated[int, Field(ge=1, le=100)] = 3
-    """How many requests are measured for these bounds, one after the other."""
+    """Number of requests that are measured for these two bounds, one after the other."""
 
 
 class RolloutTable(Table):
-    """How a replacement is carried out."""
+    """How the instances of a model are replaced."""
 
     strategy: Literal["stop_first", "start_first", "auto"] = "stop_first"
-    """Which goes first: the old instance stops, or the new one starts; "auto": start first where both can run."""
+    """Whether the old instance stops first or the new one starts first. "auto": start first where both fit."""
     max_unavailable: Annotated[int, Field(ge=1)] = 1
-    """How many of the model's instances, on all hosts together, may be down for a replacement at a time."""
+    """How many instances of the model may be down at the same time, on all hosts together."""
     max_surge: Annotated[int, Field(ge=1)] = 1
-    """How many of them may start beside their old ones at a time, where the new one starts first."""
+    """How many new instances may start beside their old ones at the same time, if the new one starts first."""
     canary: Annotated[int, Field(ge=0)] = 0
-    """So many instances go first; the others wait until those have passed their gates."""
+    """Number of instances that are replaced first. The others wait until these have passed their gates."""
     wait: Duration = "0s"
     """Pause between two batches of instances."""
     drain: Duration = "30s"
-    """How long running requests may take to finish after SIGTERM."""
+    """Time for running requests to finish after SIGTERM."""
     on_failure: Literal["rollback", "halt"] = "rollback"
+    """If the new instance fails: start the old one again, or stop and leave the new one for inspection."""
     keep: Annotated[int, Field(ge=0, le=20)] = 2
-    """How many old generations are kept, stopped, for a rollback."""
+    """Number of old generations that are retained, stopped, for a rollback."""
 
 
 class HookTable(Table):
-    """A command that is run, or a URL that is told, at a set point of an apply: exactly one of `command` and `url`."""
+    """A command to run, or a URL to notify, at one point of an apply: exactly one of `command` and `url`."""
 
     on: Literal["pre_apply", "pre_stop", "post_healthy", "post_apply", "on_failure"]
-    """Once a run, under the lock: pre_apply, post_apply. Per instance: before it is stopped, after it passed its gate,
-    after it failed."""
+    """pre_apply and post_apply run once per run, under the lock. The others run per instance: before it is stopped
+    (pre_stop), after it passed its gate (post_healthy), after it failed (on_failure)."""
     command: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
-    """A program and its words, run in the stack's folder without a shell. It learns the facts from CORTEXCTL_*."""
+    """A program and its arguments, run in the stack's folder without a shell. The facts are in the variables
+    CORTEXCTL_*."""
     url: SecretTable | str | None = None
-    """Gets a POST of the same facts as JSON. A URL that is a secret itself: { env = "NAME" }."""
+    """Receives the same facts as JSON in a POST. A secret URL: { env = "NAME" }."""
     timeout: Duration = "30s"
-    """Longest time it may take; then it, and all that it started, is killed, and it has failed."""
+    """Time limit. After it, the hook and all its processes are killed, and the hook has failed."""
     required: bool | None = None
-    """Whether its failure stops what it was called for. Left out: true where it can (pre_apply, pre_stop,
-    post_healthy); a post_apply or on_failure hook never changes what happened."""
+    """Whether a failure of the hook stops the change. Default: true for pre_apply, pre_stop and post_healthy. A
+    post_apply or on_failure hook cannot stop anything."""
     secrets: list[Variable] = []
-    """Names of the models' secrets that the command gets as environment variables. It gets no others."""
+    """Secrets of the models that the command receives as environment variables. It receives no others."""
 
 
 class StackHookTable(HookTable):
     """A hook of the stack."""
 
     models: Annotated[list[str], Field(min_length=1)] | None = None
-    """Names or globs of the models that it is for; once a run: if one of them changes. Left out: all."""
+    """Names or globs of models. A hook that runs once per run then runs only if one of them changes. Default: all."""
 
 
 class AuditTable(Table):
-    """Where every apply is written down: who, when, what, and how it ended."""
+    """The log of all runs: who, when, what, and the result."""
 
     enabled: bool = True
+    """Whether a log is written."""
     log: str | None = None
-    """A file, relative to the stack file. Left out: beside the stack file, NAME.audit.jsonl."""
+    """The file, relative to the stack file. Default: NAME.audit.jsonl next to the stack file."""
 
 
 class ModelTable(Table):
     """A model and the container that serves it."""
 
     profile: str | None = None
-    """A table of `profiles` that lies under this one: what is not set here is taken from it."""
+    """A table of `profiles`. Keys that are missing here are taken from it."""
     enabled: bool = True
-    """False: as if the model were not in the stack; its containers are removed."""
+    """False: the model is treated as deleted, and its containers are removed."""
     image: Annotated[str, AfterValidator(value_forms.image_form)]
-    """Pin a release: "vllm/vllm-openai:v0.32.0"."""
+    """The container image. Pin a release: "vllm/vllm-openai:v0.32.0"."""
     vllm_version: Annotated[str, AfterValidator(value_forms.release_form)] | None = None
-    """The vLLM release in the image, where its tag does not tell."""
+    """The vLLM release in the image. Required if the tag does not name it."""
     source: SourceTable
     served_names: Annotated[list[ServedName], Field(min_length=1)] | None = None
-    """Names by which clients ask for it. Left out: the model's name in this file."""
+    """Model names for clients. Default: the name of the model in this file."""
     task: Literal["generate", "embed", "classify", "score", "reward", "transcription"] = "generate"
-    """What it is for, and what the gate asks of it."""
+    """The task of the model. It decides the gate's first request."""
     hosts: Annotated[list[str], Field(min_length=1)] | None = None
-    """Names or globs of hosts. Left out: the only host of the file."""
+    """Names or globs of hosts. Default: the only host of the file."""
     gpus: Gpus
-    """How many GPUs each replica gets (chosen for it, and kept), or their indices on the host, or "none"."""
+    """Number of GPUs per replica (chosen once, then fixed), or GPU indices on the host, or "none"."""
     publish: Annotated[str, AfterValidator(value_forms.publish_form)] | None = None
-    """Where the server's port appears on the host: "127.0.0.1" (any free port) or "127.0.0.1:8801"."""
+    """Address of the server on the host: "127.0.0.1" (any free port) or "127.0.0.1:8801". Default: not published."""
     offline: bool | None = None
-    """Forbid downloads (HF_HUB_OFFLINE=1). Left out: true for `path` and `gguf`, false for `repo`."""
+    """Forbid downloads (HF_HUB_OFFLINE=1). Default: true for `path` and `gguf`, false for `repo`."""
     args: dict[str, Any] = {}
-    """vLLM's own parameters, in snake_case, checked against the image's release. What is not set is left to vLLM."""
+    """vLLM's own parameters, in snake_case, checked against the image's release. vLLM decides what is not set."""
     extra_args: list[str] = []
-    """Raw words for `vllm serve`, for what `args` does not know."""
+    """Raw command-line arguments of `vllm serve`, for options that `args` does not have."""
     env: dict[Variable, str] = {}
+    """Environment variables of the container."""
     secrets: dict[Variable, SecretTable] = {}
-    """Environment variables whose values must not be in a file like this one."""
+    """Environment variables of the container whose values are secret."""
     volumes: list[Annotated[str, AfterValidator(value_forms.volume_form)]] = []
-    """SOURCE:TARGET[:ro]; SOURCE is a folder of the host or the name of a volume."""
+    """More mounts, SOURCE:TARGET[:ro]. SOURCE is a folder on the host or the name of a volume."""
     ipc: Literal["private", "host"] = "private"
+    """Docker's IPC mode."""
     shm_size: Size = "2 GiB"
+    """Size of /dev/shm."""
     restart: Literal["unless-stopped", "always", "no"] = "unless-stopped"
-    """Restart policy once the gate is passed. Changed in place. (A dead engine exits with 0: no "on-failure".)"""
+    """Restart policy after the gate. Changed in place. ("on-failure" is missing: a dead engine exits with code 0.)"""
     memory: Size | None = None
-    """Limit of the container's memory. Changed in place."""
+    """Memory limit of the container. Changed in place."""
     cpus: Annotated[float, Field(gt=0)] | None = None
-    """Limit of the container's CPU time, in cores. Changed in place."""
+    """CPU limit of the container, in cores. Changed in place."""
     replicas: Annotated[int, Field(ge=1, le=64)] = 1
-    """Containers per host. GPU indices are dealt out evenly, and a published port counts up from the first."""
+    """Containers per host. They share the GPU indices evenly; a published port counts up from the first."""
     after: list[Name] = []
-    """Models that must be done before this one is touched."""
+    """Models whose changes must be complete before this model changes."""
     ignore: list[str] = []
-    """Paths (globs) whose differences never make a change, as in "args.max_num_seqs" or "env.*"."""
+    """Paths (globs) whose differences cause no change: "args.max_num_seqs", "env.*"."""
     ignore_drift: list[str] = []
-    """Paths (globs) whose differences `drift` does not report, as in "restart" or "state"."""
+    """Paths (globs) whose differences `drift` does not report: "restart", "state"."""
     adopt: str | None = None
-    """The name of a running container that is no stack's yet: it is taken as it is, and renamed. See `import`."""
+    """Name of a running container that no stack manages yet. It is taken over and renamed, without a restart."""
     protect: bool = False
-    """Refuse to remove it, also after this block is deleted."""
+    """Refuse to remove the instances, even after this block is deleted."""
     on_remove: Literal["stop", "forget"] = "stop"
-    """What happens when this block is deleted: the container goes, or it is left running and no longer looked after."""
+    """If this block is deleted: remove the container, or leave it running and unmanaged."""
     gate: GateTable = GateTable()
     rollout: RolloutTable = RolloutTable()
     hooks: dict[Name, HookTable] = {}
-    """Hooks for this model's instances. They run after the stack's own, each in the order of their names."""
+    """Hooks for this model's instances. They run after the hooks of the stack, in the order of their names."""
 
 
 class VarTable(Table):
-    """A variable: `{{ vars.NAME }}` in the file's strings."""
+    """A variable, used as `{{ vars.NAME }}` in the strings of the file."""
 
     type: Literal["string", "int", "float", "bool", "list"] | None = None
-    """Left out: that of the default, else text."""
+    """Default: the type of `default`, else string."""
     default: Any = None
-    """Left out: a value must be given (--var NAME=VALUE, --var-file, or $CORTEXCTL_VAR_NAME)."""
+    """Without it, a value is required (--var NAME=VALUE, --var-file, or $CORTEXCTL_VAR_NAME)."""
     secret: bool = False
-    """Its value is used by secrets = { var = "NAME" } only, and never shown."""
+    """The value can be used only by secrets = { var = "NAME" }, and is never shown."""
     description: str = ""
+    """A note for readers."""
 
 
 class MovedTable(Table):
-    """A model that got another name: its containers are renamed, not replaced."""
+    """A renamed model. Its containers are renamed, not replaced."""
 
     from_: Annotated[Name, Field(alias="from")]
+    """The old name."""
     to: Name
+    """The new name."""
 
 
 class StackRolloutTable(Table):
-    """How an apply of the whole stack goes."""
+    """Limits of an apply of the whole stack."""
 
     max_failures: Annotated[int, Field(ge=1)] = 1
-    """So many changes may fail; then nothing new is begun. What has begun comes to its end."""
+    """After this number of failures no new change starts. Running changes finish."""
 
 
 class DriftTable(Table):
-    """What `cortexctl drift` passes over."""
+    """Findings that `cortexctl drift` does not report."""
 
     ignore: list[Annotated[str, AfterValidator(value_forms.drift_pattern_form)]] = []
     """Globs over HOST/MODEL and HOST/CONTAINER, alone or for one kind: "gpu-1/prometheus*", "unmanaged:*"."""
@@ -292,59 +304,25 @@ class StackFile(Table):
     """A cortexctl stack: which models run on which Docker hosts."""
 
     schema_: Annotated[str | None, Field(alias="$schema")] = None
-    """For editors of the JSON form."""
+    """The JSON Schema, for editors of the JSON form."""
     stack: Name
-    """The stack's name. It is in the labels of every container: renaming it orphans them."""
+    """Name of the stack. It is in the labels of every container, so a new name orphans them."""
     required_version: Annotated[str, AfterValidator(value_forms.version_range_form)] | None = None
-    """Versions of cortexctl that may be used, as in ">=0.1,<1"."""
+    """Allowed versions of cortexctl: ">=0.1,<1"."""
     not_secret: list[Annotated[str, Field(min_length=1)]] = []
-    """Values that look like secrets and are none, by their paths: "models.chat.env.SORT_KEY", "hooks.check.command"."""
+    """Paths of values that look like secrets but are not: "models.chat.env.SORT_KEY", "hooks.check.command"."""
     vars: dict[Variable, VarTable] = {}
+    """Variables of the stack."""
     moved: list[MovedTable] = []
-    """Models that were renamed. An entry must stay until the model's next replacement: labels cannot change."""
+    """Renamed models. Keep an entry until the next replacement of the model, because labels cannot change."""
     profiles: Annotated[dict[Name, dict[str, Any]], Field(exclude=True)] = {}
-    """Parts of a model's table that models build on with `profile`."""
+    """Partial model tables. A model builds on one with `profile`."""
     env: Annotated[dict[Name, dict[str, Any]], Field(exclude=True)] = {}
-    """One overlay per environment, chosen with --env: tables merge, everything else is replaced."""
+    """One overlay per environment, chosen with --env. Tables are merged; everything else is replaced."""
     drift: DriftTable = DriftTable()
     rollout: StackRolloutTable = StackRolloutTable()
     hooks: dict[Name, StackHookTable] = {}
-    """What is run or told at set points of an apply, in the order of their names."""
+    """Commands and URLs that are called at set points of an apply, in the order of their names."""
     audit: AuditTable = AuditTable()
     hosts: Annotated[dict[Name, HostTable], Field(min_length=1)]
     models: Annotated[dict[Name, ModelTable], Field(min_length=1)]
-
-
-def _or_variable(schema: Any) -> Any:
-    """Every value that is no text may also be one variable, which takes its value with its type."""
-    if isinstance(schema, list):
-        return [_or_variable(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    inner = {key: _or_variable(value) for key, value in schema.items()}
-    kind = inner.get("type")
-    if not isinstance(kind, str) or kind not in {"integer", "number", "boolean", "array"}:
-        return inner
-    described = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
-    return {**described, "anyOf": [inner, {"type": "string", "pattern": r"^\s*\{\{\s*vars\.\w+\s*\}\}\s*$"}]}
-
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-
-def json_schema(version: str | None = None) -> dict[str, Any]:
-    """JSON Schema of the stack file. Its `args` are those of a vLLM release, or all that any release knows."""
-    schema = StackFile.model_json_schema(by_alias=True)
-    table = schema["$defs"]["ModelTable"]["properties"]["args"]
-    schema["$defs"]["Args"] = args_schema(version)
-    schema["$defs"]["ModelTable"]["properties"]["args"] = {
-        "description": table["description"],
-        "default": {},
-        "$ref": "#/$defs/Args",
-    }
-    return {"$schema": DIALECT, **_or_variable(schema)}
-
-
-def args_json_schema(version: str | None = None) -> dict[str, Any]:
-    """JSON Schema of `args` alone, which that of the stack refers to as #/$defs/Args."""
-    return {"$schema": DIALECT, **_or_variable(args_schema(version))}

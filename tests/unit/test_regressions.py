@@ -377,7 +377,7 @@ def test_schema_takes_variables():
 
     import jsonschema
 
-    from cortexctl.stack.schema import json_schema
+    from cortexctl.stack.json_schema import json_schema
 
     data = tomllib.loads(HEAD + '[models.a.args]\nmax_model_len = "{{ vars.n }}"\n[vars.n]\ndefault = 1\n')
     jsonschema.Draft202012Validator(json_schema()).validate(data)

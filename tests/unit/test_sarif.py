@@ -35,7 +35,7 @@ def run_of(text: str) -> dict[str, Any]:
 
 
 def test_rules_are_called_as_the_documentation_calls_them(repo: Path) -> None:
-    headings = re.findall(r"^## (CX\d{3}) (.*)$", (repo / "docs" / "rules.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^## (CX\d{3}) (.*)$", (repo / "docs" / "reference" / "rules.md").read_text(), re.MULTILINE)
     assert dict(headings) == RULES
 
 

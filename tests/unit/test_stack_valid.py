@@ -16,8 +16,8 @@ from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Smoke
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.plan.guards import check_desired
+from cortexctl.stack.json_schema import args_json_schema, json_schema
 from cortexctl.stack.load import load_stack
-from cortexctl.stack.schema import args_json_schema, json_schema
 from cortexctl.stack.starter import TEMPLATES, starter
 from tests.reading import DOCKER, desired_from, model_text, read, stack_text
 

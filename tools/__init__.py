@@ -1,0 +1,1 @@
+"""Programs for contributors: the demo, the reference pages, the catalogue of vLLM's options."""
