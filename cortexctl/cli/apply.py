@@ -19,18 +19,13 @@ from typing import TYPE_CHECKING
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.colour import ink
+from cortexctl.cli.notes import show_notes
 from cortexctl.cli.plan import blocking
 from cortexctl.cli.telling import Telling, both, telling
 from cortexctl.cli.tidying import tidy
-from cortexctl.cli.wiring import (
-    hooks_of,
-    ink,
-    make_plan,
-    open_stack,
-    performer,
-    who_we_are,
-)
-from cortexctl.cli.writing import KNOWN, beneath, say, say_now, say_plain, shown
+from cortexctl.cli.wiring import hooks_of, make_plan, open_stack, performer
+from cortexctl.cli.writing import beneath, say, say_now, say_plain, shown
 from cortexctl.decoding.decode import LARGEST, read_json
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.diagnostics import Kind, Severity
@@ -39,6 +34,9 @@ from cortexctl.files.reading import NotRead, read_text
 from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import is_dead
 from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.operations.adapters import lock_identity
+from cortexctl.operations.run_secrets import KNOWN
+from cortexctl.operations.stack_choice import StackChoice, as_argument
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import NotAPlan, plan_from_json
 from cortexctl.plan.request import Request
@@ -62,7 +60,7 @@ PLANS_AGAIN = 3
 def command(
     stack: str,
     *,
-    choice: options.Choice,
+    choice: StackChoice,
     request: Request,
     auto_approve: bool,
     how: options.How,
@@ -129,7 +127,7 @@ def carry_out(
     made: Plan,
     daemons: DockerDaemons,
     *,
-    choice: options.Choice,
+    choice: StackChoice,
     approved: bool,
     how: options.How,
     telling: Telling,
@@ -192,14 +190,14 @@ def _ask(made: Plan) -> None:
 
 
 def _apply_as_it_is_now(
-    made: Plan, choice: options.Choice, daemons: DockerDaemons, how: options.How, telling: Telling, again: Again | None
+    made: Plan, choice: StackChoice, daemons: DockerDaemons, how: options.How, telling: Telling, again: Again | None
 ) -> tuple[Plan, Result]:
     """Carry it out. Where another run, or a hand, was quicker, plan again while the locks are held, as often as may be
     of use: a plan that was made under them can only be overtaken by a hand, or on a host that it did not touch before.
     """
     from cortexctl.apply.executor import Result
 
-    who = who_we_are(telling.run)
+    who = lock_identity(telling.run)
     tries = PLANS_AGAIN if again else 0
     with contextlib.ExitStack() as locks_held:
         while True:
@@ -217,7 +215,7 @@ def _apply_as_it_is_now(
 
 def _apply(
     made: Plan,
-    choice: options.Choice,
+    choice: StackChoice,
     daemons: DockerDaemons,
     how: options.How,
     telling: Telling,
@@ -228,7 +226,7 @@ def _apply(
     from cortexctl.apply.locking import Locks
     from cortexctl.apply.redaction import discreet, result_without
     from cortexctl.apply.run import apply_plan
-    from cortexctl.cli.learning import learn_from_apply
+    from cortexctl.operations.learn import learn_from_apply
     from cortexctl.render.apply.progress import LiveProgress, PlainProgress
 
     colours = ink("stderr")
@@ -255,10 +253,10 @@ def _apply(
             patience=how.lock_timeout,
             interrupted=stop.is_set,
             waits=lambda words: say_plain(f"{words}\n"),
-            stack=f" {shlex.quote(made.stack_path)}{choice.words()}",
+            stack=f" {shlex.quote(made.stack_path)}{choice.as_flags()}",
         )
         result = result_without(apply_plan(made, executor, daemons, locks, locks_held), KNOWN.hide)
-    learn_from_apply(made, result, executor.took, daemons, doer.clock.now())
+    show_notes(learn_from_apply(made, result, executor.took, daemons, doer.clock.now()))
     return result
 
 
@@ -280,8 +278,8 @@ def _stop_on_signal() -> threading.Event:
     return stop
 
 
-def _next_step(made: Plan, choice: options.Choice, result: Result) -> str:
-    stack = options.as_argument(made.stack_path) + choice.words()
+def _next_step(made: Plan, choice: StackChoice, result: Result) -> str:
+    stack = as_argument(made.stack_path) + choice.as_flags()
     again = f"cortexctl plan{' --destroy' if made.destroy else ''}{stack}"
     if result.exit_code or made.destroy:
         return again if result.exit_code else ""

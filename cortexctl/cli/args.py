@@ -21,6 +21,7 @@ from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
 from cortexctl.instance.secret import hidden
 from cortexctl.instance.spec import ContainerSpec
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.placement import placed
 from cortexctl.render.sanitise import visible
 from cortexctl.stack.document import SECRET_NAME
@@ -55,7 +56,7 @@ def command() -> None:
 )
 @options.stack_option
 @options.stack_choice
-def show(address: str, *, choice: options.Choice, stack: str, vllm_version: str | None, output_format: str) -> int:
+def show(address: str, *, choice: StackChoice, stack: str, vllm_version: str | None, output_format: str) -> int:
     """Show the arguments that vLLM is started with. Secrets are named, never shown."""
     version = options.known_release(vllm_version) if vllm_version else ""
     desired, _ = placed(need_stack(stack, choice, with_secrets=False, instead=version))

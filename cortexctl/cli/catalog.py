@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import ink
+from cortexctl.cli.colour import ink
 from cortexctl.cli.writing import out, out_json
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
+from cortexctl.operations.stack_choice import StackChoice
 
 version_option = click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
 
@@ -97,19 +98,18 @@ def architectures(name: str | None, *, vllm_version: str, output_format: str) ->
 @click.option("--write", "writes", is_flag=True, help="Change the stack file; comments and order stay.")
 @options.text_or_json
 @options.stack_choice
-def upgrade(stack: str, *, choice: options.Choice, target: str, writes: bool, output_format: str) -> int:
+def upgrade(stack: str, *, choice: StackChoice, target: str, writes: bool, output_format: str) -> int:
     """What another release makes of a stack, and a patch for what has a successor. Exits 1 when something is left that
     the patch does not fix.
     """
-    from cortexctl.cli.upgrading import look_ahead, upgrade_facts, upgrade_text
+    from cortexctl.operations.upgrade import plan_upgrade, write_upgrade
+    from cortexctl.render.upgrade import upgrade_json, upgrade_text
 
-    found = look_ahead(stack, choice, options.known_release(target))
-    if writes and found.patch:
-        from cortexctl.cli.outfile import write_whole
-
-        write_whole(stack, found.text)
-    _write(upgrade_facts(found) if output_format == "json" else upgrade_text(found, ink(), written=writes))
-    return 1 if found.is_left else 0
+    planned = plan_upgrade(stack, choice, options.known_release(target))
+    if writes:
+        write_upgrade(planned)
+    _write(upgrade_json(planned) if output_format == "json" else upgrade_text(planned, ink(), written=writes))
+    return 1 if planned.is_left else 0
 
 
 def _write(shown: Any) -> None:

@@ -11,6 +11,7 @@ from cortexctl.cli import options
 from cortexctl.cli.apply import carry_out
 from cortexctl.cli.telling import Telling, telling
 from cortexctl.cli.wiring import make_plan, need_stack, open_daemons
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.request import Request
 
 
@@ -24,7 +25,7 @@ from cortexctl.plan.request import Request
 def command(
     stack: str,
     *,
-    choice: options.Choice,
+    choice: StackChoice,
     request: Request,
     auto_approve: bool,
     how: options.How,

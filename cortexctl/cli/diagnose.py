@@ -10,9 +10,9 @@ import click
 from cortexctl.apply.protocols import Daemon, Secrets
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
-from cortexctl.cli.logfile import pieces_of
+from cortexctl.cli.colour import ink
 from cortexctl.cli.logs import choose, find_instance, values_of
-from cortexctl.cli.wiring import ink, need_stack, open_daemons, secret_reader
+from cortexctl.cli.wiring import need_stack, open_daemons
 from cortexctl.cli.writing import out, out_json
 from cortexctl.engines.vllm.diagnosis.diagnose import diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line
@@ -25,6 +25,9 @@ from cortexctl.instance.labels import is_undone_name
 from cortexctl.instance.secret import hidden
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.operations.adapters import secret_reader
+from cortexctl.operations.log_file import pieces_of
+from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
 from cortexctl.reach import Reach
 from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
 
@@ -44,7 +47,7 @@ PATIENCE = 5.0
 def command(
     address: str | None,
     *,
-    choice: options.Choice,
+    choice: StackChoice,
     log: str | None,
     stack: str,
     generation: int | None,
@@ -76,7 +79,7 @@ def of_log(path: str) -> Diagnosed:
     return Diagnosed(name, found, last_error_line(lines), after, stage=stage(lines))
 
 
-def _of_instance(address: str, stack: str, choice: options.Choice, generation: int | None) -> Diagnosed:
+def _of_instance(address: str, stack: str, choice: StackChoice, generation: int | None) -> Diagnosed:
     desired = need_stack(stack, choice, with_secrets=False)
     address = full_address(desired, address)
     choice = choice.knowing(desired.secret_variables)
@@ -87,10 +90,10 @@ def _of_instance(address: str, stack: str, choice: options.Choice, generation: i
         seen = examine(instance, owned, daemons.daemon(instance.host), secret_reader(stack, choice), ask_health)
     finally:
         daemons.close()
-    chosen = options.as_option(stack) + choice.words()
+    chosen = as_option(stack) + choice.as_flags()
     if seen.found:
-        where = options.as_argument(stack)
-        step = f"edit {desired.path} as said, then: cortexctl plan{where} --target {address}{choice.words()}"
+        where = as_argument(stack)
+        step = f"edit {desired.path} as said, then: cortexctl plan{where} --target {address}{choice.as_flags()}"
     else:
         step = f"the whole log: cortexctl logs {address} --generation {owned.generation} --tail 100000{chosen}"
     return replace(seen, next_step=step)

@@ -9,12 +9,14 @@ from dataclasses import replace
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.colour import ink
 from cortexctl.cli.looking import Looking
-from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.wiring import ink, open_stack
+from cortexctl.cli.wiring import open_stack
 from cortexctl.cli.writing import hidden_json, say, shown, write
 from cortexctl.desired.stack import Desired
+from cortexctl.files.atomic import write_atomic
 from cortexctl.hooks.notify import SECRET, Destination, destination, notify
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.drift.finding import DriftReport, Kind
 from cortexctl.plan.drift.report import Only, find_drift
 from cortexctl.render.diagnostic import diagnostics_text
@@ -44,7 +46,7 @@ FORMATS = ["text", "json", "markdown", "prometheus"]
 def command(
     stack: str,
     *,
-    choice: options.Choice,
+    choice: StackChoice,
     no_commands: bool,
     deep: bool,
     form: str,
@@ -64,13 +66,13 @@ def command(
     desired = _stack(stack, choice, review=no_commands)
     only = Only(tuple(Kind(k) for k in kind), target, host)
     report, took = _look(desired, only, deep=deep, health_timeout=None if no_health else health_timeout)
-    report = replace(report, given=replace(choice, env="").knowing(desired.secret_variables).words())
+    report = replace(report, given=replace(choice, env="").knowing(desired.secret_variables).as_flags())
     if report.diagnostics:
         say(diagnostics_text(report.diagnostics, ink("stderr")) + "\n")
         return 1
     told = report.telling(allow_unreachable=allow_unreachable)
     if out is not None:
-        write_whole(out, shown(_view(report, form, took), form))
+        write_atomic(out, shown(_view(report, form, took), form))
     elif told or not quiet:
         write(_view(report, form, took), form)
     if to is not None and told:
@@ -90,7 +92,7 @@ def _destination(url: str | None) -> Destination | None:
     return to
 
 
-def _stack(stack: str, choice: options.Choice, *, review: bool) -> Desired:
+def _stack(stack: str, choice: StackChoice, *, review: bool) -> Desired:
     """Warnings about the file are for who writes it, not for who reads the mail of a cron job. A secret without a
     value here is not compared.
     """

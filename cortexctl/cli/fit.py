@@ -2,66 +2,128 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import math
+import time
+from collections.abc import Mapping, Sequence
 
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.writing import out_json, write
+from cortexctl.cli.colour import ink
+from cortexctl.cli.modelreading import read_models
+from cortexctl.cli.notes import show_notes, usable
+from cortexctl.cli.writing import out_json, say, write
+from cortexctl.desired.stack import Desired
+from cortexctl.engines.vllm.memory.autofit import Fitted, Target
 from cortexctl.errors import UsageError
+from cortexctl.files.atomic import write_atomic
+from cortexctl.model_files.files import ModelFiles
+from cortexctl.operations.fit import FitInputs, FitJob, FitModel, fit_options, fit_stack, sources_of
+from cortexctl.operations.read_stack import SecretMode, StackReader
+from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.plan.placement import placed
+
+
+def model_inputs(command: options.Command) -> options.Command:
+    """Adds the options that describe models and GPUs; the command gets them as `inputs`."""
+
+    @click.option("--config", multiple=True, metavar="[MODEL=]FILE", help="A config.json, or a folder with one.")
+    @click.option(
+        "--weights", multiple=True, metavar="[MODEL=]FILE", help="Safetensors files or their index: exact sizes."
+    )
+    @click.option("--gpu", metavar="NAME[:GIB][xN]", help="The GPUs, without a stack.")
+    @click.option("--vllm-version", help="The release, without a stack. Left out: the newest, with wider ranges.")
+    @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument of vLLM, by its own name.")
+    @click.option("--environ", multiple=True, metavar="NAME=VALUE", help="A variable of vLLM's environment.")
+    @click.option("--free", type=click.FloatRange(min=0), metavar="GIB", help="Free memory of a GPU when vLLM starts.")
+    @click.option(
+        "--available-kv",
+        type=click.FloatRange(min=0),
+        metavar="GIB",
+        help="Memory for the cache: what follows is exact.",
+    )
+    @click.option("--hosts", is_flag=True, help="Read models' files on the hosts, too, where they are not here.")
+    @options.ask_hub
+    @functools.wraps(command)
+    def with_inputs(
+        *positional: object,
+        config: tuple[str, ...],
+        weights: tuple[str, ...],
+        gpu: str | None,
+        vllm_version: str | None,
+        args: tuple[str, ...],
+        environ: tuple[str, ...],
+        free: float | None,
+        available_kv: float | None,
+        hosts: bool,
+        hub: bool,
+        **kwargs: object,
+    ) -> int:
+        _refuse_endless({"--free": free, "--available-kv": available_kv})
+        inputs = FitInputs(config, weights, gpu, vllm_version, args, environ, free, available_kv, hosts, hub)
+        return command(*positional, inputs=inputs, **kwargs)
+
+    return with_inputs
+
+
+def search_target(command: options.Command) -> options.Command:
+    """Adds --auto and what it searches for; the command gets a `target`, None without --auto."""
+
+    @click.option(
+        "--auto", is_flag=True, help="Search the arguments that reach a target; ends with a patch of the stack."
+    )
+    @click.option("--target-len", type=click.IntRange(min=1), metavar="TOKENS", help="For --auto: tokens of a request.")
+    @click.option(
+        "--target-concurrency",
+        type=click.FloatRange(min=0, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="For --auto: requests at once.",
+    )
+    @click.option("--write", "writes", is_flag=True, help="For --auto: write the patch into the stack; comments stay.")
+    @functools.wraps(command)
+    def with_target(
+        *args: object,
+        auto: bool,
+        target_len: int | None,
+        target_concurrency: float,
+        writes: bool,
+        **kwargs: object,
+    ) -> int:
+        _refuse_endless({"--target-concurrency": target_concurrency})
+        for option, given in {"--target-len": target_len, "--write": writes}.items():
+            if given and not auto:
+                raise UsageError(f"{option} is for --auto, which is not there")
+        if auto and target_len is None:
+            raise UsageError("--auto needs --target-len", next_step="cortexctl fit --auto --target-len 8192")
+        target = Target(target_len, target_concurrency) if auto and target_len else None
+        return command(*args, target=target, writes=writes, **kwargs)
+
+    return with_target
 
 
 @click.command("fit")
 @options.stack_argument
-@click.option("--config", multiple=True, metavar="[MODEL=]FILE", help="A config.json, or a folder with one.")
-@click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Safetensors files or their index: exact sizes.")
-@click.option("--gpu", metavar="NAME[:GIB][xN]", help="The GPUs, without a stack.")
-@click.option("--vllm-version", help="The release, without a stack. Left out: the newest, with wider ranges.")
-@click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument of vLLM, by its own name.")
-@click.option("--environ", multiple=True, metavar="NAME=VALUE", help="A variable of vLLM's environment.")
-@click.option("--free", type=click.FloatRange(min=0), metavar="GIB", help="Free memory of a GPU when vLLM starts.")
-@click.option(
-    "--available-kv", type=click.FloatRange(min=0), metavar="GIB", help="Memory for the cache: what follows is exact."
-)
+@model_inputs
 @click.option("--learn", metavar="FILE", help="A log of a start with these arguments, to learn from; - for stdin.")
 @click.option("--no-measured", is_flag=True, help="Without what earlier starts measured.")
-@click.option("--hosts", is_flag=True, help="Read models' files on the hosts, too, where they are not here.")
-@options.ask_hub
-@click.option("--auto", is_flag=True, help="Search the arguments that reach a target; ends with a patch of the stack.")
-@click.option("--target-len", type=click.IntRange(min=1), metavar="TOKENS", help="For --auto: tokens of a request.")
-@click.option(
-    "--target-concurrency",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="For --auto: requests at once.",
-)
+@search_target
 @click.option("--model", help="For --auto and --learn: the model of the stack, or its HOST/MODEL.")
-@click.option("--write", "write_it", is_flag=True, help="For --auto: write the patch into the stack; comments stay.")
 @click.option("--svg", type=click.Path(dir_okay=False), help="The picture, into a file.")
 @options.text_or_json
 @options.stack_choice
 def command(
     stack: str,
     *,
-    choice: options.Choice,
-    config: tuple[str, ...],
-    weights: tuple[str, ...],
-    gpu: str | None,
-    vllm_version: str | None,
-    args: tuple[str, ...],
-    environ: tuple[str, ...],
-    free: float | None,
-    available_kv: float | None,
+    choice: StackChoice,
+    inputs: FitInputs,
+    target: Target | None,
+    writes: bool,
+    model: str | None,
     learn: str | None,
     no_measured: bool,
-    hosts: bool,
-    hub: bool,
-    auto: bool,
-    target_len: int | None,
-    target_concurrency: float,
-    model: str | None,
-    write_it: bool,
     svg: str | None,
     output_format: str,
 ) -> int:
@@ -70,57 +132,101 @@ def command(
 
     cortexctl fit --config config.json --gpu L40S:44.4x4 --vllm-version 0.32.0 --arg tensor_parallel_size=4
     """
-    from cortexctl.cli.fitting import Given, questions
-    from cortexctl.render.fit.json_report import budget_json, fitted_json, ledger_json
-    from cortexctl.render.fit.terminal import budget_text, fitted_text, ledger_text
-
-    numbers = {"--free": free, "--available-kv": available_kv, "--target-concurrency": target_concurrency}
-    if endless := [name for name, number in numbers.items() if number is not None and not math.isfinite(number)]:
-        raise UsageError(f"{endless[0]} is a number, and neither nan nor inf")
-    searching = {"--target-len": target_len, "--write": write_it}
-    if not auto and (lonely := [name for name, value in searching.items() if value]):
-        raise UsageError(f"{lonely[0]} is for --auto, which is not there")
-    if auto and target_len is None:
-        raise UsageError("--auto needs --target-len", next_step="cortexctl fit --auto --target-len 8192")
-    given = Given(config, weights, gpu, vllm_version, args, environ, free, available_kv, hosts, hub)
-    asked = questions(stack, choice, given)
-    if write_it and asked.of_flags:
+    as_json = output_format == "json"
+    job = _job(stack, choice, inputs)
+    if writes and not job.has_stack:
         raise UsageError("--write needs a stack; without one the arguments are printed")
     if learn:
-        asked.learn(learn, model)
-    if not (no_measured or auto):  # a search goes through arguments that nobody has started
-        asked.use_measured()
-    if auto:
-        from cortexctl.cli.autofit import search, show_patch
-
-        at, found = search(asked, model, target_len or 0, target_concurrency)
-        if output_format == "json":
-            out_json(fitted_json(found))
-        else:
-            from cortexctl.cli.wiring import ink
-
-            write(fitted_text(found, ink()) + "\n", "text")
-        return show_patch(stack, at, found, write_it=write_it, quiet=output_format == "json")
-    budgets = asked.budgets()
-    lines = asked.ledger(budgets)
-    if svg:
-        from cortexctl.cli.outfile import write_whole
-        from cortexctl.render.fit.svg import budgets_svg
-
-        write_whole(svg, budgets_svg(list(budgets.items())) + "\n")
-    if output_format == "json":
-        one = budget_json(next(iter(budgets.values()))) if asked.of_flags else None
-        shown = one or {
-            "instances": {who: budget_json(b) for who, b in budgets.items()},
-            "unknown": asked.unknown,
-            "ledger": ledger_json(lines),
-        }
-        out_json(shown)
-        return 0
-    from cortexctl.cli.wiring import ink
-
-    texts = [budget_text(asked.titles[who], found, ink()) for who, found in budgets.items()]
-    texts += [f"{who}: not computed: {why}" for who, why in asked.unknown.items()]
-    texts += [ledger_text(lines, ink())] if lines else []
-    write("\n\n".join(texts) + "\n", "text")
+        job.learn(learn, model, time.time())
+    if target is not None:  # a search tries arguments that were never started, so it uses no measurements
+        return _search(stack, job.only(model, "--auto"), target, writes=writes, as_json=as_json)
+    if not no_measured:
+        show_notes(job.use_measurements())
+    _show(job, svg, as_json=as_json)
     return 0
+
+
+def _refuse_endless(numbers: dict[str, float | None]) -> None:
+    for option, number in numbers.items():
+        if number is not None and not math.isfinite(number):
+            raise UsageError(f"{option} is a number, and neither nan nor inf")
+
+
+def _job(stack: str, choice: StackChoice, inputs: FitInputs) -> FitJob:
+    if inputs.describe_a_model(stack):
+        return fit_options(inputs)
+    return fit_stack(usable(StackReader(stack, choice, SecretMode.SKIP).read()), inputs, _read_models)
+
+
+def _read_models(
+    wanted: Desired, given: Sequence[str], inputs: FitInputs
+) -> tuple[Desired, Mapping[tuple[str, str], ModelFiles]]:
+    """The placed stack, and the files of its models: on this machine, with `hosts` on theirs, with `hub` on the hub."""
+    if not inputs.hosts:
+        desired, _ = placed(wanted)
+        return desired, read_models(sources_of(desired, given), hub=inputs.hub)
+    from cortexctl.cli.wiring import look, open_daemons
+
+    daemons = open_daemons(wanted)
+    try:
+        observed = look(wanted, daemons)
+        desired, _ = placed(wanted, observed)
+        return desired, read_models(sources_of(desired, given), observed, daemons, hub=inputs.hub)
+    finally:
+        daemons.close()
+
+
+def _search(stack: str, model: FitModel, target: Target, *, writes: bool, as_json: bool) -> int:
+    """Ends with the patch of the stack, or the arguments where there is no stack. Exit 1 when the target is not
+    reached.
+    """
+    from cortexctl.operations.fit_search import search
+    from cortexctl.render.fit.json_report import fitted_json
+    from cortexctl.render.fit.terminal import fitted_text
+
+    fitted = search(model, target)
+    if as_json:
+        out_json(fitted_json(fitted))
+    else:
+        write(fitted_text(fitted, ink()) + "\n", "text")
+    if not fitted.reached:
+        return 1
+    if model.model:
+        _patch(stack, model.model, fitted, writes=writes, quiet=as_json)
+    elif not as_json:
+        write("".join(f"--arg {name}={value}\n" for name, value in fitted.changes.items()), "text")
+    return 0
+
+
+def _patch(stack: str, model: str, fitted: Fitted, *, writes: bool, quiet: bool) -> None:
+    from cortexctl.operations.fit_search import stack_patch
+
+    patch = stack_patch(stack, model, fitted.changes)
+    if writes:
+        write_atomic(stack, patch.after)
+        say(f"wrote {stack}\n")
+    if not quiet:
+        before, after = patch.before.splitlines(keepends=True), patch.after.splitlines(keepends=True)
+        write("".join(difflib.unified_diff(before, after, stack, stack)), "diff")
+
+
+def _show(job: FitJob, svg: str | None, *, as_json: bool) -> None:
+    """Every model's budget, and the ledger of each host's GPUs."""
+    from cortexctl.render.fit.json_report import budget_json, ledger_json
+    from cortexctl.render.fit.svg import budgets_svg
+    from cortexctl.render.fit.terminal import budget_text, ledger_text
+
+    budgets = job.budgets()
+    lines = job.ledger(budgets)
+    if svg:
+        write_atomic(svg, budgets_svg(list(budgets.items())) + "\n")
+    if as_json and not job.has_stack:
+        out_json(budget_json(next(iter(budgets.values()))))
+    elif as_json:
+        instances = {who: budget_json(b) for who, b in budgets.items()}
+        out_json({"instances": instances, "unknown": job.unknown, "ledger": ledger_json(lines)})
+    else:
+        texts = [budget_text(job.titles[who], b, ink()) for who, b in budgets.items()]
+        texts += [f"{who}: not computed: {why}" for who, why in job.unknown.items()]
+        texts += [ledger_text(lines, ink())] if lines else []
+        write("\n\n".join(texts) + "\n", "text")

@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from cortexctl.cli.options import DEFAULT_STACK
-from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.wiring import ink
+from cortexctl.cli.colour import ink
 from cortexctl.cli.writing import say, write
 from cortexctl.diagnostics import error
 from cortexctl.errors import UsageError
+from cortexctl.files.atomic import write_atomic
 from cortexctl.files.reading import NotRead, read_regular
+from cortexctl.operations.stack_choice import DEFAULT_STACK
 from cortexctl.render.diagnostic import diagnostic_text
 from cortexctl.render.sanitise import visible
 from cortexctl.render.text_diff import patch_text
@@ -40,7 +40,7 @@ def command(stacks: tuple[str, ...], *, more: tuple[str, ...], check: bool, diff
             before = _read(path)
             after = formatted(_name(path, before), before)
             if before != after and path != STDIN and not (check or diff):
-                write_whole(path, after)
+                write_atomic(path, after)
         except UnreadableDocument as cause:
             failed = True
             say(diagnostic_text(cause.diagnostic, ink("stderr")) + "\n")

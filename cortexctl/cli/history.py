@@ -8,14 +8,16 @@ from pathlib import Path
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.colour import ink
 from cortexctl.cli.telling import NO_LOG, audit_log
-from cortexctl.cli.wiring import ink, look, need_stack, open_daemons, read_stack
+from cortexctl.cli.wiring import look, need_stack, open_daemons, read_stack
 from cortexctl.cli.writing import out, out_json, say, say_plain
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
 from cortexctl.instance import labels
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.render.plan.folding import listed
 from cortexctl.render.sanitise import visible
 
@@ -32,7 +34,7 @@ LISTED = 20
 @audit_log
 @options.stack_choice
 def command(
-    stack: str, *, choice: options.Choice, output_format: str, limit: int, address: tuple[str, ...], audit_log: str
+    stack: str, *, choice: StackChoice, output_format: str, limit: int, address: tuple[str, ...], audit_log: str
 ) -> int:
     """Show the runs that the audit log tells of, newest first; without one, what the hosts' labels tell instead."""
     from cortexctl.audit.audit_log import read_log
@@ -68,7 +70,7 @@ def _need_known(wanted: Sequence[str], known: Collection[str], where: str) -> No
         raise UsageError(f"{where} has no {' and no '.join(unknown)}; {there}")
 
 
-def _path(stack: str, choice: options.Choice, wanted: str) -> Path | None:
+def _path(stack: str, choice: StackChoice, wanted: str) -> Path | None:
     """Where the log is; None where the stack, or who asks, wants none. A stack that cannot be read has it beside it."""
     from cortexctl.stack.hooks import default_log
 
@@ -80,7 +82,7 @@ def _path(stack: str, choice: options.Choice, wanted: str) -> Path | None:
 
 
 def _by_labels(
-    stack: str, choice: options.Choice, path: Path | None, addresses: tuple[str, ...], *, output_format: str
+    stack: str, choice: StackChoice, path: Path | None, addresses: tuple[str, ...], *, output_format: str
 ) -> int:
     """Of what is there now: the run, the revision and the author that each container carries."""
     from cortexctl.render.history import labels_text

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.colour import ink
 from cortexctl.cli.importing import Import, Imported, open_import
-from cortexctl.cli.wiring import ink
 from cortexctl.cli.writing import out, say_plain, write
 from cortexctl.errors import CortexctlError, UsageError
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.render.import_block import imported_block, imported_json
 from cortexctl.render.import_candidates import Row, imports_text
 
@@ -22,7 +23,7 @@ from cortexctl.render.import_candidates import Row, imports_text
 @click.option("--model", "name", default="", metavar="NAME", help="The model's name. Left out: by what it serves.")
 @click.option("--gpus", default=None, metavar="LIST", help='Its GPUs, where it does not tell: "0,1", "none".')
 @options.stack_choice
-def command(host: str, container: str, *, choice: options.Choice, stack: str, name: str, gpus: str | None) -> int:
+def command(host: str, container: str, *, choice: StackChoice, stack: str, name: str, gpus: str | None) -> int:
     """Print the block that makes the stack take CONTAINER as it runs, without a restart; without CONTAINER, list what
     could be taken. Changes nothing.
     """

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cortexctl.cli import options
-from cortexctl.cli.wiring import need_other_stack, need_stack, open_daemons, read_stack
+from cortexctl.cli.wiring import need_stack, open_daemons, read_stack
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.vllm.command.read_command import command_line
@@ -23,6 +22,8 @@ from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.observation import Observed
+from cortexctl.operations.read_stack import read_other_stack
+from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
 from cortexctl.plan.action import Action
 from cortexctl.plan.adopt.adopt import as_pattern, to_adopt
 from cortexctl.plan.decide import state_in_words
@@ -67,7 +68,7 @@ class Import:
     """
 
     stack: str
-    choice: options.Choice
+    choice: StackChoice
     text: str
     host: Host
     is_only_host: bool
@@ -83,12 +84,12 @@ class Import:
     @property
     def words(self) -> str:
         """The stack as the next command names it."""
-        return options.as_argument(self.stack) + self.choice.words()
+        return as_argument(self.stack) + self.choice.as_flags()
 
     @property
     def option(self) -> str:
         """The same for `import` itself."""
-        return options.as_option(self.stack) + self.choice.words()
+        return as_option(self.stack) + self.choice.as_flags()
 
     def candidates(self) -> list[str]:
         """Containers without a stack that run vLLM, in the order of their names."""
@@ -229,7 +230,7 @@ class Import:
         return f"now {now}, in a new one {later}".replace(HIDDEN, "(set, not shown)")
 
 
-def open_import(host: str, stack: str, choice: options.Choice) -> Import:
+def open_import(host: str, stack: str, choice: StackChoice) -> Import:
     """Read the stack and its host. A stack that has hosts and no models yet will do."""
     from cortexctl.stack.document import UnreadableDocument, read_document
 
@@ -247,7 +248,7 @@ def open_import(host: str, stack: str, choice: options.Choice) -> Import:
             next_step="write its models as tables, [models.NAME], instead of one table in braces",
         )
     if probed is None:
-        probed = need_other_stack(stack, choice, text=whole)
+        probed = read_other_stack(stack, choice, text=whole)
     at = next((h for h in probed.hosts if h.name == host), None)
     if at is None:
         raise UsageError(f'there is no host "{host}" in {stack}; known: {", ".join(h.name for h in probed.hosts)}')

@@ -14,6 +14,7 @@ from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonRefused, UsageError
 from cortexctl.hosts.lock import is_dead, runs_here
 from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.render.sanitise import visible
 from cortexctl.text.units import show_seconds
 
@@ -30,7 +31,7 @@ def command() -> None:
 @command.command("status")
 @options.stack_argument
 @options.stack_choice
-def status(stack: str, *, choice: options.Choice) -> int:
+def status(stack: str, *, choice: StackChoice) -> int:
     """Show who is applying the stack, host by host."""
     desired = need_stack(stack, choice, with_secrets=False)
     daemons = open_daemons(desired)
@@ -47,7 +48,7 @@ def status(stack: str, *, choice: options.Choice) -> int:
 @options.stack_argument
 @click.option("--host", metavar="NAME", help="Only this host.")
 @options.stack_choice
-def release(stack: str, *, choice: options.Choice, host: str | None) -> int:
+def release(stack: str, *, choice: StackChoice, host: str | None) -> int:
     """Release the locks, whoever holds them. Look with `lock status` first."""
     desired = need_stack(stack, choice, with_secrets=False)
     if host not in {None, *(h.name for h in desired.hosts)}:

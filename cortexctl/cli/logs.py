@@ -12,7 +12,7 @@ import click
 from cortexctl.apply.protocols import Secrets
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
-from cortexctl.cli.wiring import look, need_stack, open_daemons, secret_reader
+from cortexctl.cli.wiring import look, need_stack, open_daemons
 from cortexctl.cli.writing import out, out_raw
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonUnreachable, SecretUnresolved, UsageError
@@ -20,6 +20,8 @@ from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.log import LONGEST_LINE
 from cortexctl.instance.secret import hidden
 from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.operations.adapters import secret_reader
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.drift.servers import found_on
 from cortexctl.render.sanitise import visible
 
@@ -35,7 +37,7 @@ from cortexctl.render.sanitise import visible
 def command(
     address: str,
     *,
-    choice: options.Choice,
+    choice: StackChoice,
     stack: str,
     tail: int,
     generation: int | None,

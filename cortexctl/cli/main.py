@@ -108,6 +108,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         code = cli.main(args=arguments, prog_name="cortexctl", standalone_mode=False)
     except CortexctlError as cause:
+        _show_diagnostics(cause)
         _say(cause.message, cause.next_step)
         return cause.exit_code
     except click.exceptions.NoArgsIsHelpError as cause:
@@ -133,6 +134,14 @@ def _run(arguments: list[str] | None) -> int:
 def _command_path(cause: click.ClickException) -> str:
     context = getattr(cause, "ctx", None)
     return context.command_path if context else "cortexctl"
+
+
+def _show_diagnostics(cause: CortexctlError) -> None:
+    """Of a stack that cannot be used: all that is wrong with it."""
+    if diagnostics := getattr(cause, "diagnostics", ()):
+        from cortexctl.cli.notes import show_diagnostics
+
+        show_diagnostics(diagnostics)
 
 
 def _say(message: str, next_step: str) -> None:

@@ -13,13 +13,14 @@ from cortexctl.cli.writing import say_plain, write
 from cortexctl.errors import UsageError
 from cortexctl.hosts.read import facts_of_all
 from cortexctl.observed.snapshot import snapshot_to_json
+from cortexctl.operations.stack_choice import StackChoice
 
 
 @click.command("observe")
 @options.stack_argument
 @click.option("--out", type=click.Path(dir_okay=False), help="Write to a file instead of standard output.")
 @options.stack_choice
-def command(stack: str, *, choice: options.Choice, out: str | None) -> int:
+def command(stack: str, *, choice: StackChoice, out: str | None) -> int:
     """Write a snapshot of the hosts: what `plan --observed` needs. No secrets, no labels of others. Exits 1 when a
     host could not be read; the snapshot then says so.
     """

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import functools
-import shlex
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import click
 
 from cortexctl.errors import UsageError
-from cortexctl.instance.secret import hidden
+from cortexctl.operations.stack_choice import DEFAULT_STACK, StackChoice
 from cortexctl.plan.request import Request
 from cortexctl.text.units import seconds
-
-DEFAULT_STACK = "stack.toml"
 
 Command = Callable[..., int]
 
@@ -47,46 +44,6 @@ stack_option = click.option(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which environment of the stack, and values for its variables. Never remembered from run to run."""
-
-    env: str = ""
-    variables: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-
-    secret: frozenset[str] | None = None
-    """The variables that the stack calls secret; None: nobody knows, and every value counts as one."""
-
-    def knowing(self, secret: Collection[str]) -> Choice:
-        """With the names of the stack's secret variables."""
-        return replace(self, secret=frozenset(secret))
-
-    def words(self) -> str:
-        """As the options that say the same, for the next command, each with a blank before it. The value of a secret
-        variable is not said: the shell takes it from where cortexctl does, and refuses where it is not set.
-        """
-        env = f" --env {shlex.quote(self.env)}" if self.env else ""
-        files = "".join(f" --var-file {shlex.quote(file)}" for file in self.files)
-        return env + files + "".join(f" --var {self._variable(word)}" for word in self.variables)
-
-    def _variable(self, word: str) -> str:
-        name, _, value = word.partition("=")
-        if self.secret is not None and name not in self.secret and hidden(value) == value:
-            return shlex.quote(word)
-        return f'{shlex.quote(name)}="${{CORTEXCTL_VAR_{name}:?}}"'
-
-
-def as_argument(stack: str) -> str:
-    """The stack for the next command, with a blank before it; nothing for the default."""
-    return "" if stack == DEFAULT_STACK else f" {shlex.quote(stack)}"
-
-
-def as_option(stack: str) -> str:
-    """The same for commands that take it as an option."""
-    return "" if stack == DEFAULT_STACK else f" --stack {shlex.quote(stack)}"
-
-
 def stack_choice(command: Command) -> Command:
     """Adds --env, --var and --var-file; the command gets them as `choice`."""
 
@@ -100,7 +57,7 @@ def stack_choice(command: Command) -> Command:
         for word in var:
             if "=" not in word:
                 raise UsageError(f"--var {word}: it is written NAME=VALUE")
-        return command(*args, choice=Choice(env, var, var_file), **kwargs)
+        return command(*args, choice=StackChoice(env, var, var_file), **kwargs)
 
     return with_choice
 

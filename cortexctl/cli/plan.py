@@ -8,7 +8,7 @@ from dataclasses import replace
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.probing import probed
+from cortexctl.cli.notes import show_note
 from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
 from cortexctl.cli.show import view, view_options
 from cortexctl.cli.wiring import make_plan, need_stack, open_stack
@@ -17,6 +17,8 @@ from cortexctl.diagnostics import Kind
 from cortexctl.errors import UsageError
 from cortexctl.files.checkout import checkout_of
 from cortexctl.files.private import write_private
+from cortexctl.operations.probe import probe as ask_parsers
+from cortexctl.operations.stack_choice import StackChoice, as_argument
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.request import Request
@@ -41,7 +43,7 @@ from cortexctl.plan.request import Request
 def command(
     stack: str,
     *,
-    choice: options.Choice,
+    choice: StackChoice,
     request: Request,
     observed: str | None,
     against: str | None,
@@ -71,7 +73,7 @@ def command(
 
 def _plan(
     stack: str,
-    choice: options.Choice,
+    choice: StackChoice,
     request: Request,
     observed: str | None,
     against: str | None,
@@ -79,7 +81,7 @@ def _plan(
     probe: bool,
     no_commands: bool,
     hub: bool,
-) -> tuple[Plan, options.Choice]:
+) -> tuple[Plan, StackChoice]:
     """Against the live hosts, or for review against a snapshot or another stack. A review reads no secret. The choice
     knows what is secret.
     """
@@ -96,7 +98,7 @@ def _plan(
     try:
         within = checkout_of(stack) if no_commands else None
         made = make_plan(desired, daemons, request, hub=hub, within=within)
-        made = probed(made, desired, daemons) if probe else made
+        made = ask_parsers(made, desired, daemons, show_note) if probe else made
         return made, choice.knowing(desired.secret_variables)
     finally:
         daemons.close()
@@ -121,11 +123,11 @@ def exit_code(made: Plan, *, detailed: bool, allow_unreachable: bool) -> int:
     return 2 if detailed and made.effective else 0
 
 
-def _next_step(made: Plan, stack: str, choice: options.Choice, request: Request, out: str | None) -> str:
+def _next_step(made: Plan, stack: str, choice: StackChoice, request: Request, out: str | None) -> str:
     if not made.effective or made.basis or blocking(made, allow_unreachable=True):
         return ""
     verb = "destroy" if made.destroy else "apply"
     anyway = " --allow-unreachable" if blocking(made) else ""
     if out and not made.lacking:
         return f"cortexctl apply {shlex.quote(out)}{anyway}"
-    return f"cortexctl {verb}{options.as_argument(stack)}{choice.words()}{request.options()}{anyway}"
+    return f"cortexctl {verb}{as_argument(stack)}{choice.as_flags()}{request.options()}{anyway}"

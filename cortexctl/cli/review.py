@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cortexctl.cli.documents import read_document
-from cortexctl.cli.options import Choice
-from cortexctl.cli.wiring import need_other_stack
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
 from cortexctl.files.checkout import as_written, checkout_of
@@ -18,6 +16,8 @@ from cortexctl.files.reading import LARGEST_STACK, NotRead, as_text
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import LARGEST, NotASnapshot, snapshot_from_json
+from cortexctl.operations.read_stack import read_other_stack
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import inspections_needed, models_needed, plan
@@ -53,7 +53,7 @@ def _with_models(desired: Desired, observed: Observed, request: Request, *, hub:
     return with_models(observed, sources, hub=hub, within=checkout_of(desired.path))
 
 
-def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Request, *, hub: bool = False) -> Plan:
+def plan_from_stack(desired: Desired, other: str, choice: StackChoice, request: Request, *, hub: bool = False) -> Plan:
     """The plan as if `other` (a stack file, git:REVISION of this one, or none) had just been applied."""
     was = replace(desired, instances=()) if other == NONE else _other_stack(desired.path, other, choice)
     known = {h.name for h in desired.hosts}
@@ -64,9 +64,9 @@ def plan_from_stack(desired: Desired, other: str, choice: Choice, request: Reque
     return plan(desired, observed, request, basis=f"stack {other}")
 
 
-def _other_stack(path: str, other: str, choice: Choice) -> Desired:
+def _other_stack(path: str, other: str, choice: StackChoice) -> Desired:
     if not other.startswith(GIT):
-        return need_other_stack(other, choice, review=True)
+        return read_other_stack(other, choice, review=True)
     checkout = checkout_of(path)
     inside = as_written(path).relative_to(checkout.top)
     try:
@@ -74,4 +74,4 @@ def _other_stack(path: str, other: str, choice: Choice) -> Desired:
         text = as_text(f"{other}:{path}", data)
     except (GitRefused, NotRead) as cause:
         raise UsageError(f"--against {other}: {cause}") from None
-    return need_other_stack(path, choice, text=text, name=f"{other}:{path}", review=True)
+    return read_other_stack(path, choice, text=text, name=f"{other}:{path}", review=True)

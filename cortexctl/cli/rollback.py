@@ -12,6 +12,7 @@ from cortexctl.cli.apply import carry_out
 from cortexctl.cli.telling import Telling, telling
 from cortexctl.cli.tidying import tidy
 from cortexctl.cli.wiring import look, need_stack, open_daemons
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.rollback import Back, plan_rollback
 
 
@@ -26,7 +27,7 @@ from cortexctl.plan.rollback import Back, plan_rollback
 def command(
     address: str,
     *,
-    choice: options.Choice,
+    choice: StackChoice,
     stack: str,
     generation: int | None,
     auto_approve: bool,

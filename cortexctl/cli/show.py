@@ -7,9 +7,9 @@ import shlex
 
 import click
 
+from cortexctl.cli.colour import ink
 from cortexctl.cli.documents import read_document
 from cortexctl.cli.options import Command
-from cortexctl.cli.wiring import ink
 from cortexctl.cli.writing import write
 from cortexctl.decoding.decode import LARGEST
 from cortexctl.errors import UsageError

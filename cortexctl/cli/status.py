@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from cortexctl.cli import options
+from cortexctl.cli.colour import ink
 from cortexctl.cli.lock import lock_in_words
-from cortexctl.cli.wiring import ink, look, open_stack
+from cortexctl.cli.wiring import look, open_stack
 from cortexctl.cli.writing import out, out_json
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.errors import DaemonError, PathFailed
@@ -17,6 +18,7 @@ from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.adopt.adopt import is_adopted
 from cortexctl.plan.decide import fields_to_change, state_in_words
 from cortexctl.plan.drift.servers import found_on
@@ -28,7 +30,7 @@ from cortexctl.render.status import Row, status_text
 @options.stack_argument
 @options.text_or_json
 @options.stack_choice
-def command(stack: str, *, choice: options.Choice, output_format: str) -> int:
+def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
     desired, daemons = open_stack(stack, choice, with_secrets=False)
     try:
@@ -46,9 +48,9 @@ def command(stack: str, *, choice: options.Choice, output_format: str) -> int:
 
 def _with_measured(rows: list[tuple[Row, Host, ContainerSpec | None]]) -> list[Row]:
     """What starts like these said, from what this machine has learnt: no log is read."""
-    from cortexctl.cli.learning import started_as
-    from cortexctl.cli.measurements import read_all
     from cortexctl.engines.vllm.memory.reuse import same_start
+    from cortexctl.operations.learn import started_as
+    from cortexctl.store.measurements import read_all
 
     known = read_all()
     if not known:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from cortexctl.cli.wiring import new_run, who_we_are
-from cortexctl.cli.writing import KNOWN, nobody_reads, say_plain
+from cortexctl.cli.writing import nobody_reads, say_plain
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.files.private import open_private
+from cortexctl.operations.adapters import lock_identity, new_run
+from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.text.json_text import json_text
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Telling:
 
         path = self._path(plan)
         self.revision = str(revision_of(Path(plan.stack_path), path))
-        us = who_we_are(self.run)
+        us = lock_identity(self.run)
         whoever = who(us.who, us.machine_name, os.environ)
         self.author = whoever.author
         self._facts = RunFacts(self.run, plan.stack, plan.env, asdict(whoever), self.revision)

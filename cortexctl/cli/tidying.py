@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from cortexctl.apply.locking import Locks
-from cortexctl.cli.wiring import SystemClock, who_we_are
 from cortexctl.errors import DaemonError, LockHeld
 from cortexctl.hosts.drift_read import left_by_killed_runs
 from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import is_dead
+from cortexctl.operations.adapters import SystemClock, lock_identity
 from cortexctl.plan.model import Plan
 
 
@@ -19,7 +19,7 @@ def tidy(made: Plan, daemons: DockerDaemons, run: str) -> None:
     left = left_by_killed_runs(hosts, made.owner)
     if not left:
         return
-    locks = Locks(made, daemons, who_we_are(run), SystemClock(), is_dead)
+    locks = Locks(made, daemons, lock_identity(run), SystemClock(), is_dead)
     for host in left:
         with suppress(DaemonError, LockHeld), locks.hold(host):
             daemons.daemon(host).settle_record(made.owner)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import ink, read_stack
+from cortexctl.cli.colour import ink
+from cortexctl.cli.wiring import read_stack
 from cortexctl.cli.writing import out, out_json, write
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, in_reading_order
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.guards import check_desired
 from cortexctl.plan.placement import placed
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 @options.output_format("text", "json", "sarif", text="Code hosts annotate lines from SARIF.")
 @options.ask_hub
 @options.stack_choice
-def command(stack: str, *, choice: options.Choice, output_format: str, hub: bool) -> int:
+def command(stack: str, *, choice: StackChoice, output_format: str, hub: bool) -> int:
     """Check the stack file alone: syntax, references, arguments; memory, where the models' files lie in its checkout.
     All problems at once.
     """
@@ -56,7 +58,7 @@ def command(stack: str, *, choice: options.Choice, output_format: str, hub: bool
 
 
 def _check(
-    stack: str, choice: options.Choice, *, hub: bool
+    stack: str, choice: StackChoice, *, hub: bool
 ) -> tuple[Desired | None, list[Diagnostic], tuple[InstanceForecast, ...]]:
     """The stack in the chosen environment; without one, as it stands and in every environment that it has. And of whom
     memory is not known.

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import secrets
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
-from cortexctl.cli.options import Choice
-from cortexctl.cli.writing import KNOWN, say
+from cortexctl.cli.notes import usable
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.errors import CortexctlError, SecretUnresolved
 from cortexctl.hosts.fleet import DockerDaemons
-from cortexctl.hosts.lock import born, this_machine
 from cortexctl.hosts.read import observe
-from cortexctl.hosts.transport import DEFAULT_DOCKER
 from cortexctl.observed.host import ObservedHost
-from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import image_labels_needed
+from cortexctl.operations.adapters import SystemClock, secret_reader
+from cortexctl.operations.read_stack import SecretMode, StackReader, StackReading
+from cortexctl.operations.run_secrets import KNOWN
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import (
@@ -39,9 +33,6 @@ from cortexctl.plan.planner import (
     records_needed,
 )
 from cortexctl.plan.request import Request
-from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.style import Ink, ink_for
-from cortexctl.secrets.resolver import SecretReader
 
 if TYPE_CHECKING:
     from cortexctl.apply.events import Sink
@@ -50,53 +41,14 @@ if TYPE_CHECKING:
     from cortexctl.files.checkout import Checkout
     from cortexctl.model_files.files import ModelSource
     from cortexctl.stack.load import Releases
-    from cortexctl.stack.variables import Given
 
 
 EVERYTHING = Request()
 
 
-class BadStack(CortexctlError):
-    """The stack's diagnostics have been shown; this only ends the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class SystemClock:
-    """Implements `apply.protocols.Clock`."""
-
-    def now(self) -> float:
-        return time.time()
-
-    def elapsed(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, duration: float) -> None:
-        time.sleep(duration)
-
-
-def ink(stream: str = "stdout") -> Ink:
-    """Colour for stdout or stderr, as the reader and the conventions want it."""
-    file = sys.stdout if stream == "stdout" else sys.stderr
-    context = click.get_current_context(silent=True)
-    no_color = bool(context and context.find_root().obj and context.find_root().obj["no_color"])
-    return ink_for(is_terminal=file.isatty(), environ=os.environ, no_color=no_color)
-
-
-def secret_reader(stack_path: str, choice: Choice) -> SecretReader:
-    from cortexctl.stack.variables import given_texts
-
-    return SecretReader(os.environ, Path(stack_path).resolve().parent, given_texts(_given(choice)), KNOWN.add)
-
-
-def _given(choice: Choice, *, for_another: bool = False) -> Given:
-    from cortexctl.stack.variables import Given
-
-    return Given(choice.variables, choice.files, os.environ, for_another)
-
-
 def read_stack(
     path: str,
-    choice: Choice,
+    choice: StackChoice,
     *,
     with_secrets: bool = True,
     lenient: bool = False,
@@ -104,38 +56,23 @@ def read_stack(
     releases: Releases | None = None,
     review: bool = False,
 ) -> tuple[Desired | None, list[Diagnostic]]:
-    """The stack as a value, and all that is wrong with the file.
-
-    `lenient`: a secret that does not resolve stays unknown, for review where there are no credentials. `text`: what to
-    take for the file's content. `releases`: what is known of the images beyond the file. `review`: no secret is
-    read, and no file outside the stack's checkout.
-    """
-    from cortexctl.stack.load import Releases, UnresolvedSecret, load_stack
-
-    def value(source: str, key: str) -> str:
-        try:
-            return secret_reader(path, choice).read(source, key)
-        except SecretUnresolved as cause:
-            if lenient:
-                return ""
-            raise UnresolvedSecret(cause.message) from cause
-
-    docker = os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER
-    return load_stack(
-        path,
-        default_docker=docker,
-        secret_value=value if with_secrets and not review else None,
-        env=choice.env,
-        given=_given(choice),
-        text=text,
-        releases=releases or Releases(),
-        review=review,
+    reading = StackReader(path, choice, _mode(with_secrets=with_secrets, lenient=lenient, review=review)).read(
+        text=text, releases=releases
     )
+    return reading.desired, list(reading.diagnostics)
+
+
+def _mode(*, with_secrets: bool, lenient: bool, review: bool) -> SecretMode:
+    if review:
+        return SecretMode.REVIEW
+    if not with_secrets:
+        return SecretMode.SKIP
+    return SecretMode.LENIENT if lenient else SecretMode.RESOLVE
 
 
 def open_stack(
     path: str,
-    choice: Choice,
+    choice: StackChoice,
     *,
     with_secrets: bool = True,
     lenient: bool = False,
@@ -170,7 +107,7 @@ def _by_what_hosts_say(
 
 def need_stack(
     path: str,
-    choice: Choice,
+    choice: StackChoice,
     *,
     with_secrets: bool = True,
     lenient: bool = False,
@@ -189,30 +126,8 @@ def need_stack(
     return _or_the_end(path, desired, found)
 
 
-def need_other_stack(
-    path: str, choice: Choice, *, text: str | None = None, name: str = "", review: bool = False
-) -> Desired:
-    """A stack to compare with, without its secrets: a file, or `text` in its place, called `name`. Raises BadStack."""
-    from cortexctl.stack.load import load_stack
-
-    docker = os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER
-    given = _given(choice, for_another=True)
-    desired, found = load_stack(
-        path, default_docker=docker, secret_value=None, env=choice.env, given=given, text=text, review=review
-    )
-    if name:
-        found = [replace(d, span=replace(d.span, path=name) if d.span else None) for d in found]
-    return _or_the_end(name or path, desired, [d for d in found if d.is_error])
-
-
 def _or_the_end(path: str, desired: Desired | None, found: list[Diagnostic]) -> Desired:
-    if desired is None:
-        say(diagnostics_text(found, ink("stderr")) + "\n")
-        errors = sum(d.is_error for d in found)
-        raise BadStack(f"{path}: {errors} {'problem' if errors == 1 else 'problems'}; nothing was changed")
-    if found:
-        say(diagnostics_text(found, ink("stderr")) + "\n")
-    return desired
+    return usable(StackReading(path, desired, tuple(found)))
 
 
 def look(desired: Desired, daemons: DockerDaemons, request: Request = EVERYTHING) -> Observed:
@@ -296,21 +211,6 @@ def open_daemons(desired: Desired) -> DockerDaemons:
     return DockerDaemons({h.name: h for h in desired.hosts}, desired.owner)
 
 
-def new_run() -> str:
-    """A short id for the labels of what this run makes."""
-    return secrets.token_hex(4)
-
-
-def who_we_are(run: str) -> LockInfo:
-    """What others read in the lock. The owner's id is ours alone; times are filled in when it is taken."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    pid = os.getpid()
-    return LockInfo(secrets.token_hex(8), user, this_machine(), pid, run, 0, 0, born(pid))
-
-
 class Run(Protocol):
     """What marks what a run makes: its id, the stack's git revision, and who it is."""
 
@@ -319,7 +219,7 @@ class Run(Protocol):
     author: str
 
 
-def performer(owner: str, stack_path: str, choice: Choice, daemons: DockerDaemons, run: Run) -> Performer:
+def performer(owner: str, stack_path: str, choice: StackChoice, daemons: DockerDaemons, run: Run) -> Performer:
     """The one that carries out steps, with the real adapters."""
     from cortexctl import __version__
     from cortexctl.apply.perform import Performer

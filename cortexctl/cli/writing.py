@@ -14,12 +14,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
+from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.render.sanitise import tame, visible
-from cortexctl.secrets.known_values import KnownSecrets
 from cortexctl.text.json_text import json_text, plain_json
 
-KNOWN = KnownSecrets()
-"""Of this process, which is one run."""
 EXACT = {"toml", "diff"}
 """A stack, or a patch for one: the user's own text, which a program takes as it is."""
 JSON = {"json", "sarif"}

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 import pytest
 
-from cortexctl.cli.options import Choice
 from cortexctl.cli.plan import save
 from cortexctl.cli.wiring import make_plan, open_stack
 from cortexctl.hosts.lock import from_labels, is_dead
 from cortexctl.hosts.read import daemon_time, get
 from cortexctl.observed.container_list import parse_endpoint
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import (
@@ -113,7 +113,7 @@ class Lane:
 
     def plan(self) -> Plan:
         """As the command makes it, in this process: it only looks."""
-        desired, daemons = open_stack(str(self.path), Choice(), warn=False)
+        desired, daemons = open_stack(str(self.path), StackChoice(), warn=False)
         try:
             return make_plan(desired, daemons, Request())
         finally:

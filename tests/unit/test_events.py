@@ -16,11 +16,12 @@ from jsonschema import Draft202012Validator
 from cortexctl.apply.events import GateProbe, HookEnded, HookStarted, Progress
 from cortexctl.apply.executor import Fate, Result
 from cortexctl.cli.apply import carry_out
-from cortexctl.cli.options import Choice, How
+from cortexctl.cli.options import How
 from cortexctl.cli.telling import NO_LOG, EventLines, Telling
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import HookFailed, PlanStale
 from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.model import Plan
 from cortexctl.plan.steps import TASK_KINDS
@@ -197,7 +198,7 @@ def test_who_reads_the_plan_and_the_result_may_go_and_the_exit_code_is_that_of_t
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with Telling("", NO_LOG) as telling:
         daemons = DockerDaemons({}, "demo")
-        code = carry_out(made, daemons, choice=Choice(), approved=True, how=How(), telling=telling)
+        code = carry_out(made, daemons, choice=StackChoice(), approved=True, how=How(), telling=telling)
     sys.stdout.close()
     assert (code, bool(world.daemon().containers)) == ((1, False) if fails else (0, True))
 

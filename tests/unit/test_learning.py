@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 
 from cortexctl.apply.recording import Took
-from cortexctl.cli import measurements
-from cortexctl.cli.learning import learn_from_apply, started_as
 from cortexctl.cli.main import run
 from cortexctl.engines.vllm.memory.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, started
 from cortexctl.engines.vllm.memory.reuse import same_start
 from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
 from cortexctl.errors import DaemonRefused, UsageError
+from cortexctl.operations.learn import learn_from_apply, started_as
+from cortexctl.operations.notes import Note, warning
 from cortexctl.render.status import Row, status_text
 from cortexctl.render.style import Ink
+from cortexctl.store import measurements
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.memory import CASES, CONFIGS
@@ -75,12 +76,12 @@ class Learner:
     def _speaks(self, container: FakeContainer) -> None:
         container.log += self.log
 
-    def apply(self) -> None:
+    def apply(self) -> tuple[Note, ...]:
         plan = self.world.plan(self.desired)
         result = self.world.apply(plan)
         assert result.exit_code == 0
         took = {c.address: Took(start=142.4) for c in plan.changes}
-        learn_from_apply(plan, result, took, self.world.daemons, 1_790_000_000.0)
+        return learn_from_apply(plan, result, took, self.world.daemons, 1_790_000_000.0)
 
     def measured(self) -> Measurement | None:
         instance = self.desired.instances[0]
@@ -130,25 +131,24 @@ def test_a_model_that_is_elsewhere_is_learnt_from_without_a_prediction(learner: 
 
 
 def test_that_nothing_can_be_learnt_is_said_and_fails_nothing(
-    learner: Learner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(*_: object, **__: object) -> list[str]:
         raise DaemonRefused("here: no space left on device", status=500)
 
     for daemon in learner.world.daemons.by_host.values():
         monkeypatch.setattr(daemon, "logs", refuses)
-    learner.apply()
-    said = capsys.readouterr().err
-    assert "Warning: nothing was learnt from the start of here/tiny: here: no space left on device" in said
+    notes = learner.apply()
+    assert notes == (warning("nothing was learnt from the start of here/tiny: here: no space left on device"),)
 
 
 def test_a_cache_that_cannot_be_written_fails_nothing(
-    learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    learner.apply()
-    assert "nothing was learnt from the start of here/tiny: cannot make" in capsys.readouterr().err
+    (note,) = learner.apply()
+    assert "nothing was learnt from the start of here/tiny: cannot make" in note.text
     assert measurements.read_all() == []
 
 
@@ -179,11 +179,13 @@ def test_runs_at_once_leave_whole_files() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 2, "said": {}}', "\0"])
-def test_a_damaged_file_is_passed_over_with_a_warning(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_file_is_ignored_with_a_warning(text: str) -> None:
     measurements.keep(of(1))
     (measurements.folder() / "damaged.json").write_text(text)
-    assert [m.said.kv_cache_tokens for m in measurements.read_all()] == [1]
-    assert "damaged.json is passed over" in capsys.readouterr().err
+    skipped: list[str] = []
+    assert [m.said.kv_cache_tokens for m in measurements.read_all(skipped.append)] == [1]
+    (why,) = skipped
+    assert "damaged.json is ignored" in why
 
 
 def test_a_relative_cache_folder_is_ignored_and_no_home_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +265,7 @@ def test_a_search_goes_without(fit: Fit, log: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "text", "problem"),
     [
-        (FLAGS, "INFO: nothing of memory", "says nothing of weights or of a KV cache"),
+        (FLAGS, "INFO: nothing of memory", "has no line about weights or the KV cache"),
         (FLAGS[:4] + FLAGS[6:], "\n".join(LOG), "to learn from a log its release must be known"),
         (
             FLAGS,

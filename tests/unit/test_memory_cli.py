@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cortexctl.cli.fitting import read_args
 from cortexctl.cli.main import run
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
+from cortexctl.operations.fit_arguments import read_args
 from tests.memory import CONFIGS
 
 PARTS = [

@@ -11,13 +11,14 @@ import pytest
 
 from cortexctl.apply.perform import Performer
 from cortexctl.cli import apply as cli_apply
-from cortexctl.cli.options import Choice, How
+from cortexctl.cli.options import How
 from cortexctl.cli.telling import NO_LOG, Telling
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import LockHeld, PlanStale, Refused
 from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.instance.labels import RUN
 from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
 from tests.fakes.daemon import FakeDaemons
 from tests.fakes.world import FakeClock, World
@@ -51,12 +52,12 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
 
-    def performer(owner: str, _path: str, _choice: Choice, _daemons: Any, run: Telling) -> Performer:
+    def performer(owner: str, _path: str, _choice: StackChoice, _daemons: Any, run: Telling) -> Performer:
         return Performer(owner, world.daemons, world.prober, world.secrets, world.clock, {RUN: run.run})
 
     monkeypatch.setattr(cli_apply, "performer", performer)
     monkeypatch.setattr(cli_apply, "_stop_on_signal", lambda: cast("Any", _Never()))
-    monkeypatch.setattr("cortexctl.cli.learning.learn_from_apply", lambda *_: None)
+    monkeypatch.setattr("cortexctl.operations.learn.learn_from_apply", lambda *_: ())
     now = int(world.clock.now())
     world.daemon().volumes["cortexctl-lock-demo"] = LockInfo("them", "bob", "ci", 1, "run0", now, now + HOURS)
     return world
@@ -81,7 +82,9 @@ def carried_out(world: World, made: Plan, again: Callable[[], Plan] | None, *, p
     daemons = cast("DockerDaemons", Daemons(world.daemons.by_host))
     how = How(lock_timeout=patience)
     with Telling("", NO_LOG) as telling:
-        return cli_apply.carry_out(made, daemons, choice=Choice(), approved=True, how=how, telling=telling, again=again)
+        return cli_apply.carry_out(
+            made, daemons, choice=StackChoice(), approved=True, how=how, telling=telling, again=again
+        )
 
 
 def length_of(world: World) -> str:

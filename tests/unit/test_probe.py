@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from cortexctl.cli.main import run
-from cortexctl.cli.probing import probed
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.diagnostics import Severity
 from cortexctl.errors import DaemonUnreachable
@@ -19,6 +18,9 @@ from cortexctl.hosts import image_parser
 from cortexctl.instance.labels import PROBE
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.parser_verdict import CommandLine, ParserVerdict, Probed, parse_probed
+from cortexctl.operations.notes import Level, Note
+from cortexctl.operations.probe import probe
+from cortexctl.plan.model import Plan
 from cortexctl.plan.parser_probe import questions
 from tests.fakes.dripping import Drip, dripping_daemon
 from tests.fakes.world import World
@@ -85,6 +87,10 @@ def desired(tmp_path: Path) -> Desired:
     return desired_from(tmp_path / "stack.toml", {"KEY": "planted"})
 
 
+def probed(plan: Plan, desired: Desired, parsers: Parsers, notes: list[Note] | None = None) -> Plan:
+    return probe(plan, desired, parsers, (notes if notes is not None else list[Note]()).append)
+
+
 def test_an_image_is_asked_once_for_all_that_it_would_start(world: World, desired: Desired) -> None:
     made = world.plan(desired)
     parsers = Parsers(YES)
@@ -105,28 +111,27 @@ def test_what_is_there_already_is_not_asked_about(world: World, desired: Desired
     assert parsers.asked == []
 
 
-def test_a_refusal_is_an_error_at_the_argument(
-    world: World, desired: Desired, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_refusal_is_an_error_at_the_argument(world: World, desired: Desired) -> None:
     made = world.plan(desired)
-    found = [d for d in probed(made, desired, Parsers(NO, YES)).diagnostics if d.rule == "CX312"]
+    notes: list[Note] = []
+    found = [d for d in probed(made, desired, Parsers(NO, YES), notes).diagnostics if d.rule == "CX312"]
     first = next(d for d in found if "a/one" in d.summary)
     assert first.severity is Severity.ERROR
     assert first.summary == "a/one, b/one: the parser in image:v0.32.0 (vLLM 0.32.0) refuses the arguments"
     assert first.span is not None
     assert first.span.line_text == "max_model_len = 2048"
     assert first.detail == "it says: argument --max-model-len: invalid value"
-    assert "accepts" not in capsys.readouterr().err
+    assert not any("accepts" in note.text for note in notes)
 
 
-def test_another_release_is_the_likely_cause(
-    world: World, desired: Desired, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_release_is_the_likely_cause(world: World, desired: Desired) -> None:
     made = world.plan(desired)
-    found = probed(made, desired, Parsers(replace(NO, release="0.31.0+cu129"))).diagnostics
+    notes: list[Note] = []
+    found = probed(made, desired, Parsers(replace(NO, release="0.31.0+cu129")), notes).diagnostics
     helps = [d.help for d in found if d.rule == "CX312" and "a/one" in d.summary]
     assert 'set vllm_version = "0.31.0"' in helps[0]
-    assert "holds vLLM 0.31.0+cu129, and the stack takes it for 0.32.0" in capsys.readouterr().err
+    told = [note.text for note in notes if note.level is Level.NOTE]
+    assert any("holds vLLM 0.31.0+cu129, and the stack takes it for 0.32.0" in text for text in told)
 
 
 def test_an_option_that_no_release_has_is_not_taken_for_a_stock_one(world: World, desired: Desired) -> None:

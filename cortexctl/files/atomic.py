@@ -1,4 +1,4 @@
-"""Files that others read while they are written anew."""
+"""Files that others may read while they are written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from cortexctl.errors import UsageError
 
 
-def write_whole(file: str, text: str) -> None:
+def write_atomic(file: str, text: str) -> None:
     """The whole text or the old one, at any moment: a collector never reads half a file. Raises UsageError."""
     path = Path(file).resolve()  # through a link, to what it points at
     data = text.encode("utf-8", "replace")

@@ -1,20 +1,20 @@
-"""What starts measured, kept on this machine: one small file for each distinct start, in the user's cache.
+"""Measurements of starts, kept on this machine: one small file for each distinct start, in the user's cache.
 
-A file is written whole and then put in its place, so two runs at once and a killed one leave nothing half done. Nothing
-depends on what is here: it can be deleted at any time.
+A file is written whole and then put in its place, so two runs at once or a killed one leave no half file. Nothing
+depends on these files: they can be deleted at any time.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from cortexctl.cli.outfile import write_whole
-from cortexctl.cli.writing import say_plain
 from cortexctl.engines.vllm.memory.measured import Measurement, from_json, to_json
 from cortexctl.errors import UsageError
+from cortexctl.files.atomic import write_atomic
 
 KEPT = 300
 """So many files; the oldest go first. Reading all takes some ten milliseconds."""
@@ -30,18 +30,18 @@ def folder() -> Path:
     return root / "cortexctl" / "measured"
 
 
-def read_all() -> list[Measurement]:
-    """All that can be read; of what is damaged or of another format a warning is given."""
-    found = []
+def read_all(skipped: Callable[[str], None] = lambda _why: None) -> list[Measurement]:
+    """All that can be read. `skipped` gets a sentence about each file that is damaged or of another format."""
+    known = []
     with suppress(UsageError, OSError):
         for file in sorted(folder().glob("*.json")):
             try:
-                found.append(from_json(json.loads(file.read_text(encoding="utf-8"))))
+                known.append(from_json(json.loads(file.read_text(encoding="utf-8"))))
             except FileNotFoundError:
                 continue  # another run has just removed it
             except (OSError, ValueError) as cause:
-                say_plain(f"Warning: {file} is passed over ({cause}); delete it\n")
-    return found
+                skipped(f"{file} is ignored ({cause}); delete it")
+    return known
 
 
 def keep(measurement: Measurement) -> None:
@@ -51,7 +51,7 @@ def keep(measurement: Measurement) -> None:
         at.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as cause:
         raise UsageError(f"cannot make {at}: {cause.strerror or cause}") from cause
-    write_whole(str(at / f"{measurement.started.key}.json"), json.dumps(to_json(measurement), indent=1) + "\n")
+    write_atomic(str(at / f"{measurement.started.key}.json"), json.dumps(to_json(measurement), indent=1) + "\n")
     _prune(at)
 
 

@@ -1,16 +1,14 @@
-"""Learning from starts: after an apply the log of each new container is read, or one that is given by hand."""
+"""Measurements from the logs of starts: of each new container after an apply, or of a log that the user gives."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortexctl.cli import measurements
-from cortexctl.cli.logfile import pieces_of
-from cortexctl.cli.writing import say_plain
 from cortexctl.desired.stack import Host
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import budget
@@ -24,10 +22,12 @@ from cortexctl.errors import DaemonError, UsageError
 from cortexctl.hosts.log import lines
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.spec import ContainerSpec
+from cortexctl.operations.log_file import pieces_of
+from cortexctl.operations.notes import Note, warning
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import PassGate
-from cortexctl.render.timestamps import rfc3339
 from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
+from cortexctl.store import measurements
 
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cortexctl.apply.recording import Took
 
 LINES = 5000
-"""Of the end of a log: what a start says of memory is in it, whatever it says besides."""
+"""Lines read from the end of a log: enough for all that a start logs about memory."""
 
 
 def model_folder(spec: ContainerSpec) -> Path | None:
@@ -68,30 +68,41 @@ def gpu_of(host: Host, spec: ContainerSpec) -> Gpu | None:
         return None
 
 
-def learn_from_apply(plan: Plan, result: Result, took: Mapping[str, Took], daemons: Daemons, now: float) -> None:
-    """Keep what the starts of this run said. It fails nothing: what cannot be learnt is said."""
+def learn_from_apply(
+    plan: Plan, result: Result, took: Mapping[str, Took], daemons: Daemons, now: float
+) -> tuple[Note, ...]:
+    """Keep the measurements in the logs of this run's starts. It fails nothing: a note names each start that taught
+    nothing. `now`: seconds since the epoch.
+    """
     from cortexctl.apply.executor import Fate
 
     hosts = {h.host.name: h.host for h in plan.hosts}
     learnt: set[str] = set()
+    notes: list[Note] = []
     for outcome in result.outcomes:
         change, spec = outcome.change, outcome.change.after
         gated = [s.task.container for s in plan.steps_of(change) if isinstance(s.task, PassGate)]
         if outcome.fate is not Fate.DONE or spec is None or not gated:
             continue
         try:
-            begun = _begun(hosts[change.host], spec)
-            if begun[0].key in learnt:  # the same start on many hosts is asked of one
+            start, facts, gpu = _started(hosts[change.host], spec)
+            if start.key in learnt:  # of the same start on many hosts one log is read
                 continue
-            learnt.add(begun[0].key)
+            learnt.add(start.key)
+            start_log = read_start_log(_log(change, gated[0], daemons))
+            if not start_log.says_something:
+                continue  # it logs warnings alone, or in a format of its own
+            start = replace(start, version=start.version or start_log.vllm_version or "")
+            predicted = _predicted(facts, gpu, spec, start.version) if facts and gpu else None
             seconds = took[change.address].start if change.address in took else None
-            _learn(begun, spec, _log(change, gated[0], daemons), change.host, seconds, now)
+            measurements.keep(Measurement(start, start_log, _utc(now), change.host, seconds, predicted))
         except Exception as cause:  # noqa: BLE001 - whatever it is, the instance serves
-            say_plain(f"Warning: nothing was learnt from the start of {change.address}: {cause}\n")
+            notes.append(warning(f"nothing was learnt from the start of {change.address}: {cause}"))
+    return tuple(notes)
 
 
-def _begun(host: Host, spec: ContainerSpec) -> tuple[Started, Facts | None, Gpu | None]:
-    """What is started, and its model's facts where they can be read from here."""
+def _started(host: Host, spec: ContainerSpec) -> tuple[Started, Facts | None, Gpu | None]:
+    """The start, and its model's facts where they can be read from here."""
     at = model_folder(spec)
     try:
         config = read_config(at) if at else None
@@ -110,23 +121,6 @@ def _log(change: Change, container: str, daemons: Daemons) -> list[str]:
         return list(daemon.logs(container, LINES, this_run=True))
 
 
-def _learn(
-    begun: tuple[Started, Facts | None, Gpu | None],
-    spec: ContainerSpec,
-    log: list[str],
-    host: str,
-    seconds: float | None,
-    now: float,
-) -> None:
-    what, facts, gpu = begun
-    said = read_start_log(log)
-    if not said.says_something:
-        return  # it logs warnings alone, or in words of its own
-    what = replace(what, version=what.version or said.vllm_version or "")
-    predicted = _predicted(facts, gpu, spec, what.version) if facts and gpu else None
-    measurements.keep(Measurement(what, said, rfc3339(now), host, seconds, predicted))
-
-
 def _predicted(facts: Facts, gpu: Gpu, spec: ContainerSpec, version: str) -> Predicted:
     at = model_folder(spec)
     try:
@@ -137,33 +131,40 @@ def _predicted(facts: Facts, gpu: Gpu, spec: ContainerSpec, version: str) -> Pre
 
 
 def predict(facts: Facts, ask: Ask) -> Predicted:
-    """Without anything that was measured."""
-    found = budget(facts, ask)
-    return Predicted(int(found.tokens.value), round(found.concurrency.value, 2), found.tightest.available.value)
+    """The computed budget, without any measurement."""
+    computed = budget(facts, ask)
+    return Predicted(
+        int(computed.tokens.value), round(computed.concurrency.value, 2), computed.tightest.available.value
+    )
 
 
 def learn_from_log(
-    file: str, what: Started, facts: Facts, ask: Ask, length: int | None, host: str, now: float
+    file: str, start: Started, facts: Facts, ask: Ask, length: int | None, host: str, now: float
 ) -> StartLog:
-    """Keep what a log says that is given by hand, as of the start that the arguments describe. `length`: the tokens of
-    a request by them; None where vLLM chooses. Raises UsageError where the log does not belong to them.
+    """Keep the measurements in a log that the user gives, as of the start that the arguments describe. `length`: the
+    tokens of a request by them; None where vLLM chooses. Raises UsageError where the log is of another start.
     """
     try:
-        said = read_start_log(lines(pieces_of(file)))
+        start_log = read_start_log(lines(pieces_of(file)))
     except OSError as cause:
         raise UsageError(f"cannot read {file}: {cause.strerror or cause}") from cause
-    if not said.says_something:
+    if not start_log.says_something:
         whole = "give the log of a whole start, from its first line on"
-        raise UsageError(f"{file} says nothing of weights or of a KV cache", next_step=whole)
-    if not what.version:
-        told = f", for example --vllm-version {said.vllm_version}" if said.vllm_version else ""
-        raise UsageError("to learn from a log its release must be known", next_step=f"say it{told}")
-    if said.vllm_version and said.vllm_version.split("+")[0] != what.version:
-        raise UsageError(f"{file} is of vLLM {said.vllm_version}, and the arguments are for {what.version}")
-    if length and said.concurrency_len and said.concurrency_len != length:
+        raise UsageError(f"{file} has no line about weights or the KV cache", next_step=whole)
+    if not start.version:
+        example = f", for example --vllm-version {start_log.vllm_version}" if start_log.vllm_version else ""
+        raise UsageError("to learn from a log its release must be known", next_step=f"name it{example}")
+    if start_log.vllm_version and start_log.vllm_version.split("+")[0] != start.version:
+        raise UsageError(f"{file} is of vLLM {start_log.vllm_version}, and the arguments are for {start.version}")
+    if length and start_log.concurrency_len and start_log.concurrency_len != length:
         raise UsageError(
-            f"{file} is of a start with max_model_len {said.concurrency_len}, and the arguments come to {length}",
+            f"{file} is of a start with max_model_len {start_log.concurrency_len}, and the arguments come to {length}",
             next_step="give the arguments of that start",
         )
-    measurements.keep(Measurement(what, said, rfc3339(now), host, None, predict(facts, ask)))
-    return said
+    measurements.keep(Measurement(start, start_log, _utc(now), host, None, predict(facts, ask)))
+    return start_log
+
+
+def _utc(at: float) -> str:
+    """Seconds since the epoch, as in "2026-03-01T12:00:00.000Z"."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""A log that is given by hand: a file, or stdin, read in pieces, for it may be larger than the memory."""
+"""A log that the user gives: a file or stdin, read in pieces, because it may be larger than the memory."""
 
 from __future__ import annotations
 

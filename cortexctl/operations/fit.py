@@ -1,0 +1,244 @@
+"""`fit`: the memory of one model that options describe, or of every instance of a stack whose model can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cortexctl.desired.stack import Desired, Instance
+from cortexctl.engines.vllm.command.effective import effective
+from cortexctl.engines.vllm.memory.budget import NO_GPU, Budget, budget
+from cortexctl.engines.vllm.memory.config import UnknownModel
+from cortexctl.engines.vllm.memory.headers import Headers
+from cortexctl.engines.vllm.memory.ledger import Line, ledger
+from cortexctl.engines.vllm.memory.measured import Started, digest, started
+from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.release_changes import behaviour
+from cortexctl.engines.vllm.memory.reuse import reused
+from cortexctl.engines.vllm.memory.settings import read_settings
+from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.errors import UsageError
+from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
+from cortexctl.operations.fit_arguments import (
+    by_model,
+    read_args,
+    read_environ,
+    read_gpu,
+    refuse_more_gpus,
+    refuse_what_vllm_refuses,
+)
+from cortexctl.operations.learn import learn_from_log, started_as
+from cortexctl.operations.notes import Note, warning
+from cortexctl.plan.capacity.plan_memory import gpu_of_host, headers_of
+from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
+from cortexctl.store.measurements import read_all
+
+
+@dataclass(frozen=True, slots=True)
+class FitInputs:
+    """The options as they were given. `free` and `available`: GiB. `hosts`, `hub`: where else to read models."""
+
+    config: Sequence[str] = ()
+    weights: Sequence[str] = ()
+    gpu: str | None = None
+    version: str | None = None
+    args: Sequence[str] = ()
+    environ: Sequence[str] = ()
+    free: float | None = None
+    available: float | None = None
+    hosts: bool = False
+    hub: bool = False
+
+    def describe_a_model(self, stack: str) -> bool:
+        """Whether they describe one model by themselves, so that no stack is read. `--available-kv` alone does not: it
+        may be that of a stack's model.
+        """
+        without_name = any("=" not in one for one in self.config)
+        by_options = self.gpu or self.args or self.version or (self.available is not None and without_name)
+        return bool(by_options) or (without_name and not Path(stack).exists())
+
+
+@dataclass(frozen=True, slots=True)
+class FitModel:
+    """One model to compute: its facts, and all that the launch sets. `gpus`: indices on its host."""
+
+    facts: Facts
+    ask: Ask
+    started: Started
+    gpus: tuple[int, ...] = ()
+    gpu_count: int = 1
+    host: str = ""
+    model: str = ""
+
+
+@dataclass(slots=True)
+class FitJob:
+    """All models to compute, by address or architecture, and why others cannot be computed."""
+
+    has_stack: bool
+    models: dict[str, FitModel] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+    def only(self, model: str | None, option: str) -> FitModel:
+        """The one model, or the named one; of its instances the first. Raises UsageError."""
+        matching = {who: m for who, m in self.models.items() if model in {None, m.model, who}}
+        if not matching:
+            reasons = "; ".join(f"{who}: {why}" for who, why in self.unknown.items())
+            raise UsageError(f"there is no such model to compute{f': {reasons}' if reasons else ''}")
+        names = sorted({m.model for m in matching.values()})
+        if len(names) > 1:
+            raise UsageError(f"{option} is for one model; name it with --model: {', '.join(names)}")
+        return next(iter(matching.values()))
+
+    def learn(self, file: str, model: str | None, now: float) -> None:
+        """Keep the measurements in a log, as of a start of the one model, or the named one. Raises UsageError."""
+        m = self.only(model, "--learn")
+        s = read_settings(m.facts, m.ask.args, m.ask.gpu or NO_GPU, m.ask.version, environ=m.ask.environ)
+        ask = replace(m.ask, available_gib=None)
+        learn_from_log(file, m.started, m.facts, ask, None if s.auto_length else s.max_model_len, m.host, now)
+
+    def use_measurements(self) -> tuple[Note, ...]:
+        """Compute with what earlier starts on such GPUs measured, where it holds. Notes name files that are damaged."""
+        notes: list[Note] = []
+        known = read_all(lambda why: notes.append(warning(why)))
+        for who, m in self.models.items():
+            ask = replace(m.ask, measured=reused(known, m.started, m.facts, m.ask.gpu))
+            self.models[who] = replace(m, ask=ask)
+        return tuple(notes)
+
+    def budgets(self) -> dict[str, Budget]:
+        return {who: budget(m.facts, m.ask) for who, m in self.models.items()}
+
+    def ledger(self, budgets: Mapping[str, Budget]) -> tuple[Line, ...]:
+        """Of every host whose instances have GPUs."""
+        hosts = sorted({m.host for m in self.models.values() if m.host})
+        held = {
+            host: [(who, m.gpus, budgets[who]) for who, m in self.models.items() if m.host == host and m.gpus]
+            for host in hosts
+        }
+        return tuple(line for host in hosts for line in ledger(host, held[host]))
+
+
+def fit_options(inputs: FitInputs) -> FitJob:
+    """One model, described by options alone. Raises UsageError."""
+    if len(inputs.config) != 1:
+        raise UsageError("without a stack, fit needs one --config FILE", next_step="cortexctl fit --help")
+    if inputs.gpu is None and inputs.available is None:
+        raise UsageError("without a stack, fit needs --gpu NAME:GIB, or --available-kv GIB")
+    gpu, number = read_gpu(inputs.gpu)
+    if inputs.version and not behaviour(inputs.version).known:
+        raise UsageError(
+            f'--vllm-version {inputs.version}: it is written as in "0.32.0"', next_step="cortexctl catalog releases"
+        )
+    args = read_args(inputs.args, inputs.version)
+    refuse_what_vllm_refuses(args, inputs.version)
+    refuse_more_gpus(args, number)
+    weights = Path(inputs.weights[0]) if inputs.weights else None
+    facts, headers, config = _read_given_model(Path(inputs.config[0]), weights, args)
+    ask = Ask(
+        args,
+        gpu,
+        inputs.version,
+        read_environ(inputs.environ),
+        headers,
+        free_gib=inputs.free,
+        available_gib=inputs.available,
+    )
+    subject = f"{facts.architecture or facts.model_type} on {gpu.name or 'GPU'}" if gpu else facts.architecture
+    known = behaviour(inputs.version)
+    release = ".".join(map(str, known.version)) + ("" if known.known else ", the newest known")
+    start = started("", config, (inputs.version or "").removeprefix("v"), gpu, args, ask.environ)
+    job = FitJob(has_stack=False)
+    job.models[facts.architecture] = FitModel(facts, ask, start, gpu_count=number)
+    job.titles[facts.architecture] = f"{subject}, vLLM {release}"
+    return job
+
+
+ReadModels = Callable[[Desired, Sequence[str], FitInputs], tuple[Desired, Mapping[tuple[str, str], ModelFiles]]]
+
+
+def fit_stack(wanted: Desired, inputs: FitInputs, read_models: ReadModels) -> FitJob:
+    """Every instance; those that cannot be computed are named with the reason. Raises UsageError."""
+    configs, weights = by_model(inputs.config, "--config"), by_model(inputs.weights, "--weights")
+    models = {i.model for i in wanted.instances}
+    if unknown := sorted((configs.keys() | weights.keys()) - models):
+        raise UsageError(f"{wanted.path} has no model {', '.join(unknown)}; there are: {', '.join(sorted(models))}")
+    desired, files = read_models(wanted, list(configs), inputs)
+    job = FitJob(has_stack=True)
+    for instance in desired.instances:
+        try:
+            job.models[instance.address] = _of_instance(desired, instance, configs, weights, files, inputs)
+            job.titles[instance.address] = (
+                f"{instance.address}, vLLM {instance.spec.vllm_version or 'of an unknown release'}"
+            )
+        except (UsageError, ValueError) as cause:
+            job.unknown[instance.address] = str(cause)
+    return job
+
+
+def sources_of(desired: Desired, given: Collection[str]) -> list[ModelSource]:
+    """Of the instances whose config is not given."""
+    sources = {source_of(i.host, i.spec) for i in desired.instances if i.spec.gpus and i.model not in given}
+    return sorted(s for s in sources if isinstance(s, ModelSource))
+
+
+def _of_instance(
+    desired: Desired,
+    instance: Instance,
+    configs: Mapping[str, str],
+    weights: Mapping[str, str],
+    files: Mapping[tuple[str, str], ModelFiles],
+    inputs: FitInputs,
+) -> FitModel:
+    host, spec = desired.host(instance.host), instance.spec
+    args = effective(spec).args
+    if not spec.gpus:
+        raise UsageError("it has no GPU")
+    gpu = gpu_of_host(host)
+    given = Path(weights[instance.model]) if instance.model in weights else None
+    if instance.model in configs:
+        facts, headers, config = _read_given_model(Path(configs[instance.model]), given, args)
+    else:
+        facts, headers, config = _read_found_model(instance, files, given, inputs)
+    ask = Ask(
+        args,
+        gpu,
+        spec.vllm_version,
+        spec.env,
+        headers,
+        free_gib=inputs.free,
+        available_gib=inputs.available,
+    )
+    start = started_as(host, spec, config)
+    return FitModel(facts, ask, start, spec.gpus, host.gpus or len(spec.gpus), instance.host, instance.model)
+
+
+def _read_found_model(
+    instance: Instance, files: Mapping[tuple[str, str], ModelFiles], weights: Path | None, inputs: FitInputs
+) -> tuple[Facts, Headers | None, str]:
+    """From the files that were read. Raises UsageError with the other ways to give them."""
+    source = source_of(instance.host, instance.spec)
+    read = ModelFiles(problem=source) if isinstance(source, str) else files[source.key]
+    if read.problem:
+        elsewhere = "" if inputs.hosts else ", or look on its host with --hosts"
+        raise UsageError(f"{read.problem}; give its config.json with --config {instance.model}=FILE{elsewhere}")
+    try:
+        facts = read_facts(read.config, effective(instance.spec).args)
+        return facts, read_headers(weights) if weights else headers_of(read, facts), digest(read.config)
+    except (UnreadableModel, UnknownModel) as cause:
+        raise UsageError(str(cause)) from None
+
+
+def _read_given_model(config: Path, weights: Path | None, args: Mapping[str, Any]) -> tuple[Facts, Headers | None, str]:
+    """Facts, tensors where files have them, and the digest that identifies the model. Raises UsageError."""
+    try:
+        read = read_config(config)
+        facts = read_facts(read, args)
+        if weights is not None:
+            return facts, read_headers(weights), digest(read)
+        return facts, read_headers(config) if config.is_dir() else None, digest(read)
+    except (UnreadableModel, UnknownModel) as cause:
+        raise UsageError(str(cause)) from None

@@ -1,0 +1,40 @@
+"""`fit --auto`: the search for arguments that reach a target, and the patch of the stack that it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl.engines.vllm.memory.autofit import Fitted, Target, fit
+from cortexctl.errors import UsageError
+from cortexctl.files.reading import NotRead, read_text
+from cortexctl.operations.fit import FitModel
+from cortexctl.stack.edit.argument_edits import CannotPatch, patched
+from cortexctl.text.toml_text import toml_value
+
+
+@dataclass(frozen=True, slots=True)
+class StackPatch:
+    """A stack's text before and after an edit."""
+
+    path: str
+    before: str
+    after: str
+
+
+def search(model: FitModel, target: Target) -> Fitted:
+    gpus = len(model.gpus) or model.gpu_count
+    return fit(model.facts, model.ask, target, gpus=gpus)
+
+
+def stack_patch(stack: str, model: str, changes: Mapping[str, Any]) -> StackPatch:
+    """The stack with these arguments of a model. Nothing is written. Raises UsageError."""
+    try:
+        before = read_text(stack)
+        return StackPatch(stack, before, patched(stack, before, model, changes))
+    except NotRead as cause:
+        raise UsageError(str(cause)) from None
+    except CannotPatch as cause:
+        wanted = ", ".join(f"{name} = {toml_value(value)}" for name, value in changes.items())
+        raise UsageError(f"{cause}: {wanted}") from None

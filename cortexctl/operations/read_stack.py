@@ -1,0 +1,120 @@
+"""The stack file as a value, with all that is wrong with it: one reader for every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from cortexctl.desired.stack import Desired
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.errors import CortexctlError, SecretUnresolved
+from cortexctl.hosts.transport import DEFAULT_DOCKER
+from cortexctl.operations.adapters import secret_reader, stack_inputs
+from cortexctl.operations.stack_choice import StackChoice
+
+if TYPE_CHECKING:
+    from cortexctl.stack.load import Releases, SecretValue
+
+
+class SecretMode(Enum):
+    """How the stack's secrets are read."""
+
+    RESOLVE = "resolve"
+    """Every reference must resolve: the fingerprints of the values are compared."""
+    LENIENT = "lenient"
+    """A reference that does not resolve stays unknown, and is not compared."""
+    SKIP = "skip"
+    """None is read."""
+    REVIEW = "review"
+    """None is read, no program of the stack is run, and no file outside its checkout is read."""
+
+
+class BadStack(CortexctlError):
+    """The stack cannot be used. Its diagnostics say why."""
+
+    def __init__(self, path: str, diagnostics: Sequence[Diagnostic]) -> None:
+        errors = sum(d.is_error for d in diagnostics)
+        super().__init__(f"{path}: {errors} {'problem' if errors == 1 else 'problems'}; nothing was changed")
+        self.diagnostics = tuple(diagnostics)
+
+
+@dataclass(frozen=True, slots=True)
+class StackReading:
+    """`desired` is None when something is wrong that leaves nothing to plan. `path`: the stack's name in errors."""
+
+    path: str
+    desired: Desired | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def usable(self) -> Desired:
+        """Raises BadStack."""
+        if self.desired is None:
+            raise BadStack(self.path, self.diagnostics)
+        return self.desired
+
+
+@dataclass(frozen=True, slots=True)
+class StackReader:
+    """`release`: the vLLM release to read the stack for, whatever its images hold."""
+
+    path: str
+    choice: StackChoice
+    secrets: SecretMode = SecretMode.RESOLVE
+    release: str = ""
+
+    def read(self, *, text: str | None = None, releases: Releases | None = None) -> StackReading:
+        """`text`: the content, where the file is not to be read. `releases`: what is known of the images beyond it."""
+        from cortexctl.stack.load import Releases, load_stack
+
+        desired, diagnostics = load_stack(
+            self.path,
+            default_docker=default_docker(),
+            secret_value=self._secret_value(),
+            env=self.choice.env,
+            given=stack_inputs(self.choice),
+            text=text,
+            releases=releases or Releases(instead=self.release),
+            review=self.secrets is SecretMode.REVIEW,
+        )
+        return StackReading(self.path, desired, tuple(diagnostics))
+
+    def _secret_value(self) -> SecretValue | None:
+        if self.secrets in {SecretMode.SKIP, SecretMode.REVIEW}:
+            return None
+        from cortexctl.stack.load import UnresolvedSecret
+
+        def value(source: str, key: str) -> str:
+            try:
+                return secret_reader(self.path, self.choice).read(source, key)
+            except SecretUnresolved as cause:
+                if self.secrets is SecretMode.LENIENT:
+                    return ""
+                raise UnresolvedSecret(cause.message) from cause
+
+        return value
+
+
+def read_other_stack(
+    path: str, choice: StackChoice, *, text: str | None = None, name: str = "", review: bool = False
+) -> Desired:
+    """A stack to compare with, without its secrets: a file, or `text` in its place, called `name`. Its warnings are
+    for whoever works on it. Raises BadStack.
+    """
+    from cortexctl.stack.load import load_stack
+
+    given = stack_inputs(choice, for_another=True)
+    desired, diagnostics = load_stack(
+        path, default_docker=default_docker(), secret_value=None, env=choice.env, given=given, text=text, review=review
+    )
+    if name:
+        diagnostics = [replace(d, span=replace(d.span, path=name) if d.span else None) for d in diagnostics]
+    return StackReading(name or path, desired, tuple(d for d in diagnostics if d.is_error)).usable
+
+
+def default_docker() -> str:
+    """The daemon of a host that names none."""
+    return os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER
