@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,9 @@ THIRD_PARTY: dict[str, set[str]] = {
     "yaml": {"cli", "render"},
 }
 """Library -> the only parts that may import it."""
+
+TEMPLATES = {"cortexctl.render.plan.html", "cortexctl.stack.starter"}
+"""Where Jinja2 renders: our own templates, never a text of the stack."""
 
 PURE = {
     "text",
@@ -227,6 +231,7 @@ def test_libraries_stay_where_they_belong(name: str, path: Path) -> None:
             continue
         assert library in THIRD_PARTY, f"{name} imports {library}, which no rule knows"
         assert part_of(name) in THIRD_PARTY[library], f"{name} imports {library}"
+        assert library != "jinja2" or name in TEMPLATES, f"{name} imports {library}"
 
 
 @pytest.mark.parametrize(("name", "path"), [p for p in ALL if part_of(str(p.values[0])) in PURE])
@@ -279,6 +284,16 @@ def test_help_loads_click_and_nothing_heavy() -> None:
 def test_checking_a_good_stack_loads_only_what_reads_it() -> None:
     quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
     assert loaded_by("validate", quickstart) & HEAVY == {"pydantic"}
+
+
+def test_variables_are_put_in_without_a_template_engine(tmp_path: Path) -> None:
+    stack = tmp_path / "stack.toml"
+    text = (PACKAGE.parent / "stacks" / "quickstart.toml").read_text()
+    image = re.search(r'^image = "(.*)"$', text, re.MULTILINE)
+    assert image is not None
+    text = text.replace(image[1], "{{ vars.image }}")
+    stack.write_text(f'{text}\n[vars.image]\ndefault = "{image[1]}"\n')
+    assert loaded_by("validate", str(stack)) & HEAVY == {"pydantic"}
 
 
 def test_a_look_for_drift_loads_nothing_that_acts() -> None:

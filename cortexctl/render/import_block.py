@@ -47,9 +47,7 @@ def _ignore(ignored: Mapping[str, str]) -> list[str]:
 
 
 def _literally(text: str) -> str:
-    """What would begin a variable is written as a text of its own; so is all, where a template would change it."""
-    if _MARKS.search(text) and ("\r" in text or text.endswith("\n")):
-        return f"{{{{ {text!r} }}}}"
+    """With each beginning of a variable written as a literal."""
     return _MARKS.sub(lambda mark: f"{{{{ '{mark.group()}' }}}}", text)
 
 

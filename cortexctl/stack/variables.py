@@ -1,17 +1,18 @@
 """`{{ vars.NAME }}` in a stack's strings: where values come from, and putting them in.
 
-Only that one form is allowed. It is parsed by Jinja2 and checked on the syntax tree before anything is evaluated, so
-there is no attribute to reach and no loop to run; it is then rendered in Jinja2's sandbox all the same. A string that
-is one variable and nothing else takes its value with its type: `max_model_len = "{{ vars.length }}"` is a number.
+A plain substitution: there are no expressions, filters, loops or comments, and a value is not searched for variables
+again. A literal `{{`, `{%` or `{#` is written `{{ '{{' }}`. A string that is one variable and nothing else takes its
+value with its type: `max_model_len = "{{ vars.length }}"` is a number.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.files.checkout import checkout_of
@@ -19,11 +20,13 @@ from cortexctl.stack.document import Document, UnreadableDocument, fit, read_doc
 from cortexctl.stack.places import Loc
 from cortexctl.stack.suggest import nearest
 
-if TYPE_CHECKING:
-    from jinja2.nodes import Node
-
 PREFIX = "CORTEXCTL_VAR_"
-_MARKS = ("{{", "{%", "{#")
+BEGIN = re.compile(r"\{[{%#]")
+"""The beginning of a variable; the other two are reserved."""
+VARIABLE = re.compile(r"\{\{\s*vars\.(\w+)\s*\}\}")
+_LITERAL = rf"\{{\{{\s*'({BEGIN.pattern})'\s*\}}\}}"
+_TOKEN = re.compile(rf"{VARIABLE.pattern}|{_LITERAL}|({BEGIN.pattern})")
+_ALLOWED = "write {{ vars.NAME }} for a variable; a literal {{ is written {{ '{{' }}, and {% and {# likewise"
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "int": (int,),
@@ -188,82 +191,60 @@ class _Filling:
             return {key: self.fill((*loc, key), inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.fill((*loc, index), inner) for index, inner in enumerate(value)]
-        if isinstance(value, str) and any(mark in value for mark in _MARKS):
-            span = self.document.place(loc)
-            filled = self._text(value, span)
-            if filled is value:
-                self.unfilled.add(span)
-            return filled
+        if isinstance(value, str) and BEGIN.search(value):
+            return self._text(loc, value)
         return value
 
-    def _text(self, text: str, span: SourceSpan | None) -> Any:
-        from jinja2 import StrictUndefined, TemplateSyntaxError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
-        )
-        stand_in = _unused(text)  # for CR, which Jinja2 would make LF
-        try:
-            parts = list(_parts(environment.parse(text.replace("\r", stand_in)).body))
-        except TemplateSyntaxError as cause:
-            self.found.append(error("CX107", f"not a valid template: {cause.message}", span, help=_ALLOWED))
+    def _text(self, loc: Loc, text: str) -> Any:
+        """With its variables put in; as it was written, and `unfilled`, where that is not possible."""
+        pieces = list(_pieces(text))
+        if not all(map(self._is_known, pieces)):
+            span = self.document.place(loc)
+            self.found.extend(dict.fromkeys(self._problems(pieces, span)))
+            self.unfilled.add(span)
             return text
-        problems = [p for part in parts for p in self._problems(part, span)]
-        self.found.extend(problems)
-        if problems:
-            return text
-        names = [name for kind, name in parts if kind == "variable"]
-        if not self.values.keys() >= set(names):
-            return text  # that one has no value is said where it is declared
-        if len(parts) == 1 and names:
-            return self.values[names[0]]
-        return "".join(
-            name.replace(stand_in, "\r") if kind == "text" else str(self.values[name]) for kind, name in parts
-        )
+        if len(pieces) == 1 and pieces[0].name:
+            return self.values[pieces[0].name]
+        return "".join(str(self.values[piece.name]) if piece.name else piece.text for piece in pieces)
 
-    def _problems(self, part: tuple[str, str], span: SourceSpan | None) -> Iterator[Diagnostic]:
-        kind, name = part
-        if kind == "other":
-            yield error("CX107", f"{name} cannot stand in a stack's string", span, help=_ALLOWED)
-        elif kind == "variable" and name in self.secret:
-            yield error(
-                "CX108",
-                f'the variable "{name}" is secret, and this value is written into plans and labels',
-                span,
-                help=f'[models.NAME.secrets] VARIABLE = {{ var = "{name}" }}',
-            )
-        elif kind == "variable" and name not in self.declared:
-            close = nearest(name, self.declared)
-            advice = f'did you mean "vars.{close}"?' if close else f"declare it: [vars.{name}]"
-            yield error("CX106", f'there is no variable "{name}"', span, help=advice)
+    def _is_known(self, piece: _Piece) -> bool:
+        return piece.name in self.values and piece.name not in self.secret if piece.name else not piece.is_wrong
+
+    def _problems(self, pieces: Sequence[_Piece], span: SourceSpan | None) -> Iterator[Diagnostic]:
+        """None for a variable without a value: that is reported where it is declared."""
+        wrong = next((piece.text for piece in pieces if piece.is_wrong), "")
+        if wrong:
+            yield error("CX107", f"{wrong} does not begin a variable", span, help=_ALLOWED)
+        for name in (piece.name for piece in pieces if piece.name):
+            if name in self.secret:
+                yield error(
+                    "CX108",
+                    f'the variable "{name}" is secret, and this value is written into plans and labels',
+                    span,
+                    help=f'[models.NAME.secrets] VARIABLE = {{ var = "{name}" }}',
+                )
+            elif name not in self.declared:
+                close = nearest(name, self.declared)
+                advice = f'did you mean "vars.{close}"?' if close else f"declare it: [vars.{name}]"
+                yield error("CX106", f'there is no variable "{name}"', span, help=advice)
 
 
-def _unused(text: str) -> str:
-    """A character of the private area that is not in the text."""
-    return next(c for c in map(chr, range(0xE000, 0xF900)) if c not in text)
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Of a string: text, or the variable `name`. `is_wrong`: `text` begins neither a variable nor a literal."""
+
+    text: str = ""
+    name: str = ""
+    is_wrong: bool = False
 
 
-_ALLOWED = "only {{ vars.NAME }} is allowed; a literal {{ is written {{ '{{' }}"
-
-
-def _parts(body: Sequence[Node]) -> Iterator[tuple[str, str]]:
-    """The pieces of a template: ("text", …), ("variable", NAME), or ("other", what it is)."""
-    from jinja2 import nodes
-
-    for statement in body:
-        if not isinstance(statement, nodes.Output):
-            yield "other", f"{{% {type(statement).__name__.lower()} %}}"
-            continue
-        for node in statement.nodes:
-            match node:
-                case nodes.TemplateData(data=data):
-                    yield "text", data
-                case nodes.Const(value=str() as value):
-                    yield "text", value
-                case nodes.Getattr(node=nodes.Name(name="vars"), attr=attr):
-                    yield "variable", attr
-                case nodes.Name(name=name):
-                    yield "other", f"{{{{ {name} }}}}"
-                case _:
-                    yield "other", "an expression"
+def _pieces(text: str) -> Iterator[_Piece]:
+    end = 0
+    for match in _TOKEN.finditer(text):
+        if match.start() > end:
+            yield _Piece(text[end : match.start()])
+        name, literal, other = match.groups()
+        yield _Piece(literal or other or "", name or "", is_wrong=bool(other))
+        end = match.end()
+    if end < len(text):
+        yield _Piece(text[end:])

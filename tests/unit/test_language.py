@@ -66,9 +66,29 @@ def test_a_variable_inside_a_text_is_put_into_the_text(tmp_path: Path) -> None:
     assert desired.instances[0].spec.vllm_version == "0.31.0"
 
 
-def test_a_brace_can_be_written(tmp_path: Path) -> None:
-    text = stack_text(model_text() + "[models.tiny.env]\nTEMPLATE = \"{{ '{{' }} messages }}\"\n")
-    assert desired_from(written(tmp_path, text)).instances[0].spec.env["TEMPLATE"] == "{{ messages }}"
+@pytest.mark.parametrize(
+    ("written_as", "text"),
+    [
+        ("{{ '{{' }} messages }}", "{{ messages }}"),
+        ("{{'{%'}} if %}", "{% if %}"),
+        ("{{ '{#' }}{{ vars.length }}#}\r\n", "{#1024#}\r\n"),
+        ('{"a":{{vars.length}}}', '{"a":1024}'),
+        ("{ {vars.length} } %} #} }}", "{ {vars.length} } %} #} }}"),
+        ("{{ vars.mark }} vars.length }}", "{{ vars.length }}"),
+    ],
+)
+def test_a_text_is_taken_literally_but_for_its_variables(tmp_path: Path, written_as: str, text: str) -> None:
+    models = '[vars.length]\ndefault = 1024\n[vars.mark]\ndefault = "{{"\n' + model_text()
+    models += f"[models.tiny.env]\nTEMPLATE = {json.dumps(written_as)}\n"
+    desired = desired_from(written(tmp_path, stack_text(models)))
+    assert desired.instances[0].spec.env["TEMPLATE"] == text
+
+
+def test_each_problem_of_a_text_is_reported_once(tmp_path: Path) -> None:
+    models = model_text() + '[models.tiny.env]\nA = "{{ a }} {{ b }} {% c %} {{ vars.no }} {{ vars.no }}"\n'
+    _, found = read(written(tmp_path, stack_text(models)))
+    assert rules(found) == ["CX106", "CX107"]
+    assert all(d.span == found[0].span and d.help for d in found)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +103,12 @@ def test_a_brace_can_be_written(tmp_path: Path) -> None:
         ("{% for i in range(10**9) %}x{% endfor %}", "CX107"),
         ("{{ cycler.__init__.__globals__.os.popen('id').read() }}", "CX107"),
         ("{{ vars.length", "CX107"),
+        ("{{- vars.length -}}", "CX107"),
+        ("{{{ vars.length }}}", "CX107"),
+        ("{{ 'text' }}", "CX107"),
+        ("{{}}", "CX107"),
+        ("{%", "CX107"),
+        ("a {# b", "CX107"),
         ("{# a comment #}{{ self }}", "CX107"),
     ],
 )

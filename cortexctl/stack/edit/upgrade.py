@@ -16,8 +16,7 @@ from cortexctl.stack.document import Document, UnreadableDocument, parse_documen
 from cortexctl.stack.edit.edits import Edit, edited
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.places import Loc
-
-_VARIABLE = re.compile(r"\{\{\s*vars\.(\w+)\s*\}\}")
+from cortexctl.stack.variables import VARIABLE
 
 
 @dataclass
@@ -90,7 +89,7 @@ def _image(document: Document, model: str, table: Mapping[str, Any], to: str, ma
     key = "vllm_version" if table.get("vllm_version") else "image"
     loc = document.written_at(("models", model, key))
     said = str(table.get(key) or "")
-    variable = _VARIABLE.search(said)
+    variable = VARIABLE.search(said)
     if variable:
         loc = document.written_at(("vars", variable[1], "default"))
         said = str((document.data.get("vars") or {}).get(variable[1], {}).get("default") or "")
