@@ -1,4 +1,4 @@
-"""cortexctl import: a model's block for a container that no stack made, so that it is adopted as it runs."""
+"""cortexctl import: a model's block for a container that no stack created, so that it is adopted without a restart."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.importing import Import, Imported, open_import
 from cortexctl.cli.writing import out, say_plain, write
 from cortexctl.errors import CortexctlError, UsageError
+from cortexctl.operations.import_container import Import, open_import
+from cortexctl.operations.results import Imported
 from cortexctl.operations.stack_choice import StackChoice
-from cortexctl.render.import_block import imported_block, imported_json
-from cortexctl.render.import_candidates import Row, imports_text
+from cortexctl.render.import_block import bare_block, imported_block, imported_json, why_ignored
+from cortexctl.render.import_candidates import imports_text
 
 
 @click.command("import")
@@ -27,53 +28,46 @@ def command(host: str, container: str, *, choice: StackChoice, stack: str, name:
     """Print the block that makes the stack take CONTAINER as it runs, without a restart; without CONTAINER, list what
     could be taken. Changes nothing.
     """
-    work = open_import(host, stack, choice)
+    work = open_import(host, stack, choice, imported_json if stack.endswith(".json") else bare_block)
     if not container:
-        rows = [_row(work, number) for number in work.candidates()]
-        out(imports_text(host, rows, work.option, ink()))
+        out(imports_text(host, work.candidates(), work.as_option, ink()))
         return 0
-    made = work.make(work.find(container), name, _indices(gpus))
-    if made.reasons:
-        say_plain("".join(f"  - {reason}\n" for reason in made.reasons))
-        count = len(made.reasons)
+    imported = work.adopt(work.find(container), name, _indices(gpus))
+    if imported.reasons:
+        say_plain("".join(f"  - {reason}\n" for reason in imported.reasons))
+        count = len(imported.reasons)
         raise CortexctlError(
             f"{container} cannot be adopted as it is, for {count} {'reason' if count == 1 else 'reasons'} (above)",
             next_step="fix them and import again; or declare the model without `adopt`, and a new container is made",
         )
-    _show(work, made)
+    _show(work, imported)
     return 0
 
 
-def _row(work: Import, id_: str) -> Row:
-    running, state = work.running(id_), work.state(id_)
-    made = work.make(id_, "", None)
-    model = work.model_of(id_)
-    return Row(running.name, running.image, model, state, made.name, tuple(made.reasons))
-
-
-def _show(work: Import, made: Imported) -> None:
-    told = [*_proceed(work, made), *made.told]
+def _show(work: Import, imported: Imported) -> None:
+    preface = [*_proceed(work, imported), *imported.preface]
+    ignored = {path: why_ignored(field) for path, field in imported.ignored.items()}
     if work.is_json:
-        say_plain("".join(f"{line}\n" for line in [*told, *(f"{path}: {why}" for path, why in made.ignored.items())]))
-        write(imported_json(made.name, made.table), "json")
+        say_plain("".join(f"{line}\n" for line in [*preface, *(f"{path}: {why}" for path, why in ignored.items())]))
+        write(imported_json(imported.name, imported.table), "json")
     else:
-        write(imported_block(made.name, made.table, made.notes, made.ignored, told), "block")
+        write(imported_block(imported.name, imported.table, imported.notes, ignored, preface), "block")
 
 
-def _proceed(work: Import, made: Imported) -> list[str]:
-    stack = work.words
+def _proceed(work: Import, imported: Imported) -> list[str]:
+    stack = work.as_argument
     shows = {
         "adopt": "shows one change: adopt, without a restart",
         "start": "shows one change: start, for it is down",
         "no-op": "shows no change: it has its name already",
     }
     lines = [
-        f"The container {made.container} of {work.host.name}, as it is. Put this into {work.stack}; then:",
-        f"  cortexctl plan{stack}    {shows[made.action]}",
+        f"The container {imported.container} of {work.host.name}, as it is. Put this into {work.stack}; then:",
+        f"  cortexctl plan{stack}    {shows[imported.action]}",
     ]
-    lines += [f"  cortexctl apply{stack}"] if made.action != "no-op" else []
-    if made.needed:
-        lines.append(f"Set where cortexctl runs, to the values that the container has: {', '.join(made.needed)}.")
+    lines += [f"  cortexctl apply{stack}"] if imported.action != "no-op" else []
+    if imported.needed:
+        lines.append(f"Set where cortexctl runs, to the values that the container has: {', '.join(imported.needed)}.")
     return lines
 
 

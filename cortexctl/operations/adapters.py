@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortexctl.desired.stack import Desired
+from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import born, this_machine
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.operations.run_secrets import KNOWN
@@ -47,6 +49,11 @@ def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> Given:
     from cortexctl.stack.variables import Given
 
     return Given(choice.variables, choice.files, os.environ, for_another)
+
+
+def open_daemons(desired: Desired) -> DockerDaemons:
+    """The stack's hosts. To be closed."""
+    return DockerDaemons({h.name: h for h in desired.hosts}, desired.owner)
 
 
 def new_run() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.plan.diff import FieldChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,41 @@ class Upgrade:
     def is_left(self) -> bool:
         """Whether something is left that the edits do not fix."""
         return any(d.is_error for d in self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredField:
+    """A field in which a container differs from the one that its model would get. `networks`: those it is in."""
+
+    change: FieldChange
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A container as a model of the stack. `table` with what must be ignored of it; `ignored` says why, path by path.
+    `notes` by key, and `preface` before all: what its reader must know. `needed`: variables of the environment that
+    must have the container's values. `reasons`: why it cannot be adopted. `action`: what a plan shows.
+    """
+
+    container: str
+    name: str
+    table: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, IgnoredField] = field(default_factory=dict)
+    preface: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCandidate:
+    """A container without a stack that runs vLLM. `name`: its model's; `reasons`: why it cannot be adopted."""
+
+    container: str
+    image: str
+    model: str
+    state: str
+    name: str
+    reasons: tuple[str, ...] = ()

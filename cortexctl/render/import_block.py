@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cortexctl.operations.results import IgnoredField
+from cortexctl.plan.inspected_diff import HIDDEN
+from cortexctl.render.plan.phrases import value_words
 from cortexctl.render.sanitise import visible
 from cortexctl.text.toml_text import toml_key, toml_text, toml_value
 
@@ -30,6 +33,18 @@ def imported_block(
             lines += ["", f"[models.{toml_key(name)}.{key}]"]
             lines += [f"{toml_key(inner)} = {toml_value(_escaped(value))}" for inner, value in table[key].items()]
     return "\n".join(lines) + "\n"
+
+
+def bare_block(name: str, table: Mapping[str, Any]) -> str:
+    """The same without a comment about anything."""
+    return imported_block(name, table, {}, dict.fromkeys(table.get("ignore", ()), ""), ())
+
+
+def why_ignored(ignored: IgnoredField) -> str:
+    """What the container has, and what a new one would have."""
+    change = ignored.change
+    now = ", ".join(ignored.networks) or value_words(change.path, change.before)
+    return f"now {now}, in a new one {value_words(change.path, change.after)}".replace(HIDDEN, "(set, not shown)")
 
 
 def imported_json(name: str, table: Mapping[str, Any]) -> str:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from cortexctl.operations.results import ImportCandidate
 from cortexctl.render.sanitise import visible
 from cortexctl.render.style import Ink
 
 HEADINGS = ("CONTAINER", "IMAGE", "MODEL", "STATE", "IMPORT")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One container; `name` is the model's that it would become, `reasons` why it cannot."""
-
-    container: str
-    image: str
-    model: str
-    state: str
-    name: str
-    reasons: tuple[str, ...] = ()
-
-
-def imports_text(host: str, rows: Sequence[Row], stack: str, ink: Ink) -> str:
+def imports_text(host: str, rows: Sequence[ImportCandidate], stack: str, ink: Ink) -> str:
     """`stack`: the options that name it, for the next command."""
     if not rows:
         return f"On {host} no container runs vLLM that is no stack's.\n"
@@ -45,6 +33,6 @@ def _list(reasons: Sequence[str]) -> str:
     return "\n".join(f"  - {visible(reason)}" for reason in reasons)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ImportCandidate) -> tuple[str, ...]:
     said = "no" if row.reasons else f"as {row.name}"
     return tuple(visible(c) for c in (row.container, row.image or "-", row.model or "-", row.state, said))

@@ -1,13 +1,13 @@
-"""The work of `import`: read a container, draft a block, and plan with it until what the plan shows is an adoption."""
+"""`import`: read a container, draft a model for it, and plan with that until the plan shows an adoption."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cortexctl.cli.wiring import need_stack, open_daemons, read_stack
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.vllm.command.read_command import command_line
@@ -22,17 +22,16 @@ from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.observation import Observed
-from cortexctl.operations.read_stack import read_other_stack
+from cortexctl.operations.adapters import open_daemons
+from cortexctl.operations.read_stack import BadStack, SecretMode, StackReader, read_other_stack
+from cortexctl.operations.results import IgnoredField, ImportCandidate, Imported
 from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
 from cortexctl.plan.action import Action
 from cortexctl.plan.adopt.adopt import as_pattern, to_adopt
 from cortexctl.plan.decide import state_in_words
 from cortexctl.plan.diff import NETWORK, FieldChange
-from cortexctl.plan.inspected_diff import HIDDEN
 from cortexctl.plan.model import Change
 from cortexctl.plan.planner import plan
-from cortexctl.render.import_block import imported_block, imported_json
-from cortexctl.render.plan.phrases import value_words
 from cortexctl.stack.importing.describe import draft_of, runs_vllm
 from cortexctl.stack.importing.draft import Draft, Place
 from cortexctl.stack.importing.model_table import named_image
@@ -46,19 +45,8 @@ _ANY = {"image": "import:v0.32.0", "source": {"repo": "import/probe"}, "gpus": "
 _AS_IT_IS = {Action.ADOPT, Action.START, Action.NO_OP}
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """`table` with what must be ignored of it; `ignored` says why, path by path. `action`: what a plan shows."""
-
-    container: str
-    name: str
-    table: Mapping[str, Any] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
-    ignored: Mapping[str, str] = field(default_factory=dict)
-    told: tuple[str, ...] = ()
-    needed: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
-    action: str = ""
+ModelText = Callable[[str, Mapping[str, Any]], str]
+"""(name, table) -> the text of a model in the stack's language: what the user will put into the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +58,7 @@ class Import:
     stack: str
     choice: StackChoice
     text: str
+    model_text: ModelText
     host: Host
     is_only_host: bool
     desired: Desired
@@ -82,18 +71,18 @@ class Import:
         return self.stack.endswith(".json")
 
     @property
-    def words(self) -> str:
+    def as_argument(self) -> str:
         """The stack as the next command names it."""
         return as_argument(self.stack) + self.choice.as_flags()
 
     @property
-    def option(self) -> str:
+    def as_option(self) -> str:
         """The same for `import` itself."""
         return as_option(self.stack) + self.choice.as_flags()
 
-    def candidates(self) -> list[str]:
+    def candidates(self) -> list[ImportCandidate]:
         """Containers without a stack that run vLLM, in the order of their names."""
-        return [c.id for c in self.seen.containers if c.id in self.inspections and runs_vllm(self.running(c.id))]
+        return [self._candidate(id_) for id_ in self._running_vllm()]
 
     def find(self, wanted: str) -> str:
         """By name, or by the beginning of its id. Raises UsageError."""
@@ -101,7 +90,7 @@ class Import:
             c for c in self.seen.containers if len(wanted) >= 4 and c.id.startswith(wanted)
         ]
         if len(found) != 1:
-            names = ", ".join(self._container(id_).name for id_ in self.candidates())
+            names = ", ".join(self._container(id_).name for id_ in self._running_vllm())
             raise UsageError(f"{self.host.name} has no container {wanted}; these run vLLM: {names or 'none'}")
         owner = labels.owner_of(found[0].labels)
         if owner:
@@ -110,24 +99,28 @@ class Import:
             raise UsageError(f"{wanted} was removed just now")
         return found[0].id
 
-    def running(self, id_: str) -> Running:
-        at = self.inspections[id_]
-        return parse_running(at.container, at.image or {})
-
-    def state(self, id_: str) -> str:
-        return state_in_words(self._container(id_))
-
-    def model_of(self, id_: str) -> str:
-        line = command_line(self.running(id_).words)
-        return line.model if line and not looks_like_one(line.model) else ""
-
-    def make(self, id_: str, name: str, gpus: tuple[int, ...] | None) -> Imported:
-        running = self.running(id_)
+    def adopt(self, id_: str, name: str, gpus: tuple[int, ...] | None) -> Imported:
+        """The container as a model called `name` ("": by what it serves) on `gpus` (None: by what it says)."""
+        running = self._running(id_)
         draft = draft_of(running, self._place(id_, running, name, gpus))
         draft.reasons += self._stands_against(id_)
         if draft.reasons:
             return Imported(running.name, draft.name, reasons=tuple(draft.reasons))
         return self._fitted(id_, draft)
+
+    def _running_vllm(self) -> list[str]:
+        return [c.id for c in self.seen.containers if c.id in self.inspections and runs_vllm(self._running(c.id))]
+
+    def _candidate(self, id_: str) -> ImportCandidate:
+        running, state = self._running(id_), state_in_words(self._container(id_))
+        line = command_line(running.words)
+        model = line.model if line and not looks_like_one(line.model) else ""
+        imported = self.adopt(id_, "", None)
+        return ImportCandidate(running.name, running.image, model, state, imported.name, imported.reasons)
+
+    def _running(self, id_: str) -> Running:
+        at = self.inspections[id_]
+        return parse_running(at.container, at.image or {})
 
     def _container(self, id_: str) -> ObservedContainer:
         return next(c for c in self.seen.containers if c.id == id_)
@@ -152,13 +145,11 @@ class Import:
             return ""
         from cortexctl.health.prober import HttpProber
 
-        daemons = open_daemons(self.desired)
-        try:
-            return HttpProber().version(daemons.reach(self.host.name, id_))
-        except CortexctlError:
-            return ""
-        finally:
-            daemons.close()
+        with closing(open_daemons(self.desired)) as daemons:
+            try:
+                return HttpProber().version(daemons.reach(self.host.name, id_))
+            except CortexctlError:
+                return ""
 
     def _stands_against(self, id_: str) -> list[str]:
         reasons = [
@@ -176,14 +167,16 @@ class Import:
     def _fitted(self, id_: str, draft: Draft) -> Imported:
         """Everything that a plan would change goes to `ignore`, until it would change nothing."""
         before = {(d.rule, d.summary) for d in plan(self.desired, Observed((self.seen,))).diagnostics}
-        ignored: dict[str, str] = {}
+        ignored: dict[str, IgnoredField] = {}
         for _ in range(ROUNDS):
             table = {**draft.table, **({"ignore": list(ignored)} if ignored else {})}
             instance, wrong = self._read(draft.name, table)
             if instance is None:
                 return self._refused(id_, draft, wrong)
             change, found = self._planned(id_, instance)
-            fresh = {as_pattern(f.path): self._why(id_, f) for f in change.fields if as_pattern(f.path) not in ignored}
+            fresh = {
+                as_pattern(f.path): self._ignored(id_, f) for f in change.fields if as_pattern(f.path) not in ignored
+            }
             if not fresh:
                 break
             ignored |= fresh
@@ -209,46 +202,29 @@ class Import:
 
     def _read(self, name: str, table: Mapping[str, Any]) -> tuple[Instance | None, list[Diagnostic]]:
         """The model as the stack would have it, really read from its text."""
-        whole = _with_model(self.stack, self.text, name, table)
-        desired, found = read_stack(self.stack, self.choice, with_secrets=False, text=whole)
-        if desired is None:
-            return None, found
-        return next(i for i in desired.instances if i.model == name and i.host == self.host.name), []
+        whole = _with_model(self.stack, self.text, self.model_text(name, table))
+        reading = StackReader(self.stack, self.choice, SecretMode.SKIP).read(text=whole)
+        if reading.desired is None:
+            return None, list(reading.diagnostics)
+        return next(i for i in reading.desired.instances if i.model == name and i.host == self.host.name), []
 
     def _planned(self, id_: str, instance: Instance) -> tuple[Change, tuple[Diagnostic, ...]]:
         at, owner = self.inspections[id_], self.desired.owner
         inspected = parse_inspected(at.container, instance.spec, parse_image_defaults(at.image or {}), owner)
         observed = Observed((self.seen,), adoptable={(self.host.name, id_): inspected})
         desired = replace(self.desired, instances=(*self.desired.instances, instance))
-        made = plan(desired, observed)
-        return next(c for c in made.changes if c.address == instance.address), made.diagnostics
+        planned = plan(desired, observed)
+        return next(c for c in planned.changes if c.address == instance.address), planned.diagnostics
 
-    def _why(self, id_: str, changed: FieldChange) -> str:
-        networks = ", ".join(self._container(id_).networks)
-        now = networks if changed.path == NETWORK and networks else value_words(changed.path, changed.before)
-        later = value_words(changed.path, changed.after)
-        return f"now {now}, in a new one {later}".replace(HIDDEN, "(set, not shown)")
+    def _ignored(self, id_: str, change: FieldChange) -> IgnoredField:
+        return IgnoredField(change, tuple(self._container(id_).networks) if change.path == NETWORK else ())
 
 
-def open_import(host: str, stack: str, choice: StackChoice) -> Import:
-    """Read the stack and its host. A stack that has hosts and no models yet will do."""
-    from cortexctl.stack.document import UnreadableDocument, read_document
-
-    try:
-        document = read_document(stack)
-    except UnreadableDocument:
-        need_stack(stack, choice)  # says what is wrong, and ends
-        raise
-    whole = _with_model(stack, document.text, _PROBE, _ANY)
-    probed, _ = read_stack(stack, choice, with_secrets=False, text=whole)
-    if probed is None and document.data.get("models"):
-        need_stack(stack, choice, with_secrets=False)  # says what is wrong with it, and ends
-        raise UsageError(
-            f"a block [models.NAME] cannot be added at the end of {stack}",
-            next_step="write its models as tables, [models.NAME], instead of one table in braces",
-        )
-    if probed is None:
-        probed = read_other_stack(stack, choice, text=whole)
+def open_import(host: str, stack: str, choice: StackChoice, model_text: ModelText) -> Import:
+    """Read the stack and its host. A stack that has hosts and no models yet is enough. Raises BadStack, UsageError and
+    DaemonUnreachable.
+    """
+    text, probed = _with_probe(stack, choice, model_text)
     at = next((h for h in probed.hosts if h.name == host), None)
     if at is None:
         raise UsageError(f'there is no host "{host}" in {stack}; known: {", ".join(h.name for h in probed.hosts)}')
@@ -262,7 +238,8 @@ def open_import(host: str, stack: str, choice: StackChoice) -> Import:
     return Import(
         stack,
         choice.knowing(probed.secret_variables),
-        document.text,
+        text,
+        model_text,
         at,
         len(probed.hosts) == 1,
         desired,
@@ -272,10 +249,30 @@ def open_import(host: str, stack: str, choice: StackChoice) -> Import:
     )
 
 
-def _with_model(stack: str, text: str, name: str, table: Mapping[str, Any]) -> str:
+def _with_probe(stack: str, choice: StackChoice, model_text: ModelText) -> tuple[str, Desired]:
+    """The stack's text, and the stack with one more model on every host."""
+    from cortexctl.stack.document import UnreadableDocument, read_document
+
+    reader = StackReader(stack, choice, SecretMode.SKIP)
+    try:
+        document = read_document(stack)
+    except UnreadableDocument as cause:
+        raise BadStack(stack, [cause.diagnostic]) from None
+    whole = _with_model(stack, document.text, model_text(_PROBE, _ANY))
+    probed = reader.read(text=whole).desired
+    if probed is None and document.data.get("models"):
+        _ = reader.read().usable  # raises BadStack, unless the stack is good without the probe
+        raise UsageError(
+            f"a block [models.NAME] cannot be added at the end of {stack}",
+            next_step="write its models as tables, [models.NAME], instead of one table in braces",
+        )
+    return document.text, probed or read_other_stack(stack, choice, text=whole)
+
+
+def _with_model(stack: str, text: str, model: str) -> str:
     """The stack's text with one more model in it."""
     if stack.endswith(".json"):
         data = json.loads(text)
-        data["models"] = {**(data.get("models") or {}), **json.loads(imported_json(name, table))}
+        data["models"] = {**(data.get("models") or {}), **json.loads(model)}
         return json.dumps(data)
-    return text.rstrip() + "\n\n" + imported_block(name, table, {}, dict.fromkeys(table.get("ignore", ()), ""), ())
+    return text.rstrip() + "\n\n" + model
