@@ -155,7 +155,7 @@ def keys_table(schema: Mapping[str, Any], anchors: Mapping[str, str], defs: Mapp
 
 
 def type_text(schema: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
-    """In words; a table is a link to its section. That a variable may stand for a number is said once, above."""
+    """As a phrase; a table is a link to its section. The text of the page describes variables."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{'table' if name in dict(TABLES) else name}](#{anchors[name]})"
@@ -254,7 +254,7 @@ GROUPS = {
 
 
 def with_contents(page: str) -> str:
-    """The page with its table of contents written anew."""
+    """The page with a current table of contents."""
     head, _, rest = page.partition(BEGIN)
     _, _, body = rest.partition(END)
     lines = []

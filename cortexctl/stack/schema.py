@@ -110,8 +110,8 @@ class SecretTable(Table):
 
     def places(self) -> tuple[tuple[Literal["env", "file", "var", "command"], str | None], ...]:
         """(source, key) of every possible source of a secret; the key is None if it is not set."""
-        words = shlex.join(self.command) if self.command else None
-        return (("env", self.env), ("file", self.file), ("var", self.var), ("command", words))
+        argv = shlex.join(self.command) if self.command else None
+        return (("env", self.env), ("file", self.file), ("var", self.var), ("command", argv))
 
 
 class SmokeTable(Table):

@@ -157,3 +157,11 @@ def test_every_line_of_the_security_page_names_tests_that_there_are(repo: Path) 
 def test_readme_and_guide_lead_to_the_security_page(repo: Path) -> None:
     assert "(docs/security.md)" in (repo / "README.md").read_text()
     assert "(../security.md)" in (repo / "docs" / "guides" / "pull-requests.md").read_text()
+
+
+def test_every_path_that_contributing_names_exists(repo: Path) -> None:
+    page = (repo / "CONTRIBUTING.md").read_text()
+    named = [p for p in re.findall(r"`([a-z][\w./-]+)`", page) if "/" in p or p.endswith((".py", ".md", ".toml"))]
+    assert len(named) > 50
+    for path in named:
+        assert (repo / path).exists() or (repo / "cortexctl" / path).exists(), f"there is no {path}"
