@@ -27,7 +27,7 @@ from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.drift.finding import DriftReport, Facts, Kind
 from cortexctl.plan.drift.instance_findings import serving_of
-from cortexctl.plan.drift.report import Only, find_drift
+from cortexctl.plan.drift.report import DriftSelection, find_drift
 from cortexctl.plan.drift.servers import found_on, servers_of, sorted_answers
 from cortexctl.plan.planner import adoptions_needed
 from cortexctl.render.drift.json_report import Took, drift_json
@@ -53,10 +53,10 @@ def report_of_case(case: Path) -> DriftReport:
     desired = _desired(case, words)
     observed = _with_adoptable(desired, observed_from(case / "observed.json"), words)
     chosen = words.get("options", {})
-    only = Only(
+    only = DriftSelection(
         tuple(Kind(k) for k in chosen.get("kinds", ())),
-        tuple(chosen.get("target", ())),
-        tuple(chosen.get("host", ())),
+        target=tuple(chosen.get("target", ())),
+        host=tuple(chosen.get("host", ())),
     )
     return find_drift(desired, observed, _facts(only.hosts_of(desired), observed, words), only)
 

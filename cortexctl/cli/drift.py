@@ -18,7 +18,7 @@ from cortexctl.files.atomic import write_atomic
 from cortexctl.hooks.notify import SECRET, Destination, destination, notify
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.drift.finding import DriftReport, Kind
-from cortexctl.plan.drift.report import Only, find_drift
+from cortexctl.plan.drift.report import DriftSelection, find_drift
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.drift.json_report import Took
 
@@ -64,7 +64,7 @@ def command(
     """Say what is not as it was applied, what is not applied yet, and what does not serve. Changes nothing."""
     to = _destination(url)
     desired = _stack(stack, choice, review=no_commands)
-    only = Only(tuple(Kind(k) for k in kind), target, host)
+    only = DriftSelection(tuple(Kind(k) for k in kind), target=target, host=host)
     report, took = _look(desired, only, deep=deep, health_timeout=None if no_health else health_timeout)
     report = replace(report, given=replace(choice, env="").knowing(desired.secret_variables).as_flags())
     if report.diagnostics:
@@ -101,7 +101,9 @@ def _stack(stack: str, choice: StackChoice, *, review: bool) -> Desired:
     return desired
 
 
-def _look(desired: Desired, only: Only, *, deep: bool, health_timeout: float | None) -> tuple[DriftReport, Took]:
+def _look(
+    desired: Desired, only: DriftSelection, *, deep: bool, health_timeout: float | None
+) -> tuple[DriftReport, Took]:
     began, at = time.monotonic(), int(time.time())
     observed, facts = Looking(only.hosts_of(desired), only, deep, health_timeout).look()
     return find_drift(desired, observed, facts, only), Took(at, time.monotonic() - began)

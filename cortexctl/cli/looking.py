@@ -16,7 +16,7 @@ from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.drift.finding import Facts, Kind
 from cortexctl.plan.drift.instance_findings import serving_of
-from cortexctl.plan.drift.report import Only, find_drift
+from cortexctl.plan.drift.report import DriftSelection, find_drift
 from cortexctl.plan.drift.servers import found_on, servers_of, sorted_answers
 from cortexctl.plan.planner import adoptions_needed, inspections_needed
 
@@ -26,7 +26,7 @@ class Looking:
     """What to look at, and how closely. `health_timeout`: seconds for a server's answer; None: none is asked."""
 
     desired: Desired
-    only: Only
+    only: DriftSelection
     deep: bool
     health_timeout: float | None
 
@@ -82,7 +82,9 @@ class Looking:
         from cortexctl.health.health_check import ask_all
         from cortexctl.hosts.container_reach import ContainerReach
 
-        servers = [s for s in servers_of(self.desired, observed, facts.busy) if self.only.wants(s.subject, s.model)]
+        servers = [
+            s for s in servers_of(self.desired, observed, facts.busy) if self.only.wants_instance(s.subject, s.model)
+        ]
         docker = {h.name: h.docker for h in self.hosts}
         answers = ask_all({s.key: ContainerReach(docker[s.host], s.container) for s in servers}, self.health_timeout)
         health, not_asked = sorted_answers(servers, answers)

@@ -121,7 +121,16 @@ def plan_request(command: Command) -> Command:
         if only and (destroy or replace or restart):
             raise UsageError("--only drift goes with no --destroy, --replace or --restart")
         request = Request(
-            destroy, unprotect, target, exclude, host, replace, restart, canary_hold, only or "", launch_anyway
+            destroy,
+            unprotect,
+            replace,
+            restart,
+            canary_hold,
+            only or "",
+            launch_anyway,
+            target=target,
+            exclude=exclude,
+            host=host,
         )
         return command(*args, request=request, **kwargs)
 

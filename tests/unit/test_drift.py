@@ -20,7 +20,7 @@ from cortexctl.observed.inspected import ImageDefaults, Inspected, local_name, p
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import Applied, HostRecord
 from cortexctl.plan.drift.finding import Code, DriftReport, Facts, Finding, Kind
-from cortexctl.plan.drift.report import Only, find_drift
+from cortexctl.plan.drift.report import DriftSelection, find_drift
 from cortexctl.plan.drift.servers import Server, sorted_answers
 from cortexctl.plan.inspected_diff import Difference, differences
 from cortexctl.render.drift.markdown import drift_markdown
@@ -51,7 +51,7 @@ def look(
     wanted: ContainerSpec | None = SPEC,
     applied: Applied | None = None,
     facts: Facts = Facts(),  # noqa: B008
-    only: Only = Only(),  # noqa: B008
+    only: DriftSelection = DriftSelection(),  # noqa: B008
     **instance: Any,
 ) -> DriftReport:
     instances = (Instance("here", "m", wanted, **instance),) if wanted else ()
@@ -168,21 +168,25 @@ def test_an_unreachable_host_is_ignored_by_its_kind_only(pattern: str, is_ignore
 
 
 def test_only_these_kinds_and_targets_and_an_unreachable_host_whenever_it_matters() -> None:
-    report = look(container(state="paused"), only=Only((Kind.PENDING,)))
+    report = look(container(state="paused"), only=DriftSelection((Kind.PENDING,)))
     assert report.findings == ()
     gone = Observed((ObservedHost("here", problem="gone"),))
     desired = Desired("demo", "s", (HOST,), (Instance("here", "m", SPEC),))
-    assert [f.kind for f in find_drift(desired, gone, only=Only((Kind.PENDING,))).findings] == [Kind.UNREACHABLE]
-    assert [f.kind for f in find_drift(desired, gone, only=Only(target=("m",))).findings] == [Kind.UNREACHABLE]
-    other = find_drift(desired, gone, only=Only(target=("elsewhere/*",)))
+    assert [f.kind for f in find_drift(desired, gone, only=DriftSelection((Kind.PENDING,))).findings] == [
+        Kind.UNREACHABLE
+    ]
+    assert [f.kind for f in find_drift(desired, gone, only=DriftSelection(target=("m",))).findings] == [
+        Kind.UNREACHABLE
+    ]
+    other = find_drift(desired, gone, only=DriftSelection(target=("elsewhere/*",)))
     assert other.findings == ()
     assert [d.rule for d in other.diagnostics] == ["CX408"]
 
 
 def test_nothing_matched_is_named_with_what_there_is() -> None:
-    report = look(container(), only=Only(target=("m", "x*")))
+    report = look(container(), only=DriftSelection(target=("m", "x*")))
     assert [(d.summary, d.help) for d in report.diagnostics] == [("--target x* matches nothing", "there are: here/m")]
-    report = look(container(), only=Only(host=("here", "gpu-*")))
+    report = look(container(), only=DriftSelection(host=("here", "gpu-*")))
     assert [(d.summary, d.help) for d in report.diagnostics] == [("--host gpu-* matches nothing", "there are: here")]
 
 
@@ -191,7 +195,9 @@ def test_containers_of_others_are_told_of_only_when_they_are_asked_for() -> None
     report = look(container(), foreign)
     assert [f.code for f in report.findings] == [Code.FOREIGN]
     assert report.telling() == ()
-    assert [f.code for f in look(container(), foreign, only=Only((Kind.UNMANAGED,))).telling()] == [Code.FOREIGN]
+    assert [f.code for f in look(container(), foreign, only=DriftSelection((Kind.UNMANAGED,))).telling()] == [
+        Code.FOREIGN
+    ]
 
 
 # health

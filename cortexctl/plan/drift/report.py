@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance import labels
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
@@ -23,61 +22,44 @@ from cortexctl.plan.drift.finding import CheckedHost, Code, DriftReport, Facts, 
 from cortexctl.plan.drift.instance_findings import OneInstance, is_ignored
 from cortexctl.plan.drift.servers import found_on
 from cortexctl.plan.placement import placed
+from cortexctl.plan.selection import Selection
 
 NOTHING_ASKED = Facts()
 _RANK = {kind: number for number, kind in enumerate(Kind)}
 
 
 @dataclass(frozen=True, slots=True)
-class Only:
-    """What the caller wants to hear of: kinds, and globs over addresses (gpu-1/*), models (llama-*) and hosts."""
+class DriftSelection(Selection):
+    """The findings to report: of these instances, hosts and kinds."""
 
     kinds: tuple[Kind, ...] = ()
-    target: tuple[str, ...] = ()
-    host: tuple[str, ...] = ()
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def as_flags(self) -> tuple[str, ...]:
         """The options as they were given."""
-        named = (("target", self.target), ("host", self.host), ("kind", self.kinds))
-        return tuple(f"--{name} {value}" for name, values in named for value in values)
+        return (*self.selecting, *(f"--kind {kind}" for kind in self.kinds))
 
     def hosts_of(self, desired: Desired) -> Desired:
-        """The stack with the hosts that were asked for: the others are not even read."""
+        """The stack with the selected hosts only: the others are not even read."""
         if not self.host:
             return desired
-        hosts = tuple(h for h in desired.hosts if any(fnmatchcase(h.name, p) for p in self.host))
+        hosts = tuple(h for h in desired.hosts if self.wants_host(h.name))
         names = {h.name for h in hosts}
         return replace(desired, hosts=hosts, instances=tuple(i for i in desired.instances if i.host in names))
-
-    def wants(self, subject: str, model: str) -> bool:
-        """Whether an instance is asked for."""
-        return not self.target or any(fnmatchcase(n, p) for n in (subject, model) for p in self.target)
 
     def wants_finding(self, finding: Finding) -> bool:
         if finding.kind is Kind.UNREACHABLE:
             return True
         if self.kinds and finding.kind not in self.kinds:
             return False
-        return self.wants(finding.subject, finding.model)
-
-    def unmatched(self, desired: Desired, models: Mapping[str, str]) -> Iterator[Diagnostic]:
-        """`models` by address, of all that there is. What nothing matches is a mistake, never "nothing found"."""
-        hosts = [h.name for h in desired.hosts]
-        for pattern in self.host:
-            if not any(fnmatchcase(h, pattern) for h in hosts):
-                yield error("CX408", f"--host {pattern} matches nothing", help=f"there are: {', '.join(hosts)}")
-        for pattern in self.target:
-            if not any(fnmatchcase(n, pattern) for pair in models.items() for n in pair):
-                known = ", ".join(sorted(models)) or "none"
-                yield error("CX408", f"--target {pattern} matches nothing", help=f"there are: {known}")
+        return self.wants_instance(finding.subject, finding.model)
 
 
-EVERYTHING = Only()
+EVERYTHING = DriftSelection()
 
 
 def find_drift(
-    desired: Desired, observed: Observed, facts: Facts = NOTHING_ASKED, only: Only = EVERYTHING
+    desired: Desired, observed: Observed, facts: Facts = NOTHING_ASKED, only: DriftSelection = EVERYTHING
 ) -> DriftReport:
     """All findings, by kind and place. `observed` has the hosts that `only` wants, with their records."""
     whole, (desired, _) = desired, placed(only.hosts_of(desired), observed)
@@ -94,15 +76,15 @@ def find_drift(
         deep=facts.deep,
         health_asked=facts.health_asked,
         kinds=only.kinds,
-        selection=only.words,
+        selection=only.as_flags,
         hosts=tuple(h.checked(only) for h in hosts),
         findings=tuple(sorted(kept, key=_order)),
         asked=len(facts.health),
-        not_asked=tuple(n for n in facts.not_asked if only.wants(n.subject, models.get(n.subject, ""))),
+        not_asked=tuple(n for n in facts.not_asked if only.wants_instance(n.subject, models.get(n.subject, ""))),
         notes=tuple(n for h in hosts for n in h.notes(only)),
         ignored=len(wanted) - len(kept),
         unknown_secrets=len({s.origin for i in desired.instances for s in i.spec.secrets if not s.fingerprint}),
-        diagnostics=tuple(only.unmatched(whole, models)),
+        diagnostics=tuple(only.unmatched_patterns(models.items(), sorted(models), [h.name for h in whole.hosts])),
     )
 
 
@@ -135,8 +117,8 @@ class _OneHost:
         """In the middle of an apply a stopped container is no drift, and one more is no leftover."""
         return self.seen.is_reachable and self.host.name not in self.facts.busy
 
-    def checked(self, only: Only) -> CheckedHost:
-        instances = sum(only.wants(i.address, i.model) for i in self.wanted.values()) if self.is_judged else 0
+    def checked(self, only: DriftSelection) -> CheckedHost:
+        instances = sum(only.wants_instance(i.address, i.model) for i in self.wanted.values()) if self.is_judged else 0
         busy = self.facts.busy.get(self.host.name)
         return CheckedHost(self.host.name, self.seen.daemon, instances, self.seen.problem, busy)
 
@@ -145,9 +127,9 @@ class _OneHost:
         yield from ((i.address, i.model) for i in self.wanted.values())
         yield from ((i.address, i.model) for i in self.found.values())
 
-    def findings(self, only: Only) -> Iterator[Finding]:
+    def findings(self, only: DriftSelection) -> Iterator[Finding]:
         if not self.seen.is_reachable:
-            if not only.target or any(only.wants(i.address, i.model) for i in self.wanted.values()):
+            if not only.target or any(only.wants_instance(i.address, i.model) for i in self.wanted.values()):
                 yield self._unreachable()
             return
         for instance in self._instances():
@@ -161,9 +143,9 @@ class _OneHost:
         others = (c for c in self.seen.containers if not self._is_ours(c) and c.id not in adopted)
         yield from (self._unmanaged(c) for c in others)
 
-    def notes(self, only: Only) -> Iterator[Note]:
+    def notes(self, only: DriftSelection) -> Iterator[Note]:
         for instance in self._instances():
-            if only.wants(instance.wanted.address, instance.wanted.model):
+            if only.wants_instance(instance.wanted.address, instance.wanted.model):
                 yield from instance.notes()
 
     def _instances(self) -> Iterator[OneInstance]:

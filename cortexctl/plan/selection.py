@@ -1,0 +1,60 @@
+"""Which instances a command is about: --target, --exclude and --host, for plan and drift alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from cortexctl.diagnostics import Diagnostic, error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Patterns are globs: `target` and `exclude` over addresses (gpu-1/*) or model names (llama-*), `host` over hosts.
+    Without patterns, everything.
+    """
+
+    target: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
+
+    @property
+    def selecting(self) -> tuple[str, ...]:
+        """The options as they were given."""
+        named = (("target", self.target), ("exclude", self.exclude), ("host", self.host))
+        return tuple(f"--{name} {pattern}" for name, patterns in named for pattern in patterns)
+
+    def wants_host(self, host: str) -> bool:
+        return not self.host or matches(self.host, host)
+
+    def wants_instance(self, address: str, model: str) -> bool:
+        """By its names alone, whichever hosts are selected."""
+        wanted = not self.target or matches(self.target, address, model)
+        return wanted and not matches(self.exclude, address, model)
+
+    def wants(self, host: str, model: str, address: str) -> bool:
+        return self.wants_host(host) and self.wants_instance(address, model)
+
+    def unmatched_patterns(
+        self, instances: Collection[Sequence[str]], addresses: Sequence[str], hosts: Sequence[str]
+    ) -> Iterator[Diagnostic]:
+        """`instances`: the address and the model of each. `addresses`: those to offer instead."""
+        yield from unmatched("target", self.target, instances, addresses)
+        yield from unmatched("exclude", self.exclude, instances, addresses)
+        yield from unmatched("host", self.host, [(host,) for host in hosts], hosts)
+
+
+def matches(patterns: Iterable[str], *names: str) -> bool:
+    """Whether one of the patterns matches one of the names."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def unmatched(
+    option: str, patterns: Iterable[str], candidates: Collection[Sequence[str]], known: Sequence[str]
+) -> Iterator[Diagnostic]:
+    """A pattern that nothing matches is a mistake, never "nothing to do". `candidates`: the names of each."""
+    for pattern in patterns:
+        if not any(matches((pattern,), *names) for names in candidates):
+            advice = f"there are: {', '.join(known) or 'none'}"
+            yield error("CX408", f"--{option} {pattern} matches nothing", help=advice)
