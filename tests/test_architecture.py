@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "cortexctl"
+from tests.loading import HEAVY, loaded_by
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "cortexctl"
 
 OWN: dict[str, set[str]] = {
     "text": set(),
@@ -246,6 +248,17 @@ def test_the_core_reaches_nothing_outside(name: str, path: Path) -> None:
     assert not calls & {"open", "print", "input", "eval", "exec"}, f"{name} calls {calls}"
 
 
+def test_no_test_module_is_a_helper_of_another() -> None:
+    """What several test files share is public, in a module of its own."""
+    importers = [
+        f"{path.relative_to(TESTS)}: {name}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for name in imports(path)
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
+    assert importers == []
+
+
 def test_vllm_is_imported_nowhere() -> None:
     for name, path in modules():
         assert not any(i == "vllm" or i.startswith("vllm.") for i in imports(path)), name
@@ -255,22 +268,6 @@ def test_only_the_entry_point_and_the_command_line_exit() -> None:
     for name, path in modules():
         exits = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute) and n.attr == "exit"]
         assert not exits or name == "cortexctl.__main__", name
-
-
-def loaded_by(*arguments: str) -> set[str]:
-    """Top-level names of the modules that a run of the command line has loaded at its end."""
-    code = (
-        "import sys\n"
-        f"sys.argv = ['cortexctl', *{list(arguments)!r}]\n"
-        "from cortexctl.__main__ import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "sys.stderr.write('LOADED ' + ' '.join(sorted({m.split('.')[0] for m in sys.modules})))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    return set(done.stderr.rpartition("LOADED ")[2].split())
-
-
-HEAVY = {"docker", "pydantic", "httpx", "jinja2", "deepdiff", "rich", "requests", "tree_sitter", "vllm"}
 
 
 def test_version_loads_nothing_but_the_standard_library() -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from tests.engine.conftest import StackFile
-from tests.live import REPO, LiveDaemon
+from tests.engine.killing import in_the_gate
+from tests.live import LiveDaemon
 
 pytestmark = pytest.mark.engine
 
@@ -22,28 +19,6 @@ def killed_in_the_gate(live: LiveDaemon, stack: StackFile, how: signal.Signals, 
         apply.send_signal(how)
         apply.communicate(timeout=60)
     return apply.returncode
-
-
-def in_the_gate(live: LiveDaemon, stack: StackFile, generation: int) -> subprocess.Popen[str]:
-    """An apply whose candidate runs."""
-    apply = subprocess.Popen(
-        [sys.executable, "-m", "cortexctl", "apply", str(stack), "--auto-approve"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPO,
-        env={**os.environ, "DOCKER_HOST": live.docker},
-    )
-    candidate = f"{stack.serving}--g{generation}"
-    for _ in range(300):
-        if live.containers().get(candidate) == "running":
-            break
-        time.sleep(0.1)
-    else:
-        apply.kill()
-        raise AssertionError("the candidate never ran")
-    return apply
 
 
 def test_a_killed_replacement_is_gone_on_with(live: LiveDaemon, stack: StackFile) -> None:

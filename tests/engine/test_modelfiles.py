@@ -21,7 +21,7 @@ from cortexctl.model_files.files import ModelFiles, ModelSource
 from tests.fakes.sockets import counting_proxy
 from tests.live import STAND_IN, LiveDaemon
 from tests.memory import CONFIGS
-from tests.unit.test_model_files import COMMIT, CONFIG, hub_cache
+from tests.model_folders import COMMIT, CONFIG, hub_cache
 
 pytestmark = pytest.mark.engine
 HIDDEN = 6 * 2**30

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.engine.conftest import StackFile
-from tests.engine.test_kills import in_the_gate
+from tests.engine.killing import in_the_gate
 from tests.live import LiveDaemon
 
 pytestmark = pytest.mark.engine

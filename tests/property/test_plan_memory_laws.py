@@ -11,8 +11,8 @@ from cortexctl.model_files.files import ModelFiles
 from cortexctl.plan.capacity.memory_rules import check_forecasts
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.planner import models_needed, plan
+from tests.build_memory import desired, observed, running, spec
 from tests.memory import NAMES, config_of, facts_of
-from tests.unit.test_plan_memory import desired, observed, running, spec
 
 modest = settings(max_examples=60, deadline=None, derandomize=True)
 ARGS = st.fixed_dictionaries(

@@ -16,7 +16,7 @@ from cortexctl.render.plan.html import plan_html
 from cortexctl.render.plan.markdown import LEAST_BYTES, plan_markdown
 from cortexctl.render.plan.terminal import plan_text
 from cortexctl.render.style import Ink
-from tests.unit.test_markdown import assert_fences
+from tests.markdown import assert_fences
 from tests.views import NASTY, moved_to, one, rich_plan
 
 modest = settings(

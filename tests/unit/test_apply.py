@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cortexctl.apply.events import Progress, RollbackStarted, StepDone, StepFailed
-from cortexctl.apply.executor import Executor, Fate, Outcome, Result
-from cortexctl.apply.locking import LOCK_LASTS, Locks
+from cortexctl.apply.executor import Executor, Fate, Result
+from cortexctl.apply.locking import LOCK_LASTS
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
 from cortexctl.desired.stack import Desired
@@ -24,39 +24,9 @@ from cortexctl.reach import Reach
 from cortexctl.render.apply.outcome import result_text
 from cortexctl.render.plan.terminal import plan_text
 from cortexctl.render.style import Ink
-from tests.fakes.container import FakeContainer
-from tests.fakes.daemon import Behaviour
+from tests.applying import PLAIN, TWO_HOSTS, crash, lock_info, locks, outcome, serving, stack, with_length
 from tests.fakes.world import World
-from tests.reading import desired_from, model_text, stack_text
-
-PLAIN = Ink(enabled=False)
-TWO_HOSTS = "".join(f'[hosts.{n}]\ndocker = "unix:///run/{n}.sock"\nmodels_dir = "/m"\n\n' for n in ("one", "two"))
-
-
-def stack(tmp_path: Path, *models: str, hosts: str = '[hosts.here]\nmodels_dir = "/m"\n', **env: str) -> Desired:
-    path = tmp_path / "stack.toml"
-    path.write_text(stack_text("".join(models), hosts=hosts))
-    return desired_from(path, env)
-
-
-def with_length(length: int, **lines: str) -> str:
-    return model_text(**lines) + f"[models.tiny.args]\nmax_model_len = {length}\n\n"
-
-
-def serving(world: World, host: str = "here") -> dict[str, str]:
-    return {c.name: c.state for c in world.daemon(host).containers.values()}
-
-
-def crash(code: int = 1, *log: str) -> Behaviour:
-    def behaviour(container: FakeContainer) -> None:
-        container.state, container.exit_code = "exited", code
-        container.log += log
-
-    return behaviour
-
-
-def outcome(result: Result, address: str) -> Outcome:
-    return next(o for o in result.outcomes if o.change.address == address)
+from tests.reading import model_text
 
 
 def test_a_create_ends_under_the_serving_name_with_its_restart_policy_on(tmp_path: Path) -> None:
@@ -393,14 +363,6 @@ def test_a_secret_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None
     assert isinstance(failure, PlanStale)
     assert "HF_TOKEN" in failure.message
     assert serving(world) == {}
-
-
-def lock_info(owner: str, expires: int) -> LockInfo:
-    return LockInfo(owner, "alice", "ci-17", 4711, "run0", 0, expires)
-
-
-def locks(world: World, made: Plan, *, dead: bool = False) -> Locks:
-    return Locks(made, world.daemons, lock_info("us", 0), world.clock, lambda _h, _n: dead)
 
 
 def run_with(world: World, made: Plan, *, dead: bool) -> Result:

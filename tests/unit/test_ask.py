@@ -6,9 +6,7 @@ import gzip
 import re
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
@@ -18,61 +16,8 @@ from cortexctl.health.prober import HttpProber
 from cortexctl.health.query import Question, ask
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.reach import Stream
+from tests.fakes.http_servers import answers, drips, hang, server, slam
 from tests.fakes.reach import BrokenReach, FailingReach, LoopbackReach
-
-
-@contextmanager
-def server(behave: Callable[[socket.socket], None]) -> Iterator[LoopbackReach]:
-    """Each connection is given to `behave`; yields the way to it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(64)
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=_one, args=(connection,), daemon=True).start()
-
-        def _one(connection: socket.socket) -> None:
-            with connection:
-                try:
-                    behave(connection)
-                except OSError:
-                    return
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield LoopbackReach(listener.getsockname()[1])
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def answers(raw: bytes) -> Callable[[socket.socket], None]:
-    def behave(connection: socket.socket) -> None:
-        connection.recv(4096)
-        connection.sendall(raw)
-
-    return behave
-
-
-def hang(connection: socket.socket) -> None:
-    connection.recv(4096)
-    time.sleep(30)
-
-
-def drips(begin: bytes, drop: bytes, count: int = 600) -> Callable[[socket.socket], None]:
-    """A server that says something again and again: each word in time, and no end for a minute."""
-
-    def behave(connection: socket.socket) -> None:
-        connection.recv(4096)
-        connection.sendall(begin)
-        for _ in range(count):
-            time.sleep(0.1)
-            connection.sendall(drop)
-
-    return behave
-
 
 NEVER_ENDING_HEADS = [
     drips(b"", b"H"),
@@ -99,10 +44,6 @@ def floods(begin: bytes, piece: bytes) -> Callable[[socket.socket], None]:
             connection.sendall(piece)
 
     return behave
-
-
-def slam(connection: socket.socket) -> None:
-    connection.recv(4096)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ from hypothesis import strategies as st
 from cortexctl.engines.vllm.diagnosis.diagnose import Diagnosis, diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line, strip_prefix, without_frames
 from cortexctl.engines.vllm.diagnosis.table import TABLE
-
-CASES = Path(__file__).parent.parent / "cases" / "diagnosis"
-"""NAME.toml has the samples of the table's module NAME; runs/, unknown/ and healthy/ logs of servers."""
+from tests.diagnosis_cases import CASES, lines_of, runs, samples
 
 CORE = "(EngineCore_DP0 pid=268) ERROR 10-21 00:35:03 [core.py:708] "
 NOISE = [
@@ -29,19 +26,6 @@ AFTER = [
     '(EngineCore_DP0 pid=268)   File "/usr/local/lib/python3.12/dist-packages/vllm/v1/engine/core.py", line 699, in run',
     "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore_DP0': 1}",
 ]
-
-
-def samples() -> list[dict[str, Any]]:
-    return [case for path in sorted(CASES.glob("*.toml")) for case in tomllib.loads(path.read_text())["case"]]
-
-
-def runs() -> list[dict[str, Any]]:
-    return list(tomllib.loads((CASES / "runs" / "expected.toml").read_text())["case"])
-
-
-def lines_of(case: dict[str, Any]) -> list[str]:
-    text: str = case["log"]
-    return text.split("\n")
 
 
 SAMPLES = [pytest.param(case, id=f"{case['pattern']}-{n}") for n, case in enumerate(samples())]

@@ -20,8 +20,7 @@ import pytest
 from cortexctl.desired.stack import Host
 from cortexctl.hosts import drift_read, read
 from cortexctl.hosts.lock import this_machine
-from cortexctl.instance.codec import spec_to_label
-from cortexctl.instance.spec import ContainerSpec
+from tests.drift_stack import STACK, spec_of
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.receiver import receiver
@@ -30,20 +29,8 @@ from tests.reading import model_text, stack_text
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-STACK = stack_text(model_text(publish='"127.0.0.1"').replace('publish = "127.0.0.1"\n', ""))
-SPEC = ContainerSpec(
-    "image:v0.32.0", "/models/tiny", ("tiny",), vllm_version="0.32.0", env={"HF_HUB_OFFLINE": "1"}
-)  # fmt: skip
 RECORD, LOCK = "/volumes/cortexctl-record-demo", "/volumes/cortexctl-lock-demo"
 QUIET = "No drift. 1 instance on 1 host runs as applied, and as the stack says."
-
-
-def spec_of(tmp_path: Path, stack: str) -> str:
-    """The label that an apply of this stack would write."""
-    from tests.reading import desired_from
-
-    (tmp_path / "for-its-spec.toml").write_text(stack)
-    return spec_to_label(desired_from(tmp_path / "for-its-spec.toml").instances[0].spec)
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from cortexctl.plan.drift.finding import Kind
+from tests.drift_stack import STACK, spec_of
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.record_drift_case import CASES
-from tests.unit.test_drift_cli import STACK, spec_of
 
 REPO = Path(__file__).parent.parent.parent
 UNITS = REPO / "docs" / "drift"

@@ -18,7 +18,7 @@ from cortexctl.stack.edit import layout
 from cortexctl.stack.edit.layout import formatted
 from cortexctl.stack.starter import TEMPLATES, starter
 from tests.forks import ran
-from tests.test_architecture import HEAVY, loaded_by
+from tests.loading import HEAVY, loaded_by
 
 CASES = Path(__file__).parent.parent / "cases" / "fmt"
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())

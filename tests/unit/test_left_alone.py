@@ -24,10 +24,10 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import plan
 from cortexctl.plan.rollback import Back, plan_rollback
 from cortexctl.plan.steps import RemoveContainer, StartContainer, StopContainer
+from tests.applying import serving, stack, with_length
 from tests.fakes.daemon_socket import row, talking_daemon
 from tests.fakes.world import World
 from tests.reading import desired_from
-from tests.unit.test_apply import serving, stack, with_length
 
 COPIES = ["my-debugging", "vllm-model-tiny--g9", "vllm-model-tiny-debug", "vllm-model-tiny.2", "tiny"]
 NOTHING = "[models.tiny]\nenabled = false\n"

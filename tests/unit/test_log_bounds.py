@@ -24,7 +24,7 @@ from cortexctl.engines.vllm.diagnosis.table import TABLE
 from cortexctl.engines.vllm.log_bounds import LONGEST_LINE, MOST_LINES, MOST_TEXT, searched
 from cortexctl.engines.vllm.memory import startlog
 from cortexctl.engines.vllm.progress import LONGEST_SIGN, advanced, stage
-from tests.unit.test_diagnosis import samples
+from tests.diagnosis_cases import samples
 
 MODULES = [
     *(import_module(f"{diagnosis.__name__}.{found.name}") for found in pkgutil.iter_modules(diagnosis.__path__)),

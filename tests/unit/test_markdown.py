@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from markdown_it import MarkdownIt
 
 from cortexctl.cli.show import LEAST_BYTES as CLI_LEAST_BYTES
 from cortexctl.plan.planfile import plan_to_json
@@ -17,10 +16,10 @@ from cortexctl.render.markdown_text import clip, code, fenced, marker, text
 from cortexctl.render.plan.folding import fold
 from cortexctl.render.plan.markdown import LEAST_BYTES, LEVELS, ROWS, _footer, _head, plan_markdown
 from cortexctl.render.sanitise import visible_plan
+from tests.markdown import COMMONMARK, assert_fences
 from tests.views import NASTY, case, large_plan, moved_to, rich_plan, texts_of, with_every_text, with_text_at
 
 ROOMY = 50_000_000
-COMMONMARK = MarkdownIt("commonmark", {"html": True}).enable("table")
 REFERENCES = re.compile(r"[@#!~%$&^]\w|://|[wW]{3}\.|:[a-z0-9_+-]+:|[A-Z]-\d|\b[0-9a-f]{7,40}\b")
 """What code hosts make something of in text that is not code."""
 
@@ -66,16 +65,6 @@ def check(shown: str, like: str) -> None:
 
 def tables(shown: str) -> list[list[str]]:
     return [part.splitlines() for part in shown.split("\n\n") if part.startswith("| ")]
-
-
-def assert_fences(shown: str) -> None:
-    """Opened and closed in turn, and a code block a block of details."""
-    fences = re.findall(r"^(`{3,})(diff)?$", shown, re.MULTILINE)
-    assert len(fences) % 2 == 0
-    opening = [(a, b) for (a, b) in zip(fences[::2], fences[1::2], strict=True) if (a[0], b[1]) != (b[0], "")]
-    assert opening == []
-    code_blocks = [t for t in COMMONMARK.parse(shown) if t.type == "fence"]
-    assert len(code_blocks) == shown.count("<details><summary>") == len(re.findall("^</details>$", shown, re.MULTILINE))
 
 
 @pytest.mark.parametrize("nasty", NASTY, ids=lambda t: repr(t[:20]))

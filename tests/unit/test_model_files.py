@@ -28,10 +28,9 @@ from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.model_mounts import ways_to
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json, snapshot_to_json
+from tests.model_folders import COMMIT, CONFIG, hub_cache
 
 SPEC = ContainerSpec("image:v0.32.0", "/models/qwen/8b", ("chat",), mounts=(Mount("/srv/models", "/models"),))
-CONFIG = {"model_type": "qwen3"}
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def reading(files: dict[str, bytes | str]) -> tuple[Read, list[str]]:
@@ -160,19 +159,6 @@ def test_a_config_that_is_none_says_so(text: str) -> None:
     read, _ = reading({"config.json": text})
     assert read_folder(read, "").problem == "its config.json is not a table of JSON"
     assert read_folder(reading({})[0], "").problem == NO_CONFIG
-
-
-def hub_cache(root: Path, *, ref: str = "main") -> Path:
-    """As the hub's client lays it out: snapshots of links to blobs."""
-    base = root / "hub" / "models--org--name"
-    (base / "blobs").mkdir(parents=True)
-    (base / "refs").mkdir()
-    (base / "refs" / ref).write_text(COMMIT)
-    (base / "blobs" / "aa").write_text(json.dumps(CONFIG))
-    snapshot = base / "snapshots" / COMMIT
-    snapshot.mkdir(parents=True)
-    (snapshot / "config.json").symlink_to("../../blobs/aa")
-    return root
 
 
 @pytest.mark.parametrize("revision", ["main", COMMIT])

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from cortexctl.instance.labels import serving_name
 from cortexctl.plan.action import Action
+from tests.applying import stack
 from tests.fakes.world import World
 from tests.reading import model_text, read, stack_text
-from tests.unit.test_apply import stack
 
 _parts = st.lists(st.sampled_from(["a", "b", "2", "3", "g1", "undone"]), min_size=1, max_size=3).map(".".join)
 _models = st.dictionaries(_parts, st.integers(1, 3), min_size=1, max_size=4)

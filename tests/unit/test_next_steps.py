@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from cortexctl.instance.codec import spec_to_label
+from tests.drift_stack import SPEC
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.forks import ran
 from tests.reading import model_text, stack_text
-from tests.unit.test_drift_cli import SPEC
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SECRET = "hunter2-and-more"

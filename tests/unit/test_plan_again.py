@@ -20,9 +20,9 @@ from cortexctl.instance.labels import RUN
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
+from tests.applying import serving, stack, with_length
 from tests.fakes.daemon import FakeDaemons
 from tests.fakes.world import FakeClock, World
-from tests.unit.test_apply import serving, stack, with_length
 
 HOURS = 10_000
 

@@ -21,11 +21,11 @@ from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import DaemonRefused, ProbeFailed
 from cortexctl.hooks.runner import HookRunner
 from cortexctl.instance.spec import SecretRef
+from tests.encodings import ENCODINGS, leaks
 from tests.fakes.daemon_socket import LIST, row, talking_daemon
 from tests.fakes.receiver import receiver
 from tests.fakes.world import World
 from tests.forks import ran
-from tests.property.test_masking import ENCODINGS, leaks
 from tests.reading import model_text, stack_text
 
 SECRET = "pL4nt/ed+v=Alu\"e'Zü\nsecond&line<7>"

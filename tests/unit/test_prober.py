@@ -23,8 +23,8 @@ from cortexctl.errors import ProbeFailed
 from cortexctl.health.prober import HttpProber
 from cortexctl.health.query import Declined
 from cortexctl.health.test_audio import one_second
+from tests.fakes.http_servers import hang, server, slam
 from tests.fakes.reach import LoopbackReach
-from tests.unit.test_ask import hang, server, slam
 
 STAND_IN = Path(__file__).parent.parent / "lab" / "standin.py"
 

@@ -26,10 +26,10 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import Back, plan_rollback
 from cortexctl.render.plan.phrases import cost_words
+from tests.applying import crash, stack, with_length
 from tests.fakes.killed import killed_after
 from tests.fakes.world import World
 from tests.reading import model_text
-from tests.unit.test_apply import crash, stack, with_length
 
 NAMES = ("stopped", "removed", "renamed", "cut")
 SPEC = ContainerSpec("image:v0.32.0", "/models/tiny", ("tiny",), args={"max_model_len": 8})

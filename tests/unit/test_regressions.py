@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from cortexctl.desired.stack import Desired, Host, Instance
@@ -14,7 +17,7 @@ from cortexctl.engines.vllm.diagnosis.diagnose import diagnose
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line
 from cortexctl.engines.vllm.version import release_from_image
 from cortexctl.instance import labels
-from cortexctl.instance.codec import spec_from_label, spec_to_label
+from cortexctl.instance.codec import spec_from_label
 from cortexctl.instance.image import parse_image
 from cortexctl.instance.spec import ContainerSpec, Publish
 from cortexctl.observed.host import BoundPort, ObservedContainer
@@ -22,25 +25,29 @@ from cortexctl.observed.owned import read_owned
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange, diff
 from cortexctl.plan.planfile import plan_to_json
-from cortexctl.plan.steps import RemoveNetwork
+from cortexctl.plan.recipes import tasks_of
+from cortexctl.plan.steps import RemoveContainer, RemoveNetwork, StartContainer, StopContainer
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.style import Ink
+from cortexctl.stack.json_schema import json_schema
 from cortexctl.stack.starter import starter
 from tests.build import changes_of, make_instance, make_plan, make_spec, serving_container
 from tests.generated import HOSTS, STACK, Case
 from tests.laws import Watch, apply_case, own_containers, plan_of, run_steps, two_hosts
-from tests.reading import read
+from tests.reading import desired_from, read
 
 HEAD = 'stack = "s"\n[hosts.h]\nmodels_dir = "/m"\n[models.a]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\n'
 
 
-def said(tmp_path: Path, more: str, head: str = HEAD, name="stack.toml") -> str:
+def errors_of(tmp_path: Path, more: str, head: str = HEAD, name: str = "stack.toml") -> str:
+    """What a stack of these lines is refused with, as text."""
     p = tmp_path / name
     p.write_bytes((head + more).encode())
     return diagnostics_text(read(p)[1], Ink(enabled=False))
 
 
-def under(block: str) -> str:
+def text_at_caret(block: str) -> str:
+    """The part of the source line that the caret line marks."""
     lines = block.split("\n")
     row = next(i for i, line in enumerate(lines) if re.fullmatch(r" +\| +\^+", line))
     return lines[row - 1][lines[row].index("^") : lines[row].rindex("^") + 1]
@@ -72,42 +79,45 @@ def under(block: str) -> str:
         "syntax error unterminated",
     ],
 )
-def test_secret_not_shown(tmp_path, more):
-    out = said(tmp_path, more)
+def test_secret_not_shown(tmp_path: Path, more: str) -> None:
+    out = errors_of(tmp_path, more)
     assert "SECRET" not in out
     assert "987654321" not in out
 
 
-def test_multiline_secret_keeps_lines(tmp_path):
-    out = said(
+def test_multiline_secret_keeps_lines(tmp_path: Path) -> None:
+    out = errors_of(
         tmp_path,
         '[models.a.env]\nAPI_KEY = """x\nyy"""\n[models.b]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\nquux = 1\n',
     )
     assert "quux = 1" in out
 
 
-def test_model_called_secrets(tmp_path):
-    out = said(tmp_path, 'network = "x"\n', HEAD.replace("models.a", "models.secrets"))
+def test_model_called_secrets(tmp_path: Path) -> None:
+    out = errors_of(tmp_path, 'network = "x"\n', HEAD.replace("models.a", "models.secrets"))
     assert 'network = "x"' in out
 
 
 # ---- carets
 
 
-def test_place_inside_commented_inline_table(tmp_path):
-    assert under(said(tmp_path, "", HEAD.replace('source = { path = "p" }', "source = { path = 1 } # c"))) == "1"
+def test_place_inside_commented_inline_table(tmp_path: Path) -> None:
+    assert (
+        text_at_caret(errors_of(tmp_path, "", HEAD.replace('source = { path = "p" }', "source = { path = 1 } # c")))
+        == "1"
+    )
 
 
-def test_caret_under_bad_variable_name(tmp_path):
-    assert under(said(tmp_path, '[models.a.env]\n"MY-FLAG" = "1"\n')) == '"MY-FLAG"'
+def test_caret_under_bad_variable_name(tmp_path: Path) -> None:
+    assert text_at_caret(errors_of(tmp_path, '[models.a.env]\n"MY-FLAG" = "1"\n')) == '"MY-FLAG"'
 
 
-def test_missing_top_has_file(tmp_path):
-    assert "stack.toml" in said(tmp_path, "# x\n", "")
+def test_missing_top_has_file(tmp_path: Path) -> None:
+    assert "stack.toml" in errors_of(tmp_path, "# x\n", "")
 
 
-def test_bom(tmp_path):
-    assert "Invalid statement" not in said(tmp_path, "", "\ufeff" + HEAD)
+def test_bom(tmp_path: Path) -> None:
+    assert "Invalid statement" not in errors_of(tmp_path, "", "\ufeff" + HEAD)
 
 
 # ---- words
@@ -117,8 +127,8 @@ def test_bom(tmp_path):
         ('[models.a.secrets]\n"2FA" = { env = "X" }\n', "cannot be the name of an environment variable"),
     ],
 )
-def test_words(tmp_path, more, want):
-    assert want in said(tmp_path, more)
+def test_words(tmp_path: Path, more: str, want: str) -> None:
+    assert want in errors_of(tmp_path, more)
 
 
 @pytest.mark.parametrize(
@@ -130,63 +140,59 @@ def test_words(tmp_path, more, want):
         ('hosts = ["lab-*"]\n', "there is no such host"),
     ],
 )
-def test_bad_words(tmp_path, more, bad):
-    assert bad not in said(tmp_path, more)
+def test_bad_words(tmp_path: Path, more: str, bad: str) -> None:
+    assert bad not in errors_of(tmp_path, more)
 
 
-def test_null(tmp_path):
+def test_null(tmp_path: Path) -> None:
     data = {
         "stack": "s",
         "hosts": {"h": {"models_dir": "/m"}},
         "models": {"a": {"image": None, "source": {"path": "p"}, "gpus": [0]}},
     }
-    assert "found null" in said(tmp_path, json.dumps(data), "", "stack.json")
+    assert "found null" in errors_of(tmp_path, json.dumps(data), "", "stack.json")
 
 
-def test_odd_digit(tmp_path):
-    assert "invalid literal" not in said(tmp_path, 'publish = "127.0.0.1:²"\n')
+def test_odd_digit(tmp_path: Path) -> None:
+    assert "invalid literal" not in errors_of(tmp_path, 'publish = "127.0.0.1:²"\n')
 
 
 # ---- values that break laws
-def test_nan_refused(tmp_path):
-    assert said(tmp_path, "[models.a.args]\ngpu_memory_utilization = nan\n")
+def test_nan_refused(tmp_path: Path) -> None:
+    assert "CX104" in errors_of(tmp_path, "[models.a.args]\ngpu_memory_utilization = nan\n")
 
 
-def test_date_in_json_argument(tmp_path):
-    p = tmp_path / "stack.toml"
-    p.write_text(HEAD + "[models.a.args]\nhf_overrides = { x = 1979-05-27 }\n")
-    desired, found = read(p)
-    assert found or spec_to_label(desired.instances[0].spec)
+def test_date_in_json_argument(tmp_path: Path) -> None:
+    assert "CX104" in errors_of(tmp_path, "[models.a.args]\nhf_overrides = { x = 1979-05-27 }\n")
 
 
-def test_source_tokenizer_and_args_tokenizer(tmp_path):
-    assert said(
+def test_source_tokenizer_and_args_tokenizer(tmp_path: Path) -> None:
+    assert "CX202" in errors_of(
         tmp_path,
         '[models.a.args]\ntokenizer = "x/y"\n',
         HEAD.replace('{ path = "p" }', '{ path = "p", tokenizer = "a/b" }'),
     )
 
 
-def test_source_hf_config_path_checked(tmp_path):
-    assert said(
+def test_source_hf_config_path_checked(tmp_path: Path) -> None:
+    assert "CX301" in errors_of(
         tmp_path,
         "",
         HEAD.replace('{ path = "p" }', '{ path = "p", hf_config_path = "/c" }').replace("v0.32.0", "v0.7.3"),
     )
 
 
-def test_embed_before_0_6_5(tmp_path):
-    assert said(tmp_path, 'task = "embed"\n', HEAD.replace("v0.32.0", "v0.6.3"))
+def test_embed_before_0_6_5(tmp_path: Path) -> None:
+    assert "CX301" in errors_of(tmp_path, 'task = "embed"\n', HEAD.replace("v0.32.0", "v0.6.3"))
 
 
-def test_home_folder(tmp_path):
+def test_home_folder(tmp_path: Path) -> None:
     p = tmp_path / "stack.toml"
     p.write_text(HEAD.replace('"/m"', '"~/models"'))
-    desired, found = read(p)
-    assert found or "~" not in desired.instances[0].spec.mounts[0].source
+    assert "~" not in desired_from(p).instances[0].spec.mounts[0].source
 
 
-def test_starter_long(tmp_path):
+def test_starter_long(tmp_path: Path) -> None:
     p = tmp_path / "stack.toml"
     p.write_text(starter("cpu", "a" * 64))
     assert "CX104" not in [d.rule for d in read(p)[1]]
@@ -195,42 +201,42 @@ def test_starter_long(tmp_path):
 # ---- plan
 
 
-def test_bool_is_not_int():
+def test_bool_is_not_int() -> None:
     assert diff(make_spec(args={"x": 1}), make_spec(args={"x": True})) == (FieldChange("args.x", 1, True),)
 
 
-def test_bool_is_not_int_nested():
+def test_bool_is_not_int_nested() -> None:
     assert FieldChange("args.x.k", 1, True) in diff(
         make_spec(args={"x": {"k": 1, "y": 1}}), make_spec(args={"x": {"k": True, "y": 2}})
     )
 
 
-def test_tiny_difference_is_one():
+def test_tiny_difference_is_one() -> None:
     assert diff(make_spec(args={"x": {"k": 0.1}}), make_spec(args={"x": {"k": 0.1 + 1e-13}}))
 
 
-def test_all_keys_replaced():
+def test_all_keys_replaced() -> None:
     assert [f.path for f in diff(make_spec(args={"x": {"a": 1}}), make_spec(args={"x": {"b": 1}}))] == [
         "args.x.a",
         "args.x.b",
     ]
 
 
-def test_null_added_shows():
+def test_null_added_shows() -> None:
     (f,) = diff(make_spec(args={"x": {"a": 1}}), make_spec(args={"x": {"a": 1, "b": None}}))
     assert f.before != f.after
 
 
-def test_equal_values_same_bytes():
+def test_equal_values_same_bytes() -> None:
     one, other = make_instance(args={"x": {"a": 1, "b": 2}}), make_instance(args={"x": {"b": 2, "a": 1}})
     assert one == other
-    found = (serving_container(),)
-    assert plan_to_json(make_plan(one, containers=found)) == plan_to_json(make_plan(other, containers=found))
+    containers = (serving_container(),)
+    assert plan_to_json(make_plan(one, containers=containers)) == plan_to_json(make_plan(other, containers=containers))
 
 
-def test_port_swap_is_seen():
+def test_port_swap_is_seen() -> None:
     a, b = Publish("127.0.0.1", 8001), Publish("127.0.0.1", 8002)
-    found = (
+    containers = (
         serving_container(
             model="a",
             spec=make_spec(publish=a, served_names=("a",), model="/models/a"),
@@ -242,19 +248,14 @@ def test_port_swap_is_seen():
             ports=(BoundPort("127.0.0.1", 8002),),
         ),
     )
-    made = make_plan(make_instance("a", publish=b), make_instance("b", publish=a), containers=found)
-    from cortexctl.plan.steps import StartContainer, StopContainer
-
-    tasks = [s.task for s in made.steps]
+    planned = make_plan(make_instance("a", publish=b), make_instance("b", publish=a), containers=containers)
+    tasks = [s.task for s in planned.steps]
     first_start = next(i for i, t in enumerate(tasks) if isinstance(t, StartContainer))
     stopped = {t.container for t in tasks[:first_start] if isinstance(t, StopContainer)}
-    assert made.diagnostics or "id-vllm-model-b" in stopped
+    assert planned.diagnostics or "id-vllm-model-b" in stopped
 
 
-def test_keep_0():
-    from cortexctl.plan.recipes import tasks_of
-    from cortexctl.plan.steps import RemoveContainer
-
+def test_keep_0() -> None:
     (change,) = changes_of(make_instance(keep=0), serving_container(spec=make_spec(drain=1)))
     assert RemoveContainer("id-vllm-model-tiny") in tasks_of(change)
 
@@ -270,19 +271,19 @@ def test_keep_0():
         '{"v":1,"image":"i","model":"m","served_names":["a"],"args":null}',
     ],
 )
-def test_spec_garbage_is_valueerror(text):
+def test_spec_garbage_is_valueerror(text: str) -> None:
     with pytest.raises(ValueError):
         spec_from_label(text)
 
 
-def test_v0_is_a_problem():
+def test_v0_is_a_problem() -> None:
     c = ObservedContainer(
         "1", "x", "", "", "running", labels={labels.STACK: "s", labels.MODEL: "m", labels.SPEC: '{"v":0}'}
     )
     assert read_owned(c).problem
 
 
-def test_superscript_generation():
+def test_superscript_generation() -> None:
     c = ObservedContainer(
         "1",
         "x",
@@ -297,29 +298,29 @@ def test_superscript_generation():
 
 # ---- vllm
 @pytest.mark.parametrize(("tag", "release"), [("v0.10.1.1", "0.10.1.1"), ("v0.9.0.1", "0.9.0.1")])
-def test_four_part_releases(tag, release):
+def test_four_part_releases(tag: str, release: str) -> None:
     assert release_from_image(f"vllm/vllm-openai:{tag}") == release
 
 
-def test_one_finding():
+def test_one_finding() -> None:
     assert len(check_args({"prefix_caching_hash_algo": "sha256"}, "0.8.2")) == 1
 
 
-def test_gone_quantization_has_help():
+def test_gone_quantization_has_help() -> None:
     (f,) = check_args({"quantization": "gguf"}, "0.32.0")
     assert f.help
 
 
-def test_max_model_len_auto():
+def test_max_model_len_auto() -> None:
     assert check_args({"max_model_len": "auto"}, "0.13.0")
 
 
-def test_off_form_in_extra_args():
-    (found,) = check_extra_args(("--no-enable-prefix-caching",), "0.32.0", {"enable_prefix_caching": True})
-    assert found.rule == "CX304"
+def test_off_form_in_extra_args() -> None:
+    (issue,) = check_extra_args(("--no-enable-prefix-caching",), "0.32.0", {"enable_prefix_caching": True})
+    assert issue.rule == "CX304"
 
 
-def test_trust_remote_code_echo():
+def test_trust_remote_code_echo() -> None:
     assert (
         diagnose(
             [
@@ -331,7 +332,7 @@ def test_trust_remote_code_echo():
     )
 
 
-def test_repo_not_found_is_not_gated():
+def test_repo_not_found_is_not_gated() -> None:
     f = diagnose(
         [
             "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. (Request ID: Root=1-0a) Repository Not Found for url: https://huggingface.co/api/models/org/typo."
@@ -340,7 +341,7 @@ def test_repo_not_found_is_not_gated():
     assert f is None or "gated" not in f.cause
 
 
-def test_removed_architecture():
+def test_removed_architecture() -> None:
     assert diagnose(
         [
             "ValueError: Model architecture MllamaForConditionalGeneration was supported in vLLM until v0.10.2, and is not supported anymore."
@@ -348,7 +349,7 @@ def test_removed_architecture():
     )
 
 
-def test_pydantic_cause():
+def test_pydantic_cause() -> None:
     log = [
         "(APIServer pid=53) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
         "(APIServer pid=53)   Value error, Unknown quantization method: foo. Must be one of [...]. [type=value_error]",
@@ -357,105 +358,97 @@ def test_pydantic_cause():
     assert "Unknown quantization method" in last_error_line(log)
 
 
-def test_image_with_empty_tag_or_two():
+def test_image_with_empty_tag_or_two() -> None:
     for text in ("a:", "a:b:c", "a@"):
         with pytest.raises(ValueError):
             parse_image(text)
 
 
-def test_secret_default_not_shown(tmp_path):
-    assert "hf_SECRET" not in said(tmp_path, '[vars]\ntoken = { secret = true, default = "hf_SECRET" }\n')
+def test_secret_default_not_shown(tmp_path: Path) -> None:
+    assert "hf_SECRET" not in errors_of(tmp_path, '[vars]\ntoken = { secret = true, default = "hf_SECRET" }\n')
 
 
-def test_profile_fault_once(tmp_path):
-    out = said(tmp_path, 'profile = "p"\n[profiles.p]\nshm_size = "big"\n')
+def test_profile_fault_once(tmp_path: Path) -> None:
+    out = errors_of(tmp_path, 'profile = "p"\n[profiles.p]\nshm_size = "big"\n')
     assert out.count("CX104") == 1
 
 
-def test_schema_takes_variables():
-    import tomllib
-
-    import jsonschema
-
-    from cortexctl.stack.json_schema import json_schema
-
+def test_schema_takes_variables() -> None:
     data = tomllib.loads(HEAD + '[models.a.args]\nmax_model_len = "{{ vars.n }}"\n[vars.n]\ndefault = 1\n')
     jsonschema.Draft202012Validator(json_schema()).validate(data)
 
 
-def test_circle_once(tmp_path):
-    out = said(
+def test_circle_once(tmp_path: Path) -> None:
+    out = errors_of(
         tmp_path,
         'after = ["b"]\n[models.b]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\nafter = ["a"]\n',
     )
     assert out.count("CX215") == 1
 
 
-def test_not_secret_variable_is_said(tmp_path):
-    out = said(tmp_path, '[models.a.secrets]\nX = { var = "plain" }\n[vars.plain]\ndefault = "x"\n')
+def test_not_secret_variable_is_said(tmp_path: Path) -> None:
+    out = errors_of(tmp_path, '[models.a.secrets]\nX = { var = "plain" }\n[vars.plain]\ndefault = "x"\n')
     assert " or not secret" not in out
 
 
-def test_no_follow_up(tmp_path):
-    assert "names no model" not in said(tmp_path, "", HEAD.replace('{ path = "p" }', '{ repo = "https://x/y/z" }'))
+def test_no_follow_up(tmp_path: Path) -> None:
+    assert "names no model" not in errors_of(tmp_path, "", HEAD.replace('{ path = "p" }', '{ repo = "https://x/y/z" }'))
 
 
 # ---- laws
 
 
-def case():
+def one_model() -> Case:
     spec = ContainerSpec(image="image:v0.32.0", vllm_version="0.32.0", model="/models/a", served_names=("a",))
     hosts = tuple(Host(h, f"unix:///{h}.sock") for h in HOSTS)
     return Case(Desired(STACK, "stack.toml", hosts, (Instance("east", "a", spec),)), {})
 
 
-def test_killed_start():
+def test_killed_start() -> None:
     world = two_hosts()
-    c = case()
+    c = one_model()
     apply_case(world, c)
     (box,) = own_containers(world)
     box.state = "exited"
-    made = plan_of(world, c)
+    planned = plan_of(world, c)
     w = Watch(world, gated={box.id})
-    run_steps(world, made, made.steps[:2], w)  # killed after the start, before the gate
+    run_steps(world, planned, planned.steps[:2], w)  # killed after the start, before the gate
     rest = plan_of(world, c)
     run_steps(world, rest, rest.steps, w)
     assert box.restart == "unless-stopped"
 
 
-def test_killed_destroy_network():
+def test_killed_destroy_network() -> None:
     world = two_hosts()
-    c = case()
+    c = one_model()
     apply_case(world, c)
-    made = world.plan(c.desired, destroy=True)
+    planned = world.plan(c.desired, destroy=True)
     run_steps(
         world,
-        made,
-        [s for s in made.steps if not isinstance(s.task, RemoveNetwork)],
+        planned,
+        [s for s in planned.steps if not isinstance(s.task, RemoveNetwork)],
         Watch(world, gated={b.id for b in own_containers(world)}),
     )
     world.apply(world.plan(c.desired, destroy=True))
     assert world.daemon("east").networks == {}
 
 
-def test_nan_in_a_label_is_reported_and_left_alone():
+def test_nan_in_a_label_is_reported_and_left_alone() -> None:
     """No stack can say it (`test_nan_refused`), so no apply of ours wrote it."""
-    c = case()
+    c = one_model()
     world = two_hosts()
     apply_case(world, c)
-    found = next(f for e in world.daemons.by_host.values() for f in e.all() if labels.SPEC in f.labels)
-    written = found.labels[labels.SPEC].replace('"v":1', '"args":{"gpu_memory_utilization":NaN},"v":1')
-    found.labels[labels.SPEC] = written
-    made = world.plan(c.desired)
-    assert [d.rule for d in made.diagnostics if d.is_error] == ["CX402"]
-    assert found.id not in {ref.id for change in made.effective for ref in change.touched}
+    container = next(f for e in world.daemons.by_host.values() for f in e.all() if labels.SPEC in f.labels)
+    written = container.labels[labels.SPEC].replace('"v":1', '"args":{"gpu_memory_utilization":NaN},"v":1')
+    container.labels[labels.SPEC] = written
+    planned = world.plan(c.desired)
+    assert [d.rule for d in planned.diagnostics if d.is_error] == ["CX402"]
+    assert container.id not in {ref.id for change in planned.effective for ref in change.touched}
 
 
-def test_kept_not_leftover():
+def test_kept_not_leftover() -> None:
     """A -> B -> A killed between the renames: the first A is history and must be kept."""
-    import dataclasses
-
-    c = case()
+    c = one_model()
     i = c.desired.instances[0]
     d = Case(
         dataclasses.replace(c.desired, instances=(dataclasses.replace(i, spec=dataclasses.replace(i.spec, drain=1)),)),
@@ -464,7 +457,7 @@ def test_kept_not_leftover():
     world = two_hosts()
     apply_case(world, c)
     apply_case(world, d)
-    made = plan_of(world, c)
+    planned = plan_of(world, c)
     w = Watch(world, gated={b.id for b in own_containers(world)})
-    run_steps(world, made, made.steps[:-1], w)
+    run_steps(world, planned, planned.steps[:-1], w)
     assert [x.action for x in plan_of(world, c).effective] == [Action.CREATE]

@@ -16,9 +16,9 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import Back, plan_rollback
+from tests.applying import crash, outcome, serving, stack, with_length
 from tests.fakes.world import World
 from tests.reading import model_text
-from tests.unit.test_apply import crash, outcome, serving, stack, with_length
 
 
 def applied(tmp_path: Path, *lengths: int, keep: int = 2) -> World:

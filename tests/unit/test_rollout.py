@@ -17,10 +17,10 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import PassGate, Pause, StopContainer
 from cortexctl.render.plan.content import good_news
+from tests.applying import crash, locks, outcome, serving, stack, with_length
 from tests.fakes.daemon import Behaviour
 from tests.fakes.world import World
 from tests.reading import model_text
-from tests.unit.test_apply import crash, locks, outcome, serving, stack, with_length
 
 GPUS = '[hosts.here]\nmodels_dir = "/m"\ngpus = { count = 4 }\n'
 THREE = "".join(f'[hosts.{n}]\ndocker = "unix:///run/{n}.sock"\nmodels_dir = "/m"\n\n' for n in ("a", "b", "c"))

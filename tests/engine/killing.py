@@ -1,0 +1,33 @@
+"""Applies that are killed at a known moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from tests.engine.conftest import StackFile
+from tests.live import REPO, LiveDaemon
+
+
+def in_the_gate(live: LiveDaemon, stack: StackFile, generation: int) -> subprocess.Popen[str]:
+    """An apply whose candidate runs."""
+    apply = subprocess.Popen(
+        [sys.executable, "-m", "cortexctl", "apply", str(stack), "--auto-approve"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPO,
+        env={**os.environ, "DOCKER_HOST": live.docker},
+    )
+    candidate = f"{stack.serving}--g{generation}"
+    for _ in range(300):
+        if live.containers().get(candidate) == "running":
+            break
+        time.sleep(0.1)
+    else:
+        apply.kill()
+        raise AssertionError("the candidate never ran")
+    return apply
