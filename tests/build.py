@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.desired.stack import Desired, Host, Instance, Policy
 from cortexctl.diagnostics import SourceSpan
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
@@ -33,7 +33,7 @@ def make_instance(
     model: str = "tiny", *, host: str = "here", keep: int = 2, protect: bool = False, **fields: Any
 ) -> Instance:
     spec = make_spec(**{"served_names": (model,), "model": f"/models/{model}", **fields})
-    return Instance(host, model, spec, keep=keep, protect=protect, where={"": SPAN})
+    return Instance(host, model, spec, policy=Policy(keep=keep, protect=protect), where={"": SPAN})
 
 
 def make_container(

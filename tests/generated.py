@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Smoke
+from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
 
@@ -111,11 +111,13 @@ def cases(draw: st.DrawFn, least: int = 0, most: int = 4, *, protect: bool = Fal
             model=SLOTS[slot][0],
             ordinal=SLOTS[slot][1],
             spec=draw(specs(slot, values)),
-            task=draw(st.sampled_from(["generate", "embed"])),
-            gate=draw(st.sampled_from([GatePolicy(), GatePolicy(60, 0, None), GatePolicy(60, 1, Smoke("x", 1))])),
-            on_failure=draw(st.sampled_from(["rollback", "halt"])),
-            keep=draw(st.integers(0, 3)),
-            protect=protect and draw(st.booleans()),
+            policy=Policy(
+                task=draw(st.sampled_from(["generate", "embed"])),
+                gate=draw(st.sampled_from([GatePolicy(), GatePolicy(60, 0, None), GatePolicy(60, 1, Smoke("x", 1))])),
+                on_failure=draw(st.sampled_from(["rollback", "halt"])),
+                keep=draw(st.integers(0, 3)),
+                protect=protect and draw(st.booleans()),
+            ),
         )
         for host, slot in places
     )

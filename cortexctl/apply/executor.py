@@ -26,11 +26,10 @@ from cortexctl.apply.gate.explain import as_ours, explained
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import Hooks, Recorder
 from cortexctl.apply.recording import NO_RECORDS, Took
-from cortexctl.apply.restored import as_it_was
 from cortexctl.apply.run_hooks import NO_HOOKS
 from cortexctl.errors import CortexctlError, DaemonUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
-from cortexctl.plan.recipes import undo, undo_unnoticed
+from cortexctl.plan.recipes import restored, undo, undo_unnoticed
 from cortexctl.plan.steps import (
     UNNOTICED,
     PassGate,
@@ -257,7 +256,7 @@ class Executor:
                 del pending[later.id]
 
     def _undo(self, change: Change, step: Step, failure: CortexctlError) -> Outcome:
-        if self._passed_gate(change) or change.on_failure == "halt":
+        if self._passed_gate(change) or change.detail.policy.on_failure == "halt":
             # The new instance serves (or shall be looked at); what is missing, the next plan finishes.
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
         refused = isinstance(failure, HookFailed) and step == self.plan.steps_of(change)[0]
@@ -281,7 +280,7 @@ class Executor:
         """
         problems: list[CortexctlError] = []
         unproven = ""
-        was = as_it_was(change)
+        was = restored(change)
         for task in tasks:
             try:
                 self._insist(partial(self.performer.perform, task, change.host, was, self._say))

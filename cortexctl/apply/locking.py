@@ -81,7 +81,7 @@ class Locks:
             self.clock.sleep(TRY_EVERY)
 
     def _ours(self, host: str, now: int) -> LockInfo:
-        starts = sum(c.gate.longest_start for c in self.plan.effective if c.cost.at_most)
+        starts = sum(c.detail.policy.gate.longest_start for c in self.plan.effective if c.cost.at_most)
         lasts = max(LOCK_LASTS, 2 * sum(c.cost.at_most or 0 for c in self.plan.effective) + starts)
         return replace(self.who, owner=f"{self.who.owner}@{host}", started=now, expires=now + lasts)
 

@@ -19,6 +19,7 @@ from cortexctl.instance.launch import Launch
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import ContainerSpec, SecretRef
 from cortexctl.plan.model import Change
+from cortexctl.plan.recipes import serving_of
 from cortexctl.plan.steps import (
     AdoptContainer,
     ConnectNetwork,
@@ -65,7 +66,7 @@ class Performer:
             case AdoptContainer(container):
                 daemon.adopt(container)
             case TryReach(container):
-                return try_reach(daemon.reach(container), _known(change).touched[0].name, self.clock)
+                return try_reach(daemon.reach(container), serving_of(_known(change)).name, self.clock)
             case StopContainer(container, timeout):
                 daemon.stop(container, timeout)
             case StartContainer(container):
@@ -91,7 +92,7 @@ class Performer:
         return ""
 
     def _create(self, daemon: Daemon, task: CreateContainer, change: Change) -> None:
-        spec = change.after
+        spec = change.detail.after
         if spec is None:
             raise ValueError(f"{change.address}: nothing to create")
         values = {s.name: self._secret(s) for s in spec.secrets}
@@ -112,11 +113,11 @@ class Performer:
             **labels.owner_labels(self.owner),
             labels.MODEL: change.model,
             labels.HOST: change.host,
-            labels.ORDINAL: str(change.ordinal),
-            labels.GENERATION: str(change.generation),
+            labels.ORDINAL: str(change.detail.ordinal),
+            labels.GENERATION: str(change.detail.generation),
             labels.SPEC: spec_to_label(spec),
-            labels.PROTECT: "true" if change.protect else "false",
-            **({labels.ON_REMOVE: change.on_remove} if change.on_remove != "stop" else {}),
+            labels.PROTECT: "true" if change.detail.policy.protect else "false",
+            **({labels.ON_REMOVE: change.detail.policy.on_remove} if change.detail.policy.on_remove != "stop" else {}),
             **self.marks,
         }
 
@@ -131,7 +132,7 @@ class Performer:
         return value
 
     def _gate(self, daemon: Daemon, container: str, change: Change, report: Sink) -> str:
-        spec = change.after or change.before
+        spec = change.detail.after or change.detail.before
         values = {s.name: self.secrets.value(s) for s in spec.secrets} if spec else {}
         secrets = tuple(values.values())
         telling = Telling(change.address, self.clock, report, secrets)

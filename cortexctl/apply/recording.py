@@ -19,6 +19,7 @@ from cortexctl.observed.owned import Owned, read_owned
 from cortexctl.observed.record import REMEMBERED, Applied, HostRecord, Start
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
+from cortexctl.plan.recipes import serving_of
 
 TRIES = 2
 """A daemon may refuse once: a record that is older than what serves misleads who reads it."""
@@ -81,16 +82,17 @@ class Recording:
         if was is not None and _is_same(was, after[change.address]):
             return
         over = _named(change)
-        after[change.address] = replace(after[change.address], over=over if over != change.generation else None)
+        after[change.address] = replace(after[change.address], over=over if over != change.detail.generation else None)
         self._write(after)
 
     def is_back(self, change: Change) -> None:
         """What served before has passed its gate again, in the place of what failed."""
-        old = change.touched[0]
+        old = serving_of(change)
         was = self._now.get(change.address)
-        if change.before is None or was is None or was.generation == old.generation:
+        spec = change.detail.before
+        if spec is None or was is None or was.generation == old.generation:
             return
-        self._back[change.address] = replace(was, generation=old.generation, run=old.run, spec=change.before, over=None)
+        self._back[change.address] = replace(was, generation=old.generation, run=old.run, spec=spec, over=None)
         self._write({**self._now, change.address: self._back[change.address]})
 
     def ends(self, done: frozenset[str], took: Mapping[str, Took]) -> None:
@@ -124,7 +126,7 @@ class Recording:
 
     def _found(self, change: Change) -> Owned | None:
         """The container that serves, by its name: a model that moved is another in its labels."""
-        name = serving_name(change.model, change.ordinal)
+        name = serving_name(change.model, change.detail.ordinal)
         found = next((c for c in self.seen.containers if c.name in {name, *_old_names(change)}), None)
         is_ours = found is not None and owner_of(found.labels) == self.plan.owner and MODEL in found.labels
         return read_owned(found) if found is not None and is_ours else None
@@ -177,7 +179,8 @@ def _note(kept: dict[str, Applied], change: Change, found: Owned | None, took: T
     if change.action is Action.NO_OP and was is not None:
         kept[change.address] = _as_labelled(was, change, found)
         return
-    applied = was or Applied(change.model, change.ordinal, change.generation, _run_of(change, found) or run, spec)
+    detail = change.detail
+    applied = was or Applied(change.model, detail.ordinal, detail.generation, _run_of(change, found) or run, spec)
     if change.action in _NEW_CONTAINER:
         applied = replace(applied, run=run)
     start = (Start(round(took.start, 1), spec.model),) if took.start is not None else ()
@@ -185,7 +188,7 @@ def _note(kept: dict[str, Applied], change: Change, found: Owned | None, took: T
     kept[change.address] = replace(
         applied,
         model=change.model,
-        generation=change.generation,
+        generation=detail.generation,
         spec=spec,
         starts=(*applied.starts, *start)[-REMEMBERED:],
         stops=(*applied.stops, *stop)[-REMEMBERED:],
@@ -217,29 +220,32 @@ def _is_same(one: Applied, other: Applied) -> bool:
 
 def _left(change: Change) -> ContainerSpec | None:
     """The spec of the container that is there now: a new one's, or the old one's with what was changed in place."""
-    if change.action in {*_NEW_CONTAINER, Action.ADOPT} or change.before is None or change.after is None:
-        return change.after
-    changed = {f.path: getattr(change.after, f.path) for f in change.fields if f.in_place and f.path != "network"}
-    return replace(change.before, **changed)
+    before, after = change.detail.before, change.detail.after
+    if change.action in {*_NEW_CONTAINER, Action.ADOPT} or before is None or after is None:
+        return after
+    changed = {f.path: getattr(after, f.path) for f in change.fields if f.in_place and f.path != "network"}
+    return replace(before, **changed)
 
 
 def _named(change: Change) -> int | None:
     """The generation that has the serving name while the new one has passed its gate and does not have it yet."""
-    names = {serving_name(change.model, change.ordinal), *_old_names(change)}
-    return next((r.generation for r in change.touched if r.name in names and r.id != change.adopted), None)
+    names = {serving_name(change.model, change.detail.ordinal), *_old_names(change)}
+    old = (change.detail.serving, *change.detail.displaced)
+    return next((ref.generation for ref in old if ref is not None and ref.name in names), None)
 
 
 def _under_old_name(kept: dict[str, Applied], change: Change, found: Owned | None) -> Applied | None:
     """A model that moved: its past is under the name that the reason tells, or the container's labels."""
     olds = [r.detail for r in change.reasons if r.code.value == "moved"]
     olds += [found.model] if found is not None else []
-    addresses = (address(change.host, old, change.ordinal) for old in olds)
+    addresses = (address(change.host, old, change.detail.ordinal) for old in olds)
     return next((applied for old in addresses if (applied := kept.pop(old, None))), None)
 
 
 def _old_names(change: Change) -> Iterator[str]:
-    yield from (serving_name(r.detail, change.ordinal) for r in change.reasons if r.code.value == "moved")
+    yield from (serving_name(r.detail, change.detail.ordinal) for r in change.reasons if r.code.value == "moved")
 
 
 def _run_of(change: Change, found: Owned | None) -> str:
-    return change.touched[0].run if change.touched else found.run if found else ""
+    serving = change.detail.serving or found
+    return serving.run if serving else ""

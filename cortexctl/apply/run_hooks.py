@@ -45,8 +45,8 @@ class PlannedHooks:
             self._at(Point.POST_HEALTHY, [change.model], self._of(change, step.task.container))
 
     def after_failure(self, step: Step, change: Change | None, failure: str, outcome: str) -> None:
-        serves = change.touched[0].id if change is not None and change.touched else ""
-        facts = self._of(change, serves) if change is not None else {"host": step.host}
+        serving = change.detail.serving if change is not None else None
+        facts = self._of(change, serving.id if serving else "") if change is not None else {"host": step.host}
         models = [change.model] if change is not None else []
         self._at(Point.ON_FAILURE, models, {**facts, "failure": failure, "outcome": outcome})
 
@@ -92,7 +92,7 @@ class PlannedHooks:
             "model": change.model,
             "address": change.address,
             "action": change.action.value,
-            "generation": str(change.generation),
+            "generation": str(change.detail.generation),
             "reason": "; ".join(f"{r.code}: {r.detail}" if r.detail else str(r.code) for r in change.reasons),
             "endpoint": self._endpoint(change.host, container) if container else "",
         }

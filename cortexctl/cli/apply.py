@@ -108,7 +108,8 @@ def read_saved_plan(target: str) -> Plan | None:
     try:
         return plan_from_json(text)
     except NotAPlan as cause:
-        raise UsageError(f"{target} cannot be applied: {cause}", next_step="plan again") from cause
+        again = f"cortexctl plan{cause.again} --out {shlex.quote(target)}" if cause.again else "plan again"
+        raise UsageError(f"{target} cannot be applied: {cause}", next_step=again) from cause
 
 
 def refuse_changed_stack(saved: Plan) -> None:
@@ -235,7 +236,7 @@ def _apply(
     names, width = made.container_names, max((len(s.address or s.host) for s in made.steps), default=0)
     progress: LiveProgress | PlainProgress
     if sys.stderr.isatty():
-        limits = {c.address: c.gate.startup_timeout for c in made.effective}
+        limits = {c.address: c.detail.policy.gate.startup_timeout for c in made.effective}
         progress = LiveProgress(colours, names, width, time.monotonic, limits, beneath(sys.stderr))
     else:
         progress = PlainProgress(sys.stderr, colours, names, width)

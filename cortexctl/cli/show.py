@@ -80,4 +80,5 @@ def _read(planfile: str) -> Plan:
     try:
         return plan_from_json(read_document(planfile, LARGEST))
     except NotAPlan as cause:
-        raise UsageError(f"{planfile} cannot be shown: {cause}", next_step="plan again") from cause
+        again = f"cortexctl plan{cause.again} --out {shlex.quote(planfile)}" if cause.again else "plan again"
+        raise UsageError(f"{planfile} cannot be shown: {cause}", next_step=again) from cause

@@ -238,7 +238,7 @@ def hooks_of(made: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
 
     if not made.hooks:
         return NO_HOOKS
-    specs = [spec for c in made.changes for spec in (c.before, c.after) if spec]
+    specs = [spec for c in made.changes for spec in (c.detail.before, c.detail.after) if spec]
     given = [s for h in made.hooks for s in (*h.secrets, *([h.url_from] if h.url_from else []))]
     hidden = dict.fromkeys(replace(s, fingerprint="") for s in [*given, *(s for spec in specs for s in spec.secrets)])
     folder = Path(made.stack_path).resolve().parent

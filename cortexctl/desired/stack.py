@@ -65,6 +65,20 @@ class GatePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What the stack says of an instance beside its spec: how it is proven, and what becomes of it afterwards. `task`
+    decides the gate's first request; `keep` counts the former containers that are retained.
+    """
+
+    task: str = "generate"
+    gate: GatePolicy = GatePolicy()
+    on_failure: str = "rollback"
+    keep: int = 2
+    protect: bool = False
+    on_remove: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One container of a model on a host, and how it is brought up. `where` maps a field to its place."""
 
@@ -72,10 +86,7 @@ class Instance:
     model: str
     spec: ContainerSpec
     ordinal: int = 1
-    task: str = "generate"
-    gate: GatePolicy = GatePolicy()
-    on_failure: str = "rollback"
-    keep: int = 2
+    policy: Policy = Policy()
     strategy: str = "stop_first"
     max_unavailable: int = 1
     max_surge: int = 1
@@ -88,8 +99,6 @@ class Instance:
     """The stack does not say under which names it is served: a container that is there keeps those that it has."""
     adopt: str = ""
     """The name of a container without our labels that is taken for this instance as long as it has no other."""
-    protect: bool = False
-    on_remove: str = "stop"
     after: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     ignore_drift: tuple[str, ...] = ()

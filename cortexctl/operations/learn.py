@@ -80,7 +80,7 @@ def learn_from_apply(
     learnt: set[str] = set()
     notes: list[Note] = []
     for outcome in result.outcomes:
-        change, spec = outcome.change, outcome.change.after
+        change, spec = outcome.change, outcome.change.detail.after
         gated = [s.task.container for s in plan.steps_of(change) if isinstance(s.task, PassGate)]
         if outcome.fate is not Fate.DONE or spec is None or not gated:
             continue
@@ -116,7 +116,7 @@ def _log(change: Change, container: str, daemons: Daemons) -> list[str]:
     """Of the container that passed the gate: under its serving name by now, unless it keeps a name of its own."""
     daemon = daemons.daemon(change.host)
     try:
-        return list(daemon.logs(serving_name(change.model, change.ordinal), LINES, this_run=True))
+        return list(daemon.logs(serving_name(change.model, change.detail.ordinal), LINES, this_run=True))
     except DaemonError:
         return list(daemon.logs(container, LINES, this_run=True))
 

@@ -23,7 +23,7 @@ def cost_of_start(wanted: Instance, observed: Observed) -> Cost:
     seconds = _past_starts(wanted, applied_of(wanted, observed))
     return Cost(
         down=False,
-        at_most=wanted.gate.startup_timeout,
+        at_most=wanted.policy.gate.startup_timeout,
         expected=round(median(seconds)) if seconds else None,
         starts=len(seconds),
     )
@@ -37,7 +37,7 @@ def cost_of_restart(wanted: Instance, serving: Owned, observed: Observed) -> Cos
     starts, stops = _past_starts(wanted, applied), applied.stops if applied else ()
     return Cost(
         down=serving.container.is_running,
-        at_most=stop_bound(serving) + wanted.gate.startup_timeout,
+        at_most=stop_bound(serving) + wanted.policy.gate.startup_timeout,
         expected=round(median(starts) + (median(stops) if stops else 0)) if starts else None,
         starts=len(starts),
         stops=len(stops),

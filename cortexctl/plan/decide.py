@@ -17,7 +17,7 @@ from cortexctl.plan.adopt.adopt import imported_fields
 from cortexctl.plan.conflicts import what_both_need
 from cortexctl.plan.cost import applied_of, cost_of_restart, cost_of_start
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
-from cortexctl.plan.model import Change, ContainerRef, Cost, PlannedImage
+from cortexctl.plan.model import Change, ContainerRef, Cost, InstanceChange, PlannedImage
 from cortexctl.plan.roles import Parts, first_to_go, older_one_is_back, serving_now, sort_out
 
 Images = Mapping[tuple[str, str], ImageFacts]
@@ -53,13 +53,12 @@ def decide(
         return [*leftovers, _create(wanted, found, parts, observed)]
     if serving.spec is None:
         return leftovers  # the planner reports that its spec cannot be read
-    changed = tuple(Reason(ReasonCode.CHANGED, f.path) for f in fields)
     if must_replace:
-        replacement = _replace(wanted, found, serving, parts, observed)
+        changed = tuple(Reason(ReasonCode.CHANGED, f.path) for f in fields)
         asked = (Reason(ReasonCode.REQUESTED),) if force.replace else ()
+        replacement = _replace(wanted, found, serving, parts, observed)
         return [*leftovers, replace(replacement, reasons=(*changed, *asked, *replacement.reasons), fields=fields)]
-    change = _keep(wanted, serving, fields, observed, restart=force.restart)
-    return [*leftovers, replace(change, reasons=(*change.reasons, *changed, *_other_name(change, serving)))]
+    return [*leftovers, _keep(wanted, serving, fields, observed, restart=force.restart)]
 
 
 def with_kept_names(wanted: Instance, serving: Owned | None) -> Instance:
@@ -117,27 +116,28 @@ def _keep(
         action = Action.UPDATE
     elif rename:
         action = Action.MOVE
-    change = _change(
-        wanted,
-        action,
-        before=serving,
+    detail = InstanceChange(
+        ordinal=wanted.ordinal,
         generation=serving.generation,
-        touched=(serving,) if action is not Action.NO_OP else (),
-        cost=cost,
+        before=serving.spec,
+        after=wanted.spec,
+        serving=reference(serving) if action is not Action.NO_OP else None,
+        policy=wanted.policy,
+        rename=rename,
     )
-    return replace(change, reasons=reasons, fields=fields, rename=rename)
+    changed = tuple(Reason(ReasonCode.CHANGED, f.path) for f in fields)
+    renamed = (_why_renamed(wanted, serving),) if rename else ()
+    return _change(wanted, action, detail, cost, (*reasons, *changed, *renamed), fields)
 
 
-def _other_name(change: Change, serving: Owned) -> tuple[Reason, ...]:
-    """Why it gets a name: the stack has another for the model, or somebody renamed the container."""
-    if not change.rename:
-        return ()
+def _why_renamed(wanted: Instance, serving: Owned) -> Reason:
+    """The stack has another name for the model, or somebody renamed the container."""
     if serving.imported:
-        return (Reason(ReasonCode.ADOPTED, serving.container.name),)
+        return Reason(ReasonCode.ADOPTED, serving.container.name)
     was = serving.container.labels[MODEL]
-    if was != change.model:
-        return (Reason(ReasonCode.MOVED, was),)
-    return (Reason(ReasonCode.RENAMED, serving.container.name),)
+    if was != wanted.model:
+        return Reason(ReasonCode.MOVED, was)
+    return Reason(ReasonCode.RENAMED, serving.container.name)
 
 
 def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
@@ -145,29 +145,24 @@ def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
     is what its label says of a model that leaves the stack.
     """
     head = found.serving or found.others[-1]
-    imported = head.container.id if head.imported else ""
-    if reason is not ReasonCode.DESTROY and head.forget:
+    forgets = reason is not ReasonCode.DESTROY and head.forget
+    detail = InstanceChange(ordinal=found.ordinal, generation=head.generation, before=head.spec)
+    if forgets:
         return Change(
-            address=found.address,
-            host=found.host,
-            model=found.model,
-            ordinal=found.ordinal,
-            action=Action.FORGET,
-            reasons=(Reason(ReasonCode.FORGET),),
-            before=head.spec,
-            generation=head.generation,
+            found.address, found.host, found.model, Action.FORGET, detail, reasons=(Reason(ReasonCode.FORGET),)
         )
+    detail = replace(
+        detail,
+        serving=reference(found.serving) if found.serving else None,
+        others=tuple(map(reference, found.others)),
+    )
     return Change(
-        address=found.address,
-        host=found.host,
-        model=found.model,
-        ordinal=found.ordinal,
-        action=Action.REMOVE,
+        found.address,
+        found.host,
+        found.model,
+        Action.REMOVE,
+        detail,
         reasons=(Reason(reason),),
-        before=head.spec,
-        generation=head.generation,
-        imported=imported,
-        touched=tuple(reference(o) for o in found.all),
         cost=Cost(down=any(o.container.is_running for o in found.all)),
     )
 
@@ -211,7 +206,7 @@ def needs_inspection(
 
 def reference(owned: Owned) -> ContainerRef:
     c = owned.container
-    return ContainerRef(c.id, c.name, c.state, owned.generation, owned.run)
+    return ContainerRef(c.id, c.name, c.state, owned.generation, owned.run, imported=owned.imported is not None)
 
 
 def state_in_words(container: ObservedContainer) -> str:
@@ -225,49 +220,55 @@ def _create(wanted: Instance, found: OwnedInstance | None, parts: Parts, observe
     gone = applied_of(wanted, observed)
     known = [*([o.generation for o in found.all] if found else []), *([gone.generation] if gone else [])]
     candidate = parts.candidate
-    change = _change(
-        wanted,
-        Action.CREATE,
-        before=None,
+    detail = InstanceChange(
+        ordinal=wanted.ordinal,
         generation=candidate.generation if candidate else max(known, default=0) + 1,
-        adopted=candidate.container.id if candidate else "",
-        touched=(candidate,) if candidate else (),
-        cost=cost_of_start(wanted, observed),
+        after=wanted.spec,
+        image=_image(wanted, candidate, observed.images),
+        candidate=reference(candidate) if candidate else None,
+        policy=wanted.policy,
     )
     first = Reason(ReasonCode.GONE, gone.run) if gone else Reason(ReasonCode.NEW)
     reason = _unfinished(candidate) if candidate else first
-    return replace(change, reasons=(reason,), image=_image(wanted, candidate, observed.images))
+    return _change(wanted, Action.CREATE, detail, cost_of_start(wanted, observed), (reason,))
 
 
 def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, parts: Parts, observed: Observed) -> Change:
     recorded = applied_of(wanted, observed, serving)
     known = [*([o.generation for o in found.all] if found else []), recorded.generation if recorded else 0]
     candidate = parts.candidate
-    goes_back = candidate is not None and candidate.generation < serving.generation
-    spare = max(wanted.keep - 1, 0)
-    in_turn = first_to_go(parts.kept)
-    pruned = in_turn[: len(in_turn) - spare] if len(in_turn) > spare else ()
-    named = tuple(o for o in parts.kept if o.has_serving_name and o not in pruned)
+    is_rollback = candidate is not None and candidate.generation < serving.generation
+    displaced, pruned = _make_way(wanted, parts.kept)
     start_first = starts_first(wanted, serving)
-    change = _change(
-        wanted,
-        Action.REPLACE,
-        before=serving,
+    keep = max(wanted.policy.keep, 1) if is_rollback else wanted.policy.keep
+    detail = InstanceChange(
+        ordinal=wanted.ordinal,
         generation=candidate.generation if candidate else max(known) + 1,
-        adopted=candidate.container.id if candidate else "",
-        touched=(serving, *((candidate,) if candidate else ()), *named, *pruned),
-        cost=cost_of_start(wanted, observed) if start_first else cost_of_restart(wanted, serving, observed),
-    )
-    reasons = (_unfinished(candidate),) if candidate else ()
-    image = _image(wanted, candidate, observed.images)
-    return replace(
-        change,
-        reasons=reasons,
-        image=image,
+        before=serving.spec,
+        after=wanted.spec,
+        image=_image(wanted, candidate, observed.images),
+        serving=reference(serving),
+        candidate=reference(candidate) if candidate else None,
+        displaced=displaced,
+        pruned=pruned,
+        policy=replace(wanted.policy, keep=keep),
         start_first=start_first,
-        goes_back=goes_back,
-        keep=max(wanted.keep, 1) if goes_back else wanted.keep,
+        is_rollback=is_rollback,
     )
+    cost = cost_of_start(wanted, observed) if start_first else cost_of_restart(wanted, serving, observed)
+    return _change(wanted, Action.REPLACE, detail, cost, (_unfinished(candidate),) if candidate else ())
+
+
+def _make_way(wanted: Instance, kept: tuple[Owned, ...]) -> tuple[tuple[ContainerRef, ...], tuple[ContainerRef, ...]]:
+    """(displaced, pruned) of the retained generations, where one more is to be retained. One under the serving name is
+    displaced even if it is one too many: the name must be free before the new one gets it.
+    """
+    in_turn, spare = first_to_go(kept), max(wanted.policy.keep - 1, 0)
+    too_many = in_turn[: len(in_turn) - spare] if len(in_turn) > spare else ()
+    name = serving_name(wanted.model, wanted.ordinal)
+    in_the_way = [o for o in kept if o.has_serving_name and (o not in too_many or o.container.name == name)]
+    pruned = [o for o in too_many if o not in in_the_way]
+    return tuple(map(reference, in_the_way)), tuple(map(reference, pruned))
 
 
 def starts_first(wanted: Instance, serving: Owned) -> bool:
@@ -278,17 +279,11 @@ def starts_first(wanted: Instance, serving: Owned) -> bool:
 
 
 def _remove_leftover(wanted: Instance, owned: Owned) -> Change:
-    return Change(
-        address=f"{wanted.address}--g{owned.generation}",
-        host=wanted.host,
-        model=wanted.model,
-        ordinal=wanted.ordinal,
-        action=Action.REMOVE,
-        reasons=(Reason(ReasonCode.LEFTOVER, owned.run),),
-        before=owned.spec,
-        generation=owned.generation,
-        touched=(reference(owned),),
+    """What an interrupted run left beside the instance."""
+    detail = InstanceChange(
+        ordinal=wanted.ordinal, generation=owned.generation, before=owned.spec, leftover=reference(owned)
     )
+    return _removal_beside(wanted, owned, detail, Reason(ReasonCode.LEFTOVER, owned.run))
 
 
 def _too_many(wanted: Instance, parts: Parts) -> tuple[Owned, ...]:
@@ -296,13 +291,20 @@ def _too_many(wanted: Instance, parts: Parts) -> tuple[Owned, ...]:
     at_rest = [
         o for o in first_to_go(parts.kept) if o.container.state == "exited" and is_generation_name(o.container.name)
     ]
-    return tuple(at_rest[: len(at_rest) - wanted.keep] if len(at_rest) > wanted.keep else ())
+    keep = wanted.policy.keep
+    return tuple(at_rest[: len(at_rest) - keep] if len(at_rest) > keep else ())
 
 
 def _remove_kept(wanted: Instance, owned: Owned) -> Change:
     """It has no GPU and no port any more, so nothing is said of what it was."""
-    gone = _remove_leftover(wanted, owned)
-    return replace(gone, reasons=(Reason(ReasonCode.NOT_KEPT, str(wanted.keep)),), before=None)
+    detail = InstanceChange(ordinal=wanted.ordinal, generation=owned.generation, pruned=(reference(owned),))
+    return _removal_beside(wanted, owned, detail, Reason(ReasonCode.NOT_KEPT, str(wanted.policy.keep)))
+
+
+def _removal_beside(wanted: Instance, owned: Owned, detail: InstanceChange, reason: Reason) -> Change:
+    """Of one container, under an address of its own: the instance has a change of its own, or stays as it is."""
+    address = f"{wanted.address}--g{owned.generation}"
+    return Change(address, wanted.host, wanted.model, Action.REMOVE, detail, reasons=(reason,))
 
 
 def _unfinished(candidate: Owned) -> Reason:
@@ -321,30 +323,9 @@ def _image(wanted: Instance, candidate: Owned | None, images: Images) -> Planned
 def _change(
     wanted: Instance,
     action: Action,
-    *,
-    before: Owned | None,
-    generation: int,
-    adopted: str = "",
-    touched: tuple[Owned, ...] = (),
-    cost: Cost = Cost(down=False),  # noqa: B008 - frozen
+    detail: InstanceChange,
+    cost: Cost,
+    reasons: tuple[Reason, ...],
+    fields: tuple[FieldChange, ...] = (),
 ) -> Change:
-    return Change(
-        address=wanted.address,
-        host=wanted.host,
-        model=wanted.model,
-        ordinal=wanted.ordinal,
-        action=action,
-        before=before.spec if before else None,
-        after=wanted.spec,
-        generation=generation,
-        adopted=adopted,
-        imported=next((o.container.id for o in touched if o.imported), ""),
-        touched=tuple(reference(o) for o in touched),
-        task=wanted.task,
-        gate=wanted.gate,
-        on_failure=wanted.on_failure,
-        keep=wanted.keep,
-        protect=wanted.protect,
-        on_remove=wanted.on_remove,
-        cost=cost,
-    )
+    return Change(wanted.address, wanted.host, wanted.model, action, detail, reasons, fields, cost)

@@ -42,7 +42,7 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
     ordered = in_order(changes, Order(ranks_of(desired), canaries_of(desired)))
     for number, change in enumerate(ordered):
         makes_one = change.action in {Action.CREATE, Action.REPLACE}
-        if not makes_one and not change.rename:
+        if not makes_one and not change.detail.rename:
             continue
         instance = wanted[change.address]
         containers = observed.host(change.host).containers
@@ -117,16 +117,16 @@ def _share(sharer: Instance) -> str:
 
 def _taken_names(instance: Instance, change: Change, host: ObservedHost, desired: Desired) -> Iterator[Diagnostic]:
     names = {
-        serving_name(change.model, change.ordinal),
-        generation_name(change.model, change.ordinal, change.generation),
+        serving_name(change.model, change.detail.ordinal),
+        generation_name(change.model, change.detail.ordinal, change.detail.generation),
         *([kept_name(change)] if change.action is Action.REPLACE else []),
-        *([generation_name(change.model, change.ordinal, 0)] if change.imported else []),
+        *([generation_name(change.model, change.detail.ordinal, 0)] if change.detail.imported else []),
     }
     alone = {other.container.id for other in left_alone(host, desired.owner, desired.moved)}
     for container in host.containers:
         other = labels.owner_of(container.labels)
         is_ours = other == desired.owner and container.id not in alone
-        if container.name in names and not is_ours and container.id != change.imported:
+        if container.name in names and not is_ours and container.id != change.detail.imported:
             whose = f'belongs to the stack "{other}"' if other and container.id not in alone else "is not ours"
             yield error(
                 "CX406",
@@ -150,9 +150,9 @@ def _taken_port(
         ref.id
         for c in so_far
         if c.host == change.host and (c.action in {Action.REMOVE, Action.REPLACE} or c is change)
-        for ref in c.touched
+        for ref in c.detail.touched
     }
-    later = {ref.id for c in ordered if c.host == change.host and c not in so_far for ref in c.touched}
+    later = {ref.id for c in ordered if c.host == change.host and c not in so_far for ref in c.detail.touched}
     for container in containers:
         for bound in container.ports:
             if bound.port != publish.port or container.id in stopped:
@@ -187,9 +187,10 @@ def _not_together(instance: Instance, change: Change) -> Iterator[Diagnostic]:
     """What shall start first, and cannot: stopping first after all would be the outage that it was to spare. The way
     back stops first, whatever the strategy: it is taken when what serves is no good.
     """
-    if instance.strategy != "start_first" or change.start_first or change.goes_back or not change.cost.down:
+    detail = change.detail
+    if instance.strategy != "start_first" or detail.start_first or detail.is_rollback or not change.cost.down:
         return
-    both_need = what_both_need(change.before, instance.spec) if change.before else None
+    both_need = what_both_need(detail.before, instance.spec) if detail.before else None
     if both_need is None:
         return
     yield error(

@@ -10,7 +10,7 @@ from cortexctl.diagnostics import Diagnostic, error, warning
 from cortexctl.instance.labels import HOST, MODEL, MOST_GENERATIONS, address, is_generation_name, owner_of, serving_name
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.owned import OwnedInstance, Why, left_alone, owned_groups, strangers, why_left_alone
-from cortexctl.plan.action import Action, ReasonCode
+from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
 from cortexctl.plan.request import Request
 
@@ -28,7 +28,7 @@ def protected(
         if instance is None or change.action is not Action.REMOVE or change.address in unprotect:
             continue
         declared = wanted.get(change.address)
-        if declared.protect if declared else any(o.protect for o in instance.all):
+        if declared.policy.protect if declared else any(o.protect for o in instance.all):
             refused.append(
                 error(
                     "CX403",
@@ -50,7 +50,7 @@ def not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], wa
         )
         for change in changes
         if change.address in wanted
-        and wanted[change.address].protect
+        and wanted[change.address].policy.protect
         and change.action in {Action.NO_OP, Action.START, Action.UPDATE, Action.ADOPT, Action.RESTART}
         and not any(o.protect for o in found[change.address].all)
     ]
@@ -74,12 +74,12 @@ def past_the_last_generation(changes: list[Change]) -> list[Diagnostic]:
     return [
         error(
             "CX402",
-            f"{change.address}: its next generation would be {change.generation:,}, and the last is "
+            f"{change.address}: its next generation would be {change.detail.generation:,}, and the last is "
             f"{MOST_GENERATIONS:,}",
             help="somebody wrote the number of a container or of the host's record by hand; remove the one that has it",
         )
         for change in changes
-        if change.generation > MOST_GENERATIONS
+        if change.detail.generation > MOST_GENERATIONS
     ]
 
 
@@ -140,10 +140,10 @@ def left_behind(
     """Containers that were adopted and then replaced. No label says that they are ours: they stay as their model goes,
     and with them the network that they are on.
     """
-    goes = {(c.model, c.ordinal) for c in changes if c.action is Action.REMOVE and not _is_leftover(c)}
+    goes = {(c.model, c.detail.ordinal) for c in changes if c.action is Action.REMOVE and not c.only_tidies}
     goes |= {(i.model, i.ordinal) for i in wanted.values()} if destroy else set()
     names = {serving_name(model, ordinal): address(seen.name, model, ordinal) for model, ordinal in goes}
-    touched = {ref.id for change in changes for ref in change.touched}
+    touched = {ref.id for change in changes for ref in change.detail.touched}
     stays = [
         (names[c.name.rpartition("--g")[0]], c)
         for c in seen.containers
@@ -160,10 +160,6 @@ def left_behind(
         )
         for whose, c in stays
     ]
-
-
-def _is_leftover(change: Change) -> bool:
-    return any(r.code in {ReasonCode.LEFTOVER, ReasonCode.NOT_KEPT} for r in change.reasons)
 
 
 def strange(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:

@@ -28,7 +28,7 @@ def stops_serving(change: Change, task: Task) -> bool:
     """Whether the task stops a container that served when the plan was made."""
     if not isinstance(task, StopContainer) or change.action not in _TAKES_AWAY:
         return False
-    return any(ref.id == task.container and ref.state == "running" for ref in change.touched)
+    return any(ref.id == task.container and ref.state == "running" for ref in change.detail.touched)
 
 
 def proves(change: Change, task: Task) -> bool:
@@ -39,7 +39,7 @@ def proves(change: Change, task: Task) -> bool:
 def _comes_to(point: Point, change: Change) -> bool:
     match point:
         case Point.PRE_STOP:
-            return change.action in _TAKES_AWAY and any(ref.state == "running" for ref in change.touched)
+            return change.action in _TAKES_AWAY and any(ref.state == "running" for ref in change.detail.touched)
         case Point.POST_HEALTHY:
             return change.action in _STARTS
         case Point.PRE_APPLY | Point.POST_APPLY | Point.ON_FAILURE:

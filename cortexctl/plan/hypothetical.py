@@ -75,8 +75,8 @@ def _container(instance: Instance, owner: str) -> ObservedContainer:
         labels.ORDINAL: str(instance.ordinal),
         labels.GENERATION: "1",
         labels.SPEC: spec_to_label(instance.spec),
-        labels.PROTECT: "true" if instance.protect else "false",
-        labels.ON_REMOVE: instance.on_remove,
+        labels.PROTECT: "true" if instance.policy.protect else "false",
+        labels.ON_REMOVE: instance.policy.on_remove,
     }
     return ObservedContainer(
         id=_id(instance),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cortexctl.desired.hook import Hook
-from cortexctl.desired.stack import GatePolicy, Host
+from cortexctl.desired.stack import Host, Policy
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.labels import owner
 from cortexctl.instance.spec import ContainerSpec
@@ -14,7 +14,7 @@ from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.diff import FieldChange, uncompared_secrets
 from cortexctl.plan.steps import Step
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "2.0"
 """Minor versions only add fields."""
 
 
@@ -27,6 +27,8 @@ class ContainerRef:
     state: str
     generation: int
     run: str = ""
+    imported: bool = False
+    """It has none of our labels: the stack takes it by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,38 +57,64 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceChange:
+    """What happens to the containers of an instance. Each of them that the change touches has a name by its part."""
+
+    ordinal: int = 1
+    generation: int = 1
+    before: ContainerSpec | None = None
+    after: ContainerSpec | None = None
+    image: PlannedImage | None = None
+    serving: ContainerRef | None = None
+    """The one that serves, or did until it stopped: what is changed, and what a failure returns to."""
+    candidate: ContainerRef | None = None
+    """A container from an earlier run that becomes the new one; None when one is created."""
+    displaced: tuple[ContainerRef, ...] = ()
+    """Retained ones that still have the serving name: they are renamed, because the new one needs it."""
+    pruned: tuple[ContainerRef, ...] = ()
+    """Generations beyond those that are retained: they are removed."""
+    others: tuple[ContainerRef, ...] = ()
+    """Where the whole instance is removed: its containers beside the serving one."""
+    leftover: ContainerRef | None = None
+    """What an interrupted run left behind, where only that is removed."""
+    policy: Policy = Policy()  # noqa: RUF009 - frozen
+    start_first: bool = False
+    """A replacement whose new container serves before the old one stops."""
+    is_rollback: bool = False
+    """A replacement by a retained container, which must not be lost if the change fails."""
+    rename: str = ""
+    """The serving name that a moved container gets; empty when it has it."""
+
+    @property
+    def touched(self) -> tuple[ContainerRef, ...]:
+        """Every container of the change. Apply refuses when one of them has changed since the plan."""
+        refs = (self.serving, self.candidate, *self.displaced, *self.pruned, *self.others, self.leftover)
+        return tuple(ref for ref in refs if ref is not None)
+
+    @property
+    def imported(self) -> str:
+        """The id of the serving container where it is imported; empty where it is one of ours."""
+        return self.serving.id if self.serving and self.serving.imported else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to one instance, and why."""
+    """What happens at one address, and why. `detail` is what happens there; today that is always an instance."""
 
     address: str
     host: str
     model: str
-    ordinal: int
     action: Action
+    detail: InstanceChange
     reasons: tuple[Reason, ...] = ()
     fields: tuple[FieldChange, ...] = ()
-    before: ContainerSpec | None = None
-    after: ContainerSpec | None = None
-    image: PlannedImage | None = None
-    generation: int = 1
-    adopted: str = ""
-    """The id of a candidate that an earlier run made and this one goes on with; empty when one is made."""
-    imported: str = ""
-    """The id of a container without our labels that the stack takes by its name; empty for one of ours."""
-    touched: tuple[ContainerRef, ...] = ()
-    task: str = "generate"
-    gate: GatePolicy = GatePolicy()  # noqa: RUF009 - frozen
-    on_failure: str = "rollback"
-    keep: int = 2
-    start_first: bool = False
-    """A replacement whose new container serves before the old one stops."""
-    goes_back: bool = False
-    """A replacement by a kept container: a rollback. It must not be lost if it fails."""
-    protect: bool = False
-    on_remove: str = "stop"
-    rename: str = ""
-    """The serving name that a moved container gets; empty when it has it."""
     cost: Cost = Cost(down=False)
+
+    @property
+    def only_tidies(self) -> bool:
+        """Whether it removes containers beside an instance that stays as it is: the address is that of a container."""
+        has_one = self.detail.leftover is not None or bool(self.detail.pruned)
+        return self.action is Action.REMOVE and has_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,19 +200,20 @@ class Plan:
     @property
     def uncompared(self) -> tuple[str, ...]:
         """Names of secrets that stay as they are named, and whose values were not compared, for they were not read."""
-        both = [(c.before, c.after) for c in self.changes]
+        both = [(c.detail.before, c.detail.after) for c in self.changes]
         return tuple(sorted({name for b, a in both if b and a for name in uncompared_secrets(b, a)}))
 
     @property
     def lacking(self) -> tuple[tuple[str, str], ...]:
         """(address, secret) where a change writes down what was never read: such a plan cannot be applied."""
         new = [c for c in self.changes if c.action in {Action.CREATE, Action.REPLACE, Action.ADOPT}]
-        return tuple((c.address, s.name) for c in new if c.after for s in c.after.secrets if not s.fingerprint)
+        specs = [(c.address, c.detail.after) for c in new]
+        return tuple((address, s.name) for address, spec in specs if spec for s in spec.secrets if not s.fingerprint)
 
     @property
     def container_names(self) -> dict[str, str]:
         """Id -> name, as it was when the plan was made, of the containers that steps speak of by id."""
-        return {ref.id: ref.name for change in self.changes for ref in change.touched}
+        return {ref.id: ref.name for change in self.changes for ref in change.detail.touched}
 
     def steps_of(self, change: Change) -> tuple[Step, ...]:
         return tuple(s for s in self.steps if s.address == change.address and s.host == change.host)

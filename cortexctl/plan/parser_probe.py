@@ -35,13 +35,14 @@ def questions(plan: Plan) -> list[Question]:
     """One for every image and program; none of an image that is on no host yet."""
     found: dict[tuple[str, str], tuple[Change, dict[CommandLine, tuple[str, ...]]]] = {}
     for change in _made(plan):
-        if change.image and change.image.id and change.after:
-            program = "serve" if tuple(entrypoint(change.after)) == SERVE else "api_server"
-            _, lines = found.setdefault((change.image.id, program), (change, {}))
-            line = tuple(arguments(change.after))
+        image, spec = change.detail.image, change.detail.after
+        if image and image.id and spec:
+            program = "serve" if tuple(entrypoint(spec)) == SERVE else "api_server"
+            _, lines = found.setdefault((image.id, program), (change, {}))
+            line = tuple(arguments(spec))
             lines[line] = (*lines.get(line, ()), change.address)
     return [
-        Question(first.host, image, first.image.reference if first.image else image, program, lines)
+        Question(first.host, image, first.detail.image.reference if first.detail.image else image, program, lines)
         for (image, program), (first, lines) in found.items()
     ]
 
@@ -49,15 +50,15 @@ def questions(plan: Plan) -> list[Question]:
 def not_asked(plan: Plan, desired: Desired) -> list[Diagnostic]:
     """Of images that would be pulled. One that is not to be had at all is an error of the plan already."""
     places = {i.address: i for i in desired.instances}
+    pulled = [(c, c.detail.image.reference) for c in _made(plan) if c.detail.image and c.detail.image.pull]
     return [
         warning(
             "CX313",
-            f"{change.address}: the parser in {change.image.reference} was not asked, for it is not on {change.host}",
+            f"{change.address}: the parser in {image} was not asked, for it is not on {change.host}",
             places[change.address].place_of("image"),
-            help=f"pull it there (docker pull {change.image.reference}) and plan again",
+            help=f"pull it there (docker pull {image}) and plan again",
         )
-        for change in _made(plan)
-        if change.image and change.image.pull
+        for change, image in pulled
     ]
 
 

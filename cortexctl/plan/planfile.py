@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from cortexctl.plan.capacity.forecast_json import instance_to_dict, line_to_dict
 from cortexctl.plan.model import (
     FORMAT_VERSION,
     Change,
+    InstanceChange,
     Plan,
     PlannedHost,
 )
@@ -30,12 +32,19 @@ from cortexctl.text.json_text import json_text
 
 _NONE_OF_OURS = "it is not a plan saved by cortexctl plan --out"
 
+_PLAIN = re.compile(r"[\w./][\w./-]{0,200}", re.ASCII)
 _GPU_FACTS = ("gpu_name", "gpu_memory", "gpu_capability")
-"""Of a host, as far as the stack says. Plans of earlier releases have none of them."""
+"""Of a host, as far as the stack says."""
 
 
 class NotAPlan(ValueError):
-    """The text is no plan of ours, or of a format that this release does not read."""
+    """The text is no plan of ours, or of a format that this release does not read. `again`: the arguments of
+    `cortexctl plan` that make it anew, each after a blank, as far as the text tells.
+    """
+
+    def __init__(self, message: str, again: str = "") -> None:
+        super().__init__(message)
+        self.again = again
 
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
@@ -82,13 +91,24 @@ def plan_from_json(text: str) -> Plan:
         raise NotAPlan(_NONE_OF_OURS)
     version = str(data["format_version"])[:20]
     if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
-        raise NotAPlan(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}")
+        raise NotAPlan(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}", _arguments(data))
     if data.get("digest") != digest_of(data):
         raise NotAPlan("it was changed after it was made")
     try:
         return plan_from_dict(data)
     except NotAsExpected as cause:
         raise NotAPlan(f"it is damaged: {cause}") from None
+
+
+def _arguments(data: Mapping[str, Any]) -> str:
+    """Of the stack that it was made from. The text may be anybody's: only plain words are repeated."""
+    stack = data.get("stack")
+    path, env = (stack.get(key) for key in ("path", "env")) if isinstance(stack, dict) else (None, None)
+    if not isinstance(path, str) or not _PLAIN.fullmatch(path):
+        return ""
+    if not env:
+        return f" {path}"
+    return f" {path} --env {env}" if isinstance(env, str) and _PLAIN.fullmatch(env) else ""
 
 
 def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
@@ -109,11 +129,12 @@ def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
 
 
 def _change_to_dict(change: Change) -> dict[str, Any]:
+    """What every change has, and under `instance` what happens to the containers there."""
+    before, after = change.detail.before, change.detail.after
     return {
         "address": change.address,
         "host": change.host,
         "model": change.model,
-        "ordinal": change.ordinal,
         "action": change.action.value,
         "actions": change.action.verbs,
         "reason": change.reasons[0].code.value if change.reasons else "",
@@ -121,22 +142,8 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
         "replace_paths": [f.path for f in change.fields if change.action is Action.REPLACE and not f.in_place],
         "sensitive_paths": [f.path for f in change.fields if f.sensitive],
         "fields": [dataclasses.asdict(f) for f in change.fields],
-        "before": spec_to_dict(change.before) if change.before else None,
-        "after": spec_to_dict(change.after) if change.after else None,
-        "image": dataclasses.asdict(change.image) if change.image else None,
-        "generation": change.generation,
-        "adopted": change.adopted,
-        "imported": change.imported,
-        "touched": [dataclasses.asdict(r) for r in change.touched],
-        "task": change.task,
-        "gate": dataclasses.asdict(change.gate),
-        "on_failure": change.on_failure,
-        "keep": change.keep,
-        "start_first": change.start_first,
-        "goes_back": change.goes_back,
-        "protect": change.protect,
-        "on_remove": change.on_remove,
-        "rename": change.rename,
+        "before": spec_to_dict(before) if before else None,
+        "after": spec_to_dict(after) if after else None,
         "cost": {
             "down": change.cost.down,
             "at_most_seconds": change.cost.at_most,
@@ -144,7 +151,14 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
             "starts": change.cost.starts,
             "stops": change.cost.stops,
         },
+        "instance": _instance_to_dict(change.detail),
     }
+
+
+def _instance_to_dict(detail: InstanceChange) -> dict[str, Any]:
+    """All of it but the two specs, which stand beside it."""
+    apart = dataclasses.replace(detail, before=None, after=None)
+    return {key: value for key, value in dataclasses.asdict(apart).items() if key not in {"before", "after"}}
 
 
 def _step_to_dict(step: Step) -> dict[str, Any]:
@@ -165,6 +179,7 @@ def _hook_to_dict(hook: Hook) -> dict[str, Any]:
 def _diagnostic_to_dict(d: Diagnostic) -> dict[str, Any]:
     return {
         "rule": d.rule,
+        "kind": d.kind.value,
         "severity": d.severity.value,
         "summary": d.summary,
         "detail": d.detail,

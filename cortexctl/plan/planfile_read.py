@@ -9,15 +9,14 @@ from typing import Any
 
 from cortexctl.decoding.decode import Decoder
 from cortexctl.decoding.readers import NotAsExpected
-from cortexctl.desired.stack import GatePolicy, Host, Smoke
-from cortexctl.diagnostics import Diagnostic, SourceSpan
+from cortexctl.desired.stack import Host
+from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.codec import spec_from_dict
-from cortexctl.instance.spec import ContainerSpec, Publish, SecretRef
+from cortexctl.instance.spec import ContainerSpec
 from cortexctl.plan.action import Action
 from cortexctl.plan.capacity.forecast import Forecast
 from cortexctl.plan.capacity.forecast_json import NAMES
-from cortexctl.plan.diff import FieldChange
-from cortexctl.plan.model import Change, ContainerRef, Cost, Plan, PlannedHost, PlannedImage, Rollout
+from cortexctl.plan.model import Change, Cost, InstanceChange, Plan, PlannedHost
 from cortexctl.plan.steps import TASK_KINDS, Step, Task
 
 _COST = {"at_most": "at_most_seconds", "expected": "expected_seconds"}
@@ -71,10 +70,26 @@ def _host(value: Any) -> PlannedHost:
     return _PLANNED.read(PlannedHost, {**value, "host": host})
 
 
-_STARTS_FROM_ONE = {
-    Action.START, Action.RESTART, Action.REPLACE, Action.UPDATE, Action.ADOPT, Action.MOVE, Action.REMOVE,
-}  # fmt: skip
-"""What is done to a container that is there."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Specs:
+    """They stand beside the table of the instance, because every change has a before and an after."""
+
+    before: ContainerSpec | None
+    after: ContainerSpec | None
+
+
+def _change(value: Any) -> Change:
+    """A change and what happens to its instance are two tables."""
+    specs = _DECODER.read(_Specs, value)
+    instance = value.get("instance")
+    if type(instance) is not dict:
+        raise NotAsExpected("a table is expected", "instance")
+    detail = _DETAIL.read(InstanceChange, {**instance, "before": specs.before, "after": specs.after}, "instance")
+    return _CHANGE.read(Change, {**value, "detail": detail})
+
+
+_STARTS_FROM_ONE = {Action.START, Action.RESTART, Action.REPLACE, Action.UPDATE, Action.ADOPT, Action.MOVE}
+"""What is done to a container that serves, or did."""
 
 
 def check_together(made: Plan) -> None:
@@ -94,9 +109,11 @@ def check_together(made: Plan) -> None:
         at = f"changes[{number}]"
         if change.host not in hosts:
             raise NotAsExpected("there is no such host", f"{at}.host")
-        if not change.touched and (change.action in _STARTS_FROM_ONE or change.rename):
-            raise NotAsExpected("no container is named", f"{at}.touched")
-        if change.after is None and change.action in {Action.CREATE, Action.REPLACE}:
+        if change.detail.serving is None and (change.action in _STARTS_FROM_ONE or change.detail.rename):
+            raise NotAsExpected("no container is named", f"{at}.instance.serving")
+        if change.action is Action.REMOVE and not change.detail.touched:
+            raise NotAsExpected("no container is named", f"{at}.instance")
+        if change.detail.after is None and change.action in {Action.CREATE, Action.REPLACE}:
             raise NotAsExpected("it is missing", f"{at}.after")
     _check_steps(made, hosts, changes)
 
@@ -119,21 +136,10 @@ def _check_steps(made: Plan, hosts: Collection[str], changes: Collection[tuple[s
         raise NotAsExpected("they wait for each other", "steps") from None
 
 
-def _with_defaults(kind: Any) -> set[str]:
-    """The fields that need not be said."""
-    missing = dataclasses.MISSING
-    return {f.name for f in dataclasses.fields(kind) if f.default is not missing or f.default_factory is not missing}
-
-
-_LENIENT = (FieldChange, PlannedImage, ContainerRef, GatePolicy, Smoke, Rollout, SecretRef, Publish, SourceSpan)
 _PLANNED = Decoder({Host: lambda host: host})
+_DETAIL = Decoder({ContainerSpec: lambda spec: spec})
+_CHANGE = Decoder({InstanceChange: lambda detail: detail}, names={Cost: _COST})
 _DECODER = Decoder(
-    {ContainerSpec: spec_from_dict, Step: _step, PlannedHost: _host},
-    names={**NAMES, Cost: _COST, Diagnostic: {"span": "range"}},
-    may_lack={
-        **{kind: _with_defaults(kind) for kind in _LENIENT},
-        Plan: {"max_failures", "hooks", "audit_log", "forecasts", "ledger"},
-        Change: {"goes_back"},
-        Host: {"gpu_name", "gpu_memory", "gpu_capability"},
-    },
+    {ContainerSpec: spec_from_dict, Step: _step, PlannedHost: _host, Change: _change},
+    names={**NAMES, Diagnostic: {"span": "range"}},
 )

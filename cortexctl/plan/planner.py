@@ -132,7 +132,7 @@ def _room(
     desired: Desired, observed: Observed, request: Request, changes: Changes, all_: Changes, told: list[Diagnostic]
 ) -> Room | None:
     """Where a container with GPUs is made. Loaded only then: what knows of memory is large."""
-    if not any(c.action in {Action.CREATE, Action.REPLACE} and c.after and c.after.gpus for c in changes):
+    if not any(c.action in {Action.CREATE, Action.REPLACE} and c.detail.after and c.detail.after.gpus for c in changes):
         return None
     from cortexctl.plan.capacity.capacity import room_for
 
@@ -269,7 +269,7 @@ def _only_moved(change: Change) -> bool:
 
 def _only_tidies(change: Change) -> bool:
     """One old generation more than are kept is no drift."""
-    return any(r.code is ReasonCode.NOT_KEPT for r in change.reasons)
+    return change.only_tidies and bool(change.detail.pruned)
 
 
 def _serves(found: OwnedInstance) -> int:
@@ -280,8 +280,8 @@ def _gpus(changes: list[Change]) -> tuple[int, int]:
     """How many of a host's GPUs the stack has, before and after."""
     stays = [c for c in changes if c.action is not Action.REMOVE]
     down = {Action.START, Action.CREATE}
-    before = {g for c in changes if c.before and c.action not in down for g in c.before.gpus}
-    after = {g for c in stays for spec in (c.after or c.before,) if spec for g in spec.gpus}
+    before = {g for c in changes if c.detail.before and c.action not in down for g in c.detail.before.gpus}
+    after = {g for c in stays for spec in (c.detail.after or c.detail.before,) if spec for g in spec.gpus}
     return len(before), len(after)
 
 

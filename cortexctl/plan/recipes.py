@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import assert_never
 
+from cortexctl.desired.stack import GatePolicy
 from cortexctl.instance.labels import generation_name, is_generation_name, owner_of, serving_name, undone_name
-from cortexctl.instance.spec import RESTART_POLICY, STOP_MARGIN
+from cortexctl.instance.spec import RESTART_POLICY, STOP_MARGIN, ContainerSpec
 from cortexctl.observed.host import ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import NETWORK
@@ -31,6 +33,8 @@ from cortexctl.plan.steps import (
     UpdateContainer,
 )
 
+_KIND = ("task", "runner", "convert")
+"""Arguments that make another kind of server of a model, with other requests."""
 SHORT_GRACE = 5
 """Seconds for one that has not passed its gate: it serves nobody, and may not hear SIGTERM at all."""
 
@@ -57,7 +61,7 @@ def steps_for_host(
 
 def tasks_of(change: Change) -> list[Task]:
     """The story of one change. The old container is neither removed nor renamed before the gate."""
-    return [*([AdoptContainer(change.imported)] if change.imported else []), *_story(change)]
+    return [*([AdoptContainer(imported)] if (imported := change.detail.imported) else []), *_story(change)]
 
 
 def _story(change: Change) -> list[Task]:
@@ -65,37 +69,35 @@ def _story(change: Change) -> list[Task]:
         case Action.CREATE:
             return [*_create(change), *_bring_up(change), *_promote(change)]
         case Action.REPLACE:
-            stop = [_stop(change, _serving(change))]
+            old = serving_of(change)
+            stop = [_stop(change, old)]
             return [
                 *_create(change),
                 *_try(change),
-                *([] if change.start_first else stop),
+                *([] if change.detail.start_first else stop),
                 *_bring_up(change),
-                *(stop if change.start_first else []),
-                SetRestart(_serving(change).id, "no"),
-                RenameContainer(_serving(change).id, kept_name(change), _serving(change).name),
-                *(
-                    RenameContainer(r.id, generation_name(change.model, change.ordinal, r.generation), r.name)
-                    for r in _stale_names(change)
-                ),
+                *(stop if change.detail.start_first else []),
+                SetRestart(old.id, "no"),
+                RenameContainer(old.id, kept_name(change), old.name),
+                *(RenameContainer(ref.id, _name_of_old(change, ref), ref.name) for ref in change.detail.displaced),
                 *_promote(change),
-                *(RemoveContainer(ref.id) for ref in _pruned(change)),
-                *([] if change.keep else [RemoveContainer(_serving(change).id)]),
+                *(RemoveContainer(ref.id) for ref in change.detail.pruned),
+                *([] if change.detail.policy.keep else [RemoveContainer(old.id)]),
             ]
         case Action.START:
-            ref = _serving(change)
+            ref = serving_of(change)
             halt = [_stop(change, ref)] if ref.state in {"restarting", "paused"} else []
             return _prove_again(change, halt)
         case Action.RESTART:
-            return [*_try(change), *_prove_again(change, [_stop(change, _serving(change))])]
+            return [*_try(change), *_prove_again(change, [_stop(change, serving_of(change))])]
         case Action.UPDATE | Action.ADOPT:
             return [*_update(change), *_rename(change)]
         case Action.MOVE:
             return _rename(change)
         case Action.REMOVE:
-            serves = [ref for ref in change.touched if ref.state not in {"created", "exited"}]
+            serves = [ref for ref in change.detail.touched if ref.state not in {"created", "exited"}]
             stops = [_stop(change, ref) for ref in serves if not is_generation_name(ref.name)]
-            return [*stops, *(RemoveContainer(ref.id) for ref in change.touched)]
+            return [*stops, *(RemoveContainer(ref.id) for ref in change.detail.touched)]
         case Action.NO_OP | Action.FORGET:
             return []
         case _:
@@ -104,14 +106,14 @@ def _story(change: Change) -> list[Task]:
 
 def _try(change: Change) -> list[Task]:
     """A healthy server must not be stopped for a gate that can never be asked. One that is down cannot tell."""
-    return [TryReach(_serving(change).id)] if _serving(change).state == "running" else []
+    return [TryReach(serving_of(change).id)] if serving_of(change).state == "running" else []
 
 
 def _prove_again(change: Change, halt: Sequence[Task]) -> list[Task]:
     """A new process in the old container. Until it has passed its gate it is a candidate again, by name too: a run
     that is killed on the way is then found unfinished, not taken for served.
     """
-    ref = _serving(change)
+    ref = serving_of(change)
     return [
         RenameContainer(ref.id, _candidate_name(change), ref.name),
         SetRestart(ref.id, "no"),  # no crash loop while it is being judged
@@ -120,7 +122,7 @@ def _prove_again(change: Change, halt: Sequence[Task]) -> list[Task]:
         StartContainer(ref.id),
         PassGate(ref.id),
         SetRestart(ref.id, _policy(change)),
-        RenameContainer(ref.id, serving_name(change.model, change.ordinal), _candidate_name(change)),
+        RenameContainer(ref.id, serving_name(change.model, change.detail.ordinal), _candidate_name(change)),
     ]
 
 
@@ -132,21 +134,21 @@ def undo(change: Change) -> list[Task]:
     """
     candidate = _candidate(change)
     match change.action:
-        case Action.CREATE if change.adopted:
+        case Action.CREATE if change.detail.candidate:
             return [StopContainer(candidate, SHORT_GRACE)]  # it was there before us, and may be all that there is
         case Action.CREATE:
             return [RemoveContainer(candidate)]
-        case Action.REPLACE if change.goes_back:
-            old = _serving(change)
+        case Action.REPLACE if change.detail.is_rollback:
+            old = serving_of(change)
             return [StopContainer(candidate, SHORT_GRACE), *_bring_back(change, old)]
         case Action.REPLACE:
-            old = _serving(change)  # also one that is down: an interrupted run may have stopped it, and it should run
+            old = serving_of(change)  # also one that is down: an interrupted run may have stopped it, and it should run
             return [RemoveContainer(candidate), *_bring_back(change, old)]
         case Action.RESTART:
-            old = _serving(change)
+            old = serving_of(change)
             return [SetRestart(old.id, _policy(change)), RenameContainer(old.id, old.name)]
         case Action.START:
-            old = _serving(change)
+            old = serving_of(change)
             return [StopContainer(old.id, SHORT_GRACE), RenameContainer(old.id, old.name)]
         case Action.REMOVE | Action.UPDATE | Action.ADOPT | Action.MOVE | Action.NO_OP | Action.FORGET:
             return []
@@ -165,18 +167,43 @@ def _bring_back(change: Change, old: ContainerRef) -> list[Task]:
         RenameContainer(old.id, old.name),
         StartContainer(old.id),
         PassGate(old.id),
-        SetRestart(old.id, change.before.restart if change.before else RESTART_POLICY),
+        SetRestart(old.id, change.detail.before.restart if change.detail.before else RESTART_POLICY),
     ]
 
 
+def restored(change: Change) -> Change:
+    """The change that `undo` carries out: what comes back is gated against its own spec, not the new one.
+
+    It may take at least the default time to start, and its speed is not measured: the stack's bounds are for the new
+    one. Where it was another kind of server, its request is not known any more, and none is sent.
+    """
+    detail, gate = change.detail, change.detail.policy.gate
+    smoke = gate.smoke
+    if smoke is not None:
+        smoke = replace(smoke, dimensions=None) if _kind(detail.before) == _kind(detail.after) else None
+    gate = replace(
+        gate,
+        startup_timeout=max(gate.startup_timeout, GatePolicy().startup_timeout),
+        smoke=smoke,
+        max_ttft=None,
+        min_tokens_per_second=None,
+    )
+    policy = replace(detail.policy, gate=gate)
+    return replace(change, detail=replace(detail, after=detail.before or detail.after, policy=policy))
+
+
+def _kind(spec: ContainerSpec | None) -> list[object]:
+    return [spec.args.get(key) for key in _KIND] if spec else []
+
+
 def _pulls(changes: Sequence[Change]) -> list[Task]:
-    wanted = {c.image.reference: c.image for c in changes if c.image and c.image.pull}
+    wanted = {c.detail.image.reference: c.detail.image for c in changes if c.detail.image and c.detail.image.pull}
     return [PullImage(image.reference, image.digest) for _, image in sorted(wanted.items())]
 
 
 def _networks_to_make(changes: Sequence[Change]) -> list[Task]:
-    new = {c.after.network for c in changes if c.after and c.action in {Action.CREATE, Action.REPLACE}}
-    new |= {c.after.network for c in changes if c.after and c.imported and _joins(c)}
+    new = {c.detail.after.network for c in changes if c.detail.after and c.action in {Action.CREATE, Action.REPLACE}}
+    new |= {c.detail.after.network for c in changes if c.detail.after and c.detail.imported and _joins(c)}
     return [EnsureNetwork(name) for name in sorted(new)]
 
 
@@ -194,7 +221,7 @@ def _networks_to_drop(
     takes_away = (c for c in changes if c.action in {Action.REMOVE, Action.REPLACE})  # also what a replacement prunes
     gone = {task.container for c in takes_away for task in tasks_of(c) if isinstance(task, RemoveContainer)}
     in_use = {net for c in host.containers if c.id not in gone for net in c.networks}
-    in_use |= {c.after.network for c in changes if c.after}
+    in_use |= {c.detail.after.network for c in changes if c.detail.after}
     ours = (c for c in host.containers if c.id in gone and owner_of(c.labels) == owner)
     left = {net for c in ours for net in c.networks} | set(drop)
     yield from (RemoveNetwork(name) for name in sorted(left - in_use))
@@ -202,7 +229,7 @@ def _networks_to_drop(
 
 def _candidate(change: Change) -> str:
     """How the steps speak of the new container: by the id of one that is there, else by the name it will get."""
-    return change.adopted or _candidate_name(change)
+    return change.detail.candidate.id if change.detail.candidate else _candidate_name(change)
 
 
 def _bring_up(change: Change) -> list[Task]:
@@ -211,11 +238,11 @@ def _bring_up(change: Change) -> list[Task]:
 
 
 def _policy(change: Change) -> str:
-    return change.after.restart if change.after else RESTART_POLICY
+    return change.detail.after.restart if change.detail.after else RESTART_POLICY
 
 
 def _update(change: Change) -> list[Task]:
-    ref, spec = _serving(change), change.after
+    ref, spec = serving_of(change), change.detail.after
     if spec is None:
         return []
     paths = {f.path for f in change.fields}
@@ -225,7 +252,7 @@ def _update(change: Change) -> list[Task]:
 
 def _in_place(change: Change) -> list[Task]:
     """Limits and network of the container that stays."""
-    ref, spec = _serving(change), change.after
+    ref, spec = serving_of(change), change.detail.after
     if spec is None:
         return []
     paths = {f.path for f in change.fields if f.in_place}
@@ -237,51 +264,45 @@ def _in_place(change: Change) -> list[Task]:
 
 
 def _rename(change: Change) -> list[Task]:
-    return [RenameContainer(_serving(change).id, change.rename, _serving(change).name)] if change.rename else []
+    ref, name = serving_of(change), change.detail.rename
+    return [RenameContainer(ref.id, name, ref.name)] if name else []
 
 
 def _promote(change: Change) -> list[Task]:
-    return [RenameContainer(_candidate(change), serving_name(change.model, change.ordinal))]
+    return [RenameContainer(_candidate(change), serving_name(change.model, change.detail.ordinal))]
 
 
 def _create(change: Change) -> list[Task]:
-    if change.adopted:
+    if change.detail.candidate:
         return []
-    image = change.image
+    image = change.detail.image
     if image is None:
         raise ValueError(f"{change.address}: a container without an image")
     pinned = image.id or (f"{image.reference.partition('@')[0]}@{image.digest}" if image.digest else "")
-    return [CreateContainer(_candidate_name(change), change.generation, pinned or image.reference)]
+    return [CreateContainer(_candidate_name(change), change.detail.generation, pinned or image.reference)]
 
 
 def _stop(change: Change, ref: ContainerRef) -> StopContainer:
-    return StopContainer(ref.id, change.before.stop_timeout if change.before else STOP_MARGIN)
+    return StopContainer(ref.id, change.detail.before.stop_timeout if change.detail.before else STOP_MARGIN)
 
 
-def _serving(change: Change) -> ContainerRef:
-    return change.touched[0]
+def serving_of(change: Change) -> ContainerRef:
+    """The container that the change starts from. Raises ValueError where it has none, which no plan of ours does."""
+    if change.detail.serving is None:
+        raise ValueError(f"{change.address}: nothing serves")
+    return change.detail.serving
 
 
-def _stale_names(change: Change) -> tuple[ContainerRef, ...]:
-    """Old containers that still have the serving name, which the new one needs."""
-    old = _serving(change)
-    return tuple(r for r in change.touched[1:] if r.id not in {change.adopted, old.id} and _is_serving_name(change, r))
-
-
-def _is_serving_name(change: Change, ref: ContainerRef) -> bool:
-    return ref.name == serving_name(change.model, change.ordinal)
-
-
-def _pruned(change: Change) -> tuple[ContainerRef, ...]:
-    kept_or_new = {change.adopted, *(r.id for r in _stale_names(change))}
-    return tuple(ref for ref in change.touched[1:] if ref.id not in kept_or_new)
+def _name_of_old(change: Change, ref: ContainerRef) -> str:
+    return generation_name(change.model, change.detail.ordinal, ref.generation)
 
 
 def _candidate_name(change: Change) -> str:
-    return generation_name(change.model, change.ordinal, change.generation)
+    return generation_name(change.model, change.detail.ordinal, change.detail.generation)
 
 
 def kept_name(change: Change) -> str:
     """What the container that serves is called once another has taken its place."""
-    name = undone_name if change.goes_back and _serving(change).generation > change.generation else generation_name
-    return name(change.model, change.ordinal, _serving(change).generation)
+    old, detail = serving_of(change), change.detail
+    name = undone_name if detail.is_rollback and old.generation > detail.generation else generation_name
+    return name(change.model, detail.ordinal, old.generation)

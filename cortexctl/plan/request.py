@@ -60,7 +60,7 @@ class Request(Selection):
         """The patterns of every option that match nothing."""
         changes = list(changes)
         instances = [(c.address, c.model) for c in changes]
-        addresses = sorted({c.address for c in changes if "--g" not in c.address})
+        addresses = sorted({c.address for c in changes if not c.only_tidies})
         forced = (
             ("replace", self.replace), ("restart", self.restart), ("unprotect", self.unprotect),
             ("launch-anyway", self.launch_anyway),

@@ -17,7 +17,7 @@ from cortexctl.plan.diff import diff
 from cortexctl.plan.guards import check_hosts
 from cortexctl.plan.guards_observed import not_touched
 from cortexctl.plan.hook_points import hooks_needed
-from cortexctl.plan.model import Change, Plan, PlannedHost, PlannedImage
+from cortexctl.plan.model import Change, InstanceChange, Plan, PlannedHost, PlannedImage
 from cortexctl.plan.order import Order
 from cortexctl.plan.planner import planned_host
 from cortexctl.plan.recipes import steps_for_host
@@ -114,27 +114,25 @@ def _instance(desired: Desired, found: OwnedInstance, target: Owned) -> Instance
 def _change(instance: Instance, found: OwnedInstance, target: Owned, observed: Observed) -> Change:
     serving = found.serving
     fields = diff(serving.spec, instance.spec) if serving and serving.spec else ()
+    detail = InstanceChange(
+        ordinal=instance.ordinal,
+        generation=target.generation,
+        before=serving.spec if serving else None,
+        after=instance.spec,
+        image=PlannedImage(instance.spec.image, id=target.container.image_id),
+        serving=reference(serving) if serving else None,
+        candidate=reference(target),
+        policy=replace(instance.policy, on_failure="rollback", keep=max(instance.policy.keep, 1)),
+        is_rollback=True,
+    )
     return Change(
         address=instance.address,
         host=instance.host,
         model=instance.model,
-        ordinal=instance.ordinal,
         action=Action.REPLACE if serving else Action.CREATE,
+        detail=detail,
         reasons=(Reason(ReasonCode.ROLLBACK, str(target.generation)),),
         fields=fields,
-        before=serving.spec if serving else None,
-        after=instance.spec,
-        image=PlannedImage(instance.spec.image, id=target.container.image_id),
-        generation=target.generation,
-        adopted=target.container.id,
-        touched=tuple(reference(o) for o in (serving, target) if o is not None),
-        task=instance.task,
-        gate=instance.gate,
-        on_failure="rollback",
-        keep=max(instance.keep, 1),
-        goes_back=True,
-        protect=instance.protect,
-        on_remove=instance.on_remove,
         cost=cost_of_restart(instance, serving, observed) if serving else cost_of_start(instance, observed),
     )
 

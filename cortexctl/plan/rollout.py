@@ -118,9 +118,9 @@ def _batches(steps: Iterable[Step], changes: Sequence[Change], desired: Desired)
             if (place in canaries) is not first:
                 continue
             policy = limits.get(change.model)
-            limit = 1 if policy is None else policy.max_surge if change.start_first else policy.max_unavailable
+            limit = 1 if policy is None else policy.max_surge if change.detail.start_first else policy.max_unavailable
             batch = open_.get(change.model)
-            alike = [p for p in batch or () if rolling[p].start_first is change.start_first]
+            alike = [p for p in batch or () if rolling[p].detail.start_first is change.detail.start_first]
             if batch is None or len(alike) >= limit:
                 batch = open_[change.model] = []
                 found[change.model].append(batch)

@@ -38,7 +38,7 @@ def _other_daemon(plan: Plan, host: str, now: str) -> Iterator[str]:
 
 def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
     by_id = {c.id: c for c in containers}
-    for ref in change.touched:
+    for ref in change.detail.touched:
         found = by_id.get(ref.id)
         if found is None:
             yield f"{change.address}: the container {ref.name} ({ref.id[:12]}) is gone{_by_whom(change, containers)}"
@@ -57,8 +57,8 @@ def _is_crash_loop(change: Change, was: str, now: str) -> bool:
 
 def _by_whom(change: Change, containers: tuple[ObservedContainer, ...]) -> str:
     """The run that made what serves in its place, if there is such a one."""
-    known = {ref.id for ref in change.touched}
-    name = serving_name(change.model, change.ordinal)
+    known = {ref.id for ref in change.detail.touched}
+    name = serving_name(change.model, change.detail.ordinal)
     other = next((c for c in containers if c.name == name and c.id not in known), None)
     run = other.labels.get(labels.RUN) if other else ""
     return f"; {name} is now another, made by run {run}" if run else ""
@@ -68,7 +68,7 @@ def _appeared(change: Change, containers: tuple[ObservedContainer, ...]) -> Iter
     """Where the plan saw no serving container, there must still be none."""
     if change.action is not Action.CREATE:
         return
-    name = serving_name(change.model, change.ordinal)
+    name = serving_name(change.model, change.detail.ordinal)
     for container in containers:
         if container.name == name:
             run = container.labels.get(labels.RUN)
@@ -79,10 +79,10 @@ def _port_taken(plan: Plan, change: Change, containers: tuple[ObservedContainer,
     """The port was free, or its holder's to give up, when the plan was made. A start that fails because somebody has
     taken it since would come after the stop of what serves.
     """
-    publish = change.after.publish if change.after else None
+    publish = change.detail.after.publish if change.detail.after else None
     if publish is None or publish.port is None:
         return
-    expected = {ref.id for c in plan.effective if c.host == change.host for ref in c.touched}
+    expected = {ref.id for c in plan.effective if c.host == change.host for ref in c.detail.touched}
     for container in containers:
         if container.id not in expected and any(
             bound.port == publish.port and overlap(bound.address, publish.address) for bound in container.ports

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Smoke
+from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.engines.vllm.command.effective import canonical_args
@@ -126,18 +126,13 @@ class _Resolution:
                     model=name,
                     spec=_replica(spec, model, ordinal),
                     ordinal=ordinal,
-                    task=model.task,
-                    gate=_gate(model),
-                    on_failure=model.rollout.on_failure,
-                    keep=model.rollout.keep,
+                    policy=_policy(model),
                     strategy=model.rollout.strategy,
                     max_unavailable=model.rollout.max_unavailable,
                     max_surge=model.rollout.max_surge,
                     canary=model.rollout.canary,
                     wait=seconds(model.rollout.wait),
                     gpu_count=model.gpus if isinstance(model.gpus, int) else None,
-                    protect=model.protect,
-                    on_remove=model.on_remove,
                     named_by_default=model.served_names is None,
                     adopt=model.adopt or "",
                     after=tuple(model.after),
@@ -319,6 +314,17 @@ def _publish(text: str | None) -> Publish | None:
         return Publish(text.strip("[]"))
     address, _, port = text.rpartition(":")
     return Publish(address.strip("[]"), int(port))
+
+
+def _policy(model: ModelTable) -> Policy:
+    return Policy(
+        task=model.task,
+        gate=_gate(model),
+        on_failure=model.rollout.on_failure,
+        keep=model.rollout.keep,
+        protect=model.protect,
+        on_remove=model.on_remove,
+    )
 
 
 def _gate(model: ModelTable) -> GatePolicy:

@@ -72,7 +72,7 @@ def test_a_container_that_somebody_changes_in_the_middle(lanes: Lanes) -> None:
         here.want()
         plan = here.plan()
         (change,) = plan.effective
-        old, new = before[here.serving].id, f"{here.serving}--g{change.generation}"
+        old, new = before[here.serving].id, f"{here.serving}--g{change.detail.generation}"
         here.watched.arm(case.at, lambda: case.do(here, old, new))
         code, said = here.apply(plan)
         here.watched.arm()

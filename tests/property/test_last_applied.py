@@ -73,7 +73,7 @@ class Story:
             change = next(c for c in made.changes if c.address == event.step.address)
             self.last[change.model] = _length(_spec_after(change))
         if isinstance(event, RollbackEnded) and event.change.action is Action.REPLACE and not event.problem:
-            self.last[event.change.model] = _length(event.change.before)
+            self.last[event.change.model] = _length(event.change.detail.before)
 
     def apply(self, a: int, b: int, calls: int | None) -> None:
         self.lengths = {"a": a, "b": b}
@@ -115,7 +115,7 @@ def _crash_if_it_must(container: FakeContainer) -> None:
 
 
 def _spec_after(change: Change) -> ContainerSpec | None:
-    return change.after if change.action in {Action.CREATE, Action.REPLACE} else change.before
+    return change.detail.after if change.action in {Action.CREATE, Action.REPLACE} else change.detail.before
 
 
 def _length(spec: ContainerSpec | None) -> int:

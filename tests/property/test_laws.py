@@ -114,7 +114,7 @@ def test_kept_containers_are_stopped_and_never_more_than_were_to_be_kept(one: Ca
         kept = [c for c in group if is_generation_name(c.name)]
         assert all(c.state == "exited" and c.restart == "no" for c in kept)
         assert len(kept) <= max(
-            instance.keep, *(i.keep for i in other.desired.instances if i.address == instance.address), 1
+            instance.policy.keep, *(i.policy.keep for i in other.desired.instances if i.address == instance.address), 1
         )
         generations = [int(c.labels[labels.GENERATION]) for c in group]
         assert len(set(generations)) == len(generations)

@@ -116,14 +116,18 @@ def _check_that_nobody_is_harmed(text: Text, left: Text, request: Request) -> No
     observed = world.observe()
     planned = world.plan(desired, request)
     assert observed == world.observe(), "planning is looking"
-    goes = {c.address for c in planned.effective if c.action is Action.REMOVE and {r.id for r in c.touched} & protected}
+    goes = {
+        c.address
+        for c in planned.effective
+        if c.action is Action.REMOVE and {r.id for r in c.detail.touched} & protected
+    }
     assert {d.summary.split()[0] for d in planned.diagnostics if d.rule == "CX403"} == goes
     event("would take what is protected" if goes else "takes nothing protected")
 
     lifted = world.plan(desired, replace(request, unprotect=tuple(sorted(goes))))
     for change in (*planned.effective, *lifted.effective):
         assert _may_touch(request, change)
-        assert {ref.id for ref in change.touched} <= ours.keys()
+        assert {ref.id for ref in change.detail.touched} <= ours.keys()
     in_steps = {v for s in lifted.steps for v in dataclasses.asdict(s.task).values() if isinstance(v, str)}
     assert not in_steps & foreign.keys()
     if lifted.has_errors:
@@ -193,5 +197,5 @@ def test_a_stack_by_another_name_leaves_the_containers_of_the_old_one() -> None:
     apply_text(world, text)
     other = text.but("stack", to="renamed")
     planned = plan(other.desired, world.observe())
-    assert [(c.action, c.touched) for c in planned.effective] == [(Action.CREATE, ())]
+    assert [(c.action, c.detail.touched) for c in planned.effective] == [(Action.CREATE, ())]
     assert [d.rule for d in planned.diagnostics if d.is_error] == ["CX406"]

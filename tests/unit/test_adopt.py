@@ -74,7 +74,7 @@ def test_it_is_adopted_without_a_restart_and_then_there_is_nothing_to_do(tmp_pat
     desired = stack(tmp_path)
     world, container = world_with(desired)
     change = only_change(world.plan(desired))
-    assert (change.action, change.fields, change.rename) == (Action.ADOPT, (), SERVING)
+    assert (change.action, change.fields, change.detail.rename) == (Action.ADOPT, (), SERVING)
     assert world.apply(world.plan(desired)).exit_code == 0
     assert (container.name, container.state, container.labels) == (SERVING, "running", {})
     assert not any(call.startswith(("start", "stop", "create")) for call in world.daemon().calls)
@@ -184,7 +184,7 @@ def test_one_on_another_port_can_start_first(tmp_path: Path) -> None:
     world, _ = world_with(desired)
     world.apply(world.plan(desired))
     first = '[models.tiny.rollout]\nstrategy = "start_first"\n'
-    assert only_change(world.plan(stack(tmp_path, first, publish='"127.0.0.1:8002"'))).start_first
+    assert only_change(world.plan(stack(tmp_path, first, publish='"127.0.0.1:8002"'))).detail.start_first
     same = world.plan(stack(tmp_path, args(max_model_len=1024), first))
     assert [d.rule for d in same.diagnostics] == ["CX225"]
 
@@ -194,8 +194,8 @@ def test_a_number_of_gpus_is_met_by_those_that_it_has(tmp_path: Path) -> None:
     world, _ = world_with(desired, gpus=(2, 3))
     change = only_change(world.plan(desired))
     assert change.action is Action.ADOPT
-    assert change.after is not None
-    assert change.after.gpus == (2, 3)
+    assert change.detail.after is not None
+    assert change.detail.after.gpus == (2, 3)
 
 
 @pytest.mark.parametrize("fails", ["start", "gate"])

@@ -306,8 +306,8 @@ def test_an_image_that_cannot_be_pulled_stops_the_run_before_the_lock(tmp_path: 
     world = World("demo", "here", images=())
     world.daemon().in_registry["image:v0.32.0"] = "sha256:" + "7" * 64
     made = world.plan(stack(tmp_path, model_text()))
-    assert made.changes[0].image is not None
-    assert made.changes[0].image.pull
+    assert made.changes[0].detail.image is not None
+    assert made.changes[0].detail.image.pull
     world.daemon().fail["pull"] = DaemonRefused("here: unauthorized")
     result = world.apply(made)
     assert result.exit_code == 1

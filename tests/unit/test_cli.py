@@ -174,7 +174,7 @@ def test_json_on_stdout_is_alone_there(run: Run, tmp_path: Path) -> None:
     write(tmp_path, stack_text(model_text(image='"mine/vllm:latest"')))
     done = run("plan", "--format", "json")
     plan = json.loads(done.stdout)
-    assert plan["format_version"] == "1.0"
+    assert plan["format_version"] == "2.0"
     assert plan["diagnostics"][0]["rule"] == "CX401"
     assert "Warning[CX209]" in done.stderr
     checked = run("validate", "--format", "json")
@@ -185,8 +185,18 @@ def test_a_file_that_is_no_plan_cannot_be_applied(run: Run, tmp_path: Path) -> N
     write(tmp_path, '{"format_version": "9.0", "changes": []}', "plan.json")
     done = run("apply", "plan.json")
     assert done.returncode == 1
-    assert "its format is 9.0; this cortexctl reads 1.0" in done.stderr
-    write(tmp_path, '{"format_version": "1.0", "changes": 3}', "plan.json")
+    assert "its format is 9.0; this cortexctl reads 2.0" in done.stderr
+    assert done.stderr.endswith("Next:  plan again\n")
+    write(tmp_path, '{"format_version": "1.0", "stack": {"path": "prod.toml", "env": "lab"}}', "plan.json")
+    done = run("apply", "plan.json")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: plan.json cannot be applied: its format is 1.0; this cortexctl reads 2.0\n"
+        "Next:  cortexctl plan prod.toml --env lab --out plan.json\n"
+    )
+    write(tmp_path, '{"format_version": "1.0", "stack": {"path": "$(id)", "env": ""}}', "plan.json")
+    assert run("apply", "plan.json").stderr.endswith("Next:  plan again\n")
+    write(tmp_path, '{"format_version": "2.0", "changes": 3}', "plan.json")
     done = run("apply", "plan.json")
     assert done.returncode == 1
     assert "it was changed after it was made" in done.stderr

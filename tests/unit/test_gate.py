@@ -413,5 +413,5 @@ def test_a_saved_plan_has_the_whole_gate(tmp_path: Path) -> None:
     made = World("demo", "here").plan(stack(tmp_path, gate))
     again = plan_from_json(plan_to_json(made))
     assert again == made
-    policy = again.changes[0].gate
+    policy = again.changes[0].detail.policy.gate
     assert (policy.max_ttft, policy.min_tokens_per_second, policy.requests) == (1.5, 20.0, 7)

@@ -90,7 +90,11 @@ def test_a_secret_that_got_another_value_is_seen_in_recorded_labels(name: str) -
     case = CORPUS / "v1" / "everything_set"
     made = plan_of(case, desired_of(case, secrets={**SECRETS, name: "another"}))
     assert [(f.path, f.sensitive) for c in made.effective for f in c.fields] == [
-        (f"secrets.{s.name}", True) for c in made.effective if c.after for s in c.after.secrets if s.key == name
+        (f"secrets.{s.name}", True)
+        for c in made.effective
+        if c.detail.after
+        for s in c.detail.after.secrets
+        if s.key == name
     ]
     assert len(made.effective) == 1
 
@@ -99,7 +103,9 @@ def test_a_secret_that_got_another_value_is_seen_in_recorded_labels(name: str) -
 def test_every_recorded_container_belongs_to_its_stack_and_can_be_destroyed(case: Path) -> None:
     desired = desired_of(case)
     made = plan_of(case, desired, Request(destroy=True, unprotect=tuple(i.address for i in desired.instances)))
-    assert {ref.id for c in made.changes for ref in c.touched} == {f"{e['host']}/{e['name']}" for e in _entries(case)}
+    assert {ref.id for c in made.changes for ref in c.detail.touched} == {
+        f"{e['host']}/{e['name']}" for e in _entries(case)
+    }
     assert not made.has_errors
 
 

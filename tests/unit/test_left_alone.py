@@ -90,7 +90,7 @@ def test_nothing_goes_back_to_a_commit_of_ours(tmp_path: Path, copy: str) -> Non
     world.daemon().commit(kept.name, copy)
     desired = stack(tmp_path, with_length(2048))
     made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
-    assert made.changes[0].adopted == kept.id
+    assert [r.id for r in (made.changes[0].detail.candidate,) if r] == [kept.id]
     assert named_in(made, copy)
     assert world.apply(made).exit_code == 0
     stays(world, copy)

@@ -280,14 +280,14 @@ def test_live_progress_shows_no_markup_and_nothing_that_acts() -> None:
 
     from cortexctl.apply.events import Progress, RollbackEnded, RollbackStarted
     from cortexctl.plan.action import Action
-    from cortexctl.plan.model import Change
+    from cortexctl.plan.model import Change, InstanceChange
     from cortexctl.render.apply.progress import LiveProgress, PlainProgress
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    change = Change(f"here/{EVIL}", "here", "tiny", 1, Action.REPLACE)
+    change = Change(f"here/{EVIL}", "here", "tiny", Action.REPLACE, InstanceChange())
     for colours in (True, False):
         plain, live = io.StringIO(), Terminal()
         for out in (plain, live):

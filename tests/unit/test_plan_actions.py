@@ -31,21 +31,21 @@ from tests.build import (
 
 def test_what_is_not_there_is_created_as_generation_1() -> None:
     (change,) = changes_of(make_instance())
-    assert (change.action, change.generation) == (Action.CREATE, 1)
+    assert (change.action, change.detail.generation) == (Action.CREATE, 1)
     assert [r.code for r in change.reasons] == [ReasonCode.NEW]
-    assert change.touched == ()
+    assert change.detail.touched == ()
 
 
 def test_what_runs_as_wanted_is_left_alone() -> None:
     (change,) = changes_of(make_instance(), serving_container(3))
-    assert (change.action, change.generation) == (Action.NO_OP, 3)
+    assert (change.action, change.detail.generation) == (Action.NO_OP, 3)
     assert tasks_of(change) == []
 
 
 @pytest.mark.parametrize("state", ["exited", "created", "restarting", "paused", "dead"])
 def test_what_is_as_wanted_and_does_not_run_is_started(state: str) -> None:
     (change,) = changes_of(make_instance(), serving_container(3, state=state))
-    assert (change.action, change.generation) == (Action.START, 3)
+    assert (change.action, change.detail.generation) == (Action.START, 3)
     assert change.reasons[0].code is ReasonCode.STOPPED
     assert change.reasons[0].detail == state_in_words(serving_container(state=state))
 
@@ -65,24 +65,24 @@ def test_a_replacement_gets_the_generation_after_the_newest(
     old = make_spec(drain=1)
     others = [generation_container(g, state="exited", spec=make_spec(drain=2)) for g in kept]
     (change,) = changes_of(make_instance(), serving_container(serving, spec=old), *others)
-    assert (change.action, change.generation) == (Action.REPLACE, generation)
+    assert (change.action, change.detail.generation) == (Action.REPLACE, generation)
     assert [r.detail for r in change.reasons] == ["drain"]
-    assert change.before == old
-    assert change.after == SPEC
+    assert change.detail.before == old
+    assert change.detail.after == SPEC
 
 
 def test_a_generation_that_was_used_is_not_used_again_after_the_serving_one_went() -> None:
     (change,) = changes_of(make_instance(), generation_container(4, state="exited", spec=make_spec(drain=1)))
-    assert (change.action, change.generation) == (Action.CREATE, 5)
-    assert change.touched == ()
+    assert (change.action, change.detail.generation) == (Action.CREATE, 5)
+    assert change.detail.touched == ()
 
 
 @pytest.mark.parametrize("state", ["created", "running", "exited"])
 def test_a_candidate_of_an_interrupted_create_is_gone_on_with(state: str) -> None:
     (change,) = changes_of(make_instance(), generation_container(2, state=state, run="abcd"))
-    assert (change.action, change.generation) == (Action.CREATE, 2)
+    assert (change.action, change.detail.generation) == (Action.CREATE, 2)
     assert [(r.code, r.detail) for r in change.reasons] == [(ReasonCode.UNFINISHED, "abcd")]
-    assert [ref.generation for ref in change.touched] == [2]
+    assert [ref.generation for ref in change.detail.touched] == [2]
 
 
 @pytest.mark.parametrize("state", ["created", "running", "exited"])
@@ -90,9 +90,9 @@ def test_a_candidate_of_an_interrupted_replacement_is_gone_on_with(state: str) -
     (change,) = changes_of(
         make_instance(), serving_container(1, spec=make_spec(drain=1)), generation_container(2, state=state, run="abcd")
     )
-    assert (change.action, change.generation) == (Action.REPLACE, 2)
+    assert (change.action, change.detail.generation) == (Action.REPLACE, 2)
     assert [r.code for r in change.reasons] == [ReasonCode.CHANGED, ReasonCode.UNFINISHED]
-    assert [ref.generation for ref in change.touched] == [1, 2]
+    assert [ref.generation for ref in change.detail.touched] == [1, 2]
 
 
 def test_a_candidate_of_another_spec_is_removed_first_and_its_number_not_used_again() -> None:
@@ -103,7 +103,7 @@ def test_a_candidate_of_another_spec_is_removed_first_and_its_number_not_used_ag
     )
     assert (leftover.action, leftover.address) == (Action.REMOVE, "here/tiny--g2")
     assert [(r.code, r.detail) for r in leftover.reasons] == [(ReasonCode.LEFTOVER, "abcd")]
-    assert (change.action, change.generation) == (Action.REPLACE, 3)
+    assert (change.action, change.detail.generation) == (Action.REPLACE, 3)
 
 
 def test_a_candidate_beside_a_serving_container_that_is_as_wanted_is_rubbish() -> None:
@@ -117,14 +117,14 @@ def test_of_several_candidates_the_youngest_is_gone_on_with() -> None:
         make_instance(), serving_container(1, spec=make_spec(drain=1)), generation_container(2), generation_container(3)
     )
     assert leftover.address == "here/tiny--g2"
-    assert change.generation == 3
+    assert change.detail.generation == 3
 
 
 def test_an_older_container_of_the_wanted_spec_is_kept_and_no_candidate() -> None:
     (change,) = changes_of(
         make_instance(), serving_container(2, spec=make_spec(drain=1)), generation_container(1, state="exited")
     )
-    assert (change.action, change.generation) == (Action.REPLACE, 3)
+    assert (change.action, change.detail.generation) == (Action.REPLACE, 3)
 
 
 @pytest.mark.parametrize(("keep", "pruned"), [(0, [1, 2, 3]), (1, [1, 2, 3]), (2, [1, 2]), (3, [1]), (4, []), (9, [])])
@@ -132,7 +132,7 @@ def test_a_replacement_prunes_the_oldest_kept_generations(keep: int, pruned: lis
     """`keep` counts the one that is being replaced."""
     others = [generation_container(g, state="exited", spec=make_spec(drain=2)) for g in (2, 1, 3)]
     (change,) = changes_of(make_instance(keep=keep), serving_container(4, spec=make_spec(drain=1)), *others)
-    assert [ref.generation for ref in change.touched] == [4, *pruned]
+    assert [ref.generation for ref in change.detail.touched] == [4, *pruned]
     old = [] if keep else [RemoveContainer(f"id-{serving_name('tiny')}")]
     assert [t for t in tasks_of(change) if isinstance(t, RemoveContainer)] == [
         *(RemoveContainer(f"id-{generation_name('tiny', 1, g)}") for g in pruned),
@@ -150,7 +150,7 @@ def test_a_removal_takes_every_container_of_the_instance(destroy: bool, reason: 
     )
     assert change.action is Action.REMOVE
     assert [r.code for r in change.reasons] == [reason]
-    assert {ref.generation for ref in change.touched} == {1, 2, 3}
+    assert {ref.generation for ref in change.detail.touched} == {1, 2, 3}
     assert change.cost.down
 
 
@@ -163,9 +163,9 @@ def test_a_new_image_is_pinned_and_pulled_only_when_it_is_not_there() -> None:
     remote = {("here", IMAGE): ImageFacts(IMAGE, "registry", digest=digest)}
     (local,) = plan(make_desired(make_instance()), make_observed()).changes
     (pulled,) = plan(make_desired(make_instance()), make_observed(images=remote)).changes
-    assert local.image is not None
-    assert (local.image.id, local.image.pull) == (LOCAL.id, False)
-    assert pulled.image is not None
-    assert (pulled.image.digest, pulled.image.pull) == (digest, True)
+    assert local.detail.image is not None
+    assert (local.detail.image.id, local.detail.image.pull) == (LOCAL.id, False)
+    assert pulled.detail.image is not None
+    assert (pulled.detail.image.digest, pulled.detail.image.pull) == (digest, True)
     assert tasks_of(local)[0] == CreateContainer(generation_name("tiny", 1, 1), 1, LOCAL.id)
     assert tasks_of(pulled)[0] == CreateContainer(generation_name("tiny", 1, 1), 1, f"{IMAGE}@{digest}")

@@ -26,7 +26,7 @@ def test_a_limit_is_changed_in_place_and_nothing_goes_down() -> None:
     (change,) = changes_of(
         make_instance(memory=2048, cpus=1.5, restart="always"), serving_container(3, spec=make_spec(memory=1024))
     )
-    assert (change.action, change.generation, change.cost.down) == (Action.UPDATE, 3, False)
+    assert (change.action, change.detail.generation, change.cost.down) == (Action.UPDATE, 3, False)
     assert [f.path for f in change.fields] == ["cpus", "memory", "restart"]
     here = f"id-{serving_name('tiny')}"
     assert tasks_of(change) == [SetRestart(here, "always"), UpdateContainer(here, 2048, 1.5)]

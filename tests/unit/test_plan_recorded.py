@@ -48,7 +48,7 @@ def test_the_old_container_is_neither_renamed_nor_removed_before_the_gate(path: 
         if change.action is not Action.REPLACE:
             continue
         tasks = tasks_in(planned, change)
-        touched = {ref.id for ref in change.touched} | {ref.name for ref in change.touched}
+        touched = {ref.id for ref in change.detail.touched} | {ref.name for ref in change.detail.touched}
         for task in tasks[: gate_index(tasks)]:
             assert not isinstance(task, RenameContainer | RemoveContainer)
         assert any(isinstance(t, RenameContainer) and container_of(t) in touched for t in tasks[gate_index(tasks) :])
@@ -85,7 +85,9 @@ def test_a_candidate_gets_the_serving_name_only_after_its_gate_and_when_the_name
                 assert container_of(tasks[gate_index(tasks)]) == task.container
                 if change.action is Action.REPLACE:
                     earlier = tasks[:position]
-                    assert any(isinstance(t, RenameContainer) and t.container == change.touched[0].id for t in earlier)
+                    assert any(
+                        isinstance(t, RenameContainer) and t.container == change.detail.touched[0].id for t in earlier
+                    )
 
 
 @pytest.mark.parametrize("path", RECORDED_PLANS, ids=lambda p: p.parent.name)
@@ -100,7 +102,9 @@ def test_what_is_created_is_created_under_a_candidates_name_with_a_pinned_image(
 def test_steps_touch_only_containers_that_the_change_names(path: Path) -> None:
     planned = read_plan(path)
     for change in planned.effective:
-        known = {ref.id for ref in change.touched} | {generation_name(change.model, change.ordinal, change.generation)}
+        known = {ref.id for ref in change.detail.touched} | {
+            generation_name(change.model, change.detail.ordinal, change.detail.generation)
+        }
         assert all(container_of(t) in known for t in tasks_in(planned, change))
 
 

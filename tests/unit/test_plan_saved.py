@@ -27,9 +27,10 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
 
 def test_a_plan_of_another_format_is_refused_and_one_of_a_later_minor_is_read() -> None:
     data = json.loads(plan_to_json(make_plan(make_instance())))
-    with pytest.raises(NotAPlan, match=r"its format is 2\.0"):
-        plan_from_json(json.dumps(data | {"format_version": "2.0"}))
-    later = data | {"format_version": "1.7", "new": 1}
+    with pytest.raises(NotAPlan, match=r"its format is 1\.9; this cortexctl reads 2\.0") as refused:
+        plan_from_json(json.dumps(data | {"format_version": "1.9"}))
+    assert refused.value.again == " stack.toml"
+    later = data | {"format_version": "2.7", "new": 1}
     assert plan_from_json(json.dumps(later | {"digest": digest_of(later)})) == make_plan(make_instance())
 
 
@@ -53,4 +54,6 @@ def test_a_plan_names_the_containers_that_its_steps_speak_of_by_id() -> None:
 
 def test_a_reference_holds_what_the_plan_saw() -> None:
     (change,) = changes_of(make_instance(), serving_container(3, spec=make_spec(drain=1), run="abcd"))
-    assert change.touched == (ContainerRef(f"id-{serving_name('tiny')}", serving_name("tiny"), "running", 3, "abcd"),)
+    assert change.detail.touched == (
+        ContainerRef(f"id-{serving_name('tiny')}", serving_name("tiny"), "running", 3, "abcd"),
+    )

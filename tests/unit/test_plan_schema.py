@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from cortexctl.desired.stack import Policy
+from cortexctl.diagnostics import Kind
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.plan.action import Action, ReasonCode
+from cortexctl.plan.model import ContainerRef
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import TASK_KINDS
 from cortexctl.render.schemas import plan_schema
@@ -74,6 +77,10 @@ def test_the_schema_knows_all_words_and_fields() -> None:
     written = plan_to_dict(rich_plan())
     assert set(SCHEMA["properties"]) == set(written)
     assert set(definitions["change"]["properties"]) == set(written["changes"][0])
+    assert set(definitions["instance"]["properties"]) == set(written["changes"][0]["instance"])
+    assert set(definitions["policy"]["properties"]) == {f.name for f in dataclasses.fields(Policy)}
+    assert set(definitions["container"]["properties"]) == {f.name for f in dataclasses.fields(ContainerRef)}
+    assert definitions["diagnostic"]["properties"]["kind"]["enum"] == [k.value for k in Kind]
     assert set(definitions["host"]["properties"]) == set(written["hosts"][0])
     assert set(definitions["diagnostic"]["properties"]) == set(written["diagnostics"][0])
 
@@ -116,8 +123,22 @@ WRONG: dict[str, Mutation] = {
     ),
     "replace paths": lambda p: next(c for c in p["changes"] if c["action"] == "create").update(replace_paths=["image"]),
     "reason": lambda p: p["changes"][0].update(reason="because"),
-    "version": lambda p: p.update(format_version="2.0"),
-    "ordinal": lambda p: p["changes"][0].update(ordinal=0),
+    "version": lambda p: p.update(format_version="3.0"),
+    "a part of the instance": lambda p: p["changes"][0]["instance"].update(serving="vllm-model-chat"),
+    "kind": lambda p: p.update(
+        diagnostics=[
+            {
+                "rule": "CX401",
+                "kind": "CX401",
+                "severity": "error",
+                "summary": "",
+                "detail": "",
+                "help": "",
+                "range": None,
+            }
+        ]
+    ),
+    "ordinal": lambda p: p["changes"][0]["instance"].update(ordinal=0),
     "step kind": lambda p: p["steps"][0].update(kind="explode"),
     "step of another kind": lambda p: p["steps"][0].update(kind="set_restart"),
     "cost": lambda p: p["changes"][0]["cost"].update(down="yes"),
@@ -138,13 +159,14 @@ def test_a_wrong_plan_is_not_valid(name: str) -> None:
 
 def test_a_minor_version_may_add_fields() -> None:
     plan = copy.deepcopy(GOOD)
-    plan["format_version"] = "1.9"
+    plan["format_version"] = "2.9"
     for part in (
         plan,
         plan["stack"],
         plan["hosts"][0],
         plan["changes"][0],
         plan["changes"][0]["cost"],
+        plan["changes"][0]["instance"],
         plan["steps"][0],
     ):
         part["new_in_this_version"] = {"any": "thing"}

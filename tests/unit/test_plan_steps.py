@@ -134,7 +134,7 @@ def test_the_story_of_a_restart_that_was_asked_for() -> None:
 
 def test_a_replacement_that_was_asked_for_needs_no_difference() -> None:
     (change,) = changes_of(make_instance(), serving_container(3), replace=("here/tiny",))
-    assert (change.action, change.generation, change.fields) == (Action.REPLACE, 4, ())
+    assert (change.action, change.detail.generation, change.fields) == (Action.REPLACE, 4, ())
     assert [r.code for r in change.reasons] == [ReasonCode.REQUESTED]
 
 

@@ -57,8 +57,10 @@ def test_what_is_down_is_brought_back_too_for_an_interrupted_run_may_have_stoppe
 
 def test_a_container_that_was_there_before_is_never_removed_by_an_undo() -> None:
     (change,) = changes_of(make_instance(), generation_container(2, state="exited"))
-    assert (change.action, change.adopted) == (Action.CREATE, f"id-{generation_name('tiny', 1, 2)}")
-    assert undo(change) == [StopContainer(change.adopted, SHORT_GRACE)]
+    candidate = change.detail.candidate
+    assert candidate is not None
+    assert (change.action, candidate.id) == (Action.CREATE, f"id-{generation_name('tiny', 1, 2)}")
+    assert undo(change) == [StopContainer(candidate.id, SHORT_GRACE)]
 
 
 def test_a_candidate_that_nobody_saw_healthy_is_nothing_to_go_back_to() -> None:
@@ -69,8 +71,8 @@ def test_a_candidate_that_nobody_saw_healthy_is_nothing_to_go_back_to() -> None:
         generation_container(2, spec=make_spec(drain=2)),
     )
     removal, change = changes_of(make_instance(), *left)
-    assert (removal.action, [ref.id for ref in removal.touched]) == (Action.REMOVE, [young])
-    assert (change.action, change.touched[0].id) == (Action.REPLACE, here)
+    assert (removal.action, [ref.id for ref in removal.detail.touched]) == (Action.REMOVE, [young])
+    assert (change.action, change.detail.touched[0].id) == (Action.REPLACE, here)
     assert StartContainer(here) in undo(change)
 
 
@@ -78,8 +80,8 @@ def test_when_the_stack_is_as_it_was_the_candidate_goes_and_the_stopped_one_come
     removal, change = changes_of(
         make_instance(), serving_container(1, state="exited"), generation_container(2, spec=make_spec(drain=2))
     )
-    assert (removal.action, removal.touched[0].name) == (Action.REMOVE, generation_name("tiny", 1, 2))
-    assert (change.action, change.touched[0].name) == (Action.START, serving_name("tiny"))
+    assert (removal.action, removal.detail.touched[0].name) == (Action.REMOVE, generation_name("tiny", 1, 2))
+    assert (change.action, change.detail.touched[0].name) == (Action.START, serving_name("tiny"))
 
 
 def test_one_that_runs_is_what_serves_where_nothing_has_the_serving_name() -> None:
@@ -90,7 +92,7 @@ def test_one_that_runs_is_what_serves_where_nothing_has_the_serving_name() -> No
         generation_container(2, spec=make_spec(drain=2)),
     )
     assert change.action is Action.REPLACE
-    assert change.touched[0].name == generation_name("tiny", 1, 2)
+    assert change.detail.touched[0].name == generation_name("tiny", 1, 2)
     assert change.cost.down
     assert not any(isinstance(t, RemoveContainer) for t in tasks_of(change))
 
@@ -101,7 +103,7 @@ def test_an_older_one_that_somebody_started_is_what_serves_when_the_named_one_is
         serving_container(2, spec=make_spec(drain=1), state="exited"),
         generation_container(1, spec=make_spec(drain=2)),
     )
-    assert (change.action, change.touched[0].name) == (Action.REPLACE, generation_name("tiny", 1, 1))
+    assert (change.action, change.detail.touched[0].name) == (Action.REPLACE, generation_name("tiny", 1, 1))
 
 
 def test_a_start_is_undone_by_a_stop() -> None:

@@ -188,7 +188,7 @@ def test_a_container_that_somebody_removed_comes_back_as_the_next_generation(tmp
     world.daemon().containers.clear()
     (change,) = world.plan(desired).changes
     assert (change.action, change.reasons[0].code, change.reasons[0].detail) == (Action.CREATE, ReasonCode.GONE, "run1")
-    assert change.generation == 2
+    assert change.detail.generation == 2
 
 
 def test_only_drift_brings_back_what_was_applied_and_nothing_else(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_a_kept_generation_is_never_gone_on_with_though_it_has_the_wanted_spec(t
     desired = stack(tmp_path, with_length(1))
     for request in (Request(only="drift"), Request()):
         (change,) = world.plan(desired, request).effective
-        assert (change.action, change.adopted, change.generation) == (Action.CREATE, "", 4)
+        assert (change.action, change.detail.candidate, change.detail.generation) == (Action.CREATE, None, 4)
         assert [r.code for r in change.reasons] == [ReasonCode.GONE]
     assert world.apply(world.plan(desired, Request(only="drift"))).exit_code == 0
     assert {"vllm-model-tiny--g1", "vllm-model-tiny--g2"} <= {c.name for c in world.daemon().all()}
@@ -352,7 +352,7 @@ def test_a_rollback_that_is_killed_is_gone_on_with_and_takes_no_second_container
     runs = [c.name for c in world.daemon().all() if c.state == "running"]
     made = world.plan(first)
     if runs == ["vllm-model-tiny--g1"]:
-        assert [(c.action, c.generation) for c in made.effective if c.action is Action.REPLACE] in (
+        assert [(c.action, c.detail.generation) for c in made.effective if c.action is Action.REPLACE] in (
             [(Action.REPLACE, 1)],
             [],
         )

@@ -443,7 +443,7 @@ def test_nan_in_a_label_is_reported_and_left_alone() -> None:
     container.labels[labels.SPEC] = written
     planned = world.plan(c.desired)
     assert [d.rule for d in planned.diagnostics if d.is_error] == ["CX402"]
-    assert container.id not in {ref.id for change in planned.effective for ref in change.touched}
+    assert container.id not in {ref.id for change in planned.effective for ref in change.detail.touched}
 
 
 def test_kept_not_leftover() -> None:

@@ -44,7 +44,7 @@ def test_the_newest_older_generation_serves_again_and_the_younger_is_kept(tmp_pa
     world = applied(tmp_path, 1024, 2048)
     made = back(world, tmp_path)
     (change,) = made.changes
-    assert (change.action, change.generation, change.goes_back) == (Action.REPLACE, 1, True)
+    assert (change.action, change.detail.generation, change.detail.is_rollback) == (Action.REPLACE, 1, True)
     assert [f.path for f in change.fields] == ["args.max_model_len"]
     assert [h.containers for h in made.hosts] == [2]
     assert plan_from_json(plan_to_json(made)) == made
@@ -59,7 +59,9 @@ def test_the_stack_as_it_was_then_plans_to_nothing(tmp_path: Path) -> None:
     world.apply(back(world, tmp_path))
     assert world.plan(stack(tmp_path, with_length(1024))).effective == ()
     forward = world.plan(stack(tmp_path, with_length(2048)))
-    assert [(c.action, c.generation, c.adopted) for c in forward.effective] == [(Action.REPLACE, 3, "")]
+    assert [(c.action, c.detail.generation, c.detail.candidate) for c in forward.effective] == [
+        (Action.REPLACE, 3, None)
+    ]
     assert world.apply(forward).exit_code == 0
     assert serving(world)["vllm-model-tiny"] == "running"
     assert length_of(world) == "2048"
@@ -162,7 +164,7 @@ def test_the_way_back_is_open_whatever_the_strategy(tmp_path: Path, strategy: st
     desired = stack(tmp_path, f'{before}"{strategy}"\n')
     made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
     assert made.diagnostics == ()
-    assert made.changes[0].start_first is False
+    assert made.changes[0].detail.start_first is False
     assert world.apply(made).exit_code == 0
     assert length_of(world) == "1024"
 
@@ -215,7 +217,7 @@ def test_a_rollback_that_was_cut_off_between_its_renames_goes_on_and_does_not_tu
     world.daemon().rename = rename  # type: ignore[method-assign]
     assert serving(world) == {"vllm-model-tiny--g1": "running", "vllm-model-tiny--g2-undone": "exited"}
     again = back(world, tmp_path)
-    assert [c.generation for c in again.changes] == [1]
+    assert [c.detail.generation for c in again.changes] == [1]
     assert world.apply(again).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2-undone": "exited"}
     assert length_of(world) == "1"

@@ -32,7 +32,11 @@ def crash_of(name: str) -> Behaviour:
 
 
 def gpus_of(made: Plan) -> dict[str, tuple[int, ...]]:
-    return {c.model + (f".{c.ordinal}" if c.ordinal > 1 else ""): c.after.gpus for c in made.changes if c.after}
+    return {
+        c.model + (f".{c.detail.ordinal}" if c.detail.ordinal > 1 else ""): c.detail.after.gpus
+        for c in made.changes
+        if c.detail.after
+    }
 
 
 def test_a_number_of_gpus_is_chosen_once_and_kept(tmp_path: Path) -> None:
@@ -113,7 +117,7 @@ def test_start_first_leaves_no_moment_without_a_server(tmp_path: Path) -> None:
     lines = {"rollout": '{ strategy = "start_first" }'}
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
     made = world.plan(stack(tmp_path, with_length(16, **lines)))
-    assert (made.changes[0].start_first, made.changes[0].cost.down) == (True, False)
+    assert (made.changes[0].detail.start_first, made.changes[0].cost.down) == (True, False)
     world.daemon().calls.clear()
     assert world.apply(made).exit_code == 0
     calls = [c.split()[0] for c in world.daemon().calls]
@@ -139,7 +143,7 @@ def test_auto_stops_first_where_a_port_has_one_holder(tmp_path: Path) -> None:
     lines = {"rollout": '{ strategy = "auto" }', "publish": '"127.0.0.1:8801"'}
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
     made = world.plan(stack(tmp_path, with_length(16, **lines)))
-    assert (made.changes[0].start_first, made.changes[0].cost.down, made.has_errors) == (False, True, False)
+    assert (made.changes[0].detail.start_first, made.changes[0].cost.down, made.has_errors) == (False, True, False)
 
 
 def test_one_at_a_time_over_all_hosts(tmp_path: Path) -> None:
@@ -287,7 +291,7 @@ def test_a_pause_ends_when_nothing_is_to_come_after_it(tmp_path: Path) -> None:
 def test_so_many_start_beside_their_old_ones_at_a_time(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
     made = rolled(world, tmp_path, '{ strategy = "start_first", max_surge = 2 }')
-    assert all(c.start_first for c in made.effective)
+    assert all(c.detail.start_first for c in made.effective)
     assert made.rollouts[0].batches == (("a/tiny", "b/tiny"), ("c/tiny",))
 
 
@@ -345,6 +349,6 @@ def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     executor = Executor(made, performer, watch, parallelism=16)
     assert apply_plan(made, executor, world.daemons, locks(world, made)).exit_code == 0, "nothing waits in a circle"
-    stop_first = {c.model for c in made.effective if not c.start_first}
+    stop_first = {c.model for c in made.effective if not c.detail.start_first}
     assert all(most[m] <= limits[m] for m in stop_first if m in most)
     assert world.plan(stack(folder, *models(16), hosts=THREE)).effective == ()

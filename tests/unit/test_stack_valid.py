@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from cortexctl import __version__
-from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Smoke
+from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
 from cortexctl.plan.guards import check_desired
@@ -160,11 +160,13 @@ def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
             drain=60,
         ),
         ordinal=1,
-        task="generate",
-        gate=GatePolicy(startup_timeout=1800, stable_for=90, smoke=Smoke("Hello", 8)),
-        on_failure="halt",
-        keep=3,
-        protect=True,
+        policy=Policy(
+            task="generate",
+            gate=GatePolicy(startup_timeout=1800, stable_for=90, smoke=Smoke("Hello", 8)),
+            on_failure="halt",
+            keep=3,
+            protect=True,
+        ),
     )
 
     def embedder(host: str, network: str, mounts: tuple[Mount, ...]) -> Instance:
@@ -184,12 +186,14 @@ def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
                 shm_size=2 * 1024**3,
                 drain=30,
             ),
-            task="embed",
-            gate=GatePolicy(startup_timeout=1200, stable_for=5, smoke=None),
+            policy=Policy(
+                task="embed",
+                gate=GatePolicy(startup_timeout=1200, stable_for=5, smoke=None),
+                on_failure="rollback",
+                keep=2,
+                protect=False,
+            ),
             named_by_default=True,
-            on_failure="rollback",
-            keep=2,
-            protect=False,
         )
 
     on_1 = (Mount("/var/cortex/models", "/models"), Mount("/var/cortex/hf", CACHE, read_only=False))
@@ -315,7 +319,7 @@ def test_a_pooling_task_is_said_in_the_words_of_the_release(
 ) -> None:
     instance = _only(tmp_path, _model(image=f'"{image}"', task=f'"{task}"'))
     assert instance.spec.args == {k: v.replace("TASK", task) for k, v in args.items()}
-    assert instance.task == task
+    assert instance.policy.task == task
 
 
 def test_a_generating_model_gets_no_runner(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange
-from cortexctl.plan.model import ContainerRef, Plan
+from cortexctl.plan.model import Change, ContainerRef, Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.render.plan.folding import READING_ORDER, cut, fold, listed
 from cortexctl.render.plan.html import plan_html
@@ -113,26 +114,30 @@ def test_folding_is_a_partition_in_reading_order() -> None:
     assert next(b for b in blocks if b.name == "llama-70b").hosts == tuple(f"gpu-{i}" for i in range(1, 13))
 
 
+def with_detail(change: Change, **fields: Any) -> Change:
+    return replace(change, detail=replace(change.detail, **fields))
+
+
 def test_what_may_differ_between_hosts_and_what_may_not() -> None:
     change = one("replace_argument", Action.REPLACE)
     there = moved_to(change, "there")
     same = [
         there,
-        replace(there, generation=9),
-        replace(there, touched=(ContainerRef("other", "vllm-model-chat", "running", 8, "run9"),)),
+        with_detail(there, generation=9),
+        with_detail(there, serving=ContainerRef("other", "vllm-model-chat", "running", 8, "run9")),
     ]
     for other in same:
         assert len(fold([change, other])) == 1
-    after = change.after
+    after = change.detail.after
     assert after is not None
     different = [
         moved_to(change, "there", "other"),
         replace(there, action=Action.CREATE),
         replace(there, reasons=()),
-        replace(there, protect=True),
-        replace(there, after=replace(after, args={**after.args, "max_model_len": 1})),
+        with_detail(there, policy=replace(there.detail.policy, protect=True)),
+        with_detail(there, after=replace(after, args={**after.args, "max_model_len": 1})),
         replace(there, fields=(*change.fields[:-1], replace(change.fields[-1], after=True))),
-        replace(there, image=None),
+        with_detail(there, image=None),
         replace(there, cost=replace(there.cost, at_most=1)),
     ]
     for other in different:

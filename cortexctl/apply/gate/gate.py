@@ -12,7 +12,7 @@ from cortexctl.apply.gate.deadline import Deadline
 from cortexctl.apply.gate.reporter import Telling
 from cortexctl.apply.gate.speed_bounds import figures, missed
 from cortexctl.apply.protocols import Clock, Daemon, Prober
-from cortexctl.desired.stack import Smoke
+from cortexctl.desired.stack import Policy, Smoke
 from cortexctl.engines.vllm.progress import SERVER_UP
 from cortexctl.errors import DaemonError, GateFailed, PathFailed, ProbeFailed
 from cortexctl.instance.secret import hidden
@@ -80,7 +80,7 @@ class Gate:
         return f"{answer} at {reach.where}" if answer else f"at {reach.where}"
 
     def _until_healthy(self, reach: Reach) -> None:
-        deadline = Deadline(self.change.gate)
+        deadline = Deadline(self.policy.gate)
         next_log, up_since, unread = 0.0, None, ""
         while True:
             self._alive()
@@ -148,13 +148,13 @@ class Gate:
         self.tell.probe("names", ok=True, detail=there)
 
     def _smoke(self, reach: Reach) -> str:
-        smoke = self.change.gate.smoke
+        smoke = self.policy.gate.smoke
         if smoke is None or self._spec is None:
             return ""
         self.tell.stage("asking a first request")
         name = self._spec.served_names[0]
         try:
-            answer = self._ask(lambda: self.prober.smoke(reach, self.api_key, self.change.task, name, smoke))
+            answer = self._ask(lambda: self.prober.smoke(reach, self.api_key, self.policy.task, name, smoke))
         except ProbeFailed as cause:
             raise self._broke_off("smoke", reach, f"its first request failed: {cause.message}") from None
         self.tell.probe("smoke", ok=True, detail=answer)
@@ -162,7 +162,7 @@ class Gate:
 
     def _bounds(self, reach: Reach) -> str:
         """A few streamed requests, one after the other, once the first has warmed it up."""
-        gate = self.change.gate
+        gate = self.policy.gate
         if not gate.has_bounds or self._spec is None:
             return ""
         speeds, name = [], self._spec.served_names[0]
@@ -192,7 +192,7 @@ class Gate:
             if not heard:
                 good_since = now if bad_since is not None else good_since
                 bad_since = None
-                if now - good_since >= self.change.gate.stable_for:
+                if now - good_since >= self.policy.gate.stable_for:
                     self._alive()
                     self.tell.probe("stable", ok=True, detail=f"for {show_seconds(now - good_since)}")
                     return
@@ -202,7 +202,7 @@ class Gate:
                 raise self._engine_died("stable")
             if bad_since is not None and now - bad_since > (ENDING if heard == NO_CONNECTION else LAPSE):
                 raise self._failed("stable", f"it was ready, and then stopped answering /health ({heard})")
-            if now - began > self.change.gate.startup_timeout + self.change.gate.stable_for:
+            if now - began > self.policy.gate.startup_timeout + self.policy.gate.stable_for:
                 raise self._failed("stable", "it never stayed healthy for gate.stable_for without a break")
             self._pause(reach)
 
@@ -255,8 +255,12 @@ class Gate:
         return exited + (f": {state.error}" if state.error else "")
 
     @property
+    def policy(self) -> Policy:
+        return self.change.detail.policy
+
+    @property
     def _spec(self) -> ContainerSpec | None:
-        return self.change.after or self.change.before
+        return self.change.detail.after or self.change.detail.before
 
     def _log(self, tail: int) -> tuple[tuple[str, ...], str]:
         """(lines, why there are none). A log that cannot be read is no fault of the instance: the rest goes on."""

@@ -37,7 +37,7 @@ def room_for(
     not selected stays. `told`: what is said already. `anyway`: addresses that are launched whatever is computed.
     """
     making = [c for c in changes if c.action in {Action.CREATE, Action.REPLACE}]
-    makings = [Making(c.address, c.host, c.after, c.before) for c in making if c.after]
+    makings = [Making(c.address, c.host, c.detail.after, c.detail.before) for c in making if c.detail.after]
     stays = {id(c) for c in everything} - {id(c) for c in changes}
     holdings: dict[str, list[Holding]] = {}
     for host in sorted({m.host for m in makings if m.after.gpus}):
@@ -50,8 +50,8 @@ def _holds(change: Change, *, stays: bool) -> list[Holding]:
     """What an instance has once the plan is carried out."""
     if change.action is Action.REMOVE and not stays:
         return []
-    spec = change.before if stays else change.after or change.before
-    return [Holding(change.address, spec)] if spec and spec.gpus and "--g" not in change.address else []
+    spec = change.detail.before if stays else change.detail.after or change.detail.before
+    return [Holding(change.address, spec)] if spec and spec.gpus and not change.only_tidies else []
 
 
 def room_in_stack(desired: Desired, files: Files, told: Sequence[Diagnostic] = ()) -> Room:

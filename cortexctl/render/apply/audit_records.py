@@ -80,7 +80,8 @@ def _common(facts: RunFacts, record: str, at: float) -> dict[str, Any]:
 
 
 def _before(change: Change) -> int | None:
-    return change.touched[0].generation if change.touched else None
+    """Of what was there: the serving one, else the first of the containers that the change is about."""
+    return next((ref.generation for ref in change.detail.touched), None)
 
 
 def _after(outcome: Outcome) -> int | None:
@@ -88,5 +89,5 @@ def _after(outcome: Outcome) -> int | None:
     if outcome.left_behind:
         return None
     if outcome.fate.value == "done":
-        return None if outcome.change.action.value == "remove" else outcome.change.generation
+        return None if outcome.change.action.value == "remove" else outcome.change.detail.generation
     return _before(outcome.change)

@@ -58,7 +58,7 @@ def plan_events(plan: Plan) -> Iterator[Fields]:
             "action": change.action.value,
             "actions": change.action.verbs,
             "reasons": [{"code": r.code.value, "detail": r.detail} for r in change.reasons],
-            "generation": change.generation,
+            "generation": change.detail.generation,
             "down": change.cost.down,
             "at_most_seconds": change.cost.at_most,
             "expected_seconds": change.cost.expected,

@@ -95,8 +95,9 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
         yield f"  {ink('fix', 'bold')}    {visible(found.fix)}"
     if log_file:
         yield f"  {ink('log', 'bold')}    {log_file}"
-    if outcome.fate is Fate.ROLLED_BACK:
-        yield f"  {ink('now', 'bold')}    generation {change.touched[0].generation} {_is_back(outcome)}"
+    old = change.detail.serving
+    if outcome.fate is Fate.ROLLED_BACK and old is not None:
+        yield f"  {ink('now', 'bold')}    generation {old.generation} {_is_back(outcome)}"
     elif outcome.left_behind:
         yield f"  {ink('now', 'bold')}    it is between two states; the next plan shows what is left to do"
     else:

@@ -113,7 +113,7 @@ def hidden_words(f: FieldChange) -> str:
 
 def launch_rows(block: Block) -> list[tuple[str, str]]:
     """What will run, in a few lines: the fields that a reviewer asks about."""
-    spec = block.first.after
+    spec = block.first.detail.after
     if spec is None:
         return []
     flat = fields_of(spec)
@@ -133,7 +133,7 @@ def launch_rows(block: Block) -> list[tuple[str, str]]:
 
 def _gpus_of(block: Block) -> str:
     """Their indices; host by host where they differ."""
-    by_host = {c.host: ", ".join(map(str, c.after.gpus)) for c in block.changes if c.after}
+    by_host = {c.host: ", ".join(map(str, c.detail.after.gpus)) for c in block.changes if c.detail.after}
     if len(set(by_host.values())) > 1:
         shown, more = cut([f"{gpus} on {host}" for host, gpus in by_host.items()], 4)
         return "; ".join([*shown, *([f"and {more} more"] if more else [])])
@@ -141,7 +141,7 @@ def _gpus_of(block: Block) -> str:
 
 
 def image_words(change: Change) -> str:
-    image = change.image
+    image = change.detail.image
     if image is None:
         return ""
     if image.pull:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.plan.action import Action
-from cortexctl.plan.model import Change
+from cortexctl.plan.model import Change, InstanceChange
 
 READING_ORDER = (
     Action.REMOVE,
@@ -23,11 +23,16 @@ READING_ORDER = (
     Action.FORGET,
 )
 """What takes something away first: it must not scroll off."""
-_MAY_DIFFER = {"address", "host", "before", "generation", "adopted", "imported", "touched", "cost"}
-"""Words of one host. `before` is told by `fields`, and `adopted` by `reasons`, which must be equal. A field not named
-here must be, too."""
+_MAY_DIFFER = {"address", "host", "cost", "detail"}
+"""Words of one host; of the cost and the detail a part is compared."""
+_MAY_DIFFER_INSIDE = {
+    "before", "after", "generation", "serving", "candidate", "displaced", "pruned", "others", "leftover",
+}  # fmt: skip
+"""The same of the detail. `before` is told by `fields`, and `candidate` by `reasons`, which must be equal. A field not
+named here must be, too."""
 IN_TITLE = 2
-_COMPARED = tuple(f.name for f in dataclasses.fields(Change) if f.name not in _MAY_DIFFER | {"after"})
+_COMPARED = tuple(f.name for f in dataclasses.fields(Change) if f.name not in _MAY_DIFFER)
+_COMPARED_INSIDE = tuple(f.name for f in dataclasses.fields(InstanceChange) if f.name not in _MAY_DIFFER_INSIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +104,10 @@ def _name(change: Change) -> str:
 
 def _key(change: Change) -> tuple[str, ...]:
     """Text, for to Python 1, 1.0 and True are one. Which GPUs it has is each host's own, unless that is the change."""
-    after = change.after
+    after = change.detail.after
     if after and not any(f.path == "gpus" for f in change.fields):
         after = replace(after, gpus=tuple(range(len(after.gpus))))
     text = spec_to_label(after) if after else ""
     bounds = repr((change.cost.down, change.cost.at_most))  # how long it took before is each host's own
-    return (_name(change), text, bounds, *(repr(getattr(change, name)) for name in _COMPARED))
+    shared = (repr(getattr(change, name)) for name in _COMPARED)
+    return (_name(change), text, bounds, *shared, *(repr(getattr(change.detail, name)) for name in _COMPARED_INSIDE))

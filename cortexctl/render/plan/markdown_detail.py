@@ -95,18 +95,18 @@ def _diff_lines(block: Block, forecasts: Mapping[str, InstanceForecast]) -> Iter
     if change.action is Action.CREATE:
         for name, said in launch_rows(block):
             yield f"+ {name:<8}{clip(said, VALUE)}"
-    if change.action is Action.MOVE and change.touched:
-        yield f"! {clip(change.touched[0].name, VALUE)} -> {clip(change.rename, VALUE)}"
+    if change.action is Action.MOVE and change.detail.serving:
+        yield f"! {clip(change.detail.serving.name, VALUE)} -> {clip(change.detail.rename, VALUE)}"
     if change.action in {Action.REMOVE, Action.FORGET, Action.RESTART, Action.START}:
         sign = "-" if change.action is Action.REMOVE else "!"
-        containers = [(c.host, ref) for c in block.changes for ref in c.touched]
+        containers = [(c.host, ref) for c in block.changes for ref in c.detail.touched]
         for host, ref in containers[:LISTED]:
             yield f"{sign} {clip(ref.name, VALUE)} on {clip(host, VALUE)}: {ref.state}, generation {ref.generation}"
         if len(containers) > LISTED:
             yield f"# and {len(containers) - LISTED} containers more"
     for said in memory_lines(block, forecasts):
         yield f"# memory  {clip(said, VALUE)}"
-    if change.image:
+    if change.detail.image:
         yield f"# {clip(image_words(change), VALUE)}"
 
 

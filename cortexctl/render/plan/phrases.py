@@ -79,7 +79,7 @@ def action_words(action: Action) -> str:
 def change_words(change: Change) -> str:
     """The action, and of a replacement how it is done."""
     if change.action is Action.REPLACE:
-        return "replace (start first)" if change.start_first else "replace (stop first)"
+        return "replace (start first)" if change.detail.start_first else "replace (stop first)"
     return action_words(change.action)
 
 
@@ -96,7 +96,7 @@ def cost_words(*changes: Change) -> str:
             return f"down about {past}, {bound}"
         case Action.REPLACE | Action.RESTART if change.cost.down:
             return f"down {bound}; how long is unknown: no start of it is recorded"
-        case Action.REPLACE if change.start_first:
+        case Action.REPLACE if change.detail.start_first:
             return f"the old one serves until the new one does, {ready}"
         case Action.UPDATE | Action.ADOPT | Action.MOVE:
             return "no restart"
@@ -183,18 +183,18 @@ def reason_words(change: Change) -> list[str]:
     elif changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         lines.insert(0, f"because {shown} changed, which takes a new container")
-    if change.imported and change.action is Action.REPLACE:
-        lines.append(_instead_of(change))
+    serving = change.detail.serving
+    if serving is not None and serving.imported and change.action is Action.REPLACE:
+        lines.append(_instead_of(change, serving.name))
     return lines
 
 
-def _instead_of(change: Change) -> str:
+def _instead_of(change: Change, name: str) -> str:
     """Of a container that is taken by name, and whether it was taken already."""
-    name = change.touched[0].name
-    kept = generation_name(change.model, change.ordinal, 0)
-    if name not in {serving_name(change.model, change.ordinal), kept}:
+    kept = generation_name(change.model, change.detail.ordinal, 0)
+    if name not in {serving_name(change.model, change.detail.ordinal), kept}:
         return f"instead of {name}; what takes that one as it is: cortexctl import {change.host} {name}"
-    if not change.keep:
+    if not change.detail.policy.keep:
         return "the one that was adopted is removed, for keep = 0"
     return f"the one that was adopted stays, stopped, as {kept}: it has no labels, and is yours to remove"
 

@@ -110,7 +110,7 @@ def _block(
             yield f"      {ink('+', 'green')} {name:<8}{text}"
     for line in memory_lines(block, forecasts):
         yield f"{MARGIN}memory  {_verdict(line, ink)}"
-    if change.image:
+    if change.detail.image:
         yield f"{MARGIN}{ink(image_words(change), 'dim')}"
     for each in block.changes:
         for step in steps.get((each.host, each.address), ()):
