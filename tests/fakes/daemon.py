@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.errors import DaemonRefused
+from cortexctl.errors import DaemonError, DaemonRefused
 from cortexctl.instance import labels
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import ContainerSpec, InPlace
@@ -21,6 +21,7 @@ from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspect
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord, record_from_label, record_to_label
 from tests.fakes.container import FakeContainer, row_of
+from tests.fakes.faults import Faults, faulty
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.reach import FakeReach
 
@@ -53,7 +54,7 @@ class FakeDaemon:
         self.behaviours: list[Behaviour] = []
         self.unreached: set[str] = set()
         """Names of containers whose servers cannot be asked."""
-        self.fail: dict[str, DaemonRefused] = {}
+        self.faults = Faults()
         self.calls: list[str] = []
         self.before_call: Callable[[], None] = lambda: None
         """Of calls that change something; what it raises, the caller gets."""
@@ -131,6 +132,7 @@ class FakeDaemon:
 
     # the protocol
 
+    @faulty
     def image(self, reference: str) -> ImageFacts:
         if reference in self.images:
             return ImageFacts(reference, "local", id=self.images[reference])
@@ -138,17 +140,20 @@ class FakeDaemon:
             return ImageFacts(reference, "registry", digest=self.in_registry[reference])
         return ImageFacts(reference, "missing", problem="no such image")
 
+    @faulty
     def pull(self, reference: str, digest: str) -> None:
         self._called("pull", reference)
         self.images[f"{reference.rpartition(':')[0]}@{digest}"] = digest
         self.images[reference] = digest
 
+    @faulty
     def ensure_network(self, name: str, owner: str) -> bool:
         self._called("ensure_network", name)
         new = name not in self.networks
         self.networks.setdefault(name, labels.owner_labels(owner))
         return new
 
+    @faulty
     def remove_network(self, name: str, owner: str) -> bool:
         self._called("remove_network", name)
         used = any(name in c.networks for c in self.all())
@@ -156,11 +161,13 @@ class FakeDaemon:
             del self.networks[name]
         return name not in self.networks
 
+    @faulty
     def create(self, launch: Launch) -> None:
         self._called("create", launch.name)
         with self._guard:
             self._create(launch)
 
+    @faulty
     def start(self, container: str) -> None:
         self._called("start", container)
         found = self._ours(container)
@@ -172,6 +179,7 @@ class FakeDaemon:
         for behaviour in self.behaviours:
             behaviour(found)
 
+    @faulty
     def stop(self, container: str, timeout: int) -> None:
         self._called("stop", container)
         found = self._find(container)
@@ -181,20 +189,24 @@ class FakeDaemon:
         if found.state in {"running", "restarting", "paused"}:
             found.state, found.exit_code = "exited", 0
 
+    @faulty
     def set_restart(self, container: str, policy: str) -> None:
         self._called("set_restart", container)
         self._ours(container).restart = policy
 
+    @faulty
     def update(self, container: str, memory: int | None, cpus: float | None) -> None:
         self._called("update", container)
         found = self._ours(container)
         found.memory = memory if memory is not None else found.memory
         found.cpus = cpus if cpus is not None else found.cpus
 
+    @faulty
     def in_place(self, container: str) -> InPlace:
         found = self._ours(container)
         return InPlace(found.restart, found.memory, found.cpus)
 
+    @faulty
     def rename(self, container: str, name: str) -> None:
         self._called("rename", container)
         with self._guard:
@@ -206,6 +218,7 @@ class FakeDaemon:
                 raise DaemonRefused(f"{self.host}: the name {name} is in use", status=CONFLICT)
             found.name = name
 
+    @faulty
     def remove(self, container: str) -> None:
         self._called("remove", container)
         found = self._find(container)
@@ -213,6 +226,7 @@ class FakeDaemon:
             self._ours(container)
             self.containers.pop(found.id, None)
 
+    @faulty
     def state(self, container: str) -> ContainerState:
         found = self._find(container)
         if found is None:
@@ -226,48 +240,59 @@ class FakeDaemon:
             endpoint=f"http://{found.id}" if running else "",
         )
 
+    @faulty
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         found = self._find(container)
         if found is None:
             raise DaemonRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
         return found.log[found.log_of_this_run if this_run else 0 :][-tail:]
 
+    @faulty
     def reach(self, container: str) -> FakeReach:
         found = self._find(container)
         if found is None:
             return FakeReach(container, lambda: "its container is gone")
         return FakeReach(found.id, lambda: "no python3 can be run in it" if found.name in self.unreached else "")
 
+    @faulty
     def now(self) -> float:
         return self.time
 
+    @faulty
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         return self.volumes.setdefault(f"cortexctl-lock-{owner}", wanted)
 
+    @faulty
     def read_lock(self, owner: str) -> LockInfo | None:
         return self.volumes.get(f"cortexctl-lock-{owner}")
 
+    @faulty
     def release_lock(self, owner: str) -> None:
         self.volumes.pop(f"cortexctl-lock-{owner}", None)
 
+    @faulty
     def read_record(self, owner: str) -> HostRecord:
         return record_from_label(self.host, self.records.get(owner, ""))
 
+    @faulty
     def write_record(self, owner: str, new: HostRecord) -> None:
         self._called("write_record", owner)
         self.records.pop(owner, None)
         if new.applied:
             self.records[owner] = record_to_label(new)
 
+    @faulty
     def settle_record(self, owner: str) -> None:
         """It is written at once here."""
 
+    @faulty
     def adopt(self, container: str) -> None:
         found = self._find(container)
         if found is None or labels.owner_of(found.labels) not in {"", self.stack}:
             raise DaemonRefused(f"{self.host}: {container} cannot be adopted")
         self.adopted.add(found.id)
 
+    @faulty
     def connect(self, container: str, network: str) -> None:
         self._called("connect", container)
         found = self._ours(container)
@@ -279,9 +304,6 @@ class FakeDaemon:
     def _called(self, what: str, subject: str) -> None:
         self.before_call()
         self.calls.append(f"{what} {subject}")
-        failure = self.fail.get(what)
-        if failure:
-            raise failure
 
     def _create(self, launch: Launch) -> None:
         for container in self.all():
@@ -341,4 +363,9 @@ class FakeDaemons:
         return self.by_host[host]
 
     def observe(self, host: str) -> ObservedHost:
-        return self.by_host[host].observed()
+        daemon = self.by_host[host]
+        try:
+            daemon.faults.strike(host, "observe")
+        except DaemonError as cause:
+            return ObservedHost(host, problem=cause.message, next_step=cause.next_step)
+        return daemon.observed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from cortexctl.apply.events import Event
+from cortexctl.apply.events import Event, StepDone
 from cortexctl.apply.executor import Executor, Result
 from cortexctl.apply.locking import Locks
 from cortexctl.apply.perform import Performer
@@ -24,6 +24,7 @@ from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_needed, plan, records_needed
 from cortexctl.plan.request import Request
+from cortexctl.plan.steps import KIND_OF
 from cortexctl.reach import Reach
 from tests.fakes.container import FakeContainer
 from tests.fakes.daemon import FakeDaemon, FakeDaemons
@@ -106,6 +107,8 @@ class World:
         self.stack = stack
         self.daemons = FakeDaemons({h: FakeDaemon(h, stack, images) for h in hosts})
         self.clock = FakeClock()
+        for daemon in self.daemons.by_host.values():
+            daemon.faults.clock = self.clock
         self.prober = FakeProber(self.daemons)
         self.secrets = FakeSecrets()
         self.events: list[Event] = []
@@ -152,7 +155,17 @@ class World:
             if self.hook
             else NO_HOOKS
         )
-        executor = Executor(made, performer, self.events.append, parallelism, hooks=hooks)
+        executor = Executor(made, performer, self.emit, parallelism, hooks=hooks)
         who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
-        locks = Locks(made, self.daemons, who, self.clock, lambda _holder, _now: False)
+        locks = Locks(made, self.daemons, who, self.clock, self._has_ended)
         return apply_plan(made, executor, self.daemons, locks)
+
+    def emit(self, event: Event) -> None:
+        """Notes what happens; the script of faults follows it."""
+        self.events.append(event)
+        if isinstance(event, StepDone):
+            self.daemon(event.step.host).faults.step_done(KIND_OF[type(event.step.task)])
+
+    def _has_ended(self, holder: LockInfo, _now: int) -> bool:
+        """Runs follow one another here: one of ours that still has a lock could not release it, and is over."""
+        return holder.run in {f"run{n}" for n in range(1, self.runs)}

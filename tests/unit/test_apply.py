@@ -25,6 +25,7 @@ from cortexctl.render.apply.outcome import result_text
 from cortexctl.render.plan.terminal import plan_text
 from cortexctl.render.style import Ink
 from tests.applying import PLAIN, TWO_HOSTS, crash, lock_info, locks, outcome, serving, stack, with_length
+from tests.fakes.faults import ALWAYS
 from tests.fakes.world import World
 from tests.reading import model_text
 
@@ -295,7 +296,7 @@ def test_an_interrupt_before_anything_serves_otherwise_leaves_it_so(tmp_path: Pa
 def test_a_create_that_the_daemon_refuses_touches_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    world.daemon().fail["create"] = DaemonRefused("here: no space left on device", status=500)
+    world.daemon().faults.fail("create", times=ALWAYS, error=DaemonRefused("here: no space left on device", status=500))
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
     assert result.exit_code == 1
     assert serving(world) == {"vllm-model-tiny": "running"}
@@ -308,7 +309,7 @@ def test_an_image_that_cannot_be_pulled_stops_the_run_before_the_lock(tmp_path: 
     made = world.plan(stack(tmp_path, model_text()))
     assert made.changes[0].detail.image is not None
     assert made.changes[0].detail.image.pull
-    world.daemon().fail["pull"] = DaemonRefused("here: unauthorized")
+    world.daemon().faults.fail("pull", times=ALWAYS, error=DaemonRefused("here: unauthorized"))
     result = world.apply(made)
     assert result.exit_code == 1
     assert outcome(result, "here/tiny").fate is Fate.NOT_STARTED
@@ -655,9 +656,9 @@ def test_an_old_generation_whose_removal_failed_is_removed_by_the_next_apply(tmp
     for length in (1, 2):
         assert world.apply(world.plan(stack(tmp_path, with_length(length) + keep))).exit_code == 0
     desired = stack(tmp_path, with_length(3) + keep)
-    world.daemon().fail["remove"] = DaemonRefused("device or resource busy", status=500)
+    world.daemon().faults.fail("remove", times=ALWAYS, error=DaemonRefused("device or resource busy", status=500))
     assert world.apply(world.plan(desired)).exit_code == 5
-    world.daemon().fail.clear()
+    world.daemon().faults.clear()
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1", "vllm-model-tiny--g2"]
     assert world.plan(desired, Request(only="drift")).effective == ()
     made = world.plan(desired)

@@ -23,6 +23,7 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.request import Request
 from tests.fakes.container import FakeContainer
+from tests.fakes.faults import ALWAYS
 from tests.fakes.receiver import receiver
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
@@ -195,7 +196,7 @@ def test_on_failure_hears_what_became_of_it_and_where_the_old_one_is(tmp_path: P
 
 def test_on_failure_hears_of_a_hosts_own_steps(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.daemon().fail["ensure_network"] = DaemonRefused("here: no more addresses")
+    world.daemon().faults.fail("ensure_network", times=ALWAYS, error=DaemonRefused("here: no more addresses"))
     spy = world.hook = Spy(world)
     world.apply(made(tmp_path, world, 1024))
     failed = next(f for f in spy.told if f["on"] == "on_failure")

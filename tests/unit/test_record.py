@@ -27,6 +27,7 @@ from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import Back, plan_rollback
 from cortexctl.render.plan.phrases import cost_words
 from tests.applying import crash, stack, with_length
+from tests.fakes.faults import ALWAYS
 from tests.fakes.killed import killed_after
 from tests.fakes.world import World
 from tests.reading import model_text
@@ -177,7 +178,7 @@ def test_a_daemon_that_refuses_once_has_the_record_all_the_same(tmp_path: Path, 
 
 def test_a_record_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.daemon().fail["write_record"] = DaemonRefused("no space left on device", status=500)
+    world.daemon().faults.fail("write_record", times=ALWAYS, error=DaemonRefused("no space left on device", status=500))
     assert world.apply(world.plan(stack(tmp_path, model_text()))).exit_code == 0
 
 

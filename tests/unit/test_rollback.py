@@ -17,6 +17,7 @@ from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import Back, plan_rollback
 from tests.applying import crash, outcome, serving, stack, with_length
+from tests.fakes.faults import ALWAYS
 from tests.fakes.world import World
 from tests.reading import model_text
 
@@ -229,9 +230,9 @@ def test_after_a_rollback_that_was_cut_off_before_its_renames_one_server_stays_w
     world = applied(tmp_path, 1)
     desired = stack(tmp_path, with_length(1))
     assert world.apply(world.plan(desired, Request(replace=("tiny",)))).exit_code == 0
-    world.daemon().fail["rename"] = DaemonRefused("busy", status=500)
+    world.daemon().faults.fail("rename", times=ALWAYS, error=DaemonRefused("busy", status=500))
     assert world.apply(back(world, tmp_path)).exit_code == 5
-    world.daemon().fail.clear()
+    world.daemon().faults.clear()
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g1": "running"}
     assert world.apply(world.plan(desired)).exit_code == 0
     assert sorted(serving(world).values()) == ["exited", "running"]
@@ -244,9 +245,9 @@ def test_what_was_rolled_back_goes_before_what_served_last(tmp_path: Path) -> No
     world = applied(tmp_path, 1, 2, keep=1)
     assert world.apply(back(world, tmp_path)).exit_code == 0
     desired = stack(tmp_path, with_length(3) + "[models.tiny.rollout]\nkeep = 1\n")
-    world.daemon().fail["remove"] = DaemonRefused("busy", status=500)
+    world.daemon().faults.fail("remove", times=ALWAYS, error=DaemonRefused("busy", status=500))
     assert world.apply(world.plan(desired)).exit_code == 5
-    world.daemon().fail.clear()
+    world.daemon().faults.clear()
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1", "vllm-model-tiny--g2-undone"]
     assert world.apply(world.plan(desired)).exit_code == 0
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1"]
