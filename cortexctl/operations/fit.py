@@ -12,7 +12,6 @@ from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import NO_GPU, Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
 from cortexctl.engines.vllm.memory.headers import Headers
-from cortexctl.engines.vllm.memory.ledger import Line, ledger
 from cortexctl.engines.vllm.memory.measured import Started, digest, started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.release_changes import behaviour
@@ -31,7 +30,9 @@ from cortexctl.operations.fit_arguments import (
 )
 from cortexctl.operations.learn import learn_from_log, started_as
 from cortexctl.operations.notes import Note, warning
-from cortexctl.plan.capacity.plan_memory import gpu_of_host, headers_of
+from cortexctl.plan.capacity.forecast import GpuLine
+from cortexctl.plan.capacity.gpu_ledger import Holder, gpu_lines, taken_by_stage
+from cortexctl.plan.capacity.plan_memory import gpu_of_host, headers_of, stage_forecasts
 from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
 from cortexctl.store.measurements import read_all
 
@@ -112,14 +113,22 @@ class FitJob:
     def budgets(self) -> dict[str, Budget]:
         return {who: budget(m.facts, m.ask) for who, m in self.models.items()}
 
-    def ledger(self, budgets: Mapping[str, Budget]) -> tuple[Line, ...]:
-        """Of every host whose instances have GPUs."""
-        hosts = sorted({m.host for m in self.models.values() if m.host})
-        held = {
-            host: [(who, m.gpus, budgets[who]) for who, m in self.models.items() if m.host == host and m.gpus]
-            for host in hosts
-        }
-        return tuple(line for host in hosts for line in ledger(host, held[host]))
+    def ledger(self, budgets: Mapping[str, Budget]) -> tuple[GpuLine, ...]:
+        """Of every host whose instances have GPUs, by the same rules as a plan's."""
+        holders: dict[str, list[Holder]] = {}
+        totals: dict[str, float] = {}
+        for who, m in self.models.items():
+            if m.host and m.gpus and m.ask.gpu:
+                holders.setdefault(m.host, []).append(_holder(who, m.gpus, budgets[who]))
+                totals[m.host] = m.ask.gpu.total_gib
+        return tuple(line for host in sorted(holders) for line in gpu_lines(host, totals[host], holders[host]))
+
+
+def _holder(who: str, gpus: tuple[int, ...], found: Budget) -> Holder:
+    taken = taken_by_stage(
+        stage_forecasts(found), is_pinned=bool(found.settings.kv_bytes), has_cache=bool(found.tightest.needed.value)
+    )
+    return Holder(who, gpus, taken)
 
 
 def fit_options(inputs: FitInputs) -> FitJob:

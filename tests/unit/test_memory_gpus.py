@@ -1,4 +1,4 @@
-"""GPUs by name and size; a stack's patch; the ledger of a host."""
+"""GPUs by name and size; a stack's patch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import tomllib
 import pytest
 
 from cortexctl.engines.vllm.memory.gpu_models import gpu_on_host, parse_gpu
-from cortexctl.engines.vllm.memory.ledger import ledger
 from cortexctl.stack.edit.argument_edits import CannotPatch, patched
-from tests.memory import budget_of
 
 
 @pytest.mark.parametrize(
@@ -88,12 +86,3 @@ def test_arguments_that_stand_inline_are_changed_in_their_place() -> None:
 def test_what_would_be_a_guess_is_left_to_the_user(path: str, model: str) -> None:
     with pytest.raises(CannotPatch):
         patched(path, BEFORE, model, {"dtype": "half"})
-
-
-def test_a_ledger_adds_up_who_shares_a_gpu() -> None:
-    half = budget_of("qwen3-8b", "L40S", gpu_memory_utilization=0.5)
-    most = budget_of("qwen2.5-7b", "L40S", gpu_memory_utilization=0.6)
-    first, second = ledger("host", [("a", (0, 1), half), ("b", (1,), most)])
-    assert [first.taken, second.taken] == pytest.approx([22.2, 48.84])
-    assert [first.over, second.over] == [False, True]
-    assert [s.who for s in second.shares] == ["a", "b"]

@@ -16,6 +16,7 @@ from cortexctl.instance.spec import ContainerSpec
 from cortexctl.model_files.files import ModelFiles
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
+from cortexctl.operations.fit import FitInputs, fit_stack
 from cortexctl.plan.capacity.capacity import room_in_stack
 from cortexctl.plan.capacity.plan_memory import Forecaster, Unknown
 from cortexctl.plan.model import Plan
@@ -213,6 +214,35 @@ def test_the_ledger_has_who_stays_who_is_left_out_and_other_stacks_and_not_who_g
     assert [s.who for s in line.shares] == ["gpu-1/left", "gpu-1/new", "vllm-model-theirs of other"]
     assert line.taken == pytest.approx(0.9 * line.total, rel=0.01)
     assert not line.over
+
+
+SHARED = {
+    "one sharer": {"a": spec(gpu_memory_utilization=0.5)},
+    "too much": {"a": spec(gpu_memory_utilization=0.5), "b": spec(gpu_memory_utilization=0.6)},
+    "fixed cache": {
+        "a": spec(kv_cache_memory_bytes=4 * GIB, max_model_len=4096),
+        "b": spec(gpu_memory_utilization=0.4),
+    },
+    "no cache": {"a": spec("encoder", gpu_memory_utilization=0.5, max_model_len=512)},
+    "stages": {"a": spec("llama", (2, 3), pipeline_parallel_size=2, kv_cache_memory_bytes=GIB)},
+}
+
+
+@pytest.mark.parametrize("models", SHARED.values(), ids=SHARED)
+def test_fit_and_plan_have_the_same_ledger(models: dict[str, ContainerSpec]) -> None:
+    wanted, files = desired(**models), {**FILES, ("gpu-1", "/srv/models/encoder"): ModelFiles(config_of("bge-m3"))}
+    planned = room_in_stack(wanted, files).ledger
+    job = fit_stack(wanted, FitInputs(), lambda stack, _configs, _inputs: (stack, files))
+    assert job.unknown == {}
+    assert job.ledger(job.budgets()) == planned
+    assert planned
+
+
+def test_shares_of_a_gpu_are_added_up() -> None:
+    (line,) = room_in_stack(desired(**SHARED["too much"]), FILES).ledger
+    assert [s.who for s in line.shares] == ["gpu-1/a", "gpu-1/b"]
+    assert line.taken == pytest.approx(1.1 * line.total, rel=0.001)
+    assert line.over
 
 
 def test_stages_take_the_gpus_in_order() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cortexctl.desired.stack import Desired, Host
@@ -27,6 +28,28 @@ class Holding:
     spec: ContainerSpec
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a container takes of one GPU while it serves, in GiB, its cache included. `low`: at the least."""
+
+    value: float
+    low: float
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A container with GPUs of a host. `taken`: by pipeline stage. Stages use the GPUs in order, as vLLM's ranks do."""
+
+    who: str
+    gpus: tuple[int, ...]
+    taken: tuple[Taken, ...]
+
+    def on_each_gpu(self) -> Iterator[tuple[int, Taken]]:
+        per_stage = max(1, len(self.gpus) // len(self.taken))
+        for rank, gpu in enumerate(self.gpus):
+            yield gpu, self.taken[min(rank // per_stage, len(self.taken) - 1)]
+
+
 def ledger(
     host: Host, holdings: Sequence[Holding], foreseen: Sequence[InstanceForecast], forecaster: Forecaster
 ) -> list[GpuLine]:
@@ -36,44 +59,51 @@ def ledger(
     except Unknown:
         return []
     known = {f.address: f.after for f in foreseen if f.after}
+    return gpu_lines(
+        host.name, total, [_holder(h, host, total, known.get(h.who), forecaster) for h in holdings if h.spec.gpus]
+    )
+
+
+def gpu_lines(host: str, total: float, holders: Iterable[Holder]) -> list[GpuLine]:
+    """`total`: GiB of each GPU."""
     shares: dict[int, list[GpuShare]] = {}
-    for holding in holdings:
-        for gpu, share in _shares(holding, host, total, known.get(holding.who), forecaster):
-            shares.setdefault(gpu, []).append(share)
-    return [GpuLine(host.name, gpu, _round(total), tuple(shares[gpu])) for gpu in sorted(shares)]
+    for holder in holders:
+        for gpu, taken in holder.on_each_gpu():
+            shares.setdefault(gpu, []).append(GpuShare(holder.who, _round(taken.value), _round(taken.low)))
+    return [GpuLine(host, gpu, _round(total), tuple(shares[gpu])) for gpu in sorted(shares)]
 
 
-def _shares(
-    holding: Holding, host: Host, total: float, known: Forecast | None, forecaster: Forecaster
-) -> Iterator[tuple[int, GpuShare]]:
-    """By GPU. What vLLM requests follows from the arguments; with a cache of fixed size, or without any, the model must
-    be known.
-    """
-    pinned = is_pinned(holding.spec)
+def taken_by_stage(stages: Iterable[StageForecast], *, is_pinned: bool, has_cache: bool) -> tuple[Taken, ...]:
+    """What vLLM requests; with a cache of fixed size, or without any, the sum of the parts."""
+    return tuple(_sum(at) if is_pinned or not has_cache else _sure(at.requested.value) for at in stages)
+
+
+def _holder(holding: Holding, host: Host, total: float, known: Forecast | None, forecaster: Forecaster) -> Holder:
+    """What vLLM requests follows from the arguments; with a cache of fixed size the model must be known."""
+    spec = holding.spec
+    pinned = is_pinned(spec)
     if pinned and known is None:
-        try:
-            known = forecaster.of(holding.spec, host)
-        except Unknown:
-            known = None
-    stages = known.stages if known else ()
-    per_stage = max(1, len(holding.spec.gpus) // max(1, len(stages)))
-    for i, gpu in enumerate(holding.spec.gpus):
-        at = stages[min(i // per_stage, len(stages) - 1)] if stages else None
-        if at and (pinned or (known and not known.needed.value)):
-            taken, low = _sum(at)
-        elif not pinned:
-            taken = low = at.requested.value if at else utilization(holding.spec) * total
-        else:  # the cache is all that is known of it
-            taken = low = float(effective(holding.spec).args["kv_cache_memory_bytes"]) / GIB
-        yield gpu, GpuShare(holding.who, _round(taken), _round(low))
+        with suppress(Unknown):
+            known = forecaster.of(spec, host)
+    if known and known.stages:
+        taken = taken_by_stage(known.stages, is_pinned=pinned, has_cache=bool(known.needed.value))
+    elif pinned:  # the cache is all that is known of it
+        taken = (_sure(float(effective(spec).args["kv_cache_memory_bytes"]) / GIB),)
+    else:
+        taken = (_sure(utilization(spec) * total),)
+    return Holder(holding.who, spec.gpus, taken)
 
 
-def _sum(at: StageForecast) -> tuple[float, float]:
-    """(taken, at the least) of one that does not take all that is left for its cache."""
+def _sum(at: StageForecast) -> Taken:
+    """Of one that does not take all that is left for its cache."""
     spent = (at.weights, at.non_torch, at.transient, at.graphs)
     cache = at.available.value if at.available.source == "given" else 0.0
     taken = sum(p.value for p in spent) + cache
-    return taken, taken - math.hypot(*(p.value - p.low for p in spent))
+    return Taken(taken, taken - math.hypot(*(p.value - p.low for p in spent)))
+
+
+def _sure(gib: float) -> Taken:
+    return Taken(gib, gib)
 
 
 def others_on(desired: Desired, observed: Observed, host: str) -> list[Holding]:

@@ -158,7 +158,7 @@ def _shown(found: Budget, spec: ContainerSpec) -> Forecast:
         tokens=_whole(found.tokens),
         concurrency=_part(found.concurrency, 2),
         needed=_part(found.tightest.needed),
-        stages=tuple(_stage(s) for s in found.stages),
+        stages=stage_forecasts(found),
         tightest=found.stages.index(found.tightest),
         refusal=ForecastRefusal(refusal.rule, refusal.text, refusal.advice, refusal.estimated_max_model_len)
         if refusal
@@ -174,6 +174,10 @@ def _certain(found: Budget, spec: ContainerSpec, rule: str) -> bool:
     if rule == "heads":
         return True
     return found.settings.behaviour.known and not (rule in FITTED and found.facts.unknown)
+
+
+def stage_forecasts(found: Budget) -> tuple[StageForecast, ...]:
+    return tuple(map(_stage, found.stages))
 
 
 def _stage(s: StageBudget) -> StageForecast:

@@ -8,8 +8,8 @@ from typing import Any
 from cortexctl.engines.vllm.memory.autofit import Fitted, at_length
 from cortexctl.engines.vllm.memory.budget import Budget
 from cortexctl.engines.vllm.memory.estimate import Part
-from cortexctl.engines.vllm.memory.ledger import Line
 from cortexctl.engines.vllm.memory.stage import StageBudget
+from cortexctl.plan.capacity.forecast import GpuLine
 
 Object = dict[str, Any]
 
@@ -70,7 +70,7 @@ def _part(part: Part, *, digits: int = 4, whole: bool = False) -> Object:
     }
 
 
-def ledger_json(lines: Iterable[Line]) -> list[Object]:
+def ledger_json(lines: Iterable[GpuLine]) -> list[Object]:
     """Each GPU with those who share it, in GiB."""
     return [
         {

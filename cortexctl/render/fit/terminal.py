@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from cortexctl.engines.vllm.memory.autofit import Fitted, Tried, at_length
 from cortexctl.engines.vllm.memory.budget import Budget
 from cortexctl.engines.vllm.memory.estimate import Part
-from cortexctl.engines.vllm.memory.ledger import Line
 from cortexctl.engines.vllm.memory.stage import StageBudget
+from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.render.style import Ink
 
 WIDTH = 40
@@ -117,7 +117,7 @@ def bar(found: Budget, stage: int, ink: Ink) -> str:
     return f"[{drawn}] # weights + other = KV cache . free"
 
 
-def ledger_text(lines: Iterable[Line], ink: Ink) -> str:
+def ledger_text(lines: Iterable[GpuLine], ink: Ink) -> str:
     """Each GPU with those who share it."""
     shown = []
     for line in lines:
