@@ -26,6 +26,7 @@ from cortexctl.hosts.read import daemon_time
 from cortexctl.hosts.translate_errors import asking
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.image import split_image
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.shape import STOP_SIGNAL
 from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, ContainerSpec, InPlace
@@ -83,8 +84,7 @@ class DockerDaemon:
             return ImageFacts(reference, "missing", problem=str(cause))
 
     def pull(self, reference: str, digest: str) -> None:
-        name = reference.partition("@")[0]
-        pinned = f"{name.rpartition(':')[0] if ':' in name.rpartition('/')[2] else name}@{digest}"
+        pinned = replace(split_image(reference), tag=None).pinned(digest)  # docker-py sends a tag or a digest
         try:
             with self._asking(f"pull {reference}"):
                 for line in self._api.pull(pinned, stream=True, decode=True):

@@ -15,6 +15,7 @@ from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonRefused
 from cortexctl.hosts import lock, record_store
 from cortexctl.hosts.read import NOT_FOUND, ask, daemon_time, observe_host
+from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import ContainerSpec, InPlace
 from cortexctl.observed.container_list import parse_images, parse_in_place, parse_labels
 from cortexctl.observed.daemon_json import CONTAINER, IMAGE, LIMITS, VOLUME
@@ -22,7 +23,6 @@ from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import (
     ImageDefaults,
     Inspected,
-    local_name,
     parse_image_defaults,
     parse_inspected,
 )

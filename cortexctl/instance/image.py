@@ -16,17 +16,38 @@ class ImageReference:
     tag: str | None
     digest: str | None
 
+    def pinned(self, digest: str) -> str:
+        """The same image by its digest. The tag stays, for those who read it."""
+        return f"{self.name}:{self.tag}@{digest}" if self.tag else f"{self.name}@{digest}"
+
+    def local_name(self) -> str:
+        """As daemons list it: with a tag or a digest, and without the hub's own name."""
+        name = self.name.removeprefix("docker.io/").removeprefix("library/")
+        return f"{name}@{self.digest}" if self.digest else f"{name}:{self.tag or 'latest'}"
+
 
 def parse_image(text: str) -> ImageReference:
-    """Split a reference. A colon before the last slash belongs to a registry's port. Raises ValueError."""
-    rest, at, digest = text.partition("@")
-    head, slash, last = rest.rpartition("/")
-    last, colon, tag = last.partition(":")
+    """Split a reference that a person wrote. Raises ValueError."""
+    found = split_image(text)
+    rest, at, _ = text.partition("@")
+    has_tag = rest != found.name
     right = (
-        re.fullmatch(rf"([\w.-]+(:[0-9]+)?/)?({_PART}/)*{_PART}", head + slash + last, re.ASCII),
-        not colon or re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII),
-        not at or re.fullmatch(r"\w+:[0-9a-fA-F]{32,}", digest, re.ASCII),
+        re.fullmatch(rf"([\w.-]+(:[0-9]+)?/)?({_PART}/)*{_PART}", found.name, re.ASCII),
+        not has_tag or re.fullmatch(r"\w[\w.-]{0,127}", found.tag or "", re.ASCII),
+        not at or re.fullmatch(r"\w+:[0-9a-fA-F]{32,}", found.digest or "", re.ASCII),
     )
     if not all(right):
         raise ValueError(f'"{text}" is not an image reference; write for example "vllm/vllm-openai:v0.32.0"')
-    return ImageReference(head + slash + last, tag or None, digest or None)
+    return found
+
+
+def split_image(text: str) -> ImageReference:
+    """Split a reference, whatever it holds. A colon before the last slash belongs to a registry's port."""
+    rest, _, digest = text.partition("@")
+    head, slash, last = rest.rpartition("/")
+    base, _, tag = last.partition(":")
+    return ImageReference(head + slash + base, tag or None, digest or None)
+
+
+def local_name(text: str) -> str:
+    return split_image(text).local_name()

@@ -171,12 +171,3 @@ def _security_opt(options: Sequence[str]) -> tuple[str, ...]:
 
 def _capabilities(names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(sorted(n.upper().removeprefix("CAP_") for n in names or ()))
-
-
-def local_name(reference: str) -> str:
-    """An image as daemons list it: with a tag or a digest, and without the hub's own name."""
-    name, at, digest = reference.partition("@")
-    head, slash, last = name.rpartition("/")
-    base, _, tag = last.partition(":")
-    full = f"{head}{slash}{base}".removeprefix("docker.io/").removeprefix("library/")
-    return f"{full}{at}{digest}" if at else f"{full}:{tag or 'latest'}"

@@ -18,6 +18,7 @@ from cortexctl.hosts.read import observe_host
 from cortexctl.instance import labels
 from cortexctl.instance.secret import looks_like_one
 from cortexctl.instance.spec import ContainerSpec
+from cortexctl.model_files.files import HF_HOME
 from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
@@ -35,7 +36,7 @@ from cortexctl.plan.planner import plan
 from cortexctl.stack.importing.describe import draft_of, runs_vllm
 from cortexctl.stack.importing.draft import Draft, Place
 from cortexctl.stack.importing.model_table import named_image
-from cortexctl.stack.resolve import HF_CACHE, MODELS
+from cortexctl.stack.resolve import MODELS
 
 ROUNDS = 4
 """Plans until nothing new differs; one more than is ever needed."""
@@ -132,7 +133,7 @@ class Import:
             host=self.host.name,
             is_only_host=self.is_only_host,
             models_dir=folders.get(MODELS, ""),
-            hf_cache=folders.get(HF_CACHE, ""),
+            hf_cache=folders.get(HF_HOME, ""),
             taken=frozenset(i.model for i in self.desired.instances) | set(self.desired.disabled),
             name=name,
             release="" if told else self._release(id_),

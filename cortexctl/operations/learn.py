@@ -40,12 +40,12 @@ LINES = 5000
 
 def model_folder(spec: ContainerSpec) -> Path | None:
     """The model's folder on its host, by the mount that it is seen through in the container, or in its cache."""
+    from cortexctl.model_files.files import HF_HOME
     from cortexctl.stack.model_folder import cached_snapshot
-    from cortexctl.stack.resolve import HF_CACHE
 
     folders = {m.target: Path(m.source) for m in spec.mounts if not m.is_volume}
     if not spec.model.startswith("/"):
-        cache = folders.get(HF_CACHE)
+        cache = folders.get(HF_HOME)
         return cached_snapshot(cache, spec.model, str(spec.args.get("revision") or "main")) if cache else None
     inside = {target: posixpath.relpath(spec.model, target) for target in folders}
     return next((folders[t] / path for t, path in inside.items() if not path.startswith("..")), None)

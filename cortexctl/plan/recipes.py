@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from cortexctl.desired.stack import GatePolicy
+from cortexctl.instance.image import split_image
 from cortexctl.instance.labels import generation_name, is_generation_name, owner_of, serving_name, undone_name
 from cortexctl.instance.spec import RESTART_POLICY, STOP_MARGIN, ContainerSpec
 from cortexctl.observed.host import ObservedHost
@@ -278,7 +279,7 @@ def _create(change: Change) -> list[Task]:
     image = change.detail.image
     if image is None:
         raise ValueError(f"{change.address}: a container without an image")
-    pinned = image.id or (f"{image.reference.partition('@')[0]}@{image.digest}" if image.digest else "")
+    pinned = image.id or (split_image(image.reference).pinned(image.digest) if image.digest else "")
     return [CreateContainer(_candidate_name(change), change.detail.generation, pinned or image.reference)]
 
 

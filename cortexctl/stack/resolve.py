@@ -17,6 +17,7 @@ from cortexctl.engines.vllm.command.effective import release_of as release_for
 from cortexctl.engines.vllm.version import parse_release
 from cortexctl.files.checkout import Checkout
 from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.model_files.files import HF_HOME
 from cortexctl.stack.checkpoint_checks import check_folder
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
 from cortexctl.stack.document import Document
@@ -34,7 +35,6 @@ Fingerprint = Callable[[SecretRef], str]
 """The keyed fingerprint of a secret's present value. Raises UnresolvedSecret."""
 
 MODELS = "/models"
-HF_CACHE = "/root/.cache/huggingface"
 
 
 class UnresolvedSecret(Exception):
@@ -256,7 +256,7 @@ class _Resolution:
                       help='add models_dir = "/var/cortex/models" to the host')
             )  # fmt: skip
         if host.hf_cache:
-            mounts[HF_CACHE] = Mount(self._on_host(host.hf_cache), HF_CACHE, read_only=False)
+            mounts[HF_HOME] = Mount(self._on_host(host.hf_cache), HF_HOME, read_only=False)
         for index, text in enumerate(model.volumes):
             source, target, *mode = text.split(":")
             if target in mounts:

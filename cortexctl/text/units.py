@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+GIB = 2**30
+"""Bytes."""
 LONGEST, LARGEST = 7 * 24 * 3600, 2.0**50
 """Seconds and bytes beyond which a value is a slip of the finger."""
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)?", re.IGNORECASE | re.ASCII)
-_BINARY = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_BINARY = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": GIB, "TIB": 2**40}
 _DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -68,7 +70,7 @@ def show_short(total: float) -> str:
 
 def show_bytes(number: int) -> str:
     """2147483648 -> '2 GiB'; a number that is no whole unit keeps one decimal."""
-    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+    for unit, factor in (("TiB", 2**40), ("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10)):
         if number >= factor:
             return f"{number / factor:.4g} {unit}"
     return f"{number} B"

@@ -12,11 +12,12 @@ import pytest
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.engines.vllm.command.read_options import options_of
 from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.image import local_name
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import ContainerSpec, InPlace, Mount, Publish, SecretRef
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.host import ObservedContainer, ObservedHost
-from cortexctl.observed.inspected import ImageDefaults, Inspected, local_name, parse_inspected
+from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import Applied, HostRecord
 from cortexctl.plan.drift.finding import Code, DriftReport, Facts, Finding, Kind

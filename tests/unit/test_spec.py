@@ -14,7 +14,7 @@ from cortexctl.instance.codec import (
     spec_to_dict,
     spec_to_label,
 )
-from cortexctl.instance.image import ImageReference, parse_image
+from cortexctl.instance.image import ImageReference, parse_image, split_image
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import (
@@ -235,6 +235,21 @@ DIGEST = "sha256:" + "0f" * 32
 )
 def test_an_image_reference_is_split_into_name_tag_and_digest(text: str, expected: ImageReference) -> None:
     assert parse_image(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "pinned", "local"),
+    [
+        ("vllm/vllm-openai:v1", "vllm/vllm-openai:v1@sha256:d", "vllm/vllm-openai:v1"),
+        ("docker.io/library/tiny", "docker.io/library/tiny@sha256:d", "tiny:latest"),
+        ("reg:5000/vllm", "reg:5000/vllm@sha256:d", "reg:5000/vllm:latest"),
+        ("reg:5000/vllm:v1@sha256:old", "reg:5000/vllm:v1@sha256:d", "reg:5000/vllm@sha256:old"),
+    ],
+)
+def test_an_image_is_pinned_by_digest_and_found_by_its_local_name(text: str, pinned: str, local: str) -> None:
+    image = split_image(text)
+    assert image.pinned("sha256:d") == pinned
+    assert image.local_name() == local
 
 
 @pytest.mark.parametrize(

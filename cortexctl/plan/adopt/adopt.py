@@ -15,9 +15,10 @@ from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.engines.vllm.command.argv import entrypoint
 from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, command_line
 from cortexctl.instance import labels
+from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import ContainerSpec, Publish
 from cortexctl.observed.host import ObservedContainer, ObservedHost
-from cortexctl.observed.inspected import Inspected, local_name
+from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.plan.adopt.normalise import read_back

@@ -15,8 +15,8 @@ from cortexctl.plan.capacity.forecast import Forecast, GpuLine, GpuShare, Instan
 from cortexctl.plan.capacity.plan_memory import Forecaster, Unknown, gpu_of_host
 from cortexctl.plan.conflicts import is_pinned, utilization
 from cortexctl.plan.placement import gpu_holders
+from cortexctl.text.units import GIB
 
-GIB = 2**30
 _DIGITS = 4
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from cortexctl.desired.stack import Instance
 from cortexctl.instance import labels
+from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import ContainerSpec, InPlace
 from cortexctl.observed.health import Heard
 from cortexctl.observed.host import ObservedContainer
-from cortexctl.observed.inspected import Inspected, local_name
+from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.record import Applied

@@ -16,11 +16,12 @@ from cortexctl.instance.image import parse_image
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.secret import looks_like_one
 from cortexctl.instance.spec import DEFAULT_SHM_SIZE, RESTART_POLICY, Mount
+from cortexctl.model_files.files import HF_HOME
 from cortexctl.observed.foreign import BoundTo, Running
 from cortexctl.stack.checks import SHADOWED_ENV
 from cortexctl.stack.importing.draft import Draft, Place
 from cortexctl.stack.importing.possible_secrets import is_left_out, is_secret_variable, is_text
-from cortexctl.stack.resolve import HF_CACHE, MODELS
+from cortexctl.stack.resolve import MODELS
 from cortexctl.stack.value_forms import MOST_GPUS, publish_form, repo_form, variable_form
 from cortexctl.text.units import LONGEST, show_bytes, size_in_bytes
 
@@ -208,7 +209,7 @@ class _Drafting:
 
     def _volumes(self) -> Iterator[str]:
         """All but those that the host's own folders take the place of."""
-        ours = {MODELS: self.place.models_dir, HF_CACHE: self.place.hf_cache}
+        ours = {MODELS: self.place.models_dir, HF_HOME: self.place.hf_cache}
         for mount in self.running.mounts:
             if not ours.get(mount.target) and ":" not in mount.source + mount.target and mount.target.startswith("/"):
                 yield f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")

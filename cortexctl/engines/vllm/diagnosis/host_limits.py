@@ -6,6 +6,7 @@ import math
 import re
 
 from cortexctl.engines.vllm.diagnosis.pattern import Said, computed, said
+from cortexctl.text.units import GIB
 
 
 def _shm(match: re.Match[str]) -> Said:
@@ -25,7 +26,7 @@ def _nccl_segment(match: re.Match[str]) -> Said:
 
 
 def _cpu_allocation(match: re.Match[str]) -> Said:
-    wanted = int(match[1]) / 2**30
+    wanted = int(match[1]) / GIB
     return (
         f"the host's memory ran out: {wanted:.1f} GiB more were wanted",
         "raise the model's `memory`; take out args.cpu_offload_gb and args.swap_space, or move a model off this host",

@@ -13,8 +13,8 @@ from typing import Any
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.text.units import GIB
 
-GIB = 2**30
 WORTH = 0.01
 """Share by which a step must make room for more; one that gives less is not worth its cost."""
 _NO_MATTER_OF_MEMORY = {"heads", "length", "quantised split"}

@@ -22,8 +22,7 @@ from cortexctl.engines.vllm.memory.stage import Ask, StageBudget
 from cortexctl.engines.vllm.memory.tensors import Split
 from cortexctl.engines.vllm.memory.weights import Stage, Weighing, stages, weight_bytes
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
-
-GIB = 2**30
+from cortexctl.text.units import GIB
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from cortexctl.text.units import size_in_bytes
-
-GIB = 2**30
+from cortexctl.text.units import GIB, size_in_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.weights import widest_mlp
-
-GIB = 2**30
+from cortexctl.text.units import GIB
 
 
 def forward(facts: Facts, s: Settings) -> float:

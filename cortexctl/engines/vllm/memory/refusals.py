@@ -11,9 +11,9 @@ from cortexctl.engines.vllm.memory.layers import Attention, Experts, Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.stage import StageBudget
+from cortexctl.text.units import GIB
 
 Verdict = Literal["starts", "refuses", "too close to call", "unknown"]
-GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,6 @@ from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED, Quantisati
 from cortexctl.engines.vllm.memory.release_changes import Behaviour, behaviour
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 
-GIB = 2**30
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:

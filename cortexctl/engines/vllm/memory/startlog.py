@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from cortexctl.engines.vllm.log_bounds import LONGEST_LINE
 from cortexctl.text.shorten import shortened
+from cortexctl.text.units import GIB
 
-GIB = 2**30
 MOST_LINES = 5_000
 """Of those that say something of memory, or that a server begins; a start has some dozens."""
 MOST_STARTS = 32

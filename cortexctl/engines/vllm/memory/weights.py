@@ -10,7 +10,6 @@ from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.quantisation import AS_STORED, Quantisation
 from cortexctl.engines.vllm.memory.tensors import Split, Tensor, layer_tensors
 
-GIB = 2**30
 VOCAB_STEP = 64
 """Rows of the vocabulary are padded to a multiple of it, then split."""
 
