@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.apply import carry_out
-from cortexctl.cli.telling import Telling, telling
-from cortexctl.cli.wiring import make_plan, need_stack, open_daemons
+from cortexctl.cli.carry_out import carry_out
+from cortexctl.cli.notes import usable
+from cortexctl.cli.run_output import RunOutput, with_run_output
+from cortexctl.cli.wiring import make_plan
+from cortexctl.operations.adapters import open_daemons
+from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.request import Request
 
@@ -18,8 +23,8 @@ from cortexctl.plan.request import Request
 @click.command("destroy")
 @options.stack_argument
 @options.auto_approve
-@options.how_to_apply
-@telling
+@options.apply_options
+@with_run_output
 @options.plan_request
 @options.stack_choice
 def command(
@@ -28,14 +33,20 @@ def command(
     choice: StackChoice,
     request: Request,
     auto_approve: bool,
-    how: options.How,
-    telling: Telling,
+    apply_options: ApplyOptions,
+    output: RunOutput,
 ) -> int:
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
-    desired = need_stack(stack, choice, with_secrets=False)
-    choice = choice.knowing(desired.secret_variables)
-    daemons = open_daemons(desired)
-    request = replace(request, destroy=True, allow_unreachable=how.allow_unreachable)
-    plan = partial(make_plan, desired, daemons, request)
-    again = plan if auto_approve else None
-    return carry_out(plan(), daemons, choice=choice, approved=auto_approve, how=how, telling=telling, again=again)
+    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
+    request = replace(request, destroy=True, allow_unreachable=apply_options.allow_unreachable)
+    with closing(open_daemons(desired)) as daemons:
+        plan = partial(make_plan, desired, daemons, request)
+        return carry_out(
+            plan(),
+            daemons,
+            choice=choice.knowing(desired.secret_variables),
+            approved=auto_approve,
+            options=apply_options,
+            output=output,
+            plan_again=plan if auto_approve else None,
+        )

@@ -9,7 +9,6 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.telling import NO_LOG, audit_log
 from cortexctl.cli.wiring import look, need_stack, open_daemons, read_stack
 from cortexctl.cli.writing import out, out_json, say, say_plain
 from cortexctl.desired.stack import Desired
@@ -17,6 +16,7 @@ from cortexctl.errors import UsageError
 from cortexctl.instance import labels
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances
+from cortexctl.operations.run_log import NO_LOG
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.render.plan.folding import listed
 from cortexctl.render.sanitise import visible
@@ -31,7 +31,7 @@ LISTED = 20
 @options.text_or_json
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many runs at most.")
 @click.option("--address", multiple=True, metavar="HOST/MODEL", help="Only what happened to it. Repeatable.")
-@audit_log
+@options.audit_log_option
 @options.stack_choice
 def command(
     stack: str, *, choice: StackChoice, output_format: str, limit: int, address: tuple[str, ...], audit_log: str

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from cortexctl.cli.writing import funnelled, in_any_locale, nobody_reads, out, say
+from cortexctl.cli.writing import discard, funnelled, in_any_locale, out, say
 from cortexctl.errors import CortexctlError
 from cortexctl.render.sanitise import visible
 
@@ -99,7 +99,7 @@ def _flushed(code: int) -> int:
         if sys.stdout:  # it may be closed
             sys.stdout.flush()
     except BrokenPipeError:
-        nobody_reads(sys.stdout)
+        discard(sys.stdout)
         return code or 1
     return code
 

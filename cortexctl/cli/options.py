@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import click
 
 from cortexctl.errors import UsageError
+from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.stack_choice import DEFAULT_STACK, StackChoice
 from cortexctl.plan.request import Request
 from cortexctl.text.units import seconds
@@ -87,6 +87,13 @@ no_commands = click.option(
     is_flag=True,
     help="Run no program of the stack, and read no secret and no file outside its checkout.",
 )
+audit_log_option = click.option(
+    "--audit-log",
+    default="",
+    envvar="CORTEXCTL_AUDIT_LOG",
+    metavar="FILE",
+    help="Where it is written down; none: nowhere. Left out: as the stack says, else beside it, NAME.audit.jsonl.",
+)
 auto_approve = click.option("--auto-approve", is_flag=True, help="Do not ask.")
 
 
@@ -137,20 +144,8 @@ def plan_request(command: Command) -> Command:
     return with_request
 
 
-@dataclass(frozen=True, slots=True)
-class How:
-    """How a plan is carried out. `lock_timeout`: seconds to wait for another run. `max_failures`: instead of the
-    plan's.
-    """
-
-    parallelism: int = 10
-    lock_timeout: float = 0
-    max_failures: int | None = None
-    allow_unreachable: bool = False
-
-
-def how_to_apply(command: Command) -> Command:
-    """Adds the options of whatever carries out a plan; the command gets them as `how`."""
+def apply_options(command: Command) -> Command:
+    """Adds the options of whatever carries out a plan; the command gets them as `apply_options`."""
 
     @click.option("--parallelism", type=click.IntRange(1, 256), default=10, show_default=True,
                   help="Changes worked on at once.")  # fmt: skip
@@ -159,7 +154,7 @@ def how_to_apply(command: Command) -> Command:
                   help="Begin nothing new after so many failures. Left out: as the stack says.")  # fmt: skip
     @click.option("--allow-unreachable", is_flag=True, help="Go on with the hosts that can be reached.")
     @functools.wraps(command)
-    def with_how(
+    def with_options(
         *args: object,
         parallelism: int,
         lock_timeout: str,
@@ -171,9 +166,11 @@ def how_to_apply(command: Command) -> Command:
             patience = seconds(lock_timeout)
         except ValueError as cause:
             raise UsageError(f"--lock-timeout: {cause}") from None
-        return command(*args, how=How(parallelism, patience, max_failures, allow_unreachable), **kwargs)
+        return command(
+            *args, apply_options=ApplyOptions(parallelism, patience, max_failures, allow_unreachable), **kwargs
+        )
 
-    return with_how
+    return with_options
 
 
 ask_hub = click.option(

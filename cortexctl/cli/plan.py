@@ -13,14 +13,13 @@ from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
 from cortexctl.cli.show import view, view_options
 from cortexctl.cli.wiring import make_plan, need_stack, open_stack
 from cortexctl.cli.writing import write
-from cortexctl.diagnostics import Kind
 from cortexctl.errors import UsageError
 from cortexctl.files.checkout import checkout_of
-from cortexctl.files.private import write_private
+from cortexctl.operations.apply import is_blocked
 from cortexctl.operations.probe import probe as ask_parsers
+from cortexctl.operations.saved_plan import save_plan
 from cortexctl.operations.stack_choice import StackChoice, as_argument
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.request import Request
 
 
@@ -65,7 +64,7 @@ def command(
     request = replace(request, allow_unreachable=allow_unreachable)
     made, choice = _plan(stack, choice, request, observed, against, probe=probe, no_commands=no_commands, hub=hub)
     if out:
-        save(made, out)
+        save_plan(made, out)
     next_step = _next_step(made, stack, choice, request, out)
     write(view(made, form, explain=explain, max_bytes=max_bytes, next_step=next_step), form)
     return exit_code(made, detailed=detailed_exitcode, allow_unreachable=allow_unreachable)
@@ -104,30 +103,17 @@ def _plan(
         daemons.close()
 
 
-def save(made: Plan, file: str) -> None:
-    """For its owner alone: it names hosts, and commands that apply runs. Raises UsageError if it cannot be written."""
-    try:
-        write_private(file, plan_to_json(made))
-    except OSError as cause:
-        raise UsageError(f"cannot write {file}: {cause.strerror}") from cause
-
-
-def blocking(made: Plan, *, allow_unreachable: bool = False) -> bool:
-    """Whether something stands against the plan; unreachable hosts do unless they are allowed."""
-    return any(d.is_error and not (allow_unreachable and d.kind is Kind.UNREACHABLE) for d in made.diagnostics)
-
-
 def exit_code(made: Plan, *, detailed: bool, allow_unreachable: bool) -> int:
-    if blocking(made, allow_unreachable=allow_unreachable):
+    if is_blocked(made, allow_unreachable=allow_unreachable):
         return 1
     return 2 if detailed and made.effective else 0
 
 
 def _next_step(made: Plan, stack: str, choice: StackChoice, request: Request, out: str | None) -> str:
-    if not made.effective or made.basis or blocking(made, allow_unreachable=True):
+    if not made.effective or made.basis or is_blocked(made, allow_unreachable=True):
         return ""
     verb = "destroy" if made.destroy else "apply"
-    anyway = " --allow-unreachable" if blocking(made) else ""
+    anyway = " --allow-unreachable" if is_blocked(made) else ""
     if out and not made.lacking:
         return f"cortexctl apply {shlex.quote(out)}{anyway}"
     return f"cortexctl {verb}{as_argument(stack)}{choice.as_flags()}{request.options()}{anyway}"

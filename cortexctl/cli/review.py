@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cortexctl.cli.documents import read_document
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
 from cortexctl.files.checkout import as_written, checkout_of
@@ -16,6 +15,7 @@ from cortexctl.files.reading import LARGEST_STACK, NotRead, as_text
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import LARGEST, NotASnapshot, snapshot_from_json
+from cortexctl.operations.documents import read_document
 from cortexctl.operations.read_stack import read_other_stack
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.hypothetical import as_if_applied

@@ -8,13 +8,12 @@ import shlex
 import click
 
 from cortexctl.cli.colour import ink
-from cortexctl.cli.documents import read_document
 from cortexctl.cli.options import Command
 from cortexctl.cli.writing import write
-from cortexctl.decoding.decode import LARGEST
 from cortexctl.errors import UsageError
+from cortexctl.operations.saved_plan import read_plan
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
+from cortexctl.plan.planfile import plan_to_json
 
 FORMATS = ["text", "json", "markdown", "html"]
 LEAST_BYTES = 6_000
@@ -46,7 +45,7 @@ def view_options(command: Command) -> Command:
 @view_options
 def command(planfile: str, *, form: str, explain: bool, max_bytes: int | None) -> int:
     """Show a plan that was saved with `plan --out`, as it was when it was made."""
-    saved = _read(planfile)
+    saved = read_plan(planfile)
     can_be_applied = saved.effective and not (saved.has_errors or saved.basis or saved.lacking)
     next_step = f"cortexctl apply {shlex.quote(planfile)}" if can_be_applied else ""
     if form == "text":
@@ -74,11 +73,3 @@ def view(made: Plan, form: str, *, explain: bool, max_bytes: int | None, next_st
             from cortexctl.render.plan.terminal import plan_text
 
             return plan_text(made, ink(), explain=explain, next_step=next_step)
-
-
-def _read(planfile: str) -> Plan:
-    try:
-        return plan_from_json(read_document(planfile, LARGEST))
-    except NotAPlan as cause:
-        again = f"cortexctl plan{cause.again} --out {shlex.quote(planfile)}" if cause.again else "plan again"
-        raise UsageError(f"{planfile} cannot be shown: {cause}", next_step=again) from cause

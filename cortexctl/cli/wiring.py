@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from cortexctl.cli.notes import usable
 from cortexctl.desired.stack import Desired
@@ -18,7 +15,6 @@ from cortexctl.hosts.read import observe
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import image_labels_needed
-from cortexctl.operations.adapters import SystemClock, secret_reader
 from cortexctl.operations.read_stack import SecretMode, StackReader, StackReading
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.operations.stack_choice import StackChoice
@@ -35,9 +31,6 @@ from cortexctl.plan.planner import (
 from cortexctl.plan.request import Request
 
 if TYPE_CHECKING:
-    from cortexctl.apply.events import Sink
-    from cortexctl.apply.perform import Performer
-    from cortexctl.apply.protocols import Hooks
     from cortexctl.files.checkout import Checkout
     from cortexctl.model_files.files import ModelSource
     from cortexctl.stack.load import Releases
@@ -209,39 +202,3 @@ def _with_models(
 
 def open_daemons(desired: Desired) -> DockerDaemons:
     return DockerDaemons({h.name: h for h in desired.hosts}, desired.owner)
-
-
-class Run(Protocol):
-    """What marks what a run makes: its id, the stack's git revision, and who it is."""
-
-    run: str
-    revision: str
-    author: str
-
-
-def performer(owner: str, stack_path: str, choice: StackChoice, daemons: DockerDaemons, run: Run) -> Performer:
-    """The one that carries out steps, with the real adapters."""
-    from cortexctl import __version__
-    from cortexctl.apply.perform import Performer
-    from cortexctl.health.prober import HttpProber
-    from cortexctl.instance import labels
-
-    marks = {labels.RUN: run.run, labels.VERSION: __version__, labels.AUTHOR: run.author}
-    marks |= {labels.REVISION: run.revision} if run.revision else {}
-    return Performer(owner, daemons, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)
-
-
-def hooks_of(made: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
-    """The plan's hooks, with the real adapters."""
-    from cortexctl.apply.run_hooks import NO_HOOKS, PlannedHooks
-    from cortexctl.hooks.runner import HookRunner
-
-    if not made.hooks:
-        return NO_HOOKS
-    specs = [spec for c in made.changes for spec in (c.detail.before, c.detail.after) if spec]
-    given = [s for h in made.hooks for s in (*h.secrets, *([h.url_from] if h.url_from else []))]
-    hidden = dict.fromkeys(replace(s, fingerprint="") for s in [*given, *(s for spec in specs for s in spec.secrets)])
-    folder = Path(made.stack_path).resolve().parent
-    runner = HookRunner(folder, os.environ, doer.secrets.value, tuple(hidden), time.time)
-    known = {"stack": made.stack, "env": made.env, "run": run.run, "revision": run.revision}
-    return PlannedHooks(made, runner, emit, doer.daemons, doer.clock, known)

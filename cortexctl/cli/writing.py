@@ -60,7 +60,7 @@ def beneath(stream: TextIO) -> TextIO:
     return stream.stream if isinstance(stream, Funnel) else stream
 
 
-def nobody_reads(stream: TextIO) -> None:
+def discard(stream: TextIO) -> None:
     """What is left for a reader who has gone, goes nowhere; else Python complains of it at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

@@ -6,9 +6,9 @@ import getpass
 import os
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cortexctl.desired.stack import Desired
 from cortexctl.hosts.fleet import DockerDaemons
@@ -19,6 +19,10 @@ from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.secrets.resolver import SecretReader
 
 if TYPE_CHECKING:
+    from cortexctl.apply.events import Sink
+    from cortexctl.apply.perform import Performer
+    from cortexctl.apply.protocols import Hooks
+    from cortexctl.plan.model import Plan
     from cortexctl.stack.variables import Given
 
 
@@ -56,6 +60,11 @@ def open_daemons(desired: Desired) -> DockerDaemons:
     return DockerDaemons({h.name: h for h in desired.hosts}, desired.owner)
 
 
+def daemons_of_plan(saved: Plan) -> DockerDaemons:
+    """The hosts of a saved plan. To be closed."""
+    return DockerDaemons({h.host.name: h.host for h in saved.hosts}, saved.owner)
+
+
 def new_run() -> str:
     """A short id for the labels of what this run creates."""
     return secrets.token_hex(4)
@@ -69,3 +78,39 @@ def lock_identity(run: str) -> LockInfo:
         user = str(os.getuid())
     pid = os.getpid()
     return LockInfo(secrets.token_hex(8), user, this_machine(), pid, run, 0, 0, born(pid))
+
+
+class Run(Protocol):
+    """What marks the containers that a run creates: its id, the stack's git revision, and the author."""
+
+    run: str
+    revision: str
+    author: str
+
+
+def performer(owner: str, stack_path: str, choice: StackChoice, daemons: DockerDaemons, run: Run) -> Performer:
+    """The one that carries out steps, with the real adapters."""
+    from cortexctl import __version__
+    from cortexctl.apply.perform import Performer
+    from cortexctl.health.prober import HttpProber
+    from cortexctl.instance import labels
+
+    marks = {labels.RUN: run.run, labels.VERSION: __version__, labels.AUTHOR: run.author}
+    marks |= {labels.REVISION: run.revision} if run.revision else {}
+    return Performer(owner, daemons, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)
+
+
+def hooks_of(plan: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
+    """The plan's hooks, with the real adapters."""
+    from cortexctl.apply.run_hooks import NO_HOOKS, PlannedHooks
+    from cortexctl.hooks.runner import HookRunner
+
+    if not plan.hooks:
+        return NO_HOOKS
+    specs = [spec for c in plan.changes for spec in (c.detail.before, c.detail.after) if spec]
+    given = [s for h in plan.hooks for s in (*h.secrets, *([h.url_from] if h.url_from else []))]
+    hidden = dict.fromkeys(replace(s, fingerprint="") for s in [*given, *(s for spec in specs for s in spec.secrets)])
+    folder = Path(plan.stack_path).resolve().parent
+    runner = HookRunner(folder, os.environ, doer.secrets.value, tuple(hidden), time.time)
+    known = {"stack": plan.stack, "env": plan.env, "run": run.run, "revision": run.revision}
+    return PlannedHooks(plan, runner, emit, doer.daemons, doer.clock, known)

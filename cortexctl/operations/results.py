@@ -11,6 +11,17 @@ from cortexctl.plan.diff import FieldChange
 
 
 @dataclass(frozen=True, slots=True)
+class RunFacts:
+    """The fields that every record of a run has in common, as plain values."""
+
+    run: str
+    stack: str
+    env: str
+    who: Mapping[str, str]
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class Upgrade:
     """What another release means for a stack. `before` and `after` the edits: what the release reports. `now`: model
     -> its release, empty where unknown. `defaults`: (option, was, will be) of what the stack leaves to vLLM. `unread`:

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 import pytest
 
-from cortexctl.cli.plan import save
 from cortexctl.cli.wiring import make_plan, open_stack
 from cortexctl.hosts.lock import from_labels, is_dead
 from cortexctl.hosts.read import daemon_time, get
 from cortexctl.observed.container_list import parse_endpoint
+from cortexctl.operations.saved_plan import save_plan
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
@@ -122,7 +122,7 @@ class Lane:
     def begin(self, plan: Plan, *options: str, who: str = "one") -> Forked:
         """Apply a plan, as one that was saved, in a process of its own. Two at once need names: `who`."""
         file = self.path.with_suffix(f".{who}.json")
-        save(plan, str(file))
+        save_plan(plan, str(file))
         return Forked(file.with_suffix(".said"), self.proxy, "apply", str(file), *options, namespace=self.namespace)
 
     def apply(self, plan: Plan) -> tuple[int, str]:

@@ -16,7 +16,8 @@ from cortexctl.audit.audit_log import AuditLog, read_log
 from cortexctl.audit.revision import Revision, revision_of
 from cortexctl.errors import LockHeld
 from cortexctl.instance import labels
-from cortexctl.render.apply.audit_records import RunFacts, change_records, end_record, start_record
+from cortexctl.operations.results import RunFacts
+from cortexctl.render.apply.audit_records import change_records, end_record, start_record
 from cortexctl.render.history import about, addresses_in, history_text, runs_of
 from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer

@@ -15,12 +15,14 @@ from jsonschema import Draft202012Validator
 
 from cortexctl.apply.events import GateProbe, HookEnded, HookStarted, Progress
 from cortexctl.apply.executor import Fate, Result
-from cortexctl.cli.apply import carry_out
-from cortexctl.cli.options import How
-from cortexctl.cli.telling import NO_LOG, EventLines, Telling
+from cortexctl.cli.carry_out import carry_out
+from cortexctl.cli.run_output import run_output
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import HookFailed, PlanStale
 from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.operations.apply import Applied
+from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.run_log import NO_LOG, EventLines
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.model import Plan
@@ -194,11 +196,11 @@ def test_who_reads_the_plan_and_the_result_may_go_and_the_exit_code_is_that_of_t
     reading, writing = os.pipe()
     os.close(reading)
     monkeypatch.setattr(sys, "stdout", os.fdopen(writing, "w"))
-    monkeypatch.setattr("cortexctl.cli.apply._apply", lambda *_: world.apply(made))
+    monkeypatch.setattr("cortexctl.operations.apply._attempt", lambda *_: Applied(made, world.apply(made)))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with Telling("", NO_LOG) as telling:
+    with run_output("", NO_LOG) as output:
         daemons = DockerDaemons({}, "demo")
-        code = carry_out(made, daemons, choice=StackChoice(), approved=True, how=How(), telling=telling)
+        code = carry_out(made, daemons, choice=StackChoice(), approved=True, options=ApplyOptions(), output=output)
     sys.stdout.close()
     assert (code, bool(world.daemon().containers)) == ((1, False) if fails else (0, True))
 

@@ -10,14 +10,16 @@ from typing import Any, cast
 import pytest
 
 from cortexctl.apply.perform import Performer
-from cortexctl.cli import apply as cli_apply
-from cortexctl.cli.options import How
-from cortexctl.cli.telling import NO_LOG, Telling
+from cortexctl.cli import carry_out as cli
+from cortexctl.cli.run_output import run_output
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import LockHeld, PlanStale, Refused
 from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.instance.labels import RUN
 from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.operations import apply as operation
+from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.run_log import NO_LOG, RunLog
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
 from tests.applying import serving, stack, with_length
@@ -52,12 +54,12 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
 
-    def performer(owner: str, _path: str, _choice: StackChoice, _daemons: Any, run: Telling) -> Performer:
+    def performer(owner: str, _path: str, _choice: StackChoice, _daemons: Any, run: RunLog) -> Performer:
         return Performer(owner, world.daemons, world.prober, world.secrets, world.clock, {RUN: run.run})
 
-    monkeypatch.setattr(cli_apply, "performer", performer)
-    monkeypatch.setattr(cli_apply, "_stop_on_signal", lambda: cast("Any", _Never()))
-    monkeypatch.setattr("cortexctl.operations.learn.learn_from_apply", lambda *_: ())
+    monkeypatch.setattr(operation, "performer", performer)
+    monkeypatch.setattr(cli, "_stop_on_signal", lambda: cast("Any", _Never()))
+    monkeypatch.setattr("cortexctl.operations.apply.learn_from_apply", lambda *_: ())
     now = int(world.clock.now())
     world.daemon().volumes["cortexctl-lock-demo"] = LockInfo("them", "bob", "ci", 1, "run0", now, now + HOURS)
     return world
@@ -80,10 +82,10 @@ def while_it_waits(world: World, others: Desired) -> None:
 
 def carried_out(world: World, made: Plan, again: Callable[[], Plan] | None, *, patience: float = 60) -> int:
     daemons = cast("DockerDaemons", Daemons(world.daemons.by_host))
-    how = How(lock_timeout=patience)
-    with Telling("", NO_LOG) as telling:
-        return cli_apply.carry_out(
-            made, daemons, choice=StackChoice(), approved=True, how=how, telling=telling, again=again
+    options = ApplyOptions(lock_timeout=patience)
+    with run_output("", NO_LOG) as output:
+        return cli.carry_out(
+            made, daemons, choice=StackChoice(), approved=True, options=options, output=output, plan_again=again
         )
 
 

@@ -190,9 +190,9 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
         apply_command, "open_stack", lambda stack, choice: (wiring.need_stack(stack, choice), world.daemons)
     )
     monkeypatch.setattr(apply_command, "make_plan", lambda desired, _daemons, request: world.plan(desired, request))
-    monkeypatch.setattr(wiring, "SystemClock", lambda: world.clock)
+    monkeypatch.setattr("cortexctl.operations.adapters.SystemClock", lambda: world.clock)
     monkeypatch.setattr(type(world.daemons), "close", lambda _self: None, raising=False)
-    monkeypatch.setattr("cortexctl.operations.learn.learn_from_apply", lambda *_: ())
+    monkeypatch.setattr("cortexctl.operations.apply.learn_from_apply", lambda *_: ())
     code = run(["apply", "--auto-approve", "--events", events])
     out, err = (text.decode() for text in capfdbinary.readouterr())
     assert code == 1, err

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.audit.audit_log import AuditLog
-from cortexctl.cli.telling import Telling
+from cortexctl.cli.run_output import run_output
 from cortexctl.files.private import open_private, write_private
 from cortexctl.plan.planfile import digest_of, plan_from_json
 from tests.forks import ran
@@ -49,7 +49,7 @@ def logged(file: Path) -> None:
 
 
 def told(file: Path) -> None:
-    with open_umask(), Telling(str(file), ""):
+    with open_umask(), run_output(str(file), ""):
         pass
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cortexctl import __version__
 from cortexctl.apply.executor import Outcome, Result
 from cortexctl.errors import CortexctlError
+from cortexctl.operations.results import RunFacts
 from cortexctl.plan.model import Change, Plan
 from cortexctl.render.apply.events_json import ended_word, result_word
 from cortexctl.render.plan.content import plan_digest
@@ -16,17 +16,6 @@ from cortexctl.render.timestamps import rfc3339
 
 FORMAT_VERSION = "1.0"
 """Minor versions only add fields and records."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What every record of a run says of it, as plain values."""
-
-    run: str
-    stack: str
-    env: str
-    who: Mapping[str, str]
-    revision: str
 
 
 def start_record(facts: RunFacts, plan: Plan, at: float) -> dict[str, Any]:

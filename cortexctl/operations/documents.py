@@ -1,4 +1,4 @@
-"""Files that were written by cortexctl, or by somebody who says so: plans and snapshots."""
+"""Files that cortexctl wrote, or that claim so: plans and snapshots."""
 
 from __future__ import annotations
 

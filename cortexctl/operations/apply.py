@@ -1,0 +1,131 @@
+"""Carry out a plan: lock, execute, and where another run was quicker, plan again under the locks."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cortexctl.diagnostics import Kind, Severity
+from cortexctl.errors import PlanStale, Refused
+from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.hosts.lock import is_dead
+from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.operations.adapters import hooks_of, lock_identity, performer
+from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.learn import learn_from_apply
+from cortexctl.operations.notes import Note, Report
+from cortexctl.operations.run_log import RunLog, to_each
+from cortexctl.operations.run_secrets import KNOWN
+from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.plan.model import Plan
+
+if TYPE_CHECKING:
+    from cortexctl.apply.events import Sink
+    from cortexctl.apply.executor import Result
+
+PLANS_AGAIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRun:
+    """What one run works with. `progress`: what shows a plan's events while they happen; `is_stopped`: whether nothing
+    new is to begin; `report`: where it says what it waits for.
+    """
+
+    daemons: DockerDaemons
+    choice: StackChoice
+    options: ApplyOptions
+    log: RunLog
+    progress: Callable[[Plan], AbstractContextManager[Sink]]
+    is_stopped: Callable[[], bool]
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`plan`: the one that was carried out, which may be a newer one."""
+
+    plan: Plan
+    result: Result
+    notes: tuple[Note, ...] = ()
+
+
+def prepare(plan: Plan, options: ApplyOptions) -> Plan:
+    """The plan as it will be carried out."""
+    plan = replace(plan, max_failures=options.max_failures or plan.max_failures)
+    if not options.allow_unreachable:
+        return plan
+    # also of a plan that was saved without --allow-unreachable
+    diagnostics = (replace(d, severity=Severity.WARNING) if d.kind is Kind.UNREACHABLE else d for d in plan.diagnostics)
+    return replace(plan, diagnostics=tuple(diagnostics))
+
+
+def is_blocked(plan: Plan, *, allow_unreachable: bool = False) -> bool:
+    """Whether the plan has errors; unreachable hosts are errors unless they are allowed."""
+    return any(d.is_error and not (allow_unreachable and d.kind is Kind.UNREACHABLE) for d in plan.diagnostics)
+
+
+def refuse_blocked(plan: Plan, options: ApplyOptions) -> None:
+    """Raises Refused."""
+    if is_blocked(plan, allow_unreachable=options.allow_unreachable):
+        only_unreachable = not is_blocked(plan, allow_unreachable=True)
+        fix = "fix what is listed above" + ", or add --allow-unreachable" * only_unreachable
+        raise Refused("the plan has errors; nothing was changed", next_step=fix)
+
+
+def has_work(plan: Plan) -> bool:
+    """Whether the plan changes anything. A destroy may have steps without a change: networks."""
+    return bool(plan.effective or (plan.destroy and plan.steps))
+
+
+def carry_out(plan: Plan, run: ApplyRun, plan_again: Callable[[], Plan] | None) -> Applied:
+    """Carry the plan out. Where it is stale once the locks are held, plan again while they are held, a few times: such
+    a plan can be overtaken only by a change from outside cortexctl, or on a host that it did not touch before.
+    `plan_again` is None for a plan that was approved: it never changes. Raises PlanStale, LockHeld, HookRefused.
+    """
+    from cortexctl.apply.executor import Result
+
+    who = lock_identity(run.log.run)
+    tries = PLANS_AGAIN if plan_again else 0
+    with ExitStack() as locks_held:
+        while True:
+            try:
+                return _attempt(plan, run, who, locks_held)
+            except PlanStale as cause:
+                if plan_again is None or not tries:
+                    raise
+                tries -= 1
+                run.report(Note(f"{cause.message}; planning again under the lock"))
+            plan = plan_again()
+            if not has_work(plan):
+                return Applied(plan, Result(()))
+
+
+def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) -> Applied:
+    from cortexctl.apply.executor import Executor
+    from cortexctl.apply.locking import Locks
+    from cortexctl.apply.redaction import discreet, result_without
+    from cortexctl.apply.run import apply_plan
+
+    with run.progress(plan) as progress:
+        doer = performer(plan.owner, plan.stack_path, run.choice, run.daemons, run.log)
+        emit = discreet(to_each(progress, run.log), KNOWN.hide)
+        hooks = hooks_of(plan, doer, emit, run.log)
+        executor = Executor(plan, doer, emit, run.options.parallelism, run.is_stopped, hooks=hooks)
+        locks = Locks(
+            plan,
+            run.daemons,
+            who,
+            doer.clock,
+            is_dead,
+            patience=run.options.lock_timeout,
+            interrupted=run.is_stopped,
+            waits=lambda text: run.report(Note(text)),
+            stack=f" {shlex.quote(plan.stack_path)}{run.choice.as_flags()}",
+        )
+        result = result_without(apply_plan(plan, executor, run.daemons, locks, locks_held), KNOWN.hide)
+    notes = learn_from_apply(plan, result, executor.took, run.daemons, doer.clock.now())
+    return Applied(plan, result, notes)

@@ -1,0 +1,80 @@
+"""Plans in files: what `plan --out` saves, `show` reads and `apply` carries out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from cortexctl.decoding.decode import LARGEST, read_json
+from cortexctl.decoding.readers import NotAsExpected
+from cortexctl.errors import PlanStale, Refused, UsageError
+from cortexctl.files.private import write_private
+from cortexctl.files.reading import NotRead, read_text
+from cortexctl.operations.documents import read_document
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
+
+
+def save_plan(plan: Plan, file: str) -> None:
+    """For its owner alone: it names hosts, and commands that apply runs. Raises UsageError if it cannot be written."""
+    try:
+        write_private(file, plan_to_json(plan))
+    except OSError as cause:
+        raise UsageError(f"cannot write {file}: {cause.strerror}") from cause
+
+
+def read_plan(file: str) -> Plan:
+    """Of a file that must be a plan. Raises UsageError."""
+    try:
+        return plan_from_json(read_document(file, LARGEST))
+    except NotAPlan as cause:
+        raise UsageError(f"{file} cannot be shown: {cause}", next_step=_plan_again(cause, file)) from cause
+
+
+def read_if_plan(file: str) -> Plan | None:
+    """The plan in the file, or None when it is not one (a stack may be JSON too). Raises UsageError."""
+    path = Path(file)
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"cannot read {file}: it is larger than {LARGEST // 2**20} MiB")
+        text = path.read_text(encoding="utf-8")
+        data = read_json(text)
+    except (OSError, UnicodeDecodeError, NotAsExpected):
+        return None
+    if not isinstance(data, dict) or "format_version" not in data:
+        return None
+    try:
+        return plan_from_json(text)
+    except NotAPlan as cause:
+        raise UsageError(f"{file} cannot be applied: {cause}", next_step=_plan_again(cause, file)) from cause
+
+
+def _plan_again(cause: NotAPlan, file: str) -> str:
+    return f"cortexctl plan{cause.again} --out {shlex.quote(file)}" if cause.again else "plan again"
+
+
+def refuse_unfit(saved: Plan, file: str) -> None:
+    """A plan that was made for review, or without the secrets that it needs. Raises UsageError and Refused."""
+    if saved.basis:
+        raise UsageError(f"{file} was made for review, against {saved.basis}; plan again against the live hosts")
+    if saved.lacking:
+        address, secret = saved.lacking[0]
+        env = f" --env {saved.env}" if saved.env else ""
+        raise Refused(
+            f"{file} was made without reading secrets, and {address} needs the value of {secret}",
+            next_step=f"cortexctl plan {saved.stack_path}{env} --out {file}",
+        )
+
+
+def refuse_changed_stack(saved: Plan) -> None:
+    """A saved plan can be applied from anywhere, but a stack at its path must still be the one. Raises PlanStale."""
+    from cortexctl.stack.load import digest_of
+
+    try:
+        is_the_one = digest_of(read_text(saved.stack_path)) == saved.stack_digest
+    except NotRead as cause:
+        is_the_one = cause.missing
+    if not is_the_one:
+        raise PlanStale(f"{saved.stack_path} has changed since the plan was made", next_step="plan again")

@@ -1,0 +1,25 @@
+"""What a run that was killed at its very end leaves behind where nothing else is to do: a lock, half of a record."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from cortexctl.apply.locking import Locks
+from cortexctl.errors import DaemonError, LockHeld
+from cortexctl.hosts.drift_read import left_by_killed_runs
+from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.hosts.lock import is_dead
+from cortexctl.operations.adapters import SystemClock, lock_identity
+from cortexctl.plan.model import Plan
+
+
+def tidy(plan: Plan, daemons: DockerDaemons, run: str) -> None:
+    """On the plan's hosts, under the lock: a holder who is provably gone loses it, as in a run with work to do."""
+    hosts = [planned.host for planned in plan.hosts if not planned.problem]
+    left = left_by_killed_runs(hosts, plan.owner)
+    if not left:
+        return
+    locks = Locks(plan, daemons, lock_identity(run), SystemClock(), is_dead)
+    for host in left:
+        with suppress(DaemonError, LockHeld), locks.hold(host):
+            daemons.daemon(host).settle_record(plan.owner)
