@@ -19,7 +19,7 @@ Wanted = Mapping[str, Instance]
 
 
 def protected(
-    changes: list[Change], found: dict[str, OwnedInstance], wanted: Wanted, unprotect: Collection[str]
+    changes: list[Change], found: Mapping[str, OwnedInstance], wanted: Wanted, unprotect: Collection[str]
 ) -> list[Diagnostic]:
     """The stack's word counts while it declares the model; afterwards the label's does."""
     refused = []
@@ -39,7 +39,7 @@ def protected(
     return refused
 
 
-def not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], wanted: Wanted) -> list[Diagnostic]:
+def not_yet_protected(changes: list[Change], found: Mapping[str, OwnedInstance], wanted: Wanted) -> list[Diagnostic]:
     """`protect` lives in a label, which a container that is there already cannot get."""
     return [
         warning(
@@ -56,7 +56,7 @@ def not_yet_protected(changes: list[Change], found: dict[str, OwnedInstance], wa
     ]
 
 
-def unreadable(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
+def unreadable(found: Mapping[str, OwnedInstance]) -> list[Diagnostic]:
     return [
         error(
             "CX402",
@@ -83,7 +83,7 @@ def past_the_last_generation(changes: list[Change]) -> list[Diagnostic]:
     ]
 
 
-def two_in_one(found: dict[str, OwnedInstance]) -> list[Diagnostic]:
+def two_in_one(found: Mapping[str, OwnedInstance]) -> list[Diagnostic]:
     """Two models that serve and are to be one (by `moved`): one of them would be removed as the other's old self."""
     clashes = []
     for instance in found.values():

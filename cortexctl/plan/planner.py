@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, in_reading_order
-from cortexctl.instance.labels import is_generation_name, owner_of
 from cortexctl.instance.spec import ContainerSpec
 from cortexctl.model_files.files import ModelSource, source_of
-from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import OwnedInstance, left_alone, owned_instances
-from cortexctl.plan.action import Action, ReasonCode
-from cortexctl.plan.adopt.adopt import adoption_problems, is_adopted, to_adopt, with_adopted
+from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.plan.action import Action
+from cortexctl.plan.adopt.adopt import to_adopt, with_adopted
 from cortexctl.plan.applied import as_applied
 from cortexctl.plan.conflicts import is_pinned
-from cortexctl.plan.decide import Force, decide, needs_image, needs_inspection, needs_record, remove
+from cortexctl.plan.decide import needs_image, needs_inspection, needs_record
 from cortexctl.plan.guards import check_desired, check_hosts
-from cortexctl.plan.guards_observed import (
-    Wanted,
-    left_behind,
-    not_touched,
-    not_yet_protected,
-    past_the_last_generation,
-    protected,
-    strange,
-    two_in_one,
-    two_meanings,
-    unreachable,
-    unreadable,
-)
 from cortexctl.plan.hook_points import hooks_needed
-from cortexctl.plan.model import Change, Plan, PlannedHost
+from cortexctl.plan.host_plan import Fleet, HostPlan, force_of, plan_host
+from cortexctl.plan.model import Change, Plan, Rollout
 from cortexctl.plan.order import Order, ranks_of, with_waits
 from cortexctl.plan.placement import placed
-from cortexctl.plan.recipes import steps_for_host
 from cortexctl.plan.request import Request
-from cortexctl.plan.rollout import canaries_of, in_batches, is_held, rollouts
+from cortexctl.plan.rollout import canaries_of, in_batches, rollouts
 from cortexctl.plan.steps import Step
 
 if TYPE_CHECKING:
@@ -48,63 +34,21 @@ if TYPE_CHECKING:
 NOTHING_SPECIAL = Request()
 Adoptable = tuple[ObservedContainer, ContainerSpec]
 """A container, and the spec that it is to have."""
-Changes = list[Change]
 
 
 def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL, *, basis: str = "") -> Plan:
     """What must be done on the hosts, in which order, and what stands against it.
 
-    `basis` says what `observed` is, if it is not a look at the live hosts.
+    `basis` says what `observed` is, where it is not the live hosts.
     """
-    changes: list[Change] = []
-    steps: list[Step] = []
-    everything: list[Change] = []
     observed = observed.by_names_now(desired.moved)
-    desired, unplaced = placed(*((as_applied(desired, observed), observed) if request.only else (desired, observed)))
-    diagnostics: list[Diagnostic] = [] if request.destroy else [*unplaced, *check_desired(desired)]
-    serving: dict[str, int] = {}
-    gpus: dict[str, tuple[int, int]] = {}
-    taken: dict[str, int] = {}
-    wanted_on, seen_on = desired.by_host(), observed.by_name()
-    ranks, canaries = ranks_of(desired), canaries_of(desired)
-    held: list[Change] = []
-    to_read = request.hosts_to_read([h.name for h in desired.hosts])
-    looked_at = [h for h in desired.hosts if h.name in to_read]
-    for host in sorted(looked_at, key=lambda h: h.name):
-        seen, wanted = seen_on[host.name], wanted_on[host.name]
-        if not seen.is_reachable:
-            diagnostics += unreachable(wanted, seen, request)
-            continue
-        found = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
-        all_here = _changes_on({} if request.destroy else wanted, desired, found, observed, request)
-        here = [c for c in all_here if request.wants(c.host, c.model, c.address)]
-        if request.canary_hold:
-            held += [c for c in here if is_held(c, desired, canaries)]
-            here = [c for c in here if c not in held]
-        asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
-        diagnostics += unreadable({a: i for a, i in found.items() if request.wants(i.host, i.model, a)})
-        diagnostics += past_the_last_generation(here)
-        diagnostics += two_in_one(found)
-        diagnostics += two_meanings({} if request.destroy else wanted, seen, desired.owner, desired.moved)
-        diagnostics += [] if request.destroy else adoption_problems(asked, found, seen)
-        diagnostics += strange(seen, desired)
-        diagnostics += not_touched(seen, desired)
-        diagnostics += left_behind(here, asked, seen, host, destroy=request.destroy)
-        diagnostics += protected(here, found, wanted, request.unprotect)
-        diagnostics += not_yet_protected(here, found, wanted)
-        gpus[host.name] = _gpus(all_here)
-        taken[host.name] = sum(is_adopted(i.serving) for i in found.values() if i.serving)
-        for instance in found.values():
-            serving[instance.model] = serving.get(instance.model, 0) + _serves(instance)
-        everything += all_here
-        changes += here
-        drop = {i.spec.network for i in wanted.values()} if request.destroy and not request.words else set()
-        steps += steps_for_host(seen, here, Order(ranks, canaries), desired.owner, drop)
-    diagnostics += request.unmatched(everything, [h.name for h in desired.hosts])
-    if not request.destroy:
-        diagnostics += check_hosts(desired, observed, changes)
-    room = _room(desired, observed, request, changes, everything, diagnostics)
-    diagnostics += room.diagnostics if room else []
+    desired, unplaced = placed(as_applied(desired, observed) if request.only else desired, observed)
+    fleet = Fleet(desired, observed, request, Order(ranks_of(desired), canaries_of(desired)))
+    hosts = plan_hosts(fleet)
+    changes = [change for host in hosts for change in host.changes]
+    steps = [step for host in hosts for step in host.steps]
+    diagnostics = [*_against(fleet, unplaced, changes, hosts), *(d for host in hosts for d in host.diagnostics)]
+    room = _room(fleet, changes, hosts, diagnostics)
     return Plan(
         stack=desired.stack,
         stack_path=desired.path,
@@ -113,14 +57,12 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         destroy=request.destroy,
         basis=basis,
         selection=request.words,
-        hosts=tuple(
-            planned_host(h, seen_on[h.name], desired, taken.get(h.name, 0), gpus.get(h.name, (0, 0))) for h in looked_at
-        ),
+        hosts=tuple(host.host for host in hosts),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
-        rollouts=rollouts(desired, changes, steps, serving, held),
+        rollouts=_rollouts(desired, changes, steps, hosts),
         max_failures=desired.max_failures,
-        diagnostics=tuple(in_reading_order(diagnostics)),
+        diagnostics=tuple(in_reading_order([*diagnostics, *(room.diagnostics if room else ())])),
         hooks=hooks_needed(desired.hooks, changes),
         audit_log=desired.audit_log,
         forecasts=room.forecasts if room else (),
@@ -128,16 +70,48 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     )
 
 
+def plan_hosts(fleet: Fleet) -> list[HostPlan]:
+    """The plan of each host that the request has in it, by name."""
+    desired = fleet.desired
+    selected = fleet.request.hosts_to_read([h.name for h in desired.hosts])
+    wanted, seen = desired.by_host(), fleet.observed.by_name()
+    hosts = sorted((h for h in desired.hosts if h.name in selected), key=lambda h: h.name)
+    return [plan_host(host, wanted[host.name], seen[host.name], fleet) for host in hosts]
+
+
+def _against(
+    fleet: Fleet, unplaced: Sequence[Diagnostic], changes: Sequence[Change], hosts: Sequence[HostPlan]
+) -> Iterator[Diagnostic]:
+    """What stands against the plan as a whole: in the stack, between the stack and its hosts, and in the request."""
+    desired, request = fleet.desired, fleet.request
+    everything = [change for host in hosts for change in host.everything]
+    yield from request.unmatched(everything, [h.name for h in desired.hosts])
+    if not request.destroy:
+        yield from unplaced
+        yield from check_desired(desired)
+        yield from check_hosts(desired, fleet.observed, changes)
+
+
+def _rollouts(
+    desired: Desired, changes: Sequence[Change], steps: Sequence[Step], hosts: Sequence[HostPlan]
+) -> tuple[Rollout, ...]:
+    serving = sum((Counter(host.serving) for host in hosts), Counter[str]())
+    return rollouts(desired, changes, steps, serving, [change for host in hosts for change in host.deferred])
+
+
 def _room(
-    desired: Desired, observed: Observed, request: Request, changes: Changes, all_: Changes, told: list[Diagnostic]
+    fleet: Fleet, changes: Sequence[Change], hosts: Sequence[HostPlan], known: Sequence[Diagnostic]
 ) -> Room | None:
-    """Where a container with GPUs is made. Loaded only then: what knows of memory is large."""
-    if not any(c.action in {Action.CREATE, Action.REPLACE} and c.detail.after and c.detail.after.gpus for c in changes):
+    """Where a container with GPUs is created. Imported only then: what computes memory is large."""
+    launches = (c.detail.after for c in changes if c.action in {Action.CREATE, Action.REPLACE})
+    if not any(spec and spec.gpus for spec in launches):
         return None
     from cortexctl.plan.capacity.capacity import room_for
 
+    request = fleet.request
+    everything = [change for host in hosts for change in host.everything]
     anyway = [c.address for c in changes if request.forces(request.launch_anyway, c.address, c.model)]
-    return room_for(desired, observed, changes, all_, told, anyway)
+    return room_for(fleet.desired, fleet.observed, changes, everything, known, anyway)
 
 
 def adoptions_needed(desired: Desired, observed: Observed) -> dict[str, dict[str, Adoptable]]:
@@ -163,7 +137,7 @@ def images_needed(
     needed = {
         (instance.host, instance.spec.image)
         for instance, found in _pairs(desired, observed, request)
-        if needs_image(instance, found, _force(request, instance))
+        if needs_image(instance, found, force_of(request, instance))
     }
     return tuple(sorted(needed))
 
@@ -176,7 +150,7 @@ def models_needed(desired: Desired, observed: Observed, request: Request = NOTHI
     made = [
         (instance.host, spec)
         for instance, found in _pairs(desired, observed, request)
-        if instance.host in known and needs_image(instance, found, _force(request, instance))
+        if instance.host in known and needs_image(instance, found, force_of(request, instance))
         for spec in (instance.spec, found.serving.spec if found and found.serving else None)
         if spec and (instance.spec.gpus or instance.gpu_count)
     ]
@@ -209,7 +183,7 @@ def records_needed(desired: Desired, observed: Observed, request: Request = NOTH
     hosts = {
         instance.host
         for instance, found in _pairs(desired, observed, request)
-        if needs_record(instance, found, _force(request, instance))
+        if needs_record(instance, found, force_of(request, instance))
     }
     return tuple(sorted(hosts))
 
@@ -229,66 +203,3 @@ def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[t
         for address, instance in wanted.items():
             if request.wants(host, instance.model, address):
                 yield instance, found.get(address)
-
-
-def _force(request: Request, instance: Instance) -> Force:
-    return Force(
-        replace=request.forces(request.replace, instance.address, instance.model),
-        restart=request.forces(request.restart, instance.address, instance.model),
-    )
-
-
-def _changes_on(
-    wanted: Wanted, desired: Desired, found: dict[str, OwnedInstance], observed: Observed, request: Request
-) -> list[Change]:
-    changes: list[Change] = []
-    for address in sorted(wanted.keys() | found.keys()):
-        if address in wanted:
-            decided = decide(wanted[address], found.get(address), observed, _force(request, wanted[address]))
-            changes += [c for c in decided if not (request.only and (_only_moved(c) or _only_tidies(c)))]
-        else:
-            changes += _leaves(found[address], desired, request)
-    return changes
-
-
-def _leaves(found: OwnedInstance, desired: Desired, request: Request) -> list[Change]:
-    """Of an instance that is not wanted. One that the stack no longer has is no drift."""
-    if request.destroy:
-        if found.serving and found.serving.imported and not is_adopted(found.serving):
-            found = replace(found, serving=None)  # it was never applied, and is still whose it was
-        return [remove(found, ReasonCode.DESTROY)] if found.all else []
-    if request.only:
-        return []
-    return [remove(found, ReasonCode.DISABLED if found.model in desired.disabled else ReasonCode.NOT_IN_STACK)]
-
-
-def _only_moved(change: Change) -> bool:
-    """The stack's new name for a model is no drift."""
-    return change.action is Action.MOVE and any(r.code is ReasonCode.MOVED for r in change.reasons)
-
-
-def _only_tidies(change: Change) -> bool:
-    """One old generation more than are kept is no drift."""
-    return change.only_tidies and bool(change.detail.pruned)
-
-
-def _serves(found: OwnedInstance) -> int:
-    return int(any(o.container.is_running and not is_generation_name(o.container.name) for o in found.all))
-
-
-def _gpus(changes: list[Change]) -> tuple[int, int]:
-    """How many of a host's GPUs the stack has, before and after."""
-    stays = [c for c in changes if c.action is not Action.REMOVE]
-    down = {Action.START, Action.CREATE}
-    before = {g for c in changes if c.detail.before and c.action not in down for g in c.detail.before.gpus}
-    after = {g for c in stays for spec in (c.detail.after or c.detail.before,) if spec for g in spec.gpus}
-    return len(before), len(after)
-
-
-def planned_host(
-    host: Host, seen: ObservedHost, desired: Desired, taken: int = 0, gpus: tuple[int, int] = (0, 0)
-) -> PlannedHost:
-    """`taken`: containers that the stack has taken by their names."""
-    alone = {other.container.id for other in left_alone(seen, desired.owner, desired.moved)}
-    ours = sum(owner_of(c.labels) == desired.owner and c.id not in alone for c in seen.containers) + taken
-    return PlannedHost(host, seen.daemon, ours, len(seen.containers) - ours, seen.problem, *gpus)

@@ -17,9 +17,9 @@ from cortexctl.plan.diff import diff
 from cortexctl.plan.guards import check_hosts
 from cortexctl.plan.guards_observed import not_touched
 from cortexctl.plan.hook_points import hooks_needed
+from cortexctl.plan.host_plan import planned_host
 from cortexctl.plan.model import Change, InstanceChange, Plan, PlannedHost, PlannedImage
 from cortexctl.plan.order import Order
-from cortexctl.plan.planner import planned_host
 from cortexctl.plan.recipes import steps_for_host
 
 

@@ -1,0 +1,168 @@
+"""plan_host: what is planned on one host, and what stands against it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.diagnostics import Diagnostic
+from cortexctl.instance.labels import is_generation_name, owner_of
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Observed
+from cortexctl.observed.owned import OwnedInstance, left_alone, owned_instances
+from cortexctl.plan.action import Action, ReasonCode
+from cortexctl.plan.adopt.adopt import adoption_problems, is_adopted, with_adopted
+from cortexctl.plan.decide import Force, decide, remove
+from cortexctl.plan.guards_observed import (
+    Wanted,
+    left_behind,
+    not_touched,
+    not_yet_protected,
+    past_the_last_generation,
+    protected,
+    strange,
+    two_in_one,
+    two_meanings,
+    unreachable,
+    unreadable,
+)
+from cortexctl.plan.model import Change, PlannedHost
+from cortexctl.plan.order import Order
+from cortexctl.plan.recipes import steps_for_host
+from cortexctl.plan.request import Request
+from cortexctl.plan.rollout import is_held
+from cortexctl.plan.steps import Step
+
+Owned = Mapping[str, OwnedInstance]
+"""The stack's instances on a host, by address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What all hosts of a plan have in common: the stack, the observation, the request, and the order of models."""
+
+    desired: Desired
+    observed: Observed
+    request: Request
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """A host's share of a plan."""
+
+    host: PlannedHost
+    changes: tuple[Change, ...] = ()
+    """Those that the request selects."""
+    deferred: tuple[Change, ...] = ()
+    """Selected, and left for another apply (--canary-hold)."""
+    everything: tuple[Change, ...] = ()
+    """What the host needs without any selection. What is not selected stays as it is."""
+    steps: tuple[Step, ...] = ()
+    serving: Mapping[str, int] = field(default_factory=dict)
+    """Instances that run now, by model."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> HostPlan:
+    """Decide for every instance that is `wanted` on the host, or was seen there. A host that cannot be read has no
+    changes, and a diagnostic.
+    """
+    desired, request = fleet.desired, fleet.request
+    if not seen.is_reachable:
+        planned = planned_host(host, seen, desired)
+        return HostPlan(planned, diagnostics=tuple(unreachable(wanted, seen, request)))
+    owned = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, fleet.observed)
+    everything = tuple(_changes({} if request.destroy else wanted, owned, fleet))
+    selected = [c for c in everything if request.wants(c.host, c.model, c.address)]
+    deferred = [c for c in selected if request.canary_hold and is_held(c, desired, fleet.order.canaries)]
+    changes = [c for c in selected if c not in deferred]
+    adopted = sum(is_adopted(instance.serving) for instance in owned.values() if instance.serving)
+    networks = {i.spec.network for i in wanted.values()} if request.destroy and not request.words else set()
+    return HostPlan(
+        host=planned_host(host, seen, desired, adopted, _gpus(everything)),
+        changes=tuple(changes),
+        deferred=tuple(deferred),
+        everything=everything,
+        steps=tuple(steps_for_host(seen, changes, fleet.order, desired.owner, networks)),
+        serving=Counter(instance.model for instance in owned.values() if _serves(instance)),
+        diagnostics=tuple(_against(host, wanted, seen, owned, changes, fleet)),
+    )
+
+
+def planned_host(
+    host: Host, seen: ObservedHost, desired: Desired, adopted: int = 0, gpus: tuple[int, int] = (0, 0)
+) -> PlannedHost:
+    """`adopted`: containers that the stack has taken by their names. `gpus`: how many it has, before and after."""
+    alone = {other.container.id for other in left_alone(seen, desired.owner, desired.moved)}
+    ours = sum(owner_of(c.labels) == desired.owner and c.id not in alone for c in seen.containers) + adopted
+    return PlannedHost(host, seen.daemon, ours, len(seen.containers) - ours, seen.problem, *gpus)
+
+
+def force_of(request: Request, instance: Instance) -> Force:
+    """What the request asks of the instance whether or not anything differs."""
+    return Force(
+        replace=request.forces(request.replace, instance.address, instance.model),
+        restart=request.forces(request.restart, instance.address, instance.model),
+    )
+
+
+def _changes(wanted: Wanted, owned: Owned, fleet: Fleet) -> Iterator[Change]:
+    request = fleet.request
+    for address in sorted(wanted.keys() | owned.keys()):
+        if address not in wanted:
+            yield from _leaves(owned[address], fleet.desired, request)
+            continue
+        instance = wanted[address]
+        decided = decide(instance, owned.get(address), fleet.observed, force_of(request, instance))
+        yield from (c for c in decided if not (request.only and _is_no_drift(c)))
+
+
+def _leaves(instance: OwnedInstance, desired: Desired, request: Request) -> Iterator[Change]:
+    """Of an instance that is not wanted. One that the stack no longer has is no drift."""
+    if request.destroy:
+        if instance.serving and instance.serving.imported and not is_adopted(instance.serving):
+            instance = replace(instance, serving=None)  # it was never applied, and is still whose it was
+        if instance.all:
+            yield remove(instance, ReasonCode.DESTROY)
+    elif not request.only:
+        yield remove(instance, ReasonCode.DISABLED if instance.model in desired.disabled else ReasonCode.NOT_IN_STACK)
+
+
+def _is_no_drift(change: Change) -> bool:
+    """The stack's new name for a model, and one old generation more than are retained."""
+    is_moved = change.action is Action.MOVE and any(r.code is ReasonCode.MOVED for r in change.reasons)
+    return is_moved or (change.only_tidies and bool(change.detail.pruned))
+
+
+def _against(
+    host: Host, wanted: Wanted, seen: ObservedHost, owned: Owned, changes: list[Change], fleet: Fleet
+) -> Iterator[Diagnostic]:
+    """What stands against the changes, by what is on the host."""
+    desired, request = fleet.desired, fleet.request
+    asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
+    yield from unreadable({a: i for a, i in owned.items() if request.wants(i.host, i.model, a)})
+    yield from past_the_last_generation(changes)
+    yield from two_in_one(owned)
+    yield from two_meanings({} if request.destroy else wanted, seen, desired.owner, desired.moved)
+    yield from [] if request.destroy else adoption_problems(asked, owned, seen)
+    yield from strange(seen, desired)
+    yield from not_touched(seen, desired)
+    yield from left_behind(changes, asked, seen, host, destroy=request.destroy)
+    yield from protected(changes, owned, wanted, request.unprotect)
+    yield from not_yet_protected(changes, owned, wanted)
+
+
+def _serves(instance: OwnedInstance) -> bool:
+    return any(o.container.is_running and not is_generation_name(o.container.name) for o in instance.all)
+
+
+def _gpus(changes: tuple[Change, ...]) -> tuple[int, int]:
+    """How many of a host's GPUs the stack has, before and after."""
+    stays = [c for c in changes if c.action is not Action.REMOVE]
+    down = {Action.START, Action.CREATE}
+    before = {g for c in changes if c.detail.before and c.action not in down for g in c.detail.before.gpus}
+    after = {g for c in stays for spec in (c.detail.after or c.detail.before,) if spec for g in spec.gpus}
+    return len(before), len(after)
