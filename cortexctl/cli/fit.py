@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import math
 import time
@@ -200,14 +199,14 @@ def _search(stack: str, model: FitModel, target: Target, *, writes: bool, as_jso
 
 def _patch(stack: str, model: str, fitted: Fitted, *, writes: bool, quiet: bool) -> None:
     from cortexctl.operations.fit_search import stack_patch
+    from cortexctl.render.text_diff import patch_text
 
     patch = stack_patch(stack, model, fitted.changes)
     if writes:
         write_atomic(stack, patch.after)
         say(f"wrote {stack}\n")
     if not quiet:
-        before, after = patch.before.splitlines(keepends=True), patch.after.splitlines(keepends=True)
-        write("".join(difflib.unified_diff(before, after, stack, stack)), "diff")
+        write(patch_text(stack, patch.before, patch.after), "diff")
 
 
 def _show(job: FitJob, svg: str | None, *, as_json: bool) -> None:

@@ -10,7 +10,9 @@ from cortexctl.engines.vllm.memory.autofit import Fitted, Target, fit
 from cortexctl.errors import UsageError
 from cortexctl.files.reading import NotRead, read_text
 from cortexctl.operations.fit import FitModel
-from cortexctl.stack.edit.argument_edits import CannotPatch, patched
+from cortexctl.stack.document import UnreadableDocument
+from cortexctl.stack.edit.change import CannotEdit
+from cortexctl.stack.edit.edits import with_arguments
 from cortexctl.text.toml_text import toml_value
 
 
@@ -32,9 +34,9 @@ def stack_patch(stack: str, model: str, changes: Mapping[str, Any]) -> StackPatc
     """The stack with these arguments of a model. Nothing is written. Raises UsageError."""
     try:
         before = read_text(stack)
-        return StackPatch(stack, before, patched(stack, before, model, changes))
+        return StackPatch(stack, before, with_arguments(stack, before, model, changes))
     except NotRead as cause:
         raise UsageError(str(cause)) from None
-    except CannotPatch as cause:
+    except (CannotEdit, UnreadableDocument) as cause:
         wanted = ", ".join(f"{name} = {toml_value(value)}" for name, value in changes.items())
         raise UsageError(f"{cause}: {wanted}") from None

@@ -24,9 +24,20 @@ def places_in(path: str, text: str) -> Iterator[Place]:
 
 def toml_pairs(path: str, text: str) -> Iterator[tuple[Loc, Node]]:
     """Every `key = value` of a TOML text with the loc of its value."""
+    whole: dict[int, tuple[Loc, Node]] = {}  # the loc of a dotted key's last part comes last
     for loc, key, _ in _toml_places(_syntax_tree(path, text)):
         if key.parent is not None and key.parent.type == "pair":
-            yield loc, key.parent
+            whole[key.parent.id] = loc, key.parent
+    yield from whole.values()
+
+
+def toml_tables(path: str, text: str) -> Iterator[tuple[Loc, Node]]:
+    """Every table of a TOML text that has a header of its own."""
+    for loc, header, _ in _toml_places(_syntax_tree(path, text)):
+        table = header.parent
+        names = [step for step in loc if isinstance(step, str)]
+        if table is not None and table.type in {"table", "table_array_element"} and names == _toml_keys(header):
+            yield loc, table
 
 
 def _syntax_tree(path: str, text: str) -> Node:

@@ -278,13 +278,14 @@ def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path
 def test_where_a_stack_cannot_be_patched_the_arguments_are_said(
     stack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table = "\n[models.small.args]\nmax_model_len = 32768  # for documents\ngpu_memory_utilization = 0.5\n"
-    stack.write_text(STACK.replace(table, "args = { gpu_memory_utilization = 0.5 }\n"))
-    assert run(["fit", str(stack), "--auto", "--model", "small", "--target-len", "16384", "--write"]) == 1
-    assert (
-        "give them a table [models.small.args]: max_model_len = 16384, kv_cache_memory_bytes = "
-        in capsys.readouterr().err
-    )
+    text = STACK.replace("[models.small", "[env.lab.models.small")
+    stack.write_text(text)
+    target = ["--auto", "--model", "small", "--target-len", "16384", "--write"]
+    assert run(["fit", str(stack), "--env", "lab", *target]) == 1
+    shown = capsys.readouterr().err
+    assert "has no [models.small] of its own; set the arguments where the model is written: max_model_len = " in shown
+    assert "16384, kv_cache_memory_bytes = " in shown
+    assert stack.read_text() == text
 
 
 def test_a_release_newer_than_all_that_are_known_is_said_to_be(fit: Fit) -> None:

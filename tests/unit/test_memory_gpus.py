@@ -1,13 +1,10 @@
-"""GPUs by name and size; a stack's patch."""
+"""GPUs by name and size."""
 
 from __future__ import annotations
-
-import tomllib
 
 import pytest
 
 from cortexctl.engines.vllm.memory.gpu_models import gpu_on_host, parse_gpu
-from cortexctl.stack.edit.argument_edits import CannotPatch, patched
 
 
 @pytest.mark.parametrize(
@@ -48,41 +45,3 @@ def test_a_gpu_of_no_known_size_is_refused(text: str) -> None:
 def test_what_nvidia_smi_shows_is_more_than_what_torch_gets() -> None:
     assert gpu_on_host("L40S", 46068 * 2**20).total_gib == pytest.approx(44.4)
     assert gpu_on_host("", 24576 * 2**20).total_gib == pytest.approx(23.64)
-
-
-BEFORE = """stack = "s"  # ours
-
-[models.a]
-image = "v"
-
-[models.a.args]
-# the context
-max_model_len = 8192  # tokens
-dtype = "auto"
-
-[models.b.args]
-max_model_len = 1
-"""
-
-
-def test_arguments_are_changed_and_added_and_comments_stay() -> None:
-    after = patched("stack.toml", BEFORE, "a", {"max_model_len": 4096, "kv_cache_dtype": "fp8"})
-    assert after == BEFORE.replace("8192", "4096").replace('"auto"\n', '"auto"\nkv_cache_dtype = "fp8"\n')
-
-
-def test_a_model_without_arguments_gets_a_table_for_them() -> None:
-    after = patched("stack.toml", '[models.a]\nimage = "v"\n', "a", {"enforce_eager": True})
-    assert tomllib.loads(after) == {"models": {"a": {"image": "v", "args": {"enforce_eager": True}}}}
-
-
-def test_arguments_that_stand_inline_are_changed_in_their_place() -> None:
-    before = '[models.a]\nargs = { max_model_len = 8, dtype = "auto" }  # few\n'
-    assert patched("s.toml", before, "a", {"max_model_len": 16}) == before.replace("= 8", "= 16")
-    with pytest.raises(CannotPatch, match="inline"):
-        patched("s.toml", before, "a", {"enforce_eager": True})
-
-
-@pytest.mark.parametrize(("path", "model"), [("s.json", "a"), ("s.toml", "nobody")])
-def test_what_would_be_a_guess_is_left_to_the_user(path: str, model: str) -> None:
-    with pytest.raises(CannotPatch):
-        patched(path, BEFORE, model, {"dtype": "half"})

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.stack.document import UnreadableDocument, parse_document
-from cortexctl.stack.edit.edits import Edit, edited
 from cortexctl.stack.edit.upgrade import upgraded
 from tests.forks import ran
 
@@ -45,38 +43,6 @@ source = { path = "bge" }
 gpus = [1]
 args = { task = "embed", max_model_len = 512 }
 """
-
-
-@pytest.mark.parametrize(
-    ("before", "loc", "pairs", "after"),
-    [
-        ("a = 1 # kept\n", ("a",), {"b": 2}, "b = 2 # kept\n"),
-        ("a = 1 # goes\nb = 2\n", ("a",), {}, "b = 2\n"),
-        ("[t]\na = 1", ("t", "a"), {}, "[t]\n"),
-        ("[t]\n  a = [\n  1, # one\n]\n", ("t", "a"), {"b": 1, "c.d": "x"}, '[t]\n  b = 1\n  c.d = "x"\n'),
-        ("t = { a = 1, b = 2 }\n", ("t", "a"), {}, "t = { b = 2 }\n"),
-        ("t = { a = 1, b = 2 }\n", ("t", "b"), {}, "t = { a = 1 }\n"),
-        ("t = { a = 1 }\n", ("t", "a"), {}, "t = {  }\n"),
-        ("t = { a = 1, b = 2 }\n", ("t", "a"), {"x": True, "y": [1]}, "t = { x = true, y = [1], b = 2 }\n"),
-        ("t.u.a = 1\nt.u.b = 2\n", ("t", "u", "a"), {"c": 3}, "t.u.c = 3\nt.u.b = 2\n"),
-        ('"ü" = 1\na = "ä"\n', ("a",), {"b": "ö"}, '"ü" = 1\nb = "ö"\n'),
-        ("[[l]]\na = 1\n[[l]]\na = 2\n", ("l", 1, "a"), {"a": 3}, "[[l]]\na = 1\n[[l]]\na = 3\n"),
-    ],
-)
-def test_an_edit_changes_nothing_else(
-    before: str, loc: tuple[str | int, ...], pairs: dict[str, object], after: str
-) -> None:
-    assert edited(parse_document("s.toml", before), [Edit(loc, pairs)]) == after
-
-
-def test_an_edit_of_json_keeps_the_order_of_keys() -> None:
-    text = edited(parse_document("s.json", '{"a": 1, "t": {"x": 1, "y": 2}}'), [Edit(("t", "x"), {"n.m": 3})])
-    assert text == '{\n  "a": 1,\n  "t": {\n    "n": {\n      "m": 3\n    },\n    "y": 2\n  }\n}\n'
-
-
-def test_two_edits_that_do_not_go_together_are_refused() -> None:
-    with pytest.raises(UnreadableDocument):
-        edited(parse_document("s.toml", "a = 1\nb = 2\n"), [Edit(("a",), {"c": 1}), Edit(("b",), {"c": 2})])
 
 
 def test_a_seed_style_stack_goes_to_the_newest_release() -> None:

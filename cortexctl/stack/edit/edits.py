@@ -1,102 +1,87 @@
-"""Changes to a stack's text that leave everything else as it stands: comments, order, spelling."""
+"""Changes to a stack's text that leave everything else unchanged: comments, order, spelling.
+
+TOML is edited on its syntax tree (`toml_edits`). JSON has no comments to keep: its values are changed and laid out
+anew. Every edit is verified: the new text is parsed, and must hold the old values with the changes and nothing else.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from cortexctl.stack.document import Document, parse_document
-from cortexctl.stack.places import Loc, toml_pairs
-from cortexctl.text.toml_text import toml_key, toml_value
-
-if TYPE_CHECKING:
-    from tree_sitter import Node
+from cortexctl.stack.edit.change import Addition, CannotEdit, Edit
+from cortexctl.stack.edit.toml_edits import edited_toml
+from cortexctl.stack.places import Loc
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """What stands in the place of the key and value at `loc`, which is where they are written: `pairs` by key or dotted
-    key, in the same table. Without pairs they go.
+def edited(document: Document, edits: Sequence[Edit | Addition]) -> str:
+    """The new text. Raises UnreadableDocument where it would be no document, and CannotEdit where it would hold
+    anything else, or a loc is that of no pair.
     """
-
-    loc: Loc
-    pairs: Mapping[str, Any]
-
-
-def edited(document: Document, edits: Sequence[Edit]) -> str:
-    """The new text. Raises UnreadableDocument where it would be no document, and KeyError for a loc that is nowhere."""
-    text = _json(document.text, edits) if document.path.endswith(".json") else _toml(document, edits)
-    parse_document(document.path, text)
+    try:
+        wanted = _changed(document.data, edits)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise CannotEdit(f"{document.path} has no table where the change belongs") from None
+    if document.path.endswith(".json"):
+        return json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
+    text = edited_toml(document, edits)
+    if _filled(parse_document(document.path, text).data) != _filled(wanted):
+        raise CannotEdit(f"{document.path} cannot be edited without a guess; change it by hand")
     return text
 
 
-def _toml(document: Document, edits: Sequence[Edit]) -> str:
-    pairs = dict(toml_pairs(document.path, document.text))
-    text = document.text.encode()
-    for edit in sorted(edits, key=lambda e: pairs[e.loc].start_byte, reverse=True):
-        start, end, new = _replacement(pairs[edit.loc], edit.pairs, text)
-        text = text[:start] + new.encode() + text[end:]
-    return text.decode()
+def with_arguments(path: str, text: str, model: str, args: Mapping[str, Any]) -> str:
+    """The stack's text with arguments of a model set. Raises CannotEdit, UnreadableDocument."""
+    document = parse_document(path, text)
+    models = document.data.get("models")
+    table = models.get(model) if isinstance(models, dict) else None
+    if not isinstance(table, dict):
+        raise CannotEdit(f"{path} has no [models.{model}] of its own; set the arguments where the model is written")
+    present, loc = table.get("args", {}), ("models", model, "args")
+    if not isinstance(present, dict):
+        raise CannotEdit(f"the arguments of {model} are not a table; set them by hand")
+    new = {name: value for name, value in args.items() if name not in present}
+    edits = [Edit((*loc, name), {name: value}) for name, value in args.items() if name in present]
+    return edited(document, [*edits, *([Addition(loc, new)] if new else [])])
 
 
-def _replacement(pair: Node, pairs: Mapping[str, Any], text: bytes) -> tuple[int, int, str]:
-    """(from byte, to byte, what comes there)."""
-    start, end = pair.start_byte, _parts(pair)[1].end_byte
-    inline = pair.parent is not None and pair.parent.type == "inline_table"
-    key = _parts(pair)[0]
-    above = text[start : key.end_byte].decode().rpartition(".")[0] if key.type == "dotted_key" else ""
-    written = [f"{above + '.' if above else ''}{_dotted(name)} = {toml_value(value)}" for name, value in pairs.items()]
-    if written:
-        indent = text[text.rfind(b"\n", 0, start) + 1 : start].decode()
-        return start, end, (", " if inline else f"\n{indent if indent.isspace() else ''}").join(written)
-    if inline:
-        return *_with_comma(pair, text), ""
-    line_end = text.find(b"\n", end)
-    return text.rfind(b"\n", 0, start) + 1, len(text) if line_end < 0 else line_end + 1, ""
-
-
-def _parts(pair: Node) -> list[Node]:
-    """Key and value. A comment at the end of the line belongs to the pair, for tree-sitter."""
-    return [child for child in pair.named_children if child.type != "comment"]
-
-
-def _with_comma(pair: Node, text: bytes) -> tuple[int, int]:
-    """The pair and the comma behind it, else the one before."""
-    start, end = pair.start_byte, _parts(pair)[1].end_byte
-    after = text[end:].lstrip()
-    if after.startswith(b","):
-        end = len(text) - len(after) + 1
-        return start, end + len(text[end:]) - len(text[end:].lstrip(b" "))
-    before = text[:start].rstrip()
-    return (len(before) - 1 if before.endswith(b",") else start), end
-
-
-def _dotted(name: str) -> str:
-    return ".".join(toml_key(part) for part in name.split("."))
-
-
-def _json(text: str, edits: Sequence[Edit]) -> str:
-    """JSON has no comments to keep: the values are changed and laid out anew."""
-    data = json.loads(text)
+def _changed(data: Mapping[str, Any], edits: Iterable[Edit | Addition]) -> dict[str, Any]:
+    """The values with the changes. Keys keep their order."""
+    data = dict(copy.deepcopy(data))
     for edit in edits:
+        if isinstance(edit, Addition):
+            for name, new in edit.pairs.items():
+                _put(data, (*edit.loc, name), new)
+            continue
         *above, last = edit.loc
-        table = data
+        table: Any = data
         for step in above:
             table = table[step]
-        kept = list(table.items())
+        before = list(table.items())
         table.clear()
-        for key, value in kept:
+        for key, value in before:
             if key != last:
                 table.setdefault(key, value)
                 continue
             for name, new in edit.pairs.items():
-                _put(table, name.split("."), new)
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+                _put(table, tuple(name.split(".")), new)
+    return data
 
 
-def _put(table: dict[str, Any], path: Sequence[str], value: Any) -> None:
+def _filled(value: Any) -> Any:
+    """Without empty tables: one that a dotted key made goes with its last key."""
+    if isinstance(value, list):
+        return [_filled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    filled = {key: _filled(item) for key, item in value.items()}
+    return {key: item for key, item in filled.items() if item != {}}
+
+
+def _put(table: Any, path: Loc, value: Any) -> None:
     for step in path[:-1]:
-        table = table.setdefault(step, {})
+        table = table.setdefault(step, {}) if isinstance(table, dict) else table[step]
     table[path[-1]] = value

@@ -13,7 +13,8 @@ from cortexctl.engines.vllm.version import release_from_image
 from cortexctl.instance.image import parse_image
 from cortexctl.instance.secret_shape import without_tokens
 from cortexctl.stack.document import Document, UnreadableDocument, parse_document
-from cortexctl.stack.edit.edits import Edit, edited
+from cortexctl.stack.edit.change import CannotEdit, Edit
+from cortexctl.stack.edit.edits import edited
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.places import Loc
 from cortexctl.stack.variables import VARIABLE
@@ -40,7 +41,7 @@ def upgraded(path: str, text: str, env: str, to: str, now: Mapping[str, str]) ->
             _image(document, name, model, to, made)
     try:
         made.text = edited(written, list(made.edits.values()))
-    except UnreadableDocument:  # two changes that do not go together: none is better than a broken file
+    except (UnreadableDocument, CannotEdit):  # two changes that do not go together: none is better than a broken file
         made.by_hand.append("the changes do not go into this file by themselves: " + ", ".join(map(_words, made.edits)))
         made.edits, made.text = {}, text
     return made

@@ -1,0 +1,31 @@
+"""What to change in a stack's text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortexctl.stack.places import Loc
+
+
+class CannotEdit(ValueError):
+    """No edit of the text has this result; the message says what to do by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The key and value at `loc`, which is where they are written, replaced by `pairs` in the same table: by key, or by
+    dotted key. Without pairs they are removed.
+    """
+
+    loc: Loc
+    pairs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """New keys at the end of the table at `loc`, which is made where there is none."""
+
+    loc: Loc
+    pairs: Mapping[str, Any]
