@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,22 +10,23 @@ from cortexctl.diagnostics import SourceSpan
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.labels import generation_name, serving_name
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
+from tests.specs import change_spec, new_spec
 
 IMAGE = "image:v0.32.0"
-SPEC = ContainerSpec(image=IMAGE, model="/models/tiny", served_names=("tiny",), vllm_version="0.32.0", drain=45)
+SPEC = new_spec(IMAGE, "/models/tiny", ("tiny",), "0.32.0", drain=45)
 LOCAL = ImageFacts(IMAGE, "local", id="sha256:" + "1" * 64)
 HERE = Host("here", "unix:///var/run/docker.sock")
 SPAN = SourceSpan("stack.toml", 7, 1, 5, "gpus = [0]")
 
 
-def make_spec(**fields: Any) -> ContainerSpec:
-    return dataclasses.replace(SPEC, **fields)
+def make_spec(**fields: Any) -> Spec:
+    return change_spec(SPEC, **fields)
 
 
 def make_instance(
@@ -42,7 +42,7 @@ def make_container(
     model: str = "tiny",
     generation: int = 1,
     state: str = "running",
-    spec: ContainerSpec | None = SPEC,
+    spec: Spec | None = SPEC,
     stack: str = "demo",
     **fields: Any,
 ) -> ObservedContainer:

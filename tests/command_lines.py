@@ -12,7 +12,7 @@ from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Key, Option
 from cortexctl.engines.vllm.command.argv import arguments
 from cortexctl.engines.vllm.command.values import words_of
-from cortexctl.instance.spec import ContainerSpec
+from tests.specs import new_spec
 
 Line = tuple[str, ...]
 RIGHT = {
@@ -82,7 +82,7 @@ class Lines:
         """What cortexctl makes of arguments that are right."""
         chosen = self.random.sample(self.options, self.random.randint(1, 6))
         args = {o.name: self.value(o) for o in chosen if o.name not in {"model", "served_model_name", "host", "port"}}
-        return tuple(arguments(ContainerSpec("", "org/m", ("m", "n"), self.release.version, args)))
+        return tuple(arguments(new_spec("", "org/m", ("m", "n"), self.release.version, args=args).server))
 
     def piece(self) -> list[str]:
         pieces: dict[Callable[[], list[str]], int] = {

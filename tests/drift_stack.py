@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from cortexctl.instance.codec import spec_to_label
-from cortexctl.instance.spec import ContainerSpec
 from tests.reading import desired_from, model_text, stack_text
+from tests.specs import new_spec
 
 STACK = stack_text(model_text(publish='"127.0.0.1"').replace('publish = "127.0.0.1"\n', ""))
-SPEC = ContainerSpec(
-    "image:v0.32.0", "/models/tiny", ("tiny",), vllm_version="0.32.0", env={"HF_HUB_OFFLINE": "1"}
+SPEC = new_spec(
+    "image:v0.32.0", "/models/tiny", ("tiny",), version="0.32.0", env={"HF_HUB_OFFLINE": "1"}
 )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
 from cortexctl.instance.secret import fingerprint
-from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.instance.spec import Mount, Publish, SecretRef, Spec
+from tests.specs import new_spec
 
 modest = settings(
     max_examples=18,
@@ -71,15 +72,15 @@ _mounts = st.sets(
 
 
 @st.composite
-def specs(draw: st.DrawFn, slot: int, values: Mapping[str, str]) -> ContainerSpec:
+def specs(draw: st.DrawFn, slot: int, values: Mapping[str, str]) -> Spec:
     model, ordinal = SLOTS[slot]
     image = draw(st.sampled_from([*LOCAL_IMAGES, REMOTE_IMAGE]))
     name = f"{model}.{ordinal}"
     keys = draw(st.sampled_from([(), (), (KEYS[0],), (KEYS[1],), KEYS]))
     fixed = [Publish("127.0.0.1", 9000 + slot), Publish("::", 9100 + slot)]
-    return ContainerSpec(
+    return new_spec(
         image=image,
-        vllm_version=RELEASES[image],
+        version=RELEASES[image],
         model=draw(st.sampled_from([f"/models/{model}", f"org/{model}"])),
         served_names=draw(st.sampled_from([(name,), (name, f"{name}-alias")])),
         args=draw(_args),

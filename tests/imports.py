@@ -9,7 +9,7 @@ from typing import Any
 
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.render.import_block import imported_block
 from cortexctl.stack.importing.describe import draft_of
@@ -26,7 +26,7 @@ HOST = f'[hosts.here]\nmodels_dir = "{MODELS_DIR}"\n'
 class ByHand:
     """What a test says of a container; `changes` are laid over its inspection."""
 
-    spec: ContainerSpec
+    spec: Spec
     name: str = "llm"
     secrets: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -36,9 +36,9 @@ class ByHand:
     def running(self) -> Running:
         image = {"Config": {"Env": list(IMAGE_ENV)}, "RepoTags": list(self.tags)}
         raw = inspection(self.spec, self.secrets, self.changes)
-        raw["Config"].setdefault("Image", self.spec.image)
+        raw["Config"].setdefault("Image", self.spec.container.image)
         raw.setdefault("Name", f"/{self.name}")
-        raw.setdefault("NetworkSettings", {"Networks": {self.spec.network: {}}})
+        raw.setdefault("NetworkSettings", {"Networks": {self.spec.container.network: {}}})
         return parse_running(raw, image)
 
     def draft(self, **place: Any) -> Draft:
@@ -61,7 +61,7 @@ def read_back(draft: Draft, host: str = HOST) -> tuple[Desired | None, list[Diag
     return load_stack(str(Path("stack.toml")), default_docker=DOCKER, secret_value=None, text=text)
 
 
-def spec_of(draft: Draft, host: str = HOST) -> ContainerSpec:
+def spec_of(draft: Draft, host: str = HOST) -> Spec:
     desired, found = read_back(draft, host)
     assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
     return desired.instances[0].spec

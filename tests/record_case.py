@@ -55,7 +55,7 @@ def plan_of_case(case: Path) -> Plan:
 def observe_before(case: Path) -> dict[str, Any]:
     """The rows that a fake daemon shows after before.toml was applied to it, adjusted by after.json."""
     desired = desired_from(case / "before.toml", {**SECRETS, "HF_TOKEN": "hf-old"})
-    images = sorted({i.spec.image for i in desired.instances})
+    images = sorted({i.spec.container.image for i in desired.instances})
     world = World(desired.stack, *(h.name for h in desired.hosts), images=images)
     world.secrets.values = {**SECRETS, "HF_TOKEN": "hf-old"}
     result = world.apply(world.plan(desired), parallelism=1)  # side by side, the clock would tell who was faster

@@ -116,7 +116,7 @@ def _inspected(desired: Desired, observed: Observed, words: dict[str, Any]) -> d
             if serving is None or serving.spec is None:
                 continue
             changes = words.get("inspect", {}).get(serving.container.name, {})
-            secrets = {s.name: VALUES[s.key] for s in serving.spec.secrets}
+            secrets = {s.name: VALUES[s.key] for s in serving.spec.container.secrets}
             raw = inspection(serving.spec, secrets, changes)
             found[host.name, serving.container.id] = parse_inspected(raw, serving.spec, IMAGE, desired.owner)
     return found

@@ -1,6 +1,7 @@
 """Adds to the corpus of labels: `python -m tests.record_labels NAME...`. What is there is never written again.
 
-A case is a folder under tests/cases/labels/v1 with a stack.toml, and a before.toml if another stack was applied first;
+A case is a folder under tests/cases/labels/vN (N: the spec version) with a stack.toml, and a before.toml if another
+stack was applied first;
 an options.json may choose an environment and give variables, as for stack cases. They are applied to fake hosts, and
 labels.json holds every container of the stack as it is then: its labels as this release writes them, and what was
 changed in place since. From then on it is what somebody's hosts may hold. No later release may find a change in it, so
@@ -84,7 +85,10 @@ def plan_of(case: Path, desired: Desired, request: Request = Request()) -> Plan:
     observed = Observed(tuple(_host(h.name, entries) for h in desired.hosts))
     limits = {f"{e['host']}/{e['name']}": InPlace(**e["in_place"]) for e in entries}
     asked = inspections_needed(desired, observed, request)
-    images = {(i.host, i.spec.image): ImageFacts(i.spec.image, "local", id="sha256:1") for i in desired.instances}
+    images = {
+        (i.host, i.spec.container.image): ImageFacts(i.spec.container.image, "local", id="sha256:1")
+        for i in desired.instances
+    }
     facts = {(host, container): limits[container] for host, container in asked}
     return plan(desired, dataclasses.replace(observed, images=images, in_place=facts), request)
 
@@ -112,7 +116,7 @@ def record(case: Path) -> None:
     if (case / "labels.json").exists():
         raise SystemExit(f"{case.name} is recorded: what was written once is never written again; take another name")
     steps = [desired_of(case, name) for name in ("before.toml", "stack.toml") if (case / name).exists()]
-    images = sorted({i.spec.image for desired in steps for i in desired.instances})
+    images = sorted({i.spec.container.image for desired in steps for i in desired.instances})
     world = World(steps[-1].owner, *(h.name for h in steps[-1].hosts), images=images)
     world.secrets.values = dict(SECRETS)
     for desired in steps:

@@ -17,7 +17,7 @@ from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.secret import fingerprint
-from cortexctl.instance.spec import ContainerSpec, SecretRef
+from cortexctl.instance.spec import SecretRef, Spec
 from cortexctl.plan.model import Change
 from cortexctl.plan.recipes import serving_of
 from cortexctl.plan.steps import (
@@ -95,20 +95,20 @@ class Performer:
         spec = change.detail.after
         if spec is None:
             raise ValueError(f"{change.address}: nothing to create")
-        values = {s.name: self._secret(s) for s in spec.secrets}
+        values = {s.name: self._secret(s) for s in spec.container.secrets}
         daemon.create(
             Launch(
                 task.name,
                 task.image,
-                tuple(entrypoint(spec)),
-                tuple(arguments(spec)),
+                tuple(entrypoint(spec.server)),
+                tuple(arguments(spec.server)),
                 spec,
                 self._labels(change, spec),
                 values,
             )
         )
 
-    def _labels(self, change: Change, spec: ContainerSpec) -> dict[str, str]:
+    def _labels(self, change: Change, spec: Spec) -> dict[str, str]:
         return {
             **labels.owner_labels(self.owner),
             labels.MODEL: change.model,
@@ -133,7 +133,7 @@ class Performer:
 
     def _gate(self, daemon: Daemon, container: str, change: Change, report: Sink) -> str:
         spec = change.detail.after or change.detail.before
-        values = {s.name: self.secrets.value(s) for s in spec.secrets} if spec else {}
+        values = {s.name: self.secrets.value(s) for s in spec.container.secrets} if spec else {}
         secrets = tuple(values.values())
         telling = Telling(change.address, self.clock, report, secrets)
         gate = Gate(daemon, self.prober, self.clock, container, change, values.get(API_KEY), telling, secrets)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from cortexctl.apply.protocols import Daemon
 from cortexctl.errors import DaemonError
 from cortexctl.instance.labels import MODEL, address, owner_of, serving_name
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.owned import Owned, read_owned
 from cortexctl.observed.record import REMEMBERED, Applied, HostRecord, Start
@@ -183,7 +183,7 @@ def _note(kept: dict[str, Applied], change: Change, found: Owned | None, took: T
     applied = was or Applied(change.model, detail.ordinal, detail.generation, _run_of(change, found) or run, spec)
     if change.action in _NEW_CONTAINER:
         applied = replace(applied, run=run)
-    start = (Start(round(took.start, 1), spec.model),) if took.start is not None else ()
+    start = (Start(round(took.start, 1), spec.server.model),) if took.start is not None else ()
     stop = (round(took.stop, 1),) if took.stop is not None else ()
     kept[change.address] = replace(
         applied,
@@ -208,23 +208,23 @@ def _as_labelled(was: Applied, change: Change, found: Owned | None) -> Applied:
     return replace(now, generation=found.generation, run=found.run or was.run, spec=spec)
 
 
-def _made_alike(one: ContainerSpec, other: ContainerSpec) -> bool:
+def _made_alike(one: Spec, other: Spec) -> bool:
     """But for what may have been changed in place."""
-    now = other.in_place
-    return replace(one, restart=now.restart, memory=now.memory, cpus=now.cpus) == other
+    return one.with_in_place(other.container.in_place) == other
 
 
 def _is_same(one: Applied, other: Applied) -> bool:
     return (one.generation, one.run, one.spec) == (other.generation, other.run, other.spec)
 
 
-def _left(change: Change) -> ContainerSpec | None:
+def _left(change: Change) -> Spec | None:
     """The spec of the container that is there now: a new one's, or the old one's with what was changed in place."""
     before, after = change.detail.before, change.detail.after
     if change.action in {*_NEW_CONTAINER, Action.ADOPT} or before is None or after is None:
         return after
-    changed = {f.path: getattr(after, f.path) for f in change.fields if f.in_place and f.path != "network"}
-    return replace(before, **changed)
+    wanted = after.container.in_place
+    changed = {f.path: getattr(wanted, f.path) for f in change.fields if f.in_place and f.path != "network"}
+    return before.with_in_place(replace(before.container.in_place, **changed))
 
 
 def _named(change: Change) -> int | None:

@@ -20,7 +20,7 @@ from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
 from cortexctl.instance.secret import hidden
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.placement import placed
 from cortexctl.render.sanitise import visible
@@ -88,7 +88,7 @@ def check(words: tuple[str, ...], *, vllm_version: str, stdin: bool, output_form
     return _check(lines, version, as_json=output_format == "json", numbered=stdin)
 
 
-def _shown(address: str, spec: ContainerSpec, output_format: str) -> str:
+def _shown(address: str, spec: Spec, output_format: str) -> str:
     from cortexctl.render.launch import compose_service, docker_run, launch_facts
 
     match output_format:
@@ -99,7 +99,7 @@ def _shown(address: str, spec: ContainerSpec, output_format: str) -> str:
         case "json":
             return json_text(launch_facts(address, spec), 2)
         case _:
-            return _one_option_a_line([*entrypoint(spec), *arguments(spec)])
+            return _one_option_a_line([*entrypoint(spec.server), *arguments(spec.server)])
 
 
 def _check(lines: Iterable[str], version: str, *, as_json: bool, numbered: bool) -> int:

@@ -85,7 +85,7 @@ def _shown(line: str, values: Sequence[str], *, raw: bool) -> str:
 def values_of(owned: Owned, secrets: Secrets) -> Sequence[str]:
     """The secrets of a container that can be had without running a program, for hiding them."""
     found: list[str] = []
-    for reference in owned.spec.secrets if owned.spec else ():
+    for reference in owned.spec.container.secrets if owned.spec else ():
         if reference.source != "command":
             with contextlib.suppress(SecretUnresolved):
                 found.append(secrets.value(reference))

@@ -119,9 +119,9 @@ def with_models(
 
 def every_source(desired: Desired, observed: Observed | None = None) -> tuple[ModelSource, ...]:
     """Of all that the stack wants with GPUs and, where there is an observation, of all of its containers."""
-    specs = [(i.host, i.spec) for i in desired.instances if i.spec.gpus or i.gpu_count]
+    specs = [(i.host, i.spec) for i in desired.instances if i.spec.container.gpus or i.gpu_count]
     for host in observed.hosts if observed else ():
         for instance in owned_instances(host, desired.owner, desired.moved).values():
-            specs += [(host.name, o.spec) for o in instance.all if o.spec and o.spec.gpus]
+            specs += [(host.name, o.spec) for o in instance.all if o.spec and o.spec.container.gpus]
     sources = {source_of(host, spec) for host, spec in specs}
     return tuple(sorted(s for s in sources if isinstance(s, ModelSource)))

@@ -18,7 +18,9 @@ from cortexctl.observed.host import ImageFacts
 def told_by_hosts(desired: Desired, daemons: DockerDaemons) -> tuple[dict[str, str], list[Diagnostic]]:
     """Image reference -> release, for those that are found out; and what cannot be right for all hosts."""
     found: dict[str, dict[str, str]] = {}
-    for host, reference in sorted({(i.host, i.spec.image) for i in desired.instances if i.spec.vllm_version is None}):
+    for host, reference in sorted(
+        {(i.host, i.spec.container.image) for i in desired.instances if i.spec.server.version is None}
+    ):
         release = _release_on(desired.host(host), reference, daemons)
         if release:
             found.setdefault(reference, {})[host] = release
@@ -47,7 +49,7 @@ def _by_a_server(host: Host, facts: ImageFacts, daemons: DockerDaemons) -> str:
 
 
 def _differs(desired: Desired, image: str, told: Mapping[str, str]) -> Diagnostic:
-    instance = next(i for i in desired.instances if i.spec.image == image)
+    instance = next(i for i in desired.instances if i.spec.container.image == image)
     where = " and ".join(f"{release} on {host}" for host, release in sorted(told.items()))
     return error(
         "CX314",

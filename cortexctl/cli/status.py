@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import click
 
@@ -15,7 +14,7 @@ from cortexctl.cli.writing import out, out_json
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.errors import DaemonError, PathFailed
 from cortexctl.hosts.fleet import DockerDaemons
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
 from cortexctl.operations.stack_choice import StackChoice
@@ -46,7 +45,7 @@ def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
     return 0 if all(row.serves for row in rows) else 1
 
 
-def _with_measured(rows: list[tuple[Row, Host, ContainerSpec | None]]) -> list[Row]:
+def _with_measured(rows: list[tuple[Row, Host, Spec | None]]) -> list[Row]:
     """What starts like these said, from what this machine has learnt: no log is read."""
     from cortexctl.engines.vllm.memory.reuse import same_start
     from cortexctl.operations.learn import started_as
@@ -84,7 +83,7 @@ def _left_alone(desired: Desired, observed: Observed) -> list[str]:
 def _rows(desired: Desired, observed: Observed, daemons: DockerDaemons) -> list[Row]:
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
-    rows: list[tuple[Row, Host, ContainerSpec | None]] = []
+    rows: list[tuple[Row, Host, Spec | None]] = []
     for seen in observed.hosts:
         host = desired.host(seen.name)
         if not seen.is_reachable:
@@ -110,7 +109,8 @@ def _beside(wanted: Instance, serving: Owned) -> str:
     if serving.imported:
         differs = bool(fields_to_change(wanted, serving, Observed(())))
         return "differs from the stack" if differs else "adopted; it has labels once it is replaced"
-    return "differs from the stack" if serving.spec != _without_prints(wanted.spec, serving.spec) else ""
+    same = serving.spec is not None and serving.spec == _without_prints(wanted.spec, serving.spec)
+    return "" if same else "differs from the stack"
 
 
 def _row(address: str, instance: OwnedInstance, daemons: DockerDaemons, detail: str) -> Row:
@@ -134,8 +134,8 @@ def _row(address: str, instance: OwnedInstance, daemons: DockerDaemons, detail: 
         address,
         state,
         generation=serving.generation,
-        vllm=spec.vllm_version or "" if spec else "",
-        serves_names=spec.served_names if spec else (),
+        vllm=spec.server.version or "" if spec else "",
+        serves_names=spec.server.served_names if spec else (),
         endpoint=endpoint,
         detail=detail,
     )
@@ -146,12 +146,10 @@ def _others(instance: OwnedInstance | None) -> str:
     return "; ".join(names)
 
 
-def _without_prints(wanted: Any, recorded: Any) -> Any:
+def _without_prints(wanted: Spec, recorded: Spec) -> Spec:
     """Status does not need secrets, so it takes their recorded fingerprints for granted."""
     import dataclasses
 
-    if recorded is None:
-        return wanted
-    known = {s.name: s.fingerprint for s in recorded.secrets}
-    secrets = tuple(dataclasses.replace(s, fingerprint=known.get(s.name, "")) for s in wanted.secrets)
-    return dataclasses.replace(wanted, secrets=secrets)
+    known = {s.name: s.fingerprint for s in recorded.container.secrets}
+    secrets = tuple(dataclasses.replace(s, fingerprint=known.get(s.name, "")) for s in wanted.container.secrets)
+    return dataclasses.replace(wanted, container=dataclasses.replace(wanted.container, secrets=secrets))

@@ -86,7 +86,7 @@ def _room(desired: Desired, told: list[Diagnostic], *, hub: bool) -> Room:
     from cortexctl.files.checkout import checkout_of
     from cortexctl.plan.capacity.capacity import Room, room_in_stack
 
-    if not any(i.spec.gpus for i in desired.instances):
+    if not any(i.spec.container.gpus for i in desired.instances):
         return Room()
     return room_in_stack(desired, read_models(every_source(desired), hub=hub, within=checkout_of(desired.path)), told)
 

@@ -77,7 +77,7 @@ def open_stack(
     """
     read = partial(read_stack, path, choice, with_secrets=with_secrets, lenient=lenient, review=review)
     desired, found = read()
-    if desired is not None and any(i.spec.vllm_version is None for i in desired.instances):
+    if desired is not None and any(i.spec.server.version is None for i in desired.instances):
         desired, found = _by_what_hosts_say(desired, read)
     desired = _or_the_end(path, desired, found if warn or desired is None else [])
     return desired, open_daemons(desired)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cortexctl.desired.hook import Hook
 from cortexctl.diagnostics import SourceSpan
 from cortexctl.instance.labels import address, owner
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Instance:
 
     host: str
     model: str
-    spec: ContainerSpec
+    spec: Spec
     ordinal: int = 1
     policy: Policy = Policy()
     strategy: str = "stop_first"

@@ -25,11 +25,11 @@ from cortexctl.hosts.own_labels import OwnLabels
 from cortexctl.hosts.read import daemon_time
 from cortexctl.hosts.translate_errors import asking
 from cortexctl.instance import labels
-from cortexctl.instance.codec import spec_to_label
+from cortexctl.instance.codec import label_records
 from cortexctl.instance.image import split_image
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.shape import STOP_SIGNAL
-from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, ContainerSpec, InPlace
+from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, InPlace, Spec
 from cortexctl.observed.container_list import (
     parse_endpoint,
     parse_in_place,
@@ -110,12 +110,12 @@ class DockerDaemon:
                     name=launch.name,
                     entrypoint=list(launch.entrypoint),
                     command=list(launch.command),
-                    environment={**spec.env, **launch.secrets},
+                    environment={**spec.container.env, **launch.secrets},
                     labels=dict(launch.labels),
-                    ports=[CONTAINER_PORT] if spec.publish else None,
+                    ports=[CONTAINER_PORT] if spec.container.publish else None,
                     host_config=host_config(self._api, spec),
                     networking_config=self._api.create_networking_config(
-                        {spec.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong
+                        {spec.container.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong
                     ),
                     stop_signal=STOP_SIGNAL,
                 )
@@ -324,10 +324,10 @@ class DockerDaemon:
             )
         return found
 
-    def _is_there(self, name: str, spec: ContainerSpec) -> bool:
+    def _is_there(self, name: str, spec: Spec) -> bool:
         """Whether a run before this one made just this container already."""
         found = self._ours(name)
-        return bool(found["Config"]["Labels"].get(labels.SPEC) == spec_to_label(spec))
+        return label_records(found["Config"]["Labels"].get(labels.SPEC, ""), spec)
 
     def _asking(self, what: str, container: str = "") -> AbstractContextManager[None]:
         return asking(self._host, what, container)

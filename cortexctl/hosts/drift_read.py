@@ -16,7 +16,7 @@ from cortexctl.errors import DaemonError, DaemonRefused
 from cortexctl.hosts import lock, record_store
 from cortexctl.hosts.read import NOT_FOUND, ask, daemon_time, observe_host
 from cortexctl.instance.image import local_name
-from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import parse_images, parse_in_place, parse_labels
 from cortexctl.observed.daemon_json import CONTAINER, IMAGE, LIMITS, VOLUME
 from cortexctl.observed.host import ObservedContainer, ObservedHost
@@ -56,7 +56,7 @@ class DeepLook:
     problem: DaemonError | None = None
 
 
-Ours = Mapping[str, tuple[ObservedContainer, ContainerSpec]]
+Ours = Mapping[str, tuple[ObservedContainer, Spec]]
 """Containers to inspect with the specs that they were made with, by id."""
 
 

@@ -8,12 +8,12 @@ import docker
 import docker.types
 
 from cortexctl.instance.shape import shape_of
-from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, ContainerSpec
+from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, Spec
 
 
-def host_config(api: docker.APIClient, spec: ContainerSpec) -> Any:
+def host_config(api: docker.APIClient, spec: Spec) -> Any:
     """For `create_container`. The restart policy is off: the plan switches it on, after the gate."""
-    shape = shape_of(spec)
+    shape = shape_of(spec.container)
     publish = shape.publish
     gpus = [docker.types.DeviceRequest(device_ids=list(shape.gpus), capabilities=[["gpu"]])]
     return api.create_host_config(
@@ -29,10 +29,10 @@ def host_config(api: docker.APIClient, spec: ContainerSpec) -> Any:
             for m in shape.mounts
         ],
         device_requests=gpus if shape.gpus else None,
-        mem_limit=spec.memory,
-        memswap_limit=spec.memory,
-        cpu_period=CPU_PERIOD if spec.cpus else None,
-        cpu_quota=round(spec.cpus * CPU_PERIOD) if spec.cpus else None,
+        mem_limit=spec.container.memory,
+        memswap_limit=spec.container.memory,
+        cpu_period=CPU_PERIOD if spec.container.cpus else None,
+        cpu_quota=round(spec.container.cpus * CPU_PERIOD) if spec.container.cpus else None,
         restart_policy={"Name": "no"},  # switched on by the plan, after the gate
         ipc_mode=shape.ipc,
         shm_size=shape.shm_size,

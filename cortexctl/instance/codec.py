@@ -1,7 +1,8 @@
-"""ContainerSpec <-> JSON: the same form in labels, in plans and in case files.
+"""Spec <-> JSON: the same form in labels, in plans and in case files.
 
-Defaults are left out, so a new field with a default does not change old labels. `v` is the spec version:
-a label written by an older release is lifted by `UPGRADES` before anything is compared with it.
+`{"v": 2, "container": {...}, "server": {...}}`. Defaults are left out, so a new field with a default does not change
+old labels. `v` is the spec version: a label written by an older release is raised by `UPGRADES` before anything is
+compared with it.
 """
 
 from __future__ import annotations
@@ -9,54 +10,63 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cortexctl.decoding.decode import Decoder, read_json
-from cortexctl.decoding.readers import NotAsExpected
-from cortexctl.instance.spec import ContainerSpec, Mount, Publish
+from cortexctl.decoding.readers import NotAsExpected, Reader
+from cortexctl.instance.old_versions import UPGRADES
+from cortexctl.instance.spec import Container, Mount, Publish, Server, Spec
 
-SPEC_VERSION = 1
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From version n to n + 1. Empty as long as version 1 is the only one there has been."""
-
-_DEFAULTS: dict[str, Any] = {
-    f.name: {} if f.default_factory is dict else None if f.default is dataclasses.MISSING else f.default
-    for f in dataclasses.fields(ContainerSpec)
-}
-
-
+SPEC_VERSION = 2
 LONGEST_LABEL = 2**20
 """Characters of a spec's label; ours have some hundreds."""
-_READERS = Decoder(strict=True, may_lack={Mount: {"read_only"}, Publish: {"port"}}).fields(ContainerSpec)
-"""What reads a field's JSON value, down to its parts: a label may have been written by anybody."""
-
-
 _RELEASE = re.compile(r"v?\d{1,6}(?:\.\d{1,6}){2}(?:\.(?:post)?\d{1,6})?", re.ASCII)
-"""All that vllm.version reads as a release."""
+"""The form of a release's number, whichever engine it is of."""
+_DECODER = Decoder(strict=True, may_lack={Mount: {"read_only"}, Publish: {"port"}})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Part:
+    """One half of a spec. `readers` check each field's JSON value, down to its parts: anybody may write a label."""
+
+    kind: type[Container | Server]
+    readers: Mapping[str, Reader]
+    required: frozenset[str]
+    defaults: Mapping[str, Any]
+
+
+def _part(kind: type[Container | Server]) -> _Part:
+    fields: dict[str, Any] = {f.name: {} if f.default_factory is dict else f.default for f in dataclasses.fields(kind)}
+    required = frozenset(name for name, default in fields.items() if default is dataclasses.MISSING)
+    defaults = {name: default for name, default in fields.items() if name not in required}
+    return _Part(kind, _DECODER.fields(kind), required, defaults)
+
+
+_PARTS = {"container": _part(Container), "server": _part(Server)}
 
 
 class UnknownSpecVersion(ValueError):
     """The label was written by a newer cortexctl than this one."""
 
 
-def spec_to_dict(spec: ContainerSpec) -> dict[str, Any]:
+def spec_to_dict(spec: Spec) -> dict[str, Any]:
     """Plain JSON values, keys in the order of the fields, defaults left out."""
-    out: dict[str, Any] = {"v": SPEC_VERSION}
-    for f in dataclasses.fields(spec):
-        value = getattr(spec, f.name)
-        if value == _DEFAULTS[f.name]:
-            continue
-        out[f.name] = _plain(value)
-    return out
+    parts = {name: _part_to_dict(getattr(spec, name), part) for name, part in _PARTS.items()}
+    return {"v": SPEC_VERSION, **parts}
 
 
-def spec_to_label(spec: ContainerSpec) -> str:
+def _part_to_dict(value: Container | Server, part: _Part) -> dict[str, Any]:
+    values = {name: getattr(value, name) for name in part.readers}
+    return {name: _plain(v) for name, v in values.items() if name not in part.defaults or v != part.defaults[name]}
+
+
+def spec_to_label(spec: Spec) -> str:
     """Compact and sorted, so that equal specs give equal text."""
     return json.dumps(spec_to_dict(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def spec_from_label(text: str) -> ContainerSpec:
+def spec_from_label(text: str) -> Spec:
     """Raises ValueError when the text is not a spec, UnknownSpecVersion when it is of a newer kind."""
     data = read_json(text, most=LONGEST_LABEL)
     if not isinstance(data, dict):
@@ -64,36 +74,67 @@ def spec_from_label(text: str) -> ContainerSpec:
     return spec_from_dict(data)
 
 
-def spec_from_dict(data: Mapping[str, Any]) -> ContainerSpec:
+def label_records(text: str, spec: Spec) -> bool:
+    """Whether a label is of this very spec, in whichever version it was written. Equal text is not parsed."""
+    if text == spec_to_label(spec):
+        return True
+    try:
+        return spec_from_label(text) == spec
+    except ValueError:
+        return False
+
+
+def spec_from_dict(data: Mapping[str, Any]) -> Spec:
     """The inverse of `spec_to_dict`, for any version up to ours. Raises ValueError."""
     if not isinstance(data, Mapping):
         raise ValueError("a spec is a table")
-    data = dict(data)
+    data = _upgraded(dict(data))
+    given = {name: data.pop(name) for name in _PARTS}
+    wrong = [name for name, value in given.items() if not isinstance(value, dict)]
+    given = {name: value for name, value in given.items() if name not in wrong}
+    unknown = {*data, *(f"{n}.{key}" for n, values in given.items() for key in values.keys() - _PARTS[n].readers)}
+    if unknown:
+        raise ValueError(f"unknown fields in a spec: {', '.join(sorted(unknown))}")
+    missing = {f"{name}.{key}" for name, values in given.items() for key in _PARTS[name].required - values.keys()}
+    if missing:
+        raise ValueError(f"fields missing in a spec: {', '.join(sorted(missing))}")
+    read: dict[str, Any] = {}
+    for name, values in given.items():
+        fields = _read_fields(values, _PARTS[name])
+        wrong += [f"{name}.{key}" for key in values.keys() - fields]
+        read[name] = fields
+    if wrong:
+        raise ValueError(f"fields of the wrong type in a spec: {', '.join(sorted(wrong))}")
+    return Spec(Container(**read["container"]), Server(**read["server"]))
+
+
+def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """The same in the form of our version, without its number. Raises ValueError."""
     version = data.pop("v", None)
     if type(version) is not int or version < 1:
         raise ValueError("a spec without its version")
     if version > SPEC_VERSION:
         raise UnknownSpecVersion(f"spec version {version}; this cortexctl knows up to {SPEC_VERSION}")
-    while version < SPEC_VERSION:
-        data = UPGRADES[version](data)
-        version += 1
-    unknown = set(data) - set(_DEFAULTS)
-    if unknown:
-        raise ValueError(f"unknown fields in a spec: {', '.join(sorted(unknown))}")
-    missing = {"image", "model", "served_names"} - set(data)
-    if missing:
-        raise ValueError(f"fields missing in a spec: {', '.join(sorted(missing))}")
-    fields, wrong = {}, [] if data["served_names"] else ["served_names"]
-    for name, value in data.items():
+    for older in range(version, SPEC_VERSION):
+        data = UPGRADES[older](data)
+    if not data.keys() >= _PARTS.keys():
+        raise ValueError(f"spec version {version} has a container and a server; this text does not")
+    return data
+
+
+def _read_fields(values: Mapping[str, Any], part: _Part) -> dict[str, Any]:
+    """The fields whose values are of their types, and are a release's number or names where that is what they say."""
+    fields = {}
+    for key, value in values.items():
         try:
-            fields[name] = _READERS[name](value)
+            fields[key] = part.readers[key](value)
         except NotAsExpected:
-            wrong.append(name)
-    if fields.get("vllm_version") is not None and not _RELEASE.fullmatch(fields["vllm_version"]):
-        wrong.append("vllm_version")
-    if wrong:
-        raise ValueError(f"fields of the wrong type in a spec: {', '.join(sorted(set(wrong)))}")
-    return ContainerSpec(**fields)
+            continue
+    if fields.get("version") is not None and not _RELEASE.fullmatch(fields["version"]):
+        del fields["version"]
+    if "served_names" in fields and not fields["served_names"]:
+        del fields["served_names"]
+    return fields
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,6 @@ class Launch:
     image: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
-    spec: ContainerSpec
+    spec: Spec
     labels: Mapping[str, str]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cortexctl.instance.spec import CONTAINER_PORT, ContainerSpec, Mount, Publish
+from cortexctl.instance.spec import CONTAINER_PORT, Container, Mount, Publish
 
 PORT = f"{CONTAINER_PORT}/tcp"
 CAP_DROP = ("ALL",)
@@ -33,13 +33,13 @@ class Shape:
     log_options: tuple[tuple[str, str], ...] = LOG_OPTIONS
 
 
-def shape_of(spec: ContainerSpec) -> Shape:
-    """What a spec does not say is said here, for all containers alike."""
+def shape_of(container: Container) -> Shape:
+    """What a container does not say is said here, for all containers alike."""
     return Shape(
-        network=spec.network,
-        publish=spec.publish,
-        mounts=spec.mounts,
-        gpus=tuple(str(g) for g in spec.gpus),
-        ipc=spec.ipc,
-        shm_size=spec.shm_size if spec.ipc == "private" else None,
+        network=container.network,
+        publish=container.publish,
+        mounts=container.mounts,
+        gpus=tuple(str(g) for g in container.gpus),
+        ipc=container.ipc,
+        shm_size=container.shm_size if container.ipc == "private" else None,
     )

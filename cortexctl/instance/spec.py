@@ -1,9 +1,9 @@
-"""The description of one container, in one normal form: what is compared, recorded and launched."""
+"""The description of one instance, in one normal form: what is compared, recorded and launched."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 CONTAINER_PORT = 8000
@@ -68,19 +68,13 @@ class SecretRef:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """One container. Mappings are read only by convention; every field has its default left out of labels.
-
-    `args` are vLLM's own parameters by name, only those that the stack sets. `extra_args` are raw words for
-    what cortexctl does not know. Times are in seconds, `shm_size` and `memory` in bytes.
+class Container:
+    """What a daemon makes, whichever server runs in it. `port` is where the server listens inside. `shm_size` and
+    `memory` in bytes, `cpus` in cores; None: no limit. Mappings are read only by convention.
     """
 
     image: str
-    model: str
-    served_names: tuple[str, ...]
-    vllm_version: str | None = None
-    args: Mapping[str, Any] = field(default_factory=dict)
-    extra_args: tuple[str, ...] = ()
+    port: int
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretRef, ...] = ()
     gpus: tuple[int, ...] = ()
@@ -89,7 +83,6 @@ class ContainerSpec:
     network: str = DEFAULT_NETWORK
     ipc: Literal["private", "host"] = "private"
     shm_size: int = DEFAULT_SHM_SIZE
-    drain: int = 30
     restart: str = RESTART_POLICY
     memory: int | None = None
     cpus: float | None = None
@@ -98,7 +91,36 @@ class ContainerSpec:
     def in_place(self) -> InPlace:
         return InPlace(self.restart, self.memory, self.cpus)
 
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The program in the container. `engine` names an inference engine of the registry (engines/base.py), `version`
+    its release. `args` are the engine's own parameters by name, only those that the stack sets; `extra_args` are raw
+    arguments that cortexctl does not know. `drain`: seconds to finish running requests after SIGTERM.
+    """
+
+    engine: str
+    model: str
+    served_names: tuple[str, ...]
+    version: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    extra_args: tuple[str, ...] = ()
+    drain: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One instance: its container and the server in it. Labels leave out every field that has its default."""
+
+    container: Container
+    server: Server
+
     @property
     def stop_timeout(self) -> int:
         """Seconds between SIGTERM and SIGKILL."""
-        return self.drain + STOP_MARGIN
+        return self.server.drain + STOP_MARGIN
+
+    def with_in_place(self, settings: InPlace) -> Spec:
+        """The same with another restart policy and other limits."""
+        now = replace(self.container, restart=settings.restart, memory=settings.memory, cpus=settings.cpus)
+        return replace(self, container=now)

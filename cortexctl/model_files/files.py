@@ -14,7 +14,7 @@ from typing import Any
 
 from cortexctl.decoding.decode import read_json
 from cortexctl.decoding.readers import NotAsExpected
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.model_files.safetensors import Tensors, tensors_in
 
 HF_HOME = "/root/.cache/huggingface"
@@ -64,27 +64,29 @@ class ModelFiles:
     problem: str = ""
 
 
-def source_of(host: str, spec: ContainerSpec) -> ModelSource | str:
+def source_of(host: str, spec: Spec) -> ModelSource | str:
     """Where the model of a spec lies; or, in a sentence's words, why its files are not read."""
-    if spec.args.get("hf_config_path"):
+    if spec.server.args.get("hf_config_path"):
         return "hf_config_path leads to another model's config"
-    if "://" in spec.model:
+    if "://" in spec.server.model:
         return "its model is neither in a folder nor in a repository"
-    if spec.model.endswith(".gguf"):
+    if spec.server.model.endswith(".gguf"):
         return "GGUF files are not computed"
-    if spec.model.startswith("/"):
-        root, inside = _on_host(spec, spec.model)
+    if spec.server.model.startswith("/"):
+        root, inside = _on_host(spec, spec.server.model)
         return ModelSource(host, root, inside) if root else "its model is in no folder of the host"
-    revision = str(spec.args.get("revision") or "main")
-    if not _REPO.fullmatch(spec.model) or ".." in revision or not re.fullmatch(r"[\w./-]+", revision):
+    revision = str(spec.server.args.get("revision") or "main")
+    if not _REPO.fullmatch(spec.server.model) or ".." in revision or not re.fullmatch(r"[\w./-]+", revision):
         return "its model is neither in a folder nor in a repository"
-    cache = spec.env.get("HF_HUB_CACHE") or posixpath.join(spec.env.get("HF_HOME") or HF_HOME, "hub")
-    return ModelSource(host, *_on_host(spec, cache), spec.model, revision)
+    cache = spec.container.env.get("HF_HUB_CACHE") or posixpath.join(
+        spec.container.env.get("HF_HOME") or HF_HOME, "hub"
+    )
+    return ModelSource(host, *_on_host(spec, cache), spec.server.model, revision)
 
 
-def _on_host(spec: ContainerSpec, path: str) -> tuple[str, str]:
+def _on_host(spec: Spec, path: str) -> tuple[str, str]:
     """(what is mounted, the way below it) of a path in the container; empty where nothing is mounted."""
-    found = [m for m in spec.mounts if is_below(path, m.target)]
+    found = [m for m in spec.container.mounts if is_below(path, m.target)]
     if not found:
         return "", ""
     nearest = max(found, key=lambda m: len(m.target))

@@ -13,7 +13,7 @@ from typing import Any
 
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.shape import PORT
-from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import parse_in_place
 
 ADDED_BY_ENGINES = {"HOME", "HOSTNAME", "TERM", "container"}
@@ -75,7 +75,7 @@ def parse_image_defaults(inspected: Mapping[str, Any]) -> ImageDefaults:
     return ImageDefaults(tuple(config.get("Env") or ()), tuple(config.get("Volumes") or ()), names)
 
 
-def parse_inspected(found: Mapping[str, Any], spec: ContainerSpec, image: ImageDefaults, owner: str) -> Inspected:
+def parse_inspected(found: Mapping[str, Any], spec: Spec, image: ImageDefaults, owner: str) -> Inspected:
     """`spec` is the container's own, from its label; `owner` keys the fingerprints."""
     config, host = found["Config"], found["HostConfig"]
     words = dict(word.partition("=")[::2] for word in config.get("Env") or [])
@@ -83,8 +83,8 @@ def parse_inspected(found: Mapping[str, Any], spec: ContainerSpec, image: ImageD
     return Inspected(
         entrypoint=tuple(config.get("Entrypoint") or ()),
         command=tuple(config.get("Cmd") or ()),
-        env={name: words[name] for name in spec.env if name in words},
-        secrets={s.name: _print(owner, s.name, words[s.name]) for s in spec.secrets if s.name in words},
+        env={name: words[name] for name in spec.container.env if name in words},
+        secrets={s.name: _print(owner, s.name, words[s.name]) for s in spec.container.secrets if s.name in words},
         foreign_env=_foreign(words, spec, image),
         in_place=parse_in_place(found),
         limits={ours: host[theirs] for theirs, ours in _OF_HANDS.items() if host.get(theirs)},
@@ -115,11 +115,11 @@ def _print(owner: str, name: str, value: str) -> str:
     return fingerprint(owner, name, value) if value else ""
 
 
-def _foreign(words: Mapping[str, str], spec: ContainerSpec, image: ImageDefaults) -> tuple[str, ...]:
+def _foreign(words: Mapping[str, str], spec: Spec, image: ImageDefaults) -> tuple[str, ...]:
     """Names only. Without its image nothing can be said, for its values are among them."""
     if not image.known:
         return ()
-    own = {*spec.env, *(s.name for s in spec.secrets), *ADDED_BY_ENGINES}
+    own = {*spec.container.env, *(s.name for s in spec.container.secrets), *ADDED_BY_ENGINES}
     return tuple(sorted(n for n, value in words.items() if n not in own and f"{n}={value}" not in image.env))
 
 

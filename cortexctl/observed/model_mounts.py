@@ -22,7 +22,7 @@ def ways_to(source: ModelSource, host: ObservedHost) -> Iterator[tuple[str, str]
         if labels.MODEL not in container.labels:
             continue
         spec, _ = spec_of(container)
-        for mount in spec.mounts if spec else ():
+        for mount in spec.container.mounts if spec else ():
             if (below := _below_mount(mount, source.root)) is not None:
                 yield container.id, posixpath.join(mount.target, below, source.inside).rstrip("/")
                 break

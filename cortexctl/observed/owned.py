@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
@@ -30,7 +30,7 @@ class Owned:
     protect: bool
     forget: bool
     run: str
-    spec: ContainerSpec | None
+    spec: Spec | None
     problem: str = ""
     imported: Inspected | None = None
     """How it is made, of one that carries no labels and is taken by name. Its `spec` is only what is known of it."""
@@ -140,7 +140,7 @@ def image_labels_needed(
     return tuple(sorted(needed))
 
 
-def spec_of(container: ObservedContainer) -> tuple[ContainerSpec | None, str]:
+def spec_of(container: ObservedContainer) -> tuple[Spec | None, str]:
     """The spec that a container of ours was made with, or why it cannot be read."""
     try:
         return spec_from_label(container.labels.get(labels.SPEC, "")), ""

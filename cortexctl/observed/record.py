@@ -15,7 +15,7 @@ from cortexctl.decoding.decode import Decoder, read_json
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.instance.codec import spec_from_dict, spec_to_dict
 from cortexctl.instance.labels import MOST_GENERATIONS, MOST_ORDINALS, address, is_model_name
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 
 RECORD_VERSION = 1
 LONGEST_LABEL = 16 * 2**20
@@ -45,7 +45,7 @@ class Applied:
     ordinal: int
     generation: int
     run: str
-    spec: ContainerSpec
+    spec: Spec
     starts: tuple[Start, ...] = ()
     stops: tuple[float, ...] = ()
     over: int | None = None
@@ -95,7 +95,7 @@ def _start(value: Any) -> Start:
     return Start(*_DECODER.read(tuple[float, str], value))
 
 
-_DECODER = Decoder({ContainerSpec: spec_from_dict, Start: _start}, may_lack={Applied: {"over"}})
+_DECODER = Decoder({Spec: spec_from_dict, Start: _start}, may_lack={Applied: {"over"}})
 
 
 def _can_be(applied: Applied) -> bool:

@@ -109,7 +109,9 @@ def hooks_of(plan: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
         return NO_HOOKS
     specs = [spec for c in plan.changes for spec in (c.detail.before, c.detail.after) if spec]
     given = [s for h in plan.hooks for s in (*h.secrets, *([h.url_from] if h.url_from else []))]
-    hidden = dict.fromkeys(replace(s, fingerprint="") for s in [*given, *(s for spec in specs for s in spec.secrets)])
+    hidden = dict.fromkeys(
+        replace(s, fingerprint="") for s in [*given, *(s for spec in specs for s in spec.container.secrets)]
+    )
     folder = Path(plan.stack_path).resolve().parent
     runner = HookRunner(folder, os.environ, doer.secrets.value, tuple(hidden), time.time)
     known = {"stack": plan.stack, "env": plan.env, "run": run.run, "revision": run.revision}

@@ -181,7 +181,7 @@ def fit_stack(wanted: Desired, inputs: FitInputs, read_models: ReadModels) -> Fi
         try:
             job.models[instance.address] = _of_instance(desired, instance, configs, weights, files, inputs)
             job.titles[instance.address] = (
-                f"{instance.address}, vLLM {instance.spec.vllm_version or 'of an unknown release'}"
+                f"{instance.address}, vLLM {instance.spec.server.version or 'of an unknown release'}"
             )
         except (UsageError, ValueError) as cause:
             job.unknown[instance.address] = str(cause)
@@ -190,7 +190,7 @@ def fit_stack(wanted: Desired, inputs: FitInputs, read_models: ReadModels) -> Fi
 
 def sources_of(desired: Desired, given: Collection[str]) -> list[ModelSource]:
     """Of the instances whose config is not given."""
-    sources = {source_of(i.host, i.spec) for i in desired.instances if i.spec.gpus and i.model not in given}
+    sources = {source_of(i.host, i.spec) for i in desired.instances if i.spec.container.gpus and i.model not in given}
     return sorted(s for s in sources if isinstance(s, ModelSource))
 
 
@@ -203,8 +203,8 @@ def _of_instance(
     inputs: FitInputs,
 ) -> FitModel:
     host, spec = desired.host(instance.host), instance.spec
-    args = effective(spec).args
-    if not spec.gpus:
+    args = effective(spec.server).args
+    if not spec.container.gpus:
         raise UsageError("it has no GPU")
     gpu = gpu_of_host(host)
     given = Path(weights[instance.model]) if instance.model in weights else None
@@ -215,14 +215,16 @@ def _of_instance(
     ask = Ask(
         args,
         gpu,
-        spec.vllm_version,
-        spec.env,
+        spec.server.version,
+        spec.container.env,
         headers,
         free_gib=inputs.free,
         available_gib=inputs.available,
     )
     start = started_as(host, spec, config)
-    return FitModel(facts, ask, start, spec.gpus, host.gpus or len(spec.gpus), instance.host, instance.model)
+    return FitModel(
+        facts, ask, start, spec.container.gpus, host.gpus or len(spec.container.gpus), instance.host, instance.model
+    )
 
 
 def _read_found_model(
@@ -235,7 +237,7 @@ def _read_found_model(
         elsewhere = "" if inputs.hosts else ", or look on its host with --hosts"
         raise UsageError(f"{read.problem}; give its config.json with --config {instance.model}=FILE{elsewhere}")
     try:
-        facts = read_facts(read.config, effective(instance.spec).args)
+        facts = read_facts(read.config, effective(instance.spec.server).args)
         return facts, read_headers(weights) if weights else headers_of(read, facts), digest(read.config)
     except (UnreadableModel, UnknownModel) as cause:
         raise UsageError(str(cause)) from None

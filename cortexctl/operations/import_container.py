@@ -17,7 +17,7 @@ from cortexctl.hosts.drift_read import Inspection, inspect_all
 from cortexctl.hosts.read import observe_host
 from cortexctl.instance import labels
 from cortexctl.instance.secret import looks_like_one
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import HF_HOME
 from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.observed.host import ObservedContainer, ObservedHost
@@ -63,7 +63,7 @@ class Import:
     host: Host
     is_only_host: bool
     desired: Desired
-    bare: ContainerSpec
+    bare: Spec
     seen: ObservedHost
     inspections: Mapping[str, Inspection]
 
@@ -127,7 +127,7 @@ class Import:
         return next(c for c in self.seen.containers if c.id == id_)
 
     def _place(self, id_: str, running: Running, name: str, gpus: tuple[int, ...] | None) -> Place:
-        folders = {m.target: m.source for m in self.bare.mounts}
+        folders = {m.target: m.source for m in self.bare.container.mounts}
         told = release_from_image(named_image(running) or "none")
         return Place(
             host=self.host.name,

@@ -21,7 +21,7 @@ from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
 from cortexctl.errors import DaemonError, UsageError
 from cortexctl.hosts.log import lines
 from cortexctl.instance.labels import serving_name
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.operations.log_file import pieces_of
 from cortexctl.operations.notes import Note, warning
 from cortexctl.plan.model import Change, Plan
@@ -38,32 +38,36 @@ LINES = 5000
 """Lines read from the end of a log: enough for all that a start logs about memory."""
 
 
-def model_folder(spec: ContainerSpec) -> Path | None:
+def model_folder(spec: Spec) -> Path | None:
     """The model's folder on its host, by the mount that it is seen through in the container, or in its cache."""
     from cortexctl.model_files.files import HF_HOME
     from cortexctl.stack.model_folder import cached_snapshot
 
-    folders = {m.target: Path(m.source) for m in spec.mounts if not m.is_volume}
-    if not spec.model.startswith("/"):
+    folders = {m.target: Path(m.source) for m in spec.container.mounts if not m.is_volume}
+    if not spec.server.model.startswith("/"):
         cache = folders.get(HF_HOME)
-        return cached_snapshot(cache, spec.model, str(spec.args.get("revision") or "main")) if cache else None
-    inside = {target: posixpath.relpath(spec.model, target) for target in folders}
+        return (
+            cached_snapshot(cache, spec.server.model, str(spec.server.args.get("revision") or "main"))
+            if cache
+            else None
+        )
+    inside = {target: posixpath.relpath(spec.server.model, target) for target in folders}
     return next((folders[t] / path for t, path in inside.items() if not path.startswith("..")), None)
 
 
-def started_as(host: Host, spec: ContainerSpec, config: str = "") -> Started:
+def started_as(host: Host, spec: Spec, config: str = "") -> Started:
     """An instance's start. `config`: the digest of its model's config.json, where that was read."""
-    args = effective(spec).args
-    model = f"{spec.model}@{args.get('revision') or ''}"
-    if spec.model.startswith("/"):
-        model = str(model_folder(spec) or spec.model)
-    return started(model, config, spec.vllm_version, gpu_of(host, spec), args, spec.env)
+    args = effective(spec.server).args
+    model = f"{spec.server.model}@{args.get('revision') or ''}"
+    if spec.server.model.startswith("/"):
+        model = str(model_folder(spec) or spec.server.model)
+    return started(model, config, spec.server.version, gpu_of(host, spec), args, spec.container.env)
 
 
-def gpu_of(host: Host, spec: ContainerSpec) -> Gpu | None:
+def gpu_of(host: Host, spec: Spec) -> Gpu | None:
     """One of an instance's GPUs, as far as the stack tells."""
     try:
-        return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability) if spec.gpus else None
+        return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability) if spec.container.gpus else None
     except ValueError:
         return None
 
@@ -101,12 +105,12 @@ def learn_from_apply(
     return tuple(notes)
 
 
-def _started(host: Host, spec: ContainerSpec) -> tuple[Started, Facts | None, Gpu | None]:
+def _started(host: Host, spec: Spec) -> tuple[Started, Facts | None, Gpu | None]:
     """The start, and its model's facts where they can be read from here."""
     at = model_folder(spec)
     try:
         config = read_config(at) if at else None
-        facts = read_facts(config, effective(spec).args) if config else None
+        facts = read_facts(config, effective(spec.server).args) if config else None
     except (UnreadableModel, UnknownModel, OSError):
         config, facts = None, None
     return started_as(host, spec, digest(config) if config else ""), facts, gpu_of(host, spec)
@@ -121,13 +125,13 @@ def _log(change: Change, container: str, daemons: Daemons) -> list[str]:
         return list(daemon.logs(container, LINES, this_run=True))
 
 
-def _predicted(facts: Facts, gpu: Gpu, spec: ContainerSpec, version: str) -> Predicted:
+def _predicted(facts: Facts, gpu: Gpu, spec: Spec, version: str) -> Predicted:
     at = model_folder(spec)
     try:
         headers = read_headers(at) if at else None
     except UnreadableModel:
         headers = None
-    return predict(facts, Ask(effective(spec).args, gpu, version or None, spec.env, headers))
+    return predict(facts, Ask(effective(spec.server).args, gpu, version or None, spec.container.env, headers))
 
 
 def predict(facts: Facts, ask: Ask) -> Predicted:

@@ -30,7 +30,7 @@ def plan_upgrade(stack: str, choice: StackChoice, to: str) -> Upgrade:
     ahead = StackReader(stack, choice, SecretMode.SKIP, release=to)
     today = reader.read().desired
     before = ahead.read()
-    now = {i.model: i.spec.vllm_version or "" for i in today.instances} if today else {}
+    now = {i.model: i.spec.server.version or "" for i in today.instances} if today else {}
     try:
         text = read_text(stack)
     except NotRead as cause:
@@ -44,7 +44,7 @@ def plan_upgrade(stack: str, choice: StackChoice, to: str) -> Upgrade:
     except UnreadableDocument as cause:
         raise UsageError(f"{stack}: {cause}", next_step=f"cortexctl validate {stack}") from None
     after = ahead.read(text=edited.text)
-    set_ = {name for i in today.instances for name in i.spec.args} if today else set()
+    set_ = {name for i in today.instances for name in i.spec.server.args} if today else set()
     return Upgrade(
         stack,
         to,

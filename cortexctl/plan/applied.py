@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.instance.labels import is_generation_name, serving_name
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
@@ -51,13 +51,11 @@ def _as_adopted(wanted: Instance, taken: ObservedContainer, observed: Observed) 
     if inspected is None or not (is_recorded or taken.name == serving_name(wanted.model, wanted.ordinal)):
         return
     pending = (as_pattern(f.path) for f in imported_fields(wanted, inspected))
-    was = recorded.spec.in_place if recorded is not None and is_recorded else inspected.in_place
-    settings = {name: getattr(was, name) for name in IN_PLACE}
-    spec = replace(wanted.spec, **settings)
-    yield replace(wanted, spec=spec, ignore=(*wanted.ignore, *pending), gpu_count=None)
+    was = recorded.spec.container.in_place if recorded is not None and is_recorded else inspected.in_place
+    yield replace(wanted, spec=wanted.spec.with_in_place(was), ignore=(*wanted.ignore, *pending), gpu_count=None)
 
 
-def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Observed) -> ContainerSpec | None:
+def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Observed) -> Spec | None:
     """By the container that has the serving name, unless a later one had passed its gate when its run was killed. What
     has no such name may be kept, or proven by nobody: of it the record says what was applied.
     """
@@ -73,10 +71,9 @@ def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Obser
     # What was updated in place its label cannot tell; the record can, and so can a stack that says what is.
     recorded = applied_of(wanted, observed, serving)
     known = recorded.spec if recorded and recorded.generation == serving.generation else serving.spec
-    updated = {name: getattr(known, name) for name in IN_PLACE} | {
-        name: getattr(actual, name) for name in IN_PLACE if getattr(actual, name) == getattr(wanted.spec, name)
-    }
-    return replace(serving.spec, **updated)
+    was, declared = known.container.in_place, wanted.spec.container.in_place
+    updated = {n: getattr(actual, n) for n in IN_PLACE if getattr(actual, n) == getattr(declared, n)}
+    return serving.spec.with_in_place(replace(was, **updated))
 
 
 def _is_later(applied: Applied, found: Owned) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cortexctl.engines.vllm.command.effective import effective
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 
 ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104
 DEFAULT_UTILIZATION = 0.92
@@ -25,26 +25,26 @@ class BothNeed:
         return f"{self.what} {', '.join(map(str, (self.first, *self.others)))}"
 
 
-def what_both_need(one: ContainerSpec, other: ContainerSpec) -> BothNeed | None:
+def what_both_need(one: Spec, other: Spec) -> BothNeed | None:
     """What only one of them can have; None when both can run."""
-    a, b = one.publish, other.publish
+    a, b = one.container.publish, other.container.publish
     if a and b and a.port and a.port == b.port and overlap(a.address, b.address):
         return BothNeed("port", a.port)
-    shared = sorted(set(one.gpus) & set(other.gpus))
+    shared = sorted(set(one.container.gpus) & set(other.container.gpus))
     if shared and utilization(one) + utilization(other) > 1:
         return BothNeed("GPU", shared[0], tuple(shared[1:]))
     return None
 
 
-def utilization(spec: ContainerSpec) -> float:
+def utilization(spec: Spec) -> float:
     """The share of its GPUs' memory that a container takes."""
-    return float(spec.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION))
+    return float(spec.server.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION))
 
 
-def is_pinned(spec: ContainerSpec) -> bool:
+def is_pinned(spec: Spec) -> bool:
     """Whether the size of its cache is given in bytes; then its share says nothing of what it takes."""
-    given = "kv_cache_memory_bytes" in spec.args or bool(spec.extra_args)
-    return given and isinstance(effective(spec).args.get("kv_cache_memory_bytes"), int)
+    given = "kv_cache_memory_bytes" in spec.server.args or bool(spec.server.extra_args)
+    return given and isinstance(effective(spec.server).args.get("kv_cache_memory_bytes"), int)
 
 
 def overlap(one: str, other: str) -> bool:

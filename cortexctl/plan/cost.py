@@ -58,4 +58,4 @@ def applied_of(wanted: Instance, observed: Observed, serving: Owned | None = Non
 
 def _past_starts(wanted: Instance, applied: Applied | None) -> Sequence[float]:
     """Starts with other weights say nothing of these."""
-    return [s.seconds for s in applied.starts if s.model == wanted.spec.model] if applied else []
+    return [s.seconds for s in applied.starts if s.model == wanted.spec.server.model] if applied else []

@@ -65,7 +65,8 @@ def with_kept_names(wanted: Instance, serving: Owned | None) -> Instance:
     """Where the stack says no served names, those that its clients know stay, whatever the model is called by now."""
     if not wanted.named_by_default or serving is None or serving.spec is None:
         return wanted
-    return replace(wanted, spec=replace(wanted.spec, served_names=serving.spec.served_names))
+    server = replace(wanted.spec.server, served_names=serving.spec.server.served_names)
+    return replace(wanted, spec=replace(wanted.spec, server=server))
 
 
 def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed) -> tuple[FieldChange, ...]:
@@ -78,15 +79,16 @@ def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed
     imported = serving.imported
     every = imported_fields(wanted, imported) if imported else diff(serving.spec, wanted.spec)
     fields = [f for f in every if not _is_ignored(f.path, wanted.ignore)]
-    network = wanted.spec.network
-    if serving.spec.network == network not in serving.container.networks and not _is_ignored(NETWORK, wanted.ignore):
+    network = wanted.spec.container.network
+    left = serving.spec.container.network == network not in serving.container.networks
+    if left and not _is_ignored(NETWORK, wanted.ignore):
         fields.append(FieldChange(NETWORK, (imported.network_mode or None) if imported else None, network))
     actual = imported.in_place if imported else observed.in_place.get((wanted.host, serving.container.id))
     if actual is None:
         return tuple(sorted(fields, key=lambda f: f.path))
     kept = [f for f in fields if f.path not in IN_PLACE]
     for name in IN_PLACE:
-        was, now = getattr(actual, name), getattr(wanted.spec, name)
+        was, now = getattr(actual, name), getattr(wanted.spec.container, name)
         if was != now and not _is_ignored(name, wanted.ignore):
             kept.append(FieldChange(name, was, now))
     return tuple(sorted(kept, key=lambda f: f.path))
@@ -181,11 +183,9 @@ def needs_record(wanted: Instance, found: OwnedInstance | None, force: Force = N
     serving = serving_now(wanted, found)
     is_down = serving is not None and not serving.container.is_running
     # Settings that were changed in place, and changed back, are told by the record alone.
-    usual = InPlace()
-    has_settings = serving is not None and serving.spec is not None and serving.spec.in_place != usual
-    return (
-        has_settings or wanted.spec.in_place != usual or is_down or force.restart or needs_image(wanted, found, force)
-    )
+    specs = (wanted.spec, serving.spec if serving else None)
+    has_settings = any(s.container.in_place != InPlace() for s in specs if s)
+    return has_settings or is_down or force.restart or needs_image(wanted, found, force)
 
 
 def needs_inspection(
@@ -198,7 +198,7 @@ def needs_inspection(
     if serving is None or serving.spec is None or serving.imported:
         return ""
     recorded = applied_of(wanted, observed, serving)
-    settings = {s.in_place for s in (serving.spec, wanted.spec, recorded.spec if recorded else None) if s}
+    settings = {s.container.in_place for s in (serving.spec, wanted.spec, recorded.spec if recorded else None) if s}
     if not everything and len(settings) == 1:
         return ""
     return serving.container.id
@@ -312,12 +312,13 @@ def _unfinished(candidate: Owned) -> Reason:
 
 
 def _image(wanted: Instance, candidate: Owned | None, images: Images) -> PlannedImage:
+    reference = wanted.spec.container.image
     if candidate is not None:
-        return PlannedImage(wanted.spec.image, id=candidate.container.image_id)
-    facts = images.get((wanted.host, wanted.spec.image))
+        return PlannedImage(reference, id=candidate.container.image_id)
+    facts = images.get((wanted.host, reference))
     if facts is None:
-        return PlannedImage(wanted.spec.image)
-    return PlannedImage(wanted.spec.image, facts.id, facts.digest, pull=facts.found == "registry")
+        return PlannedImage(reference)
+    return PlannedImage(reference, facts.id, facts.digest, pull=facts.found == "registry")
 
 
 def _change(

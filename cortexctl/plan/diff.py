@@ -9,7 +9,7 @@ from typing import Any
 
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.instance.codec import spec_to_label
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 
 IN_PLACE = ("cpus", "memory", "restart")
 NETWORK = "network"
@@ -36,12 +36,12 @@ class FieldChange:
         return self.path in IN_PLACE and self.after is not None
 
 
-def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]:
+def diff(before: Spec, after: Spec) -> tuple[FieldChange, ...]:
     """Sorted by path; empty when the specs are equal. Equality of their recorded form decides first."""
     if spec_to_label(before) == spec_to_label(after):
         return ()
     old, new = fields_of(before), fields_of(after)
-    unknown = [] if before.vllm_version and after.vllm_version else [VERSION]
+    unknown = [] if before.server.version and after.server.version else [VERSION]
     for path in (*unknown, *(f"secrets.{name}" for name in uncompared_secrets(before, after))):
         old.pop(path, None)
         new.pop(path, None)
@@ -57,34 +57,36 @@ def diff(before: ContainerSpec, after: ContainerSpec) -> tuple[FieldChange, ...]
     return tuple(changes)
 
 
-def fields_of(spec: ContainerSpec) -> dict[str, Any]:
+def fields_of(spec: Spec) -> dict[str, Any]:
     """The spec flattened to path -> plain value; only what is set."""
     flat: dict[str, Any] = {
-        "image": spec.image,
-        "model": spec.model,
-        "served_names": list(spec.served_names),
-        "network": spec.network,
-        "ipc": spec.ipc,
-        "shm_size": spec.shm_size,
-        "drain": spec.drain,
-        "gpus": list(spec.gpus) or "none",
-        "restart": spec.restart,
+        "image": spec.container.image,
+        "engine": spec.server.engine,
+        "port": spec.container.port,
+        "model": spec.server.model,
+        "served_names": list(spec.server.served_names),
+        "network": spec.container.network,
+        "ipc": spec.container.ipc,
+        "shm_size": spec.container.shm_size,
+        "drain": spec.server.drain,
+        "gpus": list(spec.container.gpus) or "none",
+        "restart": spec.container.restart,
     }
-    if spec.memory is not None:
-        flat["memory"] = spec.memory
-    if spec.cpus is not None:
-        flat["cpus"] = spec.cpus
-    if spec.vllm_version:
-        flat[VERSION] = spec.vllm_version
-    said = effective(spec)
+    if spec.container.memory is not None:
+        flat["memory"] = spec.container.memory
+    if spec.container.cpus is not None:
+        flat["cpus"] = spec.container.cpus
+    if spec.server.version:
+        flat[VERSION] = spec.server.version
+    said = effective(spec.server)
     if said.words:
         flat["extra_args"] = list(said.words)
-    if spec.publish:
-        flat["publish"] = str(spec.publish)
+    if spec.container.publish:
+        flat["publish"] = str(spec.container.publish)
     flat |= {f"args.{name}": _sorted(value) for name, value in said.args.items()}
-    flat |= {f"env.{name}": value for name, value in spec.env.items()}
-    flat |= {f"secrets.{s.name}": f"{s.origin} {s.fingerprint}" for s in spec.secrets}
-    flat |= {f"mounts.{m.target}": m.source + (" (read-only)" if m.read_only else "") for m in spec.mounts}
+    flat |= {f"env.{name}": value for name, value in spec.container.env.items()}
+    flat |= {f"secrets.{s.name}": f"{s.origin} {s.fingerprint}" for s in spec.container.secrets}
+    flat |= {f"mounts.{m.target}": m.source + (" (read-only)" if m.read_only else "") for m in spec.container.mounts}
     return flat
 
 
@@ -95,10 +97,10 @@ def _sorted(value: Any) -> Any:
     return [_sorted(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def uncompared_secrets(before: ContainerSpec, after: ContainerSpec) -> list[str]:
+def uncompared_secrets(before: Spec, after: Spec) -> list[str]:
     """Names of secrets whose value one side does not know (a review reads none): same name, same origin."""
-    was = {s.name: s for s in before.secrets}
-    both = [(was[s.name], s) for s in after.secrets if s.name in was]
+    was = {s.name: s for s in before.container.secrets}
+    both = [(was[s.name], s) for s in after.container.secrets if s.name in was]
     return [s.name for o, s in both if o.origin == s.origin and not (o.fingerprint and s.fingerprint)]
 
 

@@ -69,13 +69,13 @@ def _daemons(desired: Desired) -> Iterator[Diagnostic]:
 def _served_names(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
     first: dict[tuple[str, str], Instance] = {}
     for other in instances:
-        for name in other.spec.served_names:
-            one = first.setdefault((other.spec.network, name), other)
+        for name in other.spec.server.served_names:
+            one = first.setdefault((other.spec.container.network, name), other)
             if one.model != other.model:
                 yield error(
                     "CX206",
                     f'models "{one.model}" and "{other.model}" both serve "{name}" on network '
-                    f"{one.spec.network} of {one.host}",
+                    f"{one.spec.container.network} of {one.host}",
                     other.place_of("served_names"),
                     help="give one of them another name: a client could reach either",
                 )
@@ -83,7 +83,7 @@ def _served_names(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
 
 def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
     for one, other in combinations(instances, 2):
-        a, b = one.spec.publish, other.spec.publish
+        a, b = one.spec.container.publish, other.spec.container.publish
         if a and b and a.port and a.port == b.port and overlap(a.address, b.address):
             yield error(
                 "CX207",
@@ -96,7 +96,7 @@ def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
 def _gpus(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
     users: dict[int, list[Instance]] = defaultdict(list)
     for instance in instances:
-        for index in instance.spec.gpus:
+        for index in instance.spec.container.gpus:
             users[index].append(instance)
     for index, sharers in sorted(users.items()):
         share = sum(utilization(s.spec) for s in sharers)
@@ -111,7 +111,7 @@ def _gpus(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
 
 
 def _share(sharer: Instance) -> str:
-    said = sharer.spec.args.get("gpu_memory_utilization")
+    said = sharer.spec.server.args.get("gpu_memory_utilization")
     return f"{said:.2f}" if said is not None else f"{DEFAULT_UTILIZATION} (vLLM's default)"
 
 
@@ -143,7 +143,7 @@ def _taken_port(
     so_far: Sequence[Change],
     ordered: Sequence[Change],
 ) -> Iterator[Diagnostic]:
-    publish = instance.spec.publish
+    publish = instance.spec.container.publish
     if publish is None or publish.port is None:
         return
     stopped = {
@@ -171,7 +171,7 @@ def _taken_port(
 
 
 def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnostic]:
-    facts = observed.images.get((instance.host, instance.spec.image))
+    facts = observed.images.get((instance.host, instance.spec.container.image))
     if facts and facts.found == "missing":
         yield error(
             "CX405",
@@ -203,7 +203,7 @@ def _not_together(instance: Instance, change: Change) -> Iterator[Diagnostic]:
 
 def _gpus_of_others(instance: Instance, host: ObservedHost, owner: str) -> Iterator[Diagnostic]:
     for holder in gpu_holders(host, owner):
-        shared = sorted(set(holder.gpus) & set(instance.spec.gpus))
+        shared = sorted(set(holder.gpus) & set(instance.spec.container.gpus))
         if shared and utilization(instance.spec) + holder.utilization > 1:
             yield error(
                 "CX411",

@@ -80,7 +80,7 @@ def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> H
     deferred = [c for c in selected if request.canary_hold and is_held(c, desired, fleet.order.canaries)]
     changes = [c for c in selected if c not in deferred]
     adopted = sum(is_adopted(instance.serving) for instance in owned.values() if instance.serving)
-    networks = {i.spec.network for i in wanted.values()} if request.destroy and not request.words else set()
+    networks = {i.spec.container.network for i in wanted.values()} if request.destroy and not request.words else set()
     return HostPlan(
         host=planned_host(host, seen, desired, adopted, _gpus(everything)),
         changes=tuple(changes),
@@ -163,6 +163,6 @@ def _gpus(changes: tuple[Change, ...]) -> tuple[int, int]:
     """How many of a host's GPUs the stack has, before and after."""
     stays = [c for c in changes if c.action is not Action.REMOVE]
     down = {Action.START, Action.CREATE}
-    before = {g for c in changes if c.detail.before and c.action not in down for g in c.detail.before.gpus}
-    after = {g for c in stays for spec in (c.detail.after or c.detail.before,) if spec for g in spec.gpus}
+    before = {g for c in changes if c.detail.before and c.action not in down for g in c.detail.before.container.gpus}
+    after = {g for c in stays for spec in (c.detail.after or c.detail.before,) if spec for g in spec.container.gpus}
     return len(before), len(after)

@@ -9,7 +9,7 @@ from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.shape import shape_of
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
@@ -28,15 +28,15 @@ def as_if_applied(other: Desired, desired: Desired) -> Observed:
     return Observed(tuple(_host(name, other, by_hand) for name in sorted(names)), adoptable=adoptable)
 
 
-def as_made(spec: ContainerSpec) -> Inspected:
+def as_made(spec: Spec) -> Inspected:
     """What a daemon would show of a container that is made by `spec` and by nothing else."""
-    shape, publish = shape_of(spec), spec.publish
+    shape, publish = shape_of(spec.container), spec.container.publish
     return Inspected(
-        entrypoint=tuple(entrypoint(spec)),
-        command=tuple(arguments(spec)),
-        env=dict(spec.env),
-        secrets={s.name: s.fingerprint for s in spec.secrets},
-        in_place=spec.in_place,
+        entrypoint=tuple(entrypoint(spec.server)),
+        command=tuple(arguments(spec.server)),
+        env=dict(spec.container.env),
+        secrets={s.name: s.fingerprint for s in spec.container.secrets},
+        in_place=spec.container.in_place,
         publish=(f"{publish.address}:{publish.port or ''}",) if publish else (),
         mounts={m.target: m.source + (" (read-only)" if m.read_only else "") for m in shape.mounts},
         gpus=tuple(sorted(shape.gpus)),
@@ -47,7 +47,7 @@ def as_made(spec: ContainerSpec) -> Inspected:
         stop_signal=shape.stop_signal,
         log_driver=shape.log_driver,
         log_options=dict(shape.log_options),
-        images=(spec.image,),
+        images=(spec.container.image,),
     )
 
 
@@ -60,7 +60,9 @@ def _host(name: str, other: Desired, by_hand: Sequence[Instance]) -> ObservedHos
 def _by_hand(instance: Instance) -> ObservedContainer:
     """What `adopt` names is taken to be there, and as the stack says: no host is asked."""
     spec = instance.spec
-    return ObservedContainer(_id(instance), instance.adopt, spec.image, "", "running", networks=(spec.network,))
+    return ObservedContainer(
+        _id(instance), instance.adopt, spec.container.image, "", "running", networks=(spec.container.network,)
+    )
 
 
 def _id(instance: Instance) -> str:
@@ -81,9 +83,9 @@ def _container(instance: Instance, owner: str) -> ObservedContainer:
     return ObservedContainer(
         id=_id(instance),
         name=labels.serving_name(instance.model, instance.ordinal),
-        image=instance.spec.image,
+        image=instance.spec.container.image,
         image_id="",
         state="running",
         labels=marks,
-        networks=(instance.spec.network,),
+        networks=(instance.spec.container.network,),
     )

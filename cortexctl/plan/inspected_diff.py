@@ -12,7 +12,7 @@ from typing import Any
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.read_options import POSITIONAL, may_be_shown, options_of, path_of
 from cortexctl.instance.shape import shape_of
-from cortexctl.instance.spec import ContainerSpec, Mount
+from cortexctl.instance.spec import Mount, Spec
 from cortexctl.observed.inspected import Inspected
 
 HIDDEN = "(hidden)"
@@ -37,7 +37,7 @@ class Difference:
         return self.path.startswith(OF_A_RELEASE)
 
 
-def differences(spec: ContainerSpec, found: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
+def differences(spec: Spec, found: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
     """Sorted by path. Restart policy, memory and cpus are not among them: those may have been changed by us.
 
     `gpus_are_kept` is False where the daemon drops device requests (Podman).
@@ -50,8 +50,8 @@ def differences(spec: ContainerSpec, found: Inspected, *, gpus_are_kept: bool = 
     return tuple(sorted([*changed, *_words(spec, found)], key=lambda d: d.path))
 
 
-def _expected(spec: ContainerSpec) -> dict[str, Any]:
-    shape = shape_of(spec)
+def _expected(spec: Spec) -> dict[str, Any]:
+    shape = shape_of(spec.container)
     flat: dict[str, Any] = {
         "ipc": shape.ipc,
         "cap_drop": list(shape.cap_drop),
@@ -65,8 +65,8 @@ def _expected(spec: ContainerSpec) -> dict[str, Any]:
     if shape.publish:
         flat["publish"] = [f"{shape.publish.address}:{shape.publish.port or ''}"]
     flat |= {f"mounts.{m.target}": _source(m) for m in shape.mounts}
-    flat |= {f"env.{name}": value for name, value in spec.env.items()}
-    return flat | {f"secrets.{s.name}": HIDDEN for s in spec.secrets}
+    flat |= {f"env.{name}": value for name, value in spec.container.env.items()}
+    return flat | {f"secrets.{s.name}": HIDDEN for s in spec.container.secrets}
 
 
 def _source(mount: Mount) -> str:
@@ -74,7 +74,7 @@ def _source(mount: Mount) -> str:
     return source + (" (read-only)" if mount.read_only else "")
 
 
-def _actual(found: Inspected, spec: ContainerSpec) -> dict[str, Any]:
+def _actual(found: Inspected, spec: Spec) -> dict[str, Any]:
     flat: dict[str, Any] = {
         "ipc": found.ipc,
         "cap_drop": list(found.cap_drop) or "none",
@@ -84,7 +84,7 @@ def _actual(found: Inspected, spec: ContainerSpec) -> dict[str, Any]:
         "gpus": list(found.gpus) or "none",
         **found.limits,
     }
-    if spec.ipc == "private":
+    if spec.container.ipc == "private":
         flat["shm_size"] = found.shm_size
     if found.publish:
         flat["publish"] = list(found.publish)
@@ -93,13 +93,15 @@ def _actual(found: Inspected, spec: ContainerSpec) -> dict[str, Any]:
     if found.privileged:
         flat["privileged"] = True
     flat |= {f"mounts.{target}": source for target, source in found.mounts.items()}
-    flat |= {f"env.{name}": value if spec.env.get(name) == value else HIDDEN for name, value in found.env.items()}
+    flat |= {
+        f"env.{name}": value if spec.container.env.get(name) == value else HIDDEN for name, value in found.env.items()
+    }
     flat |= {f"env.{name}": HIDDEN for name in found.foreign_env}
     return flat | {f"secrets.{name}": _secret(spec, name, was) for name, was in found.secrets.items()}
 
 
-def _secret(spec: ContainerSpec, name: str, found: str) -> str:
-    applied = next((s.fingerprint for s in spec.secrets if s.name == name), "")
+def _secret(spec: Spec, name: str, found: str) -> str:
+    applied = next((s.fingerprint for s in spec.container.secrets if s.name == name), "")
     return HIDDEN if not applied or found == applied else "(another value)"
 
 
@@ -107,9 +109,9 @@ def _log(driver: str, options: Mapping[str, str]) -> str:
     return " ".join([driver, *(f"{name}={value}" for name, value in sorted(options.items()))])
 
 
-def _words(spec: ContainerSpec, found: Inspected) -> Iterator[Difference]:
+def _words(spec: Spec, found: Inspected) -> Iterator[Difference]:
     """The command line by its options: another order, or another spelling of the same, is no difference."""
-    head, words = entrypoint(spec), arguments(spec)
+    head, words = entrypoint(spec.server), arguments(spec.server)
     whole = [*found.entrypoint, *found.command]
     if whole == [*head, *words]:
         return

@@ -8,7 +8,7 @@ from cortexctl.desired.hook import Hook
 from cortexctl.desired.stack import Host, Policy
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.labels import owner
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action, Reason
 from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.diff import FieldChange, uncompared_secrets
@@ -62,8 +62,8 @@ class InstanceChange:
 
     ordinal: int = 1
     generation: int = 1
-    before: ContainerSpec | None = None
-    after: ContainerSpec | None = None
+    before: Spec | None = None
+    after: Spec | None = None
     image: PlannedImage | None = None
     serving: ContainerRef | None = None
     """The one that serves, or did until it stopped: what is changed, and what a failure returns to."""
@@ -208,7 +208,9 @@ class Plan:
         """(address, secret) where a change writes down what was never read: such a plan cannot be applied."""
         new = [c for c in self.changes if c.action in {Action.CREATE, Action.REPLACE, Action.ADOPT}]
         specs = [(c.address, c.detail.after) for c in new]
-        return tuple((address, s.name) for address, spec in specs if spec for s in spec.secrets if not s.fingerprint)
+        return tuple(
+            (address, s.name) for address, spec in specs if spec for s in spec.container.secrets if not s.fingerprint
+        )
 
     @property
     def container_names(self) -> dict[str, str]:

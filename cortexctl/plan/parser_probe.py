@@ -37,9 +37,9 @@ def questions(plan: Plan) -> list[Question]:
     for change in _made(plan):
         image, spec = change.detail.image, change.detail.after
         if image and image.id and spec:
-            program = "serve" if tuple(entrypoint(spec)) == SERVE else "api_server"
+            program = "serve" if tuple(entrypoint(spec.server)) == SERVE else "api_server"
             _, lines = found.setdefault((image.id, program), (change, {}))
-            line = tuple(arguments(spec))
+            line = tuple(arguments(spec.server))
             lines[line] = (*lines.get(line, ()), change.address)
     return [
         Question(first.host, image, first.detail.image.reference if first.detail.image else image, program, lines)
@@ -82,7 +82,7 @@ def judged(question: Question, answer: Probed, desired: Desired) -> list[Diagnos
 def other_release(question: Question, answer: Probed, desired: Desired) -> str:
     """A sentence where the image holds another release than the stack takes it for; empty otherwise."""
     places = {i.address: i for i in desired.instances}
-    taken_for = {places[a].spec.vllm_version for addresses in question.lines.values() for a in addresses}
+    taken_for = {places[a].spec.server.version for addresses in question.lines.values() for a in addresses}
     releases = {v.release for v in answer.verdicts}
     for stated, found in ((s, r) for s in taken_for for r in releases):
         if stated and found and _base(found) != _base(stated):
@@ -98,7 +98,7 @@ def _refusal(question: Question, addresses: Sequence[str], instance: Instance, v
             _place(instance, verdict.text),
             help="the arguments are checked against the catalogue alone",
         )
-    stated = instance.spec.vllm_version
+    stated = instance.spec.server.version
     if stated and _base(verdict.release) != _base(stated):
         fix = (
             f'the arguments are those of {stated}; set vllm_version = "{_base(verdict.release)}", or pin another image'

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance import labels
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances, spec_of
@@ -24,11 +24,11 @@ class GpuHolder:
 
     container: str
     owner: str
-    spec: ContainerSpec
+    spec: Spec
 
     @property
     def gpus(self) -> tuple[int, ...]:
-        return self.spec.gpus
+        return self.spec.container.gpus
 
     @property
     def utilization(self) -> float:
@@ -52,7 +52,9 @@ def placed(desired: Desired, observed: Observed = NOTHING_SEEN) -> tuple[Desired
         choices |= work.choose()
         found += work.found
     instances = tuple(
-        replace(i, spec=replace(i.spec, gpus=choices[i.address])) if i.address in choices else i
+        replace(i, spec=replace(i.spec, container=replace(i.spec.container, gpus=choices[i.address])))
+        if i.address in choices
+        else i
         for i in desired.instances
     )
     return replace(desired, instances=instances), found
@@ -64,7 +66,7 @@ def gpu_holders(host: ObservedHost, owner: str) -> Iterator[GpuHolder]:
         whose = labels.owner_of(container.labels)
         if whose and whose != owner and container.is_running and labels.MODEL in container.labels:
             spec, _ = spec_of(container)
-            if spec is not None and spec.gpus:
+            if spec is not None and spec.container.gpus:
                 yield GpuHolder(container.name, whose, spec)
 
 
@@ -80,7 +82,7 @@ class _Host:
 
     def choose(self) -> dict[str, tuple[int, ...]]:
         """By address. What is written in the stack comes first, then what is held already, then what is free."""
-        taken = {g for i in self.instances if i.gpu_count is None for g in i.spec.gpus}
+        taken = {g for i in self.instances if i.gpu_count is None for g in i.spec.container.gpus}
         counted = sorted((i for i in self.instances if i.gpu_count is not None), key=lambda i: (i.model, i.ordinal))
         chosen: dict[str, tuple[int, ...]] = {}
         for instance in counted:
@@ -124,7 +126,7 @@ def _held(host: ObservedHost | None, desired: Desired) -> dict[str, tuple[int, .
     for address, instance in owned_instances(host, desired.owner, desired.moved).items():
         owned = instance.serving or (instance.others[-1] if instance.others else None)
         if owned is not None and owned.spec is not None:
-            held[address] = owned.spec.gpus
+            held[address] = owned.spec.container.gpus
     return held
 
 

@@ -12,7 +12,7 @@ from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.codec import spec_from_dict
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action
 from cortexctl.plan.capacity.forecast import Forecast
 from cortexctl.plan.capacity.forecast_json import NAMES
@@ -74,8 +74,8 @@ def _host(value: Any) -> PlannedHost:
 class _Specs:
     """They stand beside the table of the instance, because every change has a before and an after."""
 
-    before: ContainerSpec | None
-    after: ContainerSpec | None
+    before: Spec | None
+    after: Spec | None
 
 
 def _change(value: Any) -> Change:
@@ -137,9 +137,9 @@ def _check_steps(made: Plan, hosts: Collection[str], changes: Collection[tuple[s
 
 
 _PLANNED = Decoder({Host: lambda host: host})
-_DETAIL = Decoder({ContainerSpec: lambda spec: spec})
+_DETAIL = Decoder({Spec: lambda spec: spec})
 _CHANGE = Decoder({InstanceChange: lambda detail: detail}, names={Cost: _COST})
 _DECODER = Decoder(
-    {ContainerSpec: spec_from_dict, Step: _step, PlannedHost: _host, Change: _change},
+    {Spec: spec_from_dict, Step: _step, PlannedHost: _host, Change: _change},
     names={**NAMES, Diagnostic: {"span": "range"}},
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, in_reading_order
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelSource, source_of
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.observation import Observed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cortexctl.plan.capacity.capacity import Room
 
 NOTHING_SPECIAL = Request()
-Adoptable = tuple[ObservedContainer, ContainerSpec]
+Adoptable = tuple[ObservedContainer, Spec]
 """A container, and the spec that it is to have."""
 
 
@@ -104,7 +104,7 @@ def _room(
 ) -> Room | None:
     """Where a container with GPUs is created. Imported only then: what computes memory is large."""
     launches = (c.detail.after for c in changes if c.action in {Action.CREATE, Action.REPLACE})
-    if not any(spec and spec.gpus for spec in launches):
+    if not any(spec and spec.container.gpus for spec in launches):
         return None
     from cortexctl.plan.capacity.capacity import room_for
 
@@ -135,7 +135,7 @@ def images_needed(
 ) -> tuple[tuple[str, str], ...]:
     """The (host, reference) pairs to look up before planning: only of containers that will be made."""
     needed = {
-        (instance.host, instance.spec.image)
+        (instance.host, instance.spec.container.image)
         for instance, found in _pairs(desired, observed, request)
         if needs_image(instance, found, force_of(request, instance))
     }
@@ -152,7 +152,7 @@ def models_needed(desired: Desired, observed: Observed, request: Request = NOTHI
         for instance, found in _pairs(desired, observed, request)
         if instance.host in known and needs_image(instance, found, force_of(request, instance))
         for spec in (instance.spec, found.serving.spec if found and found.serving else None)
-        if spec and (instance.spec.gpus or instance.gpu_count)
+        if spec and (instance.spec.container.gpus or instance.gpu_count)
     ]
     hosts = {host for host, _ in made}
     beside = [(i.host, i.spec) for i in desired.instances if i.host in hosts and is_pinned(i.spec)]

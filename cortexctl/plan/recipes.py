@@ -9,7 +9,7 @@ from typing import assert_never
 from cortexctl.desired.stack import GatePolicy
 from cortexctl.instance.image import split_image
 from cortexctl.instance.labels import generation_name, is_generation_name, owner_of, serving_name, undone_name
-from cortexctl.instance.spec import RESTART_POLICY, STOP_MARGIN, ContainerSpec
+from cortexctl.instance.spec import RESTART_POLICY, STOP_MARGIN, Spec
 from cortexctl.observed.host import ObservedHost
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import NETWORK
@@ -168,7 +168,7 @@ def _bring_back(change: Change, old: ContainerRef) -> list[Task]:
         RenameContainer(old.id, old.name),
         StartContainer(old.id),
         PassGate(old.id),
-        SetRestart(old.id, change.detail.before.restart if change.detail.before else RESTART_POLICY),
+        SetRestart(old.id, change.detail.before.container.restart if change.detail.before else RESTART_POLICY),
     ]
 
 
@@ -193,8 +193,8 @@ def restored(change: Change) -> Change:
     return replace(change, detail=replace(detail, after=detail.before or detail.after, policy=policy))
 
 
-def _kind(spec: ContainerSpec | None) -> list[object]:
-    return [spec.args.get(key) for key in _KIND] if spec else []
+def _kind(spec: Spec | None) -> list[object]:
+    return [spec.server.args.get(key) for key in _KIND] if spec else []
 
 
 def _pulls(changes: Sequence[Change]) -> list[Task]:
@@ -203,8 +203,12 @@ def _pulls(changes: Sequence[Change]) -> list[Task]:
 
 
 def _networks_to_make(changes: Sequence[Change]) -> list[Task]:
-    new = {c.detail.after.network for c in changes if c.detail.after and c.action in {Action.CREATE, Action.REPLACE}}
-    new |= {c.detail.after.network for c in changes if c.detail.after and c.detail.imported and _joins(c)}
+    new = {
+        c.detail.after.container.network
+        for c in changes
+        if c.detail.after and c.action in {Action.CREATE, Action.REPLACE}
+    }
+    new |= {c.detail.after.container.network for c in changes if c.detail.after and c.detail.imported and _joins(c)}
     return [EnsureNetwork(name) for name in sorted(new)]
 
 
@@ -222,7 +226,7 @@ def _networks_to_drop(
     takes_away = (c for c in changes if c.action in {Action.REMOVE, Action.REPLACE})  # also what a replacement prunes
     gone = {task.container for c in takes_away for task in tasks_of(c) if isinstance(task, RemoveContainer)}
     in_use = {net for c in host.containers if c.id not in gone for net in c.networks}
-    in_use |= {c.detail.after.network for c in changes if c.detail.after}
+    in_use |= {c.detail.after.container.network for c in changes if c.detail.after}
     ours = (c for c in host.containers if c.id in gone and owner_of(c.labels) == owner)
     left = {net for c in ours for net in c.networks} | set(drop)
     yield from (RemoveNetwork(name) for name in sorted(left - in_use))
@@ -239,7 +243,7 @@ def _bring_up(change: Change) -> list[Task]:
 
 
 def _policy(change: Change) -> str:
-    return change.detail.after.restart if change.detail.after else RESTART_POLICY
+    return change.detail.after.container.restart if change.detail.after else RESTART_POLICY
 
 
 def _update(change: Change) -> list[Task]:
@@ -247,7 +251,7 @@ def _update(change: Change) -> list[Task]:
     if spec is None:
         return []
     paths = {f.path for f in change.fields}
-    tasks: list[Task] = [SetRestart(ref.id, spec.restart)] if "restart" in paths else []
+    tasks: list[Task] = [SetRestart(ref.id, spec.container.restart)] if "restart" in paths else []
     return [*tasks, *_in_place(change)]
 
 
@@ -257,10 +261,10 @@ def _in_place(change: Change) -> list[Task]:
     if spec is None:
         return []
     paths = {f.path for f in change.fields if f.in_place}
-    tasks: list[Task] = [ConnectNetwork(ref.id, spec.network)] if NETWORK in paths else []
+    tasks: list[Task] = [ConnectNetwork(ref.id, spec.container.network)] if NETWORK in paths else []
     if paths & {"memory", "cpus"}:
-        memory = spec.memory if "memory" in paths else None
-        tasks.append(UpdateContainer(ref.id, memory, spec.cpus if "cpus" in paths else None))
+        memory = spec.container.memory if "memory" in paths else None
+        tasks.append(UpdateContainer(ref.id, memory, spec.container.cpus if "cpus" in paths else None))
     return tasks
 
 

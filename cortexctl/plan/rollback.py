@@ -119,7 +119,7 @@ def _change(instance: Instance, found: OwnedInstance, target: Owned, observed: O
         generation=target.generation,
         before=serving.spec if serving else None,
         after=instance.spec,
-        image=PlannedImage(instance.spec.image, id=target.container.image_id),
+        image=PlannedImage(instance.spec.container.image, id=target.container.image_id),
         serving=reference(serving) if serving else None,
         candidate=reference(target),
         policy=replace(instance.policy, on_failure="rollback", keep=max(instance.policy.keep, 1)),

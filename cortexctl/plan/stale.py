@@ -79,7 +79,7 @@ def _port_taken(plan: Plan, change: Change, containers: tuple[ObservedContainer,
     """The port was free, or its holder's to give up, when the plan was made. A start that fails because somebody has
     taken it since would come after the stop of what serves.
     """
-    publish = change.detail.after.publish if change.detail.after else None
+    publish = change.detail.after.container.publish if change.detail.after else None
     if publish is None or publish.port is None:
         return
     expected = {ref.id for c in plan.effective if c.host == change.host for ref in c.detail.touched}

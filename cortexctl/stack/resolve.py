@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.command.effective import canonical_args
 from cortexctl.engines.vllm.command.effective import release_of as release_for
 from cortexctl.engines.vllm.version import parse_release
 from cortexctl.files.checkout import Checkout
-from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.instance.spec import CONTAINER_PORT, Container, Mount, Publish, SecretRef, Server, Spec
 from cortexctl.model_files.files import HF_HOME
 from cortexctl.stack.checkpoint_checks import check_folder
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
@@ -205,7 +205,7 @@ class _Resolution:
         host: HostTable,
         release: str | None,
         secrets: tuple[SecretRef, ...],
-    ) -> ContainerSpec:
+    ) -> Spec:
         source = model.source
         below = source.path or source.gguf
         mounts = self._mounts(name, model, host_name, host)
@@ -224,13 +224,9 @@ class _Resolution:
         if model.task in POOLING_TASKS and not {"runner", "task"} & args.keys():
             old = release is not None and parse_release(release) < RUNNER_SINCE
             args |= {"task": model.task} if old else {"runner": "pooling"}
-        return ContainerSpec(
+        container = Container(
             image=model.image,
-            vllm_version=release,
-            model=posixpath.normpath(f"{MODELS}/{below}") if below else source.repo or "",
-            served_names=tuple(model.served_names or [name]),
-            args=canonical_args(args, release_for(release)),
-            extra_args=tuple(model.extra_args),
+            port=CONTAINER_PORT,
             env=env,
             secrets=secrets,
             gpus=tuple(model.gpus) if isinstance(model.gpus, list) else (),
@@ -239,11 +235,20 @@ class _Resolution:
             network=host.network,
             ipc=model.ipc,
             shm_size=size_in_bytes(model.shm_size),
-            drain=seconds(model.rollout.drain),
             restart=model.restart,
             memory=size_in_bytes(model.memory) if model.memory else None,
             cpus=model.cpus,
         )
+        server = Server(
+            engine="vllm",
+            model=posixpath.normpath(f"{MODELS}/{below}") if below else source.repo or "",
+            served_names=tuple(model.served_names or [name]),
+            version=release,
+            args=canonical_args(args, release_for(release)),
+            extra_args=tuple(model.extra_args),
+            drain=seconds(model.rollout.drain),
+        )
+        return Spec(container, server)
 
     def _mounts(self, name: str, model: ModelTable, host_name: str, host: HostTable) -> tuple[Mount, ...]:
         mounts: dict[str, Mount] = {}
@@ -298,13 +303,14 @@ class _Places(dict[str, SourceSpan]):
         return self._document.place(loc, key=not key)
 
 
-def _replica(spec: ContainerSpec, model: ModelTable, ordinal: int) -> ContainerSpec:
+def _replica(spec: Spec, model: ModelTable, ordinal: int) -> Spec:
     """The spec of one of several on a host: its share of the GPUs, and its port."""
-    share = len(spec.gpus) // model.replicas
-    publish = spec.publish
+    gpus, publish = spec.container.gpus, spec.container.publish
+    share = len(gpus) // model.replicas
     if publish and publish.port:
         publish = replace(publish, port=publish.port + ordinal - 1)
-    return replace(spec, gpus=spec.gpus[share * (ordinal - 1) : share * ordinal], publish=publish)
+    its_share = gpus[share * (ordinal - 1) : share * ordinal]
+    return replace(spec, container=replace(spec.container, gpus=its_share, publish=publish))
 
 
 def _publish(text: str | None) -> Publish | None:

@@ -242,7 +242,11 @@ class Ground:
                 )
             # limits and policy are changed in place, which no label follows
             wanted, has = spec_from_label(marks[labels.SPEC]), applied.spec
-            if (wanted.env, wanted.args, wanted.image) != (has.env, has.args, has.image):
+            if (wanted.container.env, wanted.server.args, wanted.container.image) != (
+                has.container.env,
+                has.server.args,
+                has.container.image,
+            ):
                 raise Differs(f"the record has another spec than the label: {what}")
 
     def lock_holder_is_gone(self) -> bool:

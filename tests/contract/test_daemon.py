@@ -18,13 +18,14 @@ from cortexctl.errors import DaemonRefused
 from cortexctl.hosts.read import observe_host
 from cortexctl.instance import labels
 from cortexctl.instance.launch import Launch
-from cortexctl.instance.spec import ContainerSpec, Publish
+from cortexctl.instance.spec import Publish
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import Applied, HostRecord, Start
 from tests.fakes.daemon import FakeDaemon
 from tests.launches import launch_of
 from tests.live import STAND_IN, LiveDaemon, live_daemon
+from tests.specs import label_of_version_1, new_spec
 
 
 class Bench(Protocol):
@@ -101,7 +102,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 def launch(bench: Bench, name: str = "m--g1", **env: str) -> Launch:
-    spec = ContainerSpec(
+    spec = new_spec(
         STAND_IN, "tiny", ("tiny",), "0.32.0", env=env, publish=Publish("127.0.0.1"), network=f"{bench.stack}-net"
     )
     return launch_of(bench.daemon, bench.stack, "m", f"{bench.stack}-{name}", spec)
@@ -110,7 +111,7 @@ def launch(bench: Bench, name: str = "m--g1", **env: str) -> Launch:
 def made(bench: Bench, name: str = "m--g1", **env: str) -> str:
     """A created container; its full name."""
     wanted = launch(bench, name, **env)
-    bench.daemon.ensure_network(wanted.spec.network, bench.stack)
+    bench.daemon.ensure_network(wanted.spec.container.network, bench.stack)
     bench.daemon.create(wanted)
     return wanted.name
 
@@ -147,6 +148,17 @@ def test_creating_the_same_twice_keeps_the_first(bench: Bench) -> None:
     assert seen(bench, name).id == first
 
 
+def test_creating_what_an_older_release_has_created_keeps_it(bench: Bench) -> None:
+    """An upgrade of cortexctl between two attempts: the label is of another version, and of the same spec."""
+    wanted = launch(bench)
+    bench.daemon.ensure_network(wanted.spec.container.network, bench.stack)
+    old = {**wanted.labels, labels.SPEC: label_of_version_1(wanted.spec)}
+    bench.daemon.create(replace(wanted, labels=old))
+    first = seen(bench, wanted.name)
+    bench.daemon.create(wanted)
+    assert (seen(bench, wanted.name).id, seen(bench, wanted.name).labels) == (first.id, first.labels)
+
+
 def test_creating_another_under_a_taken_name_is_refused(bench: Bench) -> None:
     made(bench)
     with pytest.raises(DaemonRefused):
@@ -163,7 +175,7 @@ def threads_take_turns_often() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads_take_turns_often")
 def test_steps_side_by_side_get_in_no_other_ones_way(bench: Bench) -> None:
-    bench.daemon.ensure_network(launch(bench).spec.network, bench.stack)
+    bench.daemon.ensure_network(launch(bench).spec.container.network, bench.stack)
 
     def one(number: int) -> int:
         name = f"{bench.stack}-m{number}--g1"
@@ -183,7 +195,7 @@ def test_steps_side_by_side_get_in_no_other_ones_way(bench: Bench) -> None:
 
 @pytest.mark.usefixtures("threads_take_turns_often")
 def test_of_several_that_want_one_name_at_once_one_gets_it(bench: Bench) -> None:
-    bench.daemon.ensure_network(launch(bench).spec.network, bench.stack)
+    bench.daemon.ensure_network(launch(bench).spec.container.network, bench.stack)
 
     def one(number: int) -> bool:
         try:
@@ -384,7 +396,7 @@ def test_the_lock_is_the_first_ones_until_it_is_released(bench: Bench) -> None:
 
 
 def test_the_record_is_what_was_written_last_and_empty_is_none(bench: Bench) -> None:
-    spec = ContainerSpec(STAND_IN, "/models/m", ("m",), args={"max_model_len": 8})
+    spec = new_spec(STAND_IN, "/models/m", ("m",), args={"max_model_len": 8})
     applied = Applied("m", 1, 2, "run1", spec, (Start(31.5, "/models/m"),), (2.0,))
     assert bench.daemon.read_record(bench.stack) == HostRecord("here")
     for generation in (2, 3):

@@ -84,8 +84,8 @@ def test_what_the_start_said_is_known_without_its_log(live: LiveDaemon, stack: P
 
 def test_the_spec_is_recorded_and_the_second_plan_is_empty(live: LiveDaemon, stack: Path) -> None:
     recorded = json.loads(live.inspect(SERVING)["Config"]["Labels"]["cortexctl.spec"])
-    assert recorded["args"] == {"enforce_eager": True, "max_model_len": 2048}
-    assert recorded["vllm_version"] == "0.32.0"
+    assert recorded["server"]["args"] == {"enforce_eager": True, "max_model_len": 2048}
+    assert recorded["server"]["version"] == "0.32.0"
     planned = live.cortexctl("plan", str(stack), "--detailed-exitcode")
     assert planned.code == 0
     assert "No changes." in planned.out

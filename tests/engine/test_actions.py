@@ -192,5 +192,5 @@ def test_gpus_by_number_are_chosen_without_one(live: LiveDaemon, stack: StackFil
     edit(stack, 'gpus = "none"', "gpus = 2")
     edit(stack, f"[models.{stack.model}.gate]", stack.args(tensor_parallel_size=2) + f"[models.{stack.model}.gate]")
     planned = json.loads(live.cortexctl("plan", str(stack), "--format", "json").out)
-    assert [c["after"]["gpus"] for c in planned["changes"]] == [[0, 1]]
+    assert [c["after"]["container"]["gpus"] for c in planned["changes"]] == [[0, 1]]
     assert planned["hosts"][0]["gpus_after"] == 2

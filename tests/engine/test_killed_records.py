@@ -11,15 +11,15 @@ from cortexctl.hosts import record_store
 from cortexctl.hosts.drift_read import look_again
 from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.read import read_record
-from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import Applied, HostRecord
 from tests.engine.conftest import StackFile
 from tests.live import STAND_IN, LiveDaemon
+from tests.specs import new_spec
 
 pytestmark = pytest.mark.engine
 
-APPLIED = Applied("m", 1, 2, "run1", ContainerSpec(STAND_IN, "/models/m", ("m",)))
+APPLIED = Applied("m", 1, 2, "run1", new_spec(STAND_IN, "/models/m", ("m",)))
 
 
 def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDaemon) -> None:

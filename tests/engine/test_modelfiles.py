@@ -16,12 +16,13 @@ from cortexctl.hosts.model_archive import model_files_on
 from cortexctl.hosts.read import observe_host
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
-from cortexctl.instance.spec import ContainerSpec, Mount
+from cortexctl.instance.spec import Mount
 from cortexctl.model_files.files import ModelFiles, ModelSource
 from tests.fakes.sockets import counting_proxy
 from tests.live import STAND_IN, LiveDaemon
 from tests.memory import CONFIGS
 from tests.model_folders import COMMIT, CONFIG, hub_cache
+from tests.specs import new_spec
 
 pytestmark = pytest.mark.engine
 HIDDEN = 6 * 2**30
@@ -35,7 +36,7 @@ def container_of(
     has it, for a folder that is on the host and not on this machine.
     """
     mounts = (Mount(called or str(folder), target),)
-    spec = ContainerSpec(STAND_IN, "/models/tiny", ("tiny",), mounts=mounts)
+    spec = new_spec(STAND_IN, "/models/tiny", ("tiny",), mounts=mounts)
     marks = {labels.STACK: live.stack, labels.MODEL: "m", labels.SPEC: spec_to_label(spec)}
     words = [word for key, value in marks.items() for word in ("--label", f"{key}={value}")]
     name = f"{live.stack}-files"

@@ -14,9 +14,9 @@ from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused
 from cortexctl.hosts.act import DockerDaemon
 from cortexctl.instance import labels
-from cortexctl.instance.spec import ContainerSpec
 from tests.launches import launch_of
 from tests.live import STAND_IN, LiveDaemon
+from tests.specs import new_spec
 
 pytestmark = pytest.mark.engine
 
@@ -40,7 +40,7 @@ def named(live: LiveDaemon, name: str) -> set[str]:
 
 def create(live: LiveDaemon, daemon: DockerDaemon, network: str) -> str:
     """A container on it; its name."""
-    spec = ContainerSpec(STAND_IN, "tiny", ("tiny",), "0.32.0", network=network)
+    spec = new_spec(STAND_IN, "tiny", ("tiny",), "0.32.0", network=network)
     name = f"{live.stack}-m"
     daemon.create(launch_of(daemon, live.stack, "m", name, spec))
     return name

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 
 
 @dataclass
@@ -30,7 +30,7 @@ class FakeContainer:
     cpus: float | None = None
     log: list[str] = field(default_factory=list)
     log_of_this_run: int = 0
-    made: ContainerSpec | None = None
+    made: Spec | None = None
     """Of one that a person started: what it is like."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """And how an inspection of it differs from one that we made."""

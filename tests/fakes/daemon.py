@@ -12,8 +12,9 @@ from typing import Any
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.errors import DaemonError, DaemonRefused
 from cortexctl.instance import labels
+from cortexctl.instance.codec import label_records
 from cortexctl.instance.launch import Launch
-from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.container_state import ContainerState
 from cortexctl.observed.host import ImageFacts, ObservedHost
@@ -86,32 +87,32 @@ class FakeDaemon:
         self.image_labels[image] = dict(found.labels)
         return self.add(new, **{"state": "running", "image": image, "labels": dict(found.labels), **fields})
 
-    def add_by_hand(self, name: str, made: ContainerSpec, changes: Mapping[str, Any] | None = None) -> FakeContainer:
+    def add_by_hand(self, name: str, made: Spec, changes: Mapping[str, Any] | None = None) -> FakeContainer:
         """A vLLM that a person started, like what `made` would give but for `changes` to its inspection."""
-        publish = made.publish
+        publish = made.container.publish
         port = (
             {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port, "Type": "tcp"} if publish else {}
         )
         container = self.add(
             name,
             state="running",
-            image=made.image,
-            networks=[made.network],
+            image=made.container.image,
+            networks=[made.container.network],
             ports=[port] if port else [],
-            restart=made.restart,
+            restart=made.container.restart,
             made=made,
             changes=changes or {},
         )
-        container.command = [*entrypoint(made), *arguments(made)]
+        container.command = [*entrypoint(made.server), *arguments(made.server)]
         return container
 
-    def inspected(self, container: str, wanted: ContainerSpec) -> Inspected:
+    def inspected(self, container: str, wanted: Spec) -> Inspected:
         """How a container that a person started is made, for a plan."""
         found = self.containers[container]
         assert found.made is not None, f"{found.name} was not added by hand"
-        values = {s.name: f"value of {s.name}" for s in found.made.secrets}
+        values = {s.name: f"value of {s.name}" for s in found.made.container.secrets}
         raw = inspection(found.made, values, found.changes)
-        raw["Config"].setdefault("Image", found.made.image)
+        raw["Config"].setdefault("Image", found.made.container.image)
         inspected = parse_inspected(raw, wanted, ImageDefaults(IMAGE_ENV), self.stack)
         return replace(inspected, in_place=InPlace(found.restart, found.memory, found.cpus))
 
@@ -308,12 +309,12 @@ class FakeDaemon:
     def _create(self, launch: Launch) -> None:
         for container in self.all():
             if container.name == launch.name:
-                same = container.labels.get(labels.SPEC) == launch.labels[labels.SPEC]
+                same = label_records(container.labels.get(labels.SPEC, ""), launch.spec)
                 own = labels.are_own(container.labels, self.image_labels.get(container.image, {}))
                 if labels.owner_of(container.labels) == self.stack and same and own:
                     return
                 raise DaemonRefused(f"{self.host}: the name {launch.name} is in use", status=CONFLICT)
-        publish = launch.spec.publish
+        publish = launch.spec.container.publish
         taken = {p["PublicPort"] for c in self.all() for p in c.ports}
         free = next(p for p in itertools.count(32768) if p not in taken)
         port = (
@@ -326,12 +327,12 @@ class FakeDaemon:
             name=launch.name,
             image=launch.image,
             labels=dict(launch.labels),
-            networks=[launch.spec.network],
+            networks=[launch.spec.container.network],
             ports=[port] if port else [],
-            environment={**launch.spec.env, **launch.secrets},
+            environment={**launch.spec.container.env, **launch.secrets},
             command=[*launch.entrypoint, *launch.command],
-            memory=launch.spec.memory,
-            cpus=launch.spec.cpus,
+            memory=launch.spec.container.memory,
+            cpus=launch.spec.container.cpus,
         )
         self.containers[container.id] = container
         self.made[launch.name] = container.id

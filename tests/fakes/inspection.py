@@ -7,46 +7,50 @@ from collections.abc import Mapping
 from typing import Any
 
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.instance.spec import CPU_PERIOD, ContainerSpec
+from cortexctl.instance.spec import CPU_PERIOD, Spec
 
 IMAGE_ENV = ("PATH=/usr/local/bin:/usr/bin", "LANG=C.UTF-8")
 
 
 def inspection(
-    spec: ContainerSpec, secrets: Mapping[str, str] | None = None, changes: Mapping[str, Any] | None = None
+    spec: Spec, secrets: Mapping[str, str] | None = None, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Of one that cortexctl made by `spec`, with what the image and the daemon fill in; `changes` are laid over it."""
-    env = [*IMAGE_ENV, *(f"{k}={v}" for k, v in {**spec.env, **(secrets or {})}.items())]
+    env = [*IMAGE_ENV, *(f"{k}={v}" for k, v in {**spec.container.env, **(secrets or {})}.items())]
     found: dict[str, Any] = {
         "Config": {
             "Hostname": "0123456789ab",
             "Env": env,
-            "Cmd": arguments(spec),
-            "Entrypoint": entrypoint(spec),
+            "Cmd": arguments(spec.server),
+            "Entrypoint": entrypoint(spec.server),
             "WorkingDir": "/vllm-workspace",
             "StopSignal": "SIGTERM",
         },
         "HostConfig": {
-            "NetworkMode": spec.network,
+            "NetworkMode": spec.container.network,
             "PortBindings": (
-                {"8000/tcp": [{"HostIp": spec.publish.address, "HostPort": str(spec.publish.port or "")}]}
-                if spec.publish
+                {
+                    "8000/tcp": [
+                        {"HostIp": spec.container.publish.address, "HostPort": str(spec.container.publish.port or "")}
+                    ]
+                }
+                if spec.container.publish
                 else {}
             ),
-            "RestartPolicy": {"Name": spec.restart, "MaximumRetryCount": 0},
-            "Memory": spec.memory or 0,
-            "MemorySwap": spec.memory or 0,
-            "CpuPeriod": CPU_PERIOD if spec.cpus else 0,
-            "CpuQuota": round(spec.cpus * CPU_PERIOD) if spec.cpus else 0,
+            "RestartPolicy": {"Name": spec.container.restart, "MaximumRetryCount": 0},
+            "Memory": spec.container.memory or 0,
+            "MemorySwap": spec.container.memory or 0,
+            "CpuPeriod": CPU_PERIOD if spec.container.cpus else 0,
+            "CpuQuota": round(spec.container.cpus * CPU_PERIOD) if spec.container.cpus else 0,
             "NanoCpus": 0,
             "CpuShares": 0,
             "CpusetCpus": "",
             "MemoryReservation": 0,
             "CapAdd": None,
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges", *(["label=disable"] if spec.ipc == "host" else [])],
-            "IpcMode": spec.ipc,
-            "ShmSize": spec.shm_size if spec.ipc == "private" else 67108864,
+            "SecurityOpt": ["no-new-privileges", *(["label=disable"] if spec.container.ipc == "host" else [])],
+            "IpcMode": spec.container.ipc,
+            "ShmSize": spec.container.shm_size if spec.container.ipc == "private" else 67108864,
             "Privileged": False,
             "PublishAllPorts": False,
             "LogConfig": {"Type": "json-file", "Config": {"max-file": "3", "max-size": "50m"}},
@@ -54,12 +58,12 @@ def inspection(
                 {
                     "Driver": "",
                     "Count": 0,
-                    "DeviceIDs": [str(g) for g in spec.gpus],
+                    "DeviceIDs": [str(g) for g in spec.container.gpus],
                     "Capabilities": [["gpu"]],
                     "Options": {},
                 }
             ]
-            if spec.gpus
+            if spec.container.gpus
             else None,
             "Runtime": "runc",
             "CgroupnsMode": "private",
@@ -72,7 +76,7 @@ def inspection(
                 "RW": not m.read_only,
                 **({"Name": m.source} if m.is_volume else {}),
             }
-            for m in spec.mounts
+            for m in spec.container.mounts
         ],
         "RestartCount": 0,
     }

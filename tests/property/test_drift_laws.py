@@ -38,7 +38,7 @@ def inspected(world: World, case: Case, seen: Observed) -> Facts:
     found = {}
     for i in case.desired.instances:
         container: ObservedContainer = ids[i.host, serving_name(i.model, i.ordinal)]
-        secrets = {s.name: case.values[s.key] for s in i.spec.secrets}
+        secrets = {s.name: case.values[s.key] for s in i.spec.container.secrets}
         raw = inspection(i.spec, secrets)
         found[i.host, container.id] = parse_inspected(raw, i.spec, ImageDefaults(IMAGE_ENV), STACK)
     return Facts(deep=True, inspected=found)

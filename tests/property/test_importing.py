@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
@@ -15,13 +14,14 @@ from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.read_command import command_line, in_our_words
 from cortexctl.engines.vllm.command.reserved import OWNED
 from cortexctl.engines.vllm.command.values import takes_several
-from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.instance.spec import Mount, Publish, SecretRef, Spec
 from cortexctl.observed.inspected import ImageDefaults, parse_inspected
 from cortexctl.plan.adopt.adopt import imported_differences
 from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.stack.importing.possible_secrets import is_left_out
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.imports import HOST, MODELS_DIR, ByHand, spec_of
+from tests.specs import change_spec, new_spec
 
 modest = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 RELEASE = "0.32.0"
@@ -91,16 +91,16 @@ _args = st.dictionaries(st.sampled_from(sorted(_SUBJECT)), st.none(), max_size=5
 
 
 @st.composite
-def specs(draw: st.DrawFn) -> ContainerSpec:
+def specs(draw: st.DrawFn) -> Spec:
     """What a stack on a host with a models_dir can say."""
     secrets = draw(st.sets(st.sampled_from(["HF_TOKEN", "VLLM_API_KEY", "MY_PASSWORD"])))
     args = draw(_args)
     if args.get("enable_auto_tool_choice"):
         args["tool_call_parser"] = "hermes"
     optimized = () if "optimization_level" in args else ("-O3",)  # nothing is said twice
-    return ContainerSpec(
+    return new_spec(
         image="vllm/vllm-openai:v0.32.0",
-        vllm_version=RELEASE,
+        version=RELEASE,
         model=draw(st.sampled_from(["/models/llama", "/models/a/b", "org/name"])),
         served_names=draw(st.sampled_from([("llama",), ("a", "b c")])),
         args=args,
@@ -127,26 +127,26 @@ def specs(draw: st.DrawFn) -> ContainerSpec:
     )
 
 
-def as_the_stack_has_it(spec: ContainerSpec) -> ContainerSpec:
+def as_the_stack_has_it(spec: Spec) -> Spec:
     """The network is the host's, and the size of a memory that is not used is not said."""
-    shm = spec.shm_size if spec.ipc == "private" else 2**31
-    return replace(spec, network="cortex_default", shm_size=shm)
+    shm = spec.container.shm_size if spec.container.ipc == "private" else 2**31
+    return change_spec(spec, network="cortex_default", shm_size=shm)
 
 
 @modest
 @given(specs())
-def test_a_container_that_a_stack_could_have_made_comes_back_as_it_is(spec: ContainerSpec) -> None:
-    values = {s.name: f"planted-{s.name}" for s in spec.secrets}
+def test_a_container_that_a_stack_could_have_made_comes_back_as_it_is(spec: Spec) -> None:
+    values = {s.name: f"planted-{s.name}" for s in spec.container.secrets}
     assert spec_of(ByHand(spec, secrets=values).draft()) == as_the_stack_has_it(spec)
 
 
 @st.composite
-def spelled(draw: st.DrawFn) -> tuple[ContainerSpec, list[str]]:
+def spelled(draw: st.DrawFn) -> tuple[Spec, list[str]]:
     """A spec, and its words as a person might have written them: in any order, short, with = and underscores."""
-    spec = replace(draw(specs()), extra_args=())
+    spec = change_spec(draw(specs()), extra_args=())
     either = st.booleans()
     options: list[list[str]] = []
-    for word in arguments(spec)[1:]:
+    for word in arguments(spec.server)[1:]:
         if word.startswith("--"):
             options.append([word])
         else:
@@ -169,15 +169,19 @@ def spelled(draw: st.DrawFn) -> tuple[ContainerSpec, list[str]]:
     several = [w for w in written if len(w) > 2]
     written = [w for w in written if len(w) <= 2] + several
     words = [w for option in written for w in option]
-    return spec, [spec.model, *words] if bool(several) or draw(either) else [*words, "--model", spec.model]
+    return spec, [spec.server.model, *words] if bool(several) or draw(either) else [
+        *words,
+        "--model",
+        spec.server.model,
+    ]
 
 
 @modest
 @given(spelled())
-def test_however_it_is_spelled_it_is_adopted_as_it_is(pair: tuple[ContainerSpec, list[str]]) -> None:
+def test_however_it_is_spelled_it_is_adopted_as_it_is(pair: tuple[Spec, list[str]]) -> None:
     spec, words = pair
-    changes = {"Config": {"Entrypoint": entrypoint(spec), "Cmd": words}}
-    values = {s.name: f"planted-{s.name}" for s in spec.secrets}
+    changes = {"Config": {"Entrypoint": entrypoint(spec.server), "Cmd": words}}
+    values = {s.name: f"planted-{s.name}" for s in spec.container.secrets}
     by_hand = ByHand(spec, secrets=values, changes=changes)
     wanted = spec_of(by_hand.draft())
     assert wanted == as_the_stack_has_it(spec)
@@ -215,7 +219,7 @@ def _kept(args: Any, version: str | None) -> dict[str, Any]:
 
 
 def _off_words(name: str, version: str | None) -> list[str]:
-    return arguments(ContainerSpec("", "m", ("m",), version, {name: False}))
+    return arguments(new_spec("", "m", ("m",), version, args={name: False}).server)
 
 
 @modest

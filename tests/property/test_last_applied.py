@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cortexctl.apply.events import Event, RollbackEnded, StepDone
 from cortexctl.desired.stack import Desired
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
 from cortexctl.plan.drift.finding import Kind
@@ -114,13 +114,13 @@ def _crash_if_it_must(container: FakeContainer) -> None:
         container.state, container.exit_code = "exited", 1
 
 
-def _spec_after(change: Change) -> ContainerSpec | None:
+def _spec_after(change: Change) -> Spec | None:
     return change.detail.after if change.action in {Action.CREATE, Action.REPLACE} else change.detail.before
 
 
-def _length(spec: ContainerSpec | None) -> int:
+def _length(spec: Spec | None) -> int:
     assert spec is not None
-    return int(spec.args["max_model_len"])
+    return int(spec.server.args["max_model_len"])
 
 
 _calls = st.none() | st.integers(0, 24)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label, spec_to_label
 from cortexctl.instance.labels import is_generation_name
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from cortexctl.plan.planner import images_needed, plan
@@ -211,7 +211,7 @@ def test_what_has_stopped_is_started_again_and_not_replaced(case: Case, stopped:
 
 @settings(modest, max_examples=60)
 @given(st.integers(0, len(SLOTS) - 1).flatmap(lambda slot: specs(slot, dict.fromkeys(KEYS, PLANTED[0]))))
-def test_a_spec_reads_back_from_its_label(spec: ContainerSpec) -> None:
+def test_a_spec_reads_back_from_its_label(spec: Spec) -> None:
     text = spec_to_label(spec)
     assert spec_from_label(text) == spec
     assert spec_to_label(spec_from_label(text)) == text

@@ -15,7 +15,7 @@ from cortexctl.apply.perform import Performer
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonRefused
 from cortexctl.instance import labels
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import snapshot_from_json, snapshot_to_json
 from cortexctl.plan.action import Action
@@ -30,6 +30,7 @@ from cortexctl.plan.steps import RenameContainer, SetRestart, StartContainer
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import desired_from, model_text, stack_text
+from tests.specs import change_spec
 
 BY_HAND: dict[str, Any] = {
     "HostConfig": {"CapDrop": None, "SecurityOpt": None, "LogConfig": {"Type": "json-file", "Config": None}},
@@ -56,7 +57,7 @@ def world_with(
 ) -> tuple[World, FakeContainer]:
     """A host on which somebody runs what the stack says, but for what `docker run` does otherwise."""
     world = World("demo", "here")
-    spec = replace(desired.instances[0].spec, network="bridge", **fields)
+    spec = change_spec(desired.instances[0].spec, network="bridge", **fields)
     return world, world.daemon().add_by_hand(name, spec, changes)
 
 
@@ -195,7 +196,7 @@ def test_a_number_of_gpus_is_met_by_those_that_it_has(tmp_path: Path) -> None:
     change = only_change(world.plan(desired))
     assert change.action is Action.ADOPT
     assert change.detail.after is not None
-    assert change.detail.after.gpus == (2, 3)
+    assert change.detail.after.container.gpus == (2, 3)
 
 
 @pytest.mark.parametrize("fails", ["start", "gate"])
@@ -382,7 +383,7 @@ def test_a_snapshot_without_it_is_said_to_be_one(tmp_path: Path) -> None:
 PLANTED = "planted-7f3a"
 
 
-def secretive(spec: ContainerSpec) -> dict[str, Any]:
+def secretive(spec: Spec) -> dict[str, Any]:
     words = [
         "/models/tiny",
         "--api-key",

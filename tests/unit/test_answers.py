@@ -19,7 +19,7 @@ from cortexctl.hosts import drift_read
 from cortexctl.hosts.read import facts_of_all, observe_host, read_record
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.launch import Launch
-from cortexctl.instance.spec import ContainerSpec, Publish, SecretRef
+from cortexctl.instance.spec import Publish, SecretRef
 from cortexctl.observed.container_list import parse_containers, parse_images
 from cortexctl.observed.foreign import parse_running
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
@@ -30,8 +30,9 @@ from tests.fakes.daemon_socket import LIST, row
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.fakes.raw_socket import raw_daemon
 from tests.mutations import mutated
+from tests.specs import new_spec
 
-SPEC = ContainerSpec(
+SPEC = new_spec(
     "image:v0.32.0", "/models/tiny", ("tiny",), "0.32.0", publish=Publish("127.0.0.1", 8001),
     secrets=(SecretRef("HF_TOKEN", "env", "HF_TOKEN", "0123456789abcdef"),),
 )  # fmt: skip

@@ -26,10 +26,11 @@ from cortexctl.engines.vllm.command.parse import parse
 from cortexctl.engines.vllm.command.reserved import OWNED
 from cortexctl.engines.vllm.command.values import canonical, refused, takes_several, words_of, wrong_form
 from cortexctl.engines.vllm.command.verdict import judge
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.plan.diff import diff
 from tests.forks import ran
 from tests.reading import model_text, read, stack_text
+from tests.specs import new_spec
 from tools.vllm_catalogue.behaviour import BEHAVIOUR, FILES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -97,26 +98,26 @@ def test_what_the_checks_pass_the_releases_parser_takes(data: st.DataObject) -> 
     args = {o.name: data.draw(st.sampled_from(examples(o))) for o in chosen}
     if any(f.fatal for f in check_args(args, of.version)):
         return
-    spec = ContainerSpec("i", "m", ("n",), of.version, args=canonical_args(args, of))
-    words = arguments(spec)
-    assert entrypoint(spec)[0] == ("vllm" if of.entry == "serve" else "python3")
+    spec = new_spec("i", "m", ("n",), of.version, args=canonical_args(args, of))
+    words = arguments(spec.server)
+    assert entrypoint(spec.server)[0] == ("vllm" if of.entry == "serve" else "python3")
     parsed = parse(words, of, of.entry)
     assert parsed.accepted, (words, parsed)
-    assert {k: v for k, v in canonical_args(parsed.options, of).items() if k in args} == spec.args
+    assert {k: v for k, v in canonical_args(parsed.options, of).items() if k in args} == spec.server.args
 
 
 def test_raw_words_and_typed_arguments_that_say_the_same_are_no_difference() -> None:
     """In every spelling, also against a label that an older cortexctl wrote."""
 
-    def spec(*words: str, **args: Any) -> ContainerSpec:
-        return ContainerSpec("i", "m", ("n",), "0.32.0", args=args, extra_args=words)
+    def spec(*words: str, **args: Any) -> Spec:
+        return new_spec("i", "m", ("n",), "0.32.0", args=args, extra_args=words)
 
     typed = spec(
         tensor_parallel_size=2, enable_prefix_caching=False, max_model_len=8000, compilation_config={"mode": 3}
     )
     raw = spec("-tp=2", "--no-enable_prefix_caching", "--max-model-len", "8k", "-cc.mode", "3")
     assert diff(typed, raw) == diff(raw, typed) == ()
-    assert effective(raw).args == effective(typed).args
+    assert effective(raw.server).args == effective(typed.server).args
     old = spec(tensor_parallel_size=2, gpu_memory_utilization=1)
     assert diff(old, spec(tensor_parallel_size=2, gpu_memory_utilization=1.0)) == ()
     (change,) = diff(typed, spec("-tp", "4", "--no-enable-prefix-caching", "--max-model-len=8K", "-cc", '{"mode":3}'))[

@@ -17,7 +17,7 @@ from cortexctl.errors import SecretUnresolved
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.secret import hidden
-from cortexctl.instance.spec import ContainerSpec, SecretRef
+from cortexctl.instance.spec import SecretRef
 from cortexctl.observed.container_state import ContainerState
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.owned import OwnedInstance, owned_instances
@@ -27,6 +27,7 @@ from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
 from tests.fakes.daemon import FakeDaemon
 from tests.forks import ran
+from tests.specs import new_spec
 
 CASES = Path(__file__).parent.parent / "cases" / "diagnosis"
 TOO_SMALL = (
@@ -52,9 +53,7 @@ class Values:
 
 
 def spec(*secrets: SecretRef) -> str:
-    return spec_to_label(
-        ContainerSpec(image="image:v0.32.0", model="/models/tiny", served_names=("tiny",), secrets=secrets)
-    )
+    return spec_to_label(new_spec(image="image:v0.32.0", model="/models/tiny", served_names=("tiny",), secrets=secrets))
 
 
 def container(daemon: FakeDaemon, name: str, generation: int, spec_label: str = "", **fields: Any) -> FakeContainer:

@@ -14,7 +14,7 @@ from cortexctl.engines.vllm.command.read_options import options_of
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.image import local_name
 from cortexctl.instance.secret import fingerprint
-from cortexctl.instance.spec import ContainerSpec, InPlace, Mount, Publish, SecretRef
+from cortexctl.instance.spec import InPlace, Mount, Publish, SecretRef, Spec
 from cortexctl.observed.health import Answer, Heard
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
@@ -31,25 +31,26 @@ from cortexctl.render.style import Ink
 from cortexctl.stack.value_forms import DRIFT_KINDS
 from tests.fakes.inspection import IMAGE_ENV, inspection
 from tests.record_drift_case import TOOK
+from tests.specs import change_spec, new_spec
 
-SPEC = ContainerSpec("image:v0.32.0", "/models/m", ("m",), vllm_version="0.32.0")
+SPEC = new_spec("image:v0.32.0", "/models/m", ("m",), version="0.32.0")
 HOST = Host("here", "unix:///run/x.sock")
 
 
-def container(spec: ContainerSpec = SPEC, **fields: Any) -> ObservedContainer:
+def container(spec: Spec = SPEC, **fields: Any) -> ObservedContainer:
     labels = {
         "cortexctl.stack": "demo",
         "cortexctl.model": "m",
         "cortexctl.generation": "1",
         "cortexctl.spec": spec_to_label(spec),
     }
-    given = {"state": "running", "networks": (spec.network,), "addresses": ("172.18.0.2",), **fields}
-    return ObservedContainer("c1", "vllm-model-m", spec.image, "sha256:1", labels=labels, **given)
+    given = {"state": "running", "networks": (spec.container.network,), "addresses": ("172.18.0.2",), **fields}
+    return ObservedContainer("c1", "vllm-model-m", spec.container.image, "sha256:1", labels=labels, **given)
 
 
 def look(
     *containers: ObservedContainer,
-    wanted: ContainerSpec | None = SPEC,
+    wanted: Spec | None = SPEC,
     applied: Applied | None = None,
     facts: Facts = Facts(),  # noqa: B008
     only: DriftSelection = DriftSelection(),  # noqa: B008
@@ -74,15 +75,15 @@ def in_place(**values: Any) -> Facts:
 
 def test_a_limit_that_a_hand_set_is_drift_and_one_that_the_stack_wants_is_not() -> None:
     assert codes(look(container(), facts=in_place(memory=512))) == [(Kind.DRIFT, Code.UPDATED, "memory")]
-    assert codes(look(container(), wanted=replace(SPEC, memory=512), facts=in_place(memory=512))) == []
-    assert codes(look(container(), wanted=replace(SPEC, memory=512), facts=in_place())) == [
+    assert codes(look(container(), wanted=change_spec(SPEC, memory=512), facts=in_place(memory=512))) == []
+    assert codes(look(container(), wanted=change_spec(SPEC, memory=512), facts=in_place())) == [
         (Kind.PENDING, Code.EDITED, "memory")
     ]
 
 
 def test_what_the_record_says_was_updated_in_place_is_what_was_applied() -> None:
-    applied = Applied("m", 1, 1, "run", replace(SPEC, memory=256))
-    wanted = replace(SPEC, memory=256)
+    applied = Applied("m", 1, 1, "run", change_spec(SPEC, memory=256))
+    wanted = change_spec(SPEC, memory=256)
     assert codes(look(container(), wanted=wanted, applied=applied)) == []
     drifted = look(container(), wanted=wanted, applied=applied, facts=in_place(memory=512))
     assert [(f.code, f.expected, f.found) for f in drifted.findings] == [(Code.UPDATED, 256, 512)]
@@ -91,7 +92,7 @@ def test_what_the_record_says_was_updated_in_place_is_what_was_applied() -> None
 
 
 def test_both_at_once_are_both_said() -> None:
-    wanted = replace(SPEC, memory=256, args={"max_model_len": 8})
+    wanted = change_spec(SPEC, memory=256, args={"max_model_len": 8})
     found = codes(look(container(state="paused"), wanted=wanted, facts=in_place(memory=512)))
     assert found == [
         (Kind.DRIFT, Code.UPDATED, "memory"),
@@ -137,7 +138,7 @@ def test_a_models_ignore_drift_is_by_path(patterns: tuple[str, ...], left: int) 
 
 
 def test_ignore_is_the_plans_and_hides_what_is_pending_only() -> None:
-    wanted = replace(SPEC, memory=256)
+    wanted = change_spec(SPEC, memory=256)
     assert codes(look(container(), wanted=wanted, ignore=("memory",))) == []
     report = look(container(), wanted=wanted, ignore=("memory",), facts=in_place(memory=512))
     assert codes(report) == [(Kind.DRIFT, Code.UPDATED, "memory")]
@@ -216,15 +217,15 @@ def test_a_way_that_does_not_work_is_no_illness(heard: Heard) -> None:
 # inspections
 
 
-def inspected(spec: ContainerSpec, secrets: Mapping[str, str] | None = None, **changes: Any) -> Inspected:
+def inspected(spec: Spec, secrets: Mapping[str, str] | None = None, **changes: Any) -> Inspected:
     return parse_inspected(inspection(spec, secrets, changes), spec, ImageDefaults(IMAGE_ENV, ("/cache",)), "demo")
 
 
-RICH = ContainerSpec(
+RICH = new_spec(
     "image:v0.32.0",
     "org/m",
     ("m", "n"),
-    vllm_version="0.32.0",
+    version="0.32.0",
     args={"max_model_len": 8, "enable_prefix_caching": False, "hf_overrides": {"a": [1, {"b": None}]}, "seed": -1},
     extra_args=("--new-thing", "-1"),
     env={"LANG": "de", "EMPTY": ""},
@@ -242,12 +243,12 @@ RICH = ContainerSpec(
     [
         SPEC,
         RICH,
-        replace(RICH, ipc="host", publish=Publish("0.0.0.0", 1), vllm_version="0.10.0", gpus=(), drain=0),
-        replace(RICH, publish=Publish("127.0.0.1"), vllm_version=None, secrets=()),
+        change_spec(RICH, ipc="host", publish=Publish("0.0.0.0", 1), version="0.10.0", gpus=(), drain=0),
+        change_spec(RICH, publish=Publish("127.0.0.1"), version=None, secrets=()),
     ],
 )
-def test_what_we_make_is_as_it_should_be(spec: ContainerSpec) -> None:
-    assert differences(spec, inspected(spec, {s.name: "hf-value" for s in spec.secrets})) == ()
+def test_what_we_make_is_as_it_should_be(spec: Spec) -> None:
+    assert differences(spec, inspected(spec, {s.name: "hf-value" for s in spec.container.secrets})) == ()
 
 
 def test_what_image_and_daemon_fill_in_is_no_difference() -> None:
@@ -264,9 +265,9 @@ def test_what_image_and_daemon_fill_in_is_no_difference() -> None:
 
 
 def test_podman_keeps_no_gpus_and_that_is_no_difference() -> None:
-    found = inspected(replace(SPEC, gpus=(0,)), HostConfig={"DeviceRequests": None})
-    assert differences(replace(SPEC, gpus=(0,)), found, gpus_are_kept=False) == ()
-    assert differences(replace(SPEC, gpus=(0,)), found) == (Difference("gpus", ["0"], "none"),)
+    found = inspected(change_spec(SPEC, gpus=(0,)), HostConfig={"DeviceRequests": None})
+    assert differences(change_spec(SPEC, gpus=(0,)), found, gpus_are_kept=False) == ()
+    assert differences(change_spec(SPEC, gpus=(0,)), found) == (Difference("gpus", ["0"], "none"),)
 
 
 def test_a_secret_is_compared_by_its_fingerprint_and_held_nowhere() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from cortexctl.cli.main import run
-from cortexctl.instance.spec import ContainerSpec, Mount, Publish
+from cortexctl.instance.spec import Mount, Publish
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, talking_daemon
 from tests.fakes.inspection import IMAGE_ENV, inspection, laid_over
+from tests.specs import new_spec
 
 HOSTS = 'stack = "demo"\n\n[hosts.here]\ndocker = "unix://{}"\n'
 
@@ -65,9 +66,9 @@ def test_a_stack_in_json_will_do(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 ID, IMAGE_ID = "a" * 64, "sha256:" + "1" * 64
-SPEC = ContainerSpec(
+SPEC = new_spec(
     image="vllm/vllm-openai:v0.32.0",
-    vllm_version="0.32.0",
+    version="0.32.0",
     model="/models/llama",
     served_names=("llama",),
     mounts=(Mount("/srv/models", "/models"),),
@@ -85,13 +86,13 @@ def answers(changes: Mapping[str, Any] | None = None, name: str = "llm", **row: 
     """What a daemon says of one container that a person started."""
     raw = inspection(SPEC, {}, {"HostConfig": BY_HAND})
     raw = laid_over({**raw, "Id": ID, "Name": f"/{name}", "Image": IMAGE_ID}, changes or {})
-    raw["Config"].setdefault("Image", SPEC.image)
+    raw["Config"].setdefault("Image", SPEC.container.image)
     raw.setdefault("NetworkSettings", {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}})
     listed = {
         "Id": ID, "Names": [f"/{name}"], "Image": raw["Config"]["Image"], "ImageID": IMAGE_ID, "State": "running",
         "Status": "Up 2 hours", "Labels": {}, "Ports": [], "NetworkSettings": raw["NetworkSettings"], **row,
     }  # fmt: skip
-    image = {"RepoTags": [SPEC.image], "RepoDigests": [], "Config": {"Env": list(IMAGE_ENV)}}
+    image = {"RepoTags": [SPEC.container.image], "RepoDigests": [], "Config": {"Env": list(IMAGE_ENV)}}
     return {LIST: [listed], f"/containers/{ID}/json": raw, f"/images/{IMAGE_ID}/json": image, "/images/json": []}
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.instance.spec import Mount, Publish, SecretRef
 from cortexctl.render.import_block import imported_block, imported_json
 from cortexctl.stack.importing.describe import runs_vllm
 from tests.imports import MODELS_DIR, ByHand, block_of, read_back, spec_of, words
 from tests.reading import DOCKER
+from tests.specs import new_spec
 
-SPEC = ContainerSpec(
+SPEC = new_spec(
     image="vllm/vllm-openai:v0.32.0",
-    vllm_version="0.32.0",
+    version="0.32.0",
     model="/models/llama",
     served_names=("llama",),
     mounts=(Mount(MODELS_DIR, "/models"),),
@@ -37,9 +38,9 @@ def served(*command: str, **host: Any) -> ByHand:
 
 def test_a_container_and_its_block() -> None:
     by_hand = ByHand(
-        ContainerSpec(
+        new_spec(
             image="vllm/vllm-openai:v0.32.0",
-            vllm_version="0.32.0",
+            version="0.32.0",
             model="/models/llama-3.3-70b",
             served_names=("llama-3.3-70b", "default"),
             args={"tensor_parallel_size": 2, "hf_overrides": {"a.b": [1, "x"]}, "enforce_eager": True},
@@ -82,7 +83,7 @@ def test_a_container_and_its_block() -> None:
         }
     }
     again = spec_of(draft)
-    assert (again.extra_args, again.env["TEMPLATE"]) == (("--foo", "{{ x }}"), "{% if %}")
+    assert (again.server.extra_args, again.container.env["TEMPLATE"]) == (("--foo", "{{ x }}"), "{% if %}")
     assert "planted" not in block_of(draft) + repr(draft) + repr(by_hand.running)
 
 
@@ -158,7 +159,7 @@ def test_gpus_that_are_no_indices_must_be_said() -> None:
     ],
 )
 def test_sources(model: str, mounts: tuple[Mount, ...], source: dict[str, str]) -> None:
-    spec = ContainerSpec("i:v0.10.0", model, ("m",), "0.10.0", mounts=mounts, network="bridge")
+    spec = new_spec("i:v0.10.0", model, ("m",), "0.10.0", mounts=mounts, network="bridge")
     assert ByHand(spec).draft().table["source"] == source
 
 
@@ -173,13 +174,13 @@ def test_sources(model: str, mounts: tuple[Mount, ...], source: dict[str, str]) 
     ],
 )
 def test_sources_that_cannot_be_said(model: str, mounts: tuple[Mount, ...], says: str) -> None:
-    spec = ContainerSpec("i:v0.32.0", model, ("m",), "0.32.0", mounts=mounts, network="bridge")
+    spec = new_spec("i:v0.32.0", model, ("m",), "0.32.0", mounts=mounts, network="bridge")
     (reason,) = ByHand(spec).draft().reasons
     assert says in reason
 
 
 def test_a_url_with_a_password_is_not_shown() -> None:
-    spec = ContainerSpec("i:v0.32.0", "s3://key:planted@bucket/x", ("m",), "0.32.0", network="bridge")
+    spec = new_spec("i:v0.32.0", "s3://key:planted@bucket/x", ("m",), "0.32.0", network="bridge")
     (reason,) = ByHand(spec).draft().reasons
     assert "planted" not in reason
 
@@ -197,10 +198,10 @@ def test_a_url_with_a_password_is_not_shown() -> None:
     ],
 )
 def test_tasks(command: list[str], release: str, task: str | None, args: dict[str, str]) -> None:
-    spec = ContainerSpec(f"i:{release}", "org/m", ("org/m",), release[1:], network="bridge")
+    spec = new_spec(f"i:{release}", "org/m", ("org/m",), release[1:], network="bridge")
     draft = ByHand(spec, changes=words("--model", "org/m", *command)).draft()
     assert (draft.table.get("task"), draft.table.get("args", {})) == (task, args)
-    assert dict(spec_of(draft).args) == {**args, **({"task": task} if release == "v0.9.2" and not args else {}),
+    assert dict(spec_of(draft).server.args) == {**args, **({"task": task} if release == "v0.9.2" and not args else {}),
                                          **({"runner": "pooling"} if "--runner" in command and task else {})}  # fmt: skip
 
 
@@ -217,7 +218,7 @@ def test_tasks(command: list[str], release: str, task: str | None, args: dict[st
     ],
 )
 def test_ports(bindings: dict[str, Any], publish: str | None) -> None:
-    spec = ContainerSpec("i:v0.32.0", "org/m", ("m",), "0.32.0", network="bridge")
+    spec = new_spec("i:v0.32.0", "org/m", ("m",), "0.32.0", network="bridge")
     draft = ByHand(spec, changes={"HostConfig": {"PortBindings": bindings}}).draft()
     assert draft.table.get("publish") == publish
 
@@ -241,7 +242,7 @@ def test_a_server_on_another_port_and_one_on_the_hosts_network() -> None:
 def test_offline_is_said_where_it_is_not_the_default(env: dict[str, str], offline: bool | None) -> None:
     config = {"Config": {"Env": [f"{k}={v}" for k, v in env.items()]}}
     assert ByHand(SPEC, changes=config).draft().table.get("offline") == offline
-    repo = ContainerSpec("i:v0.32.0", "org/m", ("m",), "0.32.0", network="bridge")
+    repo = new_spec("i:v0.32.0", "org/m", ("m",), "0.32.0", network="bridge")
     assert ByHand(repo, changes=config).draft().table.get("offline") == (True if offline is None else None)
 
 
@@ -288,7 +289,7 @@ def test_what_may_be_a_secret_becomes_one(name: str, value: str) -> None:
 )
 def test_what_is_no_secret_stays_in_the_open(name: str, value: str) -> None:
     draft = env_of(**{name: value}).draft()
-    assert spec_of(draft).env == {name: value}
+    assert spec_of(draft).container.env == {name: value}
     assert draft.needed == []
     assert "\u202e" not in block_of(draft)
 
@@ -375,11 +376,11 @@ def test_what_no_stack_has_is_told() -> None:
 
 def test_the_hosts_own_folders_take_the_place_of_mounts() -> None:
     mounts = (Mount("/other", "/root/.cache/huggingface", read_only=False), Mount(MODELS_DIR, "/models"))
-    spec = ContainerSpec("i:v0.32.0", "/models/m", ("m",), "0.32.0", mounts=mounts, network="bridge")
+    spec = new_spec("i:v0.32.0", "/models/m", ("m",), "0.32.0", mounts=mounts, network="bridge")
     assert ByHand(spec).draft().table["volumes"] == ["/other:/root/.cache/huggingface"]
     assert "volumes" not in ByHand(spec).draft(hf_cache="/hf").table
     odd = (Mount("/a:b", "/c"), Mount(MODELS_DIR, "/models"))
-    spec = ContainerSpec("i:v0.32.0", "/models/m", ("m",), "0.32.0", mounts=odd, network="bridge")
+    spec = new_spec("i:v0.32.0", "/models/m", ("m",), "0.32.0", mounts=odd, network="bridge")
     assert "volumes" not in ByHand(spec).draft().table
 
 

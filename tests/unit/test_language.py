@@ -23,7 +23,7 @@ def written(tmp_path: Path, text: str, name: str = "stack.toml") -> Path:
 
 
 def args_of(desired: Desired, address: str = "here/tiny") -> dict[str, object]:
-    return dict(next(i for i in desired.instances if i.address == address).spec.args)
+    return dict(next(i for i in desired.instances if i.address == address).spec.server.args)
 
 
 def rules(found: list[Diagnostic]) -> list[str]:
@@ -62,8 +62,8 @@ def test_a_file_of_values_lies_between_the_environment_and_the_command_line(tmp_
 def test_a_variable_inside_a_text_is_put_into_the_text(tmp_path: Path) -> None:
     models = '[vars.tag]\ndefault = "v0.31.0"\n\n' + model_text(image='"reg:5000/vllm:{{ vars.tag }}-cu129"')
     desired = desired_from(written(tmp_path, stack_text(models)))
-    assert desired.instances[0].spec.image == "reg:5000/vllm:v0.31.0-cu129"
-    assert desired.instances[0].spec.vllm_version == "0.31.0"
+    assert desired.instances[0].spec.container.image == "reg:5000/vllm:v0.31.0-cu129"
+    assert desired.instances[0].spec.server.version == "0.31.0"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_text_is_taken_literally_but_for_its_variables(tmp_path: Path, written
     models = '[vars.length]\ndefault = 1024\n[vars.mark]\ndefault = "{{"\n' + model_text()
     models += f"[models.tiny.env]\nTEMPLATE = {json.dumps(written_as)}\n"
     desired = desired_from(written(tmp_path, stack_text(models)))
-    assert desired.instances[0].spec.env["TEMPLATE"] == text
+    assert desired.instances[0].spec.container.env["TEMPLATE"] == text
 
 
 def test_each_problem_of_a_text_is_reported_once(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ SECRET = "[vars.key]\nsecret = true\n\n" + model_text() + '[models.tiny.secrets]
 def test_a_secret_variable_is_a_fingerprint_in_the_spec(tmp_path: Path) -> None:
     path = written(tmp_path, stack_text(SECRET))
     desired = desired_from(path, given=Given(environ={"CORTEXCTL_VAR_key": "planted"}))
-    (secret,) = desired.instances[0].spec.secrets
+    (secret,) = desired.instances[0].spec.container.secrets
     assert (secret.source, secret.key, len(secret.fingerprint)) == ("var", "key", 16)
     assert "planted" not in repr(desired)
 
@@ -179,7 +179,7 @@ def test_an_environment_merges_tables_and_replaces_the_rest(tmp_path: Path) -> N
     base, staging = desired_from(path), desired_from(path, env="staging")
     assert [i.address for i in base.instances] == ["one/tiny"]
     assert [i.address for i in staging.instances] == ["two/tiny"]
-    assert staging.instances[0].spec.gpus == (5,)
+    assert staging.instances[0].spec.container.gpus == (5,)
     assert args_of(staging, "two/tiny") == {"max_model_len": 3, "max_num_seqs": 2}
     assert (base.owner, staging.owner) == ("demo", "demo@staging")
 
@@ -209,7 +209,7 @@ PROFILE = (
 
 def test_a_model_takes_from_its_profile_what_it_does_not_say(tmp_path: Path) -> None:
     desired = desired_from(written(tmp_path, stack_text(PROFILE)))
-    assert desired.instances[0].spec.gpus == (0, 1)
+    assert desired.instances[0].spec.container.gpus == (0, 1)
     assert args_of(desired) == {"max_model_len": 3, "max_num_seqs": 2}
 
 
@@ -251,7 +251,10 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
 def test_replicas_share_gpus_and_count_ports_up(tmp_path: Path) -> None:
     models = model_text(replicas="2", gpus="[3, 1, 2, 0]", publish='"127.0.0.1:9000"')
     desired = desired_from(written(tmp_path, stack_text(models)))
-    found = [(i.address, i.spec.gpus, i.spec.publish and i.spec.publish.port) for i in desired.instances]
+    found = [
+        (i.address, i.spec.container.gpus, i.spec.container.publish and i.spec.container.publish.port)
+        for i in desired.instances
+    ]
     assert found == [("here/tiny", (3, 1), 9000), ("here/tiny.2", (2, 0), 9001)]
 
 

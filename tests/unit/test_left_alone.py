@@ -15,7 +15,6 @@ from cortexctl.hosts.drift_read import with_image_labels
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.labels import generation_name, serving_name, undone_name
-from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
@@ -28,6 +27,7 @@ from tests.applying import serving, stack, with_length
 from tests.fakes.daemon_socket import row, talking_daemon
 from tests.fakes.world import World
 from tests.reading import desired_from
+from tests.specs import new_spec
 
 COPIES = ["my-debugging", "vllm-model-tiny--g9", "vllm-model-tiny-debug", "vllm-model-tiny.2", "tiny"]
 NOTHING = "[models.tiny]\nenabled = false\n"
@@ -149,7 +149,7 @@ def test_a_stack_whose_image_is_a_commit_of_ours_works(tmp_path: Path) -> None:
 # what the list tells
 
 
-SPEC = spec_to_label(ContainerSpec("image:v0.32.0", "/models/tiny", ("tiny",), "0.32.0"))
+SPEC = spec_to_label(new_spec("image:v0.32.0", "/models/tiny", ("tiny",), "0.32.0"))
 LABELS = {
     labels.STACK: "demo", labels.MODEL: "tiny", labels.HOST: "here", labels.ORDINAL: "1", labels.GENERATION: "3",
     labels.RUN: "run1", labels.SPEC: SPEC,

@@ -12,7 +12,7 @@ import pytest
 from cortexctl.cli.modelreading import files_here
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
-from cortexctl.instance.spec import ContainerSpec, Mount
+from cortexctl.instance.spec import Mount
 from cortexctl.model_files.files import (
     LONGEST_HEAD,
     NO_CONFIG,
@@ -29,8 +29,9 @@ from cortexctl.observed.model_mounts import ways_to
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json, snapshot_to_json
 from tests.model_folders import COMMIT, CONFIG, hub_cache
+from tests.specs import change_spec, new_spec
 
-SPEC = ContainerSpec("image:v0.32.0", "/models/qwen/8b", ("chat",), mounts=(Mount("/srv/models", "/models"),))
+SPEC = new_spec("image:v0.32.0", "/models/qwen/8b", ("chat",), mounts=(Mount("/srv/models", "/models"),))
 
 
 def reading(files: dict[str, bytes | str]) -> tuple[Read, list[str]]:
@@ -52,7 +53,7 @@ def safetensors(**tensors: tuple[str, list[int]]) -> bytes:
 
 def test_a_folder_is_known_by_the_mount_that_shows_it() -> None:
     assert source_of("gpu-1", SPEC) == ModelSource("gpu-1", "/srv/models", "qwen/8b")
-    nearer = replace(SPEC, mounts=(*SPEC.mounts, Mount("fast", "/models/qwen")))
+    nearer = change_spec(SPEC, mounts=(*SPEC.container.mounts, Mount("fast", "/models/qwen")))
     found = source_of("gpu-1", nearer)
     assert found == ModelSource("gpu-1", "fast", "8b")
     assert isinstance(found, ModelSource)
@@ -69,7 +70,7 @@ def test_a_folder_is_known_by_the_mount_that_shows_it() -> None:
 )
 def test_a_repository_is_in_the_cache_that_its_client_uses(env: dict[str, str], inside: str) -> None:
     cache = Mount("/srv/hf", "/root/.cache/huggingface", read_only=False)
-    spec = replace(SPEC, model="org/name", mounts=(cache,), env=env, args={"revision": COMMIT})
+    spec = change_spec(SPEC, model="org/name", mounts=(cache,), env=env, args={"revision": COMMIT})
     found = source_of("gpu-1", spec)
     assert found == ModelSource("gpu-1", "/srv/hf", inside, "org/name", COMMIT)
     assert isinstance(found, ModelSource)
@@ -87,13 +88,17 @@ def test_a_repository_is_in_the_cache_that_its_client_uses(env: dict[str, str], 
     ],
 )
 def test_what_is_not_read_says_why(model: str, args: dict[str, str], why: str) -> None:
-    found = source_of("gpu-1", replace(SPEC, model=model, args=args))
+    found = source_of("gpu-1", change_spec(SPEC, model=model, args=args))
     assert isinstance(found, str)
     assert why in found
 
 
 def container(number: int, state: str, *mounts: Mount) -> ObservedContainer:
-    marks = {labels.STACK: "any", labels.MODEL: f"m{number}", labels.SPEC: spec_to_label(replace(SPEC, mounts=mounts))}
+    marks = {
+        labels.STACK: "any",
+        labels.MODEL: f"m{number}",
+        labels.SPEC: spec_to_label(change_spec(SPEC, mounts=mounts)),
+    }
     return ObservedContainer(f"{number:064x}", f"c{number}", "image", "", state, labels=marks)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cortexctl.instance.codec import spec_to_label
-from cortexctl.instance.spec import ContainerSpec, Mount
+from cortexctl.instance.spec import Mount
 from cortexctl.observed.record import RECORD_VERSION
 from cortexctl.render.sanitise import tame
 from cortexctl.render.style import STYLE, Ink
@@ -23,6 +23,7 @@ from cortexctl.text.json_text import json_text
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.fakes.inspection import inspection
 from tests.forks import ran
+from tests.specs import new_spec
 
 PACKAGE = Path(__file__).parents[2] / "cortexctl"
 EVIL = (
@@ -43,11 +44,11 @@ def raw_in(text: str, *, styles: bool = False) -> str:
     return "" if at < 0 else repr(plain[max(at - 60, 0) : at + 20])
 
 
-SPEC = ContainerSpec(
+SPEC = new_spec(
     f"image:{EVIL}",
     f"/models/{EVIL}",
     ("tiny", EVIL),
-    vllm_version="0.32.0",
+    version="0.32.0",
     args={"chat_template": EVIL},
     extra_args=("--x", EVIL),
     env={"A": EVIL, EVIL: "b"},
@@ -234,7 +235,7 @@ def test_json_says_the_same_in_escapes(run: Run, form: str) -> None:
         return
     found = json.loads(run("plan", "--format", "json").stdout)
     after = {change["address"]: change["after"] for change in found["changes"]}["here/tiny"]
-    assert after["env"]["A"] == EVIL_LINE
+    assert after["container"]["env"]["A"] == EVIL_LINE
 
 
 def test_a_log_is_raw_for_who_asks_for_it(run: Run) -> None:

@@ -8,14 +8,15 @@ import pytest
 from cortexctl.instance import labels
 from cortexctl.instance.codec import SPEC_VERSION, spec_to_label
 from cortexctl.instance.labels import generation_name, serving_name
-from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.instance.spec import InPlace
 from cortexctl.observed.container_list import parse_containers, parse_endpoint, parse_images, parse_in_place
 from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances, read_owned, strangers
 from cortexctl.observed.record import HostRecord
+from tests.specs import new_spec
 
-SPEC = ContainerSpec(image="image:v0.32.0", model="/models/tiny", served_names=("tiny",), vllm_version="0.32.0")
+SPEC = new_spec(image="image:v0.32.0", model="/models/tiny", served_names=("tiny",), version="0.32.0")
 
 ROW: dict[str, Any] = {
     "Id": "4f9f" * 16,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
-from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.instance.spec import Mount, Publish, SecretRef
 from cortexctl.plan.diff import FieldChange, diff, fields_of
 from tests.build import (
     IMAGE,
     SPEC,
     make_spec,
 )
+from tests.specs import SPEC_FIELDS, new_spec
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from tests.build import (
         ({"image": "image:v0.33.0"}, "image", IMAGE, "image:v0.33.0"),
         ({"model": "/models/b"}, "model", "/models/tiny", "/models/b"),
         ({"served_names": ("a", "b")}, "served_names", ["tiny"], ["a", "b"]),
-        ({"vllm_version": "0.33.0"}, "vllm_version", "0.32.0", "0.33.0"),
+        ({"version": "0.33.0"}, "vllm_version", "0.32.0", "0.33.0"),
         ({"args": {"seed": 0}}, "args.seed", None, 0),
         ({"extra_args": ("--x",)}, "extra_args", None, ["--x"]),
         ({"env": {"A": "1"}}, "env.A", None, "1"),
@@ -49,9 +49,11 @@ def test_every_field_of_a_spec_is_compared() -> None:
     """A field that the comparison forgets would never be rolled out."""
     samples: dict[str, Any] = {
         "image": "other",
+        "port": 9000,
+        "engine": "other",
         "model": "/models/b",
         "served_names": ("b",),
-        "vllm_version": "0.33.0",
+        "version": "0.33.0",
         "args": {"seed": 1},
         "extra_args": ("--x",),
         "env": {"A": "1"},
@@ -67,7 +69,7 @@ def test_every_field_of_a_spec_is_compared() -> None:
         "memory": 1,
         "cpus": 1.0,
     }
-    assert set(samples) == {f.name for f in dataclasses.fields(ContainerSpec)}
+    assert set(samples) == set(SPEC_FIELDS)
     for name, value in samples.items():
         assert len(diff(SPEC, make_spec(**{name: value}))) == 1, name
 
@@ -137,9 +139,11 @@ def test_only_secrets_are_sensitive() -> None:
 
 
 def test_what_is_not_set_is_not_among_the_fields() -> None:
-    bare = ContainerSpec(image="i", model="m", served_names=("a",))
+    bare = new_spec(image="i", model="m", served_names=("a",))
     assert set(fields_of(bare)) == {
         "image",
+        "engine",
+        "port",
         "model",
         "served_names",
         "network",

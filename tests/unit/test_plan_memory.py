@@ -12,7 +12,7 @@ import pytest
 
 from cortexctl.desired.stack import Host, Instance
 from cortexctl.diagnostics import Severity
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelFiles
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
@@ -25,6 +25,7 @@ from cortexctl.plan.planner import models_needed, plan
 from cortexctl.plan.request import Request
 from tests.build_memory import FILES, HOST, LLAMA, desired, observed, running, spec
 from tests.memory import config_of
+from tests.specs import change_spec
 
 
 def said(made: Plan) -> list[tuple[str, str]]:
@@ -55,7 +56,7 @@ def test_files_are_wanted_of_what_is_made_of_what_goes_and_of_sharers_with_a_fix
     look = observed(
         running("chat", spec("llama")), running("beside", pinned := spec("beside", kv_cache_memory_bytes=1))
     )
-    wanted = desired(chat=spec("qwen"), beside=pinned, far=replace(spec("far", ()), gpus=()))
+    wanted = desired(chat=spec("qwen"), beside=pinned, far=change_spec(spec("far", ()), gpus=()))
     assert [s.name for s in models_needed(wanted, look)] == [f"/srv/models/{n}" for n in ("beside", "llama", "qwen")]
     nameless = replace(wanted, hosts=(replace(HOST, gpu_name="", gpu_memory=None),))
     assert models_needed(nameless, look) == ()
@@ -71,7 +72,7 @@ def test_files_are_wanted_of_what_is_made_of_what_goes_and_of_sharers_with_a_fix
         (spec(max_model_len=40960, gpu_memory_utilization=0.45), "one request"),
     ],
 )
-def test_what_vllm_would_refuse_is_an_error_in_its_own_words(wanted: ContainerSpec, rule: str) -> None:
+def test_what_vllm_would_refuse_is_an_error_in_its_own_words(wanted: Spec, rule: str) -> None:
     made = plan(desired(chat=wanted), observed())
     assert said(made) == [("CX316", "error")]
     (found,) = made.forecasts
@@ -87,13 +88,13 @@ def test_what_vllm_would_refuse_is_an_error_in_its_own_words(wanted: ContainerSp
     "wanted",
     [
         spec(max_model_len=32768, gpu_memory_utilization=0.48),
-        replace(spec("llama", max_model_len=4096), vllm_version=None),
-        replace(spec("llama", max_model_len=4096), extra_args=("--a-plugin-has-it",)),
+        change_spec(spec("llama", max_model_len=4096), version=None),
+        change_spec(spec("llama", max_model_len=4096), extra_args=("--a-plugin-has-it",)),
         spec(max_model_len=99999, hf_overrides={"rope_scaling": {"rope_type": "linear", "factor": 2.0}}),
-        replace(spec(max_model_len=99999), env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}),
+        change_spec(spec(max_model_len=99999), env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}),
     ],
 )
-def test_what_is_in_doubt_is_a_warning(wanted: ContainerSpec) -> None:
+def test_what_is_in_doubt_is_a_warning(wanted: Spec) -> None:
     assert said(plan(desired(chat=wanted), observed())) == [("CX317", "warning")]
 
 
@@ -134,11 +135,11 @@ def test_what_is_launched_anyway_is_a_warning_and_the_rest_stays_an_error() -> N
         (spec(), {("gpu-1", "/srv/models/qwen"): ModelFiles({"a": 1})}, HOST, "config.json has no hidden_size"),
         (spec(), FILES, Host("gpu-1", "x"), "the stack does not say which GPUs gpu-1 has"),
         (spec(), FILES, Host("gpu-1", "x", gpu_name="Unheard Of"), "how much memory"),
-        (replace(spec(), model="/models/a.gguf"), FILES, HOST, "GGUF files are not computed"),
+        (change_spec(spec(), model="/models/a.gguf"), FILES, HOST, "GGUF files are not computed"),
     ],
 )
 def test_what_is_not_known_has_its_reason(
-    wanted: ContainerSpec, files: Mapping[tuple[str, str], ModelFiles], host: Host, why: str
+    wanted: Spec, files: Mapping[tuple[str, str], ModelFiles], host: Host, why: str
 ) -> None:
     with pytest.raises(Unknown, match=why):
         Forecaster(files).of(wanted, host)
@@ -229,7 +230,7 @@ SHARED = {
 
 
 @pytest.mark.parametrize("models", SHARED.values(), ids=SHARED)
-def test_fit_and_plan_have_the_same_ledger(models: dict[str, ContainerSpec]) -> None:
+def test_fit_and_plan_have_the_same_ledger(models: dict[str, Spec]) -> None:
     wanted, files = desired(**models), {**FILES, ("gpu-1", "/srv/models/encoder"): ModelFiles(config_of("bge-m3"))}
     planned = room_in_stack(wanted, files).ledger
     job = fit_stack(wanted, FitInputs(), lambda stack, _configs, _inputs: (stack, files))

@@ -14,13 +14,14 @@ from jsonschema import Draft202012Validator
 
 from cortexctl.desired.stack import Policy
 from cortexctl.diagnostics import Kind
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.model import ContainerRef
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import TASK_KINDS
 from cortexctl.render.schemas import plan_schema
 from tests.record_case import CASES
+from tests.specs import CONTAINER_FIELDS, REQUIRED, SERVER_FIELDS, SPEC_FIELDS
 from tests.views import large_plan, rich_plan
 
 SCHEMA: dict[str, Any] = json.loads(plan_schema())
@@ -73,7 +74,9 @@ def test_the_schema_knows_all_words_and_fields() -> None:
     assert [s["properties"]["kind"]["const"] for s in definitions["step"]["oneOf"]] == list(TASK_KINDS)
     for kind, task in zip(definitions["step"]["oneOf"], TASK_KINDS.values(), strict=True):
         assert set(kind["properties"]) == {"kind", *(f.name for f in dataclasses.fields(task))}
-    assert set(definitions["spec"]["properties"]) == {"v", *(f.name for f in dataclasses.fields(ContainerSpec))}
+    assert set(definitions["spec"]["properties"]) == {"v", *(f.name for f in dataclasses.fields(Spec))}
+    assert set(definitions["spec_container"]["properties"]) == set(CONTAINER_FIELDS)
+    assert set(definitions["server"]["properties"]) == set(SERVER_FIELDS)
     written = plan_to_dict(rich_plan())
     assert set(SCHEMA["properties"]) == set(written)
     assert set(definitions["change"]["properties"]) == set(written["changes"][0])
@@ -96,13 +99,13 @@ def every_field(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[
         yield from every_field(value[0], (*path, 0))
 
 
-OPTIONAL_IN_SPEC = {f.name for f in dataclasses.fields(ContainerSpec)} - {"image", "model", "served_names"}
+OPTIONAL_IN_SPEC = {*SPEC_FIELDS} - REQUIRED
 
 
 def optional(path: tuple[str | int, ...]) -> bool:
     """Fields of a spec with their default are left out; what a stack names is not ours to know."""
-    in_spec = len(path) > 3 and path[2] in {"before", "after"}
-    return in_spec and (str(path[3]) in OPTIONAL_IN_SPEC and (len(path) == 4 or path[3] in {"args", "env"}))
+    in_spec = len(path) > 4 and path[2] in {"before", "after"}
+    return in_spec and (str(path[4]) in OPTIONAL_IN_SPEC and (len(path) == 5 or path[4] in {"args", "env"}))
 
 
 @pytest.mark.parametrize("path", [p for p in every_field(GOOD) if not optional(p)], ids=lambda p: ".".join(map(str, p)))
@@ -142,8 +145,8 @@ WRONG: dict[str, Mutation] = {
     "step kind": lambda p: p["steps"][0].update(kind="explode"),
     "step of another kind": lambda p: p["steps"][0].update(kind="set_restart"),
     "cost": lambda p: p["changes"][0]["cost"].update(down="yes"),
-    "unknown field of a spec": lambda p: p["changes"][0]["after"].update(privileged=True),
-    "a value of a secret": lambda p: p["changes"][0]["after"].update(
+    "unknown field of a spec": lambda p: p["changes"][0]["after"]["container"].update(privileged=True),
+    "a value of a secret": lambda p: p["changes"][0]["after"]["container"].update(
         secrets=[{"name": "A", "source": "env", "key": "A", "fingerprint": "f", "value": "planted"}]
     ),
     "host problem": lambda p: p["hosts"][0].update(problem=None),

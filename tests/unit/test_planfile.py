@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
+from cortexctl.instance.spec import Server
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 
@@ -44,8 +45,8 @@ def instances(kind: type, place: str) -> Iterator[Any]:
     """The first has the first value of every field; each other one differs from it in one field."""
     hints = typing.get_type_hints(kind)
     fields = {f.name: values(hints[f.name], f"{place}.{f.name}") for f in dataclasses.fields(kind)}
-    if "vllm_version" in fields:
-        fields["vllm_version"] = ("0.32.0", None)
+    if kind is Server:
+        fields["version"] = ("0.32.0", None)
     first = {name: options[0] for name, options in fields.items()}
     yield kind(**first)
     for name, options in fields.items():

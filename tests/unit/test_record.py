@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from cortexctl.errors import DaemonRefused
-from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import (
     REMEMBERED,
@@ -31,9 +30,10 @@ from tests.fakes.faults import ALWAYS
 from tests.fakes.killed import killed_after
 from tests.fakes.world import World
 from tests.reading import model_text
+from tests.specs import new_spec
 
 NAMES = ("stopped", "removed", "renamed", "cut")
-SPEC = ContainerSpec("image:v0.32.0", "/models/tiny", ("tiny",), args={"max_model_len": 8})
+SPEC = new_spec("image:v0.32.0", "/models/tiny", ("tiny",), args={"max_model_len": 8})
 
 
 def recorded(world: World, host: str = "here") -> HostRecord:
@@ -57,7 +57,7 @@ def test_an_apply_records_what_it_left_and_how_long_it_took(tmp_path: Path) -> N
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     applied = recorded(world).applied["here/tiny"]
-    assert (applied.generation, applied.run, applied.spec.args) == (1, "run1", {"max_model_len": 1024})
+    assert (applied.generation, applied.run, applied.spec.server.args) == (1, "run1", {"max_model_len": 1024})
     assert [s.model for s in applied.starts] == ["/models/tiny"]
     assert applied.starts[0].seconds >= 5  # the gate's stable_for is part of it
     assert applied.stops == ()
@@ -311,7 +311,7 @@ def test_a_stale_record_is_set_right_by_the_labels_of_what_serves(tmp_path: Path
     desired = stack(tmp_path, *two(2, 2))
     world.apply(world.plan(desired))
     applied = recorded(world).applied["here/tiny"]
-    assert (applied.generation, applied.run, applied.spec.args) == (2, "run2", {"max_model_len": 2})
+    assert (applied.generation, applied.run, applied.spec.server.args) == (2, "run2", {"max_model_len": 2})
     world.daemon().remove("vllm-model-tiny")
     world.apply(world.plan(desired, Request(only="drift")))
     assert length_of(world) == "2"

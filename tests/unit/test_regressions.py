@@ -19,7 +19,7 @@ from cortexctl.engines.vllm.version import release_from_image
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label
 from cortexctl.instance.image import parse_image
-from cortexctl.instance.spec import ContainerSpec, Publish
+from cortexctl.instance.spec import Publish
 from cortexctl.observed.host import BoundPort, ObservedContainer
 from cortexctl.observed.owned import read_owned
 from cortexctl.plan.action import Action
@@ -35,6 +35,7 @@ from tests.build import changes_of, make_instance, make_plan, make_spec, serving
 from tests.generated import HOSTS, STACK, Case
 from tests.laws import Watch, apply_case, own_containers, plan_of, run_steps, two_hosts
 from tests.reading import desired_from, read
+from tests.specs import change_spec, new_spec
 
 HEAD = 'stack = "s"\n[hosts.h]\nmodels_dir = "/m"\n[models.a]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\n'
 
@@ -189,7 +190,7 @@ def test_embed_before_0_6_5(tmp_path: Path) -> None:
 def test_home_folder(tmp_path: Path) -> None:
     p = tmp_path / "stack.toml"
     p.write_text(HEAD.replace('"/m"', '"~/models"'))
-    assert "~" not in desired_from(p).instances[0].spec.mounts[0].source
+    assert "~" not in desired_from(p).instances[0].spec.container.mounts[0].source
 
 
 def test_starter_long(tmp_path: Path) -> None:
@@ -399,7 +400,7 @@ def test_no_follow_up(tmp_path: Path) -> None:
 
 
 def one_model() -> Case:
-    spec = ContainerSpec(image="image:v0.32.0", vllm_version="0.32.0", model="/models/a", served_names=("a",))
+    spec = new_spec(image="image:v0.32.0", version="0.32.0", model="/models/a", served_names=("a",))
     hosts = tuple(Host(h, f"unix:///{h}.sock") for h in HOSTS)
     return Case(Desired(STACK, "stack.toml", hosts, (Instance("east", "a", spec),)), {})
 
@@ -439,7 +440,8 @@ def test_nan_in_a_label_is_reported_and_left_alone() -> None:
     world = two_hosts()
     apply_case(world, c)
     container = next(f for e in world.daemons.by_host.values() for f in e.all() if labels.SPEC in f.labels)
-    written = container.labels[labels.SPEC].replace('"v":1', '"args":{"gpu_memory_utilization":NaN},"v":1')
+    written = container.labels[labels.SPEC].replace('"server":{', '"server":{"args":{"gpu_memory_utilization":NaN},')
+    assert written != container.labels[labels.SPEC]
     container.labels[labels.SPEC] = written
     planned = world.plan(c.desired)
     assert [d.rule for d in planned.diagnostics if d.is_error] == ["CX402"]
@@ -451,7 +453,7 @@ def test_kept_not_leftover() -> None:
     c = one_model()
     i = c.desired.instances[0]
     d = Case(
-        dataclasses.replace(c.desired, instances=(dataclasses.replace(i, spec=dataclasses.replace(i.spec, drain=1)),)),
+        dataclasses.replace(c.desired, instances=(dataclasses.replace(i, spec=change_spec(i.spec, drain=1)),)),
         {},
     )
     world = two_hosts()

@@ -6,13 +6,13 @@ import pytest
 
 from cortexctl.cli import releases as asking
 from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.instance.spec import ContainerSpec
 from cortexctl.observed.container_list import parse_release_told
 from cortexctl.observed.host import ImageFacts
 from cortexctl.plan.diff import diff
 from cortexctl.stack.load import Releases, load_stack
 from tests.fakes.daemon import FakeDaemon, FakeDaemons
 from tests.reading import model_text, stack_text
+from tests.specs import new_spec
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_an_image_tells_its_release(config: dict[str, object], release: str) -> 
 
 
 def desired(*hosts: str, image: str = "mine/vllm:latest") -> Desired:
-    instances = tuple(Instance(h, "m", ContainerSpec(image, "/models/m", ("m",))) for h in hosts)
+    instances = tuple(Instance(h, "m", new_spec(image, "/models/m", ("m",))) for h in hosts)
     return Desired("lab", "stack.toml", tuple(Host(h, "unix:///x") for h in hosts), instances)
 
 
@@ -74,7 +74,7 @@ def test_what_an_image_says_is_what_its_arguments_are_checked_against() -> None:
 
 
 def test_what_is_known_of_an_image_is_no_difference_between_containers() -> None:
-    before = ContainerSpec("i:latest", "m", ("m",), None)
-    assert diff(before, ContainerSpec("i:latest", "m", ("m",), "0.32.0")) == ()
-    changed = diff(ContainerSpec("i:v0.31.0", "m", ("m",), "0.31.0"), ContainerSpec("i:v0.32.0", "m", ("m",), "0.32.0"))
+    before = new_spec("i:latest", "m", ("m",), None)
+    assert diff(before, new_spec("i:latest", "m", ("m",), "0.32.0")) == ()
+    changed = diff(new_spec("i:v0.31.0", "m", ("m",), "0.31.0"), new_spec("i:v0.32.0", "m", ("m",), "0.32.0"))
     assert [c.path for c in changed] == ["image", "vllm_version"]

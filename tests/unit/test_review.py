@@ -73,7 +73,7 @@ def test_a_review_reads_no_secret_and_runs_no_command(tmp_path: Path, docker: st
     assert not (tmp_path / "ran").exists()
     if more:
         after = json.loads((top / "plan.json").read_text())["changes"][0]["after"]
-        assert {s["name"]: s["fingerprint"] for s in after["secrets"]} == dict.fromkeys("ABCD", "")
+        assert {s["name"]: s["fingerprint"] for s in after["container"]["secrets"]} == dict.fromkeys("ABCD", "")
 
 
 def test_a_live_plan_reads_them(tmp_path: Path, docker: str) -> None:
@@ -311,7 +311,7 @@ def test_a_snapshots_secret_is_not_compared_and_that_is_said(tmp_path: Path) -> 
     stack = STACK + '[models.tiny.secrets]\nC = { env = "PLANTED" }\n'
     (tmp_path / "stack.toml").write_text(stack)
     applied = desired_from(tmp_path / "stack.toml", {"PLANTED": SECRET})
-    assert applied.instances[0].spec.secrets[0].fingerprint
+    assert applied.instances[0].spec.container.secrets[0].fingerprint
     (tmp_path / "snapshot.json").write_text(snapshot_to_json(as_if_applied(applied, applied)))
     done = ran("plan", "--observed", "snapshot.json", "--detailed-exitcode", cwd=tmp_path, env=environ(PLANTED="other"))
     assert done.returncode == 0, done.stdout + done.stderr

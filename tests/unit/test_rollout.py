@@ -33,7 +33,7 @@ def crash_of(name: str) -> Behaviour:
 
 def gpus_of(made: Plan) -> dict[str, tuple[int, ...]]:
     return {
-        c.model + (f".{c.detail.ordinal}" if c.detail.ordinal > 1 else ""): c.detail.after.gpus
+        c.model + (f".{c.detail.ordinal}" if c.detail.ordinal > 1 else ""): c.detail.after.container.gpus
         for c in made.changes
         if c.detail.after
     }

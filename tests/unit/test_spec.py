@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -9,6 +8,7 @@ from cortexctl.instance import labels
 from cortexctl.instance.codec import (
     SPEC_VERSION,
     UnknownSpecVersion,
+    label_records,
     spec_from_dict,
     spec_from_label,
     spec_to_dict,
@@ -20,20 +20,21 @@ from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import (
     DEFAULT_SHM_SIZE,
     STOP_MARGIN,
-    ContainerSpec,
     Mount,
     Publish,
     SecretRef,
+    Spec,
 )
 from cortexctl.text.units import seconds, short_seconds, show_bytes, show_seconds, show_short, size_in_bytes
+from tests.specs import CONTAINER_FIELDS, REQUIRED, SPEC_FIELDS, change_spec, label_of_version_1, new_spec
 
-MINIMAL = ContainerSpec(image="vllm/vllm-openai:v0.32.0", model="/models/tiny", served_names=("tiny",))
+MINIMAL = new_spec(image="vllm/vllm-openai:v0.32.0", model="/models/tiny", served_names=("tiny",))
 
-OF_VERSION_1 = ContainerSpec(
+OF_VERSION_1 = new_spec(
     image="registry.example:5000/vllm/vllm-openai:v0.32.0@sha256:" + "ab" * 32,
     model="meta-llama/Llama-3.3-70B-Instruct",
     served_names=("llama-3.3-70b", "größer"),
-    vllm_version="0.32.0",
+    version="0.32.0",
     args={
         "tensor_parallel_size": 4,
         "gpu_memory_utilization": 0.92,
@@ -55,7 +56,7 @@ OF_VERSION_1 = ContainerSpec(
     shm_size=512 * 1024**2,
     drain=60,
 )
-FULL = dataclasses.replace(OF_VERSION_1, restart="always", memory=64 * 1024**3, cpus=7.5)
+FULL = change_spec(OF_VERSION_1, restart="always", memory=64 * 1024**3, cpus=7.5)
 """Every field set to something else than its default."""
 
 LABEL_OF_VERSION_1 = (
@@ -72,7 +73,23 @@ LABEL_OF_VERSION_1 = (
     '{"fingerprint":"ffeeddccbbaa9988","key":"keys/api.key","name":"VLLM_API_KEY","source":"file"}],'
     '"served_names":["llama-3.3-70b","größer"],"shm_size":536870912,"v":1,"vllm_version":"0.32.0"}'
 )
-"""What a released cortexctl writes into labels. It is on containers that run somewhere: never change it."""
+"""What a released cortexctl wrote into labels. It is on containers that run somewhere: never change it."""
+
+LABEL_OF_VERSION_2 = (
+    '{"container":{"env":{"HF_HUB_OFFLINE":"1","VLLM_LOGGING_LEVEL":"DEBUG"},"gpus":[0,3],'
+    '"image":"registry.example:5000/vllm/vllm-openai:v0.32.0@sha256:'
+    'abababababababababababababababababababababababababababababababab","ipc":"host","mounts":['
+    '{"read_only":true,"source":"/var/cortex/models","target":"/models"},'
+    '{"read_only":false,"source":"cache","target":"/root/.cache/vllm"}],"network":"other_net","port":8000,'
+    '"publish":{"address":"127.0.0.1","port":8801},"secrets":['
+    '{"fingerprint":"00112233445566aa","key":"HF_TOKEN","name":"HF_TOKEN","source":"env"},'
+    '{"fingerprint":"ffeeddccbbaa9988","key":"keys/api.key","name":"VLLM_API_KEY","source":"file"}],'
+    '"shm_size":536870912},"server":{"args":{"cudagraph_capture_sizes":[1,2,4],"enforce_eager":false,'
+    '"gpu_memory_utilization":0.92,"hf_overrides":{"a":[true,"ü"],"rope":{"theta":1000000.0,"type":null}},'
+    '"tensor_parallel_size":4},"drain":60,"engine":"vllm","extra_args":["--quux","a b"],'
+    '"model":"meta-llama/Llama-3.3-70B-Instruct","served_names":["llama-3.3-70b","größer"],"version":"0.32.0"},"v":2}'
+)
+"""The same as version 2 writes it: never change it."""
 
 
 # durations and sizes
@@ -311,7 +328,7 @@ def test_every_label_has_the_same_prefix() -> None:
 
 def test_docker_waits_longer_than_vllm_drains() -> None:
     assert FULL.stop_timeout == 60 + STOP_MARGIN
-    assert MINIMAL.stop_timeout > MINIMAL.drain
+    assert MINIMAL.stop_timeout > MINIMAL.server.drain
 
 
 @pytest.mark.parametrize(("source", "is_volume"), [("/var/x", False), ("cache", True), ("my.cache_2", True)])
@@ -325,7 +342,7 @@ def test_a_publish_without_a_port_says_that_any_free_one_is_taken() -> None:
 
 
 def test_a_secret_names_its_origin() -> None:
-    assert FULL.secrets[1].origin == "file:keys/api.key"
+    assert FULL.container.secrets[1].origin == "file:keys/api.key"
 
 
 def test_a_launch_does_not_show_its_secrets() -> None:
@@ -337,22 +354,24 @@ def test_a_launch_does_not_show_its_secrets() -> None:
 
 
 @pytest.mark.parametrize("spec", [MINIMAL, FULL], ids=["minimal", "full"])
-def test_a_spec_reads_back_from_its_label_as_the_same(spec: ContainerSpec) -> None:
+def test_a_spec_reads_back_from_its_label_as_the_same(spec: Spec) -> None:
     assert spec_from_label(spec_to_label(spec)) == spec
 
 
 @pytest.mark.parametrize("spec", [MINIMAL, FULL], ids=["minimal", "full"])
-def test_a_spec_reads_back_from_its_dict_as_the_same(spec: ContainerSpec) -> None:
+def test_a_spec_reads_back_from_its_dict_as_the_same(spec: Spec) -> None:
     assert spec_from_dict(spec_to_dict(spec)) == spec
 
 
-@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(ContainerSpec)])
+@pytest.mark.parametrize("field", SPEC_FIELDS)
 def test_every_field_is_in_the_label_when_it_is_set(field: str) -> None:
     """A field that the codec forgets would be a change that no plan ever shows."""
-    assert field in spec_to_dict(FULL)
-    lost = {k: v for k, v in spec_to_dict(FULL).items() if k != field}
-    if field in {"image", "model", "served_names"}:
-        with pytest.raises((TypeError, ValueError)):
+    part = "container" if field in CONTAINER_FIELDS else "server"
+    assert field in spec_to_dict(FULL)[part]
+    lost = spec_to_dict(FULL)
+    del lost[part][field]
+    if field in REQUIRED:
+        with pytest.raises(ValueError, match=f"fields missing in a spec: {part}.{field}$"):
             spec_from_dict(lost)
     else:
         assert spec_from_dict(lost) != FULL
@@ -361,22 +380,21 @@ def test_every_field_is_in_the_label_when_it_is_set(field: str) -> None:
 def test_defaults_are_left_out() -> None:
     assert spec_to_dict(MINIMAL) == {
         "v": SPEC_VERSION,
-        "image": "vllm/vllm-openai:v0.32.0",
-        "model": "/models/tiny",
-        "served_names": ["tiny"],
+        "container": {"image": "vllm/vllm-openai:v0.32.0", "port": 8000},
+        "server": {"engine": "vllm", "model": "/models/tiny", "served_names": ["tiny"]},
     }
-    said = dataclasses.replace(MINIMAL, shm_size=DEFAULT_SHM_SIZE, drain=30, ipc="private", args={}, gpus=())
+    said = change_spec(MINIMAL, shm_size=DEFAULT_SHM_SIZE, drain=30, ipc="private", args={}, gpus=())
     assert spec_to_label(said) == spec_to_label(MINIMAL)
 
 
 def test_equal_specs_give_equal_text_whatever_the_order_of_their_mappings() -> None:
-    turned = dataclasses.replace(
+    turned = change_spec(
         FULL,
-        args={k: FULL.args[k] for k in reversed(list(FULL.args))}
+        args={k: FULL.server.args[k] for k in reversed(list(FULL.server.args))}
         | {"hf_overrides": {"a": [True, "ü"], "rope": {"type": None, "theta": 1e6}}},
-        env=dict(reversed(list(FULL.env.items()))),
+        env=dict(reversed(list(FULL.container.env.items()))),
     )
-    assert list(turned.args) != list(FULL.args)
+    assert list(turned.server.args) != list(FULL.server.args)
     assert turned == FULL
     assert spec_to_label(turned) == spec_to_label(FULL)
 
@@ -388,10 +406,17 @@ def test_a_label_is_one_compact_line_of_json() -> None:
     assert text == json.dumps(json.loads(text), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
 
-def test_a_label_of_spec_version_1_is_still_written_and_read_the_same() -> None:
+def test_a_label_of_spec_version_1_is_read_as_the_same_spec() -> None:
     assert spec_from_label(LABEL_OF_VERSION_1) == OF_VERSION_1
-    if SPEC_VERSION == 1:
-        assert spec_to_label(OF_VERSION_1) == LABEL_OF_VERSION_1
+    assert label_of_version_1(OF_VERSION_1) == LABEL_OF_VERSION_1
+    assert label_records(LABEL_OF_VERSION_1, OF_VERSION_1)
+    assert not label_records(LABEL_OF_VERSION_1, FULL)
+    assert not label_records("", OF_VERSION_1)
+
+
+def test_a_label_of_spec_version_2_is_written_and_read_the_same() -> None:
+    assert spec_to_label(OF_VERSION_1) == LABEL_OF_VERSION_2
+    assert spec_from_label(LABEL_OF_VERSION_2) == OF_VERSION_1
 
 
 def test_a_label_of_spec_version_1_with_nothing_but_what_is_needed_gets_the_defaults() -> None:
@@ -414,6 +439,26 @@ def test_a_newer_label_is_refused_for_its_version_even_with_fields_that_we_do_no
 def test_an_unknown_field_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="unknown fields in a spec: colour, shape"):
         spec_from_dict(spec_to_dict(MINIMAL) | {"shape": "round", "colour": "green"})
+    inside = spec_to_dict(MINIMAL)
+    inside["container"]["shape"] = inside["server"]["colour"] = 1
+    with pytest.raises(ValueError, match=r"unknown fields in a spec: container\.shape, server\.colour"):
+        spec_from_dict(inside)
+
+
+@pytest.mark.parametrize("field", ["container", "server", "engine", "version", "port", "colour"])
+def test_version_1_takes_no_field_that_it_did_not_have(field: str) -> None:
+    data = {"v": 1, "image": "i", "model": "m", "served_names": ["m"], field: {}}
+    with pytest.raises(ValueError, match=f"unknown fields in a spec: {field}"):
+        spec_from_dict(data)
+
+
+@pytest.mark.parametrize("part", ["container", "server"])
+def test_a_spec_of_version_2_without_one_of_its_parts_is_refused(part: str) -> None:
+    without = {k: v for k, v in spec_to_dict(MINIMAL).items() if k != part}
+    with pytest.raises(ValueError, match="spec version 2 has a container and a server"):
+        spec_from_dict(without)
+    with pytest.raises(ValueError, match=f"fields of the wrong type in a spec: {part}"):
+        spec_from_dict(without | {part: ["x"]})
 
 
 @pytest.mark.parametrize(

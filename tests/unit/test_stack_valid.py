@@ -14,12 +14,13 @@ import pytest
 from cortexctl import __version__
 from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
 from cortexctl.instance.secret import fingerprint
-from cortexctl.instance.spec import ContainerSpec, Mount, Publish, SecretRef
+from cortexctl.instance.spec import Mount, Publish, SecretRef
 from cortexctl.plan.guards import check_desired
 from cortexctl.stack.json_schema import args_json_schema, json_schema
 from cortexctl.stack.load import load_stack
 from cortexctl.stack.starter import TEMPLATES, starter
 from tests.reading import DOCKER, desired_from, model_text, read, stack_text
+from tests.specs import new_spec
 
 REPO = Path(__file__).parent.parent.parent
 CACHE = "/root/.cache/huggingface"
@@ -122,9 +123,9 @@ def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
     llama = Instance(
         host="gpu-1",
         model="llama-70b",
-        spec=ContainerSpec(
+        spec=new_spec(
             image="registry.example:5000/vllm/vllm-openai:v0.32.0",
-            vllm_version="0.32.0",
+            version="0.32.0",
             model="meta-llama/Llama-3.3-70B-Instruct",
             served_names=("llama-3.3-70b", "llama"),
             args={
@@ -173,9 +174,9 @@ def test_a_full_stack_resolves_to_exactly_these_values(tmp_path: Path) -> None:
         return Instance(
             host=host,
             model="embedder",
-            spec=ContainerSpec(
+            spec=new_spec(
                 image="vllm/vllm-openai:v0.32.0",
-                vllm_version="0.32.0",
+                version="0.32.0",
                 model="/models/bge/m3",
                 served_names=("embedder",),
                 args={"runner": "pooling"},
@@ -238,7 +239,7 @@ def test_without_secrets_the_fingerprints_stay_empty(tmp_path: Path) -> None:
     desired, found = load_stack(str(_write(tmp_path, FULL)), default_docker=DOCKER, secret_value=None)
     assert found == []
     assert desired is not None
-    assert [s.fingerprint for i in desired.instances for s in i.spec.secrets] == ["", ""]
+    assert [s.fingerprint for i in desired.instances for s in i.spec.container.secrets] == ["", ""]
 
 
 def test_a_secret_of_two_models_is_read_once(tmp_path: Path) -> None:
@@ -254,7 +255,7 @@ def test_a_secret_of_two_models_is_read_once(tmp_path: Path) -> None:
     desired, _ = load_stack(str(_write(tmp_path, text)), default_docker=DOCKER, secret_value=value)
     assert desired is not None
     assert asked == [("env", "HF_TOKEN")]
-    assert len({i.spec.secrets for i in desired.instances}) == 1
+    assert len({i.spec.container.secrets for i in desired.instances}) == 1
 
 
 def test_every_instance_knows_its_lines(tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ def test_a_model_on_the_hosts_disk_is_offline_unless_the_stack_says_otherwise(
     tmp_path: Path, lines: dict[str, str], offline: bool
 ) -> None:
     instance = _only(tmp_path, _model(**lines))
-    assert instance.spec.env == ({"HF_HUB_OFFLINE": "1"} if offline else {})
+    assert instance.spec.container.env == ({"HF_HUB_OFFLINE": "1"} if offline else {})
 
 
 @pytest.mark.parametrize("task", ["embed", "classify", "score", "reward"])
@@ -318,37 +319,37 @@ def test_a_pooling_task_is_said_in_the_words_of_the_release(
     tmp_path: Path, task: str, image: str, args: dict[str, str]
 ) -> None:
     instance = _only(tmp_path, _model(image=f'"{image}"', task=f'"{task}"'))
-    assert instance.spec.args == {k: v.replace("TASK", task) for k, v in args.items()}
+    assert instance.spec.server.args == {k: v.replace("TASK", task) for k, v in args.items()}
     assert instance.policy.task == task
 
 
 def test_a_generating_model_gets_no_runner(tmp_path: Path) -> None:
-    assert _only(tmp_path, _model(task='"generate"')).spec.args == {}
+    assert _only(tmp_path, _model(task='"generate"')).spec.server.args == {}
 
 
 @pytest.mark.parametrize("said", ['{ runner = "draft" }', '{ runner = "auto", convert = "embed" }'])
 def test_a_runner_that_the_stack_says_is_left_alone(tmp_path: Path, said: str) -> None:
-    args = _only(tmp_path, _model(task='"embed"', args=said)).spec.args
+    args = _only(tmp_path, _model(task='"embed"', args=said)).spec.server.args
     assert dict(args) == tomllib.loads(f"a = {said}")["a"]
 
 
 def test_what_the_stack_does_not_set_is_not_among_the_arguments(tmp_path: Path) -> None:
     """We never pin vLLM's defaults for the user."""
-    assert _only(tmp_path, _model(args="{ enforce_eager = false, seed = 0 }")).spec.args == {
+    assert _only(tmp_path, _model(args="{ enforce_eager = false, seed = 0 }")).spec.server.args == {
         "enforce_eager": False,
         "seed": 0,
     }
 
 
 def test_a_number_without_a_point_is_good_for_an_argument_with_one(tmp_path: Path) -> None:
-    value = _only(tmp_path, _model(args="{ gpu_memory_utilization = 1 }")).spec.args["gpu_memory_utilization"]
+    value = _only(tmp_path, _model(args="{ gpu_memory_utilization = 1 }")).spec.server.args["gpu_memory_utilization"]
     assert isinstance(value, float)
     assert value == 1.0
 
 
 @pytest.mark.parametrize(("text", "expected"), [("8192", 8192), ('"auto"', "auto")])
 def test_the_model_length_is_a_number_or_auto(tmp_path: Path, text: str, expected: Any) -> None:
-    assert _only(tmp_path, _model(args=f"{{ max_model_len = {text} }}")).spec.args["max_model_len"] == expected
+    assert _only(tmp_path, _model(args=f"{{ max_model_len = {text} }}")).spec.server.args["max_model_len"] == expected
 
 
 @pytest.mark.parametrize(
@@ -363,16 +364,16 @@ def test_the_model_length_is_a_number_or_auto(tmp_path: Path, text: str, expecte
     ],
 )
 def test_publish_is_an_address_with_or_without_a_port(tmp_path: Path, text: str, expected: Publish) -> None:
-    assert _only(tmp_path, _model(publish=f'"{text}"')).spec.publish == expected
+    assert _only(tmp_path, _model(publish=f'"{text}"')).spec.container.publish == expected
 
 
 def test_nothing_is_published_by_default(tmp_path: Path) -> None:
     text = stack_text('[models.tiny]\nimage = "image:v0.32.0"\nsource = { path = "tiny" }\ngpus = "none"\n')
     spec = _only(tmp_path, text).spec
-    assert spec.publish is None
-    assert spec.gpus == ()
-    assert spec.served_names == ("tiny",)
-    assert spec.ipc == "private"
+    assert spec.container.publish is None
+    assert spec.container.gpus == ()
+    assert spec.server.served_names == ("tiny",)
+    assert spec.container.ipc == "private"
 
 
 def test_a_model_without_hosts_runs_on_the_only_one(tmp_path: Path) -> None:
@@ -405,7 +406,7 @@ def test_relative_paths_are_meant_from_the_stacks_folder(tmp_path: Path) -> None
         model_text(volumes='["../data:/data", "./x/../y:/y:ro"]'),
         hosts='[hosts.here]\nmodels_dir = "../../models"\nhf_cache = "hf"\n',
     )
-    assert _only(folder, text).spec.mounts == (
+    assert _only(folder, text).spec.container.mounts == (
         Mount(str(tmp_path / "deploy" / "data"), "/data", read_only=False),
         Mount(str(tmp_path / "models"), "/models"),
         Mount(str(folder / "hf"), CACHE, read_only=False),
@@ -422,15 +423,15 @@ def test_the_folder_from_which_cortexctl_runs_does_not_matter(tmp_path: Path, mo
 
 
 def test_the_release_that_the_stack_says_wins_over_the_tag(tmp_path: Path) -> None:
-    assert _only(tmp_path, _model(image='"image:v0.32.0"', vllm_version='"v0.30.0"')).spec.vllm_version == "0.30.0"
-    assert _only(tmp_path, _model(image='"mine:build-7"', vllm_version='"0.31.0"')).spec.vllm_version == "0.31.0"
+    assert _only(tmp_path, _model(image='"image:v0.32.0"', vllm_version='"v0.30.0"')).spec.server.version == "0.30.0"
+    assert _only(tmp_path, _model(image='"mine:build-7"', vllm_version='"0.31.0"')).spec.server.version == "0.31.0"
 
 
 def test_a_gguf_file_is_named_below_models_with_its_config_and_tokenizer(tmp_path: Path) -> None:
     source = '{ gguf = "a/./t.gguf", tokenizer = "org/t", hf_config_path = "/models/t-config" }'
     spec = _only(tmp_path, _model(source=source, image='"image:v0.23.0"')).spec
-    assert spec.model == "/models/a/t.gguf"
-    assert spec.args == {"tokenizer": "org/t", "hf_config_path": "/models/t-config"}
+    assert spec.server.model == "/models/a/t.gguf"
+    assert spec.server.args == {"tokenizer": "org/t", "hf_config_path": "/models/t-config"}
 
 
 # stacks that are shipped

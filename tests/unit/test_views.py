@@ -22,6 +22,7 @@ from cortexctl.render.plan.terminal import plan_text, refusal_text
 from cortexctl.render.sanitise import visible, visible_plan
 from cortexctl.render.style import Ink
 from tests.record_case import CASES, comment_of, plan_of_case
+from tests.specs import change_spec
 from tests.views import NASTY, case, large_plan, moved_to, one, rich_plan, with_every_text
 
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())
@@ -135,7 +136,7 @@ def test_what_may_differ_between_hosts_and_what_may_not() -> None:
         replace(there, action=Action.CREATE),
         replace(there, reasons=()),
         with_detail(there, policy=replace(there.detail.policy, protect=True)),
-        with_detail(there, after=replace(after, args={**after.args, "max_model_len": 1})),
+        with_detail(there, after=change_spec(after, args={**after.server.args, "max_model_len": 1})),
         replace(there, fields=(*change.fields[:-1], replace(change.fields[-1], after=True))),
         with_detail(there, image=None),
         replace(there, cost=replace(there.cost, at_most=1)),

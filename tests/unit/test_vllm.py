@@ -10,23 +10,18 @@ from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.check import Finding, check_args, check_extra_args
 from cortexctl.engines.vllm.command.reserved import ALIASES, OWNED
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release, release_from_image
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
+from tests.specs import new_spec
 
 
-def _spec(release: str | None = "0.32.0", **fields: Any) -> ContainerSpec:
-    known: dict[str, Any] = {
-        "image": "vllm/vllm-openai:v0.32.0",
-        "model": "/models/tiny",
-        "served_names": ("tiny",),
-        "vllm_version": release,
-    }
-    return ContainerSpec(**known | fields)
+def _spec(release: str | None = "0.32.0", **fields: Any) -> Spec:
+    return new_spec(version=release, **fields)
 
 
 def _words_of(release: str, **args: Any) -> list[str]:
     """What is rendered for `args`, without what every launch has."""
-    plain = arguments(_spec(release, drain=0))
-    words = arguments(_spec(release, drain=0, args=args))
+    plain = arguments(_spec(release, drain=0).server)
+    words = arguments(_spec(release, drain=0, args=args).server)
     assert words[: len(plain)] == plain
     return words[len(plain) :]
 
@@ -104,17 +99,17 @@ def test_the_newest_release_is_the_catalogues() -> None:
 def test_before_0_11_1_the_api_server_module_takes_the_model_as_an_option(release: str) -> None:
     """0.10 takes a positional model without a word and serves another one."""
     spec = _spec(release)
-    assert entrypoint(spec) == ["python3", "-m", "vllm.entrypoints.openai.api_server"]
-    assert arguments(spec)[:2] == ["--model", "/models/tiny"]
+    assert entrypoint(spec.server) == ["python3", "-m", "vllm.entrypoints.openai.api_server"]
+    assert arguments(spec.server)[:2] == ["--model", "/models/tiny"]
 
 
 @pytest.mark.parametrize("release", ["0.11.1", "0.11.2", "0.32.0", NEWEST_KNOWN, None])
 def test_from_0_11_1_vllm_serve_takes_the_model_first(release: str | None) -> None:
     """First: after an option that takes several values it would be swallowed."""
     spec = _spec(release, served_names=("a", "b"), args={"cudagraph_capture_sizes": [1, 2]})
-    assert entrypoint(spec) == ["vllm", "serve"]
-    assert arguments(spec)[0] == "/models/tiny"
-    assert "--model" not in arguments(spec)
+    assert entrypoint(spec.server) == ["vllm", "serve"]
+    assert arguments(spec.server)[0] == "/models/tiny"
+    assert "--model" not in arguments(spec.server)
 
 
 def test_the_whole_line_of_a_release() -> None:
@@ -124,7 +119,7 @@ def test_the_whole_line_of_a_release() -> None:
         extra_args=("--quux", "1"),
         drain=60,
     )
-    assert arguments(spec) == [
+    assert arguments(spec.server) == [
         "/models/tiny",
         *("--served-model-name", "tiny", "alias"),
         *("--host", "0.0.0.0"),
@@ -139,14 +134,14 @@ def test_the_whole_line_of_a_release() -> None:
 
 @pytest.mark.parametrize(("release", "has"), [("0.11.1", False), ("0.17.1", False), ("0.18.0", True), ("0.32.0", True)])
 def test_the_shutdown_timeout_is_given_only_to_releases_that_have_it(release: str, has: bool) -> None:
-    words = arguments(_spec(release, drain=45))
+    words = arguments(_spec(release, drain=45).server)
     assert ("--shutdown-timeout" in words) is has
     if has:
         assert words[words.index("--shutdown-timeout") + 1] == "45"
 
 
 def test_no_drain_gives_no_shutdown_timeout() -> None:
-    assert "--shutdown-timeout" not in arguments(_spec("0.32.0", drain=0))
+    assert "--shutdown-timeout" not in arguments(_spec("0.32.0", drain=0).server)
 
 
 @pytest.mark.parametrize(
@@ -215,11 +210,11 @@ def test_the_order_of_the_words_does_not_depend_on_the_order_of_the_mappings() -
     }
     turned = {k: dict(reversed(v.items())) if isinstance(v, dict) else v for k, v in reversed(list(args.items()))}
     assert list(turned) != list(args)
-    assert arguments(_spec(args=turned)) == arguments(_spec(args=args))
+    assert arguments(_spec(args=turned).server) == arguments(_spec(args=args).server)
 
 
 def test_extra_words_come_last_and_as_they_are() -> None:
-    words = arguments(_spec(args={"seed": 1}, extra_args=("--z", "a b", "--a")))
+    words = arguments(_spec(args={"seed": 1}, extra_args=("--z", "a b", "--a")).server)
     assert words[-3:] == ["--z", "a b", "--a"]
 
 

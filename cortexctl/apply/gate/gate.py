@@ -16,7 +16,7 @@ from cortexctl.desired.stack import Policy, Smoke
 from cortexctl.engines.vllm.progress import SERVER_UP
 from cortexctl.errors import DaemonError, GateFailed, PathFailed, ProbeFailed
 from cortexctl.instance.secret import hidden
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.container_state import ContainerState
 from cortexctl.plan.model import Change
 from cortexctl.reach import Reach
@@ -137,7 +137,7 @@ class Gate:
         except ProbeFailed as cause:
             raise self._broke_off("names", reach, f"/v1/models: {cause.message}") from None
         there = ", ".join(sorted(served)) or "nothing"
-        missing = sorted(set(self._spec.served_names) - served) if self._spec else []
+        missing = sorted(set(self._spec.server.served_names) - served) if self._spec else []
         if missing:
             raise self._failed(
                 "names",
@@ -152,7 +152,7 @@ class Gate:
         if smoke is None or self._spec is None:
             return ""
         self.tell.stage("asking a first request")
-        name = self._spec.served_names[0]
+        name = self._spec.server.served_names[0]
         try:
             answer = self._ask(lambda: self.prober.smoke(reach, self.api_key, self.policy.task, name, smoke))
         except ProbeFailed as cause:
@@ -165,7 +165,7 @@ class Gate:
         gate = self.policy.gate
         if not gate.has_bounds or self._spec is None:
             return ""
-        speeds, name = [], self._spec.served_names[0]
+        speeds, name = [], self._spec.server.served_names[0]
         for count in range(gate.requests):
             self.tell.stage(f"measuring its speed, request {count + 1} of {gate.requests}")
             self._alive()
@@ -240,7 +240,7 @@ class Gate:
 
     def _end_words(self, state: ContainerState) -> str:
         """How the container ended, before anything that its log says."""
-        limit = self._spec.memory if self._spec else None
+        limit = self._spec.container.memory if self._spec else None
         allowed = f" (its limit is {show_bytes(limit)})" if limit else ""
         if state.oom_killed:
             whom = "one of its processes" if state.running else "it"
@@ -259,7 +259,7 @@ class Gate:
         return self.change.detail.policy
 
     @property
-    def _spec(self) -> ContainerSpec | None:
+    def _spec(self) -> Spec | None:
         return self.change.detail.after or self.change.detail.before
 
     def _log(self, tail: int) -> tuple[tuple[str, ...], str]:

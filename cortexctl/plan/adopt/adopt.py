@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.command.argv import entrypoint
 from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, command_line
 from cortexctl.instance import labels
 from cortexctl.instance.image import local_name
-from cortexctl.instance.spec import ContainerSpec, Publish
+from cortexctl.instance.spec import Publish, Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
@@ -56,7 +56,7 @@ def with_adopted(
             continue
         inspected = read_back(instance.spec, inspected)
         if any(word in seen.daemon.lower() for word in PODMAN):
-            inspected = replace(inspected, gpus=tuple(sorted(str(g) for g in instance.spec.gpus)))
+            inspected = replace(inspected, gpus=tuple(sorted(str(g) for g in instance.spec.container.gpus)))
         spec = _as_it_serves(instance.spec, inspected)
         taken = Owned(container, instance.model, instance.ordinal, 0, False, False, "", spec, imported=inspected)
         others = found[address].others if address in found else ()
@@ -81,17 +81,15 @@ def _as_change(d: Difference) -> FieldChange:
     return FieldChange(d.path, was, now, sensitive=d.path.startswith("secrets."))
 
 
-def imported_differences(
-    spec: ContainerSpec, inspected: Inspected, *, gpus_are_kept: bool = True
-) -> tuple[Difference, ...]:
+def imported_differences(spec: Spec, inspected: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
     """What is made otherwise than by `spec`, whoever spelled it how; and another image, for no label has its name."""
-    inspected, expected = read_back(spec, inspected), tuple(entrypoint(spec))
+    inspected, expected = read_back(spec, inspected), tuple(entrypoint(spec.server))
     program, found = inspected.entrypoint, []
     if program != expected and program in {SERVE, MODULE}:  # its options mean the same all the same
         found.append(Difference("entrypoint", " ".join(expected), " ".join(program)))
         inspected = replace(inspected, entrypoint=expected)
-    if inspected.images and local_name(spec.image) not in map(local_name, inspected.images):
-        found.append(Difference("image", spec.image, inspected.images[0]))
+    if inspected.images and local_name(spec.container.image) not in map(local_name, inspected.images):
+        found.append(Difference("image", spec.container.image, inspected.images[0]))
     found += differences(spec, inspected, gpus_are_kept=gpus_are_kept)
     return tuple(sorted(found, key=lambda d: d.path))
 
@@ -182,27 +180,19 @@ def _doubtful(instance: Instance, taken: Owned, seen: ObservedHost) -> Iterator[
         )
 
 
-def _as_it_serves(wanted: ContainerSpec, inspected: Inspected) -> ContainerSpec:
+def _as_it_serves(wanted: Spec, inspected: Inspected) -> Spec:
     """As much of its spec as a rollback must know: which model it serves under which names, and what it holds."""
     line = command_line([*inspected.entrypoint, *inspected.command])
-    gpus = tuple(int(g) for g in inspected.gpus) if all(g.isdigit() for g in inspected.gpus) else wanted.gpus
-    in_place = inspected.in_place
-    return replace(
-        wanted,
-        model=line.model if line else wanted.model,
-        served_names=line.served_names if line else wanted.served_names,
-        gpus=gpus,
-        publish=_published(inspected, wanted),
-        restart=in_place.restart,
-        memory=in_place.memory,
-        cpus=in_place.cpus,
-    )
+    gpus = tuple(int(g) for g in inspected.gpus) if all(g.isdigit() for g in inspected.gpus) else wanted.container.gpus
+    container = replace(wanted.container, gpus=gpus, publish=_published(inspected, wanted))
+    server = replace(wanted.server, model=line.model, served_names=line.served_names) if line else wanted.server
+    return Spec(container, server).with_in_place(inspected.in_place)
 
 
-def _published(inspected: Inspected, wanted: ContainerSpec) -> Publish | None:
+def _published(inspected: Inspected, wanted: Spec) -> Publish | None:
     """The port that it holds; where that cannot be told, the one that is wanted, so that nobody counts on it."""
     if inspected.network_mode == "host" or len(inspected.publish) > 1:
-        return wanted.publish
+        return wanted.container.publish
     for text in inspected.publish:
         address, _, port = text.partition(" ")[0].rpartition(":")
         return Publish(address, int(port) if port.isascii() and port.isdigit() else None)

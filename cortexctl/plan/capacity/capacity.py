@@ -40,7 +40,7 @@ def room_for(
     makings = [Making(c.address, c.host, c.detail.after, c.detail.before) for c in making if c.detail.after]
     stays = {id(c) for c in everything} - {id(c) for c in changes}
     holdings: dict[str, list[Holding]] = {}
-    for host in sorted({m.host for m in makings if m.after.gpus}):
+    for host in sorted({m.host for m in makings if m.after.container.gpus}):
         here = [c for c in everything if c.host == host]
         holdings[host] = [h for c in here for h in _holds(c, stays=id(c) in stays)] + others_on(desired, observed, host)
     return _room(desired, observed.model_files, makings, holdings, told, anyway)
@@ -51,7 +51,7 @@ def _holds(change: Change, *, stays: bool) -> list[Holding]:
     if change.action is Action.REMOVE and not stays:
         return []
     spec = change.detail.before if stays else change.detail.after or change.detail.before
-    return [Holding(change.address, spec)] if spec and spec.gpus and not change.only_tidies else []
+    return [Holding(change.address, spec)] if spec and spec.container.gpus and not change.only_tidies else []
 
 
 def room_in_stack(desired: Desired, files: Files, told: Sequence[Diagnostic] = ()) -> Room:
@@ -59,7 +59,7 @@ def room_in_stack(desired: Desired, files: Files, told: Sequence[Diagnostic] = (
     makings = [Making(i.address, i.host, i.spec) for i in desired.instances]
     holdings: dict[str, list[Holding]] = {}
     for instance in desired.instances:
-        if instance.spec.gpus:
+        if instance.spec.container.gpus:
             holdings.setdefault(instance.host, []).append(Holding(instance.address, instance.spec))
     return _room(desired, files, makings, holdings, told)
 

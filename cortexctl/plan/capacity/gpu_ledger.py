@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.engines.vllm.command.effective import effective
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.capacity.forecast import Forecast, GpuLine, GpuShare, InstanceForecast, StageForecast
 from cortexctl.plan.capacity.plan_memory import Forecaster, Unknown, gpu_of_host
@@ -25,7 +25,7 @@ class Holding:
     """A container that will have GPUs of a host, by name and spec."""
 
     who: str
-    spec: ContainerSpec
+    spec: Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ def ledger(
         return []
     known = {f.address: f.after for f in foreseen if f.after}
     return gpu_lines(
-        host.name, total, [_holder(h, host, total, known.get(h.who), forecaster) for h in holdings if h.spec.gpus]
+        host.name,
+        total,
+        [_holder(h, host, total, known.get(h.who), forecaster) for h in holdings if h.spec.container.gpus],
     )
 
 
@@ -88,10 +90,10 @@ def _holder(holding: Holding, host: Host, total: float, known: Forecast | None, 
     if known and known.stages:
         taken = taken_by_stage(known.stages, is_pinned=pinned, has_cache=bool(known.needed.value))
     elif pinned:  # the cache is all that is known of it
-        taken = (_sure(float(effective(spec).args["kv_cache_memory_bytes"]) / GIB),)
+        taken = (_sure(float(effective(spec.server).args["kv_cache_memory_bytes"]) / GIB),)
     else:
         taken = (_sure(utilization(spec) * total),)
-    return Holder(holding.who, spec.gpus, taken)
+    return Holder(holding.who, spec.container.gpus, taken)
 
 
 def _sum(at: StageForecast) -> Taken:

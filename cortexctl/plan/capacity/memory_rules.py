@@ -40,7 +40,7 @@ def check_forecasts(
 
 
 def _of(who: str, found: Forecast, instance: Instance) -> Diagnostic:
-    refusal, release = found.refusal, instance.spec.vllm_version or "of an unknown release"
+    refusal, release = found.refusal, instance.spec.server.version or "of an unknown release"
     if refusal is None:
         at = found.decides
         return warning(

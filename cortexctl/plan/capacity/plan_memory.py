@@ -20,7 +20,7 @@ from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.stage import Ask, StageBudget
 from cortexctl.engines.vllm.memory.tensors import Split
 from cortexctl.engines.vllm.memory.weights import Stage, Weighing, weight_bytes
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelFiles, source_of
 from cortexctl.plan.capacity.forecast import (
     Forecast,
@@ -48,8 +48,8 @@ class Making:
 
     address: str
     host: str
-    after: ContainerSpec
-    before: ContainerSpec | None = None
+    after: Spec
+    before: Spec | None = None
 
 
 class Forecaster:
@@ -60,7 +60,7 @@ class Forecaster:
         self._texts: dict[int, str] = {}
         self._known: dict[tuple[object, ...], Forecast | Unknown] = {}
 
-    def of(self, spec: ContainerSpec, host: Host) -> Forecast:
+    def of(self, spec: Spec, host: Host) -> Forecast:
         """Of one launch. Raises Unknown."""
         gpu = gpu_of_host(host)
         source = source_of(host.name, spec)
@@ -69,7 +69,12 @@ class Forecaster:
         files = self._files.get(source.key, NOT_READ)
         if files.problem:
             raise Unknown(files.problem)
-        key = (gpu, spec.vllm_version, _text([spec.args, spec.extra_args, spec.env]), self._text_of(files))
+        key = (
+            gpu,
+            spec.server.version,
+            _text([spec.server.args, spec.server.extra_args, spec.container.env]),
+            self._text_of(files),
+        )
         if key not in self._known:
             try:
                 self._known[key] = _shown(_budget(spec, gpu, files), spec)
@@ -94,16 +99,16 @@ def foresee(
     makings: Iterable[Making], hosts: Mapping[str, Host], forecaster: Forecaster
 ) -> tuple[InstanceForecast, ...]:
     """Of each that has GPUs, in order."""
-    return tuple(_of_instance(m, hosts[m.host], forecaster) for m in makings if m.after.gpus)
+    return tuple(_of_instance(m, hosts[m.host], forecaster) for m in makings if m.after.container.gpus)
 
 
 def _of_instance(making: Making, host: Host, forecaster: Forecaster) -> InstanceForecast:
-    found = InstanceForecast(making.address, making.host, making.after.gpus)
+    found = InstanceForecast(making.address, making.host, making.after.container.gpus)
     try:
         found = replace(found, after=forecaster.of(making.after, host))
     except Unknown as why:
         found = replace(found, why_unknown=str(why))
-    if making.before is None or not making.before.gpus:
+    if making.before is None or not making.before.container.gpus:
         return found
     try:
         return replace(found, before=forecaster.of(making.before, host))
@@ -121,11 +126,11 @@ def gpu_of_host(host: Host) -> Gpu:
         raise Unknown(str(cause)) from None
 
 
-def _budget(spec: ContainerSpec, gpu: Gpu, files: ModelFiles) -> Budget:
-    args = effective(spec).args
+def _budget(spec: Spec, gpu: Gpu, files: ModelFiles) -> Budget:
+    args = effective(spec.server).args
     try:
         facts = read_facts(files.config, args)
-        return budget(facts, Ask(args, gpu, spec.vllm_version, spec.env, headers_of(files, facts)))
+        return budget(facts, Ask(args, gpu, spec.server.version, spec.container.env, headers_of(files, facts)))
     except UnknownModel as cause:
         raise Unknown(str(cause)) from None
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
@@ -145,7 +150,7 @@ def headers_of(files: ModelFiles, facts: Facts) -> Headers | None:
     return found if 2 / 3 < share < 3 / 2 else None
 
 
-def _shown(found: Budget, spec: ContainerSpec) -> Forecast:
+def _shown(found: Budget, spec: Spec) -> Forecast:
     refusal = found.refusal
     verdict: str = found.verdict
     if verdict == "refuses" and refusal and not _certain(found, spec, refusal.rule):
@@ -167,9 +172,9 @@ def _shown(found: Budget, spec: ContainerSpec) -> Forecast:
     )
 
 
-def _certain(found: Budget, spec: ContainerSpec, rule: str) -> bool:
+def _certain(found: Budget, spec: Spec, rule: str) -> bool:
     """Whether a refusal is beyond doubt: all is known that it follows from."""
-    if effective(spec).words or isinstance(spec.args.get("hf_overrides"), Mapping):
+    if effective(spec.server).words or isinstance(spec.server.args.get("hf_overrides"), Mapping):
         return False
     if rule == "heads":
         return True

@@ -13,7 +13,7 @@ from typing import Any
 from cortexctl.desired.stack import Instance
 from cortexctl.instance import labels
 from cortexctl.instance.image import local_name
-from cortexctl.instance.spec import ContainerSpec, InPlace
+from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.health import Heard
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.inspected import Inspected
@@ -155,9 +155,9 @@ class OneInstance:
             yield self._of(serving, Code.UNREADABLE_SPEC, "label", detail=serving.problem)
             return
         yield from self._state(serving, begun=begun)
-        if spec.network not in container.networks and not self._lets_be(serving, NETWORK):
+        if spec.container.network not in container.networks and not self._lets_be(serving, NETWORK):
             found = ", ".join(container.networks) or None
-            yield self._of(serving, Code.DISCONNECTED, "network", spec.network, found)
+            yield self._of(serving, Code.DISCONNECTED, "network", spec.container.network, found)
         elif container.is_running:
             yield from self._port(serving, spec)
             yield from self._health(serving)
@@ -197,9 +197,9 @@ class OneInstance:
             found, expected = serving.generation, self.applied.generation
             yield self._of(serving, Code.ROLLED_BACK, "generation", expected, found, detail=self.applied.run)
 
-    def _port(self, serving: Owned, spec: ContainerSpec) -> Iterator[Finding]:
+    def _port(self, serving: Owned, spec: Spec) -> Iterator[Finding]:
         """A port that the daemon picks may be any; one on all addresses is listed once for each family."""
-        publish = spec.publish
+        publish = spec.container.publish
         if publish is None or self._lets_be(serving, "publish"):
             return
         bound = serving.container.ports
@@ -220,11 +220,13 @@ class OneInstance:
         inspected = self.facts.inspected.get((self.wanted.host, container.id))
         return f"restarted {inspected.restarts} times" if inspected and inspected.restarts else container.state
 
-    def _image(self, serving: Owned, spec: ContainerSpec) -> Iterator[Finding]:
+    def _image(self, serving: Owned, spec: Spec) -> Iterator[Finding]:
         """A tag that is not on the host says nothing: images are pulled by digest."""
-        now = self.facts.images.get(self.wanted.host, {}).get(local_name(spec.image))
+        now = self.facts.images.get(self.wanted.host, {}).get(local_name(spec.container.image))
         if now is not None and serving.container.image_id and now != serving.container.image_id:
-            yield self._of(serving, Code.RETAGGED, "image", serving.container.image_id, now, detail=spec.image)
+            yield self._of(
+                serving, Code.RETAGGED, "image", serving.container.image_id, now, detail=spec.container.image
+            )
 
     def _changed(self, serving: Owned) -> Iterator[Finding]:
         if serving.spec is None:
@@ -257,27 +259,26 @@ class OneInstance:
         known = self.facts.in_place.get((self.wanted.host, serving.container.id))
         return inspected.in_place if inspected else known
 
-    def _made(self, serving: Owned, spec: ContainerSpec) -> ContainerSpec:
+    def _made(self, serving: Owned, spec: Spec) -> Spec:
         """As it was made, and updated in place since, which its label cannot tell and the record can."""
         if self.applied is None or self.applied.generation != serving.generation:
             return spec
-        now = self.applied.spec.in_place
-        return replace(spec, restart=now.restart, memory=now.memory, cpus=now.cpus)
+        return spec.with_in_place(self.applied.spec.container.in_place)
 
-    def _updated(self, serving: Owned, spec: ContainerSpec, actual: InPlace | None) -> Iterator[Finding]:
+    def _updated(self, serving: Owned, spec: Spec, actual: InPlace | None) -> Iterator[Finding]:
         """What `docker update` changed. A value that the stack wants was set by us, or is no harm."""
         if actual is None:
             return
-        made = self._made(serving, spec).in_place
+        made = self._made(serving, spec).container.in_place
         for path in IN_PLACE:
-            was, now, wanted = (getattr(x, path) for x in (made, actual, self.wanted.spec.in_place))
+            was, now, wanted = (getattr(x, path) for x in (made, actual, self.wanted.spec.container.in_place))
             if now not in (was, wanted):
                 yield self._of(serving, Code.UPDATED, path, was, now)
 
-    def _edited(self, applied: ContainerSpec, actual: InPlace | None, wanted: ContainerSpec) -> Iterator[Finding]:
+    def _edited(self, applied: Spec, actual: InPlace | None, wanted: Spec) -> Iterator[Finding]:
         """The stack against what was applied; `actual` wins where it is what the stack wants already."""
         fields = fields_to_change(self.wanted, _as_found(self.wanted, applied), NOTHING_INSPECTED)
-        updated = {p for p in IN_PLACE if actual is not None and getattr(actual, p) == getattr(wanted, p)}
+        updated = {p for p in IN_PLACE if actual is not None and getattr(actual, p) == getattr(wanted.container, p)}
         yield from self._pending([f for f in fields if f.path not in updated])
 
     def _pending(self, fields: Iterable[FieldChange]) -> Iterator[Finding]:
@@ -306,11 +307,17 @@ def serving_of(found: OwnedInstance | None, applied: Applied | None) -> Owned | 
     return roles_of(found, applied).serving if found else None
 
 
-def _as_found(wanted: Instance, spec: ContainerSpec) -> Owned:
+def _as_found(wanted: Instance, spec: Spec) -> Owned:
     """A container of this spec, with which nothing else is wrong."""
     name = labels.serving_name(wanted.model, wanted.ordinal)
     container = ObservedContainer(
-        wanted.address, name, spec.image, "", "running", labels={labels.MODEL: wanted.model}, networks=(spec.network,)
+        wanted.address,
+        name,
+        spec.container.image,
+        "",
+        "running",
+        labels={labels.MODEL: wanted.model},
+        networks=(spec.container.network,),
     )
     return Owned(container, wanted.model, wanted.ordinal, 1, protect=False, forget=False, run="", spec=spec)
 

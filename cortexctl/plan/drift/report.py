@@ -83,7 +83,9 @@ def find_drift(
         not_asked=tuple(n for n in facts.not_asked if only.wants_instance(n.subject, models.get(n.subject, ""))),
         notes=tuple(n for h in hosts for n in h.notes(only)),
         ignored=len(wanted) - len(kept),
-        unknown_secrets=len({s.origin for i in desired.instances for s in i.spec.secrets if not s.fingerprint}),
+        unknown_secrets=len(
+            {s.origin for i in desired.instances for s in i.spec.container.secrets if not s.fingerprint}
+        ),
         diagnostics=tuple(only.unmatched_patterns(models.items(), sorted(models), [h.name for h in whole.hosts])),
     )
 
@@ -198,7 +200,7 @@ class _OneHost:
         for instance in self.wanted.values():
             if container.name == labels.serving_name(instance.model, instance.ordinal):
                 return replace(finding, code=Code.NAME_TAKEN, path="name", expected=instance.address)
-            publish = instance.spec.publish
+            publish = instance.spec.container.publish
             for bound in container.ports if publish and publish.port else ():
                 if publish and bound.port == publish.port and overlap(bound.address, publish.address):
                     port = f"{bound.address}:{bound.port}"

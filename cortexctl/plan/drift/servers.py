@@ -63,5 +63,5 @@ def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Ite
             if address not in wanted or serving is None or serving.spec is None or not serving.container.is_running:
                 continue
             let_be = serving.imported is not None and is_ignored(NETWORK, wanted[address].ignore)
-            if let_be or serving.spec.network in serving.container.networks:
+            if let_be or serving.spec.container.network in serving.container.networks:
                 yield Server(seen.name, serving.container.id, address, found.model)

@@ -119,21 +119,24 @@ def launch_rows(block: Block) -> list[tuple[str, str]]:
     flat = fields_of(spec)
     args = [f"{p.removeprefix('args.')} {value_words(p, flat[p])}" for p in flat if p.startswith("args.")]
     rows = [
-        ("model", f"{spec.model}, served as {', '.join(spec.served_names)}"),
+        ("model", f"{spec.server.model}, served as {', '.join(spec.server.served_names)}"),
         ("args", ", ".join(args) or "vLLM's defaults"),
-        ("extra", " ".join(spec.extra_args)),
+        ("extra", " ".join(spec.server.extra_args)),
         ("gpus", _gpus_of(block)),
         ("port", flat.get("publish", "not published")),
-        ("env", ", ".join(f"{k}={v}" for k, v in spec.env.items())),
-        ("secrets", ", ".join(f"{s.name} from {s.origin}" for s in spec.secrets)),
-        ("mounts", ", ".join(f"{m.source} on {m.target}" + (" ro" if m.read_only else "") for m in spec.mounts)),
+        ("env", ", ".join(f"{k}={v}" for k, v in spec.container.env.items())),
+        ("secrets", ", ".join(f"{s.name} from {s.origin}" for s in spec.container.secrets)),
+        (
+            "mounts",
+            ", ".join(f"{m.source} on {m.target}" + (" ro" if m.read_only else "") for m in spec.container.mounts),
+        ),
     ]
     return [(name, text) for name, text in rows if text]
 
 
 def _gpus_of(block: Block) -> str:
     """Their indices; host by host where they differ."""
-    by_host = {c.host: ", ".join(map(str, c.detail.after.gpus)) for c in block.changes if c.detail.after}
+    by_host = {c.host: ", ".join(map(str, c.detail.after.container.gpus)) for c in block.changes if c.detail.after}
     if len(set(by_host.values())) > 1:
         shown, more = cut([f"{gpus} on {host}" for host, gpus in by_host.items()], 4)
         return "; ".join([*shown, *([f"and {more} more"] if more else [])])

@@ -106,7 +106,8 @@ def _key(change: Change) -> tuple[str, ...]:
     """Text, for to Python 1, 1.0 and True are one. Which GPUs it has is each host's own, unless that is the change."""
     after = change.detail.after
     if after and not any(f.path == "gpus" for f in change.fields):
-        after = replace(after, gpus=tuple(range(len(after.gpus))))
+        alike = replace(after.container, gpus=tuple(range(len(after.container.gpus))))
+        after = replace(after, container=alike)
     text = spec_to_label(after) if after else ""
     bounds = repr((change.cost.down, change.cost.at_most))  # how long it took before is each host's own
     shared = (repr(getattr(change, name)) for name in _COMPARED)

@@ -11,7 +11,7 @@ from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.command.parse import parse
 from cortexctl.engines.vllm.command.values import canonical
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
-from cortexctl.instance.spec import ContainerSpec
+from cortexctl.instance.spec import Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,15 @@ class Effective:
     words: tuple[str, ...] = ()
 
 
-def effective(spec: ContainerSpec) -> Effective:
+def effective(server: Server) -> Effective:
     """Raw words that the release knows count as arguments; later ones win, as on the command line."""
-    of = release_of(spec.vllm_version)
-    args = canonical_args(spec.args, of)
-    if not spec.extra_args:
+    of = release_of(server.version)
+    args = canonical_args(server.args, of)
+    if not server.extra_args:
         return Effective(args)
-    parsed = parse(["m", *spec.extra_args], of)
+    parsed = parse(["m", *server.extra_args], of)
     if parsed.troubles:
-        return Effective(args, spec.extra_args)
+        return Effective(args, server.extra_args)
     return Effective({**args, **canonical_args(parsed.options, of)}, parsed.unknown)
 
 

@@ -18,7 +18,7 @@ from cortexctl.engines.vllm.command.argv import arguments
 from cortexctl.engines.vllm.command.parse import read_word
 from cortexctl.engines.vllm.command.reserved import OWNED
 from cortexctl.engines.vllm.command.values import SWITCHES, canonical, takes_several, wrong_form
-from cortexctl.instance.spec import CONTAINER_PORT, ContainerSpec
+from cortexctl.instance.spec import CONTAINER_PORT, Server
 
 SERVE = ("vllm", "serve")
 MODULE = ("python3", "-m", "vllm.entrypoints.openai.api_server")
@@ -87,8 +87,8 @@ def command_line(words: Sequence[str]) -> CommandLine | None:
 def in_our_words(line: CommandLine, version: str | None) -> list[str]:
     """The words after the program as cortexctl would write them, so that equal settings are equal words."""
     revision = {"revision": line.owned["revision"][-1]} if line.owned.get("revision") else {}
-    spec = ContainerSpec("", line.model, line.served_names, version, {**line.args, **revision}, drain=0)
-    words = arguments(spec)
+    server = Server("vllm", line.model, line.served_names, version, {**line.args, **revision}, drain=0)
+    words = arguments(server)
     for name in ("host", "port"):
         if line.owned.get(name):
             words[words.index(f"--{name}", 1 + len(line.served_names)) + 1] = line.owned[name][-1]
