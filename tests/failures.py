@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,6 +26,7 @@ from tests.applying import stack, with_length
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World
 from tests.reading import model_text
+from tests.specs import change_spec
 
 CASES = Path(__file__).parent / "cases" / "failures"
 HOUR = 3600.0
@@ -188,7 +189,7 @@ def adopt(tmp_path: Path) -> Story:
     ignored = {"adopt": '"llm"', "ignore": '["cap_drop", "log", "security_opt"]', "publish": '"127.0.0.1:8001"'}
     desired = stack(tmp_path, model_text(**ignored, memory='"1 GiB"', restart='"always"'))
     world = World("demo", "here")
-    spec = replace(desired.instances[0].spec, network="bridge", memory=None, restart="no")
+    spec = change_spec(desired.instances[0].spec, network="bridge", memory=None, restart="no")
     by_hand = {
         "HostConfig": {"CapDrop": None, "SecurityOpt": None, "LogConfig": {"Type": "json-file", "Config": None}},
         "Config": {"StopSignal": ""},
