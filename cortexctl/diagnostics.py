@@ -1,4 +1,4 @@
-"""Problems in what the user wrote, as values: they accumulate, and all are reported in one run."""
+"""Problems in the user's stack, as values: they accumulate, and one run reports all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Severity(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a problem is about, for code that decides by it. A rule belongs to one kind."""
+    """The kind of a problem, for code that depends on it. Each rule has one kind."""
 
     FILE = "file"
     STACK = "stack"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
     HOST = "host"
     SELECTION = "selection"
     OTHER = "other"
-    """A rule of a later release."""
+    """A rule of a later release, unknown to this one."""
 
 
 _RULES_OF = {
@@ -70,7 +70,7 @@ class SourceSpan:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One problem: a rule's id (see docs/reference/rules.md), what is wrong, where, and what to do about it."""
+    """One problem: a rule's id (see docs/reference/rules.md), what is wrong, where, and how to fix it."""
 
     rule: str
     severity: Severity
@@ -101,12 +101,12 @@ def warning(
     detail: str = "",
     help: str = "",  # noqa: A002
 ) -> Diagnostic:
-    """A diagnostic that is shown and does not stop anything."""
+    """A diagnostic that is shown and stops nothing."""
     return Diagnostic(rule, Severity.WARNING, summary, span, detail, help)
 
 
 def several(names: Sequence[str]) -> str:
-    """'a, b, c and 2 more': whom a summary is about."""
+    """'a, b, c and 2 more': the names in a summary."""
     more = len(names) - 3
     return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
 

@@ -1,26 +1,26 @@
-"""What can go wrong in the world outside, one class per thing a caller can do something about.
+"""The errors of the outside world: one class for each case that a caller can act on.
 
 CortexctlError
 ├── DaemonError
 │   ├── DaemonUnreachable     nothing answers at the URL
-│   ├── DaemonForbidden       the socket is there, the user may not open it
-│   ├── DaemonTooOld          answers, but with an API older than we need
-│   └── DaemonRefused         answered one request with an error
-├── LockLost                  somebody released the lock of a run that goes on
+│   ├── DaemonForbidden       the socket exists, but the user may not open it
+│   ├── DaemonTooOld          the daemon's API is older than we need
+│   └── DaemonRefused         the daemon answered one request with an error
+├── LockLost                  somebody released the lock during the run
 ├── ImageUnavailable          not on the host, and it cannot be pulled
-├── SecretUnresolved          a reference that leads nowhere (its value is never in the message)
+├── SecretUnresolved          a reference without a readable value (its value is never in the message)
 ├── Refused                   nothing was touched, on purpose (exit 4)
-│   ├── PlanStale             what the plan looked at has changed
-│   ├── LockHeld              somebody else applies
-│   ├── NotApproved           nobody said yes
-│   └── HookRefused           a pre_apply hook that is required failed
-├── PathFailed                a server cannot be asked: the way to it does not work, and nothing is known of it
-├── NobodyListens             the way to a server works, and nobody listens at its port
-├── ProbeFailed               a server answered wrongly, or not at all
+│   ├── PlanStale             the state that the plan is based on has changed
+│   ├── LockHeld              another run holds the lock
+│   ├── NotApproved           nobody approved the plan
+│   └── HookRefused           a required pre_apply hook failed
+├── PathFailed                the path to a server does not work, so nothing is known about the server
+├── NotListening              the path to a server works, but nothing listens at its port
+├── ProbeFailed               a server gave a wrong answer or none
 ├── GateFailed                an instance did not become ready
-├── HookFailed                a hook of the stack failed, or was not done in time
-├── NotifyFailed              a report did not get to whom it was for
-└── UsageError                the command line asks for something that cannot be
+├── HookFailed                a hook of the stack failed or timed out
+├── NotifyFailed              a report was not delivered
+└── UsageError                the command line contains an invalid request
 
 Problems in the user's stack are not exceptions: they are `diagnostics.Diagnostic` values.
 Only `cortexctl.cli` turns either into text and an exit code.
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 
 class CortexctlError(Exception):
-    """One clear sentence, and where there is one, the next command to run."""
+    """One clear sentence, and the next command to run if there is one."""
 
     exit_code = 1
 
@@ -57,7 +57,7 @@ class DaemonTooOld(DaemonError):
 
 
 class DaemonRefused(DaemonError):
-    """The daemon's own words are in the message; `status` is its HTTP status (0 when there was none)."""
+    """The message holds the daemon's own text; `status` is its HTTP status (0 if there was none)."""
 
     def __init__(self, message: str, *, status: int = 0, next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)
@@ -85,7 +85,7 @@ class LockHeld(Refused):
 
 
 class LockLost(CortexctlError):
-    """Somebody released the lock of a run that goes on."""
+    """Somebody released the lock during the run."""
 
 
 class NotApproved(Refused):
@@ -97,7 +97,7 @@ class HookRefused(Refused):
 
 
 class HookFailed(CortexctlError):
-    """`output` holds what it said last, its secrets hidden."""
+    """`output` holds its last lines, with secrets hidden."""
 
     def __init__(self, message: str, *, output: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -105,20 +105,20 @@ class HookFailed(CortexctlError):
 
 
 class PathFailed(CortexctlError):
-    """A fault of the way to a server. It is never a fault of the server, which may be in perfect health."""
+    """A fault of the path to a server. It is never a fault of the server, which may be healthy."""
 
 
-class NobodyListens(CortexctlError):
-    """Nobody listens at the port, in the very container that was asked."""
+class NotListening(CortexctlError):
+    """Nothing listens at the port inside the container itself."""
 
 
 class ProbeFailed(CortexctlError):
-    """The message holds the server's own words."""
+    """The message holds the server's own text."""
 
 
 class GateFailed(CortexctlError):
-    """`log` holds the container's last lines (its secrets hidden), `ended_with` its exit code (None while it runs).
-    `cause` and `fix` are what the gate itself knows; `apply.explain` reads more out of the log.
+    """`log` holds the container's last lines (secrets hidden), `ended_with` its exit code (None while it runs). `cause`
+    and `fix` are what the gate itself knows; `apply.explain` reads more from the log.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class GateFailed(CortexctlError):
 
 
 class NotifyFailed(CortexctlError):
-    """The message names the receiver's host and nothing else of its URL, which may be a secret."""
+    """The message names only the receiver's host: the rest of its URL may be a secret."""
 
 
 class UsageError(CortexctlError):

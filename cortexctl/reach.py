@@ -1,7 +1,8 @@
-"""The seam between who asks a server and how its container is reached. Gate, health, status and drift share it.
+"""The interface between a client of a server and the path to the server's container. Gate, health, status and drift
+share it.
 
-Every connection provably ends in the very container that is asked about. What cannot be proven is no connection: an
-answer of somebody else would be believed, and the API key would be sent to them.
+Every connection provably ends in exactly the container in question. Without that proof there is no connection: we would
+believe another program's answer, and send the API key to it.
 """
 
 from __future__ import annotations
@@ -10,38 +11,38 @@ from typing import Protocol
 
 
 class Stream(Protocol):
-    """A connection, as far as one that asks over HTTP needs it. A socket is one."""
+    """A connection, with the methods that an HTTP client needs. A socket is one."""
 
     def sendall(self, data: bytes, /) -> None: ...
 
     def recv(self, most: int, /) -> bytes:
-        """The next bytes, `most` of them at the most; empty at the end. Raises OSError, TimeoutError among them."""
+        """The next bytes, at most `most`; empty at the end. Raises OSError (TimeoutError too)."""
         ...
 
     def settimeout(self, seconds: float, /) -> None:
-        """For each call after it."""
+        """The time-out for each later call."""
         ...
 
     def close(self) -> None: ...
 
 
 class Reach(Protocol):
-    """The way to one container's server."""
+    """The path to one container's server."""
 
     @property
     def where(self) -> str:
-        """Where the last connection went, in words: "172.18.0.2:8000", "its port 8000, from inside the container"."""
+        """Where the last connection went, as text: "172.18.0.2:8000", "its port 8000, from inside the container"."""
         ...
 
     @property
     def is_slow(self) -> bool:
-        """Whether each connection starts a program in the container: who asks again and again should ask less often."""
+        """Whether each connection starts a program in the container: a client that polls should do so less often."""
         ...
 
     def connect(self, seconds: float) -> Stream:
-        """A connection to the server, made within so many seconds.
+        """A connection to the server, made within this many seconds.
 
-        Raises NobodyListens where the way works and the server does not answer on it yet, PathFailed where the way
-        does not work, TimeoutError.
+        Raises NotListening if the path works and the server does not answer on it yet, PathFailed if the path does not
+        work, TimeoutError.
         """
         ...

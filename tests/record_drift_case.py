@@ -21,7 +21,7 @@ from typing import Any
 
 from cortexctl import __version__
 from cortexctl.desired.stack import Desired
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
@@ -103,9 +103,9 @@ def _facts(desired: Desired, observed: Observed, words: dict[str, Any]) -> Facts
 def _answer(said: str) -> Answer:
     status = re.fullmatch(r"status (\d+)", said)
     if status:
-        return Answer(Heard.STATUS, int(status[1]))
+        return Answer(HealthOutcome.STATUS, int(status[1]))
     heard, _, why = said.partition(": ")
-    return Answer(Heard(heard), why=why)
+    return Answer(HealthOutcome(heard), why=why)
 
 
 def _inspected(desired: Desired, observed: Observed, words: dict[str, Any]) -> dict[tuple[str, str], Inspected]:

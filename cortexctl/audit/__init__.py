@@ -1,1 +1,1 @@
-"""SHELL: who applies what, from which revision, and the log that it is written down in."""
+"""SHELL: who applies what, from which revision, and the audit log that records it."""

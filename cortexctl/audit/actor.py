@@ -1,4 +1,4 @@
-"""Who applies: a person at a machine, or a job of a pipeline for a person."""
+"""Identifies who runs apply: a person at a machine, or a pipeline job on behalf of a person."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _ACTORS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_USER_ID", "BUILDKITE_BUIL
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
-    """`job` is the URL of a pipeline's job; `actor` whom it runs for, as it says. Both are empty at a terminal."""
+class Identity:
+    """`job` is the URL of a pipeline job, `actor` the person that the job names. Both are empty at a terminal."""
 
     user: str
     machine: str
@@ -22,14 +22,14 @@ class Who:
 
     @property
     def author(self) -> str:
-        """In one word, for a label."""
+        """One word, for a label."""
         return self.actor or f"{self.user}@{self.machine}"
 
 
-def who(user: str, machine: str, environ: Mapping[str, str]) -> Who:
-    """What the variables of the usual pipelines say."""
+def identity_of(user: str, machine: str, environ: Mapping[str, str]) -> Identity:
+    """The identity, from the variables of the common CI systems."""
     actor = next((environ[name] for name in _ACTORS if environ.get(name)), "")
     if all(environ.get(name) for name in _GITHUB):
         server, repository, run = (environ[name] for name in _GITHUB)
-        return Who(user, machine, actor, f"{server}/{repository}/actions/runs/{run}")
-    return Who(user, machine, actor, next((environ[name] for name in _JOB_URLS if environ.get(name)), ""))
+        return Identity(user, machine, actor, f"{server}/{repository}/actions/runs/{run}")
+    return Identity(user, machine, actor, next((environ[name] for name in _JOB_URLS if environ.get(name)), ""))

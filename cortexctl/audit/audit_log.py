@@ -1,4 +1,4 @@
-"""The log: JSON lines that are only ever added to."""
+"""The audit log: JSON lines, append-only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cortexctl.text.json_text import json_text
 
 @dataclass
 class AuditLog:
-    """One run's way into the log. Without a lock: a line is one write at the file's end, which the system does not mix
-    with another's. What cannot be written is said once, in `problem`, and stops nothing.
+    """One run's access to the log. It needs no lock: each line is one write at the end of the file, and the system does
+    not mix it with another write. A write error is reported once, in `problem`, and stops nothing.
     """
 
     path: Path
@@ -54,12 +54,14 @@ class AuditLog:
             os.close(self._file)
 
     def _failed(self, cause: OSError) -> None:
-        why = "its folder is not there; make it" if isinstance(cause, FileNotFoundError) else cause.strerror or cause
+        why = (
+            "its folder does not exist; create it" if isinstance(cause, FileNotFoundError) else cause.strerror or cause
+        )
         self.problem = f"{self.path}: {why}"
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """The records that can be read, oldest first: a line that a full disk cut off is passed over. Raises OSError."""
+    """The readable records, oldest first; a line cut off by a full disk is skipped. Raises OSError."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""Which commit the stack is at, as git tells."""
+"""The stack's git commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cortexctl.files.git import Git, GitRefused, git_at
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """`commit` is empty where there is no git; `dirty`: the stack's folder holds what is not in that commit."""
+    """`commit` is empty without git; `dirty`: the stack's folder has changes that are not in that commit."""
 
     commit: str = ""
     dirty: bool = False
@@ -22,8 +22,8 @@ class Revision:
 
 
 def revision_of(stack: Path, log: str = "") -> Revision:
-    """Of the stack file's folder. What is tracked there and changed, or a stack that is not tracked, makes it dirty;
-    the audit log does not: it changes with every apply.
+    """The revision of the stack file's folder. A changed tracked file, or an untracked stack file, makes it dirty. The
+    audit log does not: it changes with every apply.
     """
     file = Path(os.path.realpath(stack))
     if not file.parent.is_dir():
@@ -35,21 +35,21 @@ def revision_of(stack: Path, log: str = "") -> Revision:
 
 
 def _revision(git: Git, file: Path, log: str) -> Revision:
-    """Files are compared as they are, for a filter is a program: where one would change a file it counts as changed, if
-    git has to compare it at all.
+    """Files are compared without filters, because a filter is a program. A file that a filter would change counts as
+    changed if git has to compare its content.
     """
     folder, off = file.parent.relative_to(git.top).as_posix(), git.without_filters()
     inside = os.path.relpath(os.path.realpath(log), git.top) if log else ".."
     but = [] if inside.startswith("..") else [f":(exclude,literal){inside}"]
-    asked = git.ask(
+    answer = git.run(
         *("status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=dirty"),
         *("--", f":(literal){folder}" if folder != "." else ".", *but),
         off=off,
     )
-    lines = asked.decode(errors="replace").splitlines()
+    lines = answer.decode(errors="replace").splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "")
     if not commit or commit == "(initial)":
         return Revision()
     changed = any(not line.startswith("#") for line in lines)
-    tracked = git.ask("ls-files", "--", f":(literal){file.relative_to(git.top).as_posix()}", off=off)
+    tracked = git.run("ls-files", "--", f":(literal){file.relative_to(git.top).as_posix()}", off=off)
     return Revision(commit, changed or not tracked)

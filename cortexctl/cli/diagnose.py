@@ -19,11 +19,11 @@ from cortexctl.engines.vllm.diagnosis.lines import last_error_line
 from cortexctl.engines.vllm.log_bounds import MOST_LINES
 from cortexctl.engines.vllm.progress import stage
 from cortexctl.errors import UsageError
-from cortexctl.health.health_check import ask_health
+from cortexctl.health.health_check import query_health
 from cortexctl.hosts.log import last_lines
 from cortexctl.instance.labels import is_undone_name
 from cortexctl.instance.secret import hidden
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.operations.adapters import secret_reader
 from cortexctl.operations.log_file import pieces_of
@@ -87,7 +87,7 @@ def _of_instance(address: str, stack: str, choice: StackChoice, generation: int 
     try:
         instance = find_instance(desired, address, daemons)
         owned = choose(instance, generation) if generation is not None else newest(instance)
-        seen = examine(instance, owned, daemons.daemon(instance.host), secret_reader(stack, choice), ask_health)
+        seen = examine(instance, owned, daemons.daemon(instance.host), secret_reader(stack, choice), query_health)
     finally:
         daemons.close()
     chosen = as_option(stack) + choice.as_flags()
@@ -109,7 +109,7 @@ def newest(instance: OwnedInstance) -> Owned:
 def examine(
     instance: OwnedInstance, owned: Owned, daemon: Daemon, secrets: Secrets, ask: Callable[[Reach, float], Answer]
 ) -> Diagnosed:
-    """State, log and health of a container, and what they mean together. `ask` is `health.ask.ask_health`."""
+    """State, log and health of a container, and what they mean together. `ask` is `health.ask.query_health`."""
     state = daemon.state(owned.container.id)
     # of one that is started again and again, the cause is in an earlier run
     log = daemon.logs(owned.container.id, TAIL, this_run=not state.restarts)
@@ -117,7 +117,7 @@ def examine(
     lines = [hidden(line, values) for line in log]
     health = _health(daemon.reach(owned.container.id), ask) if state.running else ""
     found = None
-    if health != Heard.HEALTHY:
+    if health != HealthOutcome.HEALTHY:
         said = [*lines, hidden(state.error, values)] if state.error else lines
         found = diagnose_end(said, None if state.running else state.exit_code, oom_killed=state.oom_killed)
     return Diagnosed(
@@ -136,7 +136,7 @@ def examine(
 
 def _health(reach: Reach, ask: Callable[[Reach, float], Answer]) -> str:
     answer = ask(reach, PATIENCE)
-    return f"status {answer.status}" if answer.heard is Heard.STATUS else answer.heard.value
+    return f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value
 
 
 def _role(instance: OwnedInstance, owned: Owned) -> str:

@@ -11,7 +11,7 @@ from cortexctl.cli.wiring import proven
 from cortexctl.desired.stack import Desired, Host
 from cortexctl.hosts.drift_read import Ours, as_observed, inspect_in_place, look_again, look_at, look_deep
 from cortexctl.hosts.lock import is_dead
-from cortexctl.observed.health import Heard
+from cortexctl.observed.health import HealthOutcome
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.drift.finding import Facts, Kind
@@ -79,14 +79,14 @@ class Looking:
     def _health(self, observed: Observed, facts: Facts) -> Facts:
         if self.health_timeout is None:
             return replace(facts, health_asked=False)
-        from cortexctl.health.health_check import ask_all
+        from cortexctl.health.health_check import query_all
         from cortexctl.hosts.container_reach import ContainerReach
 
         servers = [
             s for s in servers_of(self.desired, observed, facts.busy) if self.only.wants_instance(s.subject, s.model)
         ]
         docker = {h.name: h.docker for h in self.hosts}
-        answers = ask_all({s.key: ContainerReach(docker[s.host], s.container) for s in servers}, self.health_timeout)
+        answers = query_all({s.key: ContainerReach(docker[s.host], s.container) for s in servers}, self.health_timeout)
         health, not_asked = sorted_answers(servers, answers)
         return replace(facts, health=health, not_asked=not_asked)
 
@@ -103,7 +103,7 @@ class Looking:
 
 
 def _sick(facts: Facts) -> set[str]:
-    return {host for (host, _), answer in facts.health.items() if answer.heard is not Heard.HEALTHY}
+    return {host for (host, _), answer in facts.health.items() if answer.outcome is not HealthOutcome.HEALTHY}
 
 
 def _ours(desired: Desired, observed: Observed, seen: ObservedHost) -> Ours:

@@ -1,7 +1,7 @@
-"""JSON from outside as values of known types: one door, with one kind of error. Pure.
+"""Decodes JSON from outside into values of known types: one entry point, one kind of error. Pure.
 
-What lies on a host, in a plan file or in a snapshot may have been written by anybody: it is bounded in size and depth,
-and every field has its type, or it is refused with the place and what was expected there.
+Anybody may have written the data on a host, in a plan file or in a snapshot. So size and depth are limited, and every
+field is checked for its type; a wrong one is refused with its place and the expected type.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from cortexctl.decoding.readers import PLAIN, NotAsExpected, Reader, at, many, mapping, one_of, refusing
 
 LARGEST = 64 * 2**20
-"""Characters of a document."""
+"""The most characters of a document."""
 DEEPEST = 64
-"""Lists and tables in each other. Much deeper ones end Python itself."""
+"""The deepest nesting of lists and tables. Much deeper nesting crashes Python itself."""
 LONGEST_NUMBER = 100
-"""Digits; what is longer is no number of anything, and costs a lot to read."""
+"""The most digits of a number; a longer one is no real number, and is slow to parse."""
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 T = TypeVar("T")
@@ -36,9 +36,9 @@ def read_json(
     repeats: bool = False,
     infinite: bool = False,
 ) -> Any:
-    """Plain values. `deepest` None: as deep as Python takes, where only parts of a known form are read. `repeats`: a
-    table may have a key twice, and the last one counts. `infinite`: Infinity and NaN may be in it, as in some models'
-    config.json; no typed field takes them. Raises NotAsExpected.
+    """Plain values. `deepest` None: as deep as Python allows, for callers that read only known parts. `repeats`: a
+    table may have a key twice; the last one wins. `infinite`: Infinity and NaN are allowed, as in some models'
+    config.json; no typed field accepts them. Raises NotAsExpected.
     """
     if len(text) > most:
         raise NotAsExpected(f"it is larger than {most // 2**20} MiB" if most >= 2**20 else f"it is longer than {most}")
@@ -46,7 +46,7 @@ def read_json(
         plain = text.decode() if isinstance(text, bytes) else text
         value = json.loads(
             plain,
-            parse_int=_whole,
+            parse_int=_integer,
             parse_float=_real,
             parse_constant=None if infinite else _constant,
             object_pairs_hook=None if repeats else _table,
@@ -62,31 +62,31 @@ def read_json(
     except RecursionError:
         raise _too_deep(deepest or DEEPEST) from None
     except UnicodeError:
-        raise NotAsExpected("there is half a character in it") from None
+        raise NotAsExpected("it contains half a character") from None
     except ValueError as cause:
         raise NotAsExpected(f"it is not JSON: {cause}") from None
     return value
 
 
 def _too_deep(most: int) -> NotAsExpected:
-    return NotAsExpected(f"lists and tables are more than {most} deep in each other")
+    return NotAsExpected(f"lists and tables are nested more than {most} deep")
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     if len(text) > LONGEST_NUMBER:
-        raise NotAsExpected(f"there is a number of {len(text):,} digits in it")
+        raise NotAsExpected(f"it contains a number of {len(text):,} digits")
     return int(text)
 
 
 def _real(text: str) -> float:
     number = float(text) if len(text) <= LONGEST_NUMBER else math.inf
     if not math.isfinite(number):
-        raise NotAsExpected("there is a number in it that is too large")
+        raise NotAsExpected("it contains a number that is too large")
     return number
 
 
 def _constant(text: str) -> float:
-    raise NotAsExpected(f"there is {text} in it, which is no number")
+    raise NotAsExpected(f"it contains {text}, which is not a number")
 
 
 def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise NotAsExpected(f'the key "{twice[:60]}" is in it twice')
+        raise NotAsExpected(f'it contains the key "{twice[:60]}" twice')
     return table
 
 
@@ -111,20 +111,20 @@ def _check_depth(value: Any, deepest: int) -> None:
 class Decoder:
     """Builds dataclasses by their type hints.
 
-    `own`: readers for types that have their own form; they may raise ValueError. `names`: by class, a field's key where
-    it is not its name. `may_lack`: by class, the fields that a document need not have, for their default. `strict`:
-    keys that no field has are refused; else they are passed over, as those of a later release.
+    `custom`: readers for types with their own format; they may raise ValueError. `names`: by class, the JSON key of a
+    field whose name differs. `may_lack`: by class, the fields that a document may omit; they get their default.
+    `strict`: unknown keys are refused; otherwise they are ignored, because a later release may have written them.
     """
 
     def __init__(
         self,
-        own: Mapping[Any, Reader] | None = None,
+        custom: Mapping[Any, Reader] | None = None,
         *,
         names: Mapping[type, Mapping[str, str]] | None = None,
         may_lack: Mapping[type, Collection[str]] | None = None,
         strict: bool = False,
     ) -> None:
-        self._readers: dict[Any, Reader] = {kind: refusing(reader) for kind, reader in (own or {}).items()}
+        self._readers: dict[Any, Reader] = {kind: refusing(reader) for kind, reader in (custom or {}).items()}
         self._names = names or {}
         self._may_lack = may_lack or {}
         self._strict = strict
@@ -132,27 +132,27 @@ class Decoder:
     def read(self, kind: type[T], value: Any, path: str = "") -> T:
         """A value of this type. Raises NotAsExpected."""
         try:
-            found: T = self.reader(kind)(value)
+            values: T = self.reader(kind)(value)
         except NotAsExpected as cause:
             raise (cause.below(path) if path else cause) from None
-        return found
+        return values
 
     def list_of(self, kind: type[T], value: Any, path: str = "") -> tuple[T, ...]:
-        """So many of them. Raises NotAsExpected."""
+        """A tuple of such values. Raises NotAsExpected."""
         return self.read(tuple[kind, ...], value, path)  # type: ignore[valid-type]
 
     def reader(self, kind: Any) -> Reader:
-        """What reads a type; made once."""
+        """The reader for a type; built once."""
         if kind not in self._readers:
-            self._readers[kind] = self._made(kind)
+            self._readers[kind] = self._build(kind)
         return self._readers[kind]
 
     def fields(self, kind: type) -> dict[str, Reader]:
-        """A dataclass's fields, each with what reads it."""
+        """A dataclass's fields, each with its reader."""
         hints = get_type_hints(kind)
         return {f.name: self.reader(hints[f.name]) for f in dataclasses.fields(kind)}
 
-    def _made(self, kind: Any) -> Reader:
+    def _build(self, kind: Any) -> Reader:
         origin, arguments = get_origin(kind), get_args(kind)
         if kind in PLAIN:
             return PLAIN[kind]
@@ -168,7 +168,7 @@ class Decoder:
             return one_of([member.value for member in kind], kind)
         if dataclasses.is_dataclass(kind):
             return self._dataclass(kind)
-        raise TypeError(f"{kind} cannot be read")
+        raise TypeError(f"{kind} is not supported")
 
     def _dataclass(self, kind: Any) -> Reader:
         names, lacking = self._names.get(kind, {}), self._may_lack.get(kind, ())
@@ -181,25 +181,25 @@ class Decoder:
                 raise NotAsExpected("a table is expected")
             if strict and not value.keys() <= known:
                 raise NotAsExpected(f"unknown: {min(value.keys() - known)[:60]}")
-            found = {}
+            values = {}
             for name, key, reader in fields:
                 if key in value:
                     try:
-                        found[name] = reader(value[key])
+                        values[name] = reader(value[key])
                     except NotAsExpected as cause:
                         raise cause.below(key) from None
                 elif name not in lacking:
                     raise NotAsExpected("it is missing", key)
-            return kind(**found)
+            return kind(**values)
 
         return read
 
     def _union(self, kinds: Sequence[Any]) -> Reader:
         others = [self.reader(k) for k in kinds if k is not type(None)]
-        nothing = type(None) in kinds
+        allows_null = type(None) in kinds
 
         def read(value: Any) -> Any:
-            if value is None and nothing:
+            if value is None and allows_null:
                 return None
             for reader in others[:-1]:
                 try:

@@ -1,4 +1,4 @@
-"""What reads one value each, for `spec.decode`: from a plain value of JSON to one of a type, or a refusal. Pure."""
+"""Readers for single values, used by `Decoder`: from a plain JSON value to a typed one, or an error. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 LARGEST_NUMBER = 2**63 - 1
-"""Of a typed field, either way from 0: what daemons and clocks count with."""
+"""The largest absolute value of a typed number: the range that daemons and clocks use."""
 
 Reader = Callable[[Any], Any]
 
 
 class NotAsExpected(ValueError):
-    """What is in the way: `expected` in words, and where."""
+    """The problem: `expected` as text, and the place."""
 
     def __init__(self, expected: str, path: str = "") -> None:
         super().__init__(f"{path}: {expected}" if path else expected)
@@ -20,7 +20,7 @@ class NotAsExpected(ValueError):
         self.path = path
 
     def below(self, key: str | int) -> NotAsExpected:
-        """The same, seen from one level higher up."""
+        """The same error, with the path seen from one level higher."""
         step = f"[{key}]" if isinstance(key, int) else key[:60]
         dot = "." if self.path and not self.path.startswith("[") else ""
         return NotAsExpected(self.expected, f"{step}{dot}{self.path}")
@@ -34,7 +34,7 @@ def at(key: str | int, reader: Reader, value: Any) -> Any:
 
 
 def many(reader: Reader, *, null: bool = False) -> Reader:
-    """Reads a list, to a tuple. `null` may stand for an empty one."""
+    """A reader of lists, which become tuples. `null` may stand for an empty one."""
 
     def read(value: Any) -> Any:
         if value is None and null:
@@ -49,12 +49,12 @@ def many(reader: Reader, *, null: bool = False) -> Reader:
 
 
 def mapping(reader: Reader) -> Reader:
-    """Reads a table of any keys, whose values are all of one kind."""
+    """A reader of tables with any keys, whose values all have one type."""
 
     def read(value: Any) -> Any:
         if type(value) is not dict:
             raise NotAsExpected("a table is expected")
-        if reader is text_of and set(map(type, value.values())) <= {str}:  # labels, and there are many of them
+        if reader is text_of and set(map(type, value.values())) <= {str}:  # labels: there are many of them
             return dict(value)
         return {key: at(key, reader, v) for key, v in value.items()}
 
@@ -64,8 +64,8 @@ def mapping(reader: Reader) -> Reader:
 def table(
     needs: Mapping[str, Reader] | None = None, may: Mapping[str, Reader] | None = None, *, null: bool = False
 ) -> Reader:
-    """Checks a table and leaves it as it is: it has what it `needs`; what it `may` have is null, not there, or right.
-    `null` may stand for an empty one.
+    """A reader that checks a table and returns it unchanged. Keys in `needs` are required; those in `may` are null,
+    absent or valid. `null` may stand for an empty table.
     """
     must, others = needs or {}, [(key, reader) for key, reader in (may or {}).items() if key not in (needs or {})]
 
@@ -79,9 +79,9 @@ def table(
                 raise NotAsExpected("it is missing", key)
             at(key, reader, value[key])
         for key, reader in others:
-            found = value.get(key)
-            if found is not None:
-                at(key, reader, found)
+            item = value.get(key)
+            if item is not None:
+                at(key, reader, item)
         return value
 
     return read
@@ -109,7 +109,7 @@ def refusing(reader: Reader) -> Reader:
 
 
 def text_of(value: Any) -> str:
-    """The value, which is a text."""
+    """The value, which must be a text."""
     if type(value) is not str:
         raise NotAsExpected("a text is expected")
     return value

@@ -1,4 +1,4 @@
-"""Which checkout a file belongs to, and whether a path stays inside it."""
+"""Finds the checkout that a file belongs to, and whether a path stays inside it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GIT = ".git"
-"""Git tracks no entry of this name, so a commit cannot bring one: where it is, somebody checked out something."""
+"""Git tracks no entry of this name, so a commit cannot contain one: if it exists, somebody made a checkout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """`top` is the folder that nothing may lead out of. Without git it is the file's own folder."""
+    """No path may lead out of the folder `top`. Without git it is the file's own folder."""
 
     top: Path
     is_git: bool
 
     def holds(self, path: str | Path) -> bool:
-        """Whether the path ends inside, wherever links on its way lead. It need not exist."""
+        """Whether the path ends inside the checkout after all links are followed. It need not exist."""
         return _is_inside(os.path.realpath(path), os.path.realpath(self.top))
 
     def names(self, path: str | Path) -> bool:
-        """Whether the path lies inside as it is written, even if it is a link that leads out."""
+        """Whether the path as written lies inside, even if it is a link that leads out."""
         written = as_written(path)
         return _is_inside(str(written), str(self.top)) or self.holds(written.parent)
 
@@ -33,10 +33,11 @@ def as_written(path: str | Path) -> Path:
 
 
 def checkout_of(path: str | Path) -> Checkout:
-    """Of a file, by its path as it is written: a link in a checkout belongs to that checkout, not to where it leads.
+    """The checkout of a file, by its path as written: a link in a checkout belongs to that checkout, not to its
+    target's.
 
-    A repository without a work tree (HEAD, objects and refs as plain files) is never taken for one: a commit can bring
-    those.
+    A repository without a work tree (HEAD, objects and refs as plain files) never counts as a checkout: a commit can
+    contain those.
     """
     folder = as_written(path).parent
     tops = [at for at in (folder, *folder.parents) if os.path.lexists(at / GIT)]
@@ -45,7 +46,7 @@ def checkout_of(path: str | Path) -> Checkout:
     top = tops[0]
     for outer in tops[1:]:
         if not _is_inside(os.path.realpath(top), os.path.realpath(outer)):
-            top = outer  # a link inside the outer one leads to another checkout
+            top = outer  # a link inside the outer checkout leads to another checkout
     return Checkout(top, is_git=True)
 
 

@@ -1,8 +1,8 @@
-"""Asking git about one checkout, so that nothing in the checkout can answer in its place or run anything.
+"""Runs git on one checkout, so that nothing in the checkout can answer in its place or run anything.
 
-A commit can bring files that look like a repository (HEAD, config, objects, refs) and whose config names programs. So
-git is asked only at the top of the checkout that is meant, and about exactly that repository. What git can be set up to
-run is switched off all the same: attributes that a commit brings can call for a filter of the user's own config.
+A commit can contain files that look like a repository (HEAD, config, objects, refs) and whose config names programs. So
+git runs only at the top of the intended checkout, and on exactly that repository. All programs that git can be
+configured to run are switched off as well: attributes in a commit can request a filter from the user's own config.
 """
 
 from __future__ import annotations
@@ -37,28 +37,31 @@ OFF = {
     "protocol.allow": "never",
     "protocol.ext.allow": "never",
 }
-"""Everything by which git runs a program or asks another machine."""
+"""Every setting by which git runs a program or contacts another machine."""
 KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
-"""Of git's variables: where the user's own config lies (it says which checkouts of others are trusted)."""
+"""The git variables that are kept: they locate the user's own config, which lists the trusted checkouts of other users.
+"""
 
 
 class GitRefused(Exception):
-    """Git was not asked, or did not answer. The text is the end of a sentence."""
+    """Git was not run, or it failed. The text is the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """One repository. `top` and `folder` are real paths: of the work tree, and of what git keeps about it."""
+    """One repository. `top` and `folder` are real paths: of the work tree, and of git's own data for it."""
 
     top: Path
     folder: Path
 
-    def ask(self, *words: str, off: Mapping[str, str] = {}, said: str = "") -> bytes:
-        """What it prints. `off`: more of the config to switch off. Raises GitRefused."""
-        return _run(self.top, f"--git-dir={self.folder}", f"--work-tree={self.top}", *words, off=off, said=said)
+    def run(self, *arguments: str, off: Mapping[str, str] = {}, stdin: str = "") -> bytes:
+        """Git's output. `off`: more settings to switch off. Raises GitRefused."""
+        return _run(self.top, f"--git-dir={self.folder}", f"--work-tree={self.top}", *arguments, off=off, stdin=stdin)
 
     def without_filters(self) -> dict[str, str]:
-        """What to switch off so that no filter of the config runs, whatever attributes ask for. Raises GitRefused."""
+        """The settings to switch off so that no filter of the config runs, whatever the attributes request. Raises
+        GitRefused.
+        """
         listed = _run(
             self.top,
             f"--git-dir={self.folder}",
@@ -71,7 +74,7 @@ class Git:
         ).decode(errors="surrogateescape")
         drivers = {name.removeprefix("filter.").rpartition(".")[0] for name in listed.split("\0") if name}
         if any("=" in driver or "\n" in driver for driver in drivers):
-            raise GitRefused("a filter of its config has a name that cannot be switched off")
+            raise GitRefused("a filter in its config has a name that cannot be switched off")
         return {
             f"filter.{driver}.{key}": "false" if key == "required" else ""
             for driver in sorted(drivers)
@@ -80,7 +83,7 @@ class Git:
 
 
 def git_at(checkout: Checkout) -> Git:
-    """The repository of the checkout, and no other. Raises GitRefused."""
+    """The repository of exactly this checkout. Raises GitRefused."""
     if not checkout.is_git:
         raise GitRefused(f"{checkout.top} is in no git checkout")
     top = Path(os.path.realpath(checkout.top))
@@ -89,52 +92,54 @@ def git_at(checkout: Checkout) -> Git:
             _run(top, "rev-parse", "--show-toplevel", "--absolute-git-dir").decode(errors="surrogateescape").split("\n")
         )
     except GitRefused as cause:
-        raise GitRefused(f"git cannot be asked about {checkout.top}: {cause}") from None
+        raise GitRefused(f"git cannot read {checkout.top}: {cause}") from None
     if len(lines) != 3 or os.path.realpath(lines[0]) != str(top) or os.path.realpath(lines[1]) != _meant(top):
-        raise GitRefused(f"git takes another folder for the checkout {checkout.top}")
+        raise GitRefused(f"git uses another folder for the checkout {checkout.top}")
     return Git(top, Path(os.path.realpath(lines[1])))
 
 
 def file_at(git: Git, revision: str, path: str, most: int) -> bytes:
-    """A file of a commit as it was committed: no filter, no conversion. `path` is from the top; links inside the commit
-    are followed there. Raises GitRefused.
+    """A file of a commit, exactly as committed: no filter, no conversion. `path` is relative to the top; links inside
+    the commit are followed there. Raises GitRefused.
     """
-    if not revision or revision.startswith("-"):  # git would take it for an option, and some write files
-        raise GitRefused("a revision does not begin with a minus" if revision else "it names no revision")
+    if not revision or revision.startswith("-"):  # git would read it as an option, and some options write files
+        raise GitRefused("a revision cannot begin with a minus" if revision else "it names no revision")
     if "\n" in path:
-        raise GitRefused("a path with a line end in it cannot be asked for")
+        raise GitRefused("a path that contains a line break is not supported")
     _refuse_ambiguous(git, revision)
     try:
-        commit = git.ask("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
+        commit = git.run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
     except GitRefused:
         raise GitRefused(f"there is no revision {revision} in {git.top}; fetch it first") from None
-    asked = git.ask("cat-file", "--batch-check", "--follow-symlinks", said=f"{commit}:{path}\n").decode(
+    answer = git.run("cat-file", "--batch-check", "--follow-symlinks", stdin=f"{commit}:{path}\n").decode(
         errors="replace"
     )
-    match asked.split("\n", 1)[0].split(" "):
+    match answer.split("\n", 1)[0].split(" "):
         case [oid, "blob", size] if int(size) <= most:
-            return git.ask("cat-file", "blob", oid)
+            return git.run("cat-file", "blob", oid)
         case [_, "blob", _]:
-            raise GitRefused(f"{path} is larger there than a stack can be")
+            raise GitRefused(f"{path} is larger in that revision than a stack can be")
         case [_, "tree", _]:
-            raise GitRefused(f"{path} is a folder there")
+            raise GitRefused(f"{path} is a folder in that revision")
         case ["symlink" | "dangling" | "loop" | "notdir", *_]:
-            raise GitRefused(f"{path} is a link there that leads to no file of that revision")
-    raise GitRefused(f"{path} does not exist there")
+            raise GitRefused(f"{path} is a link in that revision to a file that the revision does not have")
+    raise GitRefused(f"{path} does not exist in that revision")
 
 
 def _refuse_ambiguous(git: Git, revision: str) -> None:
-    """A tag can have the name of a branch, and git takes the tag: who may push one could say what is compared."""
+    """A tag can have the name of a branch, and git prefers the tag: whoever may push a tag could choose the revision to
+    compare with.
+    """
     name = re.split(r"[~^]|@\{", revision, maxsplit=1)[0]
     kinds = [f"refs/{kind}/{name}" for kind in ("tags", "heads", "remotes")]
-    listed = git.ask("for-each-ref", "--format=%(refname)", "--", *kinds).decode(errors="replace").split("\n")
+    listed = git.run("for-each-ref", "--format=%(refname)", "--", *kinds).decode(errors="replace").split("\n")
     both = [ref for ref in kinds if ref in listed]
     if len(both) > 1:
-        raise GitRefused(f"the name means more than one thing; write one of {', '.join(both)}")
+        raise GitRefused(f"the name is ambiguous; write one of {', '.join(both)}")
 
 
 def _meant(top: Path) -> str:
-    """The folder that the checkout's own .git is, or names (a worktree, a submodule)."""
+    """The folder that the checkout's own .git is, or points to (a worktree, a submodule)."""
     entry = top / GIT
     if entry.is_dir():
         return os.path.realpath(entry)
@@ -147,24 +152,24 @@ def _meant(top: Path) -> str:
     return os.path.realpath(top / where) if first.startswith("gitdir:") else ""
 
 
-def _run(top: Path, *words: str, off: Mapping[str, str] = {}, said: str = "", may_fail: bool = False) -> bytes:
+def _run(top: Path, *arguments: str, off: Mapping[str, str] = {}, stdin: str = "", may_fail: bool = False) -> bytes:
     switched_off = [part for name, value in {**OFF, **off}.items() for part in ("-c", f"{name}={value}")]
     try:
         done = subprocess.run(
-            ["git", "--no-pager", *switched_off, *words],
+            ["git", "--no-pager", *switched_off, *arguments],
             cwd=top,
-            input=os.fsencode(said),
+            input=os.fsencode(stdin),
             capture_output=True,
             check=False,
             timeout=PATIENCE,
             env=_environ(top),
         )
     except FileNotFoundError:
-        raise GitRefused("there is no git here") from None
+        raise GitRefused("git is not installed") from None
     except OSError as cause:
         raise GitRefused(f"git cannot be run: {cause.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise GitRefused(f"git did not answer within {PATIENCE:g} s") from None
+        raise GitRefused(f"git did not finish within {PATIENCE:g} s") from None
     if done.returncode and not may_fail:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise GitRefused(lines[0].removeprefix("fatal: ") if lines else "git failed")
@@ -172,7 +177,9 @@ def _run(top: Path, *words: str, off: Mapping[str, str] = {}, said: str = "", ma
 
 
 def _environ(top: Path) -> dict[str, str]:
-    """Without what would lead git elsewhere, as in a hook. It takes no lock, asks nobody and fetches nothing."""
+    """The environment without variables that point git elsewhere, such as those inside a hook. Git then takes no lock,
+    prompts nobody and fetches nothing.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in KEPT}
     return kept | {
         "GIT_CEILING_DIRECTORIES": str(top.parent),

@@ -1,4 +1,4 @@
-"""Files for the eyes of their owner alone: plans, events, the audit log."""
+"""Files that only their owner can read: plans, events, the audit log."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ OWNER_ONLY = 0o600
 
 
 def open_private(path: str | os.PathLike[str], *, add: bool = False) -> int:
-    """A file descriptor to write to: the file anew or, with `add`, at its end. Nobody but the owner can read what was
-    not there before. A file that exists loses the rights of others and gets none; a pipe or a device stays as it is.
+    """A file descriptor for writing: replaces the file or, with `add`, appends to it. Only the owner can read a new
+    file. An existing file loses the permissions of others and gets no new ones; a pipe or a device keeps its own.
 
-    Raises OSError; PermissionError for somebody else's file that would be written anew.
+    Raises OSError; PermissionError if the file to replace belongs to another user.
     """
-    how = os.O_APPEND | os.O_NONBLOCK if add else 0  # a pipe that nobody reads is refused, not waited for
+    how = os.O_APPEND | os.O_NONBLOCK if add else 0  # a pipe without a reader is an error, not a wait
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, OWNER_ONLY)
     try:
         _make_private(file, add=add)
@@ -27,7 +27,7 @@ def open_private(path: str | os.PathLike[str], *, add: bool = False) -> int:
 
 
 def write_private(path: str | os.PathLike[str], text: str) -> None:
-    """The text as UTF-8, for the owner alone. Raises OSError."""
+    """The text as UTF-8, for the owner only. Raises OSError."""
     with os.fdopen(open_private(path), "wb") as file:
         file.write(text.encode("utf-8"))
 
@@ -40,7 +40,7 @@ def _make_private(file: int, *, add: bool) -> None:
     if not add and us not in {info.st_uid, 0}:
         raise PermissionError(errno.EPERM, "it belongs to another user, who could change it")
     if mode & ~OWNER_ONLY:
-        with suppress(PermissionError):  # a shared log belongs to somebody else, who chose its rights
+        with suppress(PermissionError):  # a shared log belongs to somebody else, who chose its permissions
             os.fchmod(file, mode & OWNER_ONLY)
     if not add:
         os.ftruncate(file, 0)

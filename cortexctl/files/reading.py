@@ -1,5 +1,5 @@
-"""Reading a file that somebody else may have put there: only a regular one, only so much of it, and nothing by links
-that lead out of its checkout where that is not wanted.
+"""Reads a file that somebody else may have placed: only a regular file, only up to a size limit, and not through links
+that lead out of its checkout if the caller forbids that.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from pathlib import Path
 from cortexctl.files.checkout import checkout_of
 
 LARGEST_STACK = 8 * 2**20
-"""Bytes beyond which a file is no stack: thousands of models fit in it."""
+"""Bytes beyond which a file cannot be a stack: this size holds thousands of models."""
 _BY_THE_KERNEL = ("/proc", "/sys")
-"""What lies there only looks like files: each is made up when it is read, and may hold a whole environment."""
+"""Entries in these folders only look like files: each is generated when it is read, and may hold a whole environment.
+"""
 
 
 class NotRead(Exception):
-    """The file was not read. The text is one sentence and holds nothing of the file; `advice` says what to do."""
+    """The file was not read. The text is one sentence without any content of the file; `advice` says what to do."""
 
     def __init__(self, sentence: str, advice: str = "", *, missing: bool = False) -> None:
         super().__init__(sentence)
@@ -26,12 +27,12 @@ class NotRead(Exception):
 
 
 def read_regular(path: str, *, inside: bool = False, most: int = LARGEST_STACK) -> bytes:
-    """The whole file. `inside`: it must be in its checkout itself, not where a link leads. Raises NotRead."""
+    """The whole file. `inside`: the file itself must be in its checkout, not only a link to it. Raises NotRead."""
     checkout = checkout_of(path)
     if inside and not checkout.holds(path):
         raise NotRead(
             f"{path} is a link that leads out of {checkout.top}, and is not read",
-            "put the file itself there; a review reads nothing else of this machine",
+            "put the file itself into the checkout; a review reads no other file of this machine",
         )
     try:
         return _read(path, most)
@@ -42,12 +43,12 @@ def read_regular(path: str, *, inside: bool = False, most: int = LARGEST_STACK) 
 
 
 def read_text(path: str, *, inside: bool = False) -> str:
-    """As UTF-8, without a byte order mark, and with line ends as Python has them. Raises NotRead."""
+    """As UTF-8, without a byte order mark, and with line ends as in Python. Raises NotRead."""
     return as_text(path, read_regular(path, inside=inside))
 
 
 def as_text(name: str, data: bytes) -> str:
-    """What `read_text` makes of the bytes. Raises NotRead."""
+    """The same as `read_text`, for bytes. Raises NotRead."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -56,7 +57,7 @@ def as_text(name: str, data: bytes) -> str:
 
 
 def _read(path: str, most: int) -> bytes:
-    before = Path(path).stat()  # before it is opened: to open a pipe waits, and to open a device may do more
+    before = Path(path).stat()  # before opening: opening a pipe blocks, and opening a device may have effects
     _refuse_irregular(path, before)
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with os.fdopen(file, "rb") as opened:
@@ -66,9 +67,9 @@ def _read(path: str, most: int) -> bytes:
             raise _irregular(path)
         data = opened.read(most + 1)
     if data and now.st_size == 0:
-        raise _irregular(path)  # the kernel's files say that they are empty
+        raise _irregular(path)  # the kernel's files report a size of zero
     if len(data) > most:
-        raise NotRead(f"{path} is larger than {most >> 20} MiB, and no stack is", "name the stack file")
+        raise NotRead(f"{path} is larger than {most >> 20} MiB; no stack is that large", "name the stack file")
     return data
 
 
@@ -80,7 +81,7 @@ def _refuse_irregular(path: str, info: os.stat_result) -> None:
 
 
 def _irregular(path: str) -> NotRead:
-    return NotRead(f"{path} is no regular file, and is not read", "write the stack into a file of its own")
+    return NotRead(f"{path} is not a regular file, and is not read", "write the stack into a regular file")
 
 
 def _is_same(path: str, opened: os.stat_result) -> bool:

@@ -1,1 +1,1 @@
-"""SHELL: HTTP questions: to a running model server, and for models' files to the hub."""
+"""SHELL: HTTP requests: to a running model server, and to the Hugging Face Hub for model files."""

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 request over a connected stream: one deadline and one bound for the whole of its answer.
+"""One HTTP/1.1 request over a connected stream, with one deadline and one size limit for the whole answer.
 
-Head, interim answers (1xx) and body count alike, so that no server can hold who asks: neither one that drips, nor one
-that says "100 Continue" without end.
+Head, interim answers (1xx) and body all count. So no server can block the client: neither by sending slowly, nor by
+sending "100 Continue" forever.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from cortexctl.errors import ProbeFailed
 from cortexctl.reach import Stream
 
 LARGEST_HEAD = 64 * 1024
-"""Bytes of an answer's head."""
+"""The most bytes that an answer's head may have."""
 PIECE = 65536
 _HOST = b"localhost"
 
 
 class NoAnswer(ProbeFailed):
-    """No whole answer came in time, or within its bound. The message says what happened."""
+    """No complete answer came in time or within its size limit. The message says what happened."""
 
 
 class NotHttp(ProbeFailed):
-    """What came is no answer of an HTTP server."""
+    """The server did not answer in HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`target`: the path. `headers` beside the host's and the length's; there may be a key in them."""
+    """`target`: the path. `headers`: those other than Host and Content-Length; one may hold a key."""
 
     method: str
     target: str
@@ -40,9 +40,10 @@ class Request:
 
 
 def answer_to(stream: Stream, request: Request, end: float, most: int) -> tuple[int, Iterator[bytes]]:
-    """The status, and the body in pieces as they come. `end`: by the monotonic clock; `most`: bytes of the whole.
+    """The status, and the body in pieces as they arrive. `end`: deadline on the monotonic clock; `most`: the most bytes
+    of the whole answer.
 
-    Raises NoAnswer, NotHttp and OSError, TimeoutError among them; so does the iterator.
+    Raises NoAnswer, NotHttp and OSError (TimeoutError too); so does the iterator.
     """
     reading = _Reading(stream, end, most)
     reading.send(request)
@@ -51,7 +52,7 @@ def answer_to(stream: Stream, request: Request, end: float, most: int) -> tuple[
 
 
 class _Reading:
-    """One answer, as it comes."""
+    """Reads one answer as it arrives."""
 
     def __init__(self, stream: Stream, end: float, most: int) -> None:
         self._stream, self._end, self._left = stream, end, most
@@ -67,9 +68,9 @@ class _Reading:
             events = [h11.Request(method=request.method, target=request.target, headers=headers)]
             content = [h11.Data(data=request.content)] if request.content else []
             data = b"".join(self._http.send(e) or b"" for e in (*events, *content, h11.EndOfMessage()))
-        except h11.LocalProtocolError:  # its text may hold the key
+        except h11.LocalProtocolError:  # its text may contain the key
             raise ProbeFailed(
-                "it cannot be asked: no header can hold its API key (is there a line break in it?)"
+                "the request cannot be sent: its API key cannot go into a header (does it contain a line break?)"
             ) from None
         self._stream.settimeout(self._rest())
         self._stream.sendall(data)
@@ -82,7 +83,7 @@ class _Reading:
                 case h11.InformationalResponse():
                     continue
                 case _:
-                    raise NotHttp("what came is no answer of an HTTP server")
+                    raise NotHttp("the server did not answer in HTTP")
 
     def body(self) -> Iterator[bytes]:
         while True:
@@ -105,7 +106,7 @@ class _Reading:
                     raise NoAnswer("its answer breaks off") from None
                 if b"HTTP/".startswith(self._began[:5]) and self._has_ended:
                     raise ConnectionResetError from None
-                raise NotHttp(f"what came is no answer of an HTTP server ({cause})") from None
+                raise NotHttp(f"the server did not answer in HTTP ({cause})") from None
 
     def _more(self) -> bytes:
         self._stream.settimeout(self._rest())
@@ -114,7 +115,7 @@ class _Reading:
         self._began = (self._began + piece)[:5] if len(self._began) < 5 else self._began
         self._left -= len(piece)
         if self._left < 0:
-            raise NoAnswer("its answer does not come to an end")
+            raise NoAnswer("its answer does not end")
         return piece
 
     def _rest(self) -> float:

@@ -1,7 +1,7 @@
-"""One question to a server: is it healthy?
+"""One health request to a server.
 
-A starting vLLM refuses or resets the connection, a dead engine answers 503, a hung one takes the question and is
-silent.
+A starting vLLM refuses or resets the connection, a dead engine answers 503, a hung one accepts the request and never
+answers.
 """
 
 from __future__ import annotations
@@ -11,53 +11,53 @@ from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from cortexctl.errors import NobodyListens, PathFailed
+from cortexctl.errors import NotListening, PathFailed
 from cortexctl.health.exchange import NoAnswer, NotHttp, Request, answer_to
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.reach import Reach
 
 CONNECTS = 10.0
-"""Seconds that a connection may take at the least: a program inside a container may have to be started first."""
+"""The minimum seconds for a connection: it may first have to start a program inside a container."""
 PARALLEL = 64
-"""Questions at a time: each is a connection that waits."""
+"""Parallel requests; each is a waiting connection."""
 _MOST = 256 * 1024
-"""Bytes of an answer that are read; only its status counts."""
+"""The most bytes of an answer that are read; only its status matters."""
 _OK = 200
 _HEALTH = Request("GET", "/health")
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def ask_all(reaches: Mapping[Key, Reach], seconds: float) -> dict[Key, Answer]:
-    """Each once, many at a time, each answer within so many seconds."""
+def query_all(reaches: Mapping[Key, Reach], seconds: float) -> dict[Key, Answer]:
+    """One request to each server, many in parallel, each with this many seconds to answer."""
     if not reaches:
         return {}
     with ThreadPoolExecutor(max_workers=min(PARALLEL, len(reaches))) as pool:
-        return dict(zip(reaches, pool.map(lambda r: ask_health(r, seconds), reaches.values()), strict=True))
+        return dict(zip(reaches, pool.map(lambda r: query_health(r, seconds), reaches.values()), strict=True))
 
 
-def ask_health(reach: Reach, seconds: float) -> Answer:
-    """GET /health. What goes wrong is an answer, too: of the server, or (UNREACHED) of the way to it."""
+def query_health(reach: Reach, seconds: float) -> Answer:
+    """GET /health. A failure is an answer, too: of the server, or (UNREACHED) of the path to it."""
     patience = max(seconds, CONNECTS)
     try:
         stream = reach.connect(patience)
-    except NobodyListens:
-        return Answer(Heard.REFUSED)
+    except NotListening:
+        return Answer(HealthOutcome.REFUSED)
     except PathFailed as cause:
-        return Answer(Heard.UNREACHED, why=cause.message)
+        return Answer(HealthOutcome.UNREACHED, why=cause.message)
     except TimeoutError:
-        return Answer(Heard.UNREACHED, why=f"no connection within {patience:g} s")
+        return Answer(HealthOutcome.UNREACHED, why=f"no connection within {patience:g} s")
     except OSError as cause:
-        return Answer(Heard.UNREACHED, why=f"no connection ({cause.strerror or 'it broke off'})")
+        return Answer(HealthOutcome.UNREACHED, why=f"no connection ({cause.strerror or 'it broke off'})")
     end = time.monotonic() + seconds
     try:
         status, _ = answer_to(stream, _HEALTH, end, _MOST)
     except NotHttp:
-        return Answer(Heard.STATUS)
+        return Answer(HealthOutcome.STATUS)
     except (TimeoutError, NoAnswer):
-        return Answer(Heard.SILENT)
+        return Answer(HealthOutcome.SILENT)
     except OSError:
-        return Answer(Heard.RESET)
+        return Answer(HealthOutcome.RESET)
     finally:
         stream.close()
-    return Answer(Heard.HEALTHY if status == _OK else Heard.STATUS, status)
+    return Answer(HealthOutcome.HEALTHY if status == _OK else HealthOutcome.STATUS, status)

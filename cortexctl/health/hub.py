@@ -1,6 +1,6 @@
-"""Models' files on the hub, or a mirror of it: a few small requests, and only where somebody asks for them.
+"""Model files on the Hugging Face Hub or a mirror: a few small requests, and only if the user allows them.
 
-The token goes to the hub alone: not to where it redirects, and never in clear over a network.
+The token goes to the Hub only: never to the target of a redirect, and never unencrypted over a network.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 HUB = "https://huggingface.co"
 TIMEOUT = 5.0
-"""Seconds without a word of the hub."""
+"""Seconds without any data from the Hub."""
 WITHIN = 60.0
 """Seconds for each file, from the connection to its last byte; an index may have megabytes."""
 _FORBIDDEN, _NOT_FOUND = {401, 403}, 404
 
 
 def files_from_hub(source: ModelSource, environ: Mapping[str, str]) -> ModelFiles:
-    """Of a repository. HF_ENDPOINT and HF_TOKEN of `environ` count, as for the hub's own client."""
+    """The files of a repository. HF_ENDPOINT and HF_TOKEN of `environ` apply, as in the Hub's own client."""
     import httpx
 
     hub = (environ.get("HF_ENDPOINT") or HUB).rstrip("/")
@@ -39,16 +39,16 @@ def files_from_hub(source: ModelSource, environ: Mapping[str, str]) -> ModelFile
         ):
             return read_folder(lambda path, most: _first(client, connections, f"{base}/{path}", most), "")
     except Overdue:
-        return ModelFiles(problem=f"the hub does not give a whole file within {WITHIN:.0f} s")
+        return ModelFiles(problem=f"the Hub did not deliver a whole file within {WITHIN:.0f} s")
     except httpx.HTTPStatusError as cause:
-        said = "does not give it without a token" if cause.response.status_code in _FORBIDDEN else "does not give it"
-        return ModelFiles(problem=f"the hub {said} (status {cause.response.status_code})")
+        refusal = "requires a token for it" if cause.response.status_code in _FORBIDDEN else "did not return it"
+        return ModelFiles(problem=f"the Hub {refusal} (status {cause.response.status_code})")
     except (httpx.HTTPError, httpx.InvalidURL) as cause:
-        return ModelFiles(problem=f"the hub does not answer ({type(cause).__name__})")
+        return ModelFiles(problem=f"the Hub does not answer ({type(cause).__name__})")
 
 
 def _first(client: httpx.Client, connections: Connections, url: str, most: int) -> bytes | None:
-    """The first bytes of a file; the rest is not fetched. None when there is none."""
+    """The first bytes of a file; the rest is not fetched. None if the file does not exist."""
     with connections.within(WITHIN), client.stream("GET", url, extensions=connections.extensions) as answer:
         if answer.status_code == _NOT_FOUND:
             return None
@@ -62,7 +62,7 @@ def _first(client: httpx.Client, connections: Connections, url: str, most: int) 
 
 
 def _is_private(url: str) -> bool:
-    """Whether nobody on the way can read what is sent."""
+    """Whether nobody in between can read the request."""
     try:
         parts = urlsplit(url)
         if parts.scheme == "https" or parts.hostname == "localhost":

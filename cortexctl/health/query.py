@@ -1,4 +1,4 @@
-"""One question to a server, its answer as JSON, and what is wrong with an answer in plain words."""
+"""One request to a server, its answer as JSON, and errors in plain language."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexctl.errors import NobodyListens, PathFailed, ProbeFailed
+from cortexctl.errors import NotListening, PathFailed, ProbeFailed
 from cortexctl.health.exchange import Request, answer_to
 from cortexctl.health.health_check import CONNECTS
 from cortexctl.reach import Reach, Stream
@@ -19,16 +19,16 @@ _OK = 200
 
 
 class Declined(ProbeFailed):
-    """An answer with another status than 200. `said` is the server's own message."""
+    """An answer with a status other than 200. `text` is the server's own message."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"status {status}: {said}")
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"status {status}: {text}")
         self.status = status
-        self.said = said
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ApiRequest:
     """A request: `body` is sent as JSON, `form` and `file` (name, content) as a form."""
 
     path: str
@@ -39,11 +39,11 @@ class Question:
     file: tuple[str, bytes] | None = field(default=None, repr=False)
 
 
-def ask(reach: Reach, question: Question, seconds: float) -> Any:
-    """The JSON that is answered. Raises ProbeFailed; Declined where the server answers with an error; PathFailed where
-    it cannot be asked at all.
+def call_api(reach: Reach, request: ApiRequest, seconds: float) -> Any:
+    """The answer's JSON. Raises ProbeFailed; Declined if the server answers with an error; PathFailed if the request
+    cannot be sent at all.
     """
-    with _answer(reach, question, seconds) as pieces:
+    with _answer(reach, request, seconds) as pieces:
         content = b"".join(pieces)
     try:
         return json.loads(content)
@@ -51,12 +51,12 @@ def ask(reach: Reach, question: Question, seconds: float) -> Any:
         raise ProbeFailed("the answer is not JSON") from None
 
 
-def ask_stream(reach: Reach, question: Question, seconds: float) -> list[tuple[float, Any]]:
-    """(seconds since it was asked, JSON) of every server-sent event but the last, "[DONE]". Raises as `ask`."""
+def call_api_streamed(reach: Reach, request: ApiRequest, seconds: float) -> list[tuple[float, Any]]:
+    """(seconds since the request, JSON) of every server-sent event but the last, "[DONE]". Raises as `call_api`."""
     began = time.monotonic()
     events = []
     rest = b""
-    with _answer(reach, question, seconds) as pieces:
+    with _answer(reach, request, seconds) as pieces:
         for piece in pieces:
             at = time.monotonic() - began
             *lines, rest = (rest + piece).split(b"\n")
@@ -72,22 +72,22 @@ def ask_stream(reach: Reach, question: Question, seconds: float) -> list[tuple[f
 
 
 @contextmanager
-def _answer(reach: Reach, question: Question, seconds: float) -> Iterator[Iterator[bytes]]:
-    """The content in pieces, all of it within so many seconds and MAX_ANSWER bytes."""
+def _answer(reach: Reach, request: ApiRequest, seconds: float) -> Iterator[Iterator[bytes]]:
+    """The content in pieces, all within this many seconds and MAX_ANSWER bytes."""
     stream = _connection(reach, max(seconds, CONNECTS))
     end = time.monotonic() + seconds
     with _faults_of_the_server(), closing(stream):
-        status, pieces = answer_to(stream, _request(question), end, MAX_ANSWER)
+        status, pieces = answer_to(stream, _http_request(request), end, MAX_ANSWER)
         if status != _OK:
-            raise Declined(status, _said(b"".join(pieces)))
+            raise Declined(status, _error_text(b"".join(pieces)))
         yield pieces
 
 
 def _connection(reach: Reach, seconds: float) -> Stream:
-    """What goes wrong here is no fault of the server, unless nobody listens."""
+    """A failure here is not the server's fault, unless nothing listens at its port."""
     try:
         return reach.connect(seconds)
-    except NobodyListens as cause:
+    except NotListening as cause:
         raise ProbeFailed(f"no answer ({cause.message})") from cause
     except TimeoutError as cause:
         raise PathFailed(f"no connection within {seconds:g} s") from cause
@@ -102,32 +102,32 @@ def _faults_of_the_server() -> Iterator[None]:
     except TimeoutError as cause:
         raise ProbeFailed("no answer in time") from cause
     except OSError as cause:
-        raise ProbeFailed("no answer (it hung up)") from cause
+        raise ProbeFailed("no answer (the server closed the connection)") from cause
 
 
-def _request(question: Question) -> Request:
-    headers = [(b"Authorization", f"Bearer {question.api_key}".encode())] if question.api_key else []
+def _http_request(request: ApiRequest) -> Request:
+    headers = [(b"Authorization", f"Bearer {request.api_key}".encode())] if request.api_key else []
     content = b""
-    if question.body is not None:
+    if request.body is not None:
         headers.append((b"Content-Type", b"application/json"))
-        content = json.dumps(question.body).encode()
-    elif question.form is not None or question.file is not None:
-        kind, content = _form(question)
+        content = json.dumps(request.body).encode()
+    elif request.form is not None or request.file is not None:
+        kind, content = _form(request)
         headers.append((b"Content-Type", kind.encode()))
-    return Request(question.method, question.path, headers, content)
+    return Request(request.method, request.path, headers, content)
 
 
-def _form(question: Question) -> tuple[str, bytes]:
-    """As browsers send files. httpx lays it out."""
+def _form(request: ApiRequest) -> tuple[str, bytes]:
+    """A form with a file, as browsers send it; httpx encodes it."""
     import httpx
 
-    files = {"file": (*question.file, "audio/wav")} if question.file is not None else None
-    laid_out = httpx.Request("POST", "http://localhost/", data=dict(question.form or {}), files=files)
+    files = {"file": (*request.file, "audio/wav")} if request.file is not None else None
+    laid_out = httpx.Request("POST", "http://localhost/", data=dict(request.form or {}), files=files)
     return laid_out.headers["Content-Type"], laid_out.read()
 
 
 def dig(value: Any, *path: str | int) -> Any:
-    """The part of an answer at `path`. Raises ProbeFailed that names the path."""
+    """The part of an answer at `path`. Raises ProbeFailed, which names the path."""
     for step in path:
         try:
             value = value[step]
@@ -136,12 +136,12 @@ def dig(value: Any, *path: str | int) -> Any:
     return value
 
 
-def _said(content: bytes) -> str:
-    """vLLM's own message; its errors come in two shapes, and those of its web framework in a third."""
+def _error_text(content: bytes) -> str:
+    """vLLM's own message. Its errors have two shapes; those of its web framework have a third."""
     try:
         document = json.loads(content)
         error = document.get("error", document.get("detail", document))
-        said = error.get("message", document.get("detail")) if isinstance(error, dict) else error
-        return str(said or document.get("message") or error)
+        text = error.get("message", document.get("detail")) if isinstance(error, dict) else error
+        return str(text or document.get("message") or error)
     except (ValueError, AttributeError, RecursionError):
         return content[:200].decode(errors="replace").strip() or "no text"

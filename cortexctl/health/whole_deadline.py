@@ -1,5 +1,5 @@
-"""One deadline for a whole question over HTTP. httpx's own time-outs count between two reads, so a server that drips
-its handshake, its head or its body, or says "100 Continue" again and again, would never come to an end.
+"""One deadline for a whole HTTP request. httpx's own time-outs count between two reads. So a server that sends its
+handshake, head or body slowly, or repeats "100 Continue", would never end.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ _BEGINS = "connection.connect_tcp.started"
 
 
 class Overdue(TimeoutError):
-    """The answer was not there in time."""
+    """The answer did not arrive in time."""
 
 
 class Connections:
-    """Those of one httpx client, which are cut when a question's time is over. `extensions` goes with every request.
+    """The connections of one httpx client; they are cut when a request's time is over. `extensions` goes with every
+    request.
 
-    Each is known by a handle of its own: TLS takes the socket away from whom httpx would show it to.
+    Each connection has its own handle: TLS detaches the socket object that httpx would show.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,9 @@ class Connections:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """What is asked inside is answered in so many seconds. Raises Overdue, whatever httpx makes of the cut."""
+        """Requests made inside must be answered within this many seconds. Raises Overdue, whatever error httpx raises
+        after the cut.
+        """
         self._over = over = threading.Event()
         watch = threading.Timer(max(seconds, 0), self._cut, [over])
         watch.daemon = True
@@ -71,7 +74,7 @@ class Connections:
                     self._forget()
 
     def _cut(self, over: threading.Event) -> None:
-        """Reads that wait end at once; a closed socket would leave them waiting."""
+        """Waiting reads end at once; closing the socket would leave them waiting."""
         with self._guard:
             over.set()
             self._forget()

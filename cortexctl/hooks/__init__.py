@@ -1,1 +1,1 @@
-"""SHELL: telling others: a hook's command, and signed posts of hooks and reports."""
+"""SHELL: notifications: a hook's command, and signed POSTs of hooks and reports."""

@@ -1,7 +1,7 @@
-"""A report, or what a hook is told, as a signed HTTP POST. Whoever has the secret can tell that it is ours, unchanged,
-and how old.
+"""Sends a report or a hook's event as a signed HTTP POST. A receiver with the secret can verify the sender, the content
+and the age.
 
-Of the URL no more than scheme and host is ever said: chat services put their secret into its path.
+Of the URL only the scheme and host are ever shown: chat services put their secret into its path.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ TIMEOUT = 10.0
 PAUSES = (1.0, 3.0, 9.0)
 """Seconds before the second, third and fourth attempt."""
 LONGEST_PAUSE = 30.0
-"""Of what a server asks for with Retry-After."""
+"""Seconds: the upper limit for a pause that a server requests with Retry-After."""
 _TOO_MANY, _SERVER = 429, 500
 _AGAIN = {307, 308}
-"""Redirects that keep the POST; they are followed to the same host only."""
+"""Redirects that keep the POST method; only those to the same host are followed."""
 _MOST_REDIRECTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the report goes. Its text is never shown; `where` is."""
+    """The receiver of the report. `url` is never shown; `where` is."""
 
     url: str = field(repr=False)
     where: str
     is_plain: bool
-    """Whether what is sent can be read on the way: HTTP to another machine."""
-    is_here: bool
+    """Whether others can read the report in transit: HTTP to another machine."""
+    is_local: bool
 
 
 def destination(url: str, option: str = "--notify") -> Destination:
-    """Of the URL that `option` gives. Raises UsageError for what no report can be posted to."""
+    """The destination for the URL that `option` gives. Raises UsageError for a URL that cannot receive a POST."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -58,12 +58,12 @@ def destination(url: str, option: str = "--notify") -> Destination:
         raise UsageError(f"{option} takes an http or https URL", next_step="write https://HOST/PATH")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     where = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
-    here = _is_loopback(parts.hostname)
-    return Destination(url, where, parts.scheme == "http" and not here, here)
+    is_local = _is_loopback(parts.hostname)
+    return Destination(url, where, parts.scheme == "http" and not is_local, is_local)
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """HMAC-SHA256 of "TIMESTAMP.BODY": the time is signed, too, so that an old report cannot be sent again."""
+    """HMAC-SHA256 of "TIMESTAMP.BODY". The time is signed too, so that an old report cannot be replayed."""
     signed = str(timestamp).encode() + b"." + body
     return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
@@ -77,8 +77,8 @@ def notify(
     sleep: Callable[[float], None] = time.sleep,
     within: float = math.inf,
 ) -> None:
-    """POST the JSON, a few times if need be and as long as `within` seconds last. Without a secret it is not signed.
-    Raises NotifyFailed.
+    """POST the JSON, with retries as long as `within` seconds last. Without a secret it is not signed. Raises
+    NotifyFailed.
     """
     import httpx
 
@@ -86,42 +86,42 @@ def notify(
     headers = {"Content-Type": "application/json", "User-Agent": "cortexctl", TIMESTAMP: str(timestamp)}
     if secret:
         headers[SIGNATURE] = signature(secret, timestamp, body)
-    heard, tries = "", 0
-    # Proxies of the environment are for what is elsewhere.
+    failure, tries = "", 0
+    # The environment's proxies are for other machines only.
     with (
         Connections() as connections,
-        httpx.Client(timeout=min(TIMEOUT, within), trust_env=not to.is_here, follow_redirects=False) as client,
+        httpx.Client(timeout=min(TIMEOUT, within), trust_env=not to.is_local, follow_redirects=False) as client,
     ):
         for pause in (*PAUSES, None):
-            asked: float | None = None
+            requested: float | None = None
             tries += 1
             seconds = min(TIMEOUT, until - time.monotonic())
             try:
                 with connections.within(seconds):
-                    status, asked = _post(client, connections, to, body, headers)
+                    status, requested = _post(client, connections, to, body, headers)
             except (Overdue, httpx.TimeoutException):
-                heard = f"no answer within {min(TIMEOUT, within):.0f} s"
+                failure = f"no answer within {min(TIMEOUT, within):.0f} s"
             except httpx.HTTPError as cause:
-                heard = f"no answer ({type(cause).__name__})"  # its text may hold the URL
+                failure = f"no answer ({type(cause).__name__})"  # its text may contain the URL
             except (httpx.InvalidURL, UnicodeError):
-                raise _failed(to, "its URL cannot be used") from None
+                raise _failed(to, "its URL is not valid") from None
             else:
                 if httpx.codes.is_success(status):
                     return
-                heard = f"it answered {status}"
+                failure = f"it answered {status}"
                 if status != _TOO_MANY and status < _SERVER:
-                    raise _failed(to, heard)
-            rest = min(max(pause or 0, asked or 0), LONGEST_PAUSE)
+                    raise _failed(to, failure)
+            rest = min(max(pause or 0, requested or 0), LONGEST_PAUSE)
             if pause is None or time.monotonic() + rest >= until:
                 break
             sleep(rest)
-    raise _failed(to, f"{heard}, {tries} {'time' if tries == 1 else 'times'}")
+    raise _failed(to, f"{failure}, {tries} {'time' if tries == 1 else 'times'}")
 
 
 def _post(
     client: httpx.Client, connections: Connections, to: Destination, body: bytes, headers: dict[str, str]
 ) -> tuple[int, float | None]:
-    """(status, seconds to wait if it says so). What it answers beyond that is not read."""
+    """(status, seconds to wait if the server requests a pause). The answer's body is not read."""
     url = urlsplit(to.url)
     for _ in range(_MOST_REDIRECTS + 1):
         marks = connections.extensions
@@ -131,8 +131,8 @@ def _post(
             new = urlsplit(str(answer.next_request.url))
         if _origin(new) != _origin(url):
             raise NotifyFailed(
-                f"the report was not delivered to {to.where}: it leads to another host",
-                next_step="if that one is right, give its URL instead",
+                f"the report was not delivered to {to.where}: it redirects to another host",
+                next_step="if the other host is right, give its URL instead",
             )
         url = new
     return answer.status_code, _retry_after(answer.headers.get("Retry-After", ""))
@@ -142,15 +142,15 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _failed(to: Destination, heard: str) -> NotifyFailed:
+def _failed(to: Destination, failure: str) -> NotifyFailed:
     return NotifyFailed(
-        f"the report was not delivered to {to.where}: {heard}",
-        next_step="see that its receiver runs; drift looks anew each time",
+        f"the report was not delivered to {to.where}: {failure}",
+        next_step="check that the receiver runs; the next drift run sends a new report",
     )
 
 
 def _retry_after(text: str) -> float | None:
-    """Seconds; its other form, a date, is left to our own pauses."""
+    """Seconds. The header's other form, a date, is ignored: our own pauses apply."""
     return float(text) if text.isascii() and text.isdigit() else None
 
 

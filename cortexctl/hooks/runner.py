@@ -1,4 +1,4 @@
-"""One hook, run: a command in its own process group, or a POST. What it is told is the same for both."""
+"""Runs one hook: a command in its own process group, or a POST. Both get the same event."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ FACTS = (
     "failure",
     "outcome",
 )
-"""What every hook is told; what is not known at its point is empty."""
+"""The fields of every hook's event; a field without a value at that hook point is empty."""
 LINES, LINE_WIDTH, TAIL = 20, 300, 64 * 1024
-"""Kept of what a command says: so many lines, characters of each, out of so many bytes at the end."""
+"""What is kept of a command's output: this many lines, this many characters of each, from this many bytes at the end.
+"""
 GRACE = 2.0
-"""Seconds between SIGTERM and SIGKILL for a command that was not done in time."""
+"""Seconds between SIGTERM and SIGKILL for a command that exceeded its timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookRunner:
-    """Implements `apply.protocols.RunsHook`. `folder` is the stack's; `hidden` are all secrets that may show in what a
-    command says.
+    """Implements `apply.protocols.RunsHook`. `folder` is the stack's folder; `hidden` are all secrets that a command's
+    output could contain.
     """
 
     folder: Path
@@ -58,63 +59,65 @@ class HookRunner:
 
     def __call__(self, hook: Hook, facts: Mapping[str, str]) -> None:
         """Raises HookFailed."""
-        told = {name: facts.get(name, "") for name in FACTS}
-        told["failure"] = masked(told["failure"], self._hidden()) if told["failure"] else ""
+        event = {name: facts.get(name, "") for name in FACTS}
+        event["failure"] = masked(event["failure"], self._hidden()) if event["failure"] else ""
         if hook.command:
-            self._command(hook, told)
+            self._command(hook, event)
         else:
-            self._post(hook, told)
+            self._post(hook, event)
 
-    def _command(self, hook: Hook, told: Mapping[str, str]) -> None:
+    def _command(self, hook: Hook, event: Mapping[str, str]) -> None:
         values = {s.name: self.secret(s) for s in hook.secrets}
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as output:
             try:
                 process = subprocess.Popen(
                     hook.command,
                     cwd=self.folder,
-                    env={**self._inherited(hook), **_variables(told), **values},
+                    env={**self._inherited(hook), **_variables(event), **values},
                     stdin=subprocess.DEVNULL,
-                    stdout=said,
+                    stdout=output,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # one group to end, and a Ctrl-C at the terminal is not its business
+                    start_new_session=True,  # one process group to end; a Ctrl-C at the terminal does not reach it
                 )
             except (OSError, ValueError) as cause:
-                why = cause.strerror if isinstance(cause, OSError) else str(cause)
-                raise _failed(hook, f"{hook.command[0]} cannot be run in {self.folder}: {why}") from None
+                reason = cause.strerror if isinstance(cause, OSError) else str(cause)
+                raise _failed(hook, f"{hook.command[0]} cannot be run in {self.folder}: {reason}") from None
             try:
                 code = process.wait(hook.timeout)
             except subprocess.TimeoutExpired:
                 _end(process)
-                raise _failed(hook, f"it was not done in {hook.timeout} s", self._last(said, values)) from None
+                raise _failed(hook, f"it did not finish in {hook.timeout} s", self._last(output, values)) from None
             if code:
                 how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
-                raise _failed(hook, how, self._last(said, values))
+                raise _failed(hook, how, self._last(output, values))
 
     def _inherited(self, hook: Hook) -> dict[str, str]:
-        """Our own environment, as any child gets it, less where the stack's secrets are and what signs our reports."""
+        """Our own environment, as any child process gets it, without the variables of the stack's secrets and the key
+        that signs our reports.
+        """
         kept_back = {*hook.withheld, SECRET}
         return {name: value for name, value in self.environ.items() if name not in kept_back}
 
-    def _last(self, said: IO[bytes], values: Mapping[str, str]) -> tuple[str, ...]:
-        """The last lines. What begins before the tail is left out whole: half a secret could not be found in it."""
-        size = said.seek(0, os.SEEK_END)
-        said.seek(max(size - TAIL, 0))
-        text = said.read().decode("utf-8", "replace")
+    def _last(self, output: IO[bytes], values: Mapping[str, str]) -> tuple[str, ...]:
+        """The last lines. A line that begins before the tail is left out: half a secret would not be recognised."""
+        size = output.seek(0, os.SEEK_END)
+        output.seek(max(size - TAIL, 0))
+        text = output.read().decode("utf-8", "replace")
         if size > TAIL:
             text = text.partition("\n")[2]
         lines = masked(text, [*values.values(), *self._hidden()]).splitlines()
         return tuple(line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 1] + "…" for line in lines[-LINES:])
 
     def _hidden(self) -> list[str]:
-        found = []
+        secrets = []
         for reference in self.hidden:
             with suppress(CortexctlError):
-                found.append(self.secret(reference))
-        return found
+                secrets.append(self.secret(reference))
+        return secrets
 
-    def _post(self, hook: Hook, told: Mapping[str, str]) -> None:
+    def _post(self, hook: Hook, event: Mapping[str, str]) -> None:
         url = self.secret(hook.url_from) if hook.url_from else hook.url
-        body = json_text({"format_version": FORMAT_VERSION, "text": _sentence(told), **told})
+        body = json_text({"format_version": FORMAT_VERSION, "text": _sentence(event), **event})
         try:
             notify(
                 destination(url, "a hook's url"),
@@ -127,22 +130,22 @@ class HookRunner:
             raise _failed(hook, cause.message) from None
 
 
-def _variables(told: Mapping[str, str]) -> dict[str, str]:
-    """As CORTEXCTL_*; no variable can hold a NUL."""
-    return {f"CORTEXCTL_{name.upper()}": value.replace("\0", "") for name, value in told.items()}
+def _variables(event: Mapping[str, str]) -> dict[str, str]:
+    """As CORTEXCTL_* variables; NUL is removed because no variable can hold it."""
+    return {f"CORTEXCTL_{name.upper()}": value.replace("\0", "") for name, value in event.items()}
 
 
-def _sentence(told: Mapping[str, str]) -> str:
-    """For people: chat services show the `text` of what is posted to them."""
-    stack = told["stack"] + (f" ({told['env']})" if told["env"] else "")
-    what = " ".join(word for word in (told["action"], told["address"]) if word)
-    ended = f": {told['outcome']}" if told["outcome"] else ""
-    why = f" ({told['failure']})" if told["failure"] else ""
-    return f"cortexctl {stack}: {told['on']} {what}{ended}{why}"
+def _sentence(event: Mapping[str, str]) -> str:
+    """For people: chat services show the field `text` of a post."""
+    stack = event["stack"] + (f" ({event['env']})" if event["env"] else "")
+    what = " ".join(word for word in (event["action"], event["address"]) if word)
+    ended = f": {event['outcome']}" if event["outcome"] else ""
+    reason = f" ({event['failure']})" if event["failure"] else ""
+    return f"cortexctl {stack}: {event['on']} {what}{ended}{reason}"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The command and all that it started."""
+    """Ends the command and all processes that it started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
@@ -152,5 +155,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _failed(hook: Hook, why: str, output: tuple[str, ...] = ()) -> HookFailed:
-    return HookFailed(f"the hook {hook.name} ({hook.on}) failed: {why}", output=output)
+def _failed(hook: Hook, reason: str, output: tuple[str, ...] = ()) -> HookFailed:
+    return HookFailed(f"the hook {hook.name} ({hook.on}) failed: {reason}", output=output)

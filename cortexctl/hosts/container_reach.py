@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from cortexctl.decoding.decode import read_json
-from cortexctl.errors import DaemonError, DaemonRefused, NobodyListens, PathFailed
+from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFailed
 from cortexctl.hosts import kernel
 from cortexctl.hosts.inside import connect_inside
 from cortexctl.hosts.read import NOT_FOUND, get
@@ -44,11 +44,11 @@ class ContainerReach:
         return self._is_inside
 
     def connect(self, seconds: float) -> Stream:
-        """Raises NobodyListens, PathFailed, TimeoutError."""
+        """Raises NotListening, PathFailed, TimeoutError."""
         end = time.monotonic() + seconds
         at = self._location(seconds)
         if not at.running:
-            raise NobodyListens("its container does not run")
+            raise NotListening("its container does not run")
         direct = _by_its_address(at, end) if self._failed < TRIES else None
         self._failed = 0 if direct is not None else self._failed + 1
         self._is_inside = direct is None
@@ -72,7 +72,7 @@ class ContainerReach:
             return parse_location(read_json(answer.body))
         except DaemonRefused as cause:
             if cause.status == NOT_FOUND:
-                raise NobodyListens("its container is gone") from cause
+                raise NotListening("its container is gone") from cause
             raise PathFailed(cause.message) from cause
         except DaemonError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
@@ -84,13 +84,13 @@ def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | Non
     """A connection to one of the container's own addresses that is proven to end in it, and the address; None where
     that cannot be had.
 
-    Raises NobodyListens where it is proven that nobody listens there at all.
+    Raises NotListening where it is proven that nobody listens there at all.
     """
     if not kernel.runs_here(at.pid, at.id):
         return None
     open_at = {a: kernel.listens(at.pid, a, at.port) for a in ("127.0.0.1", *(own for own, _ in at.addresses))}
     if at.addresses and set(open_at.values()) == {False}:
-        raise NobodyListens("nobody listens at its port")
+        raise NotListening("nobody listens at its port")
     for address, gateway in at.addresses:  # what listens on its loopback alone is reached from inside
         if open_at[address]:
             seconds = min(OWN_ADDRESS, max(end - time.monotonic(), 0.1))

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from cortexctl.errors import DaemonRefused, NobodyListens, PathFailed
+from cortexctl.errors import DaemonRefused, NotListening, PathFailed
 from cortexctl.hosts.frames import Frames, attached
 from cortexctl.hosts.read import exchange, message_in
 from cortexctl.observed.location import Location
@@ -64,7 +64,7 @@ _NOT_RUNNING = {404, 409}
 def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
     """A connection to the port, on the container's loopback or one of its own addresses.
 
-    Raises NobodyListens, PathFailed when no program can be run there, TimeoutError, DaemonUnreachable.
+    Raises NotListening, PathFailed when no program can be run there, TimeoutError, DaemonUnreachable.
     """
     end = time.monotonic() + seconds
     network = "shared" if at.shares_network else "own"
@@ -126,7 +126,7 @@ class Inside:
 
 
 def _program(docker: str, container: str, words: Sequence[str], seconds: float) -> str:
-    """The id of a program that is ready to be started. Raises NobodyListens where the container does not run."""
+    """The id of a program that is ready to be started. Raises NotListening where the container does not run."""
     body = json.dumps(
         {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(words)}
     ).encode()
@@ -134,7 +134,7 @@ def _program(docker: str, container: str, words: Sequence[str], seconds: float) 
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     _, status, answer = exchange(docker, request, seconds)
     if status in _NOT_RUNNING:
-        raise NobodyListens("its container does not run")
+        raise NotListening("its container does not run")
     try:
         if status == _CREATED:
             return str(json.loads(answer)["Id"])
@@ -151,13 +151,13 @@ def begin(connection: Inside) -> None:
     if first == b"+":
         return
     if first == b"?":
-        raise NobodyListens("nobody in its container listens at its port")
+        raise NotListening("nobody in its container listens at its port")
     if first == b"-":
         number = connection.recv(8)
         if number == str(errno.ECONNREFUSED).encode():
-            raise NobodyListens("nobody listens at its port")
+            raise NotListening("nobody listens at its port")
         if number.isdigit():
-            raise NobodyListens(f"its port cannot be reached in its own container (error {number.decode()})")
+            raise NotListening(f"its port cannot be reached in its own container (error {number.decode()})")
     said = (first + connection.recv(300)) or bytes(connection.errors[-300:])
     raise _no_program(DaemonRefused(said.decode(errors="replace").strip() or "it ended without a word"))
 

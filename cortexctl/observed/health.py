@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Heard(StrEnum):
+class HealthOutcome(StrEnum):
     """The answers that there are. `REFUSED`: nobody listens. `RESET`: somebody took the question and hung up.
     `SILENT`: somebody took it and says nothing. `UNREACHED`: the way there does not work, and nothing is known of
     the server.
@@ -24,6 +24,6 @@ class Heard(StrEnum):
 class Answer:
     """`status` is HTTP's, where there was one. `why`: what is wrong with the way there, if that was not to be had."""
 
-    heard: Heard
+    outcome: HealthOutcome
     status: int = 0
     why: str = ""

@@ -111,16 +111,16 @@ class RunLog:
 
     def begins(self, plan: Plan) -> None:
         """The plan was approved: from here on the run is in the audit log."""
-        from cortexctl.audit.actor import who
+        from cortexctl.audit.actor import identity_of
         from cortexctl.audit.audit_log import AuditLog
         from cortexctl.audit.revision import revision_of
 
         path = self._path(plan)
         self.revision = str(revision_of(Path(plan.stack_path), path))
         us = lock_identity(self.run)
-        whoever = who(us.who, us.machine_name, os.environ)
-        self.author = whoever.author
-        self._facts = RunFacts(self.run, plan.stack, plan.env, asdict(whoever), self.revision)
+        identity = identity_of(us.who, us.machine_name, os.environ)
+        self.author = identity.author
+        self._facts = RunFacts(self.run, plan.stack, plan.env, asdict(identity), self.revision)
         if path:
             self._log = self._open.enter_context(AuditLog(Path(path)))
             self._record(self._record_format.start_record(self._facts, plan, time.time()))
@@ -195,7 +195,7 @@ def to_each(*sinks: Sink) -> Sink:
 
 
 def open_events(file: str) -> EventLines:
-    """Raises UsageError: whoever asked for events shall have them, or know at once."""
+    """Raises UsageError: identity asked for events shall have them, or know at once."""
     try:
         return EventLines(open_private(file))
     except OSError as cause:

@@ -1,1 +1,1 @@
-"""SHELL: secret values, from where the stack says they are."""
+"""SHELL: secret values, read from the places that the stack names."""

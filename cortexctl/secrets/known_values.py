@@ -1,4 +1,4 @@
-"""The secrets that this run has read, so that nothing it says holds one of them."""
+"""The secret values that this run has read, so that no output contains one of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class KnownSecrets:
-    """Values are added as they are read, by any thread. Nothing gives them out again."""
+    """Any thread adds values as it reads them. No method returns them."""
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
@@ -31,7 +31,7 @@ class KnownSecrets:
         return masked(text, self._values)
 
     def hide_in(self, value: Any) -> Any:
-        """A value as JSON has them, with all texts in it but the keys hidden."""
+        """A JSON value with all its texts hidden, except the keys."""
         if not self._values:
             return value
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Secret values by reference: an environment variable, a file, a variable of the stack, or what a program prints."""
+"""Secret values by reference: an environment variable, a file, a variable of the stack, or a program's output."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from cortexctl.errors import SecretUnresolved
 from cortexctl.instance.spec import SecretRef
 
 PATIENCE = 60.0
-"""Seconds that a program may take; it may ask a vault over a network."""
+"""Seconds that a program may take; it may fetch from a vault over a network."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretReader:
-    """Implements `apply.protocols.Secrets`. `folder` is where relative files are meant from."""
+    """Implements `apply.protocols.Secrets`. Relative file paths start at `folder`."""
 
     environ: Mapping[str, str]
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Values of the stack's variables that the caller gave."""
+    """Values of the stack's variables, given by the caller."""
     remember: Callable[[str], None] = lambda _value: None
-    """Hears of every value that is read, so that nothing shows it later."""
+    """Receives every value that is read, so that nothing shows it later."""
 
     def value(self, reference: SecretRef) -> str:
         return self.read(reference.source, reference.key)
 
     def read(self, source: str, key: str) -> str:
-        """Raises SecretUnresolved, whose text names the reference and never a value."""
+        """Raises SecretUnresolved; its text names the reference, never a value."""
         value = self._read(source, key)
         self.remember(value)
         return value
@@ -61,21 +61,21 @@ class SecretReader:
         return value
 
     def _printed(self, key: str) -> str:
-        """Neither what it prints nor what it says of a failure is shown: both may hold the value."""
-        words = shlex.split(key)
+        """Neither the program's output nor its error output is shown: both may contain the value."""
+        argv = shlex.split(key)
         try:
             done = subprocess.run(
-                words, cwd=self.folder, capture_output=True, check=False, timeout=PATIENCE, stdin=subprocess.DEVNULL
+                argv, cwd=self.folder, capture_output=True, check=False, timeout=PATIENCE, stdin=subprocess.DEVNULL
             )
             value = done.stdout.decode("utf-8").rstrip("\r\n")
         except OSError as cause:
-            raise SecretUnresolved(f"the command {words[0]} cannot be run: {cause.strerror}") from None
+            raise SecretUnresolved(f"the command {argv[0]} cannot be run: {cause.strerror}") from None
         except subprocess.TimeoutExpired:
-            raise SecretUnresolved(f"the command {words[0]} printed nothing within {PATIENCE:g} s") from None
+            raise SecretUnresolved(f"the command {argv[0]} printed nothing within {PATIENCE:g} s") from None
         except UnicodeDecodeError:
-            raise SecretUnresolved(f"the command {words[0]} prints what is not UTF-8 text") from None
+            raise SecretUnresolved(f"the command {argv[0]} printed text that is not UTF-8") from None
         if done.returncode:
-            raise SecretUnresolved(f"the command {words[0]} failed with exit code {done.returncode}")
+            raise SecretUnresolved(f"the command {argv[0]} failed with exit code {done.returncode}")
         if not value:
-            raise SecretUnresolved(f"the command {words[0]} prints nothing")
+            raise SecretUnresolved(f"the command {argv[0]} printed nothing")
         return value

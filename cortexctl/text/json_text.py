@@ -1,5 +1,5 @@
-"""Values as JSON that is safe to look at: characters that would act on a terminal are written as escapes, which every
-reader of JSON turns back into what they were.
+"""JSON that is safe to print: characters that would act on a terminal are written as escapes, which every JSON reader
+converts back.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import unicodedata
 from typing import Any
 
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode's categories of what has an effect instead of a form."""
+"""Unicode categories of characters that have an effect and no visible form."""
 _NOT_PLAIN = re.compile(r"[^\n\x20-\x7e]")
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """With letters of all languages as they are."""
+    """The value as JSON, with the letters of all languages unescaped."""
     return plain_json(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def plain_json(text: str) -> str:
-    """The same JSON. Outside its strings there is nothing to escape."""
+    """The same JSON with escapes. Outside its strings there is nothing to escape."""
     return text if text.isascii() and text.isprintable() else _NOT_PLAIN.sub(lambda m: _escaped(m[0]), text)
 
 

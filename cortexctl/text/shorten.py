@@ -1,11 +1,11 @@
-"""Long texts, cut short: what others write is of any length, and what is shown or searched is not."""
+"""Shortens long texts: texts from others have any length, and what we show or search must not."""
 
 from __future__ import annotations
 
 import re
 
 LONGEST_TEXT = 2_000
-"""Characters of a text from outside that stands in a message, an event or a note."""
+"""The most characters of a foreign text in a message, an event or a note."""
 _EDGE = re.compile(r"[\s'\"`,;()\[\]{}=]")
 _WINDOW = 4_000
 """Characters in which the edge of a word is searched."""
@@ -13,10 +13,10 @@ _MARK_ROOM = 50
 
 
 def shortened(text: str, most: int = LONGEST_TEXT, *, left_out: int = 0) -> str:
-    """At most so many characters (100 or more): both ends, and between them how much is cut out. `left_out` are
-    characters of its middle that are gone already.
+    """At most this many characters (100 or more): both ends, and between them the number of characters cut. `left_out`
+    counts characters of the middle that were removed before.
 
-    Cut between words, as nobody could find half a secret in it.
+    It cuts between words, because half a secret would not be recognised.
     """
     if len(text) <= most and not left_out:
         return text

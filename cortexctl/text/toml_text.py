@@ -1,4 +1,4 @@
-"""Values as TOML text on one line, for what a person may paste into a stack."""
+"""Values as TOML text on one line, for pasting into a stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def toml_key(name: str) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """Of text, numbers, booleans, lists and tables: what JSON has but null."""
+    """A text, number, boolean, list or table: everything in JSON but null."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -28,7 +28,7 @@ def toml_value(value: Any) -> str:
 
 
 def toml_text(text: str) -> str:
-    """A string in which nothing hides."""
+    """A string with all invisible characters escaped."""
     shown = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     return '"' + "".join(shown.get(c) or (c if c.isprintable() else _escape(c)) for c in text) + '"'
 

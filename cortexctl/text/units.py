@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them, to plain integers, and back."""
+"""Parses and formats durations and sizes as people write them, as plain integers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 GIB = 2**30
 """Bytes."""
 LONGEST, LARGEST = 7 * 24 * 3600, 2.0**50
-"""Seconds and bytes beyond which a value is a slip of the finger."""
+"""Seconds and bytes beyond which a value is a typing error."""
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)?", re.IGNORECASE | re.ASCII)
 _BINARY = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": GIB, "TIB": 2**40}
@@ -18,7 +18,7 @@ def seconds(text: str) -> int:
     """'90s', '20m', '1h30m' -> whole seconds. Raises ValueError."""
     total = _milliseconds(text, 'write for example "90s", "20m" or "1h30m"')
     if total % 1000:
-        raise ValueError(f'"{text}" is counted in whole seconds here; write for example "90s"')
+        raise ValueError(f'"{text}" must be whole seconds here; write for example "90s"')
     return total // 1000
 
 
@@ -46,7 +46,7 @@ def size_in_bytes(text: str) -> int:
     number, unit = match.group(1), (match.group(2) or "").upper()
     size = float(number) * {**_BINARY, **_DECIMAL}[unit]
     if size > LARGEST:
-        raise ValueError(f'"{text}" is more than any machine has')
+        raise ValueError(f'"{text}" is larger than the memory of any machine')
     return int(size)
 
 
@@ -61,7 +61,7 @@ def show_seconds(total: float) -> str:
 
 
 def show_short(total: float) -> str:
-    """0.0284 -> '28ms', 1.5 -> '1.50s', 75 -> '1m15s': where a part of a second counts."""
+    """0.0284 -> '28ms', 1.5 -> '1.50s', 75 -> '1m15s': for durations where fractions of a second matter."""
     milliseconds = round(total * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -69,7 +69,7 @@ def show_short(total: float) -> str:
 
 
 def show_bytes(number: int) -> str:
-    """2147483648 -> '2 GiB'; a number that is no whole unit keeps one decimal."""
+    """2147483648 -> '2 GiB'; a number that is not a whole unit keeps one decimal."""
     for unit, factor in (("TiB", 2**40), ("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10)):
         if number >= factor:
             return f"{number / factor:.4g} {unit}"

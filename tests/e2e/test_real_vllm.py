@@ -133,7 +133,7 @@ def test_a_length_that_the_model_cannot_take_is_diagnosed(live: LiveDaemon, stac
     failed = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
     edit(stack, "max_model_len = 999999", "max_model_len = 1024")
     assert failed.code == 1
-    assert "cause  max_model_len 999999 is beyond what the model was made for (4096)" in failed.out
+    assert "cause  max_model_len 999999 is more than the model supports (4096)" in failed.out
     assert "fix    set args.max_model_len = 4096" in failed.out
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
 

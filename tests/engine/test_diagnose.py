@@ -62,7 +62,7 @@ def test_a_silent_death_is_told_by_its_exit_code_and_an_unknown_one_is_not_guess
     until_it_exits(live, stack.serving)
     killed = live.cortexctl("diagnose", stack.address, "--stack", str(stack))
     assert killed.code == 0, killed.err
-    assert "it was killed from outside without a word in its log" in killed.out
+    assert "it was killed from outside, and its log shows no reason" in killed.out
 
     stack.write(LOG="RuntimeError: never seen before", CRASH_AFTER_SECONDS="5")
     applied = live.cortexctl("apply", str(stack), "--auto-approve")

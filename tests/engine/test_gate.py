@@ -80,7 +80,7 @@ def test_a_model_without_a_chat_template_is_asked_for_a_completion(live: LiveDae
     stack.write(CHAT_TEMPLATE="0")
     applied = apply(live, stack)
     assert applied.code == 0, applied.out
-    assert "to a completion, for it has no chat template" in applied.err
+    assert "to a completion, because it has no chat template" in applied.err
 
 
 def test_one_that_transcribes(live: LiveDaemon, stack: StackFile) -> None:
@@ -88,7 +88,7 @@ def test_one_that_transcribes(live: LiveDaemon, stack: StackFile) -> None:
     edit(stack, 'repo = "org/tiny" }', 'repo = "org/whisper-tiny" }\ntask = "transcription"')
     applied = apply(live, stack)
     assert applied.code == 0, applied.out
-    assert "answered a second of sound with 23 characters" in applied.err
+    assert "answered one second of audio with 23 characters" in applied.err
 
 
 def test_an_embedding_has_the_dimension_that_is_wanted(live: LiveDaemon, stack: StackFile) -> None:
@@ -96,7 +96,7 @@ def test_an_embedding_has_the_dimension_that_is_wanted(live: LiveDaemon, stack: 
     edit(stack, "publish =", 'task = "embed"\npublish =')
     failed = apply(live, stack)
     assert failed.code == 1
-    assert "its embedding has 8 numbers, and gate.smoke.dimensions wants 1024" in failed.out
+    assert "its embedding has 8 numbers, but gate.smoke.dimensions is 1024" in failed.out
     edit(stack, "1024", "8")
     applied = apply(live, stack)
     assert applied.code == 0, applied.out

@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 
 from cortexctl.desired.stack import Smoke
-from cortexctl.errors import NobodyListens, PathFailed, ProbeFailed
-from cortexctl.health.health_check import ask_health
+from cortexctl.errors import NotListening, PathFailed, ProbeFailed
+from cortexctl.health.health_check import query_health
 from cortexctl.health.prober import HttpProber
 from cortexctl.hosts import kernel
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.read import get
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.health import Answer, HealthOutcome
 from tests.engine.conftest import StackFile
 from tests.live import REPO, LiveDaemon, Ran
 
@@ -118,15 +118,15 @@ def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: Live
 def test_what_keeps_it_from_answering_is_told_apart(live: LiveDaemon) -> None:
     container = started(live, "--port", "9000")
     reach = ContainerReach(live.docker, container)
-    assert ask_health(reach, 30).heard is Heard.HEALTHY, "its own words tell its port"
+    assert query_health(reach, 30).outcome is HealthOutcome.HEALTHY, "its own words tell its port"
     silent = f"{live.stack}-silent"
     live.run_foreign(silent, "--entrypoint", "sleep", words=("600",))
-    assert ask_health(ContainerReach(live.docker, live.inspect(silent)["Id"]), 30) == Answer(Heard.REFUSED)
+    assert query_health(ContainerReach(live.docker, live.inspect(silent)["Id"]), 30) == Answer(HealthOutcome.REFUSED)
     live.docker_cli("stop", "-t", "0", silent)
-    with pytest.raises(NobodyListens, match="does not run"):
+    with pytest.raises(NotListening, match="does not run"):
         ContainerReach(live.docker, live.inspect(silent)["Id"]).connect(30)
     live.docker_cli("rm", silent)
-    assert ask_health(ContainerReach(live.docker, "f" * 64), 30) == Answer(Heard.REFUSED)
+    assert query_health(ContainerReach(live.docker, "f" * 64), 30) == Answer(HealthOutcome.REFUSED)
 
 
 def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: LiveDaemon) -> None:
@@ -139,9 +139,9 @@ def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: Live
     reach = ContainerReach(live.docker, live.inspect(own)["Id"])
     live.run_foreign(other, "--network", "host", words=("tiny", "--port", port))
     its_own = ContainerReach(live.docker, live.inspect(other)["Id"])
-    until(lambda: ask_health(its_own, 30).heard is Heard.HEALTHY)
-    assert ask_health(reach, 30) == Answer(Heard.REFUSED)
-    with pytest.raises(NobodyListens, match="nobody in its container listens at its port"):
+    until(lambda: query_health(its_own, 30).outcome is HealthOutcome.HEALTHY)
+    assert query_health(reach, 30) == Answer(HealthOutcome.REFUSED)
+    with pytest.raises(NotListening, match="nobody in its container listens at its port"):
         reach.connect(30)
 
 

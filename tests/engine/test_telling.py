@@ -145,7 +145,7 @@ def test_a_pre_stop_that_hangs_is_ended_and_the_old_one_serves_on(live: LiveDaem
     stack.write(more=hang + stack.args(max_model_len=512))
     failed = live.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1
-    assert "it was not done in 1 s" in failed.out
+    assert "it did not finish in 1 s" in failed.out
     assert live.containers() == {stack.serving: "running"}
     assert live.inspect(stack.serving)["State"]["StartedAt"] == began, "it was never stopped"
 

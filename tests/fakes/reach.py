@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cortexctl.errors import NobodyListens, PathFailed
+from cortexctl.errors import NotListening, PathFailed
 from cortexctl.reach import Stream
 
 
@@ -43,7 +43,7 @@ class LoopbackReach:
         try:
             return socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
         except ConnectionRefusedError:
-            raise NobodyListens("nobody listens at its port") from None
+            raise NotListening("nobody listens at its port") from None
 
 
 @dataclass

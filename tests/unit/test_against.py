@@ -57,7 +57,7 @@ def test_what_a_pull_request_changes(run: Run, repository: Path) -> None:
 def test_a_revision_is_never_taken_for_an_option_of_git(run: Run, repository: Path) -> None:
     done = run("plan", "--against", "git:--output=out")
     assert done.returncode == 1
-    assert "a revision does not begin with a minus" in done.stderr
+    assert "a revision cannot begin with a minus" in done.stderr
     assert list((repository / "out:.").iterdir()) == []
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pytest
 
 from cortexctl.errors import PathFailed, ProbeFailed
-from cortexctl.health.health_check import ask_all, ask_health
+from cortexctl.health.health_check import query_all, query_health
 from cortexctl.health.prober import HttpProber
-from cortexctl.health.query import Question, ask
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.health.query import ApiRequest, call_api
+from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.reach import Stream
 from tests.fakes.http_servers import answers, drips, hang, server, slam
 from tests.fakes.reach import BrokenReach, FailingReach, LoopbackReach
@@ -49,18 +49,18 @@ def floods(begin: bytes, piece: bytes) -> Callable[[socket.socket], None]:
 @pytest.mark.parametrize(
     ("behave", "expected", "in_words"),
     [
-        (answers(b"HTTP/1.1 200 OK\r\n\r\n"), Answer(Heard.HEALTHY, 200), ""),
-        (answers(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), Answer(Heard.HEALTHY, 200), ""),
-        (answers(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), Answer(Heard.STATUS, 503), "status 503"),
-        (answers(b"HTTP/1.0 200\r\n\r\n"), Answer(Heard.HEALTHY, 200), ""),
-        (answers(b"HTTP/1.1 200 OK\r\n"), Answer(Heard.RESET), "no connection"),
-        (answers(b"HTT"), Answer(Heard.RESET), "no connection"),
-        (answers(b"SSH-2.0-OpenSSH_9.2\r\n"), Answer(Heard.STATUS), "status 0"),
-        (answers(b"x" * 100_000), Answer(Heard.STATUS), "status 0"),
-        (answers(b"HTTP/1.1 two hundred\r\n\r\n"), Answer(Heard.STATUS), "status 0"),
-        (slam, Answer(Heard.RESET), "no connection"),
-        (hang, Answer(Heard.SILENT), "no answer"),
-        *((never, Answer(Heard.SILENT), "no answer") for never in NEVER_ENDING_HEADS),
+        (answers(b"HTTP/1.1 200 OK\r\n\r\n"), Answer(HealthOutcome.HEALTHY, 200), ""),
+        (answers(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), Answer(HealthOutcome.HEALTHY, 200), ""),
+        (answers(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), Answer(HealthOutcome.STATUS, 503), "status 503"),
+        (answers(b"HTTP/1.0 200\r\n\r\n"), Answer(HealthOutcome.HEALTHY, 200), ""),
+        (answers(b"HTTP/1.1 200 OK\r\n"), Answer(HealthOutcome.RESET), "no connection"),
+        (answers(b"HTT"), Answer(HealthOutcome.RESET), "no connection"),
+        (answers(b"SSH-2.0-OpenSSH_9.2\r\n"), Answer(HealthOutcome.STATUS), "status 0"),
+        (answers(b"x" * 100_000), Answer(HealthOutcome.STATUS), "status 0"),
+        (answers(b"HTTP/1.1 two hundred\r\n\r\n"), Answer(HealthOutcome.STATUS), "status 0"),
+        (slam, Answer(HealthOutcome.RESET), "no connection"),
+        (hang, Answer(HealthOutcome.SILENT), "no answer"),
+        *((never, Answer(HealthOutcome.SILENT), "no answer") for never in NEVER_ENDING_HEADS),
     ],
 )
 def test_what_is_heard(
@@ -68,7 +68,7 @@ def test_what_is_heard(
 ) -> None:
     monkeypatch.setattr("cortexctl.health.prober.QUICK", 0.5)
     with server(behave) as reach:
-        assert ask_health(reach, 0.5) == expected
+        assert query_health(reach, 0.5) == expected
         assert HttpProber().health(reach) == in_words
 
 
@@ -76,8 +76,8 @@ def test_nobody_listens_and_nobody_is_reached() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = LoopbackReach(free.getsockname()[1])
-    assert ask_health(closed, 1) == Answer(Heard.REFUSED)
-    assert ask_health(BrokenReach("no way"), 1) == Answer(Heard.UNREACHED, why="no way")
+    assert query_health(closed, 1) == Answer(HealthOutcome.REFUSED)
+    assert query_health(BrokenReach("no way"), 1) == Answer(HealthOutcome.UNREACHED, why="no way")
     with pytest.raises(PathFailed, match="no way"):
         HttpProber().health(BrokenReach("no way"))
 
@@ -92,9 +92,9 @@ def test_nobody_listens_and_nobody_is_reached() -> None:
 )
 def test_a_connection_that_fails_is_a_fault_of_the_way_and_not_of_the_server(fault: OSError, why: str) -> None:
     reach = FailingReach(fault)
-    assert ask_health(reach, 1) == Answer(Heard.UNREACHED, why=why)
+    assert query_health(reach, 1) == Answer(HealthOutcome.UNREACHED, why=why)
     with pytest.raises(PathFailed, match=re.escape(why)):
-        ask(reach, Question("/v1/models", None, "GET"), 1)
+        call_api(reach, ApiRequest("/v1/models", None, "GET"), 1)
 
 
 def test_the_time_that_a_connection_takes_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,8 +109,8 @@ def test_the_time_that_a_connection_takes_is_not_the_servers(monkeypatch: pytest
 
     with server(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as reach:
         slow = Slow(reach.port)
-        assert ask_health(slow, 5) == Answer(Heard.HEALTHY, 200)
-        assert ask(slow, Question("/version", None, "GET"), 5) == {}
+        assert query_health(slow, 5) == Answer(HealthOutcome.HEALTHY, 200)
+        assert call_api(slow, ApiRequest("/version", None, "GET"), 5) == {}
 
 
 @pytest.mark.parametrize("behave", [*NEVER_ENDING_HEADS, *NEVER_ENDING_BODIES])
@@ -123,7 +123,7 @@ def test_an_answer_that_never_ends_is_given_up(behave: Callable[[socket.socket],
         over.set()
 
     with server(to_the_end) as reach, pytest.raises(ProbeFailed, match="no answer in time"):
-        ask(reach, Question("/v1/models", None, "GET"), 0.5)
+        call_api(reach, ApiRequest("/v1/models", None, "GET"), 0.5)
     assert not over.is_set()
 
 
@@ -144,8 +144,8 @@ def test_an_answer_without_bounds_is_given_up(behave: Callable[[socket.socket], 
         behave(connection)
         over.set()
 
-    with server(to_the_end) as reach, pytest.raises(ProbeFailed, match=r"does not come to an end|no answer of an HTTP"):
-        ask(reach, Question("/v1/models", None, "GET"), 600)
+    with server(to_the_end) as reach, pytest.raises(ProbeFailed, match=r"does not end|did not answer in HTTP"):
+        call_api(reach, ApiRequest("/v1/models", None, "GET"), 600)
     assert not over.is_set()
 
 
@@ -153,19 +153,19 @@ def test_a_compressed_answer_is_not_unpacked() -> None:
     bomb = gzip.compress(b"0" * 50_000_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
     with server(answers(head + bomb)) as reach, pytest.raises(ProbeFailed, match="not JSON"):
-        ask(reach, Question("/v1/models", None, "GET"), 60)
+        call_api(reach, ApiRequest("/v1/models", None, "GET"), 60)
 
 
 def test_a_key_that_no_header_can_hold_is_one_sentence() -> None:
-    with server(answers(b"")) as reach, pytest.raises(ProbeFailed, match="cannot be asked") as failed:
-        ask(reach, Question("/v1/models", "planted\r\nX-Evil: 1", "GET"), 5)
+    with server(answers(b"")) as reach, pytest.raises(ProbeFailed, match="cannot be sent") as failed:
+        call_api(reach, ApiRequest("/v1/models", "planted\r\nX-Evil: 1", "GET"), 5)
     assert "planted" not in failed.value.message
 
 
 def test_many_that_hang_are_asked_side_by_side() -> None:
     """Forty that never answer, each given a second: one after the other they would need more than the server waits."""
     with server(hang) as reach:
-        heard = ask_all(dict.fromkeys(range(40), reach), 1.0)
+        heard = query_all(dict.fromkeys(range(40), reach), 1.0)
     assert set(heard) == set(range(40))
-    assert set(heard.values()) == {Answer(Heard.SILENT)}
-    assert ask_all({}, 1.0) == {}
+    assert set(heard.values()) == {Answer(HealthOutcome.SILENT)}
+    assert query_all({}, 1.0) == {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cortexctl.audit.actor import Who, who
+from cortexctl.audit.actor import Identity, identity_of
 from cortexctl.audit.audit_log import AuditLog, read_log
 from cortexctl.audit.revision import Revision, revision_of
 from cortexctl.errors import LockHeld
@@ -166,7 +166,7 @@ def test_a_log_that_cannot_be_written_is_a_problem_and_no_error(tmp_path: Path, 
     with AuditLog(tmp_path / where) as log:
         log.write({"n": 1})
     assert log.problem.startswith(str(tmp_path / where))
-    assert ("its folder is not there; make it" in log.problem) == where.startswith("no")
+    assert ("its folder does not exist; create it" in log.problem) == where.startswith("no")
 
 
 def test_a_full_disk_is_a_problem_and_no_error() -> None:
@@ -179,18 +179,18 @@ def test_a_full_disk_is_a_problem_and_no_error() -> None:
 
 
 def test_who_is_a_person_or_a_job() -> None:
-    assert who("ops", "box", {}) == Who("ops", "box")
-    assert who("ops", "box", {}).author == "ops@box"
+    assert identity_of("ops", "box", {}) == Identity("ops", "box")
+    assert identity_of("ops", "box", {}).author == "ops@box"
     github = {
         "GITHUB_SERVER_URL": "https://forge",
         "GITHUB_REPOSITORY": "a/b",
         "GITHUB_RUN_ID": "7",
         "GITHUB_ACTOR": "ada",
     }
-    assert who("runner", "vm", github) == Who("runner", "vm", "ada", "https://forge/a/b/actions/runs/7")
-    assert who("runner", "vm", github).author == "ada"
+    assert identity_of("runner", "vm", github) == Identity("runner", "vm", "ada", "https://forge/a/b/actions/runs/7")
+    assert identity_of("runner", "vm", github).author == "ada"
     gitlab = {"CI_JOB_URL": "https://forge/j/1", "GITLAB_USER_LOGIN": "bob"}
-    assert who("root", "c", gitlab) == Who("root", "c", "bob", "https://forge/j/1")
+    assert identity_of("root", "c", gitlab) == Identity("root", "c", "bob", "https://forge/j/1")
 
 
 def git(folder: Path, *words: str) -> str:

@@ -73,7 +73,7 @@ def test_a_broken_git_entry_does_not_let_a_lookalike_answer(tmp_path: Path) -> N
     repository(tmp_path, {"y": "z"})
     done = ran("plan", "x.toml", "--against", "git:main", cwd=folder)
     assert done.returncode == 1
-    assert f"git cannot be asked about {folder}: " in done.stderr
+    assert f"git cannot read {folder}: " in done.stderr
     assert not (tmp_path / "ran").exists()
 
 
@@ -104,7 +104,7 @@ def test_a_repository_whose_work_tree_is_elsewhere_is_refused(tmp_path: Path) ->
     top = repository(tmp_path / "real", {"x.toml": BEFORE})
     (tmp_path / "elsewhere").mkdir()
     git(top, "config", "core.worktree", str(tmp_path / "elsewhere"))
-    with pytest.raises(GitRefused, match="git takes another folder for the checkout"):
+    with pytest.raises(GitRefused, match="git uses another folder for the checkout"):
         git_at(checkout_of(top / "x.toml"))
     done = ran("plan", "x.toml", "--against", "git:main", cwd=top)
     assert done.returncode == 1
@@ -139,17 +139,17 @@ def test_the_file_of_a_revision_is_as_it_was_committed(tmp_path: Path) -> None:
     ("revision", "path", "why"),
     [
         ("", "x.toml", "it names no revision"),
-        ("--output=x", "x.toml", "a revision does not begin with a minus"),
+        ("--output=x", "x.toml", "a revision cannot begin with a minus"),
         ("none", "x.toml", "there is no revision none in"),
         ("main:x.toml", "x.toml", "there is no revision main:x.toml in"),
-        ("main", "y.toml", "y.toml does not exist there"),
-        ("main", "d", "d is a folder there"),
-        ("main", "out", "out is a link there that leads to no file of that revision"),
-        ("main", "lost", "lost is a link there that leads to no file of that revision"),
-        ("main", "x.toml", "x.toml is larger there than a stack can be"),
-        ("main", "a\nb", "a path with a line end in it cannot be asked for"),
-        ("both", "x.toml", "the name means more than one thing; write one of refs/tags/both, refs/heads/both"),
-        ("both~0", "x.toml", "the name means more than one thing; write one of refs/tags/both, refs/heads/both"),
+        ("main", "y.toml", "y.toml does not exist in that revision"),
+        ("main", "d", "d is a folder in that revision"),
+        ("main", "out", "out is a link in that revision to a file that the revision does not have"),
+        ("main", "lost", "lost is a link in that revision to a file that the revision does not have"),
+        ("main", "x.toml", "x.toml is larger in that revision than a stack can be"),
+        ("main", "a\nb", "a path that contains a line break is not supported"),
+        ("both", "x.toml", "the name is ambiguous; write one of refs/tags/both, refs/heads/both"),
+        ("both~0", "x.toml", "the name is ambiguous; write one of refs/tags/both, refs/heads/both"),
     ],
 )
 def test_what_a_revision_does_not_have_is_said(tmp_path: Path, revision: str, path: str, why: str) -> None:
@@ -202,4 +202,4 @@ def test_a_link_in_a_checkout_belongs_to_it_wherever_it_leads(tmp_path: Path) ->
 def test_without_git_one_sentence_says_so(tmp_path: Path) -> None:
     top = repository(tmp_path / "real", {"x.toml": BEFORE})
     done = ran("plan", "x.toml", "--against", "git:main", cwd=top, env={**os.environ, "PATH": str(tmp_path)})
-    assert done.stderr == f"Error: --against git:main: git cannot be asked about {top}: there is no git here\n"
+    assert done.stderr == f"Error: --against git:main: git cannot read {top}: git is not installed\n"

@@ -19,7 +19,7 @@ from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.secret import hidden
 from cortexctl.instance.spec import SecretRef
 from cortexctl.observed.container_state import ContainerState
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.owned import OwnedInstance, owned_instances
 from cortexctl.reach import Reach
 from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
@@ -71,11 +71,11 @@ def instance(daemon: FakeDaemon) -> OwnedInstance:
     return owned_instances(daemon.observed(), "demo")["here/tiny"]
 
 
-def says(heard: Heard, status: int = 0) -> Callable[[Reach, float], Answer]:
+def says(heard: HealthOutcome, status: int = 0) -> Callable[[Reach, float], Answer]:
     return lambda _reach, _seconds: Answer(heard, status)
 
 
-NOBODY = says(Heard.REFUSED)
+NOBODY = says(HealthOutcome.REFUSED)
 
 
 def seen(daemon: FakeDaemon, values: Values | None = None, ask: Callable[[Reach, float], Answer] = NOBODY) -> Diagnosed:
@@ -202,7 +202,9 @@ def test_one_that_still_starts_has_no_cause_and_its_stage() -> None:
 
 
 def test_a_healthy_one_is_healthy_whatever_its_log_says() -> None:
-    found = seen(stated(ContainerState(running=True, endpoint="http://x:1"), this=[TOO_SMALL]), ask=says(Heard.HEALTHY))
+    found = seen(
+        stated(ContainerState(running=True, endpoint="http://x:1"), this=[TOO_SMALL]), ask=says(HealthOutcome.HEALTHY)
+    )
     assert found.is_well
     assert found.exit_code == 0
     text = diagnosed_text(found, PLAIN)
@@ -213,7 +215,7 @@ def test_a_healthy_one_is_healthy_whatever_its_log_says() -> None:
 
 def test_one_that_runs_and_answers_badly_is_diagnosed() -> None:
     now = ContainerState(running=True, endpoint="http://x:1")
-    found = seen(stated(now, this=[TOO_SMALL]), ask=says(Heard.STATUS, 503))
+    found = seen(stated(now, this=[TOO_SMALL]), ask=says(HealthOutcome.STATUS, 503))
     assert found.found is not None
     assert "runs; /health: status 503" in diagnosed_text(found, PLAIN)
 
@@ -270,7 +272,7 @@ def test_a_log_by_its_file_and_by_stdin(run: Run) -> None:
     path = CASES / "runs" / "truncated.log"
     by_file = run("--log", str(path))
     assert (by_file.returncode, by_file.stderr) == (0, "")
-    assert by_file.stdout.startswith(f"{path}\n  cause  a file of weights is damaged")
+    assert by_file.stdout.startswith(f"{path}\n  cause  a weights file is damaged")
     by_stdin = run("--log", "-", text=path.read_text())
     assert by_stdin.stdout == by_file.stdout.replace(str(path), "stdin")
 
@@ -306,7 +308,7 @@ def test_a_log_of_any_size_is_diagnosed_and_what_is_shown_of_it_is_short(run: Ru
     known = (CASES / "runs" / "truncated.log").read_text()
     path.write_text(f"{more}\n{known}")
     done = run("--log", str(path))
-    assert done.stdout.startswith(f"{path}\n  cause  a file of weights is damaged")
+    assert done.stdout.startswith(f"{path}\n  cause  a weights file is damaged")
     unknown = run("--log", "-", text=f"the begin\n{more}")
     assert (unknown.returncode, unknown.stderr) == (1, "")
     assert len(unknown.stdout) < 6_000
@@ -315,7 +317,7 @@ def test_a_log_of_any_size_is_diagnosed_and_what_is_shown_of_it_is_short(run: Ru
 def test_of_a_log_with_many_lines_the_end_counts(run: Run) -> None:
     known = (CASES / "runs" / "truncated.log").read_text()
     done = run("--log", "-", text="RuntimeError: it failed, and was tried again\n" * 200_000 + known)
-    assert done.stdout.startswith("stdin\n  cause  a file of weights is damaged")
+    assert done.stdout.startswith("stdin\n  cause  a weights file is damaged")
 
 
 @pytest.mark.parametrize("words", [(), ("here/tiny", "--log", "x")])

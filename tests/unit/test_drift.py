@@ -15,7 +15,7 @@ from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.image import local_name
 from cortexctl.instance.secret import fingerprint
 from cortexctl.instance.spec import InPlace, Mount, Publish, SecretRef, Spec
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
 from cortexctl.observed.observation import Observed
@@ -205,11 +205,11 @@ def test_containers_of_others_are_told_of_only_when_they_are_asked_for() -> None
 # health
 
 
-@pytest.mark.parametrize("heard", Heard)
-def test_a_way_that_does_not_work_is_no_illness(heard: Heard) -> None:
+@pytest.mark.parametrize("heard", HealthOutcome)
+def test_a_way_that_does_not_work_is_no_illness(heard: HealthOutcome) -> None:
     server = Server("here", "c1", "here/m", "m")
     health, not_asked = sorted_answers((server,), {("here", "c1"): Answer(heard, why="no way")})
-    is_asked = heard is not Heard.UNREACHED
+    is_asked = heard is not HealthOutcome.UNREACHED
     assert set(health) == ({("here", "c1")} if is_asked else set())
     assert [(n.subject, n.why) for n in not_asked] == ([] if is_asked else [("here/m", "no way")])
 

@@ -181,12 +181,12 @@ def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
         (
             {"state": "exited", "exit_code": 137, "oom_killed": True},
             "the kernel killed it: it needs more memory than it may have (its limit is 4 GiB)",
-            "it used more memory than the container may",
+            "it exceeded the container's memory limit",
         ),
         (
             {"oom_killed": True},
             "the kernel killed one of its processes: it needs more memory than it may have (its limit is 4 GiB)",
-            "it used more memory than the container may",
+            "it exceeded the container's memory limit",
         ),
         (
             {"restarts": 2, "exit_code": 1},

@@ -295,7 +295,7 @@ def test_a_secret_that_the_tail_cuts_in_two_does_not_show(tmp_path: Path) -> Non
 
 def test_one_that_is_not_done_in_time_ends_with_all_that_it_started(tmp_path: Path) -> None:
     script = "trap '' TERM; (trap '' TERM; sleep 60; echo late > late) & echo $! > child; echo began; sleep 60"
-    with pytest.raises(HookFailed, match="it was not done in 1 s") as raised:
+    with pytest.raises(HookFailed, match="it did not finish in 1 s") as raised:
         runner(tmp_path)(shell(script, timeout=1), {})
     assert raised.value.output == ("began",)
     child = int((tmp_path / "child").read_text())

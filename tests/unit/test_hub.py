@@ -81,7 +81,7 @@ def test_the_token_is_not_carried_to_where_a_redirect_leads(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     ("status", "why"),
-    [(401, "without a token (status 401)"), (403, "without a token"), (500, "does not give it (status 500)")],
+    [(401, "requires a token for it (status 401)"), (403, "requires a token"), (500, "did not return it (status 500)")],
 )
 def test_a_refusal_is_said_and_never_the_token(hub: Hub, status: int, why: str) -> None:
     hub.answers[f"{BASE}/config.json"] = (status, "planted")
@@ -96,4 +96,4 @@ def test_a_repository_without_a_config_says_so(hub: Hub) -> None:
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "nonsense://x", "http://[bad"])
 def test_a_hub_that_does_not_answer_is_no_exception(endpoint: str) -> None:
-    assert "the hub" in files_from_hub(SOURCE, {"HF_ENDPOINT": endpoint}).problem
+    assert "the Hub" in files_from_hub(SOURCE, {"HF_ENDPOINT": endpoint}).problem

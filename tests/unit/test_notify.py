@@ -97,7 +97,7 @@ def test_a_redirect_is_followed_on_its_host_and_nowhere_else(status: int) -> Non
     with (
         receiver() as elsewhere,
         receiver([(status, {"Location": f"{elsewhere.url}/planted"})]) as at,
-        pytest.raises(NotifyFailed, match="it leads to another host"),
+        pytest.raises(NotifyFailed, match="it redirects to another host"),
     ):
         sent(at.url)
     assert elsewhere.got == []
@@ -110,7 +110,7 @@ def test_a_circle_of_redirects_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "where", "is_plain", "is_here"),
+    ("url", "where", "is_plain", "is_local"),
     [
         ("https://hooks.example/T0/secret", "https://hooks.example", False, False),
         ("https://u:p@hooks.example:8443/x", "https://hooks.example:8443", False, False),
@@ -120,9 +120,9 @@ def test_a_circle_of_redirects_ends() -> None:
         ("http://127.8.9.1", "http://127.8.9.1", False, True),
     ],
 )
-def test_of_a_url_only_its_host_is_said(url: str, where: str, is_plain: bool, is_here: bool) -> None:
+def test_of_a_url_only_its_host_is_said(url: str, where: str, is_plain: bool, is_local: bool) -> None:
     to = destination(url)
-    assert (to.where, to.is_plain, to.is_here) == (where, is_plain, is_here)
+    assert (to.where, to.is_plain, to.is_local) == (where, is_plain, is_local)
     assert "secret" not in repr(to)
     assert "u:p" not in repr(to)
 
@@ -138,5 +138,5 @@ def test_what_is_no_url_is_known_at_once(url: str) -> None:
 
 
 def test_a_host_name_that_cannot_be_is_a_sentence() -> None:
-    with pytest.raises(NotifyFailed, match="its URL cannot be used"):
+    with pytest.raises(NotifyFailed, match="its URL is not valid"):
         sent("http://xn--\udcff.localhost/planted")

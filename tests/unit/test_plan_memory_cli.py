@@ -88,10 +88,10 @@ def test_the_hub_is_asked_only_when_that_is_asked_for(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     path = str(stack(tmp_path, models))
     for words in (("plan", path, "--against", "none"), ("validate", path)):
-        assert "the hub does not answer" not in go(*words)
-        assert "the hub does not answer (ConnectError)" in go(*words, "--hub")
+        assert "the Hub does not answer" not in go(*words)
+        assert "the Hub does not answer (ConnectError)" in go(*words, "--hub")
     unknown = json.loads(go("fit", path, "--hub", "--format", "json"))["unknown"]
-    assert unknown["here/hub"].startswith("the hub does not answer")
+    assert unknown["here/hub"].startswith("the Hub does not answer")
 
 
 def test_a_plan_without_changes_is_one_list_request_whatever_memory_there_is(

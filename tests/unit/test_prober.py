@@ -63,12 +63,12 @@ def prober() -> HttpProber:
             (),
             "tiny",
             {"CHAT_TEMPLATE": "0"},
-            "answered with 4 tokens to a completion, for it has no chat template",
+            "answered with 4 tokens to a completion, because it has no chat template",
         ),
         ("embed", ("--runner", "pooling"), "tiny", {}, "answered with an embedding of 8 numbers"),
         ("classify", ("--runner", "pooling"), "tiny", {}, "answered with the class LABEL_0"),
-        ("reward", ("--runner", "pooling"), "tiny", {}, "answered with what it pooled"),
-        ("transcription", (), "openai/whisper-tiny", {}, "answered a second of sound with 23 characters"),
+        ("reward", ("--runner", "pooling"), "tiny", {}, "answered with pooled numbers"),
+        ("transcription", (), "openai/whisper-tiny", {}, "answered one second of audio with 23 characters"),
     ],
 )
 def test_the_first_request_is_that_of_the_task(
@@ -82,7 +82,7 @@ def test_a_score_and_a_key_and_a_dimension(prober: HttpProber) -> None:
     with stand_in("--runner", "pooling", "--api-key", "k") as reach:
         assert prober.smoke(reach, "k", "score", "tiny", Smoke()).startswith("answered with a score of 0.")
         assert prober.smoke(reach, "k", "embed", "tiny", Smoke(dimensions=8)).endswith("8 numbers")
-        with pytest.raises(ProbeFailed, match=r"its embedding has 8 numbers, and gate\.smoke\.dimensions wants 1024"):
+        with pytest.raises(ProbeFailed, match=r"its embedding has 8 numbers, but gate\.smoke\.dimensions is 1024"):
             prober.smoke(reach, "k", "embed", "tiny", Smoke(dimensions=1024))
         with pytest.raises(Declined, match="status 401: Unauthorized"):
             prober.smoke(reach, None, "embed", "tiny", Smoke())
@@ -148,7 +148,7 @@ def drips_events(connection: socket.socket) -> None:
         (answers(EVENTS + b"data: 7\n\n"), "the answer has no choices"),
         (
             answers(EVENTS + b'data: {"choices": [{}]}\n\ndata: {"choices": [], "usage": {}}\n\n'),
-            "how many tokens it has",
+            "no token usage",
         ),
         (answers(EVENTS + b'data: {"choices": [], "usage": {"x": 1}}\n\n'), "has no usage.completion_tokens"),
         (answers(b"HTTP/1.1 500 Oh\r\n\r\nit broke"), "status 500: it broke"),

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.errors import NobodyListens, PathFailed
-from cortexctl.health.health_check import ask_health
+from cortexctl.errors import NotListening, PathFailed
+from cortexctl.health.health_check import query_health
 from cortexctl.hosts import kernel
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.frames import FRAME, Frames
 from cortexctl.hosts.inside import Inside, begin
 from cortexctl.instance.spec import CONTAINER_PORT
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.location import Location, parse_location
 from tests.fakes.daemon_socket import talking_daemon
 
@@ -167,16 +167,16 @@ def test_that_nobody_listens_is_told_from_a_way_that_does_not_work(
         port = closed.getsockname()[1]
     monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
     with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
-        with pytest.raises(NobodyListens):
+        with pytest.raises(NotListening):
             ContainerReach(daemon.url, ID).connect(5)
-        assert ask_health(ContainerReach(daemon.url, ID), 5) == Answer(Heard.REFUSED)
+        assert query_health(ContainerReach(daemon.url, ID), 5) == Answer(HealthOutcome.REFUSED)
 
 
 @pytest.mark.parametrize("state", [{"Running": False, "Pid": 0}, {"Paused": True}])
 def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dict[str, Any]) -> None:
     with (
         talking_daemon(tmp_path / "s", {f"/containers/{ID}/json": inspection(**state)}) as daemon,
-        pytest.raises(NobodyListens, match="does not run"),
+        pytest.raises(NotListening, match="does not run"),
     ):
         ContainerReach(daemon.url, ID).connect(5)
 
@@ -200,13 +200,13 @@ def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dic
 def test_an_inspection_of_the_wrong_shape_is_a_fault_of_the_way(tmp_path: Path, answer: object) -> None:
     answers = {} if answer is None else {f"/containers/{ID}/json": answer}
     with talking_daemon(tmp_path / "s", answers) as daemon:
-        heard = ask_health(ContainerReach(daemon.url, ID), 5)
-    assert heard.heard is (Heard.REFUSED if answer is None else Heard.UNREACHED)
+        heard = query_health(ContainerReach(daemon.url, ID), 5)
+    assert heard.outcome is (HealthOutcome.REFUSED if answer is None else HealthOutcome.UNREACHED)
 
 
 def test_a_daemon_that_is_not_there_is_a_fault_of_the_way(tmp_path: Path) -> None:
-    heard = ask_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5)
-    assert heard.heard is Heard.UNREACHED
+    heard = query_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5)
+    assert heard.outcome is HealthOutcome.UNREACHED
     assert "no Docker daemon" in heard.why
 
 
@@ -285,9 +285,9 @@ def frame(content: bytes, number: int = 1) -> bytes:
 @pytest.mark.parametrize(
     ("said", "expected", "message"),
     [
-        (frame(b"-111"), NobodyListens, "nobody listens at its port"),
-        (frame(b"-113"), NobodyListens, "its port cannot be reached in its own container \\(error 113\\)"),
-        (frame(b"-" + b"9" * 5000), NobodyListens, "error 99999999"),
+        (frame(b"-111"), NotListening, "nobody listens at its port"),
+        (frame(b"-113"), NotListening, "its port cannot be reached in its own container \\(error 113\\)"),
+        (frame(b"-" + b"9" * 5000), NotListening, "error 99999999"),
         (frame(b"-x"), PathFailed, "no python3 can be run"),
         (frame(b"OCI runtime exec failed"), PathFailed, "OCI runtime exec failed"),
         (frame(b"no such file", number=2), PathFailed, "no such file"),

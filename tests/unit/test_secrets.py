@@ -50,8 +50,8 @@ def test_a_reference_is_read_like_its_place(tmp_path: Path) -> None:
         ("file", "binary", "the file binary is not UTF-8 text"),
         ("command", "no-such-program x", "the command no-such-program cannot be run: No such file or directory"),
         ("command", "sh -c 'echo planted >&2; echo planted; exit 3'", "the command sh failed with exit code 3"),
-        ("command", "true", "the command true prints nothing"),
-        ("command", "cat binary", "the command cat prints what is not UTF-8 text"),
+        ("command", "true", "the command true printed nothing"),
+        ("command", "cat binary", "the command cat printed text that is not UTF-8"),
         ("var", "other", "the variable other has no value; give it with CORTEXCTL_VAR_other"),
     ],
 )

@@ -130,7 +130,7 @@ def test_what_is_no_short_duration_is_refused_and_quoted(text: str) -> None:
 
 def test_whole_seconds_are_wanted_where_they_are_counted() -> None:
     assert seconds("2000ms") == 2
-    with pytest.raises(ValueError, match='"1s500ms" is counted in whole seconds here'):
+    with pytest.raises(ValueError, match='"1s500ms" must be whole seconds here'):
         seconds("1s500ms")
 
 

@@ -75,7 +75,7 @@ def test_a_hub_that_drips_is_given_up(part: str) -> None:
     with dripping_server(drip) as port:
         found = files_from_hub(SOURCE, {"HF_ENDPOINT": f"{scheme}://127.0.0.1:{port}"})
         assert not drip.came_to_its_end()
-    assert found.problem == "the hub does not give a whole file within 0 s"
+    assert found.problem == "the Hub did not deliver a whole file within 0 s"
 
 
 def test_where_the_hub_leads_may_not_drip_either() -> None:
@@ -85,7 +85,7 @@ def test_where_the_hub_leads_may_not_drip_either() -> None:
         with receiver([(HTTPStatus.TEMPORARY_REDIRECT, led)]) as hub:
             found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url})
         assert not drip.came_to_its_end()
-    assert found.problem == "the hub does not give a whole file within 0 s"
+    assert found.problem == "the Hub did not deliver a whole file within 0 s"
 
 
 # ---- the deadline itself

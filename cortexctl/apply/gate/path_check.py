@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cortexctl.apply.gate.gate import REACHED_WITHIN, SLOW_POLL
 from cortexctl.apply.protocols import Clock
-from cortexctl.errors import NobodyListens, PathFailed
+from cortexctl.errors import NotListening, PathFailed
 from cortexctl.reach import Reach
 
 QUICK = 5.0
@@ -19,7 +19,7 @@ def try_reach(reach: Reach, name: str, clock: Clock) -> str:
     while True:
         try:
             reach.connect(QUICK).close()
-        except NobodyListens as cause:
+        except NotListening as cause:
             return cause.message
         except (PathFailed, TimeoutError) as cause:
             if clock.elapsed() >= until:

@@ -1,1 +1,1 @@
-"""CORE: what cortexctl knows of vLLM. vllm itself is never imported."""
+"""CORE: what cortexctl knows about vLLM. vllm itself is never imported."""

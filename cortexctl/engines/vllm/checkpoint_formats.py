@@ -1,4 +1,4 @@
-"""Whether a release loads a checkpoint, by what its folder shows; and what else would, where it does not."""
+"""Whether a release loads a checkpoint, judged by its folder; if not, which releases or engines do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cortexctl.engines.vllm.command.check import Finding
 from cortexctl.engines.vllm.version import parse_release
 
 GGUF_LAST = "0.23.0"
-"""Then GGUF went to a plugin that the official images do not hold (the catalogue's load formats)."""
+"""In this release GGUF moved to a plugin that the official images do not include (the catalogue's load formats)."""
 WEIGHTS = {"safetensors", "bin", "pt", "pth", "gguf"}
 
 
@@ -25,32 +25,34 @@ class Checkpoint:
     suffixes: frozenset[str] = field(default_factory=frozenset)
 
 
-def check_checkpoint(found: Checkpoint, release: str | None) -> Iterator[Finding]:
-    """With an unknown release only what no release does."""
-    weights = found.suffixes & WEIGHTS
+def check_checkpoint(checkpoint: Checkpoint, release: str | None) -> Iterator[Finding]:
+    """With an unknown release, only problems that exist in every release."""
+    weights = checkpoint.suffixes & WEIGHTS
     if weights == {"gguf"}:
-        said = "the folder has GGUF files only, and vLLM finds no weights in it"
-        yield Finding("source", "CX315", said, _gguf(release))
-    elif found.architectures and not weights:
-        advice = "fetch the weights, too: *.safetensors; a clone without git-lfs has only pointers to them"
-        yield Finding("source", "CX315", "the folder has a config.json and no weights", advice, fatal=False)
+        summary = "the folder has only GGUF files, which vLLM does not read as weights"
+        yield Finding("source", "CX315", summary, _gguf(release))
+    elif checkpoint.architectures and not weights:
+        advice = "fetch the weights too: *.safetensors; a clone without git-lfs has only pointers to them"
+        yield Finding("source", "CX315", "the folder has a config.json but no weights", advice, fatal=False)
     if release is None:
         return
-    if found.architectures:
-        yield from check_architectures(found.architectures, release, has_own_code=found.has_own_code)
-    if found.quantization:
-        yield from _quantization(found.quantization, release)
+    if checkpoint.architectures:
+        yield from check_architectures(checkpoint.architectures, release, has_own_code=checkpoint.has_own_code)
+    if checkpoint.quantization:
+        yield from _quantization(checkpoint.quantization, release)
 
 
 def _gguf(release: str | None) -> str:
     if release is not None and parse_release(release) > parse_release(GGUF_LAST):
-        instead = f"take a checkpoint in safetensors, or pin v{GGUF_LAST}"
-        return f"vLLM {release} loads no GGUF: serve it with llama.cpp, {instead}"
+        instead = f"use a checkpoint in safetensors, or pin v{GGUF_LAST}"
+        return f"vLLM {release} does not load GGUF: serve it with llama.cpp, {instead}"
     return 'name one file: source = { gguf = "FOLDER/FILE.gguf", tokenizer = "…" }; llama.cpp is faster with GGUF'
 
 
 def _quantization(method: str, release: str) -> Iterator[Finding]:
-    """By the registry. A method that no release has may come from a plugin, or be renamed on the way."""
+    """According to vLLM's registry. A method that no release has may come from a plugin, or have another name
+    internally.
+    """
     name = method.replace("_", "-") if method == "compressed_tensors" else method
     spans = catalogue.value_spans("quantization", name)
     known_as = catalogue.nearest(release)

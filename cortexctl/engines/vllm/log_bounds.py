@@ -1,4 +1,4 @@
-"""What is searched of a log. Whoever writes a log decides how long it is, and not how long we read in it."""
+"""Limits for searching a log: its writer controls its length, but not how long we read it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from cortexctl.text.shorten import shortened
 
 LONGEST_LINE = 4_000
-"""Characters of a line that a pattern sees, of both its ends."""
+"""The most characters of a line that a pattern sees, counted from both ends."""
 MOST_LINES = 20_000
 MOST_TEXT = 4_000_000
-"""Characters of all lines together."""
+"""The most characters of all lines together."""
 
 
 def searched(log: Sequence[str], *, longest: int = LONGEST_LINE, most_text: int = MOST_TEXT) -> list[str]:
-    """The end of a log, each line cut to a length at which also the slowest pattern is done at once."""
+    """The end of a log, each line cut to a length at which even the slowest pattern is fast."""
     kept: list[str] = []
     size = 0
     for line in reversed(log[-MOST_LINES:]):

@@ -1,4 +1,4 @@
-"""What a starting vLLM is doing, read from its log lines, and whether it gets on."""
+"""The stage of a starting vLLM, read from its log lines, and whether it progresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from cortexctl.engines.vllm.log_bounds import searched
 
 SERVER_UP = "server up"
 LONGEST_SIGN = 1_000
-"""Characters of a line in which a sign of progress is searched: a bar is short, and a start is read again and again."""
+"""The most characters of a line that are searched for progress: a progress bar is short, and a start is read many
+times.
+"""
 
 # From the end of a start to its beginning. {} is the percentage of the line. Releases 0.6.0 to 0.32.0.
 _STAGES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -66,22 +68,22 @@ _CLOCK = re.compile(r" ?\[\d+:\d\d.*$|\b\d\d-\d\d \d\d:\d\d:\d\d\b")
 
 
 def stage(log: Sequence[str]) -> str:
-    """The latest stage that the log shows, with a percentage where vLLM gives one; '' before the first."""
+    """The latest stage in the log, with a percentage if vLLM gives one; '' before the first."""
     return _latest(log)[0]
 
 
 def advanced(before: Sequence[str], after: Sequence[str]) -> bool:
-    """Whether the later look at a log shows a sign of progress that the earlier did not.
+    """Whether the later reading of a log shows progress compared with the earlier one.
 
-    A sign is a line that tells a stage. A bar that is drawn again with another clock and the same count is none, and so
-    are warnings that it still waits.
+    Progress is a line that names a stage. A bar that is redrawn with a new clock and the same count is not progress,
+    and neither are warnings that it still waits.
     """
     latest = _latest(after)
     return latest[0] != "" and latest != _latest(before)
 
 
 def _latest(log: Sequence[str]) -> tuple[str, str]:
-    """The latest stage, and the line that tells it without its clock."""
+    """The latest stage, and its line without the clock."""
     for line in reversed(searched(log, longest=LONGEST_SIGN)):
         for pattern, text in _STAGES:
             match = pattern.search(line)

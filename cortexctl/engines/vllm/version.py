@@ -1,4 +1,4 @@
-"""Which vLLM release an image holds, as far as its reference tells."""
+"""The vLLM release of an image, if its reference names one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Release = tuple[int, int, int, int]
 """major, minor, patch, and the fourth number: 0.6.1.post2 and 0.10.1.1 have one."""
 
 NEWEST_KNOWN = "0.33.0"
-"""For what must be written without knowing the release. A test holds it to the catalogue."""
+"""For output that must be written without a known release. A test compares it with the catalogue."""
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:\.(?:post)?(\d{1,6}))?", re.ASCII)
 _TAG = re.compile(r"v?\d{1,6}\.\d{1,6}\.\d{1,6}(?:\.(?:post)?\d{1,6})?(?=$|[-_+])", re.ASCII)
 
@@ -25,7 +25,7 @@ def parse_release(text: str) -> Release:
 
 
 def release_from_image(reference: str) -> str | None:
-    """The release that the tag names (v0.32.0, 0.9.2-cu129, …); None for latest, nightlies and digests."""
+    """The release in the image's tag (v0.32.0, 0.9.2-cu129, …); None for latest, nightlies and digests."""
     tag = parse_image(reference).tag or ""
     match = _TAG.match(tag)
     return match.group(0).removeprefix("v") if match else None

@@ -14,7 +14,7 @@ from cortexctl.desired.stack import Instance
 from cortexctl.instance import labels
 from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import InPlace, Spec
-from cortexctl.observed.health import Heard
+from cortexctl.observed.health import HealthOutcome
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
@@ -210,8 +210,8 @@ class OneInstance:
 
     def _health(self, serving: Owned) -> Iterator[Finding]:
         answer = self.facts.health.get((self.wanted.host, serving.container.id))
-        if answer is not None and answer.heard is not Heard.HEALTHY:
-            heard = f"status {answer.status}" if answer.heard is Heard.STATUS else answer.heard.value
+        if answer is not None and answer.outcome is not HealthOutcome.HEALTHY:
+            heard = f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value
             detail = self._restarts(serving.container) if self._inspected(serving) else ""
             found = self._of(serving, Code.NOT_SERVING, "health", "status 200", heard, detail=detail)
             yield replace(found, kind=Kind.UNHEALTHY)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cortexctl.desired.stack import Desired, Instance
-from cortexctl.observed.health import Answer, Heard
+from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import OwnedInstance, owned_instances
@@ -40,8 +40,9 @@ def sorted_answers(
 ) -> tuple[dict[tuple[str, str], Answer], tuple[NotAsked, ...]]:
     """The answers by host and container, and who could not be asked: a broken way is no fault of a server."""
     asked = [(s, answers[s.key]) for s in servers if s.key in answers]
-    heard = {s.key: answer for s, answer in asked if answer.heard is not Heard.UNREACHED}
-    return heard, tuple(NotAsked(s.subject, answer.why) for s, answer in asked if answer.heard is Heard.UNREACHED)
+    heard = {s.key: answer for s, answer in asked if answer.outcome is not HealthOutcome.UNREACHED}
+    unreached = ((s, answer) for s, answer in asked if answer.outcome is HealthOutcome.UNREACHED)
+    return heard, tuple(NotAsked(s.subject, answer.why) for s, answer in unreached)
 
 
 def found_on(

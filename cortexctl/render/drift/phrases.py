@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cortexctl.observed.health import Heard
+from cortexctl.observed.health import HealthOutcome
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.drift.finding import Code, DriftReport, Finding, Kind
 from cortexctl.plan.inspected_diff import HIDDEN
@@ -33,9 +33,9 @@ _DEFAULT_STACK = "stack.toml"
 ONLY_DRIFT = " --only drift"
 _TAKES_A_NEW_ONE = {Code.NOT_PUBLISHED, Code.CHANGED, Code.ROLLED_BACK}
 _HEARD = {
-    Heard.REFUSED.value: "nobody listens at its port; it may still be loading its model",
-    Heard.RESET.value: "it hangs up; it may still be loading its model",
-    Heard.SILENT.value: "/health takes the question and does not answer",
+    HealthOutcome.REFUSED.value: "nobody listens at its port; it may still be loading its model",
+    HealthOutcome.RESET.value: "it hangs up; it may still be loading its model",
+    HealthOutcome.SILENT.value: "/health takes the question and does not answer",
 }
 _CODES = {
     "0": "a vLLM whose engine died exits with 0, as one that was stopped does",

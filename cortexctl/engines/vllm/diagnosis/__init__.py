@@ -1,4 +1,4 @@
-"""From vLLM's log to a cause and the stack edit that fixes it. Says nothing where it does not know.
+"""From vLLM's log to a cause and the stack edit that fixes it; no answer if the cause is unknown.
 
-What is known is in the modules beside this one, by subject; `table` puts them in order.
+The patterns are in the modules beside this one, by subject; `table` puts them in order.
 """

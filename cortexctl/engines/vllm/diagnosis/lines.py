@@ -1,4 +1,4 @@
-"""The lines of a log: which process and logger wrote them, which speak of trouble, and which are the insides of a
+"""The lines of a log: which process and logger wrote them, which report errors, and which are the insides of a
 traceback.
 """
 
@@ -32,9 +32,9 @@ _FRAME = re.compile(r"^(?:    |  File \"| *\^+$)|^Traceback \(most recent call l
 
 
 def last_error_line(log: Sequence[str]) -> str:
-    """vLLM's own last word about an error, without its logger's prefix; else the last line with text.
+    """vLLM's own last error line, without its logger's prefix; if there is none, the last line with text.
 
-    Its very last line is often a help link or a pointer upwards, so those are passed over.
+    The very last line is often a help link or a reference to an earlier error; those are skipped.
     """
     with_text = [line for line in searched(log) if line.strip() and not _NOISE.search(line)]
     for line in reversed(with_text):
@@ -44,26 +44,26 @@ def last_error_line(log: Sequence[str]) -> str:
 
 
 def without_frames(log: Sequence[str]) -> list[str]:
-    """The log without the insides of Python tracebacks, its list of routes and its access log: what was said."""
-    return [line for line in log if line.strip() and not _is_of_the_inside(shortened(line, LONGEST_LINE))]
+    """The log's messages: without the insides of Python tracebacks, the list of routes and the access log."""
+    return [line for line in log if line.strip() and not _is_internal(shortened(line, LONGEST_LINE))]
 
 
 def strip_prefix(line: str) -> str:
-    """Without '(EngineCore pid=7) ERROR 11-24 06:00:00 [core.py:1]'."""
+    """The line without a prefix like '(EngineCore pid=7) ERROR 11-24 06:00:00 [core.py:1]'."""
     return unprefixed(line).strip()
 
 
 def unprefixed(line: str) -> str:
-    """As `strip_prefix`, with the indentation that tells a traceback's frames and pydantic's sentences apart."""
+    """As `strip_prefix`, but with the indentation, which separates a traceback's frames from pydantic's sentences."""
     return _PREFIX.sub("", _COLOUR.sub("", line), count=1).rstrip()
 
 
-def may_tell_a_cause(line: str) -> bool:
-    """Whether a line can be evidence. vLLM warns of much that harms nobody, and echoes its arguments and retries."""
+def may_show_cause(line: str) -> bool:
+    """Whether a line can be evidence. vLLM prints many harmless warnings, and repeats its arguments and retries."""
     return bool(line.strip()) and not (_HARMLESS.search(line) or _NOISE.search(line) or _is_frame(line))
 
 
-def _is_of_the_inside(line: str) -> bool:
+def _is_internal(line: str) -> bool:
     return _is_frame(line) or _NOISE.search(line) is not None
 
 

@@ -1,44 +1,44 @@
-"""Several GPUs and several processes: how a model is divided, NCCL, Ray, meeting each other."""
+"""Several GPUs and processes: how a model is split, NCCL, Ray, and connecting the processes."""
 
 from __future__ import annotations
 
 import re
 
-from cortexctl.engines.vllm.diagnosis.pattern import Said, computed, said
+from cortexctl.engines.vllm.diagnosis.pattern import Message, computed, fixed
 
 MOST = 64
-"""More GPUs than that nobody splits one layer over."""
+"""The most GPUs that one layer is split over in practice."""
 
 
 def _sizes(number: int) -> str:
-    """The ways to split `number` evenly, one short of each part alone: '1, 2, 4, 7, 14' for 28."""
+    """The sizes that divide `number` evenly, without the case of one element per GPU: '1, 2, 4, 7, 14' for 28."""
     return ", ".join(str(n) for n in range(1, min(number, MOST + 1)) if number % n == 0)
 
 
-def _heads(match: re.Match[str]) -> Said:
+def _heads(match: re.Match[str]) -> Message:
     heads, size = int(match[1]), int(match[2])
     return (
         f"{heads} attention heads cannot be split over tensor_parallel_size {size}",
-        f"set args.tensor_parallel_size (and gpus) to one that divides {heads}: {_sizes(heads)}",
+        f"set args.tensor_parallel_size (and gpus) to a divisor of {heads}: {_sizes(heads)}",
     )
 
 
-def _not_divisible(match: re.Match[str]) -> Said:
+def _not_divisible(match: re.Match[str]) -> Message:
     number, size = int(match[1]), int(match[2])
     return (
         f"a layer of {number} cannot be split over {size} GPUs",
-        f"set args.tensor_parallel_size (and gpus) to one that divides {number}: {_sizes(number)}",
+        f"set args.tensor_parallel_size (and gpus) to a divisor of {number}: {_sizes(number)}",
     )
 
 
-def _too_few_gpus(match: re.Match[str]) -> Said:
-    wanted, have = int(match[1]), int(match[2])
+def _too_few_gpus(match: re.Match[str]) -> Message:
+    required, have = int(match[1]), int(match[2])
     return (
         (
-            f"tensor_parallel_size x pipeline_parallel_size is {wanted}, and the container has {have} "
+            f"tensor_parallel_size x pipeline_parallel_size is {required}, but the container has {have} "
             f"GPU{'' if have == 1 else 's'}"
         ),
-        f"set gpus = {wanted} on the model, or args.tensor_parallel_size = {max(1, have)}",
+        f"set gpus = {required} on the model, or args.tensor_parallel_size = {max(1, have)}",
     )
 
 
@@ -60,81 +60,84 @@ PATTERNS = (
         r"count \((\d+)\)",
         _too_few_gpus,
     ),
-    said(
+    fixed(
         "no-pipeline",
         r"Pipeline parallelism is not supported for this model",
-        r"the model cannot be cut into stages",
+        "the model does not support pipeline parallelism",
         r"set args.pipeline_parallel_size = 1, and args.tensor_parallel_size to the number of GPUs",
     ),
-    said(
+    fixed(
         "no-experts",
         r"Number of experts in the model must be greater than 0 when expert parallelism is enabled",
-        r"enable_expert_parallel is set, and the model has no experts",
-        r"take out args.enable_expert_parallel",
+        "enable_expert_parallel is set, but the model has no experts",
+        "remove args.enable_expert_parallel",
     ),
-    said(
+    fixed(
         "more-ranks-than-numa-nodes",
         r"Not enough (?:allowed )?NUMA nodes to bind threads of (\d+) (?:local )?CPU ?[Ww]orkers?\. "
         r".*?(?:has|are|only)",
-        r"tensor_parallel_size \1 wants as many NUMA nodes of the processor as ranks",
+        r"tensor_parallel_size \1 needs one NUMA node of the processor per rank",
         r"set args.tensor_parallel_size = 1",
     ),
-    said(
+    fixed(
         "ray-missing",
         r"Unable to load Ray|Failed to import Ray|Using Ray backend requires installation of ray",
-        r"the image has no Ray, which distributed_executor_backend = ray (or several nodes) needs",
+        "the image has no Ray, which distributed_executor_backend = ray (or several nodes) needs",
         r'set args.distributed_executor_backend = "mp"',
     ),
-    said(
+    fixed(
         "ray-too-few-gpus",
         r"number of required (\w+)s exceeds the total number of available \w+s in the placement group"
         r"|Cannot provide a placement group|Ray does not allocate any GPUs|You don't have enough GPUs available"
         r"|Current node has no (\w+) available|No nodes with resources found in Ray cluster",
-        r"Ray has not as many GPUs as the model wants",
-        r'set args.distributed_executor_backend = "mp" on one host; else let `ray status` show why a node is missing',
+        "Ray has fewer GPUs than the model needs",
+        (
+            'set args.distributed_executor_backend = "mp" on one host; on several, check with `ray status` '
+            "why a node is missing"
+        ),
     ),
-    said(
+    fixed(
         "same-gpu-twice",
         r"Duplicate GPU detected",
-        r"two ranks were given the same GPU",
-        r"set `gpus` to as many different ones as ranks, and take CUDA_VISIBLE_DEVICES out of `env`",
+        "two ranks use the same GPU",
+        "set `gpus` to as many different GPUs as there are ranks, and remove CUDA_VISIBLE_DEVICES from `env`",
     ),
-    said(
+    fixed(
         "no-peer-access",
         r"peer access is not supported between these two devices|Cuda failure 'peer mapping resources exhausted'",
-        r"the GPUs cannot reach each other's memory",
+        "the GPUs cannot access each other's memory",
         r'set env.NCCL_P2P_DISABLE = "1" and args.disable_custom_all_reduce = true',
     ),
-    said(
+    fixed(
         "nccl-timed-out",
         r"Watchdog caught collective operation timeout|ncclRemoteError|NCCL communicator was aborted",
-        r"one GPU's process waited for another in vain (NCCL timed out)",
-        r'set env.NCCL_DEBUG = "INFO" to see which; try env.NCCL_P2P_DISABLE = "1", and shm_size = "8 GiB"',
+        "one GPU's process timed out waiting for another (NCCL)",
+        'set env.NCCL_DEBUG = "INFO" to see which one; try env.NCCL_P2P_DISABLE = "1", and shm_size = "8 GiB"',
     ),
-    said(
+    fixed(
         "nccl-missing",
         r"Failed to load NCCL library from (\S+?)\. ",
         r"the image has no NCCL that can be loaded (\1)",
-        r"take an unchanged image of vLLM, and VLLM_NCCL_SO_PATH out of `env`",
+        "use an unmodified vLLM image, and remove VLLM_NCCL_SO_PATH from `env`",
     ),
-    said(
+    fixed(
         "nccl-failed",
         r"NCCL error: (.+)|ncclUnhandledCudaError.*|ncclSystemError.*|ncclInternalError.*",
         r"the GPUs' processes could not connect to each other (NCCL) \1",
-        r'set env.NCCL_DEBUG = "INFO" for its own words; first try shm_size = "8 GiB", then env.NCCL_P2P_DISABLE = "1"',
+        'set env.NCCL_DEBUG = "INFO" for details; first try shm_size = "8 GiB", then env.NCCL_P2P_DISABLE = "1"',
         vague=True,
     ),
-    said(
+    fixed(
         "ranks-did-not-meet",
         r"client socket has timed out after (\S+) while trying to connect to \(([^)]+)\)",
-        r"a process did not find the first one at \2 within \1",
-        r"check args.master_addr and that the nodes reach each other; on one host take VLLM_HOST_IP out of `env`",
+        r"a process could not connect to the first one at \2 within \1",
+        "check args.master_addr and that the nodes can reach each other; on one host remove VLLM_HOST_IP from `env`",
     ),
-    said(
+    fixed(
         "gloo-not-connected",
         r"Gloo connectFullMesh failed|Unable to find address for: (\w+)|Unable to resolve hostname to a "
         r"\(local\) address",
-        r"the processes cannot find each other's network address \1",
-        r'set env.GLOO_SOCKET_IFNAME and env.NCCL_SOCKET_IFNAME to the interface that is up ("eth0" in a container)',
+        r"the processes could not find each other's network address \1",
+        'set env.GLOO_SOCKET_IFNAME and env.NCCL_SOCKET_IFNAME to the active interface ("eth0" in a container)',
     ),
 )

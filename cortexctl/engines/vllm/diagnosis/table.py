@@ -27,8 +27,8 @@ GROUPS = (
     checkpoint,
     processes,
 )
-"""What is exact of all goes before what is vague of any."""
+"""All exact patterns are tried before any vague one."""
 _ALL = tuple(pattern for group in GROUPS for pattern in group.PATTERNS)
 
 TABLE = tuple(sorted(_ALL, key=lambda pattern: pattern.vague))
-"""What names its cause stands before what can have many; within that, as in the modules."""
+"""Patterns that name one cause come before those with many possible causes; otherwise the order of the modules."""
