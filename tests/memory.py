@@ -10,7 +10,7 @@ from typing import Any
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 
 HERE = Path(__file__).parent
 CONFIGS = HERE / "fixtures" / "configs"
@@ -34,4 +34,4 @@ def budget_of(name: str, gpu: str | None = None, version: str | None = "0.32.0",
     at = parse_gpu(gpu)[0] if gpu else None
     extra = {"available_gib": args.pop("available", None), "free_gib": args.pop("free", None)}
     environ = args.pop("environ", {})
-    return budget(facts_of(name), Ask(args, at, version, environ, **extra))
+    return budget(facts_of(name), BudgetInputs(args, at, version, environ, **extra))

@@ -24,10 +24,10 @@ from vllm.v1.kv_cache_interface import (  # type: ignore[import-not-found]
 from vllm.v1.kv_cache_layout import KVCacheLayout  # type: ignore[import-not-found]
 
 from cortexctl.engines.vllm.memory.budget import budget
-from cortexctl.engines.vllm.memory.caches import Cache, Keeping, layer_caches
+from cortexctl.engines.vllm.memory.caches import Cache, CacheOptions, layer_caches
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.settings import Settings
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 
 VERSION, DRAWS = "0.32.0", 60
 GIB = 2**30
@@ -60,7 +60,7 @@ def difference(facts: Facts, draw: random.Random) -> str:
         "kv_cache_dtype": draw.choice(["auto", "fp8"]),
     }
     available = draw.uniform(0.05, 80) * GIB
-    found = budget(facts, Ask(args, version=VERSION, available_gib=available / GIB))
+    found = budget(facts, BudgetInputs(args, version=VERSION, available_gib=available / GIB))
     ours = (
         int(found.blocks.value),
         int(found.tokens.value),
@@ -73,7 +73,7 @@ def difference(facts: Facts, draw: random.Random) -> str:
 
 
 def vllm_says(facts: Facts, s: Settings, block: int, available: int) -> tuple[int, int, float, int, int]:
-    keeping = Keeping(s.tp, s.cache_bytes, s.model_bytes, s.behaviour, kv_dtype=s.kv_dtype)
+    keeping = CacheOptions(s.tp, s.cache_bytes, s.model_bytes, s.behaviour, kv_dtype=s.kv_dtype)
     caches = layer_caches(facts, range(len(facts.layers)), keeping)
     page = block * min((c.token for c in caches if c.kind != "state"), default=1)
     specs = {f"layer.{i}": spec(cache, block, page, s) for i, cache in enumerate(caches)}

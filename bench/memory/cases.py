@@ -9,7 +9,7 @@ from typing import Any
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.gpu_models import Gpu, gpu_of
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 
 _PLAIN = (
     "tensor_parallel_size",
@@ -66,11 +66,13 @@ def facts(case: dict[str, Any], folder: Path) -> Facts | None:
     return read_facts(json.loads((folder / case["config"]).read_text(encoding="utf-8")))
 
 
-def ask(case: dict[str, Any], *, available: float | None = None) -> Ask:
+def ask(case: dict[str, Any], *, available: float | None = None) -> BudgetInputs:
     """The question that the flags put. The engine is passed as its environment variable."""
     environ = {"VLLM_USE_V1": "1" if case["engine"] == "V1" else "0"} if case.get("engine") else {}
     extra = {"entrypoint": case["entrypoint"]} if case.get("entrypoint") else {}
-    return Ask({**arguments(case), **extra}, gpu(case), case.get("vllm_version"), environ, available_gib=available)
+    return BudgetInputs(
+        {**arguments(case), **extra}, gpu(case), case.get("vllm_version"), environ, available_gib=available
+    )
 
 
 def answer(case: dict[str, Any], folder: Path, *, available: float | None = None) -> Budget | None:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.model_facts import read_facts
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 
 GIB = 2**30
 LARGEST = 70.0
@@ -31,7 +31,7 @@ TOKENS = 64
 
 def ours(config: dict[str, Any]) -> Budget:
     args = {"max_model_len": 256, "enforce_eager": True, "dtype": "bfloat16"}
-    return budget(read_facts(config), Ask(args, gpu_of("H100"), "0.32.0"))
+    return budget(read_facts(config), BudgetInputs(args, gpu_of("H100"), "0.32.0"))
 
 
 def bytes_per_token(found: Budget) -> float:

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.engines.vllm.memory.budget import Budget, weighing
+from cortexctl.engines.vllm.memory.budget import Budget, weight_options
 from cortexctl.engines.vllm.memory.layers import Attention, Latent
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED
 from cortexctl.engines.vllm.memory.tensors import Split
-from cortexctl.engines.vllm.memory.weights import Stage, Weighing, weight_bytes
+from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, weight_bytes
 
 GIB = 2**30
 
@@ -91,13 +91,13 @@ def kvfit(found: Budget, raw: Mapping[str, Any]) -> Said:
 def parameters(found: Budget) -> float:
     """Of the whole model, without towers."""
     whole = Stage(range(len(found.facts.layers)))
-    plain = Weighing(Split(absorbed=""), 2, towers=False)
+    plain = WeightOptions(Split(absorbed=""), 2, towers=False)
     return weight_bytes(found.facts, whole, NOT_QUANTISED, plain) / 2
 
 
 def _stored(found: Budget) -> float:
     whole = Stage(range(len(found.facts.layers)))
-    how = weighing(found.settings, found.gpu) if found.gpu else None
+    how = weight_options(found.settings, found.gpu) if found.gpu else None
     return weight_bytes(found.facts, whole, found.settings.quant, how) * found.settings.tp if how else 0.0
 
 

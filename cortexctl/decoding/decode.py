@@ -22,7 +22,7 @@ LARGEST = 64 * 2**20
 DEEPEST = 64
 """The deepest nesting of lists and tables. Much deeper nesting crashes Python itself."""
 LONGEST_NUMBER = 100
-"""The most digits of a number; a longer one is no real number, and is slow to parse."""
+"""The most digits of a number; a longer one is not a real number, and is slow to parse."""
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 T = TypeVar("T")

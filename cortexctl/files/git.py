@@ -38,7 +38,7 @@ OFF = {
     "protocol.ext.allow": "never",
 }
 """Every setting by which git runs a program or contacts another machine."""
-KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
+RETAINED = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
 """The git variables that are kept: they locate the user's own config, which lists the trusted checkouts of other users.
 """
 
@@ -127,8 +127,8 @@ def file_at(git: Git, revision: str, path: str, most: int) -> bytes:
 
 
 def _refuse_ambiguous(git: Git, revision: str) -> None:
-    """A tag can have the name of a branch, and git prefers the tag: whoever may push a tag could choose the revision to
-    compare with.
+    """A tag can have the name of a branch, and git prefers the tag: a user who may push a tag could choose the revision
+    to compare with.
     """
     name = re.split(r"[~^]|@\{", revision, maxsplit=1)[0]
     kinds = [f"refs/{kind}/{name}" for kind in ("tags", "heads", "remotes")]
@@ -180,8 +180,8 @@ def _environ(top: Path) -> dict[str, str]:
     """The environment without variables that point git elsewhere, such as those inside a hook. Git then takes no lock,
     prompts nobody and fetches nothing.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in KEPT}
-    return kept | {
+    retained = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in RETAINED}
+    return retained | {
         "GIT_CEILING_DIRECTORIES": str(top.parent),
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",

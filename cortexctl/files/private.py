@@ -16,8 +16,8 @@ def open_private(path: str | os.PathLike[str], *, add: bool = False) -> int:
 
     Raises OSError; PermissionError if the file to replace belongs to another user.
     """
-    how = os.O_APPEND | os.O_NONBLOCK if add else 0  # a pipe without a reader is an error, not a wait
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, OWNER_ONLY)
+    flags = os.O_APPEND | os.O_NONBLOCK if add else 0  # a pipe without a reader is an error, not a wait
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, OWNER_ONLY)
     try:
         _make_private(file, add=add)
     except BaseException:

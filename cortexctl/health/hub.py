@@ -16,7 +16,7 @@ from cortexctl.model_files.files import ModelFiles, ModelSource, read_folder
 if TYPE_CHECKING:
     import httpx
 
-HUB = "https://huggingface.co"
+HUB_URL = "https://huggingface.co"
 TIMEOUT = 5.0
 """Seconds without any data from the Hub."""
 WITHIN = 60.0
@@ -28,9 +28,9 @@ def files_from_hub(source: ModelSource, environ: Mapping[str, str]) -> ModelFile
     """The files of a repository. HF_ENDPOINT and HF_TOKEN of `environ` apply, as in the Hub's own client."""
     import httpx
 
-    hub = (environ.get("HF_ENDPOINT") or HUB).rstrip("/")
-    base = f"{hub}/{source.repo}/resolve/{quote(source.revision, safe='')}"
-    token = environ.get("HF_TOKEN", "") if _is_private(hub) else ""
+    endpoint = (environ.get("HF_ENDPOINT") or HUB_URL).rstrip("/")
+    base = f"{endpoint}/{source.repo}/resolve/{quote(source.revision, safe='')}"
+    token = environ.get("HF_TOKEN", "") if _is_private(endpoint) else ""
     headers = {"User-Agent": "cortexctl"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
         with (

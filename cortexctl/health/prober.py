@@ -166,7 +166,7 @@ class _Server:
         request = ApiRequest(
             "/v1/audio/transcriptions",
             self._api_key,
-            form={"model": self._model, "response_format": "json"},
+            form_fields={"model": self._model, "response_format": "json"},
             file=("tone.wav", one_second()),
         )
         text = dig(call_api(self._reach, request, SMOKE), "text")

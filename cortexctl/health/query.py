@@ -29,13 +29,13 @@ class Declined(ProbeFailed):
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request: `body` is sent as JSON, `form` and `file` (name, content) as a form."""
+    """A request: `body` is sent as JSON, `form_fields` and `file` (name, content) as a form."""
 
     path: str
     api_key: str | None = field(default=None, repr=False)
     method: str = "POST"
     body: Mapping[str, Any] | None = None
-    form: Mapping[str, str] | None = None
+    form_fields: Mapping[str, str] | None = None
     file: tuple[str, bytes] | None = field(default=None, repr=False)
 
 
@@ -111,18 +111,18 @@ def _http_request(request: ApiRequest) -> Request:
     if request.body is not None:
         headers.append((b"Content-Type", b"application/json"))
         content = json.dumps(request.body).encode()
-    elif request.form is not None or request.file is not None:
-        kind, content = _form(request)
+    elif request.form_fields is not None or request.file is not None:
+        kind, content = _encoded_form(request)
         headers.append((b"Content-Type", kind.encode()))
     return Request(request.method, request.path, headers, content)
 
 
-def _form(request: ApiRequest) -> tuple[str, bytes]:
+def _encoded_form(request: ApiRequest) -> tuple[str, bytes]:
     """A form with a file, as browsers send it; httpx encodes it."""
     import httpx
 
     files = {"file": (*request.file, "audio/wav")} if request.file is not None else None
-    laid_out = httpx.Request("POST", "http://localhost/", data=dict(request.form or {}), files=files)
+    laid_out = httpx.Request("POST", "http://localhost/", data=dict(request.form_fields or {}), files=files)
     return laid_out.headers["Content-Type"], laid_out.read()
 
 

@@ -88,8 +88,8 @@ class HookRunner:
                 _end(process)
                 raise _failed(hook, f"it did not finish in {hook.timeout} s", self._last(output, values)) from None
             if code:
-                how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
-                raise _failed(hook, how, self._last(output, values))
+                status = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
+                raise _failed(hook, status, self._last(output, values))
 
     def _inherited(self, hook: Hook) -> dict[str, str]:
         """Our own environment, as any child process gets it, without the variables of the stack's secrets and the key
@@ -99,7 +99,7 @@ class HookRunner:
         return {name: value for name, value in self.environ.items() if name not in kept_back}
 
     def _last(self, output: IO[bytes], values: Mapping[str, str]) -> tuple[str, ...]:
-        """The last lines. A line that begins before the tail is left out: half a secret would not be recognised."""
+        """The last lines. A line that begins before the tail is omitted: half a secret would not be recognised."""
         size = output.seek(0, os.SEEK_END)
         output.seek(max(size - TAIL, 0))
         text = output.read().decode("utf-8", "replace")

@@ -17,7 +17,7 @@ from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.engines.vllm.memory.reuse import reused
 from cortexctl.engines.vllm.memory.settings import read_settings
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.errors import UsageError
 from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
 from cortexctl.operations.fit_arguments import (
@@ -66,7 +66,7 @@ class FitModel:
     """One model to compute: its facts, and all that the launch sets. `gpus`: indices on its host."""
 
     facts: Facts
-    ask: Ask
+    ask: BudgetInputs
     started: Started
     gpus: tuple[int, ...] = ()
     gpu_count: int = 1
@@ -147,7 +147,7 @@ def fit_options(inputs: FitInputs) -> FitJob:
     refuse_more_gpus(args, number)
     weights = Path(inputs.weights[0]) if inputs.weights else None
     facts, headers, config = _read_given_model(Path(inputs.config[0]), weights, args)
-    ask = Ask(
+    ask = BudgetInputs(
         args,
         gpu,
         inputs.version,
@@ -212,7 +212,7 @@ def _of_instance(
         facts, headers, config = _read_given_model(Path(configs[instance.model]), given, args)
     else:
         facts, headers, config = _read_found_model(instance, files, given, inputs)
-    ask = Ask(
+    ask = BudgetInputs(
         args,
         gpu,
         spec.server.version,

@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.memory.config import UnknownModel
 from cortexctl.engines.vllm.memory.gpu_models import Gpu, gpu_on_host
 from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, Started, digest, started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
 from cortexctl.errors import DaemonError, UsageError
 from cortexctl.hosts.log import lines
@@ -94,7 +94,7 @@ def learn_from_apply(
                 continue
             learnt.add(start.key)
             start_log = read_start_log(_log(change, gated[0], daemons))
-            if not start_log.says_something:
+            if not start_log.is_conclusive:
                 continue  # it logs warnings alone, or in a format of its own
             start = replace(start, version=start.version or start_log.vllm_version or "")
             predicted = _predicted(facts, gpu, spec, start.version) if facts and gpu else None
@@ -131,10 +131,10 @@ def _predicted(facts: Facts, gpu: Gpu, spec: Spec, version: str) -> Predicted:
         headers = read_headers(at) if at else None
     except UnreadableModel:
         headers = None
-    return predict(facts, Ask(effective(spec.server).args, gpu, version or None, spec.container.env, headers))
+    return predict(facts, BudgetInputs(effective(spec.server).args, gpu, version or None, spec.container.env, headers))
 
 
-def predict(facts: Facts, ask: Ask) -> Predicted:
+def predict(facts: Facts, ask: BudgetInputs) -> Predicted:
     """The computed budget, without any measurement."""
     computed = budget(facts, ask)
     return Predicted(
@@ -143,7 +143,7 @@ def predict(facts: Facts, ask: Ask) -> Predicted:
 
 
 def learn_from_log(
-    file: str, start: Started, facts: Facts, ask: Ask, length: int | None, host: str, now: float
+    file: str, start: Started, facts: Facts, ask: BudgetInputs, length: int | None, host: str, now: float
 ) -> StartLog:
     """Keep the measurements in a log that the user gives, as of the start that the arguments describe. `length`: the
     tokens of a request by them; None where vLLM chooses. Raises UsageError where the log is of another start.
@@ -152,7 +152,7 @@ def learn_from_log(
         start_log = read_start_log(lines(pieces_of(file)))
     except OSError as cause:
         raise UsageError(f"cannot read {file}: {cause.strerror or cause}") from cause
-    if not start_log.says_something:
+    if not start_log.is_conclusive:
         whole = "give the log of a whole start, from its first line on"
         raise UsageError(f"{file} has no line about weights or the KV cache", next_step=whole)
     if not start.version:

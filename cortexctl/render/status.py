@@ -72,13 +72,13 @@ def _memory(m: Measurement | None) -> dict[str, Any] | None:
     if m is None:
         return None
     names = ("kv_cache_tokens", "max_concurrency", "available_kv_gib")
-    pairs = {n: {"real": getattr(m.said, n), "predicted": getattr(m.predicted, n, None)} for n in names}
+    pairs = {n: {"real": getattr(m.log, n), "predicted": getattr(m.predicted, n, None)} for n in names}
     return {**pairs, "start_seconds": m.start_seconds, "measured_at": m.at}
 
 
 def _cache(m: Measurement) -> str:
     """'KV cache: 205,696 tokens (predicted 206,100, +0.2 %); 50.05 requests of 8,192 tokens at once; ...'."""
-    said, told = m.said, []
+    said, told = m.log, []
     if said.kv_cache_tokens is not None:
         off = _against(m.predicted.kv_cache_tokens if m.predicted else None, said.kv_cache_tokens)
         told.append(f"{said.kv_cache_tokens:,} tokens{off}")

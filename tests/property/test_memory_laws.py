@@ -11,7 +11,7 @@ from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
 from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.model_facts import read_facts
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from tests.memory import NAMES, budget_of, config_of, facts_of
 
 GIB = 2**30
@@ -95,7 +95,7 @@ def test_any_value_in_a_config_gives_numbers_or_a_sentence(name: str, data: st.D
         facts = read_facts(config)
     except UnknownModel:
         return
-    found = budget(facts, Ask({"pipeline_parallel_size": 3}, parse_gpu("H100")[0], "0.20.0"))
+    found = budget(facts, BudgetInputs({"pipeline_parallel_size": 3}, parse_gpu("H100")[0], "0.20.0"))
     assert len(found.stages) == 3
 
 

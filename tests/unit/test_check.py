@@ -161,8 +161,8 @@ def test_a_verdict_keeps_the_parser_and_the_start_apart() -> None:
         ("GptOssForCausalLM", "0.10.0", True, "needs vLLM 0.10.1 or later"),
         ("GptOssForCausalLM", "0.10.1", None, ""),
         ("MllamaForConditionalGeneration", "0.11.0", True, "last in 0.10.2"),
-        ("NobodyKnowsThisForCausalLM", "0.32.0", False, "no release of vLLM has"),
-        ("NobodyKnowsThisForCausalLM", "0.7.1", True, "no release of vLLM has"),
+        ("NobodyKnowsThisForCausalLM", "0.32.0", False, "no vLLM release supports"),
+        ("NobodyKnowsThisForCausalLM", "0.7.1", True, "no vLLM release supports"),
         ("EagleLlamaForCausalLM", "0.32.0", True, "draft model"),
     ],
 )

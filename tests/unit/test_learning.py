@@ -97,7 +97,7 @@ def test_an_apply_leaves_what_its_starts_said(learner: Learner) -> None:
     learner.apply()
     found = learner.measured()
     assert found is not None
-    assert (found.said.weights_gib, found.said.kv_cache_tokens, found.start_seconds) == (15.0, 460496, 142.4)
+    assert (found.log.weights_gib, found.log.kv_cache_tokens, found.start_seconds) == (15.0, 460496, 142.4)
     assert (found.at, found.host) == ("2026-09-21T14:13:20.000Z", "here")
     assert found.predicted is not None
     assert found.predicted.kv_cache_tokens == pytest.approx(460496, rel=0.05)
@@ -127,7 +127,7 @@ def test_a_model_that_is_elsewhere_is_learnt_from_without_a_prediction(learner: 
     learner.apply()
     found = learner.measured()
     assert found is not None
-    assert (found.said.kv_cache_tokens, found.predicted) == (460496, None)
+    assert (found.log.kv_cache_tokens, found.predicted) == (460496, None)
 
 
 def test_that_nothing_can_be_learnt_is_said_and_fails_nothing(
@@ -160,7 +160,7 @@ def of(tokens: int, **args: int) -> Measurement:
 def test_a_later_start_takes_the_earlier_ones_place() -> None:
     measurements.keep(of(1))
     measurements.keep(of(2))
-    assert [m.said.kv_cache_tokens for m in measurements.read_all()] == [2]
+    assert [m.log.kv_cache_tokens for m in measurements.read_all()] == [2]
 
 
 def test_the_oldest_go_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_the_oldest_go_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> N
         measurements.keep(of(i, max_model_len=100 + i))
         os.utime(measurements.folder() / f"{of(i, max_model_len=100 + i).started.key}.json", (i, i))
     measurements.keep(of(9, max_model_len=999))
-    assert sorted(m.said.kv_cache_tokens or 0 for m in measurements.read_all()) == [3, 4, 9]
+    assert sorted(m.log.kv_cache_tokens or 0 for m in measurements.read_all()) == [3, 4, 9]
 
 
 def test_runs_at_once_leave_whole_files() -> None:
@@ -183,7 +183,7 @@ def test_a_damaged_file_is_ignored_with_a_warning(text: str) -> None:
     measurements.keep(of(1))
     (measurements.folder() / "damaged.json").write_text(text)
     skipped: list[str] = []
-    assert [m.said.kv_cache_tokens for m in measurements.read_all(skipped.append)] == [1]
+    assert [m.log.kv_cache_tokens for m in measurements.read_all(skipped.append)] == [1]
     (why,) = skipped
     assert "damaged.json is ignored" in why
 
@@ -300,7 +300,7 @@ def test_fit_on_a_stack_knows_what_its_apply_learnt(
 
 def test_every_real_log_can_be_kept_and_found_again() -> None:
     for i, start in enumerate(tomllib.loads((CASES / "startlogs.toml").read_text())["start"]):
-        m = replace(of(0, max_model_len=1 + i), said=read_start_log(start["log"].splitlines()))
+        m = replace(of(0, max_model_len=1 + i), log=read_start_log(start["log"].splitlines()))
         measurements.keep(m)
         assert same_start(measurements.read_all(), m.started) == m
 

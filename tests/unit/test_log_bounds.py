@@ -80,7 +80,7 @@ def given_to(monkeypatch: pytest.MonkeyPatch) -> Given:
     stages = tuple((Noting(f"stage {text}", pattern, seen), text) for pattern, text in progress._STAGES)
     monkeypatch.setattr(progress, "_STAGES", stages)
     telling = tuple(value for value in vars(startlog).values() if isinstance(value, Noting))
-    monkeypatch.setattr(startlog, "_TELLING", telling)
+    monkeypatch.setattr(startlog, "_RELEVANT", telling)
     rows = tuple(replace(row, regex=Noting(row.name, row.regex, seen)) for row in TABLE)
     monkeypatch.setattr(table, "TABLE", rows)
     monkeypatch.setattr(sys.modules["cortexctl.engines.vllm.diagnosis.diagnose"], "TABLE", rows)
@@ -155,7 +155,7 @@ def test_a_start_whose_lines_about_memory_come_long_before_the_end_of_its_log_is
 def test_many_servers_that_say_nothing_are_not_each_read_to_the_end(given_to: Given) -> None:
     """Else a log of n such lines takes n * n steps."""
     startlog.read_start_log(["vLLM API server version 0.20.0"] * 4_000)
-    patterns = len(startlog._TELLING)
+    patterns = len(startlog._RELEVANT)
     assert given_to.asked <= 4_000 * patterns + startlog.MOST_STARTS * 4_000 * 2 * patterns
 
 

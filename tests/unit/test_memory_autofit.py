@@ -10,13 +10,13 @@ import pytest
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target, at_length, fit
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from tests.memory import facts_of
 
 
 def search(name: str, gpu: str, length: int, concurrency: float, version: str = "0.32.0", **more: Any) -> Fitted:
     at, number = parse_gpu(gpu)
-    return fit(facts_of(name), Ask({}, at, version), Target(length, concurrency), gpus=number, **more)
+    return fit(facts_of(name), BudgetInputs({}, at, version), Target(length, concurrency), gpus=number, **more)
 
 
 def test_nothing_is_changed_but_the_length_where_it_already_serves() -> None:
@@ -31,7 +31,7 @@ def test_nothing_is_changed_but_the_length_where_it_already_serves() -> None:
 )
 def test_what_it_ends_with_serves(name: str, gpu: str, length: int, concurrency: float) -> None:
     found = search(name, gpu, length, concurrency)
-    again = budget(facts_of(name), Ask(found.changes, parse_gpu(gpu)[0], "0.32.0"))
+    again = budget(facts_of(name), BudgetInputs(found.changes, parse_gpu(gpu)[0], "0.32.0"))
     assert again.refusal == found.last.refusal
     assert (at_length(again, length) >= concurrency) is found.reached
     assert bool(found.advice) is not found.reached
@@ -39,7 +39,7 @@ def test_what_it_ends_with_serves(name: str, gpu: str, length: int, concurrency:
 
 def test_steps_go_from_what_costs_least() -> None:
     found = search("llama-3.1-70b", "L40Sx8", 8192, 20)
-    kept = [name for step in found.steps if step.kept for name in step.changes]
+    kept = [name for step in found.steps if step.helped for name in step.changes]
     assert kept[0] == "max_model_len"
     assert kept[-1] == "kv_cache_memory_bytes"
     assert found.changes["tensor_parallel_size"] in {4, 8}
@@ -72,8 +72,8 @@ def test_a_pinned_cache_holds_the_target_whatever_the_utilization() -> None:
 def test_requests_that_are_spread_over_ranks_are_counted_on_all_of_them() -> None:
     spread = {"tensor_parallel_size": 2, "decode_context_parallel_size": 2, "max_model_len": 32768}
     facts, at = facts_of("deepseek-v2-lite"), parse_gpu("L40S")[0]
-    found = budget(facts, Ask(spread, at, "0.32.0"))
+    found = budget(facts, BudgetInputs(spread, at, "0.32.0"))
     assert at_length(found, 32768) == pytest.approx(found.concurrency.value)
-    fitted = fit(facts, Ask(spread, at, "0.32.0"), Target(32768, int(found.concurrency.value)), gpus=2)
+    fitted = fit(facts, BudgetInputs(spread, at, "0.32.0"), Target(32768, int(found.concurrency.value)), gpus=2)
     assert fitted.reached
     assert fitted.changes["kv_cache_memory_bytes"] <= found.tightest.available.value * 2**30

@@ -12,7 +12,7 @@ from cortexctl.engines.vllm.memory.layers import Attention, Experts
 from cortexctl.engines.vllm.memory.model_facts import read_facts
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED
 from cortexctl.engines.vllm.memory.tensors import Split
-from cortexctl.engines.vllm.memory.weights import Stage, Weighing, rotary_bytes, weight_bytes
+from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, rotary_bytes, weight_bytes
 from tests.memory import CASES, config_of, facts_of
 
 PARAMETERS = json.loads((CASES / "parameters.json").read_text())
@@ -22,7 +22,7 @@ PARAMETERS = json.loads((CASES / "parameters.json").read_text())
 def test_the_tensors_add_up_to_the_published_number_of_parameters(name: str) -> None:
     facts = facts_of(name)
     whole = Stage(range(len(facts.layers)))
-    how = Weighing(Split(absorbed=""), towers=False, head=not facts.pooling)
+    how = WeightOptions(Split(absorbed=""), towers=False, head=not facts.pooling)
     found = (weight_bytes(facts, whole, NOT_QUANTISED, how) - rotary_bytes(facts, how)) / 2e9
     assert found == pytest.approx(PARAMETERS[name], rel=0.005)
     assert not facts.unknown

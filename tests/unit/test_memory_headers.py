@@ -12,7 +12,7 @@ import pytest
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.headers import Headers
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
 from tests.memory import budget_of, config_of, facts_of
 
@@ -46,7 +46,7 @@ def dense_tensors(config: dict[str, Any]) -> dict[str, tuple[str, tuple[int, ...
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-8b"])
 def test_headers_and_config_say_the_same_of_a_plain_model(name: str, tp: int) -> None:
     headers = Headers(dense_tensors(config_of(name)))
-    ask = Ask({"tensor_parallel_size": tp}, parse_gpu("H100")[0], "0.32.0", headers=headers)
+    ask = BudgetInputs({"tensor_parallel_size": tp}, parse_gpu("H100")[0], "0.32.0", headers=headers)
     read = budget(facts_of(name), ask).tightest.weights
     assert read.source == "headers"
     assert read.value == pytest.approx(
@@ -56,7 +56,7 @@ def test_headers_and_config_say_the_same_of_a_plain_model(name: str, tp: int) ->
 
 def test_an_index_scales_what_the_config_gives() -> None:
     plain = budget_of("qwen3-8b", "H100").tightest.weights.value
-    ask = Ask({}, parse_gpu("H100")[0], "0.32.0", headers=Headers({}, int(16.38e9)))
+    ask = BudgetInputs({}, parse_gpu("H100")[0], "0.32.0", headers=Headers({}, int(16.38e9)))
     assert budget(facts_of("qwen3-8b"), ask).tightest.weights.value == pytest.approx(plain, rel=0.01)
 
 
@@ -68,7 +68,7 @@ def test_what_is_not_loaded_is_not_counted() -> None:
         "model.layers.0.mlp.up_proj.g_idx": ("I32", (9,)),
     }
     gpu = parse_gpu("H100")[0]
-    first, second = (budget(facts_of("qwen3-8b"), Ask({}, gpu, headers=Headers(t))) for t in (tensors, more))
+    first, second = (budget(facts_of("qwen3-8b"), BudgetInputs({}, gpu, headers=Headers(t))) for t in (tensors, more))
     assert first.tightest.weights.value == second.tightest.weights.value
 
 

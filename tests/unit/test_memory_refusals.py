@@ -9,7 +9,7 @@ import pytest
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.model_facts import read_facts
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from tests.memory import budget_of, config_of
 
 
@@ -92,7 +92,9 @@ def test_a_quantised_split_must_be_whole(tp: int, *, refused: bool) -> None:
         **config_of("qwen3-235b-a22b"),
         "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},
     }
-    ask = Ask({"tensor_parallel_size": tp, "max_model_len": 4096}, parse_gpu("H200")[0], "0.32.0", available_gib=50)
+    ask = BudgetInputs(
+        {"tensor_parallel_size": tp, "max_model_len": 4096}, parse_gpu("H200")[0], "0.32.0", available_gib=50
+    )
     found = budget(read_facts(config), ask)
     assert (found.refusal is not None and found.refusal.rule == "quantised split") is refused
 

@@ -10,7 +10,7 @@ from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.measured import Measurement, Started, moves_memory, started
 from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured, reused, same_start
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.engines.vllm.memory.startlog import StartLog
 from tests.memory import facts_of
 
@@ -44,7 +44,7 @@ def reuse(wanted: Started, *known: Measurement) -> Measured:
 
 
 def computed(measured: Measured = NOTHING_MEASURED, version: str = "0.33.0", **args: Any) -> Budget:
-    return budget(LLAMA, Ask({"max_model_len": 131072, **args}, H100, version, measured=measured))
+    return budget(LLAMA, BudgetInputs({"max_model_len": 131072, **args}, H100, version, measured=measured))
 
 
 def test_the_same_start_again_has_what_it_had() -> None:

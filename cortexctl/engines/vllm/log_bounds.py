@@ -15,13 +15,13 @@ MOST_TEXT = 4_000_000
 
 def searched(log: Sequence[str], *, longest: int = LONGEST_LINE, most_text: int = MOST_TEXT) -> list[str]:
     """The end of a log, each line cut to a length at which even the slowest pattern is fast."""
-    kept: list[str] = []
+    retained: list[str] = []
     size = 0
     for line in reversed(log[-MOST_LINES:]):
         short = shortened(line, longest)
         size += len(short)
         if size > most_text:
             break
-        kept.append(short)
-    kept.reverse()
-    return kept
+        retained.append(short)
+    retained.reverse()
+    return retained

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.estimate import Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class StageForecast:
     """One pipeline stage, per GPU. `available`: for the KV cache."""
 
-    weights: Part
-    non_torch: Part
-    transient: Part
-    graphs: Part
-    requested: Part
-    available: Part
+    weights: Estimate
+    non_torch: Estimate
+    transient: Estimate
+    graphs: Estimate
+    requested: Estimate
+    available: Estimate
 
     @property
     def other(self) -> float:
@@ -46,9 +46,9 @@ class Forecast:
     gpu: str
     gpu_total: float
     max_model_len: int
-    tokens: Part
-    concurrency: Part
-    needed: Part
+    tokens: Estimate
+    concurrency: Estimate
+    needed: Estimate
     """The least cache for one request."""
     stages: tuple[StageForecast, ...]
     tightest: int

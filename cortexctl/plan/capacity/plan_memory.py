@@ -13,13 +13,13 @@ from cortexctl.desired.stack import Host
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
-from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.estimate import Estimate
 from cortexctl.engines.vllm.memory.gpu_models import Gpu, gpu_on_host
 from cortexctl.engines.vllm.memory.headers import Headers, stage_bytes
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
-from cortexctl.engines.vllm.memory.stage import Ask, StageBudget
+from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
 from cortexctl.engines.vllm.memory.tensors import Split
-from cortexctl.engines.vllm.memory.weights import Stage, Weighing, weight_bytes
+from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, weight_bytes
 from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelFiles, source_of
 from cortexctl.plan.capacity.forecast import (
@@ -130,7 +130,7 @@ def _budget(spec: Spec, gpu: Gpu, files: ModelFiles) -> Budget:
     args = effective(spec.server).args
     try:
         facts = read_facts(files.config, args)
-        return budget(facts, Ask(args, gpu, spec.server.version, spec.container.env, headers_of(files, facts)))
+        return budget(facts, BudgetInputs(args, gpu, spec.server.version, spec.container.env, headers_of(files, facts)))
     except UnknownModel as cause:
         raise Unknown(str(cause)) from None
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
@@ -145,7 +145,7 @@ def headers_of(files: ModelFiles, facts: Facts) -> Headers | None:
     found = Headers(files.tensors, files.total)
     if files.tensors or not files.total:
         return found if files.tensors else None
-    whole, how = Stage(range(len(facts.layers))), Weighing(Split(absorbed=""), 2)
+    whole, how = Stage(range(len(facts.layers))), WeightOptions(Split(absorbed=""), 2)
     share = stage_bytes(found, facts, whole, how) / weight_bytes(facts, whole, facts.quant, how)
     return found if 2 / 3 < share < 3 / 2 else None
 
@@ -190,12 +190,12 @@ def _stage(s: StageBudget) -> StageForecast:
     return StageForecast(*map(_part, parts))
 
 
-def _part(part: Part, digits: int = _DIGITS) -> Part:
-    return Part(round(part.value, digits), round(part.low, digits), round(part.high, digits), part.source)
+def _part(part: Estimate, digits: int = _DIGITS) -> Estimate:
+    return Estimate(round(part.value, digits), round(part.low, digits), round(part.high, digits), part.source)
 
 
-def _whole(part: Part) -> Part:
-    return Part(int(part.value), int(part.low), int(part.high), part.source)
+def _whole(part: Estimate) -> Estimate:
+    return Estimate(int(part.value), int(part.low), int(part.high), part.source)
 
 
 def _round(gib: float) -> float:

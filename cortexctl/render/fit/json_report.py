@@ -7,7 +7,7 @@ from typing import Any
 
 from cortexctl.engines.vllm.memory.autofit import Fitted, at_length
 from cortexctl.engines.vllm.memory.budget import Budget
-from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.estimate import Estimate
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.plan.capacity.forecast import GpuLine
 
@@ -58,7 +58,7 @@ def _stage(s: StageBudget, *, known: bool) -> Object:
     }
 
 
-def _part(part: Part, *, digits: int = 4, whole: bool = False) -> Object:
+def _part(part: Estimate, *, digits: int = 4, whole: bool = False) -> Object:
     source = "exact" if part.source == "given" else part.source
     if whole:
         return {"value": int(part.value), "low": int(part.low), "high": int(part.high), "source": source}
@@ -96,9 +96,9 @@ def fitted_json(found: Fitted) -> Object:
                 "name": s.name,
                 "changes": dict(s.changes),
                 "cost": s.cost,
-                "kept": s.kept,
-                "concurrency": round(at_length(s.found, found.target.length), 2),
-                "refusal": s.found.refusal.rule if s.found.refusal else None,
+                "kept": s.helped,
+                "concurrency": round(at_length(s.budget, found.target.length), 2),
+                "refusal": s.budget.refusal.rule if s.budget.refusal else None,
             }
             for s in found.steps
         ],

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from cortexctl.engines.vllm.memory.autofit import Fitted, Tried, at_length
 from cortexctl.engines.vllm.memory.budget import Budget
-from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.estimate import Estimate
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.render.style import Ink
@@ -37,7 +37,7 @@ def budget_text(title: str, found: Budget, ink: Ink) -> str:
 
 def _sum(found: Budget, at: StageBudget) -> list[str]:
     s = found.settings
-    rows: list[tuple[str, Part, str]] = []
+    rows: list[tuple[str, Estimate, str]] = []
     if found.gpu is not None and not s.kv_bytes:
         moved = f"gpu_memory_utilization {s.utilization:g} of {found.gpu.total_gib:.2f}"
         rows.append(("  requested", at.requested, moved))
@@ -59,7 +59,7 @@ def _sum(found: Budget, at: StageBudget) -> list[str]:
     return [f"  {name:<18}{part.value:>9.2f} GiB  {_range(part):<20} {why}" for name, part, why in rows]
 
 
-def _range(part: Part) -> str:
+def _range(part: Estimate) -> str:
     if part.low == part.high:
         return part.source
     return f"{part.low:.2f} to {part.high:.2f}"
@@ -137,10 +137,12 @@ def fitted_text(found: Fitted, ink: Ink) -> str:
 
 
 def _step(step: Tried, length: int, ink: Ink) -> str:
-    if step.found.refusal is not None:
-        gave = f"refused ({step.found.refusal.rule})"
+    if step.budget.refusal is not None:
+        gave = f"refused ({step.budget.refusal.rule})"
     else:
-        gave = f"{at_length(step.found, length):.2f} at once"
+        gave = f"{at_length(step.budget, length):.2f} at once"
     cost = f"; costs: {step.cost}" if step.cost else ""
-    mark = "+" if step.kept else "-"
-    return f"  {mark} {step.name}: {gave}{cost}" if step.kept else ink(f"  {mark} {step.name}: {gave}, no help", "dim")
+    mark = "+" if step.helped else "-"
+    return (
+        f"  {mark} {step.name}: {gave}{cost}" if step.helped else ink(f"  {mark} {step.name}: {gave}, no help", "dim")
+    )

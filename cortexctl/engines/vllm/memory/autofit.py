@@ -12,7 +12,7 @@ from typing import Any
 
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.model_facts import Facts
-from cortexctl.engines.vllm.memory.stage import Ask
+from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.text.units import GIB
 
 WORTH = 0.01
@@ -33,13 +33,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One step: the arguments that it changes, what it costs, and the budget with it. `kept`: it helped."""
+    """One step: the arguments that it changes, what it costs, and the budget with it. `helped`: it helped."""
 
     name: str
     changes: Mapping[str, Any]
     cost: str
-    found: Budget
-    kept: bool
+    budget: Budget
+    helped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,78 +57,78 @@ class Fitted:
         """What is left to do by hand where no setting serves."""
         if self.reached:
             return ""
-        if _is_in_vain(first := self.steps[0].found) and first.refusal:
+        if _is_in_vain(first := self.steps[0].budget) and first.refusal:
             return f"no setting of memory helps: {first.refusal.advice}"
         smaller = "a quantised checkpoint" if not self.last.facts.quant.method else "a smaller model"
         return f"no setting serves that on these GPUs: more GPUs, {smaller}, or a lower target"
 
 
-def serves(found: Budget, target: Target) -> bool:
+def serves(computed: Budget, target: Target) -> bool:
     """Whether it starts and holds that many."""
-    if found.verdict == "refuses" or found.refusal is not None:
+    if computed.verdict == "refuses" or computed.refusal is not None:
         return False
-    return at_length(found, target.length) >= target.concurrency
+    return at_length(computed, target.length) >= target.concurrency
 
 
-def _is_in_vain(found: Budget) -> bool:
-    return found.refusal is not None and found.refusal.rule in _NO_MATTER_OF_MEMORY
+def _is_in_vain(computed: Budget) -> bool:
+    return computed.refusal is not None and computed.refusal.rule in _NO_MATTER_OF_MEMORY
 
 
-def at_length(found: Budget, length: int) -> float:
+def at_length(computed: Budget, length: int) -> float:
     """Requests of a length that fit at once, whatever max_model_len is."""
-    at = found.tightest
-    return at.pool.concurrency(int(at.blocks.value), max(length, 1)) * found.settings.context_parallel
+    at = computed.tightest
+    return at.pool.concurrency(int(at.blocks.value), max(length, 1)) * computed.settings.context_parallel
 
 
-def fit(facts: Facts, ask: Ask, target: Target, *, gpus: int = 1, pin: bool = True) -> Fitted:
-    """Search from the arguments of `ask`. `gpus`: how many there are for one model."""
-    args = {**ask.args, "max_model_len": target.length}
+def fit(facts: Facts, inputs: BudgetInputs, target: Target, *, gpus: int = 1, pin: bool = True) -> Fitted:
+    """Search from the arguments of `inputs`. `gpus`: how many there are for one model."""
+    args = {**inputs.args, "max_model_len": target.length}
     steps: list[Tried] = []
-    best = budget(facts, replace(ask, args=args))
-    steps.append(Tried("as asked, for this length", {"max_model_len": target.length}, "", best, kept=True))
-    for name, changes, cost in _candidates(facts, ask, best, target, gpus):
-        if serves(best, target) or _is_in_vain(steps[0].found):
+    best = budget(facts, replace(inputs, args=args))
+    steps.append(Tried("as asked, for this length", {"max_model_len": target.length}, "", best, helped=True))
+    for name, changes, cost in _candidates(facts, inputs, best, target, gpus):
+        if serves(best, target) or _is_in_vain(steps[0].budget):
             break
-        tried = budget(facts, replace(ask, args={**args, **changes}))
+        tried = budget(facts, replace(inputs, args={**args, **changes}))
         gained, now = _room(tried, target) - _room(best, target), _room(best, target)
         better = gained > WORTH * now if best.refusal is None else gained > 0 or tried.refusal is None
-        steps.append(Tried(name, changes, cost, tried, kept=better))
+        steps.append(Tried(name, changes, cost, tried, helped=better))
         if better:
             best, args = tried, {**args, **changes}
     reached = serves(best, target)
     if reached and pin and best.settings.behaviour.since(0, 10, 2):
-        best, args = _pinned(facts, ask, best, args, target, steps)
-    changes = {k: v for k, v in args.items() if ask.args.get(k) != v}
+        best, args = _pinned(facts, inputs, best, args, target, steps)
+    changes = {k: v for k, v in args.items() if inputs.args.get(k) != v}
     return Fitted(target, reached, changes, tuple(steps), best)
 
 
-def _room(found: Budget, target: Target) -> float:
+def _room(computed: Budget, target: Target) -> float:
     """What is compared: requests at once; where there are none, by how many GiB that is missed (below 0)."""
-    return at_length(found, target.length) or min(found.tightest.available.value, 0.0)
+    return at_length(computed, target.length) or min(computed.tightest.available.value, 0.0)
 
 
 def _candidates(
-    facts: Facts, ask: Ask, start: Budget, target: Target, gpus: int
+    facts: Facts, inputs: BudgetInputs, start: Budget, target: Target, gpus: int
 ) -> Iterator[tuple[str, dict[str, Any], str]]:
     """(step, arguments, cost), cheapest first."""
     yield from _sequences(start, target)
     yield from _batches(start)
-    yield from _utilization(ask, start)
-    yield from _kv(ask, start)
+    yield from _utilization(inputs, start)
+    yield from _kv(inputs, start)
     yield from _parallel(facts, start, gpus)
-    yield from _weights(ask, start)
+    yield from _weights(inputs, start)
     if not start.settings.eager:
         yield "no CUDA graphs", {"enforce_eager": True}, "decoding is slower"
 
 
 def _sequences(start: Budget, target: Target) -> list[tuple[str, dict[str, Any], str]]:
     """Only what is asked for need be sampled at once; a smaller number bounds the batch, too."""
-    now, wanted = start.settings.max_num_seqs, max(1, -(-int(target.concurrency) // 8) * 8)
-    found: list[tuple[str, dict[str, Any], str]] = []
-    for number in (256, 128, 64, 32, 16, wanted):
-        if wanted <= number < now and number not in [c[1]["max_num_seqs"] for c in found]:
-            found.append((f"max_num_seqs {number}", {"max_num_seqs": number}, "no more requests than that at once"))
-    return found
+    now, needed = start.settings.max_num_seqs, max(1, -(-int(target.concurrency) // 8) * 8)
+    computed: list[tuple[str, dict[str, Any], str]] = []
+    for number in (256, 128, 64, 32, 16, needed):
+        if needed <= number < now and number not in [c[1]["max_num_seqs"] for c in computed]:
+            computed.append((f"max_num_seqs {number}", {"max_num_seqs": number}, "no more requests than that at once"))
+    return computed
 
 
 def _batches(start: Budget) -> list[tuple[str, dict[str, Any], str]]:
@@ -139,38 +139,38 @@ def _batches(start: Budget) -> list[tuple[str, dict[str, Any], str]]:
     return [(f"max_num_batched_tokens {n}", {"max_num_batched_tokens": n}, "long prompts start slower") for n in sizes]
 
 
-def _utilization(ask: Ask, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
+def _utilization(inputs: BudgetInputs, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
     """Up to what is free; where that is not known, up to 95 %."""
-    if ask.gpu is None or not ask.gpu.total_gib:
+    if inputs.gpu is None or not inputs.gpu.total_gib:
         return []
-    free = ask.free_gib - MARGIN_GIB if ask.free_gib is not None else 0.95 * ask.gpu.total_gib
-    most = int(free / ask.gpu.total_gib * 100) / 100
+    free = inputs.free_gib - MARGIN_GIB if inputs.free_gib is not None else 0.95 * inputs.gpu.total_gib
+    most = int(free / inputs.gpu.total_gib * 100) / 100
     if most <= start.settings.utilization:
         return []
     return [(f"gpu_memory_utilization {most}", {"gpu_memory_utilization": most}, "less is left for graphs and others")]
 
 
-def _kv(ask: Ask, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
+def _kv(inputs: BudgetInputs, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
     """8-bit floats need compute capability 8.9."""
-    if start.settings.kv_dtype != "auto" or ask.gpu is None or ask.gpu.capability < 8.9:
+    if start.settings.kv_dtype != "auto" or inputs.gpu is None or inputs.gpu.capability < 8.9:
         return []
     return [("an FP8 KV cache", {"kv_cache_dtype": "fp8"}, "a little quality with long contexts; test it")]
 
 
-def _weights(ask: Ask, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
+def _weights(inputs: BudgetInputs, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
     """Weights rounded when they are loaded; a checkpoint that was quantised with care loses less."""
-    if start.settings.quant.method or ask.gpu is None or ask.gpu.capability < 8.9:
+    if start.settings.quant.method or inputs.gpu is None or inputs.gpu.capability < 8.9:
         return []
     return [("FP8 weights, rounded at load", {"quantization": "fp8"}, "quality, and a higher peak while loading")]
 
 
 def _parallel(facts: Facts, start: Budget, gpus: int) -> list[tuple[str, dict[str, Any], str]]:
     tp = start.settings.tp
-    found = []
+    computed = []
     size = 2 * tp
     while size * start.settings.pp <= gpus:
         if facts.heads % size == 0:
-            found.append(
+            computed.append(
                 (
                     f"tensor_parallel_size {size}",
                     {"tensor_parallel_size": size},
@@ -178,18 +178,18 @@ def _parallel(facts: Facts, start: Budget, gpus: int) -> list[tuple[str, dict[st
                 )
             )
         size *= 2
-    return found
+    return computed
 
 
 def _pinned(
-    facts: Facts, ask: Ask, best: Budget, args: dict[str, Any], target: Target, steps: list[Tried]
+    facts: Facts, inputs: BudgetInputs, best: Budget, args: dict[str, Any], target: Target, steps: list[Tried]
 ) -> tuple[Budget, dict[str, Any]]:
     """The cache as a number of bytes: what the low end of the range leaves, but no less than the target needs."""
     at = best.tightest
-    wanted = at.pool.per_request(target.length) * at.pool.block_bytes * target.concurrency
-    wanted /= best.settings.context_parallel
-    size = int(max(wanted + at.pool.block_bytes, min(at.available.low, at.available.value) * GIB))
+    needed = at.pool.per_request(target.length) * at.pool.block_bytes * target.concurrency
+    needed /= best.settings.context_parallel
+    size = int(max(needed + at.pool.block_bytes, min(at.available.low, at.available.value) * GIB))
     changes = {"kv_cache_memory_bytes": size}
-    pinned = budget(facts, replace(ask, args={**args, **changes}))
-    steps.append(Tried("pin the cache", changes, "nothing else on the GPU moves it", pinned, kept=True))
+    pinned = budget(facts, replace(inputs, args={**args, **changes}))
+    steps.append(Tried("pin the cache", changes, "nothing else on the GPU moves it", pinned, helped=True))
     return pinned, {**args, **changes}

@@ -103,8 +103,8 @@ class Pool:
 
     def checked(self, available: float) -> float:
         """What of the memory the check counts on."""
-        held = self.engine_v1 and self.behaviour.reserves_null_block
-        return available - self.block_bytes if held else available
+        withhold = self.engine_v1 and self.behaviour.reserves_null_block
+        return available - self.block_bytes if withhold else available
 
     def longest(self, available: float, at_most: int) -> int:
         """The longest request that fits, by bisection as vLLM does it; 0 where not one token fits."""
@@ -119,7 +119,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Pooling:
+class PoolOptions:
     """What decides the grouping, apart from the caches."""
 
     behaviour: Behaviour
@@ -131,45 +131,45 @@ class Pooling:
     """False: disable_hybrid_kv_cache_manager."""
 
 
-def pool_of(caches: list[Cache], how: Pooling) -> Pool:
-    """The pool of a stage's caches. `how.block`: the attention's block, already raised beside states."""
-    groups_layers = how.engine_v1 and how.hybrid and how.behaviour.groups_layers
+def pool_of(caches: list[Cache], options: PoolOptions) -> Pool:
+    """The pool of a stage's caches. `options.block`: the attention's block, already raised beside states."""
+    groups_layers = options.engine_v1 and options.hybrid and options.behaviour.groups_layers
     kinds = Counter(caches)
     attention = [c for c in kinds if c.kind != "state"]
     same_reach = len({(c.kind, c.window, c.apart) for c in attention}) <= 1
     if not any(c.kind == "state" for c in kinds) and (same_reach or not groups_layers):
-        return _one_table(kinds, how, uniform=same_reach and how.engine_v1)
-    pages = {c: how.block * c.token for c in attention}
+        return _one_table(kinds, options, uniform=same_reach and options.engine_v1)
+    pages = {c: options.block * c.token for c in attention}
     page = max([*pages.values(), *(c.state for c in kinds if c.kind == "state")])
     buckets: dict[Group, int] = Counter()
     for cache, number in kinds.items():
-        buckets[_unified(cache, page, how)] += number
+        buckets[_unified(cache, page, options)] += number
     if not groups_layers and len(buckets) > 1:
-        return _summed(buckets, how)
-    size = _group_size(list(buckets.values()), how.behaviour.group_slack)
+        return _summed(buckets, options)
+    size = _group_size(list(buckets.values()), options.behaviour.group_slack)
     groups = tuple((replace(g, layers=n), -(-n // size)) for g, n in buckets.items())
     padding = sum(tables * size - g.layers for g, tables in groups)
-    return Pool(groups, page * size, how.in_flight, how.behaviour, how.engine_v1, padding)
+    return Pool(groups, page * size, options.in_flight, options.behaviour, options.engine_v1, padding)
 
 
-def _one_table(kinds: Counter[Cache], how: Pooling, *, uniform: bool) -> Pool:
+def _one_table(kinds: Counter[Cache], options: PoolOptions, *, uniform: bool) -> Pool:
     """One block table for all: every layer has blocks of the same tokens, whatever their bytes."""
-    total = sum(how.block * c.token * n for c, n in kinds.items())
+    total = sum(options.block * c.token * n for c, n in kinds.items())
     first = next(iter(kinds), None)
     if first is None:
-        return Pool((), 0, how.in_flight, how.behaviour, how.engine_v1)
+        return Pool((), 0, options.in_flight, options.behaviour, options.engine_v1)
     kind: Kind = first.kind if uniform else "full"
-    group = Group(kind, how.block, total, 1, first.window if uniform else 0)
-    return Pool(((group, 1),), total, how.in_flight, how.behaviour, how.engine_v1)
+    group = Group(kind, options.block, total, 1, first.window if uniform else 0)
+    return Pool(((group, 1),), total, options.in_flight, options.behaviour, options.engine_v1)
 
 
-def _unified(cache: Cache, page: int, how: Pooling) -> Group:
+def _unified(cache: Cache, page: int, options: PoolOptions) -> Group:
     """Its group with a page of the common size: smaller pages get more tokens, or are padded where that is uneven."""
     if cache.kind == "state":
-        return Group("state", how.block, page, 0, 0, how.states)
-    mine = how.block * cache.token
+        return Group("state", options.block, page, 0, 0, options.states)
+    mine = options.block * cache.token
     times = page // mine if page % mine == 0 else 1
-    return Group(cache.kind, how.block * times, page, 0, cache.window, apart=cache.apart, widened=times)
+    return Group(cache.kind, options.block * times, page, 0, cache.window, apart=cache.apart, widened=times)
 
 
 def _group_size(counts: list[int], slack: float) -> int:
@@ -177,9 +177,9 @@ def _group_size(counts: list[int], slack: float) -> int:
     return max(counts) if max(counts) < min(counts) * slack else min(counts)
 
 
-def _summed(buckets: dict[Group, int], how: Pooling) -> Pool:
+def _summed(buckets: dict[Group, int], options: PoolOptions) -> Pool:
     """Before there were groups: a state a request beside pages, in one pool."""
     groups = tuple((replace(g, layers=n), 1) for g, n in buckets.items())
     total = sum(g.page * g.layers for g, _ in groups if g.kind != "state")
     full = tuple((g, n) for g, n in groups if g.kind != "state")
-    return Pool(full, total, how.in_flight, how.behaviour, how.engine_v1)
+    return Pool(full, total, options.in_flight, options.behaviour, options.engine_v1)

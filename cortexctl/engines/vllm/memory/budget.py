@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from cortexctl.engines.vllm.memory.blocks import Pool, Pooling, pool_of
-from cortexctl.engines.vllm.memory.caches import Keeping, layer_caches, raised_block
-from cortexctl.engines.vllm.memory.estimate import Part, weakest
+from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
+from cortexctl.engines.vllm.memory.caches import CacheOptions, layer_caches, raised_block
+from cortexctl.engines.vllm.memory.estimate import Estimate, weakest
 from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.headers import stage_bytes
 from cortexctl.engines.vllm.memory.model_facts import Facts
@@ -18,9 +18,9 @@ from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, transient
 from cortexctl.engines.vllm.memory.refusals import Refusal, Verdict, is_too_long, judge, refused_before
 from cortexctl.engines.vllm.memory.reuse import Measured
 from cortexctl.engines.vllm.memory.settings import Settings, read_settings
-from cortexctl.engines.vllm.memory.stage import Ask, StageBudget
+from cortexctl.engines.vllm.memory.stage import BudgetInputs, StageBudget
 from cortexctl.engines.vllm.memory.tensors import Split
-from cortexctl.engines.vllm.memory.weights import Stage, Weighing, stages, weight_bytes
+from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, stages, weight_bytes
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.text.units import GIB
 
@@ -33,9 +33,9 @@ class Budget:
     settings: Settings
     gpu: Gpu | None
     stages: tuple[StageBudget, ...]
-    blocks: Part
-    tokens: Part
-    concurrency: Part
+    blocks: Estimate
+    tokens: Estimate
+    concurrency: Estimate
     length: int
     """max_model_len, shrunk where it is -1."""
     verdict: Verdict
@@ -50,55 +50,57 @@ class Budget:
 NO_GPU = Gpu("", 0.0)
 
 
-def budget(facts: Facts, ask: Ask) -> Budget:
+def budget(facts: Facts, inputs: BudgetInputs) -> Budget:
     """The whole calculation; nothing is read and nothing is asked."""
-    settings = read_settings(facts, ask.args, ask.gpu or NO_GPU, ask.version, environ=ask.environ)
-    partition = _partition(ask.environ.get("VLLM_PP_LAYER_PARTITION", ""))
-    parts = stages(len(facts.layers), settings.pp, partition)
-    found = tuple(_stage(facts, settings, stage, ask) for stage in parts)
-    tightest = min(found, key=lambda s: s.blocks.value)
+    settings = read_settings(facts, inputs.args, inputs.gpu or NO_GPU, inputs.version, environ=inputs.environ)
+    partition = _partition(inputs.environ.get("VLLM_PP_LAYER_PARTITION", ""))
+    pipeline = stages(len(facts.layers), settings.pp, partition)
+    stage_budgets = tuple(_stage(facts, settings, stage, inputs) for stage in pipeline)
+    tightest = min(stage_budgets, key=lambda s: s.blocks.value)
     length = settings.max_model_len
     if settings.auto_length:
-        fits = (s.pool.longest(s.available.value * GIB, length) for s in found if s.pool.groups)
+        fits = (s.pool.longest(s.available.value * GIB, length) for s in stage_budgets if s.pool.groups)
         length = min(fits, default=length)
     blocks = tightest.blocks
     pool, spread = tightest.pool, settings.context_parallel
     concurrency = _through(blocks, lambda b: pool.concurrency(int(b), max(length, 1)) * spread)
     tokens = _through(blocks, lambda b: float(pool.tokens(int(b), max(length, 1)) * spread))
     if not settings.behaviour.known:
-        tokens = _as_either(tokens, float(pool.tokens_by_groups(int(blocks.value), max(length, 1))))
-    verdict, refusal = _verdict(facts, settings, ask, found, length)
-    notes = (*facts.unknown, *_notes(facts, settings, ask))
-    return Budget(facts, settings, ask.gpu, found, blocks, tokens, concurrency, length, verdict, refusal, notes)
+        tokens = _including(tokens, float(pool.tokens_by_groups(int(blocks.value), max(length, 1))))
+    verdict, refusal = _verdict(facts, settings, inputs, stage_budgets, length)
+    notes = (*facts.unknown, *_notes(facts, settings, inputs))
+    return Budget(
+        facts, settings, inputs.gpu, stage_budgets, blocks, tokens, concurrency, length, verdict, refusal, notes
+    )
 
 
-def _stage(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> StageBudget:
-    pool = stage_pool(facts, s, stage, ask.environ)
-    weights = _weights(facts, s, stage, ask)
-    other, peak = _overhead(facts, s, stage, ask)
-    captured = _measured(ask.measured.graphs_gib) or graphs(facts, s)
-    requested = Part.sure(math.ceil((ask.gpu or NO_GPU).total * s.utilization) / GIB)
-    available = _available(s, ask, requested, (weights, other, peak, captured))
-    counted = None if ask.available_gib is not None else _counted(ask.measured, pool, s)
-    if counted is not None and ask.measured.available_gib is None:  # older releases say no more than this
-        available = Part.sure(counted * pool.block_bytes / GIB, "measured here")
+def _stage(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> StageBudget:
+    pool = stage_pool(facts, s, stage, inputs.environ)
+    weights = _weights(facts, s, stage, inputs)
+    other, peak = _overhead(facts, s, stage, inputs)
+    captured = _measured(inputs.measured.graphs_gib) or graphs(facts, s)
+    requested = Estimate.sure(math.ceil((inputs.gpu or NO_GPU).total * s.utilization) / GIB)
+    available = _available(s, inputs, requested, (weights, other, peak, captured))
+    counted = None if inputs.available_gib is not None else _counted(inputs.measured, pool, s)
+    if counted is not None and inputs.measured.available_gib is None:  # older releases say no more than this
+        available = Estimate.sure(counted * pool.block_bytes / GIB, "measured here")
     if s.blocks_override:
-        blocks = Part.sure(s.blocks_override)
+        blocks = Estimate.sure(s.blocks_override)
     elif counted is not None:
-        blocks = Part.sure(counted, "measured here")
+        blocks = Estimate.sure(counted, "measured here")
     else:
         blocks = _through(available, lambda gib: float(pool.blocks(gib * GIB)))
-    needed = Part.sure(pool.needed(s.max_model_len) / GIB)
+    needed = Estimate.sure(pool.needed(s.max_model_len) / GIB)
     return StageBudget(stage, weights, other, peak, captured, requested, available, pool, blocks, needed)
 
 
-def _overhead(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> tuple[Part, Part]:
+def _overhead(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> tuple[Estimate, Estimate]:
     """(outside torch, activation peak). Of some starts only their sum is known."""
-    known = ask.measured
-    other = _measured(known.non_torch_gib) or non_torch(s, ask.gpu or NO_GPU, ask.free_gib)
+    known = inputs.measured
+    other = _measured(known.non_torch_gib) or non_torch(s, inputs.gpu or NO_GPU, inputs.free_gib)
     if known.transient_gib is None and known.together_gib is not None:
         apart = min(other.value, max(known.together_gib, 0.0))
-        return Part.sure(apart, "measured here"), Part.sure(known.together_gib - apart, "measured here")
+        return Estimate.sure(apart, "measured here"), Estimate.sure(known.together_gib - apart, "measured here")
     return other, _measured(known.transient_gib) or transient(facts, s, last=stage.last)
 
 
@@ -111,24 +113,24 @@ def _counted(known: Measured, pool: Pool, s: Settings) -> int | None:
     return round(known.tokens / s.context_parallel / per_block)
 
 
-def _available(s: Settings, ask: Ask, requested: Part, spent: tuple[Part, ...]) -> Part:
-    if ask.available_gib is not None:
-        return Part.sure(ask.available_gib, "given")
+def _available(s: Settings, inputs: BudgetInputs, requested: Estimate, spent: tuple[Estimate, ...]) -> Estimate:
+    if inputs.available_gib is not None:
+        return Estimate.sure(inputs.available_gib, "given")
     if s.kv_bytes:
-        return Part.sure(s.kv_bytes / GIB, "given")
-    if ask.measured.available_gib is not None:
-        return Part.sure(ask.measured.available_gib, "measured here")
+        return Estimate.sure(s.kv_bytes / GIB, "given")
+    if inputs.measured.available_gib is not None:
+        return Estimate.sure(inputs.measured.available_gib, "measured here")
     left = requested.value - sum(p.value for p in spent)
     # The parts are off independently of each other: their distances add up as squares.
     below = math.hypot(*(p.high - p.value for p in spent))
     above = math.hypot(*(p.value - p.low for p in spent))
-    return Part(left, left - below, left + above, weakest(*spent))
+    return Estimate(left, left - below, left + above, weakest(*spent))
 
 
 def stage_pool(facts: Facts, s: Settings, stage: Stage, environ: Mapping[str, str]) -> Pool:
     """The block pool of a stage."""
     acts = s.behaviour
-    keeping = Keeping(
+    keeping = CacheOptions(
         s.tp,
         s.cache_bytes,
         s.model_bytes,
@@ -142,67 +144,69 @@ def stage_pool(facts: Facts, s: Settings, stage: Stage, environ: Mapping[str, st
     )
     aligned = s.prefix_caching and acts.since(0, 16)
     states = 1 + s.draft_tokens + (1 if aligned else 0)
-    pooling = Pooling(acts, s.block, s.in_flight, states, s.engine_v1, s.hybrid_manager)
+    pooling = PoolOptions(acts, s.block, s.in_flight, states, s.engine_v1, s.hybrid_manager)
     return _pool(facts, stage, keeping, pooling)
 
 
 @lru_cache(maxsize=1024)
-def _pool(facts: Facts, stage: Stage, keeping: Keeping, pooling: Pooling) -> Pool:
+def _pool(facts: Facts, stage: Stage, keeping: CacheOptions, pooling: PoolOptions) -> Pool:
     caches = layer_caches(facts, stage.layers, keeping)
     step = pooling.behaviour.aligns_latent_state
     block = raised_block(caches, pooling.block, latent=facts.latent, step=step)
     return pool_of(caches, replace(pooling, block=block))
 
 
-def _weights(facts: Facts, s: Settings, stage: Stage, ask: Ask) -> Part:
-    if (known := _measured(ask.measured.weights_gib)) is not None:
+def _weights(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> Estimate:
+    if (known := _measured(inputs.measured.weights_gib)) is not None:
         return known
-    how = weighing(s, ask.gpu or NO_GPU)
-    if ask.headers is not None and s.quant is facts.quant:  # else they are of another precision than what is loaded
-        found = stage_bytes(ask.headers, facts, stage, how) / GIB
-        return Part(found, 0.995 * found, 1.02 * found, "headers")
-    value = weight_bytes(facts, stage, s.quant, how) / GIB
+    options = weight_options(s, inputs.gpu or NO_GPU)
+    if inputs.headers is not None and s.quant is facts.quant:  # else they are of another precision than what is loaded
+        weights = stage_bytes(inputs.headers, facts, stage, options) / GIB
+        return Estimate(weights, 0.995 * weights, 1.02 * weights, "headers")
+    value = weight_bytes(facts, stage, s.quant, options) / GIB
     if s.quant.method or facts.unknown:  # recipes differ in what they leave as it was
-        return Part(value, 0.97 * value, 1.05 * value, "config")
-    return Part(value, 0.995 * value, (1.02 if facts.towers else 1.006) * value, "config")
+        return Estimate(value, 0.97 * value, 1.05 * value, "config")
+    return Estimate(value, 0.995 * value, (1.02 if facts.towers else 1.006) * value, "config")
 
 
-def weighing(s: Settings, gpu: Gpu) -> Weighing:
+def weight_options(s: Settings, gpu: Gpu) -> WeightOptions:
     """How this setting splits and stores weights."""
     shared = s.tp * s.dp if s.expert_parallel else s.tp
     split = Split(s.tp, shared, s.expert_parallel, s.behaviour.absorbed)
     towers = not (s.text_only and s.behaviour.since(0, 12))
     rank = s.lora_rank if s.loras else 0
-    return Weighing(split, s.model_bytes, towers, s.draft, gpu.capability >= 10, rank, s.loras, not s.pooling)
+    return WeightOptions(split, s.model_bytes, towers, s.draft, gpu.capability >= 10, rank, s.loras, not s.pooling)
 
 
 def _verdict(
-    facts: Facts, s: Settings, ask: Ask, found: tuple[StageBudget, ...], length: int
+    facts: Facts, s: Settings, inputs: BudgetInputs, stage_budgets: tuple[StageBudget, ...], length: int
 ) -> tuple[Verdict, Refusal | None]:
-    before = refused_before(facts, s, ask.gpu, ask.free_gib)
+    before = refused_before(facts, s, inputs.gpu, inputs.free_gib)
     if before:
         return "refuses", before
-    verdict, refusal = judge(s, found, length, known_total=ask.gpu is not None or ask.available_gib is not None)
+    verdict, refusal = judge(
+        s, stage_budgets, length, known_total=inputs.gpu is not None or inputs.available_gib is not None
+    )
     if verdict == "starts" and is_too_long(facts, s):  # by leave of a variable
         return "too close to call", None
     return verdict, refusal
 
 
-def _measured(value: float | None) -> Part | None:
-    return None if value is None else Part.sure(value, "measured here")
+def _measured(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate.sure(value, "measured here")
 
 
-def _through(part: Part, rule: Any) -> Part:
+def _through(estimate: Estimate, rule: Any) -> Estimate:
     """A rule that grows with its argument, applied to a value and its range."""
-    return Part(rule(part.value), rule(part.low), rule(part.high), part.source)
+    return Estimate(rule(estimate.value), rule(estimate.low), rule(estimate.high), estimate.source)
 
 
-def _notes(facts: Facts, s: Settings, ask: Ask) -> Iterator[str]:
+def _notes(facts: Facts, s: Settings, inputs: BudgetInputs) -> Iterator[str]:
     """What the numbers leave out, and what they were taken from."""
-    yield from ask.measured.notes
-    if ask.gpu is not None and ask.gpu.shared and ask.free_gib is None:
+    yield from inputs.measured.notes
+    if inputs.gpu is not None and inputs.gpu.shared and inputs.free_gib is None:
         yield "the GPU shares the machine's memory: what is free when it starts decides; say it with --free"
-    if s.draft in {"draft_model", "dflash"} and ask.measured.weights_gib is None:
+    if s.draft in {"draft_model", "dflash"} and inputs.measured.weights_gib is None:
         yield "the weights of the draft model come on top"
     if s.longer_allowed and is_too_long(facts, s):
         yield f"config.json allows {facts.derived_len} tokens a request; what more of them come to is not known"
@@ -212,9 +216,9 @@ def _notes(facts: Facts, s: Settings, ask: Ask) -> Iterator[str]:
         yield f"the release is newer than {NEWEST_KNOWN}, the newest that cortexctl knows: numbers are those of it"
 
 
-def _as_either(part: Part, other: float) -> Part:
+def _including(estimate: Estimate, other: float) -> Estimate:
     """The range holds what an older release would print, too."""
-    return Part(part.value, min(part.low, other), max(part.high, other), part.source)
+    return Estimate(estimate.value, min(estimate.low, other), max(estimate.high, other), estimate.source)
 
 
 def _partition(text: str) -> tuple[int, ...]:

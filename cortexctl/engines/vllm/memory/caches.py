@@ -26,7 +26,7 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class CacheOptions:
     """What decides the size of caches, apart from the model."""
 
     tp: int
@@ -45,65 +45,67 @@ class Keeping:
     """The draft's layers do not join those of the target: they look both ways."""
 
 
-def layer_caches(facts: Facts, layers: range, how: Keeping) -> list[Cache]:
+def layer_caches(facts: Facts, layers: range, options: CacheOptions) -> list[Cache]:
     """Of the layers of a stage, in order; those of a draft at the end."""
-    found = [c for i in layers for m in facts.layers[i].mixers if (c := _cache(m, facts, how))]
-    if how.draft_layers:
-        like = next((c for c in reversed(found) if c.kind != "state"), None)
-        found += [Cache("full", like.token, apart=how.draft_apart)] * how.draft_layers if like else []
-    return found
+    caches = [c for i in layers for m in facts.layers[i].mixers if (c := _cache(m, facts, options))]
+    if options.draft_layers:
+        like = next((c for c in reversed(caches) if c.kind != "state"), None)
+        caches += [Cache("full", like.token, apart=options.draft_apart)] * options.draft_layers if like else []
+    return caches
 
 
-def _cache(mixer: Mixer, facts: Facts, how: Keeping) -> Cache | None:
+def _cache(mixer: Mixer, facts: Facts, options: CacheOptions) -> Cache | None:
     if isinstance(mixer, Attention):
         if not mixer.owns_cache or facts.encoder_only:
             return None
-        heads = max(1, mixer.kv_heads // how.tp)
-        token = heads * _vector(mixer.head_dim, mixer.v_dim, how)
+        heads = max(1, mixer.kv_heads // options.tp)
+        token = heads * _vector(mixer.head_dim, mixer.v_dim, options)
         return Cache(mixer.kind, token, window=mixer.window)
     if isinstance(mixer, Latent):
-        return Cache("full", _latent(mixer, how))
-    return Cache("state", 0, state_bytes(mixer, facts, how))
+        return Cache("full", _latent(mixer, options))
+    return Cache("state", 0, state_bytes(mixer, facts, options))
 
 
-def _vector(key: int, value: int, how: Keeping) -> int:
+def _vector(key: int, value: int, options: CacheOptions) -> int:
     """Bytes of one head's key and value."""
-    if how.kv_dtype.endswith("_per_token_head"):
-        return int((key + value) * how.kv_bytes) + 8
-    return int((key + value) * how.kv_bytes)
+    if options.kv_dtype.endswith("_per_token_head"):
+        return int((key + value) * options.kv_bytes) + 8
+    return int((key + value) * options.kv_bytes)
 
 
-def _latent(mixer: Latent, how: Keeping) -> int:
+def _latent(mixer: Latent, options: CacheOptions) -> int:
     """The packed formats of sparse attention have sizes of their own. The indexer keeps 8-bit keys and a scale."""
-    if not how.behaviour.since(0, 7) or not how.latent:
-        return 2 * mixer.heads // how.tp * 256 * int(how.kv_bytes)  # whole heads, padded for the kernels of that time
+    if not options.behaviour.since(0, 7) or not options.latent:
+        return (
+            2 * mixer.heads // options.tp * 256 * int(options.kv_bytes)
+        )  # whole heads, padded for the kernels of that time
     width = mixer.kv_lora + mixer.rope
-    step = how.behaviour.latent_padding
+    step = options.behaviour.latent_padding
     index = mixer.index_dim + 4 if mixer.index_dim else 0
-    if mixer.index_dim and how.kv_dtype in {"fp8", "fp8_e4m3", "fp8_ds_mla"}:
+    if mixer.index_dim and options.kv_dtype in {"fp8", "fp8_e4m3", "fp8_ds_mla"}:
         return 656 + index
-    return int(-(-width // step) * step * how.kv_bytes) + index
+    return int(-(-width // step) * step * options.kv_bytes) + index
 
 
-def state_bytes(mixer: Mixer, facts: Facts, how: Keeping) -> int:
+def state_bytes(mixer: Mixer, facts: Facts, options: CacheOptions) -> int:
     """One request's state in one layer, its convolution included. vLLM: `MambaStateShapeCalculator`."""
-    ssm = how.state_bytes or facts.ssm_bytes or how.model_bytes
+    ssm = options.state_bytes or facts.ssm_bytes or options.model_bytes
     match mixer:
         case DeltaNet():
-            rows = (2 * mixer.k_heads * mixer.k_dim + mixer.v_heads * mixer.v_dim) // how.tp
-            conv = rows * (mixer.conv - 1 + how.speculative_tokens)
-            return conv * how.model_bytes + mixer.v_heads // how.tp * mixer.k_dim * mixer.v_dim * ssm
+            rows = (2 * mixer.k_heads * mixer.k_dim + mixer.v_heads * mixer.v_dim) // options.tp
+            conv = rows * (mixer.conv - 1 + options.speculative_tokens)
+            return conv * options.model_bytes + mixer.v_heads // options.tp * mixer.k_dim * mixer.v_dim * ssm
         case Kda():
-            width = mixer.heads * mixer.head_dim // how.tp
-            conv = 3 * width * (mixer.conv - 1 + how.speculative_tokens)
-            return conv * how.model_bytes + mixer.heads // how.tp * mixer.head_dim**2 * 4
+            width = mixer.heads * mixer.head_dim // options.tp
+            conv = 3 * width * (mixer.conv - 1 + options.speculative_tokens)
+            return conv * options.model_bytes + mixer.heads // options.tp * mixer.head_dim**2 * 4
         case Mamba():
-            groups = max(mixer.groups, how.tp) if mixer.groups else 0
-            rows = (mixer.inner + 2 * groups * mixer.state) // how.tp
-            conv = rows * (mixer.conv - 1 + (0 if mixer.dt_rank else how.speculative_tokens))
-            return conv * how.model_bytes + mixer.inner // how.tp * mixer.state * ssm
+            groups = max(mixer.groups, options.tp) if mixer.groups else 0
+            rows = (mixer.inner + 2 * groups * mixer.state) // options.tp
+            conv = rows * (mixer.conv - 1 + (0 if mixer.dt_rank else options.speculative_tokens))
+            return conv * options.model_bytes + mixer.inner // options.tp * mixer.state * ssm
         case ShortConv():
-            return mixer.width // how.tp * (mixer.conv - 1 + how.speculative_tokens) * how.model_bytes
+            return mixer.width // options.tp * (mixer.conv - 1 + options.speculative_tokens) * options.model_bytes
     return 0
 
 

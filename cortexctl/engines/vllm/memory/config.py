@@ -30,26 +30,26 @@ class Config:
 
     def number(self, *names: str, default: int = 0) -> int:
         """The same as a whole number; a list stands for its largest."""
-        found = self.get(*names)
-        if isinstance(found, list):
-            numbers = [n for n in found if isinstance(n, int | float)]
-            found = max(numbers) if numbers else None
-        return int(found) if isinstance(found, int | float) else default
+        value = self.get(*names)
+        if isinstance(value, list):
+            numbers = [n for n in value if isinstance(n, int | float)]
+            value = max(numbers) if numbers else None
+        return int(value) if isinstance(value, int | float) else default
 
     def need(self, *names: str) -> int:
         """Raises UnknownModel where it is missing."""
-        found = self.number(*names)
-        if found <= 0:
+        value = self.number(*names)
+        if value <= 0:
             raise UnknownModel(f"config.json has no {names[0]}")
-        return found
+        return value
 
     def flag(self, *names: str, default: bool = False) -> bool:
-        found = self.get(*names)
-        return default if found is None else bool(found)
+        value = self.get(*names)
+        return default if value is None else bool(value)
 
-    def words(self, name: str) -> list[str]:
-        found = self.get(name)
-        return [str(word) for word in found] if isinstance(found, list) else []
+    def texts(self, name: str) -> list[str]:
+        value = self.get(name)
+        return [str(text) for text in value] if isinstance(value, list) else []
 
     def table(self, name: str) -> Mapping[str, Any]:
         return _mapping(self.get(name)) or {}

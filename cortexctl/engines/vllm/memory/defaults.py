@@ -23,25 +23,25 @@ FIRST_ON_SECOND = {
 
 
 def uses_v1(
-    acts: Behaviour, given: Mapping[str, Any], gpu: Gpu, facts: Facts, environ: Mapping[str, str], draft: str
+    acts: Behaviour, args: Mapping[str, Any], gpu: Gpu, facts: Facts, environ: Mapping[str, str], draft: str
 ) -> bool:
     """The default from 0.8.0 on, unless something is asked of it that it lacked; the only engine from 0.11 on."""
     if acts.since(0, 11):
         return True
-    if (asked := environ.get("VLLM_USE_V1")) in {"0", "1"}:
-        return asked == "1"
+    if (setting := environ.get("VLLM_USE_V1")) in {"0", "1"}:
+        return setting == "1"
     if not acts.since(0, 8):
         return False
     if 0 < gpu.capability < 8.0 or (facts.pooling and not acts.since(0, 9, 2)):
         return False
-    if str(given.get("kv_cache_dtype") or "auto") != "auto" and not acts.since(0, 8, 5):
+    if str(args.get("kv_cache_dtype") or "auto") != "auto" and not acts.since(0, 8, 5):
         return False
     return not (draft and draft not in {"ngram", "eagle", "eagle3", "medusa", "deepseek_mtp"})
 
 
 def batch(
     acts: Behaviour,
-    given: Mapping[str, Any],
+    args: Mapping[str, Any],
     gpu: Gpu,
     length: int,
     *,
@@ -51,16 +51,16 @@ def batch(
 ) -> tuple[int, int]:
     """(max_num_seqs, max_num_batched_tokens): set, or the release's own for this class of GPU."""
     seqs, batched = _defaults(acts, gpu, length, v1=v1, chunked=chunked, offline=offline)
-    if v1 and given.get("performance_mode") == "throughput":
+    if v1 and args.get("performance_mode") == "throughput":
         seqs, batched = 2 * seqs, 2 * batched
     if not chunked:
         batched = max(batched, length)
-    seqs = whole(given, "max_num_seqs", 0) or seqs
-    asked = whole(given, "max_num_batched_tokens", 0)
-    if not asked and acts.since(0, 11, 2):
+    seqs = whole_number(args, "max_num_seqs", 0) or seqs
+    setting = whole_number(args, "max_num_batched_tokens", 0)
+    if not setting and acts.since(0, 11, 2):
         batched = min(batched, seqs * length)
-    batched = asked or batched
-    if not given.get("max_num_seqs"):
+    batched = setting or batched
+    if not args.get("max_num_seqs"):
         seqs = min(seqs, batched)
     return seqs, batched
 
@@ -85,8 +85,8 @@ def uses_second_runner(acts: Behaviour, facts: Facts, environ: Mapping[str, str]
     """Whether the release runs the model by its second runner: Qwen3 from 0.22, a short list from 0.24, dense models
     from 0.25, all from 0.30. vLLM: `VllmConfig.use_v2_model_runner`.
     """
-    if (asked := environ.get("VLLM_USE_V2_MODEL_RUNNER")) in {"0", "1"}:
-        return asked == "1"
+    if (setting := environ.get("VLLM_USE_V2_MODEL_RUNNER")) in {"0", "1"}:
+        return setting == "1"
     if not acts.known or not acts.since(0, 22):
         return False  # where the release is unknown: the one that needs more
     if acts.since(0, 30):
@@ -100,10 +100,10 @@ def uses_second_runner(acts: Behaviour, facts: Facts, environ: Mapping[str, str]
     return facts.architecture == "Qwen3ForCausalLM" and dense and not facts.quant.method
 
 
-def caches_prefixes(acts: Behaviour, given: Mapping[str, Any], facts: Facts) -> bool:
+def caches_prefixes(acts: Behaviour, args: Mapping[str, Any], facts: Facts) -> bool:
     """On by default; beside states only from 0.28 on, and before that for the Qwen3.5 line from 0.16 on."""
-    if (asked := given.get("enable_prefix_caching")) is not None:
-        return bool(asked)
+    if (setting := args.get("enable_prefix_caching")) is not None:
+        return bool(setting)
     if not facts.hybrid:
         return True
     return acts.since(0, 28) or (acts.since(0, 16) and facts.model_type.startswith("qwen3_5"))
@@ -119,7 +119,7 @@ def _latent_widths(facts: Facts) -> set[int]:
     return {m.kv_lora + m.rope for layer in facts.layers for m in layer.mixers if isinstance(m, Latent)}
 
 
-def whole(given: Mapping[str, Any], name: str, default: int) -> int:
+def whole_number(args: Mapping[str, Any], name: str, default: int) -> int:
     """An argument as a whole number."""
-    found = given.get(name)
-    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else default
+    value = args.get(name)
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else default

@@ -10,7 +10,7 @@ _TRUST: tuple[Source, ...] = ("exact", "given", "measured here", "headers", "con
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Estimate:
     """`low` and `high` hold the truth nine times of ten."""
 
     value: float
@@ -19,10 +19,10 @@ class Part:
     source: Source
 
     @classmethod
-    def sure(cls, value: float, source: Source = "exact") -> Part:
+    def sure(cls, value: float, source: Source = "exact") -> Estimate:
         return cls(value, value, value, source)
 
 
-def weakest(*parts: Part) -> Source:
+def weakest(*parts: Estimate) -> Source:
     """The source of what is made of several: that of the least certain."""
     return max((p.source for p in parts), key=_TRUST.index)

@@ -98,8 +98,8 @@ def gpu_of(name: str, total_gib: float | None = None) -> Gpu:
         size = total_gib or _size_in(name)
         if size is None:
             raise ValueError(f'how much memory "{name}" has is not known; write it as {name or "NAME"}:GIB')
-        whole = size == int(size) and total_gib is None
-        return Gpu(name, size * 0.985 if whole else size)
+        is_whole = size == int(size) and total_gib is None
+        return Gpu(name, size * 0.985 if is_whole else size)
     if total_gib is None or total_gib == known.marketed:
         return known
     return Gpu(known.name, total_gib, known.marketed, known.capability, known.shared)
@@ -107,15 +107,15 @@ def gpu_of(name: str, total_gib: float | None = None) -> Gpu:
 
 def _named(name: str, total_gib: float | None) -> Gpu | None:
     key = _key(name)
-    found = [g for g in _KNOWN if key.startswith(_key(g.name))]
+    matches = [g for g in _KNOWN if key.startswith(_key(g.name))]
     sized = re.search(r"(\d+)\s*-?\s*GB", name, re.IGNORECASE) or re.search(r"-(\d+)$", name)
-    wanted = int(sized[1]) if sized else round(total_gib) if total_gib else 0
-    best = max(found, key=lambda g: len(_key(g.name)), default=None)
-    if best is None or not wanted or abs(wanted - best.marketed) < 5 or name.upper().startswith(best.name):
-        variants = [g for g in _KNOWN if best and g.name.split("-")[0] == best.name and abs(g.marketed - wanted) < 3]
-        return variants[0] if variants and wanted else best
-    size = float(wanted) if total_gib is None else total_gib
-    return Gpu(best.name, size * 0.985, wanted, best.capability, best.shared)
+    size_gb = int(sized[1]) if sized else round(total_gib) if total_gib else 0
+    best = max(matches, key=lambda g: len(_key(g.name)), default=None)
+    if best is None or not size_gb or abs(size_gb - best.marketed) < 5 or name.upper().startswith(best.name):
+        variants = [g for g in _KNOWN if best and g.name.split("-")[0] == best.name and abs(g.marketed - size_gb) < 3]
+        return variants[0] if variants and size_gb else best
+    size = float(size_gb) if total_gib is None else total_gib
+    return Gpu(best.name, size * 0.985, size_gb, best.capability, best.shared)
 
 
 def _key(name: str) -> str:

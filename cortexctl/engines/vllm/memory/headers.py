@@ -11,7 +11,7 @@ from cortexctl.engines.vllm.memory.layers import Attention, Latent
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.weights import (
     Stage,
-    Weighing,
+    WeightOptions,
     allocated,
     draft_bytes,
     mxfp4_padding,
@@ -48,18 +48,22 @@ class Headers:
     total: int = 0
 
 
-def stage_bytes(headers: Headers, facts: Facts, stage: Stage, how: Weighing) -> float:
+def stage_bytes(headers: Headers, facts: Facts, stage: Stage, options: WeightOptions) -> float:
     """Bytes on one GPU of a stage. An index alone scales what config.json gives to its total."""
     if not headers.tensors:
-        whole = Stage(range(len(facts.layers)))
-        stored = Weighing(type(how.split)(absorbed=""), how.size, towers=True, draft="mtp" if facts.mtp_layers else "")
-        share = headers.total / weight_bytes(facts, whole, facts.quant, stored)
-        return share * weight_bytes(facts, stage, facts.quant, how)
+        all_layers = Stage(range(len(facts.layers)))
+        stored = WeightOptions(
+            type(options.split)(absorbed=""), options.size, towers=True, draft="mtp" if facts.mtp_layers else ""
+        )
+        share = headers.total / weight_bytes(facts, all_layers, facts.quant, stored)
+        return share * weight_bytes(facts, stage, facts.quant, options)
     sizes: defaultdict[str, float] = defaultdict(float)
     for name, (dtype, shape) in headers.tensors.items():
-        sizes[_fused(name)] += _on_gpu(name, dtype, shape, facts, stage, how)
-    beside = draft_bytes(facts, how) if how.draft.startswith("eagle") and stage.last else 0.0
-    return sum(map(allocated, sizes.values())) + rotary_bytes(facts, how) + _absorbed(facts, stage, how) + beside
+        sizes[_fused(name)] += _on_gpu(name, dtype, shape, facts, stage, options)
+    beside = draft_bytes(facts, options) if options.draft.startswith("eagle") and stage.last else 0.0
+    return (
+        sum(map(allocated, sizes.values())) + rotary_bytes(facts, options) + _absorbed(facts, stage, options) + beside
+    )
 
 
 def _fused(name: str) -> str:
@@ -70,60 +74,60 @@ def _fused(name: str) -> str:
     return _INPUT.sub(".in_proj.", _QKV.sub(".qkv_proj.", name))
 
 
-def _on_gpu(name: str, dtype: str, shape: tuple[int, ...], facts: Facts, stage: Stage, how: Weighing) -> float:
-    if name.endswith(_DROPPED) or _not_loaded(name, facts, how):
+def _on_gpu(name: str, dtype: str, shape: tuple[int, ...], facts: Facts, stage: Stage, options: WeightOptions) -> float:
+    if name.endswith(_DROPPED) or _not_loaded(name, facts, options):
         return 0.0
     if name.endswith("qzeros") and facts.quant.scheme.symmetric:
         return 0.0
     number = prod(shape)
-    size = number * _width(name, dtype, how)
+    size = number * _width(name, dtype, options)
     if _TOWER.search(name):
-        return size / how.split.tp if how.towers and stage.first else 0.0
+        return size / options.split.tp if options.towers and stage.first else 0.0
     if layer := _LAYER.search(name):
-        return _in_layer(name, size, int(layer[1]), facts, stage, how)
+        return _in_layer(name, size, int(layer[1]), facts, stage, options)
     if _EMBEDDING.search(name):
-        return size * padded_rows(facts, how) / max(shape[0], 1) if stage.first else 0.0
+        return size * padded_rows(facts, options) / max(shape[0], 1) if stage.first else 0.0
     if _HEAD.search(name):
-        return size / how.split.tp if stage.last and how.head and not (facts.tied and stage.first) else 0.0
+        return size / options.split.tp if stage.last and options.head and not (facts.tied and stage.first) else 0.0
     return size if stage.last else 0.0
 
 
-def _not_loaded(name: str, facts: Facts, how: Weighing) -> bool:
+def _not_loaded(name: str, facts: Facts, options: WeightOptions) -> bool:
     layer = _LAYER.search(name)
     further = name.startswith(("mtp.", "model.mtp.")) or bool(layer and int(layer[1]) >= len(facts.layers))
-    return further and not how.draft.endswith("mtp") and not _TOWER.search(name)
+    return further and not options.draft.endswith("mtp") and not _TOWER.search(name)
 
 
-def _width(name: str, dtype: str, how: Weighing) -> float:
+def _width(name: str, dtype: str, options: WeightOptions) -> float:
     """Bytes of a number when it is loaded: plain floats take the model's type, scales and packed numbers stay."""
     if dtype in _FLOATS and "scale" not in name and "A_log" not in name:
-        return how.size
+        return options.size
     return _BITS.get(dtype, 8) / 8
 
 
-def _in_layer(name: str, size: float, index: int, facts: Facts, stage: Stage, how: Weighing) -> float:
+def _in_layer(name: str, size: float, index: int, facts: Facts, stage: Stage, options: WeightOptions) -> float:
     if index < len(facts.layers) and index not in stage.layers:
         return 0.0
     if index >= len(facts.layers) and not stage.last:
         return 0.0
     if ".experts." in name:
-        padded = mxfp4_padding(facts, how) if facts.quant.scheme.name == "mxfp4" else 1.0
-        return size / how.split.experts * padded
+        padded = mxfp4_padding(facts, options) if facts.quant.scheme.name == "mxfp4" else 1.0
+        return size / options.split.experts * padded
     if _WHOLE.search(name):
         return size
     if _KV.search(name):
-        return size / min(how.split.tp, _kv_heads(index, facts, how))
-    return size / how.split.tp
+        return size / min(options.split.tp, _kv_heads(index, facts, options))
+    return size / options.split.tp
 
 
-def _kv_heads(index: int, facts: Facts, how: Weighing) -> int:
+def _kv_heads(index: int, facts: Facts, options: WeightOptions) -> int:
     mixers = facts.layers[min(index, len(facts.layers) - 1)].mixers
-    return next((m.kv_heads for m in mixers if isinstance(m, Attention)), how.split.tp)
+    return next((m.kv_heads for m in mixers if isinstance(m, Attention)), options.split.tp)
 
 
-def _absorbed(facts: Facts, stage: Stage, how: Weighing) -> float:
+def _absorbed(facts: Facts, stage: Stage, options: WeightOptions) -> float:
     """Copies of kv_b_proj that latent attention makes after loading."""
-    if how.split.absorbed != "copies":
+    if options.split.absorbed != "copies":
         return 0.0
-    found = (m for i in stage.layers for m in facts.layers[i].mixers if isinstance(m, Latent))
-    return sum(m.kv_lora * m.heads / how.split.tp * (m.nope + m.v_dim) for m in found) * how.size
+    latent_mixers = (m for i in stage.layers for m in facts.layers[i].mixers if isinstance(m, Latent))
+    return sum(m.kv_lora * m.heads / options.split.tp * (m.nope + m.v_dim) for m in latent_mixers) * options.size

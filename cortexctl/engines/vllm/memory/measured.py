@@ -77,7 +77,7 @@ class Measurement:
     """One start and what it said. `at`: RFC 3339, in UTC; `start_seconds`: until it served."""
 
     started: Started
-    said: StartLog
+    log: StartLog
     at: str
     host: str = ""
     start_seconds: float | None = None
@@ -89,15 +89,15 @@ def started(
 ) -> Started:
     """A start by its arguments, however they are spelled. What only says the release's default is left out."""
     release = release_of(version)
-    kept = {}
+    relevant = {}
     for name, value in canonical_args(args, release).items():
         option = release.option(name)
         if value is not None and moves_memory(name) and not (option and option.default == value):
-            kept[name] = _plain(value)
+            relevant[name] = _plain(value)
     moving = {n: v for n, v in sorted(environ.items()) if n.startswith(("VLLM_", "PYTORCH_")) and n != "VLLM_API_KEY"}
     at = gpu or Gpu("", 0.0)
     return Started(
-        model, config, version or "", at.name, round(at.total_gib, 1), kept, digest(moving) if moving else ""
+        model, config, version or "", at.name, round(at.total_gib, 1), relevant, digest(moving) if moving else ""
     )
 
 
@@ -123,8 +123,9 @@ def _plain(value: Any) -> Any:
 
 def to_json(m: Measurement) -> dict[str, Any]:
     """What is not known is left out."""
-    said = {name: value for name, value in asdict(m.said).items() if value is not None}
-    return {**asdict(m), "said": said, "format": FORMAT}
+    document = asdict(m)
+    log = {name: value for name, value in document.pop("log").items() if value is not None}
+    return {**document, "said": log, "format": FORMAT}
 
 
 FORMAT = 1
@@ -136,12 +137,16 @@ def from_json(data: Any) -> Measurement:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError("not a measurement of this format")
     try:
-        said = {f.name: data["said"].get(f.name) for f in fields(StartLog)}
+        log = {f.name: data["said"].get(f.name) for f in fields(StartLog)}
         was = data["predicted"]
-        begun = Started(**data["started"])
-        if not isinstance(begun.args, dict) or not all(isinstance(said[n], int | float | None) for n in _NUMBERS):
+        started_value = Started(**data["started"])
+        if not isinstance(started_value.args, dict) or not all(
+            isinstance(log[n], int | float | None) for n in _NUMBERS
+        ):
             raise ValueError("not a measurement: numbers are expected")
         predicted = Predicted(**was) if was else None
-        return Measurement(begun, StartLog(**said), str(data["at"]), data["host"], data["start_seconds"], predicted)
+        return Measurement(
+            started_value, StartLog(**log), str(data["at"]), data["host"], data["start_seconds"], predicted
+        )
     except (KeyError, TypeError, AttributeError) as cause:
         raise ValueError(f"not a measurement: {cause}") from None

@@ -13,10 +13,10 @@ def mixers_of(config: Config, family: Family, hidden: int, count: int) -> list[t
     """One entry a layer."""
     heads = config.number("num_attention_heads", "n_head", "n_heads", "num_heads")
     kinds = layer_kinds(config, family, count)
-    made: dict[str, tuple[Mixer, ...]] = {}
+    by_kind: dict[str, tuple[Mixer, ...]] = {}
     for kind in set(kinds):
-        made[kind] = _mixers(kind, config, family, hidden, heads)
-    mixers = [made[kind] for kind in kinds]
+        by_kind[kind] = _mixers(kind, config, family, hidden, heads)
+    mixers = [by_kind[kind] for kind in kinds]
     shared = config.number("num_kv_shared_layers")
     return [_without_cache(m) if i >= len(mixers) - shared else m for i, m in enumerate(mixers)]
 
@@ -25,10 +25,10 @@ def layer_kinds(config: Config, family: Family, count: int) -> list[str]:
     """A word for every layer: full, sliding, chunked, delta, kda, mamba, mamba1, conv, parallel, none."""
     if pattern := config.get("hybrid_override_pattern"):
         return [{"M": "mamba", "*": "full"}.get(letter, "none") for letter in str(pattern)]
-    if words := config.words("layer_types") or config.words("layers_block_type"):
-        return [_kind_of(word, config) for word in words[:count]]
+    if texts := config.texts("layer_types") or config.texts("layers_block_type"):
+        return [_kind_of(text, config) for text in texts[:count]]
     if summary := config.table("layer_types_summary"):
-        return [_kind_of(word, config) for word, n in summary.items() for _ in range(min(int(n), count))]
+        return [_kind_of(text, config) for text, n in summary.items() for _ in range(min(int(n), count))]
     if linear := config.table("linear_attn_config"):
         full = set(linear.get("full_attn_layers") or ())
         return ["full" if i + 1 in full else "kda" for i in range(count)]
@@ -58,8 +58,8 @@ def _windows(config: Config, family: Family, count: int) -> list[str]:
     return ["sliding" if family.windowed or config.get("use_sliding_window") else "full"] * count
 
 
-def _kind_of(word: str, config: Config) -> str:
-    if word == "linear_attention":
+def _kind_of(text: str, config: Config) -> str:
+    if text == "linear_attention":
         return "delta" if config.get("linear_num_value_heads") else "kda"
     known = {
         "sliding_attention": "sliding",
@@ -68,7 +68,7 @@ def _kind_of(word: str, config: Config) -> str:
         "mamba2": "mamba",
         "conv": "conv",
     }
-    return known.get(word, "full")
+    return known.get(text, "full")
 
 
 def _mixers(kind: str, config: Config, family: Family, hidden: int, heads: int) -> tuple[Mixer, ...]:

@@ -16,19 +16,19 @@ def mlps_of(config: Config, family: Family, hidden: int, count: int) -> list[tup
     if pattern := config.get("hybrid_override_pattern"):
         by_letter: dict[str, tuple[Dense | Experts, ...]] = {"-": (dense,), "E": (experts,) if experts else (dense,)}
         return [by_letter.get(letter, ()) for letter in str(pattern)]
-    found: list[tuple[Dense | Experts, ...]] = []
+    layers: list[tuple[Dense | Experts, ...]] = []
     shared_from = count - config.number("num_kv_shared_layers")
     for i in range(count):
         mine = dense
         if config.flag("use_double_wide_mlp") and i >= shared_from:
             mine = Dense(2 * dense.width, dense.matrices, dense.bias)
         if experts is None or not _has_experts(i, config):
-            found.append((mine,))
+            layers.append((mine,))
         elif config.flag("enable_moe_block"):
-            found.append((mine, experts))
+            layers.append((mine, experts))
         else:
-            found.append((experts,))
-    return found
+            layers.append((experts,))
+    return layers
 
 
 def _has_experts(i: int, config: Config) -> bool:

@@ -84,8 +84,8 @@ def _first_experts(facts: Facts) -> Experts | None:
 
 @lru_cache(maxsize=64)
 def _first_heads(facts: Facts) -> int:
-    found = (m.heads for layer in facts.layers for m in layer.mixers if isinstance(m, Attention | Latent))
-    return next(found, 0)
+    head_counts = (m.heads for layer in facts.layers for m in layer.mixers if isinstance(m, Attention | Latent))
+    return next(head_counts, 0)
 
 
 def read_facts(raw: Mapping[str, Any], args: Mapping[str, Any] = MappingProxyType({})) -> Facts:
@@ -170,8 +170,8 @@ def _read(config: Config) -> Facts:
 
 def _state_bytes(config: Config) -> int:
     """vLLM keeps Nemotron's states in 32 bits, whatever its config leaves out."""
-    said = config.get("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
-    return BYTES.get(str(said or ("float32" if config.model_type == "nemotron_h" else "")), 0)
+    dtype = config.get("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
+    return BYTES.get(str(dtype or ("float32" if config.model_type == "nemotron_h" else "")), 0)
 
 
 def _dtype(config: Config) -> str:
@@ -187,9 +187,12 @@ def _rotary(config: Config, family: Family, layers: tuple[Layer, ...]) -> tuple[
     share = config.get("partial_rotary_factor", "rotary_pct") or config.table("rope_parameters").get(
         "partial_rotary_factor"
     )
-    part = float(share) if isinstance(share, int | float) and share else (0.25 if family.gated else 1.0)
+    rotary_share = float(share) if isinstance(share, int | float) and share else (0.25 if family.gated else 1.0)
     widths = {
-        (m.kind != "full", int(m.head_dim * part)) for layer in layers for m in layer.mixers if isinstance(m, Attention)
+        (m.kind != "full", int(m.head_dim * rotary_share))
+        for layer in layers
+        for m in layer.mixers
+        if isinstance(m, Attention)
     } | {(False, m.rope) for layer in layers for m in layer.mixers if isinstance(m, Latent)}
     rows = config.number("max_position_embeddings", "max_seq_len", "seq_length")
     longer = _rotary_rows(config, family, rows)
@@ -235,10 +238,10 @@ def _derived_length(config: Config) -> tuple[int, str]:
     The smallest of the known keys, times the factor of those kinds of RoPE scaling that do not have it in the key
     already. vLLM: `_get_and_verify_max_len`.
     """
-    found = [(config.number(k), k) for k in _LENGTH_KEYS if config.number(k)]
-    if not found:
+    limits = [(config.number(k), k) for k in _LENGTH_KEYS if config.number(k)]
+    if not limits:
         return 2048, ""
-    length, key = min(found)
+    length, key = min(limits)
     scaled = _scaling(config)
     kind, factor = scaled.get("rope_type", scaled.get("type")), scaled.get("factor")
     if kind and kind not in _NOT_SCALED and isinstance(factor, int | float):

@@ -6,7 +6,7 @@ says so. These parts are the whole error of a prediction, so each has a range.
 
 from __future__ import annotations
 
-from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.estimate import Estimate
 from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.settings import Settings
@@ -30,18 +30,18 @@ def sampler(facts: Facts, s: Settings) -> tuple[float, float, float]:
     """(GiB, low, high) of sampling for every sequence at once; none where a model only pools."""
     if s.pooling:
         return 0.0, 0.0, 0.0
-    words = 4 * min(s.max_num_seqs, s.batched_tokens) * facts.vocab / GIB
+    logits = 4 * min(s.max_num_seqs, s.batched_tokens) * facts.vocab / GIB
     if not s.engine_v1:
-        return SORTING * words, SORTING * words * (0.1 if s.chunked else 0.9), 1.05 * SORTING * words
+        return SORTING * logits, SORTING * logits * (0.1 if s.chunked else 0.9), 1.05 * SORTING * logits
     if not s.behaviour.known:  # the middle of what follows
-        return 5.0 * words, 1.5 * words, SORTING * words
+        return 5.0 * logits, 1.5 * logits, SORTING * logits
     if s.second_runner:  # logits alone, in 16 and 32 bits
-        return 1.5 * words, 1.3 * words, 7.5 * words
+        return 1.5 * logits, 1.3 * logits, 7.5 * logits
     if s.behaviour.since(0, 21):  # runs its own kernels after those of FlashInfer, to warm both [fit]
-        return 7.2 * words, 2.5 * words, 9.0 * words
+        return 7.2 * logits, 2.5 * logits, 9.0 * logits
     if s.behaviour.since(0, 17) or flashinfer(s):
-        return 3.0 * words, 1.5 * words, 7.5 * words
-    return SORTING * words, 3.0 * words, 1.05 * SORTING * words
+        return 3.0 * logits, 1.5 * logits, 7.5 * logits
+    return SORTING * logits, 3.0 * logits, 1.05 * SORTING * logits
 
 
 SORTING = 9.66
@@ -75,28 +75,28 @@ def encoder(facts: Facts, s: Settings) -> float:
     return items * tower.patches * alive * s.model_bytes / GIB
 
 
-def transient(facts: Facts, s: Settings, *, last: bool = True) -> Part:
+def transient(facts: Facts, s: Settings, *, last: bool = True) -> Estimate:
     """The profiling run frees each of them before the next: the largest counts. Only the last stage samples."""
     run = forward(facts, s)
-    made, low, high = sampler(facts, s) if last else (0.0, 0.0, 0.0)
+    sampling, low, high = sampler(facts, s) if last else (0.0, 0.0, 0.0)
     images = encoder(facts, s)
-    value = max(run, made, images)
-    return Part(value, 0.85 * max(run, low, 0.3 * images), max(1.15 * run, high, 2 * images) + 0.1, "fitted")
+    value = max(run, sampling, images)
+    return Estimate(value, 0.85 * max(run, low, 0.3 * images), max(1.15 * run, high, 2 * images) + 0.1, "fitted")
 
 
-def graphs(facts: Facts, s: Settings) -> Part:
+def graphs(facts: Facts, s: Settings) -> Estimate:
     """The profiler's estimate, which is charged to the budget from 0.20 on. Little is known of it but its size. The
     second runner made none before 0.29.
     """
     if s.eager or not s.engine_v1 or not s.behaviour.charges_graphs:
-        return Part.sure(0.0)
+        return Estimate.sure(0.0)
     if s.second_runner and not s.behaviour.since(0, 29):
-        return Part.sure(0.0)
+        return Estimate.sure(0.0)
     value = (0.2 if s.tp == 1 else 0.3) + (0.3 if facts.hybrid else 0.0)
-    return Part(value, -0.1, 1.6 if s.tp == 1 else 3.0, "fitted")
+    return Estimate(value, -0.1, 1.6 if s.tp == 1 else 3.0, "fitted")
 
 
-def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Part:
+def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:
     """The context's growth, workspaces of libraries, NCCL. Until 0.9.1 V1 counted all that was on the GPU, and until
     0.6.4 V0 did: the context is some 0.4 GiB, more on Hopper.
     """
@@ -104,12 +104,12 @@ def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Part:
     if not s.engine_v1:
         alone = 0.43 if not s.behaviour.since(0, 6, 5) else 0.15 if gpu.capability >= 9 else 0.06
         nccl = 0.25 * ranks if ranks > 1 else 0.0
-        return Part(alone + nccl, 0.02, 2 * (alone + nccl) + 0.2, "fitted")
+        return Estimate(alone + nccl, 0.02, 2 * (alone + nccl) + 0.2, "fitted")
     context = 0.0 if s.behaviour.measures_own else 0.6 if gpu.capability >= 9 else 0.42
     if context and free_gib is not None:
         context = max(context, gpu.total_gib - free_gib)  # others' memory counted against the server
     if ranks == 1:
         grown = 0.1 if gpu.capability >= 9 else 0.05
-        return Part(context + grown, context + 0.02, context + 0.3, "fitted")
+        return Estimate(context + grown, context + 0.02, context + 0.3, "fitted")
     nccl = 0.15 * ranks if s.behaviour.counts_nccl else 0.0
-    return Part(context + nccl + 0.2, context + 0.1, context + nccl + 1.2, "fitted")
+    return Estimate(context + nccl + 0.2, context + 0.1, context + nccl + 1.2, "fitted")

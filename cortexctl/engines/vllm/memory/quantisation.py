@@ -39,14 +39,14 @@ AS_STORED = Scheme("", 0.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantisation:
-    """`scheme` for linear layers that nothing else is said about; `leaves`: by a module's last word; `kept`: patterns
-    of modules that stay as stored.
+    """`scheme` applies to linear layers without an entry; `leaves`: by the last part of a module's name; `unquantised`:
+    patterns of modules that stay as stored.
     """
 
     method: str = ""
     scheme: Scheme = AS_STORED
     leaves: Mapping[str, Scheme] = field(default_factory=dict)
-    kept: Patterns | None = None
+    unquantised: Patterns | None = None
     experts_only: bool = False
     """The recipe leaves all but the experts as stored."""
     spares_states: bool = False
@@ -65,7 +65,7 @@ class Quantisation:
             return AS_STORED
         if self.spares_states and "linear_attn" in module:
             return AS_STORED
-        if self.kept and self.kept.match(module, layer):
+        if self.unquantised and self.unquantised.match(module, layer):
             return AS_STORED
         return self.scheme
 
@@ -76,12 +76,12 @@ NOT_QUANTISED = Quantisation()
 class Patterns:
     """Names of modules in the forms that recipes have: whole paths, parts of them, globs, and `re:` expressions."""
 
-    def __init__(self, given: Iterable[str]) -> None:
-        self.given = tuple(given)
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = tuple(patterns)
         self._exact: set[str] = set()
         self._parts: set[str] = set()
         self._expressions: list[re.Pattern[str]] = []
-        for pattern in self.given:
+        for pattern in self.patterns:
             if pattern.startswith("re:"):
                 self._expressions.append(_compiled(pattern[3:]))
             elif "*" in pattern or "?" in pattern:
@@ -104,11 +104,11 @@ class Patterns:
             name.startswith(f"{e}.") for e in (f"layers.{layer}", name.rpartition(".")[0]) if e in self._exact
         ):
             return True
-        words = name.split(".")
-        if any(part in words or ("." in part and part in name) for part in self._parts):
+        steps = name.split(".")
+        if any(part in steps or ("." in part and part in name) for part in self._parts):
             return True
-        whole = (name, f"model.{name}", f"model.language_model.{name}", f"language_model.model.{name}")
-        return any(e.match(w) for e in self._expressions for w in whole)
+        names = (name, f"model.{name}", f"model.language_model.{name}", f"language_model.model.{name}")
+        return any(e.match(w) for e in self._expressions for w in names)
 
 
 def _compiled(text: str) -> re.Pattern[str]:
@@ -130,7 +130,7 @@ def quantisation_of(config: Config) -> Quantisation:
         return NOT_QUANTISED
     table = {**table, **(table.get("quantization") or {})} if isinstance(table.get("quantization"), Mapping) else table
     method = str(table.get("quant_method") or table.get("quant_algo") or "").lower()
-    given = [str(name) for key in _KEPT for name in table.get(key) or () if isinstance(name, str)]
+    patterns = [str(name) for key in _UNQUANTISED_KEYS for name in table.get(key) or () if isinstance(name, str)]
     layers = config.number("num_hidden_layers")
     unnamed = int(table.get("not_quantized_count") or 0) - len(table.get("not_quantized_sample") or ())
     kv = table.get("kv_cache_scheme") or table.get("kv_cache_quant_algo")
@@ -139,16 +139,16 @@ def quantisation_of(config: Config) -> Quantisation:
         method or "unknown",
         _scheme(method, table),
         _leaves(table),
-        Patterns(given) if given else None,
+        Patterns(patterns) if patterns else None,
         # A list that was cut short: one with several names a layer is that of a recipe for experts alone.
         experts_only=unnamed >= 2 * layers > 0 and bool(config.get("num_experts", "n_routed_experts")),
         # LLM Compressor's recipes for these families ignore linear attention; a config without its list keeps to that.
-        spares_states=method == "compressed-tensors" and not given and bool(config.get("linear_num_value_heads")),
+        spares_states=method == "compressed-tensors" and not patterns and bool(config.get("linear_num_value_heads")),
         kv_scheme="fp8" if kv_bits == 8 else "",
     )
 
 
-_KEPT = ("ignore", "modules_to_not_convert", "exclude_modules", "not_quantized_sample", "ignored_layers")
+_UNQUANTISED_KEYS = ("ignore", "modules_to_not_convert", "exclude_modules", "not_quantized_sample", "ignored_layers")
 
 
 def online(method: str) -> Quantisation:
@@ -253,9 +253,9 @@ def _weights(weights: Mapping[str, Any]) -> Scheme:
 def _leaves(table: Mapping[str, Any]) -> Mapping[str, Scheme]:
     """ModelOpt's mixed recipes name each module with its algorithm: the commonest one of every last word counts."""
     votes: dict[str, dict[str, int]] = {}
-    for name, said in (table.get("quantized_layers") or {}).items():
+    for name, entry in (table.get("quantized_layers") or {}).items():
         leaf = str(name).rpartition(".")[2]
-        algorithm = str(said.get("quant_algo") if isinstance(said, Mapping) else said).upper()
+        algorithm = str(entry.get("quant_algo") if isinstance(entry, Mapping) else entry).upper()
         votes.setdefault(leaf, {})[algorithm] = votes.get(leaf, {}).get(algorithm, 0) + 1
     for name, number in (table.get("quantized_layers_summary") or {}).items():
         leaf, _, algorithm = str(name).partition(":")

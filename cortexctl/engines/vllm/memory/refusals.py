@@ -80,20 +80,20 @@ def _split(facts: Facts, s: Settings) -> Refusal | None:
 
 def _inputs(facts: Facts, s: Settings) -> list[tuple[int, str]]:
     """(input width, module) of the row-parallel modules that are split over the ranks."""
-    found = {}
+    widths = {}
     for layer in facts.layers:
         for mlp in layer.mlps:
             if isinstance(mlp, Experts):
                 if not s.expert_parallel:
-                    found["mlp.experts.down_proj"] = mlp.width
+                    widths["mlp.experts.down_proj"] = mlp.width
                 if mlp.shared:
-                    found["mlp.shared_expert.down_proj"] = mlp.shared
+                    widths["mlp.shared_expert.down_proj"] = mlp.shared
             else:
-                found["mlp.down_proj"] = mlp.width
+                widths["mlp.down_proj"] = mlp.width
         for mixer in layer.mixers:
             if isinstance(mixer, Attention | Latent):
-                found["self_attn.o_proj"] = mixer.heads * mixer.v_dim
-    return [(width, name) for name, width in found.items()]
+                widths["self_attn.o_proj"] = mixer.heads * mixer.v_dim
+    return [(width, name) for name, width in widths.items()]
 
 
 def _batch(s: Settings) -> Refusal | None:
@@ -117,14 +117,14 @@ def _free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | Non
     """V1 tests free memory; V0 did not."""
     if free_gib is None or gpu is None or s.kv_bytes or not s.engine_v1:
         return None
-    wanted = gpu.total_gib * s.utilization
-    if free_gib >= wanted:
+    requested_gib = gpu.total_gib * s.utilization
+    if free_gib >= requested_gib:
         return None
     device = " cuda:0" if s.behaviour.since(0, 12, 1) or not s.behaviour.known else ""
     text = (
         f"Free memory on device{device} ({free_gib:.2f}/{gpu.total_gib:.2f} GiB) on startup is less than desired GPU "
-        f"memory utilization ({s.utilization}, {wanted:.2f} GiB). Decrease GPU memory utilization or reduce GPU memory "
-        "used by other processes."
+        f"memory utilization ({s.utilization}, {requested_gib:.2f} GiB). Decrease GPU memory utilization or reduce GPU "
+        "memory used by other processes."
     )
     most = int(free_gib / gpu.total_gib * 100) / 100
     return Refusal("free memory", text, f"gpu_memory_utilization = {most:.2f} is the most that is free now")

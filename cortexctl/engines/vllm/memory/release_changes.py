@@ -113,5 +113,5 @@ class Behaviour:
 @cache
 def behaviour(version: str | None) -> Behaviour:
     """Of a release, written in any way."""
-    found = loose(version)
-    return Behaviour(found, known=True) if found else Behaviour(loose(NEWEST_KNOWN) or (0, 0, 0), known=False)
+    parsed = loose(version)
+    return Behaviour(parsed, known=True) if parsed else Behaviour(loose(NEWEST_KNOWN) or (0, 0, 0), known=False)

@@ -52,68 +52,68 @@ class Measured:
 NOTHING_MEASURED = Measured()
 
 
-def same_start(known: Iterable[Measurement], wanted: Started) -> Measurement | None:
+def same_start(known: Iterable[Measurement], target: Started) -> Measurement | None:
     """The latest measurement of this very start."""
-    return max((m for m in known if _same(m.started, wanted)), key=lambda m: m.at, default=None)
+    return max((m for m in known if _same(m.started, target)), key=lambda m: m.at, default=None)
 
 
-def reused(known: Iterable[Measurement], wanted: Started, facts: Facts, gpu: Gpu | None) -> Measured:
-    """What holds of earlier starts for `wanted`. The latest one that can tell counts, part by part."""
-    if not wanted.version:
+def reused(known: Iterable[Measurement], target: Started, facts: Facts, gpu: Gpu | None) -> Measured:
+    """What holds of earlier starts for `target`. The latest one that can tell counts, part by part."""
+    if not target.version:
         return NOTHING_MEASURED
-    settings = _settings_of(wanted, facts, gpu)
+    settings = _settings_of(target, facts, gpu)
     latest = sorted(known, key=lambda m: m.at, reverse=True)
-    found = NOTHING_MEASURED
-    if (exact := same_start(latest, wanted)) is not None:
-        found = _all_of(exact, gpu, settings)
+    measured = NOTHING_MEASURED
+    if (exact := same_start(latest, target)) is not None:
+        measured = _all_of(exact, gpu, settings)
     if settings.pp > 1:  # parts are of one stage, and nobody knows of which; blocks are of all
-        return Measured(blocks=found.blocks, notes=found.notes) if found.blocks else NOTHING_MEASURED
+        return Measured(blocks=measured.blocks, notes=measured.notes) if measured.blocks else NOTHING_MEASURED
     for m in latest:
-        parts = Measured(
-            weights_gib=m.said.weights_gib if _same_weights(m.started, wanted) else None,
-            non_torch_gib=m.said.non_torch_gib if _same_outside(m.started, wanted) else None,
+        reusable = Measured(
+            weights_gib=m.log.weights_gib if _same_weights(m.started, target) else None,
+            non_torch_gib=m.log.non_torch_gib if _same_outside(m.started, target) else None,
         )
-        unknown = found.transient_gib is None and found.together_gib is None
-        if unknown and _same_batches(m.started, wanted, facts, gpu):
-            parts = _parts_of(m, gpu, _settings_of(m.started, facts, gpu))
-        found = _with(found, m, parts, wanted)
-    return found
+        unknown = measured.transient_gib is None and measured.together_gib is None
+        if unknown and _same_batches(m.started, target, facts, gpu):
+            reusable = _parts_of(m, gpu, _settings_of(m.started, facts, gpu))
+        measured = _with(measured, m, reusable, target)
+    return measured
 
 
 def _all_of(m: Measurement, gpu: Gpu | None, s: Settings) -> Measured:
-    said = m.said
-    parts = _parts_of(m, gpu, s)
+    log = m.log
+    reusable = _parts_of(m, gpu, s)
     return replace(
-        parts,
-        available_gib=said.available_kv_gib,
-        blocks=said.num_gpu_blocks,
-        tokens=said.kv_cache_tokens,
+        reusable,
+        available_gib=log.available_kv_gib,
+        blocks=log.num_gpu_blocks,
+        tokens=log.kv_cache_tokens,
         notes=(f"measured here on {m.at[:10]}: a start with these very arguments",),
     )
 
 
 def _parts_of(m: Measurement, gpu: Gpu | None, s: Settings) -> Measured:
-    said = m.said
+    log = m.log
     together = None
-    if said.transient_gib is None and None not in (said.weights_gib, said.available_kv_gib) and not s.kv_bytes and gpu:
-        requested = said.requested_gib or gpu.total_gib * s.utilization
-        together = requested - (said.weights_gib or 0.0) - (said.available_kv_gib or 0.0) - (said.graphs_gib or 0.0)
-    charged = 0.0 if together is not None and said.graphs_gib is None else said.graphs_gib  # eager starts say nothing
-    return Measured(said.weights_gib, said.non_torch_gib, said.transient_gib, charged, together)
+    if log.transient_gib is None and None not in (log.weights_gib, log.available_kv_gib) and not s.kv_bytes and gpu:
+        requested = log.requested_gib or gpu.total_gib * s.utilization
+        together = requested - (log.weights_gib or 0.0) - (log.available_kv_gib or 0.0) - (log.graphs_gib or 0.0)
+    charged = 0.0 if together is not None and log.graphs_gib is None else log.graphs_gib  # eager starts say nothing
+    return Measured(log.weights_gib, log.non_torch_gib, log.transient_gib, charged, together)
 
 
-def _with(found: Measured, m: Measurement, parts: Measured, wanted: Started) -> Measured:
-    """`found` and what is new in `parts`, with a note that says so."""
+def _with(measured: Measured, m: Measurement, reusable: Measured, target: Started) -> Measured:
+    """`measured` and what is new in `reusable`, with a note that says so."""
     new = {
         name: value
         for name in ("weights_gib", "non_torch_gib", "transient_gib", "graphs_gib", "together_gib")
-        if getattr(found, name) is None and (value := getattr(parts, name)) is not None
+        if getattr(measured, name) is None and (value := getattr(reusable, name)) is not None
     }
     if not new:
-        return found
+        return measured
     names = ", ".join(_WORDS[name] for name in new)
-    note = f"measured here on {m.at[:10]}: {names}, of a start with {_differences(m.started, wanted)}"
-    return replace(found, **new, notes=(*found.notes, note))
+    note = f"measured here on {m.at[:10]}: {names}, of a start with {_differences(m.started, target)}"
+    return replace(measured, **new, notes=(*measured.notes, note))
 
 
 _WORDS = {
@@ -128,13 +128,13 @@ _WORDS = {
 def _differences(a: Started, b: Started) -> str:
     if not _same_model(a, b):
         return f"another model ({a.model or 'by its config'})"
-    told = [f"vLLM {a.version}"] if a.version != b.version else []
-    told += [f"{n} {_worded(a.args.get(n))}" for n in _unlike(a, b)]
-    told += ["other variables"] if a.environ != b.environ else []
-    return ", ".join(told) or "the same arguments"
+    differences = [f"vLLM {a.version}"] if a.version != b.version else []
+    differences += [f"{n} {_as_text(a.args.get(n))}" for n in _unlike(a, b)]
+    differences += ["other variables"] if a.environ != b.environ else []
+    return ", ".join(differences) or "the same arguments"
 
 
-def _worded(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return "unset" if value is None else "another value" if str(value).startswith("#") else str(value)
 
 
@@ -158,13 +158,13 @@ def _unlike(a: Started, b: Started) -> Iterator[str]:
     return (n for n in sorted({*a.args, *b.args}) if a.args.get(n) != b.args.get(n))
 
 
-def _same_batches(a: Started, wanted: Started, facts: Facts, gpu: Gpu | None) -> bool:
+def _same_batches(a: Started, target: Started, facts: Facts, gpu: Gpu | None) -> bool:
     """The profiling run is the same: a batch of the same size through the same weights and kernels."""
-    if not (_same_model(a, wanted) and _same_gpu(a, wanted) and a.version == wanted.version):
+    if not (_same_model(a, target) and _same_gpu(a, target) and a.version == target.version):
         return False
-    if a.environ != wanted.environ or not set(_unlike(a, wanted)) <= _AFTER_PROFILING | _BATCHES:
+    if a.environ != target.environ or not set(_unlike(a, target)) <= _AFTER_PROFILING | _BATCHES:
         return False
-    one, other = _settings_of(a, facts, gpu), _settings_of(wanted, facts, gpu)
+    one, other = _settings_of(a, facts, gpu), _settings_of(target, facts, gpu)
     same = one.batched_tokens == other.batched_tokens and one.max_num_seqs == other.max_num_seqs
     return same and one.chunked == other.chunked
 

@@ -15,7 +15,7 @@ from cortexctl.engines.vllm.memory.defaults import (
     caches_prefixes,
     uses_second_runner,
     uses_v1,
-    whole,
+    whole_number,
 )
 from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.model_facts import BYTES, Facts
@@ -114,51 +114,51 @@ def read_settings(
     """
     acts = behaviour(version)
     release = _release(version)
-    given = canonical_args({k: v for k, v in args.items() if v is not None}, release)
+    args = canonical_args({k: v for k, v in args.items() if v is not None}, release)
     environ = environ or {}
-    dtype = _dtype(given, facts)
-    kv = str(given.get("kv_cache_dtype") or "auto")
+    dtype = _dtype(args, facts)
+    kv = str(args.get("kv_cache_dtype") or "auto")
     if kv == "auto" and facts.quant.kv_scheme and acts.since(0, 10):
         kv = facts.quant.kv_scheme
-    speculative = _table(given.get("speculative_config"))
+    speculative = _table(args.get("speculative_config"))
     draft = str(speculative.get("method") or ("draft_model" if speculative.get("model") else ""))
-    v1 = uses_v1(acts, given, gpu, facts, environ, draft)
-    length, auto = _length(given, facts)
-    offline = str(given.get("entrypoint") or "") == "offline"
-    pooling = facts.pooling or _pools(given)
-    chunked = given.get("enable_chunked_prefill")
+    v1 = uses_v1(acts, args, gpu, facts, environ, draft)
+    length, auto = _length(args, facts)
+    offline = str(args.get("entrypoint") or "") == "offline"
+    pooling = facts.pooling or _pools(args)
+    chunked = args.get("enable_chunked_prefill")
     chunked = bool(chunked) if chunked is not None else (v1 and not pooling) or length > 32768
-    seqs, batched = batch(acts, given, gpu, length, v1=v1, chunked=chunked, offline=offline)
+    seqs, batched = batch(acts, args, gpu, length, v1=v1, chunked=chunked, offline=offline)
     return Settings(
         acts,
         v1,
-        whole(given, "tensor_parallel_size", 1),
-        whole(given, "pipeline_parallel_size", 1),
-        whole(given, "data_parallel_size", 1),
-        bool(given.get("enable_expert_parallel")),
-        float(given.get("gpu_memory_utilization") or _default_use(version)),
+        whole_number(args, "tensor_parallel_size", 1),
+        whole_number(args, "pipeline_parallel_size", 1),
+        whole_number(args, "data_parallel_size", 1),
+        bool(args.get("enable_expert_parallel")),
+        float(args.get("gpu_memory_utilization") or _default_use(version)),
         length,
         seqs,
         batched,
         chunked,
         dtype,
         kv,
-        bool(given.get("enforce_eager")),
-        caches_prefixes(acts, given, facts),
-        whole(given, "block_size", 0) or block_size(acts, gpu, facts),
-        _quant(given, facts),
-        _text_only(given),
-        whole(given, "num_gpu_blocks_override", 0),
-        whole(given, "kv_cache_memory_bytes", 0) if acts.since(0, 10, 2) else 0,
-        not given.get("disable_hybrid_kv_cache_manager"),
-        whole(given, "max_loras", 1) if given.get("enable_lora") else 0,
-        whole(given, "max_lora_rank", 16),
+        bool(args.get("enforce_eager")),
+        caches_prefixes(acts, args, facts),
+        whole_number(args, "block_size", 0) or block_size(acts, gpu, facts),
+        _quant(args, facts),
+        _text_only(args),
+        whole_number(args, "num_gpu_blocks_override", 0),
+        whole_number(args, "kv_cache_memory_bytes", 0) if acts.since(0, 10, 2) else 0,
+        not args.get("disable_hybrid_kv_cache_manager"),
+        whole_number(args, "max_loras", 1) if args.get("enable_lora") else 0,
+        whole_number(args, "max_lora_rank", 16),
         draft,
         int(speculative.get("num_speculative_tokens") or (1 if draft else 0)),
-        whole(given, "decode_context_parallel_size", 1),
+        whole_number(args, "decode_context_parallel_size", 1),
         auto,
         offline,
-        BYTES.get(str(given.get("mamba_ssm_cache_dtype") or ""), 0),
+        BYTES.get(str(args.get("mamba_ssm_cache_dtype") or ""), 0),
         pooling,
         uses_second_runner(acts, facts, environ),
         environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "").strip().lower() in {"1", "true"},
@@ -167,8 +167,8 @@ def read_settings(
 
 @cache
 def _release(version: str | None) -> catalogue.Release:
-    found = behaviour(version)
-    return release_of(".".join(map(str, found.version))) if found.known else release_of(NEWEST_KNOWN)
+    acts = behaviour(version)
+    return release_of(".".join(map(str, acts.version))) if acts.known else release_of(NEWEST_KNOWN)
 
 
 @cache
@@ -178,33 +178,33 @@ def _default_use(version: str | None) -> float:
     return float((option.default if option else None) or 0.9)
 
 
-def _dtype(given: Mapping[str, Any], facts: Facts) -> str:
-    named = str(given.get("dtype") or "auto")
+def _dtype(args: Mapping[str, Any], facts: Facts) -> str:
+    named = str(args.get("dtype") or "auto")
     return facts.dtype if named == "auto" else {"half": "float16", "float": "float32"}.get(named, named)
 
 
-def _length(given: Mapping[str, Any], facts: Facts) -> tuple[int, bool]:
-    asked = given.get("max_model_len")
-    if asked in {None, "auto", -1}:
-        return facts.derived_len, asked is not None
-    return int(asked or facts.derived_len), False
+def _length(args: Mapping[str, Any], facts: Facts) -> tuple[int, bool]:
+    setting = args.get("max_model_len")
+    if setting in {None, "auto", -1}:
+        return facts.derived_len, setting is not None
+    return int(setting or facts.derived_len), False
 
 
-def _pools(given: Mapping[str, Any]) -> bool:
+def _pools(args: Mapping[str, Any]) -> bool:
     """Whether a generating model is asked to pool; older releases call it a task."""
-    task = str(given.get("task") or given.get("convert") or "auto")
-    return given.get("runner") == "pooling" or task in {"embed", "embedding", "classify", "score", "reward"}
+    task = str(args.get("task") or args.get("convert") or "auto")
+    return args.get("runner") == "pooling" or task in {"embed", "embedding", "classify", "score", "reward"}
 
 
-def _quant(given: Mapping[str, Any], facts: Facts) -> Quantisation:
-    asked = str(given.get("quantization") or "")
-    return online(asked) if asked and not facts.quant.method else facts.quant
+def _quant(args: Mapping[str, Any], facts: Facts) -> Quantisation:
+    setting = str(args.get("quantization") or "")
+    return online(setting) if setting and not facts.quant.method else facts.quant
 
 
-def _text_only(given: Mapping[str, Any]) -> bool:
-    if given.get("language_model_only"):
+def _text_only(args: Mapping[str, Any]) -> bool:
+    if args.get("language_model_only"):
         return True
-    limits = _table(given.get("limit_mm_per_prompt"))
+    limits = _table(args.get("limit_mm_per_prompt"))
     return bool(limits) and all(n == 0 for n in limits.values())
 
 

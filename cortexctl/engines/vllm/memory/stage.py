@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortexctl.engines.vllm.memory.blocks import Pool
-from cortexctl.engines.vllm.memory.estimate import Part
+from cortexctl.engines.vllm.memory.estimate import Estimate
 from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.headers import Headers
 from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured
@@ -19,15 +19,15 @@ class StageBudget:
     """One pipeline stage, per GPU. Memory in GiB."""
 
     stage: Stage
-    weights: Part
-    non_torch: Part
-    transient: Part
-    graphs: Part
-    requested: Part
-    available: Part
+    weights: Estimate
+    non_torch: Estimate
+    transient: Estimate
+    graphs: Estimate
+    requested: Estimate
+    available: Estimate
     pool: Pool
-    blocks: Part
-    needed: Part
+    blocks: Estimate
+    needed: Estimate
 
     @property
     def spent(self) -> float:
@@ -35,7 +35,7 @@ class StageBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class BudgetInputs:
     """What a budget is asked for: launch arguments by vLLM's names, the GPU, the release, and what is known besides."""
 
     args: Mapping[str, Any]

@@ -58,7 +58,7 @@ _TOKENS = re.compile(r"KV cache size: (\d[\d,]{0,20}) tokens")
 _CONCURRENCY = re.compile(rf"Maximum concurrency for (\d[\d,]{{0,20}}) tokens per request: {_N}x")
 _INIT = re.compile(rf"init engine \(profile, create kv cache, warmup model\) took {_N} s")
 
-_TELLING = tuple(value for value in globals().values() if isinstance(value, re.Pattern))
+_RELEVANT = tuple(value for value in globals().values() if isinstance(value, re.Pattern))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,29 +88,29 @@ class StartLog:
     """Profiling, making the cache, warming up."""
 
     @property
-    def says_something(self) -> bool:
+    def is_conclusive(self) -> bool:
         """Whether it tells of weights or of the cache; a log of warnings alone does not."""
-        told = (self.weights_gib, self.available_kv_gib, self.num_gpu_blocks, self.kv_cache_tokens)
-        return any(v is not None for v in told)
+        relevant = (self.weights_gib, self.available_kv_gib, self.num_gpu_blocks, self.kv_cache_tokens)
+        return any(v is not None for v in relevant)
 
 
 def read_start_log(log: Iterable[str]) -> StartLog:
     """Of the last start in the log that says something. Lines that say nothing of memory are passed over."""
     cut = (shortened(line, LONGEST_LINE) for line in log)
-    told = list(deque((line for line in cut if any(p.search(line) for p in _TELLING)), MOST_LINES))
-    starts = [i for i, line in enumerate(told) if _SERVER.search(line)]
+    relevant = list(deque((line for line in cut if any(p.search(line) for p in _RELEVANT)), MOST_LINES))
+    starts = [i for i, line in enumerate(relevant) if _SERVER.search(line)]
     for begin in reversed(starts[-MOST_STARTS:]):  # of several API servers the last may begin when the engine is done
-        if (found := _read(told[begin:])).says_something:
-            return found
-    return _read(told)
+        if (usage := _read(relevant[begin:])).is_conclusive:
+            return usage
+    return _read(relevant)
 
 
 def _read(lines: Sequence[str]) -> StartLog:
     loaded, captured = _all(_LOADED, lines), _all(_CAPTURED, lines)
     weights = _most(g[0] or g[2] for g in loaded)
     charged = _charged(lines, captured=bool(captured))
-    said = _sum(lines, weights, charged)
-    if charged is None and said.get("peak") is not None:  # then what is said is all there is
+    parts = _sum(lines, weights, charged)
+    if charged is None and parts.get("peak") is not None:  # then what is said is all there is
         charged = 0.0
     versions = _all(_VERSION, lines)
     cpu = _first(_CPU, lines)
@@ -121,15 +121,15 @@ def _read(lines: Sequence[str]) -> StartLog:
     at_once = _all(_CONCURRENCY, lines)
     length, concurrency = min(at_once, key=lambda g: float(g[1])) if at_once else ("", "")
     return StartLog(
-        weights_gib=weights if weights is not None else said.get("weights"),
-        non_torch_gib=_round(said.get("other")),
-        transient_gib=_round(said.get("peak")),
+        weights_gib=weights if weights is not None else parts.get("weights"),
+        non_torch_gib=_round(parts.get("other")),
+        transient_gib=_round(parts.get("peak")),
         graphs_gib=charged,
         graphs_captured_gib=_most(g[1] for g in captured),
-        requested_gib=_round(said.get("requested") or cpu[2]),
-        total_gib=said.get("total") or cpu[1],
-        free_gib=said.get("free"),
-        available_kv_gib=next((v for v in (exactly, available, said.get("available")) if v is not None), None),
+        requested_gib=_round(parts.get("requested") or cpu[2]),
+        total_gib=parts.get("total") or cpu[1],
+        free_gib=parts.get("free"),
+        available_kv_gib=next((v for v in (exactly, available, parts.get("available")) if v is not None), None),
         num_gpu_blocks=None if blocks is None else int(blocks),
         kv_cache_tokens=None if tokens is None else int(tokens),
         max_concurrency=float(concurrency) if concurrency else None,
@@ -143,10 +143,10 @@ def _read(lines: Sequence[str]) -> StartLog:
 def _sum(lines: Sequence[str], weights: float | None, charged: float | None) -> dict[str, float | None]:
     """The tightest rank's parts, as far as a line splits them."""
     if split := _all(_SPLIT, lines):
-        took, other, peak, rest = (float(v) for v in min(split, key=lambda g: float(g[3])))
+        weights_gib, other, peak, rest = (float(v) for v in min(split, key=lambda g: float(g[3])))
         total, _, requested = _first(_REQUESTED, lines)
-        made: dict[str, float | None] = {"weights": took, "other": other, "peak": peak, "available": rest}
-        return made | {"total": total, "requested": requested}
+        parts: dict[str, float | None] = {"weights": weights_gib, "other": other, "peak": peak, "available": rest}
+        return parts | {"total": total, "requested": requested}
     if results := _all(_RESULTS, lines):
         total, _, peak, other, rest, share = (float(v) for v in min(results, key=lambda g: float(g[4])))
         alone = None if weights is None else peak - weights
@@ -154,23 +154,23 @@ def _sum(lines: Sequence[str], weights: float | None, charged: float | None) -> 
     if usage := _all(_USAGE, lines):
         return _of_usage(max(usage, key=_spent), weights, charged)
     if profiled := _all(_PROFILE, lines):
-        peak, other, took = (float(v) for v in max(profiled, key=lambda g: sum(float(v) for v in g)))
-        return {"weights": took, "other": other, "peak": peak}
+        peak, other, weights_gib = (float(v) for v in max(profiled, key=lambda g: sum(float(v) for v in g)))
+        return {"weights": weights_gib, "other": other, "peak": peak}
     return {}
 
 
-def _of_usage(found: tuple[str, ...], weights: float | None, charged: float | None) -> dict[str, float | None]:
+def _of_usage(usage: tuple[str, ...], weights: float | None, charged: float | None) -> dict[str, float | None]:
     """One rank's sum. From 0.27 on its peak contains what is charged for graphs."""
-    free, total, _, requested, alone, consumed, peak, other, _ = found
-    said: dict[str, float | None] = {"free": float(free), "total": float(total), "requested": float(requested)}
+    free, total, _, requested, alone, consumed, peak, other, _ = usage
+    parts: dict[str, float | None] = {"free": float(free), "total": float(total), "requested": float(requested)}
     if alone:
-        return said | {"weights": float(alone), "peak": float(peak), "other": float(other) if other else None}
-    said["peak"] = max(0.0, float(peak) - (charged or 0.0))
-    return said | {"other": None if weights is None else float(consumed) - weights}
+        return parts | {"weights": float(alone), "peak": float(peak), "other": float(other) if other else None}
+    parts["peak"] = max(0.0, float(peak) - (charged or 0.0))
+    return parts | {"other": None if weights is None else float(consumed) - weights}
 
 
-def _spent(found: tuple[str, ...]) -> float:
-    return sum(float(v) for v in found[4:8] if v)
+def _spent(usage: tuple[str, ...]) -> float:
+    return sum(float(v) for v in usage[4:8] if v)
 
 
 def _charged(lines: Sequence[str], *, captured: bool) -> float | None:

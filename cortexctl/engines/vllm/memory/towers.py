@@ -11,12 +11,12 @@ from cortexctl.engines.vllm.memory.layers import Tower
 
 def towers_of(config: Config, text_hidden: int) -> tuple[Tower, ...]:
     """The encoders beside the text model."""
-    found = []
+    towers = []
     for outer in ("vision_config", "audio_config"):
         table = config.outer.get(outer) or config.raw.get(outer) or _DEFAULTS.get(f"{config.outer_type} {outer}")
         if isinstance(table, Mapping) and table:
-            found.append(_vision(table, text_hidden) if outer == "vision_config" else _audio(table, text_hidden))
-    return tuple(t for t in found if t.parameters)
+            towers.append(_vision(table, text_hidden) if outer == "vision_config" else _audio(table, text_hidden))
+    return tuple(t for t in towers if t.parameters)
 
 
 _DEFAULTS: dict[str, Mapping[str, Any]] = {
@@ -97,5 +97,5 @@ def _audio(table: Mapping[str, Any], text_hidden: int) -> Tower:
 
 
 def _number(table: Mapping[str, Any], *names: str) -> int:
-    found = next((table[n] for n in names if table.get(n) is not None), 0)
-    return int(found) if isinstance(found, int | float) else 0
+    value = next((table[n] for n in names if table.get(n) is not None), 0)
+    return int(value) if isinstance(value, int | float) else 0

@@ -32,15 +32,15 @@ def stages(count: int, pipeline: int, partition: tuple[int, ...] = ()) -> tuple[
         sizes = [count // pipeline] * pipeline
         for i in range(2, count % pipeline + 2):
             sizes[-i] += 1
-    found, at = [], 0
+    pipeline_stages, at = [], 0
     for i, size in enumerate(sizes):
-        found.append(Stage(range(at, at + size), first=i == 0, last=i == pipeline - 1))
+        pipeline_stages.append(Stage(range(at, at + size), first=i == 0, last=i == pipeline - 1))
         at += size
-    return tuple(found)
+    return tuple(pipeline_stages)
 
 
 @dataclass(frozen=True, slots=True)
-class Weighing:
+class WeightOptions:
     """What decides the size of weights, apart from the model."""
 
     split: Split
@@ -58,29 +58,29 @@ class Weighing:
 
 
 @lru_cache(maxsize=512)
-def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing) -> float:
+def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, options: WeightOptions) -> float:
     """Bytes that one GPU of the stage holds when the model is loaded ("Model loading took")."""
     total = 0.0
     for index in stage.layers:
-        for tensor in layer_tensors(facts.layers[index], facts.hidden, how.split, facts.norms):
-            total += _bytes(tensor, index, facts, quant, how)
+        for tensor in layer_tensors(facts.layers[index], facts.hidden, options.split, facts.norms):
+            total += _bytes(tensor, index, facts, quant, options)
         if facts.per_layer_input:  # a gate and a projection of the token's own embedding
-            total += 2 * facts.hidden * facts.per_layer_input * how.size
-    total += _outside(facts, stage, quant, how)
+            total += 2 * facts.hidden * facts.per_layer_input * options.size
+    total += _outside(facts, stage, quant, options)
     if stage.last and facts.layers:
-        total += draft_bytes(facts, how)
-    if how.loras:
-        total += _lora(facts, stage, how)
+        total += draft_bytes(facts, options)
+    if options.loras:
+        total += _lora(facts, stage, options)
     return total
 
 
-def _bytes(tensor: Tensor, index: int, facts: Facts, quant: Quantisation, how: Weighing) -> float:
+def _bytes(tensor: Tensor, index: int, facts: Facts, quant: Quantisation, options: WeightOptions) -> float:
     scheme = quant.of(tensor.module, index) if tensor.linear else AS_STORED
     if scheme is AS_STORED:
-        return allocated(tensor.parameters * how.size)
+        return allocated(tensor.parameters * options.size)
     parameters = tensor.parameters
     if scheme.name == "mxfp4" and "experts" in tensor.module:
-        parameters *= mxfp4_padding(facts, how)
+        parameters *= mxfp4_padding(facts, options)
     return allocated(parameters * scheme.packed) + parameters * (scheme.size - scheme.packed)
 
 
@@ -97,80 +97,80 @@ def allocated(size: float) -> float:
     return size + left if left <= MIB else size
 
 
-def mxfp4_padding(facts: Facts, how: Weighing) -> float:
+def mxfp4_padding(facts: Facts, options: WeightOptions) -> float:
     """Kernels want whole tiles: widths of experts go up to 128 (256 on Blackwell), the hidden size to 256."""
     experts = facts.experts
     if experts is None:
         return 1.0
-    width = experts.width if how.split.whole_experts else experts.width / how.split.tp
-    return _up(width, 256 if how.wide_tiles else 128) / width * _up(facts.hidden, 256) / facts.hidden
+    width = experts.width if options.split.whole_experts else experts.width / options.split.tp
+    return _up(width, 256 if options.wide_tiles else 128) / width * _up(facts.hidden, 256) / facts.hidden
 
 
 def _up(number: float, step: int) -> int:
     return int(-(-number // step) * step)
 
 
-def _outside(facts: Facts, stage: Stage, quant: Quantisation, how: Weighing) -> float:
+def _outside(facts: Facts, stage: Stage, quant: Quantisation, options: WeightOptions) -> float:
     """All that is in no layer."""
-    table = padded_rows(facts, how) * facts.hidden
-    whole = allocated(table * how.size)
+    table = padded_rows(facts, options) * facts.hidden
+    embedding = allocated(table * options.size)
     total = 0.0
     if stage.first:
-        total += whole
-        total += facts.learned_positions * facts.hidden * how.size
+        total += embedding
+        total += facts.learned_positions * facts.hidden * options.size
         if facts.per_layer_input:
-            total += facts.per_layer_vocab / how.split.tp * len(facts.layers) * facts.per_layer_input * how.size
-        if how.towers:
-            total += sum(t.parameters for t in facts.towers) / how.split.tp * how.size
-    if stage.last and how.head and not (facts.tied and stage.first):
+            total += facts.per_layer_vocab / options.split.tp * len(facts.layers) * facts.per_layer_input * options.size
+        if options.towers:
+            total += sum(t.parameters for t in facts.towers) / options.split.tp * options.size
+    if stage.last and options.head and not (facts.tied and stage.first):
         head = quant.leaves.get("lm_head", AS_STORED)
-        total += table * head.size if head is not AS_STORED else whole
-    return total + rotary_bytes(facts, how) + facts.hidden * how.size
+        total += table * head.size if head is not AS_STORED else embedding
+    return total + rotary_bytes(facts, options) + facts.hidden * options.size
 
 
-def padded_rows(facts: Facts, how: Weighing) -> float:
+def padded_rows(facts: Facts, options: WeightOptions) -> float:
     """Rows of the vocabulary on one rank."""
-    return _up(facts.vocab, VOCAB_STEP) / how.split.tp
+    return _up(facts.vocab, VOCAB_STEP) / options.split.tp
 
 
-def rotary_bytes(facts: Facts, how: Weighing) -> float:
+def rotary_bytes(facts: Facts, options: WeightOptions) -> float:
     """The table of cosines and sines for every position, the same on every rank."""
-    return facts.positions * facts.rotary * how.size
+    return facts.positions * facts.rotary * options.size
 
 
 EAGLE3_VOCAB = 32000
 """Words that the published EAGLE-3 drafts choose from."""
 
 
-def draft_bytes(facts: Facts, how: Weighing) -> float:
+def draft_bytes(facts: Facts, options: WeightOptions) -> float:
     """One more layer like the last, and a projection of the hidden states that it gets; as a rule not quantised.
 
     Multi-token prediction shares embedding and head with its target; EAGLE loads an embedding and a head of its own.
     """
-    eagle = how.draft in {"eagle", "eagle3"}
-    if not eagle and not how.draft.endswith("mtp"):
+    eagle = options.draft in {"eagle", "eagle3"}
+    if not eagle and not options.draft.endswith("mtp"):
         return 0.0
-    tensors = layer_tensors(facts.layers[-1], facts.hidden, how.split, facts.norms)
-    states = 3 if how.draft == "eagle3" else 2
-    total = sum(t.parameters for t in tensors) + states * facts.hidden * facts.hidden / how.split.tp
+    tensors = layer_tensors(facts.layers[-1], facts.hidden, options.split, facts.norms)
+    states = 3 if options.draft == "eagle3" else 2
+    total = sum(t.parameters for t in tensors) + states * facts.hidden * facts.hidden / options.split.tp
     if eagle:
-        words = EAGLE3_VOCAB / how.split.tp if how.draft == "eagle3" else padded_rows(facts, how)
-        total += (padded_rows(facts, how) + words) * facts.hidden
-    return how.size * total
+        rows = EAGLE3_VOCAB / options.split.tp if options.draft == "eagle3" else padded_rows(facts, options)
+        total += (padded_rows(facts, options) + rows) * facts.hidden
+    return options.size * total
 
 
-def _lora(facts: Facts, stage: Stage, how: Weighing) -> float:
+def _lora(facts: Facts, stage: Stage, options: WeightOptions) -> float:
     """A pair of low-rank matrices for every adapter that fits in a batch, on each linear module but experts.
 
     The first is whole on every rank, the second is split with its module. vLLM: `LinearWithLoRA.create_lora_weights`.
     """
     total = 0.0
     for index in stage.layers:
-        for tensor in layer_tensors(facts.layers[index], facts.hidden, how.split, facts.norms):
+        for tensor in layer_tensors(facts.layers[index], facts.hidden, options.split, facts.norms):
             if tensor.linear and "experts" not in tensor.module:
                 total += facts.hidden + tensor.parameters / facts.hidden
-    rows = padded_rows(facts, how) if stage.last else 0
-    return how.loras * how.lora_rank * (total + (facts.hidden + rows if rows else 0)) * how.size
+    rows = padded_rows(facts, options) if stage.last else 0
+    return options.loras * options.lora_rank * (total + (facts.hidden + rows if rows else 0)) * options.size
 
 
 @lru_cache(maxsize=64)
