@@ -86,10 +86,10 @@ def source_of(host: str, spec: Spec) -> ModelSource | str:
 
 def _on_host(spec: Spec, path: str) -> tuple[str, str]:
     """(what is mounted, the way below it) of a path in the container; empty where nothing is mounted."""
-    found = [m for m in spec.container.mounts if is_below(path, m.target)]
-    if not found:
+    mounts = [m for m in spec.container.mounts if is_below(path, m.target)]
+    if not mounts:
         return "", ""
-    nearest = max(found, key=lambda m: len(m.target))
+    nearest = max(mounts, key=lambda m: len(m.target))
     inside = posixpath.relpath(path, nearest.target)
     return nearest.source, "" if inside == "." else inside
 
@@ -107,8 +107,8 @@ def read_model(source: ModelSource, read: Read, folder: str) -> ModelFiles:
     base = posixpath.join(folder, f"models--{source.repo.replace('/', '--')}")
     commit = source.revision
     if not _COMMIT.fullmatch(commit):
-        found = read(posixpath.join(base, "refs", source.revision), 200)
-        commit = found.decode(errors="replace").strip() if found else ""
+        reference = read(posixpath.join(base, "refs", source.revision), 200)
+        commit = reference.decode(errors="replace").strip() if reference else ""
     if not _COMMIT.fullmatch(commit):
         return ModelFiles(problem="it is not in the host's hf_cache")
     files = read_folder(read, posixpath.join(base, "snapshots", commit))
@@ -121,24 +121,24 @@ NO_CONFIG = "there is no config.json in its folder"
 def read_folder(read: Read, folder: str) -> ModelFiles:
     """config.json, what ModelOpt keeps beside it, and of the weights their index, or the head of their one file."""
 
-    def asked(name: str, most: int) -> bytes | None:
+    def read_limited(name: str, most: int) -> bytes | None:
         return read(posixpath.join(folder, name), most)
 
-    text = asked("config.json", LARGEST_CONFIG)
+    text = read_limited("config.json", LARGEST_CONFIG)
     if text is None:
         return ModelFiles(problem=NO_CONFIG)
     config = _table(text)
     if not config:
         return ModelFiles(problem="its config.json is not a table of JSON")
     if "quantization_config" not in config:
-        quantised = _table(asked("hf_quant_config.json", LARGEST_CONFIG)).get("quantization")
+        quantised = _table(read_limited("hf_quant_config.json", LARGEST_CONFIG)).get("quantization")
         if isinstance(quantised, Mapping):
             config = {**config, "quantization_config": {**quantised, "quant_method": "modelopt"}}
-    metadata = _table(asked("model.safetensors.index.json", LARGEST_INDEX)).get("metadata")
+    metadata = _table(read_limited("model.safetensors.index.json", LARGEST_INDEX)).get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
     if isinstance(total, int | float) and 0 < total < math.inf:
         return ModelFiles(config, total=int(total))
-    return ModelFiles(config, tensors_in(_head(asked("model.safetensors", LONGEST_HEAD))))
+    return ModelFiles(config, tensors_in(_head(read_limited("model.safetensors", LONGEST_HEAD))))
 
 
 def _head(beginning: bytes | None) -> Mapping[str, Any]:
@@ -152,10 +152,10 @@ def _head(beginning: bytes | None) -> Mapping[str, Any]:
 def _table(text: bytes | None) -> Mapping[str, Any]:
     """A JSON object; empty for anything else."""
     try:
-        found = read_json(text, repeats=True, infinite=True) if text else {}
+        value = read_json(text, repeats=True, infinite=True) if text else {}
     except NotAsExpected:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def model_files_to_dict(files: ModelFiles) -> dict[str, Any]:

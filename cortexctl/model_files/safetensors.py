@@ -11,12 +11,12 @@ Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 
 def tensors_in(head: Mapping[str, Any]) -> Tensors:
     """Of the JSON that the file begins with; what is no tensor is passed over."""
-    found = {}
-    for name, said in head.items():
-        shape = said.get("shape") if name != "__metadata__" and isinstance(said, Mapping) else None
+    tensors = {}
+    for name, entry in head.items():
+        shape = entry.get("shape") if name != "__metadata__" and isinstance(entry, Mapping) else None
         if _is_shape(shape):
-            found[name] = (str(said.get("dtype")), tuple(shape))
-    return found
+            tensors[name] = (str(entry.get("dtype")), tuple(shape))
+    return tensors
 
 
 def _is_shape(value: Any) -> TypeGuard[list[int]]:

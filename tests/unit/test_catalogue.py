@@ -445,12 +445,12 @@ def test_metrics_name_their_successors() -> None:
 def test_renderings_are_flags_of_their_releases(row: reviewed.Rendering) -> None:
     for version in row.releases():
         known = release(version)
-        flag = row.words[0].partition("=")[0].replace(VALUE, "")
+        flag = row.argv[0].partition("=")[0].replace(VALUE, "")
         if flag.startswith("-"):
             option = known.flags(known.entry).get(flag)
             assert option, f"{flag} in {version}"
-            if len(row.words) > 1 and option.choices is not None and VALUE not in row.words[1]:
-                assert row.words[1] in option.choices
+            if len(row.argv) > 1 and option.choices is not None and VALUE not in row.argv[1]:
+                assert row.argv[1] in option.choices
 
 
 def test_advice_on_a_value_goes_before_advice_on_its_option() -> None:

@@ -35,7 +35,7 @@ def _order() -> dict[str, int]:
     return {version: i for i, version in enumerate(_data()["releases"])}
 
 
-def _held(changes: list[list[Any]], at: int) -> Any:
+def _facts_at(changes: list[list[Any]], at: int) -> Any:
     """What holds in a release: the facts of the first change point, altered by the later ones."""
     state: Any = None
     for version, facts in changes:
@@ -51,8 +51,8 @@ def _altered(state: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         if key == "-":
             continue
         if isinstance(value, dict) and "+" in value and isinstance(new.get(key), list):
-            kept = [v for v in new[key] if v not in value.get("-", ())]
-            new[key] = sorted(kept + value["+"], key=order_of_choice)
+            remaining = [v for v in new[key] if v not in value.get("-", ())]
+            new[key] = sorted(remaining + value["+"], key=order_of_choice)
         else:
             new[key] = value
     return new
@@ -60,24 +60,24 @@ def _altered(state: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def _spans(text: str) -> tuple[Span, ...]:
     """As they are written: text:0.6.0-0.9.2 text:0.11.0-"""
-    found = []
+    spans = []
     for part in text.split():
         kind, _, rest = part.rpartition(":")
         since, _, until = rest.partition("-")
-        found.append(Span(since, until, kind))
-    return tuple(found)
+        spans.append(Span(since, until, kind))
+    return tuple(spans)
 
 
 def _spans_of_changes(changes: list[list[Any]]) -> tuple[Span, ...]:
     versions = list(_order())
-    found, since = [], ""
+    spans, since = [], ""
     for version, facts in changes:
         if facts is None:
-            found.append(Span(since, versions[_order()[version] - 1]))
+            spans.append(Span(since, versions[_order()[version] - 1]))
             since = ""
         elif not since:
             since = version
-    return (*found, Span(since)) if since else tuple(found)
+    return (*spans, Span(since)) if since else tuple(spans)
 
 
 def _within(spans: tuple[Span, ...], at: int) -> Span | None:
@@ -102,20 +102,20 @@ class Release:
 
     @cached_property
     def parser(self) -> ParserTraits:
-        return ParserTraits(**{name: _held(changes, self._at) for name, changes in _data()["parser"].items()})
+        return ParserTraits(**{name: _facts_at(changes, self._at) for name, changes in _data()["parser"].items()})
 
     @cached_property
     def options(self) -> Mapping[str, Option]:
         """Name -> option, of both entry points."""
-        held = {name: _held(changes, self._at) for name, changes in _data()["options"].items()}
-        return {name: self._option(name, facts) for name, facts in held.items() if facts is not None}
+        facts_by_name = {name: _facts_at(changes, self._at) for name, changes in _data()["options"].items()}
+        return {name: self._option(name, facts) for name, facts in facts_by_name.items() if facts is not None}
 
     def option(self, name: str) -> Option | None:
         """By its name (tensor_parallel_size) or any of its flags (--tensor-parallel-size, -tp, --no-x)."""
         if name.startswith("-"):
             return self.flags().get(name)
         changes = _data()["options"].get(name)
-        facts = _held(changes, self._at) if changes else None
+        facts = _facts_at(changes, self._at) if changes else None
         return None if facts is None else self._option(name, facts)
 
     def flags(self, entry: Entry = "serve") -> Mapping[str, Option]:
@@ -128,8 +128,8 @@ class Release:
     def keys(self, config: str) -> Mapping[str, Key]:
         """The keys of a config class; empty for a class that the release does not have."""
         table = _data()["configs"].get(config, {})
-        held = {name: _held(changes, self._at) for name, changes in table.items()}
-        return {name: self._key(name, text) for name, text in held.items() if text is not None}
+        facts_by_name = {name: _facts_at(changes, self._at) for name, changes in table.items()}
+        return {name: self._key(name, text) for name, text in facts_by_name.items() if text is not None}
 
     def architecture(self, name: str) -> str | None:
         """The group in which the release's registry has an architecture: text, embedding, multimodal, …"""
@@ -149,25 +149,25 @@ class Release:
         return (name for name, text in table.items() if _within(_spans(text), self._at))
 
     def _option(self, name: str, facts: dict[str, Any]) -> Option:
-        given = dict(facts)
-        positional = given.pop("positional", False)
-        flags = () if positional else ("--" + name.replace("_", "-"), *given.pop("also", ()))
-        off = ["--no-" + f.removeprefix("--") for f in flags if f.startswith("--")] if given["kind"] == "pair" else []
-        soft, removal = given.pop("soft", ()), given.pop("deprecated", False)
-        if "default" not in given and given["kind"] in {"pair", "switch"}:
-            given["default"] = False
-        if "choices" in given:
-            given["choices"] = tuple(given["choices"])
+        fields = dict(facts)
+        positional = fields.pop("positional", False)
+        flags = () if positional else ("--" + name.replace("_", "-"), *fields.pop("also", ()))
+        off = ["--no-" + f.removeprefix("--") for f in flags if f.startswith("--")] if fields["kind"] == "pair" else []
+        soft, removal = fields.pop("soft", ()), fields.pop("deprecated", False)
+        if "default" not in fields and fields["kind"] in {"pair", "switch"}:
+            fields["default"] = False
+        if "choices" in fields:
+            fields["choices"] = tuple(fields["choices"])
         return Option(
             name=name,
             flags=flags,
-            off_flags=tuple(given.pop("off", off)),
-            dest=given.pop("dest", name),
+            off_flags=tuple(fields.pop("off", off)),
+            dest=fields.pop("dest", name),
             soft_choices=self._named(soft),
             deprecated=bool(removal),
             removal=removal if isinstance(removal, str) else "",
-            bounds=tuple(given.pop("bounds", {}).items()),
-            **given,
+            bounds=tuple(fields.pop("bounds", {}).items()),
+            **fields,
         )
 
     def _named(self, soft: Any) -> tuple[str, ...]:
@@ -175,8 +175,8 @@ class Release:
         return tuple(self._present(_data()["values"][soft[1:]])) if isinstance(soft, str) else tuple(soft)
 
     def _key(self, name: str, text: str) -> Key:
-        said, _, taken = text.partition(" ")
-        parts = said.split("|") if said else []
+        type_text, _, taken = text.partition(" ")
+        parts = type_text.split("|") if type_text else []
         choices: list[str] = []
         for part in parts:
             if part[0] in "=~":
@@ -202,8 +202,8 @@ def release(version: str) -> Release:
 
 def nearest(version: str) -> str:
     """The newest known release that is not newer than this one; the oldest if all are. Raises ValueError."""
-    wanted = parse_release(version)
-    older = [v for v in releases() if parse_release(v) <= wanted]
+    target = parse_release(version)
+    older = [v for v in releases() if parse_release(v) <= target]
     return older[-1] if older else releases()[0]
 
 
@@ -249,7 +249,7 @@ def architecture_names() -> tuple[str, ...]:
 
 def choice_spans(name: str, value: Any) -> tuple[Span, ...]:
     """The releases that know a value of an option, whether their parser looks at it or start-up does."""
-    found: list[Span] = []
+    spans: list[Span] = []
     since = ""
     before = ""
     for version in releases():
@@ -258,19 +258,19 @@ def choice_spans(name: str, value: Any) -> tuple[Span, ...]:
         if takes and not since:
             since = version
         elif since and not takes:
-            found.append(Span(since, before))
+            spans.append(Span(since, before))
             since = ""
         before = version
-    return (*found, Span(since)) if since else tuple(found)
+    return (*spans, Span(since)) if since else tuple(spans)
 
 
 @cache
 def _spellings() -> dict[str, Option]:
-    found: dict[str, Option] = {}
+    options: dict[str, Option] = {}
     for name in option_names():
         option = newest_option(name)
-        found |= {flag: option for flag in (*option.flags, *option.off_flags) if flag not in found}
-    return found
+        options |= {flag: option for flag in (*option.flags, *option.off_flags) if flag not in options}
+    return options
 
 
 def spelled(flag: str) -> Option | None:
@@ -283,5 +283,5 @@ def spelled(flag: str) -> Option | None:
 def newest_option(name: str) -> Option:
     """An option as the newest release that has it takes it; text, if none ever had it."""
     spans = option_spans(name)
-    found = release(spans[-1].until or releases()[-1]).option(name) if spans else None
-    return found or Option(name=name, kind="text", flags=("--" + name.replace("_", "-"),))
+    option = release(spans[-1].until or releases()[-1]).option(name) if spans else None
+    return option or Option(name=name, kind="text", flags=("--" + name.replace("_", "-"),))

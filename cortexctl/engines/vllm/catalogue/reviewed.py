@@ -13,7 +13,7 @@ from cortexctl.engines.vllm.catalogue.catalogue import releases
 from cortexctl.engines.vllm.version import parse_release
 
 VALUE = "$value"
-"""In `set` and `words`: the user's own value."""
+"""In `set` and `argv`: the user's own value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class KeyRule(Ranged):
         return bool(lacks or (self.excludes and _has(table, self.excludes)))
 
 
-def _has(table: Mapping[str, Any], wanted: str) -> bool:
-    key, _, texts = wanted.partition("=")
+def _has(table: Mapping[str, Any], required: str) -> bool:
+    key, _, texts = required.partition("=")
     return str(table[key]) in texts.split("|") if texts and key in table else not texts and table.get(key) is not None
 
 
@@ -126,7 +126,7 @@ class Rendering(Ranged):
     """How a field is written on the command line."""
 
     field: str = ""
-    words: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
 
 
 @cache
