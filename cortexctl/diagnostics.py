@@ -45,7 +45,7 @@ _RULES_OF = {
     Kind.UNREACHABLE: "CX401",
     Kind.PROTECTION: "CX403 CX409",
     Kind.OWNERSHIP: "CX402 CX404 CX406 CX412 CX414 CX416 CX417",
-    Kind.HOST: "CX405 CX407 CX410",
+    Kind.HOST: "CX405 CX407 CX410 CX418",
     Kind.SELECTION: "CX408 CX413 CX415",
 }
 _KIND_OF = {rule: kind for kind, rules in _RULES_OF.items() for rule in rules.split()}

@@ -14,7 +14,8 @@ from typing import Any
 
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError
-from cortexctl.hosts.read import get, observe_host
+from cortexctl.hosts.http import get
+from cortexctl.hosts.read import observe_host
 from tests.forks import ran
 
 REPO = Path(__file__).parent.parent

@@ -15,13 +15,19 @@ import json
 import os
 import re
 import sys
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cortexctl import __version__
 from cortexctl.desired.stack import Desired
+from cortexctl.instance.spec import Spec
+from cortexctl.observe.from_snapshot import FromObservation
+from cortexctl.observe.gather import gather
 from cortexctl.observed.health import Answer, HealthOutcome
+from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
@@ -29,7 +35,7 @@ from cortexctl.plan.drift.finding import DriftReport, Facts, Kind
 from cortexctl.plan.drift.instance_findings import serving_of
 from cortexctl.plan.drift.report import DriftSelection, find_drift
 from cortexctl.plan.drift.servers import found_on, servers_of, sorted_answers
-from cortexctl.plan.planner import adoptions_needed
+from cortexctl.plan.needs import needs_of_identity
 from cortexctl.render.drift.json_report import Took, drift_json
 from cortexctl.render.drift.markdown import drift_markdown
 from cortexctl.render.drift.prometheus import drift_prometheus
@@ -73,13 +79,21 @@ def _desired(case: Path, words: dict[str, Any]) -> Desired:
 
 
 def _with_adoptable(desired: Desired, observed: Observed, words: dict[str, Any]) -> Observed:
-    changes = words.get("inspect", {})
-    found = {
-        (host, id_): parse_inspected(inspection(spec, {}, changes.get(container.name, {})), spec, IMAGE, desired.owner)
-        for host, wanted in adoptions_needed(desired, observed).items()
-        for id_, (container, spec) in wanted.items()
-    }
-    return replace(observed, adoptable=found)
+    """The observation as the readers of a case give it: what is taken by its name is as it should be, but for `inspect`."""
+    readers = _Inspecting(observed, "the case", words.get("inspect", {}), desired.owner)
+    return replace(observed, adoptable=gather(observed, partial(needs_of_identity, desired), readers).adoptable)
+
+
+@dataclass(frozen=True)
+class _Inspecting(FromObservation):
+    """Readers of a case. `changes`: to inspections, by the names of containers."""
+
+    changes: Mapping[str, Any]
+    owner: str
+
+    def inspect(self, _host: str, container: ObservedContainer, spec: Spec) -> Inspected:
+        raw = inspection(spec, {}, self.changes.get(container.name, {}))
+        return parse_inspected(raw, spec, IMAGE, self.owner)
 
 
 def _facts(desired: Desired, observed: Observed, words: dict[str, Any]) -> Facts:

@@ -23,10 +23,12 @@ from cortexctl.desired.stack import Desired
 from cortexctl.instance import labels
 from cortexctl.instance.codec import SPEC_VERSION
 from cortexctl.instance.spec import InPlace
+from cortexctl.observe.from_snapshot import FromObservation
+from cortexctl.observe.gather import observe_for_plan
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import inspections_needed, plan
+from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
 from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
 from tests.fakes.container import FakeContainer
@@ -82,15 +84,13 @@ def desired_of(case: Path, file: str = "stack.toml", secrets: dict[str, str] = S
 def plan_of(case: Path, desired: Desired, request: Request = Request()) -> Plan:  # noqa: B008 - frozen
     """Plan against the recorded containers, with no other fact than what was inspected of them in place."""
     entries = json.loads((case / "labels.json").read_text(encoding="utf-8"))
-    observed = Observed(tuple(_host(h.name, entries) for h in desired.hosts))
-    limits = {f"{e['host']}/{e['name']}": InPlace(**e["in_place"]) for e in entries}
-    asked = inspections_needed(desired, observed, request)
+    limits = {(e["host"], f"{e['host']}/{e['name']}"): InPlace(**e["in_place"]) for e in entries}
     images = {
         (i.host, i.spec.container.image): ImageFacts(i.spec.container.image, "local", id="sha256:1")
         for i in desired.instances
     }
-    facts = {(host, container): limits[container] for host, container in asked}
-    return plan(desired, dataclasses.replace(observed, images=images, in_place=facts), request)
+    recorded = Observed(tuple(_host(h.name, entries) for h in desired.hosts), images, limits)
+    return plan(desired, observe_for_plan(desired, FromObservation(recorded, case.name), request), request)
 
 
 def _host(name: str, entries: list[dict[str, Any]]) -> ObservedHost:

@@ -21,6 +21,7 @@ OWN: dict[str, set[str]] = {
     "diagnostics": set(),
     "errors": set(),
     "reach": {"errors"},
+    "concurrently": set(),
     "files": {"errors"},
     "instance": {"decoding"},
     "desired": {"instance", "diagnostics"},
@@ -41,8 +42,9 @@ OWN: dict[str, set[str]] = {
         "operations",
         "text",
     },
+    "observe": {"plan", "observed", "desired", "instance", "model_files", "errors", "concurrently"},
     "apply": {"plan", "observed", "desired", "instance", "engines", "errors", "reach", "text"},
-    "hosts": {"observed", "desired", "instance", "model_files", "errors", "reach", "decoding", "text"},
+    "hosts": {"observed", "desired", "instance", "model_files", "errors", "reach", "concurrently", "decoding", "text"},
     "health": {"observed", "desired", "model_files", "errors", "reach"},
     "secrets": {"instance", "errors"},
     "hooks": {"desired", "instance", "errors", "health", "text"},
@@ -50,7 +52,7 @@ OWN: dict[str, set[str]] = {
     "store": {"engines", "errors", "files"},
     "operations": {
         *("plan", "stack", "apply", "observed", "desired", "instance", "model_files", "engines"),
-        *("hosts", "health", "secrets", "hooks", "audit", "store", "files", "reach"),
+        *("observe", "hosts", "health", "secrets", "hooks", "audit", "store", "files", "reach", "concurrently"),
         *("errors", "diagnostics", "decoding", "text"),
     },
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 
@@ -18,10 +19,16 @@ from cortexctl.plan.steps import PullImage
 
 
 def apply_plan(
-    plan: Plan, executor: Executor, daemons: Daemons, locks: Locks, holding: ExitStack | None = None
+    plan: Plan,
+    executor: Executor,
+    daemons: Daemons,
+    locks: Locks,
+    recheck: Callable[[Sequence[str]], Observed],
+    holding: ExitStack | None = None,
 ) -> Result:
     """Carry a plan out. Raises LockHeld or PlanStale before anything is touched.
 
+    `recheck`: reads the containers of these hosts, once they are locked.
     `holding`: where the locks are kept if the caller wants them longer, to plan again under them when this plan is
     stale; they are released when it is closed.
     """
@@ -38,7 +45,7 @@ def apply_plan(
             _tell(executor, LockChanged(host, held=True))
             released.callback(_tell, executor, LockChanged(host, held=False))
         executor.holds = locks.still_ours
-        seen = Observed(tuple(daemons.observe(host) for host in hosts))
+        seen = recheck(hosts)
         moved = stale_reasons(plan, seen)
         if moved:
             raise PlanStale("the plan is out of date: " + "; ".join(moved), next_step="plan again")

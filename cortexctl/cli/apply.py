@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -11,9 +10,9 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out
 from cortexctl.cli.run_output import RunOutput, with_run_output
-from cortexctl.cli.wiring import make_plan, open_stack
+from cortexctl.cli.wiring import make_plan, need_stack_of_hosts
 from cortexctl.errors import UsageError
-from cortexctl.operations.adapters import daemons_of_plan
+from cortexctl.hosts.fleet import open_hosts
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.saved_plan import read_if_plan, refuse_changed_stack, refuse_unfit
 from cortexctl.operations.stack_choice import StackChoice
@@ -41,8 +40,8 @@ def command(
     saved = read_if_plan(stack)
     if saved is not None:
         return _apply_saved(saved, stack, request, choice, apply_options, output)
-    desired, daemons = open_stack(stack, choice)
-    with closing(daemons):
+    desired = need_stack_of_hosts(stack, choice)
+    with open_hosts(desired.hosts, desired.owner) as daemons:
         request = replace(request, allow_unreachable=apply_options.allow_unreachable)
         plan = partial(make_plan, desired, daemons, request)
         return carry_out(
@@ -64,5 +63,5 @@ def _apply_saved(
     if request != Request():
         raise UsageError("a saved plan is applied as it is; plan again to narrow it")
     refuse_changed_stack(saved)
-    with closing(daemons_of_plan(saved)) as daemons:
+    with open_hosts([planned.host for planned in saved.hosts], saved.owner) as daemons:
         return carry_out(saved, daemons, choice=choice, approved=True, options=options, output=output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +12,7 @@ from cortexctl.cli.carry_out import carry_out
 from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
 from cortexctl.cli.wiring import make_plan
-from cortexctl.operations.adapters import open_daemons
+from cortexctl.hosts.fleet import open_hosts
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
@@ -39,7 +38,7 @@ def command(
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     request = replace(request, destroy=True, allow_unreachable=apply_options.allow_unreachable)
-    with closing(open_daemons(desired)) as daemons:
+    with open_hosts(desired.hosts, desired.owner) as daemons:
         plan = partial(make_plan, desired, daemons, request)
         return carry_out(
             plan(),

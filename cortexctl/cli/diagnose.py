@@ -12,7 +12,7 @@ from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
 from cortexctl.cli.colour import ink
 from cortexctl.cli.logs import choose, find_instance, values_of
-from cortexctl.cli.wiring import need_stack, open_daemons
+from cortexctl.cli.wiring import need_stack
 from cortexctl.cli.writing import out, out_json
 from cortexctl.engines.vllm.diagnosis.diagnose import diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line
@@ -20,6 +20,7 @@ from cortexctl.engines.vllm.log_bounds import MOST_LINES
 from cortexctl.engines.vllm.progress import stage
 from cortexctl.errors import UsageError
 from cortexctl.health.health_check import query_health
+from cortexctl.hosts.fleet import open_hosts
 from cortexctl.hosts.log import last_lines
 from cortexctl.instance.labels import is_undone_name
 from cortexctl.instance.secret import hidden
@@ -83,13 +84,10 @@ def _of_instance(address: str, stack: str, choice: StackChoice, generation: int 
     desired = need_stack(stack, choice, with_secrets=False)
     address = full_address(desired, address)
     choice = choice.knowing(desired.secret_variables)
-    daemons = open_daemons(desired)
-    try:
+    with open_hosts(desired.hosts, desired.owner) as daemons:
         instance = find_instance(desired, address, daemons)
         owned = choose(instance, generation) if generation is not None else newest(instance)
         seen = examine(instance, owned, daemons.daemon(instance.host), secret_reader(stack, choice), query_health)
-    finally:
-        daemons.close()
     chosen = as_option(stack) + choice.as_flags()
     if seen.found:
         where = as_argument(stack)

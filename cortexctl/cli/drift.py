@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import click
 
+from cortexctl import __version__
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.looking import Looking
-from cortexctl.cli.wiring import open_stack
+from cortexctl.cli.wiring import need_stack_of_hosts
 from cortexctl.cli.writing import hidden_json, say, shown, write
 from cortexctl.desired.stack import Desired
 from cortexctl.files.atomic import write_atomic
 from cortexctl.hooks.notify import SECRET, Destination, destination, notify
+from cortexctl.hosts.fleet import DockerDaemons, open_hosts
+from cortexctl.hosts.lock import is_dead
+from cortexctl.observe.drift_observer import DriftObserver
+from cortexctl.observed.health import Answer
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.drift.finding import DriftReport, Kind
 from cortexctl.plan.drift.report import DriftSelection, find_drift
+from cortexctl.plan.drift.servers import Server
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.drift.json_report import Took
 
@@ -96,17 +103,24 @@ def _stack(stack: str, choice: StackChoice, *, review: bool) -> Desired:
     """Warnings about the file are for who writes it, not for who reads the mail of a cron job. A secret without a
     value here is not compared.
     """
-    desired, daemons = open_stack(stack, choice, lenient=True, warn=False, review=review)
-    daemons.close()
-    return desired
+    return need_stack_of_hosts(stack, choice, lenient=True, warn=False, review=review)
 
 
 def _look(
     desired: Desired, only: DriftSelection, *, deep: bool, health_timeout: float | None
 ) -> tuple[DriftReport, Took]:
     began, at = time.monotonic(), int(time.time())
-    observed, facts = Looking(only.hosts_of(desired), only, deep, health_timeout).look()
+    with open_hosts(desired.hosts, desired.owner) as daemons:
+        ask_health = partial(_healths, daemons, health_timeout) if health_timeout is not None else None
+        here = only.hosts_of(desired)
+        observed, facts = DriftObserver(here, only, daemons, ask_health, is_dead, __version__, deep).observe()
     return find_drift(desired, observed, facts, only), Took(at, time.monotonic() - began)
+
+
+def _healths(daemons: DockerDaemons, seconds: float, servers: Sequence[Server]) -> dict[tuple[str, str], Answer]:
+    from cortexctl.health.health_check import query_all
+
+    return query_all({s.key: daemons.reach(s.host, s.container) for s in servers}, seconds)
 
 
 def _view(report: DriftReport, form: str, took: Took) -> str:

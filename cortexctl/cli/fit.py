@@ -11,14 +11,17 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.modelreading import read_models
 from cortexctl.cli.notes import show_notes, usable
 from cortexctl.cli.writing import out_json, say, write
 from cortexctl.desired.stack import Desired
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target
 from cortexctl.errors import UsageError
 from cortexctl.files.atomic import write_atomic
+from cortexctl.hosts.fleet import open_hosts
 from cortexctl.model_files.files import ModelFiles
+from cortexctl.observe.gather import observe_identity
+from cortexctl.observe.model_reading import read_models
+from cortexctl.operations.adapters import model_readers
 from cortexctl.operations.fit import FitInputs, FitJob, FitModel, fit_options, fit_stack, sources_of
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
@@ -163,16 +166,12 @@ def _read_models(
     """The placed stack, and the files of its models: on this machine, with `hosts` on theirs, with `hub` on the hub."""
     if not inputs.hosts:
         desired, _ = placed(wanted)
-        return desired, read_models(sources_of(desired, given), hub=inputs.hub)
-    from cortexctl.cli.wiring import look, open_daemons
-
-    daemons = open_daemons(wanted)
-    try:
-        observed = look(wanted, daemons)
+        return desired, read_models(sources_of(desired, given), model_readers(hub=inputs.hub))
+    with open_hosts(wanted.hosts, wanted.owner) as daemons:
+        observed = observe_identity(wanted, daemons)
         desired, _ = placed(wanted, observed)
-        return desired, read_models(sources_of(desired, given), observed, daemons, hub=inputs.hub)
-    finally:
-        daemons.close()
+        readers = model_readers(host=daemons, hub=inputs.hub)
+        return desired, read_models(sources_of(desired, given), readers, observed.by_name())
 
 
 def _search(stack: str, model: FitModel, target: Target, *, writes: bool, as_json: bool) -> int:

@@ -9,11 +9,13 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.wiring import look, need_stack, open_daemons, read_stack
+from cortexctl.cli.wiring import need_stack, read_stack
 from cortexctl.cli.writing import out, out_json, say, say_plain
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import UsageError
+from cortexctl.hosts.fleet import open_hosts
 from cortexctl.instance import labels
+from cortexctl.observe.gather import observe_identity
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import owned_instances
 from cortexctl.operations.run_log import NO_LOG
@@ -88,11 +90,8 @@ def _by_labels(
     from cortexctl.render.history import labels_text
 
     desired = need_stack(stack, choice, with_secrets=False)
-    daemons = open_daemons(desired)
-    try:
-        observed = look(desired, daemons)
-    finally:
-        daemons.close()
+    with open_hosts(desired.hosts, desired.owner) as daemons:
+        observed = observe_identity(desired, daemons)
     rows = _rows(observed, desired)
     if addresses:
         if all(h.is_reachable for h in observed.hosts):

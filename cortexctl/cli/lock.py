@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import need_stack, open_daemons
+from cortexctl.cli.wiring import need_stack
 from cortexctl.cli.writing import out, say_plain
+from cortexctl.concurrently import at_once
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError, DaemonRefused, UsageError
+from cortexctl.hosts.fleet import open_hosts
 from cortexctl.hosts.lock import is_dead, runs_here
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.operations.stack_choice import StackChoice
@@ -20,7 +22,6 @@ from cortexctl.text.units import show_seconds
 
 if TYPE_CHECKING:
     from cortexctl.hosts.act import DockerDaemon
-    from cortexctl.hosts.fleet import DockerDaemons
 
 
 @click.group("lock")
@@ -34,14 +35,13 @@ def command() -> None:
 def status(stack: str, *, choice: StackChoice) -> int:
     """Show who is applying the stack, host by host."""
     desired = need_stack(stack, choice, with_secrets=False)
-    daemons = open_daemons(desired)
+    with open_hosts(desired.hosts, desired.owner) as daemons:
 
-    def holder(host: str) -> str:
-        daemon = daemons.daemon(host)
-        found = daemon.read_lock(desired.owner)
-        return lock_in_words(found, int(daemon.now())) if found else "free"
+        def holder(host: str) -> str:
+            held = daemons.held_lock(host)
+            return lock_in_words(held.holder, int(held.now)) if held else "free"
 
-    return _of_each(desired.hosts, daemons, holder)
+        return _of_each(desired.hosts, holder)
 
 
 @command.command("release")
@@ -53,9 +53,9 @@ def release(stack: str, *, choice: StackChoice, host: str | None) -> int:
     desired = need_stack(stack, choice, with_secrets=False)
     if host not in {None, *(h.name for h in desired.hosts)}:
         raise UsageError(f'there is no host "{host}"; known: {", ".join(h.name for h in desired.hosts)}')
-    daemons = open_daemons(desired)
     wanted = [h for h in desired.hosts if host in {None, h.name}]
-    return _of_each(wanted, daemons, lambda name: _released(daemons.daemon(name), desired.owner))
+    with open_hosts(desired.hosts, desired.owner) as daemons:
+        return _of_each(wanted, lambda name: _released(daemons.daemon(name), desired.owner))
 
 
 def _released(daemon: DockerDaemon, owner: str) -> str:
@@ -69,18 +69,22 @@ def _released(daemon: DockerDaemon, owner: str) -> str:
     return said
 
 
-def _of_each(hosts: Sequence[Host], daemons: DockerDaemons, ask: Callable[[str], str]) -> int:
-    """A line a host. One whose daemon does not answer stops no other; the exit code says it."""
+def _of_each(hosts: Sequence[Host], ask: Callable[[str], str]) -> int:
+    """A line a host, all asked at once. One whose daemon does not answer stops no other; the exit code says it."""
+
+    def answer(host: Host) -> str | DaemonError:
+        try:
+            return ask(host.name)
+        except DaemonError as cause:
+            return cause
+
     code = 0
-    try:
-        for host in hosts:
-            try:
-                out(f"{host.name}: {ask(host.name)}\n")
-            except DaemonError as cause:
-                code = cause.exit_code
-                say_plain(f"{cause.message}\n" + (f"Next:  {cause.next_step}\n" if cause.next_step else ""))
-    finally:
-        daemons.close()
+    for host, answered in zip(hosts, at_once(answer, hosts), strict=True):
+        if isinstance(answered, DaemonError):
+            code = answered.exit_code
+            say_plain(f"{answered.message}\n" + (f"Next:  {answered.next_step}\n" if answered.next_step else ""))
+        else:
+            out(f"{host.name}: {answered}\n")
     return code
 
 

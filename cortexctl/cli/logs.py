@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import click
 
 from cortexctl.apply.protocols import Secrets
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
-from cortexctl.cli.wiring import look, need_stack, open_daemons
+from cortexctl.cli.wiring import need_stack
 from cortexctl.cli.writing import out, out_raw
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import DaemonUnreachable, SecretUnresolved, UsageError
-from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.hosts.fleet import DockerDaemons, open_hosts
 from cortexctl.hosts.log import LONGEST_LINE
 from cortexctl.instance.secret import hidden
+from cortexctl.observe.gather import observe_identity
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.operations.adapters import secret_reader
 from cortexctl.operations.stack_choice import StackChoice
@@ -46,8 +46,7 @@ def command(
 ) -> int:
     """Show the log of an instance; without a serving one, of its newest container. Secrets are hidden in it."""
     desired = need_stack(stack, choice, with_secrets=False)
-    daemons = open_daemons(desired)
-    try:
+    with open_hosts(desired.hosts, desired.owner) as daemons:
         instance = find_instance(desired, address, daemons)
         owned = choose(instance, generation)
         daemon = daemons.daemon(instance.host)
@@ -58,8 +57,6 @@ def command(
             (out_raw if raw else out)(_shown(line, values, raw=raw) + "\n")
             if follow:
                 sys.stdout.flush()
-    finally:
-        daemons.close()
     return 0
 
 
@@ -97,8 +94,8 @@ def find_instance(desired: Desired, address: str, daemons: DockerDaemons) -> Own
     address = full_address(desired, address)
     name = address.partition("/")[0]
     host = desired.host(name)
-    here = replace(desired, hosts=(host,), instances=tuple(i for i in desired.instances if i.host == name))
-    observed = look(here, daemons)
+    here = desired.on_hosts([name])
+    observed = observe_identity(here, daemons)
     seen = observed.host(name)
     if not seen.is_reachable:
         raise DaemonUnreachable(f"{host.name}: {seen.problem}", next_step=seen.next_step)

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.modelreading import every_source, with_models
-from cortexctl.cli.wiring import look, need_stack, open_daemons
+from cortexctl.cli.wiring import need_stack
 from cortexctl.cli.writing import say_plain, write
 from cortexctl.errors import UsageError
-from cortexctl.hosts.read import facts_of_all
+from cortexctl.hosts.fleet import open_hosts
+from cortexctl.observe.from_snapshot import observe_for_snapshot
 from cortexctl.observed.snapshot import snapshot_to_json
+from cortexctl.operations.adapters import model_readers
 from cortexctl.operations.stack_choice import StackChoice
 
 
@@ -25,9 +26,8 @@ def command(stack: str, *, choice: StackChoice, out: str | None) -> int:
     host could not be read; the snapshot then says so.
     """
     desired = need_stack(stack, choice, with_secrets=False)
-    daemons = open_daemons(desired)
-    observed = facts_of_all(look(desired, daemons), desired.hosts, desired.owner)
-    observed = with_models(observed, every_source(desired, observed), daemons)
+    with open_hosts(desired.hosts, desired.owner) as daemons:
+        observed = observe_for_snapshot(desired, daemons, model_readers(host=daemons))
     text = snapshot_to_json(observed)
     if out is None:
         write(text, "json")

@@ -11,10 +11,11 @@ from cortexctl.cli import options
 from cortexctl.cli.notes import show_note
 from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
 from cortexctl.cli.show import view, view_options
-from cortexctl.cli.wiring import make_plan, need_stack, open_stack
+from cortexctl.cli.wiring import make_plan, need_stack, need_stack_of_hosts
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
 from cortexctl.files.checkout import checkout_of
+from cortexctl.hosts.fleet import open_hosts
 from cortexctl.operations.apply import is_blocked
 from cortexctl.operations.probe import probe as ask_parsers
 from cortexctl.operations.saved_plan import save_plan
@@ -93,14 +94,12 @@ def _plan(
         desired = need_stack(stack, choice, review=True)
         made = plan_from_stack(desired, against, choice, request, hub=hub)
         return made, choice.knowing(desired.secret_variables)
-    desired, daemons = open_stack(stack, choice, with_secrets=not request.destroy, review=no_commands)
-    try:
+    desired = need_stack_of_hosts(stack, choice, with_secrets=not request.destroy, review=no_commands)
+    with open_hosts(desired.hosts, desired.owner) as daemons:
         within = checkout_of(stack) if no_commands else None
         made = make_plan(desired, daemons, request, hub=hub, within=within)
         made = ask_parsers(made, desired, daemons, show_note) if probe else made
-        return made, choice.knowing(desired.secret_variables)
-    finally:
-        daemons.close()
+    return made, choice.knowing(desired.secret_variables)
 
 
 def exit_code(made: Plan, *, detailed: bool, allow_unreachable: bool) -> int:

@@ -31,7 +31,7 @@ def told_by_hosts(desired: Desired, daemons: DockerDaemons) -> tuple[dict[str, s
 def _release_on(host: Host, reference: str, daemons: DockerDaemons) -> str:
     """Empty where nobody tells. A daemon that does not answer is the plan's to name."""
     try:
-        facts = daemons.images(((host.name, reference),))[host.name, reference]
+        facts = daemons.image(host.name, reference)
         return facts.release or (_by_a_server(host, facts, daemons) if facts.found == "local" else "")
     except CortexctlError:
         return ""

@@ -12,15 +12,18 @@ from cortexctl.errors import UsageError
 from cortexctl.files.checkout import as_written, checkout_of
 from cortexctl.files.git import GitRefused, file_at, git_at
 from cortexctl.files.reading import LARGEST_STACK, NotRead, as_text
-from cortexctl.observed.host import ObservedHost
+from cortexctl.observe.from_snapshot import FromObservation
+from cortexctl.observe.gather import observe_for_plan
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import LARGEST, NotASnapshot, snapshot_from_json
+from cortexctl.operations.adapters import model_readers
 from cortexctl.operations.documents import read_document
 from cortexctl.operations.read_stack import read_other_stack
 from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.plan.guards_observed import not_in_snapshot
 from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import inspections_needed, models_needed, plan
+from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
 
 GIT, NONE = "git:", "none"
@@ -34,23 +37,17 @@ def plan_from_snapshot(desired: Desired, file: str, request: Request, *, hub: bo
         raise UsageError(
             f"{file} cannot be planned against: {cause}", next_step="cortexctl observe --out FILE"
         ) from cause
-    known = {h.name: h for h in observed.hosts}
-    hosts = (known.get(h.name) or ObservedHost(h.name, problem=f"it is not in {file}") for h in desired.hosts)
-    complete = replace(observed, hosts=tuple(hosts))
-    asked = inspections_needed(desired, complete, request)  # as against the live hosts, and no more
-    in_place = {key: limits for key, limits in observed.in_place.items() if key in asked}
-    complete = replace(complete, in_place=in_place)
-    return plan(desired, _with_models(desired, complete, request, hub=hub), request, basis=f"snapshot {file}")
+    complete = _observed_as_in(observed, file, desired, request, hub=hub)
+    made = plan(desired, complete, request, basis=f"snapshot {file}")
+    return replace(made, diagnostics=(*made.diagnostics, *not_in_snapshot(complete, file)))
 
 
-def _with_models(desired: Desired, observed: Observed, request: Request, *, hub: bool) -> Observed:
-    """With models' files that lie on this machine, or on the hub if that is asked for: no host is."""
-    sources = models_needed(desired, observed, request)
-    if not sources:
-        return observed
-    from cortexctl.cli.modelreading import with_models
-
-    return with_models(observed, sources, hub=hub, within=checkout_of(desired.path))
+def _observed_as_in(known: Observed, name: str, desired: Desired, request: Request, *, hub: bool) -> Observed:
+    """What `known` answers to the plan's questions. Models' files may lie on this machine, too, or on the hub with
+    `hub`: no host is asked.
+    """
+    readers, models = FromObservation(known, name), model_readers(hub=hub, within=checkout_of(desired.path))
+    return observe_for_plan(desired, readers, request, replace(models, here=readers.files_or(models.here)))
 
 
 def plan_from_stack(desired: Desired, other: str, choice: StackChoice, request: Request, *, hub: bool = False) -> Plan:
@@ -60,7 +57,7 @@ def plan_from_stack(desired: Desired, other: str, choice: StackChoice, request: 
     left = tuple(replace(h, docker=f"{h.name} of {other}") for h in was.hosts if h.name not in known)
     desired = replace(desired, hosts=(*desired.hosts, *left))
     was = replace(was, stack=desired.stack, env=desired.env)
-    observed = _with_models(desired, as_if_applied(was, desired), request, hub=hub)
+    observed = _observed_as_in(as_if_applied(was, desired), other, desired, request, hub=hub)
     return plan(desired, observed, request, basis=f"stack {other}")
 
 

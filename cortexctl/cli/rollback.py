@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import replace
-
 import click
 
 from cortexctl.cli import options
 from cortexctl.cli.addresses import full_address
 from cortexctl.cli.carry_out import carry_out
 from cortexctl.cli.run_output import RunOutput, with_run_output
-from cortexctl.cli.wiring import look, need_stack, open_daemons
+from cortexctl.cli.wiring import need_stack
+from cortexctl.hosts.fleet import open_hosts
+from cortexctl.observe.gather import observe_for_rollback
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.operations.tidy import tidy
@@ -43,10 +42,9 @@ def command(
     address = full_address(desired, address)
     choice = choice.knowing(desired.secret_variables)
     host = address.partition("/")[0]
-    with closing(open_daemons(desired)) as daemons:
-        observed = look(replace(desired, hosts=tuple(h for h in desired.hosts if h.name == host)), daemons)
-        records = daemons.records(tuple(h.name for h in observed.hosts if h.is_reachable))
-        plan = plan_rollback(desired, replace(observed, records=records), Back(address, generation))
+    with open_hosts(desired.hosts, desired.owner) as daemons:
+        observed = observe_for_rollback(desired.on_hosts([host]), daemons)
+        plan = plan_rollback(desired, observed, Back(address, generation))
         if not plan.effective:  # one that was killed at its very end is repeated
             tidy(plan, daemons, output.log.run)
         return carry_out(plan, daemons, choice=choice, approved=auto_approve, options=apply_options, output=output)

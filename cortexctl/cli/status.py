@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.lock import lock_in_words
-from cortexctl.cli.wiring import look, open_stack
+from cortexctl.cli.wiring import need_stack_of_hosts
 from cortexctl.cli.writing import out, out_json
+from cortexctl.concurrently import at_once
 from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.errors import DaemonError, PathFailed
-from cortexctl.hosts.fleet import DockerDaemons
+from cortexctl.errors import DaemonError
+from cortexctl.hosts.fleet import DockerDaemons, open_hosts
 from cortexctl.instance.spec import Spec
-from cortexctl.observed.observation import Observed
+from cortexctl.observe.gather import observe_identity, unread_host
+from cortexctl.observe.recheck import read_lock
+from cortexctl.observed.health import Answer, HealthOutcome
+from cortexctl.observed.lock_holder import HeldLock
+from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.adopt.adopt import is_adopted
@@ -31,13 +38,11 @@ from cortexctl.render.status import Row, status_text
 @options.stack_choice
 def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
-    desired, daemons = open_stack(stack, choice, with_secrets=False)
-    try:
-        observed = look(desired, daemons)
+    desired = need_stack_of_hosts(stack, choice, with_secrets=False)
+    with open_hosts(desired.hosts, desired.owner) as daemons:
+        observed, busy = _with_locks(observe_identity(desired, daemons), daemons)
         rows = _rows(desired, observed, daemons)
-        notes = [*_busy(desired, daemons), *_left_alone(desired, observed)]
-    finally:
-        daemons.close()
+    notes = [*busy, *_left_alone(desired, observed)]
     if output_format == "json":
         out_json([row.as_dict() for row in rows])
     else:
@@ -57,18 +62,14 @@ def _with_measured(rows: list[tuple[Row, Host, Spec | None]]) -> list[Row]:
     return [replace(r, measured=same_start(known, started_as(host, spec)) if spec else None) for r, host, spec in rows]
 
 
-def _busy(desired: Desired, daemons: DockerDaemons) -> list[str]:
-    """Who is applying the stack at this moment, host by host."""
-    lines = []
-    for host in desired.hosts:
-        try:
-            daemon = daemons.daemon(host.name)
-            holder = daemon.read_lock(desired.owner)
-            if holder is not None:
-                lines.append(f"{host.name}: {lock_in_words(holder, int(daemon.now()))}")
-        except DaemonError:
-            continue  # its row says so
-    return lines
+def _with_locks(observed: Observed, daemons: DockerDaemons) -> tuple[Observed, list[str]]:
+    """Who is applying the stack at this moment, host by host. A host whose lock cannot be read counts as unread."""
+    hosts = [h.name for h in observed.hosts if h.is_reachable]
+    locks = dict(zip(hosts, at_once(partial(read_lock, daemons), hosts), strict=True))
+    unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
+    held = {name: at for name, at in locks.items() if isinstance(at, HeldLock)}
+    busy = [f"{name}: {lock_in_words(at.holder, int(at.now))}" for name, at in held.items()]
+    return observed.with_hosts(unread), busy
 
 
 def _left_alone(desired: Desired, observed: Observed) -> list[str]:
@@ -83,22 +84,26 @@ def _left_alone(desired: Desired, observed: Observed) -> list[str]:
 def _rows(desired: Desired, observed: Observed, daemons: DockerDaemons) -> list[Row]:
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
+    found_at = {h.name: found_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
+    containers = [(i.host, i.serving.container) for on in found_at.values() for i in on.values() if i.serving]
+    servers = _servers([(host, container.id) for host, container in containers if container.is_running], daemons)
     rows: list[tuple[Row, Host, Spec | None]] = []
     for seen in observed.hosts:
         host = desired.host(seen.name)
         if not seen.is_reachable:
             rows.append((Row(seen.name, "unreachable", detail=seen.problem), host, None))
             continue
-        wanted = wanted_on[seen.name]
-        found = found_on(seen, desired, wanted, observed)
+        wanted, found = wanted_on[seen.name], found_at[seen.name]
         for address in sorted(wanted.keys() | found.keys()):
             instance = found.get(address)
             serving = instance.serving if instance else None
-            if instance is None or serving is None:
+            if serving is None:
                 rows.append((Row(address, "missing", detail=_others(instance)), host, None))
                 continue
             detail = _beside(wanted[address], serving) if address in wanted else "no longer in the stack"
-            rows.append((_row(address, instance, daemons, detail), host, serving.spec))
+            rows.append(
+                (_row(address, serving, servers.get((seen.name, serving.container.id)), detail), host, serving.spec)
+            )
     return _with_measured(rows)
 
 
@@ -113,22 +118,37 @@ def _beside(wanted: Instance, serving: Owned) -> str:
     return "" if same else "differs from the stack"
 
 
-def _row(address: str, instance: OwnedInstance, daemons: DockerDaemons, detail: str) -> Row:
-    from cortexctl.health.prober import HttpProber
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A container that runs: where it is reached, and what it says of its health."""
 
-    serving = instance.serving
-    if serving is None:
-        return Row(address, "missing", detail=detail)
-    state, endpoint = state_in_words(serving.container), ""
-    if serving.container.is_running:
+    endpoint: str | DaemonError | None
+    health: Answer
+
+
+def _servers(containers: Sequence[tuple[str, str]], daemons: DockerDaemons) -> dict[tuple[str, str], _Server]:
+    """By host and container id, all asked at once."""
+    from cortexctl.health.health_check import query_all
+    from cortexctl.health.prober import QUICK
+
+    def endpoint(at: tuple[str, str]) -> str | DaemonError | None:
         try:
-            endpoint = daemons.daemon(instance.host).state(serving.container.id).endpoint
-            heard = HttpProber().health(daemons.reach(instance.host, serving.container.id))
-            state = f"running, {heard}" if heard else "healthy"
-        except PathFailed as cause:
-            state, detail = "running, cannot be asked", cause.message
+            return daemons.endpoint(*at)
         except DaemonError as cause:
-            detail = cause.message
+            return cause
+
+    endpoints = dict(zip(containers, at_once(endpoint, containers), strict=True))
+    health = query_all({at: daemons.reach(*at) for at in containers}, QUICK)
+    return {at: _Server(endpoints[at], health[at]) for at in containers}
+
+
+def _row(address: str, serving: Owned, server: _Server | None, detail: str) -> Row:
+    state, endpoint = state_in_words(serving.container), ""
+    if server is not None:
+        state, detail = _health(server.health, detail)
+        endpoint = server.endpoint if isinstance(server.endpoint, str) else ""
+        if isinstance(server.endpoint, DaemonError):
+            detail = server.endpoint.message
     spec = serving.spec
     return Row(
         address,
@@ -139,6 +159,13 @@ def _row(address: str, instance: OwnedInstance, daemons: DockerDaemons, detail: 
         endpoint=endpoint,
         detail=detail,
     )
+
+
+def _health(answer: Answer, detail: str) -> tuple[str, str]:
+    """The state to show, and what else there is to know."""
+    if answer.outcome is HealthOutcome.UNREACHED:
+        return "running, cannot be asked", answer.why
+    return (f"running, {answer.text}" if answer.text else "healthy"), detail
 
 
 def _others(instance: OwnedInstance | None) -> str:

@@ -13,6 +13,7 @@ from cortexctl.cli.wiring import read_stack
 from cortexctl.cli.writing import out, out_json, write
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic, in_reading_order
+from cortexctl.operations.adapters import model_readers
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.guards import check_desired
@@ -82,13 +83,15 @@ def _check(
 
 
 def _room(desired: Desired, told: list[Diagnostic], *, hub: bool) -> Room:
-    from cortexctl.cli.modelreading import every_source, read_models
     from cortexctl.files.checkout import checkout_of
+    from cortexctl.observe.model_reading import read_models
     from cortexctl.plan.capacity.capacity import Room, room_in_stack
+    from cortexctl.plan.needs import every_model
 
     if not any(i.spec.container.gpus for i in desired.instances):
         return Room()
-    return room_in_stack(desired, read_models(every_source(desired), hub=hub, within=checkout_of(desired.path)), told)
+    files = read_models(every_model(desired), model_readers(hub=hub, within=checkout_of(desired.path)))
+    return room_in_stack(desired, files, told)
 
 
 def _as_json(found: list[Diagnostic], unknown: tuple[InstanceForecast, ...], *, valid: bool) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from cortexctl.desired.hook import Hook
 from cortexctl.diagnostics import SourceSpan
@@ -146,6 +146,11 @@ class Desired:
 
     def host(self, name: str) -> Host:
         return next(h for h in self.hosts if h.name == name)
+
+    def on_hosts(self, names: Collection[str]) -> Desired:
+        """The stack as if it had these hosts alone."""
+        hosts = tuple(h for h in self.hosts if h.name in names)
+        return replace(self, hosts=hosts, instances=tuple(i for i in self.instances if i.host in names))
 
     def by_host(self) -> dict[str, dict[str, Instance]]:
         """Every host's instances by address, also of hosts that have none."""

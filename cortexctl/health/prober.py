@@ -21,7 +21,6 @@ MEASURED_TOKENS = 64
 """Tokens of a measured request: enough for a rate, and quick on a slow machine."""
 MOST_TOKENS = 10**6
 """No plausible answer has more."""
-UNREACHED = "no connection"
 
 _RELEASE = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 _NO_CHAT = re.compile(r"chat[ _.]?template|not support (?:the )?chat completions", re.IGNORECASE)
@@ -37,12 +36,7 @@ class HttpProber:
         answer = query_health(reach, QUICK)
         if answer.outcome is HealthOutcome.UNREACHED:
             raise PathFailed(answer.why)
-        texts = {
-            HealthOutcome.HEALTHY: "",
-            HealthOutcome.SILENT: "no answer",
-            HealthOutcome.STATUS: f"status {answer.status}",
-        }
-        return texts.get(answer.outcome, UNREACHED)
+        return answer.text
 
     def served_names(self, reach: Reach, api_key: str | None) -> Sequence[str]:
         answer = call_api(reach, ApiRequest("/v1/models", api_key, "GET"), QUICK)

@@ -18,12 +18,11 @@ import docker.types
 
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused, DaemonUnreachable, ImageUnavailable
-from cortexctl.hosts import lock, log, network, record_volumes
+from cortexctl.hosts import http, lock, log, network, read, record_volumes
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.host_config import host_config
 from cortexctl.hosts.own_labels import OwnLabels
-from cortexctl.hosts.read import daemon_time
-from cortexctl.hosts.translate_errors import asking
+from cortexctl.hosts.translate_errors import asking, reading
 from cortexctl.instance import labels
 from cortexctl.instance.codec import label_records
 from cortexctl.instance.image import split_image
@@ -32,13 +31,12 @@ from cortexctl.instance.shape import STOP_SIGNAL
 from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, InPlace, Spec
 from cortexctl.observed.container_list import (
     parse_endpoint,
-    parse_in_place,
     parse_labels,
     parse_release_told,
     parse_volume_labels,
 )
 from cortexctl.observed.container_state import ContainerState
-from cortexctl.observed.daemon_json import DISTRIBUTION, IMAGE, LIMITS, LOGGED, MADE, PULLED, TOUCHED
+from cortexctl.observed.daemon_json import DISTRIBUTION, IMAGE, LOGGED, MADE, PULLED, TOUCHED
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord
@@ -167,8 +165,11 @@ class DockerDaemon:
             self._api.update_container(container, **limits)
 
     def in_place(self, container: str) -> InPlace:
-        with self._asking("inspect", container):
-            return parse_in_place(LIMITS(self._api.inspect_container(container)))
+        with reading(self._host, f"the limits of {container}"):
+            found = read.in_place(self._host, container, timeout=REQUEST_TIMEOUT)
+        if found is None:
+            raise DaemonRefused(f"{self._host.name}: cannot inspect {container}: it is gone", status=http.NOT_FOUND)
+        return found
 
     def rename(self, container: str, name: str) -> None:
         with self._asking("rename", container):
@@ -247,7 +248,7 @@ class DockerDaemon:
         return ContainerReach(self._host.docker, self._made.get(container, container))
 
     def now(self) -> float:
-        return daemon_time(self._host.docker)
+        return http.daemon_time(self._host.docker)
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
         with self._asking("take the lock"):
@@ -255,12 +256,8 @@ class DockerDaemon:
             return lock.from_labels(parse_volume_labels(volume))
 
     def read_lock(self, owner: str) -> LockInfo | None:
-        with self._asking("read the lock"):
-            try:
-                volume = self._api.inspect_volume(lock.volume_name(owner))
-            except docker.errors.NotFound:
-                return None
-            return lock.from_labels(parse_volume_labels(volume))
+        with reading(self._host, "the lock"):
+            return read.lock_holder(self._host, owner, timeout=REQUEST_TIMEOUT)
 
     def release_lock(self, owner: str) -> None:
         with self._asking("release the lock"):
@@ -270,8 +267,8 @@ class DockerDaemon:
                 return
 
     def read_record(self, owner: str) -> HostRecord:
-        with self._asking("read the record"):
-            return record_volumes.read(self._api, self._host.name, owner)
+        with reading(self._host, "the record"):
+            return read.record(self._host, owner, timeout=REQUEST_TIMEOUT)
 
     def write_record(self, owner: str, new: HostRecord) -> None:
         """Nobody else writes it: the lock is held."""

@@ -10,7 +10,7 @@ from typing import IO
 from urllib.parse import quote
 
 from cortexctl.errors import DaemonRefused
-from cortexctl.hosts.read import TIMEOUT, WHOLE_ANSWER, message_in
+from cortexctl.hosts.http import TIMEOUT, WHOLE_ANSWER, message_in
 from cortexctl.hosts.transport import connected, reader, unreachable
 
 MOST_LINKS = 4

@@ -11,8 +11,8 @@ from contextlib import suppress
 from cortexctl.decoding.decode import read_json
 from cortexctl.errors import DaemonError, DaemonRefused, NotListening, PathFailed
 from cortexctl.hosts import kernel
+from cortexctl.hosts.http import NOT_FOUND, get
 from cortexctl.hosts.inside import connect_inside
-from cortexctl.hosts.read import NOT_FOUND, get
 from cortexctl.observed.location import Location, parse_location
 from cortexctl.reach import Stream
 

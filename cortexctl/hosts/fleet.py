@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
-from cortexctl.errors import DaemonError
-from cortexctl.hosts.drift_read import Ours, look_deep
+from cortexctl.hosts import read
 from cortexctl.hosts.model_archive import model_files_on
-from cortexctl.hosts.read import observe_host, read_record, record_of
-from cortexctl.instance.spec import InPlace
+from cortexctl.hosts.read import Ours
+from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.model_files.files import ModelFiles, ModelSource
-from cortexctl.observed.host import ImageFacts, ObservedHost
-from cortexctl.observed.inspected import Inspected
+from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.inspected import Inspected, InspectedHost
+from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.parser_verdict import CommandLine, Probed
 from cortexctl.observed.record import HostRecord
 
@@ -24,47 +26,57 @@ if TYPE_CHECKING:
 
 
 class DockerDaemons:
-    """Implements `apply.protocols.Daemons`. docker-py is imported by the first `daemon` call."""
+    """Implements `apply.protocols.Daemons` and the protocols of `observe.readers`: a host by its name. docker-py is
+    imported by the first `daemon` call, and by looking an image up, which its registry may have to be asked for.
+    """
 
     def __init__(self, hosts: Mapping[str, Host], owner: str) -> None:
         self._hosts = hosts
         self._owner = owner
         self._open: dict[str, DockerDaemon] = {}
+        self._guards: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._guard = threading.Lock()
 
     def daemon(self, host: str) -> DockerDaemon:
+        """Connected to once. One that does not answer keeps nobody waiting who asks another."""
         from cortexctl.hosts.act import DockerDaemon
 
         with self._guard:
+            of_host = self._guards[host]
+        with of_host:
             if host not in self._open:
                 self._open[host] = DockerDaemon(self._hosts[host], self._owner)
             return self._open[host]
 
     def observe(self, host: str) -> ObservedHost:
-        return observe_host(self._hosts[host])
+        return read.observe_host(self._hosts[host])
 
-    def images(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], ImageFacts]:
-        """Look up (host, reference) pairs."""
-        return {(host, reference): self.daemon(host).image(reference) for host, reference in wanted}
+    def image_labels(self, host: str, image: str) -> Mapping[str, str] | None:
+        return read.image_labels(self._hosts[host], image)
 
-    def in_place(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], InPlace]:
-        """Inspect (host, container id) pairs."""
-        return {(host, container): self.daemon(host).in_place(container) for host, container in wanted}
+    def inspect(self, host: str, container: ObservedContainer, spec: Spec) -> Inspected | None:
+        return read.inspect(self._hosts[host], container, spec, self._owner)
 
-    def records(self, wanted: tuple[str, ...]) -> dict[str, HostRecord]:
-        """What earlier applies left on these hosts."""
-        return {host: read_record(self._hosts[host], self._owner) for host in wanted}
+    def record(self, host: str, *, unfinished: bool = True) -> HostRecord:
+        return read.record(self._hosts[host], self._owner, unfinished=unfinished)
 
-    def readable_records(self, wanted: tuple[str, ...]) -> tuple[dict[str, HostRecord], dict[str, DaemonError]]:
-        """The same, and why of some they cannot be read."""
-        found: dict[str, HostRecord] = {}
-        faults: dict[str, DaemonError] = {}
-        for host in wanted:
-            try:
-                found[host] = record_of(self._hosts[host], self._owner)
-            except DaemonError as cause:
-                faults[host] = cause
-        return found, faults
+    def image(self, host: str, reference: str) -> ImageFacts:
+        return self.daemon(host).image(reference)
+
+    def local_images(self, host: str) -> dict[str, ImageFacts]:
+        return read.local_images(self._hosts[host])
+
+    def in_place(self, host: str, container: str) -> InPlace | None:
+        return read.in_place(self._hosts[host], container)
+
+    def held_lock(self, host: str) -> HeldLock | None:
+        return read.held_lock(self._hosts[host], self._owner)
+
+    def endpoint(self, host: str, container: str) -> str | None:
+        return read.endpoint(self._hosts[host], container)
+
+    def deep(self, host: str, ours: Ours) -> InspectedHost:
+        return read.deep(self._hosts[host], ours, self._owner)
 
     def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
         """What models' files on a host say, by the sources' keys."""
@@ -82,12 +94,16 @@ class DockerDaemons:
 
         return ask_parser(self._hosts[host], self._owner, image, program, lines)
 
-    def adoptable(self, wanted: Mapping[str, Ours]) -> dict[tuple[str, str], Inspected]:
-        """Inspect containers that the stack takes by name, by host. One that cannot be read is not in it."""
-        hosts = [self._hosts[name] for name in wanted]
-        looks = look_deep(hosts, wanted, self._owner) if hosts else {}
-        return {(name, id_): found for name, look in looks.items() for id_, found in look.inspected.items()}
-
     def close(self) -> None:
         for daemon in self._open.values():
             daemon.close()
+
+
+@contextmanager
+def open_hosts(hosts: Iterable[Host], owner: str) -> Iterator[DockerDaemons]:
+    """The daemons of hosts; what was opened to them is closed in the end, also when a command refuses."""
+    daemons = DockerDaemons({h.name: h for h in hosts}, owner)
+    try:
+        yield daemons
+    finally:
+        daemons.close()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
-from cortexctl.hosts.read import message_in
+from cortexctl.hosts.http import message_in
 from cortexctl.hosts.transport import connected
 
 FRAME = struct.Struct(">BxxxL")

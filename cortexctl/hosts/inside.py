@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from cortexctl.errors import DaemonRefused, NotListening, PathFailed
 from cortexctl.hosts.frames import Frames, attached
-from cortexctl.hosts.read import exchange, message_in
+from cortexctl.hosts.http import exchange, message_in
 from cortexctl.observed.location import Location
 
 RELAY = """

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts.frames import Frames
-from cortexctl.hosts.read import message_in
+from cortexctl.hosts.http import message_in
 from cortexctl.hosts.transport import connected
 from cortexctl.text.shorten import shortened
 

@@ -13,15 +13,6 @@ from cortexctl.observed.container_list import parse_volume_labels
 from cortexctl.observed.record import HostRecord
 
 
-def read(api: docker.APIClient, host: str, owner: str) -> HostRecord:
-    """Empty where there is none. Raises docker-py's APIError."""
-    for name in record_store.volume_names(owner):
-        marks = _labels(api, name)
-        if marks is not None:
-            return record_store.from_labels(host, marks)
-    return HostRecord(host)
-
-
 def write(api: docker.APIClient, owner: str, new: HostRecord) -> None:
     """In the place of the old one; an empty record is none. Raises docker-py's APIError."""
     name, meanwhile = record_store.volume_names(owner)

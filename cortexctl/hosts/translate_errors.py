@@ -10,7 +10,7 @@ import requests.exceptions
 
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
-from cortexctl.errors import DaemonRefused, DaemonUnreachable
+from cortexctl.errors import DaemonError, DaemonRefused, DaemonUnreachable
 from cortexctl.text.shorten import shortened
 
 UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -37,4 +37,18 @@ def asking(host: Host, what: str, container: str = "") -> Iterator[None]:
         raise DaemonUnreachable(
             f"{host.name}: the daemon at {host.docker} stopped answering (cannot {subject})",
             next_step="see that it runs, then plan again: every step can be repeated",
+        ) from cause
+
+
+@contextmanager
+def reading(host: Host, what: str) -> Iterator[None]:
+    """Raises the errors of our own reader, with the host's name and what was read."""
+    try:
+        yield
+    except DaemonRefused as cause:
+        said = f"{host.name}: cannot read {what}: {cause.message}"
+        raise DaemonRefused(said, status=cause.status, next_step=cause.next_step) from cause
+    except DaemonError as cause:
+        raise DaemonUnreachable(
+            f"{host.name}: cannot read {what}: {cause.message}", next_step=cause.next_step
         ) from cause

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+NO_CONNECTION = "no connection"
+
 
 class HealthOutcome(StrEnum):
     """The answers that there are. `REFUSED`: nobody listens. `RESET`: somebody took the question and hung up.
@@ -27,3 +29,13 @@ class Answer:
     outcome: HealthOutcome
     status: int = 0
     why: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is wrong with the server, in short; empty where it is healthy."""
+        known = {
+            HealthOutcome.HEALTHY: "",
+            HealthOutcome.SILENT: "no answer",
+            HealthOutcome.STATUS: f"status {self.status}",
+        }
+        return known.get(self.outcome, NO_CONNECTION)

@@ -75,6 +75,14 @@ def parse_image_defaults(inspected: Mapping[str, Any]) -> ImageDefaults:
     return ImageDefaults(tuple(config.get("Env") or ()), tuple(config.get("Volumes") or ()), names)
 
 
+@dataclass(frozen=True, slots=True)
+class InspectedHost:
+    """Inspections by container id, and what image tags mean on the host now."""
+
+    inspected: Mapping[str, Inspected] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+
+
 def parse_inspected(found: Mapping[str, Any], spec: Spec, image: ImageDefaults, owner: str) -> Inspected:
     """`spec` is the container's own, from its label; `owner` keys the fingerprints."""
     config, host = found["Config"], found["HostConfig"]

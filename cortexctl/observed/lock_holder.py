@@ -25,3 +25,13 @@ class LockInfo:
     def machine_name(self) -> str:
         """For people: the machine without what tells boots and process spaces apart."""
         return self.machine.partition("#")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLock:
+    """A lock that somebody has, or left. `now`: seconds since the epoch by its daemon's clock; by it the time of the
+    holder is over or not.
+    """
+
+    holder: LockInfo
+    now: float

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeVar
 
 from cortexctl.instance.labels import are_own
 from cortexctl.instance.spec import InPlace
@@ -11,6 +13,23 @@ from cortexctl.model_files.files import ModelFiles
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.record import HostRecord
+
+Key = tuple[str, str]
+"""A host's name, and what is asked about there."""
+
+T = TypeVar("T")
+
+
+class Fact(StrEnum):
+    """A kind of fact that is read beside the lists of containers, as people call it."""
+
+    IMAGE_LABELS = "image labels"
+    ADOPTION = "container configurations"
+    RECORD = "record"
+    LOCK = "lock"
+    IMAGE = "images"
+    LIMITS = "container limits"
+    MODEL = "model files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +49,35 @@ class Observed:
     model_files: Mapping[tuple[str, str], ModelFiles] = field(default_factory=dict)
     """By host and a source's name: what is known of models' files, for those that were asked about."""
 
+    unknown: frozenset[tuple[Fact, Key]] = frozenset()
+    """What was asked about and has no answer: it is gone since the list, or a snapshot does not have it."""
+
     def host(self, name: str) -> ObservedHost:
         return next(h for h in self.hosts if h.name == name)
 
     def by_name(self) -> dict[str, ObservedHost]:
         return {h.name: h for h in self.hosts}
 
-    def with_facts(
-        self,
-        images: Mapping[tuple[str, str], ImageFacts],
-        in_place: Mapping[tuple[str, str], InPlace],
-        records: Mapping[str, HostRecord],
-    ) -> Observed:
-        return replace(self, images=images, in_place=in_place, records=records)
+    def with_hosts(self, newer: Mapping[str, ObservedHost]) -> Observed:
+        """With these in the place of the hosts of their names."""
+        return replace(self, hosts=tuple(newer.get(h.name, h) for h in self.hosts)) if newer else self
+
+    def renewed(self, newer: Observed) -> Observed:
+        """With all that a later reading of some of these hosts gave, and nothing earlier of them."""
+        hosts = newer.by_name()
+
+        def merged(old: Mapping[Key, T], new: Mapping[Key, T]) -> dict[Key, T]:
+            return {**{key: value for key, value in old.items() if key[0] not in hosts}, **new}
+
+        return Observed(
+            tuple(hosts.get(h.name, h) for h in self.hosts),
+            merged(self.images, newer.images),
+            merged(self.in_place, newer.in_place),
+            {**{host: r for host, r in self.records.items() if host not in hosts}, **newer.records},
+            merged(self.adoptable, newer.adoptable),
+            merged(self.model_files, newer.model_files),
+            frozenset((fact, key) for fact, key in self.unknown if key[0] not in hosts) | newer.unknown,
+        )
 
     def by_names_now(self, moved: Mapping[str, str]) -> Observed:
         """With the records by the addresses that models have now; `moved` leads from old names to new ones."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from cortexctl.desired.stack import Desired
-from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import born, this_machine
+from cortexctl.observe.host_readers import HostModels, ModelReaders
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.operations.stack_choice import StackChoice
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from cortexctl.apply.events import Sink
     from cortexctl.apply.perform import Performer
     from cortexctl.apply.protocols import Hooks
+    from cortexctl.files.checkout import Checkout
+    from cortexctl.hosts.fleet import DockerDaemons
+    from cortexctl.model_files.files import ModelFiles, ModelSource
     from cortexctl.plan.model import Plan
     from cortexctl.stack.variables import Given
 
@@ -55,14 +57,22 @@ def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> Given:
     return Given(choice.variables, choice.files, os.environ, for_another)
 
 
-def open_daemons(desired: Desired) -> DockerDaemons:
-    """The stack's hosts. To be closed."""
-    return DockerDaemons({h.name: h for h in desired.hosts}, desired.owner)
+def model_readers(*, host: HostModels | None = None, hub: bool = False, within: Checkout | None = None) -> ModelReaders:
+    """Where models' files are read: in a folder of this machine (if `within` it, for a review), on their host, and on
+    the hub if that is asked for. What reads them is loaded when there is something to read.
+    """
 
+    def here(source: ModelSource) -> ModelFiles:
+        from cortexctl.stack.model_folder import files_here
 
-def daemons_of_plan(saved: Plan) -> DockerDaemons:
-    """The hosts of a saved plan. To be closed."""
-    return DockerDaemons({h.host.name: h.host for h in saved.hosts}, saved.owner)
+        return files_here(source, within)
+
+    def from_hub(source: ModelSource) -> ModelFiles:
+        from cortexctl.health.hub import files_from_hub
+
+        return files_from_hub(source, os.environ)
+
+    return ModelReaders(here, host, from_hub if hub else None)
 
 
 def new_run() -> str:

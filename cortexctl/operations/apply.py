@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cortexctl.diagnostics import Kind, Severity
 from cortexctl.errors import PlanStale, Refused
 from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import is_dead
+from cortexctl.observe.recheck import recheck
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.operations.adapters import hooks_of, lock_identity, performer
 from cortexctl.operations.apply_options import ApplyOptions
@@ -126,6 +128,7 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) ->
             waits=lambda text: run.report(Note(text)),
             stack=f" {shlex.quote(plan.stack_path)}{run.choice.as_flags()}",
         )
-        result = result_without(apply_plan(plan, executor, run.daemons, locks, locks_held), KNOWN.hide)
+        result = apply_plan(plan, executor, run.daemons, locks, partial(recheck, run.daemons), locks_held)
+        result = result_without(result, KNOWN.hide)
     notes = learn_from_apply(plan, result, executor.took, run.daemons, doer.clock.now())
     return Applied(plan, result, notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,8 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.vllm.command.read_command import command_line
 from cortexctl.engines.vllm.version import release_from_image
 from cortexctl.errors import CortexctlError, DaemonUnreachable, UsageError
-from cortexctl.hosts.drift_read import Inspection, inspect_all
-from cortexctl.hosts.read import observe_host
+from cortexctl.hosts.fleet import open_hosts
+from cortexctl.hosts.read import Inspection, inspect_all, observe_host
 from cortexctl.instance import labels
 from cortexctl.instance.secret import looks_like_one
 from cortexctl.instance.spec import Spec
@@ -23,7 +23,6 @@ from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.observation import Observed
-from cortexctl.operations.adapters import open_daemons
 from cortexctl.operations.read_stack import BadStack, SecretMode, StackReader, read_other_stack
 from cortexctl.operations.results import IgnoredField, ImportCandidate, Imported
 from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
@@ -146,11 +145,9 @@ class Import:
             return ""
         from cortexctl.health.prober import HttpProber
 
-        with closing(open_daemons(self.desired)) as daemons:
-            try:
-                return HttpProber().version(daemons.reach(self.host.name, id_))
-            except CortexctlError:
-                return ""
+        with open_hosts(self.desired.hosts, self.desired.owner) as daemons, suppress(CortexctlError):
+            return HttpProber().version(daemons.reach(self.host.name, id_))
+        return ""
 
     def _stands_against(self, id_: str) -> list[str]:
         reasons = [

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from cortexctl.apply.locking import Locks
 from cortexctl.errors import DaemonError, LockHeld
-from cortexctl.hosts.drift_read import left_by_killed_runs
 from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import is_dead
+from cortexctl.hosts.read import left_by_killed_runs
 from cortexctl.operations.adapters import SystemClock, lock_identity
 from cortexctl.plan.model import Plan
 

@@ -9,6 +9,7 @@ from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error, warning
 from cortexctl.instance.labels import HOST, MODEL, MOST_GENERATIONS, address, is_generation_name, owner_of, serving_name
 from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import OwnedInstance, Why, left_alone, owned_groups, strangers, why_left_alone
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
@@ -182,3 +183,24 @@ def unreachable(wanted: Wanted, seen: ObservedHost, request: Request) -> list[Di
     left_out = f"; left out of this plan: {', '.join(models)}" if models else ""
     said = warning if request.allow_unreachable else error
     return [said("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)]
+
+
+_NOT_KNOWN = {
+    Fact.RECORD: "what was applied last and how long starts take is not known",
+    Fact.IMAGE: "whether a registry has them is not known",
+    Fact.LIMITS: "a change of limits by hand is not seen",
+}
+"""What is not known without a fact. What else a snapshot may lack has diagnostics of its own."""
+
+
+def not_in_snapshot(observed: Observed, name: str) -> list[Diagnostic]:
+    """What a plan asked a snapshot for, and it does not have: one warning a kind of fact."""
+    names = {(h.name, c.id): f"{c.name} on {h.name}" for h in observed.hosts for c in h.containers}
+    lacking: dict[Fact, list[str]] = {}
+    for fact, (host, what) in sorted(observed.unknown):
+        lacking.setdefault(fact, []).append(names.get((host, what), f"{what} on {host}" if what else host))
+    return [
+        warning("CX418", f"{name} has no {fact} for {', '.join(lacking[fact])}: {meaning}")
+        for fact, meaning in _NOT_KNOWN.items()
+        if fact in lacking
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance.labels import is_undone_name
 from cortexctl.observed.observation import Observed
@@ -48,7 +48,8 @@ def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
         return _refused(desired, planned, f"{back.address}: {_why_not(found, back)}", _there_are(found))
     instance = _instance(desired, found, target)
     change = _change(instance, found, target, observed)
-    as_it_will_be = replace(desired, instances=(*(i for i in desired.instances if i.address != back.address), instance))
+    others = (i for i in desired.instances if i.address != back.address)
+    as_it_will_be = replace(desired, instances=(*others, instance)).on_hosts([host.name])  # the others were not read
     return Plan(
         stack=desired.stack,
         stack_path=desired.path,
@@ -60,7 +61,10 @@ def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
         hosts=planned,
         changes=(change,),
         steps=tuple(steps_for_host(seen, [change], Order(), desired.owner)),
-        diagnostics=(*not_touched(seen, desired), *check_hosts(_only(as_it_will_be, host), observed, [change])),
+        diagnostics=(
+            *not_touched(seen, desired),
+            *check_hosts(as_it_will_be, observed, [change]),
+        ),
         hooks=hooks_needed(desired.hooks, [change]),
         audit_log=desired.audit_log,
     )
@@ -135,11 +139,6 @@ def _change(instance: Instance, found: OwnedInstance, target: Owned, observed: O
         fields=fields,
         cost=cost_of_restart(instance, serving, observed) if serving else cost_of_start(instance, observed),
     )
-
-
-def _only(desired: Desired, host: Host) -> Desired:
-    """Other hosts are not looked at, and nothing is said of them."""
-    return replace(desired, hosts=(host,), instances=tuple(i for i in desired.instances if i.host == host.name))
 
 
 def _refused(desired: Desired, hosts: tuple[PlannedHost, ...], said: str, advice: str) -> Plan:

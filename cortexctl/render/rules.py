@@ -78,6 +78,7 @@ CX414 Two models under one name
 CX415 Nothing to go back to
 CX416 Not one of ours (warning)
 CX417 An adopted container stays (warning)
+CX418 Not in the snapshot (warning)
 """
 RULES = {line[:5]: line[6:] for line in _HEADINGS.strip().splitlines()}
 """Rule id -> its short description; those that only warn say so."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cortexctl.engines.vllm.memory.headers import Headers
+from cortexctl.files.checkout import Checkout
+from cortexctl.model_files.files import NO_CONFIG, ModelFiles, ModelSource, read_model
 from cortexctl.model_files.safetensors import tensors_in
 
 LARGEST_CONFIG = 16 * 2**20
 LARGEST_HEADER = 128 * 2**20
 """Bytes beyond which a file is not what its name says."""
+
+
+OUTSIDE = "its folder is not in the stack's checkout, and a review reads nothing else of this machine"
 
 
 class UnreadableModel(ValueError):
@@ -48,6 +54,46 @@ def read_headers(path: Path) -> Headers | None:
     for file in files:
         tensors |= tensors_in(_header(file))
     return Headers(tensors)
+
+
+def files_here(source: ModelSource, within: Checkout | None = None) -> ModelFiles:
+    """What is known of a model from a folder of this machine. `within`: only what lies in there is read."""
+    folder = Path(source.root, source.inside)
+    if within and source.root.startswith("/") and not _is_whole(folder, within, source):
+        return ModelFiles(problem=OUTSIDE)
+    if not source.root.startswith("/") or not folder.is_dir():
+        where = "the hub's cache" if source.repo else "its folder"
+        return ModelFiles(problem=f"{where} is not on this machine")
+    try:
+        if source.repo:
+            return read_model(source, partial(_first, within), str(folder))
+        config = read_config(folder)
+        headers = read_headers(folder)
+    except UnreadableModel as cause:
+        return ModelFiles(problem=str(cause) if (folder / "config.json").exists() else NO_CONFIG)
+    except OSError as cause:
+        return ModelFiles(problem=f"its folder cannot be read: {cause.strerror}")
+    return ModelFiles(config, headers.tensors, headers.total) if headers else ModelFiles(config)
+
+
+def _is_whole(folder: Path, within: Checkout, source: ModelSource) -> bool:
+    """Whether the folder and all that would be read in it are `within`. The hub's cache is looked at file by file."""
+    if not within.holds(folder):
+        return False
+    try:
+        return bool(source.repo) or not folder.is_dir() or all(within.holds(entry) for entry in folder.iterdir())
+    except OSError:
+        return True  # it is said why it cannot be read when it is
+
+
+def _first(within: Checkout | None, path: str, most: int) -> bytes | None:
+    if within and not within.holds(path):
+        return None
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(most)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def cached_snapshot(cache: Path, repo: str, revision: str = "main") -> Path | None:

@@ -19,9 +19,10 @@ from cortexctl.observed.snapshot import snapshot_to_json
 from cortexctl.plan.guards import check_desired
 from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
+from cortexctl.plan.needs import needs
 from cortexctl.plan.placement import placed
 from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_json
-from cortexctl.plan.planner import models_needed, plan
+from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.plan.html import plan_html
@@ -104,7 +105,7 @@ def plan_stack(desired: Desired) -> None:
     diagnostics_text([*unplaced, *check_desired(desired)], PLAIN)
     empty = Observed(tuple(ObservedHost(h.name, daemon="Docker/20.10.24 (linux)", api="1.41") for h in desired.hosts))
     for observed in (empty, as_if_applied(desired, desired)):
-        models_needed(desired, observed, Request())
+        assert needs(desired, observed, Request()) is not None
         planned = plan(desired, observed, Request())
         show_plan(planned)
         assert plan_from_json(plan_to_json(planned)) == planned, "a plan is not the same after JSON"

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cortexctl.hosts.http import daemon_time, get
 from cortexctl.hosts.lock import from_labels, is_dead
-from cortexctl.hosts.read import daemon_time, get
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label
 from cortexctl.observed.record import record_from_label

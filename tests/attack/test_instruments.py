@@ -10,7 +10,8 @@ import pytest
 
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError
-from cortexctl.hosts.read import get, observe_host
+from cortexctl.hosts.http import get
+from cortexctl.hosts.read import observe_host
 from tests.attack import documents, hostlabels, planted
 from tests.attack.commands import check_sane, command
 from tests.attack.finds import Find, Row, attempt, bounded, check_shown, save

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from cortexctl.desired.stack import Host
+from cortexctl.desired.stack import Desired, Host
 from cortexctl.hosts import record_store
-from cortexctl.hosts.drift_read import look_again
 from cortexctl.hosts.fleet import DockerDaemons
-from cortexctl.hosts.read import read_record
+from cortexctl.hosts.read import record
+from cortexctl.observe.recheck import reread
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import Applied, HostRecord
 from tests.engine.conftest import StackFile
@@ -32,11 +32,13 @@ def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDa
     name, meanwhile = record_store.volume_names(live.stack)
     marks = record_store.to_labels(live.stack, new)
     live.docker_cli("volume", "create", *(w for k, v in marks.items() for w in ("--label", f"{k}={v}")), meanwhile)
-    assert daemon.read_record(live.stack) == read_record(host, live.stack) == old
+    assert daemon.read_record(live.stack) == record(host, live.stack) == old
     live.docker_cli("volume", "rm", name)
-    assert daemon.read_record(live.stack) == read_record(host, live.stack) == new
+    assert daemon.read_record(live.stack) == record(host, live.stack) == new
     daemon.take_lock(live.stack, LockInfo("us", "alice", "ci", 1, "r1", 10, 20))
-    assert [at.record for at in look_again([host], live.stack)] == [new]
+    desired = Desired(live.stack, "stack.toml", (host,), ())
+    again = reread(desired, ["here"], DockerDaemons({"here": host}, live.stack))
+    assert again.observed.records == {"here": new}
     daemon.release_lock(live.stack)
     daemon.write_record(live.stack, old)
     assert live.everything()["volumes"] == [name]
@@ -70,7 +72,7 @@ def test_what_a_kill_in_the_middle_of_writing_leaves_is_tidied_by_an_apply_with_
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     name, meanwhile = record_store.volume_names(live.stack)
-    before = read_record(Host("here", live.docker), live.stack)
+    before = record(Host("here", live.docker), live.stack)
     marks = [f"--label={k}={v}" for k, v in record_store.to_labels(live.stack, before).items()]
     live.docker_cli("volume", "create", *marks, meanwhile)
     if not with_the_first:
@@ -78,4 +80,4 @@ def test_what_a_kill_in_the_middle_of_writing_leaves_is_tidied_by_an_apply_with_
     again = live.cortexctl("apply", str(stack), "--auto-approve")
     assert (again.code, "No changes" in again.out) == (0, True)
     assert live.everything()["volumes"] == [name]
-    assert read_record(Host("here", live.docker), live.stack) == before
+    assert record(Host("here", live.docker), live.stack) == before

@@ -23,7 +23,7 @@ from cortexctl.health.health_check import query_health
 from cortexctl.health.prober import HttpProber
 from cortexctl.hosts import kernel
 from cortexctl.hosts.container_reach import ContainerReach
-from cortexctl.hosts.read import get
+from cortexctl.hosts.http import get
 from cortexctl.observed.health import Answer, HealthOutcome
 from tests.engine.conftest import StackFile
 from tests.live import REPO, LiveDaemon, Ran

@@ -17,7 +17,7 @@ from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.container_state import ContainerState
-from cortexctl.observed.host import ImageFacts, ObservedHost
+from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord, record_from_label, record_to_label
@@ -355,7 +355,7 @@ class FakeDaemon:
 
 
 class FakeDaemons:
-    """Implements `apply.protocols.Daemons` over fake hosts."""
+    """Implements `apply.protocols.Daemons` and `observe.host_readers.Readers` over fake hosts."""
 
     def __init__(self, daemons: Mapping[str, FakeDaemon]) -> None:
         self.by_host = dict(daemons)
@@ -370,3 +370,18 @@ class FakeDaemons:
         except DaemonError as cause:
             return ObservedHost(host, problem=cause.message, next_step=cause.next_step)
         return daemon.observed()
+
+    def image_labels(self, host: str, image: str) -> Mapping[str, str]:
+        return self.by_host[host].image_labels.get(image, {})
+
+    def inspect(self, host: str, container: ObservedContainer, spec: Spec) -> Inspected:
+        return self.by_host[host].inspected(container.id, spec)
+
+    def record(self, host: str) -> HostRecord:
+        return self.by_host[host].read_record(self.by_host[host].stack)
+
+    def image(self, host: str, reference: str) -> ImageFacts:
+        return self.by_host[host].image(reference)
+
+    def in_place(self, host: str, container: str) -> InPlace:
+        return self.by_host[host].in_place(container)

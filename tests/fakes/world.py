@@ -12,17 +12,17 @@ from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import RunsHook
 from cortexctl.apply.run import apply_plan
 from cortexctl.apply.run_hooks import NO_HOOKS, PlannedHooks
-from cortexctl.desired.stack import Desired, Smoke
+from cortexctl.desired.stack import Desired, Host, Smoke
 from cortexctl.errors import ProbeFailed, SecretUnresolved
 from cortexctl.instance.labels import RUN
 from cortexctl.instance.spec import SecretRef
+from cortexctl.observe.gather import observe_for_plan, observe_identity
+from cortexctl.observe.recheck import recheck
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import image_labels_needed
 from cortexctl.observed.speed import Speed
-from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.model import Plan
-from cortexctl.plan.planner import adoptions_needed, images_needed, inspections_needed, plan, records_needed
+from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.steps import KIND_OF
 from cortexctl.reach import Reach
@@ -120,30 +120,20 @@ class World:
 
     def observe(self) -> Observed:
         """All hosts, and whose the labels are that somebody's image may have brought."""
-        observed = Observed(tuple(self.daemons.observe(h) for h in self.daemons.by_host))
-        needed = image_labels_needed(observed, self.stack)
-        return observed.with_image_labels({(h, i): self.daemon(h).image_labels.get(i, {}) for h, i in needed})
+        stack, _, env = self.stack.partition("@")
+        hosts = tuple(Host(name, "unix:///x.sock") for name in self.daemons.by_host)
+        return self.look(Desired(stack, "stack.toml", hosts, (), env=env))
 
     def look(self, desired: Desired) -> Observed:
         """And at what the stack takes by its name."""
-        observed = self.observe()
-        adoptable = {
-            (host, id_): read_back(spec, self.daemon(host).inspected(id_, spec))
-            for host, wanted in adoptions_needed(desired, observed).items()
-            for id_, (_, spec) in wanted.items()
-        }
-        return replace(observed, adoptable=adoptable)
+        return observe_identity(desired, self.daemons)
 
     def plan(self, desired: Desired, request: Request = Request(), *, destroy: bool = False) -> Plan:  # noqa: B008
         request = replace(request, destroy=request.destroy or destroy)
-        observed = self.look(desired)
-        images = {(host, ref): self.daemon(host).image(ref) for host, ref in images_needed(desired, observed, request)}
-        records = {h: self.daemon(h).read_record(self.stack) for h in records_needed(desired, observed, request)}
-        limits = {
-            (host, container): self.daemon(host).in_place(container)
-            for host, container in inspections_needed(desired, replace(observed, records=records), request)
-        }
-        return plan(desired, observed.with_facts(images, limits, records), request)
+        return plan(desired, observe_for_plan(desired, self.daemons, request), request)
+
+    def recheck(self, hosts: Sequence[str]) -> Observed:
+        return recheck(self.daemons, hosts)
 
     def apply(self, made: Plan, parallelism: int = 10) -> Result:
         self.runs += 1
@@ -158,7 +148,7 @@ class World:
         executor = Executor(made, performer, self.emit, parallelism, hooks=hooks)
         who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
         locks = Locks(made, self.daemons, who, self.clock, self._has_ended)
-        return apply_plan(made, executor, self.daemons, locks)
+        return apply_plan(made, executor, self.daemons, locks, self.recheck)
 
     def emit(self, event: Event) -> None:
         """Notes what happens; the script of faults follows it."""

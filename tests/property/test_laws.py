@@ -13,8 +13,9 @@ from cortexctl.instance.codec import spec_from_label, spec_to_label
 from cortexctl.instance.labels import is_generation_name
 from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action
+from cortexctl.plan.needs import needs
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.plan.planner import images_needed, plan
+from cortexctl.plan.planner import plan
 from cortexctl.plan.steps import Step
 from cortexctl.render.plan.terminal import plan_text
 from cortexctl.render.style import Ink
@@ -58,7 +59,7 @@ def test_a_plan_after_an_apply_is_empty(case: Case) -> None:
     again = plan_of(world, case)
     assert again.effective == ()
     assert again.steps == ()
-    assert images_needed(case.desired, world.observe()) == ()
+    assert needs(case.desired, world.observe()).images == ()
     assert serving_state(world) == wanted_state(case)
 
 

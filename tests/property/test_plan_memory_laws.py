@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from cortexctl.model_files.files import ModelFiles
 from cortexctl.plan.capacity.memory_rules import check_forecasts
+from cortexctl.plan.needs import needs
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.plan.planner import models_needed, plan
+from cortexctl.plan.planner import plan
 from tests.build_memory import desired, observed, running, spec
 from tests.memory import NAMES, config_of, facts_of
 
@@ -68,7 +69,7 @@ def test_an_error_is_beyond_doubt(name: str, args: dict[str, Any]) -> None:
 def test_what_runs_as_wanted_is_asked_nothing(name: str, args: dict[str, Any]) -> None:
     same = spec(name, (0, 1, 2, 3), **args)
     look = observed(running("chat", same), files={})
-    assert models_needed(desired(chat=same), look) == ()
+    assert needs(desired(chat=same), look).models == ()
     assert plan(desired(chat=same), look).forecasts == ()
 
 

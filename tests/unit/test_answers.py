@@ -6,6 +6,7 @@ import json
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from cortexctl.cli.main import run
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
 from cortexctl.errors import CortexctlError, DaemonError
-from cortexctl.hosts import drift_read
-from cortexctl.hosts.read import facts_of_all, observe_host, read_record
+from cortexctl.hosts import read
+from cortexctl.hosts.read import observe_host
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import Publish, SecretRef
@@ -24,7 +25,6 @@ from cortexctl.observed.container_list import parse_containers, parse_images
 from cortexctl.observed.foreign import parse_running
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.lock_holder import LockInfo
-from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import HostRecord
 from tests.fakes.daemon_socket import LIST, row
 from tests.fakes.inspection import IMAGE_ENV, inspection
@@ -235,13 +235,21 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
         for number in range(400):
             documents["container"] = mutated(inspected(), chance(number))
             documents["image"] = mutated(image, chance(-number))
-            drift_read.inspect_in_place([host], {"here": [container.id]})
-            drift_read.with_image_labels([host], Observed(()), [("here", "sha256:1")])
-            drift_read.look_deep([host], {"here": {container.id: (container, SPEC)}}, "demo")
-            facts_of_all(Observed((observe_host(host),)), [host], "demo")
-            read_record(host, "demo")
+            for ask in (
+                lambda host: read.in_place(host, container.id),
+                lambda host: read.image_labels(host, "sha256:1"),
+                lambda host: read.deep(host, {container.id: (container, SPEC)}, "demo"),
+                lambda host: read.inspect(host, container, SPEC, "demo"),
+                lambda host: read.endpoint(host, container.id),
+                lambda host: read.record(host, "demo"),
+                lambda host: read.held_lock(host, "demo"),
+                read.local_images,
+                observe_host,
+            ):
+                with suppress(DaemonError):
+                    ask(host)
             try:
-                found = drift_read.inspect_all(host, [container])[container.id]
+                found = read.inspect_all(host, [container])[container.id]
             except DaemonError:
                 continue
             parse_running(found.container, found.image or {})

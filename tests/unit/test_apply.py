@@ -254,7 +254,7 @@ def test_one_waits_for_another_run_as_long_as_it_may(tmp_path: Path) -> None:
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     began = world.clock.at
     with pytest.raises(LockHeld):
-        apply_plan(made, Executor(made, performer, world.events.append), world.daemons, waits)
+        apply_plan(made, Executor(made, performer, world.events.append), world.daemons, waits, world.recheck)
     assert 60 <= world.clock.at - began < 63
     assert said == ["here: waiting for alice on ci-17 (pid 4711, run run0)"]
 
@@ -271,7 +271,7 @@ def test_what_is_under_way_when_an_interrupt_comes_is_brought_to_its_end(tmp_pat
 
     world.events.clear()
     executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.daemons, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
     assert outcome(result, "here/tiny").fate is Fate.DONE
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
 
@@ -287,7 +287,7 @@ def test_an_interrupt_before_anything_serves_otherwise_leaves_it_so(tmp_path: Pa
 
     world.events.clear()
     executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.daemons, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
     found = outcome(result, "here/tiny")
     assert (result.exit_code, found.fate, found.left_behind) == (130, Fate.NOT_STARTED, False)
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2": "created"}
@@ -369,7 +369,7 @@ def test_a_secret_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None
 def run_with(world: World, made: Plan, *, dead: bool) -> Result:
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     executor = Executor(made, performer, world.events.append)
-    return apply_plan(made, executor, world.daemons, locks(world, made, dead=dead))
+    return apply_plan(made, executor, world.daemons, locks(world, made, dead=dead), world.recheck)
 
 
 def test_a_lock_that_somebody_holds_is_respected_and_left(tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> No
         return any(isinstance(e, StepDone) and e.step.address == "here/a" for e in world.events)
 
     executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.daemons, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
     assert result.exit_code == 130
     assert world.daemon().volumes == {}
     assert serving(world) == {"vllm-model-a--g1": "created"}
@@ -530,7 +530,7 @@ def test_who_listens_may_go_and_the_work_goes_on(tmp_path: Path) -> None:
         raise BrokenPipeError
 
     executor = Executor(made, performer, gone)
-    result = apply_plan(made, executor, world.daemons, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
     assert result.exit_code == 0
 
 

@@ -17,9 +17,12 @@ from typing import Any
 
 import pytest
 
-from cortexctl.desired.stack import Host
-from cortexctl.hosts import drift_read, read
-from cortexctl.hosts.lock import this_machine
+from cortexctl.desired.stack import Desired, Host
+from cortexctl.hosts import http
+from cortexctl.hosts.fleet import open_hosts
+from cortexctl.hosts.lock import is_dead, this_machine
+from cortexctl.observe.drift_observer import DriftObserver
+from cortexctl.plan.drift.report import DriftSelection
 from tests.drift_stack import STACK, spec_of
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
 from tests.fakes.inspection import IMAGE_ENV, inspection
@@ -308,17 +311,19 @@ def test_plain_http_to_another_machine_is_warned_of(run: Run) -> None:
 def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = read.exchange
-    monkeypatch.setattr(read, "exchange", lambda docker, request, _timeout: real(docker, request, 0.7))
+    real = http.exchange
+    monkeypatch.setattr(http, "exchange", lambda docker, request, _timeout: real(docker, request, 0.7))
     with (
         talking_daemon(tmp_path / "dead.sock", {}, hangs=3) as dead,
         talking_daemon(tmp_path / "slow.sock", {}, hangs=0.1) as slow,
     ):
         hosts = [Host(f"dead-{i}", dead.url) for i in range(8)] + [Host(f"slow-{i}", slow.url) for i in range(8)]
         began = time.monotonic()
-        looks = drift_read.look_at(hosts, "demo")
+        desired = Desired("demo", "stack.toml", tuple(hosts), ())
+        with open_hosts(hosts, "demo") as daemons:
+            observed, _ = DriftObserver(desired, DriftSelection(), daemons, None, is_dead, "1").observe()
         took = time.monotonic() - began
         asked = list(dead.asked)
-    assert [at.seen.is_reachable for at in looks] == [False] * 8 + [True] * 8
+    assert [h.is_reachable for h in observed.hosts] == [False] * 8 + [True] * 8
     assert len(asked) == 8, "one question each"
     assert took < 2

@@ -23,8 +23,9 @@ from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan
+from cortexctl.plan.needs import needs
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
-from cortexctl.plan.planner import images_needed, inspections_needed, plan
+from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
 from cortexctl.render.plan.terminal import plan_text
 from cortexctl.render.style import Ink
@@ -177,8 +178,8 @@ def test_what_cannot_be_read_is_reported_and_left_alone(path: Path) -> None:
     assert "gpu-1/tiny" in made.diagnostics[0].summary
     assert made.effective == ()
     assert made.steps == ()
-    assert images_needed(desired, observed) == ()
-    assert inspections_needed(desired, observed) == ()
+    assert needs(desired, observed).images == ()
+    assert needs(desired, observed).inspections == ()
     assert "CX402" in _shown(made)
 
 
@@ -238,8 +239,7 @@ def test_no_damage_of_a_recorded_spec_ends_in_an_exception() -> None:
             damaged = dataclasses.replace(container, labels={**container.labels, labels.SPEC: text})
             seen = Observed((dataclasses.replace(host, containers=(damaged,)),))
             try:
-                images_needed(desired, seen)
-                inspections_needed(desired, seen)
+                assert needs(desired, seen) is not None
                 made = plan(desired, seen)
                 assert plan_to_json(made).encode()
                 assert plan_text(made, Ink(enabled=False)).encode()

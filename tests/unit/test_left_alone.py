@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cortexctl.cli.wiring import look, open_daemons
 from cortexctl.desired.stack import Desired
-from cortexctl.hosts.drift_read import with_image_labels
+from cortexctl.hosts.fleet import open_hosts
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.labels import generation_name, serving_name, undone_name
+from cortexctl.observe.gather import gather, observe_identity
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Why, image_labels_needed, left_alone, owned_instances, read_owned
 from cortexctl.plan.model import Plan
+from cortexctl.plan.needs import needs_of_identity
 from cortexctl.plan.planner import plan
 from cortexctl.plan.rollback import Back, plan_rollback
 from cortexctl.plan.steps import RemoveContainer, StartContainer, StopContainer
@@ -191,7 +193,8 @@ def test_where_an_image_cannot_be_looked_at_its_host_counts_as_unread(tmp_path: 
     desired = stack(tmp_path, with_length(1024))
     nobody = [replace(h, docker=f"unix://{tmp_path}/none") for h in desired.hosts]
     observed = Observed((host_with("x"),))
-    read = with_image_labels(nobody, observed, image_labels_needed(observed, "demo"))
+    with open_hosts(nobody, "demo") as daemons:
+        read = gather(observed, partial(needs_of_identity, desired), daemons)
     assert [h.is_reachable for h in read.hosts] == [False]
     assert "CX401" in {d.rule for d in plan(desired, read).diagnostics if d.is_error}
 
@@ -289,9 +292,8 @@ def looked_at(tmp_path: Path, rows: list[dict[str, Any]], **answers: Any) -> tup
             'image = "image:v0.32.0"\nsource = { path = "tiny" }\ngpus = "none"\n'
         )
         desired = desired_from(path)
-        daemons = open_daemons(desired)
-        observed = look(desired, daemons)
-        daemons.close()
+        with open_hosts(desired.hosts, desired.owner) as daemons:
+            observed = observe_identity(desired, daemons)
         return observed, list(daemon.asked)
 
 

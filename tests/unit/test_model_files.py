@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.cli.modelreading import files_here
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Mount
@@ -28,6 +27,7 @@ from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.model_mounts import ways_to
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json, snapshot_to_json
+from cortexctl.stack.model_folder import files_here
 from tests.model_folders import COMMIT, CONFIG, hub_cache
 from tests.specs import change_spec, new_spec
 

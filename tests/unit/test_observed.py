@@ -11,7 +11,7 @@ from cortexctl.instance.labels import generation_name, serving_name
 from cortexctl.instance.spec import InPlace
 from cortexctl.observed.container_list import parse_containers, parse_endpoint, parse_images, parse_in_place
 from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer, ObservedHost
-from cortexctl.observed.observation import Observed
+from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import owned_instances, read_owned, strangers
 from cortexctl.observed.record import HostRecord
 from tests.specs import new_spec
@@ -319,13 +319,20 @@ def test_a_host_is_found_by_its_name() -> None:
         seen.host("c")
 
 
-def test_facts_are_added_to_a_look_without_changing_it() -> None:
-    seen = Observed((ObservedHost("a"),))
-    images = {("a", "i"): ImageFacts("i", "local", id="sha256:1")}
-    limits = {("a", "id-1"): InPlace("no", 1024, 2.0)}
-    records = {"a": HostRecord("a")}
-    assert seen.with_facts(images, limits, records) == Observed(seen.hosts, images, limits, records)
-    assert (seen.images, seen.in_place) == ({}, {})
+def test_what_was_read_later_takes_the_place_of_all_that_was_read_of_those_hosts() -> None:
+    old, new = InPlace("no"), InPlace("always")
+    both = Observed(
+        (ObservedHost("a"), ObservedHost("b")),
+        in_place={("a", "1"): old, ("a", "2"): old, ("b", "1"): old},
+        records={"a": HostRecord("a"), "b": HostRecord("b")},
+        unknown=frozenset({(Fact.IMAGE, ("a", "i")), (Fact.IMAGE, ("b", "i"))}),
+    )
+    newer = Observed((ObservedHost("a", daemon="e"),), in_place={("a", "1"): new})
+    renewed = both.renewed(newer)
+    assert [h.daemon for h in renewed.hosts] == ["e", ""]
+    assert renewed.in_place == {("a", "1"): new, ("b", "1"): old}
+    assert renewed.records == {"b": HostRecord("b")}
+    assert renewed.unknown == {(Fact.IMAGE, ("b", "i"))}
 
 
 # other answers of the daemon

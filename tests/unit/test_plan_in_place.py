@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.spec import InPlace
 from cortexctl.plan.action import Action
@@ -42,8 +44,8 @@ def test_an_inspection_has_the_last_word_on_what_is_changed_in_place() -> None:
     here = ("here", f"id-{serving_name('tiny')}")
     wanted = make_instance(memory=2048)
     observed = make_observed(serving_container())
-    as_wanted = observed.with_facts(observed.images, {here: InPlace(memory=2048)}, {})
-    drifted = observed.with_facts(observed.images, {here: InPlace(memory=4096)}, {})
+    as_wanted = replace(observed, in_place={here: InPlace(memory=2048)})
+    drifted = replace(observed, in_place={here: InPlace(memory=4096)})
     assert plan(make_desired(wanted), as_wanted).effective == ()
     (change,) = plan(make_desired(wanted), drifted).effective
     assert change.fields == (FieldChange("memory", 4096, 2048),)

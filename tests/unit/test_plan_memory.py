@@ -20,8 +20,9 @@ from cortexctl.operations.fit import FitInputs, fit_stack
 from cortexctl.plan.capacity.capacity import room_in_stack
 from cortexctl.plan.capacity.plan_memory import Forecaster, Unknown
 from cortexctl.plan.model import Plan
+from cortexctl.plan.needs import needs
 from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_dict, plan_to_json
-from cortexctl.plan.planner import models_needed, plan
+from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
 from tests.build_memory import FILES, HOST, LLAMA, desired, observed, running, spec
 from tests.memory import config_of
@@ -47,19 +48,18 @@ def test_a_replacement_has_both_sides() -> None:
 def test_a_plan_without_changes_wants_no_files_and_computes_nothing() -> None:
     same = spec(max_model_len=8192)
     look = observed(running("chat", same), files={})
-    assert models_needed(desired(chat=same), look) == ()
+    assert needs(desired(chat=same), look).models == ()
     made = plan(desired(chat=same), look)
     assert (made.forecasts, made.ledger) == ((), ())
 
 
 def test_files_are_wanted_of_what_is_made_of_what_goes_and_of_sharers_with_a_fixed_cache() -> None:
-    look = observed(
-        running("chat", spec("llama")), running("beside", pinned := spec("beside", kv_cache_memory_bytes=1))
-    )
+    pinned = spec("beside", kv_cache_memory_bytes=1)
+    look = observed(running("chat", spec("llama")), running("beside", pinned), files={})
     wanted = desired(chat=spec("qwen"), beside=pinned, far=change_spec(spec("far", ()), gpus=()))
-    assert [s.name for s in models_needed(wanted, look)] == [f"/srv/models/{n}" for n in ("beside", "llama", "qwen")]
+    assert [s.name for s in needs(wanted, look).models] == [f"/srv/models/{n}" for n in ("beside", "llama", "qwen")]
     nameless = replace(wanted, hosts=(replace(HOST, gpu_name="", gpu_memory=None),))
-    assert models_needed(nameless, look) == ()
+    assert needs(nameless, look).models == ()
 
 
 @pytest.mark.parametrize(

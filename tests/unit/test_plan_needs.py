@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortexctl.desired.stack import Host
 from cortexctl.instance.labels import serving_name
-from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.plan.planner import images_needed, inspections_needed
+from cortexctl.plan.needs import needs
 from tests.build import (
     HERE,
     IMAGE,
@@ -19,14 +21,19 @@ from tests.build import (
 )
 
 
+def unread(*containers: ObservedContainer) -> Observed:
+    """A host whose containers are listed, and nothing else is known of."""
+    return replace(make_observed(*containers), images={})
+
+
 def test_no_image_is_looked_up_for_a_no_op() -> None:
     """Each look-up is a request to a daemon, perhaps to a registry."""
-    assert images_needed(make_desired(make_instance()), make_observed(serving_container())) == ()
+    assert needs(make_desired(make_instance()), unread(serving_container())).images == ()
 
 
 def test_no_image_is_looked_up_for_a_start_or_for_what_cannot_be_read() -> None:
-    assert images_needed(make_desired(make_instance()), make_observed(serving_container(state="exited"))) == ()
-    assert images_needed(make_desired(make_instance()), make_observed(serving_container(spec=None))) == ()
+    assert needs(make_desired(make_instance()), unread(serving_container(state="exited"))).images == ()
+    assert needs(make_desired(make_instance()), unread(serving_container(spec=None))).images == ()
 
 
 def test_images_are_looked_up_once_a_host_for_what_will_be_made() -> None:
@@ -40,28 +47,20 @@ def test_images_are_looked_up_once_a_host_for_what_will_be_made() -> None:
     )
     changed = serving_container(model="b", spec=make_spec(drain=1))
     seen = Observed((ObservedHost("here", (changed,)), ObservedHost("there"), ObservedHost("away", problem="gone")))
-    assert images_needed(desired, seen) == (("here", IMAGE), ("there", IMAGE))
+    assert needs(desired, seen).images == (("here", IMAGE), ("there", IMAGE))
 
 
 def test_an_image_is_looked_up_for_what_is_new_or_changed() -> None:
     needed = (("here", IMAGE),)
-    assert images_needed(make_desired(make_instance()), make_observed()) == needed
-    assert (
-        images_needed(make_desired(make_instance()), make_observed(generation_container(1, state="exited"))) == needed
-    )
-    assert (
-        images_needed(make_desired(make_instance()), make_observed(serving_container(spec=make_spec(drain=1))))
-        == needed
-    )
+    assert needs(make_desired(make_instance()), unread()).images == needed
+    assert needs(make_desired(make_instance()), unread(generation_container(1, state="exited"))).images == needed
+    assert needs(make_desired(make_instance()), unread(serving_container(spec=make_spec(drain=1)))).images == needed
 
 
 def test_a_container_is_inspected_only_when_its_label_may_no_longer_tell() -> None:
     """A label cannot follow what is changed in place, and every inspection is a request."""
     changed = make_desired(make_instance(memory=1024))
-    assert inspections_needed(make_desired(make_instance()), make_observed(serving_container())) == ()
-    assert (
-        inspections_needed(make_desired(make_instance()), make_observed(serving_container(spec=make_spec(drain=1))))
-        == ()
-    )
-    assert inspections_needed(changed, make_observed()) == ()
-    assert inspections_needed(changed, make_observed(serving_container())) == (("here", f"id-{serving_name('tiny')}"),)
+    assert needs(make_desired(make_instance()), unread(serving_container())).inspections == ()
+    assert needs(make_desired(make_instance()), unread(serving_container(spec=make_spec(drain=1)))).inspections == ()
+    assert needs(changed, unread()).inspections == ()
+    assert needs(changed, unread(serving_container())).inspections == (("here", f"id-{serving_name('tiny')}"),)

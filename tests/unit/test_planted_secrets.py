@@ -8,6 +8,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -186,9 +187,8 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
 
         monkeypatch.setattr(world.daemon(), "create", create)
     monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda: Talker(world))
-    monkeypatch.setattr(
-        apply_command, "open_stack", lambda stack, choice: (wiring.need_stack(stack, choice), world.daemons)
-    )
+    monkeypatch.setattr(apply_command, "need_stack_of_hosts", wiring.need_stack)
+    monkeypatch.setattr(apply_command, "open_hosts", lambda _hosts, _owner: nullcontext(world.daemons))
     monkeypatch.setattr(apply_command, "make_plan", lambda desired, _daemons, request: world.plan(desired, request))
     monkeypatch.setattr("cortexctl.operations.adapters.SystemClock", lambda: world.clock)
     monkeypatch.setattr(type(world.daemons), "close", lambda _self: None, raising=False)

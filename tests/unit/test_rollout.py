@@ -283,7 +283,7 @@ def test_a_pause_ends_when_nothing_is_to_come_after_it(tmp_path: Path) -> None:
     world.events.clear()
     executor = Executor(made, performer, world.events.append, interrupted=lambda: bool(started(world)))
     before = world.clock.at
-    result = apply_plan(made, executor, world.daemons, locks(world, made))
+    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
     assert (result.exit_code, result.count(Fate.DONE), result.count(Fate.NOT_STARTED)) == (130, 1, 2)
     assert world.clock.at - before < 60
 
@@ -348,7 +348,8 @@ def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
 
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     executor = Executor(made, performer, watch, parallelism=16)
-    assert apply_plan(made, executor, world.daemons, locks(world, made)).exit_code == 0, "nothing waits in a circle"
+    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
+    assert result.exit_code == 0, "nothing waits in a circle"
     stop_first = {c.model for c in made.effective if not c.detail.start_first}
     assert all(most[m] <= limits[m] for m in stop_first if m in most)
     assert world.plan(stack(folder, *models(16), hosts=THREE)).effective == ()

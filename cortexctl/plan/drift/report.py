@@ -43,9 +43,7 @@ class DriftSelection(Selection):
         """The stack with the selected hosts only: the others are not even read."""
         if not self.host:
             return desired
-        hosts = tuple(h for h in desired.hosts if self.wants_host(h.name))
-        names = {h.name for h in hosts}
-        return replace(desired, hosts=hosts, instances=tuple(i for i in desired.instances if i.host in names))
+        return desired.on_hosts({h.name for h in desired.hosts if self.wants_host(h.name)})
 
     def wants_finding(self, finding: Finding) -> bool:
         if finding.kind is Kind.UNREACHABLE:

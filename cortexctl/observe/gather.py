@@ -1,0 +1,135 @@
+"""Observing hosts: list their containers, then read what is needed until nothing is. Every command asks this way.
+
+All hosts are asked at once, and so are all facts that are needed at one time. A fact that cannot be read makes its host
+unreadable, as if its list could not be read: nothing is decided by half of a host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from cortexctl.concurrently import at_once
+from cortexctl.desired.stack import Desired
+from cortexctl.errors import DaemonError
+from cortexctl.observe.host_readers import ListReader, ModelReaders, Readers
+from cortexctl.observe.model_reading import read_models
+from cortexctl.observed.host import ObservedHost
+from cortexctl.observed.observation import Fact, Key, Observed
+from cortexctl.observed.record import HostRecord
+from cortexctl.plan.adopt.normalise import read_back
+from cortexctl.plan.needs import Needs, needs, needs_of_identity, needs_of_rollback
+from cortexctl.plan.request import Request
+
+Needed = Callable[[Observed], Needs]
+NO_MODELS = ModelReaders()
+EVERY_HOST = Request()
+NOT_ASKED = "it was not asked for"
+
+
+def observe_for_plan(
+    desired: Desired, readers: Readers, request: Request = EVERY_HOST, models: ModelReaders = NO_MODELS
+) -> Observed:
+    """All that `plan` decides by."""
+    listed = list_hosts(desired, readers, request)
+    return gather(listed, lambda observed: needs(desired, observed, request), readers, models)
+
+
+def observe_identity(desired: Desired, readers: Readers) -> Observed:
+    """The containers of the stack's hosts, and which of them are the stack's."""
+    return gather(list_hosts(desired, readers), partial(needs_of_identity, desired), readers)
+
+
+def observe_for_rollback(desired: Desired, readers: Readers) -> Observed:
+    """The same, and what was applied last."""
+    return gather(list_hosts(desired, readers), partial(needs_of_rollback, desired), readers)
+
+
+def list_hosts(desired: Desired, readers: ListReader, request: Request = EVERY_HOST) -> Observed:
+    """One list request for each host that is asked for."""
+    names = [h.name for h in desired.hosts]
+    wanted = list(request.hosts_to_read(names))
+    left_out = tuple(ObservedHost(name, problem=NOT_ASKED) for name in names if name not in wanted)
+    return Observed((*at_once(readers.observe, wanted), *left_out))
+
+
+def gather(observed: Observed, needed: Needed, readers: Readers, models: ModelReaders = NO_MODELS) -> Observed:
+    """Read what is needed, and what is needed then, until nothing is."""
+    while missing := needed(observed):
+        observed = _with_answers(observed, missing, readers, models)
+    return observed
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    fact: Fact
+    key: Key
+    ask: Callable[[], Any]
+
+
+def read_records(observed: Observed, read: Callable[[str], HostRecord | None]) -> Observed:
+    """With the record of every host that could be listed, by a reader of the caller's."""
+    hosts = [h.name for h in observed.hosts if h.is_reachable]
+    return _answered(observed, [_Question(Fact.RECORD, (host, ""), partial(read, host)) for host in hosts])
+
+
+def _with_answers(observed: Observed, missing: Needs, readers: Readers, models: ModelReaders) -> Observed:
+    """Every need has an answer in it, is known to have none, or belongs to a host that cannot be read."""
+    files = read_models(missing.models, models, observed.by_name()) if missing.models else {}
+    unknown = frozenset((Fact.MODEL, s.key) for s in missing.models if s.key not in files)
+    observed = replace(observed, model_files={**observed.model_files, **files}, unknown=observed.unknown | unknown)
+    return _answered(observed, _questions(missing, readers))
+
+
+def _answered(observed: Observed, questions: Sequence[_Question]) -> Observed:
+    answers = dict(zip(((q.fact, q.key) for q in questions), at_once(_answer, questions), strict=True))
+    failed = {key[0]: (fact, cause) for (fact, key), cause in answers.items() if isinstance(cause, DaemonError)}
+    known = {at: answer for at, answer in answers.items() if at[1][0] not in failed and answer is not None}
+
+    def of(fact: Fact) -> dict[Key, Any]:
+        return {key: answer for (kind, key), answer in known.items() if kind is fact}
+
+    observed = replace(
+        observed,
+        images={**observed.images, **of(Fact.IMAGE)},
+        in_place={**observed.in_place, **of(Fact.LIMITS)},
+        records={**observed.records, **{host: record for (host, _), record in of(Fact.RECORD).items()}},
+        adoptable={**observed.adoptable, **of(Fact.ADOPTION)},
+        unknown=observed.unknown | (answers.keys() - known.keys()),
+    )
+    return _without_unread(observed.with_image_labels(of(Fact.IMAGE_LABELS)), failed)
+
+
+def _questions(missing: Needs, readers: Readers) -> Sequence[_Question]:
+    def inspect(key: Key) -> Any:
+        container, spec = missing.adoptions[key]
+        inspected = readers.inspect(key[0], container, spec)
+        return read_back(spec, inspected) if inspected is not None else None
+
+    return [
+        *(_Question(Fact.IMAGE_LABELS, key, partial(readers.image_labels, *key)) for key in missing.image_labels),
+        *(_Question(Fact.ADOPTION, key, partial(inspect, key)) for key in missing.adoptions),
+        *(_Question(Fact.RECORD, (host, ""), partial(readers.record, host)) for host in missing.records),
+        *(_Question(Fact.IMAGE, key, partial(readers.image, *key)) for key in missing.images),
+        *(_Question(Fact.LIMITS, key, partial(readers.in_place, *key)) for key in missing.inspections),
+    ]
+
+
+def _answer(question: _Question) -> Any:
+    try:
+        return question.ask()
+    except DaemonError as cause:
+        return cause
+
+
+def _without_unread(observed: Observed, failed: Mapping[str, tuple[Fact, DaemonError]]) -> Observed:
+    """A host of which something could not be read is named with the reason, and has no containers."""
+    unread = {host: unread_host(host, fact, cause) for host, (fact, cause) in failed.items()}
+    return observed.with_hosts(unread)
+
+
+def unread_host(host: str, fact: Fact, cause: DaemonError) -> ObservedHost:
+    """A host of which this could not be read, whatever else was."""
+    return ObservedHost(host, problem=f"its {fact} cannot be read: {cause.message}", next_step=cause.next_step)

@@ -1,0 +1,60 @@
+"""What the parts of an observation are read by, as the narrowest protocols that will do.
+
+A reader raises DaemonError where it could not read: the host then counts as unread, whatever the fact was. None is
+another answer: there is no such thing (any more), or a snapshot does not have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from cortexctl.instance.spec import InPlace, Spec
+from cortexctl.model_files.files import ModelFiles, ModelSource
+from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
+from cortexctl.observed.inspected import Inspected
+from cortexctl.observed.record import HostRecord
+
+
+class ListReader(Protocol):
+    """Implemented by `hosts.fleet.DockerDaemons`, by a snapshot, and by the tests' fakes; so are the others."""
+
+    def observe(self, host: str) -> ObservedHost:
+        """The host's containers, or why they cannot be listed. Raises nothing."""
+        ...
+
+
+class Readers(ListReader, Protocol):
+    """One method a kind of `plan.needs.Needs`, but for models."""
+
+    def image_labels(self, host: str, image: str) -> Mapping[str, str] | None: ...
+
+    def inspect(self, host: str, container: ObservedContainer, spec: Spec) -> Inspected | None: ...
+
+    def record(self, host: str) -> HostRecord | None: ...
+
+    def image(self, host: str, reference: str) -> ImageFacts | None: ...
+
+    def in_place(self, host: str, container: str) -> InPlace | None: ...
+
+
+Found = dict[tuple[str, str], ModelFiles]
+
+
+class HostModels(Protocol):
+    """Reads models' files on their host."""
+
+    def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> Found: ...
+
+
+ReadFiles = Callable[[ModelSource], ModelFiles]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReaders:
+    """Where models' files may be read, nearest first: this machine, their host, the hub. None: not there."""
+
+    here: ReadFiles | None = None
+    host: HostModels | None = None
+    hub: ReadFiles | None = None

@@ -1,0 +1,43 @@
+"""What is known of models' files: the nearest place that has a config wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cortexctl.concurrently import at_once
+from cortexctl.model_files.files import ModelFiles, ModelSource
+from cortexctl.observe.host_readers import Found, ModelReaders
+from cortexctl.observed.host import ObservedHost
+
+NOWHERE = ModelFiles(problem="its files were not read")
+
+
+def read_models(
+    sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost] | None = None
+) -> Found:
+    """By the sources' keys; where none has a config, the last place says why. `hosts`: those that were read."""
+    found = {source.key: readers.here(source) if readers.here else NOWHERE for source in sources}
+    lacking = [s for s in sources if found[s.key].problem]
+    found |= _on_hosts(lacking, readers, hosts or {})
+    lacking = [s for s in lacking if found[s.key].problem and s.repo]
+    return found | _from_hub(lacking, readers)
+
+
+def _on_hosts(sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost]) -> Found:
+    on, by_host = readers.host, {name: [s for s in sources if s.host == name] for name in {s.host for s in sources}}
+    if on is None:
+        return {}
+    jobs = [(hosts[name], wanted) for name, wanted in by_host.items() if name in hosts and hosts[name].is_reachable]
+    answers = at_once(lambda job: on.model_files(*job), jobs)
+    return {key: files for answer in answers for key, files in answer.items()}
+
+
+def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders) -> Found:
+    """Each model once, for however many hosts."""
+    if readers.hub is None:
+        return {}
+    once: dict[str, ModelFiles] = {}
+    for source in sources:
+        if source.name not in once:
+            once[source.name] = readers.hub(source)
+    return {source.key: once[source.name] for source in sources}
