@@ -235,15 +235,15 @@ def _named(change: Change) -> int | None:
 
 
 def _under_old_name(kept: dict[str, Applied], change: Change, found: Owned | None) -> Applied | None:
-    """A model that moved: its past is under the name that the reason tells, or the container's labels."""
-    olds = [r.detail for r in change.reasons if r.code.value == "moved"]
-    olds += [found.model] if found is not None else []
-    addresses = (address(change.host, old, change.detail.ordinal) for old in olds)
+    """A model that moved: its past is under its former name, or the one in the container's labels."""
+    olds = (change.detail.moved_from, found.model if found is not None else "")
+    addresses = (address(change.host, old, change.detail.ordinal) for old in olds if old)
     return next((applied for old in addresses if (applied := kept.pop(old, None))), None)
 
 
 def _old_names(change: Change) -> Iterator[str]:
-    yield from (serving_name(r.detail, change.detail.ordinal) for r in change.reasons if r.code.value == "moved")
+    if change.detail.moved_from:
+        yield serving_name(change.detail.moved_from, change.detail.ordinal)
 
 
 def _run_of(change: Change, found: Owned | None) -> str:

@@ -126,19 +126,25 @@ def _keep(
         serving=reference(serving) if action is not Action.NO_OP else None,
         policy=wanted.policy,
         rename=rename,
+        moved_from=_moved_from(wanted, serving) if rename else "",
     )
     changed = tuple(Reason(ReasonCode.CHANGED, f.path) for f in fields)
-    renamed = (_why_renamed(wanted, serving),) if rename else ()
+    renamed = (_why_renamed(detail, serving),) if rename else ()
     return _change(wanted, action, detail, cost, (*reasons, *changed, *renamed), fields)
 
 
-def _why_renamed(wanted: Instance, serving: Owned) -> Reason:
+def _moved_from(wanted: Instance, serving: Owned) -> str:
+    """The name that the model had in the stack when its container was created, if that was another."""
+    was = wanted.model if serving.imported else serving.container.labels[MODEL]
+    return was if was != wanted.model else ""
+
+
+def _why_renamed(detail: InstanceChange, serving: Owned) -> Reason:
     """The stack has another name for the model, or somebody renamed the container."""
     if serving.imported:
         return Reason(ReasonCode.ADOPTED, serving.container.name)
-    was = serving.container.labels[MODEL]
-    if was != wanted.model:
-        return Reason(ReasonCode.MOVED, was)
+    if detail.moved_from:
+        return Reason(ReasonCode.MOVED, detail.moved_from)
     return Reason(ReasonCode.RENAMED, serving.container.name)
 
 

@@ -133,7 +133,7 @@ def _leaves(instance: OwnedInstance, desired: Desired, request: Request) -> Iter
 
 def _is_no_drift(change: Change) -> bool:
     """The stack's new name for a model, and one old generation more than are retained."""
-    is_moved = change.action is Action.MOVE and any(r.code is ReasonCode.MOVED for r in change.reasons)
+    is_moved = change.action is Action.MOVE and bool(change.detail.moved_from)
     return is_moved or (change.only_tidies and bool(change.detail.pruned))
 
 

@@ -83,7 +83,9 @@ class InstanceChange:
     is_rollback: bool = False
     """A replacement by a retained container, which must not be lost if the change fails."""
     rename: str = ""
-    """The serving name that a moved container gets; empty when it has it."""
+    """The serving name that a moved or renamed container gets; empty when it has it."""
+    moved_from: str = ""
+    """The model's former name, where the container is renamed because the model was; its labels keep that name."""
 
     @property
     def touched(self) -> tuple[ContainerRef, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from cortexctl.instance.labels import generation_name, serving_name
@@ -138,6 +140,22 @@ def test_a_replacement_prunes_the_oldest_kept_generations(keep: int, pruned: lis
         *(RemoveContainer(f"id-{generation_name('tiny', 1, g)}") for g in pruned),
         *old,
     ]
+
+
+def test_a_retained_generation_gives_up_the_serving_name_and_stays() -> None:
+    """Also the name of a model that moved: a removal would break `keep`."""
+    desired = dataclasses.replace(make_desired(make_instance()), moved={"old": "tiny"})
+    serving = serving_container(2, model="old", spec=make_spec(drain=1))
+    kept = dataclasses.replace(
+        generation_container(1, model="old", state="exited", spec=make_spec(drain=2)), name=serving_name("tiny")
+    )
+    (change,) = plan(desired, make_observed(serving, kept)).changes
+    assert change.action is Action.REPLACE
+    assert change.detail.serving is not None
+    names = {ref.name for ref in change.detail.displaced} | {change.detail.serving.name}
+    assert names == {serving_name("old"), serving_name("tiny")}
+    assert change.detail.pruned == ()
+    assert [t for t in tasks_of(change) if isinstance(t, RemoveContainer)] == []
 
 
 @pytest.mark.parametrize(("destroy", "reason"), [(False, ReasonCode.NOT_IN_STACK), (True, ReasonCode.DESTROY)])

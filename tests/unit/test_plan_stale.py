@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -11,6 +12,7 @@ from cortexctl.instance.spec import Publish
 from cortexctl.observed.host import BoundPort, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
+from cortexctl.plan.model import ContainerRef, InstanceChange
 from cortexctl.plan.stale import stale_reasons
 from tests.build import (
     foreign_container,
@@ -34,6 +36,21 @@ def test_a_touched_container_that_is_gone_makes_a_plan_stale() -> None:
     assert stale_reasons(replacement_plan(), make_observed()) == [
         "here/tiny: the container vllm-model-tiny (id-vllm-mode) is gone"
     ]
+
+
+PARTS = {name for name, hint in get_type_hints(InstanceChange).items() if "ContainerRef" in str(hint)}
+
+
+def test_each_container_of_a_change_is_checked_whatever_its_part() -> None:
+    assert len(PARTS) == 6
+    (change,), planned = replacement_plan().changes, replacement_plan()
+    for part in PARTS:
+        ref = ContainerRef("id-gone-by-now", f"the-{part}", "exited", 1)
+        value: Any = ref if part in {"serving", "candidate", "leftover"} else (ref,)
+        touched = dataclasses.replace(change, detail=InstanceChange(**{part: value}))
+        assert stale_reasons(dataclasses.replace(planned, changes=(touched,)), make_observed()) == [
+            f"here/tiny: the container the-{part} (id-gone-by-n) is gone"
+        ]
 
 
 def test_a_touched_container_that_was_renamed_makes_a_plan_stale() -> None:
