@@ -9,7 +9,7 @@ import pytest
 
 from cortexctl.apply.events import Progress, RollbackStarted, StepDone, StepFailed
 from cortexctl.apply.executor import Executor, Fate, Result
-from cortexctl.apply.locking import LOCK_LASTS
+from cortexctl.apply.locking import LOCK_LASTS, Locks
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.run import apply_plan
 from cortexctl.desired.stack import Desired
@@ -684,3 +684,23 @@ def test_fewer_to_keep_removes_the_oldest_and_no_more(tmp_path: Path) -> None:
         kept = [f"vllm-model-tiny--g{n}" for n in range(4 - left, 4)]
         assert sorted(serving(world)) == ["vllm-model-tiny", *kept]
         assert world.plan(desired).effective == ()
+
+
+def test_the_lock_of_a_dead_holder_that_somebody_else_took_first_is_not_released(tmp_path: Path) -> None:
+    """Two runs find the same dead holder; the quicker one has the lock, and is at work."""
+    world = World("demo", "here")
+    planned = world.plan(stack(tmp_path, model_text()))
+    lock_volume = "cortexctl-lock-demo"
+    world.daemon().volumes[lock_volume] = lock_info("dead", 0)
+    quicker = lock_info("quicker", int(world.clock.now()) + 100)
+
+    def dead_and_replaced_meanwhile(holder: LockInfo, _now: int) -> bool:
+        world.daemon().volumes[lock_volume] = quicker
+        return holder.owner == "dead"
+
+    taking = Locks(planned, world.daemons, lock_info("us", 0), world.clock, dead_and_replaced_meanwhile)
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
+    with pytest.raises(LockHeld):
+        apply_plan(planned, Executor(planned, performer, world.events.append), world.daemons, taking, world.recheck)
+    assert world.daemon().volumes[lock_volume] == quicker
+    assert world.daemon().calls == []

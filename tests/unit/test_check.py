@@ -324,3 +324,9 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text(stack_text(model_text(image='"i:v0.17.1"', args="{ swap_space = 4.0 }")))
     upgraded = run("catalog", "upgrade", "--to", "0.18.0")
     assert (upgraded.returncode, "Error[CX301] swap_space is gone in vLLM 0.18.0" in upgraded.stdout) == (0, True)
+
+
+def test_raw_words_win_over_arguments_by_name_as_on_the_command_line() -> None:
+    """They are rendered behind them, and vLLM's parser takes the last."""
+    both = new_spec(args={"max_num_seqs": 8}, extra_args=("--max-num-seqs", "16"))
+    assert effective(both.server).args == {"max_num_seqs": 16}

@@ -15,7 +15,7 @@ import pytest
 from cortexctl.apply.events import HookEnded
 from cortexctl.apply.executor import Fate, Result
 from cortexctl.desired.hook import Hook, Point
-from cortexctl.errors import DaemonRefused, HookFailed, HookRefused, SecretUnresolved
+from cortexctl.errors import DaemonRefused, HookFailed, HookRefused, LockLost, SecretUnresolved
 from cortexctl.hooks.runner import FACTS, LINES, HookRunner
 from cortexctl.instance.secret import masked
 from cortexctl.instance.spec import SecretRef
@@ -376,3 +376,22 @@ def test_a_url_that_says_no_is_a_failure_and_its_path_is_not_shown(
 
 def test_values_are_masked_longest_first_and_line_by_line() -> None:
     assert masked("abcd abcdef x\ny12345 abc", ["abcd", "abcdef", "y12345\nz6789", "ab"]) == "*** *** x\n*** abc"
+
+
+def test_a_lock_that_is_lost_while_a_hook_runs_ends_the_change_before_its_next_step(tmp_path: Path) -> None:
+    """A hook may take its time, and another run may have taken over meanwhile."""
+    world = World("demo", "here")
+    world.apply(made(tmp_path, world, 1024))
+    spy = Spy(world)
+
+    def hook_that_outlives_the_lock(hook: Hook, facts: Mapping[str, str]) -> None:
+        spy(hook, facts)
+        if hook.name == Point.PRE_STOP:
+            world.daemon().volumes.clear()
+
+    world.hook = hook_that_outlives_the_lock
+    world.daemon().calls.clear()
+    result = world.apply(made(tmp_path, world, 2048))
+    assert isinstance(result.outcomes[0].failure, LockLost)
+    assert not any(call.startswith("stop") for call in world.daemon().calls)
+    assert states(world)["vllm-model-tiny"] == "running"

@@ -12,7 +12,7 @@ from cortexctl.engines.vllm.memory.layers import Attention, Experts
 from cortexctl.engines.vllm.memory.model_facts import read_facts
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED
 from cortexctl.engines.vllm.memory.tensors import Split
-from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, rotary_bytes, weight_bytes
+from cortexctl.engines.vllm.memory.weights import Stage, WeightOptions, rotary_bytes, stages, weight_bytes
 from tests.memory import CASES, config_of, facts_of
 
 PARAMETERS = json.loads((CASES / "parameters.json").read_text())
@@ -112,3 +112,30 @@ def test_a_config_of_something_else_is_refused_in_a_sentence(missing: str) -> No
     del config[missing]
     with pytest.raises(UnknownModel, match=missing):
         read_facts(config)
+
+
+@pytest.mark.parametrize(
+    ("layers", "pipeline", "sizes"),
+    [
+        (8, 4, [2, 2, 2, 2]),
+        (9, 4, [2, 2, 3, 2]),
+        (10, 4, [2, 3, 3, 2]),
+        (11, 4, [3, 3, 3, 2]),
+        (3, 2, [2, 1]),
+        (7, 1, [7]),
+    ],
+)
+def test_layers_that_an_even_split_leaves_over_go_to_the_stages_before_the_last(
+    layers: int, pipeline: int, sizes: list[int]
+) -> None:
+    """vLLM's `get_pp_indices`: the last stage has the output head to hold."""
+    split = stages(layers, pipeline)
+    assert [len(stage.layers) for stage in split] == sizes
+    assert [n for stage in split for n in stage.layers] == list(range(layers))
+    assert [stage.first for stage in split] == [True, *[False] * (pipeline - 1)]
+    assert [stage.last for stage in split] == [*[False] * (pipeline - 1), True]
+
+
+def test_a_partition_that_is_given_is_taken_if_it_fits() -> None:
+    assert [len(stage.layers) for stage in stages(10, 3, (5, 3, 2))] == [5, 3, 2]
+    assert [len(stage.layers) for stage in stages(10, 3, (5, 5))] == [3, 4, 3]

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from cortexctl.instance.labels import generation_name, serving_name
+from cortexctl.instance.labels import generation_name, serving_name, undone_name
 from cortexctl.observed.host import ImageFacts
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.decide import state_in_words
@@ -22,6 +22,7 @@ from tests.build import (
     SPEC,
     changes_of,
     generation_container,
+    make_container,
     make_desired,
     make_instance,
     make_observed,
@@ -187,3 +188,13 @@ def test_a_new_image_is_pinned_and_pulled_only_when_it_is_not_there() -> None:
     assert (pulled.detail.image.digest, pulled.detail.image.pull) == (digest, True)
     assert tasks_of(local)[0] == CreateContainer(generation_name("tiny", 1, 1), 1, LOCAL.id)
     assert tasks_of(pulled)[0] == CreateContainer(generation_name("tiny", 1, 1), 1, f"{IMAGE}@{digest}")
+
+
+def test_one_that_was_rolled_back_and_runs_serves_where_the_named_one_is_down() -> None:
+    """It has passed its gate once, so it is no candidate, and it is what a replacement returns to."""
+    undone = make_container(undone_name("tiny", 1, 2), generation=2, spec=make_spec(drain=2))
+    (change,) = changes_of(make_instance(), serving_container(1, spec=make_spec(drain=1), state="exited"), undone)
+    assert change.action is Action.REPLACE
+    assert change.detail.serving is not None
+    assert change.detail.serving.name == undone.name
+    assert change.cost.down

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from cortexctl.desired.stack import Host
 from cortexctl.instance.labels import serving_name
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.needs import needs
+from cortexctl.plan.request import Request
 from tests.build import (
     HERE,
     IMAGE,
@@ -64,3 +67,17 @@ def test_a_container_is_inspected_only_when_its_label_may_no_longer_tell() -> No
     assert needs(make_desired(make_instance()), unread(serving_container(spec=make_spec(drain=1)))).inspections == ()
     assert needs(changed, unread()).inspections == ()
     assert needs(changed, unread(serving_container())).inspections == (("here", f"id-{serving_name('tiny')}"),)
+
+
+@pytest.mark.parametrize("state", ["exited", "created", "restarting", "paused", "dead"])
+def test_the_record_is_read_for_what_will_be_started(state: str) -> None:
+    """It holds how long its starts took: without it the plan could not name the time that it will be down."""
+    assert needs(make_desired(make_instance()), unread(serving_container(state=state))).records == ("here",)
+
+
+def test_the_record_is_read_for_what_is_new_changed_or_restarted_and_for_nothing_else() -> None:
+    desired = make_desired(make_instance())
+    assert needs(desired, unread(serving_container())).records == ()
+    assert needs(desired, unread()).records == ("here",)
+    assert needs(desired, unread(serving_container(spec=make_spec(drain=1)))).records == ("here",)
+    assert needs(desired, unread(serving_container()), Request(restart=("tiny",))).records == ("here",)

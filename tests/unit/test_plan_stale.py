@@ -13,10 +13,14 @@ from cortexctl.observed.host import BoundPort, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import ContainerRef, InstanceChange
+from cortexctl.plan.planner import plan
 from cortexctl.plan.stale import stale_reasons
 from tests.build import (
+    IMAGE,
+    LOCAL,
     foreign_container,
     generation_container,
+    make_desired,
     make_instance,
     make_observed,
     make_plan,
@@ -156,3 +160,12 @@ def test_every_move_is_said_once() -> None:
     planned = make_plan(make_instance(keep=0), containers=(serving_container(3, spec=make_spec(drain=1)), *kept))
     text = stale_reasons(planned, make_observed())
     assert len(text) == len(set(text)) == 3
+
+
+def test_a_host_with_another_daemon_makes_a_plan_stale() -> None:
+    """Upgraded meanwhile, or another machine behind the same address."""
+    old = serving_container(spec=make_spec(drain=1))
+    before, after = (Observed((ObservedHost("here", (old,), daemon=d),), {("here", IMAGE): LOCAL}) for d in ("A", "B"))
+    planned = plan(make_desired(make_instance()), before)
+    assert stale_reasons(planned, before) == []
+    assert stale_reasons(planned, after) == ["here: its daemon was A and is now B"]

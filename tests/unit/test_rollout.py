@@ -353,3 +353,18 @@ def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
     stop_first = {c.model for c in made.effective if not c.detail.start_first}
     assert all(most[m] <= limits[m] for m in stop_first if m in most)
     assert world.plan(stack(folder, *models(16), hosts=THREE)).effective == ()
+
+
+def test_a_replica_that_goes_waits_for_no_model_that_its_own_comes_after(tmp_path: Path) -> None:
+    """What goes comes first on its host: if it waited for what follows there, neither would ever begin."""
+    world = World("demo", "here")
+
+    def models(length: int, replicas: int) -> Desired:
+        first = model_text("a") + f"[models.a.args]\nmax_model_len = {length}\n\n"
+        return stack(tmp_path, first, model_text("b", replicas=str(replicas), after='["a"]'))
+
+    assert world.apply(world.plan(models(1024, 2))).exit_code == 0
+    planned = world.plan(models(2048, 1))
+    assert {c.address: c.action for c in planned.effective} == {"here/a": Action.REPLACE, "here/b.2": Action.REMOVE}
+    result = world.apply(planned)
+    assert {o.change.address: o.fate for o in result.outcomes} == {"here/a": Fate.DONE, "here/b.2": Fate.DONE}

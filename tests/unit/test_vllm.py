@@ -9,6 +9,7 @@ from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.check import Finding, check_args, check_extra_args
 from cortexctl.engines.vllm.command.reserved import ALIASES, OWNED
+from cortexctl.engines.vllm.command.reserved_words import without_owned
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release, release_from_image
 from cortexctl.instance.spec import Spec
 from tests.specs import new_spec
@@ -455,3 +456,18 @@ def test_advice_on_raw_words_keeps_their_value(words: tuple[str, ...], said: str
     assert said in found.summary
     assert advice in found.help
     assert "sk-1" not in found.summary + found.help
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["--port=8001", "next", "--quux"], ["next", "--quux"]),
+        (["--api-k=sk-1", "next"], ["next"]),
+        (["--port", "8001", "--quux", "1"], ["--quux", "1"]),
+        (["--served-model-name", "a", "b", "--quux"], ["--quux"]),
+        (["--api-k", "sk-1", "--quux", "1"], ["--quux", "1"]),
+    ],
+)
+def test_only_the_values_of_an_owned_word_go_with_it(words: list[str], kept: list[str]) -> None:
+    """With `=` the value is in the word itself, and the next word is checked like any other."""
+    assert without_owned(words)[0] == kept
