@@ -95,7 +95,7 @@ def test_a_failed_create_leaves_nothing(tmp_path: Path) -> None:
     failure = outcome(result, "here/tiny").failure
     assert isinstance(failure, GateFailed)
     assert "exited with code 1" in failure.message
-    assert failure.cause.startswith("there is no model at /models/nope")
+    assert failure.cause.startswith("the container has no model at /models/nope")
     assert serving(world) == {}
     assert result.exit_code == 1
 
