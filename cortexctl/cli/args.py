@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.addresses import full_address
 from cortexctl.cli.wiring import need_stack
 from cortexctl.cli.writing import out, out_json, write
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
@@ -21,6 +20,7 @@ from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
 from cortexctl.instance.secret import hidden
 from cortexctl.instance.spec import Spec
+from cortexctl.operations.addresses import full_address
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.placement import placed
 from cortexctl.render.sanitise import visible

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 import click
 
-from cortexctl.apply.protocols import Daemon, Secrets
 from cortexctl.cli import options
-from cortexctl.cli.addresses import full_address
 from cortexctl.cli.colour import ink
-from cortexctl.cli.logs import choose, find_instance, values_of
-from cortexctl.cli.wiring import need_stack
+from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_json
-from cortexctl.engines.vllm.diagnosis.diagnose import diagnose, diagnose_end
-from cortexctl.engines.vllm.diagnosis.lines import last_error_line
-from cortexctl.engines.vllm.log_bounds import MOST_LINES
-from cortexctl.engines.vllm.progress import stage
 from cortexctl.errors import UsageError
 from cortexctl.health.health_check import query_health
-from cortexctl.hosts.fleet import open_hosts
-from cortexctl.hosts.log import last_lines
-from cortexctl.instance.labels import is_undone_name
-from cortexctl.instance.secret import hidden
-from cortexctl.observed.health import Answer, HealthOutcome
-from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.operations.adapters import secret_reader
-from cortexctl.operations.log_file import pieces_of
-from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
-from cortexctl.reach import Reach
-from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
-
-TAIL = 5000
-"""Lines of a log that are read; a start has some hundreds."""
-PATIENCE = 5.0
-"""Seconds that /health may take."""
+from cortexctl.operations.adapters import open_hosts, secret_reader
+from cortexctl.operations.addresses import full_address
+from cortexctl.operations.diagnose import diagnose_log, examine, with_next_step
+from cortexctl.operations.instances import choose, find_instance, newest, observe_host_of
+from cortexctl.operations.read_stack import SecretMode, StackReader
+from cortexctl.operations.results import Diagnosed
+from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.render.diagnosis import diagnosed_json, diagnosed_text
 
 
 @click.command("diagnose")
@@ -60,84 +42,20 @@ def command(
     """
     if (address is None) == (log is None):
         raise UsageError("give either an address, as in HOST/MODEL, or --log FILE")
-    seen = of_log(log) if log is not None else _of_instance(address or "", stack, choice, generation)
+    diagnosed = diagnose_log(log) if log is not None else _of_instance(address or "", stack, choice, generation)
     if output_format == "json":
-        out_json(diagnosed_json(seen))
+        out_json(diagnosed_json(diagnosed))
     else:
-        out(diagnosed_text(seen, ink()))
-    return seen.exit_code
-
-
-def of_log(path: str) -> Diagnosed:
-    """What a file tells, or stdin for "-". Raises UsageError when it cannot be read."""
-    try:
-        lines = [hidden(line) for line in last_lines(pieces_of(path), MOST_LINES)]
-    except OSError as cause:
-        raise UsageError(f"{path} cannot be read: {cause.strerror}") from None
-    name = "stdin" if path == "-" else path
-    found = diagnose(lines)
-    after = "edit the stack as said, then: cortexctl plan" if found else f"the whole log is in {name}"
-    return Diagnosed(name, found, last_error_line(lines), after, stage=stage(lines))
+        out(diagnosed_text(diagnosed, ink()))
+    return 0 if diagnosed.is_explained else 1
 
 
 def _of_instance(address: str, stack: str, choice: StackChoice, generation: int | None) -> Diagnosed:
-    desired = need_stack(stack, choice, with_secrets=False)
+    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     address = full_address(desired, address)
-    choice = choice.knowing(desired.secret_variables)
-    with open_hosts(desired.hosts, desired.owner) as daemons:
-        instance = find_instance(desired, address, daemons)
+    with open_hosts(desired) as hosts:
+        instance = find_instance(desired, address, observe_host_of(desired, address, hosts))
         owned = choose(instance, generation) if generation is not None else newest(instance)
-        seen = examine(instance, owned, daemons.daemon(instance.host), secret_reader(stack, choice), query_health)
-    chosen = as_option(stack) + choice.as_flags()
-    if seen.found:
-        where = as_argument(stack)
-        step = f"edit {desired.path} as said, then: cortexctl plan{where} --target {address}{choice.as_flags()}"
-    else:
-        step = f"the whole log: cortexctl logs {address} --generation {owned.generation} --tail 100000{chosen}"
-    return replace(seen, next_step=step)
-
-
-def newest(instance: OwnedInstance) -> Owned:
-    """Of candidate, serving and kept ones the last that was made: the one that somebody asks about. One that was rolled
-    back is behind those that came back.
-    """
-    return max(instance.all, key=lambda owned: (not is_undone_name(owned.container.name), owned.generation))
-
-
-def examine(
-    instance: OwnedInstance, owned: Owned, daemon: Daemon, secrets: Secrets, ask: Callable[[Reach, float], Answer]
-) -> Diagnosed:
-    """State, log and health of a container, and what they mean together. `ask` is `health.ask.query_health`."""
-    state = daemon.state(owned.container.id)
-    # of one that is started again and again, the cause is in an earlier run
-    log = daemon.logs(owned.container.id, TAIL, this_run=not state.restarts)
-    values = values_of(owned, secrets)
-    lines = [hidden(line, values) for line in log]
-    health = _health(daemon.reach(owned.container.id), ask) if state.running else ""
-    found = None
-    if health != HealthOutcome.HEALTHY:
-        said = [*lines, hidden(state.error, values)] if state.error else lines
-        found = diagnose_end(said, None if state.running else state.exit_code, oom_killed=state.oom_killed)
-    return Diagnosed(
-        instance.address,
-        found,
-        last_error_line(lines),
-        "",
-        container=owned.container.name,
-        role=_role(instance, owned),
-        generation=owned.generation,
-        state=replace(state, error=hidden(state.error, values)),
-        health=health,
-        stage=stage(lines),
-    )
-
-
-def _health(reach: Reach, ask: Callable[[Reach, float], Answer]) -> str:
-    answer = ask(reach, PATIENCE)
-    return f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value
-
-
-def _role(instance: OwnedInstance, owned: Owned) -> str:
-    if owned is instance.serving:
-        return "serving"
-    return "candidate" if instance.serving is None or owned.generation > instance.serving.generation else "kept"
+        secrets = secret_reader(stack, choice)
+        diagnosed = examine(instance, owned, hosts.daemon(instance.host), secrets, query_health)
+    return with_next_step(diagnosed, desired, stack, choice.knowing(desired.secret_variables), owned.generation)

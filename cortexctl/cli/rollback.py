@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.addresses import full_address
 from cortexctl.cli.carry_out import carry_out
 from cortexctl.cli.run_output import RunOutput, with_run_output
 from cortexctl.cli.wiring import need_stack
 from cortexctl.hosts.fleet import open_hosts
 from cortexctl.observe.gather import observe_for_rollback
+from cortexctl.operations.addresses import full_address
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.operations.tidy import tidy

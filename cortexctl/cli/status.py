@@ -10,7 +10,6 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.lock import lock_in_words
 from cortexctl.cli.wiring import need_stack_of_hosts
 from cortexctl.cli.writing import out, out_json
 from cortexctl.concurrently import at_once
@@ -24,11 +23,13 @@ from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
+from cortexctl.operations.lock import lock_state
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.adopt.adopt import is_adopted
 from cortexctl.plan.decide import fields_to_change, state_in_words
 from cortexctl.plan.drift.servers import found_on
 from cortexctl.plan.placement import placed
+from cortexctl.render.lock import holder_text
 from cortexctl.render.status import Row, status_text
 
 
@@ -68,7 +69,7 @@ def _with_locks(observed: Observed, daemons: DockerDaemons) -> tuple[Observed, l
     locks = dict(zip(hosts, at_once(partial(read_lock, daemons), hosts), strict=True))
     unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
     held = {name: at for name, at in locks.items() if isinstance(at, HeldLock)}
-    busy = [f"{name}: {lock_in_words(at.holder, int(at.now))}" for name, at in held.items()]
+    busy = [f"{name}: {holder_text(lock_state(at))}" for name, at in held.items()]
     return observed.with_hosts(unread), busy
 
 

@@ -6,10 +6,13 @@ import getpass
 import os
 import secrets
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from cortexctl.desired.stack import Desired
+from cortexctl.hosts import fleet
 from cortexctl.hosts.lock import born, this_machine
 from cortexctl.observe.host_readers import HostModels, ModelReaders
 from cortexctl.observed.lock_holder import LockInfo
@@ -22,10 +25,13 @@ if TYPE_CHECKING:
     from cortexctl.apply.perform import Performer
     from cortexctl.apply.protocols import Hooks
     from cortexctl.files.checkout import Checkout
-    from cortexctl.hosts.fleet import DockerDaemons
     from cortexctl.model_files.files import ModelFiles, ModelSource
     from cortexctl.plan.model import Plan
     from cortexctl.stack.variables import Given
+
+
+OpenHosts: TypeAlias = fleet.DockerDaemons
+"""Hosts with open connections: what reads them and acts on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,16 @@ def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> Given:
     from cortexctl.stack.variables import Given
 
     return Given(choice.variables, choice.files, os.environ, for_another)
+
+
+def open_hosts(desired: Desired) -> AbstractContextManager[OpenHosts]:
+    """The stack's hosts. All connections are closed at the end, also when a command refuses."""
+    return fleet.open_hosts(desired.hosts, desired.owner)
+
+
+def open_hosts_of_plan(plan: Plan) -> AbstractContextManager[OpenHosts]:
+    """The same of a plan that was saved."""
+    return fleet.open_hosts([planned.host for planned in plan.hosts], plan.owner)
 
 
 def model_readers(*, host: HostModels | None = None, hub: bool = False, within: Checkout | None = None) -> ModelReaders:
@@ -98,7 +114,7 @@ class Run(Protocol):
     author: str
 
 
-def performer(owner: str, stack_path: str, choice: StackChoice, daemons: DockerDaemons, run: Run) -> Performer:
+def performer(owner: str, stack_path: str, choice: StackChoice, hosts: OpenHosts, run: Run) -> Performer:
     """The one that carries out steps, with the real adapters."""
     from cortexctl import __version__
     from cortexctl.apply.perform import Performer
@@ -107,7 +123,7 @@ def performer(owner: str, stack_path: str, choice: StackChoice, daemons: DockerD
 
     marks = {labels.RUN: run.run, labels.VERSION: __version__, labels.AUTHOR: run.author}
     marks |= {labels.REVISION: run.revision} if run.revision else {}
-    return Performer(owner, daemons, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)
+    return Performer(owner, hosts, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)
 
 
 def hooks_of(plan: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:

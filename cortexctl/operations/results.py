@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.engines.vllm.diagnosis.diagnose import Diagnosis
+from cortexctl.errors import DaemonError
+from cortexctl.observed.container_state import ContainerState
+from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.diff import FieldChange
 
 
@@ -85,3 +89,53 @@ class ImportCandidate:
     state: str
     name: str
     reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockState:
+    """`now`: seconds since the epoch by the daemon's clock. `is_dead`: the holder is provably gone. `is_known`: it is a
+    process of this machine, so that it is known whether it runs.
+    """
+
+    holder: LockInfo
+    now: int
+    is_dead: bool
+    is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostLock:
+    """The lock of one host. `is_unreadable`: it is held, and its holder cannot be read. `error`: the host did not
+    answer.
+    """
+
+    host: str
+    state: LockState | None = None
+    is_unreadable: bool = False
+    error: DaemonError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """`of`: an address or the name of a log. `state`: None for a log alone. `last`: vLLM's last error line."""
+
+    of: str
+    found: Diagnosis | None
+    last: str
+    next_step: str
+    container: str = ""
+    role: str = ""
+    generation: int = 0
+    state: ContainerState | None = None
+    health: str = ""
+    """What /health answered, of one that runs; "healthy" when it serves."""
+    stage: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        return self.found is None and self.health == "healthy"
+
+    @property
+    def is_explained(self) -> bool:
+        """The cause is known, or there is none to name."""
+        return self.found is not None or self.is_well

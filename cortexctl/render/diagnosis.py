@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.engines.vllm.diagnosis.diagnose import Diagnosis
-from cortexctl.observed.container_state import ContainerState
+from cortexctl.operations.results import Diagnosed
 from cortexctl.render.sanitise import visible
 from cortexctl.render.style import Ink
 
 LINE_WIDTH = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosed:
-    """`of`: an address or the name of a log. `state`: None for a log alone. `last`: vLLM's last error line."""
-
-    of: str
-    found: Diagnosis | None
-    last: str
-    next_step: str
-    container: str = ""
-    role: str = ""
-    generation: int = 0
-    state: ContainerState | None = None
-    health: str = ""
-    """What /health was heard to say of one that runs; "healthy" when it serves."""
-    stage: str = ""
-
-    @property
-    def is_well(self) -> bool:
-        return self.found is None and self.health == "healthy"
-
-    @property
-    def exit_code(self) -> int:
-        """0 when the cause is named or there is none to name; 1 when it is not known."""
-        return 0 if self.found or self.is_well else 1
 
 
 def diagnosed_text(seen: Diagnosed, ink: Ink) -> str:

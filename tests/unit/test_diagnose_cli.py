@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from cortexctl.cli.diagnose import examine, newest
 from cortexctl.errors import SecretUnresolved
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
@@ -21,8 +20,11 @@ from cortexctl.instance.spec import SecretRef
 from cortexctl.observed.container_state import ContainerState
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.owned import OwnedInstance, owned_instances
+from cortexctl.operations.diagnose import examine
+from cortexctl.operations.instances import newest
+from cortexctl.operations.results import Diagnosed
 from cortexctl.reach import Reach
-from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
+from cortexctl.render.diagnosis import diagnosed_json, diagnosed_text
 from cortexctl.render.style import Ink
 from tests.fakes.container import FakeContainer
 from tests.fakes.daemon import FakeDaemon
@@ -120,7 +122,7 @@ def test_a_cause_is_told_with_its_evidence_and_the_containers_end(daemon: FakeDa
     container(daemon, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=log)
     found = seen(daemon)
     assert found.found is not None
-    assert found.exit_code == 0
+    assert found.is_explained
     text = diagnosed_text(found, PLAIN)
     assert "vllm-model-tiny--g3 (candidate, generation 3) exited with code 1" in text
     assert "it came as far as: loading weights" in text
@@ -132,7 +134,7 @@ def test_no_known_cause_is_said_with_vllms_last_word(daemon: FakeDaemon) -> None
     log = ["RuntimeError: something that nobody has seen before", "bye"]
     container(daemon, "vllm-model-tiny", 1, state="exited", exit_code=1, log=log)
     found = seen(daemon)
-    assert (found.found, found.exit_code) == (None, 1)
+    assert (found.found, found.is_explained) == (None, False)
     text = diagnosed_text(found, PLAIN)
     assert "cause  no known cause" in text
     assert "last   RuntimeError: something that nobody has seen before" in text
@@ -194,7 +196,7 @@ def test_the_daemons_own_words_count_too() -> None:
 def test_one_that_still_starts_has_no_cause_and_its_stage() -> None:
     line = "Loading safetensors checkpoint shards:  45% Completed | 5/11 [00:03<00:04,  1.50it/s]"
     found = seen(stated(ContainerState(running=True), this=[line]))
-    assert (found.found, found.exit_code) == (None, 1)
+    assert (found.found, found.is_explained) == (None, False)
     assert "it came as far as: loading weights 45%" in diagnosed_text(found, PLAIN)
 
 
@@ -206,7 +208,7 @@ def test_a_healthy_one_is_healthy_whatever_its_log_says() -> None:
         stated(ContainerState(running=True, endpoint="http://x:1"), this=[TOO_SMALL]), ask=says(HealthOutcome.HEALTHY)
     )
     assert found.is_well
-    assert found.exit_code == 0
+    assert found.is_explained
     text = diagnosed_text(found, PLAIN)
     assert "healthy  it serves; there is nothing to fix" in text
     assert "cause" not in text

@@ -11,7 +11,8 @@ from pathlib import Path
 from cortexctl.engines.vllm.diagnosis import table
 from cortexctl.engines.vllm.diagnosis.diagnose import diagnose
 from cortexctl.observed.container_state import ContainerState
-from cortexctl.render.diagnosis import Diagnosed, diagnosed_json, diagnosed_text
+from cortexctl.operations.results import Diagnosed
+from cortexctl.render.diagnosis import diagnosed_json, diagnosed_text
 from cortexctl.render.style import Ink
 
 REPO = Path(__file__).parent.parent.parent

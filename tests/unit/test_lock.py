@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortexctl.cli.lock import lock_in_words
 from cortexctl.hosts import lock
 from cortexctl.hosts.lock import born, from_labels, is_dead, runs_here, this_machine, to_labels
-from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.observed.lock_holder import HeldLock, LockInfo
+from cortexctl.operations.lock import lock_state
+from cortexctl.render.lock import holder_text
 
 NOBODY = 2**22 + 1
 """No process has this number: it is above what Linux gives out."""
@@ -118,6 +119,6 @@ KEYS = ("owner", "who", "machine", "pid", "run", "started", "expires", "born")
 def test_whatever_a_lock_holds_is_one_sentence(marks: dict[str, object], now: int) -> None:
     labels = {**to_labels("stack", HELD), **{f"cortexctl.lock.{key}": value for key, value in marks.items()}}
     holder = from_labels(labels)
-    said = lock_in_words(holder, now)
+    said = holder_text(lock_state(HeldLock(holder, now)))
     assert len(said) < 1000
     assert said.encode()

@@ -1,0 +1,91 @@
+"""Why an instance does not serve, or what a log shows: state, log and health of a container, and their common cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from cortexctl.apply.protocols import Daemon, Secrets
+from cortexctl.desired.stack import Desired
+from cortexctl.engines.vllm.diagnosis.diagnose import diagnose, diagnose_end
+from cortexctl.engines.vllm.diagnosis.lines import last_error_line
+from cortexctl.engines.vllm.log_bounds import MOST_LINES
+from cortexctl.engines.vllm.progress import stage
+from cortexctl.errors import UsageError
+from cortexctl.hosts.log import last_lines
+from cortexctl.instance.secret import hidden
+from cortexctl.observed.health import Answer, HealthOutcome
+from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.operations.instances import secret_values
+from cortexctl.operations.log_file import pieces_of
+from cortexctl.operations.results import Diagnosed
+from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
+from cortexctl.reach import Reach
+
+TAIL = 5000
+"""Lines read of a log; a start has some hundreds."""
+HEALTH_TIMEOUT = 5.0
+"""Seconds that /health may take."""
+
+
+def diagnose_log(path: str) -> Diagnosed:
+    """What a log file shows, or stdin for "-". Raises UsageError when it cannot be read."""
+    try:
+        lines = [hidden(line) for line in last_lines(pieces_of(path), MOST_LINES)]
+    except OSError as cause:
+        raise UsageError(f"{path} cannot be read: {cause.strerror}") from None
+    name = "stdin" if path == "-" else path
+    found = diagnose(lines)
+    after = "edit the stack as said, then: cortexctl plan" if found else f"the whole log is in {name}"
+    return Diagnosed(name, found, last_error_line(lines), after, stage=stage(lines))
+
+
+def examine(
+    instance: OwnedInstance, owned: Owned, daemon: Daemon, secrets: Secrets, ask: Callable[[Reach, float], Answer]
+) -> Diagnosed:
+    """State, log and health of a container, and what they mean together. `ask` is `health_check.query_health`."""
+    state = daemon.state(owned.container.id)
+    # of one that is started again and again, the cause is in an earlier run
+    log = daemon.logs(owned.container.id, TAIL, this_run=not state.restarts)
+    values = secret_values(owned, secrets)
+    lines = [hidden(line, values) for line in log]
+    health = _health(daemon.reach(owned.container.id), ask) if state.running else ""
+    cause = None
+    if health != HealthOutcome.HEALTHY:
+        evidence = [*lines, hidden(state.error, values)] if state.error else lines
+        cause = diagnose_end(evidence, None if state.running else state.exit_code, oom_killed=state.oom_killed)
+    return Diagnosed(
+        instance.address,
+        cause,
+        last_error_line(lines),
+        "",
+        container=owned.container.name,
+        role=_role(instance, owned),
+        generation=owned.generation,
+        state=replace(state, error=hidden(state.error, values)),
+        health=health,
+        stage=stage(lines),
+    )
+
+
+def with_next_step(
+    diagnosed: Diagnosed, desired: Desired, stack: str, choice: StackChoice, generation: int
+) -> Diagnosed:
+    """With the command to run after it."""
+    address, flags = diagnosed.of, choice.as_flags()
+    if diagnosed.found:
+        plan = f"cortexctl plan{as_argument(stack)} --target {address}{flags}"
+        return replace(diagnosed, next_step=f"edit {desired.path} as said, then: {plan}")
+    logs = f"cortexctl logs {address} --generation {generation} --tail 100000{as_option(stack)}{flags}"
+    return replace(diagnosed, next_step=f"the whole log: {logs}")
+
+
+def _health(reach: Reach, ask: Callable[[Reach, float], Answer]) -> str:
+    answer = ask(reach, HEALTH_TIMEOUT)
+    return f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value
+
+
+def _role(instance: OwnedInstance, owned: Owned) -> str:
+    if owned is instance.serving:
+        return "serving"
+    return "candidate" if instance.serving is None or owned.generation > instance.serving.generation else "kept"

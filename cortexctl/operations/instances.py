@@ -1,0 +1,65 @@
+"""The instance and the container of it that an address and a generation name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from cortexctl.apply.protocols import Secrets
+from cortexctl.desired.stack import Desired
+from cortexctl.errors import DaemonUnreachable, SecretUnresolved, UsageError
+from cortexctl.instance.labels import is_undone_name
+from cortexctl.observe.gather import observe_identity
+from cortexctl.observed.observation import Observed
+from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.operations.adapters import OpenHosts
+from cortexctl.plan.drift.servers import found_on
+
+
+def observe_host_of(desired: Desired, address: str, hosts: OpenHosts) -> Observed:
+    """The host of a full address."""
+    return observe_identity(desired.on_hosts([address.partition("/")[0]]), hosts)
+
+
+def find_instance(desired: Desired, address: str, observed: Observed) -> OwnedInstance:
+    """By its full address, in the observation of its host. Raises UsageError with the addresses that there are, and
+    DaemonUnreachable.
+    """
+    name = address.partition("/")[0]
+    seen = observed.host(name)
+    if not seen.is_reachable:
+        raise DaemonUnreachable(f"{name}: {seen.problem}", next_step=seen.next_step)
+    here = desired.on_hosts([name])
+    owned = found_on(seen, here, here.by_host()[name], observed)
+    if address not in owned:
+        declared = "" if any(i.address == address for i in desired.instances) else f" and is not in {desired.path}"
+        raise UsageError(f"{address} has no container{declared}; there are: {', '.join(owned) or 'none'}")
+    return owned[address]
+
+
+def choose(instance: OwnedInstance, generation: int | None) -> Owned:
+    """The serving one, else the last; or a generation. Raises UsageError with those that there are."""
+    if generation is None:
+        return instance.serving or instance.others[-1]
+    for owned in instance.all:
+        if owned.generation == generation:
+            return owned
+    known = ", ".join(str(g) for g in sorted(o.generation for o in instance.all))
+    raise UsageError(f"{instance.address} has no generation {generation}; there are: {known}")
+
+
+def newest(instance: OwnedInstance) -> Owned:
+    """Of candidate, serving and kept containers the last that was created: most likely the one in question. One that
+    was rolled back comes after those that were brought back.
+    """
+    return max(instance.all, key=lambda owned: (not is_undone_name(owned.container.name), owned.generation))
+
+
+def secret_values(owned: Owned, secrets: Secrets) -> Sequence[str]:
+    """The secrets of a container that can be read without running a program, for hiding them."""
+    values: list[str] = []
+    for reference in owned.spec.container.secrets if owned.spec else ():
+        if reference.source != "command":
+            with contextlib.suppress(SecretUnresolved):
+                values.append(secrets.value(reference))
+    return values

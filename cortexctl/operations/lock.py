@@ -1,0 +1,59 @@
+"""The locks of the stack's hosts: who holds them, and how they are released."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cortexctl.concurrently import at_once
+from cortexctl.desired.stack import Desired
+from cortexctl.errors import DaemonError, DaemonRefused, UsageError
+from cortexctl.hosts.lock import is_dead, runs_here
+from cortexctl.observed.lock_holder import HeldLock
+from cortexctl.operations.adapters import OpenHosts
+from cortexctl.operations.results import HostLock, LockState
+
+
+def lock_state(held: HeldLock) -> LockState:
+    """Whether the holder can still be at work."""
+    now = int(held.now)
+    return LockState(held.holder, now, is_dead(held.holder, now), runs_here(held.holder) and held.holder.pid > 0)
+
+
+def read_locks(desired: Desired, hosts: OpenHosts) -> Sequence[HostLock]:
+    """Of all hosts at once. A host that does not answer stops no other."""
+
+    def read(host: str) -> HostLock:
+        return HostLock(host, _state(hosts, host))
+
+    return _of_each([h.name for h in desired.hosts], read)
+
+
+def release_locks(desired: Desired, hosts: OpenHosts, only: str | None) -> Sequence[HostLock]:
+    """Whoever holds them, and whatever they hold. `only`: the one host. Raises UsageError."""
+    if only not in {None, *(h.name for h in desired.hosts)}:
+        raise UsageError(f'there is no host "{only}"; known: {", ".join(h.name for h in desired.hosts)}')
+
+    def release(host: str) -> HostLock:
+        try:
+            released = HostLock(host, _state(hosts, host))
+        except DaemonRefused:
+            released = HostLock(host, is_unreadable=True)
+        hosts.daemon(host).release_lock(desired.owner)
+        return released
+
+    return _of_each([h.name for h in desired.hosts if only in {None, h.name}], release)
+
+
+def _state(hosts: OpenHosts, host: str) -> LockState | None:
+    held = hosts.held_lock(host)
+    return lock_state(held) if held else None
+
+
+def _of_each(hosts: Sequence[str], act: Callable[[str], HostLock]) -> Sequence[HostLock]:
+    def of_host(host: str) -> HostLock:
+        try:
+            return act(host)
+        except DaemonError as cause:
+            return HostLock(host, error=cause)
+
+    return at_once(of_host, hosts)
