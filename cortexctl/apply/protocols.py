@@ -10,10 +10,10 @@ from cortexctl.desired.stack import Smoke
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.spec import InPlace, SecretRef
 from cortexctl.observed.container_state import ContainerState
+from cortexctl.observed.health import Speed
 from cortexctl.observed.host import ImageFacts, ObservedHost
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord
-from cortexctl.observed.speed import Speed
 from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
 from cortexctl.reach import Reach

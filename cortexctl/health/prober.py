@@ -11,8 +11,7 @@ from cortexctl.errors import PathFailed, ProbeFailed
 from cortexctl.health.health_check import query_health
 from cortexctl.health.query import ApiRequest, Declined, call_api, call_api_streamed, dig
 from cortexctl.health.test_audio import one_second
-from cortexctl.observed.health import HealthOutcome
-from cortexctl.observed.speed import Speed
+from cortexctl.observed.health import HealthOutcome, Speed
 from cortexctl.reach import Reach
 
 QUICK, SMOKE = 2.0, 120.0

@@ -10,13 +10,14 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from cortexctl.decoding.decode import read_json
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.instance.spec import Spec
-from cortexctl.model_files.safetensors import Tensors, tensors_in
 
+Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Name -> (type, shape), as the file has them."""
 HF_HOME = "/root/.cache/huggingface"
 """Where the hub's client keeps its cache in a container of vLLM, unless it is told otherwise."""
 LARGEST_CONFIG = 16 * 2**20
@@ -162,3 +163,17 @@ def model_files_to_dict(files: ModelFiles) -> dict[str, Any]:
     """Plain JSON values."""
     tensors = {name: [kind, list(shape)] for name, (kind, shape) in sorted(files.tensors.items())}
     return {"config": files.config, "tensors": tensors, "total": files.total, "problem": files.problem}
+
+
+def tensors_in(head: Mapping[str, Any]) -> Tensors:
+    """Of the JSON that the file begins with; what is no tensor is passed over."""
+    tensors = {}
+    for name, entry in head.items():
+        shape = entry.get("shape") if name != "__metadata__" and isinstance(entry, Mapping) else None
+        if _is_shape(shape):
+            tensors[name] = (str(entry.get("dtype")), tuple(shape))
+    return tensors
+
+
+def _is_shape(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(isinstance(n, int) and n >= 0 for n in value)

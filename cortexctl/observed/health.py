@@ -1,4 +1,4 @@
-"""What a server said when it was asked for its health."""
+"""What a server answered: its health, and how fast."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ class Answer:
             HealthOutcome.STATUS: f"status {self.status}",
         }
         return known.get(self.outcome, NO_CONNECTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Of one streamed request. `first_token`: seconds until the first token. `tokens_per_second`: of the whole answer,
+    from the request to the last token, so that tokens held back and sent in one piece make no rate look better.
+    """
+
+    first_token: float
+    tokens_per_second: float

@@ -111,9 +111,8 @@ class RunLog:
 
     def begins(self, plan: Plan) -> None:
         """The plan was approved: from here on the run is in the audit log."""
-        from cortexctl.audit.actor import identity_of
         from cortexctl.audit.audit_log import AuditLog
-        from cortexctl.audit.revision import revision_of
+        from cortexctl.audit.provenance import identity_of, revision_of
 
         path = self._path(plan)
         self.revision = str(revision_of(Path(plan.stack_path), path))

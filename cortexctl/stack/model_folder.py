@@ -11,8 +11,7 @@ from typing import Any
 
 from cortexctl.engines.vllm.memory.headers import Headers
 from cortexctl.files.checkout import Checkout
-from cortexctl.model_files.files import NO_CONFIG, ModelFiles, ModelSource, read_model
-from cortexctl.model_files.safetensors import tensors_in
+from cortexctl.model_files.files import NO_CONFIG, ModelFiles, ModelSource, read_model, tensors_in
 
 LARGEST_CONFIG = 16 * 2**20
 LARGEST_HEADER = 128 * 2**20

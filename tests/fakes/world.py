@@ -18,9 +18,9 @@ from cortexctl.instance.labels import RUN
 from cortexctl.instance.spec import SecretRef
 from cortexctl.observe.gather import observe_for_plan, observe_identity
 from cortexctl.observe.recheck import recheck
+from cortexctl.observed.health import Speed
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.speed import Speed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request

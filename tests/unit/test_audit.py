@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from cortexctl.audit.actor import Identity, identity_of
 from cortexctl.audit.audit_log import AuditLog, read_log
-from cortexctl.audit.revision import Revision, revision_of
+from cortexctl.audit.provenance import Identity, Revision, identity_of, revision_of
 from cortexctl.errors import LockHeld
 from cortexctl.instance import labels
 from cortexctl.operations.results import RunFacts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.audit.revision import Revision, revision_of
+from cortexctl.audit.provenance import Revision, revision_of
 from cortexctl.files.checkout import Checkout, checkout_of, leads_out
 from cortexctl.files.git import GitRefused, file_at, git_at
 from tests.forks import ran

@@ -8,8 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cortexctl.engines.vllm.diagnosis import table
-from cortexctl.engines.vllm.diagnosis.diagnose import diagnose
+from cortexctl.engines.vllm.diagnosis.diagnose import GROUPS, diagnose
 from cortexctl.observed.container_state import ContainerState
 from cortexctl.operations.results import Diagnosed
 from cortexctl.render.diagnosis import diagnosed_json, diagnosed_text
@@ -54,7 +53,7 @@ def test_the_guides_json_has_the_keys_that_there_are() -> None:
 
 def test_the_guide_names_every_module_of_the_table_and_every_option() -> None:
     named = re.findall(r"^\| `(\w+)` \| ", GUIDE, re.MULTILINE)
-    assert set(named) == {group.__name__.rpartition(".")[2] for group in table.GROUPS} | {"ending"}
+    assert set(named) == {group.__name__.rpartition(".")[2] for group in GROUPS} | {"ending"}
     usage = subprocess.run(
         [sys.executable, "-m", "cortexctl", "diagnose", "--help"], capture_output=True, text=True, check=True, cwd=REPO
     ).stdout

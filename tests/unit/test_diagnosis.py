@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.engines.vllm.diagnosis.diagnose import Diagnosis, diagnose, diagnose_end
+from cortexctl.engines.vllm.diagnosis.diagnose import TABLE, Diagnosis, diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line, strip_prefix, without_frames
-from cortexctl.engines.vllm.diagnosis.table import TABLE
 from tests.diagnosis_cases import CASES, lines_of, runs, samples
 
 CORE = "(EngineCore_DP0 pid=268) ERROR 10-21 00:35:03 [core.py:708] "

@@ -16,7 +16,7 @@ from cortexctl.apply.gate.deadline import Deadline
 from cortexctl.apply.gate.speed_bounds import figures, missed
 from cortexctl.desired.stack import STARTS_AT_MOST, Desired, GatePolicy
 from cortexctl.errors import GateFailed, ProbeFailed
-from cortexctl.observed.speed import Speed
+from cortexctl.observed.health import Speed
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
 from tests.fakes.container import FakeContainer
 from tests.fakes.world import World

@@ -17,10 +17,8 @@ from typing import Any
 import pytest
 
 from cortexctl.engines.vllm import diagnosis, progress
-from cortexctl.engines.vllm.diagnosis import table
-from cortexctl.engines.vllm.diagnosis.diagnose import MOST_EVIDENCE, diagnose, diagnose_end
+from cortexctl.engines.vllm.diagnosis.diagnose import MOST_EVIDENCE, TABLE, diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line, without_frames
-from cortexctl.engines.vllm.diagnosis.table import TABLE
 from cortexctl.engines.vllm.log_bounds import LONGEST_LINE, MOST_LINES, MOST_TEXT, searched
 from cortexctl.engines.vllm.memory import startlog
 from cortexctl.engines.vllm.progress import LONGEST_SIGN, advanced, stage
@@ -82,7 +80,6 @@ def given_to(monkeypatch: pytest.MonkeyPatch) -> Given:
     telling = tuple(value for value in vars(startlog).values() if isinstance(value, Noting))
     monkeypatch.setattr(startlog, "_RELEVANT", telling)
     rows = tuple(replace(row, regex=Noting(row.name, row.regex, seen)) for row in TABLE)
-    monkeypatch.setattr(table, "TABLE", rows)
     monkeypatch.setattr(sys.modules["cortexctl.engines.vllm.diagnosis.diagnose"], "TABLE", rows)
     return seen
 

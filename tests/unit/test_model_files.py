@@ -21,8 +21,8 @@ from cortexctl.model_files.files import (
     read_folder,
     read_model,
     source_of,
+    tensors_in,
 )
-from cortexctl.model_files.safetensors import tensors_in
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.model_mounts import ways_to
 from cortexctl.observed.observation import Observed

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from cortexctl.desired.stack import GatePolicy
-from cortexctl.observed.speed import Speed
+from cortexctl.observed.health import Speed
 from cortexctl.text.units import show_short
 
 

@@ -10,9 +10,8 @@ from cortexctl.apply.executor import Outcome, Result
 from cortexctl.errors import CortexctlError
 from cortexctl.operations.results import RunFacts
 from cortexctl.plan.model import Change, Plan
-from cortexctl.render.apply.events_json import ended_word, result_word
+from cortexctl.render.apply.events_json import ended_word, result_word, rfc3339
 from cortexctl.render.plan.content import plan_digest
-from cortexctl.render.timestamps import rfc3339
 
 FORMAT_VERSION = "1.0"
 """Minor versions only add fields and records."""

@@ -6,6 +6,7 @@ No secret is in them: they are made of plans, which hold none, and of what faile
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from cortexctl.apply.events import (
@@ -30,7 +31,6 @@ from cortexctl.plan.hook_points import stops_serving
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import KIND_OF, Step, StopContainer
 from cortexctl.render.plan.phrases import task_words
-from cortexctl.render.timestamps import rfc3339
 from cortexctl.text.shorten import shortened
 
 FORMAT_VERSION = "1.0"
@@ -211,3 +211,8 @@ def _of(change: Change) -> Fields:
 
 def _round(seconds: float) -> float:
     return round(seconds, 3)
+
+
+def rfc3339(at: float) -> str:
+    """Seconds since the epoch, as UTC to the millisecond: "2026-03-01T12:00:00.000Z"."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

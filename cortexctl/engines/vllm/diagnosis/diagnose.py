@@ -6,10 +6,39 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from cortexctl.engines.vllm.diagnosis import (
+    arguments,
+    checkpoint,
+    features,
+    gpu_memory,
+    gpus,
+    host_limits,
+    parallel,
+    precision,
+    processes,
+    source,
+)
 from cortexctl.engines.vllm.diagnosis.ending import died_silently, explain_end
 from cortexctl.engines.vllm.diagnosis.lines import may_show_cause, strip_prefix, unprefixed
-from cortexctl.engines.vllm.diagnosis.table import TABLE
 from cortexctl.engines.vllm.log_bounds import searched
+
+GROUPS = (
+    arguments,
+    gpu_memory,
+    parallel,
+    precision,
+    features,
+    gpus,
+    host_limits,
+    source,
+    checkpoint,
+    processes,
+)
+"""All exact patterns are tried before any vague one."""
+_ALL = tuple(pattern for group in GROUPS for pattern in group.PATTERNS)
+
+TABLE = tuple(sorted(_ALL, key=lambda pattern: pattern.vague))
+"""Patterns that name one cause come before those with many possible causes; otherwise the order of the modules."""
 
 MOST_EVIDENCE = 1_000_000
 """The most characters of all lines that can be evidence: every pattern of the table is tried on them."""

@@ -19,7 +19,7 @@ from cortexctl.engines.vllm.memory.weights import (
     rotary_bytes,
     weight_bytes,
 )
-from cortexctl.model_files.safetensors import Tensors
+from cortexctl.model_files.files import Tensors
 
 _BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "F4": 4}
 _FLOATS = {"F64", "F32", "F16", "BF16"}
