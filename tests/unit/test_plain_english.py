@@ -236,7 +236,7 @@ def python_texts(content: str) -> Iterator[tuple[int, str]]:
 def markdown_texts(content: str) -> Iterator[tuple[int, str]]:
     """All but samples of output (```text, ```json), which other tests check, and what is quoted."""
     blank = re.sub(r"```(?:text|json)\n.*?```", lambda m: "\n" * m[0].count("\n"), content, flags=re.DOTALL)
-    yield 1, re.sub(r"`[^`\n]*`|\"[^\"\n]*\"", "", blank)
+    yield 1, re.sub(r"`[^`\n]*`|\"[^\"\n]*\"|(?<!\*)\*(?!\*)[^*\n]+\*(?!\*)", "", blank)
 
 
 def json_texts(value: object) -> Iterator[str]:
