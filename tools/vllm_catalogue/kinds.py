@@ -134,7 +134,7 @@ def kind_of(option: dict[str, Any], record: dict[str, Any]) -> tuple[str, bool]:
         return kind, kind in {"lora", "adapters"} and bool(described)
     if option["action"] not in PLAIN_ACTIONS:
         raise Unproven(
-            f"{record['version']}: {option['dest']} has an action that nobody has looked at: {option['action']}"
+            f"{record['version']}: {option['dest']} has an unknown action: {option['action']}"
         )
     optional = re.fullmatch(r"optional_type\((.*?)\)(@\w+)?", described)
     inner = optional[1] + (optional[2] or "") if optional else described
@@ -142,7 +142,7 @@ def kind_of(option: dict[str, Any], record: dict[str, Any]) -> tuple[str, bool]:
     kind = next((k for pattern, k in TYPES if re.fullmatch(pattern, inner)), None)
     probes = record["types"][described]
     if kind is None:
-        raise Unproven(f"{record['version']}: {option['dest']} has a type that nobody has looked at: {described}")
+        raise Unproven(f"{record['version']}: {option['dest']} has an unknown type: {described}")
     if kind == "json" and probes["a=1"] != "!":
         kind = "counts_or_json"  # from 0.8.5 to 0.9.2 the JSON reader still took key=value
     if kind == "config_or_level" and probes["true"] == "!" and probes['{"a":1}'] != "!" and probes["8k"] != "!":
