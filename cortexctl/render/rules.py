@@ -1,4 +1,4 @@
-"""What the rules are called: the headings of docs/reference/rules.md, word by word (a test holds them together)."""
+"""The titles of the rules: the headings of docs/reference/rules.md (a test compares them)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ CX102 Unknown key
 CX103 Missing key
 CX104 Wrong value
 CX105 Nothing declared
-CX106 A variable without a right value
+CX106 A variable without a valid value
 CX107 More than a variable in a string
 CX108 A secret variable in the open
 CX109 Unknown environment
@@ -20,14 +20,14 @@ CX204 A secret without a value
 CX205 Unknown release (warning)
 CX206 One served name, two models
 CX207 One port, two models
-CX208 A GPU asked for more than once
+CX208 A GPU requested more than once
 CX209 A moving image (warning)
 CX210 A secret in the open
 CX211 A variable that cannot be set
 CX212 One target, two mounts
 CX213 One daemon, two hosts
 CX214 Unknown profile
-CX215 Models that wait for what is not there
+CX215 Models that wait for an unknown model
 CX216 Moved from or to the wrong place
 CX217 GPUs that do not divide
 CX218 An online source without a revision (warning)
@@ -38,7 +38,7 @@ CX222 enforce_eager in production (warning)
 CX223 GPUs and ranks do not agree
 CX224 GPUs that the host does not have
 CX225 Cannot start first
-CX226 One container for several
+CX226 One container for several instances
 CX227 A bound for another task
 CX228 A hook that cannot be run
 CX229 One name, two instances
@@ -46,7 +46,7 @@ CX230 An exception that names nothing
 CX301 Not in this release
 CX302 Not a value of this release
 CX303 Without effect (warning)
-CX304 Not by raw words
+CX304 Not in extra_args
 CX305 A companion is missing
 CX306 GGUF that cannot be loaded
 CX307 GGUF without a tokenizer (warning)
@@ -55,17 +55,17 @@ CX309 Deprecated (warning)
 CX310 An option that no release has (warning)
 CX311 An architecture of other releases
 CX312 The image's own parser refuses
-CX313 The image's own parser was not asked (warning)
+CX313 The image's own parser could not be used (warning)
 CX314 An image with two releases
 CX315 A checkpoint, or a machine, for another engine
 CX316 vLLM would refuse
 CX317 Too close to call (warning)
-CX318 A GPU promised twice
+CX318 GPU memory promised twice
 CX401 Unreachable host
 CX402 Unreadable label
 CX403 Protected
-CX404 Made for another host
-CX405 Image not to be had
+CX404 Created for another host
+CX405 Image not available
 CX406 Name taken
 CX407 Port taken
 CX408 Nothing matched
@@ -73,12 +73,12 @@ CX409 Not protected yet (warning)
 CX410 No free GPUs
 CX411 A GPU of another stack
 CX412 Nothing to adopt
-CX413 Not to be brought back
+CX413 Cannot be restored
 CX414 Two models under one name
-CX415 Nothing to go back to
+CX415 No generation to roll back to
 CX416 Not one of ours (warning)
 CX417 An adopted container stays (warning)
 CX418 Not in the snapshot (warning)
 """
 RULES = {line[:5]: line[6:] for line in _HEADINGS.strip().splitlines()}
-"""Rule id -> its short description; those that only warn say so."""
+"""Rule id -> its title. The title of a rule that only warns ends with "(warning)"."""

@@ -1,4 +1,4 @@
-"""What the documents say of the code is so."""
+"""The documents are current and match the code."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_index_names_every_page(repo: Path) -> None:
 
 
 def command_lines(page: Path) -> Iterator[list[str]]:
-    """The words of every call of cortexctl in a page's blocks of shell code."""
+    """The arguments of every call of cortexctl in a page's blocks of shell code."""
     for block in re.findall(
         r"(?:```sh\n(.*?)```|^((?:    cortexctl .*\n)+))", page.read_text(), re.DOTALL | re.MULTILINE
     ):
@@ -100,18 +100,18 @@ def command_lines(page: Path) -> Iterator[list[str]]:
                 yield shlex.split(call)[1:]
 
 
-def parsed(words: list[str]) -> None:
+def parsed(argv: list[str]) -> None:
     """Parse a command line without running it. Raises click.ClickException if cortexctl would refuse it."""
     command: click.Command = cli
     while True:
         try:
-            context = command.make_context("cortexctl", list(words))
+            context = command.make_context("cortexctl", list(argv))
         except click.exceptions.Exit:  # --help, --version
             return
         if not isinstance(command, click.Group):
             return
-        words = [*context._protected_args, *context.args]
-        _, inner, words = command.resolve_command(context, words)
+        argv = [*context._protected_args, *context.args]
+        _, inner, argv = command.resolve_command(context, argv)
         assert inner is not None
         command = inner
 
@@ -119,11 +119,11 @@ def parsed(words: list[str]) -> None:
 def test_every_command_line_of_the_documents_is_one_that_cortexctl_takes(repo: Path) -> None:
     seen = 0
     for page in documents(repo):
-        for words in command_lines(page):
+        for argv in command_lines(page):
             try:
-                parsed(words)
+                parsed(argv)
             except click.ClickException as cause:
-                raise AssertionError(f"{page.name}: cortexctl {shlex.join(words)}: {cause.format_message()}") from None
+                raise AssertionError(f"{page.name}: cortexctl {shlex.join(argv)}: {cause.format_message()}") from None
             seen += 1
     assert seen > 60
 
@@ -148,7 +148,7 @@ def test_every_line_of_the_security_page_names_tests_that_there_are(repo: Path) 
         *_, tests, _ = line.split("|")
         named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", tests)
         assert named, f"no test holds: {line}"
-        assert tests.count("`") == 2 * len(named), f"this is no name of a test: {tests}"
+        assert tests.count("`") == 2 * len(named), f"not the name of a test: {tests}"
         for file, test in named:
             texts = [p.read_text() for p in (repo / "tests").rglob(file)]
             assert any(re.search(rf"^def {test}\(", text, re.MULTILINE) for text in texts), f"{file} has no {test}"

@@ -133,9 +133,7 @@ def kind_of(option: dict[str, Any], record: dict[str, Any]) -> tuple[str, bool]:
         kind = ACTIONS[option["action"]]
         return kind, kind in {"lora", "adapters"} and bool(described)
     if option["action"] not in PLAIN_ACTIONS:
-        raise Unproven(
-            f"{record['version']}: {option['dest']} has an unknown action: {option['action']}"
-        )
+        raise Unproven(f"{record['version']}: {option['dest']} has an unknown action: {option['action']}")
     optional = re.fullmatch(r"optional_type\((.*?)\)(@\w+)?", described)
     inner = optional[1] + (optional[2] or "") if optional else described
     unset = bool(optional) or described == "nullable_str"
