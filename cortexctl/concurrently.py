@@ -1,4 +1,4 @@
-"""Many blocking calls at a time, for whoever asks many hosts or servers."""
+"""Many blocking calls at the same time: requests to many hosts or servers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 PARALLEL = 32
-"""Calls at a time, by default: each is a connection that waits."""
+"""Calls at the same time, by default. Each is a connection that waits."""
 
-Given = TypeVar("Given")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def at_once(call: Callable[[Given], Result], items: Sequence[Given], *, most: int = PARALLEL) -> list[Result]:
-    """The results in the order of `items`. What a call raises, is raised here; one item needs no thread."""
+def at_once(call: Callable[[Item], Result], items: Sequence[Item], *, most: int = PARALLEL) -> list[Result]:
+    """The results in the order of `items`. An exception of a call is raised here. One item needs no thread."""
     if len(items) < 2:
         return [call(item) for item in items]
     with ThreadPoolExecutor(max_workers=min(most, len(items))) as pool:
