@@ -1,1 +1,1 @@
-"""CORE: what is known of a model's files. Who reads them is passed in."""
+"""CORE: what is known about a model's files. The functions that read them are passed in."""

@@ -1,6 +1,7 @@
-"""What is known of a model's files, wherever they were read: its config.json, and how large its weights are.
+"""Knowledge about a model's files, independent of the place where they are: its config.json, and the size of its
+weights.
 
-Values, and the order in which files are asked for; who reads them, passes in how.
+Values, and the order in which files are requested; the caller passes in the function that reads them.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from cortexctl.instance.spec import Spec
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 """Name -> (type, shape), as the file has them."""
 HF_HOME = "/root/.cache/huggingface"
-"""Where the hub's client keeps its cache in a container of vLLM, unless it is told otherwise."""
+"""Where the Hub's client keeps its cache in a vLLM container by default."""
 LARGEST_CONFIG = 16 * 2**20
 LARGEST_INDEX = 64 * 2**20
 LONGEST_HEAD = 4 * 2**20
-"""Bytes that are read at the most: a file beyond that is not what its name says."""
+"""The most bytes that are read of a file: a larger one is not what its name says."""
 _REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 Read = Callable[[str, int], bytes | None]
-"""The first so many bytes of a file, by its path; None when there is none."""
+"""Returns up to this many first bytes of a file, by its path; None if it does not exist."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ModelSource:
-    """Where an instance's model lies. `root`: what is mounted, a folder of the host or a volume; empty where nothing
-    is. `inside`: the model's folder below it, or the hub's cache, for a `repo`.
+    """Where an instance's model is. `root`: the mounted folder or volume of the host; empty if nothing is mounted.
+    `inside`: the model's folder below it, or the Hub's cache for a `repo`.
     """
 
     host: str
@@ -45,7 +46,7 @@ class ModelSource:
 
     @property
     def name(self) -> str:
-        """What tells it apart from the host's other models."""
+        """A name that is unique among the host's models."""
         return f"{self.repo}@{self.revision}" if self.repo else posixpath.join(self.root, self.inside)
 
     @property
@@ -55,8 +56,8 @@ class ModelSource:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """`total`: bytes of all weights, where an index says so and `tensors` are not known. `problem`: why there is no
-    config; then the rest means nothing.
+    """`total`: bytes of all weights, if an index has the number and `tensors` are unknown. `problem`: the reason why
+    there is no config; the other fields then mean nothing.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -66,16 +67,16 @@ class ModelFiles:
 
 
 def source_of(host: str, spec: Spec) -> ModelSource | str:
-    """Where the model of a spec lies; or, in a sentence's words, why its files are not read."""
+    """The source of a spec's model; or a text, part of a sentence: why its files are not read."""
     if spec.server.args.get("hf_config_path"):
-        return "hf_config_path leads to another model's config"
+        return "hf_config_path points to another model's config"
     if "://" in spec.server.model:
         return "its model is neither in a folder nor in a repository"
     if spec.server.model.endswith(".gguf"):
-        return "GGUF files are not computed"
+        return "GGUF files are not supported by the forecast"
     if spec.server.model.startswith("/"):
         root, inside = _on_host(spec, spec.server.model)
-        return ModelSource(host, root, inside) if root else "its model is in no folder of the host"
+        return ModelSource(host, root, inside) if root else "its model is not in a folder of the host"
     revision = str(spec.server.args.get("revision") or "main")
     if not _REPO.fullmatch(spec.server.model) or ".." in revision or not re.fullmatch(r"[\w./-]+", revision):
         return "its model is neither in a folder nor in a repository"
@@ -86,7 +87,7 @@ def source_of(host: str, spec: Spec) -> ModelSource | str:
 
 
 def _on_host(spec: Spec, path: str) -> tuple[str, str]:
-    """(what is mounted, the way below it) of a path in the container; empty where nothing is mounted."""
+    """(mounted folder, path below it) of a path in the container; empty if nothing is mounted there."""
     mounts = [m for m in spec.container.mounts if is_below(path, m.target)]
     if not mounts:
         return "", ""
@@ -100,8 +101,8 @@ def is_below(path: str, folder: str) -> bool:
 
 
 def read_model(source: ModelSource, read: Read, folder: str) -> ModelFiles:
-    """The files of a source that lies in `folder` (for a repository: of the hub's cache in it). What `read` raises,
-    passes through.
+    """The files of a source in `folder` (for a repository: in the Hub's cache in it). Errors of `read` are not
+    caught.
     """
     if not source.repo:
         return read_folder(read, folder)
@@ -116,11 +117,13 @@ def read_model(source: ModelSource, read: Read, folder: str) -> ModelFiles:
     return ModelFiles(problem="it is not in the host's hf_cache") if files.problem == NO_CONFIG else files
 
 
-NO_CONFIG = "there is no config.json in its folder"
+NO_CONFIG = "its folder has no config.json"
 
 
 def read_folder(read: Read, folder: str) -> ModelFiles:
-    """config.json, what ModelOpt keeps beside it, and of the weights their index, or the head of their one file."""
+    """Reads config.json, ModelOpt's file beside it, and for the weights their index, or the header of their only
+    file.
+    """
 
     def read_limited(name: str, most: int) -> bytes | None:
         return read(posixpath.join(folder, name), most)
@@ -130,7 +133,7 @@ def read_folder(read: Read, folder: str) -> ModelFiles:
         return ModelFiles(problem=NO_CONFIG)
     config = _table(text)
     if not config:
-        return ModelFiles(problem="its config.json is not a table of JSON")
+        return ModelFiles(problem="its config.json is not a JSON table")
     if "quantization_config" not in config:
         quantised = _table(read_limited("hf_quant_config.json", LARGEST_CONFIG)).get("quantization")
         if isinstance(quantised, Mapping):
@@ -143,7 +146,7 @@ def read_folder(read: Read, folder: str) -> ModelFiles:
 
 
 def _head(beginning: bytes | None) -> Mapping[str, Any]:
-    """The JSON that a safetensors file begins with, after eight bytes of its length."""
+    """The JSON at the beginning of a safetensors file, after eight bytes with its length."""
     if beginning is None or len(beginning) < 8:
         return {}
     length = int.from_bytes(beginning[:8], "little")
@@ -166,7 +169,7 @@ def model_files_to_dict(files: ModelFiles) -> dict[str, Any]:
 
 
 def tensors_in(head: Mapping[str, Any]) -> Tensors:
-    """Of the JSON that the file begins with; what is no tensor is passed over."""
+    """From the JSON at the beginning of the file; entries that are not tensors are ignored."""
     tensors = {}
     for name, entry in head.items():
         shape = entry.get("shape") if name != "__metadata__" and isinstance(entry, Mapping) else None

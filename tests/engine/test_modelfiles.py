@@ -69,7 +69,7 @@ def test_a_model_is_read_through_a_container_that_shows_its_folder(live: LiveDae
     config = json.loads((CONFIGS / "qwen3-8b.json").read_text())
     assert found["here", f"{models}/small"] == ModelFiles(config, total=16381470720)
     assert found["here", f"{models}/one-file"] == ModelFiles(config, {"w": ("BF16", (2, 3))})
-    assert found["here", f"{models}/gone"].problem == "there is no config.json in its folder"
+    assert found["here", f"{models}/gone"].problem == "its folder has no config.json"
 
 
 def test_links_of_the_hubs_cache_are_followed(live: LiveDaemon, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_what_cannot_be_says_what_is_left_to_do() -> None:
 def test_a_length_that_the_model_does_not_have_is_not_searched_for() -> None:
     found = search("qwen3-8b", "H100", 1_000_000, 1)
     assert (found.reached, len(found.steps)) == (False, 1)
-    assert found.advice == "no setting of memory helps: max_model_len = 40960 is the most"
+    assert found.advice == "no memory setting helps: max_model_len = 40960 is the maximum"
 
 
 def test_a_pinned_cache_holds_the_target_whatever_the_utilization() -> None:

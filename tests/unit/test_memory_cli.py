@@ -309,9 +309,9 @@ def test_given_memory_is_for_a_stack_too(fit: Fit, stack: Path) -> None:
         (("--auto", "--target-len", "8192", "--write"), "--write needs a stack"),
         (("--target-len", "8192"), "--target-len is for --auto"),
         (("--write",), "--write is for --auto"),
-        (("--gpu", "L40S:-4"), "a GPU has more than 0 GiB"),
-        (("--gpu", "L40S:0"), "a GPU has more than 0 GiB"),
-        (("--gpu", "L40S:inf"), "a GPU has more than 0 GiB"),
+        (("--gpu", "L40S:-4"), "a GPU must have more than 0 GiB"),
+        (("--gpu", "L40S:0"), "a GPU must have more than 0 GiB"),
+        (("--gpu", "L40S:inf"), "a GPU must have more than 0 GiB"),
     ],
 )
 def test_options_that_say_nothing_are_refused(fit: Fit, words: tuple[str, ...], said: str) -> None:

@@ -80,10 +80,10 @@ def test_a_repository_is_in_the_cache_that_its_client_uses(env: dict[str, str], 
 @pytest.mark.parametrize(
     ("model", "args", "why"),
     [
-        ("/models/a.gguf", {}, "GGUF files are not computed"),
+        ("/models/a.gguf", {}, "GGUF files are not supported by the forecast"),
         ("s3://bucket/model", {}, "neither in a folder nor in a repository"),
         ("org/name", {"revision": "../../etc"}, "neither in a folder nor in a repository"),
-        ("/inside/the/image", {}, "in no folder of the host"),
+        ("/inside/the/image", {}, "not in a folder of the host"),
         ("/models/a", {"hf_config_path": "org/other"}, "hf_config_path"),
     ],
 )
@@ -162,7 +162,7 @@ def test_what_modelopt_keeps_beside_the_config_is_joined() -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}", "[" * 100_000, "null"])
 def test_a_config_that_is_none_says_so(text: str) -> None:
     read, _ = reading({"config.json": text})
-    assert read_folder(read, "").problem == "its config.json is not a table of JSON"
+    assert read_folder(read, "").problem == "its config.json is not a JSON table"
     assert read_folder(reading({})[0], "").problem == NO_CONFIG
 
 

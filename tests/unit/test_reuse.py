@@ -52,7 +52,7 @@ def test_the_same_start_again_has_what_it_had() -> None:
     assert (int(found.tokens.value), round(found.concurrency.value, 2)) == (460496, 3.51)
     assert {found.tokens.source, found.tightest.weights.source, found.tightest.available.source} == {"measured here"}
     assert found.tightest.available.value == 56.21
-    assert found.notes == ("measured here on 2026-10-06: a start with these very arguments",)
+    assert found.notes == ("measured here on 2026-10-06: a start with exactly these arguments",)
 
 
 def test_blocks_that_were_said_count_more_than_a_rounded_size() -> None:
@@ -74,7 +74,7 @@ def test_what_only_divides_the_rest_keeps_every_part(args: dict[str, Any]) -> No
     assert (found.weights_gib, found.non_torch_gib, found.transient_gib, found.graphs_gib) == (15.0, 0.26, 1.44, 0.0)
     assert (found.available_gib, found.blocks, found.tokens) == (None, None, None)
     (note,) = found.notes
-    assert note.endswith(f"of a start with {next(iter(args))} {131072 if 'max_model_len' in args else 'unset'}")
+    assert note.endswith(f"from a start with {next(iter(args))} {131072 if 'max_model_len' in args else 'unset'}")
 
 
 def test_less_of_the_gpu_leaves_so_much_less() -> None:
@@ -103,7 +103,7 @@ def test_another_model_on_the_gpu_tells_what_is_outside_torch() -> None:
     found = reuse(begun(), told(config="another"))
     assert found == Measured(
         non_torch_gib=0.26,
-        notes=("measured here on 2026-10-06: memory outside torch, of a start with another model (by its config)",),
+        notes=("measured here on 2026-10-06: memory outside torch, from a start with another model (by its config)",),
     )
 
 

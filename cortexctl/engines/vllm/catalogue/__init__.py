@@ -1,1 +1,1 @@
-"""vLLM's options and architectures, release by release."""
+"""vLLM's options and architectures, by release."""

@@ -1,7 +1,7 @@
-"""vLLM's command line, release by release: what `catalogue.json` holds, as typed values.
+"""vLLM's command line, release by release: the content of `catalogue.json` as typed values.
 
-The file is generated from the releases' own parsers (docs/adding-a-vllm-release.md) and read when first asked for.
-Each fact is stored once, with the releases from which on it holds; a `Release` puts together what holds in it.
+The file is generated from the releases' own parsers (docs/adding-a-vllm-release.md) and loaded on first use. Each fact
+is stored once, with the releases from which on it holds; a `Release` combines the facts that hold in it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class UnknownRelease(LookupError):
 def _data() -> dict[str, Any]:
     text = get_data(
         "cortexctl.engines.vllm.catalogue", "catalogue.json"
-    )  # importlib.resources takes longer to import than this to read
+    )  # importing importlib.resources takes longer than reading the file
     data: dict[str, Any] = json.loads(text or "{}")
     return data
 
@@ -36,7 +36,7 @@ def _order() -> dict[str, int]:
 
 
 def _facts_at(changes: list[list[Any]], at: int) -> Any:
-    """What holds in a release: the facts of the first change point, altered by the later ones."""
+    """The facts that hold in a release: those of the first change point, altered by the later ones."""
     state: Any = None
     for version, facts in changes:
         if _order()[version] > at:
@@ -59,7 +59,7 @@ def _altered(state: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spans(text: str) -> tuple[Span, ...]:
-    """As they are written: text:0.6.0-0.9.2 text:0.11.0-"""
+    """The spans in the file's notation: text:0.6.0-0.9.2 text:0.11.0-"""
     spans = []
     for part in text.split():
         kind, _, rest = part.rpartition(":")
@@ -88,7 +88,7 @@ def _within(spans: tuple[Span, ...], at: int) -> Span | None:
 
 
 class Release:
-    """One release. Made by `release()`."""
+    """One release. Use `release()` to get one."""
 
     def __init__(self, version: str) -> None:
         self.version = version
@@ -119,7 +119,7 @@ class Release:
         return None if facts is None else self._option(name, facts)
 
     def flags(self, entry: Entry = "serve") -> Mapping[str, Option]:
-        """Every spelling that an entry point knows -> its option. `--help` is not among them."""
+        """Every flag that an entry point accepts -> its option. `--help` is not included."""
         if entry not in self._flags:
             known = [o for o in self.options.values() if o.entry in {None, entry}]
             self._flags[entry] = {flag: option for option in known for flag in (*option.flags, *option.off_flags)}
@@ -138,11 +138,11 @@ class Release:
 
     @cached_property
     def environment(self) -> frozenset[str]:
-        """The variables that the release reads by its own table."""
+        """The environment variables in the release's own table."""
         return frozenset(self._present(_data()["environment"]))
 
     def values(self, registry: Registry) -> tuple[str, ...]:
-        """What the release knows by name in one of its registries, sorted."""
+        """The names that the release has in one of its registries, sorted."""
         return tuple(self._present(_data()["values"][registry]))
 
     def _present(self, table: dict[str, str]) -> Iterator[str]:
@@ -201,24 +201,24 @@ def release(version: str) -> Release:
 
 
 def nearest(version: str) -> str:
-    """The newest known release that is not newer than this one; the oldest if all are. Raises ValueError."""
+    """The newest known release that is not newer than this one; the oldest if all are newer. Raises ValueError."""
     target = parse_release(version)
     older = [v for v in releases() if parse_release(v) <= target]
     return older[-1] if older else releases()[0]
 
 
 def option_names() -> tuple[str, ...]:
-    """Every option that any release has had."""
+    """Every option of any release."""
     return tuple(_data()["options"])
 
 
 def option_spans(name: str) -> tuple[Span, ...]:
-    """The releases that have an option; empty for one that none ever had."""
+    """The releases that have an option; empty if none ever had it."""
     return _spans_of_changes(_data()["options"].get(name, []))
 
 
 def option_changes(name: str) -> tuple[str, ...]:
-    """The releases in which anything about an option changed, its coming and going included."""
+    """The releases in which anything about an option changed, including its first and last release."""
     return tuple(version for version, _ in _data()["options"].get(name, []))
 
 
@@ -236,7 +236,7 @@ def value_spans(registry: Registry, value: str) -> tuple[Span, ...]:
 
 
 def architecture(name: str) -> Architecture | None:
-    """None for one that no release ever had: vLLM may still run it through Transformers."""
+    """None if no release ever had it: vLLM may still run it through Transformers."""
     data = _data()
     spans = _spans(data["architectures"].get(name, ""))
     plugin, gone = data["plugin_architectures"].get(name, ""), data["gone_architectures"].get(name, "")
@@ -248,7 +248,7 @@ def architecture_names() -> tuple[str, ...]:
 
 
 def choice_spans(name: str, value: Any) -> tuple[Span, ...]:
-    """The releases that know a value of an option, whether their parser looks at it or start-up does."""
+    """The releases that accept a value of an option, whether the parser or the start-up code checks it."""
     spans: list[Span] = []
     since = ""
     before = ""
@@ -274,14 +274,14 @@ def _spellings() -> dict[str, Option]:
 
 
 def spelled(flag: str) -> Option | None:
-    """The option that any release knew by a flag, as the newest one that has it takes it: for lines whose release
-    nobody knows. Underscores count as dashes in it.
+    """The option that any release has under a flag, as defined by the newest release with that flag: for command lines
+    of an unknown release. Underscores count as dashes in the flag.
     """
     return _spellings().get(flag.replace("_", "-") if flag.startswith("--") else flag)
 
 
 def newest_option(name: str) -> Option:
-    """An option as the newest release that has it takes it; text, if none ever had it."""
+    """An option as defined by the newest release that has it; of kind text, if none ever had it."""
     spans = option_spans(name)
     option = release(spans[-1].until or releases()[-1]).option(name) if spans else None
     return option or Option(name=name, kind="text", flags=("--" + name.replace("_", "-"),))

@@ -1,4 +1,4 @@
-"""What changed on the command line between two releases."""
+"""The differences between the command lines of two releases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """`gone` with what to write instead, as far as anybody knows."""
+    """`gone` lists removed options, each with its replacement if one is known."""
 
     old: str
     new: str

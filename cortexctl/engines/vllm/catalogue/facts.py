@@ -1,4 +1,4 @@
-"""What is known of one release's command line, as values. `catalogue` fills them."""
+"""The facts about one release's command line, as values. `catalogue` fills them."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Entry = Literal["serve", "api_server"]
-"""`vllm serve`, or the module `vllm.entrypoints.openai.api_server` that images started to 0.11.0."""
+"""`vllm serve`, or the module `vllm.entrypoints.openai.api_server`, which images started up to 0.11.0."""
 Kind = Literal[
     "text",
     "int",
     "float",
-    "size",  # an int that may be written 8k (8000) or 8K (8192)
+    "size",  # an int that may be written as 8k (8000) or 8K (8192)
     "size_or_auto",
     "pair",  # --x and --no-x, both without a value
-    "switch",  # --x alone
+    "switch",  # only --x
     "word",  # --x, --x true, --x=false
-    "truthy",  # a value; any text but '' is true, 'false' as well
+    "truthy",  # a value; any text except '' is true, even 'false'
     "json",
-    "json_or_text",  # an object is read as JSON, the rest is text
+    "json_or_text",  # an object is read as JSON, everything else is text
     "config",  # a JSON object with the keys of a config class
     "config_or_level",  # the same, or a number from 0 to 3
-    "literal_or_level",  # the same, but read by Python: {'a': True}, no true and null
+    "literal_or_level",  # the same, but in Python syntax: {'a': True}, without true and null
     "counts",  # image=2,video=1
     "counts_or_json",
     "colon_pairs",  # a:1,b:2
     "items",  # 0,1,cpu
-    "lower",  # text; capitals and dashes are folded
-    "text_or_none",  # text; `none` is the same as nothing
-    "lora",  # words NAME=PATH, or JSON objects
-    "adapters",  # words NAME=PATH
+    "lower",  # text; capitals and dashes are normalised
+    "text_or_none",  # text; `none` means no value
+    "lora",  # values NAME=PATH, or JSON objects
+    "adapters",  # values NAME=PATH
 ]
 Registry = Literal["quantization", "load_format", "attention_backend", "tool_parser", "reasoning_parser"]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Releases in which something is, both ends included. `until` is '' when the newest release still has it."""
+    """A range of releases, both ends included. `until` is '' if it includes the newest release."""
 
     since: str
     until: str = ""
@@ -48,50 +48,52 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option as one release takes it."""
+    """One option as one release defines it."""
 
     name: str
-    """What a stack writes: tensor_parallel_size. A positional's name is its destination, model_tag."""
+    """The name in a stack: tensor_parallel_size. A positional's name is its destination, model_tag."""
     kind: Kind
     flags: tuple[str, ...]
-    """Spellings that set it, the main one first: --tensor-parallel-size, -tp. Empty for a positional."""
+    """Flags that set it, the main one first: --tensor-parallel-size, -tp. Empty for a positional."""
     off_flags: tuple[str, ...] = ()
-    """Spellings that set it to false, the one to write first."""
+    """Flags that set it to false, the preferred one first."""
     dest: str = ""
-    """Where the parser puts it; other options may share it."""
+    """The parser's destination; other options may share it."""
     nargs: str | int | None = None
-    """As argparse has it: None is one value (none at all for a pair or a switch), '+' one or more, '?' one or none."""
+    """As in argparse: None is one value (none at all for a pair or a switch), '+' one or more, '?' one or none."""
     bare: Any = None
-    """With nargs '?': the value when none is given."""
+    """With nargs '?': the value if none is given."""
     choices: tuple[Any, ...] | None = None
-    """What the parser lets pass, after the word was converted. None: it does not look. None in it: "not set" passes."""
+    """The values that the parser accepts, after conversion. None: it does not check. None in the list: "not set" is
+    accepted.
+    """
     soft_choices: tuple[str, ...] = ()
-    """Known values that the parser does not enforce: start-up may, and plugins add to them."""
+    """Known values that the parser does not enforce: the start-up code may, and plugins add to them."""
     default: Any = None
-    """None: not set, or decided at start-up. {} stands for a config object with all its defaults."""
+    """None: not set, or decided at start-up. {} is a config object with all its defaults."""
     group: str = ""
     config: str = ""
     """The class whose keys the JSON value has: see Release.keys."""
     strict: bool = False
     """The parser refuses an unknown key of the config."""
     unset: bool = False
-    """The words '' and None mean "not set"."""
+    """The values '' and None mean "not set"."""
     repeats: bool = False
-    """Each use adds one value; of other options the last use wins."""
+    """Each use adds one value; for other options the last use wins."""
     required: bool = False
     deprecated: bool = False
     removal: str = ""
-    """The release that was announced to remove it. Such announcements are often wrong."""
+    """The release announced for its removal. Such announcements are often wrong."""
     entry: Entry | None = None
-    """The only entry point that knows it."""
+    """The only entry point that has it."""
     bounds: tuple[tuple[str, float], ...] = ()
-    """Limits (ge, gt, le, lt) that start-up enforces and the parser does not."""
+    """Limits (ge, gt, le, lt) that the start-up code enforces and the parser does not."""
     unsteady: bool = False
-    """Of several lists of choices the release takes one by chance in every process; `choices` is all of them."""
+    """The release picks one of several lists of choices at random in every process; `choices` contains all of them."""
 
     @property
     def flag(self) -> str:
-        """The main spelling, '' for a positional."""
+        """The main flag, '' for a positional."""
         return self.flags[0] if self.flags else ""
 
     @property
@@ -105,18 +107,19 @@ class Key:
 
     name: str
     types: tuple[str, ...]
-    """Of bool, int, float, str, list, object, null, any."""
+    """Any of bool, int, float, str, list, object, null, any."""
     choices: tuple[str, ...] = ()
-    """Values; all there are unless `types` has str or any."""
+    """Values; the complete list unless `types` contains str or any."""
     config: str = ""
     """The config class of a nested object."""
     takes: str | None = None
-    """Where the parser takes something else than the types say: letters of b(ool), i(nt), f(loat), s(tring),
-    d (a string of digits), l (empty list), L (list of strings), I (list of ints), o(bject), n(ull), and
-    c (a choice in any case)."""
+    """The types that the parser accepts, if they differ from `types`: letters for b(ool), i(nt), f(loat), s(tring), d
+    (a string of digits), l (empty list), L (list of strings), I (list of ints), o(bject), n(ull), and c (a choice in
+    any case).
+    """
 
     def allows(self, value: Any) -> bool:
-        """Does the parser, where it looks at all (a kind with "config" or "level"), take this value of the key?"""
+        """Whether the parser, if it checks at all (a kind with "config" or "level"), accepts this value for the key."""
         taken = "".join(LETTERS[t] for t in self.types) if self.takes is None else self.takes
         is_name = isinstance(value, str) and not value.isdigit()  # a choice of digits is a number
         if is_name or type(value) is int:
@@ -136,11 +139,11 @@ LETTERS = {
     "null": "n",
     "any": "bifsdlLIon",
 }
-"""Type of a key -> the letters that it takes as a rule."""
+"""Type of a key -> the letters that it accepts by default."""
 
 
 def _reads_as_bool(value: Any) -> bool:
-    """What a config class takes for true or false beside these (pydantic's list)."""
+    """The values that a config class accepts as true or false besides these (pydantic's list)."""
     if isinstance(value, str):
         return value.lower() in {"0", "off", "f", "false", "n", "no", "1", "on", "t", "true", "y", "yes"}
     return isinstance(value, int | float) and value in {0, 1}
@@ -167,18 +170,20 @@ def letter_of(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ParserTraits:
-    """How the release's parser treats words before it looks at options."""
+    """How the release's parser treats arguments before it reads options."""
 
     abbreviations: bool
-    """An unambiguous beginning of a long flag is taken for the flag."""
+    """An unambiguous beginning of a long flag counts as the flag."""
     model: Literal["required", "optional"]
     """The positional model of `vllm serve`."""
     model_flag: Literal["unused", "error", "moved"]
-    """`vllm serve --model M`: the positional is wanted all the same, a traceback, or taken as the positional."""
+    """`vllm serve --model M`: the positional is still required, a traceback, or M counts as the positional."""
     model_flag_equals: Literal["unused", "works", "moved", "unknown"]
     """The same for `--model=M`."""
     names_first: bool
-    """--served-model-name may be the first word with no model before it. Later that is a traceback."""
+    """--served-model-name may be the first argument without a model before it. In later releases that is a
+    traceback.
+    """
     dotted: Literal["", "dashes", "text", "json"]
     """`--x.a_b 1`: unknown; {"a-b": "1"}; {"a_b": "1"}; {"a_b": 1}."""
     dotted_short: bool
@@ -190,31 +195,31 @@ class ParserTraits:
     json_sizes: bool
     """{"a": 8k} in a config's JSON."""
     o: Literal["", "compilation_config.level", "compilation_config.mode", "optimization_level"]
-    """What -O3, -O 3 and -O=3 set."""
+    """The effect of -O3, -O 3 and -O=3."""
     file_model: bool
     """`--config FILE` may name the model."""
     file_lists: bool
-    """A list in the file is several words; earlier one word, as Python prints it."""
+    """A list in the file becomes several arguments; in earlier releases one argument, in Python's notation."""
     file_keys: bool
-    """A table in the file is JSON; earlier an error."""
+    """A table in the file becomes JSON; in earlier releases an error."""
     file_booleans: bool
-    """true in the file is the bare flag, and false is nothing; earlier both became values."""
+    """true in the file becomes the bare flag, and false nothing; in earlier releases both became values."""
     help_topics: bool
     """--help=TOPIC."""
     lora_json: bool
-    """--lora-modules takes JSON objects."""
+    """--lora-modules accepts JSON objects."""
     lora_equals: bool
-    """--lora-modules NAME=PATH with a further = in the path."""
+    """--lora-modules NAME=PATH with another = in the path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A model architecture, as `architectures` of a config.json names it."""
+    """A model architecture, as named by `architectures` in a config.json."""
 
     name: str
     spans: tuple[Span, ...]
-    """With its group as `kind`. Empty if no release had it but vLLM names it as gone."""
+    """Each with its group as `kind`. Empty if no release had it but vLLM lists it as removed."""
     plugin: str = ""
-    """Where it went: the address of a plugin."""
+    """Its replacement: the address of a plugin."""
     gone_after: str = ""
-    """What vLLM itself says was the last release; sometimes one off."""
+    """The last release with it, according to vLLM itself; sometimes off by one."""

@@ -1,4 +1,4 @@
-"""What only people know of vLLM's command line: `reviewed.toml`, as typed values."""
+"""Facts about vLLM's command line that only people know: `reviewed.toml`, as typed values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VALUE = "$value"
 
 @dataclass(frozen=True, slots=True)
 class Ranged:
-    """Something that holds in a range of releases, both ends included. '' is open."""
+    """A fact that holds in a range of releases, both ends included. '' is open."""
 
     since: str = ""
     until: str = ""
@@ -31,20 +31,20 @@ class Ranged:
         )
 
     def releases(self) -> tuple[str, ...]:
-        """The known ones in the range."""
+        """The known releases in the range."""
         return tuple(r for r in releases() if self.holds_in(r))
 
 
 @dataclass(frozen=True, slots=True)
 class Instead(Ranged):
-    """What to write instead of an option, or of one of its values, where a release refuses or discourages it."""
+    """The replacement for an option, or for one of its values, in releases that refuse or discourage it."""
 
     option: str = ""
     value: str = ""
     set: dict[str, Any] = field(default_factory=dict)
     """Target (option, option.key, env.VARIABLE) -> value; VALUE stands for the user's own. Empty: advice only."""
     drop: bool = False
-    """Leaving it out is all that there is to do."""
+    """Removing it is all that the user has to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class NoEffect(Ranged):
 
 @dataclass(frozen=True, slots=True)
 class RefusedAtStart(Ranged):
-    """What the parser takes and start-up does not. `text` is what the log says."""
+    """An argument that the parser accepts and the start-up code refuses. `text` is the log's message."""
 
     option: str = ""
     needs: str = ""
     excludes: str = ""
     unknown: bool = False
-    """A value that the release does not know by name."""
+    """A value that is not in the release's list of names."""
     minimum: float | None = None
     maximum: float | None = None
     with_env: dict[str, str] = field(default_factory=dict)
@@ -68,8 +68,9 @@ class RefusedAtStart(Ranged):
 
 @dataclass(frozen=True, slots=True)
 class KeyRule(Ranged):
-    """What the parser wants of a config's key beyond its type, where it is set to something (and, with `when`, to one
-    of these). `needs` and `excludes`: another key, as KEY, KEY=VALUE or KEY=VALUE|VALUE. `above`: a number is greater.
+    """A rule of the parser about a config key beyond its type. It applies if the key is set (and, with `when`, set to
+    one of these). `needs` and `excludes`: another key, as KEY, KEY=VALUE or KEY=VALUE|VALUE. `above`: a number is
+    greater.
     """
 
     config: str = ""
@@ -81,7 +82,7 @@ class KeyRule(Ranged):
     above: float | None = None
 
     def is_broken_by(self, table: Mapping[str, Any], config: str, key: str, version: str) -> bool:
-        """Whether the rule is about this key of the config, and the table that the key is in breaks it."""
+        """Whether the rule is about this key of the config, and the table that contains the key breaks it."""
         if (self.config, self.key) != (config, key) or not self.holds_in(version):
             return False
         value = table[key]
@@ -108,7 +109,7 @@ class DecidedAtStart(Ranged):
 
 @dataclass(frozen=True, slots=True)
 class Variable(Ranged):
-    """An environment variable that went, or never did what is thought."""
+    """An environment variable that was removed, or never had the effect that people expect."""
 
     name: str = ""
     instead: str = ""
@@ -175,7 +176,7 @@ def renderings() -> tuple[Rendering, ...]:
 
 
 def instead_of(option: str, release: str, value: str = "") -> Instead | None:
-    """What to write in this release: advice on the value before advice on the option."""
+    """The replacement in this release: advice for the value before advice for the option."""
     fitting = [i for i in insteads() if i.option == option and i.holds_in(release)]
     exact = [i for i in fitting if i.value == value and value]
     return next(iter(exact or [i for i in fitting if not i.value]), None)
@@ -186,5 +187,5 @@ def no_effect(option: str, release: str) -> NoEffect | None:
 
 
 def refusals(option: str, release: str) -> Iterator[RefusedAtStart]:
-    """What start-up of this release refuses about an option."""
+    """What the start-up code of this release refuses about an option."""
     return (r for r in refused_at_start() if r.option == option and r.holds_in(release))

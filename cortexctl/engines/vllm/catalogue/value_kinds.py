@@ -1,4 +1,6 @@
-"""What vLLM's parser makes of a word, by the kind of its option. Proven against every release's own functions."""
+"""Converts an argument as vLLM's parser does, by the kind of its option. Verified against every release's own
+functions.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 
 
 def order_of_choice(choice: Any) -> tuple[bool, bool, Any]:
-    """None, then numbers, then words."""
+    """None, then numbers, then text."""
     return choice is not None, isinstance(choice, str), choice or 0 if not isinstance(choice, str) else choice
 
 
@@ -19,10 +21,10 @@ _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def convert(kind: str, word: str, *, unset: bool = False, sizes: bool = False) -> Any:
-    """The value of one word. Raises ValueError where vLLM refuses it.
+    """The value of one argument. Raises ValueError if vLLM refuses it.
 
-    `unset`: the option takes '' and 'None' as "not set". `sizes`: the release takes 8k for a number in a config's JSON.
-    The keys of a config's object are not looked at.
+    `unset`: the option accepts '' and 'None' as "not set". `sizes`: the release accepts 8k as a number in a config's
+    JSON. The keys of a config object are not checked.
     """
     if unset and word in {"", "None"}:
         return None
@@ -32,7 +34,7 @@ def convert(kind: str, word: str, *, unset: bool = False, sizes: bool = False) -
 
 
 def _size(word: str) -> int:
-    """8k is 8000 and 8K is 8192; 1.5k is 1500 and 1.5K an error."""
+    """8k is 8000 and 8K is 8192; 1.5k is 1500 and 1.5K is an error."""
     match = _SIZE.fullmatch(word.strip())
     if not match:
         return int(word)
@@ -43,7 +45,7 @@ def _size(word: str) -> int:
 
 
 def _with_plain_numbers(text: str) -> str:
-    """JSON with 8k and the like outside of its strings written out."""
+    """JSON with numbers like 8k outside of strings written out in full."""
     parts = re.split(r'("(?:[^"\\]|\\.)*")', text)
     for i in range(0, len(parts), 2):
         parts[i] = re.sub(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b", lambda m: str(_size(m.group())), parts[i])
@@ -99,7 +101,7 @@ def _colon_pairs(word: str) -> dict[str, str]:
 
 
 def _counts_or_json(word: str) -> Any:
-    """The JSON reader of 0.8.5 to 0.9.2 still took key=value, and not nothing."""
+    """The JSON reader of 0.8.5 to 0.9.2 still accepted key=value, but not an empty value."""
     if not word:
         raise ValueError("each item is KEY=NUMBER")
     return _object(json.loads(word)) if re.fullmatch(r"{.*}", word) else _counts(word)
@@ -128,4 +130,4 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "lower": lambda word: word.lower().replace("-", "_"),
     "text_or_none": lambda word: "" if word.lower() == "none" else word,
 }
-"""Kind -> how a word is read; every other kind is the word itself."""
+"""Kind -> the reader of an argument; for every other kind the argument itself is the value."""

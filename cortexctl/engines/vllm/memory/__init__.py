@@ -1,1 +1,1 @@
-"""How much of a GPU vLLM will hold, computed before it starts: facts of the model, flags, version -> budget."""
+"""Forecasts how much GPU memory vLLM will use, before it starts: facts of the model, flags, version -> budget."""

@@ -1,7 +1,7 @@
-"""The cheapest change of arguments that makes a model serve so many requests of so many tokens.
+"""Finds the cheapest change of arguments with which a model serves N requests of L tokens.
 
-Each step is one evaluation of the budget, in the order of what it costs the user; the search ends with the first
-setting that serves, and then the cache is pinned, so that nothing else on the GPU can move it.
+Each step is one evaluation of the budget, in the order of the cost to the user. The search ends with the first setting
+that serves; then the cache is pinned, so that no other use of the GPU can change it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.text.units import GIB
 
 WORTH = 0.01
-"""Share by which a step must make room for more; one that gives less is not worth its cost."""
+"""The minimum share by which a step must increase the room; a smaller gain is not worth its cost."""
 _NO_MATTER_OF_MEMORY = {"heads", "length", "quantised split"}
-"""Refusals that stay, however much room there is."""
+"""Refusals that more memory does not fix."""
 MARGIN_GIB = 0.3
-"""Of free memory that is left to the driver and to graphs when utilization is raised."""
+"""The free memory that is left for the driver and for graphs when utilization is raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One step: the arguments that it changes, what it costs, and the budget with it. `helped`: it helped."""
+    """One step: the arguments that it changes, what it costs, and the resulting budget. `helped`: whether it was an
+    improvement.
+    """
 
     name: str
     changes: Mapping[str, Any]
@@ -44,7 +46,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """`reached`: the target is met with `changes` laid over the arguments."""
+    """`reached`: the target is met when `changes` override the arguments."""
 
     target: Target
     reached: bool
@@ -54,17 +56,17 @@ class Fitted:
 
     @property
     def advice(self) -> str:
-        """What is left to do by hand where no setting serves."""
+        """What the user can do if no setting serves."""
         if self.reached:
             return ""
         if _is_in_vain(first := self.steps[0].budget) and first.refusal:
-            return f"no setting of memory helps: {first.refusal.advice}"
+            return f"no memory setting helps: {first.refusal.advice}"
         smaller = "a quantised checkpoint" if not self.last.facts.quant.method else "a smaller model"
-        return f"no setting serves that on these GPUs: more GPUs, {smaller}, or a lower target"
+        return f"no setting serves that on these GPUs: use more GPUs, {smaller}, or a lower target"
 
 
 def serves(computed: Budget, target: Target) -> bool:
-    """Whether it starts and holds that many."""
+    """Whether it starts and serves that many requests."""
     if computed.verdict == "refuses" or computed.refusal is not None:
         return False
     return at_length(computed, target.length) >= target.concurrency
@@ -75,17 +77,17 @@ def _is_in_vain(computed: Budget) -> bool:
 
 
 def at_length(computed: Budget, length: int) -> float:
-    """Requests of a length that fit at once, whatever max_model_len is."""
+    """Requests of a length that fit at once, independent of max_model_len."""
     at = computed.tightest
     return at.pool.concurrency(int(at.blocks.value), max(length, 1)) * computed.settings.context_parallel
 
 
 def fit(facts: Facts, inputs: BudgetInputs, target: Target, *, gpus: int = 1, pin: bool = True) -> Fitted:
-    """Search from the arguments of `inputs`. `gpus`: how many there are for one model."""
+    """Searches from the arguments of `inputs`. `gpus`: how many there are for one model."""
     args = {**inputs.args, "max_model_len": target.length}
     steps: list[Tried] = []
     best = budget(facts, replace(inputs, args=args))
-    steps.append(Tried("as asked, for this length", {"max_model_len": target.length}, "", best, helped=True))
+    steps.append(Tried("as requested, with this length", {"max_model_len": target.length}, "", best, helped=True))
     for name, changes, cost in _candidates(facts, inputs, best, target, gpus):
         if serves(best, target) or _is_in_vain(steps[0].budget):
             break
@@ -103,7 +105,7 @@ def fit(facts: Facts, inputs: BudgetInputs, target: Target, *, gpus: int = 1, pi
 
 
 def _room(computed: Budget, target: Target) -> float:
-    """What is compared: requests at once; where there are none, by how many GiB that is missed (below 0)."""
+    """The measure that is compared: requests at once; if none fit, the missing GiB (below 0)."""
     return at_length(computed, target.length) or min(computed.tightest.available.value, 0.0)
 
 
@@ -122,7 +124,7 @@ def _candidates(
 
 
 def _sequences(start: Budget, target: Target) -> list[tuple[str, dict[str, Any], str]]:
-    """Only what is asked for need be sampled at once; a smaller number bounds the batch, too."""
+    """Only the requested number must be sampled at once; a smaller number limits the batch as well."""
     now, needed = start.settings.max_num_seqs, max(1, -(-int(target.concurrency) // 8) * 8)
     computed: list[tuple[str, dict[str, Any], str]] = []
     for number in (256, 128, 64, 32, 16, needed):
@@ -140,25 +142,31 @@ def _batches(start: Budget) -> list[tuple[str, dict[str, Any], str]]:
 
 
 def _utilization(inputs: BudgetInputs, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
-    """Up to what is free; where that is not known, up to 95 %."""
+    """Up to the free memory; if that is unknown, up to 95 %."""
     if inputs.gpu is None or not inputs.gpu.total_gib:
         return []
     free = inputs.free_gib - MARGIN_GIB if inputs.free_gib is not None else 0.95 * inputs.gpu.total_gib
     most = int(free / inputs.gpu.total_gib * 100) / 100
     if most <= start.settings.utilization:
         return []
-    return [(f"gpu_memory_utilization {most}", {"gpu_memory_utilization": most}, "less is left for graphs and others")]
+    return [
+        (
+            f"gpu_memory_utilization {most}",
+            {"gpu_memory_utilization": most},
+            ("less memory is left for graphs and other processes"),
+        )
+    ]
 
 
 def _kv(inputs: BudgetInputs, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
     """8-bit floats need compute capability 8.9."""
     if start.settings.kv_dtype != "auto" or inputs.gpu is None or inputs.gpu.capability < 8.9:
         return []
-    return [("an FP8 KV cache", {"kv_cache_dtype": "fp8"}, "a little quality with long contexts; test it")]
+    return [("an FP8 KV cache", {"kv_cache_dtype": "fp8"}, "some quality with long contexts; test it")]
 
 
 def _weights(inputs: BudgetInputs, start: Budget) -> list[tuple[str, dict[str, Any], str]]:
-    """Weights rounded when they are loaded; a checkpoint that was quantised with care loses less."""
+    """Weights are rounded when they are loaded; a carefully quantised checkpoint loses less."""
     if start.settings.quant.method or inputs.gpu is None or inputs.gpu.capability < 8.9:
         return []
     return [("FP8 weights, rounded at load", {"quantization": "fp8"}, "quality, and a higher peak while loading")]
@@ -174,7 +182,7 @@ def _parallel(facts: Facts, start: Budget, gpus: int) -> list[tuple[str, dict[st
                 (
                     f"tensor_parallel_size {size}",
                     {"tensor_parallel_size": size},
-                    f"{size // tp} times the GPUs a replica",
+                    f"{size // tp} times the GPUs per replica",
                 )
             )
         size *= 2
@@ -184,12 +192,12 @@ def _parallel(facts: Facts, start: Budget, gpus: int) -> list[tuple[str, dict[st
 def _pinned(
     facts: Facts, inputs: BudgetInputs, best: Budget, args: dict[str, Any], target: Target, steps: list[Tried]
 ) -> tuple[Budget, dict[str, Any]]:
-    """The cache as a number of bytes: what the low end of the range leaves, but no less than the target needs."""
+    """The cache as a number of bytes: the low end of the range, but at least what the target needs."""
     at = best.tightest
     needed = at.pool.per_request(target.length) * at.pool.block_bytes * target.concurrency
     needed /= best.settings.context_parallel
     size = int(max(needed + at.pool.block_bytes, min(at.available.low, at.available.value) * GIB))
     changes = {"kv_cache_memory_bytes": size}
     pinned = budget(facts, replace(inputs, args={**args, **changes}))
-    steps.append(Tried("pin the cache", changes, "nothing else on the GPU moves it", pinned, helped=True))
+    steps.append(Tried("pin the cache", changes, "no other use of the GPU changes it", pinned, helped=True))
     return pinned, {**args, **changes}

@@ -1,6 +1,7 @@
-"""From caches of layers to the block pool: groups, blocks, tokens, concurrency, the least memory, the longest request.
+"""From the caches of layers to the block pool: groups, blocks, tokens, concurrency, minimum memory, the longest
+request.
 
-All of it is exact, given the bytes that are left for it. The rules are those of vLLM's `kv_cache_utils`, by release.
+All of it is exact for a given number of bytes. The rules are those of vLLM's `kv_cache_utils`, by release.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from cortexctl.engines.vllm.memory.release_changes import Behaviour
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Layers that share a block table. `block`: tokens in a block; `layers`: of this group's kind in all."""
+    """Layers that share a block table. `block`: tokens in a block; `layers`: the total number of layers of this
+    kind.
+    """
 
     kind: Kind
     block: int
@@ -22,13 +25,13 @@ class Group:
     layers: int
     window: int = 0
     states: int = 1
-    """Pages that a request holds of a state."""
+    """Pages of a state that a request holds."""
     apart: bool = False
     widened: int = 1
-    """How many times the block was enlarged to have a page of the common size."""
+    """The factor by which the block was enlarged so that its page has the common size."""
 
     def blocks_of(self, length: int, in_flight: int) -> int:
-        """Blocks that one request of `length` tokens needs in it."""
+        """Blocks that one request of `length` tokens needs in this group."""
         match self.kind:
             case "state":
                 return self.states
@@ -41,7 +44,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The block pool of a stage. `groups`: (group, how many block tables of its kind)."""
+    """The block pool of a stage. `groups`: (group, number of block tables of its kind)."""
 
     groups: tuple[tuple[Group, int], ...]
     block_bytes: int
@@ -57,11 +60,11 @@ class Pool:
 
     @property
     def block_size(self) -> int:
-        """The attention's block: what vLLM prints as the block size."""
+        """The attention's block size; vLLM prints it as the block size."""
         return min((g.block for g, _ in self.groups if g.kind != "state"), default=0)
 
     def blocks(self, available: float) -> int:
-        """How many fit in so many bytes."""
+        """The number of blocks that fit into this many bytes."""
         return max(0, int(available // self.block_bytes)) if self.block_bytes else 0
 
     def per_request(self, length: int) -> int:
@@ -82,7 +85,7 @@ class Pool:
         return self.tokens_by_groups(blocks, length)
 
     def tokens_by_groups(self, blocks: int, length: int) -> int:
-        """The same as releases before 0.20.2 count it, which says little of models with several groups."""
+        """The same as releases before 0.20.2 compute it; for models with several groups the number means little."""
         if self.tables <= 1:
             return blocks * self.block_size
         smallest = min(length if g.kind == "state" and g.states == 1 else g.block for g, _ in self.groups)
@@ -97,17 +100,17 @@ class Pool:
         return sum(self._by_layers(g, length) for g, _ in self.groups)
 
     def _by_layers(self, group: Group, length: int) -> int:
-        """Each layer for itself, with the block that it had before pages were made equal."""
+        """Each layer separately, with its block size before pages were made equal."""
         own = replace(group, block=group.block // group.widened)
         return group.layers * group.page // group.widened * own.blocks_of(length, self.in_flight)
 
     def checked(self, available: float) -> float:
-        """What of the memory the check counts on."""
+        """The part of the memory that the check counts on."""
         withhold = self.engine_v1 and self.behaviour.reserves_null_block
         return available - self.block_bytes if withhold else available
 
     def longest(self, available: float, at_most: int) -> int:
-        """The longest request that fits, by bisection as vLLM does it; 0 where not one token fits."""
+        """The longest request that fits, by bisection as in vLLM; 0 if not even one token fits."""
         room, low, high, best = self.checked(available), 1, at_most, 0
         while low <= high:
             middle = (low + high) // 2
@@ -120,7 +123,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """What decides the grouping, apart from the caches."""
+    """The inputs of the grouping, apart from the caches."""
 
     behaviour: Behaviour
     block: int = 16
@@ -132,7 +135,7 @@ class PoolOptions:
 
 
 def pool_of(caches: list[Cache], options: PoolOptions) -> Pool:
-    """The pool of a stage's caches. `options.block`: the attention's block, already raised beside states."""
+    """The pool of a stage's caches. `options.block`: the attention's block size, already raised if there are states."""
     groups_layers = options.engine_v1 and options.hybrid and options.behaviour.groups_layers
     kinds = Counter(caches)
     attention = [c for c in kinds if c.kind != "state"]
@@ -153,7 +156,7 @@ def pool_of(caches: list[Cache], options: PoolOptions) -> Pool:
 
 
 def _one_table(kinds: Counter[Cache], options: PoolOptions, *, uniform: bool) -> Pool:
-    """One block table for all: every layer has blocks of the same tokens, whatever their bytes."""
+    """One block table for all: every layer has blocks of the same number of tokens, whatever their bytes."""
     total = sum(options.block * c.token * n for c, n in kinds.items())
     first = next(iter(kinds), None)
     if first is None:
@@ -164,7 +167,9 @@ def _one_table(kinds: Counter[Cache], options: PoolOptions, *, uniform: bool) ->
 
 
 def _unified(cache: Cache, page: int, options: PoolOptions) -> Group:
-    """Its group with a page of the common size: smaller pages get more tokens, or are padded where that is uneven."""
+    """Its group with a page of the common size: smaller pages get more tokens, or are padded if the sizes do not
+    divide.
+    """
     if cache.kind == "state":
         return Group("state", options.block, page, 0, 0, options.states)
     mine = options.block * cache.token
@@ -173,12 +178,12 @@ def _unified(cache: Cache, page: int, options: PoolOptions) -> Group:
 
 
 def _group_size(counts: list[int], slack: float) -> int:
-    """Layers in a group: as many as the rarest kind has, unless the commonest has hardly more."""
+    """Layers in a group: as many as the rarest kind has, unless the most common kind has only slightly more."""
     return max(counts) if max(counts) < min(counts) * slack else min(counts)
 
 
 def _summed(buckets: dict[Group, int], options: PoolOptions) -> Pool:
-    """Before there were groups: a state a request beside pages, in one pool."""
+    """For releases without groups: one state per request beside pages, in one pool."""
     groups = tuple((replace(g, layers=n), 1) for g, n in buckets.items())
     total = sum(g.page * g.layers for g, _ in groups if g.kind != "state")
     full = tuple((g, n) for g, n in groups if g.kind != "state")

@@ -1,4 +1,4 @@
-"""The budget of one model on its GPUs: one pure function from facts, flags and GPU to a value that says it all."""
+"""The budget of one model on its GPUs: a pure function from facts, flags and GPU to one complete value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cortexctl.text.units import GIB
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`stages` in order; what is printed of the whole is that of the tightest one."""
+    """`stages` in order; the printed totals are those of the tightest stage."""
 
     facts: Facts
     settings: Settings
@@ -37,7 +37,7 @@ class Budget:
     tokens: Estimate
     concurrency: Estimate
     length: int
-    """max_model_len, shrunk where it is -1."""
+    """max_model_len, reduced to fit if it is -1."""
     verdict: Verdict
     refusal: Refusal | None
     notes: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ NO_GPU = Gpu("", 0.0)
 
 
 def budget(facts: Facts, inputs: BudgetInputs) -> Budget:
-    """The whole calculation; nothing is read and nothing is asked."""
+    """The whole calculation; it reads nothing and contacts nothing."""
     settings = read_settings(facts, inputs.args, inputs.gpu or NO_GPU, inputs.version, environ=inputs.environ)
     partition = _partition(inputs.environ.get("VLLM_PP_LAYER_PARTITION", ""))
     pipeline = stages(len(facts.layers), settings.pp, partition)
@@ -82,7 +82,7 @@ def _stage(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> Sta
     requested = Estimate.sure(math.ceil((inputs.gpu or NO_GPU).total * s.utilization) / GIB)
     available = _available(s, inputs, requested, (weights, other, peak, captured))
     counted = None if inputs.available_gib is not None else _counted(inputs.measured, pool, s)
-    if counted is not None and inputs.measured.available_gib is None:  # older releases say no more than this
+    if counted is not None and inputs.measured.available_gib is None:  # older releases print nothing more than this
         available = Estimate.sure(counted * pool.block_bytes / GIB, "measured here")
     if s.blocks_override:
         blocks = Estimate.sure(s.blocks_override)
@@ -95,7 +95,7 @@ def _stage(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> Sta
 
 
 def _overhead(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> tuple[Estimate, Estimate]:
-    """(outside torch, activation peak). Of some starts only their sum is known."""
+    """(outside torch, activation peak). For some starts only their sum is known."""
     known = inputs.measured
     other = _measured(known.non_torch_gib) or non_torch(s, inputs.gpu or NO_GPU, inputs.free_gib)
     if known.transient_gib is None and known.together_gib is not None:
@@ -105,7 +105,7 @@ def _overhead(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> 
 
 
 def _counted(known: Measured, pool: Pool, s: Settings) -> int | None:
-    """Blocks that an equal start had: as it said, or by its tokens where all layers share one table."""
+    """Blocks of an equal start: as its log reports, or from its tokens if all layers share one table."""
     if known.blocks is not None or known.tokens is None or pool.tables != 1:
         return known.blocks
     length = max(s.max_model_len, 1)
@@ -121,7 +121,7 @@ def _available(s: Settings, inputs: BudgetInputs, requested: Estimate, spent: tu
     if inputs.measured.available_gib is not None:
         return Estimate.sure(inputs.measured.available_gib, "measured here")
     left = requested.value - sum(p.value for p in spent)
-    # The parts are off independently of each other: their distances add up as squares.
+    # The errors of the parts are independent: their distances add up as squares.
     below = math.hypot(*(p.high - p.value for p in spent))
     above = math.hypot(*(p.value - p.low for p in spent))
     return Estimate(left, left - below, left + above, weakest(*spent))
@@ -160,11 +160,11 @@ def _weights(facts: Facts, s: Settings, stage: Stage, inputs: BudgetInputs) -> E
     if (known := _measured(inputs.measured.weights_gib)) is not None:
         return known
     options = weight_options(s, inputs.gpu or NO_GPU)
-    if inputs.headers is not None and s.quant is facts.quant:  # else they are of another precision than what is loaded
+    if inputs.headers is not None and s.quant is facts.quant:  # otherwise the loaded model has another precision
         weights = stage_bytes(inputs.headers, facts, stage, options) / GIB
         return Estimate(weights, 0.995 * weights, 1.02 * weights, "headers")
     value = weight_bytes(facts, stage, s.quant, options) / GIB
-    if s.quant.method or facts.unknown:  # recipes differ in what they leave as it was
+    if s.quant.method or facts.unknown:  # recipes differ in the modules that they leave unquantised
         return Estimate(value, 0.97 * value, 1.05 * value, "config")
     return Estimate(value, 0.995 * value, (1.02 if facts.towers else 1.006) * value, "config")
 
@@ -187,7 +187,7 @@ def _verdict(
     verdict, refusal = judge(
         s, stage_budgets, length, known_total=inputs.gpu is not None or inputs.available_gib is not None
     )
-    if verdict == "starts" and is_too_long(facts, s):  # by leave of a variable
+    if verdict == "starts" and is_too_long(facts, s):  # permitted by an environment variable
         return "too close to call", None
     return verdict, refusal
 
@@ -202,22 +202,25 @@ def _through(estimate: Estimate, rule: Any) -> Estimate:
 
 
 def _notes(facts: Facts, s: Settings, inputs: BudgetInputs) -> Iterator[str]:
-    """What the numbers leave out, and what they were taken from."""
+    """What the numbers do not include, and what they are based on."""
     yield from inputs.measured.notes
     if inputs.gpu is not None and inputs.gpu.shared and inputs.free_gib is None:
-        yield "the GPU shares the machine's memory: what is free when it starts decides; say it with --free"
+        yield "the GPU shares the machine's memory: the memory that is free at start decides; pass it with --free"
     if s.draft in {"draft_model", "dflash"} and inputs.measured.weights_gib is None:
-        yield "the weights of the draft model come on top"
+        yield "the weights of the draft model are not included"
     if s.longer_allowed and is_too_long(facts, s):
-        yield f"config.json allows {facts.derived_len} tokens a request; what more of them come to is not known"
+        yield f"config.json allows {facts.derived_len} tokens a request; the effect of longer requests is not known"
     if not s.behaviour.known:
-        yield "the release is not known: numbers are those of the newest, and ranges hold older ones"
+        yield "the release is not known: numbers are those of the newest, and ranges include older ones"
     if s.behaviour.is_newer:
-        yield f"the release is newer than {NEWEST_KNOWN}, the newest that cortexctl knows: numbers are those of it"
+        yield (
+            f"the release is newer than {NEWEST_KNOWN}, the newest that cortexctl knows: numbers are those of "
+            f"{NEWEST_KNOWN}"
+        )
 
 
 def _including(estimate: Estimate, other: float) -> Estimate:
-    """The range holds what an older release would print, too."""
+    """The range is extended to include an older release's value."""
     return Estimate(estimate.value, min(estimate.low, other), max(estimate.high, other), estimate.source)
 
 

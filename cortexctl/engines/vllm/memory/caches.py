@@ -1,4 +1,4 @@
-"""What each layer keeps for a request: pages of so many tokens, or a state of fixed size."""
+"""The cache of each layer for a request: pages of N tokens, or a state of fixed size."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Kind = Literal["full", "sliding", "chunked", "state"]
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """One layer's cache on one GPU. `token`: bytes a token (0 for a state); `state`: bytes of the state."""
+    """One layer's cache on one GPU. `token`: bytes per token (0 for a state); `state`: bytes of the state."""
 
     kind: Kind
     token: int
     state: int = 0
     window: int = 0
     apart: bool = False
-    """Of a draft that is in no group with the target's layers."""
+    """A draft's cache that is in no group with the target's layers."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """What decides the size of caches, apart from the model."""
+    """The inputs for the size of caches, apart from the model."""
 
     tp: int
     kv_bytes: float
@@ -35,18 +35,18 @@ class CacheOptions:
     behaviour: Behaviour
     speculative_tokens: int = 0
     draft_layers: int = 0
-    """Layers of full attention that a draft head adds; each like the target's own."""
+    """Full-attention layers that a draft head adds; each like the target's own."""
     kv_dtype: str = "auto"
     state_bytes: int = 0
-    """Of a number in a state; 0: as the model says."""
+    """Bytes of a number in a state; 0: as the model defines."""
     latent: bool = True
     """False: VLLM_MLA_DISABLE is set."""
     draft_apart: bool = False
-    """The draft's layers do not join those of the target: they look both ways."""
+    """The draft's layers are not grouped with those of the target: they attend in both directions."""
 
 
 def layer_caches(facts: Facts, layers: range, options: CacheOptions) -> list[Cache]:
-    """Of the layers of a stage, in order; those of a draft at the end."""
+    """The caches of a stage's layers, in order; those of a draft at the end."""
     caches = [c for i in layers for m in facts.layers[i].mixers if (c := _cache(m, facts, options))]
     if options.draft_layers:
         like = next((c for c in reversed(caches) if c.kind != "state"), None)
@@ -74,11 +74,11 @@ def _vector(key: int, value: int, options: CacheOptions) -> int:
 
 
 def _latent(mixer: Latent, options: CacheOptions) -> int:
-    """The packed formats of sparse attention have sizes of their own. The indexer keeps 8-bit keys and a scale."""
+    """The packed formats of sparse attention have special sizes. The indexer stores 8-bit keys and a scale."""
     if not options.behaviour.since(0, 7) or not options.latent:
         return (
             2 * mixer.heads // options.tp * 256 * int(options.kv_bytes)
-        )  # whole heads, padded for the kernels of that time
+        )  # whole heads, padded for the kernels of these releases
     width = mixer.kv_lora + mixer.rope
     step = options.behaviour.latent_padding
     index = mixer.index_dim + 4 if mixer.index_dim else 0
@@ -88,7 +88,7 @@ def _latent(mixer: Latent, options: CacheOptions) -> int:
 
 
 def state_bytes(mixer: Mixer, facts: Facts, options: CacheOptions) -> int:
-    """One request's state in one layer, its convolution included. vLLM: `MambaStateShapeCalculator`."""
+    """One request's state in one layer, including its convolution. vLLM: `MambaStateShapeCalculator`."""
     ssm = options.state_bytes or facts.ssm_bytes or options.model_bytes
     match mixer:
         case DeltaNet():
@@ -110,7 +110,9 @@ def state_bytes(mixer: Mixer, facts: Facts, options: CacheOptions) -> int:
 
 
 def raised_block(caches: list[Cache], block: int, *, latent: bool, step: int) -> int:
-    """Beside states, attention's block grows to the smallest multiple whose page is at least the largest state."""
+    """If there are states, attention's block grows to the smallest multiple whose page is at least the largest
+    state.
+    """
     state = max((c.state for c in caches if c.kind == "state"), default=0)
     token = min((c.token for c in caches if c.kind != "state"), default=0)
     if not state or not token:

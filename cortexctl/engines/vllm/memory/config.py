@@ -1,4 +1,4 @@
-"""Reading a config.json: keys under all the names that families gave them, nested text models, sizes."""
+"""Reads a config.json: keys under all the names that families use, nested text models, sizes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _NESTED = ("text_config", "llm_config", "language_config", "language_model", "de
 
 
 class UnknownModel(ValueError):
-    """The config lacks what every decoder has."""
+    """The config lacks a key that every decoder has."""
 
 
 class Config:
-    """The keys of the text model; what it lacks is looked up at the top, where some families keep it."""
+    """The keys of the text model; a missing key is read from the top level, where some families keep it."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
@@ -21,7 +21,7 @@ class Config:
         self.inner = next((t for k in _NESTED if (t := _mapping(self.outer.get(k)))), {})
 
     def get(self, *names: str) -> Any:
-        """The first of the names that is set, in the text model first; None where none is."""
+        """The first of the names that is set, in the text model first; None if none is set."""
         for table in (self.inner, self.outer, self.raw):
             for name in names:
                 if table.get(name) is not None:
@@ -29,7 +29,7 @@ class Config:
         return None
 
     def number(self, *names: str, default: int = 0) -> int:
-        """The same as a whole number; a list stands for its largest."""
+        """The same as a whole number; of a list, the largest number."""
         value = self.get(*names)
         if isinstance(value, list):
             numbers = [n for n in value if isinstance(n, int | float)]
@@ -37,7 +37,7 @@ class Config:
         return int(value) if isinstance(value, int | float) else default
 
     def need(self, *names: str) -> int:
-        """Raises UnknownModel where it is missing."""
+        """Raises UnknownModel if it is missing."""
         value = self.number(*names)
         if value <= 0:
             raise UnknownModel(f"config.json has no {names[0]}")

@@ -1,4 +1,4 @@
-"""What a release decides for arguments that are not set: engine, runner, batch, block, prefix caching."""
+"""A release's defaults for arguments that are not set: engine, runner, batch, block, prefix caching."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST_ON_SECOND = {
 def uses_v1(
     acts: Behaviour, args: Mapping[str, Any], gpu: Gpu, facts: Facts, environ: Mapping[str, str], draft: str
 ) -> bool:
-    """The default from 0.8.0 on, unless something is asked of it that it lacked; the only engine from 0.11 on."""
+    """The default from 0.8.0 on, unless a feature is requested that it lacked; the only engine from 0.11 on."""
     if acts.since(0, 11):
         return True
     if (setting := environ.get("VLLM_USE_V1")) in {"0", "1"}:
@@ -49,7 +49,7 @@ def batch(
     chunked: bool,
     offline: bool,
 ) -> tuple[int, int]:
-    """(max_num_seqs, max_num_batched_tokens): set, or the release's own for this class of GPU."""
+    """(max_num_seqs, max_num_batched_tokens): the set values, or the release's defaults for this class of GPU."""
     seqs, batched = _defaults(acts, gpu, length, v1=v1, chunked=chunked, offline=offline)
     if v1 and args.get("performance_mode") == "throughput":
         seqs, batched = 2 * seqs, 2 * batched
@@ -66,7 +66,7 @@ def batch(
 
 
 def _defaults(acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool, offline: bool) -> tuple[int, int]:
-    """(sequences, batched tokens) by the class of the GPU: its name to 0.8.4, its memory since."""
+    """(sequences, batched tokens) by the class of the GPU: by its name up to 0.8.4, by its memory since."""
     if not v1:
         prefill = 512 if not acts.since(0, 6, 4) else 2048
         return 256, prefill if chunked else max(length, 2048)
@@ -82,13 +82,13 @@ def _defaults(acts: Behaviour, gpu: Gpu, length: int, *, v1: bool, chunked: bool
 
 
 def uses_second_runner(acts: Behaviour, facts: Facts, environ: Mapping[str, str]) -> bool:
-    """Whether the release runs the model by its second runner: Qwen3 from 0.22, a short list from 0.24, dense models
+    """Whether the release runs the model with its second runner: Qwen3 from 0.22, a short list from 0.24, dense models
     from 0.25, all from 0.30. vLLM: `VllmConfig.use_v2_model_runner`.
     """
     if (setting := environ.get("VLLM_USE_V2_MODEL_RUNNER")) in {"0", "1"}:
         return setting == "1"
     if not acts.known or not acts.since(0, 22):
-        return False  # where the release is unknown: the one that needs more
+        return False  # for an unknown release: the runner that needs more
     if acts.since(0, 30):
         return True
     listed = facts.architecture in FIRST_ON_SECOND
@@ -101,7 +101,7 @@ def uses_second_runner(acts: Behaviour, facts: Facts, environ: Mapping[str, str]
 
 
 def caches_prefixes(acts: Behaviour, args: Mapping[str, Any], facts: Facts) -> bool:
-    """On by default; beside states only from 0.28 on, and before that for the Qwen3.5 line from 0.16 on."""
+    """On by default. Models with states: from 0.28 on; the Qwen3.5 line from 0.16 on."""
     if (setting := args.get("enable_prefix_caching")) is not None:
         return bool(setting)
     if not facts.hybrid:
@@ -110,7 +110,7 @@ def caches_prefixes(acts: Behaviour, args: Mapping[str, Any], facts: Facts) -> b
 
 
 def block_size(acts: Behaviour, gpu: Gpu, facts: Facts) -> int:
-    """16 tokens; the kernels that are chosen for latent vectors of 576 on Hopper and later take 64."""
+    """16 tokens; the kernels for latent vectors of width 576 on Hopper and later use 64."""
     return 64 if _latent_widths(facts) == {576} and acts.since(0, 8) and gpu.capability >= 9 else 16
 
 

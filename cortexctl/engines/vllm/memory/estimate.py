@@ -1,4 +1,4 @@
-"""One number of a budget, with where it comes from and how far off it may be."""
+"""One number of a budget, with its source and its possible error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TRUST: tuple[Source, ...] = ("exact", "given", "measured here", "headers", "con
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """`low` and `high` hold the truth nine times of ten."""
+    """The true value is between `low` and `high` nine times out of ten."""
 
     value: float
     low: float
@@ -24,5 +24,5 @@ class Estimate:
 
 
 def weakest(*parts: Estimate) -> Source:
-    """The source of what is made of several: that of the least certain."""
+    """The source of a value that is combined from several: that of the least certain one."""
     return max((p.source for p in parts), key=_TRUST.index)

@@ -1,6 +1,6 @@
-"""What families of models have that their config.json does not say: one row a family, by `model_type`.
+"""Properties of model families that their config.json does not contain: one row per family, by `model_type`.
 
-A family without a row is read as plain decoder layers with full attention, and the result says so.
+A family without a row is read as plain decoder layers with full attention, and the result reports it.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Defaults of a family. `every_full`: one layer in so many has full attention where the config has a window."""
+    """Defaults of a family. `every_full`: one layer in this many has full attention if the config has a window."""
 
     matrices: int = 3
     qkv_bias: bool = False
     tied: bool = False
     windowed: bool = False
-    """All layers have the window, where the config names one."""
+    """All layers have the window if the config has one."""
     every_full: int = 0
     gated: bool = False
     learned_positions: bool = False
     mlp_bias: bool = False
     sandwich: bool = False
-    """Four norms a layer."""
+    """Four norms per layer."""
     rotary_rows: int = 1
-    """The rotary table has so many rows a position: four where positions have parts for images and time."""
+    """Rows of the rotary table per position: four if positions have parts for images and time."""
     rotary_factor: int = 1
-    """Linear scaling of the published checkpoints, for a config that does not say."""
+    """The linear scaling of the published checkpoints, for a config that does not contain it."""
 
 
 PLAIN = Family()
@@ -158,4 +158,4 @@ FAMILIES: dict[str, Family] = {
 }
 
 ENCODERS = {"bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert"}
-"""Every token looks at every other: no KV cache."""
+"""Every token attends to every other: no KV cache."""

@@ -1,4 +1,6 @@
-"""GPUs by name: how much memory torch reports, which is less than the number on the box, and what they can compute."""
+"""GPUs by name: the memory that torch reports, which is less than the advertised number, and their compute
+capability.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from cortexctl.text.units import GIB, size_in_bytes
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """`total_gib`: as torch reports it. `marketed`: the whole number of GB that the card is sold with. `shared`: its
-    memory is the machine's.
+    """`total_gib`: as torch reports it. `marketed`: the advertised whole number of GB. `shared`: it shares the
+    machine's memory.
     """
 
     name: str
@@ -79,7 +81,7 @@ _KNOWN = (
     Gpu("P100", 15.9, 16, 6.0),
     Gpu("GB10", 121.65, 128, 12.1, shared=True),
     Gpu("THOR", 122.8, 128, 11.0, shared=True),
-    Gpu("STRIXHALO", 64.0, 128, 0.0, shared=True),  # what Linux lends by default: half of the machine's
+    Gpu("STRIXHALO", 64.0, 128, 0.0, shared=True),  # Linux's default limit: half of the machine's memory
     Gpu("MI325X", 255.9, 256, 0.0),
     Gpu("MI300X", 191.7, 192, 0.0),
     Gpu("MI250X", 63.98, 64, 0.0),
@@ -88,16 +90,16 @@ _NOISE = re.compile(r"NVIDIA|GEFORCE|TESLA|AMD|INSTINCT|PCIE|SXM\d?|[\s_-]|\d+GB
 
 
 def gpu_of(name: str, total_gib: float | None = None) -> Gpu:
-    """A GPU by its name as people, torch or nvidia-smi write it, with its memory where that is stated.
+    """A GPU by its name as people, torch or nvidia-smi write it, and its memory if given.
 
-    The marketed number (80 for an H100) stands for what torch reports of such a card. Raises ValueError where neither
-    the name nor a size tells how much there is.
+    The advertised number (80 for an H100) stands for the memory that torch reports for such a card. Raises ValueError
+    if neither the name nor a size gives the memory.
     """
     known = _named(name, total_gib)
     if known is None:
         size = total_gib or _size_in(name)
         if size is None:
-            raise ValueError(f'how much memory "{name}" has is not known; write it as {name or "NAME"}:GIB')
+            raise ValueError(f'the memory of "{name}" is not known; write it as {name or "NAME"}:GIB')
         is_whole = size == int(size) and total_gib is None
         return Gpu(name, size * 0.985 if is_whole else size)
     if total_gib is None or total_gib == known.marketed:
@@ -123,31 +125,31 @@ def _key(name: str) -> str:
 
 
 def _size_in(name: str) -> float | None:
-    """'24GB' stands for a card of that size."""
+    """'24GB' stands for a card with that advertised size."""
     match = re.match(r"(\d+(?:\.\d+)?)\s*(G(?:i?B)?)\b", name, re.IGNORECASE)
     return float(match[1]) if match else None
 
 
 def parse_gpu(text: str) -> tuple[Gpu, int]:
-    """'L40S:44.4x4', 'H100', 'A100:79.2 GiB', '24GB' -> the GPU and how many there are. Raises ValueError."""
+    """'L40S:44.4x4', 'H100', 'A100:79.2 GiB', '24GB' -> the GPU and its number. Raises ValueError."""
     body, number = text.strip(), 1
     if times := re.search(r"(?<=[\w.])\s*[x*](\d{1,2})$", body):
         body, number = body[: times.start()], int(times[1])
     elif lead := re.match(r"(\d{1,2})x(?=\D)", body):
         body, number = body[lead.end() :], int(lead[1])
     if not number:
-        raise ValueError("no GPU is left with x0")
+        raise ValueError("x0 leaves no GPU")
     name, colon, size = body.rpartition(":")
     if not colon:
         return gpu_of(body), number
     total = _gib(size)
     if not (math.isfinite(total) and total > 0):
-        raise ValueError(f'a GPU has more than 0 GiB, and no "{size}"')
+        raise ValueError(f'a GPU must have more than 0 GiB, not "{size}"')
     return gpu_of(name, total), number
 
 
 def _gib(text: str) -> float:
-    """A number is GiB; a size may have its unit."""
+    """A number means GiB; a size may have its unit."""
     try:
         return float(text)
     except ValueError:
@@ -155,9 +157,10 @@ def _gib(text: str) -> float:
 
 
 def gpu_on_host(name: str, memory: int | None, capability: str | None = None) -> Gpu:
-    """As a host of a stack has it: `memory` is what nvidia-smi shows, in bytes, up to 1 GiB more than torch reports.
+    """A GPU as declared for a host of a stack: `memory` is the number of nvidia-smi, in bytes, up to 1 GiB more than
+    torch reports.
 
-    Raises ValueError where neither tells how much there is.
+    Raises ValueError if neither gives the memory.
     """
     shown = memory / GIB if memory else None
     known = _named(name, shown) if name else None

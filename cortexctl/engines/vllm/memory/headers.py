@@ -42,14 +42,14 @@ _KV = re.compile(r"\.(k_proj|v_proj|k_scale|v_scale)\.")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Headers:
-    """`tensors`: name -> (dtype, shape) as safetensors has them; or, where only an index is known, `total` bytes."""
+    """`tensors`: name -> (dtype, shape) as in safetensors; or, if only an index is known, `total` bytes."""
 
     tensors: Tensors
     total: int = 0
 
 
 def stage_bytes(headers: Headers, facts: Facts, stage: Stage, options: WeightOptions) -> float:
-    """Bytes on one GPU of a stage. An index alone scales what config.json gives to its total."""
+    """Bytes on one GPU of a stage. With only an index, the estimate from config.json is scaled to its total."""
     if not headers.tensors:
         all_layers = Stage(range(len(facts.layers)))
         stored = WeightOptions(
@@ -67,8 +67,8 @@ def stage_bytes(headers: Headers, facts: Facts, stage: Stage, options: WeightOpt
 
 
 def _fused(name: str) -> str:
-    """The name of the allocation that a tensor of the checkpoint goes into: vLLM fuses what reads the same input, and
-    all experts of a layer.
+    """The name of the allocation that a checkpoint's tensor becomes part of: vLLM fuses tensors with the same input,
+    and all experts of a layer.
     """
     name = _EXPERT.sub(".experts.", name)
     return _INPUT.sub(".in_proj.", _QKV.sub(".qkv_proj.", name))
@@ -99,7 +99,7 @@ def _not_loaded(name: str, facts: Facts, options: WeightOptions) -> bool:
 
 
 def _width(name: str, dtype: str, options: WeightOptions) -> float:
-    """Bytes of a number when it is loaded: plain floats take the model's type, scales and packed numbers stay."""
+    """Bytes of a number after loading: plain floats get the model's type, scales and packed numbers keep theirs."""
     if dtype in _FLOATS and "scale" not in name and "A_log" not in name:
         return options.size
     return _BITS.get(dtype, 8) / 8

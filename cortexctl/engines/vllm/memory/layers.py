@@ -1,4 +1,4 @@
-"""The parts of a decoder, as far as they cost memory. Widths in elements, all of the whole model: nothing is split."""
+"""The parts of a decoder that affect memory. Widths in elements, all of the whole model: nothing is split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Window = Literal["full", "sliding", "chunked"]
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Grouped-query attention. `window`: tokens that a sliding or chunked layer looks back on."""
+    """Grouped-query attention. `window`: the tokens that a sliding or chunked layer attends to."""
 
     heads: int
     kv_heads: int
@@ -21,14 +21,14 @@ class Attention:
     gated: bool = False
     bias: bool = False
     owns_cache: bool = True
-    """False: it reads the cache of an earlier layer, and has no key and value projection of its own."""
+    """False: it uses the cache of an earlier layer, and has no key and value projection."""
     key_is_value: bool = False
-    """One projection makes both; both are cached all the same."""
+    """One projection computes both; both are cached all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latent:
-    """Multi-head latent attention (MLA): one compressed vector a token is cached, the same on every rank."""
+    """Multi-head latent attention (MLA): one compressed vector per token is cached, the same on every rank."""
 
     heads: int
     q_lora: int
@@ -38,12 +38,12 @@ class Latent:
     v_dim: int
     index_heads: int = 0
     index_dim: int = 0
-    """Of the sparse indexer; 0 where there is none."""
+    """For the sparse indexer; 0 if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeltaNet:
-    """Gated DeltaNet: a state of fixed size per request in place of a cache."""
+    """Gated DeltaNet: a state of fixed size per request instead of a cache."""
 
     k_heads: int
     v_heads: int
@@ -63,7 +63,7 @@ class Kda:
 
 @dataclass(frozen=True, slots=True)
 class Mamba:
-    """Mamba 2, or Mamba 1 where `dt_rank` is set (it has one head a channel and no groups)."""
+    """Mamba 2, or Mamba 1 if `dt_rank` is set (it has one head per channel and no groups)."""
 
     inner: int
     heads: int
@@ -87,7 +87,7 @@ STATES = (DeltaNet, Kda, Mamba, ShortConv)
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """A feed-forward part of `matrices` matrices: three with a gate, two without."""
+    """A feed-forward block with `matrices` matrices: three with a gate, two without."""
 
     width: int
     matrices: int = 3
@@ -108,7 +108,7 @@ class Experts:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One decoder layer; some families have several mixers or feed-forward parts side by side, or none of a kind."""
+    """One decoder layer; some families have several mixers or feed-forward blocks side by side, or none of a kind."""
 
     mixers: tuple[Mixer, ...]
     mlps: tuple[Dense | Experts, ...]
@@ -122,8 +122,8 @@ class Tower:
     modality: Literal["vision", "audio"]
     hidden: int = 0
     width: int = 0
-    """Of its own feed-forward part."""
+    """Of its own feed-forward block."""
     patches: int = 0
-    """Of the largest item."""
+    """For the largest item."""
     tokens: int = 1
-    """That the largest item becomes in the text."""
+    """Text tokens that the largest item becomes."""

@@ -1,4 +1,4 @@
-"""What a start measured, with all that its memory depends on: a value that can be kept and found again."""
+"""A start's measurements, with everything that its memory depends on: a value that can be stored and found again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.memory.startlog import StartLog
 from cortexctl.instance.secret import looks_like_one
 
 _ELSEWHERE = {"Frontend", "ObservabilityConfig", "LoggingConfig", "StructuredOutputsConfig"}
-"""Groups of options that move no memory of a GPU."""
+"""Option groups that do not affect a GPU's memory."""
 _IRRELEVANT = {
     "allowed_local_media_path",
     "api_key",
@@ -43,10 +43,11 @@ _IRRELEVANT = {
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What was started on what: all that its memory depends on.
+    """The model, GPU, release and options of a start: everything that its memory depends on.
 
-    `model`: REPO@REVISION, or a folder of a host; `config`: a digest of its config.json, '' where it was not at hand.
-    Either names a model. `environ`: a digest, and so are arguments that are no plain value: they may hold anything.
+    `model`: REPO@REVISION, or a folder of a host; `config`: a digest of its config.json, '' if it was not available.
+    Either identifies a model. `environ`: a digest; arguments that are not plain values are digests too, because they
+    may contain anything.
     """
 
     model: str
@@ -59,13 +60,13 @@ class Started:
 
     @property
     def key(self) -> str:
-        """A digest: of two equal starts the later one's measurement counts."""
+        """A digest: of two equal starts the later measurement wins."""
         return digest(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What was computed of a start before anything of it was known."""
+    """The forecast for a start before any measurement of it."""
 
     kv_cache_tokens: int
     max_concurrency: float
@@ -74,7 +75,7 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One start and what it said. `at`: RFC 3339, in UTC; `start_seconds`: until it served."""
+    """One start and the values in its log. `at`: RFC 3339, in UTC; `start_seconds`: the time until it served."""
 
     started: Started
     log: StartLog
@@ -87,7 +88,7 @@ class Measurement:
 def started(
     model: str, config: str, version: str | None, gpu: Gpu | None, args: Mapping[str, Any], environ: Mapping[str, str]
 ) -> Started:
-    """A start by its arguments, however they are spelled. What only says the release's default is left out."""
+    """A start by its arguments, in any spelling. Arguments that equal the release's default are omitted."""
     release = release_of(version)
     relevant = {}
     for name, value in canonical_args(args, release).items():
@@ -103,7 +104,7 @@ def started(
 
 @cache
 def moves_memory(name: str) -> bool:
-    """Whether an argument may move a GPU's memory; of those that nobody knows it is taken for granted."""
+    """Whether an argument may affect a GPU's memory; true for unknown arguments."""
     return name not in _IRRELEVANT and catalogue.newest_option(name).group not in _ELSEWHERE
 
 
@@ -122,7 +123,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_json(m: Measurement) -> dict[str, Any]:
-    """What is not known is left out."""
+    """Unknown values are omitted."""
     document = asdict(m)
     log = {name: value for name, value in document.pop("log").items() if value is not None}
     return {**document, "said": log, "format": FORMAT}
@@ -133,7 +134,7 @@ _NUMBERS = {f.name for f in fields(StartLog)} - {"vllm_version"}
 
 
 def from_json(data: Any) -> Measurement:
-    """Raises ValueError for what is no measurement, or one of another format."""
+    """Raises ValueError if it is not a measurement, or has another format."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError("not a measurement of this format")
     try:
@@ -143,7 +144,7 @@ def from_json(data: Any) -> Measurement:
         if not isinstance(started_value.args, dict) or not all(
             isinstance(log[n], int | float | None) for n in _NUMBERS
         ):
-            raise ValueError("not a measurement: numbers are expected")
+            raise ValueError("not a measurement: a number is expected")
         predicted = Predicted(**was) if was else None
         return Measurement(
             started_value, StartLog(**log), str(data["at"]), data["host"], data["start_seconds"], predicted

@@ -1,4 +1,4 @@
-"""What mixes tokens in every layer of a config: attention of some kind, a state, both, or nothing."""
+"""The mixers of every layer of a config: attention of some kind, a state, both, or neither."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cortexctl.engines.vllm.memory.layers import Attention, DeltaNet, Kda, Laten
 
 
 def mixers_of(config: Config, family: Family, hidden: int, count: int) -> list[tuple[Mixer, ...]]:
-    """One entry a layer."""
+    """One entry per layer."""
     heads = config.number("num_attention_heads", "n_head", "n_heads", "num_heads")
     kinds = layer_kinds(config, family, count)
     by_kind: dict[str, tuple[Mixer, ...]] = {}
@@ -22,7 +22,7 @@ def mixers_of(config: Config, family: Family, hidden: int, count: int) -> list[t
 
 
 def layer_kinds(config: Config, family: Family, count: int) -> list[str]:
-    """A word for every layer: full, sliding, chunked, delta, kda, mamba, mamba1, conv, parallel, none."""
+    """A kind for every layer: full, sliding, chunked, delta, kda, mamba, mamba1, conv, parallel, none."""
     if pattern := config.get("hybrid_override_pattern"):
         return [{"M": "mamba", "*": "full"}.get(letter, "none") for letter in str(pattern)]
     if texts := config.texts("layer_types") or config.texts("layers_block_type"):

@@ -1,4 +1,4 @@
-"""The feed-forward parts of every layer of a config: dense, experts, both, or none."""
+"""The feed-forward blocks of every layer of a config: dense, experts, both, or neither."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _COUNT = ("num_local_experts", "n_routed_experts", "num_experts", "moe_num_exper
 
 
 def mlps_of(config: Config, family: Family, hidden: int, count: int) -> list[tuple[Dense | Experts, ...]]:
-    """One entry a layer."""
+    """One entry per layer."""
     experts = _experts(config, family)
     dense = _dense(config, family, hidden, moe=experts is not None)
     if pattern := config.get("hybrid_override_pattern"):
@@ -32,7 +32,7 @@ def mlps_of(config: Config, family: Family, hidden: int, count: int) -> list[tup
 
 
 def _has_experts(i: int, config: Config) -> bool:
-    """Whether layer `i`, counted from 0, is one of those with experts."""
+    """Whether layer `i`, counted from 0, has experts."""
     if i < config.number("first_k_dense_replace", "moe_layer_start_index"):
         return False
     if i in (config.get("mlp_only_layers") or ()):
@@ -51,7 +51,7 @@ def _experts(config: Config, family: Family) -> Experts | None:
         return None
     width = config.number("moe_intermediate_size", "expert_dim", "intermediate_size", "ffn_dim")
     if width <= 0:
-        raise UnknownModel("config.json does not say how wide its experts are")
+        raise UnknownModel("config.json has no width for its experts")
     shared = config.number("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size")
     if not shared:
         shared = width * config.number("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
@@ -70,7 +70,7 @@ def _dense(config: Config, family: Family, hidden: int, *, moe: bool) -> Dense:
     width = config.number(*names, default=4 * hidden)
     if config.model_type == "granitemoehybrid" and not moe:
         width = config.number("shared_intermediate_size", default=width)
-    if config.flag("block_auto_adjust_ff_dim"):  # LFM2 names the width before it is cut to two thirds
+    if config.flag("block_auto_adjust_ff_dim"):  # LFM2 gives the width before the reduction to two thirds
         step = config.number("block_multiple_of", default=256)
         width = -(-int(2 * width / 3 * float(config.get("block_ffn_dim_multiplier") or 1)) // step) * step
     return Dense(width, family.matrices, family.mlp_bias)

@@ -1,4 +1,4 @@
-"""A config.json as facts: layers with their widths, vocabulary, towers, how it is quantised, how long it may be."""
+"""A config.json as facts: layers with their widths, vocabulary, towers, quantisation, maximum length."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POOLING = ("Model", "ForSequenceClassification", "ForRewardModel", "ForTokenCla
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """One model. `unknown` names what could not be read from the config and was taken for the common case."""
+    """One model. `unknown` names the properties that the config does not show; the common case was assumed."""
 
     architecture: str
     model_type: str
@@ -39,18 +39,18 @@ class Facts:
     positions: int = 0
     """Rows of the rotary table, which counts as part of the weights."""
     rotary: int = 0
-    """Width of the rotary table; 0 where positions are not rotary."""
+    """Width of the rotary table; 0 if positions are not rotary."""
     learned_positions: int = 0
     pooling: bool = False
     encoder_only: bool = False
     mtp_layers: int = 0
-    """Layers that predict further tokens; loaded only where speculative_config asks for them."""
+    """Layers that predict further tokens; loaded only if speculative_config requests them."""
     per_layer_input: int = 0
     """Width of a token's own embedding in every layer (small Gemma models)."""
     per_layer_vocab: int = 0
     norms: int = 2
     ssm_bytes: int = 0
-    """Of a number in a state, where the config says so; 0: as the weights."""
+    """Bytes of a number in a state, if the config sets it; 0: as the weights."""
     unknown: tuple[str, ...] = ()
 
     @property
@@ -63,12 +63,12 @@ class Facts:
 
     @property
     def experts(self) -> Experts | None:
-        """Of the first layer that has any."""
+        """From the first layer that has any."""
         return _first_experts(self)
 
     @property
     def heads(self) -> int:
-        """Query heads, as the first attention layer has them; 0 where there is none."""
+        """Query heads of the first attention layer; 0 if there is none."""
         return _first_heads(self)
 
 
@@ -89,26 +89,26 @@ def _first_heads(facts: Facts) -> int:
 
 
 def read_facts(raw: Mapping[str, Any], args: Mapping[str, Any] = MappingProxyType({})) -> Facts:
-    """config.json, and what launch arguments lay over it -> facts. Raises UnknownModel where it is no decoder's."""
+    """Facts from config.json with overrides from launch arguments. Raises UnknownModel if it is not a decoder's."""
     overrides = args.get("hf_overrides")
     try:
         facts = _read(Config({**raw, **overrides} if isinstance(overrides, Mapping) else raw))
     except (TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as cause:
         if isinstance(cause, UnknownModel):
             raise
-        raise UnknownModel(f"config.json has a value that no model has: {cause}") from None
+        raise UnknownModel(f"config.json has an impossible value: {cause}") from None
     widths = [w for layer in facts.layers for m in layer.mixers for w in _widths(m)]
     if any(width <= 0 for width in widths):
-        raise UnknownModel("config.json does not say how wide its attention is")
+        raise UnknownModel("config.json has no width for its attention")
     return facts
 
 
 MOST_LAYERS = 4096
-"""Beyond which a number of layers is a slip."""
+"""The largest plausible number of layers."""
 
 
 def _widths(mixer: Mixer) -> tuple[int, ...]:
-    """What must be more than nothing."""
+    """The widths that must be greater than zero."""
     match mixer:
         case Attention():
             return mixer.heads, mixer.kv_heads, mixer.head_dim, mixer.v_dim
@@ -130,11 +130,11 @@ def _read(config: Config) -> Facts:
     hidden = config.need("hidden_size", "n_embd", "d_model", "dim")
     count = config.need("num_hidden_layers", "n_layer", "n_layers", "num_layers")
     if count > MOST_LAYERS:
-        raise UnknownModel(f"config.json says {count} layers")
+        raise UnknownModel(f"config.json sets {count} layers")
     mixers = mixers_of(config, family, hidden, count)
     mlps = mlps_of(config, family, hidden, len(mixers))
     if len(mixers) != count:
-        unknown += (f"config.json says {count} layers and describes {len(mixers)}",)
+        unknown += (f"config.json sets {count} layers but describes {len(mixers)}",)
     quant = quantisation_of(config)
     if quant.scheme.guessed:
         unknown += (f'the quantisation "{quant.method}" is not known: the bits of its weights are a guess',)
@@ -169,19 +169,19 @@ def _read(config: Config) -> Facts:
 
 
 def _state_bytes(config: Config) -> int:
-    """vLLM keeps Nemotron's states in 32 bits, whatever its config leaves out."""
+    """vLLM keeps Nemotron's states in 32 bits if its config does not set the type."""
     dtype = config.get("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
     return BYTES.get(str(dtype or ("float32" if config.model_type == "nemotron_h" else "")), 0)
 
 
 def _dtype(config: Config) -> str:
-    """As the release stores it with dtype "auto": what was trained in 32 bits is loaded in 16."""
+    """The type that the release uses with dtype "auto": a model trained in 32 bits is loaded in 16."""
     named = str(config.get("dtype", "torch_dtype") or "bfloat16").removeprefix("torch.")
     return named if BYTES.get(named) == 2 else "bfloat16"
 
 
 def _rotary(config: Config, family: Family, layers: tuple[Layer, ...]) -> tuple[int, int]:
-    """(rows, width) of cosines and sines. Layers of different kinds have tables of their own: widths are summed."""
+    """(rows, width) of cosines and sines. Each kind of layer has its own table: widths are added."""
     if family.learned_positions or config.model_type in {"bloom", "mpt", "nemotron_h", "jamba", "bamba"}:
         return 0, 0
     share = config.get("partial_rotary_factor", "rotary_pct") or config.table("rope_parameters").get(
@@ -200,7 +200,7 @@ def _rotary(config: Config, family: Family, layers: tuple[Layer, ...]) -> tuple[
 
 
 def _rotary_rows(config: Config, family: Family, rows: int) -> int:
-    """Rows of the table of layers with full attention: more than positions, where they are scaled or have parts."""
+    """Rows of the table for full-attention layers: more than positions, if they are scaled or have parts."""
     scaled = _scaling(config)
     original, factor = scaled.get("original_max_position_embeddings"), scaled.get("factor")
     kind = scaled.get("rope_type", scaled.get("type"))
@@ -208,7 +208,7 @@ def _rotary_rows(config: Config, family: Family, rows: int) -> int:
         return max(rows, int(original * factor))
     if kind in {"linear", "dynamic"} and factor:
         return int(rows * factor)
-    large = config.number("hidden_size") >= 2560  # the smallest Gemma 3 are not scaled
+    large = config.number("hidden_size") >= 2560  # the smallest Gemma 3 models are not scaled
     if family.rotary_factor > 1 and not scaled and large:
         return rows * family.rotary_factor
     return rows * family.rotary_rows
@@ -233,10 +233,10 @@ _NOT_SCALED = {"su", "longrope", "llama3", "yarn", "deepseek_yarn", "mrope", "de
 
 
 def _derived_length(config: Config) -> tuple[int, str]:
-    """The longest context that the config allows, and the key that says so: (2048, "") where no key does.
+    """The longest context that the config allows, and the key that sets it: (2048, "") without a key.
 
-    The smallest of the known keys, times the factor of those kinds of RoPE scaling that do not have it in the key
-    already. vLLM: `_get_and_verify_max_len`.
+    The smallest of the known keys, times the factor of those kinds of RoPE scaling whose factor the key does not
+    include. vLLM: `_get_and_verify_max_len`.
     """
     limits = [(config.number(k), k) for k in _LENGTH_KEYS if config.number(k)]
     if not limits:

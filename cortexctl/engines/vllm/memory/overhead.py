@@ -1,7 +1,7 @@
-"""Memory that is neither weights nor cache: the peak of the profiling run, CUDA graphs, what torch does not count.
+"""Memory that is neither weights nor cache: the peak of the profiling run, CUDA graphs, memory outside torch.
 
-The shapes of the formulas come from what the run allocates; the few constants are fitted on start-up logs, and each
-says so. These parts are the whole error of a prediction, so each has a range.
+The shapes of the formulas follow from the allocations; the few constants are fitted on start-up logs, each marked as
+such. These parts are the only error of a forecast, so each has a range.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from cortexctl.text.units import GIB
 
 
 def forward(facts: Facts, s: Settings) -> float:
-    """GiB of activations at the widest moment of a forward pass over a full batch."""
+    """GiB of activations at the peak of a forward pass over a full batch."""
     tokens, size, hidden = s.batched_tokens, s.model_bytes, facts.hidden
     widths = [3 * widest_mlp(facts) / s.tp + 3 * hidden]
     if experts := facts.experts:
         width = experts.width if s.expert_parallel else experts.width / s.tp
         widths.append(experts.top_k * (max(2 * width, hidden) + width) + 3 * hidden)
     if facts.hybrid:
-        widths.append(14 * hidden)  # a guess of the kernels' workspaces [fit]
+        widths.append(14 * hidden)  # a guess for the kernels' workspaces [fit]
     return tokens * max(widths) * size / GIB
 
 
 def sampler(facts: Facts, s: Settings) -> tuple[float, float, float]:
-    """(GiB, low, high) of sampling for every sequence at once; none where a model only pools."""
+    """(GiB, low, high) for sampling all sequences at once; none for a model that only pools."""
     if s.pooling:
         return 0.0, 0.0, 0.0
     logits = 4 * min(s.max_num_seqs, s.batched_tokens) * facts.vocab / GIB
     if not s.engine_v1:
         return SORTING * logits, SORTING * logits * (0.1 if s.chunked else 0.9), 1.05 * SORTING * logits
-    if not s.behaviour.known:  # the middle of what follows
+    if not s.behaviour.known:  # the middle of the following range
         return 5.0 * logits, 1.5 * logits, SORTING * logits
     if s.second_runner:  # logits alone, in 16 and 32 bits
         return 1.5 * logits, 1.3 * logits, 7.5 * logits
-    if s.behaviour.since(0, 21):  # runs its own kernels after those of FlashInfer, to warm both [fit]
+    if s.behaviour.since(0, 21):  # runs its own kernels after those of FlashInfer, to warm up both [fit]
         return 7.2 * logits, 2.5 * logits, 9.0 * logits
     if s.behaviour.since(0, 17) or flashinfer(s):
         return 3.0 * logits, 1.5 * logits, 7.5 * logits
@@ -45,13 +45,14 @@ def sampler(facts: Facts, s: Settings) -> tuple[float, float, float]:
 
 
 SORTING = 9.66
-"""Copies of the logits, of 4 bytes each, while they are sorted for top-k and top-p, indices of 8 bytes among them. 23
-of 24 logs give 9.6 to 10.3."""
+"""Copies of the logits, of 4 bytes each, while they are sorted for top-k and top-p, including indices of 8 bytes. 23 of
+24 logs give 9.6 to 10.3.
+"""
 
 
 def flashinfer(s: Settings) -> bool:
-    """These releases sampled with FlashInfer where it is installed, and it is in their images: not in what pip brings,
-    which is how the library is used offline.
+    """These releases sampled with FlashInfer if it is installed. Their images include it; a pip installation, as used
+    for the offline library, does not.
     """
     return s.behaviour.since(0, 9, 1) and not s.behaviour.since(0, 11, 1) and not s.offline
 
@@ -59,7 +60,7 @@ def flashinfer(s: Settings) -> bool:
 def encoder(facts: Facts, s: Settings) -> float:
     """GiB of an encoder's pass over as many of the largest items as fit a batch, or one.
 
-    Some eight vectors of the hidden size and two of the feed-forward part are alive for each patch [fit]; half of the
+    For each patch some eight vectors of the hidden size and two of the feed-forward block are alive [fit]; half of the
     former and all of the latter are split over the ranks.
     """
     if not facts.towers or s.text_only:
@@ -85,8 +86,8 @@ def transient(facts: Facts, s: Settings, *, last: bool = True) -> Estimate:
 
 
 def graphs(facts: Facts, s: Settings) -> Estimate:
-    """The profiler's estimate, which is charged to the budget from 0.20 on. Little is known of it but its size. The
-    second runner made none before 0.29.
+    """The profiler's estimate, which is charged to the budget from 0.20 on. Only its size is known. The second runner
+    made no estimate before 0.29.
     """
     if s.eager or not s.engine_v1 or not s.behaviour.charges_graphs:
         return Estimate.sure(0.0)
@@ -97,8 +98,8 @@ def graphs(facts: Facts, s: Settings) -> Estimate:
 
 
 def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:
-    """The context's growth, workspaces of libraries, NCCL. Until 0.9.1 V1 counted all that was on the GPU, and until
-    0.6.4 V0 did: the context is some 0.4 GiB, more on Hopper.
+    """The context's growth, workspaces of libraries, NCCL. Up to 0.9.1 V1 counted all memory in use on the GPU, and up
+    to 0.6.4 V0 did: the context is some 0.4 GiB, more on Hopper.
     """
     ranks = s.tp * s.pp
     if not s.engine_v1:
@@ -107,7 +108,7 @@ def non_torch(s: Settings, gpu: Gpu, free_gib: float | None = None) -> Estimate:
         return Estimate(alone + nccl, 0.02, 2 * (alone + nccl) + 0.2, "fitted")
     context = 0.0 if s.behaviour.measures_own else 0.6 if gpu.capability >= 9 else 0.42
     if context and free_gib is not None:
-        context = max(context, gpu.total_gib - free_gib)  # others' memory counted against the server
+        context = max(context, gpu.total_gib - free_gib)  # memory of other processes counted against the server
     if ranks == 1:
         grown = 0.1 if gpu.capability >= 9 else 0.05
         return Estimate(context + grown, context + 0.02, context + 0.3, "fitted")

@@ -1,4 +1,4 @@
-"""How a checkpoint is quantised: bytes per parameter of each module, and which modules are left as they were."""
+"""How a checkpoint is quantised: bytes per parameter of each module, and the modules that stay unquantised."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cortexctl.engines.vllm.memory.config import Config
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """`size`: bytes per parameter, scales and zero points included; `packed`: without them. `group`, `block`: what a
-    split must be whole in.
+    """`size`: bytes per parameter, including scales and zero points; `packed`: without them. `group`, `block`: a split
+    must contain a whole number of them.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Scheme:
     symmetric: bool = False
     """Zero points are all the same and dropped when it is loaded."""
     guessed: bool = False
-    """The method is none that is known."""
+    """The method is unknown."""
 
     @property
     def packed(self) -> float:
@@ -48,14 +48,16 @@ class Quantisation:
     leaves: Mapping[str, Scheme] = field(default_factory=dict)
     unquantised: Patterns | None = None
     experts_only: bool = False
-    """The recipe leaves all but the experts as stored."""
+    """The recipe leaves everything but the experts as stored."""
     spares_states: bool = False
     """It leaves the projections of linear attention as stored."""
     kv_scheme: str = ""
-    """The type of KV cache that the checkpoint has scales for; used with kv_cache_dtype "auto" by ModelOpt's."""
+    """The type of KV cache for which the checkpoint has scales; used with kv_cache_dtype "auto" by ModelOpt's
+    checkpoints.
+    """
 
     def of(self, module: str, layer: int) -> Scheme:
-        """The scheme of a linear module: its path inside its layer, as in self_attn.q_proj."""
+        """The scheme of a linear module, by its path inside its layer, such as self_attn.q_proj."""
         if not self.method:
             return AS_STORED
         leaf = module.rpartition(".")[2]
@@ -74,7 +76,7 @@ NOT_QUANTISED = Quantisation()
 
 
 class Patterns:
-    """Names of modules in the forms that recipes have: whole paths, parts of them, globs, and `re:` expressions."""
+    """Module names in the forms that recipes use: whole paths, parts of them, globs, and `re:` expressions."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self.patterns = tuple(patterns)
@@ -98,7 +100,7 @@ class Patterns:
                 self._parts.add(pattern.rpartition(".")[2] if pattern.startswith("model.") else pattern)
 
     def match(self, module: str, layer: int) -> bool:
-        """`module` as in mlp.down_proj. `layer` below 0: a module outside the layers."""
+        """`module` such as mlp.down_proj. `layer` below 0: a module outside the layers."""
         name = f"layers.{layer}.{module}" if layer >= 0 else module
         if name in self._exact or any(
             name.startswith(f"{e}.") for e in (f"layers.{layer}", name.rpartition(".")[0]) if e in self._exact
@@ -119,12 +121,12 @@ def _compiled(text: str) -> re.Pattern[str]:
 
 
 def _inside(pattern: str) -> str:
-    """From `layers.` on: what stands before differs between checkpoints of one model."""
+    """From `layers.` on: the part before it differs between checkpoints of one model."""
     return pattern[pattern.index("layers.") :]
 
 
 def quantisation_of(config: Config) -> Quantisation:
-    """What `quantization_config` says; nothing where there is none."""
+    """The quantisation in `quantization_config`; none without it."""
     table = config.get("quantization_config") or config.get("compression_config") or {}
     if not isinstance(table, Mapping) or not table:
         return NOT_QUANTISED
@@ -140,9 +142,9 @@ def quantisation_of(config: Config) -> Quantisation:
         _scheme(method, table),
         _leaves(table),
         Patterns(patterns) if patterns else None,
-        # A list that was cut short: one with several names a layer is that of a recipe for experts alone.
+        # A shortened list: one with several names per layer is from a recipe for experts only.
         experts_only=unnamed >= 2 * layers > 0 and bool(config.get("num_experts", "n_routed_experts")),
-        # LLM Compressor's recipes for these families ignore linear attention; a config without its list keeps to that.
+        # LLM Compressor's recipes for these families skip linear attention; a config without a list follows that.
         spares_states=method == "compressed-tensors" and not patterns and bool(config.get("linear_num_value_heads")),
         kv_scheme="fp8" if kv_bits == 8 else "",
     )
@@ -152,7 +154,7 @@ _UNQUANTISED_KEYS = ("ignore", "modules_to_not_convert", "exclude_modules", "not
 
 
 def online(method: str) -> Quantisation:
-    """A scheme that is chosen at launch for a checkpoint that is not quantised."""
+    """A scheme chosen at launch for a checkpoint that is not quantised."""
     return Quantisation(method, _scheme(method, {"load_in_4bit": True}))
 
 
@@ -188,7 +190,7 @@ def _scheme(method: str, table: Mapping[str, Any]) -> Scheme:
 
 
 def _packed(name: str, bits: int, group: int, *, zeros: bool) -> Scheme:
-    """Integers of `bits`, a 16-bit scale a group, and a zero point of `bits` a group where there is one."""
+    """Integers of `bits`, a 16-bit scale per group, and a zero point of `bits` per group if there is one."""
     size = bits / 8 + 2 / group + (bits / 8 / group if zeros else 0)
     return Scheme(name, size, group, symmetric=not zeros)
 
@@ -201,7 +203,7 @@ def _blocked(name: str, block: Any) -> Scheme:
 def _bitsandbytes(table: Mapping[str, Any]) -> Scheme:
     if table.get("load_in_8bit"):
         return Scheme("bitsandbytes", 1.0)
-    return Scheme("bitsandbytes", 0.5 + 4 / 64)  # scales that were quantised, too, are unpacked when they are loaded
+    return Scheme("bitsandbytes", 0.5 + 4 / 64)  # scales that are quantised too are unpacked when they are loaded
 
 
 _ALGORITHMS = {
@@ -251,7 +253,9 @@ def _weights(weights: Mapping[str, Any]) -> Scheme:
 
 
 def _leaves(table: Mapping[str, Any]) -> Mapping[str, Scheme]:
-    """ModelOpt's mixed recipes name each module with its algorithm: the commonest one of every last word counts."""
+    """ModelOpt's mixed recipes name each module with its algorithm: for each last part of a name the most common one
+    counts.
+    """
     votes: dict[str, dict[str, int]] = {}
     for name, entry in (table.get("quantized_layers") or {}).items():
         leaf = str(name).rpartition(".")[2]

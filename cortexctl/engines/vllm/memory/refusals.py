@@ -1,4 +1,4 @@
-"""Would vLLM refuse to start: its rules in its order, with its own sentences and numbers."""
+"""Forecasts whether vLLM refuses to start: its rules in its order, with its own messages and numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Verdict = Literal["starts", "refuses", "too close to call", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`rule`: a short name that stays. `text`: as vLLM writes it. `advice`: which flag to move."""
+    """`rule`: a short, stable name. `text`: vLLM's own message. `advice`: the flag to change."""
 
     rule: str
     text: str
@@ -27,7 +27,7 @@ class Refusal:
 
 
 def refused_before(facts: Facts, s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | None:
-    """What stops a start before any weight is loaded. Exact, but for free memory that has changed since."""
+    """Reasons to refuse a start before any weight is loaded. Exact, unless free memory has changed since."""
     return _heads(facts, s) or _length(facts, s) or _split(facts, s) or _batch(s) or _free(s, gpu, free_gib)
 
 
@@ -47,7 +47,7 @@ def _length(facts: Facts, s: Settings) -> Refusal | None:
         f"({facts.derived_key}={facts.derived_len} or model_max_length=None in model's config.json). To allow "
         "overriding this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
     )
-    return Refusal("length", text, f"max_model_len = {facts.derived_len} is the most")
+    return Refusal("length", text, f"max_model_len = {facts.derived_len} is the maximum")
 
 
 def is_too_long(facts: Facts, s: Settings) -> bool:
@@ -114,7 +114,7 @@ def _batch(s: Settings) -> Refusal | None:
 
 
 def _free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | None:
-    """V1 tests free memory; V0 did not."""
+    """V1 checks free memory; V0 did not."""
     if free_gib is None or gpu is None or s.kv_bytes or not s.engine_v1:
         return None
     requested_gib = gpu.total_gib * s.utilization
@@ -127,13 +127,15 @@ def _free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | Non
         "memory used by other processes."
     )
     most = int(free_gib / gpu.total_gib * 100) / 100
-    return Refusal("free memory", text, f"gpu_memory_utilization = {most:.2f} is the most that is free now")
+    return Refusal(
+        "free memory", text, (f"gpu_memory_utilization = {most:.2f} is the maximum with the memory that is free now")
+    )
 
 
 def judge(
     s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool
 ) -> tuple[Verdict, Refusal | None]:
-    """From what is left for the cache. "too close to call": the range of what is fitted holds both answers."""
+    """From the memory left for the cache. "too close to call": the range of the estimate includes both answers."""
     if not known_total:
         return "unknown", None
     worst = [(_short(s, stage, length, stage.available.value), stage) for stage in stages]

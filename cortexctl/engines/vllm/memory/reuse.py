@@ -1,7 +1,8 @@
-"""What of earlier starts' measurements holds for another start.
+"""Which measurements of earlier starts apply to another start.
 
-A part is taken over only where all that it depends on is the same: everything from the same start, the activation peak
-from one with the same batches, weights from one that loads the same, memory outside torch from any model on that GPU.
+A value is reused only if everything that it depends on is the same: all values from the same start, the activation peak
+from a start with the same batches, weights from one that loads the same, memory outside torch from any model on that
+GPU.
 """
 
 from __future__ import annotations
@@ -27,22 +28,24 @@ _AFTER_PROFILING = {
     "num_gpu_blocks_override",
     "swap_space",
 }
-"""Arguments that say what to make of the memory that is left."""
+"""Arguments that only decide how the remaining memory is used."""
 _BATCHES = {"max_num_batched_tokens", "max_num_seqs"}
 _NOT_LOADING = {"CacheConfig", "SchedulerConfig", "CompilationConfig", "AttentionConfig"}
-"""Groups of options that no weight depends on."""
+"""Option groups that do not affect the weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What starts on this very hardware said, in GiB; None: they did not say. `notes`: which parts, of which start."""
+    """Measurements of starts on exactly this hardware, in GiB; None: not in the log. `notes`: which values come from
+    which start.
+    """
 
     weights_gib: float | None = None
     non_torch_gib: float | None = None
     transient_gib: float | None = None
     graphs_gib: float | None = None
     together_gib: float | None = None
-    """Memory outside torch and the activation peak in one number, where nothing tells them apart."""
+    """Memory outside torch and the activation peak in one number, if the log does not separate them."""
     available_gib: float | None = None
     blocks: int | None = None
     tokens: int | None = None
@@ -53,12 +56,12 @@ NOTHING_MEASURED = Measured()
 
 
 def same_start(known: Iterable[Measurement], target: Started) -> Measurement | None:
-    """The latest measurement of this very start."""
+    """The latest measurement of exactly this start."""
     return max((m for m in known if _same(m.started, target)), key=lambda m: m.at, default=None)
 
 
 def reused(known: Iterable[Measurement], target: Started, facts: Facts, gpu: Gpu | None) -> Measured:
-    """What holds of earlier starts for `target`. The latest one that can tell counts, part by part."""
+    """The measurements of earlier starts that apply to `target`. For each part the latest conclusive one counts."""
     if not target.version:
         return NOTHING_MEASURED
     settings = _settings_of(target, facts, gpu)
@@ -66,7 +69,7 @@ def reused(known: Iterable[Measurement], target: Started, facts: Facts, gpu: Gpu
     measured = NOTHING_MEASURED
     if (exact := same_start(latest, target)) is not None:
         measured = _all_of(exact, gpu, settings)
-    if settings.pp > 1:  # parts are of one stage, and nobody knows of which; blocks are of all
+    if settings.pp > 1:  # the values are of one stage, and it is unknown of which one; blocks are the same for all
         return Measured(blocks=measured.blocks, notes=measured.notes) if measured.blocks else NOTHING_MEASURED
     for m in latest:
         reusable = Measured(
@@ -88,7 +91,7 @@ def _all_of(m: Measurement, gpu: Gpu | None, s: Settings) -> Measured:
         available_gib=log.available_kv_gib,
         blocks=log.num_gpu_blocks,
         tokens=log.kv_cache_tokens,
-        notes=(f"measured here on {m.at[:10]}: a start with these very arguments",),
+        notes=(f"measured here on {m.at[:10]}: a start with exactly these arguments",),
     )
 
 
@@ -98,12 +101,12 @@ def _parts_of(m: Measurement, gpu: Gpu | None, s: Settings) -> Measured:
     if log.transient_gib is None and None not in (log.weights_gib, log.available_kv_gib) and not s.kv_bytes and gpu:
         requested = log.requested_gib or gpu.total_gib * s.utilization
         together = requested - (log.weights_gib or 0.0) - (log.available_kv_gib or 0.0) - (log.graphs_gib or 0.0)
-    charged = 0.0 if together is not None and log.graphs_gib is None else log.graphs_gib  # eager starts say nothing
+    charged = 0.0 if together is not None and log.graphs_gib is None else log.graphs_gib  # eager starts report nothing
     return Measured(log.weights_gib, log.non_torch_gib, log.transient_gib, charged, together)
 
 
 def _with(measured: Measured, m: Measurement, reusable: Measured, target: Started) -> Measured:
-    """`measured` and what is new in `reusable`, with a note that says so."""
+    """`measured` and the new values of `reusable`, with a note about them."""
     new = {
         name: value
         for name in ("weights_gib", "non_torch_gib", "transient_gib", "graphs_gib", "together_gib")
@@ -111,17 +114,17 @@ def _with(measured: Measured, m: Measurement, reusable: Measured, target: Starte
     }
     if not new:
         return measured
-    names = ", ".join(_WORDS[name] for name in new)
-    note = f"measured here on {m.at[:10]}: {names}, of a start with {_differences(m.started, target)}"
+    names = ", ".join(_TEXTS[name] for name in new)
+    note = f"measured here on {m.at[:10]}: {names}, from a start with {_differences(m.started, target)}"
     return replace(measured, **new, notes=(*measured.notes, note))
 
 
-_WORDS = {
+_TEXTS = {
     "weights_gib": "weights",
     "non_torch_gib": "memory outside torch",
     "transient_gib": "activation peak",
     "graphs_gib": "CUDA graphs",
-    "together_gib": "activation peak and memory outside torch in one",
+    "together_gib": "activation peak and memory outside torch together",
 }
 
 
@@ -144,7 +147,7 @@ def _same(a: Started, b: Started) -> bool:
 
 
 def _same_model(a: Started, b: Started) -> bool:
-    """Two configs tell for certain; a name does where one of them is missing."""
+    """Two equal configs are certain; the name counts if one of them is missing."""
     if a.config and b.config:
         return a.config == b.config
     return bool(a.model) and a.model == b.model

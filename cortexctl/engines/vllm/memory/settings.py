@@ -1,4 +1,4 @@
-"""Launch arguments as numbers: what is set, and what a release decides for what is not."""
+"""Launch arguments as numbers: the set ones, and the release's defaults for the others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cortexctl.engines.vllm.version import NEWEST_KNOWN
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that decides memory, apart from the model and the GPU."""
+    """Everything that decides memory, apart from the model and the GPU."""
 
     behaviour: Behaviour
     engine_v1: bool
@@ -57,10 +57,10 @@ class Settings:
     draft_tokens: int = 0
     context_parallel: int = 1
     auto_length: bool = False
-    """max_model_len -1: as long as fits."""
+    """max_model_len -1: the longest that fits."""
     offline: bool = False
     state_bytes: int = 0
-    """Of a number in a state, by mamba_ssm_cache_dtype; 0: as the model says."""
+    """Bytes of a number in a state, from mamba_ssm_cache_dtype; 0: as the model defines."""
     pooling: bool = False
     """No token is sampled."""
     second_runner: bool = False
@@ -82,12 +82,12 @@ class Settings:
         """Layers with a cache that the draft adds."""
         if not self.draft or self.draft == "ngram" or "suffix" in self.draft:
             return 0
-        return 5 if self.draft == "dflash" else 1  # all drafters of that kind that were published so far
+        return 5 if self.draft == "dflash" else 1  # all drafters of that kind published so far
 
     @property
     def in_flight(self) -> int:
-        """Tokens that are scheduled and not settled: a batch, or from 0.26 on one for every batch under way. The second
-        model runner holds one more than stages; asynchronous scheduling on one stage holds two.
+        """Tokens that are scheduled and not finished: a batch, or from 0.26 on one for every batch in progress. The
+        second model runner holds one more than stages; asynchronous scheduling on one stage holds two.
         """
         if not self.behaviour.counts_in_flight:
             return self.batched_tokens
@@ -109,8 +109,8 @@ def kv_size(kind: str) -> float:
 def read_settings(
     facts: Facts, args: Mapping[str, Any], gpu: Gpu, version: str | None, *, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """The arguments of a stack or a command line -> numbers. Names are vLLM's own; values may be spelled in any way
-    that the release takes. What is not set is as the release decides it.
+    """The arguments of a stack or a command line as numbers. Names are vLLM's own; values may have any spelling that
+    the release accepts. Arguments that are not set get the release's default.
     """
     acts = behaviour(version)
     release = _release(version)
@@ -173,7 +173,7 @@ def _release(version: str | None) -> catalogue.Release:
 
 @cache
 def _default_use(version: str | None) -> float:
-    """gpu_memory_utilization where it is not set."""
+    """The default of gpu_memory_utilization."""
     option = _release(version).option("gpu_memory_utilization")
     return float((option.default if option else None) or 0.9)
 
@@ -191,7 +191,7 @@ def _length(args: Mapping[str, Any], facts: Facts) -> tuple[int, bool]:
 
 
 def _pools(args: Mapping[str, Any]) -> bool:
-    """Whether a generating model is asked to pool; older releases call it a task."""
+    """Whether a generating model is used for pooling; older releases call it a task."""
     task = str(args.get("task") or args.get("convert") or "auto")
     return args.get("runner") == "pooling" or task in {"embed", "embedding", "classify", "score", "reward"}
 

@@ -1,4 +1,4 @@
-"""What a budget is computed from, and the budget of one pipeline stage."""
+"""The inputs of a budget, and the budget of one pipeline stage."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StageBudget:
 
 @dataclass(frozen=True, slots=True)
 class BudgetInputs:
-    """What a budget is asked for: launch arguments by vLLM's names, the GPU, the release, and what is known besides."""
+    """The inputs of a budget: launch arguments by vLLM's names, the GPU, the release, and other known facts."""
 
     args: Mapping[str, Any]
     gpu: Gpu | None = None
@@ -47,4 +47,4 @@ class BudgetInputs:
     free_gib: float | None = None
     """Free memory of the fullest GPU at start."""
     available_gib: float | None = None
-    """Memory for the cache, where it is known: all that follows from it is exact."""
+    """Memory for the cache, if it is known: everything computed from it is exact."""

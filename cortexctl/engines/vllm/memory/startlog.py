@@ -1,7 +1,7 @@
-"""What vLLM's own log says of memory once it has started: every line shape of the releases from 0.6.0 on.
+"""Reads memory numbers from vLLM's own log after a start: every line format of the releases from 0.6.0 on.
 
-Most releases split the sum in one line a rank; between 0.11 and 0.25 that line is for debugging, and only weights,
-cache and tokens are told. Several ranks say several lines: the tightest one counts.
+Most releases print the parts of the sum in one line per rank. Between 0.11 and 0.25 that line is a debug message, and
+only weights, cache and tokens are printed. Several ranks print several lines: the tightest rank counts.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from cortexctl.text.shorten import shortened
 from cortexctl.text.units import GIB
 
 MOST_LINES = 5_000
-"""Of those that say something of memory, or that a server begins; a start has some dozens."""
+"""The most lines that are kept of those about memory or about the start of a server; a start has some dozens."""
 MOST_STARTS = 32
-"""So many of the last starts of a log are tried: several API servers of one engine begin one after the other."""
+"""This many of the last starts in a log are tried: several API servers of one engine start one after the other."""
 _N = r"(-?\d{1,15}(?:\.\d{1,18})?(?:e-?\d{1,2})?)"
 _G = rf"{_N} ?G[iI]?[bB]"
 
 _SERVER = re.compile(r"vLLM API server version|█ +version \d")
-"""The first words of a server: lines before it are of an earlier start."""
+"""The first line of a server: lines before it belong to an earlier start."""
 _VERSION = re.compile(r"LLM engine \(v(\d[^)]{0,80})\)|API server version (\d\S*)")
 _LOADED = re.compile(rf"Model loading took {_G}(?: memory)? and {_N} seconds|Loading model weights took {_G}")
 _LOAD_TIME = re.compile(rf"Loading (?:model )?weights took {_N} seconds")
@@ -40,12 +40,12 @@ _USAGE = re.compile(
     rf"Free memory on device \({_N}/{_N} GiB\) on startup\. Desired GPU memory utilization is \({_N}, {_G}\)\. "
     rf"Actual usage is (?:{_G} for weight|{_G} for consumed memory \(weights \+ non-torch\)), "
     rf"{_G} for peak activation, (?:{_G} for non-torch memory, )?and {_G} for CUDAGraph memory"
-)  # V1: 0.10.2 on, for debugging from 0.11.1 to 0.25; weights and the rest in one number from 0.27 on
+)  # V1: 0.10.2 on, a debug message from 0.11.1 to 0.25; weights and the rest in one number from 0.27 on
 _IN_USE = re.compile(rf"Current kv cache memory in use is (?:(\d{{1,18}}) bytes|{_G})")
 _PROFILE = re.compile(
     rf"Memory profiling takes .*torch peak memory increase: {_G}; non-torch forward increase memory: {_G}; "
     rf"weights memory: {_G}"
-)  # V1, for debugging
+)  # V1, a debug message
 _AVAILABLE = re.compile(rf"Available KV cache memory: {_G}|reserved {_G} memory for KV Cache")
 _CPU = re.compile(rf"(?:Explicitly|Auto) set \({_N}/{_N}\) GiB for KV cache(?:.* with {_G} requested memory)?")
 _CAPTURED = re.compile(rf"Graph capturing finished in {_N} secs, took {_G}")
@@ -63,16 +63,18 @@ _RELEVANT = tuple(value for value in globals().values() if isinstance(value, re.
 
 @dataclass(frozen=True, slots=True)
 class StartLog:
-    """What a start said, per GPU of the tightest rank. Memory in GiB, times in seconds; None: it did not say."""
+    """The numbers in a start's log, per GPU of the tightest rank. Memory in GiB, times in seconds; None: not in the
+    log.
+    """
 
     weights_gib: float | None = None
     non_torch_gib: float | None = None
     transient_gib: float | None = None
-    """The activation peak, without what is charged for graphs."""
+    """The activation peak, without the memory charged for graphs."""
     graphs_gib: float | None = None
-    """What was charged for graphs before the cache was made; 0 where the release charges nothing."""
+    """The memory charged for graphs before the cache was allocated; 0 if the release charges nothing."""
     graphs_captured_gib: float | None = None
-    """What they took in the end."""
+    """The memory that they finally used."""
     requested_gib: float | None = None
     total_gib: float | None = None
     free_gib: float | None = None
@@ -81,25 +83,25 @@ class StartLog:
     kv_cache_tokens: int | None = None
     max_concurrency: float | None = None
     concurrency_len: int | None = None
-    """Tokens of the requests that the concurrency counts."""
+    """Tokens of a request in the printed concurrency."""
     vllm_version: str | None = None
     load_seconds: float | None = None
     init_seconds: float | None = None
-    """Profiling, making the cache, warming up."""
+    """Profiling, allocating the cache, warming up."""
 
     @property
     def is_conclusive(self) -> bool:
-        """Whether it tells of weights or of the cache; a log of warnings alone does not."""
+        """Whether it contains weights or the cache; a log of warnings alone does not."""
         relevant = (self.weights_gib, self.available_kv_gib, self.num_gpu_blocks, self.kv_cache_tokens)
         return any(v is not None for v in relevant)
 
 
 def read_start_log(log: Iterable[str]) -> StartLog:
-    """Of the last start in the log that says something. Lines that say nothing of memory are passed over."""
+    """The last conclusive start in the log. Lines that are not about memory are ignored."""
     cut = (shortened(line, LONGEST_LINE) for line in log)
     relevant = list(deque((line for line in cut if any(p.search(line) for p in _RELEVANT)), MOST_LINES))
     starts = [i for i, line in enumerate(relevant) if _SERVER.search(line)]
-    for begin in reversed(starts[-MOST_STARTS:]):  # of several API servers the last may begin when the engine is done
+    for begin in reversed(starts[-MOST_STARTS:]):  # of several API servers the last may start when the engine is ready
         if (usage := _read(relevant[begin:])).is_conclusive:
             return usage
     return _read(relevant)
@@ -110,7 +112,7 @@ def _read(lines: Sequence[str]) -> StartLog:
     weights = _most(g[0] or g[2] for g in loaded)
     charged = _charged(lines, captured=bool(captured))
     parts = _sum(lines, weights, charged)
-    if charged is None and parts.get("peak") is not None:  # then what is said is all there is
+    if charged is None and parts.get("peak") is not None:  # then the log has no other number
         charged = 0.0
     versions = _all(_VERSION, lines)
     cpu = _first(_CPU, lines)
@@ -141,7 +143,7 @@ def _read(lines: Sequence[str]) -> StartLog:
 
 
 def _sum(lines: Sequence[str], weights: float | None, charged: float | None) -> dict[str, float | None]:
-    """The tightest rank's parts, as far as a line splits them."""
+    """The tightest rank's parts, as far as a line separates them."""
     if split := _all(_SPLIT, lines):
         weights_gib, other, peak, rest = (float(v) for v in min(split, key=lambda g: float(g[3])))
         total, _, requested = _first(_REQUESTED, lines)
@@ -160,7 +162,7 @@ def _sum(lines: Sequence[str], weights: float | None, charged: float | None) -> 
 
 
 def _of_usage(usage: tuple[str, ...], weights: float | None, charged: float | None) -> dict[str, float | None]:
-    """One rank's sum. From 0.27 on its peak contains what is charged for graphs."""
+    """One rank's sum. From 0.27 on its peak includes the memory charged for graphs."""
     free, total, _, requested, alone, consumed, peak, other, _ = usage
     parts: dict[str, float | None] = {"free": float(free), "total": float(total), "requested": float(requested)}
     if alone:
@@ -174,7 +176,7 @@ def _spent(usage: tuple[str, ...]) -> float:
 
 
 def _charged(lines: Sequence[str], *, captured: bool) -> float | None:
-    """Graphs are captured after the cache is made; only an estimate that is said to count has made it smaller."""
+    """Graphs are captured after the cache is allocated; only an estimate that the log counts has reduced the cache."""
     estimated = _most(g[0] or g[2] for g in _all(_ESTIMATED, lines))
     if estimated is not None:
         return estimated if any(_CHARGED.search(line) for line in lines) else 0.0
@@ -186,7 +188,7 @@ def _all(pattern: re.Pattern[str], lines: Sequence[str]) -> list[tuple[str, ...]
 
 
 def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> tuple[float | None, ...]:
-    """The groups of the first line that has them, as numbers; so many None where none has."""
+    """The groups of the first line that matches, as numbers; all None if no line does."""
     for line in lines:
         if match := pattern.search(line):
             return tuple(float(g) if g else None for g in match.groups())
@@ -206,5 +208,5 @@ def _text(value: float | None) -> str:
 
 
 def _round(value: float | None) -> float | None:
-    """As many digits as a log has: differences of what it says have more."""
+    """As many digits as a log has: differences of its numbers have more."""
     return None if value is None else round(value, 4)

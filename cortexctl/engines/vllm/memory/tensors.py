@@ -1,7 +1,7 @@
-"""The weights of a layer, tensor by tensor: how many parameters each rank holds, and what the module is called.
+"""The weights of a layer, tensor by tensor: the parameters on each rank, and the module's name.
 
-Shapes are those that vLLM allocates, not those of the checkpoint: projections of KV heads are copied where there are
-fewer heads than ranks, and absorbed copies of latent attention are counted.
+Shapes are those that vLLM allocates, not those of the checkpoint: projections of KV heads are copied if there are fewer
+heads than ranks, and absorbed copies of latent attention are counted.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from cortexctl.engines.vllm.memory.layers import (
 
 
 class Tensor(NamedTuple):
-    """One allocation. `module`: its path in the layer, as recipes name it; of several that are fused, the first.
-    `linear`: a scheme may apply; else it stays as stored.
+    """One allocation. `module`: its path in the layer, as recipes name it; of several fused ones, the first. `linear`:
+    a scheme may apply; otherwise it stays as stored.
     """
 
     module: str
@@ -37,22 +37,22 @@ class Tensor(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Split:
     """`tp`: ranks that share a layer. `experts`: ranks that share the experts (tensor x data parallel).
-    `whole_experts`: a rank has whole experts in place of a slice of each.
+    `whole_experts`: a rank has whole experts instead of a slice of each.
     """
 
     tp: int = 1
     experts: int = 1
     whole_experts: bool = False
     absorbed: str = "copies"
-    """What latent attention makes after loading: "copies" of kv_b_proj, "wide" matrices (0.7), or ""."""
+    """What latent attention adds after loading: "copies" of kv_b_proj, "wide" matrices (0.7), or ""."""
 
     def kv(self, heads: int) -> int:
-        """KV heads on a rank: at least one, copied where there are fewer than ranks."""
+        """KV heads on a rank: at least one, copied if there are fewer than ranks."""
         return max(1, heads // self.tp)
 
 
 def layer_tensors(layer: Layer, hidden: int, split: Split, norms: int) -> Iterator[Tensor]:
-    """All of one decoder layer."""
+    """All tensors of one decoder layer."""
     for mixer in layer.mixers:
         yield from _mixer(mixer, hidden, split)
     dense_and_experts = len(layer.mlps) > 1
@@ -143,7 +143,7 @@ def _mamba(m: Mamba, hidden: int, split: Split) -> Iterator[Tensor]:
         yield Tensor("mamba.dt_proj", m.dt_rank * m.inner / split.tp)
         channels = m.inner
     else:
-        groups = max(m.groups, split.tp)  # copied where there are fewer than ranks
+        groups = max(m.groups, split.tp)  # copied if there are fewer than ranks
         channels = m.inner + 2 * groups * m.state
         yield Tensor("mixer.in_proj", hidden * (m.inner + channels + m.heads) / split.tp)
     yield Tensor("mixer.out_proj", m.inner * hidden / split.tp)

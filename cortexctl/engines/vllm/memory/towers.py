@@ -1,4 +1,6 @@
-"""Vision and audio encoders, from their own part of the config. Sizes are within a few percent: projectors differ."""
+"""Vision and audio encoders, from their own part of the config. Sizes are accurate to a few percent: projectors
+differ.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ _DEFAULTS: dict[str, Mapping[str, Any]] = {
         "image_size": 336,
     }
 }
-"""Of families whose checkpoints all have the same tower, for a config that leaves it out."""
+"""For families whose checkpoints all have the same tower, if a config does not describe it."""
 
 
 def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
@@ -50,11 +52,11 @@ def _vision(table: Mapping[str, Any], text_hidden: int) -> Tower:
 
 
 def _largest_image(table: Mapping[str, Any], kind: str, patch: int) -> tuple[int, int]:
-    """(patches, tokens) of the largest image that the processors of these families let through."""
+    """(patches, tokens) of the largest image that the processors of these families accept."""
     merge = _number(table, "spatial_merge_size") or 1
-    if kind.startswith("mllama"):  # four tiles, which every sequence brings
+    if kind.startswith("mllama"):  # four tiles, which every sequence has
         return 4 * (_grid(table, patch) + 1), 1
-    if kind.startswith(("llama4", "intern")):  # tiles and a thumbnail, of four patches a token
+    if kind.startswith(("llama4", "intern")):  # tiles and a thumbnail, four patches per token
         tiles = 17 if kind.startswith("llama4") else 13
         grid = _grid(table, patch) or 576
         return tiles * grid, tiles * grid // 4

@@ -11,12 +11,12 @@ from cortexctl.engines.vllm.memory.quantisation import AS_STORED, Quantisation
 from cortexctl.engines.vllm.memory.tensors import Split, Tensor, layer_tensors
 
 VOCAB_STEP = 64
-"""Rows of the vocabulary are padded to a multiple of it, then split."""
+"""Rows of the vocabulary are padded to a multiple of this, then split."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The part of the layers that one pipeline rank holds."""
+    """The layers that one pipeline rank holds."""
 
     layers: range
     first: bool = True
@@ -24,8 +24,8 @@ class Stage:
 
 
 def stages(count: int, pipeline: int, partition: tuple[int, ...] = ()) -> tuple[Stage, ...]:
-    """Layers in order; what an even split leaves over goes to the stages before the last one (the last stages but one
-    first), unless VLLM_PP_LAYER_PARTITION says otherwise. vLLM: `get_pp_indices`.
+    """Layers in order; the remainder of an even split goes to the stages before the last one (the second to last
+    first), unless VLLM_PP_LAYER_PARTITION sets it. vLLM: `get_pp_indices`.
     """
     sizes = list(partition)
     if len(sizes) != pipeline or sum(sizes) != count:
@@ -41,25 +41,25 @@ def stages(count: int, pipeline: int, partition: tuple[int, ...] = ()) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class WeightOptions:
-    """What decides the size of weights, apart from the model."""
+    """The inputs for the size of weights, apart from the model."""
 
     split: Split
     size: int = 2
     """Bytes of a number that is not quantised."""
     towers: bool = True
     draft: str = ""
-    """The method of a draft that is loaded beside: its layer counts, and what it does not share."""
+    """The method of a draft that is loaded as well: its layer counts, and so does everything that it does not share."""
     wide_tiles: bool = False
-    """MXFP4 kernels of Blackwell pad experts further than others do."""
+    """MXFP4 kernels for Blackwell pad experts more than others do."""
     lora_rank: int = 0
     loras: int = 0
     head: bool = True
-    """False: nothing is generated, and the head is left out."""
+    """False: nothing is generated, and the head is not loaded."""
 
 
 @lru_cache(maxsize=512)
 def weight_bytes(facts: Facts, stage: Stage, quant: Quantisation, options: WeightOptions) -> float:
-    """Bytes that one GPU of the stage holds when the model is loaded ("Model loading took")."""
+    """Bytes on one GPU of the stage after the model is loaded ("Model loading took")."""
     total = 0.0
     for index in stage.layers:
         for tensor in layer_tensors(facts.layers[index], facts.hidden, options.split, facts.norms):
@@ -88,8 +88,8 @@ MIB = 2**20
 
 
 def allocated(size: float) -> float:
-    """Bytes that torch's allocator counts for a tensor. Segments of 10 MiB and more come in steps of 2 MiB, and what is
-    left over of one is only given to others if it is more than 1 MiB.
+    """Bytes that torch's allocator counts for a tensor. Segments of 10 MiB and more come in steps of 2 MiB; the rest of
+    one is given to other tensors only if it is more than 1 MiB.
     """
     if size < 10 * MIB:
         return size
@@ -98,7 +98,7 @@ def allocated(size: float) -> float:
 
 
 def mxfp4_padding(facts: Facts, options: WeightOptions) -> float:
-    """Kernels want whole tiles: widths of experts go up to 128 (256 on Blackwell), the hidden size to 256."""
+    """Kernels need whole tiles: widths of experts are rounded up to 128 (256 on Blackwell), the hidden size to 256."""
     experts = facts.experts
     if experts is None:
         return 1.0
@@ -111,7 +111,7 @@ def _up(number: float, step: int) -> int:
 
 
 def _outside(facts: Facts, stage: Stage, quant: Quantisation, options: WeightOptions) -> float:
-    """All that is in no layer."""
+    """All weights outside the layers."""
     table = padded_rows(facts, options) * facts.hidden
     embedding = allocated(table * options.size)
     total = 0.0
@@ -139,13 +139,13 @@ def rotary_bytes(facts: Facts, options: WeightOptions) -> float:
 
 
 EAGLE3_VOCAB = 32000
-"""Words that the published EAGLE-3 drafts choose from."""
+"""The vocabulary size of the published EAGLE-3 drafts."""
 
 
 def draft_bytes(facts: Facts, options: WeightOptions) -> float:
-    """One more layer like the last, and a projection of the hidden states that it gets; as a rule not quantised.
+    """One more layer like the last, and a projection of its input, the hidden states; usually not quantised.
 
-    Multi-token prediction shares embedding and head with its target; EAGLE loads an embedding and a head of its own.
+    Multi-token prediction shares embedding and head with its target; EAGLE loads its own embedding and head.
     """
     eagle = options.draft in {"eagle", "eagle3"}
     if not eagle and not options.draft.endswith("mtp"):
@@ -160,9 +160,10 @@ def draft_bytes(facts: Facts, options: WeightOptions) -> float:
 
 
 def _lora(facts: Facts, stage: Stage, options: WeightOptions) -> float:
-    """A pair of low-rank matrices for every adapter that fits in a batch, on each linear module but experts.
+    """A pair of low-rank matrices for every adapter that fits in a batch, on each linear module except experts.
 
-    The first is whole on every rank, the second is split with its module. vLLM: `LinearWithLoRA.create_lora_weights`.
+    The first is complete on every rank, the second is split with its module. vLLM:
+    `LinearWithLoRA.create_lora_weights`.
     """
     total = 0.0
     for index in stage.layers:
@@ -175,5 +176,5 @@ def _lora(facts: Facts, stage: Stage, options: WeightOptions) -> float:
 
 @lru_cache(maxsize=64)
 def widest_mlp(facts: Facts) -> int:
-    """The widest dense feed-forward part; 0 where there is none."""
+    """The widest dense feed-forward block; 0 if there is none."""
     return max((m.width for layer in facts.layers for m in layer.mlps if not isinstance(m, Experts)), default=0)
