@@ -35,7 +35,7 @@ FORMATS = ["text", "json", "markdown", "prometheus"]
 @click.command("drift")
 @options.stack_argument
 @click.option("--deep", is_flag=True, help="Inspect every container of ours, and what image tags mean now.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@options.output_format(*FORMATS)
 @click.option("--out", type=click.Path(dir_okay=False), help="Write to a file, whole or not at all, instead of stdout.")
 @options.detailed_exitcode
 @click.option("--kind", multiple=True, type=click.Choice([k.value for k in Kind]), help="Only this kind. Repeatable.")
@@ -56,7 +56,7 @@ def command(
     choice: StackChoice,
     no_commands: bool,
     deep: bool,
-    form: str,
+    output_format: str,
     out: str | None,
     detailed_exitcode: bool,
     kind: tuple[str, ...],
@@ -79,9 +79,9 @@ def command(
         return 1
     told = report.telling(allow_unreachable=allow_unreachable)
     if out is not None:
-        write_atomic(out, shown(_view(report, form, took), form))
+        write_atomic(out, shown(_view(report, output_format, took), output_format))
     elif told or not quiet:
-        write(_view(report, form, took), form)
+        write(_view(report, output_format, took), output_format)
     if to is not None and told:
         _tell(to, report, took)
     if report.unreachable and not allow_unreachable:
@@ -123,8 +123,8 @@ def _healths(daemons: DockerDaemons, seconds: float, servers: Sequence[Server]) 
     return query_all({s.key: daemons.reach(s.host, s.container) for s in servers}, seconds)
 
 
-def _view(report: DriftReport, form: str, took: Took) -> str:
-    match form:
+def _view(report: DriftReport, output_format: str, took: Took) -> str:
+    match output_format:
         case "json":
             from cortexctl.render.drift.json_report import drift_json
 

@@ -51,7 +51,7 @@ def command(
     no_commands: bool,
     hub: bool,
     out: str | None,
-    form: str,
+    output_format: str,
     explain: bool,
     max_bytes: int | None,
     allow_unreachable: bool,
@@ -67,7 +67,7 @@ def command(
     if out:
         save_plan(made, out)
     next_step = _next_step(made, stack, choice, request, out)
-    write(view(made, form, explain=explain, max_bytes=max_bytes, next_step=next_step), form)
+    write(view(made, output_format, explain=explain, max_bytes=max_bytes, next_step=next_step), output_format)
     return exit_code(made, detailed=detailed_exitcode, allow_unreachable=allow_unreachable)
 
 

@@ -7,8 +7,8 @@ import shlex
 
 import click
 
+from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.options import Command
 from cortexctl.cli.writing import write
 from cortexctl.errors import UsageError
 from cortexctl.operations.saved_plan import read_plan
@@ -20,10 +20,10 @@ LEAST_BYTES = 6_000
 """As render.markdown has it, which is loaded only when it is used; a test holds them together."""
 
 
-def view_options(command: Command) -> Command:
-    """Adds --format, --explain and --max-bytes; the command gets them as `form`, `explain` and `max_bytes`."""
+def view_options(command: options.Command) -> options.Command:
+    """Adds --format, --explain and --max-bytes; the command gets them as `output_format`, `explain` and `max_bytes`."""
 
-    @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+    @options.output_format(*FORMATS)
     @click.option("--explain", is_flag=True, help="Show the steps of every change (text).")
     @click.option(
         "--max-bytes",
@@ -32,10 +32,10 @@ def view_options(command: Command) -> Command:
         help="Say less rather than be longer (markdown).",
     )
     @functools.wraps(command)
-    def with_view(*args: object, form: str, max_bytes: int | None, **kwargs: object) -> int:
-        if max_bytes is not None and form != "markdown":
+    def with_view(*args: object, output_format: str, max_bytes: int | None, **kwargs: object) -> int:
+        if max_bytes is not None and output_format != "markdown":
             raise UsageError("--max-bytes belongs to --format markdown")
-        return command(*args, form=form, max_bytes=max_bytes, **kwargs)
+        return command(*args, output_format=output_format, max_bytes=max_bytes, **kwargs)
 
     return with_view
 
@@ -43,22 +43,22 @@ def view_options(command: Command) -> Command:
 @click.command("show")
 @click.argument("planfile", metavar="PLANFILE")
 @view_options
-def command(planfile: str, *, form: str, explain: bool, max_bytes: int | None) -> int:
+def command(planfile: str, *, output_format: str, explain: bool, max_bytes: int | None) -> int:
     """Show a plan that was saved with `plan --out`, as it was when it was made."""
     saved = read_plan(planfile)
     can_be_applied = saved.effective and not (saved.has_errors or saved.basis or saved.lacking)
     next_step = f"cortexctl apply {shlex.quote(planfile)}" if can_be_applied else ""
-    if form == "text":
+    if output_format == "text":
         from cortexctl.render.plan.terminal import refusal_text
 
-        write(refusal_text(saved, ink()), form)
-    write(view(saved, form, explain=explain, max_bytes=max_bytes, next_step=next_step), form)
+        write(refusal_text(saved, ink()), output_format)
+    write(view(saved, output_format, explain=explain, max_bytes=max_bytes, next_step=next_step), output_format)
     return 0
 
 
-def view(made: Plan, form: str, *, explain: bool, max_bytes: int | None, next_step: str) -> str:
+def view(made: Plan, output_format: str, *, explain: bool, max_bytes: int | None, next_step: str) -> str:
     """The plan in one of FORMATS."""
-    match form:
+    match output_format:
         case "json":
             return plan_to_json(made)
         case "markdown":

@@ -111,21 +111,21 @@ def say_now(words: str) -> None:
         os.write(2, words.encode())
 
 
-def write(text: str, form: str) -> None:
+def write(text: str, output_format: str) -> None:
     """To stdout: text as its reader takes it, all else in UTF-8, whatever the locale is, for so the formats are."""
-    encoding = sys.stdout.encoding if form == "text" else "utf-8"
+    encoding = sys.stdout.encoding if output_format == "text" else "utf-8"
     sys.stdout.flush()
-    sys.stdout.buffer.write(shown(text, form).encode(encoding, "backslashreplace"))
+    sys.stdout.buffer.write(shown(text, output_format).encode(encoding, "backslashreplace"))
     sys.stdout.buffer.flush()
 
 
-def shown(text: str, form: str) -> str:
+def shown(text: str, output_format: str) -> str:
     """The text as it may leave, to stdout or into a file."""
-    if form in JSON:
+    if output_format in JSON:
         return plain_json(text)
-    if form in EXACT and not sys.stdout.isatty():
+    if output_format in EXACT and not sys.stdout.isatty():
         return text
-    return tame(KNOWN.hide(text), styles=form == "text")
+    return tame(KNOWN.hide(text), styles=output_format == "text")
 
 
 def hidden_json(text: str) -> str:

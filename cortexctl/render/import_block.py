@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ from cortexctl.operations.results import IgnoredField
 from cortexctl.plan.inspected_diff import HIDDEN
 from cortexctl.render.plan.phrases import value_words
 from cortexctl.render.sanitise import visible
+from cortexctl.text.substitution import literal
 from cortexctl.text.toml_text import toml_key, toml_text, toml_value
 
-_MARKS = re.compile(r"\{\{|\{%|\{#")
 _TABLES = ("args", "env", "secrets", "rollout")
 
 
@@ -56,19 +55,14 @@ def _ignore(ignored: Mapping[str, str]) -> list[str]:
     return [
         "# It is made otherwise than a new one will be. After its first replacement remove these lines.",
         "ignore = [",
-        *(f"    {toml_text(_literally(path))},  # {visible(why)}" for path, why in ignored.items()),
+        *(f"    {toml_text(literal(path))},  # {visible(why)}" for path, why in ignored.items()),
         "]",
     ]
 
 
-def _literally(text: str) -> str:
-    """With each beginning of a variable written as a literal."""
-    return _MARKS.sub(lambda mark: f"{{{{ '{mark.group()}' }}}}", text)
-
-
 def _escaped(value: Any) -> Any:
     if isinstance(value, str):
-        return _literally(value)
+        return literal(value)
     if isinstance(value, Mapping):
         return {key: _escaped(inner) for key, inner in value.items()}
     return [_escaped(v) for v in value] if isinstance(value, list | tuple) else value

@@ -8,7 +8,6 @@ value with its type: `max_model_len = "{{ vars.length }}"` is a number.
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +18,9 @@ from cortexctl.files.checkout import checkout_of
 from cortexctl.stack.document import Document, UnreadableDocument, fit, read_document, unfit
 from cortexctl.stack.places import Loc
 from cortexctl.stack.suggest import nearest
+from cortexctl.text.substitution import BEGIN, Piece, pieces_of
 
 PREFIX = "CORTEXCTL_VAR_"
-BEGIN = re.compile(r"\{[{%#]")
-"""The beginning of a variable; the other two are reserved."""
-VARIABLE = re.compile(r"\{\{\s*vars\.(\w+)\s*\}\}")
-_LITERAL = rf"\{{\{{\s*'({BEGIN.pattern})'\s*\}}\}}"
-_TOKEN = re.compile(rf"{VARIABLE.pattern}|{_LITERAL}|({BEGIN.pattern})")
 _ALLOWED = "write {{ vars.NAME }} for a variable; a literal {{ is written {{ '{{' }}, and {% and {# likewise"
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -197,7 +192,7 @@ class _Filling:
 
     def _text(self, loc: Loc, text: str) -> Any:
         """With its variables put in; as it was written, and `unfilled`, where that is not possible."""
-        pieces = list(_pieces(text))
+        pieces = list(pieces_of(text))
         if not all(map(self._is_known, pieces)):
             span = self.document.place(loc)
             self.found.extend(dict.fromkeys(self._problems(pieces, span)))
@@ -207,10 +202,10 @@ class _Filling:
             return self.values[pieces[0].name]
         return "".join(str(self.values[piece.name]) if piece.name else piece.text for piece in pieces)
 
-    def _is_known(self, piece: _Piece) -> bool:
+    def _is_known(self, piece: Piece) -> bool:
         return piece.name in self.values and piece.name not in self.secret if piece.name else not piece.is_wrong
 
-    def _problems(self, pieces: Sequence[_Piece], span: SourceSpan | None) -> Iterator[Diagnostic]:
+    def _problems(self, pieces: Sequence[Piece], span: SourceSpan | None) -> Iterator[Diagnostic]:
         """None for a variable without a value: that is reported where it is declared."""
         wrong = next((piece.text for piece in pieces if piece.is_wrong), "")
         if wrong:
@@ -227,24 +222,3 @@ class _Filling:
                 close = nearest(name, self.declared)
                 advice = f'did you mean "vars.{close}"?' if close else f"declare it: [vars.{name}]"
                 yield error("CX106", f'there is no variable "{name}"', span, help=advice)
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Of a string: text, or the variable `name`. `is_wrong`: `text` begins neither a variable nor a literal."""
-
-    text: str = ""
-    name: str = ""
-    is_wrong: bool = False
-
-
-def _pieces(text: str) -> Iterator[_Piece]:
-    end = 0
-    for match in _TOKEN.finditer(text):
-        if match.start() > end:
-            yield _Piece(text[end : match.start()])
-        name, literal, other = match.groups()
-        yield _Piece(literal or other or "", name or "", is_wrong=bool(other))
-        end = match.end()
-    if end < len(text):
-        yield _Piece(text[end:])

@@ -17,7 +17,7 @@ from cortexctl.stack.edit.change import CannotEdit, Edit
 from cortexctl.stack.edit.edits import edited
 from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.places import Loc
-from cortexctl.stack.variables import VARIABLE
+from cortexctl.text.substitution import VARIABLE
 
 
 @dataclass

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from cortexctl.engines.vllm.diagnosis.pattern import Message, computed, fixed
+from cortexctl.model_files.files import HF_HOME
 
 HAND_OVER = '[models.NAME.secrets] HF_TOKEN = { env = "HF_TOKEN" }'
-_CACHES = ("/root/.cache/huggingface", "/huggingface", "/hf")
+_CACHES = (HF_HOME, "/huggingface", "/hf")
 
 
 def _read_only(match: re.Match[str]) -> Message:
