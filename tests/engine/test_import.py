@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live import REAL_VLLM, STAND_IN, LiveDaemon, Ran
+from tests.live import MODELS, REAL_VLLM, STAND_IN, LiveDaemon, Ran
 
 pytestmark = pytest.mark.engine
 
@@ -278,12 +279,14 @@ def wait_for(moving: Moving, text: str) -> str:
     raise AssertionError(f"{text} is not in {block}")
 
 
+@pytest.mark.vllm
 def test_a_real_vllm_is_adopted_as_it_runs(live: LiveDaemon, moving: Moving) -> None:
-    """Not waited for: what it is like does not depend on whether it serves yet."""
+    """Whether it serves yet is not waited for: its plan does not depend on it."""
+    shutil.copytree(MODELS / "tiny-llama", moving.models / "tiny", dirs_exist_ok=True)
     moving.start(
         "--ipc", "host", "-e", "VLLM_LOGGING_LEVEL=WARNING",
         words=("/models/tiny", "--enforce-eager", "--max-model-len", "256"), image=REAL_VLLM,
     )  # fmt: skip
     moving.paste(moving.imported())
-    if live.inspect(moving.name)["State"]["Running"]:
-        assert moving.plan() == [("adopt", [])]
+    assert moving.plan() == [("adopt", [])]
+    assert live.inspect(moving.name)["State"]["Running"], "it had a model to serve, and should be loading or serving it"

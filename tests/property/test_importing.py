@@ -224,7 +224,7 @@ def _off_words(name: str, version: str | None) -> list[str]:
 
 @modest
 @given(_plain, st.sampled_from(["sh", "/bin/bash"]))
-def test_any_script_is_read_or_not(script: str, shell: str) -> None:
+def test_no_script_makes_the_reader_of_scripts_raise(script: str, shell: str) -> None:
     command_line([shell, "-c", script])
     command_line([shell, "-c", f"vllm serve m {script}"])
 

@@ -170,25 +170,26 @@ def test_keys_that_are_taken_out_take_nobody_elses_and_nothing_protected(text: T
 
 
 @pytest.mark.parametrize(
-    "left",
+    ("left", "rules"),
     [
-        "",
-        "\n",
-        "# nothing but a comment\n",
-        'stack = "demo"\n',
-        "[models]\n",
-        'stack = "demo"\n[models]\n[hosts]\n',
-        'stack = "demo"\n[hosts.east-1]\nmodels_dir = "/srv/models"\n',
-        'stack = "demo"\n[hosts.east-1]\nmodels_dir = "/srv/models"\n[models]\n',
-        'stack = "demo"\n[models.a]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\n',
-        'stack = "demo"\n[hosts.east-1]\nmodels_dir = "/srv/models"\n[env.lab.models]\n',
+        ("", ["CX101"]),
+        ("\n", ["CX101"]),
+        ("# nothing but a comment\n", ["CX103", "CX103", "CX103"]),
+        ('stack = "demo"\n', ["CX103", "CX103"]),
+        ("[models]\n", ["CX103", "CX103", "CX105"]),
+        ('stack = "demo"\n[models]\n[hosts]\n', ["CX105", "CX105"]),
+        ('stack = "demo"\n[hosts.east-1]\nmodels_dir = "/srv/models"\n', ["CX103"]),
+        ('stack = "demo"\n[hosts.east-1]\nmodels_dir = "/srv/models"\n[models]\n', ["CX105"]),
+        ('stack = "demo"\n[models.a]\nimage = "i:v0.32.0"\nsource = { path = "p" }\ngpus = "none"\n', ["CX103"]),
+        ('stack = "demo"\n[hosts.east-1]\nmodels_dir = "/srv/models"\n[env.lab.models]\n', ["CX103"]),
     ],
     ids=range(10),
 )
-def test_a_text_of_which_nothing_is_left_is_refused(left: str) -> None:
+def test_a_text_of_which_nothing_is_left_is_refused(left: str, rules: list[str]) -> None:
+    """As an empty file, for what it lacks, or because it declares nothing: never as a stack of no models."""
     desired, errors = small_text({"a": {}}).read(left)
     assert desired is None
-    assert errors
+    assert sorted(error.split()[0] for error in errors) == rules
 
 
 def test_a_stack_by_another_name_leaves_the_containers_of_the_old_one() -> None:

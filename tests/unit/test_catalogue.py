@@ -348,8 +348,13 @@ def ranged() -> list[Any]:
 
 @pytest.mark.parametrize("row", ranged())
 def test_ranges_are_known_releases_in_order(row: Ranged) -> None:
-    assert {row.since, row.until} - {""} <= set(releases())
-    assert row.releases()
+    """And what holds in a range holds in every release of it, from its first to its last."""
+    known = list(releases())
+    since, until = row.since or known[0], row.until or known[-1]
+    assert {since, until} <= set(known)
+    first, last = known.index(since), known.index(until)
+    assert first <= last
+    assert list(row.releases()) == known[first : last + 1]
 
 
 def options_in(row: Ranged, name: str) -> list[Option]:

@@ -197,20 +197,40 @@ def test_nothing_hides_in_a_diff_on_a_terminal(tmp_path: Path) -> None:
     assert "\x9b" not in shown
 
 
-def test_stdin_to_stdout(fmt: Run) -> None:
-    assert fmt("-", stdin="a=1 #é").stdout == "a = 1  # é\n"
-    assert fmt("-", stdin="a = 1\n").stdout == "a = 1\n"
-    assert fmt("-", stdin='\ufeff \n{"a":1}').stdout == '{\n  "a": 1\n}\n'
-    assert fmt("-", stdin="").stdout == ""
-    checked = fmt("-", "--check", stdin="a=1")
-    assert (checked.returncode, checked.stdout) == (3, "-\n")
-    assert "-a=1\n" in fmt("-", "--diff", stdin="a=1\n").stdout
-    broken = fmt("-", stdin=BROKEN)
-    assert (broken.returncode, broken.stdout) == (1, "")
-    assert "--> stdin.toml:1:9" in broken.stderr
-    mixed = fmt("-", "a.toml")
-    assert mixed.returncode == 1
-    assert "stands alone" in mixed.stderr
+@pytest.mark.parametrize(
+    ("text", "formatted_text"),
+    [
+        ("a=1 #é", "a = 1  # é\n"),
+        ("a = 1\n", "a = 1\n"),
+        ('\ufeff \n{"a":1}', '{\n  "a": 1\n}\n'),
+        ("", ""),
+    ],
+    ids=["TOML", "TOML that needs no change", "JSON after a byte order mark", "nothing"],
+)
+def test_stdin_is_written_to_stdout_in_its_layout(fmt: Run, text: str, formatted_text: str) -> None:
+    done = fmt("-", stdin=text)
+    assert (done.returncode, done.stdout) == (0, formatted_text)
+
+
+def test_stdin_is_checked_under_the_name_of_a_dash(fmt: Run) -> None:
+    done = fmt("-", "--check", stdin="a=1")
+    assert (done.returncode, done.stdout) == (3, "-\n")
+
+
+def test_stdin_is_shown_as_a_diff(fmt: Run) -> None:
+    assert "-a=1\n+a = 1\n" in fmt("-", "--diff", stdin="a=1\n").stdout
+
+
+def test_an_error_in_stdin_has_its_position_and_nothing_is_written(fmt: Run) -> None:
+    done = fmt("-", stdin=BROKEN)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--> stdin.toml:1:9" in done.stderr
+
+
+def test_stdin_is_not_formatted_together_with_files(fmt: Run) -> None:
+    done = fmt("-", "a.toml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "stands alone" in done.stderr
 
 
 def test_a_broken_file_stays_and_the_others_are_laid_out(fmt: Run, tmp_path: Path) -> None:
