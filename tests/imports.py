@@ -52,7 +52,7 @@ def words(*command: str, entry: Sequence[str] = ("vllm", "serve")) -> dict[str, 
 
 def block_of(draft: Draft) -> str:
     assert draft.reasons == []
-    return imported_block(draft.name, draft.table, draft.notes, {}, draft.told)
+    return imported_block(draft.name, draft.table, draft.notes, {}, draft.comments)
 
 
 def read_back(draft: Draft, host: str = HOST) -> tuple[Desired | None, list[Diagnostic]]:

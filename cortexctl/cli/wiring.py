@@ -77,7 +77,7 @@ def _by_what_hosts_say(
 
     with open_hosts(desired.hosts, desired.owner) as daemons:
         told, problems = told_by_hosts(desired, daemons)
-    read, found = read_by(releases=Releases(told=told))
+    read, found = read_by(releases=Releases(reported=told))
     return (None if problems else read), [*problems, *found]
 
 

@@ -187,7 +187,7 @@ class Import:
             table,
             draft.notes,
             ignored,
-            tuple(draft.told),
+            tuple(draft.comments),
             tuple(draft.needed),
             action=change.action.value,
         )

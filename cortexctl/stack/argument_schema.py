@@ -40,10 +40,10 @@ def args_schema(version: str | None = None) -> dict[str, Any]:
 
 
 def _described(option: Option) -> str:
-    said = [f"vLLM {', '.join(map(str, catalogue.option_spans(option.name)))}"]
-    said += [f"default {option.default}"] if option.default not in (None, {}, (), []) else []
-    said += ["deprecated"] if option.deprecated else []
-    return "; ".join(said)
+    parts = [f"vLLM {', '.join(map(str, catalogue.option_spans(option.name)))}"]
+    parts += [f"default {option.default}"] if option.default not in (None, {}, (), []) else []
+    parts += ["deprecated"] if option.deprecated else []
+    return "; ".join(parts)
 
 
 def _schema(option: Option, of: Release | None) -> dict[str, Any]:

@@ -22,10 +22,10 @@ def check_folder(folder: Path, release: str | None, at: At, within: Checkout | N
     """
     if within and not (within.holds(folder) and within.holds(folder / "config.json")):
         return
-    found = checkpoint_in(folder)
-    if found is None:
+    checkpoint = checkpoint_in(folder)
+    if checkpoint is None:
         return
-    for finding in check_checkpoint(found, release):
+    for finding in check_checkpoint(checkpoint, release):
         make = error if finding.fatal else warning
         yield make(finding.rule, finding.summary, at("source"), help=finding.help)
 
@@ -52,10 +52,10 @@ def config_in(folder: Path) -> dict[str, Any]:
     try:
         if not file.is_file() or file.stat().st_size > LARGEST:
             return {}
-        found = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return config if isinstance(config, dict) else {}
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -72,16 +72,16 @@ def check_addresses(instances: Iterable[Instance], moved: Mapping[str, str]) -> 
     """
     instances = list(instances)
     first: dict[tuple[str, str], Instance] = {}
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for instance in sorted(instances, key=lambda i: i.ordinal, reverse=True):
         names = [instance.model, *(old for old, new in moved.items() if new == instance.model)]
         for name in names if instance.ordinal > 1 else ():
             first.setdefault((instance.host, serving_name(name, instance.ordinal)), instance)
     for other in instances:
         one = first.get((other.host, serving_name(other.model, other.ordinal)))
-        if one is None or one.model == other.model or (one.model, other.model) in told:
+        if one is None or one.model == other.model or (one.model, other.model) in reported:
             continue
-        told.add((one.model, other.model))
+        reported.add((one.model, other.model))
         yield error(
             "CX229",
             f'on {other.host}, "{other.model}" would be this model and replica {one.ordinal} of "{one.model}"',
@@ -97,14 +97,14 @@ def _without_number(name: str) -> str:
 
 def _all_before(model: str, stack: StackFile) -> set[str]:
     """Every model that `model` waits for, near or far."""
-    found: set[str] = set()
+    earlier: set[str] = set()
     waiting = [model]
     while waiting:
         table = stack.models.get(waiting.pop())
-        new = set(table.after) - found if table else set()
-        found |= new
+        new = set(table.after) - earlier if table else set()
+        earlier |= new
         waiting += new
-    return found
+    return earlier
 
 
 def check_model(
@@ -179,11 +179,11 @@ def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
     gpus = model.gpus if isinstance(model.gpus, int) else len(model.gpus) // model.replicas
     if not gpus or ranks == gpus:
         return
-    said = " x ".join(f"{size} {args[size]}" for size in sizes if size in args) or "no parallel size"
+    sizes_text = " x ".join(f"{size} {args[size]}" for size in sizes if size in args) or "no parallel size"
     make = error if ranks > gpus else warning
     yield make(
         "CX223",
-        f"{gpus} {'GPU' if gpus == 1 else 'GPUs'} for {ranks} {'rank' if ranks == 1 else 'ranks'} ({said})",
+        f"{gpus} {'GPU' if gpus == 1 else 'GPUs'} for {ranks} {'rank' if ranks == 1 else 'ranks'} ({sizes_text})",
         at("gpus"),
         help="every rank needs one GPU, and a GPU without a rank stays idle; make the numbers agree",
     )
@@ -242,11 +242,11 @@ def _variable(model: ModelTable, variable: str, at: At) -> Iterator[Diagnostic]:
 
 
 def _source(name: str, source: SourceTable, at: At) -> Iterator[Diagnostic]:
-    given = [k for k in ("repo", "path", "gguf") if getattr(source, k)]
-    if len(given) != 1:
+    kinds = [k for k in ("repo", "path", "gguf") if getattr(source, k)]
+    if len(kinds) != 1:
         yield error(
             "CX202",
-            f'the source of model "{name}" names {" and ".join(given) or "no model"}',
+            f'the source of model "{name}" names {" and ".join(kinds) or "no model"}',
             at("source"),
             help='exactly one of repo = "ORG/NAME", path = "FOLDER", gguf = "FILE.gguf"',
         )

@@ -72,16 +72,16 @@ class Document:
         """The place of the value at `loc` (or of its key); of its nearest parent that has one, failing that."""
         loc = self.written_at(loc)
         while loc:
-            found = self._places.get(loc)
-            if found:
-                return found[0] if key else found[1]
+            spans = self._places.get(loc)
+            if spans:
+                return spans[0] if key else spans[1]
             loc, key = loc[:-1], True
         return None
 
     def written_at(self, loc: Loc) -> Loc:
         """Where in the file the value at `loc` is written: a profile or an environment may have it."""
         for origins in self.origins:
-            loc = _back(loc, origins)
+            loc = _original_loc(loc, origins)
         return loc
 
     def as_written(self) -> Document:
@@ -105,13 +105,13 @@ class Document:
     @cached_property
     def _places(self) -> dict[Loc, tuple[SourceSpan, SourceSpan]]:
         """loc -> (span of the key, span of the value), in lines whose open secrets are stars."""
-        found = list(places_in(self.path, self.text))
+        nodes = list(places_in(self.path, self.text))
         written = self.written or self.data
         raw = self.text.split("\n")
-        hidden = [value for loc, _, value in found if is_secret(written, loc)]
+        hidden = [value for loc, _, value in nodes if is_secret(written, loc)]
         lines = _with_stars(self.text, hidden) if self.is_shown else [""] * len(raw)
         places: dict[Loc, tuple[SourceSpan, SourceSpan]] = {}
-        for loc, key, value in found:
+        for loc, key, value in nodes:
             places.setdefault(loc, (_span(self.path, raw, lines, key), _span(self.path, raw, lines, value)))
         return places
 
@@ -226,7 +226,7 @@ def _values_in(data: Any) -> Iterator[tuple[Loc, Any]]:
             waiting += [((*loc, index), inner) for index, inner in enumerate(value)]
 
 
-def _back(loc: Loc, origins: Origins) -> Loc:
+def _original_loc(loc: Loc, origins: Origins) -> Loc:
     """Where `loc` was: its longest prefix that was moved leads the way."""
     for length in range(len(loc), 0, -1):
         origin = origins.get(loc[:length])

@@ -30,13 +30,13 @@ def hooks_of(stack: StackFile, document: Document) -> tuple[tuple[Hook, ...], li
         for model, with_hooks in sorted(stack.models.items())
         for name, table in sorted(with_hooks.hooks.items())
     ]
-    hooks, found = [], []
+    hooks, diagnostics = [], []
     withheld = _withheld(stack)
     for loc, table, models in tables:
         secrets, problems = _secrets(loc, table, models, stack, document)
-        found += [*_check(loc, table, stack, document), *problems]
+        diagnostics += [*_check(loc, table, stack, document), *problems]
         hooks.append(_hook(str(loc[-1]), table, models, secrets, withheld))
-    return tuple(hooks), found
+    return tuple(hooks), diagnostics
 
 
 def audit_log(stack: StackFile, path: str) -> str:
@@ -83,19 +83,21 @@ def _secrets(
     mine = [m for name, m in stack.models.items() if any(fnmatchcase(name, pattern) for pattern in models)]
     known = {name for model in mine for name in model.secrets}
     references: list[SecretRef] = []
-    found = []
+    diagnostics = []
     for index, name in enumerate(table.secrets):
         place = document.place((*loc, "secrets", index))
         meant = {reference_of(name, m.secrets[name]) for m in mine if name in m.secrets} - {None}
         if not meant:
             close = nearest(name, known)
             advice = f'did you mean "{close}"?' if close else f"secrets here: {', '.join(sorted(known)) or 'none'}"
-            found.append(error("CX228", f'no model of this hook has a secret "{name}"', place, help=advice))
+            diagnostics.append(error("CX228", f'no model of this hook has a secret "{name}"', place, help=advice))
         elif len(meant) > 1:
-            said = f'"{name}" is {len(meant)} different secrets in the models of this hook'
-            found.append(error("CX228", said, place, help="narrow its `models`, or give the hook to each model"))
+            summary = f'"{name}" is {len(meant)} different secrets in the models of this hook'
+            diagnostics.append(
+                error("CX228", summary, place, help="narrow its `models`, or give the hook to each model")
+            )
         references += [reference for reference in meant if reference]
-    return tuple(references), found
+    return tuple(references), diagnostics
 
 
 def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> Iterator[Diagnostic]:
@@ -135,5 +137,5 @@ def _check_url(url: str, place: SourceSpan | None) -> Iterator[Diagnostic]:
     if not good:
         yield error("CX228", "a hook's url is an http or https URL", place, help="write https://HOST/PATH")
     elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        said = "what the hook is told goes over the network for anybody to read"
-        yield warning("CX228", said, place, help="use https")
+        summary = "what the hook is told goes over the network for anybody to read"
+        yield warning("CX228", summary, place, help="use https")

@@ -66,12 +66,12 @@ def load_stack(
     given = replace(given, beside=path, review=review)
     try:
         document = fit(read_document(path, inside=review) if text is None else parse_document(path, text))
-        desired, found = _load(document, _Choice(env, given, default_docker, secret_value, releases, review))
+        desired, diagnostics = _load(document, _Choice(env, given, default_docker, secret_value, releases, review))
         if desired is None and not document.is_shown:
             raise not_shown(path, "stack")
     except UnreadableDocument as cause:
         return None, [cause.diagnostic]
-    return desired, found
+    return desired, diagnostics
 
 
 def digest_of(text: str) -> str:
@@ -89,38 +89,38 @@ def environments(path: str, *, review: bool = False) -> list[str]:
 
 
 def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diagnostic]]:
-    found = list(_known_environment(written, choice.env))
-    if found:
-        return None, found
+    diagnostics = list(_known_environment(written, choice.env))
+    if diagnostics:
+        return None, diagnostics
     document = with_environment(written, choice.env)
     secrets = secret_values(document, choice.given)
-    document, found, unfilled = with_variables(document, choice.given)
+    document, diagnostics, unfilled = with_variables(document, choice.given)
     in_profiles = check_profiles(document)
-    found += in_profiles
+    diagnostics += in_profiles
     document = with_profiles(document)
     in_the_open = list(check_open_secrets(document))
-    found += (diagnostic for diagnostic, _ in in_the_open)
+    diagnostics += (diagnostic for diagnostic, _ in in_the_open)
     without = partial(_without, tuple(value for _, value in in_the_open))
     try:
         stack = StackFile.model_validate(document.data)
     except ValidationError as failure:
-        said = unfilled | {d.span for d in in_profiles}
-        found += (d for d in explain(document, failure) if d.span is None or d.span not in said)
-        found += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in said)
-        return None, in_reading_order(list(map(without, found)))
+        known = unfilled | {d.span for d in in_profiles}
+        diagnostics += (d for d in explain(document, failure) if d.span is None or d.span not in known)
+        diagnostics += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in known)
+        return None, in_reading_order(list(map(without, diagnostics)))
     desired, more = _resolve(document, stack, choice, secrets)
     elsewhere = {d.span for d in more if d.kind is Kind.ENV}  # what cannot be set there at all is no secret there
-    found = [d for d in found if d.kind is not Kind.OPEN_SECRET or d.span not in elsewhere]
+    diagnostics = [d for d in diagnostics if d.kind is not Kind.OPEN_SECRET or d.span not in elsewhere]
     # Where a variable could not be put in, nothing else is said.
     more = [d for d in more if d.span is None or d.span not in unfilled]
-    found = in_reading_order(list(map(without, [*found, *more])))
-    return (None if any(d.is_error for d in found) else desired), found
+    diagnostics = in_reading_order(list(map(without, [*diagnostics, *more])))
+    return (None if any(d.is_error for d in diagnostics) else desired), diagnostics
 
 
-def _without(secrets: tuple[str, ...], found: Diagnostic) -> Diagnostic:
+def _without(secrets: tuple[str, ...], diagnostic: Diagnostic) -> Diagnostic:
     """It may quote what was found to be a secret, or what is one by its form."""
-    summary, advice = (without_tokens(masked(text, secrets)) for text in (found.summary, found.help))
-    return replace(found, summary=summary, help=advice)
+    summary, advice = (without_tokens(masked(text, secrets)) for text in (diagnostic.summary, diagnostic.help))
+    return replace(diagnostic, summary=summary, help=advice)
 
 
 def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets: dict[str, str]) -> list[Diagnostic]:

@@ -33,8 +33,8 @@ def read_config(path: Path) -> Mapping[str, Any]:
     if "quantization_config" not in config and beside.is_file():
         table = _json(beside, LARGEST_CONFIG)
         inner = table.get("quantization")
-        given = {**inner, "quant_method": "modelopt"} if isinstance(inner, Mapping) else None
-        return {**config, "quantization_config": given} if given else config
+        quantised = {**inner, "quant_method": "modelopt"} if isinstance(inner, Mapping) else None
+        return {**config, "quantization_config": quantised} if quantised else config
     return config
 
 
@@ -103,10 +103,10 @@ def cached_snapshot(cache: Path, repo: str, revision: str = "main") -> Path | No
     ref = base / "refs" / revision
     try:
         commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
-        found = sorted(p for p in (base / "snapshots").iterdir() if p.name.startswith(commit))
+        snapshots = sorted(p for p in (base / "snapshots").iterdir() if p.name.startswith(commit))
     except OSError:
         return None
-    return found[0] if found else None
+    return snapshots[0] if snapshots else None
 
 
 def _index(path: Path) -> Headers:
@@ -124,27 +124,27 @@ def _header(path: Path) -> Mapping[str, Any]:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= LARGEST_HEADER:
                 raise UnreadableModel(f"{path} is not a safetensors file")
-            found = json.loads(file.read(length))
+            document = json.loads(file.read(length))
     except OSError as cause:
         raise UnreadableModel(f"{path} cannot be read: {cause.strerror}") from None
     except (ValueError, RecursionError) as cause:
         raise (
             cause if isinstance(cause, UnreadableModel) else UnreadableModel(f"{path} is not a safetensors file")
         ) from None
-    return found if isinstance(found, Mapping) else {}
+    return document if isinstance(document, Mapping) else {}
 
 
 def _json(path: Path, largest: int) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > largest:
             raise UnreadableModel(f"{path} is too large for what it should be")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as cause:
         raise UnreadableModel(f"{path} cannot be read: {cause.strerror}") from None
     except (ValueError, RecursionError) as cause:
         if isinstance(cause, UnreadableModel):
             raise
         raise UnreadableModel(f"{path} is not JSON") from None
-    if not isinstance(found, Mapping):
+    if not isinstance(document, Mapping):
         raise UnreadableModel(f"{path} is no table")
-    return found
+    return document

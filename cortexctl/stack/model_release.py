@@ -11,11 +11,11 @@ from cortexctl.stack.schema import ModelTable
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """`told`: image reference -> what the image itself said, where a host was asked. `instead`: a release to take for
-    every model's, to see what it makes of the stack.
+    """`reported`: image reference -> the release that the image itself reports, for images on reachable hosts.
+    `instead`: a release to assume for every model, to see its effect on the stack.
     """
 
-    told: Mapping[str, str] = field(default_factory=dict)
+    reported: Mapping[str, str] = field(default_factory=dict)
     instead: str = ""
 
     def of(self, model: ModelTable) -> str | None:
@@ -24,4 +24,4 @@ class Releases:
             return self.instead
         if model.vllm_version:
             return model.vllm_version.removeprefix("v")
-        return release_from_image(model.image) or self.told.get(model.image)
+        return release_from_image(model.image) or self.reported.get(model.image)

@@ -21,14 +21,14 @@ def check_open_secrets(document: Document) -> Iterator[tuple[Diagnostic, str]]:
     """
     exempt = _exempt(document)
     yield from ((wrong, "") for wrong in _wrong_entries(document, exempt))
-    asked: dict[Loc, str] = {}
+    checked: dict[Loc, str] = {}
     refused = set()
     for data, is_file in ((document.data, False), (document.written, True)):
         for loc, table, value in _texts((), data):
             written = loc if is_file else document.written_at(loc)
-            if asked.get(written) == value:
+            if checked.get(written) == value:
                 continue
-            asked[written] = value
+            checked[written] = value
             around = (loc, written) if not isinstance(table, list) else (loc, written, loc[:-1], written[:-1])
             paths = {path_of(place) for place in around}
             why = "" if paths.intersection(exempt) else _why(loc, table, value)
@@ -93,27 +93,27 @@ def _diagnostic(document: Document, loc: Loc, written: Loc, why: str, *, is_file
     none = f'if it is none: not_secret = ["{path}"]'
     source = document.as_written() if is_file else document
     place = source.place(loc, key=is_variable(where))
-    said, advice = _in_words(where, path, why)
-    return error("CX210", said, place, help=f"{advice}; {none}")
+    summary, advice = _describe(where, path, why)
+    return error("CX210", summary, place, help=f"{advice}; {none}")
 
 
-def _in_words(where: Loc, path: str, why: str) -> tuple[str, str]:
+def _describe(where: Loc, path: str, why: str) -> tuple[str, str]:
     """What is wrong, and what to write instead."""
     if is_variable(where):
         name = str(where[-1])
         table = ".".join(str(step) for step in where[:-2])
-        said = f"{name} looks like a secret, and env is written into a label in clear"
-        return said, f'[{table}.secrets] {name} = {{ env = "{name}" }}'
+        summary = f"{name} looks like a secret, and env is written into a label in clear"
+        return summary, f'[{table}.secrets] {name} = {{ env = "{name}" }}'
     if where[0] == "vars":
-        said = f"the variable {where[1]} has a secret in the open ({why})"
-        return said, f'remove it, set secret = true, and use it as {{ var = "{where[1]}" }}'
+        summary = f"the variable {where[1]} has a secret in the open ({why})"
+        return summary, f'remove it, set secret = true, and use it as {{ var = "{where[1]}" }}'
     if "secrets" in where[:-1]:
-        said = f"what should say where a secret is looks like the secret itself ({why})"
-        return said, 'write where it is, never its value: { env = "NAME" }'
+        summary = f"what should say where a secret is looks like the secret itself ({why})"
+        return summary, 'write where it is, never its value: { env = "NAME" }'
     if "hooks" in where[:-1] and where[-2] == "command":
-        said = f"a word of the hook {where[-3]} looks like a secret, and plans show the command"
-        return said, "name it in `secrets`, and let the command read it from its environment"
+        summary = f"a word of the hook {where[-3]} looks like a secret, and plans show the command"
+        return summary, "name it in `secrets`, and let the command read it from its environment"
     if "hooks" in where[:-1]:
         return f"the hook's url looks like a secret ({why}), and plans hold it", 'keep it out: url = { env = "NAME" }'
-    said = f"{path} looks like a secret ({why}), and plans and labels show it"
-    return said, "keep it in a variable of the model's `secrets`, or in a file on the host"
+    summary = f"{path} looks like a secret ({why}), and plans and labels show it"
+    return summary, "keep it in a variable of the model's `secrets`, or in a file on the host"

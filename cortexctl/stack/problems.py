@@ -86,15 +86,15 @@ def _parent(data: dict[str, Any], loc: Loc) -> tuple[Any, Any]:
 def check_profiles(document: Document) -> list[Diagnostic]:
     """Profiles as parts of a model's table: what is missing in one is no mistake, everything else is."""
     profiles = document.data.get("profiles")
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
         try:
             ModelTable.model_validate(profile)
         except ValidationError as failure:
             wrong = [i for i in failure.errors(include_url=False) if i["type"] != "missing"]
-            found += _explain_all(document, wrong, below=("profiles", name))
-        found += check_raw(f"profiles.{name}", profile, partial(_place, document, ("profiles", name)))
-    return found
+            diagnostics += _explain_all(document, wrong, below=("profiles", name))
+        diagnostics += check_raw(f"profiles.{name}", profile, partial(_place, document, ("profiles", name)))
+    return diagnostics
 
 
 def _place(document: Document, above: Loc, *path: str | int, key: bool = False) -> SourceSpan | None:
@@ -132,12 +132,12 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Any], *, is_key: 
                 help="an empty stack never means: remove everything; that is cortexctl destroy",
             )
     hidden = not is_key and document.is_hidden(loc)
-    said = list(dict.fromkeys(_in_words(item, loc, hidden=hidden) for item in items))
-    if len(said) > 1 and all(", found " in words for words in said):
-        *others, last = said  # one of several types: "expected a whole number or "auto", found …"
-        said = [" or ".join([*(o.rpartition(", found ")[0] for o in others), last.removeprefix("expected ")])]
+    texts = list(dict.fromkeys(_describe(item, loc, hidden=hidden) for item in items))
+    if len(texts) > 1 and all(", found " in text for text in texts):
+        *others, last = texts  # one of several types: "expected a whole number or "auto", found …"
+        texts = [" or ".join([*(o.rpartition(", found ")[0] for o in others), last.removeprefix("expected ")])]
     name = ".".join(str(part) for part in loc)
-    return error("CX104", f"{name}: {' or '.join(said)}", document.place(loc, key=is_key))
+    return error("CX104", f"{name}: {' or '.join(texts)}", document.place(loc, key=is_key))
 
 
 def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
@@ -150,16 +150,16 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
     return error("CX102", f'unknown key "{key}"{at}', document.place(loc, key=True), help=advice)
 
 
-def _in_words(item: Any, loc: Loc, *, hidden: bool) -> str:
+def _describe(item: Any, loc: Loc, *, hidden: bool) -> str:
     kind = item["type"]
     if hidden and "secrets" not in loc:
         return "its form is wrong (the value is not shown: it may be a secret)"
     if hidden:
         return 'expected a table like { env = "NAME" }, found a value (not shown)'
     if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, found {_found(item['input'])}"
+        return f"expected {_EXPECTED[kind]}, found {_describe_value(item['input'])}"
     if kind == "literal_error":
-        return f"expected {item['ctx']['expected'].replace(chr(39), chr(34))}, found {_found(item['input'])}"
+        return f"expected {item['ctx']['expected'].replace(chr(39), chr(34))}, found {_describe_value(item['input'])}"
     if kind == "value_error":
         return str(item["ctx"]["error"])
     if kind == "string_pattern_mismatch":
@@ -168,12 +168,12 @@ def _in_words(item: Any, loc: Loc, *, hidden: bool) -> str:
         return f"needs at least {item['ctx']['min_length']}"
     if kind in {"greater_than_equal", "greater_than", "less_than_equal"}:
         bound = next(iter(item["ctx"].values()))
-        return f"{_found(item['input'])} is out of range: it is {_BOUNDS[kind]} {bound}"
+        return f"{_describe_value(item['input'])} is out of range: it is {_BOUNDS[kind]} {bound}"
     text = str(item["msg"])
     return text[0].lower() + text[1:]
 
 
-def _found(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     match value:
         case None:
             return "null"
@@ -193,8 +193,8 @@ def _what_for(loc: Loc) -> str:
     """The field's own documentation, so that a reader need not look it up."""
     table = _table_at(loc[:-1])
     fields = table.model_fields if table else {}
-    found = fields.get(str(loc[-1]))
-    return (found.description or "") if found else ""
+    field = fields.get(str(loc[-1]))
+    return (field.description or "") if field else ""
 
 
 def _table_at(loc: Loc) -> type[BaseModel] | None:
@@ -204,8 +204,8 @@ def _table_at(loc: Loc) -> type[BaseModel] | None:
         current, loc = ModelTable, loc[2:]
     for step in loc:
         if isinstance(current, type) and issubclass(current, BaseModel):
-            found = next((f for n, f in current.model_fields.items() if step in {n, f.alias}), None)
-            current = _bare(found.annotation) if found else None
+            field = next((f for n, f in current.model_fields.items() if step in {n, f.alias}), None)
+            current = _bare(field.annotation) if field else None
         elif typing.get_origin(current) is dict:
             current = _bare(typing.get_args(current)[1])
         else:

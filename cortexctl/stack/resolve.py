@@ -78,11 +78,11 @@ def resolve(
         audit_log=audit_log(stack, document.path),
         secret_variables=tuple(sorted(name for name, table in stack.vars.items() if table.secret)),
     )
-    work.found += wrong_hooks
-    work.found += check_version(stack, document)
-    work.found += check_references(stack, document)
-    work.found += check_addresses(instances, desired.moved)
-    return desired, work.found
+    work.diagnostics += wrong_hooks
+    work.diagnostics += check_version(stack, document)
+    work.diagnostics += check_references(stack, document)
+    work.diagnostics += check_addresses(instances, desired.moved)
+    return desired, work.diagnostics
 
 
 def _host(name: str, table: HostTable, default_docker: str) -> Host:
@@ -103,22 +103,22 @@ class _Resolution:
     stack: StackFile
     document: Document
     around: Surroundings
-    found: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def instances_of(self, name: str) -> Iterator[Instance]:
         model = self.stack.models[name]
         if not model.enabled:
             return
         release = self.around.releases.of(model)
-        self.found += check_model(name, model, release, partial(self._at, name), profile_names(self.document))
-        self.found += lint_model(model, release, partial(self._at, name))
+        self.diagnostics += check_model(name, model, release, partial(self._at, name), profile_names(self.document))
+        self.diagnostics += lint_model(model, release, partial(self._at, name))
         secrets = tuple(self._secrets(name, model))
         for host_name in self._hosts(name, model):
             host = self.stack.hosts[host_name]
-            self.found += check_gpus(model, host_name, host, partial(self._at, name))
+            self.diagnostics += check_gpus(model, host_name, host, partial(self._at, name))
             if host.models_dir and model.source.path:
                 folder = Path(self._on_host(host.models_dir), model.source.path)
-                self.found += check_folder(folder, release, partial(self._at, name), self.around.within)
+                self.diagnostics += check_folder(folder, release, partial(self._at, name), self.around.within)
             spec = self._spec(name, model, host_name, host, release, secrets)
             for ordinal in range(1, model.replicas + 1):
                 yield Instance(
@@ -152,7 +152,7 @@ class _Resolution:
         known = sorted(self.stack.hosts)
         if model.hosts is None:
             if len(known) > 1:
-                self.found.append(
+                self.diagnostics.append(
                     error(
                         "CX201",
                         f'model "{name}" does not say on which hosts it runs',
@@ -167,7 +167,7 @@ class _Resolution:
             matches = fnmatch.filter(known, pattern)
             if not matches:
                 close = nearest(pattern, known)
-                self.found.append(
+                self.diagnostics.append(
                     error(
                         "CX201",
                         f'model "{name}" runs on "{pattern}", and '
@@ -184,13 +184,13 @@ class _Resolution:
             span = self._at(name, "secrets", variable)
             reference = reference_of(variable, model.secrets[variable])
             if reference is None:
-                said = f"the secret {variable} needs one of env, file, var and command"
-                self.found.append(error("CX204", said, span))
+                summary = f"the secret {variable} needs one of env, file, var and command"
+                self.diagnostics.append(error("CX204", summary, span))
                 continue
             try:
                 print_of_value = self.around.fingerprint(reference)
             except UnresolvedSecret as cause:
-                self.found.append(
+                self.diagnostics.append(
                     error("CX204", f"the secret {variable} has no value: {cause}", span,
                           help="set it where cortexctl runs; its value is never stored")
                 )  # fmt: skip
@@ -255,7 +255,7 @@ class _Resolution:
         if host.models_dir:
             mounts[MODELS] = Mount(self._on_host(host.models_dir), MODELS)
         elif model.source.path or model.source.gguf:
-            self.found.append(
+            self.diagnostics.append(
                 error("CX203", f'the host "{host_name}" has no models_dir, and models lie in it',
                       self.document.place(("hosts", host_name), key=True),
                       help='add models_dir = "/var/cortex/models" to the host')
@@ -265,7 +265,7 @@ class _Resolution:
         for index, text in enumerate(model.volumes):
             source, target, *mode = text.split(":")
             if target in mounts:
-                self.found.append(error("CX212", f"{target} is mounted twice", self._at(name, "volumes", index)))
+                self.diagnostics.append(error("CX212", f"{target} is mounted twice", self._at(name, "volumes", index)))
             source = self._on_host(source) if "/" in source else source
             mounts[target] = Mount(source, target, read_only=mode == ["ro"])
         return tuple(mounts[target] for target in sorted(mounts))
@@ -278,14 +278,14 @@ class _Resolution:
 
 def _last_names(moved: dict[str, str]) -> dict[str, str]:
     """x -> y and y -> z: x is called z now. A circle (which is refused elsewhere) ends the search."""
-    found = {}
+    names = {}
     for name, to in moved.items():
         last, seen = to, {name}
         while last in moved and last not in seen:
             seen.add(last)
             last = moved[last]
-        found[name] = last
-    return found
+        names[name] = last
+    return names
 
 
 class _Places(dict[str, SourceSpan]):
@@ -335,11 +335,11 @@ def _policy(model: ModelTable) -> Policy:
 
 def _gate(model: ModelTable) -> GatePolicy:
     gate = model.gate
-    asked = gate.smoke
+    smoke = gate.smoke
     return GatePolicy(
         seconds(gate.startup_timeout),
         seconds(gate.stable_for),
-        Smoke(asked.prompt, asked.max_tokens, asked.dimensions) if asked.enabled else None,
+        Smoke(smoke.prompt, smoke.max_tokens, smoke.dimensions) if smoke.enabled else None,
         max_ttft=short_seconds(gate.max_ttft) if gate.max_ttft else None,
         min_tokens_per_second=gate.min_tokens_per_second,
         requests=gate.requests,

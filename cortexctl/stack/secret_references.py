@@ -8,5 +8,5 @@ from cortexctl.stack.schema import SecretTable
 
 def reference_of(name: str, table: SecretTable) -> SecretRef | None:
     """Without a fingerprint; None unless the table names exactly one place."""
-    given = [SecretRef(name, source, key, "") for source, key in table.places() if key]
-    return given[0] if len(given) == 1 else None
+    references = [SecretRef(name, source, key, "") for source, key in table.places() if key]
+    return references[0] if len(references) == 1 else None

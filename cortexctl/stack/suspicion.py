@@ -67,9 +67,9 @@ def why_secret(loc: Loc, table: Any, value: Any) -> str:
     return shape_of_secret(value) or ("" if step in _PROSE else _of_text(value))
 
 
-def belongs_to_a_secret(words: Sequence[Any], step: int) -> bool:
+def belongs_to_a_secret(argv: Sequence[Any], step: int) -> bool:
     """Whether a word of `extra_args` sets an option whose value is a secret, or is its value."""
-    flags = (str(word) for word in reversed(words[: step + 1]) if str(word).startswith("-"))
+    flags = (str(word) for word in reversed(argv[: step + 1]) if str(word).startswith("-"))
     return bool(owned_secret(next(flags, "")))
 
 
@@ -105,13 +105,13 @@ def _of_url(url: str) -> str:
     return "a part of its path that nobody would guess" if any(map(is_random, parts.path.split("/"))) else ""
 
 
-def _of_word(loc: Loc, words: Sequence[Any], step: int, word: str) -> str:
-    kind, before = loc[-2], words[step - 1] if step and isinstance(words[step - 1], str) else ""
+def _of_word(loc: Loc, argv: Sequence[Any], step: int, word: str) -> str:
+    kind, before = loc[-2], argv[step - 1] if step and isinstance(argv[step - 1], str) else ""
     if kind == "secrets":
         return "a token where a variable's name is wanted" if is_token_not_name(word) else ""
     if kind not in {"extra_args", "command"}:
         return shape_of_secret(word) or _of_text(word)
-    if kind == "extra_args" and belongs_to_a_secret(words, step):
+    if kind == "extra_args" and belongs_to_a_secret(argv, step):
         return ""  # CX304 refuses the option, and the word is hidden for it
     by_form = shape_of_secret(word)
     if by_form:

@@ -321,7 +321,7 @@ def test_a_key_on_the_command_line_becomes_a_secret() -> None:
     draft = served("/models/llama", "--api-key", "planted", "--hf-token=planted").draft()
     assert draft.table["secrets"] == {"HF_TOKEN": {"env": "HF_TOKEN"}, "VLLM_API_KEY": {"env": "VLLM_API_KEY"}}
     assert draft.needed == ["HF_TOKEN", "VLLM_API_KEY"]
-    assert "becomes the secret VLLM_API_KEY" in " ".join(draft.told)
+    assert "becomes the secret VLLM_API_KEY" in " ".join(draft.comments)
     assert "planted" not in block_of(draft) + repr(draft)
 
 
@@ -366,7 +366,7 @@ def test_what_no_stack_has_is_told() -> None:
     }
     networks = {"Networks": {"cortex_default": {"Aliases": ["llm-alias"]}}}
     draft = changed(Config=config, HostConfig=host, NetworkSettings=networks).draft()
-    told = " ".join(draft.told)
+    told = " ".join(draft.comments)
     for said in ("ulimits", "extra hosts (a:1.2.3.4)", "a read-only root", "user (1000)", "health check", "llm-alias"):
         assert said in told
     assert "Compose's project cortex made it" in told
@@ -389,7 +389,7 @@ def test_the_block_is_laid_out_as_fmt_lays_it_out() -> None:
 
     draft = served("/models/llama", "--hf-overrides", '{"a": {"b": []}}', "--foo", "b").draft()
     ignored = {"cap_drop": "now none, in a new one ALL", "env.A[1]": "x"}
-    text = imported_block(draft.name, {**draft.table, "ignore": list(ignored)}, draft.notes, ignored, draft.told)
+    text = imported_block(draft.name, {**draft.table, "ignore": list(ignored)}, draft.notes, ignored, draft.comments)
     assert formatted("x.toml", text) == text
     assert tomllib.loads(text)["models"]["llama"]["ignore"] == ["cap_drop", "env.A[1]"]
 

@@ -68,9 +68,9 @@ def test_what_an_image_says_is_what_its_arguments_are_checked_against() -> None:
         return [d.rule for d in found]
 
     assert rules(Releases()) == ["CX209"]
-    assert rules(Releases(told={"mine/vllm:latest": "0.32.0"})) == ["CX301", "CX209"]
-    assert rules(Releases(told={"other/vllm:latest": "0.32.0"})) == ["CX209"]
-    assert "CX301" not in rules(Releases(told={"mine/vllm:latest": "0.32.0"}, instead="0.7.3"))
+    assert rules(Releases(reported={"mine/vllm:latest": "0.32.0"})) == ["CX301", "CX209"]
+    assert rules(Releases(reported={"other/vllm:latest": "0.32.0"})) == ["CX209"]
+    assert "CX301" not in rules(Releases(reported={"mine/vllm:latest": "0.32.0"}, instead="0.7.3"))
 
 
 def test_what_is_known_of_an_image_is_no_difference_between_containers() -> None:

@@ -24,13 +24,13 @@ class Place:
 
 @dataclass
 class Draft:
-    """`table` is the model's, `notes` by key what its reader must know, `told` what stands before all. `needed` are
+    """`table` is the model's, `notes` by key what its reader must know, `comments` what stands before all. `needed` are
     variables of the environment that must have the container's values. With `reasons` it is no table to use.
     """
 
     name: str
     table: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
     needed: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)

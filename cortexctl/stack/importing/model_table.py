@@ -79,7 +79,7 @@ class _Drafting:
             table["rollout"] = {"drain": f"{int(drain[0])}s"}
         if "" in {o.name for o in self.line.extra}:
             self.draft.reasons.append("its command line has a word that belongs to no option")
-        self._tell()
+        self._add_comments()
 
     def _image(self) -> None:
         image, table = named_image(self.running), self.draft.table
@@ -138,8 +138,8 @@ class _Drafting:
 
     def _task(self, args: dict[str, Any]) -> None:
         """Which question the gate asks. What the stack makes of `task` by itself is not said twice."""
-        said = args.get("task") or args.get("convert")
-        task = "embed" if said == "embedding" else said
+        argument = args.get("task") or args.get("convert")
+        task = "embed" if argument == "embedding" else argument
         old = bool(self._release) and parse_release(self._release) < RUNNER_SINCE
         if task == "transcription":
             self.draft.table["task"] = task
@@ -156,24 +156,24 @@ class _Drafting:
             args.pop("runner")
 
     def _gpus(self, args: Mapping[str, Any]) -> None:
-        found, draft = self.running.gpus, self.draft
+        gpus, draft = self.running.gpus, self.draft
         sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
         ranks = math.prod(int(args.get(size, 1)) for size in sizes)
         if self.place.gpus is not None:
             draft.table["gpus"] = list(self.place.gpus) or "none"
-        elif not found:
+        elif not gpus:
             draft.table["gpus"] = "none"
-        elif all(_is_index(g) for g in found):
-            draft.table["gpus"] = [int(g) for g in found]
-        elif found[0] == "all" or found[0].startswith("any "):
+        elif all(_is_index(g) for g in gpus):
+            draft.table["gpus"] = [int(g) for g in gpus]
+        elif gpus[0] == "all" or gpus[0].startswith("any "):
             visible = [v.strip() for v in self.running.visible.split(",")]
             by_env = all(_is_index(v) for v in visible)
             draft.table["gpus"] = [int(v) for v in visible] if by_env else list(range(min(ranks, MOST_GPUS)))
             why = "its environment says which it uses" if by_env else "it uses as many as it has ranks, from the first"
-            draft.notes["gpus"] = f"it sees {found[0]} GPUs of the host; {why}: correct it if that is not so"
+            draft.notes["gpus"] = f"it sees {gpus[0]} GPUs of the host; {why}: correct it if that is not so"
         else:
             draft.reasons.append(
-                f"its GPUs are named by what is no index ({', '.join(found)}): say their indices with --gpus 0,1, "
+                f"its GPUs are named by what is no index ({', '.join(gpus)}): say their indices with --gpus 0,1, "
                 "as nvidia-smi -L lists them"
             )
 
@@ -229,7 +229,7 @@ class _Drafting:
             if option in self.line.owned and variable not in secrets:
                 secrets.append(variable)
                 flag = "--" + option.replace("_", "-")
-                self.draft.told.append(f"Its {flag} is on the command line: it becomes the secret {variable}.")
+                self.draft.comments.append(f"Its {flag} is on the command line: it becomes the secret {variable}.")
         secrets = [n for n in secrets if n not in env]
         offline = self.running.env.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}
         if offline != ("repo" not in table.get("source", {})):
@@ -238,20 +238,20 @@ class _Drafting:
         table["secrets"] = {name: {"env": name} for name in sorted(secrets)}
         self.draft.needed += sorted(secrets)
 
-    def _tell(self) -> None:
-        running, told, name = self.running, self.draft.told, serving_name(self.draft.name)
+    def _add_comments(self) -> None:
+        running, comments, name = self.running, self.draft.comments, serving_name(self.draft.name)
         if running.name != name and set(running.networks) - {"bridge", "host", "none"}:
-            there = ", ".join(running.networks)
-            told.append(f"On {there} it is reached as {running.name}; from the apply on as {name}.")
+            networks = ", ".join(running.networks)
+            comments.append(f"On {networks} it is reached as {running.name}; from the apply on as {name}.")
         if running.project:
-            told.append(
+            comments.append(
                 f"Compose's project {running.project} made it: take it out of there, or `up` and `down` still touch it."
             )
         if running.not_kept:
-            kept = (f"{what} ({value})" if value else what for what, value in running.not_kept.items())
-            told.append(f"A new container will not have: {', '.join(kept)}.")
+            lost = (f"{what} ({value})" if value else what for what, value in running.not_kept.items())
+            comments.append(f"A new container will not have: {', '.join(lost)}.")
         if not self.line.args.keys() & {"task", "runner", "convert"}:
-            told.append('If it is no generative model, say so: task = "embed" (and add "args.runner" to ignore).')
+            comments.append('If it is no generative model, say so: task = "embed" (and add "args.runner" to ignore).')
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -14,12 +14,12 @@ _LONG_WORD = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{28,}")
 
 
 def is_secret_variable(name: str, value: str) -> bool:
-    return _looks_secret(name, value) or bool(_LONG_WORD.search(value))
+    return _may_be_secret(name, value) or bool(_LONG_WORD.search(value))
 
 
 def is_left_out(name: str, value: Any) -> bool:
     """Whether an argument may hold a secret, or what a file has no form for: TOML has none for null."""
-    return any(text is None or _looks_secret(key, text) or not is_text(text) for key, text in _texts(name, value))
+    return any(text is None or _may_be_secret(key, text) or not is_text(text) for key, text in _texts(name, value))
 
 
 def is_text(value: str) -> bool:
@@ -27,7 +27,7 @@ def is_text(value: str) -> bool:
     return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
-def _looks_secret(name: str, value: str) -> bool:
+def _may_be_secret(name: str, value: str) -> bool:
     by_name = SECRET_NAME.search(name) or SECRET_WORD.search(name.replace("_", "-"))
     return bool(by_name) or looks_like_one(value)
 
