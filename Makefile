@@ -1,5 +1,5 @@
 # Two commands are enough on a fresh Debian or Ubuntu machine, as root: `make demo` and `make test`.
-# Everything else is what they are made of. Set-up is repeated at will: it only makes what is missing.
+# The other targets are their parts. Set-up can be repeated: it only creates missing parts.
 
 PY      ?= python3
 VENV    := .venv
@@ -12,16 +12,16 @@ LAB     := tests/lab/lab
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-setup: $(VENV)/.ready  ## a virtual environment with cortexctl and what its tests need
+setup: $(VENV)/.ready  ## a virtual environment with cortexctl and the tools of its tests
 
 $(VENV)/.ready: pyproject.toml tools/venv.sh
 	@PY=$(PY) tools/venv.sh $(VENV)
 	@touch $@
 
-lab: setup  ## a Docker daemon and the images that the demo and the tests run on (tests/lab/README.md)
+lab: setup  ## a Docker daemon and the images for the demo and the tests (tests/lab/README.md)
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(LAB) up
 
-demo: lab  ## the main job on this machine: plan, apply, ask, break, mend, destroy
+demo: lab  ## the main job on this machine: plan, apply, request, break, fix, destroy
 	@$(LAB) exec tools/demo.sh
 
 test: lab  ## all tests, on a real Docker daemon, real vLLM and a real browser too
@@ -43,13 +43,13 @@ types: setup
 
 check: lint types test  ## what CI runs
 
-schemas: setup  ## write the published JSON Schemas anew
+schemas: setup  ## write the published JSON Schemas again
 	@$(BIN)/cortexctl schema stack > schemas/stack.schema.json
 	@$(BIN)/cortexctl schema plan > schemas/plan.schema.json
 	@$(BIN)/cortexctl schema drift > schemas/drift.schema.json
 	@$(BIN)/cortexctl schema events > schemas/events.schema.json
 
-reference: setup  ## write the pages of docs/reference and the picture of the README anew
+reference: setup  ## write the pages of docs/reference and the picture of the README again
 	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m tools.picture
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The main job, told on a terminal: stacks/quickstart.toml on real vLLM, from nothing and back to nothing.
+# The main job, shown on a terminal: stacks/quickstart.toml on the real vLLM, from an empty host to an empty host.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/.venv/bin:$PATH
@@ -21,41 +21,41 @@ request = urllib.request.Request(
     sys.argv[1] + "/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
 )
 with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
-    said = json.load(answer)
-print(f'{said["model"]}: {said["choices"][0]["message"]["content"]!a}  ({said["usage"]["completion_tokens"]} tokens)')
-print("It has random weights, so it has nothing to say; that it says so is the point.")
+    answer_json = json.load(answer)
+print(f'{answer_json["model"]}: {answer_json["choices"][0]["message"]["content"]!a}  ({answer_json["usage"]["completion_tokens"]} tokens)')
+print("The weights are random, so the text is random. The point is that the model answers.")
 PY
 }
 
 if ! cortexctl plan --destroy "$stack" | grep -q 'Nothing to destroy'; then
-  say "An earlier demo left something: away with it"
+  say "An earlier demo left containers: remove them"
   run cortexctl destroy "$stack" --auto-approve
 fi
 
-say "1. What would be done?"
+say "1. What would change?"
 run cortexctl plan "$stack"
 
-say "2. Do it"
+say "2. Apply"
 run cortexctl apply "$stack" --auto-approve
 
-say "3. Ask the model"
+say "3. Send a request to the model"
 ask
 
 say "4. Plan again: nothing to do"
 run cortexctl plan "$stack"
 
-say "5. Somebody stops the container by hand"
+say "5. A container is stopped by hand"
 run docker stop -t 30 vllm-model-tiny
 run cortexctl status "$stack" || true
 
-say "6. The plan sees it (exit code 2: there are changes)"
+say "6. The plan shows it (exit code 2: there are changes)"
 run cortexctl plan "$stack" --detailed-exitcode && exit 1 || [ $? -eq 2 ]
 
-say "7. Mend it"
+say "7. Repair it"
 run cortexctl apply "$stack" --auto-approve
 run cortexctl status "$stack"
 
-say "8. Take everything away again"
+say "8. Remove everything"
 run cortexctl destroy "$stack" --auto-approve
 run cortexctl plan --destroy "$stack"
 

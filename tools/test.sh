@@ -1,21 +1,21 @@
 #!/bin/sh
-# test.sh BIN: all tests, as three runs side by side. Those on an engine wait most of the time, two files of them at once;
-# those on real vLLM take half a minute a start; the others give way to both (nice). Each is shown when it is done.
+# test.sh BIN: all tests, as three parallel runs. Tests on a Docker daemon mostly wait, so two files run at once; tests on
+# the real vLLM take half a minute per start; the others run with low priority (nice). Each output is shown at the end.
 set -u
 bin=$1
-# The tests start hundreds of processes: what they import is compiled once, also where Python is told to keep nothing.
+# The tests start hundreds of processes, so modules are compiled once, even if Python is set to write no bytecode.
 unset PYTHONDONTWRITEBYTECODE
 "$bin/python" -m compileall -q cortexctl tests tools || exit 1
-said=$(mktemp -d)
-nice "$bin/pytest" -m "not engine and not vllm" -n 2 --dist loadfile >"$said/others" 2>&1 &
+output=$(mktemp -d)
+nice "$bin/pytest" -m "not engine and not vllm" -n 2 --dist loadfile >"$output/others" 2>&1 &
 others=$!
-"$bin/pytest" -m engine -n 2 --dist loadfile >"$said/engine" 2>&1 &
+"$bin/pytest" -m engine -n 2 --dist loadfile >"$output/engine" 2>&1 &
 engine=$!
 "$bin/pytest" -m vllm
 worst=$?
 wait "$engine" || worst=$?
-cat "$said/engine"
+cat "$output/engine"
 wait "$others" || worst=$?
-cat "$said/others"
-rm -rf "$said"
+cat "$output/others"
+rm -rf "$output"
 exit "$worst"

@@ -120,8 +120,6 @@ WHOLE_NAMES = {
 
 NOT_YET = (
     ".github",
-    "CHANGELOG.md",
-    "Makefile",
     "bench",
     "cortexctl/apply",
     "cortexctl/cli",
@@ -148,7 +146,6 @@ NOT_YET = (
     "tests/property",
     "tests/unit",
     "tests/*.py",
-    "tools/*.sh",
     "tools/vllm_catalogue",
 )
 """Folders and files that are not clean yet."""
