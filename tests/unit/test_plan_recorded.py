@@ -11,6 +11,7 @@ from cortexctl.instance.labels import generation_name, is_generation_name
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planfile import plan_from_json
+from cortexctl.plan.recipes import serving_of
 from cortexctl.plan.steps import (
     CreateContainer,
     PassGate,
@@ -85,9 +86,7 @@ def test_a_candidate_gets_the_serving_name_only_after_its_gate_and_when_the_name
                 assert container_of(tasks[gate_index(tasks)]) == task.container
                 if change.action is Action.REPLACE:
                     earlier = tasks[:position]
-                    assert any(
-                        isinstance(t, RenameContainer) and t.container == change.detail.touched[0].id for t in earlier
-                    )
+                    assert any(isinstance(t, RenameContainer) and t.container == serving_of(change).id for t in earlier)
 
 
 @pytest.mark.parametrize("path", RECORDED_PLANS, ids=lambda p: p.parent.name)

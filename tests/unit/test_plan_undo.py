@@ -7,7 +7,7 @@ import pytest
 from cortexctl.instance.labels import generation_name, serving_name
 from cortexctl.instance.spec import RESTART_POLICY
 from cortexctl.plan.action import Action
-from cortexctl.plan.recipes import SHORT_GRACE, tasks_of, undo
+from cortexctl.plan.recipes import SHORT_GRACE, serving_of, tasks_of, undo
 from cortexctl.plan.steps import (
     PassGate,
     RemoveContainer,
@@ -71,8 +71,8 @@ def test_a_candidate_that_nobody_saw_healthy_is_nothing_to_go_back_to() -> None:
         generation_container(2, spec=make_spec(drain=2)),
     )
     removal, change = changes_of(make_instance(), *left)
-    assert (removal.action, [ref.id for ref in removal.detail.touched]) == (Action.REMOVE, [young])
-    assert (change.action, change.detail.touched[0].id) == (Action.REPLACE, here)
+    assert (removal.action, [r.id for r in (removal.detail.leftover,) if r]) == (Action.REMOVE, [young])
+    assert (change.action, serving_of(change).id) == (Action.REPLACE, here)
     assert StartContainer(here) in undo(change)
 
 
@@ -80,8 +80,11 @@ def test_when_the_stack_is_as_it_was_the_candidate_goes_and_the_stopped_one_come
     removal, change = changes_of(
         make_instance(), serving_container(1, state="exited"), generation_container(2, spec=make_spec(drain=2))
     )
-    assert (removal.action, removal.detail.touched[0].name) == (Action.REMOVE, generation_name("tiny", 1, 2))
-    assert (change.action, change.detail.touched[0].name) == (Action.START, serving_name("tiny"))
+    assert (removal.action, [r.name for r in (removal.detail.leftover,) if r]) == (
+        Action.REMOVE,
+        [generation_name("tiny", 1, 2)],
+    )
+    assert (change.action, serving_of(change).name) == (Action.START, serving_name("tiny"))
 
 
 def test_one_that_runs_is_what_serves_where_nothing_has_the_serving_name() -> None:
@@ -92,7 +95,7 @@ def test_one_that_runs_is_what_serves_where_nothing_has_the_serving_name() -> No
         generation_container(2, spec=make_spec(drain=2)),
     )
     assert change.action is Action.REPLACE
-    assert change.detail.touched[0].name == generation_name("tiny", 1, 2)
+    assert serving_of(change).name == generation_name("tiny", 1, 2)
     assert change.cost.down
     assert not any(isinstance(t, RemoveContainer) for t in tasks_of(change))
 
@@ -103,7 +106,7 @@ def test_an_older_one_that_somebody_started_is_what_serves_when_the_named_one_is
         serving_container(2, spec=make_spec(drain=1), state="exited"),
         generation_container(1, spec=make_spec(drain=2)),
     )
-    assert (change.action, change.detail.touched[0].name) == (Action.REPLACE, generation_name("tiny", 1, 1))
+    assert (change.action, serving_of(change).name) == (Action.REPLACE, generation_name("tiny", 1, 1))
 
 
 def test_a_start_is_undone_by_a_stop() -> None:
