@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from cortexctl.desired.stack import Desired
 from cortexctl.instance import labels
 from cortexctl.plan.model import Plan
-from cortexctl.plan.rollback import Back, plan_rollback
+from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 from cortexctl.plan.steps import KIND_OF, Step
 from tests.applying import stack, with_length
 from tests.fakes.container import FakeContainer
@@ -202,7 +202,7 @@ def rollback(tmp_path: Path) -> Story:
     """Back to the generation that was kept."""
     world = _applied(tmp_path, 2048, 1024)
     desired = stack(tmp_path, with_length(1024))
-    back = Back("here/tiny", 1)
+    back = RollbackTarget("here/tiny", 1)
     return Story(world, lambda: plan_rollback(desired, world.look(desired), back), "new", _length_is(2048))
 
 

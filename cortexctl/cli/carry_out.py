@@ -119,7 +119,7 @@ def _next_step(plan: Plan, choice: StackChoice, result: Result) -> str:
     if result.exit_code or plan.destroy:
         return again if result.exit_code else ""
     # once the canaries have shown themselves, the others wait for exactly this
-    return f"cortexctl {'apply' if any(r.held for r in plan.rollouts) else 'status'}{stack}"
+    return f"cortexctl {'apply' if any(r.deferred for r in plan.rollouts) else 'status'}{stack}"
 
 
 def _save_logs(result: Result) -> dict[str, str]:

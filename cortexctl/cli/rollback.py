@@ -14,7 +14,7 @@ from cortexctl.operations.addresses import full_address
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.operations.tidy import tidy
-from cortexctl.plan.rollback import Back, plan_rollback
+from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 
 
 @click.command("rollback")
@@ -44,7 +44,7 @@ def command(
     host = address.partition("/")[0]
     with open_hosts(desired.hosts, desired.owner) as daemons:
         observed = observe_for_rollback(desired.on_hosts([host]), daemons)
-        plan = plan_rollback(desired, observed, Back(address, generation))
+        plan = plan_rollback(desired, observed, RollbackTarget(address, generation))
         if not plan.effective:  # one that was killed at its very end is repeated
             tidy(plan, daemons, output.log.run)
         return carry_out(plan, daemons, choice=choice, approved=auto_approve, options=apply_options, output=output)

@@ -1,6 +1,6 @@
 """What a change takes away while it runs: a bound by the gate, and what past starts on this very host tell.
 
-The bound is on a start that shows no progress. One that gets on may take longer; how long it takes as a rule, past
+The bound is on a start that shows no progress. One that progresses may take longer; how long it takes as a rule, past
 starts say.
 """
 
@@ -57,5 +57,5 @@ def applied_of(wanted: Instance, observed: Observed, serving: Owned | None = Non
 
 
 def _past_starts(wanted: Instance, applied: Applied | None) -> Sequence[float]:
-    """Starts with other weights say nothing of these."""
+    """Starts with other weights do not count."""
     return [s.seconds for s in applied.starts if s.model == wanted.spec.server.model] if applied else []

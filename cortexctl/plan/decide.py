@@ -1,4 +1,4 @@
-"""One instance, as wanted and as found -> the changes it needs."""
+"""One instance, as wanted and as it exists -> the changes that it needs."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ NO_FORCE = Force()
 
 def decide(
     wanted: Instance,
-    found: OwnedInstance | None,
+    existing: OwnedInstance | None,
     observed: Observed,
     force: Force = NO_FORCE,
 ) -> list[Change]:
-    """The change that makes `found` into `wanted`, after the removal of what an interrupted apply left."""
-    serving = serving_now(wanted, found)
+    """The change that makes `existing` into `wanted`, after the removal of what an interrupted apply left."""
+    serving = serving_now(wanted, existing)
     wanted = with_kept_names(wanted, serving)
     fields = fields_to_change(wanted, serving, observed)
-    must_replace = force.replace or any(not f.in_place for f in fields) or older_one_is_back(wanted, found, serving)
-    parts = sort_out(wanted, found, serving, applied_of(wanted, observed), replacing=must_replace)
+    must_replace = force.replace or any(not f.in_place for f in fields) or older_one_is_back(wanted, existing, serving)
+    parts = sort_out(wanted, existing, serving, applied_of(wanted, observed), replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if not must_replace:  # a replacement has its own way with old ones
         leftovers += [_remove_kept(wanted, owned) for owned in _too_many(wanted, parts)]
     if serving is None:
-        return [*leftovers, _create(wanted, found, parts, observed)]
+        return [*leftovers, _create(wanted, existing, parts, observed)]
     if serving.spec is None:
         return leftovers  # the planner reports that its spec cannot be read
     if must_replace:
         changed = tuple(Reason(ReasonCode.CHANGED, f.path) for f in fields)
-        asked = (Reason(ReasonCode.REQUESTED),) if force.replace else ()
-        replacement = _replace(wanted, found, serving, parts, observed)
-        return [*leftovers, replace(replacement, reasons=(*changed, *asked, *replacement.reasons), fields=fields)]
+        requested = (Reason(ReasonCode.REQUESTED),) if force.replace else ()
+        replacement = _replace(wanted, existing, serving, parts, observed)
+        return [*leftovers, replace(replacement, reasons=(*changed, *requested, *replacement.reasons), fields=fields)]
     return [*leftovers, _keep(wanted, serving, fields, observed, restart=force.restart)]
 
 
@@ -86,12 +86,12 @@ def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed
     actual = imported.in_place if imported else observed.in_place.get((wanted.host, serving.container.id))
     if actual is None:
         return tuple(sorted(fields, key=lambda f: f.path))
-    kept = [f for f in fields if f.path not in IN_PLACE]
+    others = [f for f in fields if f.path not in IN_PLACE]
     for name in IN_PLACE:
         was, now = getattr(actual, name), getattr(wanted.spec.container, name)
         if was != now and not _is_ignored(name, wanted.ignore):
-            kept.append(FieldChange(name, was, now))
-    return tuple(sorted(kept, key=lambda f: f.path))
+            others.append(FieldChange(name, was, now))
+    return tuple(sorted(others, key=lambda f: f.path))
 
 
 def _is_ignored(path: str, patterns: tuple[str, ...]) -> bool:
@@ -148,59 +148,59 @@ def _why_renamed(detail: InstanceChange, serving: Owned) -> Reason:
     return Reason(ReasonCode.RENAMED, serving.container.name)
 
 
-def remove(found: OwnedInstance, reason: ReasonCode) -> Change:
-    """All containers of an instance go: the serving one, candidates and kept ones. Or none of them does, if that
-    is what its label says of a model that leaves the stack.
+def remove(existing: OwnedInstance, reason: ReasonCode) -> Change:
+    """All containers of an instance go: the serving one, candidates and retained ones. Or none of them does: its
+    label decides what becomes of it once its model leaves the stack.
     """
-    head = found.serving or found.others[-1]
+    head = existing.serving or existing.others[-1]
     forgets = reason is not ReasonCode.DESTROY and head.forget
-    detail = InstanceChange(ordinal=found.ordinal, generation=head.generation, before=head.spec)
+    detail = InstanceChange(ordinal=existing.ordinal, generation=head.generation, before=head.spec)
     if forgets:
         return Change(
-            found.address, found.host, found.model, Action.FORGET, detail, reasons=(Reason(ReasonCode.FORGET),)
+            existing.address, existing.host, existing.model, Action.FORGET, detail, reasons=(Reason(ReasonCode.FORGET),)
         )
     detail = replace(
         detail,
-        serving=reference(found.serving) if found.serving else None,
-        others=tuple(map(reference, found.others)),
+        serving=reference(existing.serving) if existing.serving else None,
+        others=tuple(map(reference, existing.others)),
     )
     return Change(
-        found.address,
-        found.host,
-        found.model,
+        existing.address,
+        existing.host,
+        existing.model,
         Action.REMOVE,
         detail,
         reasons=(Reason(reason),),
-        cost=Cost(down=any(o.container.is_running for o in found.all)),
+        cost=Cost(down=any(o.container.is_running for o in existing.all)),
     )
 
 
-def needs_image(wanted: Instance, found: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
+def needs_image(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
     """Whether a container will be made for it, so that its image must be looked up."""
-    serving = serving_now(wanted, found)
+    serving = serving_now(wanted, existing)
     if serving is None or force.replace:
         return True
     nothing_inspected = Observed(())
     return any(not f.in_place for f in fields_to_change(wanted, serving, nothing_inspected))
 
 
-def needs_record(wanted: Instance, found: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
+def needs_record(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
     """Whether it will be started, so that its past starts are of interest; or has what is changed in place."""
-    serving = serving_now(wanted, found)
+    serving = serving_now(wanted, existing)
     is_down = serving is not None and not serving.container.is_running
-    # Settings that were changed in place, and changed back, are told by the record alone.
+    # Only the record shows settings that were changed in place, and restored.
     specs = (wanted.spec, serving.spec if serving else None)
     has_settings = any(s.container.in_place != InPlace() for s in specs if s)
-    return has_settings or is_down or force.restart or needs_image(wanted, found, force)
+    return has_settings or is_down or force.restart or needs_image(wanted, existing, force)
 
 
 def needs_inspection(
-    wanted: Instance, found: OwnedInstance | None, observed: Observed, *, everything: bool = False
+    wanted: Instance, existing: OwnedInstance | None, observed: Observed, *, everything: bool = False
 ) -> str:
     """The container to inspect, because its label differs only in what may have been changed in place since, or it was
-    changed in place by the record; or, if `everything` is to be looked at, because it is there.
+    changed in place by the record; or, if `everything` is to be inspected, because it exists.
     """
-    serving = serving_now(wanted, found)
+    serving = serving_now(wanted, existing)
     if serving is None or serving.spec is None or serving.imported:
         return ""
     recorded = applied_of(wanted, observed, serving)
@@ -222,9 +222,9 @@ def state_in_words(container: ObservedContainer) -> str:
     return f"{container.state} with code {container.exit_code}"
 
 
-def _create(wanted: Instance, found: OwnedInstance | None, parts: Parts, observed: Observed) -> Change:
+def _create(wanted: Instance, existing: OwnedInstance | None, parts: Parts, observed: Observed) -> Change:
     gone = applied_of(wanted, observed)
-    known = [*([o.generation for o in found.all] if found else []), *([gone.generation] if gone else [])]
+    known = [*([o.generation for o in existing.all] if existing else []), *([gone.generation] if gone else [])]
     candidate = parts.candidate
     detail = InstanceChange(
         ordinal=wanted.ordinal,
@@ -239,9 +239,11 @@ def _create(wanted: Instance, found: OwnedInstance | None, parts: Parts, observe
     return _change(wanted, Action.CREATE, detail, cost_of_start(wanted, observed), (reason,))
 
 
-def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, parts: Parts, observed: Observed) -> Change:
+def _replace(
+    wanted: Instance, existing: OwnedInstance | None, serving: Owned, parts: Parts, observed: Observed
+) -> Change:
     recorded = applied_of(wanted, observed, serving)
-    known = [*([o.generation for o in found.all] if found else []), recorded.generation if recorded else 0]
+    known = [*([o.generation for o in existing.all] if existing else []), recorded.generation if recorded else 0]
     candidate = parts.candidate
     is_rollback = candidate is not None and candidate.generation < serving.generation
     displaced, pruned = _make_way(wanted, parts.kept)
@@ -265,14 +267,16 @@ def _replace(wanted: Instance, found: OwnedInstance | None, serving: Owned, part
     return _change(wanted, Action.REPLACE, detail, cost, (_unfinished(candidate),) if candidate else ())
 
 
-def _make_way(wanted: Instance, kept: tuple[Owned, ...]) -> tuple[tuple[ContainerRef, ...], tuple[ContainerRef, ...]]:
+def _make_way(
+    wanted: Instance, retained: tuple[Owned, ...]
+) -> tuple[tuple[ContainerRef, ...], tuple[ContainerRef, ...]]:
     """(displaced, pruned) of the retained generations, where one more is to be retained. One under the serving name is
     displaced even if it is one too many: the name must be free before the new one gets it.
     """
-    in_turn, spare = first_to_go(kept), max(wanted.policy.keep - 1, 0)
+    in_turn, spare = first_to_go(retained), max(wanted.policy.keep - 1, 0)
     too_many = in_turn[: len(in_turn) - spare] if len(in_turn) > spare else ()
     name = serving_name(wanted.model, wanted.ordinal)
-    in_the_way = [o for o in kept if o.has_serving_name and (o not in too_many or o.container.name == name)]
+    in_the_way = [o for o in retained if o.has_serving_name and (o not in too_many or o.container.name == name)]
     pruned = [o for o in too_many if o not in in_the_way]
     return tuple(map(reference, in_the_way)), tuple(map(reference, pruned))
 
@@ -302,7 +306,7 @@ def _too_many(wanted: Instance, parts: Parts) -> tuple[Owned, ...]:
 
 
 def _remove_kept(wanted: Instance, owned: Owned) -> Change:
-    """It has no GPU and no port any more, so nothing is said of what it was."""
+    """It has no GPU and no port any more, so its spec does not matter."""
     detail = InstanceChange(ordinal=wanted.ordinal, generation=owned.generation, pruned=(reference(owned),))
     return _removal_beside(wanted, owned, detail, Reason(ReasonCode.NOT_KEPT, str(wanted.policy.keep)))
 

@@ -1,4 +1,4 @@
-"""plan_host: what is planned on one host, and what stands against it."""
+"""plan_host: what is planned on one host, and what blocks it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from cortexctl.plan.model import Change, PlannedHost
 from cortexctl.plan.order import Order
 from cortexctl.plan.recipes import steps_for_host
 from cortexctl.plan.request import Request
-from cortexctl.plan.rollout import is_held
+from cortexctl.plan.rollout import is_deferred
 from cortexctl.plan.steps import Step
 
 Owned = Mapping[str, OwnedInstance]
@@ -77,7 +77,7 @@ def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> H
     owned = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, fleet.observed)
     everything = tuple(_changes({} if request.destroy else wanted, owned, fleet))
     selected = [c for c in everything if request.wants(c.host, c.model, c.address)]
-    deferred = [c for c in selected if request.canary_hold and is_held(c, desired, fleet.order.canaries)]
+    deferred = [c for c in selected if request.canary_hold and is_deferred(c, desired, fleet.order.canaries)]
     changes = [c for c in selected if c not in deferred]
     adopted = sum(is_adopted(instance.serving) for instance in owned.values() if instance.serving)
     networks = {i.spec.container.network for i in wanted.values()} if request.destroy and not request.words else set()
@@ -88,7 +88,7 @@ def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> H
         everything=everything,
         steps=tuple(steps_for_host(seen, changes, fleet.order, desired.owner, networks)),
         serving=Counter(instance.model for instance in owned.values() if _serves(instance)),
-        diagnostics=tuple(_against(host, wanted, seen, owned, changes, fleet)),
+        diagnostics=tuple(_diagnostics(host, wanted, seen, owned, changes, fleet)),
     )
 
 
@@ -117,11 +117,11 @@ def _changes(wanted: Wanted, owned: Owned, fleet: Fleet) -> Iterator[Change]:
             continue
         instance = wanted[address]
         decided = decide(instance, owned.get(address), fleet.observed, force_of(request, instance))
-        yield from (c for c in decided if not (request.only and _is_no_drift(c)))
+        yield from (c for c in decided if not (request.only and _is_not_drift(c)))
 
 
 def _leaves(instance: OwnedInstance, desired: Desired, request: Request) -> Iterator[Change]:
-    """Of an instance that is not wanted. One that the stack no longer has is no drift."""
+    """Of an instance that is not wanted. It is not drift if the stack no longer has it."""
     if request.destroy:
         if instance.serving and instance.serving.imported and not is_adopted(instance.serving):
             instance = replace(instance, serving=None)  # it was never applied, and is still whose it was
@@ -131,26 +131,26 @@ def _leaves(instance: OwnedInstance, desired: Desired, request: Request) -> Iter
         yield remove(instance, ReasonCode.DISABLED if instance.model in desired.disabled else ReasonCode.NOT_IN_STACK)
 
 
-def _is_no_drift(change: Change) -> bool:
+def _is_not_drift(change: Change) -> bool:
     """The stack's new name for a model, and one old generation more than are retained."""
     is_moved = change.action is Action.MOVE and bool(change.detail.moved_from)
     return is_moved or (change.only_tidies and bool(change.detail.pruned))
 
 
-def _against(
+def _diagnostics(
     host: Host, wanted: Wanted, seen: ObservedHost, owned: Owned, changes: list[Change], fleet: Fleet
 ) -> Iterator[Diagnostic]:
-    """What stands against the changes, by what is on the host."""
+    """Diagnostics about the changes, by what is on the host."""
     desired, request = fleet.desired, fleet.request
-    asked = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
+    selected = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
     yield from unreadable({a: i for a, i in owned.items() if request.wants(i.host, i.model, a)})
     yield from past_the_last_generation(changes)
     yield from two_in_one(owned)
     yield from two_meanings({} if request.destroy else wanted, seen, desired.owner, desired.moved)
-    yield from [] if request.destroy else adoption_problems(asked, owned, seen)
+    yield from [] if request.destroy else adoption_problems(selected, owned, seen)
     yield from strange(seen, desired)
     yield from not_touched(seen, desired)
-    yield from left_behind(changes, asked, seen, host, destroy=request.destroy)
+    yield from left_behind(changes, selected, seen, host, destroy=request.destroy)
     yield from protected(changes, owned, wanted, request.unprotect)
     yield from not_yet_protected(changes, owned, wanted)
 

@@ -20,7 +20,7 @@ FORMAT_VERSION = "2.0"
 
 @dataclass(frozen=True, slots=True)
 class ContainerRef:
-    """A container as the plan saw it. Apply refuses when it is not so any more."""
+    """A container as the plan saw it. Apply refuses if it has changed since."""
 
     id: str
     name: str
@@ -45,8 +45,8 @@ class PlannedImage:
 class Cost:
     """What a change takes away while it runs, in seconds. `at_most`: the old one's stop and the gate's time-out, which
     bounds a start that shows no progress; None has no bound.
-    `expected`: by the instance's past `starts` and `stops`, so many of them; None when nothing is recorded: never a
-    guess.
+    `expected`: by the instance's past starts and stops (`starts` and `stops` count them); None if nothing is
+    recorded: never a guess.
     """
 
     down: bool
@@ -89,7 +89,7 @@ class InstanceChange:
 
     @property
     def touched(self) -> tuple[ContainerRef, ...]:
-        """Every container of the change. Apply refuses when one of them has changed since the plan."""
+        """Every container of the change. Apply refuses if one of them has changed since the plan."""
         refs = (self.serving, self.candidate, *self.displaced, *self.pruned, *self.others, self.leftover)
         return tuple(ref for ref in refs if ref is not None)
 
@@ -147,9 +147,9 @@ class Rollout:
     batches: tuple[tuple[str, ...], ...] = ()
     """Addresses, in turn: the next batch begins when one is done, and `wait` seconds later."""
     canaries: int = 0
-    """The first so many batches are the model's canaries."""
+    """The number of batches at the start that are the model's canaries."""
     wait: int = 0
-    held: tuple[str, ...] = ()
+    deferred: tuple[str, ...] = ()
     """Addresses that are left for another apply (--canary-hold)."""
 
 
@@ -171,7 +171,7 @@ class Plan:
     steps: tuple[Step, ...]
     rollouts: tuple[Rollout, ...] = ()
     max_failures: int = 1
-    """So many changes may fail; then nothing new is begun."""
+    """After this number of failed changes, no other change is started."""
     diagnostics: tuple[Diagnostic, ...] = ()
     hooks: tuple[Hook, ...] = ()
     """Those of the stack's hooks that this plan comes to, in the order in which those of one point run."""
@@ -201,7 +201,7 @@ class Plan:
 
     @property
     def uncompared(self) -> tuple[str, ...]:
-        """Names of secrets that stay as they are named, and whose values were not compared, for they were not read."""
+        """Names of secrets whose reference stays, and whose values were not compared because they were not read."""
         both = [(c.detail.before, c.detail.after) for c in self.changes]
         return tuple(sorted({name for b, a in both if b and a for name in uncompared_secrets(b, a)}))
 
@@ -216,7 +216,7 @@ class Plan:
 
     @property
     def container_names(self) -> dict[str, str]:
-        """Id -> name, as it was when the plan was made, of the containers that steps speak of by id."""
+        """Id -> name, when the plan was made, of the containers that steps name by id."""
         return {ref.id: ref.name for change in self.changes for ref in change.detail.touched}
 
     def steps_of(self, change: Change) -> tuple[Step, ...]:

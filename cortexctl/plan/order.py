@@ -69,14 +69,14 @@ def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desire
         model = models.get((step.host, step.address))
         if model:
             last.setdefault(model, {})[step.address] = step.id
-    begun: set[str] = set()
+    started: set[str] = set()
     waiting = []
     for step in steps:
         model = models.get((step.host, step.address), "")
         waits = [i for m in after.get(model, ()) for i in last.get(m, {}).values() if i not in step.after]
         goes = (step.host, step.address) in removals  # they come first on their host, whatever waits for what
-        if step.address and step.address not in begun and waits and not goes:
+        if step.address and step.address not in started and waits and not goes:
             step = replace(step, after=(*step.after, *sorted(waits)))  # noqa: PLW2901
-        begun.add(step.address)
+        started.add(step.address)
         waiting.append(step)
     return waiting

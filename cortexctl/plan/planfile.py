@@ -38,8 +38,8 @@ _GPU_FACTS = ("gpu_name", "gpu_memory", "gpu_capability")
 
 
 class NotAPlan(ValueError):
-    """The text is no plan of ours, or of a format that this release does not read. `again`: the arguments of
-    `cortexctl plan` that make it anew, each after a blank, as far as the text tells.
+    """The text is not a plan of ours, or of a format that this release does not read. `again`: the arguments of
+    `cortexctl plan` that create it again, each after a blank, as far as the text tells.
     """
 
     def __init__(self, message: str, again: str = "") -> None:
@@ -70,11 +70,11 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
-    """What the plan says, in 64 hex digits; the document's own `digest` is left out. A plan is applied as it was
-    reviewed, or not at all.
+    """What the plan says, in 64 hex digits; the document's own `digest` is left out. The plan that is
+    applied is the one that was reviewed.
     """
-    said = {key: value for key, value in document.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    content = {key: value for key, value in document.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def plan_to_json(plan: Plan) -> str:

@@ -32,9 +32,9 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
         "stack_digest": stack.digest,
         "env": stack.env,
     }
-    made = _DECODER.read(Plan, flat)
-    check_together(made)
-    return made
+    plan = _DECODER.read(Plan, flat)
+    check_together(plan)
+    return plan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,20 +92,20 @@ _STARTS_FROM_ONE = {Action.START, Action.RESTART, Action.REPLACE, Action.UPDATE,
 """What is done to a container that serves, or did."""
 
 
-def check_together(made: Plan) -> None:
-    """What the fields say of each other. An apply relies on it. Raises NotAsExpected."""
-    for number, of_instance in enumerate(made.forecasts):
+def check_together(plan: Plan) -> None:
+    """That the fields agree with each other. An apply relies on it. Raises NotAsExpected."""
+    for number, of_instance in enumerate(plan.forecasts):
         for which in ("before", "after"):
             forecast = getattr(of_instance, which)
             if isinstance(forecast, Forecast) and not 0 <= forecast.tightest < len(forecast.stages):
                 raise NotAsExpected("there is no such stage", f"forecasts[{number}].{which}.tightest_stage")
-    hosts = [planned.host.name for planned in made.hosts]
+    hosts = [planned.host.name for planned in plan.hosts]
     if len(set(hosts)) != len(hosts):
         raise NotAsExpected("a host is in it twice", "hosts")
-    changes = {(c.host, c.address) for c in made.changes}
-    if len(changes) != len(made.changes):
+    changes = {(c.host, c.address) for c in plan.changes}
+    if len(changes) != len(plan.changes):
         raise NotAsExpected("an address is in it twice", "changes")
-    for number, change in enumerate(made.changes):
+    for number, change in enumerate(plan.changes):
         at = f"changes[{number}]"
         if change.host not in hosts:
             raise NotAsExpected("there is no such host", f"{at}.host")
@@ -115,14 +115,14 @@ def check_together(made: Plan) -> None:
             raise NotAsExpected("no container is named", f"{at}.instance")
         if change.detail.after is None and change.action in {Action.CREATE, Action.REPLACE}:
             raise NotAsExpected("it is missing", f"{at}.after")
-    _check_steps(made, hosts, changes)
+    _check_steps(plan, hosts, changes)
 
 
-def _check_steps(made: Plan, hosts: Collection[str], changes: Collection[tuple[str, str]]) -> None:
-    ids = {s.id for s in made.steps}
-    if len(ids) != len(made.steps):
+def _check_steps(plan: Plan, hosts: Collection[str], changes: Collection[tuple[str, str]]) -> None:
+    ids = {s.id for s in plan.steps}
+    if len(ids) != len(plan.steps):
         raise NotAsExpected("an id is in it twice", "steps")
-    for number, step in enumerate(made.steps):
+    for number, step in enumerate(plan.steps):
         at = f"steps[{number}]"
         if step.host not in hosts:
             raise NotAsExpected("there is no such host", f"{at}.host")
@@ -131,7 +131,7 @@ def _check_steps(made: Plan, hosts: Collection[str], changes: Collection[tuple[s
         if not ids.issuperset(step.after):
             raise NotAsExpected("there is no such step", f"{at}.after")
     try:
-        TopologicalSorter({s.id: s.after for s in made.steps}).prepare()
+        TopologicalSorter({s.id: s.after for s in plan.steps}).prepare()
     except CycleError:
         raise NotAsExpected("they wait for each other", "steps") from None
 

@@ -28,7 +28,7 @@ NOTHING_SPECIAL = Request()
 
 
 def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL, *, basis: str = "") -> Plan:
-    """What must be done on the hosts, in which order, and what stands against it.
+    """What must be done on the hosts, in which order, and what blocks it.
 
     `basis` says what `observed` is, where it is not the live hosts.
     """
@@ -38,7 +38,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     hosts = plan_hosts(fleet)
     changes = [change for host in hosts for change in host.changes]
     steps = [step for host in hosts for step in host.steps]
-    diagnostics = [*_against(fleet, unplaced, changes, hosts), *(d for host in hosts for d in host.diagnostics)]
+    diagnostics = [*_diagnostics(fleet, unplaced, changes, hosts), *(d for host in hosts for d in host.diagnostics)]
     room = _room(fleet, changes, hosts, diagnostics)
     return Plan(
         stack=desired.stack,
@@ -70,10 +70,10 @@ def plan_hosts(fleet: Fleet) -> list[HostPlan]:
     return [plan_host(host, wanted[host.name], seen[host.name], fleet) for host in hosts]
 
 
-def _against(
+def _diagnostics(
     fleet: Fleet, unplaced: Sequence[Diagnostic], changes: Sequence[Change], hosts: Sequence[HostPlan]
 ) -> Iterator[Diagnostic]:
-    """What stands against the plan as a whole: in the stack, between the stack and its hosts, and in the request."""
+    """About the plan as a whole: in the stack, between the stack and its hosts, and in the request."""
     desired, request = fleet.desired, fleet.request
     everything = [change for host in hosts for change in host.everything]
     yield from request.unmatched(everything, [h.name for h in desired.hosts])

@@ -112,7 +112,7 @@ def _try(change: Change) -> list[Task]:
 
 def _prove_again(change: Change, halt: Sequence[Task]) -> list[Task]:
     """A new process in the old container. Until it has passed its gate it is a candidate again, by name too: a run
-    that is killed on the way is then found unfinished, not taken for served.
+    that is killed on the way is then unfinished, and the container does not count as proven.
     """
     ref = serving_of(change)
     return [

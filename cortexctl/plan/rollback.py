@@ -1,4 +1,4 @@
-"""plan_rollback: the plan that puts a kept container back in the place of the one that serves."""
+"""plan_rollback: the plan that replaces the serving container by a retained one."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from cortexctl.plan.recipes import steps_for_host
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
-    """Which instance goes back, and to which generation. None: the newest kept one that is older than what serves."""
+class RollbackTarget:
+    """An instance and the generation that it returns to. None: the newest retained one before the serving one."""
 
     address: str
     generation: int | None = None
 
 
-def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
-    """One change, or the reason why there can be none. What the stack says of the instance's spec does not count; its
-    gate does, if the instance is still in the stack.
+def plan_rollback(desired: Desired, observed: Observed, target: RollbackTarget) -> Plan:
+    """One change, or the reason why there can be none. The spec in the stack does not count; the gate there
+    does, if the instance is still in the stack.
     """
-    host = next((h for h in desired.hosts if back.address.startswith(f"{h.name}/")), None)
+    host = next((h for h in desired.hosts if target.address.startswith(f"{h.name}/")), None)
     if host is None:
-        return _refused(desired, (), f'there is no host of "{back.address}" in the stack', "write HOST/MODEL")
+        return _refused(desired, (), f'there is no host of "{target.address}" in the stack', "write HOST/MODEL")
     seen = observed.host(host.name)
     planned = (planned_host(host, seen, desired),)
     if not seen.is_reachable:
         return _refused(desired, planned, f"{host.name}: {seen.problem}", seen.next_step)
-    found = owned_instances(seen, desired.owner, desired.moved).get(back.address)
-    target = _target(found, back)
-    if found is None or target is None or target.spec is None:
-        return _refused(desired, planned, f"{back.address}: {_why_not(found, back)}", _there_are(found))
-    instance = _instance(desired, found, target)
-    change = _change(instance, found, target, observed)
-    others = (i for i in desired.instances if i.address != back.address)
+    existing = owned_instances(seen, desired.owner, desired.moved).get(target.address)
+    retained = _retained(existing, target)
+    if existing is None or retained is None or retained.spec is None:
+        return _refused(desired, planned, f"{target.address}: {_why_not(existing, target)}", _there_are(existing))
+    instance = _instance(desired, existing, retained)
+    change = _change(instance, existing, retained, observed)
+    others = (i for i in desired.instances if i.address != target.address)
     as_it_will_be = replace(desired, instances=(*others, instance)).on_hosts([host.name])  # the others were not read
     return Plan(
         stack=desired.stack,
@@ -57,7 +57,7 @@ def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
         env=desired.env,
         destroy=False,
         basis="",
-        selection=(f"rollback {back.address}",),
+        selection=(f"rollback {target.address}",),
         hosts=planned,
         changes=(change,),
         steps=tuple(steps_for_host(seen, [change], Order(), desired.owner)),
@@ -70,62 +70,62 @@ def plan_rollback(desired: Desired, observed: Observed, back: Back) -> Plan:
     )
 
 
-def _target(found: OwnedInstance | None, back: Back) -> Owned | None:
-    kept = list(_kept(found))
-    if back.generation is not None:
-        return next((o for o in kept if o.generation == back.generation), None)
-    serving = found.serving if found else None
-    if serving is None:  # between its two renames a rollback was killed: what runs is what it went back to
-        running = [o for o in kept if o.container.is_running]
-        proven = [o for o in kept if not is_undone_name(o.container.name)]
-        return next(iter(reversed(running or proven or kept)), None)
-    older = [o for o in kept if o.generation < serving.generation]
+def _retained(existing: OwnedInstance | None, target: RollbackTarget) -> Owned | None:
+    proven = list(_proven(existing))
+    if target.generation is not None:
+        return next((o for o in proven if o.generation == target.generation), None)
+    serving = existing.serving if existing else None
+    if serving is None:  # a rollback was killed between its two renames: the container that runs is the one it started
+        running = [o for o in proven if o.container.is_running]
+        not_undone = [o for o in proven if not is_undone_name(o.container.name)]
+        return next(iter(reversed(running or not_undone or proven)), None)
+    older = [o for o in proven if o.generation < serving.generation]
     return older[-1] if older else None
 
 
-def _kept(found: OwnedInstance | None) -> Iterator[Owned]:
-    """Containers that have run; one that was only made, or whose spec cannot be read, proves nothing."""
-    for owned in found.others if found else ():
+def _proven(existing: OwnedInstance | None) -> Iterator[Owned]:
+    """Containers that have run; one that was only created, or whose spec cannot be read, proves nothing."""
+    for owned in existing.others if existing else ():
         if owned.container.state != "created" and owned.spec is not None:
             yield owned
 
 
-def _why_not(found: OwnedInstance | None, back: Back) -> str:
-    if found is None:
+def _why_not(existing: OwnedInstance | None, target: RollbackTarget) -> str:
+    if existing is None:
         return "the stack has no container of it on that host"
-    if found.serving is not None and found.serving.generation == back.generation:
-        return f"generation {back.generation} is the one that serves"
-    which = f"generation {back.generation} is not kept" if back.generation is not None else "no older one is kept"
+    if existing.serving is not None and existing.serving.generation == target.generation:
+        return f"generation {target.generation} is the one that serves"
+    which = f"generation {target.generation} is not kept" if target.generation is not None else "no older one is kept"
     return f"there is nothing to go back to: {which}"
 
 
-def _there_are(found: OwnedInstance | None) -> str:
-    kept = [str(o.generation) for o in _kept(found)]
-    if kept:
-        return f"generations that are kept: {', '.join(kept)}; name one with --generation"
+def _there_are(existing: OwnedInstance | None) -> str:
+    generations = [str(o.generation) for o in _proven(existing)]
+    if generations:
+        return f"generations that are kept: {', '.join(generations)}; name one with --generation"
     return "rollout.keep says how many generations are kept; else put the stack's old text back, and apply it"
 
 
-def _instance(desired: Desired, found: OwnedInstance, target: Owned) -> Instance:
+def _instance(desired: Desired, existing: OwnedInstance, retained: Owned) -> Instance:
     """As the stack has it, with the old spec; one that left the stack has the defaults of all others."""
-    known = next((i for i in desired.instances if i.address == found.address), None)
-    if target.spec is None:
-        raise ValueError(f"{found.address}: generation {target.generation} has no readable spec")
-    bare = known or Instance(found.host, found.model, target.spec, found.ordinal)
-    return replace(bare, spec=target.spec, gpu_count=None)
+    known = next((i for i in desired.instances if i.address == existing.address), None)
+    if retained.spec is None:
+        raise ValueError(f"{existing.address}: generation {retained.generation} has no readable spec")
+    bare = known or Instance(existing.host, existing.model, retained.spec, existing.ordinal)
+    return replace(bare, spec=retained.spec, gpu_count=None)
 
 
-def _change(instance: Instance, found: OwnedInstance, target: Owned, observed: Observed) -> Change:
-    serving = found.serving
+def _change(instance: Instance, existing: OwnedInstance, retained: Owned, observed: Observed) -> Change:
+    serving = existing.serving
     fields = diff(serving.spec, instance.spec) if serving and serving.spec else ()
     detail = InstanceChange(
         ordinal=instance.ordinal,
-        generation=target.generation,
+        generation=retained.generation,
         before=serving.spec if serving else None,
         after=instance.spec,
-        image=PlannedImage(instance.spec.container.image, id=target.container.image_id),
+        image=PlannedImage(instance.spec.container.image, id=retained.container.image_id),
         serving=reference(serving) if serving else None,
-        candidate=reference(target),
+        candidate=reference(retained),
         policy=replace(instance.policy, on_failure="rollback", keep=max(instance.policy.keep, 1)),
         is_rollback=True,
     )
@@ -135,15 +135,15 @@ def _change(instance: Instance, found: OwnedInstance, target: Owned, observed: O
         model=instance.model,
         action=Action.REPLACE if serving else Action.CREATE,
         detail=detail,
-        reasons=(Reason(ReasonCode.ROLLBACK, str(target.generation)),),
+        reasons=(Reason(ReasonCode.ROLLBACK, str(retained.generation)),),
         fields=fields,
         cost=cost_of_restart(instance, serving, observed) if serving else cost_of_start(instance, observed),
     )
 
 
-def _refused(desired: Desired, hosts: tuple[PlannedHost, ...], said: str, advice: str) -> Plan:
-    found: tuple[Diagnostic, ...] = (error("CX415", said, help=advice),)
+def _refused(desired: Desired, hosts: tuple[PlannedHost, ...], problem: str, advice: str) -> Plan:
+    refusal: tuple[Diagnostic, ...] = (error("CX415", problem, help=advice),)
     return Plan(
         desired.stack, desired.path, desired.digest, desired.env, False, "", ("rollback",), hosts, (), (),
-        diagnostics=found,
+        diagnostics=refusal,
     )  # fmt: skip

@@ -19,17 +19,17 @@ Place = tuple[str, str]
 
 def canaries_of(desired: Desired) -> frozenset[Place]:
     """The instances that go first: `canary` of each model, in the order of hosts and addresses, changed or not."""
-    found: set[Place] = set()
+    canaries: set[Place] = set()
     by_model: dict[str, list[Instance]] = defaultdict(list)
     for instance in desired.instances:
         by_model[instance.model].append(instance)
     for instances in by_model.values():
         places = sorted((i.host, i.address) for i in instances)
-        found |= set(places[: instances[0].canary])
-    return frozenset(found)
+        canaries |= set(places[: instances[0].canary])
+    return frozenset(canaries)
 
 
-def is_held(change: Change, desired: Desired, canaries: Collection[Place]) -> bool:
+def is_deferred(change: Change, desired: Desired, canaries: Collection[Place]) -> bool:
     """With --canary-hold: whether it waits for another apply."""
     has_canary = any(i.model == change.model and i.canary for i in desired.instances)
     return has_canary and change.action in _IN_BATCHES and (change.host, change.address) not in canaries
@@ -40,10 +40,10 @@ def rollouts(
     changes: Sequence[Change],
     steps: Iterable[Step],
     serving: Mapping[str, int],
-    held: Iterable[Change] = (),
+    deferred: Iterable[Change] = (),
 ) -> tuple[Rollout, ...]:
     """One for each model that loses instances, for a while or for good, or is changed in more than one batch.
-    `serving`: instances that run now, by model. `held`: what waits for another apply.
+    `serving`: instances that run now, by model. `deferred`: what waits for another apply.
 
     How many serve is a promise for a rollout in which what is stopped comes back; one that does not is down as well.
     """
@@ -51,9 +51,9 @@ def rollouts(
     wanted = {m: sum(i.model == m for i in desired.instances) for m in policies}
     batches, canaries = _batches(steps, changes, desired), canaries_of(desired)
     waiting: dict[str, list[str]] = defaultdict(list)
-    for change in held:
+    for change in deferred:
         waiting[change.model].append(change.address)
-    found = []
+    all_rollouts = []
     for model in sorted({c.model for c in changes if c.cost.down} | waiting.keys() | batches.keys()):
         down = [c for c in changes if c.model == model and c.cost.down]
         in_turn, policy = batches.get(model, []), policies.get(model)
@@ -61,7 +61,7 @@ def rollouts(
             continue
         for_good = sum(c.action is Action.REMOVE for c in down)
         at_a_time = min(policy.max_unavailable if policy else 1, len(down) - for_good)
-        found.append(
+        all_rollouts.append(
             Rollout(
                 model,
                 serving.get(model, 0),
@@ -71,10 +71,10 @@ def rollouts(
                 batches=tuple(tuple(address for _, address in batch) for batch in in_turn),
                 canaries=sum(canaries.issuperset(batch) for batch in in_turn),
                 wait=policy.wait if policy else 0,
-                held=tuple(sorted(waiting[model])),
+                deferred=tuple(sorted(waiting[model])),
             )
         )
-    return tuple(found)
+    return tuple(all_rollouts)
 
 
 def in_batches(steps: Sequence[Step], changes: Sequence[Change], desired: Desired) -> list[Step]:
@@ -96,12 +96,12 @@ def in_batches(steps: Sequence[Step], changes: Sequence[Change], desired: Desire
                 ends = [pause.id]
             for first in firsts:
                 waits[first.id] += ends
-    found = []
+    ordered = []
     for step in steps:
-        found += [pauses[step.id]] if step.id in pauses else []
+        ordered += [pauses[step.id]] if step.id in pauses else []
         new = tuple(end for end in waits.get(step.id, ()) if end not in step.after)
-        found.append(replace(step, after=(*step.after, *new)) if new else step)
-    return found
+        ordered.append(replace(step, after=(*step.after, *new)) if new else step)
+    return ordered
 
 
 def _batches(steps: Iterable[Step], changes: Sequence[Change], desired: Desired) -> dict[str, list[list[Place]]]:
@@ -110,7 +110,7 @@ def _batches(steps: Iterable[Step], changes: Sequence[Change], desired: Desired)
     canaries = canaries_of(desired)
     rolling = {(c.host, c.address): c for c in changes if c.action in _IN_BATCHES}
     ordered = [place for place in _spans(steps) if place in rolling]
-    found: dict[str, list[list[Place]]] = defaultdict(list)
+    batches: dict[str, list[list[Place]]] = defaultdict(list)
     for first in (True, False):  # canaries, and then the rest
         open_: dict[str, list[Place]] = {}
         for place in ordered:
@@ -123,16 +123,16 @@ def _batches(steps: Iterable[Step], changes: Sequence[Change], desired: Desired)
             alike = [p for p in batch or () if rolling[p].detail.start_first is change.detail.start_first]
             if batch is None or len(alike) >= limit:
                 batch = open_[change.model] = []
-                found[change.model].append(batch)
+                batches[change.model].append(batch)
             batch.append(place)
-    return dict(found)
+    return dict(batches)
 
 
 def _spans(steps: Iterable[Step]) -> dict[Place, tuple[Step, Step]]:
     """First and last step of each instance, in the order of the steps."""
-    found: dict[Place, tuple[Step, Step]] = {}
+    spans: dict[Place, tuple[Step, Step]] = {}
     for step in steps:
         if step.address:
             place = (step.host, step.address)
-            found[place] = (found[place][0], step) if place in found else (step, step)
-    return found
+            spans[place] = (spans[place][0], step) if place in spans else (step, step)
+    return spans

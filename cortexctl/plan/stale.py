@@ -1,4 +1,4 @@
-"""Is what the plan looked at still so? Asked under the lock, for the containers it touches and no others."""
+"""Are the hosts still as the plan saw them? Checked under the lock, for the containers it touches and no others."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def _other_daemon(plan: Plan, host: str, now: str) -> Iterator[str]:
 def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
     by_id = {c.id: c for c in containers}
     for ref in change.detail.touched:
-        found = by_id.get(ref.id)
-        if found is None:
+        now = by_id.get(ref.id)
+        if now is None:
             yield f"{change.address}: the container {ref.name} ({ref.id[:12]}) is gone{_by_whom(change, containers)}"
-        elif found.name != ref.name:
-            yield f"{change.address}: the container {ref.name} is now called {found.name}{_by_whom(change, containers)}"
-        elif found.state != ref.state and not _is_crash_loop(change, ref.state, found.state):
-            yield f"{change.address}: the container {ref.name} was {ref.state} and is now {found.state}"
+        elif now.name != ref.name:
+            yield f"{change.address}: the container {ref.name} is now called {now.name}{_by_whom(change, containers)}"
+        elif now.state != ref.state and not _is_crash_loop(change, ref.state, now.state):
+            yield f"{change.address}: the container {ref.name} was {ref.state} and is now {now.state}"
 
 
 def _is_crash_loop(change: Change, was: str, now: str) -> bool:
@@ -56,7 +56,7 @@ def _is_crash_loop(change: Change, was: str, now: str) -> bool:
 
 
 def _by_whom(change: Change, containers: tuple[ObservedContainer, ...]) -> str:
-    """The run that made what serves in its place, if there is such a one."""
+    """The run that created the container which has its name now, if there is one."""
     known = {ref.id for ref in change.detail.touched}
     name = serving_name(change.model, change.detail.ordinal)
     other = next((c for c in containers if c.name == name and c.id not in known), None)
@@ -77,7 +77,7 @@ def _appeared(change: Change, containers: tuple[ObservedContainer, ...]) -> Iter
 
 def _port_taken(plan: Plan, change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
     """The port was free, or its holder's to give up, when the plan was made. A start that fails because somebody has
-    taken it since would come after the stop of what serves.
+    taken it since would come after the stop of the serving container.
     """
     publish = change.detail.after.container.publish if change.detail.after else None
     if publish is None or publish.port is None:

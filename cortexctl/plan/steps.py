@@ -1,6 +1,6 @@
 """The calls that carry out a change, in order. Every one is an "ensure": doing it twice does no harm.
 
-That is what makes a killed apply resumable: the next plan finds what is there and runs the rest.
+That is what makes a killed apply resumable: the next plan finds the existing containers and runs the rest.
 """
 
 from __future__ import annotations

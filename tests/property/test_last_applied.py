@@ -19,7 +19,7 @@ from cortexctl.plan.drift.finding import Kind
 from cortexctl.plan.drift.report import find_drift
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.request import Request
-from cortexctl.plan.rollback import Back, plan_rollback
+from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 from cortexctl.plan.steps import PassGate
 from tests.fakes.container import FakeContainer
 from tests.fakes.killed import killed_after
@@ -81,7 +81,7 @@ class Story:
 
     def go_back(self, model: str, calls: int | None) -> None:
         desired = self.desired
-        made = plan_rollback(desired, self.observed(), Back(f"here/{model}"))
+        made = plan_rollback(desired, self.observed(), RollbackTarget(f"here/{model}"))
         if not made.has_errors:
             self.run(made, calls)
 

@@ -23,7 +23,7 @@ from cortexctl.observed.owned import Why, image_labels_needed, left_alone, owned
 from cortexctl.plan.model import Plan
 from cortexctl.plan.needs import needs_of_identity
 from cortexctl.plan.planner import plan
-from cortexctl.plan.rollback import Back, plan_rollback
+from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 from cortexctl.plan.steps import RemoveContainer, StartContainer, StopContainer
 from tests.applying import serving, stack, with_length
 from tests.fakes.daemon_socket import row, talking_daemon
@@ -91,7 +91,7 @@ def test_nothing_goes_back_to_a_commit_of_ours(tmp_path: Path, copy: str) -> Non
     kept = world.daemon().by_name("vllm-model-tiny--g1")
     world.daemon().commit(kept.name, copy)
     desired = stack(tmp_path, with_length(2048))
-    made = plan_rollback(desired, world.look(desired), Back("here/tiny"))
+    made = plan_rollback(desired, world.look(desired), RollbackTarget("here/tiny"))
     assert [r.id for r in (made.changes[0].detail.candidate,) if r] == [kept.id]
     assert named_in(made, copy)
     assert world.apply(made).exit_code == 0

@@ -23,7 +23,7 @@ from cortexctl.plan.drift.finding import Code
 from cortexctl.plan.drift.report import find_drift
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
-from cortexctl.plan.rollback import Back, plan_rollback
+from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 from cortexctl.render.plan.phrases import cost_words
 from tests.applying import crash, stack, with_length
 from tests.fakes.faults import ALWAYS
@@ -349,7 +349,7 @@ def test_a_rollback_that_is_killed_is_gone_on_with_and_takes_no_second_container
         world.apply(world.plan(stack(tmp_path, with_length(length))))
     first = stack(tmp_path, with_length(1))
     with killed_after(world, calls):
-        world.apply(plan_rollback(first, world.observe(), Back("here/tiny")))
+        world.apply(plan_rollback(first, world.observe(), RollbackTarget("here/tiny")))
     runs = [c.name for c in world.daemon().all() if c.state == "running"]
     made = world.plan(first)
     if runs == ["vllm-model-tiny--g1"]:

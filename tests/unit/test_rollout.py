@@ -257,7 +257,7 @@ def test_with_a_hold_only_the_canaries_are_changed(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
     made = rolled(world, tmp_path, "{ canary = 1 }", request=Request(canary_hold=True))
     assert [c.address for c in made.effective] == ["a/tiny"]
-    assert (made.rollouts[0].batches, made.rollouts[0].held) == ((("a/tiny",),), ("b/tiny", "c/tiny"))
+    assert (made.rollouts[0].batches, made.rollouts[0].deferred) == ((("a/tiny",),), ("b/tiny", "c/tiny"))
     assert world.apply(made).exit_code == 0
     desired = stack(tmp_path, with_length(16, hosts=EVERYWHERE, rollout="{ canary = 1 }"), hosts=THREE)
     again = world.plan(desired, Request(canary_hold=True))

@@ -87,8 +87,8 @@ def good_news(plan: Plan) -> tuple[str, str]:
     total = counted(matching, "container")
     verb = "matches" if matching == 1 else "match"
     source = f" {verb} {plan.stack_path}" if plan.stack_path else ""
-    held = ", ".join(address for r in plan.rollouts for address in r.held)
-    waits = f" Held for another apply: {held}." if held else ""
+    deferred = ", ".join(address for r in plan.rollouts for address in r.deferred)
+    waits = f" Held for another apply: {deferred}." if deferred else ""
     return "No changes.", f"{total} on {counted(len(plan.hosts), 'host')}{source}.{waits}"
 
 

@@ -140,8 +140,8 @@ def rollout_words(rollout: Rollout) -> str:
 
 
 def batch_words(rollout: Rollout) -> str:
-    """In which order and steps a model's instances are changed; empty where there is one batch and nothing is held."""
-    if len(rollout.batches) < 2 and not rollout.held:
+    """The order and batches of a model's instances; empty if there is one batch and nothing is deferred."""
+    if len(rollout.batches) < 2 and not rollout.deferred:
         return ""
     said = []
     for number, batch in enumerate(rollout.batches):
@@ -150,8 +150,9 @@ def batch_words(rollout: Rollout) -> str:
     then = f", {show_seconds(rollout.wait)} later " if rollout.wait else ", then "
     shown, left = cut(said, MOST_BATCHES)
     turn = then.join([*shown, *([f"{left} more batches"] if left else [])])
-    held = f"held for another apply: {listed((_place(a, rollout.model) for a in rollout.held), 3)}" * bool(rollout.held)
-    return f"{rollout.model}: {'; '.join(part for part in (turn, held) if part)}"
+    places = listed((_place(a, rollout.model) for a in rollout.deferred), 3)
+    deferred = f"held for another apply: {places}" if places else ""
+    return f"{rollout.model}: {'; '.join(part for part in (turn, deferred) if part)}"
 
 
 def _place(address: str, model: str) -> str:
