@@ -15,7 +15,7 @@ import pytest
 from cortexctl.apply.events import HookEnded
 from cortexctl.apply.executor import Fate, Result
 from cortexctl.desired.hook import Hook, Point
-from cortexctl.errors import DaemonRefused, HookFailed, HookRefused, LockLost, SecretUnresolved
+from cortexctl.errors import DaemonRefused, HookFailed, HookRefused, LockLost, PlanStale, SecretUnresolved
 from cortexctl.hooks.runner import FACTS, LINES, HookRunner
 from cortexctl.instance.secret import masked
 from cortexctl.instance.spec import SecretRef
@@ -395,3 +395,15 @@ def test_a_lock_that_is_lost_while_a_hook_runs_ends_the_change_before_its_next_s
     assert isinstance(result.outcomes[0].failure, LockLost)
     assert not any(call.startswith("stop") for call in world.daemon().calls)
     assert states(world)["vllm-model-tiny"] == "running"
+
+
+def test_a_stale_plan_runs_no_hook(tmp_path: Path) -> None:
+    """A pre_apply hook announces an apply, and there will be none."""
+    world = World("demo", "here")
+    world.apply(made(tmp_path, world, 1024))
+    spy = world.hook = Spy(world)
+    planned = made(tmp_path, world, 2048)
+    world.daemon().by_name("vllm-model-tiny").state = "exited"
+    with pytest.raises(PlanStale):
+        world.apply(planned)
+    assert spy.names == []
