@@ -31,12 +31,13 @@ from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspected
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
+from cortexctl.operations.results import Durations
 from cortexctl.plan.drift.finding import DriftReport, Facts, Kind
 from cortexctl.plan.drift.instance_findings import serving_of
 from cortexctl.plan.drift.report import DriftSelection, find_drift
 from cortexctl.plan.drift.servers import found_on, servers_of, sorted_answers
 from cortexctl.plan.needs import needs_of_identity
-from cortexctl.render.drift.json_report import Took, drift_json
+from cortexctl.render.drift.json_report import drift_json
 from cortexctl.render.drift.markdown import drift_markdown
 from cortexctl.render.drift.prometheus import drift_prometheus
 from cortexctl.render.drift.terminal import drift_text
@@ -46,7 +47,7 @@ from tests.reading import desired_from, observed_from
 from tests.record_case import SECRETS, observe_before
 
 CASES = Path(__file__).parent / "cases" / "drift"
-TOOK = Took(1_700_000_000, 0.25)
+TOOK = Durations(1_700_000_000, 0.25)
 HOLDER = LockInfo("id", "alice", "ci-17", 4711, "8f31aa02", 1_699_999_000, 1_700_009_000)
 VALUES = {**SECRETS, "HF_TOKEN": "hf-old"}
 IMAGE = ImageDefaults(IMAGE_ENV)

@@ -82,7 +82,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "deepdiff": {"plan"},
     "packaging": {"stack"},
     "rich": {"render"},
-    "yaml": {"cli", "render"},
+    "yaml": {"operations", "render"},
 }
 """Library -> the only parts that may import it."""
 

@@ -9,11 +9,14 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out
+from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
-from cortexctl.cli.wiring import make_plan, need_stack_of_hosts
 from cortexctl.errors import UsageError
-from cortexctl.hosts.fleet import open_hosts
+from cortexctl.operations.adapters import open_hosts, open_hosts_of_plan
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.image_release import read_with_releases
+from cortexctl.operations.plan import plan_live
+from cortexctl.operations.read_stack import StackReader
 from cortexctl.operations.saved_plan import read_if_plan, refuse_changed_stack, refuse_unfit
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
@@ -40,13 +43,13 @@ def command(
     saved = read_if_plan(stack)
     if saved is not None:
         return _apply_saved(saved, stack, request, choice, apply_options, output)
-    desired = need_stack_of_hosts(stack, choice)
-    with open_hosts(desired.hosts, desired.owner) as daemons:
+    desired = usable(read_with_releases(StackReader(stack, choice)))
+    with open_hosts(desired) as hosts:
         request = replace(request, allow_unreachable=apply_options.allow_unreachable)
-        plan = partial(make_plan, desired, daemons, request)
+        plan = partial(plan_live, desired, hosts, request)
         return carry_out(
             plan(),
-            daemons,
+            hosts,
             choice=choice.knowing(desired.secret_variables),
             approved=auto_approve,
             options=apply_options,
@@ -63,5 +66,5 @@ def _apply_saved(
     if request != Request():
         raise UsageError("a saved plan is applied as it is; plan again to narrow it")
     refuse_changed_stack(saved)
-    with open_hosts([planned.host for planned in saved.hosts], saved.owner) as daemons:
-        return carry_out(saved, daemons, choice=choice, approved=True, options=options, output=output)
+    with open_hosts_of_plan(saved) as hosts:
+        return carry_out(saved, hosts, choice=choice, approved=True, options=options, output=output)

@@ -16,8 +16,8 @@ from cortexctl.cli.notes import show_note, show_notes
 from cortexctl.cli.run_output import RunOutput
 from cortexctl.cli.writing import beneath, say, say_now, shown
 from cortexctl.errors import GateFailed, NotApproved
-from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.operations import apply as operation
+from cortexctl.operations.adapters import OpenHosts
 from cortexctl.operations.apply import ApplyRun, has_work, prepare, refuse_blocked
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.stack_choice import StackChoice, as_argument
@@ -30,7 +30,7 @@ from cortexctl.render.plan.terminal import plan_text
 
 def carry_out(
     plan: Plan,
-    daemons: DockerDaemons,
+    hosts: OpenHosts,
     *,
     choice: StackChoice,
     approved: bool,
@@ -43,7 +43,7 @@ def carry_out(
     """
     plan = _shown(plan, options, output)
     if not has_work(plan):
-        tidy(plan, daemons, output.log.run)
+        tidy(plan, hosts, output.log.run)
         output.log.nothing_to_do()
         return 0
     if not approved and plan.effective:
@@ -51,7 +51,7 @@ def carry_out(
     output.log.begins(plan)
     began = time.monotonic()
     stop = _stop_on_signal()
-    run = ApplyRun(daemons, choice, options, output.log, _progress, stop.is_set, show_note)
+    run = ApplyRun(hosts, choice, options, output.log, _progress, stop.is_set, show_note)
     again = (lambda: _shown(plan_again(), options, output)) if plan_again else None
     applied = operation.carry_out(plan, run, again)
     show_notes(applied.notes)

@@ -11,9 +11,9 @@ from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out
 from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
-from cortexctl.cli.wiring import make_plan
-from cortexctl.hosts.fleet import open_hosts
+from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.plan import plan_live
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.request import Request
@@ -38,11 +38,11 @@ def command(
     """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     request = replace(request, destroy=True, allow_unreachable=apply_options.allow_unreachable)
-    with open_hosts(desired.hosts, desired.owner) as daemons:
-        plan = partial(make_plan, desired, daemons, request)
+    with open_hosts(desired) as hosts:
+        plan = partial(plan_live, desired, hosts, request)
         return carry_out(
             plan(),
-            daemons,
+            hosts,
             choice=choice.knowing(desired.secret_variables),
             approved=auto_approve,
             options=apply_options,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Mapping, Sequence
 
 import click
 
@@ -13,19 +12,12 @@ from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_notes, usable
 from cortexctl.cli.writing import out_json, say, write
-from cortexctl.desired.stack import Desired
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target
 from cortexctl.errors import UsageError
 from cortexctl.files.atomic import write_atomic
-from cortexctl.hosts.fleet import open_hosts
-from cortexctl.model_files.files import ModelFiles
-from cortexctl.observe.gather import observe_identity
-from cortexctl.observe.model_reading import read_models
-from cortexctl.operations.adapters import model_readers
-from cortexctl.operations.fit import FitInputs, FitJob, FitModel, fit_options, fit_stack, sources_of
+from cortexctl.operations.fit import FitInputs, FitJob, FitModel, fit_options, fit_stack
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
-from cortexctl.plan.placement import placed
 
 
 def model_inputs(command: options.Command) -> options.Command:
@@ -157,21 +149,7 @@ def _refuse_endless(numbers: dict[str, float | None]) -> None:
 def _job(stack: str, choice: StackChoice, inputs: FitInputs) -> FitJob:
     if inputs.describe_a_model(stack):
         return fit_options(inputs)
-    return fit_stack(usable(StackReader(stack, choice, SecretMode.SKIP).read()), inputs, _read_models)
-
-
-def _read_models(
-    wanted: Desired, given: Sequence[str], inputs: FitInputs
-) -> tuple[Desired, Mapping[tuple[str, str], ModelFiles]]:
-    """The placed stack, and the files of its models: on this machine, with `hosts` on theirs, with `hub` on the hub."""
-    if not inputs.hosts:
-        desired, _ = placed(wanted)
-        return desired, read_models(sources_of(desired, given), model_readers(hub=inputs.hub))
-    with open_hosts(wanted.hosts, wanted.owner) as daemons:
-        observed = observe_identity(wanted, daemons)
-        desired, _ = placed(wanted, observed)
-        readers = model_readers(host=daemons, hub=inputs.hub)
-        return desired, read_models(sources_of(desired, given), readers, observed.by_name())
+    return fit_stack(usable(StackReader(stack, choice, SecretMode.SKIP).read()), inputs)
 
 
 def _search(stack: str, model: FitModel, target: Target, *, writes: bool, as_json: bool) -> int:

@@ -7,13 +7,12 @@ from pathlib import Path
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.wiring import need_stack
+from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import say_plain, write
 from cortexctl.errors import UsageError
-from cortexctl.hosts.fleet import open_hosts
-from cortexctl.observe.from_snapshot import observe_for_snapshot
 from cortexctl.observed.snapshot import snapshot_to_json
-from cortexctl.operations.adapters import model_readers
+from cortexctl.operations.observe import take_snapshot
+from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
 
 
@@ -25,9 +24,7 @@ def command(stack: str, *, choice: StackChoice, out: str | None) -> int:
     """Write a snapshot of the hosts: what `plan --observed` needs. No secrets, no labels of others. Exits 1 when a
     host could not be read; the snapshot then says so.
     """
-    desired = need_stack(stack, choice, with_secrets=False)
-    with open_hosts(desired.hosts, desired.owner) as daemons:
-        observed = observe_for_snapshot(desired, daemons, model_readers(host=daemons))
+    observed = take_snapshot(usable(StackReader(stack, choice, SecretMode.SKIP).read()))
     text = snapshot_to_json(observed)
     if out is None:
         write(text, "json")

@@ -1,4 +1,4 @@
-"""cortexctl plan: read the stack, look at the hosts, decide, show."""
+"""cortexctl plan: read the stack, observe the hosts, decide, show."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from dataclasses import replace
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.notes import show_note
-from cortexctl.cli.review import plan_from_snapshot, plan_from_stack
+from cortexctl.cli.notes import show_note, usable
 from cortexctl.cli.show import view, view_options
-from cortexctl.cli.wiring import make_plan, need_stack, need_stack_of_hosts
 from cortexctl.cli.writing import write
-from cortexctl.errors import UsageError
-from cortexctl.files.checkout import checkout_of
-from cortexctl.hosts.fleet import open_hosts
-from cortexctl.operations.apply import is_blocked
-from cortexctl.operations.probe import probe as ask_parsers
+from cortexctl.operations.plan import PlanInputs, is_blocked, make_plan, read_for_plan
 from cortexctl.operations.saved_plan import save_plan
 from cortexctl.operations.stack_choice import StackChoice, as_argument
 from cortexctl.plan.model import Plan
@@ -58,61 +52,29 @@ def command(
     detailed_exitcode: bool,
 ) -> int:
     """Show what would change, why, and what it costs. Changes nothing."""
-    if probe and (observed or against):
-        raise UsageError("--probe starts containers on the hosts; a plan with --observed or --against asks no host")
-    if probe and no_commands:
-        raise UsageError("--probe runs a program of each image of the stack, and --no-commands runs none")
     request = replace(request, allow_unreachable=allow_unreachable)
-    made, choice = _plan(stack, choice, request, observed, against, probe=probe, no_commands=no_commands, hub=hub)
+    inputs = PlanInputs(request, observed, against, probe, no_commands, hub)
+    inputs.check()
+    desired = usable(read_for_plan(stack, choice, inputs))
+    plan = make_plan(desired, choice, inputs, show_note)
     if out:
-        save_plan(made, out)
-    next_step = _next_step(made, stack, choice, request, out)
-    write(view(made, output_format, explain=explain, max_bytes=max_bytes, next_step=next_step), output_format)
-    return exit_code(made, detailed=detailed_exitcode, allow_unreachable=allow_unreachable)
+        save_plan(plan, out)
+    next_step = _next_step(plan, stack, choice.knowing(desired.secret_variables), request, out)
+    write(view(plan, output_format, explain=explain, max_bytes=max_bytes, next_step=next_step), output_format)
+    return _exit_code(plan, detailed=detailed_exitcode, allow_unreachable=allow_unreachable)
 
 
-def _plan(
-    stack: str,
-    choice: StackChoice,
-    request: Request,
-    observed: str | None,
-    against: str | None,
-    *,
-    probe: bool,
-    no_commands: bool,
-    hub: bool,
-) -> tuple[Plan, StackChoice]:
-    """Against the live hosts, or for review against a snapshot or another stack. A review reads no secret. The choice
-    knows what is secret.
-    """
-    if observed and against:
-        raise UsageError("--observed and --against exclude each other")
-    if observed:
-        desired = need_stack(stack, choice, review=True)
-        return plan_from_snapshot(desired, observed, request, hub=hub), choice.knowing(desired.secret_variables)
-    if against:
-        desired = need_stack(stack, choice, review=True)
-        made = plan_from_stack(desired, against, choice, request, hub=hub)
-        return made, choice.knowing(desired.secret_variables)
-    desired = need_stack_of_hosts(stack, choice, with_secrets=not request.destroy, review=no_commands)
-    with open_hosts(desired.hosts, desired.owner) as daemons:
-        within = checkout_of(stack) if no_commands else None
-        made = make_plan(desired, daemons, request, hub=hub, within=within)
-        made = ask_parsers(made, desired, daemons, show_note) if probe else made
-    return made, choice.knowing(desired.secret_variables)
-
-
-def exit_code(made: Plan, *, detailed: bool, allow_unreachable: bool) -> int:
-    if is_blocked(made, allow_unreachable=allow_unreachable):
+def _exit_code(plan: Plan, *, detailed: bool, allow_unreachable: bool) -> int:
+    if is_blocked(plan, allow_unreachable=allow_unreachable):
         return 1
-    return 2 if detailed and made.effective else 0
+    return 2 if detailed and plan.effective else 0
 
 
-def _next_step(made: Plan, stack: str, choice: StackChoice, request: Request, out: str | None) -> str:
-    if not made.effective or made.basis or is_blocked(made, allow_unreachable=True):
+def _next_step(plan: Plan, stack: str, choice: StackChoice, request: Request, out: str | None) -> str:
+    if not plan.effective or plan.basis or is_blocked(plan, allow_unreachable=True):
         return ""
-    verb = "destroy" if made.destroy else "apply"
-    anyway = " --allow-unreachable" if is_blocked(made) else ""
-    if out and not made.lacking:
+    verb = "destroy" if plan.destroy else "apply"
+    anyway = " --allow-unreachable" if is_blocked(plan) else ""
+    if out and not plan.lacking:
         return f"cortexctl apply {shlex.quote(out)}{anyway}"
     return f"cortexctl {verb}{as_argument(stack)}{choice.as_flags()}{request.options()}{anyway}"

@@ -6,15 +6,15 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.carry_out import carry_out
+from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
-from cortexctl.cli.wiring import need_stack
-from cortexctl.hosts.fleet import open_hosts
-from cortexctl.observe.gather import observe_for_rollback
+from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.addresses import full_address
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.read_stack import SecretMode, StackReader
+from cortexctl.operations.rollback import plan_back
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.operations.tidy import tidy
-from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 
 
 @click.command("rollback")
@@ -38,13 +38,10 @@ def command(
     """Stop what serves and start a kept generation, which must pass its gate; if it does not, what served comes back.
     Needs no secret and no image. The stack is not changed: put its old text back, or the next apply goes forward again.
     """
-    desired = need_stack(stack, choice, with_secrets=False)
-    address = full_address(desired, address)
+    desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     choice = choice.knowing(desired.secret_variables)
-    host = address.partition("/")[0]
-    with open_hosts(desired.hosts, desired.owner) as daemons:
-        observed = observe_for_rollback(desired.on_hosts([host]), daemons)
-        plan = plan_rollback(desired, observed, RollbackTarget(address, generation))
-        if not plan.effective:  # one that was killed at its very end is repeated
-            tidy(plan, daemons, output.log.run)
-        return carry_out(plan, daemons, choice=choice, approved=auto_approve, options=apply_options, output=output)
+    with open_hosts(desired) as hosts:
+        plan = plan_back(desired, full_address(desired, address), generation, hosts)
+        if not plan.effective:  # a run that was killed at its very end is repeated
+            tidy(plan, hosts, output.log.run)
+        return carry_out(plan, hosts, choice=choice, approved=auto_approve, options=apply_options, output=output)

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-
 import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.wiring import need_stack_of_hosts
+from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_json
-from cortexctl.concurrently import at_once
-from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.errors import DaemonError
-from cortexctl.hosts.fleet import DockerDaemons, open_hosts
-from cortexctl.instance.spec import Spec
-from cortexctl.observe.gather import observe_identity, unread_host
-from cortexctl.observe.recheck import read_lock
-from cortexctl.observed.health import Answer, HealthOutcome
-from cortexctl.observed.lock_holder import HeldLock
-from cortexctl.observed.observation import Fact, Observed
-from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
-from cortexctl.operations.lock import lock_state
+from cortexctl.operations.image_release import read_with_releases
+from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
-from cortexctl.plan.adopt.adopt import is_adopted
-from cortexctl.plan.decide import fields_to_change, state_in_words
-from cortexctl.plan.drift.servers import found_on
-from cortexctl.plan.placement import placed
-from cortexctl.render.lock import holder_text
-from cortexctl.render.status import Row, status_text
+from cortexctl.operations.status import fleet_status
+from cortexctl.render.status import status_json, status_text
 
 
 @click.command("status")
@@ -39,145 +21,10 @@ from cortexctl.render.status import Row, status_text
 @options.stack_choice
 def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
     """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
-    desired = need_stack_of_hosts(stack, choice, with_secrets=False)
-    with open_hosts(desired.hosts, desired.owner) as daemons:
-        observed, busy = _with_locks(observe_identity(desired, daemons), daemons)
-        rows = _rows(desired, observed, daemons)
-    notes = [*busy, *_left_alone(desired, observed)]
+    desired = usable(read_with_releases(StackReader(stack, choice, SecretMode.SKIP)))
+    status = fleet_status(desired)
     if output_format == "json":
-        out_json([row.as_dict() for row in rows])
+        out_json(status_json(status))
     else:
-        out(status_text(desired.owner, rows, notes, ink()))
-    return 0 if all(row.serves for row in rows) else 1
-
-
-def _with_measured(rows: list[tuple[Row, Host, Spec | None]]) -> list[Row]:
-    """What starts like these said, from what this machine has learnt: no log is read."""
-    from cortexctl.engines.vllm.memory.reuse import same_start
-    from cortexctl.operations.learn import started_as
-    from cortexctl.store.measurements import read_all
-
-    known = read_all()
-    if not known:
-        return [row for row, _, _ in rows]
-    return [replace(r, measured=same_start(known, started_as(host, spec)) if spec else None) for r, host, spec in rows]
-
-
-def _with_locks(observed: Observed, daemons: DockerDaemons) -> tuple[Observed, list[str]]:
-    """Who is applying the stack at this moment, host by host. A host whose lock cannot be read counts as unread."""
-    hosts = [h.name for h in observed.hosts if h.is_reachable]
-    locks = dict(zip(hosts, at_once(partial(read_lock, daemons), hosts), strict=True))
-    unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
-    held = {name: at for name, at in locks.items() if isinstance(at, HeldLock)}
-    busy = [f"{name}: {holder_text(lock_state(at))}" for name, at in held.items()]
-    return observed.with_hosts(unread), busy
-
-
-def _left_alone(desired: Desired, observed: Observed) -> list[str]:
-    """Containers with the stack's labels that are none of its own."""
-    return [
-        f"{seen.name}: {why_left_alone(other)}; it is left alone"
-        for seen in observed.hosts
-        for other in left_alone(seen, desired.owner, desired.moved)
-    ]
-
-
-def _rows(desired: Desired, observed: Observed, daemons: DockerDaemons) -> list[Row]:
-    desired, _ = placed(desired, observed)
-    wanted_on = desired.by_host()
-    found_at = {h.name: found_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
-    containers = [(i.host, i.serving.container) for on in found_at.values() for i in on.values() if i.serving]
-    servers = _servers([(host, container.id) for host, container in containers if container.is_running], daemons)
-    rows: list[tuple[Row, Host, Spec | None]] = []
-    for seen in observed.hosts:
-        host = desired.host(seen.name)
-        if not seen.is_reachable:
-            rows.append((Row(seen.name, "unreachable", detail=seen.problem), host, None))
-            continue
-        wanted, found = wanted_on[seen.name], found_at[seen.name]
-        for address in sorted(wanted.keys() | found.keys()):
-            instance = found.get(address)
-            serving = instance.serving if instance else None
-            if serving is None:
-                rows.append((Row(address, "missing", detail=_others(instance)), host, None))
-                continue
-            detail = _beside(wanted[address], serving) if address in wanted else "no longer in the stack"
-            rows.append(
-                (_row(address, serving, servers.get((seen.name, serving.container.id)), detail), host, serving.spec)
-            )
-    return _with_measured(rows)
-
-
-def _beside(wanted: Instance, serving: Owned) -> str:
-    """What is to be said beside its state."""
-    if serving.imported and not is_adopted(serving):
-        return f"to be adopted: {serving.container.name} is not applied yet"
-    if serving.imported:
-        differs = bool(fields_to_change(wanted, serving, Observed(())))
-        return "differs from the stack" if differs else "adopted; it has labels once it is replaced"
-    same = serving.spec is not None and serving.spec == _without_prints(wanted.spec, serving.spec)
-    return "" if same else "differs from the stack"
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """A container that runs: where it is reached, and what it says of its health."""
-
-    endpoint: str | DaemonError | None
-    health: Answer
-
-
-def _servers(containers: Sequence[tuple[str, str]], daemons: DockerDaemons) -> dict[tuple[str, str], _Server]:
-    """By host and container id, all asked at once."""
-    from cortexctl.health.health_check import query_all
-    from cortexctl.health.prober import QUICK
-
-    def endpoint(at: tuple[str, str]) -> str | DaemonError | None:
-        try:
-            return daemons.endpoint(*at)
-        except DaemonError as cause:
-            return cause
-
-    endpoints = dict(zip(containers, at_once(endpoint, containers), strict=True))
-    health = query_all({at: daemons.reach(*at) for at in containers}, QUICK)
-    return {at: _Server(endpoints[at], health[at]) for at in containers}
-
-
-def _row(address: str, serving: Owned, server: _Server | None, detail: str) -> Row:
-    state, endpoint = state_in_words(serving.container), ""
-    if server is not None:
-        state, detail = _health(server.health, detail)
-        endpoint = server.endpoint if isinstance(server.endpoint, str) else ""
-        if isinstance(server.endpoint, DaemonError):
-            detail = server.endpoint.message
-    spec = serving.spec
-    return Row(
-        address,
-        state,
-        generation=serving.generation,
-        vllm=spec.server.version or "" if spec else "",
-        serves_names=spec.server.served_names if spec else (),
-        endpoint=endpoint,
-        detail=detail,
-    )
-
-
-def _health(answer: Answer, detail: str) -> tuple[str, str]:
-    """The state to show, and what else there is to know."""
-    if answer.outcome is HealthOutcome.UNREACHED:
-        return "running, cannot be asked", answer.why
-    return (f"running, {answer.text}" if answer.text else "healthy"), detail
-
-
-def _others(instance: OwnedInstance | None) -> str:
-    names = [f"{o.container.name} is {o.container.state}" for o in instance.others] if instance else []
-    return "; ".join(names)
-
-
-def _without_prints(wanted: Spec, recorded: Spec) -> Spec:
-    """Status does not need secrets, so it takes their recorded fingerprints for granted."""
-    import dataclasses
-
-    known = {s.name: s.fingerprint for s in recorded.container.secrets}
-    secrets = tuple(dataclasses.replace(s, fingerprint=known.get(s.name, "")) for s in wanted.container.secrets)
-    return dataclasses.replace(wanted, container=dataclasses.replace(wanted.container, secrets=secrets))
+        out(status_text(status, ink()))
+    return 0 if status.all_serve else 1

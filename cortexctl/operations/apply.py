@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from cortexctl.diagnostics import Kind, Severity
 from cortexctl.errors import PlanStale, Refused
-from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import is_dead
 from cortexctl.observe.recheck import recheck
 from cortexctl.observed.lock_holder import LockInfo
-from cortexctl.operations.adapters import hooks_of, lock_identity, performer
+from cortexctl.operations.adapters import OpenHosts, hooks_of, lock_identity, performer
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.learn import learn_from_apply
 from cortexctl.operations.notes import Note, Report
+from cortexctl.operations.plan import is_blocked
 from cortexctl.operations.run_log import RunLog, to_each
 from cortexctl.operations.run_secrets import KNOWN
 from cortexctl.operations.stack_choice import StackChoice
@@ -37,7 +37,7 @@ class ApplyRun:
     new is to begin; `report`: where it says what it waits for.
     """
 
-    daemons: DockerDaemons
+    hosts: OpenHosts
     choice: StackChoice
     options: ApplyOptions
     log: RunLog
@@ -63,11 +63,6 @@ def prepare(plan: Plan, options: ApplyOptions) -> Plan:
     # also of a plan that was saved without --allow-unreachable
     diagnostics = (replace(d, severity=Severity.WARNING) if d.kind is Kind.UNREACHABLE else d for d in plan.diagnostics)
     return replace(plan, diagnostics=tuple(diagnostics))
-
-
-def is_blocked(plan: Plan, *, allow_unreachable: bool = False) -> bool:
-    """Whether the plan has errors; unreachable hosts are errors unless they are allowed."""
-    return any(d.is_error and not (allow_unreachable and d.kind is Kind.UNREACHABLE) for d in plan.diagnostics)
 
 
 def refuse_blocked(plan: Plan, options: ApplyOptions) -> None:
@@ -113,13 +108,13 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) ->
     from cortexctl.apply.run import apply_plan
 
     with run.progress(plan) as progress:
-        doer = performer(plan.owner, plan.stack_path, run.choice, run.daemons, run.log)
+        doer = performer(plan.owner, plan.stack_path, run.choice, run.hosts, run.log)
         emit = discreet(to_each(progress, run.log), KNOWN.hide)
         hooks = hooks_of(plan, doer, emit, run.log)
         executor = Executor(plan, doer, emit, run.options.parallelism, run.is_stopped, hooks=hooks)
         locks = Locks(
             plan,
-            run.daemons,
+            run.hosts,
             who,
             doer.clock,
             is_dead,
@@ -128,7 +123,7 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) ->
             waits=lambda text: run.report(Note(text)),
             stack=f" {shlex.quote(plan.stack_path)}{run.choice.as_flags()}",
         )
-        result = apply_plan(plan, executor, run.daemons, locks, partial(recheck, run.daemons), locks_held)
+        result = apply_plan(plan, executor, run.hosts, locks, partial(recheck, run.hosts), locks_held)
         result = result_without(result, KNOWN.hide)
-    notes = learn_from_apply(plan, result, executor.took, run.daemons, doer.clock.now())
+    notes = learn_from_apply(plan, result, executor.took, run.hosts, doer.clock.now())
     return Applied(plan, result, notes)

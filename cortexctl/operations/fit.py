@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from cortexctl.engines.vllm.memory.settings import read_settings
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.errors import UsageError
 from cortexctl.model_files.files import ModelFiles, ModelSource, source_of
+from cortexctl.observe.gather import observe_identity
+from cortexctl.observe.model_reading import read_models
+from cortexctl.operations.adapters import model_readers, open_hosts
 from cortexctl.operations.fit_arguments import (
     by_model,
     read_args,
@@ -33,6 +36,7 @@ from cortexctl.operations.notes import Note, warning
 from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.plan.capacity.gpu_ledger import Holder, gpu_lines, taken_by_stage
 from cortexctl.plan.capacity.plan_memory import gpu_of_host, headers_of, stage_forecasts
+from cortexctl.plan.placement import placed
 from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
 from cortexctl.store.measurements import read_all
 
@@ -166,16 +170,19 @@ def fit_options(inputs: FitInputs) -> FitJob:
     return job
 
 
-ReadModels = Callable[[Desired, Sequence[str], FitInputs], tuple[Desired, Mapping[tuple[str, str], ModelFiles]]]
-
-
-def fit_stack(wanted: Desired, inputs: FitInputs, read_models: ReadModels) -> FitJob:
+def fit_stack(wanted: Desired, inputs: FitInputs) -> FitJob:
     """Every instance; those that cannot be computed are named with the reason. Raises UsageError."""
     configs, weights = by_model(inputs.config, "--config"), by_model(inputs.weights, "--weights")
     models = {i.model for i in wanted.instances}
     if unknown := sorted((configs.keys() | weights.keys()) - models):
         raise UsageError(f"{wanted.path} has no model {', '.join(unknown)}; there are: {', '.join(sorted(models))}")
-    desired, files = read_models(wanted, list(configs), inputs)
+    desired, files = _read_models(wanted, configs, inputs)
+    return fit_models(desired, files, inputs)
+
+
+def fit_models(desired: Desired, files: Mapping[tuple[str, str], ModelFiles], inputs: FitInputs) -> FitJob:
+    """The same of a placed stack whose models' files were read."""
+    configs, weights = by_model(inputs.config, "--config"), by_model(inputs.weights, "--weights")
     job = FitJob(has_stack=True)
     for instance in desired.instances:
         try:
@@ -188,7 +195,21 @@ def fit_stack(wanted: Desired, inputs: FitInputs, read_models: ReadModels) -> Fi
     return job
 
 
-def sources_of(desired: Desired, given: Collection[str]) -> list[ModelSource]:
+def _read_models(
+    wanted: Desired, given: Collection[str], inputs: FitInputs
+) -> tuple[Desired, Mapping[tuple[str, str], ModelFiles]]:
+    """The placed stack, and the files of its models: on this machine, with `hosts` on theirs, with `hub` on the hub."""
+    if not inputs.hosts:
+        desired, _ = placed(wanted)
+        return desired, read_models(_sources(desired, given), model_readers(hub=inputs.hub))
+    with open_hosts(wanted) as hosts:
+        observed = observe_identity(wanted, hosts)
+        desired, _ = placed(wanted, observed)
+        readers = model_readers(host=hosts, hub=inputs.hub)
+        return desired, read_models(_sources(desired, given), readers, observed.by_name())
+
+
+def _sources(desired: Desired, given: Collection[str]) -> list[ModelSource]:
     """Of the instances whose config is not given."""
     sources = {source_of(i.host, i.spec) for i in desired.instances if i.spec.container.gpus and i.model not in given}
     return sorted(s for s in sources if isinstance(s, ModelSource))

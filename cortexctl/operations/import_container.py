@@ -13,7 +13,6 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.vllm.command.read_command import command_line
 from cortexctl.engines.vllm.version import release_from_image
 from cortexctl.errors import CortexctlError, DaemonUnreachable, UsageError
-from cortexctl.hosts.fleet import open_hosts
 from cortexctl.hosts.read import Inspection, inspect_all, observe_host
 from cortexctl.instance import labels
 from cortexctl.instance.secret import looks_like_one
@@ -23,6 +22,7 @@ from cortexctl.observed.foreign import Running, parse_running
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import parse_image_defaults, parse_inspected
 from cortexctl.observed.observation import Observed
+from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.read_stack import BadStack, SecretMode, StackReader, read_other_stack
 from cortexctl.operations.results import IgnoredField, ImportCandidate, Imported
 from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
@@ -145,8 +145,8 @@ class Import:
             return ""
         from cortexctl.health.prober import HttpProber
 
-        with open_hosts(self.desired.hosts, self.desired.owner) as daemons, suppress(CortexctlError):
-            return HttpProber().version(daemons.reach(self.host.name, id_))
+        with open_hosts(self.desired) as hosts, suppress(CortexctlError):
+            return HttpProber().version(hosts.reach(self.host.name, id_))
         return ""
 
     def _stands_against(self, id_: str) -> list[str]:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.vllm.diagnosis.diagnose import Diagnosis
+from cortexctl.engines.vllm.memory.measured import Measurement
 from cortexctl.errors import DaemonError
 from cortexctl.observed.container_state import ContainerState
+from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.lock_holder import LockInfo
+from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.diff import FieldChange
 
 
@@ -139,3 +143,67 @@ class Diagnosed:
     def is_explained(self) -> bool:
         """The cause is known, or there is none to name."""
         return self.found is not None or self.is_well
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """`at`: when the observation began, in seconds since the epoch. `seconds`: how long all of it took."""
+
+    at: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """One instance, or a host that cannot be read."""
+
+    address: str
+    state: str
+    generation: int = 0
+    vllm: str = ""
+    serves_names: tuple[str, ...] = ()
+    endpoint: str = ""
+    detail: str = ""
+    measured: Measurement | None = None
+    """What a start with these arguments logged, where this machine has learnt it."""
+
+    @property
+    def serves(self) -> bool:
+        return self.state == "healthy"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """`locks`: the hosts that somebody applies to. `left_alone`: a sentence about each container that has the stack's
+    labels and is not the stack's.
+    """
+
+    stack: str
+    instances: tuple[InstanceStatus, ...]
+    locks: tuple[HostLock, ...] = ()
+    left_alone: tuple[str, ...] = ()
+
+    @property
+    def all_serve(self) -> bool:
+        return all(instance.serves for instance in self.instances)
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """`desired`: the first environment that can be used. `unknown`: the instances whose memory is not known."""
+
+    desired: Desired | None
+    diagnostics: tuple[Diagnostic, ...]
+    unknown: tuple[InstanceForecast, ...]
+
+    @property
+    def is_valid(self) -> bool:
+        return not any(d.is_error for d in self.diagnostics)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelHistory:
+    """What the labels of the stack's containers record, a row a container, and the hosts that could not be read."""
+
+    rows: tuple[dict[str, str], ...]
+    unreachable: tuple[ObservedHost, ...]

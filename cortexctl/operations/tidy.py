@@ -6,20 +6,19 @@ from contextlib import suppress
 
 from cortexctl.apply.locking import Locks
 from cortexctl.errors import DaemonError, LockHeld
-from cortexctl.hosts.fleet import DockerDaemons
 from cortexctl.hosts.lock import is_dead
 from cortexctl.hosts.read import left_by_killed_runs
-from cortexctl.operations.adapters import SystemClock, lock_identity
+from cortexctl.operations.adapters import OpenHosts, SystemClock, lock_identity
 from cortexctl.plan.model import Plan
 
 
-def tidy(plan: Plan, daemons: DockerDaemons, run: str) -> None:
+def tidy(plan: Plan, hosts: OpenHosts, run: str) -> None:
     """On the plan's hosts, under the lock: a holder who is provably gone loses it, as in a run with work to do."""
-    hosts = [planned.host for planned in plan.hosts if not planned.problem]
-    left = left_by_killed_runs(hosts, plan.owner)
+    reachable = [planned.host for planned in plan.hosts if not planned.problem]
+    left = left_by_killed_runs(reachable, plan.owner)
     if not left:
         return
-    locks = Locks(plan, daemons, lock_identity(run), SystemClock(), is_dead)
+    locks = Locks(plan, hosts, lock_identity(run), SystemClock(), is_dead)
     for host in left:
         with suppress(DaemonError, LockHeld), locks.hold(host):
-            daemons.daemon(host).settle_record(plan.owner)
+            hosts.daemon(host).settle_record(plan.owner)

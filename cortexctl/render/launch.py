@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.shape import CAP_DROP, LOG_DRIVER, LOG_OPTIONS, SECURITY_OPT
 from cortexctl.instance.spec import CONTAINER_PORT, Spec
-from cortexctl.render.sanitise import tame
+from cortexctl.render.sanitise import tame, visible
+from cortexctl.text.json_text import json_text
 
 
 def docker_run(address: str, spec: Spec) -> list[str]:
@@ -121,3 +123,36 @@ def _dollars(value: Any) -> Any:
     if isinstance(value, list):
         return [_dollars(inner) for inner in value]
     return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+def launch_text(address: str, spec: Spec, output_format: str) -> str:
+    """A launch as "argv", "docker", "compose" or "json"."""
+    match output_format:
+        case "docker":
+            return _one_option_a_line(docker_run(address, spec))
+        case "compose":
+            return compose_service(address, spec).rstrip("\n")
+        case "json":
+            return json_text(launch_facts(address, spec), 2)
+        case _:
+            return _one_option_a_line([*entrypoint(spec.server), *arguments(spec.server)])
+
+
+def _one_option_a_line(argv: list[str]) -> str:
+    """Shell text that can be pasted: a new line before every option."""
+    text = _quoted(argv[0])
+    for word in argv[1:]:
+        text += (" \\\n  " if word.startswith("-") else " ") + _quoted(word)
+    return text
+
+
+def _quoted(word: str) -> str:
+    """For a shell; what would act on a terminal as escapes, which bash, zsh and ksh read: $'…'."""
+    if visible(word) == word:
+        return shlex.quote(word)
+    bare = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(c if visible(c) == c else _octal(c) for c in bare) + "'"
+
+
+def _octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogatepass"))

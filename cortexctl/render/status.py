@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cortexctl.engines.vllm.memory.measured import Measurement
+from cortexctl.operations.results import FleetStatus, InstanceStatus
+from cortexctl.render.lock import holder_text
 from cortexctl.render.sanitise import all_visible, visible
 from cortexctl.render.style import Ink
 
 HEADINGS = ("INSTANCE", "STATE", "GEN", "VLLM", "SERVES", "ENDPOINT")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One instance, or a host that cannot be read."""
-
-    address: str
-    state: str
-    generation: int = 0
-    vllm: str = ""
-    serves_names: tuple[str, ...] = ()
-    endpoint: str = ""
-    detail: str = ""
-    measured: Measurement | None = None
-    """What a start with these arguments said, where this machine has learnt it."""
-
-    @property
-    def serves(self) -> bool:
-        return self.state == "healthy"
-
-    def as_dict(self) -> dict[str, Any]:
-        plain = dataclasses.asdict(dataclasses.replace(self, measured=None))
-        del plain["measured"]
-        return {**plain, "serves_names": list(self.serves_names), "memory": _memory(self.measured)}
+def status_json(status: FleetStatus) -> list[dict[str, Any]]:
+    """One object an instance."""
+    return [_instance_json(instance) for instance in status.instances]
 
 
-def status_text(stack: str, rows: Sequence[Row], notes: Sequence[str], ink: Ink) -> str:
+def _instance_json(instance: InstanceStatus) -> dict[str, Any]:
+    plain = dataclasses.asdict(dataclasses.replace(instance, measured=None))
+    del plain["measured"]
+    return {**plain, "serves_names": list(instance.serves_names), "memory": _memory(instance.measured)}
+
+
+def status_text(status: FleetStatus, ink: Ink) -> str:
     """One line an instance, columns as wide as they must be; then how many of them serve, and what else there is to
     know: who is at work, what is left alone.
     """
-    rows = [all_visible(row) for row in rows]
+    rows = [all_visible(row) for row in status.instances]
     table = [HEADINGS, *(_cells(r) for r in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
     lines = [ink("  ".join(h.ljust(w) for h, w in zip(HEADINGS, widths, strict=True)).rstrip(), "dim")]
@@ -55,12 +42,17 @@ def status_text(stack: str, rows: Sequence[Row], notes: Sequence[str], ink: Ink)
         lines += [ink(f"  {told}", "dim")] if told else []
     serving = sum(r.serves for r in rows)
     lines.append("")
-    lines.append(f"{serving} of {len(rows)} instances of stack {stack} serve.")
-    lines += [ink(visible(line), "yellow") for line in notes]
+    lines.append(f"{serving} of {len(rows)} instances of stack {status.stack} serve.")
+    lines += [ink(visible(line), "yellow") for line in _notes(status)]
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _notes(status: FleetStatus) -> list[str]:
+    busy = [f"{lock.host}: {holder_text(lock.state)}" for lock in status.locks if lock.state]
+    return [*busy, *status.left_alone]
+
+
+def _cells(row: InstanceStatus) -> tuple[str, ...]:
     generation = str(row.generation) if row.generation else "-"
     first, *more = row.serves_names or ("-",)
     names = f"{first} +{len(more)}" if more else first

@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cortexctl.cli.review import plan_from_snapshot
 from cortexctl.desired.stack import Desired
 from cortexctl.errors import CortexctlError
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import snapshot_to_json
+from cortexctl.operations.review import plan_from_snapshot
 from cortexctl.plan.guards import check_desired
 from cortexctl.plan.hypothetical import as_if_applied
 from cortexctl.plan.model import Plan

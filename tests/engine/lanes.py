@@ -20,11 +20,13 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 import pytest
 
-from cortexctl.cli.wiring import make_plan, need_stack_of_hosts
 from cortexctl.hosts.fleet import open_hosts
 from cortexctl.hosts.http import daemon_time, get
 from cortexctl.hosts.lock import from_labels, is_dead
 from cortexctl.observed.container_list import parse_endpoint
+from cortexctl.operations.image_release import read_with_releases
+from cortexctl.operations.plan import plan_live
+from cortexctl.operations.read_stack import StackReader
 from cortexctl.operations.saved_plan import save_plan
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.plan.model import Plan
@@ -114,9 +116,9 @@ class Lane:
 
     def plan(self) -> Plan:
         """As the command makes it, in this process: it only looks."""
-        desired = need_stack_of_hosts(str(self.path), StackChoice(), warn=False)
+        desired = read_with_releases(StackReader(str(self.path), StackChoice())).usable
         with open_hosts(desired.hosts, desired.owner) as daemons:
-            return make_plan(desired, daemons, Request())
+            return plan_live(desired, daemons, Request())
 
     def begin(self, plan: Plan, *options: str, who: str = "one") -> Forked:
         """Apply a plan, as one that was saved, in a process of its own. Two at once need names: `who`."""

@@ -13,10 +13,11 @@ from cortexctl.instance.labels import serving_name
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.inspected import ImageDefaults, parse_inspected
 from cortexctl.observed.observation import Observed
+from cortexctl.operations.results import Durations
 from cortexctl.plan.action import Action
 from cortexctl.plan.drift.finding import Code, DriftReport, Facts, Kind
 from cortexctl.plan.drift.report import find_drift
-from cortexctl.render.drift.json_report import Took, drift_json
+from cortexctl.render.drift.json_report import drift_json
 from cortexctl.render.drift.markdown import drift_markdown
 from cortexctl.render.drift.prometheus import drift_prometheus
 from cortexctl.render.drift.terminal import drift_text
@@ -112,7 +113,7 @@ def test_the_same_values_give_the_same_bytes_and_no_secret(first: Case, second: 
     texts = []
     for _ in range(2):
         report = find_drift(desired, seen, Facts())
-        took = Took(1, 0.5)
+        took = Durations(1, 0.5)
         texts.append(
             drift_text(report, Ink(enabled=True))
             + drift_json(report, took)

@@ -121,7 +121,8 @@ def test_permission_denied_on_the_socket(tmp_path: Path) -> None:
         (tmp_path / "daemon.sock").chmod(0o600)
         code = f"""
 import os, sys
-from cortexctl.cli import plan, wiring, main
+from cortexctl.cli import plan, main
+from cortexctl.operations import image_release, review
 from cortexctl.stack import load
 from cortexctl.render.plan import terminal
 import getpass, tree_sitter_toml, encodings.utf_8_sig

@@ -15,8 +15,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
+from cortexctl.operations.results import Durations
 from cortexctl.plan.drift.finding import Code, DriftReport, Kind
-from cortexctl.render.drift.json_report import Took, drift_json
+from cortexctl.render.drift.json_report import drift_json
 from cortexctl.render.drift.phrases import MEANINGS, next_step, said
 from cortexctl.render.drift.terminal import drift_text
 from cortexctl.render.schemas import drift_schema
@@ -41,7 +42,7 @@ def test_the_json_is_valid_and_looking_twice_gives_the_same_bytes(case: Path) ->
     report = report_of_case(case)
     VALIDATOR.validate(json.loads((case / "report.json").read_text()))
     assert views_of(report) == views_of(report_of_case(case))
-    later = json.loads(drift_json(report, Took(1_800_000_000, 9.0)))
+    later = json.loads(drift_json(report, Durations(1_800_000_000, 9.0)))
     assert later["digest"] == json.loads((case / "report.json").read_text())["digest"]
 
 

@@ -21,7 +21,8 @@ from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
 from cortexctl.errors import DaemonRefused, UsageError
 from cortexctl.operations.learn import learn_from_apply, started_as
 from cortexctl.operations.notes import Note, warning
-from cortexctl.render.status import Row, status_text
+from cortexctl.operations.results import FleetStatus, InstanceStatus
+from cortexctl.render.status import status_json, status_text
 from cortexctl.render.style import Ink
 from cortexctl.store import measurements
 from tests.fakes.container import FakeContainer
@@ -305,7 +306,7 @@ def test_every_real_log_can_be_kept_and_found_again() -> None:
         assert same_start(measurements.read_all(), m.started) == m
 
 
-SERVES = Row("here/tiny", "healthy", 1, "0.33.0", ("tiny",), "http://127.0.0.1:8801")
+SERVES = InstanceStatus("here/tiny", "healthy", 1, "0.33.0", ("tiny",), "http://127.0.0.1:8801")
 KNOWN = Measurement(
     of(0).started,
     StartLog(kv_cache_tokens=460496, max_concurrency=3.51, concurrency_len=131072, available_kv_gib=56.21),
@@ -317,17 +318,18 @@ KNOWN = Measurement(
 
 
 def test_status_has_predicted_beside_real() -> None:
-    shown = status_text("demo", [replace(SERVES, measured=KNOWN)], [], Ink(enabled=False))
+    shown = status_text(FleetStatus("demo", (replace(SERVES, measured=KNOWN),)), Ink(enabled=False))
     assert (
         "KV cache: 460,496 tokens (predicted 465,120, +1.0 %); 3.51 requests of 131,072 tokens at once "
         "(predicted 3.55, +1.1 %); it served after 142 s\n" in shown
     )
-    assert "KV cache" not in status_text("demo", [SERVES], [], Ink(enabled=False))
+    assert "KV cache" not in status_text(FleetStatus("demo", (SERVES,)), Ink(enabled=False))
 
 
 def test_status_as_json_has_both_or_null() -> None:
-    assert SERVES.as_dict()["memory"] is None
-    assert replace(SERVES, measured=KNOWN).as_dict()["memory"] == {
+    one, other = status_json(FleetStatus("demo", (SERVES, replace(SERVES, measured=KNOWN))))
+    assert one["memory"] is None
+    assert other["memory"] == {
         "kv_cache_tokens": {"real": 460496, "predicted": 465120},
         "max_concurrency": {"real": 3.51, "predicted": 3.55},
         "available_kv_gib": {"real": 56.21, "predicted": 56.78},
@@ -335,5 +337,5 @@ def test_status_as_json_has_both_or_null() -> None:
         "measured_at": "2026-10-06T17:00:41.000Z",
     }
     alone = replace(KNOWN, predicted=None, start_seconds=None)
-    shown = status_text("demo", [replace(SERVES, measured=alone)], [], Ink(enabled=False))
+    shown = status_text(FleetStatus("demo", (replace(SERVES, measured=alone),)), Ink(enabled=False))
     assert "KV cache: 460,496 tokens; 3.51 requests of 131,072 tokens at once\n" in shown

@@ -16,7 +16,7 @@ from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelFiles
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.operations.fit import FitInputs, fit_stack
+from cortexctl.operations.fit import FitInputs, fit_models
 from cortexctl.plan.capacity.capacity import room_in_stack
 from cortexctl.plan.capacity.plan_memory import Forecaster, Unknown
 from cortexctl.plan.model import Plan
@@ -233,7 +233,7 @@ SHARED = {
 def test_fit_and_plan_have_the_same_ledger(models: dict[str, Spec]) -> None:
     wanted, files = desired(**models), {**FILES, ("gpu-1", "/srv/models/encoder"): ModelFiles(config_of("bge-m3"))}
     planned = room_in_stack(wanted, files).ledger
-    job = fit_stack(wanted, FitInputs(), lambda stack, _configs, _inputs: (stack, files))
+    job = fit_models(wanted, files, FitInputs())
     assert job.unknown == {}
     assert job.ledger(job.budgets()) == planned
     assert planned

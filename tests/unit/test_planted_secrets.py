@@ -16,12 +16,12 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from cortexctl.cli import apply as apply_command
-from cortexctl.cli import wiring
 from cortexctl.cli.main import run
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import DaemonRefused, ProbeFailed
 from cortexctl.hooks.runner import HookRunner
 from cortexctl.instance.spec import SecretRef
+from cortexctl.operations.read_stack import StackReader
 from tests.encodings import ENCODINGS, leaks
 from tests.fakes.daemon_socket import LIST, row, talking_daemon
 from tests.fakes.receiver import receiver
@@ -187,9 +187,9 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
 
         monkeypatch.setattr(world.daemon(), "create", create)
     monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda: Talker(world))
-    monkeypatch.setattr(apply_command, "need_stack_of_hosts", wiring.need_stack)
-    monkeypatch.setattr(apply_command, "open_hosts", lambda _hosts, _owner: nullcontext(world.daemons))
-    monkeypatch.setattr(apply_command, "make_plan", lambda desired, _daemons, request: world.plan(desired, request))
+    monkeypatch.setattr(apply_command, "read_with_releases", StackReader.read)
+    monkeypatch.setattr(apply_command, "open_hosts", lambda _desired: nullcontext(world.daemons))
+    monkeypatch.setattr(apply_command, "plan_live", lambda desired, _daemons, request: world.plan(desired, request))
     monkeypatch.setattr("cortexctl.operations.adapters.SystemClock", lambda: world.clock)
     monkeypatch.setattr(type(world.daemons), "close", lambda _self: None, raising=False)
     monkeypatch.setattr("cortexctl.operations.apply.learn_from_apply", lambda *_: ())

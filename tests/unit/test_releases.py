@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cortexctl.cli import releases as asking
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.observed.container_list import parse_release_told
 from cortexctl.observed.host import ImageFacts
+from cortexctl.operations.image_release import releases_on
 from cortexctl.plan.diff import diff
 from cortexctl.stack.load import Releases, load_stack
 from tests.fakes.daemon import FakeDaemon, FakeDaemons
@@ -44,17 +44,17 @@ class Daemons(FakeDaemons):
         super().__init__({host: FakeDaemon(host, "lab") for host in told})
         self.told = told
 
-    def images(self, wanted: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], ImageFacts]:
-        return {(h, r): ImageFacts(r, "local", id="sha256:1", release=self.told[h]) for h, r in wanted}
+    def image(self, host: str, reference: str) -> ImageFacts:
+        return ImageFacts(reference, "local", id="sha256:1", release=self.told[host])
 
 
 def test_the_release_that_all_hosts_agree_on() -> None:
-    found, problems = asking.told_by_hosts(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.31.0"}))  # type: ignore[arg-type]
+    found, problems = releases_on(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.31.0"}))  # type: ignore[arg-type]
     assert (found, problems) == ({"mine/vllm:latest": "0.31.0"}, [])
 
 
 def test_hosts_that_differ_are_a_problem() -> None:
-    _, problems = asking.told_by_hosts(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.32.0"}))  # type: ignore[arg-type]
+    _, problems = releases_on(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.32.0"}))  # type: ignore[arg-type]
     assert [(d.rule, d.summary) for d in problems] == [
         ("CX314", 'the image "mine/vllm:latest" is vLLM 0.31.0 on a and 0.32.0 on b')
     ]

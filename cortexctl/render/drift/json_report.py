@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import Any
 
+from cortexctl.operations.results import Durations
 from cortexctl.plan.drift.finding import FORMAT_VERSION, CheckedHost, DriftReport, Finding
 from cortexctl.render.drift.phrases import kinds_counted, next_step, said
 from cortexctl.text.json_text import json_text
 
 
-@dataclass(frozen=True, slots=True)
-class Took:
-    """When the look was, in seconds since the epoch, and how many seconds it took."""
-
-    at: int
-    seconds: float
-
-
-def drift_json(report: DriftReport, took: Took) -> str:
+def drift_json(report: DriftReport, took: Durations) -> str:
     """Stable but for the times: the same findings give the same `digest`."""
     return json_text(drift_to_dict(report, took), 2) + "\n"
 
 
-def drift_to_dict(report: DriftReport, took: Took) -> dict[str, Any]:
+def drift_to_dict(report: DriftReport, took: Durations) -> dict[str, Any]:
     findings = [_finding(f, report) for f in report.findings]
     return {
         "format_version": FORMAT_VERSION,

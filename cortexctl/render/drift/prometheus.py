@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from cortexctl.operations.results import Durations
 from cortexctl.plan.drift.finding import DriftReport, Finding
-from cortexctl.render.drift.json_report import Took
 from cortexctl.render.drift.phrases import kinds_counted
 
 MOST_SERIES = 200
@@ -19,7 +19,7 @@ Labels = Mapping[str, str]
 Sample = tuple[Labels, float]
 
 
-def drift_prometheus(report: DriftReport, took: Took) -> str:
+def drift_prometheus(report: DriftReport, took: Durations) -> str:
     """All series carry the stack and its environment (empty without one)."""
     own = {"stack": report.stack, "env": report.env}
     lines: list[str] = []
@@ -29,7 +29,7 @@ def drift_prometheus(report: DriftReport, took: Took) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metrics(report: DriftReport, took: Took) -> Iterator[tuple[str, str, Iterable[Sample]]]:
+def _metrics(report: DriftReport, took: Durations) -> Iterator[tuple[str, str, Iterable[Sample]]]:
     yield (
         "findings",
         "What the last look found, by kind; containers of others are only counted.",

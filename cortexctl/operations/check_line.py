@@ -1,0 +1,76 @@
+"""What a vLLM release makes of any line of `vllm serve`. No text of it that may be a secret is in the answer."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cortexctl.engines.vllm.command.verdict import Verdict, judge
+from cortexctl.errors import UsageError
+from cortexctl.instance.secret import hidden
+from cortexctl.stack.document import SECRET_NAME
+
+
+def check_lines(lines: Iterable[str], version: str) -> Iterator[Verdict]:
+    """Each has its verdict before the next is read, also one that cannot be read. Raises UsageError if there is no
+    line: it must not read as "all are taken".
+    """
+    is_empty = True
+    for line in lines:
+        is_empty = False
+        try:
+            yield check_line(line, version)
+        except UsageError as cause:
+            yield Verdict(version, "value", (hidden(str(cause)),))
+    if is_empty:
+        raise UsageError("no line came on standard input, so nothing was checked")
+
+
+def check_line(line: str, version: str) -> Verdict:
+    """Raises UsageError for a line that cannot be read."""
+    try:
+        argv = shlex.split(line)
+    except ValueError as cause:
+        raise UsageError(f"it is no shell line: {cause}") from None
+    try:
+        verdict = judge(argv, version, _config_files(argv))
+        values = {name: "***" if SECRET_NAME.search(name) else _plain(v) for name, v in verdict.values.items()}
+    except RecursionError:
+        raise UsageError("a value is nested too deep to be read") from None
+    return replace(verdict, values=values, refused=tuple(hidden(text) for text in verdict.refused))
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can have it: literals of early releases and YAML know more (sets, dates, infinity)."""
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+        case None | str() | int() | float():
+            return value
+        case _:
+            return str(value)
+
+
+def _config_files(argv: Sequence[str]) -> dict[str, Any]:
+    """The content of the files that `--config` names, as far as they can be read here."""
+    from cortexctl.engines.vllm.command.config_file import file_names
+
+    files = {}
+    for name in file_names(argv):
+        import yaml
+
+        try:
+            files[name] = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+        except yaml.YAMLError as cause:
+            raise UsageError(f"{name} is not YAML: {' '.join(str(cause).split())}") from None
+        except (OSError, UnicodeDecodeError):
+            continue
+    return files

@@ -1,0 +1,75 @@
+"""Observe the hosts closely, and find what drifted; tell a receiver about it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from cortexctl import __version__
+from cortexctl.desired.stack import Desired
+from cortexctl.hooks.notify import SECRET, Destination, destination, notify
+from cortexctl.hosts.lock import is_dead
+from cortexctl.observe.drift_observer import DriftObserver
+from cortexctl.observed.health import Answer
+from cortexctl.operations.adapters import OpenHosts, open_hosts
+from cortexctl.operations.image_release import read_with_releases
+from cortexctl.operations.notes import Note, warning
+from cortexctl.operations.read_stack import SecretMode, StackReader
+from cortexctl.operations.results import Durations
+from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.plan.drift.finding import DriftReport
+from cortexctl.plan.drift.report import DriftSelection, find_drift
+from cortexctl.plan.drift.servers import Server
+
+
+@dataclass(frozen=True, slots=True)
+class DriftInputs:
+    """`deep`: inspect every container, too. `health_timeout`: seconds for a server's answer; None: none is asked."""
+
+    selection: DriftSelection
+    deep: bool
+    health_timeout: float | None
+
+
+def read_for_drift(stack: str, choice: StackChoice, *, review: bool) -> Desired:
+    """Without its warnings: they are for whoever works on the file, not for the mail of a cron job. A secret without a
+    value here is not compared. Raises BadStack.
+    """
+    secrets = SecretMode.REVIEW if review else SecretMode.LENIENT
+    return read_with_releases(StackReader(stack, choice, secrets)).usable
+
+
+def report_drift(desired: Desired, choice: StackChoice, inputs: DriftInputs) -> tuple[DriftReport, Durations]:
+    """Changes nothing."""
+    began, at = time.monotonic(), int(time.time())
+    with open_hosts(desired) as hosts:
+        timeout, here = inputs.health_timeout, inputs.selection.hosts_of(desired)
+        ask_health = partial(_health, hosts, timeout) if timeout is not None else None
+        observer = DriftObserver(here, inputs.selection, hosts, ask_health, is_dead, __version__, inputs.deep)
+        observed, facts = observer.observe()
+    report = find_drift(desired, observed, facts, inputs.selection)
+    given = replace(choice, env="").knowing(desired.secret_variables).as_flags()
+    return replace(report, given=given), Durations(at, time.monotonic() - began)
+
+
+def open_destination(url: str | None) -> tuple[Destination | None, tuple[Note, ...]]:
+    """Before anything is read: a wrong URL is known at once. Raises UsageError."""
+    if not url:
+        return None, ()
+    to = destination(url)
+    text = f"what is found is sent to {to.where} as it is, for anybody on the way to read; use https"
+    return to, (warning(text),) if to.is_plain else ()
+
+
+def send(to: Destination, body: bytes) -> None:
+    """Raises NotifyFailed."""
+    notify(to, body, secret=os.environ.get(SECRET, ""), timestamp=int(time.time()))
+
+
+def _health(hosts: OpenHosts, seconds: float, servers: Sequence[Server]) -> dict[tuple[str, str], Answer]:
+    from cortexctl.health.health_check import query_all
+
+    return query_all({s.key: hosts.reach(s.host, s.container) for s in servers}, seconds)

@@ -1,0 +1,103 @@
+"""Make a plan: against the live hosts, or for review against a snapshot, another stack or another revision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cortexctl.desired.stack import Desired
+from cortexctl.diagnostics import Diagnostic, Kind
+from cortexctl.errors import UsageError
+from cortexctl.files.checkout import Checkout, checkout_of
+from cortexctl.observe.gather import observe_for_plan
+from cortexctl.observed.observation import Observed
+from cortexctl.operations.adapters import OpenHosts, model_readers, open_hosts
+from cortexctl.operations.image_release import read_with_releases
+from cortexctl.operations.notes import Report
+from cortexctl.operations.read_stack import SecretMode, StackReader, StackReading
+from cortexctl.operations.run_secrets import KNOWN
+from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.plan.model import Plan
+from cortexctl.plan.planner import plan
+from cortexctl.plan.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInputs:
+    """What to plan, and against what. `observed`: a snapshot's file. `against`: another stack. `no_commands`: run no
+    program of the stack. `hub`: ask the hub for models that no host has.
+    """
+
+    request: Request
+    observed: str | None = None
+    against: str | None = None
+    probe: bool = False
+    no_commands: bool = False
+    hub: bool = False
+
+    @property
+    def is_review(self) -> bool:
+        return bool(self.observed or self.against)
+
+    def check(self) -> None:
+        """Raises UsageError for inputs that contradict each other."""
+        if self.probe and self.is_review:
+            raise UsageError("--probe starts containers on the hosts; a plan with --observed or --against asks no host")
+        if self.probe and self.no_commands:
+            raise UsageError("--probe runs a program of each image of the stack, and --no-commands runs none")
+        if self.observed and self.against:
+            raise UsageError("--observed and --against exclude each other")
+
+
+def read_for_plan(stack: str, choice: StackChoice, inputs: PlanInputs) -> StackReading:
+    """A review reads no secret and asks no host; the removal of everything needs no secret."""
+    if inputs.is_review:
+        return StackReader(stack, choice, SecretMode.REVIEW).read()
+    secrets = SecretMode.SKIP if inputs.request.destroy else SecretMode.RESOLVE
+    return read_with_releases(StackReader(stack, choice, SecretMode.REVIEW if inputs.no_commands else secrets))
+
+
+def make_plan(desired: Desired, choice: StackChoice, inputs: PlanInputs, report: Report) -> Plan:
+    """`report`: where a probe says what it does. Raises UsageError, BadStack."""
+    if inputs.observed:
+        from cortexctl.operations.review import plan_from_snapshot
+
+        return plan_from_snapshot(desired, inputs.observed, inputs.request, hub=inputs.hub)
+    if inputs.against:
+        from cortexctl.operations.review import plan_from_stack
+
+        return plan_from_stack(desired, inputs.against, choice, inputs.request, hub=inputs.hub)
+    with open_hosts(desired) as hosts:
+        within = checkout_of(desired.path) if inputs.no_commands else None
+        live = plan_live(desired, hosts, inputs.request, hub=inputs.hub, within=within)
+        if not inputs.probe:
+            return live
+        from cortexctl.operations.probe import probe
+
+        return probe(live, desired, hosts, report)
+
+
+def plan_live(
+    desired: Desired, hosts: OpenHosts, request: Request, *, hub: bool = False, within: Checkout | None = None
+) -> Plan:
+    """Observe the hosts, and plan. `hub`: the hub is asked, too, for models that no host has. `within`: models' files
+    of this machine are read only there.
+    """
+    models = model_readers(host=hosts, hub=hub, within=within)
+    observed = _without_secrets(observe_for_plan(desired, hosts, request, models))
+    made = plan(desired, observed, request)
+    return replace(made, diagnostics=tuple(map(_diagnostic_without_secrets, made.diagnostics)))
+
+
+def is_blocked(plan: Plan, *, allow_unreachable: bool = False) -> bool:
+    """Whether the plan has errors; unreachable hosts are errors unless they are allowed."""
+    return any(d.is_error and not (allow_unreachable and d.kind is Kind.UNREACHABLE) for d in plan.diagnostics)
+
+
+def _without_secrets(observed: Observed) -> Observed:
+    """A daemon, or what is between it and us, may send back what it was sent."""
+    hosts = (replace(h, problem=KNOWN.hide(h.problem), next_step=KNOWN.hide(h.next_step)) for h in observed.hosts)
+    return replace(observed, hosts=tuple(hosts))
+
+
+def _diagnostic_without_secrets(d: Diagnostic) -> Diagnostic:
+    return replace(d, summary=KNOWN.hide(d.summary), detail=KNOWN.hide(d.detail), help=KNOWN.hide(d.help))

@@ -1,0 +1,16 @@
+"""Plan the way back to a retained generation."""
+
+from __future__ import annotations
+
+from cortexctl.desired.stack import Desired
+from cortexctl.observe.gather import observe_for_rollback
+from cortexctl.operations.adapters import OpenHosts
+from cortexctl.plan.model import Plan
+from cortexctl.plan.rollback import RollbackTarget, plan_rollback
+
+
+def plan_back(desired: Desired, address: str, generation: int | None, hosts: OpenHosts) -> Plan:
+    """`address`: with its host. `generation` None: the newest retained one that is older. Raises UsageError."""
+    host = address.partition("/")[0]
+    observed = observe_for_rollback(desired.on_hosts([host]), hosts)
+    return plan_rollback(desired, observed, RollbackTarget(address, generation))

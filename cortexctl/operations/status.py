@@ -1,0 +1,164 @@
+"""The fleet now: every instance of the stack, its state, health and endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from cortexctl.concurrently import at_once
+from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.errors import DaemonError
+from cortexctl.instance.spec import Spec
+from cortexctl.observe.gather import observe_identity, unread_host
+from cortexctl.observe.recheck import read_lock
+from cortexctl.observed.health import Answer, HealthOutcome
+from cortexctl.observed.lock_holder import HeldLock
+from cortexctl.observed.observation import Fact, Observed
+from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
+from cortexctl.operations.adapters import OpenHosts, open_hosts
+from cortexctl.operations.lock import lock_state
+from cortexctl.operations.results import FleetStatus, HostLock, InstanceStatus
+from cortexctl.plan.adopt.adopt import is_adopted
+from cortexctl.plan.decide import fields_to_change, state_in_words
+from cortexctl.plan.drift.servers import found_on
+from cortexctl.plan.placement import placed
+
+
+def fleet_status(desired: Desired) -> FleetStatus:
+    """Changes nothing."""
+    with open_hosts(desired) as hosts:
+        observed, locks = _with_locks(observe_identity(desired, hosts), hosts)
+        instances = _instances(desired, observed, hosts)
+    return FleetStatus(desired.owner, tuple(instances), locks, _left_alone(desired, observed))
+
+
+def _with_measured(rows: list[tuple[InstanceStatus, Host, Spec | None]]) -> list[InstanceStatus]:
+    """With what earlier starts like these logged, from what this machine has learnt: no log is read."""
+    from cortexctl.engines.vllm.memory.reuse import same_start
+    from cortexctl.operations.learn import started_as
+    from cortexctl.store.measurements import read_all
+
+    known = read_all()
+    if not known:
+        return [row for row, _, _ in rows]
+    return [replace(r, measured=same_start(known, started_as(host, spec)) if spec else None) for r, host, spec in rows]
+
+
+def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[HostLock, ...]]:
+    """Who is applying the stack at this moment, host by host. A host whose lock cannot be read counts as unread."""
+    names = [h.name for h in observed.hosts if h.is_reachable]
+    locks = dict(zip(names, at_once(partial(read_lock, hosts), names), strict=True))
+    unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
+    held = {name: at for name, at in locks.items() if isinstance(at, HeldLock)}
+    return observed.with_hosts(unread), tuple(HostLock(name, lock_state(at)) for name, at in held.items())
+
+
+def _left_alone(desired: Desired, observed: Observed) -> tuple[str, ...]:
+    """Containers with the stack's labels that are not the stack's."""
+    return tuple(
+        f"{seen.name}: {why_left_alone(other)}; it is left alone"
+        for seen in observed.hosts
+        for other in left_alone(seen, desired.owner, desired.moved)
+    )
+
+
+def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[InstanceStatus]:
+    desired, _ = placed(desired, observed)
+    wanted_on = desired.by_host()
+    found_at = {h.name: found_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
+    containers = [(i.host, i.serving.container) for on in found_at.values() for i in on.values() if i.serving]
+    servers = _servers([(host, container.id) for host, container in containers if container.is_running], hosts)
+    rows: list[tuple[InstanceStatus, Host, Spec | None]] = []
+    for seen in observed.hosts:
+        host = desired.host(seen.name)
+        if not seen.is_reachable:
+            rows.append((InstanceStatus(seen.name, "unreachable", detail=seen.problem), host, None))
+            continue
+        wanted, found = wanted_on[seen.name], found_at[seen.name]
+        for address in sorted(wanted.keys() | found.keys()):
+            instance = found.get(address)
+            serving = instance.serving if instance else None
+            if serving is None:
+                rows.append((InstanceStatus(address, "missing", detail=_others(instance)), host, None))
+                continue
+            detail = _beside(wanted[address], serving) if address in wanted else "no longer in the stack"
+            rows.append(
+                (_row(address, serving, servers.get((seen.name, serving.container.id)), detail), host, serving.spec)
+            )
+    return _with_measured(rows)
+
+
+def _beside(wanted: Instance, serving: Owned) -> str:
+    """What is to be said beside its state."""
+    if serving.imported and not is_adopted(serving):
+        return f"to be adopted: {serving.container.name} is not applied yet"
+    if serving.imported:
+        differs = bool(fields_to_change(wanted, serving, Observed(())))
+        return "differs from the stack" if differs else "adopted; it has labels once it is replaced"
+    same = serving.spec is not None and serving.spec == _without_prints(wanted.spec, serving.spec)
+    return "" if same else "differs from the stack"
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A container that runs: where it is reached, and what it says of its health."""
+
+    endpoint: str | DaemonError | None
+    health: Answer
+
+
+def _servers(containers: Sequence[tuple[str, str]], hosts: OpenHosts) -> dict[tuple[str, str], _Server]:
+    """By host and container id, all asked at once."""
+    from cortexctl.health.health_check import query_all
+    from cortexctl.health.prober import QUICK
+
+    def endpoint(at: tuple[str, str]) -> str | DaemonError | None:
+        try:
+            return hosts.endpoint(*at)
+        except DaemonError as cause:
+            return cause
+
+    endpoints = dict(zip(containers, at_once(endpoint, containers), strict=True))
+    health = query_all({at: hosts.reach(*at) for at in containers}, QUICK)
+    return {at: _Server(endpoints[at], health[at]) for at in containers}
+
+
+def _row(address: str, serving: Owned, server: _Server | None, detail: str) -> InstanceStatus:
+    state, endpoint = state_in_words(serving.container), ""
+    if server is not None:
+        state, detail = _health(server.health, detail)
+        endpoint = server.endpoint if isinstance(server.endpoint, str) else ""
+        if isinstance(server.endpoint, DaemonError):
+            detail = server.endpoint.message
+    spec = serving.spec
+    return InstanceStatus(
+        address,
+        state,
+        generation=serving.generation,
+        vllm=spec.server.version or "" if spec else "",
+        serves_names=spec.server.served_names if spec else (),
+        endpoint=endpoint,
+        detail=detail,
+    )
+
+
+def _health(answer: Answer, detail: str) -> tuple[str, str]:
+    """The state to show, and what else there is to know."""
+    if answer.outcome is HealthOutcome.UNREACHED:
+        return "running, cannot be asked", answer.why
+    return (f"running, {answer.text}" if answer.text else "healthy"), detail
+
+
+def _others(instance: OwnedInstance | None) -> str:
+    names = [f"{o.container.name} is {o.container.state}" for o in instance.others] if instance else []
+    return "; ".join(names)
+
+
+def _without_prints(wanted: Spec, recorded: Spec) -> Spec:
+    """Status does not need secrets, so it takes their recorded fingerprints for granted."""
+    import dataclasses
+
+    known = {s.name: s.fingerprint for s in recorded.container.secrets}
+    secrets = tuple(dataclasses.replace(s, fingerprint=known.get(s.name, "")) for s in wanted.container.secrets)
+    return dataclasses.replace(wanted, container=dataclasses.replace(wanted.container, secrets=secrets))

@@ -1,0 +1,52 @@
+"""Check a stack file alone: no host, no secret, and no network but for the hub where that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cortexctl.desired.stack import Desired
+from cortexctl.diagnostics import Diagnostic, in_reading_order
+from cortexctl.operations.adapters import model_readers
+from cortexctl.operations.read_stack import SecretMode, StackReader
+from cortexctl.operations.results import Validation
+from cortexctl.operations.stack_choice import StackChoice
+from cortexctl.plan.guards import check_desired
+from cortexctl.plan.placement import placed
+
+if TYPE_CHECKING:
+    from cortexctl.plan.capacity.capacity import Room
+    from cortexctl.plan.capacity.forecast import InstanceForecast
+
+
+def validate(stack: str, choice: StackChoice, *, hub: bool) -> Validation:
+    """The stack in the chosen environment; without one, as it stands and in every environment that it has."""
+    from cortexctl.stack.load import environments
+
+    diagnostics: list[Diagnostic] = []
+    desired: Desired | None = None
+    unknown: dict[str, InstanceForecast] = {}
+    for env in [choice.env] if choice.env else ["", *environments(stack, review=True)]:
+        reading = StackReader(stack, replace(choice, env=env), SecretMode.REVIEW).read()
+        diagnostics += reading.diagnostics
+        if reading.desired is not None:
+            here, unplaced = placed(reading.desired)
+            problems = [*unplaced, *check_desired(here)]
+            room = _room(here, problems, hub=hub)
+            diagnostics += [*problems, *room.diagnostics]
+            unknown = {f.address: f for f in room.forecasts if f.after is None} | unknown
+            desired = desired or here
+    forecasts = tuple(unknown[address] for address in sorted(unknown))
+    return Validation(desired, tuple(in_reading_order(diagnostics)), forecasts)
+
+
+def _room(desired: Desired, problems: list[Diagnostic], *, hub: bool) -> Room:
+    from cortexctl.files.checkout import checkout_of
+    from cortexctl.observe.model_reading import read_models
+    from cortexctl.plan.capacity.capacity import Room, room_in_stack
+    from cortexctl.plan.needs import every_model
+
+    if not any(i.spec.container.gpus for i in desired.instances):
+        return Room()
+    files = read_models(every_model(desired), model_readers(hub=hub, within=checkout_of(desired.path)))
+    return room_in_stack(desired, files, problems)
