@@ -1,4 +1,4 @@
-"""The arguments of a model against the release that its image pins: findings become diagnostics with their place."""
+"""Checks a model's arguments against the release of its image: findings become diagnostics with their place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cortexctl.stack.suggest import nearest
 
 
 class At(Protocol):
-    """The place of something inside the model's block."""
+    """The place of a value inside the model's block."""
 
     def __call__(self, *path: str | int, key: bool = False) -> SourceSpan | None: ...
 
@@ -47,7 +47,7 @@ def check_arguments(
 
 
 def check_raw(table: str, values: Any, at: At) -> Iterator[Diagnostic]:
-    """The same of a table that is otherwise not what the schema wants, as far as it can be read."""
+    """The same checks for a table that does not match the schema, as far as it is readable."""
     if not isinstance(values, dict):
         return
     args, extra, env = values.get("args"), values.get("extra_args"), values.get("env")
@@ -73,14 +73,14 @@ def _release(values: Mapping[str, Any]) -> str | None:
 
 
 def _instead(key: str) -> str:
-    """What to write for a key of `args` that vLLM never had, or that is not the stack's to set there."""
+    """The replacement for a key of `args` that vLLM never had, or that the stack sets elsewhere."""
     plain = key.replace("-", "_")
     if plain in OWNED:
         return OWNED[plain]
     if plain in ALIASES:
-        return f'it is called "{ALIASES[plain]}" here'
+        return f'here it is called "{ALIASES[plain]}"'
     if catalogue.option_spans(plain):
         return f'write it as "{plain}"'
-    elsewhere = "a parameter that no release of vLLM has can be given as words in extra_args"
+    elsewhere = "a parameter that is in no vLLM release can be passed in extra_args"
     close = nearest(plain, catalogue.option_names())
     return f'did you mean "{close}"? Otherwise: {elsewhere}' if close else elsewhere

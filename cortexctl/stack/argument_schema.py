@@ -1,4 +1,4 @@
-"""vLLM's options as JSON Schema, for editors: of one release, or each as the newest release that has it takes it."""
+"""vLLM's options as JSON Schema, for editors: of one release, or each one as its newest release defines it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "ex
 
 
 def args_schema(version: str | None = None) -> dict[str, Any]:
-    """The table `args` of a model. Nested tables have the keys of their config where a release is chosen."""
+    """The table `args` of a model. If a release is chosen, nested tables have the keys of their config."""
     of = catalogue.release(version) if version else None
     properties = {}
     for name in sorted(catalogue.option_names()):
         option = of.option(name) if of else catalogue.newest_option(name)
         if option is not None and not option.positional and name not in OWNED:
             properties[name] = {"description": _described(option), **_schema(option, of)}
-    title = f"args of a model on vLLM {version}" if version else "args of a model, on any vLLM"
+    title = f"args of a model on vLLM {version}" if version else "args of a model, for any vLLM release"
     return {"title": title, "type": "object", "properties": properties, "additionalProperties": False}
 
 

@@ -1,4 +1,4 @@
-"""What a model's folder says, where it can be read from here: its config.json, and which kinds of weights lie in it."""
+"""Checks a model's folder if it is readable here: its config.json, and the kinds of weights in it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cortexctl.files.checkout import Checkout
 from cortexctl.stack.argument_checks import At
 
 LARGEST = 4 * 2**20
-"""Bytes of a config.json beyond which it is none."""
+"""The largest plausible size of a config.json, in bytes."""
 
 
 def check_folder(folder: Path, release: str | None, at: At, within: Checkout | None = None) -> Iterator[Diagnostic]:
-    """Nothing where there is no such folder here: it is on the host, and the host is not asked for it. Nor where it, or
-    its config, is not `within` the checkout.
+    """No diagnostics if the folder does not exist here: it is on the host, which is not contacted for this. The same if
+    the folder, or its config, is not `within` the checkout.
     """
     if within and not (within.holds(folder) and within.holds(folder / "config.json")):
         return
@@ -31,7 +31,7 @@ def check_folder(folder: Path, release: str | None, at: At, within: Checkout | N
 
 
 def checkpoint_in(folder: Path) -> Checkpoint | None:
-    """None for a folder that is not here, or cannot be listed."""
+    """None for a folder that does not exist here, or cannot be listed."""
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError:
@@ -47,7 +47,7 @@ def checkpoint_in(folder: Path) -> Checkpoint | None:
 
 
 def config_in(folder: Path) -> dict[str, Any]:
-    """config.json; empty when it is not there, or not what it should be."""
+    """config.json; empty if it does not exist or is not valid."""
     file = folder / "config.json"
     try:
         if not file.is_file() or file.stat().st_size > LARGEST:

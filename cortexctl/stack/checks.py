@@ -1,4 +1,4 @@
-"""What one model's block says wrongly, beyond the types of its fields. Each finding has its rule and place."""
+"""Checks one model's block, beyond the types of its fields. Each finding has its rule and place."""
 
 from __future__ import annotations
 
@@ -22,53 +22,55 @@ from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
 from cortexctl.stack.suggest import nearest
 
 TASK_SINCE = {**dict.fromkeys(POOLING_TASKS, "0.6.5"), "transcription": "0.7.3"}
-"""Task -> the first release that has it. Releases before had embeddings under another name, and no audio."""
+"""Task -> the first release that supports it. Earlier releases had embeddings under another name, and no audio."""
 CUDA_IMAGES = {"vllm/vllm-openai", "docker.io/vllm/vllm-openai"}
 SHADOWED_ENV = {
-    "HF_HUB_TOKEN": "neither vLLM nor the hub client reads HF_HUB_TOKEN; the variable is HF_TOKEN",
-    "CUDA_VISIBLE_DEVICES": "choose GPUs with `gpus`; inside the container they are numbered from 0",
-    "NVIDIA_VISIBLE_DEVICES": "choose GPUs with `gpus`",
+    "HF_HUB_TOKEN": "neither vLLM nor the Hub's client reads HF_HUB_TOKEN; the variable is HF_TOKEN",
+    "CUDA_VISIBLE_DEVICES": "select GPUs with `gpus`; inside the container they are numbered from 0",
+    "NVIDIA_VISIBLE_DEVICES": "select GPUs with `gpus`",
     "HF_HUB_OFFLINE": "set `offline`",
 }
-"""Variables that cortexctl sets itself, or that do not do what they seem to: what to write instead."""
+"""Variables that cortexctl sets itself, or that do not have the expected effect -> what to write instead."""
 
 
 def check_version(stack: StackFile, document: Document) -> Iterator[Diagnostic]:
-    """The stack's `required_version` against this cortexctl."""
+    """Compares the stack's `required_version` with this cortexctl."""
     if stack.required_version and __version__ not in SpecifierSet(stack.required_version, prereleases=True):
         yield error(
             "CX110",
-            f"the stack needs cortexctl {stack.required_version}, and this is {__version__}",
+            f"the stack requires cortexctl {stack.required_version}, but this is {__version__}",
             document.place(("required_version",)),
-            help="install a version that it allows",
+            help="install a version in that range",
         )
 
 
 def check_references(stack: StackFile, document: Document) -> Iterator[Diagnostic]:
-    """Models that name other models: `after` and `moved`."""
+    """Models that refer to other models: `after` and `moved`."""
     for name, model in stack.models.items():
         for index, other in enumerate(model.after):
             place = document.place(("models", name, "after", index))
             if other not in stack.models:
                 close = nearest(other, stack.models)
-                advice = f'did you mean "{close}"?' if close else f"models here: {', '.join(stack.models)}"
-                yield error("CX215", f'"{name}" comes after "{other}", and there is no such model', place, help=advice)
+                advice = f'did you mean "{close}"?' if close else f"models in the stack: {', '.join(stack.models)}"
+                yield error(
+                    "CX215", f'"{name}" must start after "{other}", but there is no such model', place, help=advice
+                )
             elif name in _all_before(other, stack) and name <= other:
                 yield error("CX215", f'"{name}" and "{other}" wait for each other', place, help="remove one `after`")
     further = {m.from_: m.to for m in stack.moved}
     for index, moved in enumerate(stack.moved):
         if moved.from_ in stack.models:
-            yield error("CX216", f'"{moved.from_}" is said to have moved, and is still in the stack',
+            yield error("CX216", f'`moved` lists "{moved.from_}" as an old name, but it is still in the stack',
                         document.place(("moved", index, "from")), help="remove the entry, or the model")  # fmt: skip
         if moved.to not in stack.models and further.get(moved.to, moved.from_) == moved.from_:
-            yield error("CX216", f'"{moved.from_}" is said to have moved to "{moved.to}", which is not in the stack',
+            yield error("CX216", f'`moved` maps "{moved.from_}" to "{moved.to}", which is not in the stack',
                         document.place(("moved", index, "to")),
-                        help=f"models here: {', '.join(stack.models)}")  # fmt: skip
+                        help=f"models in the stack: {', '.join(stack.models)}")  # fmt: skip
 
 
 def check_addresses(instances: Iterable[Instance], moved: Mapping[str, str]) -> Iterator[Diagnostic]:
-    """An address, and a container's name, mean one instance: the second replica of `chat` is `chat.2`, and so would be
-    a model of that name. `moved`: the old names of models, which their containers may still have.
+    """Each address, and each container name, must belong to one instance: the second replica of `chat` is `chat.2`, and
+    a model with that name would be the same. `moved`: the old names of models, which their containers may still have.
     """
     instances = list(instances)
     first: dict[tuple[str, str], Instance] = {}
@@ -84,19 +86,19 @@ def check_addresses(instances: Iterable[Instance], moved: Mapping[str, str]) -> 
         reported.add((one.model, other.model))
         yield error(
             "CX229",
-            f'on {other.host}, "{other.model}" would be this model and replica {one.ordinal} of "{one.model}"',
+            f'on {other.host}, the name "{other.model}" means this model and replica {one.ordinal} of "{one.model}"',
             other.place_of(""),
             help=f'give this model another name, for example "{_without_number(other.model)}"',
         )
 
 
 def _without_number(name: str) -> str:
-    """A name that reads alike and ends in no dot and number."""
+    """A similar name that does not end in a dot and a number."""
     return "-".join(name.rsplit(".", 1))
 
 
 def _all_before(model: str, stack: StackFile) -> set[str]:
-    """Every model that `model` waits for, near or far."""
+    """Every model that `model` waits for, directly or indirectly."""
     earlier: set[str] = set()
     waiting = [model]
     while waiting:
@@ -110,7 +112,7 @@ def _all_before(model: str, stack: StackFile) -> set[str]:
 def check_model(
     name: str, model: ModelTable, release: str | None, at: At, profiles: Collection[str]
 ) -> Iterator[Diagnostic]:
-    """Everything that can be said without the rest of the stack. `release`: of the model's image, where it is known."""
+    """All checks that do not need the rest of the stack. `release`: of the model's image, if known."""
     if model.profile is not None and model.profile not in profiles:
         close = nearest(model.profile, profiles)
         advice = f'did you mean "{close}"?' if close else f"known: {', '.join(sorted(profiles)) or 'none'}"
@@ -133,48 +135,48 @@ def check_model(
     if isinstance(model.gpus, list) and len(model.gpus) % model.replicas:
         yield error(
             "CX217",
-            f"{len(model.gpus)} GPUs cannot be dealt out evenly to {model.replicas} replicas",
+            f"{len(model.gpus)} GPUs cannot be divided evenly among {model.replicas} replicas",
             at("gpus"),
             help=f"give a multiple of {model.replicas}",
         )
     if model.adopt and model.replicas > 1:
         yield error(
             "CX226",
-            f'"{model.adopt}" is one container, and {model.replicas} replicas are wanted',
+            f'"{model.adopt}" is one container, but replicas = {model.replicas}',
             at("adopt"),
-            help="adopt it as a model of its own, with replicas = 1",
+            help="adopt it as a separate model with replicas = 1",
         )
     if model.source.gguf:
         yield from _gguf(model.source, release, at("source", "gguf"))
 
 
 def _gate(model: ModelTable, at: At) -> Iterator[Diagnostic]:
-    """What the gate can measure depends on what the model is for."""
+    """The gate's measurements depend on the model's task."""
     gate = model.gate
     for key in ("max_ttft", "min_tokens_per_second"):
         if getattr(gate, key) is not None and model.task != "generate":
             yield error(
                 "CX227",
-                f'gate.{key} is about generated tokens, and the task is "{model.task}"',
+                f'gate.{key} is about generated tokens, but the task is "{model.task}"',
                 at("gate", key, key=True),
                 help='remove it, or correct `task`: bounds are for task = "generate"',
             )
     if gate.smoke.dimensions is not None and model.task != "embed":
         yield error(
             "CX227",
-            f'gate.smoke.dimensions is about an embedding, and the task is "{model.task}"',
+            f'gate.smoke.dimensions is about an embedding, but the task is "{model.task}"',
             at("gate", "smoke", "dimensions", key=True),
             help='remove it, or set task = "embed"',
         )
 
 
 def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
-    """Every rank of a model needs a GPU of its own."""
+    """Every rank of a model needs its own GPU."""
     args = model.args
     sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
     counts = [args.get(size, 1) for size in sizes]
     if not all(type(c) is int and c > 0 for c in counts):
-        return  # said elsewhere
+        return  # reported elsewhere
     ranks = math.prod(counts)
     gpus = model.gpus if isinstance(model.gpus, int) else len(model.gpus) // model.replicas
     if not gpus or ranks == gpus:
@@ -185,34 +187,34 @@ def _parallel(model: ModelTable, at: At) -> Iterator[Diagnostic]:
         "CX223",
         f"{gpus} {'GPU' if gpus == 1 else 'GPUs'} for {ranks} {'rank' if ranks == 1 else 'ranks'} ({sizes_text})",
         at("gpus"),
-        help="every rank needs one GPU, and a GPU without a rank stays idle; make the numbers agree",
+        help="every rank needs one GPU, and a GPU without a rank stays idle; make the numbers equal",
     )
 
 
 def _without_gpu(model: ModelTable, at: At) -> Iterator[Diagnostic]:
-    """By the name of the official image; another may hold a build for the CPU."""
+    """Judged by the name of the official image; another image may contain a CPU build."""
     if not model.gpus and parse_image(model.image).name in CUDA_IMAGES:
         yield warning(
             "CX315",
-            "the official CUDA image finds no device without a GPU, and exits",
+            "without a GPU the official CUDA image finds no device and exits",
             at("gpus"),
-            help="give it a GPU, or take vllm/vllm-openai-cpu; on a CPU llama.cpp is faster as a rule",
+            help="give it a GPU, or use vllm/vllm-openai-cpu; on a CPU llama.cpp is usually faster",
         )
 
 
 def check_gpus(model: ModelTable, name: str, host: HostTable, at: At) -> Iterator[Diagnostic]:
-    """A model's GPUs against what a host of its has."""
+    """A model's GPUs compared with those of one of its hosts."""
     if isinstance(model.gpus, int) and host.gpus is None:
         yield error(
             "CX224",
-            f'the host "{name}" does not say how many GPUs it has, so none can be chosen on it',
+            f'the host "{name}" does not set its number of GPUs, so none can be chosen on it',
             at("gpus"),
-            help=f"say it (gpus = {{ count = 4 }} in [hosts.{name}]), or write the indices here, as in [0, 1]",
+            help=f"set it (gpus = {{ count = 4 }} in [hosts.{name}]), or write the indices here, such as [0, 1]",
         )
     elif isinstance(model.gpus, list) and host.gpus and max(model.gpus, default=0) >= host.gpus.count:
         yield error(
             "CX224",
-            f'there is no GPU {max(model.gpus)} on the host "{name}", which has {host.gpus.count}, numbered from 0',
+            f'the host "{name}" has no GPU {max(model.gpus)}: it has {host.gpus.count}, numbered from 0',
             at("gpus"),
             help="correct the indices, or the host's gpus.count",
         )
@@ -223,7 +225,9 @@ def _args(name: str, model: ModelTable, release: str | None, at: At) -> Iterator
     for key in ("tokenizer", "hf_config_path"):
         value = getattr(model.source, key)
         if value and args.get(key, value) != value:
-            yield error("CX202", f"{key} is in source and in args, and differs", at("args", key), help="remove one")
+            yield error(
+                "CX202", f"{key} is in source and in args, with different values", at("args", key), help="remove one"
+            )
         args |= {key: value} if value else {}
 
     def place(*path: str | int, key: bool = False) -> SourceSpan | None:
@@ -246,16 +250,16 @@ def _source(name: str, source: SourceTable, at: At) -> Iterator[Diagnostic]:
     if len(kinds) != 1:
         yield error(
             "CX202",
-            f'the source of model "{name}" names {" and ".join(kinds) or "no model"}',
+            f'the source of model "{name}" sets {" and ".join(kinds) or "no model"}',
             at("source"),
-            help='exactly one of repo = "ORG/NAME", path = "FOLDER", gguf = "FILE.gguf"',
+            help='set exactly one of repo = "ORG/NAME", path = "FOLDER", gguf = "FILE.gguf"',
         )
     for field in ("path", "gguf"):
         value = getattr(source, field)
         if value and (value.startswith("/") or ".." in value.split("/")):
             yield error(
                 "CX203",
-                f"source.{field} must lie below the host's models_dir",
+                f"source.{field} must be below the host's models_dir",
                 at("source", field),
                 help='a path like "llama-3-8b-instruct", without a leading "/" and without ".."',
             )
@@ -267,7 +271,7 @@ def _gguf(source: SourceTable, release: str | None, span: SourceSpan | None) -> 
     if re.search(r"-\d{5}-of-\d{5}\.gguf$", source.gguf or ""):
         yield error(
             "CX306",
-            "vLLM loads single GGUF files only, and this is a part",
+            "vLLM loads only single GGUF files, but this is one of several parts",
             span,
             help="merge the parts first (llama-gguf-split --merge)",
         )
@@ -281,7 +285,7 @@ def _gguf(source: SourceTable, release: str | None, span: SourceSpan | None) -> 
     if not source.tokenizer:
         yield warning(
             "CX307",
-            "a GGUF file without `tokenizer`: vLLM converts it slowly and not always right",
+            "a GGUF file without `tokenizer`: vLLM converts the file's tokenizer, slowly and not always correctly",
             span,
-            help='add tokenizer = "ORG/NAME" of the model it was made from',
+            help='add tokenizer = "ORG/NAME" with the name of the original model',
         )

@@ -1,5 +1,5 @@
-"""A stack file as text, values and places. The standard library's parsers give the values; tree-sitter gives
-the places, and only once somebody asks where something stands.
+"""A stack file as text, values and places. The standard library's parsers give the values. tree-sitter gives the
+places, and runs only when a place is needed.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 Origins = dict[Loc, Loc]
-"""Loc of a value -> the loc where it, and all below it, was before an overlay moved it."""
+"""Loc of a value -> the loc that it, with everything below it, had before an overlay moved it."""
 
 SECRET_NAME = re.compile(r"(?i)(?:^|_|api)key$|(?:^|_)token$|passwo?r?d|secret_|_secret$|access_?key|credential|^pin$")
-"""Keys whose values are taken for secrets: never shown in a snippet, never allowed into a label."""
+"""Keys whose values are treated as secrets: never shown in a snippet, never allowed in a label."""
 SECRET_WORD = re.compile(r"(?i)api[_-]?key|token\b|password|secret|credential|\bpin\b")
 URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
 CONTINUATION, REMOVED = 0x80, 0xFF
-"""The top bits of a UTF-8 byte that goes on with a character, and a byte that no UTF-8 text has."""
+"""The top bits of a UTF-8 continuation byte, and a byte that no UTF-8 text contains."""
 DEEPEST = 64
-"""Tables and lists in each other; nothing in a stack comes near it, and what is far beyond ends Python itself."""
+"""The deepest nesting of tables and lists. No stack comes near it, and much deeper nesting crashes Python itself."""
 LARGEST_NUMBER = 2**63 - 1
-"""TOML's own bound. What is larger could be put into a label, and not be read from it."""
-HALF = "half of a surrogate pair (\\uD800 to \\uDFFF alone), which is no character"
+"""TOML's own limit. A larger number could be written into a label, but not be read from it."""
+HALF = "half of a surrogate pair (\\uD800 to \\uDFFF alone), which is not a character"
 _LONG_KEY = re.compile(r"""^[ \t\[]*[\w"'-]+(?:[ \t]*\.[ \t]*[\w"'-]+){64}""", re.MULTILINE)
-"""A dotted key of so many parts, which takes a parser long before it is found to be too deep."""
+"""A dotted key with this many parts, which takes a parser long before it is recognised as too deep."""
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
 
 
 class UnreadableDocument(Exception):
-    """The text cannot be turned into values; nothing else about it can be said."""
+    """The text cannot be parsed into values, so nothing else in it is checked."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.summary)
@@ -51,10 +51,10 @@ class UnreadableDocument(Exception):
 
 @dataclass(frozen=True)
 class Document:
-    """`path` is as the user gave it: it is what diagnostics show.
+    """`path` is as the user wrote it: diagnostics show it.
 
-    `data` is what is to be read. It is the file's own values, or those after overlays were laid on: `origins` then
-    says, latest first, where each moved value is written. `is_shown`: whether lines of the text may be shown.
+    `data` holds the values to read: the file's own values, or those after overlays were applied. Then `origins` maps
+    each moved value to its place in the file, latest first. `is_shown`: whether lines of the text may be shown.
     """
 
     path: str
@@ -65,11 +65,11 @@ class Document:
     is_shown: bool = True
 
     def moved(self, data: dict[str, Any], origins: Origins) -> Document:
-        """The same text with other data; `origins` leads from a loc in it to one in this document's data."""
+        """The same text with other data; `origins` maps a loc in it to one in this document's data."""
         return replace(self, data=data, origins=(origins, *self.origins))
 
     def place(self, loc: Loc, *, key: bool = False) -> SourceSpan | None:
-        """The place of the value at `loc` (or of its key); of its nearest parent that has one, failing that."""
+        """The place of the value at `loc` (or of its key); without one, that of its nearest parent that has one."""
         loc = self.written_at(loc)
         while loc:
             spans = self._places.get(loc)
@@ -79,13 +79,13 @@ class Document:
         return None
 
     def written_at(self, loc: Loc) -> Loc:
-        """Where in the file the value at `loc` is written: a profile or an environment may have it."""
+        """The loc in the file where the value at `loc` is written: in a profile or an environment, for example."""
         for origins in self.origins:
             loc = _original_loc(loc, origins)
         return loc
 
     def as_written(self) -> Document:
-        """The file's own values, before anything was laid over or put in."""
+        """The file's own values, before overlays, profiles and variables were applied."""
         return replace(self, data=self.written or self.data, origins=())
 
     def has(self, loc: Loc) -> bool:
@@ -99,12 +99,12 @@ class Document:
         return True
 
     def is_hidden(self, loc: Loc) -> bool:
-        """Whether the value at `loc` must not be shown: it is, or may be, a secret written in the open."""
+        """Whether the value at `loc` must not be shown: it is, or may be, an unprotected secret."""
         return is_secret(self.written or self.data, self.written_at(loc))
 
     @cached_property
     def _places(self) -> dict[Loc, tuple[SourceSpan, SourceSpan]]:
-        """loc -> (span of the key, span of the value), in lines whose open secrets are stars."""
+        """loc -> (span of the key, span of the value), in lines with asterisks in place of unprotected secrets."""
         nodes = list(places_in(self.path, self.text))
         written = self.written or self.data
         raw = self.text.split("\n")
@@ -117,8 +117,8 @@ class Document:
 
 
 def read_document(path: str, *, inside: bool = False) -> Document:
-    """Read and parse a `.toml` or `.json` file. `inside`: it must not be a link out of its checkout; else such a link
-    is followed, and no line of the file is shown. Raises UnreadableDocument.
+    """Reads and parses a `.toml` or `.json` file. `inside`: it must not be a link out of its checkout. Without `inside`
+    such a link is followed, but no line of the file is shown. Raises UnreadableDocument.
     """
     try:
         text = read_text(path, inside=inside)
@@ -140,12 +140,12 @@ def parse_document(path: str, text: str) -> Document:
 
 
 def not_shown(path: str, what: str) -> UnreadableDocument:
-    """Instead of all that could be said about a file behind a link: it may be anybody's."""
+    """The only diagnostic about a file behind a link: it may be anybody's."""
     return UnreadableDocument(
         error(
             "CX101",
-            f"{path} is a link that leads out of its checkout, to a file that is no valid {what}",
-            help="nothing of that file is shown; name the file itself to see what is wrong with it",
+            f"{path} is a link that leads out of its checkout, to a file that is not a valid {what}",
+            help="nothing of that file is shown; pass the file itself to see its errors",
         )
     )
 
@@ -153,7 +153,7 @@ def not_shown(path: str, what: str) -> UnreadableDocument:
 def _values(path: str, text: str) -> dict[str, Any]:
     if not text.strip():
         raise UnreadableDocument(
-            error("CX101", f"{path} is empty", help="an empty stack never means: remove everything")
+            error("CX101", f"{path} is empty", help="an empty stack is rejected; it never means: remove everything")
         )
     too_deep = UnreadableDocument(error("CX101", f"{path} is nested too deeply to be a stack"))
     if _LONG_KEY.search(text):
@@ -170,22 +170,20 @@ def _values(path: str, text: str) -> dict[str, Any]:
     except RecursionError:
         raise too_deep from None
     except UnicodeEncodeError:
-        raise UnreadableDocument(error("CX101", f"{path} holds {HALF}")) from None
+        raise UnreadableDocument(error("CX101", f"{path} contains {HALF}")) from None
     except _DuplicateKey as cause:
-        raise UnreadableDocument(
-            error("CX101", f'the key "{cause}" stands twice in one JSON object of {path}')
-        ) from None
+        raise UnreadableDocument(error("CX101", f'the key "{cause}" is twice in one JSON object of {path}')) from None
     except ValueError:
-        raise UnreadableDocument(error("CX101", f"{path} holds a whole number of more than 64 bits")) from None
+        raise UnreadableDocument(error("CX101", f"{path} contains a whole number of more than 64 bits")) from None
     if "\0" in text or "\\u0000" in text or "\\x00" in text:
-        raise UnreadableDocument(error("CX101", f"{path} holds a NUL character, which no name or path can have"))
+        raise UnreadableDocument(error("CX101", f"{path} contains a NUL character, which no name or path can contain"))
     if not isinstance(data, dict):
-        raise UnreadableDocument(error("CX101", f"{path} holds no table", help="a stack file is one object"))
+        raise UnreadableDocument(error("CX101", f"{path} is not a table", help="a stack file is one object"))
     return data
 
 
 def fit(document: Document) -> Document:
-    """The same. Raises UnreadableDocument for what has the form of a stack and holds what none can."""
+    """The same document. Raises UnreadableDocument for a valid file whose values no stack can contain."""
     problem, loc = unfit(document.data)
     if problem and not document.is_shown:
         raise not_shown(document.path, "stack")
@@ -201,7 +199,9 @@ def _check_halves(text: str) -> None:
 
 
 def unfit(value: Any) -> tuple[str, Loc]:
-    """What of a value of JSON or TOML no stack can hold, and where in it; both empty if it is fit."""
+    """The first value in a JSON or TOML document that no stack can contain, and its place; both empty if there is
+    none.
+    """
     for loc, inner in _values_in(value):
         if len(loc) > DEEPEST:
             return "is nested too deeply to be a stack", ()
@@ -210,12 +210,12 @@ def unfit(value: Any) -> tuple[str, Loc]:
     try:
         json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
-        return f"holds {HALF}", ()
+        return f"contains {HALF}", ()
     return "", ()
 
 
 def _values_in(data: Any) -> Iterator[tuple[Loc, Any]]:
-    """All of them with where they are, without recursion; none far below what is too deep."""
+    """All values with their places, without recursion; none far below the maximum depth."""
     waiting: list[tuple[Loc, Any]] = [((), data)]
     while waiting:
         loc, value = waiting.pop()
@@ -227,7 +227,7 @@ def _values_in(data: Any) -> Iterator[tuple[Loc, Any]]:
 
 
 def _original_loc(loc: Loc, origins: Origins) -> Loc:
-    """Where `loc` was: its longest prefix that was moved leads the way."""
+    """The original place of `loc`: its longest moved prefix decides."""
     for length in range(len(loc), 0, -1):
         origin = origins.get(loc[:length])
         if origin is not None:
@@ -258,7 +258,7 @@ def _toml_error(path: str, text: str, message: str) -> Diagnostic:
 
 
 def _point(path: str, text: str, line: int, column: int) -> SourceSpan:
-    """A place in a text that could not be parsed: what follows a key that looks like a secret's is not shown."""
+    """A place in a text that could not be parsed: text after a key that looks like a secret's is not shown."""
     lines = text.split("\n")
     shown = lines[line - 1] if line <= len(lines) else ""
     key, separator, value = shown.partition("=" if "=" in shown else ":")
@@ -268,7 +268,7 @@ def _point(path: str, text: str, line: int, column: int) -> SourceSpan:
 
 
 def _span(path: str, raw: list[str], shown: list[str], node: Node) -> SourceSpan:
-    """tree-sitter counts lines from 0 and columns in bytes; a span of several lines ends with the first."""
+    """tree-sitter counts lines from 0 and columns in bytes; a span over several lines ends with the first."""
     row, start = node.start_point
     encoded = raw[row].rstrip("\r").encode()
     end = node.end_point[1] if node.end_point[0] == row else len(encoded)
@@ -278,7 +278,7 @@ def _span(path: str, raw: list[str], shown: list[str], node: Node) -> SourceSpan
 
 
 def _with_stars(text: str, hidden: list[Node]) -> list[str]:
-    """The lines of the text with the hidden values as stars; every other character stands where it stood."""
+    """The lines of the text with asterisks in place of hidden values; every other character keeps its position."""
     encoded = bytearray(text.encode())
     for node in hidden:
         for index in range(node.start_byte, node.end_byte):
@@ -291,8 +291,8 @@ def _with_stars(text: str, hidden: list[Node]) -> list[str]:
 
 
 def is_secret(data: Any, loc: Loc) -> bool:
-    """By its place: below a key named like a secret, in a model's `secrets` unless it is a proper reference, the
-    default of a secret variable, or a word of `extra_args` that carries a key.
+    """Judged by its place: below a key named like a secret, in a model's `secrets` unless it is a valid reference, the
+    default of a secret variable, or an item of `extra_args` that contains a key.
     """
     value: Any = data
     for depth, step in enumerate(loc):

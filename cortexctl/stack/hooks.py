@@ -1,4 +1,4 @@
-"""From the file's hooks to values, and what is wrong with them."""
+"""Converts the file's hooks to values, with the problems in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def hooks_of(stack: StackFile, document: Document) -> tuple[tuple[Hook, ...], list[Diagnostic]]:
-    """All hooks, the stack's before the models', each by name; and the problems with them."""
+    """All hooks by name, the stack's before the models'; and the problems with them."""
     tables: list[tuple[Loc, HookTable, tuple[str, ...]]] = [
         (("hooks", name), table, tuple(table.models or ["*"])) for name, table in sorted(stack.hooks.items())
     ]
@@ -40,12 +40,12 @@ def hooks_of(stack: StackFile, document: Document) -> tuple[tuple[Hook, ...], li
 
 
 def audit_log(stack: StackFile, path: str) -> str:
-    """Where applies are written down, from the stack's folder; empty: nowhere."""
+    """The audit log file, relative to the stack's folder; empty: no log."""
     return (stack.audit.log or default_log(path)) if stack.audit.enabled else ""
 
 
 def default_log(path: str) -> str:
-    """The log's name beside a stack that names none."""
+    """The log's default name, next to the stack."""
     return f"{PurePath(path).stem}.audit.jsonl"
 
 
@@ -68,7 +68,7 @@ def _hook(
 
 
 def _withheld(stack: StackFile) -> tuple[str, ...]:
-    """The environment variables from which the stack reads secrets, in any model: a hook gets what it is given."""
+    """The environment variables that hold the stack's secrets, of any model: a hook gets only its own secrets."""
     tables = [t for model in stack.models.values() for t in model.secrets.values()]
     hooks = [*stack.hooks.values(), *(h for model in stack.models.values() for h in model.hooks.values())]
     tables += [h.url for h in hooks if isinstance(h.url, SecretTable)]
@@ -79,7 +79,7 @@ def _withheld(stack: StackFile) -> tuple[str, ...]:
 def _secrets(
     loc: Loc, table: HookTable, models: tuple[str, ...], stack: StackFile, document: Document
 ) -> tuple[tuple[SecretRef, ...], list[Diagnostic]]:
-    """By name, of the models that the hook is for. One name must mean one secret: a hook of a run has no model."""
+    """The secrets by name, from the models of the hook. One name must mean one secret: a hook of a run has no model."""
     mine = [m for name, m in stack.models.items() if any(fnmatchcase(name, pattern) for pattern in models)]
     known = {name for model in mine for name in model.secrets}
     references: list[SecretRef] = []
@@ -89,7 +89,11 @@ def _secrets(
         meant = {reference_of(name, m.secrets[name]) for m in mine if name in m.secrets} - {None}
         if not meant:
             close = nearest(name, known)
-            advice = f'did you mean "{close}"?' if close else f"secrets here: {', '.join(sorted(known)) or 'none'}"
+            advice = (
+                f'did you mean "{close}"?'
+                if close
+                else (f"secrets of these models: {', '.join(sorted(known)) or 'none'}")
+            )
             diagnostics.append(error("CX228", f'no model of this hook has a secret "{name}"', place, help=advice))
         elif len(meant) > 1:
             summary = f'"{name}" is {len(meant)} different secrets in the models of this hook'
@@ -104,13 +108,13 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
     place = document.place(loc, key=True)
     if (table.command is None) == (table.url is None):
         both = "both command and url" if table.command else "neither command nor url"
-        yield error("CX228", f"the hook {loc[-1]} has {both}", place, help="exactly one of them says what it does")
+        yield error("CX228", f"the hook {loc[-1]} has {both}", place, help="set exactly one of them")
     if table.required and not Point(table.on).may_refuse:
-        yield error("CX228", f"{table.on} cannot be required: what it hears of has happened already",
+        yield error("CX228", f"`required` has no effect on {table.on}: the event has already happened",
                     document.place((*loc, "required")), help="remove `required`")  # fmt: skip
     if not seconds(table.timeout):
-        yield error("CX228", "a hook with no time at all can only fail",
-                    document.place((*loc, "timeout")), help='give it some, as in "30s"')  # fmt: skip
+        yield error("CX228", "a hook without any time can only fail",
+                    document.place((*loc, "timeout")), help='set a time, for example "30s"')  # fmt: skip
     if table.secrets and table.url is not None:
         yield error("CX228", "secrets are for commands: a URL gets none",
                     document.place((*loc, "secrets")), help="remove `secrets`")  # fmt: skip
@@ -122,7 +126,7 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
         for index, pattern in enumerate(table.models or ()):
             if not any(fnmatchcase(name, pattern) for name in stack.models):
                 close = nearest(pattern, stack.models)
-                advice = f'did you mean "{close}"?' if close else f"models here: {', '.join(stack.models)}"
+                advice = f'did you mean "{close}"?' if close else f"models in the stack: {', '.join(stack.models)}"
                 yield error("CX228", f'no model matches "{pattern}"',
                             document.place((*loc, "models", index)), help=advice)  # fmt: skip
 
@@ -132,10 +136,10 @@ def _check_url(url: str, place: SourceSpan | None) -> Iterator[Diagnostic]:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        yield error("CX228", "the hook's url is no URL", place, help="write https://HOST/PATH")
+        yield error("CX228", "the hook's url is not a URL", place, help="write https://HOST/PATH")
         return
     if not good:
-        yield error("CX228", "a hook's url is an http or https URL", place, help="write https://HOST/PATH")
+        yield error("CX228", "a hook's url must be an http or https URL", place, help="write https://HOST/PATH")
     elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        summary = "what the hook is told goes over the network for anybody to read"
+        summary = "the hook's data is sent over the network unencrypted"
         yield warning("CX228", summary, place, help="use https")

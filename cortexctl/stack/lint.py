@@ -1,4 +1,4 @@
-"""Legal but doubtful: warnings about what a model's block says. None of them stops anything."""
+"""Warnings about valid but questionable settings in a model's block. None of them stops a run."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def lint_model(model: ModelTable, release: str | None, at: At) -> Iterator[Diagn
     if args.get("trust_remote_code") and not (pinned or model.source.path):
         yield warning(
             "CX221",
-            "trust_remote_code runs whatever the repository holds on the day of the start",
+            "trust_remote_code runs any code that the repository contains at the time of the start",
             at("args", "trust_remote_code"),
-            help="review that code, and pin source.revision to the commit that you reviewed",
+            help="review that code, and set source.revision to the commit that you reviewed",
         )
     if args.get("enforce_eager") and model.profile and model.profile.startswith("prod"):
         yield warning(
             "CX222",
-            f'enforce_eager in the profile "{model.profile}" gives up CUDA graphs, and decode speed with them',
+            f'enforce_eager in the profile "{model.profile}" turns off CUDA graphs, which slows decoding down',
             at("args", "enforce_eager"),
-            help="leave it out in production; it is for a quick start and for finding faults",
+            help="remove it in production; it is for a quick start and for debugging",
         )
 
 
@@ -45,21 +45,27 @@ def _image(model: ModelTable, release: str | None, at: At) -> Iterator[Diagnosti
     if release is None and not floating:
         yield warning(
             "CX205",
-            f'the image "{model.image}" does not tell which vLLM it holds',
+            f'the image "{model.image}" does not name its vLLM release',
             at("image"),
-            help='pin a release tag, or set vllm_version = "…"; until then arguments are not checked against a range',
+            help=(
+                'pin a release tag, or set vllm_version = "…"; until then arguments are checked for no '
+                "particular release"
+            ),
         )
     if release is not None and parse_release(release) > parse_release(NEWEST_KNOWN):
         yield warning(
             "CX205",
             f"vLLM {release} is newer than {NEWEST_KNOWN}, the newest that cortexctl knows",
             at("vllm_version" if model.vllm_version else "image"),
-            help=f"arguments are checked as those of {NEWEST_KNOWN}, as warnings only; a newer cortexctl may know it",
+            help=(
+                f"arguments are checked as for {NEWEST_KNOWN}, with warnings only; a newer cortexctl may know "
+                "this release"
+            ),
         )
     if floating:
         yield warning(
             "CX209",
-            f'the image "{model.image}" moves: what runs depends on when it was pulled',
+            f'the image "{model.image}" has a moving tag: its content depends on the time of the pull',
             at("image"),
             help='pin a release, for example "vllm/vllm-openai:v0.32.0"',
         )
@@ -69,7 +75,7 @@ def _source(model: ModelTable, at: At) -> Iterator[Diagnostic]:
     if model.source.repo and not model.source.revision:
         yield warning(
             "CX218",
-            f"{model.source.repo} has no revision: the weights are those of the day of the first download",
+            f"{model.source.repo} has no revision: the weights are those of the first download",
             at("source"),
             help='pin a commit: source = { repo = "…", revision = "…" }',
         )
@@ -85,12 +91,12 @@ def _publish(model: ModelTable, at: At) -> Iterator[Diagnostic]:
             "CX220",
             "the server is published on all interfaces of the host",
             at("publish"),
-            help='name the address that its clients use, or "127.0.0.1" behind a proxy',
+            help='set the address that its clients use, or "127.0.0.1" behind a proxy',
         )
     if not address.is_loopback and API_KEY not in model.secrets:
         yield warning(
             "CX219",
-            "the server is published beyond its host, and anybody who reaches it may use it",
+            "the server is published beyond its host, and everybody who can reach it may use it",
             at("publish"),
             help=f'[models.NAME.secrets] {API_KEY} = {{ env = "{API_KEY}" }}',
         )

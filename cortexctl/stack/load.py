@@ -1,6 +1,7 @@
-"""load_stack: from a path to Desired and everything that is wrong with the file, in one go.
+"""load_stack: from a path to Desired and all problems of the file, in one pass.
 
-Text -> values -> the chosen environment laid on -> variables put in -> profiles laid under -> schema -> Desired.
+Text -> values -> the chosen environment applied on top -> variables replaced -> profiles applied below -> schema ->
+Desired.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from cortexctl.stack.suggest import nearest
 from cortexctl.stack.variables import Given, secret_values, with_variables
 
 SecretValue = Callable[[str, str], str]
-"""(source, key) -> the value; "" where it may stay unknown. Raises UnresolvedSecret."""
+"""(source, key) -> the value; "" if it may stay unknown. Raises UnresolvedSecret."""
 
 __all__ = ["Given", "Releases", "SecretValue", "UnresolvedSecret", "digest_of", "environments", "load_stack"]
 
@@ -57,11 +58,11 @@ def load_stack(
     releases: Releases = Releases(),  # noqa: B008 - frozen
     review: bool = False,
 ) -> tuple[Desired | None, list[Diagnostic]]:
-    """Desired is None when something is wrong that leaves nothing to plan.
+    """Desired is None if the errors leave nothing to plan.
 
-    `text` is what the file holds, where it is not to be read (another revision of it).
-    `secret_value` None: secrets are not looked at (offline validation), and their fingerprints stay empty.
-    `releases`: what is known of the images beyond the file. `review`: read no file outside the stack's checkout.
+    `text`: the file's content, if it is not read (another revision of it). `secret_value` None: secrets are not read
+    (offline validation), and their fingerprints stay empty. `releases`: facts about the images that are not in the
+    file. `review`: read no file outside the stack's checkout.
     """
     given = replace(given, beside=path, review=review)
     try:
@@ -75,12 +76,12 @@ def load_stack(
 
 
 def digest_of(text: str) -> str:
-    """What identifies a stack's text in a plan."""
+    """The digest that identifies a stack's text in a plan."""
     return hashlib.sha256(text.removeprefix("\ufeff").encode()).hexdigest()[:16]
 
 
 def environments(path: str, *, review: bool = False) -> list[str]:
-    """The names of the stack's environments; none when the file cannot be read."""
+    """The names of the stack's environments; none if the file cannot be read."""
     try:
         overlays = read_document(path, inside=review).data.get("env")
     except UnreadableDocument:
@@ -109,22 +110,23 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
         diagnostics += (d for d in _rest(document, failure, choice, secrets) if d.span is None or d.span not in known)
         return None, in_reading_order(list(map(without, diagnostics)))
     desired, more = _resolve(document, stack, choice, secrets)
-    elsewhere = {d.span for d in more if d.kind is Kind.ENV}  # what cannot be set there at all is no secret there
+    # A variable that cannot be set in env at all is not reported as a secret there.
+    elsewhere = {d.span for d in more if d.kind is Kind.ENV}
     diagnostics = [d for d in diagnostics if d.kind is not Kind.OPEN_SECRET or d.span not in elsewhere]
-    # Where a variable could not be put in, nothing else is said.
+    # If a variable could not be replaced, no other problem is reported for that place.
     more = [d for d in more if d.span is None or d.span not in unfilled]
     diagnostics = in_reading_order(list(map(without, [*diagnostics, *more])))
     return (None if any(d.is_error for d in diagnostics) else desired), diagnostics
 
 
 def _without(secrets: tuple[str, ...], diagnostic: Diagnostic) -> Diagnostic:
-    """It may quote what was found to be a secret, or what is one by its form."""
+    """The diagnostic may quote a value that is a secret, or has the form of one: it is masked."""
     summary, advice = (without_tokens(masked(text, secrets)) for text in (diagnostic.summary, diagnostic.help))
     return replace(diagnostic, summary=summary, help=advice)
 
 
 def _rest(document: Document, failure: ValidationError, choice: _Choice, secrets: dict[str, str]) -> list[Diagnostic]:
-    """What else is wrong, in what the schema takes: all problems are reported in one run."""
+    """The problems in the parts that the schema accepts: one run reports all problems."""
     data = without_faults(document.data, failure)
     if data is None:
         return list(check_dropped(document, None))
@@ -144,7 +146,7 @@ def _why_unknown(document: Document, name: str) -> str:
         return f'there is no variable "{name}"'
     if table.get("secret") is not True:
         return f'the variable "{name}" is not declared secret'
-    return f"the variable {name} is not given (CORTEXCTL_VAR_{name})"
+    return f"the variable {name} is not set (CORTEXCTL_VAR_{name})"
 
 
 def _known_environment(document: Document, env: str) -> list[Diagnostic]:

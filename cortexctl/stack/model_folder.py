@@ -1,4 +1,4 @@
-"""A model's files, as far as they can be read from here: config.json, and the heads of its safetensors files."""
+"""A model's files on this machine: config.json, and the headers of its safetensors files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cortexctl.model_files.files import NO_CONFIG, ModelFiles, ModelSource, read
 
 LARGEST_CONFIG = 16 * 2**20
 LARGEST_HEADER = 128 * 2**20
-"""Bytes beyond which a file is not what its name says."""
+"""The largest plausible size of each file, in bytes."""
 
 
 OUTSIDE = "its folder is not in the stack's checkout, and a review reads nothing else of this machine"
 
 
 class UnreadableModel(ValueError):
-    """One sentence about a file that is missing or not what it should be."""
+    """One sentence about a file that is missing or not valid."""
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
-    """A config.json, or the one in a folder; what ModelOpt keeps beside it is joined. Raises UnreadableModel."""
+    """A config.json, or the one in a folder, joined with ModelOpt's file beside it. Raises UnreadableModel."""
     file = path / "config.json" if path.is_dir() else path
     config = _json(file, LARGEST_CONFIG)
     beside = file.parent / "hf_quant_config.json"
@@ -39,7 +39,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
 
 
 def read_headers(path: Path) -> Headers | None:
-    """Of a safetensors file, of all in a folder, or of an index file; None where a folder has none.
+    """The headers of a safetensors file, of all in a folder, or of an index file; None if a folder has none.
 
     Raises UnreadableModel.
     """
@@ -56,7 +56,7 @@ def read_headers(path: Path) -> Headers | None:
 
 
 def files_here(source: ModelSource, within: Checkout | None = None) -> ModelFiles:
-    """What is known of a model from a folder of this machine. `within`: only what lies in there is read."""
+    """The facts about a model from a folder of this machine. `within`: only files inside it are read."""
     folder = Path(source.root, source.inside)
     if within and source.root.startswith("/") and not _is_whole(folder, within, source):
         return ModelFiles(problem=OUTSIDE)
@@ -76,13 +76,15 @@ def files_here(source: ModelSource, within: Checkout | None = None) -> ModelFile
 
 
 def _is_whole(folder: Path, within: Checkout, source: ModelSource) -> bool:
-    """Whether the folder and all that would be read in it are `within`. The hub's cache is looked at file by file."""
+    """Whether the folder, with all files to read in it, is `within`. The Hub's cache is checked file by file, because
+    it consists of links.
+    """
     if not within.holds(folder):
         return False
     try:
         return bool(source.repo) or not folder.is_dir() or all(within.holds(entry) for entry in folder.iterdir())
     except OSError:
-        return True  # it is said why it cannot be read when it is
+        return True  # the reason is reported when it is read
 
 
 def _first(within: Checkout | None, path: str, most: int) -> bytes | None:
@@ -96,7 +98,7 @@ def _first(within: Checkout | None, path: str, most: int) -> bytes | None:
 
 
 def cached_snapshot(cache: Path, repo: str, revision: str = "main") -> Path | None:
-    """The folder of a model in a Hugging Face cache, of a branch or a commit (its beginning is enough); None where the
+    """The folder of a model in a Hugging Face cache, of a branch or a commit (its beginning is enough); None if the
     cache does not have it.
     """
     base = cache / "hub" / f"models--{repo.replace('/', '--')}"
@@ -113,12 +115,12 @@ def _index(path: Path) -> Headers:
     metadata = _json(path, LARGEST_HEADER).get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
     if not isinstance(total, int | float) or not 0 < total < math.inf:
-        raise UnreadableModel(f"{path} says no metadata.total_size")
+        raise UnreadableModel(f"{path} has no metadata.total_size")
     return Headers({}, int(total))
 
 
 def _header(path: Path) -> Mapping[str, Any]:
-    """The JSON that a safetensors file begins with, after eight bytes of its length."""
+    """The JSON at the beginning of a safetensors file, after eight bytes with its length."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -137,7 +139,7 @@ def _header(path: Path) -> Mapping[str, Any]:
 def _json(path: Path, largest: int) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > largest:
-            raise UnreadableModel(f"{path} is too large for what it should be")
+            raise UnreadableModel(f"{path} is too large for a file of its kind")
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as cause:
         raise UnreadableModel(f"{path} cannot be read: {cause.strerror}") from None
@@ -146,5 +148,5 @@ def _json(path: Path, largest: int) -> Mapping[str, Any]:
             raise
         raise UnreadableModel(f"{path} is not JSON") from None
     if not isinstance(document, Mapping):
-        raise UnreadableModel(f"{path} is no table")
+        raise UnreadableModel(f"{path} is not a table")
     return document

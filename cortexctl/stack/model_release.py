@@ -1,4 +1,4 @@
-"""Which vLLM release a model's image holds: everything about arguments depends on it."""
+"""The vLLM release of a model's image: all checks of arguments depend on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Releases:
     instead: str = ""
 
     def of(self, model: ModelTable) -> str | None:
-        """What the stack says comes before what the tag tells, and that before the image's own word."""
+        """The release in the stack comes first, then the one in the tag, then the one that the image itself reports."""
         if self.instead:
             return self.instead
         if model.vllm_version:

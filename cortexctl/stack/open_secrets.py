@@ -1,4 +1,4 @@
-"""No secret stands in a stack in the open: every text of the file is asked, and every text that variables bring in."""
+"""Finds unprotected secrets in a stack: in every text of the file, and in every text that variables insert."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NOT_SECRET = "not_secret"  # noqa: S105 - the key's name
 
 
 def check_open_secrets(document: Document) -> Iterator[tuple[Diagnostic, str]]:
-    """One diagnostic a place, and the text that it is about, which nothing else may quote either. `document`: with its
-    variables put in and its profiles laid under.
+    """One diagnostic per place, and its text, which no other diagnostic may quote either. `document`: with variables
+    replaced and profiles applied.
     """
     exempt = _exempt(document)
     yield from ((wrong, "") for wrong in _wrong_entries(document, exempt))
@@ -38,24 +38,24 @@ def check_open_secrets(document: Document) -> Iterator[tuple[Diagnostic, str]]:
 
 
 def path_of(loc: Loc) -> str:
-    """As it is written in `not_secret`: the same in the file and in each of its environments."""
+    """The path as written in `not_secret`: the same in the file and in each of its environments."""
     return ".".join(str(step) for step in in_the_block(loc))
 
 
 def _why(loc: Loc, table: Any, value: str) -> str:
-    """Of a variable's name alone, too: what may stand under it tomorrow is shown as well."""
+    """Considers a variable's name as well: a later value under that name is shown, too."""
     why = why_secret(loc, table, value)
     where = in_the_block(loc)
     if why or not is_variable(where):
         return why
     name = str(loc[-1])
-    is_key = name.lower().endswith("key")  # of these some open nothing, which `why_secret` knows
+    is_key = name.lower().endswith("key")  # some of these open nothing; `why_secret` knows them
     named = (SECRET_NAME.search(name) and not is_key) or URL_WITH_PASSWORD.search(value)
     return f"its name, {name}" if named else ""
 
 
 def _texts(loc: Loc, value: Any) -> Iterator[tuple[Loc, Any, str]]:
-    """(place, the table or list that it is in, text) of every text in a value."""
+    """(place, the table or list that contains it, text) of every text in a value."""
     pairs: Sequence[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         pairs = [(key, inner) for key, inner in value.items() if loc or key != NOT_SECRET]
@@ -74,7 +74,9 @@ def _exempt(document: Document) -> list[str]:
 
 
 def _wrong_entries(document: Document, exempt: Sequence[str]) -> Iterator[Diagnostic]:
-    """An entry leads to a text, or to a list of texts: a table would take all that somebody adds to it later."""
+    """An entry must point to a text, or to a list of texts: a table would include everything that is added to it
+    later.
+    """
     known: set[str] = set()
     for data in (document.data, document.written):
         for loc, table, _ in _texts((), data):
@@ -82,15 +84,17 @@ def _wrong_entries(document: Document, exempt: Sequence[str]) -> Iterator[Diagno
     for index, entry in enumerate(exempt):
         if entry not in known:
             close = nearest(entry, sorted(known))
-            advice = f'did you mean "{close}"?' if close else 'write its path, as in "models.chat.env.SORT_KEY"'
+            advice = f'did you mean "{close}"?' if close else 'write its path, for example "models.chat.env.SORT_KEY"'
             place = document.place((NOT_SECRET, index))
             shown = "an entry" if shape_of_secret(entry) else f'"{entry}"'
-            yield error("CX230", f"{shown} of not_secret names no text and no list of texts", place, help=advice)
+            yield error(
+                "CX230", f"{shown} of not_secret points to neither a text nor a list of texts", place, help=advice
+            )
 
 
 def _diagnostic(document: Document, loc: Loc, written: Loc, why: str, *, is_file: bool) -> Diagnostic:
     path, where = path_of(written), in_the_block(loc)
-    none = f'if it is none: not_secret = ["{path}"]'
+    none = f'if it is not a secret: not_secret = ["{path}"]'
     source = document.as_written() if is_file else document
     place = source.place(loc, key=is_variable(where))
     summary, advice = _describe(where, path, why)
@@ -98,22 +102,24 @@ def _diagnostic(document: Document, loc: Loc, written: Loc, why: str, *, is_file
 
 
 def _describe(where: Loc, path: str, why: str) -> tuple[str, str]:
-    """What is wrong, and what to write instead."""
+    """The problem, and what to write instead."""
     if is_variable(where):
         name = str(where[-1])
         table = ".".join(str(step) for step in where[:-2])
-        summary = f"{name} looks like a secret, and env is written into a label in clear"
+        summary = f"{name} looks like a secret, and env is written into a label as plain text"
         return summary, f'[{table}.secrets] {name} = {{ env = "{name}" }}'
     if where[0] == "vars":
-        summary = f"the variable {where[1]} has a secret in the open ({why})"
+        summary = f"the variable {where[1]} contains an unprotected secret ({why})"
         return summary, f'remove it, set secret = true, and use it as {{ var = "{where[1]}" }}'
     if "secrets" in where[:-1]:
-        summary = f"what should say where a secret is looks like the secret itself ({why})"
-        return summary, 'write where it is, never its value: { env = "NAME" }'
+        summary = f"a reference to a secret looks like the secret itself ({why})"
+        return summary, 'write the place of the value, never the value: { env = "NAME" }'
     if "hooks" in where[:-1] and where[-2] == "command":
-        summary = f"a word of the hook {where[-3]} looks like a secret, and plans show the command"
+        summary = f"an argument of the hook {where[-3]} looks like a secret, and plans show the command"
         return summary, "name it in `secrets`, and let the command read it from its environment"
     if "hooks" in where[:-1]:
-        return f"the hook's url looks like a secret ({why}), and plans hold it", 'keep it out: url = { env = "NAME" }'
+        return f"the hook's url looks like a secret ({why}), and plans contain it", (
+            'read it from elsewhere: url = { env = "NAME" }'
+        )
     summary = f"{path} looks like a secret ({why}), and plans and labels show it"
     return summary, "keep it in a variable of the model's `secrets`, or in a file on the host"

@@ -1,6 +1,7 @@
-"""Laying one table over another, and remembering where each value came from.
+"""Merges one table over another, and records where each value came from.
 
-Tables merge key by key; anything else (lists too) is replaced whole, so that an overlay says all that it means.
+Tables merge key by key; any other value (a list too) is replaced completely, so that an overlay shows the whole new
+value.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from cortexctl.stack.places import Loc
 
 
 def merge(base: dict[str, Any], over: dict[str, Any], *, at: Loc, written_at: Loc, origins: Origins) -> dict[str, Any]:
-    """`over` on `base`. `at`: where the result will be; `written_at`: where `over` stands in the file."""
+    """`over` on top of `base`. `at`: the loc of the result; `written_at`: the loc of `over` in the file."""
     merged = dict(base)
     for key, value in over.items():
         here = (*at, key)
@@ -28,7 +29,7 @@ def merge(base: dict[str, Any], over: dict[str, Any], *, at: Loc, written_at: Lo
 def lay_under(
     own: dict[str, Any], under: dict[str, Any], *, at: Loc, written_at: Loc, origins: Origins
 ) -> dict[str, Any]:
-    """`under` below `own`: what `own` says wins. For profiles, which a model builds on."""
+    """`under` below `own`: values of `own` win. For profiles, which a model builds on."""
     merged = dict(own)
     for key, value in under.items():
         here = (*at, key)
@@ -41,7 +42,7 @@ def lay_under(
 
 
 def with_environment(document: Document, env: str) -> Document:
-    """The document as it is for one environment: `[env.NAME]` laid over the rest, and `env` itself gone."""
+    """The document for one environment: `[env.NAME]` applied over the rest, and `env` itself removed."""
     data = {key: value for key, value in document.data.items() if key != "env"}
     overlays = document.data.get("env")
     if env and isinstance(overlays, dict) and isinstance(overlays.get(env), dict):
@@ -58,7 +59,9 @@ def profile_names(document: Document) -> list[str]:
 
 
 def with_profiles(document: Document) -> Document:
-    """Every model with its profile laid under it, and `profiles` itself gone. Unknown ones are left to `checks`."""
+    """Every model with its profile applied below it, and `profiles` itself removed. Unknown profiles are left to
+    `checks`.
+    """
     profiles = document.data.get("profiles")
     models = document.data.get("models")
     data = {key: value for key, value in document.data.items() if key != "profiles"}

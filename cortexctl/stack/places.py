@@ -1,4 +1,4 @@
-"""Where everything stands in a stack's text, by tree-sitter: the standard library's parsers do not tell."""
+"""The places of all values in a stack's text, from tree-sitter: the standard library's parsers do not report them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 Loc = tuple[str | int, ...]
 """Keys and list indices from the document's root, as pydantic reports them."""
 Place = tuple[Loc, "Node", "Node"]
-"""A value's loc, its key and itself."""
+"""A value's loc, the node of its key and its own node."""
 
 
 def places_in(path: str, text: str) -> Iterator[Place]:
-    """Of a TOML text, or of JSON where the path says so. It has been read by a parser before."""
+    """From a TOML text, or from JSON if the path ends so. A parser has read the text before."""
     walk = _json_places if path.endswith(".json") else _toml_places
     return walk(_syntax_tree(path, text))
 
@@ -32,7 +32,7 @@ def toml_pairs(path: str, text: str) -> Iterator[tuple[Loc, Node]]:
 
 
 def toml_tables(path: str, text: str) -> Iterator[tuple[Loc, Node]]:
-    """Every table of a TOML text that has a header of its own."""
+    """Every table of a TOML text with its own header."""
     for loc, header, _ in _toml_places(_syntax_tree(path, text)):
         table = header.parent
         names = [step for step in loc if isinstance(step, str)]
@@ -75,7 +75,7 @@ def _json_value(loc: Loc, node: Node) -> Iterator[Place]:
 
 def _toml_places(root: Node) -> Iterator[Place]:
     counts: dict[Loc, int] = {}
-    implied: list[Place] = []  # tables that only an inner one's header names: their own header comes first
+    implied: list[Place] = []  # tables that only an inner table's header names: their own header comes first
     for node in root.named_children:
         if node.type == "pair":
             yield from _toml_pair((), node)
@@ -95,7 +95,7 @@ def _toml_places(root: Node) -> Iterator[Place]:
 
 
 def _inside_arrays(keys: Loc, counts: dict[Loc, int], *, is_element: bool) -> Loc:
-    """A header names arrays of tables by key only: put the index of their latest element in."""
+    """A header names arrays of tables by key only: insert the index of their latest element."""
     loc: Loc = ()
     for position, key in enumerate(keys):
         loc = (*loc, key)

@@ -1,4 +1,4 @@
-"""From what the schema found wrong to diagnostics in a user's words, each at its place in the file."""
+"""Turns the schema's errors into diagnostics in plain language, each at its place in the file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EXPECTED = {
 
 
 def explain(document: Document, failure: ValidationError) -> list[Diagnostic]:
-    """One diagnostic a place. A value that fits none of several types is reported once, with all of them."""
+    """One diagnostic per place. A value that matches none of several types is reported once, with all of them."""
     return _explain_all(document, failure.errors(include_url=False), below=())
 
 
@@ -52,8 +52,9 @@ def _explain_all(document: Document, items: Sequence[Any], *, below: Loc) -> lis
 
 
 def without_faults(data: dict[str, Any], failure: ValidationError) -> dict[str, Any] | None:
-    """The data less what the schema refuses, so that the rest can be judged in the same run; None if what is left
-    cannot stand alone: a model that lacks something goes whole, a fault outside the models ends it.
+    """The data without the parts that the schema refuses, so that the rest can be checked in the same run. None if the
+    remaining data is not complete: a model that lacks a field is removed completely; an error outside the models ends
+    it.
     """
     left = copy.deepcopy(data)
     for item in failure.errors(include_url=False):
@@ -70,7 +71,7 @@ def without_faults(data: dict[str, Any], failure: ValidationError) -> dict[str, 
 
 
 def _parent(data: dict[str, Any], loc: Loc) -> tuple[Any, Any]:
-    """The nearest table (or list) on the way to `loc` that is there, and the key below it."""
+    """The nearest existing table (or list) on the path to `loc`, and the key below it."""
     table: Any = data
     for step in loc[:-1]:
         try:
@@ -84,7 +85,7 @@ def _parent(data: dict[str, Any], loc: Loc) -> tuple[Any, Any]:
 
 
 def check_profiles(document: Document) -> list[Diagnostic]:
-    """Profiles as parts of a model's table: what is missing in one is no mistake, everything else is."""
+    """Profiles as parts of a model's table: a missing field is not an error, every other problem is."""
     profiles = document.data.get("profiles")
     diagnostics: list[Diagnostic] = []
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
@@ -102,7 +103,7 @@ def _place(document: Document, above: Loc, *path: str | int, key: bool = False) 
 
 
 def check_dropped(document: Document, left: Mapping[str, Any] | None) -> Iterator[Diagnostic]:
-    """The arguments of models that could not be judged whole, because of what else is wrong with them."""
+    """Checks the arguments of models that could not be checked completely because of their other errors."""
     models = document.data.get("models")
     judged = left["models"] if left else {}
     for name, table in models.items() if isinstance(models, dict) else ():
@@ -129,7 +130,7 @@ def _explain_one(document: Document, loc: Loc, items: Sequence[Any], *, is_key: 
                 "CX105",
                 f"the stack declares no {loc[0]}",
                 document.place(loc, key=True),
-                help="an empty stack never means: remove everything; that is cortexctl destroy",
+                help="an empty stack is rejected; to remove everything use cortexctl destroy",
             )
     hidden = not is_key and document.is_hidden(loc)
     texts = list(dict.fromkeys(_describe(item, loc, hidden=hidden) for item in items))
@@ -145,7 +146,7 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
     table = _table_at(loc[:-1])
     known = [f.alias or name for name, f in table.model_fields.items()] if table else []
     close = nearest(key, known)
-    advice = f'did you mean "{close}"?' if close else f"known here: {', '.join(sorted(known))}"
+    advice = f'did you mean "{close}"?' if close else f"known keys: {', '.join(sorted(known))}"
     at = f" in [{where}]" if where else " at the top of the file"
     return error("CX102", f'unknown key "{key}"{at}', document.place(loc, key=True), help=advice)
 
@@ -153,7 +154,7 @@ def _unknown_key(document: Document, loc: Loc, where: str) -> Diagnostic:
 def _describe(item: Any, loc: Loc, *, hidden: bool) -> str:
     kind = item["type"]
     if hidden and "secrets" not in loc:
-        return "its form is wrong (the value is not shown: it may be a secret)"
+        return "its form is wrong (the value is not shown because it may be a secret)"
     if hidden:
         return 'expected a table like { env = "NAME" }, found a value (not shown)'
     if kind in _EXPECTED:
@@ -190,7 +191,7 @@ def _describe_value(value: Any) -> str:
 
 
 def _what_for(loc: Loc) -> str:
-    """The field's own documentation, so that a reader need not look it up."""
+    """The field's own documentation, so that readers do not have to search for it."""
     table = _table_at(loc[:-1])
     fields = table.model_fields if table else {}
     field = fields.get(str(loc[-1]))
@@ -198,7 +199,7 @@ def _what_for(loc: Loc) -> str:
 
 
 def _table_at(loc: Loc) -> type[BaseModel] | None:
-    """The schema of the table at `loc`, found by walking the annotations."""
+    """The schema of the table at `loc`, found by following the annotations."""
     current: Any = StackFile
     if loc[:1] == ("profiles",) and len(loc) > 1:
         current, loc = ModelTable, loc[2:]
@@ -214,7 +215,7 @@ def _table_at(loc: Loc) -> type[BaseModel] | None:
 
 
 def _bare(annotation: Any) -> Any:
-    """Without Annotated and without `| None`."""
+    """The annotation without Annotated and without `| None`."""
     if typing.get_origin(annotation) is typing.Annotated:
         return _bare(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:

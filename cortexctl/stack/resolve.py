@@ -1,4 +1,4 @@
-"""From the file's tables to Desired: one Instance per host and model, everything filled in that we fill in."""
+"""From the file's tables to Desired: one Instance per host and model, with all default values filled in."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ from cortexctl.stack.suggest import nearest
 from cortexctl.text.units import seconds, short_seconds, size_in_bytes
 
 Fingerprint = Callable[[SecretRef], str]
-"""The keyed fingerprint of a secret's present value. Raises UnresolvedSecret."""
+"""The keyed fingerprint of a secret's current value. Raises UnresolvedSecret."""
 
 MODELS = "/models"
 
 
 class UnresolvedSecret(Exception):
-    """A secret's reference leads nowhere. The text says why and never holds a value."""
+    """A secret's reference has no value. The text gives the reason and never contains a value."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the file does not say and the caller knows."""
+    """Facts that are not in the file; the caller passes them in."""
 
     default_docker: str
     fingerprint: Fingerprint
     folder: Path
-    """Where the stack file lies; its relative paths are meant from there."""
+    """The stack file's folder; its relative paths start there."""
     env: str = ""
     releases: Releases = field(default_factory=Releases)
     within: Checkout | None = None
-    """The only place where models' files are read; None: wherever they are."""
+    """The only folder in which models' files are read; None: any folder."""
 
 
 def resolve(
     stack: StackFile, document: Document, around: Surroundings, digest: str
 ) -> tuple[Desired, list[Diagnostic]]:
-    """Desired as far as it could be made, and every problem on the way."""
+    """Desired, as complete as possible, and every problem found."""
     work = _Resolution(stack, document, around)
     hooks, wrong_hooks = hooks_of(stack, document)
     instances = [i for name in sorted(stack.models) for i in work.instances_of(name)]
@@ -155,9 +155,9 @@ class _Resolution:
                 self.diagnostics.append(
                     error(
                         "CX201",
-                        f'model "{name}" does not say on which hosts it runs',
+                        f'model "{name}" does not name the hosts it runs on',
                         self._at(name, key=True),
-                        help=f"add hosts = [...]; known here: {', '.join(known)}",
+                        help=f"add hosts = [...]; known hosts: {', '.join(known)}",
                     )
                 )
                 return []
@@ -170,10 +170,10 @@ class _Resolution:
                 self.diagnostics.append(
                     error(
                         "CX201",
-                        f'model "{name}" runs on "{pattern}", and '
+                        f'model "{name}" runs on "{pattern}", but '
                         + ("no host matches" if set(pattern) & set("*?[") else "there is no such host"),
                         self._at(name, "hosts", index),
-                        help=(f'did you mean "{close}"? ' if close else "") + f"known here: {', '.join(known)}",
+                        help=(f'did you mean "{close}"? ' if close else "") + f"known hosts: {', '.join(known)}",
                     )
                 )
             chosen += matches
@@ -256,7 +256,7 @@ class _Resolution:
             mounts[MODELS] = Mount(self._on_host(host.models_dir), MODELS)
         elif model.source.path or model.source.gguf:
             self.diagnostics.append(
-                error("CX203", f'the host "{host_name}" has no models_dir, and models lie in it',
+                error("CX203", f'the host "{host_name}" has no models_dir, but the model is in it',
                       self.document.place(("hosts", host_name), key=True),
                       help='add models_dir = "/var/cortex/models" to the host')
             )  # fmt: skip
@@ -271,13 +271,13 @@ class _Resolution:
         return tuple(mounts[target] for target in sorted(mounts))
 
     def _on_host(self, path: str) -> str:
-        """Relative paths are meant from the stack file, which works where the daemon is on this machine."""
+        """A relative path starts at the stack file, which works if the daemon is on this machine."""
         here = self.around.folder / Path(path).expanduser()
         return posixpath.normpath(path) if path.startswith("/") else str(here.resolve())
 
 
 def _last_names(moved: dict[str, str]) -> dict[str, str]:
-    """x -> y and y -> z: x is called z now. A circle (which is refused elsewhere) ends the search."""
+    """x -> y and y -> z: x is now called z. A cycle (refused elsewhere) ends the search."""
     names = {}
     for name, to in moved.items():
         last, seen = to, {name}
@@ -289,7 +289,7 @@ def _last_names(moved: dict[str, str]) -> dict[str, str]:
 
 
 class _Places(dict[str, SourceSpan]):
-    """Field -> place, looked up when somebody asks: positions are dear and seldom wanted."""
+    """Field -> place, computed on demand: positions are expensive and rarely needed."""
 
     def __init__(self, document: Document, model: str) -> None:
         super().__init__()
@@ -304,7 +304,7 @@ class _Places(dict[str, SourceSpan]):
 
 
 def _replica(spec: Spec, model: ModelTable, ordinal: int) -> Spec:
-    """The spec of one of several on a host: its share of the GPUs, and its port."""
+    """The spec of one of several replicas on a host: its share of the GPUs, and its port."""
     gpus, publish = spec.container.gpus, spec.container.publish
     share = len(gpus) // model.replicas
     if publish and publish.port:

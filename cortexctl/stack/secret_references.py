@@ -1,4 +1,4 @@
-"""From a secret's table to a reference: where its value is, never the value."""
+"""From a secret's table to a reference: the place of its value, never the value."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import re
 from importlib import resources
 
 SCHEMA_FILE = "stack.schema.json"
-"""What the first line of every starter points to; written beside it."""
+"""The schema file that the first line of every starter names; it is written next to the stack."""
 TEMPLATES = {"gpu": "gpu.toml.j2", "cpu": "cpu.toml.j2"}
 
 

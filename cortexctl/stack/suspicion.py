@@ -1,6 +1,7 @@
-"""Which values of a stack may be secrets in the open: by their form, by the name above them, by the word before them.
+"""Detects unprotected secrets in a stack's values: by their form, by the name of their key, by the word before them.
 
-Pure questions about one value and its place. `open_secrets` asks them of a whole file; `document` hides what they find.
+Pure checks of one value and its place. `open_secrets` applies them to a whole file; `document` hides the values that
+they detect.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from cortexctl.instance.secret_shape import (
 from cortexctl.stack.places import Loc
 
 _USER = {"-u", "-U", "--user", "--proxy-user", "--proxy-header", "-p"}
-"""Options of common programs behind which USER:PASSWORD stands."""
+"""Options of common programs that take USER:PASSWORD."""
 _REFERENCES = {"secret", "secrets", "pass", "auth", "key"}
-"""Options of programs that read secrets: behind them stands which one, and not its value."""
+"""Options of programs that read secrets: they take the name of a secret, not its value."""
 
 _PROSE = {"description", "prompt"}
-"""Texts in which people say "token: …" and mean no value."""
+"""Texts in which people write "token: …" without a real value."""
 
 
 def in_the_block(loc: Loc) -> Loc:
-    """The place without the environment that it is laid over from."""
+    """The place without the environment that contains it."""
     return loc[2:] if loc[:1] == ("env",) and len(loc) > 2 else loc
 
 
@@ -42,7 +43,7 @@ def is_variable(loc: Loc) -> bool:
 
 
 def why_secret(loc: Loc, table: Any, value: Any) -> str:
-    """What makes the value at `loc` (in `table`, a table or a list) look like a secret; empty where nothing does."""
+    """Why the value at `loc` (in `table`, a table or a list) looks like a secret; empty if it does not."""
     if not isinstance(value, str):
         return ""
     loc = in_the_block(loc)
@@ -50,7 +51,7 @@ def why_secret(loc: Loc, table: Any, value: Any) -> str:
     if isinstance(step, int) and isinstance(table, list) and len(loc) > 1:
         return _of_word(loc, table, step, value)
     if loc[-2:-1] == ("secrets",) or (loc[-2:-1] == ("args",) and step in OWNED):
-        return ""  # refused as it is, and hidden by its name
+        return ""  # refused in any case, and hidden because of its name
     if _is_reference(loc):
         return _of_reference(str(step), value)
     if loc[:1] == ("vars",):
@@ -68,19 +69,19 @@ def why_secret(loc: Loc, table: Any, value: Any) -> str:
 
 
 def belongs_to_a_secret(argv: Sequence[Any], step: int) -> bool:
-    """Whether a word of `extra_args` sets an option whose value is a secret, or is its value."""
+    """Whether an item of `extra_args` sets an option whose value is a secret, or is its value."""
     flags = (str(word) for word in reversed(argv[: step + 1]) if str(word).startswith("-"))
     return bool(owned_secret(next(flags, "")))
 
 
 def _is_reference(loc: Loc) -> bool:
-    """Inside { env = "NAME" } and its like, of a secret or a hook's URL."""
+    """Inside a table like { env = "NAME" }, of a secret or of a hook's URL."""
     return "secrets" in loc[-3:-1] or (loc[-4:-3] == ("hooks",) and loc[-2] == "url")
 
 
 def _of_reference(source: str, value: str) -> str:
     if source in {"env", "var"}:
-        return "a token where a variable's name is wanted" if is_token_not_name(value) else ""
+        return "a token instead of a variable's name" if is_token_not_name(value) else ""
     return shape_of_secret(value) or (_of_text(value) if source != "file" else "")
 
 
@@ -91,28 +92,28 @@ def _of_variable(name: str, value: str) -> str:
 
 def _of_text(value: str) -> str:
     name = assigned_secret(value)
-    return f'what stands behind "{name}" in it' if name else ""
+    return f'the text after "{name}" in it' if name else ""
 
 
 def _of_url(url: str) -> str:
-    """A hook's: whoever knows it may be all that the other side asks for."""
+    """For the URL of a hook: knowing the URL may be all that its receiver requires."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return ""
     if parts.fragment:
-        return "what stands behind its #, which is never sent"
-    return "a part of its path that nobody would guess" if any(map(is_random, parts.path.split("/"))) else ""
+        return "the part after its #, which is never sent"
+    return "a part of its path that nobody could guess" if any(map(is_random, parts.path.split("/"))) else ""
 
 
 def _of_word(loc: Loc, argv: Sequence[Any], step: int, word: str) -> str:
     kind, before = loc[-2], argv[step - 1] if step and isinstance(argv[step - 1], str) else ""
     if kind == "secrets":
-        return "a token where a variable's name is wanted" if is_token_not_name(word) else ""
+        return "a token instead of a variable's name" if is_token_not_name(word) else ""
     if kind not in {"extra_args", "command"}:
         return shape_of_secret(word) or _of_text(word)
     if kind == "extra_args" and belongs_to_a_secret(argv, step):
-        return ""  # CX304 refuses the option, and the word is hidden for it
+        return ""  # CX304 refuses the option, and the value is hidden because of it
     by_form = shape_of_secret(word)
     if by_form:
         return by_form

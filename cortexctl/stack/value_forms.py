@@ -1,5 +1,5 @@
-"""The forms that single values must have. Each function hands a good value back, and raises ValueError with what is
-wrong with a bad one in a user's words.
+"""Checks single values. Each function returns a valid value, and raises ValueError with a plain message about an
+invalid one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ DRIFT_KINDS = ("drift", "pending", "orphan", "unmanaged", "unhealthy", "unreacha
 def name_form(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", text):
         raise ValueError(
-            f'"{text}" cannot be a name: small letters, digits, ".", "_" and "-", at most 63, and no "-" in front'
+            f'"{text}" cannot be a name: use lower-case letters, digits, ".", "_" and "-", at most 63 '
+            'characters, without "-" at the beginning'
         )
     if "--" in text:
-        raise ValueError(f'"{text}" cannot be a name: "--" is kept for generations (NAME--g2)')
+        raise ValueError(f'"{text}" cannot be a name: "--" is reserved for generations (NAME--g2)')
     return text
 
 
@@ -34,7 +35,7 @@ def duration_form(text: str) -> str:
 
 def short_duration_form(text: str) -> str:
     if short_seconds(text) == 0:
-        raise ValueError(f'"{text}" is no time at all; write for example "500ms" or "2s"')
+        raise ValueError(f'"{text}" must be greater than zero; write for example "500ms" or "2s"')
     return text
 
 
@@ -59,7 +60,7 @@ def version_range_form(text: str) -> str:
     try:
         SpecifierSet(text)
     except InvalidSpecifier:
-        raise ValueError(f'"{text}" is no range of versions; write for example ">=0.1,<1"') from None
+        raise ValueError(f'"{text}" is not a range of versions; write for example ">=0.1,<1"') from None
     return text
 
 
@@ -71,13 +72,13 @@ def variable_form(text: str) -> str:
 
 def repo_form(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text, re.ASCII):
-        raise ValueError(f'"{text}" is no Hugging Face repository; write for example "meta-llama/Llama-3.1-8B"')
+        raise ValueError(f'"{text}" is not a Hugging Face repository; write for example "meta-llama/Llama-3.1-8B"')
     return text
 
 
 def gguf_form(text: str) -> str:
     if not text.endswith(".gguf"):
-        raise ValueError(f'"{text}" is no GGUF file: its name ends in .gguf')
+        raise ValueError(f'"{text}" is not a GGUF file: its name must end in .gguf')
     return text
 
 
@@ -85,7 +86,7 @@ def json_form(value: dict[str, Any]) -> dict[str, Any]:
     try:
         text = json.dumps(value, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError):
-        raise ValueError("it holds what JSON has no form for: a date, a time, inf or nan") from None
+        raise ValueError("it contains a value that JSON does not support: a date, a time, inf or nan") from None
     sorted_value: dict[str, Any] = json.loads(text)
     return sorted_value
 
@@ -93,8 +94,8 @@ def json_form(value: dict[str, Any]) -> dict[str, Any]:
 def docker_form(text: str) -> str:
     if not re.fullmatch(r"unix:///.+", text):
         raise ValueError(
-            f'"{text}" is no unix:///… socket, and others are not spoken to yet; forward one: '
-            "ssh -N -L /run/gpu-1.sock:/var/run/docker.sock gpu-1"
+            f'"{text}" is not a unix:///… socket, and only those are supported so far; forward one: ssh -N -L '
+            "/run/gpu-1.sock:/var/run/docker.sock gpu-1"
         )
     return text
 
@@ -106,21 +107,21 @@ def gpus_form(value: Any) -> Any:
         return value
     if isinstance(value, list) and value and all(type(v) is int and 0 <= v < MOST_GPUS for v in value):
         if len(set(value)) < len(value):
-            raise ValueError("a GPU is named twice")
+            raise ValueError("a GPU is listed twice")
         return value
-    raise ValueError('write how many GPUs, as in 2, or their indices, as in [0, 1], or "none"')
+    raise ValueError('write the number of GPUs, such as 2, or their indices, such as [0, 1], or "none"')
 
 
 def capability_form(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]?\.[0-9]", text):
-        raise ValueError(f'"{text}" is no compute capability; write for example "8.9"')
+        raise ValueError(f'"{text}" is not a compute capability; write for example "8.9"')
     return text
 
 
 def drift_pattern_form(text: str) -> str:
     kind, colon, _ = text.partition(":")
     if colon and kind not in DRIFT_KINDS:
-        raise ValueError(f'"{kind}" is no kind of finding; there are: {", ".join(DRIFT_KINDS)}')
+        raise ValueError(f'"{kind}" is not a kind of finding; the kinds are: {", ".join(DRIFT_KINDS)}')
     return text
 
 
@@ -145,18 +146,18 @@ def volume_form(text: str) -> str:
     if len(parts) not in {2, 3} or not parts[0] or not parts[1].startswith("/"):
         raise ValueError(f'"{text}" is not SOURCE:TARGET or SOURCE:TARGET:ro; TARGET is an absolute path')
     if len(parts) == 3 and parts[2] not in {"ro", "rw"}:
-        raise ValueError(f'"{text}" ends in ":{parts[2]}"; it can be ":ro" or ":rw"')
+        raise ValueError(f'"{text}" ends in ":{parts[2]}"; only ":ro" and ":rw" are allowed')
     return text
 
 
 def network_form(text: str) -> str:
-    """A network of the daemon. `host` and `none` would take the containers out of reach of each other."""
+    """A network of the daemon. With `host` or `none` the containers could not reach each other."""
     if text in {"host", "none", "bridge", "default"} or not re.fullmatch(r"[a-zA-Z0-9][\w.-]*", text, re.ASCII):
-        raise ValueError(f'"{text}" cannot be the network; write a name of your own, as "cortex_default"')
+        raise ValueError(f'"{text}" cannot be the network; write your own name, such as "cortex_default"')
     return text
 
 
 def served_name_form(text: str) -> str:
     if not text or text != text.strip() or not text.isprintable():
-        raise ValueError("a served name is text without blanks around it")
+        raise ValueError("a served name is text without spaces around it")
     return text

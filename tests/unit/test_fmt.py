@@ -95,8 +95,8 @@ def test_deep_nesting_is_laid_out_or_refused(name: str, start: str, opens: str, 
         ("stack.toml", "\u00a0", "is empty"),
         ("stack.json", "", "is empty"),
         ("stack.json", "{'a': 1}", "not valid JSON"),
-        ("stack.json", '{"a": 1, "a": 2}', "stands twice"),
-        ("stack.json", "[1]", "holds no table"),
+        ("stack.json", '{"a": 1, "a": 2}', "is twice in"),
+        ("stack.json", "[1]", "is not a table"),
     ],
 )
 def test_what_cannot_be_read_is_said_as_validate_says_it(name: str, text: str, sentence: str) -> None:

@@ -166,9 +166,9 @@ def test_sources(model: str, mounts: tuple[Mount, ...], source: dict[str, str]) 
 @pytest.mark.parametrize(
     ("model", "mounts", "says"),
     [
-        ("/elsewhere", (), "no mount of the host"),
-        ("/models/a", (Mount("/data", "/models"),), 'say models_dir = "/data" in [hosts.here]'),
-        ("/model", (Mount("/data/llama", "/model"),), 'say models_dir = "/data" in [hosts.here]'),
+        ("/elsewhere", (), "not a mount of the host"),
+        ("/models/a", (Mount("/data", "/models"),), 'set models_dir = "/data" in [hosts.here]'),
+        ("/model", (Mount("/data/llama", "/model"),), 'set models_dir = "/data" in [hosts.here]'),
         ("s3://bucket/x", (), "neither a folder of the host nor a Hugging Face repository"),
         ("./here", (), "neither a folder of the host"),
     ],
@@ -340,7 +340,7 @@ def test_arguments_that_may_hold_a_secret_or_cannot_be_written_are_left_out() ->
     [
         (words("python3", "x.py", entry=()), "cannot be read"),
         (words("-c", "sleep 1; vllm serve planted", entry=["sh"]), "cannot be read"),
-        (words("--config", "/c.yaml"), "which model"),
+        (words("--config", "/c.yaml"), "the model that it serves"),
         (words("org/m", "more"), "belongs to no option"),
         ({"HostConfig": {"AutoRemove": True}}, "--rm"),
     ],
@@ -369,8 +369,8 @@ def test_what_no_stack_has_is_told() -> None:
     told = " ".join(draft.comments)
     for said in ("ulimits", "extra hosts (a:1.2.3.4)", "a read-only root", "user (1000)", "health check", "llm-alias"):
         assert said in told
-    assert "Compose's project cortex made it" in told
-    assert "On cortex_default it is reached as llm; from the apply on as vllm-model-llama" in told
+    assert "Compose's project cortex created it" in told
+    assert "On cortex_default its name is llm; from the next apply on it is vllm-model-llama" in told
     assert "planted" not in told
 
 

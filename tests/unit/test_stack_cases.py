@@ -90,7 +90,7 @@ def test_a_snippet_is_a_line_of_the_file(case: Path) -> None:
         ("non_ascii_before_the_fault", 'unknown key "revison"', "revison"),
         ("non_ascii_before_the_fault", "served_names.2", "3"),
         ("non_ascii_before_the_fault", "OMP_NUM_THREADS", "1"),
-        ("non_ascii_before_what_is_refused", "source.path must lie", '"../maïs"'),
+        ("non_ascii_before_what_is_refused", "source.path must be", '"../maïs"'),
         ("non_ascii_before_what_is_refused", "/œuvre is mounted twice", '"été:/œuvre"'),
         ("non_ascii_before_what_is_refused", "HF_HUB_OFFLINE", "HF_HUB_OFFLINE"),
         ("non_ascii_before_what_is_refused", "swap_space is gone", "swap_space"),

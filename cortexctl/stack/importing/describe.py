@@ -1,7 +1,8 @@
-"""From a container that no stack made to a model's table that describes it, as far as a stack can say it.
+"""Turns a container that no stack created into a model's table, as far as a stack can describe it.
 
-What cannot be said is not in the table: the plan of it shows that, and `ignore` lets it be until the replacement.
-What makes it impossible is a reason; all reasons are found in one go. No value that may be a secret is in a draft.
+Properties that a stack cannot describe are not in the table: its plan shows them, and `ignore` accepts them until the
+replacement. A property that makes the import impossible is a reason; all reasons are reported at once. No draft
+contains a value that may be a secret.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _STARTS_VLLM = re.compile(r"(^|[\s/;&|(])vllm\s+serve\b|\bvllm\.entrypoints\b")
 
 
 def runs_vllm(running: Running) -> bool:
-    """By its words, or by the name of its image."""
+    """By its arguments, or by the name of its image."""
     named = any("vllm" in name.lower() for name in (running.image, *running.tags))
     return named or command_line(running.words) is not None or any(_STARTS_VLLM.search(w) for w in running.words)
 
@@ -41,23 +42,23 @@ def _refused(running: Running, line: CommandLine | None, name: str, place: Place
     if line is None:
         program = (running.words or ("nothing",))[0]
         yield (
-            f"its command ({program} …) is not `vllm serve` or vLLM's api_server, or a script that does more than "
-            "to start one, so its arguments cannot be read"
+            f"its command ({program} …) is not `vllm serve` or vLLM's api_server, or it is a script that does "
+            "more than start one, so its arguments cannot be read"
         )
     elif not line.model:
-        yield "its command line does not say which model it serves (a --config file?)"
+        yield "its command line does not name the model that it serves (a --config file?)"
     try:
         name_form(name)
     except ValueError as cause:
         yield f"{cause}; choose one with --model"
     if name in place.taken:
-        yield f'there is a model "{name}" in the stack; choose another name with --model'
+        yield f'the stack already has a model "{name}"; choose another name with --model'
     if running.removes_itself:
-        yield "it was started with --rm: the daemon removes it as soon as it stops, so nothing could bring it back"
+        yield "it was started with --rm: the daemon removes it as soon as it stops, so it could not be restored"
 
 
 def _name_of(running: Running, line: CommandLine | None) -> str:
-    """That of the container where it is one of ours, so that its name can stay; else by what it serves."""
+    """The container's name if it follows our pattern, so that it can stay; otherwise derived from the served model."""
     own = running.name.removeprefix(_PREFIX)
     served = line.served_names[0] if line and line.served_names else running.name
     for text in (own if own != running.name else "", served.rstrip("/").rpartition("/")[2], running.name):

@@ -1,4 +1,4 @@
-"""What is known of a model's table while it is made from a container, and where it would stand."""
+"""A model's table while it is created from a container, and its future place."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where it would stand in the stack. `models_dir`, `hf_cache`: the host's folders, where it has them; `taken`: the
-    names of other models. `release`: what the server says of itself; `gpus`: what the user says.
+    """The future place in the stack. `models_dir`, `hf_cache`: the host's folders, if set; `taken`: the names of other
+    models. `release`: as the server reports it; `gpus`: as the user sets them.
     """
 
     host: str
@@ -24,8 +24,8 @@ class Place:
 
 @dataclass
 class Draft:
-    """`table` is the model's, `notes` by key what its reader must know, `comments` what stands before all. `needed` are
-    variables of the environment that must have the container's values. With `reasons` it is no table to use.
+    """`table` is the model's; `notes`, by key, what its reader must know; `comments` come before the table. `needed`:
+    variables of the environment that must have the container's values. With `reasons` the table must not be used.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A container that no stack made, key by key of a model's table."""
+"""Describes a container that no stack created, key by key of a model's table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RESTARTS = ("unless-stopped", "always", "no")
 
 
 def named_image(running: Running) -> str:
-    """By which its image can be asked for: as it was, else by a tag; empty where it has none."""
+    """A name under which its image can be requested: the original one, else a tag; empty if it has none."""
     names = [running.image] if running.image and not _ID.fullmatch(running.image) else list(running.tags[:1])
     return next(filter(_is_reference, names), "")
 
@@ -38,13 +38,13 @@ def named_image(running: Running) -> str:
 def _is_reference(name: str) -> bool:
     try:
         parse_image(name)
-    except ValueError:  # a daemon gives no image such a name; what stands before it may
+    except ValueError:  # a daemon gives no image such a name; the text before it may be one
         return False
     return True
 
 
 def fill(running: Running, place: Place, line: CommandLine, draft: Draft) -> None:
-    """The table of a draft, its notes, and what stands against it."""
+    """Fills the draft's table, its notes, and the reasons against an import."""
     _Drafting(running, place, line, draft).fill()
 
 
@@ -78,7 +78,7 @@ class _Drafting:
         if drain and drain[0].isdigit() and int(drain[0]) <= LONGEST:
             table["rollout"] = {"drain": f"{int(drain[0])}s"}
         if "" in {o.name for o in self.line.extra}:
-            self.draft.reasons.append("its command line has a word that belongs to no option")
+            self.draft.reasons.append("its command line has a value that belongs to no option")
         self._add_comments()
 
     def _image(self) -> None:
@@ -86,16 +86,16 @@ class _Drafting:
         if not image:
             id_ = self.running.image.removeprefix("sha256:")[:12] or "ID"
             self.draft.reasons.append(
-                f"its image ({id_}) has no name on the host: give it one there, as in "
-                f"docker tag {id_} vllm-openai:v0.32.0"
+                f"its image ({id_}) has no name on the host: give it one there, for example docker tag {id_} "
+                "vllm-openai:v0.32.0"
             )
             return
         table["image"] = image
         if release_from_image(image) is None and self.place.release:
             table["vllm_version"] = self.place.release
-            self.draft.notes["vllm_version"] = "as its server says"
+            self.draft.notes["vllm_version"] = "as reported by its server"
         elif release_from_image(image) is None:
-            self.draft.notes["image"] = 'the tag does not tell which vLLM it holds: add vllm_version = "…"'
+            self.draft.notes["image"] = 'the tag does not name the vLLM release: add vllm_version = "…"'
         if parse_image(image).digest is None and parse_image(image).tag in {None, "latest", "nightly"}:
             self.draft.notes.setdefault("image", "a moving tag: pin a release with the first replacement")
 
@@ -110,7 +110,7 @@ class _Drafting:
             self._local(posixpath.normpath(inside.source + "/" + posixpath.relpath(model, inside.target)), args)
             return
         if model.startswith("/"):
-            draft.reasons.append(f"its model {model} is a folder inside of the container, and no mount of the host")
+            draft.reasons.append(f"its model {model} is a folder inside the container, not a mount of the host")
             return
         if not _is_repository(model):
             shown = "" if looks_like_one(model) else f' ("{model}")'
@@ -125,8 +125,8 @@ class _Drafting:
             mount = next((m.source for m in self.running.mounts if m.target == MODELS), posixpath.dirname(on_host))
             other = f", and not below its models_dir, {models_dir}" if models_dir else ""
             self.draft.reasons.append(
-                f"its model lies in {on_host} of the host{other}: "
-                f'say models_dir = "{mount}" in [hosts.{self.place.host}], which concerns all models there'
+                f"its model is in the host's folder {on_host}{other}: "
+                f'set models_dir = "{mount}" in [hosts.{self.place.host}], which applies to all models there'
             )
             return
         below = posixpath.relpath(on_host, models_dir)
@@ -137,7 +137,7 @@ class _Drafting:
         self.draft.table["source"] = {"gguf": below, **own}
 
     def _task(self, args: dict[str, Any]) -> None:
-        """Which question the gate asks. What the stack makes of `task` by itself is not said twice."""
+        """The request that the gate sends. A task that the stack derives itself is not repeated."""
         argument = args.get("task") or args.get("convert")
         task = "embed" if argument == "embedding" else argument
         old = bool(self._release) and parse_release(self._release) < RUNNER_SINCE
@@ -148,7 +148,7 @@ class _Drafting:
             if args.get("runner") != "pooling":
                 return
             task = "embed"
-            self.draft.notes["task"] = "a guess: its command line says pooling only; or classify, score, reward"
+            self.draft.notes["task"] = "a guess: its command line only shows pooling; or classify, score, reward"
         self.draft.table["task"] = task
         if old and args.get("task") == task:
             args.pop("task")
@@ -169,16 +169,22 @@ class _Drafting:
             visible = [v.strip() for v in self.running.visible.split(",")]
             by_env = all(_is_index(v) for v in visible)
             draft.table["gpus"] = [int(v) for v in visible] if by_env else list(range(min(ranks, MOST_GPUS)))
-            why = "its environment says which it uses" if by_env else "it uses as many as it has ranks, from the first"
-            draft.notes["gpus"] = f"it sees {gpus[0]} GPUs of the host; {why}: correct it if that is not so"
+            why = (
+                "its environment names the GPUs that it uses"
+                if by_env
+                else ("it uses one GPU per rank, starting with the first")
+            )
+            draft.notes["gpus"] = f"it has access to {gpus[0]} GPUs of the host; {why}: correct this if it is wrong"
         else:
             draft.reasons.append(
-                f"its GPUs are named by what is no index ({', '.join(gpus)}): say their indices with --gpus 0,1, "
-                "as nvidia-smi -L lists them"
+                f"its GPUs are not named by index ({', '.join(gpus)}): set their indices with --gpus 0,1, as "
+                "listed by nvidia-smi -L"
             )
 
     def _publish(self) -> None:
-        """The port that its server listens on, at its first address; on the host's network it listens there itself."""
+        """The port that its server listens on, at its first address; on the host's network the server itself listens
+        there.
+        """
         inside = [b for b in self.running.bound if b.inside == self.line.port]
         if self.running.networks == ("host",):
             inside = [BoundTo((self.line.owned.get("host") or (EVERYWHERE,))[-1], self.line.port, self.line.port)]
@@ -208,7 +214,7 @@ class _Drafting:
         return sorted(self.running.mounts, key=lambda m: -len(m.target))
 
     def _volumes(self) -> Iterator[str]:
-        """All but those that the host's own folders take the place of."""
+        """All except those that the host's own folders replace."""
         ours = {MODELS: self.place.models_dir, HF_HOME: self.place.hf_cache}
         for mount in self.running.mounts:
             if not ours.get(mount.target) and ":" not in mount.source + mount.target and mount.target.startswith("/"):
@@ -242,16 +248,18 @@ class _Drafting:
         running, comments, name = self.running, self.draft.comments, serving_name(self.draft.name)
         if running.name != name and set(running.networks) - {"bridge", "host", "none"}:
             networks = ", ".join(running.networks)
-            comments.append(f"On {networks} it is reached as {running.name}; from the apply on as {name}.")
+            comments.append(f"On {networks} its name is {running.name}; from the next apply on it is {name}.")
         if running.project:
             comments.append(
-                f"Compose's project {running.project} made it: take it out of there, or `up` and `down` still touch it."
+                f"Compose's project {running.project} created it: remove it there, or `up` and `down` still change it."
             )
         if running.not_kept:
             lost = (f"{what} ({value})" if value else what for what, value in running.not_kept.items())
             comments.append(f"A new container will not have: {', '.join(lost)}.")
         if not self.line.args.keys() & {"task", "runner", "convert"}:
-            comments.append('If it is no generative model, say so: task = "embed" (and add "args.runner" to ignore).')
+            comments.append(
+                'If the model does not generate text, set its task: task = "embed" (and add "args.runner" to ignore).'
+            )
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -277,6 +285,6 @@ def _is_repository(name: str) -> bool:
 
 
 def _size(number: int) -> str:
-    """Exactly so many bytes."""
+    """Exactly this many bytes."""
     shown = show_bytes(number)
     return shown if size_in_bytes(shown) == number else f"{number} B"

@@ -1,4 +1,4 @@
-"""What may be a secret in a container that a person started: it goes into no text, and no file."""
+"""Detects possible secrets in a container that a person started: they are written into no text and no file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cortexctl.instance.secret import looks_like_one
 from cortexctl.stack.document import SECRET_NAME, SECRET_WORD
 
 _LONG_WORD = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{28,}")
-"""Letters and digits mixed: nobody writes such a word by hand."""
+"""Letters and digits mixed: nobody types such a word by hand."""
 
 
 def is_secret_variable(name: str, value: str) -> bool:
@@ -18,12 +18,12 @@ def is_secret_variable(name: str, value: str) -> bool:
 
 
 def is_left_out(name: str, value: Any) -> bool:
-    """Whether an argument may hold a secret, or what a file has no form for: TOML has none for null."""
+    """Whether an argument may contain a secret, or a value that a file cannot express: TOML has no null."""
     return any(text is None or _may_be_secret(key, text) or not is_text(text) for key, text in _texts(name, value))
 
 
 def is_text(value: str) -> bool:
-    """Whether a file can hold it."""
+    """Whether a file can contain it."""
     return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
@@ -33,7 +33,7 @@ def _may_be_secret(name: str, value: str) -> bool:
 
 
 def _texts(name: str, value: Any) -> Iterator[tuple[str, str | None]]:
-    """Every text in a value, with the key that it stands under; None is itself."""
+    """Every text in a value, with its key; None stands for null."""
     match value:
         case None:
             yield name, None
