@@ -6,16 +6,17 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-from typing import IO
 from urllib.parse import quote
 
 from cortexctl.errors import DaemonRefused
-from cortexctl.hosts.http import TIMEOUT, WHOLE_ANSWER, message_in
-from cortexctl.hosts.transport import connected, reader, unreachable
+from cortexctl.hosts.http import NOT_FOUND, OK, OpenAnswer, message_in, opened
 
+WHOLE_FILE = 30.0
+"""Seconds for as much of a file as is read."""
+LONGEST_REFUSAL = 65536
+"""Bytes of a refusal that are read."""
 MOST_LINKS = 4
 """Symbolic links that are followed; the hub's cache has one on the way to a file."""
-_NOT_FOUND, _OK = 404, 200
 
 
 def read_file(docker: str, container: str, path: str, most: int) -> bytes | None:
@@ -33,32 +34,20 @@ def read_file(docker: str, container: str, path: str, most: int) -> bytes | None
 
 def _entry(docker: str, container: str, path: str, most: int) -> bytes | str | None:
     """A file's bytes, or where a link leads; the daemon resolves links in the folders on the way, and no other."""
-    request = f"GET /containers/{quote(container)}/archive?path={quote(path)} HTTP/1.0\r\nHost: docker\r\n\r\n"
+    request = f"/containers/{quote(container)}/archive?path={quote(path)}"
     try:
-        with connected(docker, TIMEOUT) as connection:
-            connection.sendall(request.encode())
-            with reader(connection, WHOLE_ANSWER) as answer:
-                status = _status(answer)
-                if status == _OK:
-                    return _first(answer, most)
-                said = message_in(answer.read(65536))
-    except OSError as cause:
-        raise unreachable(docker, cause) from cause
+        with opened(docker, "GET", request, whole=WHOLE_FILE) as answer:
+            if answer.status == OK:
+                return _first(answer, most)
+            said, status = message_in(answer.read(LONGEST_REFUSAL)), answer.status
     except tarfile.TarError:
         raise DaemonRefused(f"{docker}: its archive of {path} cannot be read") from None
-    if status == _NOT_FOUND and "o such container" not in said:
+    if status == NOT_FOUND and "o such container" not in said:
         return None
     raise DaemonRefused(f"{docker}: cannot read {path}: {said or f'status {status}'}", status=status)
 
 
-def _status(answer: IO[bytes]) -> int:
-    words = answer.readline(4096).split(b" ", 2)
-    while answer.readline(65536).strip():
-        pass
-    return int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() else 0
-
-
-def _first(answer: IO[bytes], most: int) -> bytes | str | None:
+def _first(answer: OpenAnswer, most: int) -> bytes | str | None:
     with tarfile.open(fileobj=answer, mode="r|") as archive:
         entry = archive.next()
         if entry is None:

@@ -1,21 +1,30 @@
-"""One question to a daemon, and its answer: a GET with the standard library. There is nothing here that could write.
+"""One reader of a daemon's HTTP answers, on the standard library, over the stream of the host's transport. What reads
+a daemon reads it through this: facts, files, logs. There is nothing in here that could change a container.
 
-docker-py would need 40 times the CPU for it (and a quarter of a second to import).
+docker-py would need 40 times the CPU for a list (and a quarter of a second to import). `http.client` is imported when
+something is read: it brings `email` and `ssl`.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import socket
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortexctl.decoding.readers import NotAsExpected, Reader
 from cortexctl.desired.stack import Host
-from cortexctl.errors import DaemonRefused, DaemonTooOld, DaemonUnreachable
+from cortexctl.errors import DaemonError, DaemonRefused, DaemonTooOld, DaemonUnreachable
 from cortexctl.hosts.transport import connected, unreachable
 from cortexctl.observed.daemon_json import read_answer
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 OLDEST_API = (1, 41)
 """Docker Engine 20.10."""
@@ -30,7 +39,7 @@ NOT_FOUND = 404
 
 
 def ask(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
-    """What a daemon answers to a GET. Raises DaemonError, also for what is not of the `shape`."""
+    """The answer of a host's daemon to a GET. Raises DaemonError, also for an answer that is not of the `shape`."""
     try:
         return shape(read_answer(get(host.docker, path, timeout=timeout).body))
     except NotAsExpected as cause:
@@ -49,7 +58,7 @@ def ask_for(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of a 200 answer, and what its headers say of the daemon."""
+    """The body of a 200 answer, and what its headers say about the daemon."""
 
     body: bytes
     daemon: str
@@ -59,21 +68,23 @@ class Answer:
 
 
 def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
-    """GET over the daemon's socket. HTTP/1.0: no chunks, and the daemon closes at the end.
+    """GET from the daemon. No version in the path, so that every daemon answers with its own; the headers name it.
 
-    No version in the path, so that every daemon answers with its own; the headers tell which that is.
     Raises DaemonUnreachable, DaemonForbidden, DaemonTooOld, DaemonRefused.
     """
-    headers, status, body = exchange(docker, f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode(), timeout)
-    api = headers.get("api-version", "")
-    _check_api(docker, api, headers.get("server", "a daemon without a name"))
-    if status != OK:
-        raise DaemonRefused(f"{docker}: {message_in(body) or f'status {status}'}", status=status)
-    return Answer(body, headers.get("server", ""), api, headers.get("date", ""))
+    response = exchange(docker, "GET", path, timeout=timeout)
+    api = response.headers.get("api-version", "")
+    _check_api(docker, api, response.headers.get("server", "a daemon without a name"))
+    if response.status != OK:
+        said = message_in(response.body) or f"status {response.status}"
+        raise DaemonRefused(f"{docker}: {said}", status=response.status)
+    return Answer(response.body, response.headers.get("server", ""), api, response.headers.get("date", ""))
 
 
 def daemon_time(docker: str) -> float:
     """Seconds since the epoch by the daemon's own clock: what two machines can agree on. Raises DaemonError."""
+    from email.utils import parsedate_to_datetime
+
     date = get(docker, "/_ping").date
     try:
         return parsedate_to_datetime(date).timestamp()
@@ -81,39 +92,160 @@ def daemon_time(docker: str) -> float:
         return time.time()
 
 
-def exchange(docker: str, request: bytes, timeout: float) -> tuple[dict[str, str], int, bytes]:
-    """The headers, the status and the body of an answer to one HTTP/1.0 request. `timeout`: seconds without a word from
-    the daemon; the whole of an answer may take WHOLE_ANSWER seconds and LARGEST_ANSWER bytes.
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer, whatever its status. `headers` by their names in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def exchange(docker: str, method: str, path: str, *, body: bytes | None = None, timeout: float = TIMEOUT) -> Response:
+    """One request and the whole of its answer, which may take WHOLE_ANSWER seconds (or `timeout`, if longer) and
+    LARGEST_ANSWER bytes. `timeout`: seconds in which the daemon may send nothing. `body`: JSON.
 
     Raises DaemonUnreachable and DaemonForbidden.
     """
-    raw = bytearray()
-    end = time.monotonic() + max(timeout, WHOLE_ANSWER)
-    with connected(docker, timeout) as connection:
-        try:
-            connection.sendall(request)
-            while part := connection.recv(1 << 20):
-                raw += part
-                left = end - time.monotonic()
-                if left <= 0 or len(raw) > LARGEST_ANSWER:
-                    raise TimeoutError
-                connection.settimeout(min(timeout, left))
-        except OSError as cause:
-            raise unreachable(docker, cause) from cause
-    head, _, body = bytes(raw).partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    words = lines[0].split(" ", 2)
-    if not lines[0].startswith("HTTP/") or len(words) < 2 or not (words[1].isascii() and words[1].isdigit()):
-        raise DaemonUnreachable(f"what answers at {docker} is not a Docker daemon")
-    headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
-    return headers, int(words[1][:4]), body
+    with opened(docker, method, path, body=body, silence=timeout, whole=max(timeout, WHOLE_ANSWER)) as answer:
+        content = answer.read(LARGEST_ANSWER + 1)
+        if len(content) > LARGEST_ANSWER:
+            raise TimeoutError
+        headers = {name.lower(): value for name, value in answer.response.getheaders()}
+        return Response(answer.status, headers, content)
+
+
+class OpenAnswer(io.RawIOBase):
+    """An answer whose head has been read, and whose body is read by whoever wants it. Every read raises OSError, with
+    TimeoutError when the time is over.
+    """
+
+    def __init__(self, response: HTTPResponse, stream: BoundedStream) -> None:
+        self.response = response
+        self.stream = stream
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes, or all that are left. Fewer only at the end."""
+        with _as_os_errors():
+            return self.response.read(size if size >= 0 else None)
+
+    def read_some(self, most: int) -> bytes:
+        """What has come, as soon as there is something: empty at the end."""
+        with _as_os_errors():
+            return self.response.read1(most)
+
+
+@contextmanager
+def opened(
+    docker: str,
+    method: str,
+    path: str,
+    *,
+    body: bytes | None = None,
+    silence: float = math.inf,
+    whole: float = WHOLE_ANSWER,
+) -> Iterator[OpenAnswer]:
+    """A request to a daemon; the answer is open inside the block, for `whole` seconds from now. `silence`: seconds in
+    which the daemon may send nothing.
+
+    Raises DaemonUnreachable and DaemonForbidden, for OSErrors of the block, too.
+    """
+    from http.client import HTTPConnection, HTTPException
+
+    stream = BoundedStream(connected(docker, min(silence, whole)), silence, time.monotonic() + whole)
+    connection = HTTPConnection("docker")
+    connection.sock = stream  # as much of a socket as it uses
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        connection.putheader("Connection", "close")
+        if body is not None:
+            connection.putheader("Content-Type", "application/json")
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        with connection.getresponse() as response:
+            yield OpenAnswer(response, stream)
+    except (HTTPException, UnicodeError) as cause:
+        raise _not_a_daemon(docker) from cause
+    except OSError as cause:
+        raise unreachable(docker, cause) from cause
+    finally:
+        stream.hang_up()
+
+
+class BoundedStream:
+    """A connection with one deadline for everything that is read from it: `end`, on the monotonic clock. As much of a
+    socket as `http.client` uses.
+    """
+
+    def __init__(self, connection: socket.socket, silence: float, end: float) -> None:
+        self._connection = connection
+        self._silence = silence
+        self.end = end
+
+    def sendall(self, data: bytes, /) -> None:
+        self._bound()
+        self._connection.sendall(data)
+
+    def makefile(self, _mode: str, /) -> io.BufferedReader:
+        return io.BufferedReader(_Raw(self))
+
+    def recv_into(self, buffer: memoryview) -> int:
+        self._bound()
+        return self._connection.recv_into(buffer)
+
+    def close(self) -> None:
+        """`http.client` closes its socket once it has the head of a last answer; the body is still to be read."""
+
+    def hang_up(self) -> None:
+        self._connection.close()
+
+    def _bound(self) -> None:
+        left = min(self.end - time.monotonic(), self._silence)
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left if left < math.inf else None)
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, stream: BoundedStream) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # RawIOBase takes any buffer
+        return self._stream.recv_into(buffer)
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """An answer that breaks off, or whose chunks cannot be read, is a connection that broke off."""
+    from http.client import HTTPException
+
+    try:
+        yield
+    except HTTPException as cause:
+        raise ConnectionError("the daemon broke off its answer") from cause
+    except ValueError as cause:
+        raise ConnectionError("the daemon's answer is not HTTP") from cause
+
+
+def _not_a_daemon(docker: str) -> DaemonError:
+    return DaemonUnreachable(f"what answers at {docker} is not a Docker daemon")
 
 
 def _check_api(docker: str, api: str, daemon: str) -> None:
     try:
         version = tuple(int(part) for part in api.split("."))
     except ValueError:
-        raise DaemonUnreachable(f"what answers at {docker} is not a Docker daemon") from None
+        raise _not_a_daemon(docker) from None
     if version < OLDEST_API:
         raise DaemonTooOld(
             f"{daemon} at {docker} speaks API {api}; cortexctl needs 1.41",
@@ -122,6 +254,7 @@ def _check_api(docker: str, api: str, daemon: str) -> None:
 
 
 def message_in(body: bytes) -> str:
+    """The daemon's own message in the body of a refusal; empty where there is none."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError, RecursionError):

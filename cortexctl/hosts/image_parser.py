@@ -16,7 +16,6 @@ import docker.types
 
 from cortexctl.desired.stack import Host
 from cortexctl.hosts.frames import Frames, attached
-from cortexctl.hosts.log import seconds_left
 from cortexctl.hosts.translate_errors import asking
 from cortexctl.instance import labels
 from cortexctl.observed.parser_verdict import CommandLine, Probed, parse_probed
@@ -132,3 +131,11 @@ def _remove(api: Any, container: str) -> None:
     except docker.errors.APIError as cause:
         if cause.status_code not in {404, 409}:  # gone, or just being removed
             raise
+
+
+def seconds_left(until: float) -> float:
+    """Raises TimeoutError when it is over."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

@@ -130,17 +130,15 @@ def _program(docker: str, container: str, words: Sequence[str], seconds: float) 
     body = json.dumps(
         {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(words)}
     ).encode()
-    head = f"POST /containers/{container}/exec HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\n"
-    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    _, status, answer = exchange(docker, request, seconds)
-    if status in _NOT_RUNNING:
+    answer = exchange(docker, "POST", f"/containers/{container}/exec", body=body, timeout=seconds)
+    if answer.status in _NOT_RUNNING:
         raise NotListening("its container does not run")
     try:
-        if status == _CREATED:
-            return str(json.loads(answer)["Id"])
+        if answer.status == _CREATED:
+            return str(json.loads(answer.body)["Id"])
     except (ValueError, TypeError, KeyError, RecursionError):
         raise PathFailed(f"the daemon at {docker} does not say which program it made") from None
-    raise _no_program(DaemonRefused(message_in(answer) or f"status {status}"))
+    raise _no_program(DaemonRefused(message_in(answer.body) or f"status {answer.status}"))
 
 
 def begin(connection: Inside) -> None:

@@ -5,8 +5,8 @@ without end, or a byte a minute. docker-py would first hold all of it in memory,
 from __future__ import annotations
 
 import codecs
+import math
 import re
-import socket
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -16,8 +16,7 @@ from urllib.parse import quote, urlencode
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts.frames import Frames
-from cortexctl.hosts.http import message_in
-from cortexctl.hosts.transport import connected
+from cortexctl.hosts.http import OK, OpenAnswer, message_in, opened
 from cortexctl.text.shorten import shortened
 
 WITHIN = 10.0
@@ -31,8 +30,6 @@ LINES_AT_MOST = 200_000
 LONGEST_LINE = 16 << 10
 """Characters."""
 PIECE = 1 << 16
-_LONGEST_HEAD = 1 << 16
-_OK, _CONTINUES = 200, range(100, 200)
 _STREAMS = range(4)
 _LINE_PARTS = re.compile(r"([^\r\n]*)([\r\n]*)")
 
@@ -70,24 +67,31 @@ def pieces(
     `reader_counts`: whether the time that the caller takes is part of `within`; somebody who reads page by page takes
     as long as he likes. Raises DaemonRefused and DaemonUnreachable before the first piece, Unfinished after it.
     """
-    until = time.monotonic() + within
-    with _connected(host, wanted, within) as connection:
-        body = _after_head(connection, host, wanted, until)
-        frames = Payload(wanted.tty)
-        while True:
-            for piece in frames.of(body):
-                paused = time.monotonic()
-                yield piece
-                until += 0 if reader_counts else time.monotonic() - paused
-            try:
-                connection.settimeout(None if wanted.follow else seconds_left(until))
-                body = connection.recv(PIECE)
-            except TimeoutError as cause:
-                raise Unfinished(f"the daemon did not send all of it within {within:.0f} s") from cause
-            except OSError as cause:
-                raise Unfinished("the daemon broke off") from cause
-            if not body:
-                return
+    try:
+        with opened(host.docker, "GET", wanted.path, whole=within) as answer:
+            if answer.status != OK:
+                raise _refused(host, wanted, answer)
+            answer.stream.end = math.inf if wanted.follow else answer.stream.end
+            yield from _payload(answer, wanted, within, reader_counts=reader_counts)
+    except DaemonUnreachable as cause:
+        raise _silent(host, wanted) from cause
+
+
+def _payload(answer: OpenAnswer, wanted: Wanted, within: float, *, reader_counts: bool) -> Iterator[bytes]:
+    frames = Payload(wanted.tty)
+    while True:
+        try:
+            body = answer.read_some(PIECE)
+        except TimeoutError as cause:
+            raise Unfinished(f"the daemon did not send all of it within {within:.0f} s") from cause
+        except OSError as cause:
+            raise Unfinished("the daemon broke off") from cause
+        if not body:
+            return
+        for piece in frames.of(body):
+            paused = time.monotonic()
+            yield piece
+            answer.stream.end += 0 if reader_counts else time.monotonic() - paused
 
 
 def as_asked(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -181,62 +185,9 @@ class Payload:
             yield piece
 
 
-def _connected(host: Host, wanted: Wanted, within: float) -> socket.socket:
-    try:
-        connection = connected(host.docker, within)
-    except DaemonUnreachable as cause:
-        raise _silent(host, wanted) from cause
-    try:
-        # HTTP/1.0: no chunks, and the daemon closes at the end
-        connection.sendall(f"GET {wanted.path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-    except OSError as cause:
-        connection.close()
-        raise _silent(host, wanted) from cause
-    return connection
-
-
-def _after_head(connection: socket.socket, host: Host, wanted: Wanted, until: float) -> bytes:
-    """What came of the body together with the head of a 200 answer."""
-    try:
-        status, body = _status(connection, until)
-        if status == _OK:
-            return body
-        while len(body) < PIECE and (piece := _received(connection, until)):
-            body += piece
-    except (OSError, ValueError) as cause:
-        raise _silent(host, wanted) from cause
-    said = shortened(message_in(body) or f"status {status}")
-    raise DaemonRefused(f"{host.name}: cannot read the log of {wanted.name}: {said}", status=status)
-
-
-def _status(connection: socket.socket, until: float) -> tuple[int, bytes]:
-    """(status, what came after the head). Raises ValueError for what is no answer."""
-    got, read = b"", 0
-    while True:
-        while b"\r\n\r\n" not in got:
-            piece = _received(connection, until)
-            read += len(piece)
-            if not piece or read > _LONGEST_HEAD + PIECE:
-                raise ValueError("no head")
-            got += piece
-        head, _, got = got.partition(b"\r\n\r\n")
-        words = head.split(b" ", 2)
-        status = int(words[1]) if head.startswith(b"HTTP/") and len(words) > 1 else 0
-        if status not in _CONTINUES:
-            return status, got
-
-
-def _received(connection: socket.socket, until: float) -> bytes:
-    connection.settimeout(seconds_left(until))
-    return connection.recv(PIECE)
-
-
-def seconds_left(until: float) -> float:
-    """Raises TimeoutError when it is over."""
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+def _refused(host: Host, wanted: Wanted, answer: OpenAnswer) -> DaemonRefused:
+    said = shortened(message_in(answer.read(PIECE)) or f"status {answer.status}")
+    return DaemonRefused(f"{host.name}: cannot read the log of {wanted.name}: {said}", status=answer.status)
 
 
 def _silent(host: Host, wanted: Wanted) -> DaemonUnreachable:

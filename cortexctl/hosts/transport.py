@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import socket
-import time
 
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 
@@ -59,26 +57,3 @@ def unreachable(docker: str, cause: OSError) -> DaemonError:
             )
         case _:
             return DaemonUnreachable(f"no Docker daemon at {docker}: {cause.strerror or cause}", next_step=start)
-
-
-class _UntilThen(io.RawIOBase):
-    """What a connection gives, up to one moment for all of it."""
-
-    def __init__(self, connection: socket.socket, end: float) -> None:
-        self._connection = connection
-        self._end = end
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # RawIOBase takes any buffer
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
-
-
-def reader(connection: socket.socket, seconds: float) -> io.BufferedReader:
-    """A file to read from a connection: all of it within so many seconds. Raises TimeoutError when they are over."""
-    return io.BufferedReader(_UntilThen(connection, time.monotonic() + seconds))

@@ -312,7 +312,7 @@ def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = http.exchange
-    monkeypatch.setattr(http, "exchange", lambda docker, request, _timeout: real(docker, request, 0.7))
+    monkeypatch.setattr(http, "exchange", lambda *request, timeout: real(*request, timeout=0.7))
     with (
         talking_daemon(tmp_path / "dead.sock", {}, hangs=3) as dead,
         talking_daemon(tmp_path / "slow.sock", {}, hangs=0.1) as slow,

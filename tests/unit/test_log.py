@@ -196,7 +196,7 @@ def test_a_log_is_asked_for_by_its_container_its_end_and_its_start(tmp_path: Pat
     with serving_on(tmp_path / "e.sock", Handler) as url:
         assert list(lines(pieces(Host("here", url), wanted))) == ["one", "two"]
     line = asked[0].split(b"\r\n")[0].decode()
-    assert line == f"GET /containers/{'c' * 64}/logs?stdout=1&stderr=1&tail=7&follow=0&since=1700000000.250000 HTTP/1.0"
+    assert line == f"GET /containers/{'c' * 64}/logs?stdout=1&stderr=1&tail=7&follow=0&since=1700000000.250000 HTTP/1.1"
 
 
 @pytest.mark.parametrize(
