@@ -13,7 +13,6 @@ from cortexctl.instance.spec import SecretRef
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import HookTable, SecretTable, StackFile, StackHookTable
-from cortexctl.stack.secret_references import reference_of
 from cortexctl.stack.suggest import nearest
 from cortexctl.text.units import seconds
 
@@ -58,7 +57,7 @@ def _hook(
         on=point,
         command=tuple(table.command or ()),
         url=table.url if isinstance(table.url, str) else "",
-        url_from=reference_of("url", table.url) if isinstance(table.url, SecretTable) else None,
+        url_from=table.url.reference("url") if isinstance(table.url, SecretTable) else None,
         timeout=seconds(table.timeout),
         models=models,
         required=point.may_refuse and table.required is not False,
@@ -86,7 +85,7 @@ def _secrets(
     diagnostics = []
     for index, name in enumerate(table.secrets):
         place = document.place((*loc, "secrets", index))
-        meant = {reference_of(name, m.secrets[name]) for m in mine if name in m.secrets} - {None}
+        meant = {m.secrets[name].reference(name) for m in mine if name in m.secrets} - {None}
         if not meant:
             close = nearest(name, known)
             advice = (
@@ -118,7 +117,7 @@ def _check(loc: Loc, table: HookTable, stack: StackFile, document: Document) -> 
     if table.secrets and table.url is not None:
         yield error("CX228", "secrets are for commands: a URL gets none",
                     document.place((*loc, "secrets")), help="remove `secrets`")  # fmt: skip
-    if isinstance(table.url, SecretTable) and reference_of("url", table.url) is None:
+    if isinstance(table.url, SecretTable) and table.url.reference("url") is None:
         yield error("CX204", "the URL needs one of env, file, var and command", document.place((*loc, "url")))
     if isinstance(table.url, str):
         yield from _check_url(table.url, document.place((*loc, "url")))

@@ -27,7 +27,6 @@ from cortexctl.stack.model_release import Releases
 from cortexctl.stack.overlay import profile_names
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import HostTable, ModelTable, StackFile
-from cortexctl.stack.secret_references import reference_of
 from cortexctl.stack.suggest import nearest
 from cortexctl.text.units import seconds, short_seconds, size_in_bytes
 
@@ -182,7 +181,7 @@ class _Resolution:
     def _secrets(self, name: str, model: ModelTable) -> Iterator[SecretRef]:
         for variable in sorted(model.secrets):
             span = self._at(name, "secrets", variable)
-            reference = reference_of(variable, model.secrets[variable])
+            reference = model.secrets[variable].reference(variable)
             if reference is None:
                 summary = f"the secret {variable} needs one of env, file, var and command"
                 self.diagnostics.append(error("CX204", summary, span))

@@ -17,6 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from cortexctl.instance.spec import SecretRef
 from cortexctl.stack import value_forms
 
 
@@ -112,6 +113,11 @@ class SecretTable(Table):
         """(source, key) of every possible source of a secret; the key is None if it is not set."""
         argv = shlex.join(self.command) if self.command else None
         return (("env", self.env), ("file", self.file), ("var", self.var), ("command", argv))
+
+    def reference(self, name: str) -> SecretRef | None:
+        """Where the value of the secret `name` is, without a fingerprint. None unless exactly one place is set."""
+        places = [SecretRef(name, source, key, "") for source, key in self.places() if key]
+        return places[0] if len(places) == 1 else None
 
 
 class SmokeTable(Table):

@@ -76,6 +76,19 @@ def test_what_cannot_be_moved_by_itself_is_said() -> None:
     assert "does not tell a plain release" in upgraded("s.toml", other, "", "0.33.0", {}).by_hand[0]
 
 
+@pytest.mark.parametrize(
+    "table", ['[models.llama.args.override_pooler_config]\ndtype = "x"\n', "[z]\n"], ids=["header", "dotted keys"]
+)
+def test_a_table_is_left_to_a_person_and_the_rest_is_patched(table: str) -> None:
+    dotted = SEED.replace("max_model_len = 8192\n", "override_pooler_config.a = 1\noverride_pooler_config.b = 2\n")
+    text = f"{SEED if 'llama' in table else dotted}\n{table}"
+    made = upgraded("s.toml", text, "", "0.33.0", {"llama": "0.9.2", "embed": "0.9.2"})
+    assert made.by_hand == [
+        "models.llama.args.override_pooler_config: replace it by pooler_config; it is a table of its own, which is not edited"
+    ]
+    assert "cudagraph_capture_sizes" in made.text
+
+
 def test_an_overlay_is_patched_where_it_is_written() -> None:
     text = SEED + "\n[env.lab.models.llama.args]\ncuda_graph_sizes = [1]\n"
     made = upgraded("s.toml", text, "lab", "0.33.0", {"llama": "0.9.2"})

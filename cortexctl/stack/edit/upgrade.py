@@ -39,12 +39,24 @@ def upgraded(path: str, text: str, env: str, to: str, now: Mapping[str, str]) ->
         if isinstance(model, dict):
             _arguments(document, name, model, to, now.get(name, ""), made)
             _image(document, name, model, to, made)
+    for edit in list(made.edits.values()):
+        _leave_out_impossible(written, edit, made)
     try:
         made.text = edited(written, list(made.edits.values()))
     except (UnreadableDocument, CannotEdit):  # two changes that do not go together: none is better than a broken file
         made.by_hand.append("the changes do not go into this file by themselves: " + ", ".join(map(_words, made.edits)))
         made.edits, made.text = {}, text
     return made
+
+
+def _leave_out_impossible(written: Document, edit: Edit, made: Upgrade) -> None:
+    """An argument that is a table of its own, with a header or dotted keys, is no single pair to replace."""
+    try:
+        edited(written, [edit])
+    except (UnreadableDocument, CannotEdit):
+        del made.edits[edit.loc]
+        action = f"replace it by {', '.join(edit.pairs)}" if edit.pairs else "remove it"
+        made.by_hand.append(f"{_words(edit.loc)}: {action}; it is a table of its own, which is not edited")
 
 
 def _arguments(document: Document, model: str, table: Mapping[str, Any], to: str, now: str, made: Upgrade) -> None:
