@@ -30,7 +30,7 @@ from __future__ import annotations
 
 
 class CortexctlError(Exception):
-    """One clear sentence, and the next command to run if there is one."""
+    """One clear sentence, and the next command to run if there is one. `cause` and `fix`: a diagnosis of it, if any."""
 
     exit_code = 1
 
@@ -38,6 +38,8 @@ class CortexctlError(Exception):
         super().__init__(message)
         self.message = message
         self.next_step = next_step
+        self.cause = ""
+        self.fix = ""
 
 
 class DaemonError(CortexctlError):
@@ -117,8 +119,9 @@ class ProbeFailed(CortexctlError):
 
 
 class GateFailed(CortexctlError):
-    """`log` holds the container's last lines (secrets hidden), `ended_with` its exit code (None while it runs). `cause`
-    and `fix` are what the gate itself knows; `apply.explain` reads more from the log.
+    """`log` holds the container's last lines (secrets hidden), `messages` those of them that a person reads, `engine`
+    the name of the engine that wrote it, `ended_with` the exit code (None while it runs). `cause` and `fix` are what
+    the gate itself knows; `apply.explain` reads more from the log.
     """
 
     def __init__(
@@ -126,6 +129,8 @@ class GateFailed(CortexctlError):
         message: str,
         *,
         log: tuple[str, ...] = (),
+        messages: tuple[str, ...] = (),
+        engine: str = "",
         ended_with: int | None = None,
         oom_killed: bool = False,
         cause: str = "",
@@ -133,6 +138,8 @@ class GateFailed(CortexctlError):
     ) -> None:
         super().__init__(message)
         self.log = log
+        self.messages = messages or log
+        self.engine = engine
         self.ended_with = ended_with
         self.oom_killed = oom_killed
         self.cause = cause

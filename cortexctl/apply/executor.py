@@ -191,7 +191,9 @@ class Executor:
         lost = failure if isinstance(failure, LockLost) else self._lock_lost(step.host)
         self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
         fate = Fate.FAILED
-        if change is not None:
+        if change is None:
+            failure = self._explained(failure)
+        else:
             outcome = self._undo(change, step, failure) if lost is None else self._given_up(change, step, failure, lost)
             failure = self._explained(failure)
             self._outcomes[change.address] = replace(outcome, failure=failure)

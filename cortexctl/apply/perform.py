@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -11,7 +11,8 @@ from cortexctl.apply.gate.gate import Gate
 from cortexctl.apply.gate.path_check import try_reach
 from cortexctl.apply.gate.reporter import Telling
 from cortexctl.apply.protocols import Clock, Daemon, Daemons, Prober, Secrets
-from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.base import Contract
+from cortexctl.engines.registry import DEFAULT, command_of, engine_named
 from cortexctl.errors import PlanStale
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
@@ -39,8 +40,6 @@ from cortexctl.plan.steps import (
     UpdateContainer,
 )
 
-API_KEY = "VLLM_API_KEY"
-
 
 @dataclass(frozen=True, slots=True)
 class Performer:
@@ -48,7 +47,8 @@ class Performer:
 
     owner: str
     daemons: Daemons
-    prober: Prober
+    probers: Callable[[Contract], Prober]
+    """A prober for the servers of an engine."""
     secrets: Secrets
     clock: Clock
     marks: Mapping[str, str] = field(default_factory=dict)
@@ -96,12 +96,13 @@ class Performer:
         if spec is None:
             raise ValueError(f"{change.address}: nothing to create")
         values = {s.name: self._secret(s) for s in spec.container.secrets}
+        command = command_of(spec)
         daemon.create(
             Launch(
                 task.name,
                 task.image,
-                tuple(entrypoint(spec.server)),
-                tuple(arguments(spec.server)),
+                command.program,
+                command.arguments,
                 spec,
                 self._labels(change, spec),
                 values,
@@ -136,7 +137,9 @@ class Performer:
         values = {s.name: self.secrets.value(s) for s in spec.container.secrets} if spec else {}
         secrets = tuple(values.values())
         telling = Telling(change.address, self.clock, report, secrets)
-        gate = Gate(daemon, self.prober, self.clock, container, change, values.get(API_KEY), telling, secrets)
+        engine = engine_named(spec.server.engine if spec else DEFAULT)
+        key = values.get(engine.contract.key_variable)
+        gate = Gate(daemon, self.probers(engine.contract), self.clock, container, change, engine, key, telling, secrets)
         return gate.pass_or_fail()
 
 

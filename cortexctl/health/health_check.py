@@ -1,7 +1,5 @@
-"""One health request to a server.
-
-A starting vLLM refuses or resets the connection, a dead engine answers 503, a hung one accepts the request and never
-answers.
+"""Health checks: one request to a server. A starting server refuses or resets the connection, one whose engine has died
+answers with an error, a hung one accepts the request and never answers.
 """
 
 from __future__ import annotations
@@ -23,21 +21,20 @@ PARALLEL = 64
 _MOST = 256 * 1024
 """The most bytes of an answer that are read; only its status matters."""
 _OK = 200
-_HEALTH = Request("GET", "/health")
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def query_all(reaches: Mapping[Key, Reach], seconds: float) -> dict[Key, Answer]:
-    """One request to each server, many in parallel, each with this many seconds to answer."""
+def query_all(reaches: Mapping[Key, tuple[Reach, str]], seconds: float) -> dict[Key, Answer]:
+    """One request to each server at its health path, many in parallel, each with this many seconds to answer."""
     if not reaches:
         return {}
     with ThreadPoolExecutor(max_workers=min(PARALLEL, len(reaches))) as pool:
-        return dict(zip(reaches, pool.map(lambda r: query_health(r, seconds), reaches.values()), strict=True))
+        return dict(zip(reaches, pool.map(lambda r: query_health(r[0], seconds, r[1]), reaches.values()), strict=True))
 
 
-def query_health(reach: Reach, seconds: float) -> Answer:
-    """GET /health. A failure is an answer, too: of the server, or (UNREACHED) of the path to it."""
+def query_health(reach: Reach, seconds: float, path: str) -> Answer:
+    """GET the health path. A failure is an answer, too: of the server, or (UNREACHED) of the path to it."""
     patience = max(seconds, CONNECTS)
     try:
         stream = reach.connect(patience)
@@ -51,7 +48,7 @@ def query_health(reach: Reach, seconds: float) -> Answer:
         return Answer(HealthOutcome.UNREACHED, why=f"no connection ({cause.strerror or 'it broke off'})")
     end = time.monotonic() + seconds
     try:
-        status, _ = answer_to(stream, _HEALTH, end, _MOST)
+        status, _ = answer_to(stream, Request("GET", path), end, _MOST)
     except NotHttp:
         return Answer(HealthOutcome.STATUS)
     except (TimeoutError, NoAnswer):

@@ -28,7 +28,7 @@ from cortexctl.instance.codec import label_records
 from cortexctl.instance.image import split_image
 from cortexctl.instance.launch import Launch
 from cortexctl.instance.shape import STOP_SIGNAL
-from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, InPlace, Spec
+from cortexctl.instance.spec import CPU_PERIOD, InPlace, Spec
 from cortexctl.observed.container_list import (
     parse_endpoint,
     parse_labels,
@@ -110,7 +110,7 @@ class DockerDaemon:
                     command=list(launch.command),
                     environment={**spec.container.env, **launch.secrets},
                     labels=dict(launch.labels),
-                    ports=[CONTAINER_PORT] if spec.container.publish else None,
+                    ports=[spec.container.port] if spec.container.publish else None,
                     host_config=host_config(self._api, spec),
                     networking_config=self._api.create_networking_config(
                         {spec.container.network: self._api.create_endpoint_config()}  # type: ignore[arg-type]  # stub is wrong

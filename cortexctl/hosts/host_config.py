@@ -8,7 +8,7 @@ import docker
 import docker.types
 
 from cortexctl.instance.shape import shape_of
-from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, Spec
+from cortexctl.instance.spec import CPU_PERIOD, Spec
 
 
 def host_config(api: docker.APIClient, spec: Spec) -> Any:
@@ -18,7 +18,7 @@ def host_config(api: docker.APIClient, spec: Spec) -> Any:
     gpus = [docker.types.DeviceRequest(device_ids=list(shape.gpus), capabilities=[["gpu"]])]
     return api.create_host_config(
         network_mode=shape.network,
-        port_bindings={CONTAINER_PORT: (publish.address, publish.port)} if publish else None,
+        port_bindings={spec.container.port: (publish.address, publish.port)} if publish else None,
         mounts=[
             docker.types.Mount(
                 target=m.target,

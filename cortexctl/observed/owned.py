@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cortexctl.engines.registry import of_known_engine
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_from_label
 from cortexctl.instance.spec import Spec
@@ -143,7 +144,7 @@ def image_labels_needed(
 def spec_of(container: ObservedContainer) -> tuple[Spec | None, str]:
     """The spec that a container of ours was made with, or why it cannot be read."""
     try:
-        return spec_from_label(container.labels.get(labels.SPEC, "")), ""
+        return of_known_engine(spec_from_label(container.labels.get(labels.SPEC, ""))), ""
     except (ValueError, TypeError, RecursionError) as cause:
         return None, (str(cause) or type(cause).__name__)[:LONGEST_PROBLEM]
 

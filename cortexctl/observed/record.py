@@ -13,6 +13,7 @@ from typing import Any
 
 from cortexctl.decoding.decode import Decoder, read_json
 from cortexctl.decoding.readers import NotAsExpected
+from cortexctl.engines.registry import of_known_engine
 from cortexctl.instance.codec import spec_from_dict, spec_to_dict
 from cortexctl.instance.labels import MOST_GENERATIONS, MOST_ORDINALS, address, is_model_name
 from cortexctl.instance.spec import Spec
@@ -95,7 +96,11 @@ def _start(value: Any) -> Start:
     return Start(*_DECODER.read(tuple[float, str], value))
 
 
-_DECODER = Decoder({Spec: spec_from_dict, Start: _start}, may_lack={Applied: {"over"}})
+def _spec(value: Any) -> Spec:
+    return of_known_engine(spec_from_dict(value))
+
+
+_DECODER = Decoder({Spec: _spec, Start: _start}, may_lack={Applied: {"over"}})
 
 
 def _can_be(applied: Applied) -> bool:

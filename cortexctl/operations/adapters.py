@@ -123,7 +123,7 @@ def performer(owner: str, stack_path: str, choice: StackChoice, hosts: OpenHosts
 
     marks = {labels.RUN: run.run, labels.VERSION: __version__, labels.AUTHOR: run.author}
     marks |= {labels.REVISION: run.revision} if run.revision else {}
-    return Performer(owner, hosts, HttpProber(), secret_reader(stack_path, choice), SystemClock(), marks)
+    return Performer(owner, hosts, HttpProber, secret_reader(stack_path, choice), SystemClock(), marks)
 
 
 def hooks_of(plan: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:

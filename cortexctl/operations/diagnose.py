@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from cortexctl.apply.protocols import Daemon, Secrets
 from cortexctl.desired.stack import Desired
-from cortexctl.engines.vllm.diagnosis.diagnose import diagnose, diagnose_end
-from cortexctl.engines.vllm.diagnosis.lines import last_error_line
-from cortexctl.engines.vllm.log_bounds import MOST_LINES
-from cortexctl.engines.vllm.progress import stage
+from cortexctl.engines.base import End
+from cortexctl.engines.log_bounds import MOST_LINES
+from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.errors import UsageError
 from cortexctl.hosts.log import last_lines
 from cortexctl.instance.secret import hidden
@@ -25,7 +24,7 @@ from cortexctl.reach import Reach
 TAIL = 5000
 """Lines read of a log; a start has some hundreds."""
 HEALTH_TIMEOUT = 5.0
-"""Seconds that /health may take."""
+"""Seconds that the answer to a health check may take."""
 
 
 def diagnose_log(path: str) -> Diagnosed:
@@ -35,36 +34,39 @@ def diagnose_log(path: str) -> Diagnosed:
     except OSError as cause:
         raise UsageError(f"{path} cannot be read: {cause.strerror}") from None
     name = "stdin" if path == "-" else path
-    found = diagnose(lines)
+    engine = engine_named(DEFAULT)
+    found, now = engine.diagnose(lines, End()), engine.stage(lines)
     after = "edit the stack as said, then: cortexctl plan" if found else f"the whole log is in {name}"
-    return Diagnosed(name, found, last_error_line(lines), after, stage=stage(lines))
+    return Diagnosed(name, found, engine.last_error(lines), after, stage=now.text if now else "")
 
 
 def examine(
-    instance: OwnedInstance, owned: Owned, daemon: Daemon, secrets: Secrets, ask: Callable[[Reach, float], Answer]
+    instance: OwnedInstance, owned: Owned, daemon: Daemon, secrets: Secrets, ask: Callable[[Reach, float, str], Answer]
 ) -> Diagnosed:
     """State, log and health of a container, and what they mean together. `ask` is `health_check.query_health`."""
+    engine = engine_named(owned.spec.server.engine if owned.spec else DEFAULT)
     state = daemon.state(owned.container.id)
     # of one that is started again and again, the cause is in an earlier run
     log = daemon.logs(owned.container.id, TAIL, this_run=not state.restarts)
     values = secret_values(owned, secrets)
     lines = [hidden(line, values) for line in log]
-    health = _health(daemon.reach(owned.container.id), ask) if state.running else ""
+    now = engine.stage(lines)
+    health = _health(daemon.reach(owned.container.id), ask, engine.contract.health) if state.running else ""
     cause = None
     if health != HealthOutcome.HEALTHY:
         evidence = [*lines, hidden(state.error, values)] if state.error else lines
-        cause = diagnose_end(evidence, None if state.running else state.exit_code, oom_killed=state.oom_killed)
+        cause = engine.diagnose(evidence, End(None if state.running else state.exit_code, state.oom_killed))
     return Diagnosed(
         instance.address,
         cause,
-        last_error_line(lines),
+        engine.last_error(lines),
         "",
         container=owned.container.name,
         role=_role(instance, owned),
         generation=owned.generation,
         state=replace(state, error=hidden(state.error, values)),
         health=health,
-        stage=stage(lines),
+        stage=now.text if now else "",
     )
 
 
@@ -80,8 +82,8 @@ def with_next_step(
     return replace(diagnosed, next_step=f"the whole log: {logs}")
 
 
-def _health(reach: Reach, ask: Callable[[Reach, float], Answer]) -> str:
-    answer = ask(reach, HEALTH_TIMEOUT)
+def _health(reach: Reach, ask: Callable[[Reach, float, str], Answer], path: str) -> str:
+    answer = ask(reach, HEALTH_TIMEOUT, path)
     return f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value
 
 

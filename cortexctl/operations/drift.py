@@ -72,4 +72,4 @@ def send(to: Destination, body: bytes) -> None:
 def _health(hosts: OpenHosts, seconds: float, servers: Sequence[Server]) -> dict[tuple[str, str], Answer]:
     from cortexctl.health.health_check import query_all
 
-    return query_all({s.key: hosts.reach(s.host, s.container) for s in servers}, seconds)
+    return query_all({s.key: (hosts.reach(s.host, s.container), s.health) for s in servers}, seconds)

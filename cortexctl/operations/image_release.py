@@ -56,12 +56,13 @@ def _release_on(host: Host, reference: str, hosts: OpenHosts) -> str:
 
 def _of_a_server(host: Host, facts: ImageFacts, hosts: OpenHosts) -> str:
     """From /version of a container of that very image."""
+    from cortexctl.engines.registry import DEFAULT, engine_named
     from cortexctl.health.prober import HttpProber
 
     for container in hosts.observe(host.name).containers:
         if container.image_id == facts.id and container.is_running:
             with suppress(CortexctlError):
-                return HttpProber().version(hosts.reach(host.name, container.id))
+                return HttpProber(engine_named(DEFAULT).contract).version(hosts.reach(host.name, container.id))
     return ""
 
 

@@ -143,10 +143,11 @@ class Import:
         """As the server itself says, if it answers."""
         if not self._container(id_).is_running:
             return ""
+        from cortexctl.engines.registry import DEFAULT, engine_named
         from cortexctl.health.prober import HttpProber
 
         with open_hosts(self.desired) as hosts, suppress(CortexctlError):
-            return HttpProber().version(hosts.reach(self.host.name, id_))
+            return HttpProber(engine_named(DEFAULT).contract).version(hosts.reach(self.host.name, id_))
         return ""
 
     def _stands_against(self, id_: str) -> list[str]:

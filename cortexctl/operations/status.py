@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from cortexctl.concurrently import at_once
 from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.errors import DaemonError
 from cortexctl.instance.spec import Spec
 from cortexctl.observe.gather import observe_identity, unread_host
@@ -67,8 +68,9 @@ def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[I
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
     found_at = {h.name: found_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
-    containers = [(i.host, i.serving.container) for on in found_at.values() for i in on.values() if i.serving]
-    servers = _servers([(host, container.id) for host, container in containers if container.is_running], hosts)
+    serving_now = [(i.host, i.serving) for on in found_at.values() for i in on.values() if i.serving]
+    paths = {(host, s.container.id): _health_path(s) for host, s in serving_now if s.container.is_running}
+    servers = _servers(paths, hosts)
     rows: list[tuple[InstanceStatus, Host, Spec | None]] = []
     for seen in observed.hosts:
         host = desired.host(seen.name)
@@ -108,8 +110,12 @@ class _Server:
     health: Answer
 
 
-def _servers(containers: Sequence[tuple[str, str]], hosts: OpenHosts) -> dict[tuple[str, str], _Server]:
-    """By host and container id, all asked at once."""
+def _health_path(serving: Owned) -> str:
+    return engine_named(serving.spec.server.engine if serving.spec else DEFAULT).contract.health
+
+
+def _servers(paths: Mapping[tuple[str, str], str], hosts: OpenHosts) -> dict[tuple[str, str], _Server]:
+    """By host and container id, all asked at once. `paths`: of the health of each."""
     from cortexctl.health.health_check import query_all
     from cortexctl.health.prober import QUICK
 
@@ -119,9 +125,9 @@ def _servers(containers: Sequence[tuple[str, str]], hosts: OpenHosts) -> dict[tu
         except DaemonError as cause:
             return cause
 
-    endpoints = dict(zip(containers, at_once(endpoint, containers), strict=True))
-    health = query_all({at: hosts.reach(*at) for at in containers}, QUICK)
-    return {at: _Server(endpoints[at], health[at]) for at in containers}
+    endpoints = dict(zip(paths, at_once(endpoint, list(paths)), strict=True))
+    health = query_all({at: (hosts.reach(*at), path) for at, path in paths.items()}, QUICK)
+    return {at: _Server(endpoints[at], health[at]) for at in paths}
 
 
 def _row(address: str, serving: Owned, server: _Server | None, detail: str) -> InstanceStatus:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cortexctl.engines.vllm.command.effective import effective
+from cortexctl.engines.registry import engine_of
 from cortexctl.instance.spec import Spec
 
 ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104
-DEFAULT_UTILIZATION = 0.92
-"""vLLM's own since 0.20.0; it counts when a sharer does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +36,12 @@ def what_both_need(one: Spec, other: Spec) -> BothNeed | None:
 
 def utilization(spec: Spec) -> float:
     """The share of its GPUs' memory that a container takes."""
-    return float(spec.server.args.get("gpu_memory_utilization", DEFAULT_UTILIZATION))
+    return engine_of(spec.server).gpu_use(spec.server).share
 
 
 def is_pinned(spec: Spec) -> bool:
     """Whether the size of its cache is given in bytes; then its share says nothing of what it takes."""
-    given = "kv_cache_memory_bytes" in spec.server.args or bool(spec.server.extra_args)
-    return given and isinstance(effective(spec.server).args.get("kv_cache_memory_bytes"), int)
+    return engine_of(spec.server).gpu_use(spec.server).cache_bytes is not None
 
 
 def overlap(one: str, other: str) -> bool:

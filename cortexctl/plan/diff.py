@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.engines.vllm.command.effective import effective
+from cortexctl.engines.registry import engine_of
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.spec import Spec
 
@@ -78,12 +78,12 @@ def fields_of(spec: Spec) -> dict[str, Any]:
         flat["cpus"] = spec.container.cpus
     if spec.server.version:
         flat[VERSION] = spec.server.version
-    said = effective(spec.server)
-    if said.words:
-        flat["extra_args"] = list(said.words)
+    server = engine_of(spec.server).canonical(spec.server)
+    if server.extra_args:
+        flat["extra_args"] = list(server.extra_args)
     if spec.container.publish:
         flat["publish"] = str(spec.container.publish)
-    flat |= {f"args.{name}": _sorted(value) for name, value in said.args.items()}
+    flat |= {f"args.{name}": _sorted(value) for name, value in server.args.items()}
     flat |= {f"env.{name}": value for name, value in spec.container.env.items()}
     flat |= {f"secrets.{s.name}": f"{s.origin} {s.fingerprint}" for s in spec.container.secrets}
     flat |= {f"mounts.{m.target}": m.source + (" (read-only)" if m.read_only else "") for m in spec.container.mounts}

@@ -8,13 +8,14 @@ from itertools import combinations
 
 from cortexctl.desired.stack import Desired, Instance
 from cortexctl.diagnostics import Diagnostic, error
+from cortexctl.engines.registry import engine_of
 from cortexctl.instance import labels
 from cortexctl.instance.labels import generation_name, serving_name
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import left_alone
 from cortexctl.plan.action import Action
-from cortexctl.plan.conflicts import DEFAULT_UTILIZATION, overlap, utilization, what_both_need
+from cortexctl.plan.conflicts import overlap, utilization, what_both_need
 from cortexctl.plan.model import Change
 from cortexctl.plan.order import Order, in_order, ranks_of
 from cortexctl.plan.placement import gpu_holders
@@ -111,8 +112,9 @@ def _gpus(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
 
 
 def _share(sharer: Instance) -> str:
-    said = sharer.spec.server.args.get("gpu_memory_utilization")
-    return f"{said:.2f}" if said is not None else f"{DEFAULT_UTILIZATION} (vLLM's default)"
+    engine = engine_of(sharer.spec.server)
+    use = engine.gpu_use(sharer.spec.server)
+    return f"{use.share:.2f}" + (f" ({engine.contract.title}'s default)" if use.is_default else "")
 
 
 def _taken_names(instance: Instance, change: Change, host: ObservedHost, desired: Desired) -> Iterator[Diagnostic]:

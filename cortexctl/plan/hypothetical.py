@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cortexctl.desired.stack import Desired, Instance
-from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.registry import command_of
 from cortexctl.instance import labels
 from cortexctl.instance.codec import spec_to_label
 from cortexctl.instance.shape import shape_of
@@ -30,10 +30,10 @@ def as_if_applied(other: Desired, desired: Desired) -> Observed:
 
 def as_made(spec: Spec) -> Inspected:
     """What a daemon would show of a container that is made by `spec` and by nothing else."""
-    shape, publish = shape_of(spec.container), spec.container.publish
+    command, shape, publish = command_of(spec), shape_of(spec.container), spec.container.publish
     return Inspected(
-        entrypoint=tuple(entrypoint(spec.server)),
-        command=tuple(arguments(spec.server)),
+        entrypoint=command.program,
+        command=command.arguments,
         env=dict(spec.container.env),
         secrets={s.name: s.fingerprint for s in spec.container.secrets},
         in_place=spec.container.in_place,

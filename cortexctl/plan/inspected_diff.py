@@ -9,14 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.engines.vllm.command.read_options import POSITIONAL, may_be_shown, options_of, path_of
+from cortexctl.engines.base import HIDDEN
+from cortexctl.engines.registry import engine_of
 from cortexctl.instance.shape import shape_of
 from cortexctl.instance.spec import Mount, Spec
 from cortexctl.observed.inspected import Inspected
 
-HIDDEN = "(hidden)"
-"""Stands for a value that may be a secret: it is there, and is another one."""
 OF_A_RELEASE = (
     *("args.", "cap_drop", "drain", "entrypoint", "extra_args", "log"),
     *("model", "security_opt", "served_names", "stop_signal"),
@@ -110,24 +108,7 @@ def _log(driver: str, options: Mapping[str, str]) -> str:
 
 
 def _words(spec: Spec, found: Inspected) -> Iterator[Difference]:
-    """The command line by its options: another order, or another spelling of the same, is no difference."""
-    head, words = entrypoint(spec.server), arguments(spec.server)
-    whole = [*found.entrypoint, *found.command]
-    if whole == [*head, *words]:
-        return
-    if whole[: len(head)] != head:  # another program: what its words mean, nobody knows
-        yield Difference("entrypoint", " ".join(head), whole[0] if whole else None)
-        return
-    expected, actual = options_of(words), options_of(whole[len(head) :])
-    for option in sorted(expected.keys() | actual.keys()):
-        was, now = expected.get(option), actual.get(option)
-        if was != now:
-            yield Difference(path_of(option), _shown(option, was), _shown(option, now))
-
-
-def _shown(option: str, values: tuple[str, ...] | None) -> str | None:
-    """Of the program only its name, of an option only what is known to be no secret."""
-    if values is None:
-        return None
-    stray = option == POSITIONAL and len(values) > 1
-    return HIDDEN if stray or not may_be_shown(option) else " ".join(values)
+    """The command line by its options, as its engine compares them."""
+    argv = [*found.entrypoint, *found.command]
+    for d in engine_of(spec.server).differences(spec.server, spec.container.port, argv):
+        yield Difference(d.path, d.expected, d.found)

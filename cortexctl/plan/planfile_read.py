@@ -11,6 +11,7 @@ from cortexctl.decoding.decode import Decoder
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.engines.registry import of_known_engine
 from cortexctl.instance.codec import spec_from_dict
 from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action
@@ -139,7 +140,13 @@ def _check_steps(plan: Plan, hosts: Collection[str], changes: Collection[tuple[s
 _PLANNED = Decoder({Host: lambda host: host})
 _DETAIL = Decoder({Spec: lambda spec: spec})
 _CHANGE = Decoder({InstanceChange: lambda detail: detail}, names={Cost: _COST})
+
+
+def _spec(value: Any) -> Spec:
+    return of_known_engine(spec_from_dict(value))
+
+
 _DECODER = Decoder(
-    {Spec: spec_from_dict, Step: _step, PlannedHost: _host, Change: _change},
+    {Spec: _spec, Step: _step, PlannedHost: _host, Change: _change},
     names={**NAMES, Diagnostic: {"span": "range"}},
 )

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cortexctl.engines.base import HIDDEN
 from cortexctl.operations.results import IgnoredField
-from cortexctl.plan.inspected_diff import HIDDEN
 from cortexctl.render.plan.phrases import value_words
 from cortexctl.render.sanitise import visible
 from cortexctl.text.substitution import literal

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.registry import command_of
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.shape import CAP_DROP, LOG_DRIVER, LOG_OPTIONS, SECURITY_OPT
-from cortexctl.instance.spec import CONTAINER_PORT, Spec
+from cortexctl.instance.spec import Spec
 from cortexctl.render.sanitise import tame, visible
 from cortexctl.text.json_text import json_text
 
@@ -36,8 +36,9 @@ def docker_run(address: str, spec: Spec) -> list[str]:
         words += ["--env", f"{name}={value}"]
     for secret in spec.container.secrets:
         words += ["--env", secret.name]
-    head, *rest = entrypoint(spec.server)
-    return [*words, "--entrypoint", head, spec.container.image, *rest, *arguments(spec.server)]
+    command = command_of(spec)
+    head, *rest = command.program
+    return [*words, "--entrypoint", head, spec.container.image, *rest, *command.arguments]
 
 
 def compose_service(address: str, spec: Spec) -> str:
@@ -50,8 +51,8 @@ def compose_service(address: str, spec: Spec) -> str:
     service: dict[str, Any] = {
         "container_name": name,
         "image": spec.container.image,
-        "entrypoint": entrypoint(spec.server),
-        "command": arguments(spec.server),
+        "entrypoint": list(command_of(spec).program),
+        "command": list(command_of(spec).arguments),
         "restart": spec.container.restart,
         "networks": [spec.container.network],
         "ipc": spec.container.ipc,
@@ -94,8 +95,8 @@ def launch_facts(address: str, spec: Spec) -> dict[str, Any]:
         "address": address,
         "image": spec.container.image,
         "vllm_version": spec.server.version,
-        "entrypoint": entrypoint(spec.server),
-        "arguments": arguments(spec.server),
+        "entrypoint": list(command_of(spec).program),
+        "arguments": list(command_of(spec).arguments),
         "env": dict(sorted(spec.container.env.items())),
         "secrets": [s.name for s in spec.container.secrets],
     }
@@ -114,7 +115,7 @@ def _published(spec: Spec) -> str:
         if ":" in spec.container.publish.address
         else spec.container.publish.address
     )
-    return f"{address}:{spec.container.publish.port or ''}:{CONTAINER_PORT}"
+    return f"{address}:{spec.container.publish.port or ''}:{spec.container.port}"
 
 
 def _dollars(value: Any) -> Any:
@@ -135,7 +136,8 @@ def launch_text(address: str, spec: Spec, output_format: str) -> str:
         case "json":
             return json_text(launch_facts(address, spec), 2)
         case _:
-            return _one_option_a_line([*entrypoint(spec.server), *arguments(spec.server)])
+            command = command_of(spec)
+            return _one_option_a_line([*command.program, *command.arguments])
 
 
 def _one_option_a_line(argv: list[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from cortexctl.desired.stack import Smoke
+from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.errors import NotListening, PathFailed, ProbeFailed
 from cortexctl.health.health_check import query_health
 from cortexctl.health.prober import HttpProber
@@ -57,7 +58,7 @@ def processes(live: LiveDaemon, container: str) -> list[str]:
 
 def test_over_its_own_address(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
-    reach, prober = ContainerReach(live.docker, container), HttpProber()
+    reach, prober = ContainerReach(live.docker, container), HttpProber(CONTRACT)
     assert prober.health(reach) == ""
     assert list(prober.served_names(reach, KEY)) == ["tiny"]
     assert prober.smoke(reach, KEY, "generate", "tiny", Smoke()) == "answered with 4 tokens to a chat"
@@ -68,7 +69,7 @@ def test_over_its_own_address(live: LiveDaemon) -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_from_inside_it(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
-    reach, prober = ContainerReach(live.docker, container), HttpProber()
+    reach, prober = ContainerReach(live.docker, container), HttpProber(CONTRACT)
     assert prober.health(reach) == ""
     assert list(prober.served_names(reach, KEY)) == ["tiny"]
     assert prober.smoke(reach, KEY, "generate", "tiny", Smoke()) == "answered with 4 tokens to a chat"
@@ -118,15 +119,17 @@ def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: Live
 def test_what_keeps_it_from_answering_is_told_apart(live: LiveDaemon) -> None:
     container = started(live, "--port", "9000")
     reach = ContainerReach(live.docker, container)
-    assert query_health(reach, 30).outcome is HealthOutcome.HEALTHY, "its own words tell its port"
+    assert query_health(reach, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY, "its own words tell its port"
     silent = f"{live.stack}-silent"
     live.run_foreign(silent, "--entrypoint", "sleep", words=("600",))
-    assert query_health(ContainerReach(live.docker, live.inspect(silent)["Id"]), 30) == Answer(HealthOutcome.REFUSED)
+    assert query_health(ContainerReach(live.docker, live.inspect(silent)["Id"]), 30, CONTRACT.health) == Answer(
+        HealthOutcome.REFUSED
+    )
     live.docker_cli("stop", "-t", "0", silent)
     with pytest.raises(NotListening, match="does not run"):
         ContainerReach(live.docker, live.inspect(silent)["Id"]).connect(30)
     live.docker_cli("rm", silent)
-    assert query_health(ContainerReach(live.docker, "f" * 64), 30) == Answer(HealthOutcome.REFUSED)
+    assert query_health(ContainerReach(live.docker, "f" * 64), 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
 
 
 def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: LiveDaemon) -> None:
@@ -139,8 +142,8 @@ def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: Live
     reach = ContainerReach(live.docker, live.inspect(own)["Id"])
     live.run_foreign(other, "--network", "host", words=("tiny", "--port", port))
     its_own = ContainerReach(live.docker, live.inspect(other)["Id"])
-    until(lambda: query_health(its_own, 30).outcome is HealthOutcome.HEALTHY)
-    assert query_health(reach, 30) == Answer(HealthOutcome.REFUSED)
+    until(lambda: query_health(its_own, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY)
+    assert query_health(reach, 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
     with pytest.raises(NotListening, match="nobody in its container listens at its port"):
         reach.connect(30)
 

@@ -318,7 +318,12 @@ class FakeDaemon:
         taken = {p["PublicPort"] for c in self.all() for p in c.ports}
         free = next(p for p in itertools.count(32768) if p not in taken)
         port = (
-            {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port or free, "Type": "tcp"}
+            {
+                "IP": publish.address,
+                "PrivatePort": launch.spec.container.port,
+                "PublicPort": publish.port or free,
+                "Type": "tcp",
+            }
             if publish
             else None
         )

@@ -13,7 +13,10 @@ from cortexctl.apply.protocols import RunsHook
 from cortexctl.apply.run import apply_plan
 from cortexctl.apply.run_hooks import NO_HOOKS, PlannedHooks
 from cortexctl.desired.stack import Desired, Host, Smoke
+from cortexctl.engines.base import Contract
 from cortexctl.errors import ProbeFailed, SecretUnresolved
+from cortexctl.instance import labels
+from cortexctl.instance.codec import spec_from_label
 from cortexctl.instance.labels import RUN
 from cortexctl.instance.spec import SecretRef
 from cortexctl.observe.gather import observe_for_plan, observe_identity
@@ -59,6 +62,12 @@ class FakeProber:
     speeds: Sequence[Speed] = (Speed(0.02, 50.0),)
     """Of measured requests, in turn."""
     measured: int = 0
+    contracts: list[Contract] = field(default_factory=list)
+    """Of the engines whose servers it was made for."""
+
+    def __call__(self, contract: Contract) -> FakeProber:
+        self.contracts.append(contract)
+        return self
 
     def health(self, reach: Reach) -> str:
         name = self._name(reach)
@@ -70,7 +79,10 @@ class FakeProber:
         name = self._name(reach)
         if name in self.wrong_names:
             return self.wrong_names[name]
-        command = self._container(reach).command
+        container = self._container(reach)
+        if labels.SPEC in container.labels:
+            return spec_from_label(container.labels[labels.SPEC]).server.served_names
+        command = container.command
         start = command.index("--served-model-name") + 1
         return command[start : command.index("--host")]
 

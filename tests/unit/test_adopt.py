@@ -13,6 +13,7 @@ import pytest
 from cortexctl.apply.executor import Executor, Fate
 from cortexctl.apply.perform import Performer
 from cortexctl.desired.stack import Desired
+from cortexctl.engines.base import HIDDEN
 from cortexctl.errors import DaemonRefused
 from cortexctl.instance import labels
 from cortexctl.instance.spec import Spec
@@ -21,7 +22,6 @@ from cortexctl.observed.snapshot import snapshot_from_json, snapshot_to_json
 from cortexctl.plan.action import Action
 from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.hypothetical import as_if_applied
-from cortexctl.plan.inspected_diff import HIDDEN
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planfile import plan_to_json
 from cortexctl.plan.planner import plan

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.errors import PathFailed, ProbeFailed
 from cortexctl.health.health_check import query_all, query_health
 from cortexctl.health.prober import HttpProber
@@ -68,18 +69,18 @@ def test_what_is_heard(
 ) -> None:
     monkeypatch.setattr("cortexctl.health.prober.QUICK", 0.5)
     with server(behave) as reach:
-        assert query_health(reach, 0.5) == expected
-        assert HttpProber().health(reach) == in_words
+        assert query_health(reach, 0.5, CONTRACT.health) == expected
+        assert HttpProber(CONTRACT).health(reach) == in_words
 
 
 def test_nobody_listens_and_nobody_is_reached() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = LoopbackReach(free.getsockname()[1])
-    assert query_health(closed, 1) == Answer(HealthOutcome.REFUSED)
-    assert query_health(BrokenReach("no way"), 1) == Answer(HealthOutcome.UNREACHED, why="no way")
+    assert query_health(closed, 1, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
+    assert query_health(BrokenReach("no way"), 1, CONTRACT.health) == Answer(HealthOutcome.UNREACHED, why="no way")
     with pytest.raises(PathFailed, match="no way"):
-        HttpProber().health(BrokenReach("no way"))
+        HttpProber(CONTRACT).health(BrokenReach("no way"))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_nobody_listens_and_nobody_is_reached() -> None:
 )
 def test_a_connection_that_fails_is_a_fault_of_the_way_and_not_of_the_server(fault: OSError, why: str) -> None:
     reach = FailingReach(fault)
-    assert query_health(reach, 1) == Answer(HealthOutcome.UNREACHED, why=why)
+    assert query_health(reach, 1, CONTRACT.health) == Answer(HealthOutcome.UNREACHED, why=why)
     with pytest.raises(PathFailed, match=re.escape(why)):
         call_api(reach, ApiRequest("/v1/models", None, "GET"), 1)
 
@@ -109,7 +110,7 @@ def test_the_time_that_a_connection_takes_is_not_the_servers(monkeypatch: pytest
 
     with server(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as reach:
         slow = Slow(reach.port)
-        assert query_health(slow, 5) == Answer(HealthOutcome.HEALTHY, 200)
+        assert query_health(slow, 5, CONTRACT.health) == Answer(HealthOutcome.HEALTHY, 200)
         assert call_api(slow, ApiRequest("/version", None, "GET"), 5) == {}
 
 
@@ -165,7 +166,7 @@ def test_a_key_that_no_header_can_hold_is_one_sentence() -> None:
 def test_many_that_hang_are_asked_side_by_side() -> None:
     """Forty that never answer, each given a second: one after the other they would need more than the server waits."""
     with server(hang) as reach:
-        heard = query_all(dict.fromkeys(range(40), reach), 1.0)
+        heard = query_all(dict.fromkeys(range(40), (reach, CONTRACT.health)), 1.0)
     assert set(heard) == set(range(40))
     assert set(heard.values()) == {Answer(HealthOutcome.SILENT)}
     assert query_all({}, 1.0) == {}

@@ -72,14 +72,16 @@ def instance(daemon: FakeDaemon) -> OwnedInstance:
     return owned_instances(daemon.observed(), "demo")["here/tiny"]
 
 
-def says(heard: HealthOutcome, status: int = 0) -> Callable[[Reach, float], Answer]:
-    return lambda _reach, _seconds: Answer(heard, status)
+def says(heard: HealthOutcome, status: int = 0) -> Callable[[Reach, float, str], Answer]:
+    return lambda _reach, _seconds, _path: Answer(heard, status)
 
 
 NOBODY = says(HealthOutcome.REFUSED)
 
 
-def seen(daemon: FakeDaemon, values: Values | None = None, ask: Callable[[Reach, float], Answer] = NOBODY) -> Diagnosed:
+def seen(
+    daemon: FakeDaemon, values: Values | None = None, ask: Callable[[Reach, float, str], Answer] = NOBODY
+) -> Diagnosed:
     one = instance(daemon)
     return examine(one, newest(one), daemon, values or Values(), ask)
 

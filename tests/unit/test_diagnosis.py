@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.engines.vllm.diagnosis.diagnose import TABLE, Diagnosis, diagnose, diagnose_end
+from cortexctl.engines.base import Diagnosis
+from cortexctl.engines.vllm.diagnosis.diagnose import TABLE, diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line, strip_prefix, without_frames
 from tests.diagnosis_cases import CASES, lines_of, runs, samples
 

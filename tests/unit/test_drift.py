@@ -207,7 +207,7 @@ def test_containers_of_others_are_told_of_only_when_they_are_asked_for() -> None
 
 @pytest.mark.parametrize("heard", HealthOutcome)
 def test_a_way_that_does_not_work_is_no_illness(heard: HealthOutcome) -> None:
-    server = Server("here", "c1", "here/m", "m")
+    server = Server("here", "c1", "here/m", "m", "/health")
     health, not_asked = sorted_answers((server,), {("here", "c1"): Answer(heard, why="no way")})
     is_asked = heard is not HealthOutcome.UNREACHED
     assert set(health) == ({("here", "c1")} if is_asked else set())

@@ -117,7 +117,7 @@ def test_a_diagnosis_with_a_bug_in_it_costs_no_more_than_the_cause(
     def breaks(*_: object, **__: object) -> None:
         raise RecursionError("a bug")
 
-    monkeypatch.setattr("cortexctl.apply.gate.explain.diagnose_end", breaks)
+    monkeypatch.setattr("cortexctl.engines.vllm.diagnosis.diagnose.diagnose_end", breaks)
     world = World("demo", "here")
     world.daemon().behaviours.append(crashes(SHORT))
     result = replaced(tmp_path, world)

@@ -15,6 +15,7 @@ from cortexctl.apply.executor import Fate, Result
 from cortexctl.apply.gate.deadline import Deadline
 from cortexctl.apply.gate.speed_bounds import figures, missed
 from cortexctl.desired.stack import STARTS_AT_MOST, Desired, GatePolicy
+from cortexctl.engines.vllm.engine import Vllm
 from cortexctl.errors import GateFailed, ProbeFailed
 from cortexctl.observed.health import Speed
 from cortexctl.plan.planfile import plan_from_json, plan_to_json
@@ -152,7 +153,7 @@ def test_one_that_gets_on_for_ever_fails_at_last(tmp_path: Path) -> None:
 def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
     patience: int, looks: list[tuple[float, bool]]
 ) -> None:
-    deadline = Deadline(GatePolicy(startup_timeout=patience))
+    deadline = Deadline(GatePolicy(startup_timeout=patience), Vllm())
     now = last = 0.0
     log: list[str] = []
     for number, (pause, gets_on) in enumerate(looks):

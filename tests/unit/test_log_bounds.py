@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from cortexctl.engines.log_bounds import LONGEST_LINE, MOST_LINES, MOST_TEXT, searched
 from cortexctl.engines.vllm import diagnosis, progress
 from cortexctl.engines.vllm.diagnosis.diagnose import MOST_EVIDENCE, TABLE, diagnose, diagnose_end
 from cortexctl.engines.vllm.diagnosis.lines import last_error_line, without_frames
-from cortexctl.engines.vllm.log_bounds import LONGEST_LINE, MOST_LINES, MOST_TEXT, searched
 from cortexctl.engines.vllm.memory import startlog
 from cortexctl.engines.vllm.progress import LONGEST_SIGN, advanced, stage
 from tests.diagnosis_cases import samples

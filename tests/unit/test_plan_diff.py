@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cortexctl.engines.registry import ENGINES
 from cortexctl.instance.spec import Mount, Publish, SecretRef
 from cortexctl.plan.diff import FieldChange, diff, fields_of
 from tests.build import (
@@ -13,6 +14,7 @@ from tests.build import (
     SPEC,
     make_spec,
 )
+from tests.fakes.other_engine import OtherEngine
 from tests.specs import SPEC_FIELDS, new_spec
 
 
@@ -45,8 +47,9 @@ def test_a_changed_field_is_named_with_both_values(changed: dict[str, Any], path
     assert diff(make_spec(**changed), SPEC) == (FieldChange(path, after, before),)
 
 
-def test_every_field_of_a_spec_is_compared() -> None:
+def test_every_field_of_a_spec_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field that the comparison forgets would never be rolled out."""
+    monkeypatch.setitem(ENGINES, "other", OtherEngine())
     samples: dict[str, Any] = {
         "image": "other",
         "port": 9000,

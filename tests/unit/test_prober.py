@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from cortexctl.desired.stack import Smoke
+from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.errors import ProbeFailed
 from cortexctl.health.prober import HttpProber
 from cortexctl.health.query import Declined
@@ -40,7 +41,7 @@ def stand_in(*options: str, model: str = "tiny", **trouble: str) -> Iterator[Loo
     reach = LoopbackReach(port)
     try:
         for _ in range(1200):
-            if not HttpProber().health(reach):
+            if not HttpProber(CONTRACT).health(reach):
                 break
             time.sleep(0.05)
         yield reach
@@ -51,7 +52,7 @@ def stand_in(*options: str, model: str = "tiny", **trouble: str) -> Iterator[Loo
 
 @pytest.fixture
 def prober() -> HttpProber:
-    return HttpProber()
+    return HttpProber(CONTRACT)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.errors import NotListening, PathFailed
 from cortexctl.health.health_check import query_health
 from cortexctl.hosts import kernel
@@ -169,7 +170,7 @@ def test_that_nobody_listens_is_told_from_a_way_that_does_not_work(
     with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
         with pytest.raises(NotListening):
             ContainerReach(daemon.url, ID).connect(5)
-        assert query_health(ContainerReach(daemon.url, ID), 5) == Answer(HealthOutcome.REFUSED)
+        assert query_health(ContainerReach(daemon.url, ID), 5, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
 
 
 @pytest.mark.parametrize("state", [{"Running": False, "Pid": 0}, {"Paused": True}])
@@ -200,12 +201,12 @@ def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dic
 def test_an_inspection_of_the_wrong_shape_is_a_fault_of_the_way(tmp_path: Path, answer: object) -> None:
     answers = {} if answer is None else {f"/containers/{ID}/json": answer}
     with talking_daemon(tmp_path / "s", answers) as daemon:
-        heard = query_health(ContainerReach(daemon.url, ID), 5)
+        heard = query_health(ContainerReach(daemon.url, ID), 5, CONTRACT.health)
     assert heard.outcome is (HealthOutcome.REFUSED if answer is None else HealthOutcome.UNREACHED)
 
 
 def test_a_daemon_that_is_not_there_is_a_fault_of_the_way(tmp_path: Path) -> None:
-    heard = query_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5)
+    heard = query_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5, CONTRACT.health)
     assert heard.outcome is HealthOutcome.UNREACHED
     assert "no Docker daemon" in heard.why
 

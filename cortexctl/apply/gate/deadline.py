@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cortexctl.desired.stack import STARTS_AT_MOST, GatePolicy
-from cortexctl.engines.vllm.progress import advanced, stage
+from cortexctl.engines.base import Engine, Stage
 from cortexctl.text.units import show_seconds
 
 
@@ -15,16 +15,21 @@ class Deadline:
     """Begins anew whenever the log shows progress, but for a bound on the whole. Times are seconds since the start."""
 
     gate: GatePolicy
+    engine: Engine
     stage: str = "starting"
-    _log: Sequence[str] = ()
+    serves: bool = False
+    """Whether the log says that the server is up."""
+    _seen: Stage | None = None
     _advanced: float = 0.0
 
     def look(self, log: Sequence[str], at: float) -> None:
         """Take note of what the log says now."""
-        if advanced(self._log, log):
+        now = self.engine.stage(log)
+        if now is not None and now != self._seen:
             self._advanced = at
-        self._log = log
-        self.stage = stage(log) or "starting"
+        self._seen = now
+        self.stage = now.text if now else "starting"
+        self.serves = now is not None and now.serves
 
     def is_over(self, at: float) -> bool:
         return at - self._advanced > self.gate.startup_timeout or at > self.gate.longest_start

@@ -4,23 +4,29 @@ nobody who reads a log.
 
 from __future__ import annotations
 
-from cortexctl.engines.vllm.diagnosis.diagnose import diagnose_end
-from cortexctl.engines.vllm.diagnosis.lines import last_error_line
-from cortexctl.errors import CortexctlError, GateFailed
+from cortexctl.engines.base import End
+from cortexctl.engines.registry import DEFAULT, engine_named
+from cortexctl.errors import CortexctlError, GateFailed, HookFailed
 from cortexctl.text.shorten import shortened
 
 
 def explained(failure: CortexctlError) -> CortexctlError:
-    """With cause and fix, where the log shows one: what vLLM's log is known to mean says more than what the gate saw,
+    """With cause and fix, where the log shows one: what its engine knows of the log says more than what the gate saw,
     so it comes first. With the log's last word, where the gate itself knows no cause.
     """
     if not isinstance(failure, GateFailed):
+        known = engine_named(DEFAULT).diagnose([failure.message], End())  # a daemon's own words are in its table
+        if known is not None and not isinstance(failure, HookFailed):
+            failure.cause, failure.fix = known.cause, known.fix
         return failure
-    found = diagnose_end(failure.log, failure.ended_with, oom_killed=failure.oom_killed)
-    last = "" if failure.cause else last_error_line(failure.log)
+    engine = engine_named(failure.engine or DEFAULT)
+    found = engine.diagnose(failure.log, End(failure.ended_with, failure.oom_killed))
+    last = "" if failure.cause else engine.last_error(failure.log)
     return GateFailed(
-        shortened(failure.message + (f"; vLLM's last word: {last}" if last else "")),
+        shortened(failure.message + (f"; {engine.contract.title}'s last word: {last}" if last else "")),
         log=failure.log,
+        messages=engine.messages(failure.log),
+        engine=failure.engine,
         ended_with=failure.ended_with,
         oom_killed=failure.oom_killed,
         cause=shortened(found.cause if found else failure.cause),

@@ -13,7 +13,7 @@ from cortexctl.apply.gate.reporter import Telling
 from cortexctl.apply.gate.speed_bounds import figures, missed
 from cortexctl.apply.protocols import Clock, Daemon, Prober
 from cortexctl.desired.stack import Policy, Smoke
-from cortexctl.engines.vllm.progress import SERVER_UP
+from cortexctl.engines.base import Contract, Engine
 from cortexctl.errors import DaemonError, GateFailed, PathFailed, ProbeFailed
 from cortexctl.instance.secret import hidden
 from cortexctl.instance.spec import Spec
@@ -42,8 +42,6 @@ ENDING = 10.0
 """The same, while nobody takes connections at its port: a busy daemon learns of the end of a container seconds late."""
 NO_CONNECTION = "no connection"
 """What the prober answers when nobody takes connections."""
-ENGINE_DEAD = "status 503"
-"""What /health answers once vLLM's engine has died and its server has not yet."""
 KILLED = 137
 TOLD_LATE = 0.5
 """Seconds in which a busy daemon hears that a kill was the kernel's, for want of memory: it learns of the end first."""
@@ -60,6 +58,7 @@ class Gate:
     clock: Clock
     container: str
     change: Change
+    engine: Engine
     api_key: str | None
     tell: Telling
     secrets: tuple[str, ...] = ()
@@ -80,7 +79,7 @@ class Gate:
         return f"{answer} at {reach.where}" if answer else f"at {reach.where}"
 
     def _until_healthy(self, reach: Reach) -> None:
-        deadline = Deadline(self.policy.gate)
+        deadline = Deadline(self.policy.gate, self.engine)
         next_log, up_since, unread = 0.0, None, ""
         while True:
             self._alive()
@@ -94,13 +93,13 @@ class Gate:
                 if not unread:
                     deadline.look(log, waited)
                 self.tell.stage(deadline.stage)
-                up_since = (up_since if up_since is not None else waited) if deadline.stage == SERVER_UP else None
+                up_since = (up_since if up_since is not None else waited) if deadline.serves else None
             if up_since is not None and waited - up_since > REACHED_WITHIN and not heard.startswith("status"):
                 raise self._elsewhere(reach, heard)
             if deadline.is_over(waited):
                 what, fix = deadline.missed(waited)
                 stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
-                cause = f"{stage}; /health at {reach.where}: {heard}"
+                cause = f"{stage}; {self._contract.health} at {reach.where}: {heard}"
                 raise self._failed("health", what, cause=cause, fix=fix)
             self._pause(reach)
 
@@ -135,13 +134,13 @@ class Gate:
         try:
             served = set(self._ask(lambda: self.prober.served_names(reach, self.api_key)))
         except ProbeFailed as cause:
-            raise self._broke_off("names", reach, f"/v1/models: {cause.message}") from None
+            raise self._broke_off("names", reach, f"{self._contract.models}: {cause.message}") from None
         there = ", ".join(sorted(served)) or "nothing"
         missing = sorted(set(self._spec.server.served_names) - served) if self._spec else []
         if missing:
             raise self._failed(
                 "names",
-                f"it does not serve {', '.join(missing)}; /v1/models lists {there}",
+                f"it does not serve {', '.join(missing)}; {self._contract.models} lists {there}",
                 cause="the image serves other names than the stack's served_names",
                 fix="correct served_names, or the image's own arguments",
             )
@@ -198,10 +197,12 @@ class Gate:
                     return
             else:
                 bad_since = now if bad_since is None else bad_since
-            if heard == ENGINE_DEAD:
+            if self._is_dead(heard):
                 raise self._engine_died("stable")
             if bad_since is not None and now - bad_since > (ENDING if heard == NO_CONNECTION else LAPSE):
-                raise self._failed("stable", f"it was ready, and then stopped answering /health ({heard})")
+                raise self._failed(
+                    "stable", f"it was ready, and then stopped answering {self._contract.health} ({heard})"
+                )
             if now - began > self.policy.gate.startup_timeout + self.policy.gate.stable_for:
                 raise self._failed("stable", "it never stayed healthy for gate.stable_for without a break")
             self._pause(reach)
@@ -214,14 +215,16 @@ class Gate:
         while self.clock.elapsed() - began < patience:
             self._alive()
             heard = self._health(reach)
-            if heard == ENGINE_DEAD:
+            if self._is_dead(heard):
                 return self._engine_died(probe)
             patience = ENDING if heard == NO_CONNECTION else DYING
             self._pause(reach)
         return self._failed(probe, what)
 
     def _engine_died(self, probe: Probe) -> GateFailed:
-        return self._failed(probe, "it was ready, and then its vLLM engine died (/health answers 503)")
+        about = self._contract
+        answer = f"{about.health} answers {about.dead_status}"
+        return self._failed(probe, f"it was ready, and then its {about.title} engine died ({answer})")
 
     def _health(self, reach: Reach) -> str:
         heard = self._ask(lambda: self.prober.health(reach))
@@ -250,9 +253,17 @@ class Gate:
             return f"it exited before it was proven, and was restarted {times} (last exit code {state.exit_code})"
         if state.error and not state.exit_code:
             return f"it does not run: {state.error}"
-        said = {0: ", as a vLLM does whose engine died", KILLED: f", for it was killed{allowed}"}
+        said = {0: self.engine.contract.exit_zero, KILLED: f", for it was killed{allowed}"}
         exited = f"it exited with code {state.exit_code}{said.get(state.exit_code, '')}"
         return exited + (f": {state.error}" if state.error else "")
+
+    @property
+    def _contract(self) -> Contract:
+        return self.engine.contract
+
+    def _is_dead(self, heard: str) -> bool:
+        """Whether it is the answer of a server whose engine has died."""
+        return self._contract.dead_status is not None and heard == f"status {self._contract.dead_status}"
 
     @property
     def policy(self) -> Policy:
@@ -279,6 +290,7 @@ class Gate:
         return GateFailed(
             shortened(hidden(what, self.secrets)) + (f"; its log cannot be read: {unread}" if unread else ""),
             log=log,
+            engine=self._spec.server.engine if self._spec else "",
             ended_with=ended.exit_code if ended and not ended.running else None,
             oom_killed=bool(ended and ended.oom_killed),
             cause=cause,

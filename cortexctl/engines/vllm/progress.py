@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cortexctl.engines.vllm.log_bounds import searched
+from cortexctl.engines.log_bounds import searched
 
 SERVER_UP = "server up"
 LONGEST_SIGN = 1_000
@@ -69,7 +69,7 @@ _CLOCK = re.compile(r" ?\[\d+:\d\d.*$|\b\d\d-\d\d \d\d:\d\d:\d\d\b")
 
 def stage(log: Sequence[str]) -> str:
     """The latest stage in the log, with a percentage if vLLM gives one; '' before the first."""
-    return _latest(log)[0]
+    return latest(log)[0]
 
 
 def advanced(before: Sequence[str], after: Sequence[str]) -> bool:
@@ -78,11 +78,11 @@ def advanced(before: Sequence[str], after: Sequence[str]) -> bool:
     Progress is a line that names a stage. A bar that is redrawn with a new clock and the same count is not progress,
     and neither are warnings that it still waits.
     """
-    latest = _latest(after)
-    return latest[0] != "" and latest != _latest(before)
+    now = latest(after)
+    return now[0] != "" and now != latest(before)
 
 
-def _latest(log: Sequence[str]) -> tuple[str, str]:
+def latest(log: Sequence[str]) -> tuple[str, str]:
     """The latest stage, and its line without the clock."""
     for line in reversed(searched(log, longest=LONGEST_SIGN)):
         for pattern, text in _STAGES:

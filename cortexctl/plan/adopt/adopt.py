@@ -12,11 +12,10 @@ from dataclasses import replace
 
 from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic, error
-from cortexctl.engines.vllm.command.argv import entrypoint
-from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, command_line
+from cortexctl.engines.registry import command_of, engine_of
 from cortexctl.instance import labels
 from cortexctl.instance.image import local_name
-from cortexctl.instance.spec import Publish, Spec
+from cortexctl.instance.spec import Publish, Server, Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
@@ -83,9 +82,9 @@ def _as_change(d: Difference) -> FieldChange:
 
 def imported_differences(spec: Spec, inspected: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
     """What is made otherwise than by `spec`, whoever spelled it how; and another image, for no label has its name."""
-    inspected, expected = read_back(spec, inspected), tuple(entrypoint(spec.server))
+    inspected, expected = read_back(spec, inspected), command_of(spec).program
     program, found = inspected.entrypoint, []
-    if program != expected and program in {SERVE, MODULE}:  # its options mean the same all the same
+    if program != expected and _server_of(spec, inspected):  # its options mean the same all the same
         found.append(Difference("entrypoint", " ".join(expected), " ".join(program)))
         inspected = replace(inspected, entrypoint=expected)
     if inspected.images and local_name(spec.container.image) not in map(local_name, inspected.images):
@@ -182,11 +181,16 @@ def _doubtful(instance: Instance, taken: Owned, seen: ObservedHost) -> Iterator[
 
 def _as_it_serves(wanted: Spec, inspected: Inspected) -> Spec:
     """As much of its spec as a rollback must know: which model it serves under which names, and what it holds."""
-    line = command_line([*inspected.entrypoint, *inspected.command])
+    now = _server_of(wanted, inspected)
     gpus = tuple(int(g) for g in inspected.gpus) if all(g.isdigit() for g in inspected.gpus) else wanted.container.gpus
     container = replace(wanted.container, gpus=gpus, publish=_published(inspected, wanted))
-    server = replace(wanted.server, model=line.model, served_names=line.served_names) if line else wanted.server
+    server = replace(wanted.server, model=now.model, served_names=now.served_names) if now else wanted.server
     return Spec(container, server).with_in_place(inspected.in_place)
+
+
+def _server_of(wanted: Spec, inspected: Inspected) -> Server | None:
+    """What its command line starts, where it is a server of the engine that is wanted."""
+    return engine_of(wanted.server).read_command([*inspected.entrypoint, *inspected.command])
 
 
 def _published(inspected: Inspected, wanted: Spec) -> Publish | None:

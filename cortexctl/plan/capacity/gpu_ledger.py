@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cortexctl.desired.stack import Desired, Host
-from cortexctl.engines.vllm.command.effective import effective
+from cortexctl.engines.registry import engine_of
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.observation import Observed
 from cortexctl.plan.capacity.forecast import Forecast, GpuLine, GpuShare, InstanceForecast, StageForecast
@@ -81,7 +81,7 @@ def taken_by_stage(stages: Iterable[StageForecast], *, is_pinned: bool, has_cach
 
 
 def _holder(holding: Holding, host: Host, total: float, known: Forecast | None, forecaster: Forecaster) -> Holder:
-    """What vLLM requests follows from the arguments; with a cache of fixed size the model must be known."""
+    """What a server requests follows from the arguments; with a cache of fixed size the model must be known."""
     spec = holding.spec
     pinned = is_pinned(spec)
     if pinned and known is None:
@@ -90,7 +90,7 @@ def _holder(holding: Holding, host: Host, total: float, known: Forecast | None, 
     if known and known.stages:
         taken = taken_by_stage(known.stages, is_pinned=pinned, has_cache=bool(known.needed.value))
     elif pinned:  # the cache is all that is known of it
-        taken = (_sure(float(effective(spec.server).args["kv_cache_memory_bytes"]) / GIB),)
+        taken = (_sure((engine_of(spec.server).gpu_use(spec.server).cache_bytes or 0) / GIB),)
     else:
         taken = (_sure(utilization(spec) * total),)
     return Holder(holding.who, spec.container.gpus, taken)

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from cortexctl.desired.stack import Instance
+from cortexctl.engines.base import HIDDEN
 from cortexctl.instance import labels
 from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import InPlace, Spec
@@ -25,7 +26,7 @@ from cortexctl.plan.conflicts import ANY_ADDRESS
 from cortexctl.plan.decide import fields_to_change, state_in_words
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange
 from cortexctl.plan.drift.finding import Code, Facts, Finding, Kind, Note
-from cortexctl.plan.inspected_diff import HIDDEN, Difference, differences
+from cortexctl.plan.inspected_diff import Difference, differences
 
 NOTHING_INSPECTED = Observed(())
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cortexctl.desired.stack import Desired, Instance
+from cortexctl.engines.registry import engine_of
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
@@ -24,6 +25,8 @@ class Server:
     container: str
     subject: str
     model: str
+    health: str
+    """The path of its health."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -65,4 +68,5 @@ def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Ite
                 continue
             let_be = serving.imported is not None and is_ignored(NETWORK, wanted[address].ignore)
             if let_be or serving.spec.container.network in serving.container.networks:
-                yield Server(seen.name, serving.container.id, address, found.model)
+                health = engine_of(serving.spec.server).contract.health
+                yield Server(seen.name, serving.container.id, address, found.model, health)

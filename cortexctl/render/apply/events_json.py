@@ -24,8 +24,6 @@ from cortexctl.apply.events import (
 )
 from cortexctl.apply.executor import Fate, Outcome, Result
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.engines.vllm.diagnosis.diagnose import diagnose
-from cortexctl.engines.vllm.diagnosis.lines import without_frames
 from cortexctl.errors import CortexctlError, GateFailed, HookFailed
 from cortexctl.plan.hook_points import stops_serving
 from cortexctl.plan.model import Change, Plan
@@ -171,11 +169,11 @@ def _failure(cause: CortexctlError) -> Fields:
     detail = advice = ""
     evidence: tuple[str, ...] = ()
     if isinstance(cause, GateFailed):
-        detail, advice, evidence = cause.cause, cause.fix, tuple(map(shortened, without_frames(cause.log)[-EVIDENCE:]))
+        detail, advice, evidence = cause.cause, cause.fix, tuple(map(shortened, cause.messages[-EVIDENCE:]))
     elif isinstance(cause, HookFailed):
         evidence = cause.output
-    elif found := diagnose([cause.message]):
-        detail, advice = found.cause, found.fix
+    elif cause.cause:
+        detail, advice = cause.cause, cause.fix
     said = {"rule": "", "severity": "error", "summary": cause.message, "detail": detail}
     return {"type": "diagnostic", **said, "help": advice or cause.next_step, "place": "", "evidence": list(evidence)}
 

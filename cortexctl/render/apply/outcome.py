@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cortexctl.apply.executor import Fate, Outcome, Result
-from cortexctl.engines.vllm.diagnosis.diagnose import diagnose
-from cortexctl.engines.vllm.diagnosis.lines import without_frames
 from cortexctl.errors import CortexctlError, GateFailed, HookFailed
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
@@ -90,9 +88,9 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     elif isinstance(cause, HookFailed):
         for line in cause.output[-LINES_WITHOUT:]:
             yield f"    {ink('|', 'blue')} {visible(line)}"
-    elif found := diagnose([cause.message]):
-        yield f"  {ink('cause', 'bold')}  {visible(found.cause)}"
-        yield f"  {ink('fix', 'bold')}    {visible(found.fix)}"
+    elif cause.cause:
+        yield f"  {ink('cause', 'bold')}  {visible(cause.cause)}"
+        yield f"  {ink('fix', 'bold')}    {visible(cause.fix)}"
     if log_file:
         yield f"  {ink('log', 'bold')}    {log_file}"
     old = change.detail.serving
@@ -121,7 +119,7 @@ def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
     yield f"  {ink('cause', 'bold')}  {visible(cause.cause) or 'no known cause; the last lines of its log:'}"
     if cause.fix:
         yield f"  {ink('fix', 'bold')}    {visible(cause.fix)}"
-    for line in without_frames(cause.log)[-(LINES_WITH_CAUSE if cause.cause else LINES_WITHOUT) :]:
+    for line in cause.messages[-(LINES_WITH_CAUSE if cause.cause else LINES_WITHOUT) :]:
         line = visible(line)  # noqa: PLW2901
         yield f"    {ink('|', 'blue')} {line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 1] + '…'}"
 

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cortexctl.engines.base import HIDDEN
 from cortexctl.observed.health import HealthOutcome
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.drift.finding import Code, DriftReport, Finding, Kind
-from cortexctl.plan.inspected_diff import HIDDEN
 from cortexctl.render.plan.phrases import is_or_has, value_words
 from cortexctl.text.units import show_bytes
 

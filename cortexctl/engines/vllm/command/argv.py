@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.values import words_of
+from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, Release, parse_release
-from cortexctl.instance.spec import CONTAINER_PORT, Server
+from cortexctl.instance.spec import Server
 
 SERVE_SINCE = parse_release("0.11.1")
 """Before it, images start the api_server module, and 0.10 ignores a positional model (vLLM's Dockerfiles)."""
@@ -19,7 +20,7 @@ def entrypoint(server: Server) -> list[str]:
     return ["python3", "-m", "vllm.entrypoints.openai.api_server"]
 
 
-def arguments(server: Server) -> list[str]:
+def arguments(server: Server, port: int = CONTRACT.port) -> list[str]:
     """The words after the entry point. Order is fixed, so equal specs give equal words.
 
     The model comes first: a positional after an option that takes several values would be swallowed by it.
@@ -28,7 +29,7 @@ def arguments(server: Server) -> list[str]:
     release = catalogue.release(catalogue.nearest(server.version or NEWEST_KNOWN))
     words = [server.model] if number >= SERVE_SINCE else ["--model", server.model]
     words += ["--served-model-name", *server.served_names]
-    words += ["--host", "0.0.0.0", "--port", str(CONTAINER_PORT)]  # noqa: S104 - inside the container
+    words += ["--host", "0.0.0.0", "--port", str(port)]  # noqa: S104 - inside the container
     if number >= SHUTDOWN_TIMEOUT_SINCE and server.drain:
         words += ["--shutdown-timeout", str(server.drain)]
     for name in sorted(server.args):

@@ -18,7 +18,8 @@ from cortexctl.engines.vllm.command.argv import arguments
 from cortexctl.engines.vllm.command.parse import read_word
 from cortexctl.engines.vllm.command.reserved import OWNED
 from cortexctl.engines.vllm.command.values import SWITCHES, canonical, takes_several, wrong_form
-from cortexctl.instance.spec import CONTAINER_PORT, Server
+from cortexctl.engines.vllm.contract import CONTRACT
+from cortexctl.instance.spec import Server
 
 SERVE = ("vllm", "serve")
 MODULE = ("python3", "-m", "vllm.entrypoints.openai.api_server")
@@ -59,7 +60,7 @@ class CommandLine:
     def port(self) -> int:
         """Where the server listens inside its container."""
         last = self.owned.get("port", ())[-1:]
-        return int(last[0]) if last and last[0].isascii() and last[0].isdigit() else CONTAINER_PORT
+        return int(last[0]) if last and last[0].isascii() and last[0].isdigit() else CONTRACT.port
 
 
 def command_line(words: Sequence[str]) -> CommandLine | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
+from cortexctl.engines.base import Diagnosis
+from cortexctl.engines.log_bounds import searched
 from cortexctl.engines.vllm.diagnosis import (
     arguments,
     checkpoint,
@@ -20,7 +21,6 @@ from cortexctl.engines.vllm.diagnosis import (
 )
 from cortexctl.engines.vllm.diagnosis.ending import died_silently, explain_end
 from cortexctl.engines.vllm.diagnosis.lines import may_show_cause, strip_prefix, unprefixed
-from cortexctl.engines.vllm.log_bounds import searched
 
 GROUPS = (
     arguments,
@@ -42,19 +42,6 @@ TABLE = tuple(sorted(_ALL, key=lambda pattern: pattern.vague))
 
 MOST_EVIDENCE = 1_000_000
 """The most characters of all lines that can be evidence: every pattern of the table is tried on them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """`cause` in one sentence, `fix` as an edit of the stack, `evidence` the log lines that prove it.
-
-    `pattern` names the row of the table, for machines.
-    """
-
-    pattern: str
-    cause: str
-    fix: str
-    evidence: tuple[str, ...] = ()
 
 
 def diagnose(log: Sequence[str]) -> Diagnosis | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cortexctl.engines.vllm.log_bounds import LONGEST_LINE, searched
+from cortexctl.engines.log_bounds import LONGEST_LINE, searched
 from cortexctl.text.shorten import shortened
 
 _PREFIX = re.compile(

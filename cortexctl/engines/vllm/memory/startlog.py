@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cortexctl.engines.vllm.log_bounds import LONGEST_LINE
+from cortexctl.engines.log_bounds import LONGEST_LINE
 from cortexctl.text.shorten import shortened
 from cortexctl.text.units import GIB
 

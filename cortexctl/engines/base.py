@@ -1,0 +1,197 @@
+"""What cortexctl needs to know of an inference engine: one protocol, with its values. Pure.
+
+An engine is a program in a container that answers the OpenAI API. What is true of one engine and not of another stands
+behind this protocol: its command line, its memory, its log, and the paths, variables and statuses of its contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cortexctl.instance.spec import Server
+
+HIDDEN = "(hidden)"
+"""Stands for a value that may be a secret: it is there, and it is not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How a container is started: `program` is its entry point, `arguments` follow it."""
+
+    program: tuple[str, ...]
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDifference:
+    """One setting of a command line that is otherwise than `expected`, as text that may be shown; None: not given.
+
+    `path` is what a stack's reader knows: "args.max_model_len", "served_names", "drain".
+    """
+
+    path: str
+    expected: str | None
+    found: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a starting server does. `sign`: the line of the log that shows it, without its clock: another sign is
+    progress. `serves`: whether the server says that it is up.
+    """
+
+    text: str
+    sign: str
+    serves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """`cause` in one sentence, `fix` as an edit of the stack, `evidence` the log's lines that prove it.
+
+    `pattern` names the row of the engine's table, for machines.
+    """
+
+    pattern: str
+    cause: str
+    fix: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a container ended. `exit_code`: None while it runs."""
+
+    exit_code: int | None = None
+    oom_killed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GpuUse:
+    """What a server takes of each of its GPUs: a share of the memory, unless its cache has a fixed size in bytes."""
+
+    share: float
+    cache_bytes: int | None = None
+    is_default: bool = False
+    """Whether the share is the engine's own choice."""
+
+
+PROMPT, MAX_TOKENS = "{prompt}", "{max_tokens}"
+"""In the body of a smoke request: the values of the gate's policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeRequest:
+    """A first request that proves that a model answers. `body` goes beside the model's name; PROMPT and MAX_TOKENS in
+    it are replaced. A path in the answer is keys and positions: `expected` must be there, and what is at `shown` (its
+    length, if `counts`) is put into `text`. `has_dimensions`: that length is what gate.smoke.dimensions means.
+    `is_audio`: the body is a form, with a second of sound. `otherwise`: what is asked where this is declined.
+    """
+
+    path: str
+    body: Mapping[str, Any]
+    text: str
+    expected: tuple[str | int, ...] = ()
+    shown: tuple[str | int, ...] = ()
+    counts: bool = False
+    has_dimensions: bool = False
+    is_audio: bool = False
+    otherwise: Otherwise | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Otherwise:
+    """Another request, where the server declines with this status, or with a message that `pattern` finds. `note` ends
+    the text of its answer.
+    """
+
+    request: SmokeRequest
+    status: int | None = None
+    pattern: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """How a running server is asked, and what its answers mean. Paths begin with a slash.
+
+    `health`, `models`, `version`, `completions`: paths. `key_variable`: the variable that holds the API key.
+    `dead_status`: what the health path answers once the engine has died and its HTTP server has not; None: nothing of
+    that kind. `exit_zero`: what an exit with code 0 means, after a comma. `release_setting`: the setting of a stack
+    that names the release; `release_labels` and `release_variables`: where an image names it. `share_setting`: the
+    argument for a share of a GPU's memory; `default_share`: the share where the stack names none. `hub_cache`: the
+    folder of the Hugging Face client's cache. `running`, `waiting`: metrics. `smoke`: by task; "" for any other.
+    `speed`: fields of a measured completion that this engine alone has.
+    """
+
+    title: str
+    port: int
+    health: str
+    models: str
+    version: str
+    completions: str
+    key_variable: str
+    dead_status: int | None
+    exit_zero: str
+    release_setting: str
+    release_labels: tuple[str, ...]
+    release_variables: tuple[str, ...]
+    share_setting: str
+    default_share: float
+    hub_cache: str
+    running: str
+    waiting: str
+    smoke: Mapping[str, SmokeRequest] = field(default_factory=dict)
+    speed: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """One inference engine. Every method is a pure function of its arguments."""
+
+    contract: Contract
+
+    def command(self, server: Server, port: int, drain: int) -> Command:
+        """What starts the server, listening at `port` and with so many seconds to finish running requests."""
+        ...
+
+    def read_command(self, argv: Sequence[str]) -> Server | None:
+        """The server that a command line starts, whoever wrote it; None where it starts no server of this engine."""
+        ...
+
+    def port_in(self, argv: Sequence[str]) -> int | None:
+        """The port that a command line names; None where it names none."""
+        ...
+
+    def normalised(self, server: Server, argv: Sequence[str]) -> Command:
+        """A command line in the form of `command`, without what may be a secret: shown is what `server` has in the
+        open, and what is known to be none.
+        """
+        ...
+
+    def differences(self, server: Server, port: int, argv: Sequence[str]) -> tuple[CommandDifference, ...]:
+        """What a command line sets otherwise than `server` would. Another order or spelling is no difference."""
+        ...
+
+    def canonical(self, server: Server) -> Server:
+        """The form in which two servers are compared: every argument by name, in its one spelling."""
+        ...
+
+    def gpu_use(self, server: Server) -> GpuUse: ...
+
+    def stage(self, log: Sequence[str]) -> Stage | None:
+        """The latest stage that the log of a start shows."""
+        ...
+
+    def diagnose(self, log: Sequence[str], end: End) -> Diagnosis | None:
+        """The cause of an end, or of what the log shows; None: no known cause."""
+        ...
+
+    def last_error(self, log: Sequence[str]) -> str:
+        """The last line of the log that reports an error; empty where there is none."""
+        ...
+
+    def messages(self, log: Sequence[str]) -> tuple[str, ...]:
+        """The lines of the log that a person reads, without the insides of tracebacks."""
+        ...

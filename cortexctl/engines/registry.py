@@ -1,0 +1,39 @@
+"""The inference engines that cortexctl knows, by the name that a spec records."""
+
+from __future__ import annotations
+
+from cortexctl.engines.base import Command, Engine
+from cortexctl.engines.vllm.engine import Vllm
+from cortexctl.instance.spec import Server, Spec
+
+ENGINES: dict[str, Engine] = {"vllm": Vllm()}
+DEFAULT = "vllm"
+"""The engine of a container that no stack and no label describes."""
+
+
+class UnknownEngine(ValueError):
+    """A spec names an engine that this cortexctl does not know."""
+
+
+def engine_named(name: str) -> Engine:
+    """Raises UnknownEngine."""
+    if name not in ENGINES:
+        raise UnknownEngine(f'the engine "{name}" is unknown; this cortexctl knows {", ".join(sorted(ENGINES))}')
+    return ENGINES[name]
+
+
+def engine_of(server: Server) -> Engine:
+    """Raises UnknownEngine."""
+    return engine_named(server.engine)
+
+
+def of_known_engine(spec: Spec) -> Spec:
+    """The same spec. Raises UnknownEngine: nothing can be said of what another engine's arguments mean."""
+    engine_of(spec.server)
+    return spec
+
+
+def command_of(spec: Spec) -> Command:
+    """What starts the server of a spec in its container. Raises UnknownEngine."""
+    server = spec.server
+    return engine_of(server).command(server, spec.container.port, server.drain)

@@ -1,0 +1,28 @@
+"""How a running vLLM is asked, and what its answers mean."""
+
+from __future__ import annotations
+
+from cortexctl.engines.base import Contract
+from cortexctl.engines.vllm.smoke import SMOKE
+
+CONTRACT = Contract(
+    title="vLLM",
+    port=8000,
+    health="/health",
+    models="/v1/models",
+    version="/version",
+    completions="/v1/completions",
+    key_variable="VLLM_API_KEY",
+    dead_status=503,
+    exit_zero=", as a vLLM does whose engine died",
+    release_setting="vllm_version",
+    release_labels=("ai.vllm.image.tag", "org.opencontainers.image.version"),
+    release_variables=("VLLM_IMAGE_TAG",),
+    share_setting="gpu_memory_utilization",
+    default_share=0.92,  # since 0.20.0
+    hub_cache="/root/.cache/huggingface",
+    running="vllm:num_requests_running",
+    waiting="vllm:num_requests_waiting",
+    smoke=SMOKE,
+    speed={"ignore_eos": True},  # it continues where the model would stop
+)

@@ -1,0 +1,79 @@
+"""vLLM behind the protocol of all engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cortexctl.engines.base import Command, CommandDifference, Contract, Diagnosis, End, GpuUse, Stage
+from cortexctl.engines.vllm.command.argv import arguments, entrypoint
+from cortexctl.engines.vllm.command.compared import command_differences, normalised
+from cortexctl.engines.vllm.command.effective import effective
+from cortexctl.engines.vllm.command.read_command import command_line
+from cortexctl.engines.vllm.contract import CONTRACT
+from cortexctl.instance.spec import Server
+
+LAST_PORT = 65535
+
+
+class Vllm:
+    """Implements `engines.base.Engine`."""
+
+    contract: Contract = CONTRACT
+
+    def command(self, server: Server, port: int, drain: int) -> Command:
+        server = replace(server, drain=drain)
+        return Command(tuple(entrypoint(server)), tuple(arguments(server, port)))
+
+    def read_command(self, argv: Sequence[str]) -> Server | None:
+        line = command_line(argv)
+        if line is None:
+            return None
+        extra = (word for option in line.extra for word in option.words)
+        unread = (word for _, written in sorted(line.unread.items()) for word in written)
+        return Server("vllm", line.model, line.served_names, None, line.args, (*unread, *extra))
+
+    def port_in(self, argv: Sequence[str]) -> int | None:
+        for word, following in zip(argv, [*argv[1:], ""], strict=False):
+            text = following if word == "--port" else word.removeprefix("--port=") if word.startswith("--port=") else ""
+            if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= LAST_PORT:
+                return int(text)
+        return None
+
+    def normalised(self, server: Server, argv: Sequence[str]) -> Command:
+        return normalised(server, argv)
+
+    def differences(self, server: Server, port: int, argv: Sequence[str]) -> tuple[CommandDifference, ...]:
+        return tuple(command_differences(self.command(server, port, server.drain), argv))
+
+    def canonical(self, server: Server) -> Server:
+        known = effective(server)
+        return replace(server, args=known.args, extra_args=known.words)
+
+    def gpu_use(self, server: Server) -> GpuUse:
+        given = server.args.get(self.contract.share_setting)
+        share = self.contract.default_share if given is None else float(given)
+        may_be_fixed = "kv_cache_memory_bytes" in server.args or bool(server.extra_args)
+        size = effective(server).args.get("kv_cache_memory_bytes") if may_be_fixed else None
+        return GpuUse(share, size if isinstance(size, int) else None, is_default=given is None)
+
+    def stage(self, log: Sequence[str]) -> Stage | None:
+        from cortexctl.engines.vllm.progress import SERVER_UP, latest
+
+        text, sign = latest(log)
+        return Stage(text, sign, serves=text == SERVER_UP) if text else None
+
+    def diagnose(self, log: Sequence[str], end: End) -> Diagnosis | None:
+        from cortexctl.engines.vllm.diagnosis.diagnose import diagnose_end
+
+        return diagnose_end(log, end.exit_code, oom_killed=end.oom_killed)
+
+    def last_error(self, log: Sequence[str]) -> str:
+        from cortexctl.engines.vllm.diagnosis.lines import last_error_line
+
+        return last_error_line(log)
+
+    def messages(self, log: Sequence[str]) -> tuple[str, ...]:
+        from cortexctl.engines.vllm.diagnosis.lines import without_frames
+
+        return tuple(without_frames(log))

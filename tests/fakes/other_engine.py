@@ -1,0 +1,76 @@
+"""An inference engine that is not vLLM, with its own command line, port, paths and key: what a second engine has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cortexctl.engines.base import (
+    Command,
+    CommandDifference,
+    Contract,
+    Diagnosis,
+    End,
+    GpuUse,
+    SmokeRequest,
+    Stage,
+)
+from cortexctl.engines.vllm.contract import CONTRACT as VLLM
+from cortexctl.instance.spec import Server
+
+CONTRACT = replace(
+    VLLM,
+    title="Other",
+    port=9009,
+    health="/ready",
+    models="/names",
+    key_variable="OTHER_KEY",
+    dead_status=None,
+    exit_zero="",
+    default_share=0.5,
+    smoke={"": SmokeRequest("/say", {}, "said something")},
+)
+
+
+class OtherEngine:
+    """Implements `engines.base.Engine`: `other-server MODEL --names A,B --port N [ARGUMENTS]`."""
+
+    contract: Contract = CONTRACT
+
+    def command(self, server: Server, port: int, drain: int) -> Command:
+        given = [word for name, value in sorted(server.args.items()) for word in (f"--{name}", str(value))]
+        names = ("--names", ",".join(server.served_names))
+        return Command(("other-server",), (server.model, *names, "--port", str(port), *given, *server.extra_args))
+
+    def read_command(self, argv: Sequence[str]) -> Server | None:
+        return Server("other", argv[1], tuple(argv[3].split(","))) if argv[:1] == ["other-server"] else None
+
+    def port_in(self, argv: Sequence[str]) -> int | None:
+        return int(argv[argv.index("--port") + 1]) if "--port" in argv else None
+
+    def normalised(self, server: Server, argv: Sequence[str]) -> Command:
+        return Command(tuple(argv[:1]), tuple(argv[1:]))
+
+    def differences(self, server: Server, port: int, argv: Sequence[str]) -> tuple[CommandDifference, ...]:
+        wanted = self.command(server, port, server.drain)
+        same = [*wanted.program, *wanted.arguments] == [*argv]
+        return () if same else (CommandDifference("command", " ".join(wanted.arguments), " ".join(argv[1:])),)
+
+    def canonical(self, server: Server) -> Server:
+        return server
+
+    def gpu_use(self, server: Server) -> GpuUse:
+        return GpuUse(self.contract.default_share, is_default=True)
+
+    def stage(self, log: Sequence[str]) -> Stage | None:
+        return Stage("ready", log[-1], serves=True) if log and "ready" in log[-1] else None
+
+    def diagnose(self, log: Sequence[str], end: End) -> Diagnosis | None:
+        burnt = any("it burns" in line for line in log)
+        return Diagnosis("burns", "the server burns", "put it out") if burnt else None
+
+    def last_error(self, log: Sequence[str]) -> str:
+        return log[-1] if log else ""
+
+    def messages(self, log: Sequence[str]) -> tuple[str, ...]:
+        return tuple(log)
