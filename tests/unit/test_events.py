@@ -115,7 +115,7 @@ def test_a_failing_rollout_tells_the_cause_and_what_came_back(tmp_path: Path) ->
     ]  # fmt: skip
     cause, result = lines[-2:]
     assert (cause["type"], cause["address"]) == ("diagnostic", "here/tiny")
-    assert cause["detail"].startswith("there is no model at /models/nope")
+    assert cause["detail"].startswith("the container has no model at /models/nope")
     assert "my token is ***" in cause["evidence"]
     assert (result["outcome"], result["exit_code"]) == ("failed", 1)
     assert result["changes"][0]["outcome"] == "rolled back"
