@@ -393,7 +393,7 @@ def test_not_secret_variable_is_said(tmp_path: Path) -> None:
 
 
 def test_no_follow_up(tmp_path: Path) -> None:
-    assert "names no model" not in errors_of(tmp_path, "", HEAD.replace('{ path = "p" }', '{ repo = "https://x/y/z" }'))
+    assert "sets no model" not in errors_of(tmp_path, "", HEAD.replace('{ path = "p" }', '{ repo = "https://x/y/z" }'))
 
 
 # ---- laws
