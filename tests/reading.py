@@ -16,14 +16,14 @@ from cortexctl.observed.host import ImageFacts, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import record_from_label
-from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
+from cortexctl.stack.load import UnresolvedSecret, VariableInputs, load_stack
 from tests.memory import config_of
 
 DOCKER = "unix:///var/run/docker.sock"
 
 
 def read(
-    path: Path, secrets: Mapping[str, str] | None = None, env: str = "", given: Given | None = None
+    path: Path, secrets: Mapping[str, str] | None = None, env: str = "", inputs: VariableInputs | None = None
 ) -> tuple[Desired | None, list[Diagnostic]]:
     """A stack file; `secrets` stands for the environment."""
     known = dict(secrets or {})
@@ -33,14 +33,14 @@ def read(
             return known[key]
         raise UnresolvedSecret(f"the environment variable {key} is not set")
 
-    return load_stack(str(path), default_docker=DOCKER, secret_value=value, env=env, given=given or Given())
+    return load_stack(str(path), default_docker=DOCKER, secret_value=value, env=env, inputs=inputs or VariableInputs())
 
 
 def desired_from(
-    path: Path, secrets: Mapping[str, str] | None = None, env: str = "", given: Given | None = None
+    path: Path, secrets: Mapping[str, str] | None = None, env: str = "", inputs: VariableInputs | None = None
 ) -> Desired:
     """A stack that must be right."""
-    desired, found = read(path, secrets, env, given)
+    desired, found = read(path, secrets, env, inputs)
     assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
     return desired
 

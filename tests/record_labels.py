@@ -30,7 +30,7 @@ from cortexctl.observed.observation import Observed
 from cortexctl.plan.model import Plan
 from cortexctl.plan.planner import plan
 from cortexctl.plan.request import Request
-from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
+from cortexctl.stack.load import UnresolvedSecret, VariableInputs, load_stack
 from tests.fakes.container import FakeContainer
 from tests.fakes.daemon import FakeDaemon
 from tests.fakes.world import World
@@ -75,7 +75,9 @@ def desired_of(case: Path, file: str = "stack.toml", secrets: dict[str, str] = S
         default_docker="unix:///var/run/docker.sock",
         secret_value=value,
         env=options.get("env", ""),
-        given=Given(options.get("vars", []), environ={f"CORTEXCTL_VAR_{key}": value for key, value in secrets.items()}),
+        inputs=VariableInputs(
+            options.get("vars", []), environ={f"CORTEXCTL_VAR_{key}": value for key, value in secrets.items()}
+        ),
     )
     assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
     return dataclasses.replace(desired, path=file)

@@ -19,7 +19,7 @@ from cortexctl.errors import SecretUnresolved
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.style import Ink
 from cortexctl.secrets.resolver import SecretReader
-from cortexctl.stack.load import Given, UnresolvedSecret, load_stack
+from cortexctl.stack.load import UnresolvedSecret, VariableInputs, load_stack
 
 CASES = Path(__file__).parent / "cases" / "stack"
 ENVIRON = {"HF_TOKEN": "hf-value-of-the-environment", "EMPTY": ""}
@@ -52,7 +52,7 @@ def load_case(case: Path) -> tuple[Desired | None, list[Diagnostic]]:
             default_docker="unix:///var/run/docker.sock",
             secret_value=value,
             env=options.get("env", ""),
-            given=Given(words=options.get("vars", [])),
+            inputs=VariableInputs(assignments=options.get("vars", [])),
         )
     finally:
         os.chdir(here)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cortexctl.files.checkout import Checkout
     from cortexctl.model_files.files import ModelFiles, ModelSource
     from cortexctl.plan.model import Plan
-    from cortexctl.stack.variables import Given
+    from cortexctl.stack.variables import VariableInputs
 
 
 OpenHosts: TypeAlias = fleet.DockerDaemons
@@ -50,17 +50,17 @@ class SystemClock:
 
 def secret_reader(stack_path: str, choice: StackChoice) -> SecretReader:
     """Every value that it reads is known to `KNOWN`, and hidden from then on."""
-    from cortexctl.stack.variables import given_texts
+    from cortexctl.stack.variables import input_texts
 
     folder = Path(stack_path).resolve().parent
-    return SecretReader(os.environ, folder, given_texts(stack_inputs(choice)), KNOWN.add)
+    return SecretReader(os.environ, folder, input_texts(stack_inputs(choice)), KNOWN.add)
 
 
-def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> Given:
+def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> VariableInputs:
     """What the caller gave for the stack's variables. `for_another`: for a stack that may not declare all of them."""
-    from cortexctl.stack.variables import Given
+    from cortexctl.stack.variables import VariableInputs
 
-    return Given(choice.variables, choice.files, os.environ, for_another)
+    return VariableInputs(choice.variables, choice.files, os.environ, for_another)
 
 
 def open_hosts(desired: Desired) -> AbstractContextManager[OpenHosts]:
@@ -134,9 +134,9 @@ def hooks_of(plan: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
     if not plan.hooks:
         return NO_HOOKS
     specs = [spec for c in plan.changes for spec in (c.detail.before, c.detail.after) if spec]
-    given = [s for h in plan.hooks for s in (*h.secrets, *([h.url_from] if h.url_from else []))]
+    of_hooks = [s for h in plan.hooks for s in (*h.secrets, *([h.url_from] if h.url_from else []))]
     hidden = dict.fromkeys(
-        replace(s, fingerprint="") for s in [*given, *(s for spec in specs for s in spec.container.secrets)]
+        replace(s, fingerprint="") for s in [*of_hooks, *(s for spec in specs for s in spec.container.secrets)]
     )
     folder = Path(plan.stack_path).resolve().parent
     runner = HookRunner(folder, os.environ, doer.secrets.value, tuple(hidden), time.time)

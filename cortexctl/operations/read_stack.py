@@ -75,7 +75,7 @@ class StackReader:
             default_docker=default_docker(),
             secret_value=self._secret_value(),
             env=self.choice.env,
-            given=stack_inputs(self.choice),
+            inputs=stack_inputs(self.choice),
             text=text,
             releases=releases or Releases(instead=self.release),
             review=self.secrets is SecretMode.REVIEW,
@@ -106,9 +106,15 @@ def read_other_stack(
     """
     from cortexctl.stack.load import load_stack
 
-    given = stack_inputs(choice, for_another=True)
+    inputs = stack_inputs(choice, for_another=True)
     desired, diagnostics = load_stack(
-        path, default_docker=default_docker(), secret_value=None, env=choice.env, given=given, text=text, review=review
+        path,
+        default_docker=default_docker(),
+        secret_value=None,
+        env=choice.env,
+        inputs=inputs,
+        text=text,
+        review=review,
     )
     if name:
         diagnostics = [replace(d, span=replace(d.span, path=name) if d.span else None) for d in diagnostics]

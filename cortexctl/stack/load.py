@@ -29,18 +29,18 @@ from cortexctl.stack.problems import check_dropped, check_profiles, explain, wit
 from cortexctl.stack.resolve import Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
 from cortexctl.stack.suggest import nearest
-from cortexctl.stack.variables import Given, secret_values, with_variables
+from cortexctl.stack.variables import VariableInputs, secret_values, with_variables
 
 SecretValue = Callable[[str, str], str]
 """(source, key) -> the value; "" if it may stay unknown. Raises UnresolvedSecret."""
 
-__all__ = ["Given", "Releases", "SecretValue", "UnresolvedSecret", "digest_of", "environments", "load_stack"]
+__all__ = ["Releases", "SecretValue", "UnresolvedSecret", "VariableInputs", "digest_of", "environments", "load_stack"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
     env: str
-    given: Given
+    inputs: VariableInputs
     default_docker: str
     secret_value: SecretValue | None
     releases: Releases
@@ -53,7 +53,7 @@ def load_stack(
     default_docker: str,
     secret_value: SecretValue | None,
     env: str = "",
-    given: Given = Given(),  # noqa: B008 - frozen
+    inputs: VariableInputs = VariableInputs(),  # noqa: B008 - frozen
     text: str | None = None,
     releases: Releases = Releases(),  # noqa: B008 - frozen
     review: bool = False,
@@ -64,10 +64,10 @@ def load_stack(
     (offline validation), and their fingerprints stay empty. `releases`: facts about the images that are not in the
     file. `review`: read no file outside the stack's checkout.
     """
-    given = replace(given, beside=path, review=review)
+    inputs = replace(inputs, beside=path, review=review)
     try:
         document = fit(read_document(path, inside=review) if text is None else parse_document(path, text))
-        desired, diagnostics = _load(document, _Choice(env, given, default_docker, secret_value, releases, review))
+        desired, diagnostics = _load(document, _Choice(env, inputs, default_docker, secret_value, releases, review))
         if desired is None and not document.is_shown:
             raise not_shown(path, "stack")
     except UnreadableDocument as cause:
@@ -94,8 +94,8 @@ def _load(written: Document, choice: _Choice) -> tuple[Desired | None, list[Diag
     if diagnostics:
         return None, diagnostics
     document = with_environment(written, choice.env)
-    secrets = secret_values(document, choice.given)
-    document, diagnostics, unfilled = with_variables(document, choice.given)
+    secrets = secret_values(document, choice.inputs)
+    document, diagnostics, unfilled = with_variables(document, choice.inputs)
     in_profiles = check_profiles(document)
     diagnostics += in_profiles
     document = with_profiles(document)

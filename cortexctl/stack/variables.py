@@ -1,7 +1,7 @@
-"""`{{ vars.NAME }}` in a stack's strings: where values come from, and putting them in.
+"""`{{ vars.NAME }}` in a stack's strings: the sources of values, and their substitution.
 
 A plain substitution: there are no expressions, filters, loops or comments, and a value is not searched for variables
-again. A literal `{{`, `{%` or `{#` is written `{{ '{{' }}`. A string that is one variable and nothing else takes its
+again. A literal `{{`, `{%` or `{#` is written `{{ '{{' }}`. A string that consists of one variable takes the variable's
 value with its type: `max_model_len = "{{ vars.length }}"` is a number.
 """
 
@@ -32,13 +32,14 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What the caller gives: `--var` words (NAME=VALUE), `--var-file` paths, and the environment. `for_another`: it
-    was given for another revision of the stack, so what this one does not declare is no mistake. `beside`: the stack's
-    path; in a `review`, a file of its checkout is read only if it is there itself, and not behind a link.
+class VariableInputs:
+    """The caller's values: `--var` assignments (NAME=VALUE), `--var-file` paths, and the environment. `for_another`:
+    they are for another revision of the stack, so a variable that this one does not declare is not an error. `beside`:
+    the stack's path; in a `review`, a file of its checkout is read only if it is in the checkout itself, not behind a
+    link.
     """
 
-    words: Sequence[str] = ()
+    assignments: Sequence[str] = ()
     files: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     for_another: bool = False
@@ -46,33 +47,36 @@ class Given:
     review: bool = False
 
     def read(self, path: str) -> dict[str, Any]:
-        """One of the files. Raises UnreadableDocument."""
+        """The values of one of the files. Raises UnreadableDocument."""
         in_checkout = bool(self.beside) and checkout_of(self.beside).names(path)
         return fit(read_document(path, inside=self.review and in_checkout)).data
 
 
-def with_variables(document: Document, given: Given) -> tuple[Document, list[Diagnostic], set[SourceSpan | None]]:
-    """The document with every variable put in. What could not be is a diagnostic, and stays as it was written; the
-    places where it stays are the third value: whatever else is wrong there follows from it.
+def with_variables(
+    document: Document, inputs: VariableInputs
+) -> tuple[Document, list[Diagnostic], set[SourceSpan | None]]:
+    """The document with every variable replaced, diagnostics, and places. A variable that cannot be replaced is a
+    diagnostic, and its string stays as written; the third value holds the places of these strings, because other
+    problems there follow from it.
     """
     declared = document.data.get("vars")
     declared = declared if isinstance(declared, dict) else {}
-    values, found = _values(document, declared, given)
+    values, diagnostics = _values(document, declared, inputs)
     secret = {name for name, table in declared.items() if isinstance(table, dict) and table.get("secret") is True}
     unfilled: set[SourceSpan | None] = set()
-    filling = _Filling(document, values, frozenset(declared), frozenset(secret), found, unfilled)
+    filling = _Filling(document, values, frozenset(declared), frozenset(secret), diagnostics, unfilled)
     data = {
         key: value if key in {"vars", "env"} else filling.fill((key,), value) for key, value in document.data.items()
     }
-    return document.moved(data, {}), found, unfilled
+    return document.moved(data, {}), diagnostics, unfilled
 
 
-def secret_values(document: Document, given: Given) -> dict[str, str]:
+def secret_values(document: Document, inputs: VariableInputs) -> dict[str, str]:
     """The values of the variables that are declared secret, for `secrets.X = { var = "NAME" }`."""
     declared = document.data.get("vars")
     if not isinstance(declared, dict):
         return {}
-    values, _ = _values(document, declared, given)
+    values, _ = _values(document, declared, inputs)
     return {
         name: str(values[name])
         for name, table in declared.items()
@@ -80,58 +84,66 @@ def secret_values(document: Document, given: Given) -> dict[str, str]:
     }
 
 
-def given_texts(given: Given) -> dict[str, str]:
-    """Every value that the caller gives by name, as text: for a secret variable when its container is made."""
-    texts = {name.removeprefix(PREFIX): value for name, value in given.environ.items() if name.startswith(PREFIX)}
-    for path in given.files:
+def input_texts(inputs: VariableInputs) -> dict[str, str]:
+    """Every value that the caller gives by name, as text: used for a secret variable when its container is created."""
+    texts = {name.removeprefix(PREFIX): value for name, value in inputs.environ.items() if name.startswith(PREFIX)}
+    for path in inputs.files:
         try:
-            texts |= {name: str(value) for name, value in given.read(path).items()}
+            texts |= {name: str(value) for name, value in inputs.read(path).items()}
         except UnreadableDocument:
-            continue  # said when the stack was read
-    return texts | dict(word.partition("=")[::2] for word in given.words)
+            continue  # reported when the stack was read
+    return texts | dict(word.partition("=")[::2] for word in inputs.assignments)
 
 
-def _values(document: Document, declared: Mapping[str, Any], given: Given) -> tuple[dict[str, Any], list[Diagnostic]]:
-    """Name -> value, the nearest source winning: --var, then --var-file (the last), the environment, the default."""
-    found: list[Diagnostic] = []
+def _values(
+    document: Document, declared: Mapping[str, Any], inputs: VariableInputs
+) -> tuple[dict[str, Any], list[Diagnostic]]:
+    """Name -> value; the first source that has it wins: --var, then --var-file (the last), the environment, the
+    default.
+    """
+    diagnostics: list[Diagnostic] = []
     typed: dict[str, Any] = {}
-    for path in given.files:
+    for path in inputs.files:
         try:
-            typed |= given.read(path)
+            typed |= inputs.read(path)
         except UnreadableDocument as cause:
-            found.append(cause.diagnostic)
-    words = dict(word.partition("=")[::2] for word in given.words)
-    found += [] if given.for_another else _undeclared(typed.keys() | words.keys(), declared)
-    texts = {name: given.environ[PREFIX + name] for name in declared if PREFIX + name in given.environ}
-    texts = {name: text for name, text in texts.items() if name not in typed} | words
+            diagnostics.append(cause.diagnostic)
+    assignments = dict(word.partition("=")[::2] for word in inputs.assignments)
+    diagnostics += [] if inputs.for_another else _undeclared(typed.keys() | assignments.keys(), declared)
+    texts = {name: inputs.environ[PREFIX + name] for name in declared if PREFIX + name in inputs.environ}
+    texts = {name: text for name, text in texts.items() if name not in typed} | assignments
     values: dict[str, Any] = {}
     for name, table in declared.items():
         if not isinstance(table, dict):
-            continue  # the schema says what is wrong with it
+            continue  # the schema reports what is wrong with it
         value, problem, advice = _value_of(name, table, texts, typed)
         if problem:
             span = document.place(("vars", name), key=True)
-            found.append(error("CX106", f'the variable "{name}": {problem}', span, help=advice))
+            diagnostics.append(error("CX106", f'the variable "{name}": {problem}', span, help=advice))
         elif value is not None:
             values[name] = value
-    return values, found
+    return values, diagnostics
 
 
-def _undeclared(given: Iterable[str], declared: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    for name in sorted(set(given) - declared.keys()):
+def _undeclared(inputs: Iterable[str], declared: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    for name in sorted(set(inputs) - declared.keys()):
         close = nearest(name, declared)
         advice = f'did you mean "{close}"?' if close else f"declared: {', '.join(sorted(declared)) or 'none'}"
-        yield error("CX106", f'a value is given for "{name}", and the stack has no such variable', help=advice)
+        yield error("CX106", f'a value is given for "{name}", but the stack has no such variable', help=advice)
 
 
 def _value_of(
     name: str, table: Mapping[str, Any], texts: Mapping[str, str], typed: Mapping[str, Any]
 ) -> tuple[Any, str, str]:
-    """(value, problem, what to do). A secret without a value is no problem here: the one who wants it says so."""
+    """(value, problem, fix). A secret without a value is not a problem here: the code that needs it reports it."""
     kind = _type_of(table)
     secret = table.get("secret") is True
     if secret and "default" in table:
-        return None, "it is secret, and its default stands in the file for all to read", f"give it with {PREFIX}{name}"
+        return (
+            None,
+            "it is secret, but its default is in the file, readable for everybody",
+            f"set it with {PREFIX}{name}",
+        )
     if name in texts:
         return *_from_text(texts[name], kind), ""
     if name in typed:
@@ -140,11 +152,11 @@ def _value_of(
         return *_checked(table["default"], kind), ""
     if secret:
         return None, "", ""
-    return None, "it has no value", f"give it one with --var {name}=…, --var-file or {PREFIX}{name}, or a default"
+    return None, "it has no value", f"set it with --var {name}=…, --var-file or {PREFIX}{name}, or give it a default"
 
 
 def _type_of(table: Mapping[str, Any]) -> str:
-    """As declared, else that of the default, else text."""
+    """The declared type, else that of the default, else text."""
     declared = table.get("type")
     if isinstance(declared, str) and declared in _TYPES:
         return declared
@@ -160,14 +172,14 @@ def _from_text(text: str, kind: str) -> tuple[Any, str]:
     try:
         value = json.loads(text) if kind == "list" else tomllib.loads(f"v = {text}")["v"]
     except (ValueError, RecursionError):
-        return None, f"its value is no {kind}"
+        return None, f"its value is not a {kind}"
     return _checked(value, kind)
 
 
 def _checked(value: Any, kind: str) -> tuple[Any, str]:
     right = isinstance(value, _TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
     if not right:
-        return None, f"its value is no {kind}"
+        return None, f"its value is not a {kind}"
     problem, _ = unfit(value)
     return (None, f"its value {problem}") if problem else (value, "")
 
@@ -178,7 +190,7 @@ class _Filling:
     values: Mapping[str, Any]
     declared: frozenset[str]
     secret: frozenset[str]
-    found: list[Diagnostic]
+    diagnostics: list[Diagnostic]
     unfilled: set[SourceSpan | None]
 
     def fill(self, loc: Loc, value: Any) -> Any:
@@ -191,11 +203,11 @@ class _Filling:
         return value
 
     def _text(self, loc: Loc, text: str) -> Any:
-        """With its variables put in; as it was written, and `unfilled`, where that is not possible."""
+        """The text with its variables replaced; unchanged, and recorded in `unfilled`, if that is not possible."""
         pieces = list(pieces_of(text))
         if not all(map(self._is_known, pieces)):
             span = self.document.place(loc)
-            self.found.extend(dict.fromkeys(self._problems(pieces, span)))
+            self.diagnostics.extend(dict.fromkeys(self._problems(pieces, span)))
             self.unfilled.add(span)
             return text
         if len(pieces) == 1 and pieces[0].name:
@@ -206,15 +218,15 @@ class _Filling:
         return piece.name in self.values and piece.name not in self.secret if piece.name else not piece.is_wrong
 
     def _problems(self, pieces: Sequence[Piece], span: SourceSpan | None) -> Iterator[Diagnostic]:
-        """None for a variable without a value: that is reported where it is declared."""
+        """No problem for a variable without a value: that is reported where it is declared."""
         wrong = next((piece.text for piece in pieces if piece.is_wrong), "")
         if wrong:
-            yield error("CX107", f"{wrong} does not begin a variable", span, help=_ALLOWED)
+            yield error("CX107", f"{wrong} is not the beginning of a variable", span, help=_ALLOWED)
         for name in (piece.name for piece in pieces if piece.name):
             if name in self.secret:
                 yield error(
                     "CX108",
-                    f'the variable "{name}" is secret, and this value is written into plans and labels',
+                    f'the variable "{name}" is secret, but this value is written into plans and labels',
                     span,
                     help=f'[models.NAME.secrets] VARIABLE = {{ var = "{name}" }}',
                 )

@@ -54,7 +54,7 @@ class Text:
             default_docker="unix:///run/docker.sock",
             secret_value=lambda _source, key: self.secrets[key],
             env=self.env,
-            given=load.Given(environ={"CORTEXCTL_VAR_token": self.secrets["token"]}),
+            inputs=load.VariableInputs(environ={"CORTEXCTL_VAR_token": self.secrets["token"]}),
             text=text,
         )
         return desired, [f"{d.rule} {d.summary}" for d in diagnostics if d.is_error]

@@ -56,7 +56,7 @@ def test_a_layout_that_changes_a_value_is_refused(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(layout, "_toml", lambda parts, wrong=wrong: wrong)
         with pytest.raises(UnreadableDocument) as refused:
             formatted("stack.toml", "a = 1")
-        assert "cannot be laid out without changing what it says" in refused.value.diagnostic.summary
+        assert "cannot be formatted without a change of its content" in refused.value.diagnostic.summary
     monkeypatch.setattr(layout, "_json", lambda parts: '{"a": 10}\n')
     with pytest.raises(UnreadableDocument):
         formatted("stack.json", '{"a": 1e1}')
@@ -67,7 +67,7 @@ def test_nesting_that_only_the_layout_finds_too_deep_is_refused(monkeypatch: pyt
         raise RecursionError
 
     monkeypatch.setattr(layout, "_toml", deep)
-    with pytest.raises(UnreadableDocument, match="nested too deeply to be laid out"):
+    with pytest.raises(UnreadableDocument, match="nested too deeply to be formatted"):
         formatted("stack.toml", "a = 1")
 
 

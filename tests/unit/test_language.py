@@ -10,7 +10,7 @@ import pytest
 
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.stack.load import Given
+from cortexctl.stack.load import VariableInputs
 from tests.reading import desired_from, model_text, read, stack_text
 
 HOSTS = "".join(f'[hosts.{n}]\ndocker = "unix:///run/{n}.sock"\nmodels_dir = "/m"\n\n' for n in ("one", "two"))
@@ -36,27 +36,27 @@ WITH_LENGTH = (
 
 
 @pytest.mark.parametrize(
-    ("given", "length"),
+    ("inputs", "length"),
     [
-        (Given(), 1024),
-        (Given(environ={"CORTEXCTL_VAR_length": "2"}), 2),
-        (Given(words=("length=3",), environ={"CORTEXCTL_VAR_length": "2"}), 3),
-        (Given(words=("length=3", "length=4")), 4),
+        (VariableInputs(), 1024),
+        (VariableInputs(environ={"CORTEXCTL_VAR_length": "2"}), 2),
+        (VariableInputs(assignments=("length=3",), environ={"CORTEXCTL_VAR_length": "2"}), 3),
+        (VariableInputs(assignments=("length=3", "length=4")), 4),
     ],
 )
-def test_a_variable_takes_the_nearest_value_with_its_type(tmp_path: Path, given: Given, length: int) -> None:
+def test_a_variable_takes_the_nearest_value_with_its_type(tmp_path: Path, inputs: VariableInputs, length: int) -> None:
     path = written(tmp_path, stack_text(WITH_LENGTH))
-    assert args_of(desired_from(path, given=given)) == {"max_model_len": length}
+    assert args_of(desired_from(path, inputs=inputs)) == {"max_model_len": length}
 
 
 @pytest.mark.parametrize("name", ["values.toml", "values.json"])
 def test_a_file_of_values_lies_between_the_environment_and_the_command_line(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, stack_text(WITH_LENGTH))
     values = written(tmp_path, "length = 7\n" if name.endswith("toml") else '{"length": 7}', name)
-    given = Given(files=(str(values),), environ={"CORTEXCTL_VAR_length": "2"})
-    assert args_of(desired_from(path, given=given)) == {"max_model_len": 7}
-    given = Given(words=("length=9",), files=(str(values),))
-    assert args_of(desired_from(path, given=given)) == {"max_model_len": 9}
+    inputs = VariableInputs(files=(str(values),), environ={"CORTEXCTL_VAR_length": "2"})
+    assert args_of(desired_from(path, inputs=inputs)) == {"max_model_len": 7}
+    inputs = VariableInputs(assignments=("length=9",), files=(str(values),))
+    assert args_of(desired_from(path, inputs=inputs)) == {"max_model_len": 9}
 
 
 def test_a_variable_inside_a_text_is_put_into_the_text(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_nothing_but_a_variable_can_stand_in_a_string(tmp_path: Path, value: str
 
 def test_a_value_of_the_wrong_type_is_refused_where_the_variable_is_declared(tmp_path: Path) -> None:
     path = written(tmp_path, stack_text(WITH_LENGTH))
-    desired, found = read(path, given=Given(words=("length=long",)))
+    desired, found = read(path, inputs=VariableInputs(assignments=("length=long",)))
     assert desired is None
     assert rules(found) == ["CX106"]
     assert found[0].span is not None
@@ -132,7 +132,7 @@ def test_a_value_of_the_wrong_type_is_refused_where_the_variable_is_declared(tmp
 
 def test_a_value_for_no_variable_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     path = written(tmp_path, stack_text(WITH_LENGTH))
-    _, found = read(path, given=Given(words=("lenght=1",)))
+    _, found = read(path, inputs=VariableInputs(assignments=("lenght=1",)))
     assert found[0].help == 'did you mean "length"?'
 
 
@@ -141,7 +141,7 @@ SECRET = "[vars.key]\nsecret = true\n\n" + model_text() + '[models.tiny.secrets]
 
 def test_a_secret_variable_is_a_fingerprint_in_the_spec(tmp_path: Path) -> None:
     path = written(tmp_path, stack_text(SECRET))
-    desired = desired_from(path, given=Given(environ={"CORTEXCTL_VAR_key": "planted"}))
+    desired = desired_from(path, inputs=VariableInputs(environ={"CORTEXCTL_VAR_key": "planted"}))
     (secret,) = desired.instances[0].spec.container.secrets
     assert (secret.source, secret.key, len(secret.fingerprint)) == ("var", "key", 16)
     assert "planted" not in repr(desired)
@@ -149,7 +149,9 @@ def test_a_secret_variable_is_a_fingerprint_in_the_spec(tmp_path: Path) -> None:
 
 def test_a_secret_variable_in_the_open_is_refused(tmp_path: Path) -> None:
     text = SECRET + '\n[models.tiny.env]\nA = "x{{ vars.key }}"\n'
-    _, found = read(written(tmp_path, stack_text(text)), given=Given(environ={"CORTEXCTL_VAR_key": "planted"}))
+    _, found = read(
+        written(tmp_path, stack_text(text)), inputs=VariableInputs(environ={"CORTEXCTL_VAR_key": "planted"})
+    )
     assert rules(found) == ["CX108"]
     assert "planted" not in repr(found)
 
@@ -265,11 +267,11 @@ def test_a_disabled_model_is_as_if_it_were_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [WITH_LENGTH, OVERLAY, PROFILE, SECRET])
 def test_json_says_the_same_as_toml(tmp_path: Path, text: str) -> None:
-    given = Given(environ={"CORTEXCTL_VAR_key": "k"})
+    inputs = VariableInputs(environ={"CORTEXCTL_VAR_key": "k"})
     toml = stack_text(text, hosts=HOSTS if '"one"' in text else '[hosts.here]\nmodels_dir = "/models"\n')
     env = "staging" if "staging" in text else ""
-    first = desired_from(written(tmp_path, toml), env=env, given=given)
+    first = desired_from(written(tmp_path, toml), env=env, inputs=inputs)
     as_json = json.dumps(tomllib.loads(toml))
-    second = desired_from(written(tmp_path, as_json, "stack.json"), env=env, given=given)
+    second = desired_from(written(tmp_path, as_json, "stack.json"), env=env, inputs=inputs)
     assert first.instances == second.instances
     assert (first.hosts, first.owner) == (second.hosts, second.owner)

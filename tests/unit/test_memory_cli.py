@@ -283,7 +283,7 @@ def test_where_a_stack_cannot_be_patched_the_arguments_are_said(
     target = ["--auto", "--model", "small", "--target-len", "16384", "--write"]
     assert run(["fit", str(stack), "--env", "lab", *target]) == 1
     shown = capsys.readouterr().err
-    assert "has no [models.small] of its own; set the arguments where the model is written: max_model_len = " in shown
+    assert "has no separate [models.small]; set the arguments where the model is written: max_model_len = " in shown
     assert "16384, kv_cache_memory_bytes = " in shown
     assert stack.read_text() == text
 

@@ -12,7 +12,7 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.secret_shape import assigned_secret, is_token_not_name, shape_of_secret
 from cortexctl.render.diagnostic import diagnostics_text
 from cortexctl.render.style import Ink
-from cortexctl.stack.load import Given, load_stack
+from cortexctl.stack.load import VariableInputs, load_stack
 from tests.reading import model_text, stack_text
 
 V = "PLANTED7xQ2mZ9kVw4"
@@ -23,7 +23,11 @@ def read(folder: Path, text: str, *words: str, env: str = "") -> tuple[Desired |
     path = folder / "stack.toml"
     path.write_text(text)
     return load_stack(
-        str(path), default_docker="unix:///x", secret_value=lambda _source, _key: "v", given=Given(words), env=env
+        str(path),
+        default_docker="unix:///x",
+        secret_value=lambda _source, _key: "v",
+        inputs=VariableInputs(words),
+        env=env,
     )
 
 

@@ -109,12 +109,12 @@ COMMANDS = [
 def test_no_command_shows_it(folder: Path, line: str) -> None:
     """The daemon sends it back in the log, in errors, and as the state of a container."""
     from cortexctl.instance.codec import spec_to_label
-    from cortexctl.stack.load import Given
+    from cortexctl.stack.load import VariableInputs
     from tests.reading import desired_from
 
     (folder / "for-its-spec.toml").write_text(STACK.replace('{ command = ["cat", "planted"] }', '{ env = "PLANTED" }').replace('{ file = "planted" }', '{ env = "PLANTED" }'))  # fmt: skip
     spec = (
-        desired_from(folder / "for-its-spec.toml", {"PLANTED": SECRET}, given=Given((f"planted={SECRET}",)))
+        desired_from(folder / "for-its-spec.toml", {"PLANTED": SECRET}, inputs=VariableInputs((f"planted={SECRET}",)))
         .instances[0]
         .spec
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cortexctl.stack.document import UnreadableDocument, fit, parse_document
-from cortexctl.stack.load import Given, load_stack
+from cortexctl.stack.load import VariableInputs, load_stack
 from tests.reading import DOCKER, model_text, read, stack_text
 
 HEX = "0x" + "f" * 5000
@@ -17,8 +17,8 @@ HEX = "0x" + "f" * 5000
 LARGE = ["9223372036854775808", "-9223372036854775809", HEX, "9" * 4000]
 
 
-def problems(path: Path, given: Given | None = None) -> list[str]:
-    desired, found = read(path, given=given)
+def problems(path: Path, inputs: VariableInputs | None = None) -> list[str]:
+    desired, found = read(path, inputs=inputs)
     assert desired is None
     return [d.summary for d in found]
 
@@ -45,11 +45,11 @@ def test_a_large_number_in_a_variable_that_stands_in_a_longer_text(tmp_path: Pat
     path.write_text(text + f"default = {number}\n")
     assert "a whole number of more than 64 bits" in problems(path)[0]
     path.write_text(text)
-    assert any("64 bits" in s for s in problems(path, Given(words=(f"x={number}",))))
-    assert any("64 bits" in s for s in problems(path, Given(environ={"CORTEXCTL_VAR_x": number})))
+    assert any("64 bits" in s for s in problems(path, VariableInputs(assignments=(f"x={number}",))))
+    assert any("64 bits" in s for s in problems(path, VariableInputs(environ={"CORTEXCTL_VAR_x": number})))
     values = tmp_path / "values.toml"
     values.write_text(f"x = {number}\n")
-    assert any("64 bits" in s for s in problems(path, Given(files=(str(values),))))
+    assert any("64 bits" in s for s in problems(path, VariableInputs(files=(str(values),))))
 
 
 @pytest.mark.parametrize("value", ["[" * 100_000, '["' + "\ud800" + '"]', '["\\ud800"]', "[" + "9" * 5000 + "]", "nan"])
@@ -58,13 +58,13 @@ def test_a_variable_from_outside_that_is_none(tmp_path: Path, value: str) -> Non
     text = stack_text(model_text(served_names='["a{{ vars.x }}"]'))
     for kind in ("list", "int", "bool"):
         path.write_text(text + f'[vars.x]\ntype = "{kind}"\n')
-        assert problems(path, Given(words=(f"x={value}",)))
+        assert problems(path, VariableInputs(assignments=(f"x={value}",)))
 
 
 def test_half_a_character_from_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "stack.toml"
     path.write_text(stack_text(model_text(served_names='["a{{ vars.x }}"]')) + "[vars.x]\n")
-    assert "half of a surrogate pair" in problems(path, Given(environ={"CORTEXCTL_VAR_x": "a\udcff"}))[0]
+    assert "half of a surrogate pair" in problems(path, VariableInputs(environ={"CORTEXCTL_VAR_x": "a\udcff"}))[0]
 
 
 @pytest.mark.parametrize("name", ["stack.toml", "stack.json"])

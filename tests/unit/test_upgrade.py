@@ -65,7 +65,7 @@ def test_what_cannot_be_moved_by_itself_is_said() -> None:
     taken = SEED.replace("max_model_len = 8192\n", "structured_outputs_config = { disable_fallback = true }\n")
     made = upgraded("s.toml", taken, "", "0.12.0", {"llama": "0.11.2", "embed": "0.9.2"})
     assert made.by_hand == [
-        "models.llama.args.guided_decoding_backend: move it into structured_outputs_config.backend, which the stack sets, too"
+        "models.llama.args.guided_decoding_backend: move it into structured_outputs_config.backend, which the stack also sets"
     ]
     old = SEED.replace('guided_decoding_backend = "outlines"', 'attention_backend = "FLASH_ATTN"')
     made = upgraded("s.toml", old, "", "0.9.1", {"llama": "0.13.0"})
@@ -73,7 +73,7 @@ def test_what_cannot_be_moved_by_itself_is_said() -> None:
         'models.llama.args.attention_backend: set VLLM_ATTENTION_BACKEND = "FLASH_ATTN" in [models.llama.env] instead'
     ]
     other = SEED.replace("vllm-openai:v0.9.2", "vllm-openai:v0.9.2-cu129")
-    assert "does not tell a plain release" in upgraded("s.toml", other, "", "0.33.0", {}).by_hand[0]
+    assert "does not name a plain release" in upgraded("s.toml", other, "", "0.33.0", {}).by_hand[0]
 
 
 @pytest.mark.parametrize(

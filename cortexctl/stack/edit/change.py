@@ -15,8 +15,8 @@ class CannotEdit(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The key and value at `loc`, which is where they are written, replaced by `pairs` in the same table: by key, or by
-    dotted key. Without pairs they are removed.
+    """Replaces the key and value at `loc`, the place where they are written, by `pairs` in the same table: by key, or
+    by dotted key. Without pairs they are removed.
     """
 
     loc: Loc
@@ -25,7 +25,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """New keys at the end of the table at `loc`, which is made where there is none."""
+    """New keys at the end of the table at `loc`, which is created if it does not exist."""
 
     loc: Loc
     pairs: Mapping[str, Any]

@@ -1,7 +1,8 @@
 """Changes to a stack's text that leave everything else unchanged: comments, order, spelling.
 
-TOML is edited on its syntax tree (`toml_edits`). JSON has no comments to keep: its values are changed and laid out
-anew. Every edit is verified: the new text is parsed, and must hold the old values with the changes and nothing else.
+TOML is edited on its syntax tree (`toml_edits`). JSON has no comments to keep: its values are changed and the text is
+formatted again. Every edit is verified: the new text is parsed, and must contain the old values with exactly the
+changes.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from cortexctl.stack.places import Loc
 
 
 def edited(document: Document, edits: Sequence[Edit | Addition]) -> str:
-    """The new text. Raises UnreadableDocument where it would be no document, and CannotEdit where it would hold
-    anything else, or a loc is that of no pair.
+    """The new text. Raises UnreadableDocument if it would not be a document, and CannotEdit if it would contain other
+    changes, or if a loc does not belong to a pair.
     """
     try:
         wanted = _changed(document.data, edits)
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise CannotEdit(f"{document.path} has no table where the change belongs") from None
+        raise CannotEdit(f"{document.path} has no table for this change") from None
     if document.path.endswith(".json"):
         return json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
     text = edited_toml(document, edits)
     if _filled(parse_document(document.path, text).data) != _filled(wanted):
-        raise CannotEdit(f"{document.path} cannot be edited without a guess; change it by hand")
+        raise CannotEdit(f"{document.path} cannot be edited automatically without a guess; change it by hand")
     return text
 
 
@@ -39,7 +40,7 @@ def with_arguments(path: str, text: str, model: str, args: Mapping[str, Any]) ->
     models = document.data.get("models")
     table = models.get(model) if isinstance(models, dict) else None
     if not isinstance(table, dict):
-        raise CannotEdit(f"{path} has no [models.{model}] of its own; set the arguments where the model is written")
+        raise CannotEdit(f"{path} has no separate [models.{model}]; set the arguments where the model is written")
     present, loc = table.get("args", {}), ("models", model, "args")
     if not isinstance(present, dict):
         raise CannotEdit(f"the arguments of {model} are not a table; set them by hand")
@@ -72,7 +73,7 @@ def _changed(data: Mapping[str, Any], edits: Iterable[Edit | Addition]) -> dict[
 
 
 def _filled(value: Any) -> Any:
-    """Without empty tables: one that a dotted key made goes with its last key."""
+    """Without empty tables: a table that a dotted key implied disappears with its last key."""
     if isinstance(value, list):
         return [_filled(item) for item in value]
     if not isinstance(value, dict):

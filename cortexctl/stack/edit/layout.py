@@ -1,7 +1,8 @@
-"""A stack file laid out in one way. Blanks, line ends and commas change; no comment, no value's spelling, no order.
+"""Formats a stack file in one style. Blanks, line ends and commas change; comments, the spelling of values and the
+order do not.
 
-The standard library's parsers have read the text before it is cut up here, so a few shapes of its parts are enough. A
-syntax tree would be no help: it knows less than the parsers do (tree-sitter's JSON has no 1e+6).
+The standard library's parsers have read the text before it is split here, so a few patterns for its parts are enough. A
+syntax tree would not help: it knows less than the parsers do (tree-sitter's JSON has no 1e+6).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from cortexctl.diagnostics import error
 from cortexctl.stack.document import UnreadableDocument, parse_document
 
 WIDTH = 100
-"""Characters of a line. An array that would be longer has one item a line; the comment beside it does not count."""
+"""The most characters of a line. A longer array gets one item per line; the comment beside it does not count."""
 INDENT = " " * 4
 JSON_INDENT = " " * 2
 
@@ -26,14 +27,15 @@ _TOML_PART = re.compile(
         | [^\ \t\n\#\[\]{},="']+''',
     re.VERBOSE | re.DOTALL,
 )
-"""A line end, comment, mark, string, or a piece of a key or value without quotes. Up to two quotes of a multi-line
-string can stand right before those that close it."""
+"""A line end, comment, punctuation mark, string, or a piece of a key or value without quotes. Up to two quotes of a
+multi-line string can come right before its closing quotes.
+"""
 _JSON_PART = re.compile(r"""[\[\]{},:] | "(?:\\.|[^"\\])*" | [^\s\[\]{},:"]+""", re.VERBOSE)
 
 
 @dataclass
 class _Item:
-    """What stands between two commas. `key` ends with " = " in an inline table and is empty in an array."""
+    """The text between two commas. `key` ends with " = " in an inline table and is empty in an array."""
 
     above: list[str]
     key: str
@@ -55,8 +57,8 @@ _Value = str | _Group
 
 
 def formatted(path: str, text: str) -> str:
-    """The text of a `.toml` or `.json` file, laid out; what is laid out already comes back as it is. A byte order mark
-    goes, and lines end with LF. An empty TOML file stays empty. Raises UnreadableDocument.
+    """The formatted text of a `.toml` or `.json` file; a formatted text does not change. A byte order mark is removed,
+    and lines end with LF. An empty TOML file stays empty. Raises UnreadableDocument.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     is_json = path.endswith(".json")
@@ -65,26 +67,26 @@ def formatted(path: str, text: str) -> str:
     parse_document(path, text)
     try:
         laid_out = _json(_JSON_PART.findall(text)) if is_json else _toml(_toml_parts(text))
-        same = _says(laid_out, is_json=is_json) == _says(text, is_json=is_json)
+        same = _content(laid_out, is_json=is_json) == _content(text, is_json=is_json)
     except RecursionError:
-        raise UnreadableDocument(error("CX101", f"{path} is nested too deeply to be laid out")) from None
+        raise UnreadableDocument(error("CX101", f"{path} is nested too deeply to be formatted")) from None
     except ValueError:  # the new text cannot be read
         same = False
     if not same:
         raise UnreadableDocument(
             error(
                 "CX101",
-                f"{path} cannot be laid out without changing what it says",
-                help="this is a bug in cortexctl; the file was left as it is",
+                f"{path} cannot be formatted without a change of its content",
+                help="this is a bug in cortexctl; the file was not changed",
             )
         )
     return laid_out
 
 
-def _says(text: str, *, is_json: bool) -> tuple[str, str]:
-    """All that has to stay: the values in their order, and every character that is not a blank or a comma.
+def _content(text: str, *, is_json: bool) -> tuple[str, str]:
+    """The content that must not change: the values in their order, and every character except blanks and commas.
 
-    As text, for there 1 is not 1.0 and nan is nan.
+    As text, because in text 1 is not 1.0 and nan is nan.
     """
     if is_json:
         return repr(json.loads(text)), "".join(_JSON_PART.findall(text))
@@ -96,14 +98,14 @@ def _toml_parts(text: str) -> deque[str]:
 
 
 def _comment(part: str) -> str:
-    """A blank after the `#`; none in `#:schema`, `#!` and rulers of `#`."""
+    """A blank after the `#`; none in `#:schema`, `#!` and lines of `#`."""
     part = part.rstrip(" \t")
     return part if part[1:2] in {"", " ", "\t", "!", ":", "#"} else f"# {part[1:]}"
 
 
 def _toml(parts: deque[str]) -> str:
     """Lines of keys, headers and comments. Comments right above a header belong to it."""
-    entries: list[str] = []  # each a line, or a value of several; an empty one is a blank line
+    entries: list[str] = []  # each one a line, or a value of several lines; an empty one is a blank line
     line_ends = 1
     while parts:
         part = parts.popleft()
@@ -133,7 +135,7 @@ def _toml(parts: deque[str]) -> str:
 
 
 def _header(parts: deque[str]) -> str:
-    """What follows the first `[`, up to the last `]`."""
+    """The text from the first `[` to the last `]`."""
     depth = 1
     if parts[0] == "[":
         parts.popleft()
@@ -147,7 +149,7 @@ def _header(parts: deque[str]) -> str:
 
 
 def _key(parts: deque[str]) -> str:
-    """With its ` = `. A dotted key comes in pieces where blanks or quotes part it."""
+    """The key with its ` = `. A dotted key arrives in pieces if blanks or quotes separate it."""
     key = ""
     while (part := parts.popleft()) != "=":
         key += part
@@ -164,7 +166,7 @@ def _value(parts: deque[str]) -> _Value:
 
 
 def _group(parts: deque[str]) -> _Group:
-    """A comment on the line of an item, or of the bracket, stands beside it; others stand above the next item."""
+    """A comment on the line of an item, or of the bracket, stays beside it; other comments go above the next item."""
     group = _Group(parts.popleft())
     above: list[str] = []
     line_ends = 0
@@ -192,7 +194,7 @@ def _group(parts: deque[str]) -> _Group:
 
 
 def _laid_out(value: _Value, column: int, indent: str) -> str:
-    """`column`: how many characters of the line are taken. `indent`: that of the line on which the value begins."""
+    """`column`: how many characters of the line are used. `indent`: that of the line on which the value begins."""
     flat = _on_one_line(value)
     if isinstance(value, str):
         return value
@@ -202,7 +204,7 @@ def _laid_out(value: _Value, column: int, indent: str) -> str:
 
 
 def _on_one_line(value: _Value) -> str:
-    """Empty where that cannot be, for a comment or a line end inside."""
+    """Empty if that is impossible, because of a comment or a line end inside."""
     if isinstance(value, str):
         return "" if "\n" in value else value
     if value.beside or value.below or any(item.beside or any(item.above) for item in value.items):
@@ -217,7 +219,7 @@ def _on_one_line(value: _Value) -> str:
 
 
 def _inline_table(table: _Group, column: int, indent: str) -> str:
-    """TOML keeps it on one line, but for what stands inside its values."""
+    """TOML keeps it on one line, except inside its values."""
     text = "{ "
     for number, item in enumerate(table.items, start=1):
         text += item.key
@@ -243,7 +245,7 @@ def _beside(line: str, comment: str) -> str:
 
 
 def _json(parts: list[str]) -> str:
-    """As the standard library indents: one item a line, nothing inside what is empty."""
+    """As the standard library indents: one item per line, nothing inside an empty group."""
     pieces: list[str] = []
     depth = 0
     before = ""

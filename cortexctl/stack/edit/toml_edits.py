@@ -1,4 +1,4 @@
-"""Edits of a TOML text on its syntax tree: each replaces the bytes of one pair, or inserts beside one."""
+"""Edits of a TOML text on its syntax tree: each replaces the bytes of one pair, or inserts next to one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 Splice = tuple[int, int, str]
-"""From byte, to byte, and what stands there instead."""
+"""From byte, to byte, and the replacement."""
 
 
 def edited_toml(document: Document, edits: Sequence[Edit | Addition]) -> str:
-    """Raises CannotEdit for a loc that is that of no pair."""
+    """Raises CannotEdit if a loc does not belong to a pair."""
     tree = _Tree(
         document.text.encode(),
         dict(toml_pairs(document.path, document.text)),
@@ -59,7 +59,7 @@ class _Tree:
         return self.text.rfind(b"\n", 0, start) + 1, len(self.text) if line_end < 0 else line_end + 1, ""
 
     def added(self, loc: Loc, pairs: Mapping[str, Any]) -> Splice:
-        """At the end of the table at `loc`, in the form that the table has; a new table has its own header."""
+        """At the end of the table at `loc`, in the table's own form; a new table gets its own header."""
         if loc in self.tables:
             header, *inside = (c for c in self.tables[loc].named_children if c.type != "comment")
             return self._below(inside[-1] if inside else header, pairs)
@@ -81,7 +81,7 @@ class _Tree:
         return end, len(self.text), ("\n\n" if end else "") + "\n".join(lines)
 
     def _below(self, node: Node, pairs: Mapping[str, Any], prefix: str = "") -> Splice:
-        """On lines of their own after that of the node."""
+        """On separate lines after that of the node."""
         end = _parts(node)[1].end_byte if node.type == "pair" else node.end_byte
         line_end = self.text.find(b"\n", end)
         at = len(self.text) if line_end < 0 else line_end
@@ -94,13 +94,13 @@ class _Tree:
         return before if before.isspace() else ""
 
     def _prefix(self, key: Node, depth: int) -> str:
-        """What is written of a dotted key before its last `depth` parts, with the dot."""
+        """The part of a dotted key before its last `depth` parts, with the dot."""
         steps = _steps(key)[:-depth]
         return self.text[key.start_byte : steps[-1].end_byte].decode() + "." if steps else ""
 
 
 def _parts(pair: Node) -> list[Node]:
-    """Key and value. A comment at the end of the line belongs to the pair, for tree-sitter."""
+    """Key and value. For tree-sitter, a comment at the end of the line belongs to the pair."""
     return [child for child in pair.named_children if child.type != "comment"]
 
 
@@ -112,7 +112,7 @@ def _steps(key: Node) -> list[Node]:
 
 
 def _implies(pair: Node, at: Loc, loc: Loc) -> bool:
-    """Whether the table at `loc` is made by the pair's own dotted key, whose value is at `at`."""
+    """Whether the pair's own dotted key, whose value is at `at`, implies the table at `loc`."""
     return len(_steps(_parts(pair)[0])) > len(at) - len(loc)
 
 
@@ -130,7 +130,7 @@ def _into(table: Node, written: str) -> Splice:
 
 
 def _with_comma(pair: Node, text: bytes) -> tuple[int, int]:
-    """The pair and the comma behind it, else the one before."""
+    """The pair and the comma after it, else the one before."""
     start, end = pair.start_byte, _parts(pair)[1].end_byte
     after = text[end:].lstrip()
     if after.startswith(b","):
