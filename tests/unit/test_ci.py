@@ -253,7 +253,7 @@ def test_an_invalid_stack_is_explained_under_the_request_and_fails(tmp_path: Pat
     (sarif,) = forge.sarifs
     (result,) = sarif["sarif"]["runs"][0]["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "stack.toml"
-    assert "::error title=cortexctl plan::There is no plan that could be applied" in ran.log
+    assert "::error title=cortexctl plan::There is no plan that can be applied" in ran.log
 
 
 def test_a_mistake_in_another_environment_is_told_beside_the_plan(tmp_path: Path, forge: Forge) -> None:
@@ -388,7 +388,7 @@ def harmless(ran: Ran, job: GitHubJob, forge: Forge) -> None:
     assert not word
     assert obeyed in (
         [],
-        ["::error title=cortexctl plan::There is no plan that could be applied: the job's summary says why"],
+        ["::error title=cortexctl plan::There is no plan that can be applied: the job's summary has the reason"],
     )
     for text in (ran.summary, *forge.bodies):
         fence = ""
@@ -407,7 +407,7 @@ def test_a_request_that_is_none_has_nothing_to_be_compared_with(changed: GitHubJ
     changed.pull_request = False
     ran = changed.run()
     assert ran.failed == ["Verdict"]
-    assert "this is no pull request, so there is nothing to compare with" in ran.summary
+    assert "this is not a pull request, so there is nothing to compare with" in ran.summary
     assert "no comment is written: this job does not run for a pull request" in ran.log
 
 

@@ -119,7 +119,6 @@ WHOLE_NAMES = {
 """A whole identifier, leading underscores aside -> what to write instead."""
 
 NOT_YET = (
-    ".github",
     "bench",
     "cortexctl/apply",
     "cortexctl/cli",

@@ -1,8 +1,8 @@
-# ruff: noqa: INP001 - scripts beside each other, not a package
-"""Writes the plan under a pull request: one comment for a stack and environment, found again and updated.
+# ruff: noqa: INP001 - separate scripts, not a package
+"""Writes the plan as a comment on a pull request: one comment per stack and environment, which is updated.
 
-It is found by a hidden marker at its very start and by its author. Without the second, anybody could write a comment
-that begins with the marker, have the plan put into it, and then change what it says.
+The comment is identified by a hidden marker at its very start and by its author. Without the author, anybody could
+write a comment that begins with the marker, receive the plan in it, and then change the text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
-from forge import Busy, Refused, ask, error, notice, patiently
+from forge import Busy, Refused, error, notice, patiently, send
 
 PAGE = 100
 MARKER_LENGTH = 100
@@ -39,13 +39,13 @@ class Forge(Protocol):
 
     @property
     def origin(self) -> str:
-        """What the plan was made from, in Markdown."""
+        """The commit and the job of the plan, in Markdown."""
 
     def me(self) -> Mapping[str, Any]:
-        """Who comments with our token."""
+        """The account of our token."""
 
     def wrote(self, me: Mapping[str, Any], comment: Comment) -> bool:
-        """Whether it was we."""
+        """Whether this account wrote the comment."""
 
     def comments(self) -> Iterator[Comment]:
         """All, the oldest first."""
@@ -72,15 +72,15 @@ class GitHub:
         self._here = f"{self._issues}/{pull_request.get('number')}/comments"
 
     def me(self) -> Mapping[str, Any]:
-        """GraphQL, for a workflow's own token may not ask REST who it is."""
+        """GraphQL, because a workflow's own token may not read its account over REST."""
         try:
-            content = ask("POST", self._graphql, self._headers, {"query": "{viewer{login}}"}).content
+            content = send("POST", self._graphql, self._headers, {"query": "{viewer{login}}"}).content
         except Refused:
             return {}
         return ((content or {}).get("data") or {}).get("viewer") or {}
 
     def wrote(self, me: Mapping[str, Any], comment: Comment) -> bool:
-        """If we cannot find out who we are, a bot: whoever only takes part in a pull request cannot be one."""
+        """If our own account is unknown, a bot: a participant of a pull request cannot be one."""
         is_bot = comment.author.get("type") == "Bot"
         name, ours = str(comment.author.get("login")), str(me.get("login", ""))
         if is_bot:
@@ -91,11 +91,11 @@ class GitHub:
         return (self._comment(c) for c in _pages(self._here, self._headers))
 
     def create(self, body: str) -> Comment:
-        return self._comment(ask("POST", self._here, self._headers, {"body": body}).content)
+        return self._comment(send("POST", self._here, self._headers, {"body": body}).content)
 
     def update(self, comment: Comment, body: str) -> Comment:
         url = f"{self._issues}/comments/{comment.id}"
-        return self._comment(ask("PATCH", url, self._headers, {"body": body}).content)
+        return self._comment(send("PATCH", url, self._headers, {"body": body}).content)
 
     def _comment(self, c: Mapping[str, Any]) -> Comment:
         return Comment(c["id"], c.get("user") or {}, c.get("body") or "", c.get("html_url") or "")
@@ -115,7 +115,7 @@ class GitLab:
         self._page = f"{environ.get('CI_MERGE_REQUEST_PROJECT_URL', '')}/-/merge_requests/{number}"
 
     def me(self) -> Mapping[str, Any]:
-        me: Mapping[str, Any] = ask("GET", f"{self._api}/user", self._headers).content
+        me: Mapping[str, Any] = send("GET", f"{self._api}/user", self._headers).content
         return me
 
     def wrote(self, me: Mapping[str, Any], comment: Comment) -> bool:
@@ -126,10 +126,10 @@ class GitLab:
         return (self._comment(n) for n in notes if not n.get("system"))
 
     def create(self, body: str) -> Comment:
-        return self._comment(ask("POST", self._here, self._headers, {"body": body}).content)
+        return self._comment(send("POST", self._here, self._headers, {"body": body}).content)
 
     def update(self, comment: Comment, body: str) -> Comment:
-        return self._comment(ask("PUT", f"{self._here}/{comment.id}", self._headers, {"body": body}).content)
+        return self._comment(send("PUT", f"{self._here}/{comment.id}", self._headers, {"body": body}).content)
 
     def _comment(self, n: Mapping[str, Any]) -> Comment:
         return Comment(n["id"], n.get("author") or {}, n.get("body") or "", f"{self._page}#note_{n['id']}")
@@ -165,7 +165,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
 
 
 def stick(forge: Forge, mark: str, body: str, *, only_update: bool) -> Comment | None:
-    """Our comment, updated or created; None when there is none and none is to be created."""
+    """Our comment, updated or created; None if there is none and none may be created."""
     me = forge.me()
     for comment in forge.comments():
         if comment.body.startswith(mark) and forge.wrote(me, comment):
@@ -188,7 +188,7 @@ def _in_marker(value: str) -> str:
 def _pages(url: str, headers: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     number, more = 1, True
     while more:
-        page = ask("GET", f"{url}{'&' if '?' in url else '?'}per_page={PAGE}&page={number}", headers)
+        page = send("GET", f"{url}{'&' if '?' in url else '?'}per_page={PAGE}&page={number}", headers)
         yield from page.content
         number, more = number + 1, page.has_next_page
 

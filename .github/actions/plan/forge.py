@@ -1,5 +1,5 @@
-# ruff: noqa: INP001 - scripts beside each other, not a package
-"""Asking a code host's API: no redirects, a few tries, and what it answers told apart from that it does not answer."""
+# ruff: noqa: INP001 - separate scripts, not a package
+"""Requests to the API of a code host: no redirects, a few retries, and a refusal is not the same as no answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 TRIES = 4
 TIMEOUT = 30
 LONGEST_WAIT = 60
-"""Seconds; also what GitHub wants after a limit of which it does not say how long it holds."""
+"""Seconds; also the wait that GitHub requires after a rate limit without a stated duration."""
 
 T = TypeVar("T")
 
@@ -29,31 +29,31 @@ class Answer(NamedTuple):
 class Refused(Exception):
     """The host has answered, and would answer the same again."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"HTTP {status} {said}".strip())
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"HTTP {status} {message}".strip())
         self.status = status
 
 
 class Busy(Exception):
-    """The host may answer in a while: after `wait` seconds, where it says so."""
+    """The host may answer later: after `wait` seconds, if it states them."""
 
-    def __init__(self, said: str, wait: float | None = None) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
         self.wait = wait
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """urllib would carry the token along to wherever it is sent."""
+    """urllib would send the token to the new address."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
-def ask(method: str, url: str, headers: Mapping[str, str], content: Any = None) -> Answer:
+def send(method: str, url: str, headers: Mapping[str, str], content: Any = None) -> Answer:
     """One request. Raises Refused or Busy."""
     sent = {"Content-Type": "application/json", "User-Agent": "cortexctl-plan", **headers}
     data = None if content is None else json.dumps(content).encode()
-    request = urllib.request.Request(url, data, sent, method=method)  # noqa: S310 - the pipeline says where its host is
+    request = urllib.request.Request(url, data, sent, method=method)  # noqa: S310 - the pipeline defines its host
     try:
         with urllib.request.build_opener(NoRedirect).open(request, timeout=TIMEOUT) as answer:
             return Answer(json.loads(answer.read() or b"null"), 'rel="next"' in answer.headers.get("Link", ""))
@@ -64,8 +64,8 @@ def ask(method: str, url: str, headers: Mapping[str, str], content: Any = None) 
 
 
 def patiently(action: Callable[[], T]) -> T:
-    """Does it again while the host is busy. The whole of it: what was written although the answer was an error is then
-    found, and not written twice.
+    """Repeats the whole action while the host is busy. So if a comment was written although the answer was an error, it
+    is found, and not written twice.
     """
     for attempt in range(TRIES - 1):
         try:
@@ -75,22 +75,22 @@ def patiently(action: Callable[[], T]) -> T:
     return action()
 
 
-def notice(said: str) -> None:
-    """What a reader of the job should know, and the job does not fail for."""
-    _say("notice", said)
+def notice(message: str) -> None:
+    """Information for the reader of the job that does not fail it."""
+    _annotate("notice", message)
 
 
-def error(said: str) -> None:
-    _say("error", said)
+def error(message: str) -> None:
+    _annotate("error", message)
 
 
-def _say(kind: str, said: str) -> None:
-    """GitHub shows such lines beside the job; what the host said must not become a line of its own there."""
+def _annotate(kind: str, message: str) -> None:
+    """GitHub shows such lines next to the job; a message of the host must not become a line of its own."""
     if os.environ.get("GITHUB_ACTIONS"):
-        plain = said.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        plain = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
         sys.stdout.write(f"::{kind} title=cortexctl plan::{plain}\n")
     else:
-        sys.stdout.write(f"{kind.capitalize()}: {' '.join(said.split())}\n")
+        sys.stdout.write(f"{kind.capitalize()}: {' '.join(message.split())}\n")
 
 
 def _meaning(cause: urllib.error.HTTPError) -> Refused | Busy:
@@ -98,22 +98,24 @@ def _meaning(cause: urllib.error.HTTPError) -> Refused | Busy:
         text = cause.read().decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         text = ""
-    said = _message(text)
+    message = _message(text)
     wait = cause.headers.get("Retry-After", "")
     limited = cause.code == 429 or (
         cause.code == 403
-        and ("rate limit" in said.lower() or bool(wait) or cause.headers.get("X-RateLimit-Remaining") == "0")
+        and ("rate limit" in message.lower() or bool(wait) or cause.headers.get("X-RateLimit-Remaining") == "0")
     )
     if not limited and cause.code < 500:
-        return Refused(cause.code, said)
-    return Busy(f"HTTP {cause.code} {said}".strip(), int(wait) if wait.isdigit() else LONGEST_WAIT if limited else None)
+        return Refused(cause.code, message)
+    return Busy(
+        f"HTTP {cause.code} {message}".strip(), int(wait) if wait.isdigit() else LONGEST_WAIT if limited else None
+    )
 
 
 def _message(text: str) -> str:
-    """GitHub says `message`, GitLab `message` or `error`; a proxy says a page of HTML, which nobody wants to read."""
+    """GitHub sends `message`, GitLab `message` or `error`. A proxy sends a page of HTML, which is dropped."""
     try:
         content = json.loads(text)
     except ValueError:
         return ""
-    said = content.get("message") or content.get("error") if isinstance(content, dict) else ""
-    return str(said or "")[:300]
+    message = content.get("message") or content.get("error") if isinstance(content, dict) else ""
+    return str(message or "")[:300]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# install.sh WHAT FOLDER: cortexctl in a virtual environment of its own. WHAT is a release's number, anything that pip
-# takes, or `action`: the commit that this script is from, so that one pin holds for both.
-# `-I`: without it Python imports what lies in the folder that it runs in, which is a request's checkout.
+# install.sh WHAT FOLDER: cortexctl in its own virtual environment. WHAT is a release number, anything that pip
+# accepts, or `action`: the commit of this script, so that one pin is enough for both.
+# `-I`: without it Python imports modules from the current folder, which is the checkout of a request.
 set -euo pipefail
 
 case $1 in

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# plan.sh FOLDER: check a stack and plan it, for review. What to do stands in the environment and is never part of a
+# plan.sh FOLDER: check a stack and plan it, for review. The inputs are in the environment and never part of a
 # script: CORTEXCTL_STACK, _ENV, _MODE (against, observed, live), _AGAINST, _SNAPSHOT, _ARGS, _MAX_BYTES.
 #
-# FOLDER gets plan.json and plan.html if there is a plan; plan.md and summary.md, the first as a comment holds it, or
-# why there is no plan; validate.sarif; said.txt, what cortexctl said beside it; results, as lines NAME=VALUE.
-# Ends with 0 (no changes), 2 (changes), or else there is no plan that could be applied.
+# FOLDER gets plan.json and plan.html if there is a plan; plan.md (as in the comment) and summary.md, or the reason for
+# no plan; validate.sarif; messages.txt, the other output of cortexctl; results, as lines NAME=VALUE.
+# Exit code: 0 (no changes), 2 (changes), else there is no plan that can be applied.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-[ ! -L "${1%/}" ] || rm -- "${1%/}" # a request may have put a link in its place
+[ ! -L "${1%/}" ] || rm -- "${1%/}" # a request may have replaced it by a link
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 stack=${CORTEXCTL_STACK:-stack.toml}
@@ -17,16 +17,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 max_bytes=${CORTEXCTL_MAX_BYTES:-60000}
 words=()  # of CORTEXCTL_ARGS
-choice=() # the environment and values of variables: what validate takes as well
+choice=() # the environment and values of variables, also for validate
 basis=()  # what to plan against
-top=      # of the checkout that holds the stack
+top=      # top folder of the stack's checkout
 mapfile -t elsewhere < <(git rev-parse --local-env-vars 2>/dev/null)
-unset "${elsewhere[@]}" # what would lead git to another repository
+unset "${elsewhere[@]}" # variables that would lead git to another repository
 
 main() {
   local code=0 valid=true changes=false plan=''
-  rm -f "$folder"/{plan,summary,validate,said}.* "$folder/results"
-  : >"$folder/said.txt"
+  rm -f "$folder"/{plan,summary,validate,messages}.* "$folder/results"
+  : >"$folder/messages.txt"
   if prepare; then
     check || valid=false
     $valid || leave_room
@@ -51,7 +51,7 @@ main() {
   return "$code"
 }
 
-# False, with a word why, if what was asked for makes no sense.
+# False, with a message, if the inputs are invalid.
 prepare() {
   if ! command -v cortexctl >/dev/null; then
     fail "cortexctl is not installed: set \`version\`, or install it in a step before"
@@ -71,11 +71,11 @@ prepare() {
 }
 
 fail() {
-  printf 'Error: %s\n' "$1" >>"$folder/said.txt"
+  printf 'Error: %s\n' "$1" >>"$folder/messages.txt"
   return 1
 }
 
-# Quotes as in a shell, and nothing is expanded. `-I`: without it Python imports what lies in the checkout.
+# Quotes as in a shell, and nothing is expanded. `-I`: without it Python imports modules from the checkout.
 split_words() {
   local read='import os, shlex, sys; sys.stdout.write("".join(w + "\0" for w in shlex.split(os.environ["CORTEXCTL_ARGS"])))'
   [ -n "${CORTEXCTL_ARGS-}" ] || return 0
@@ -102,12 +102,12 @@ snapshot() {
   fi
 }
 
-# A revision is fetched first, for pipelines check out only their own. A stack or an environment that it has not got yet
-# is planned as if nothing had been applied.
+# A revision is fetched first, because pipelines check out only their own. If it does not have the stack or the
+# environment yet, the plan is made as if nothing had been applied.
 against() {
-  local revision=${1#git:} name said
+  local revision=${1#git:} name reason
   if [ -z "$1" ]; then
-    fail "this is no pull request, so there is nothing to compare with: set \`against\`, or another \`mode\`"
+    fail "this is not a pull request, so there is nothing to compare with: set \`against\`, or another \`mode\`"
   elif [ "$revision" = "$1" ] || [ ! -f "$stack" ]; then
     basis=("--against=$1")
   elif [[ $revision == -* ]]; then
@@ -115,11 +115,11 @@ against() {
   elif ! find_top; then
     fail "$stack is in no checkout that git can be asked about: check the repository out, and name the stack in it"
   else
-    name=$revision # in full where it is a branch of the origin: a tag may be called the same
+    name=$revision # the full name of a branch of the origin: a tag may have the same name
     [[ $revision != origin/* ]] || name=refs/remotes/$revision
-    said=$(fetch "$revision" 2>&1 | grep -E -m 1 '^(fatal|error): ') || true
+    reason=$(fetch "$revision" 2>&1 | grep -E -m 1 '^(fatal|error): ') || true
     if ! ask_git rev-parse --quiet --verify "$name^{commit}" >/dev/null 2>&1; then
-      fail "$revision cannot be compared with (${said:-there is no such revision}): let the checkout fetch all history"
+      fail "$revision cannot be compared with (${reason:-there is no such revision}): let the checkout fetch all history"
     elif in_base "$name"; then
       basis=("--against=$1")
     else
@@ -128,9 +128,9 @@ against() {
   fi
 }
 
-# The checkout is the nearest folder above the stack that has a .git, in the job's workspace. A request cannot bring one,
-# for git tracks no .git; but it can bring files that look like a repository without a work tree, and git would take
-# those for one wherever it is asked below the top.
+# The checkout is the nearest folder above the stack that has a .git, in the job's workspace. A request cannot contain
+# one, because git tracks no .git. But it can contain files that look like a repository without a work tree, and git
+# would use them in every folder below the top.
 find_top() {
   local at real workspace=${GITHUB_WORKSPACE:-${CI_PROJECT_DIR-}}
   at=$(cd -- "$(dirname -- "$stack")" 2>/dev/null && pwd) || return
@@ -147,7 +147,7 @@ find_top() {
   [ "$(GIT_CEILING_DIRECTORIES=$(dirname -- "$real") git_quietly -C "$real" rev-parse --show-toplevel 2>/dev/null)" = "$real" ]
 }
 
-# About that checkout and no other.
+# Only for this checkout.
 ask_git() {
   git_quietly --git-dir="$top/.git" --work-tree="$top" -C "$top" "$@"
 }
@@ -160,7 +160,7 @@ git_quietly() {
     -c submodule.recurse=false "$@"
 }
 
-# A shallow checkout stays shallow and a whole one whole. What cannot be fetched may be here, as the checkout left it.
+# A shallow checkout stays shallow and a full one full. A revision that cannot be fetched may already exist locally.
 fetch() {
   local depth=() what=$1
   case $1 in
@@ -171,9 +171,9 @@ fetch() {
   ask_git fetch --quiet --no-tags --no-recurse-submodules "${depth[@]}" origin "$what"
 }
 
-# False only where that is certain: what else may be wrong there, cortexctl says.
+# False only if it is certain: cortexctl reports every other problem.
 in_base() {
-  local base said path kind
+  local base report path kind
   path=$(cd -- "$(dirname -- "$stack")" && pwd)/$(basename -- "$stack")
   path=${path#"${top%/}/"}
   base=$work/base.$(basename -- "$stack")
@@ -181,7 +181,7 @@ in_base() {
   [[ $kind != *' missing' ]] || return 1
   [[ $kind =~ ^([0-9a-f]+)\ blob\ [0-9]+$ ]] && [ -n "$env" ] || return 0
   ask_git cat-file blob "${BASH_REMATCH[1]}" >"$base" 2>/dev/null || return 0
-  said=$(cortexctl validate --format=json "--env=$env" -- "$base" 2>/dev/null) || [[ $said != *'"rule": "CX109"'* ]]
+  report=$(cortexctl validate --format=json "--env=$env" -- "$base" 2>/dev/null) || [[ $report != *'"rule": "CX109"'* ]]
 }
 
 check() {
@@ -191,7 +191,7 @@ check() {
   return "$code"
 }
 
-# For what `problems` says of it.
+# Reserves space for the output of `problems`.
 leave_room() {
   max_bytes=$((max_bytes > 26000 ? max_bytes - 20000 : max_bytes))
 }
@@ -199,17 +199,17 @@ leave_room() {
 make_plan() {
   local code=0
   cortexctl plan "${basis[@]}" "${choice[@]}" "${words[@]}" --detailed-exitcode --out="$folder/plan.json" -- "$stack" \
-    >/dev/null 2>>"$folder/said.txt" || code=$?
+    >/dev/null 2>>"$folder/messages.txt" || code=$?
   [ ! -s "$folder/plan.json" ] || comment || return
   return "$code"
 }
 
 comment() (
-  cd "$folder" && cortexctl show --format=markdown --max-bytes="$max_bytes" plan.json >plan.md 2>>said.txt
+  cd "$folder" && cortexctl show --format=markdown --max-bytes="$max_bytes" plan.json >plan.md 2>>messages.txt
 )
 
 has_changes() {
-  # A plan that is refused has an exit code that says nothing of them.
+  # The exit code of a refused plan does not show whether there are changes.
   local read='import json, sys
 print(str(any(c["action"] not in {"no-op", "forget"} for c in json.load(open(sys.argv[1], encoding="utf-8"))["changes"])).lower())'
   case $1 in
@@ -222,25 +222,25 @@ print(str(any(c["action"] not in {"no-op", "forget"} for c in json.load(open(sys
 # A job's summary may be sixteen times as long as a comment.
 views() (
   cd "$folder" || return
-  cortexctl show --format=html plan.json >plan.html 2>>said.txt || return
-  cortexctl show --format=markdown --max-bytes=900000 plan.json >summary.md 2>>said.txt
+  cortexctl show --format=html plan.json >plan.html 2>>messages.txt || return
+  cortexctl show --format=markdown --max-bytes=900000 plan.json >summary.md 2>>messages.txt
 )
 
-# The plan is right, and the stack is not: in another environment, for without one all of them are checked.
+# The plan is valid, but the stack is not: in another environment, because without one all of them are checked.
 problems() {
-  local said
-  said=$(cortexctl validate "${choice[@]}" -- "$stack" 2>&1) || true
-  printf '%s\n' "$said" >>"$folder/said.txt"
+  local report
+  report=$(cortexctl validate "${choice[@]}" -- "$stack" 2>&1) || true
+  printf '%s\n' "$report" >>"$folder/messages.txt"
   for view in plan summary; do
     printf '\n' >>"$folder/$view.md"
-    quoted "**The stack is not valid.** cortexctl validate says:" <<<"$said" >>"$folder/$view.md"
+    quoted "**The stack is not valid.** cortexctl validate says:" <<<"$report" >>"$folder/$view.md"
   done
 }
 
 no_plan() {
   {
     printf '### cortexctl plan: no plan\n\n'
-    { printf '%s\n\n' "$stack${env:+ ($env)}" && cat "$folder/said.txt"; } | quoted "**The plan could not be made.** cortexctl said:"
+    { printf '%s\n\n' "$stack${env:+ ($env)}" && cat "$folder/messages.txt"; } | quoted "**The plan could not be made.** cortexctl said:"
   } >"$folder/plan.md"
   cp "$folder/plan.md" "$folder/summary.md"
 }
@@ -249,12 +249,12 @@ quoted() {
   python3 "$here/refusal.py" "$1"
 }
 
-# GitHub obeys lines of a log that begin with `::`; between these two it does not.
+# GitHub runs lines of a log that begin with `::`, but not between these two.
 log() {
   local word
   word=$(python3 -I -c 'import secrets; print(secrets.token_hex(16))')
   [ -z "${GITHUB_ACTIONS-}" ] || printf '::stop-commands::%s\n' "$word"
-  cat "$folder/said.txt"
+  cat "$folder/messages.txt"
   [ -z "$1" ] || cortexctl show "$1"
   [ -z "${GITHUB_ACTIONS-}" ] || printf '::%s::\n' "$word"
 }

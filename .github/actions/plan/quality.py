@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - scripts beside each other, not a package
+# ruff: noqa: INP001 - separate scripts, not a package
 """SARIF on standard input, GitLab's Code Quality report on standard output."""
 
 from __future__ import annotations
@@ -27,5 +27,5 @@ def finding(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = [finding(result) for run in json.load(sys.stdin)["runs"] for result in run["results"]]
-    json.dump(found, sys.stdout, indent=2)
+    findings = [finding(result) for run in json.load(sys.stdin)["runs"] for result in run["results"]]
+    json.dump(findings, sys.stdout, indent=2)

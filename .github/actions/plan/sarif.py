@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - scripts beside each other, not a package
+# ruff: noqa: INP001 - separate scripts, not a package
 """Sends what `cortexctl validate --format sarif` found to GitHub, which writes it beside the lines."""
 
 from __future__ import annotations
