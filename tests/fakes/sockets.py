@@ -30,19 +30,25 @@ def serving_on(path: Path, handler: type[socketserver.BaseRequestHandler]) -> It
         thread.join()
 
 
+NO_VOLUME = b'HTTP/1.1 404 Not Found\r\nApi-Version: 1.41\r\nContent-Length: 28\r\n\r\n{"message":"no such volume"}'
+
+
 @contextmanager
 def canned_daemon(
     path: Path, rows: Sequence[dict[str, Any]] = (), *, api: str = "1.41", raw: bytes | None = None
 ) -> Iterator[str]:
-    """An "daemon" that answers every request with the same list; yields its URL. `raw` replaces the answer."""
+    """A "daemon" without volumes that answers every other request with the same list; yields its URL. `raw` replaces
+    the answer.
+    """
     body = json.dumps(list(rows)).encode()
     head = f"HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nServer: Docker/18.09.1 (linux)\r\nContent-Length: {len(body)}"
     answer = raw if raw is not None else head.encode() + b"\r\n\r\n" + body
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            self.request.recv(65536)
-            self.request.sendall(answer)
+            request = self.request.recv(65536)
+            no_volume = raw is None and b" /volumes/" in request.partition(b"\r\n")[0]
+            self.request.sendall(NO_VOLUME if no_volume else answer)
 
     with serving_on(path, Handler) as url:
         yield url
