@@ -50,13 +50,18 @@ OWN: dict[str, set[str]] = {
     "hooks": {"desired", "instance", "errors", "health", "text"},
     "audit": {"errors", "files", "text"},
     "store": {"engines", "errors", "files"},
+    "cli": {
+        *("operations", "render", "errors", "diagnostics"),
+        *("plan", "observed", "desired", "instance", "engines", "text"),  # values that it hands on
+        *("apply", "files"),  # of each one module
+    },
     "operations": {
         *("plan", "stack", "apply", "observed", "desired", "instance", "model_files", "engines"),
         *("observe", "hosts", "health", "secrets", "hooks", "audit", "store", "files", "reach", "concurrently"),
         *("errors", "diagnostics", "decoding", "text"),
     },
 }
-"""Part -> the parts that it may import besides itself. `cli` may import all.
+"""Part -> the parts that it may import besides itself.
 
 `text` and `decoding` are the ground floor: values to text and back, and JSON from outside to typed values. `files` is
 the one place that reads what somebody else may have prepared (a stack behind a link, a checkout that git is asked
@@ -67,6 +72,8 @@ APPLY_FOR_RENDER = {"cortexctl.apply.events", "cortexctl.apply.executor"}
 """Of apply, render sees the values: events, and the result."""
 OPERATIONS_FOR_RENDER = {"cortexctl.operations.results"}
 """Of operations, too: what use cases return."""
+CLI_ALONE = {"cortexctl.apply.executor", "cortexctl.files.atomic"}
+"""Of apply and files, cli sees the result of a run, and the writer of whole files."""
 
 THIRD_PARTY: dict[str, set[str]] = {
     "pydantic": {"stack"},
@@ -135,7 +142,7 @@ ALL = [pytest.param(name, path, id=name) for name, path in modules()]
 @pytest.mark.parametrize(("name", "path"), ALL)
 def test_parts_import_only_what_they_may(name: str, path: Path) -> None:
     part = part_of(name)
-    if part in {"", "cli", "__main__"}:
+    if part in {"", "__main__"}:
         return
     for imported in imports(path):
         if imported.split(".")[0] != "cortexctl" or imported in {"cortexctl", "cortexctl.__version__"}:
@@ -146,6 +153,8 @@ def test_parts_import_only_what_they_may(name: str, path: Path) -> None:
             assert imported in APPLY_FOR_RENDER, f"{name} imports {imported}"
         if part == "render" and other == "operations":
             assert imported in OPERATIONS_FOR_RENDER, f"{name} imports {imported}"
+        if part == "cli" and other in {"apply", "files"}:
+            assert imported in CLI_ALONE, f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize(("name", "path"), ALL)
@@ -238,7 +247,10 @@ def test_libraries_stay_where_they_belong(name: str, path: Path) -> None:
         assert library != "jinja2" or name in TEMPLATES, f"{name} imports {library}"
 
 
-@pytest.mark.parametrize(("name", "path"), [p for p in ALL if part_of(str(p.values[0])) in PURE])
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [p for p in ALL if part_of(str(p.values[0])) in PURE or str(p.values[0]) in OPERATIONS_FOR_RENDER],
+)
 def test_the_core_reaches_nothing_outside(name: str, path: Path) -> None:
     reached = {i.split(".")[0] for i in imports(path)} & IMPURE_MODULES
     assert not reached, f"{name} imports {reached}"
@@ -259,6 +271,23 @@ def test_no_test_module_is_a_helper_of_another() -> None:
         if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
     ]
     assert importers == []
+
+
+@pytest.mark.parametrize(("name", "path"), [p for p in ALL if part_of(str(p.values[0])) == "operations"])
+def test_a_use_case_prints_nothing_and_gives_no_exit_code(name: str, path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            text = ast.unparse(node)
+            assert not text.startswith(("sys.stdout", "sys.stderr", "sys.exit", "os._exit")), f"{name}: {text}"
+            assert node.attr != "exit_code" or text == "state.exit_code", f"{name}: {text}"  # a container's is none
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"print", "input", "exit"}, f"{name} calls {node.func.id}"
+
+
+@pytest.mark.parametrize(("name", "path"), [p for p in ALL if str(p.values[0]) in OPERATIONS_FOR_RENDER])
+def test_what_a_use_case_returns_reaches_no_adapter(name: str, path: Path) -> None:
+    others = {part_of(i) for i in imports_of_modules(path) if i.split(".")[0] == "cortexctl"}
+    assert others <= {"plan", "observed", "desired", "engines", "errors", "diagnostics"}, name
 
 
 def test_vllm_is_imported_nowhere() -> None:

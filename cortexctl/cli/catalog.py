@@ -11,7 +11,6 @@ from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.writing import out, out_json
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
-from cortexctl.errors import UsageError
 from cortexctl.operations.stack_choice import StackChoice
 
 version_option = click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
@@ -29,6 +28,7 @@ def command() -> None:
 def show(name: str | None, *, vllm_version: str, output_format: str) -> int:
     """An option's history and what a release makes of it; without a name, all options of the release."""
     from cortexctl.engines.vllm.catalogue import catalogue
+    from cortexctl.operations.catalogue_names import known_option
     from cortexctl.render.catalog import option_facts, option_text
 
     version = options.known_release(vllm_version)
@@ -38,13 +38,7 @@ def show(name: str | None, *, vllm_version: str, output_format: str) -> int:
         facts = [option_facts(n, version) for n in names]
         _write(facts if output_format == "json" else "".join(f"{n}\n" for n in names))
         return 0
-    named = catalogue.spelled(name) if name.startswith("-") else None
-    plain = named.name if named else name.lstrip("-").replace("-", "_")
-    if not catalogue.option_spans(plain):
-        from cortexctl.stack.suggest import nearest
-
-        close = nearest(plain, catalogue.option_names())
-        raise UsageError(f"no release of vLLM has {name}", next_step=f"cortexctl catalog show {close}" if close else "")
+    plain = known_option(name)
     _write(option_facts(plain, version) if output_format == "json" else option_text(plain, version, ink()))
     return 0
 

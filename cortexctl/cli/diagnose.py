@@ -9,11 +9,7 @@ from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_json
 from cortexctl.errors import UsageError
-from cortexctl.health.health_check import query_health
-from cortexctl.operations.adapters import open_hosts, secret_reader
-from cortexctl.operations.addresses import full_address
-from cortexctl.operations.diagnose import diagnose_log, examine, with_next_step
-from cortexctl.operations.instances import choose, find_instance, newest, observe_host_of
+from cortexctl.operations.diagnose import diagnose_instance, diagnose_log
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.results import Diagnosed
 from cortexctl.operations.stack_choice import StackChoice
@@ -52,10 +48,4 @@ def command(
 
 def _of_instance(address: str, stack: str, choice: StackChoice, generation: int | None) -> Diagnosed:
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
-    address = full_address(desired, address)
-    with open_hosts(desired) as hosts:
-        instance = find_instance(desired, address, observe_host_of(desired, address, hosts))
-        owned = choose(instance, generation) if generation is not None else newest(instance)
-        secrets = secret_reader(stack, choice)
-        diagnosed = examine(instance, owned, hosts.daemon(instance.host), secrets, query_health)
-    return with_next_step(diagnosed, desired, stack, choice.knowing(desired.secret_variables), owned.generation)
+    return diagnose_instance(desired, stack, choice, address, generation)

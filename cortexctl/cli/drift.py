@@ -7,8 +7,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_diagnostics, show_notes
-from cortexctl.cli.writing import hidden_json, shown, write
-from cortexctl.files.atomic import write_atomic
+from cortexctl.cli.writing import hidden_json, write, write_file
 from cortexctl.operations.drift import DriftInputs, open_destination, read_for_drift, report_drift, send
 from cortexctl.operations.results import Durations
 from cortexctl.operations.stack_choice import StackChoice
@@ -66,7 +65,7 @@ def command(
         return 1
     has_drift = report.telling(allow_unreachable=allow_unreachable)
     if out is not None:
-        write_atomic(out, shown(_view(report, output_format, took), output_format))
+        write_file(out, _view(report, output_format, took), output_format)
     elif has_drift or not quiet:
         write(_view(report, output_format, took), output_format)
     if to is not None and has_drift:

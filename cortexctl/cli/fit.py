@@ -11,10 +11,9 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_notes, usable
-from cortexctl.cli.writing import out_json, say, write
+from cortexctl.cli.writing import out_json, say, write, write_file
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target
 from cortexctl.errors import UsageError
-from cortexctl.files.atomic import write_atomic
 from cortexctl.operations.fit import FitInputs, FitJob, FitModel, fit_options, fit_stack
 from cortexctl.operations.read_stack import SecretMode, StackReader
 from cortexctl.operations.stack_choice import StackChoice
@@ -175,12 +174,12 @@ def _search(stack: str, model: FitModel, target: Target, *, writes: bool, as_jso
 
 
 def _patch(stack: str, model: str, fitted: Fitted, *, writes: bool, quiet: bool) -> None:
-    from cortexctl.operations.fit_search import stack_patch
+    from cortexctl.operations.fit_search import stack_patch, write_patch
     from cortexctl.render.text_diff import patch_text
 
     patch = stack_patch(stack, model, fitted.changes)
     if writes:
-        write_atomic(stack, patch.after)
+        write_patch(patch)
         say(f"wrote {stack}\n")
     if not quiet:
         write(patch_text(stack, patch.before, patch.after), "diff")
@@ -195,7 +194,7 @@ def _show(job: FitJob, svg: str | None, *, as_json: bool) -> None:
     budgets = job.budgets()
     lines = job.ledger(budgets)
     if svg:
-        write_atomic(svg, budgets_svg(list(budgets.items())) + "\n")
+        write_file(svg, budgets_svg(list(budgets.items())) + "\n", "svg")
     if as_json and not job.has_stack:
         out_json(budget_json(next(iter(budgets.values()))))
     elif as_json:

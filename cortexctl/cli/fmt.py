@@ -6,18 +6,15 @@ import sys
 
 import click
 
-from cortexctl.cli.colour import ink
+from cortexctl.cli.notes import show_diagnostics
 from cortexctl.cli.writing import say, write
-from cortexctl.diagnostics import error
 from cortexctl.errors import UsageError
-from cortexctl.files.atomic import write_atomic
-from cortexctl.files.reading import NotRead, read_regular
+from cortexctl.operations.fit_search import StackPatch
+from cortexctl.operations.format_stack import format_file, format_stdin
+from cortexctl.operations.read_stack import BadStack
 from cortexctl.operations.stack_choice import DEFAULT_STACK
-from cortexctl.render.diagnostic import diagnostic_text
 from cortexctl.render.sanitise import visible
 from cortexctl.render.text_diff import patch_text
-from cortexctl.stack.document import UnreadableDocument
-from cortexctl.stack.edit.layout import formatted
 
 STDIN = "-"
 
@@ -37,46 +34,27 @@ def command(stacks: tuple[str, ...], *, more: tuple[str, ...], check: bool, diff
     would_change = failed = False
     for path in stacks or (DEFAULT_STACK,):
         try:
-            before = _read(path)
-            after = formatted(_name(path, before), before)
-            if before != after and path != STDIN and not (check or diff):
-                write_atomic(path, after)
-        except UnreadableDocument as cause:
+            if path == STDIN:
+                patch = format_stdin(sys.stdin.buffer.read())
+            else:
+                patch = format_file(path, write=not (check or diff))
+        except BadStack as cause:
             failed = True
-            say(diagnostic_text(cause.diagnostic, ink("stderr")) + "\n")
-            continue
+            show_diagnostics(cause.diagnostics)
         except UsageError as cause:
             failed = True
             say(f"Error: {cause.message}\n")
-            continue
-        would_change |= before != after
-        _show(path, before, after, check=check, diff=diff)
+        else:
+            would_change |= patch.before != patch.after
+            _show(patch, check=check, diff=diff)
     return 1 if failed else 3 if check and would_change else 0
 
 
-def _read(path: str) -> str:
-    """With its byte order mark and its line ends, for they may have to change. Raises UnreadableDocument."""
-    try:
-        return (sys.stdin.buffer.read() if path == STDIN else read_regular(path, inside=True)).decode()
-    except UnicodeDecodeError:
-        summary, advice = f"{path} is not UTF-8 text", "a stack file is TOML or JSON"
-    except NotRead as cause:
-        summary, advice = str(cause), cause.advice
-    raise UnreadableDocument(error("CX101", summary, help=advice))
-
-
-def _name(path: str, text: str) -> str:
-    """By which the text is taken for TOML or JSON: on stdin it tells itself, for no TOML begins with a brace."""
-    if path != STDIN:
-        return path
-    return "stdin.json" if text.removeprefix("\ufeff").lstrip().startswith("{") else "stdin.toml"
-
-
-def _show(path: str, before: str, after: str, *, check: bool, diff: bool) -> None:
+def _show(patch: StackPatch, *, check: bool, diff: bool) -> None:
     if diff:
-        patch = patch_text(path, before, after)
-        write("\n".join(map(visible, patch.split("\n"))) if sys.stdout.isatty() else patch, "diff")
-    elif path == STDIN and not check:
-        write(after, "toml")
-    elif before != after:
-        write(f"{path}\n", "text")
+        text = patch_text(patch.path, patch.before, patch.after)
+        write("\n".join(map(visible, text.split("\n"))) if sys.stdout.isatty() else text, "diff")
+    elif patch.path == STDIN and not check:
+        write(patch.after, "toml")
+    elif patch.before != patch.after:
+        write(f"{patch.path}\n", "text")

@@ -64,15 +64,9 @@ def stack_choice(command: Command) -> Command:
 
 def known_release(version: str) -> str:
     """Without its v. Raises UsageError for one that the catalogue does not have."""
-    from cortexctl.engines.vllm.catalogue.catalogue import releases
+    from cortexctl.operations.catalogue_names import known_release as known
 
-    plain = version.removeprefix("v")
-    if plain not in releases():
-        raise UsageError(
-            f"vLLM {plain} is not in the catalogue, which has {releases()[0]} to {releases()[-1]}",
-            next_step="cortexctl catalog releases",
-        )
-    return plain
+    return known(version)
 
 
 def output_format(*formats: str, text: str = "") -> Callable[[Command], Command]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from cortexctl.cli import options
@@ -37,7 +35,6 @@ def _schema(name: str, version: str | None) -> str:
         from cortexctl.render.schemas import events_schema
 
         return events_schema()
-    from cortexctl.stack.json_schema import args_json_schema, json_schema
+    from cortexctl.operations.starter_stack import args_schema, stack_schema
 
-    schema = json_schema(version) if name == "stack" else args_json_schema(version)
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return stack_schema(version) if name == "stack" else args_schema(version)

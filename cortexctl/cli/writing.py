@@ -119,6 +119,13 @@ def write(text: str, output_format: str) -> None:
     sys.stdout.buffer.flush()
 
 
+def write_file(file: str, text: str, form: str) -> None:
+    """Into a file, whole or not at all, as its reader takes it. Raises UsageError."""
+    from cortexctl.files.atomic import write_atomic
+
+    write_atomic(file, shown(text, form))
+
+
 def shown(text: str, output_format: str) -> str:
     """The text as it may leave, to stdout or into a file."""
     if output_format in JSON:

@@ -15,7 +15,9 @@ from cortexctl.hosts.log import last_lines
 from cortexctl.instance.secret import hidden
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.operations.instances import secret_values
+from cortexctl.operations.adapters import open_hosts, secret_reader
+from cortexctl.operations.addresses import full_address
+from cortexctl.operations.instances import choose, find_instance, newest, observe_host_of, secret_values
 from cortexctl.operations.log_file import pieces_of
 from cortexctl.operations.results import Diagnosed
 from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
@@ -38,6 +40,21 @@ def diagnose_log(path: str) -> Diagnosed:
     found, now = engine.diagnose(lines, End()), engine.stage(lines)
     after = "edit the stack as said, then: cortexctl plan" if found else f"the whole log is in {name}"
     return Diagnosed(name, found, engine.last_error(lines), after, stage=now.text if now else "")
+
+
+def diagnose_instance(
+    desired: Desired, stack: str, choice: StackChoice, address: str, generation: int | None
+) -> Diagnosed:
+    """`address`: with its host or without. `generation` None: the newest container. Raises UsageError, DaemonError."""
+    from cortexctl.health.health_check import query_health
+
+    address = full_address(desired, address)
+    with open_hosts(desired) as hosts:
+        instance = find_instance(desired, address, observe_host_of(desired, address, hosts))
+        owned = choose(instance, generation) if generation is not None else newest(instance)
+        secrets = secret_reader(stack, choice)
+        diagnosed = examine(instance, owned, hosts.daemon(instance.host), secrets, query_health)
+    return _with_next_step(diagnosed, desired, stack, choice.knowing(desired.secret_variables), owned.generation)
 
 
 def examine(
@@ -70,7 +87,7 @@ def examine(
     )
 
 
-def with_next_step(
+def _with_next_step(
     diagnosed: Diagnosed, desired: Desired, stack: str, choice: StackChoice, generation: int
 ) -> Diagnosed:
     """With the command to run after it."""

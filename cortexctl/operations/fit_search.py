@@ -8,6 +8,7 @@ from typing import Any
 
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target, fit
 from cortexctl.errors import UsageError
+from cortexctl.files.atomic import write_atomic
 from cortexctl.files.reading import NotRead, read_text
 from cortexctl.operations.fit import FitModel
 from cortexctl.stack.document import UnreadableDocument
@@ -40,3 +41,8 @@ def stack_patch(stack: str, model: str, changes: Mapping[str, Any]) -> StackPatc
     except (CannotEdit, UnreadableDocument) as cause:
         wanted = ", ".join(f"{name} = {toml_value(value)}" for name, value in changes.items())
         raise UsageError(f"{cause}: {wanted}") from None
+
+
+def write_patch(patch: StackPatch) -> None:
+    """The new text into the stack file. Raises UsageError."""
+    write_atomic(patch.path, patch.after)
