@@ -254,7 +254,7 @@ def test_fit_says_in_words_what_was_measured_and_of_which_start(fit: Fit, log: P
     fit(*FLAGS, "--learn", str(log))
     shown = fit(*FLAGS, "--arg", "max_num_seqs=64")
     assert "- weights             15.00 GiB  measured here" in shown
-    assert ": weights, of a start with max_num_seqs unset" in shown
+    assert ": weights, from a start with max_num_seqs unset" in shown
 
 
 def test_a_search_goes_without(fit: Fit, log: Path) -> None:

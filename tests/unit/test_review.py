@@ -150,7 +150,7 @@ def test_what_is_no_regular_file_is_no_stack(tmp_path: Path, words: tuple[str, .
             done = ran(*words, path, cwd=top, env=environ(PLANTED=SECRET), timeout=30)
             said = done.stdout + done.stderr
             assert done.returncode == 1, (path, said)
-            assert "no regular file" in said or "leads out of" in said or "is a folder" in said, (path, said)
+            assert "not a regular file" in said or "leads out of" in said or "is a folder" in said, (path, said)
             assert SECRET not in said
             assert "PATH=" not in said
             assert "Traceback" not in said
