@@ -52,7 +52,7 @@ def upgraded(path: str, text: str, env: str, to: str, now: Mapping[str, str]) ->
 
 
 def _leave_out_impossible(written: Document, edit: Edit, upgrade: Upgrade) -> None:
-    """Removes an edit of an argument that is a separate table (header or dotted keys): it is not one pair to replace."""
+    """Removes an edit of an argument that is a table of its own (header, dotted keys): it is no pair to replace."""
     try:
         edited(written, [edit])
     except (UnreadableDocument, CannotEdit):
