@@ -33,7 +33,7 @@ class CommandDifference:
 
     path: str
     expected: str | None
-    found: str | None
+    actual: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +153,15 @@ class Engine(Protocol):
     contract: Contract
 
     def command(self, server: Server, port: int, drain: int) -> Command:
-        """What starts the server, listening at `port` and with so many seconds to finish running requests."""
+        """The command that starts the server on `port`. `drain`: seconds to finish running requests."""
         ...
 
     def read_command(self, argv: Sequence[str]) -> Server | None:
-        """The server that a command line starts, whoever wrote it; None where it starts no server of this engine."""
+        """The server that any command line starts; None if it starts no server of this engine."""
         ...
 
     def port_in(self, argv: Sequence[str]) -> int | None:
-        """The port that a command line names; None where it names none."""
+        """The port in a command line; None if it has none."""
         ...
 
     def normalised(self, server: Server, argv: Sequence[str]) -> Command:
@@ -171,7 +171,7 @@ class Engine(Protocol):
         ...
 
     def differences(self, server: Server, port: int, argv: Sequence[str]) -> tuple[CommandDifference, ...]:
-        """What a command line sets otherwise than `server` would. Another order or spelling is no difference."""
+        """What a command line sets otherwise than `server` would. Order and spelling do not count."""
         ...
 
     def canonical(self, server: Server) -> Server:

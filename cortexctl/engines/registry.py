@@ -28,7 +28,7 @@ def engine_of(server: Server) -> Engine:
 
 
 def of_known_engine(spec: Spec) -> Spec:
-    """The same spec. Raises UnknownEngine: nothing can be said of what another engine's arguments mean."""
+    """The same spec. Raises UnknownEngine, because the arguments of another engine have an unknown meaning."""
     engine_of(spec.server)
     return spec
 

@@ -56,7 +56,7 @@ class HttpProber:
 
     def smoke(self, reach: Reach, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
         requests = self.contract.smoke
-        return _ask(reach, api_key, model, smoke, requests.get(task) or requests[""])
+        return _send_smoke(reach, api_key, model, smoke, requests.get(task) or requests[""])
 
     def speed(self, reach: Reach, api_key: str | None, model: str, smoke: Smoke) -> Speed:
         """The speed of a streamed completion: every generating model has that endpoint, with or without a chat
@@ -85,7 +85,7 @@ class HttpProber:
         return Speed(first, tokens / last)
 
 
-def _ask(reach: Reach, api_key: str | None, model: str, smoke: Smoke, request: SmokeRequest) -> str:
+def _send_smoke(reach: Reach, api_key: str | None, model: str, smoke: Smoke, request: SmokeRequest) -> str:
     """What the server answered, in a few words. Raises ProbeFailed."""
     try:
         answer = call_api(reach, _api_request(api_key, model, smoke, request), SMOKE)
@@ -93,7 +93,7 @@ def _ask(reach: Reach, api_key: str | None, model: str, smoke: Smoke, request: S
         other = request.otherwise
         if other is None or not _is_meant(other, cause):
             raise
-        return _ask(reach, api_key, model, smoke, other.request) + other.note
+        return _send_smoke(reach, api_key, model, smoke, other.request) + other.note
     if request.expected:
         dig(answer, *request.expected)
     if not request.shown:

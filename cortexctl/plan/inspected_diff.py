@@ -111,4 +111,4 @@ def _words(spec: Spec, found: Inspected) -> Iterator[Difference]:
     """The command line by its options, as its engine compares them."""
     argv = [*found.entrypoint, *found.command]
     for d in engine_of(spec.server).differences(spec.server, spec.container.port, argv):
-        yield Difference(d.path, d.expected, d.found)
+        yield Difference(d.path, d.expected, d.actual)

@@ -51,11 +51,11 @@ class Vllm:
         return replace(server, args=known.args, extra_args=known.words)
 
     def gpu_use(self, server: Server) -> GpuUse:
-        given = server.args.get(self.contract.share_setting)
-        share = self.contract.default_share if given is None else float(given)
+        share_argument = server.args.get(self.contract.share_setting)
+        share = self.contract.default_share if share_argument is None else float(share_argument)
         may_be_fixed = "kv_cache_memory_bytes" in server.args or bool(server.extra_args)
         size = effective(server).args.get("kv_cache_memory_bytes") if may_be_fixed else None
-        return GpuUse(share, size if isinstance(size, int) else None, is_default=given is None)
+        return GpuUse(share, size if isinstance(size, int) else None, is_default=share_argument is None)
 
     def stage(self, log: Sequence[str]) -> Stage | None:
         from cortexctl.engines.vllm.progress import SERVER_UP, latest
