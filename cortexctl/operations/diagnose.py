@@ -15,6 +15,7 @@ from cortexctl.hosts.log import last_lines
 from cortexctl.instance.secret import hidden
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.roles import role_of
 from cortexctl.operations.adapters import open_hosts, secret_reader
 from cortexctl.operations.addresses import full_address
 from cortexctl.operations.instances import choose, find_instance, newest, observe_host_of, secret_values
@@ -79,7 +80,7 @@ def examine(
         engine.last_error(lines),
         "",
         container=owned.container.name,
-        role=_role(instance, owned),
+        role=role_of(instance, owned),
         generation=owned.generation,
         state=replace(state, error=hidden(state.error, values)),
         health=health,
@@ -102,9 +103,3 @@ def _with_next_step(
 def _health(reach: Reach, ask: Callable[[Reach, float, str], Answer], path: str) -> str:
     answer = ask(reach, HEALTH_TIMEOUT, path)
     return f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value
-
-
-def _role(instance: OwnedInstance, owned: Owned) -> str:
-    if owned is instance.serving:
-        return "serving"
-    return "candidate" if instance.serving is None or owned.generation > instance.serving.generation else "kept"

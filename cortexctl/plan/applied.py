@@ -12,10 +12,10 @@ from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
 from cortexctl.observed.record import Applied
+from cortexctl.observed.roles import serving_now
 from cortexctl.plan.adopt.adopt import as_pattern, imported_fields, to_adopt
 from cortexctl.plan.cost import applied_of
 from cortexctl.plan.diff import IN_PLACE
-from cortexctl.plan.roles import serving_now
 
 
 def as_applied(desired: Desired, observed: Observed) -> Desired:
@@ -59,7 +59,7 @@ def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Obser
     """By the container that has the serving name, unless a later one had passed its gate when its run was killed. What
     has no such name may be kept, or proven by nobody: of it the record says what was applied.
     """
-    serving = serving_now(wanted, found)
+    serving = serving_now(wanted.spec, found)
     applied = applied_of(wanted, observed)
     if serving is None:
         return applied.spec if applied else None

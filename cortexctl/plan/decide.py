@@ -12,13 +12,13 @@ from cortexctl.instance.spec import InPlace
 from cortexctl.observed.host import ImageFacts, ObservedContainer
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.roles import Beside, beside, first_to_go, older_one_is_back, serving_now
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.adopt.adopt import imported_fields
 from cortexctl.plan.conflicts import what_both_need
 from cortexctl.plan.cost import applied_of, cost_of_restart, cost_of_start
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange, diff
 from cortexctl.plan.model import Change, ContainerRef, Cost, InstanceChange, PlannedImage
-from cortexctl.plan.roles import Parts, first_to_go, older_one_is_back, serving_now, sort_out
 
 Images = Mapping[tuple[str, str], ImageFacts]
 
@@ -41,11 +41,13 @@ def decide(
     force: Force = NO_FORCE,
 ) -> list[Change]:
     """The change that makes `existing` into `wanted`, after the removal of what an interrupted apply left."""
-    serving = serving_now(wanted, existing)
+    serving = serving_now(wanted.spec, existing)
     wanted = with_kept_names(wanted, serving)
     fields = fields_to_change(wanted, serving, observed)
-    must_replace = force.replace or any(not f.in_place for f in fields) or older_one_is_back(wanted, existing, serving)
-    parts = sort_out(wanted, existing, serving, applied_of(wanted, observed), replacing=must_replace)
+    must_replace = (
+        force.replace or any(not f.in_place for f in fields) or older_one_is_back(wanted.spec, existing, serving)
+    )
+    parts = beside(wanted.spec, existing, serving, applied_of(wanted, observed), replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
     if not must_replace:  # a replacement has its own way with old ones
         leftovers += [_remove_kept(wanted, owned) for owned in _too_many(wanted, parts)]
@@ -177,7 +179,7 @@ def remove(existing: OwnedInstance, reason: ReasonCode) -> Change:
 
 def needs_image(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
     """Whether a container will be made for it, so that its image must be looked up."""
-    serving = serving_now(wanted, existing)
+    serving = serving_now(wanted.spec, existing)
     if serving is None or force.replace:
         return True
     nothing_inspected = Observed(())
@@ -186,7 +188,7 @@ def needs_image(wanted: Instance, existing: OwnedInstance | None, force: Force =
 
 def needs_record(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
     """Whether it will be started, so that its past starts are of interest; or has what is changed in place."""
-    serving = serving_now(wanted, existing)
+    serving = serving_now(wanted.spec, existing)
     is_down = serving is not None and not serving.container.is_running
     # Only the record shows settings that were changed in place, and restored.
     specs = (wanted.spec, serving.spec if serving else None)
@@ -200,7 +202,7 @@ def needs_inspection(
     """The container to inspect, because its label differs only in what may have been changed in place since, or it was
     changed in place by the record; or, if `everything` is to be inspected, because it exists.
     """
-    serving = serving_now(wanted, existing)
+    serving = serving_now(wanted.spec, existing)
     if serving is None or serving.spec is None or serving.imported:
         return ""
     recorded = applied_of(wanted, observed, serving)
@@ -222,7 +224,7 @@ def state_in_words(container: ObservedContainer) -> str:
     return f"{container.state} with code {container.exit_code}"
 
 
-def _create(wanted: Instance, existing: OwnedInstance | None, parts: Parts, observed: Observed) -> Change:
+def _create(wanted: Instance, existing: OwnedInstance | None, parts: Beside, observed: Observed) -> Change:
     gone = applied_of(wanted, observed)
     known = [*([o.generation for o in existing.all] if existing else []), *([gone.generation] if gone else [])]
     candidate = parts.candidate
@@ -240,13 +242,13 @@ def _create(wanted: Instance, existing: OwnedInstance | None, parts: Parts, obse
 
 
 def _replace(
-    wanted: Instance, existing: OwnedInstance | None, serving: Owned, parts: Parts, observed: Observed
+    wanted: Instance, existing: OwnedInstance | None, serving: Owned, parts: Beside, observed: Observed
 ) -> Change:
     recorded = applied_of(wanted, observed, serving)
     known = [*([o.generation for o in existing.all] if existing else []), recorded.generation if recorded else 0]
     candidate = parts.candidate
     is_rollback = candidate is not None and candidate.generation < serving.generation
-    displaced, pruned = _make_way(wanted, parts.kept)
+    displaced, pruned = _make_way(wanted, parts.retained)
     start_first = starts_first(wanted, serving)
     keep = max(wanted.policy.keep, 1) if is_rollback else wanted.policy.keep
     detail = InstanceChange(
@@ -296,10 +298,10 @@ def _remove_leftover(wanted: Instance, owned: Owned) -> Change:
     return _removal_beside(wanted, owned, detail, Reason(ReasonCode.LEFTOVER, owned.run))
 
 
-def _too_many(wanted: Instance, parts: Parts) -> tuple[Owned, ...]:
+def _too_many(wanted: Instance, parts: Beside) -> tuple[Owned, ...]:
     """Old generations beyond those that the stack wants to keep: it wants fewer now, or a removal failed."""
     at_rest = [
-        o for o in first_to_go(parts.kept) if o.container.state == "exited" and is_generation_name(o.container.name)
+        o for o in first_to_go(parts.retained) if o.container.state == "exited" and is_generation_name(o.container.name)
     ]
     keep = wanted.policy.keep
     return tuple(at_rest[: len(at_rest) - keep] if len(at_rest) > keep else ())

@@ -21,6 +21,7 @@ from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.record import Applied
+from cortexctl.observed.roles import Roles, roles_of
 from cortexctl.plan.adopt.adopt import PODMAN, imported_differences
 from cortexctl.plan.conflicts import ANY_ADDRESS
 from cortexctl.plan.decide import fields_to_change, state_in_words
@@ -29,49 +30,6 @@ from cortexctl.plan.drift.finding import Code, Facts, Finding, Kind, Note
 from cortexctl.plan.inspected_diff import Difference, differences
 
 NOTHING_INSPECTED = Observed(())
-
-
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """Which part each container of an instance plays. Without a serving one, `begun` is what a run did not finish."""
-
-    serving: Owned | None = None
-    begun: Owned | None = None
-    leftovers: tuple[Owned, ...] = ()
-    kept: tuple[Owned, ...] = ()
-    twins: tuple[Owned, ...] = ()
-
-
-def roles_of(found: OwnedInstance, applied: Applied | None) -> Roles:
-    """By name and generation. A name that is neither the serving one nor a generation's was given by a hand. One that
-    was rolled back is kept, however young it is.
-    """
-    twins = [o for o in found.others if not labels.is_generation_name(o.container.name)]
-    generations = [o for o in found.others if o not in twins]
-    serving = found.serving
-    if serving is not None and labels.is_generation_name(serving.container.name):  # adopted, by a name of ours since
-        generations, serving = sorted([*generations, serving], key=lambda o: o.generation), None
-    if serving is None and twins:
-        serving = twins.pop()
-    if serving is not None:
-        proven = applied.generation if applied is not None and applied.is_ahead_of(serving.generation) else None
-        young = [o for o in generations if _is_begun(o, serving, proven)]
-        kept = tuple(o for o in generations if o not in young)
-        begun = young.pop() if young and not serving.container.is_running else None
-        return Roles(serving, begun, tuple(young), kept, tuple(twins))
-    made = [o for o in generations if not labels.is_undone_name(o.container.name)]
-    if not made or (applied is not None and made[-1].generation < applied.generation):
-        return Roles(kept=tuple(generations))
-    *older, newest = made
-    young = [o for o in older if o.container.state != "exited"]
-    return Roles(None, newest, tuple(young), tuple(o for o in generations if o is not newest and o not in young))
-
-
-def _is_begun(other: Owned, serving: Owned, proven: int | None) -> bool:
-    """Made to take the place of what serves. `proven`: the generation that a killed run had come to by the record."""
-    if labels.is_undone_name(other.container.name):
-        return False
-    return other.generation > serving.generation or other.generation == proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +52,13 @@ class OneInstance:
             yield from self._to_adopt(roles.serving)
             return
         yield from self._beside(roles)
-        if roles.begun is not None:
-            yield self._of(roles.begun, Code.UNFINISHED, "state", None, state_in_words(roles.begun.container))
+        if roles.candidate is not None:
+            yield self._of(roles.candidate, Code.UNFINISHED, "state", None, state_in_words(roles.candidate.container))
         if roles.serving is None:
-            if roles.begun is None:
+            if roles.candidate is None:
                 yield from self._nothing_there()
             return
-        yield from self._serving(roles.serving, begun=roles.begun is not None)
+        yield from self._serving(roles.serving, begun=roles.candidate is not None)
 
     def notes(self) -> Iterator[Note]:
         """What another release of cortexctl would have made otherwise: nobody need have touched it."""
@@ -140,10 +98,10 @@ class OneInstance:
     def _beside(self, roles: Roles) -> Iterator[Finding]:
         for owned in roles.leftovers:
             yield self._of(owned, Code.LEFTOVER, "state", None, state_in_words(owned.container))
-        for owned in roles.kept:
+        for owned in roles.retained:
             if owned.container.state in {"running", "restarting", "paused"}:
                 yield self._of(owned, Code.KEPT_RUNS, "state", "exited", owned.container.state)
-        for owned in roles.twins:
+        for owned in roles.duplicates:
             yield self._of(owned, Code.TWIN, "name", None, owned.container.name)
 
     def _serving(self, serving: Owned, *, begun: bool) -> Iterator[Finding]:

@@ -1,0 +1,155 @@
+"""Which part each container of an instance plays, for every command: serving, candidate, leftover, retained, duplicate.
+
+`roles_of` classifies by names and generations alone: drift and diagnose report by it. A plan knows, too, which spec is
+wanted, and decides by `serving_now` and `beside` which candidate it continues with. Both rest on the same rules:
+younger than the serving container means candidate or leftover; older, or rolled back, means retained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cortexctl.instance.labels import is_generation_name, is_undone_name
+from cortexctl.instance.spec import Spec
+from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.record import Applied
+
+
+def serving_now(wanted: Spec, found: OwnedInstance | None) -> Owned | None:
+    """The container to compare with, and to return to: the one under the serving name, also where it is down. Where
+    nothing has that name it is one that somebody gave a name of his own, or the newest that runs: a run that was
+    killed between its last renames leaves it so. One with the wanted spec is not such a case: the plan continues with
+    it.
+    """
+    named = found.serving if found else None
+    if found is None or (named is not None and named.container.is_running):
+        return named
+    renamed = [o for o in found.others if not is_generation_name(o.container.name)]
+    if named is None and renamed:
+        return renamed[-1]
+    running = [o for o in found.others if o.container.is_running and o.spec is not None and not _is_unproven(o, named)]
+    newest = running[-1] if running else None
+    return newest if newest is not None and newest.spec != wanted else named
+
+
+def _is_unproven(other: Owned, named: Owned | None) -> bool:
+    """A candidate that runs beside the one it was to replace, as an interrupted run leaves it in its gate. Nobody saw
+    it healthy, so nothing returns to it.
+    """
+    return named is not None and is_younger(other, named) and is_generation_name(other.container.name)
+
+
+def older_one_is_back(wanted: Spec, found: OwnedInstance | None, serving: Owned | None) -> bool:
+    """What is wanted runs, proven, while the younger one with the serving name is stopped: a rollback was killed before
+    its renames. To start the younger one, too, would be two servers.
+    """
+    if found is None or serving is None or serving.container.is_running:
+        return False
+    return any(o.container.is_running and o.generation < serving.generation and o.spec == wanted for o in found.others)
+
+
+def _is_retained(other: Owned, applied: Applied | None) -> bool:
+    """By its name, or because it stopped and something younger was applied."""
+    was_replaced = applied is not None and other.container.state == "exited" and other.generation < applied.generation
+    return was_replaced or is_undone_name(other.container.name)
+
+
+def first_to_go(retained: tuple[Owned, ...]) -> tuple[Owned, ...]:
+    """In the order in which they are given up: what was rolled back before what served last, however young it is."""
+    return tuple(sorted(retained, key=lambda o: (not is_undone_name(o.container.name), o.generation)))
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The containers beside the serving one: a candidate to continue with, leftovers, and retained generations."""
+
+    candidate: Owned | None
+    leftovers: tuple[Owned, ...]
+    retained: tuple[Owned, ...]
+
+
+def beside(
+    wanted: Spec, found: OwnedInstance | None, serving: Owned | None, applied: Applied | None, *, replacing: bool
+) -> Beside:
+    """Younger than the serving one means candidate, older means kept, and so does one that was rolled back, or has the
+    serving name, which is given after the gate. Without a serving one a match of the spec means candidate, and of the
+    rest only what has run and stopped is worth keeping. One that stopped and is older than what was `applied` last is
+    kept, whatever it matches; one that runs while nothing serves was brought back by a run that was killed.
+    """
+    if found is None:
+        return Beside(None, (), ())
+    others = [o for o in found.all if o is not serving]
+    if serving is not None:
+        young = [o for o in others if is_younger(o, serving)]
+        is_down = not serving.container.is_running
+        back = [o for o in others if is_down and o.container.is_running and o.generation < serving.generation]
+        matching = [o for o in (*back, *young) if o.spec == wanted and replacing]
+    else:
+        matching = [o for o in others if o.spec == wanted and not _is_retained(o, applied)]
+        young = [o for o in others if o.container.state != "exited" or o in matching[-1:]]
+    candidate = matching[-1] if matching else None
+    leftovers = tuple(o for o in young if o is not candidate and o is not found.serving)
+    retained = tuple(o for o in others if o is not candidate and o not in leftovers)
+    return Beside(candidate, leftovers, retained)
+
+
+def is_younger(other: Owned, serving: Owned) -> bool:
+    """Made to take the place of the serving container. One that was rolled back is retained, however young it is."""
+    return other.generation > serving.generation and not is_undone_name(other.container.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which part each container of an instance plays. `candidate`: an unfinished run is to be continued with it; no
+    other container serves. `leftovers`: other containers of unfinished runs.
+    """
+
+    serving: Owned | None = None
+    candidate: Owned | None = None
+    leftovers: tuple[Owned, ...] = ()
+    retained: tuple[Owned, ...] = ()
+    duplicates: tuple[Owned, ...] = ()
+
+
+def roles_of(instance: OwnedInstance, applied: Applied | None) -> Roles:
+    """By name and generation. A name that is neither the serving one nor a generation's was given by a person. One
+    that was rolled back is retained, however young it is.
+    """
+    duplicates = [o for o in instance.others if not is_generation_name(o.container.name)]
+    generations = [o for o in instance.others if o not in duplicates]
+    serving = instance.serving
+    if serving is not None and is_generation_name(serving.container.name):  # adopted, by a name of ours since
+        generations, serving = sorted([*generations, serving], key=lambda o: o.generation), None
+    if serving is None and duplicates:
+        serving = duplicates.pop()
+    if serving is not None:
+        proven = applied.generation if applied is not None and applied.is_ahead_of(serving.generation) else None
+        young = [o for o in generations if _takes_its_place(o, serving, proven)]
+        retained = tuple(o for o in generations if o not in young)
+        candidate = young.pop() if young and not serving.container.is_running else None
+        return Roles(serving, candidate, tuple(young), retained, tuple(duplicates))
+    made = [o for o in generations if not is_undone_name(o.container.name)]
+    if not made or (applied is not None and made[-1].generation < applied.generation):
+        return Roles(retained=tuple(generations))
+    *older, newest = made
+    young = [o for o in older if o.container.state != "exited"]
+    return Roles(None, newest, tuple(young), tuple(o for o in generations if o is not newest and o not in young))
+
+
+def _takes_its_place(other: Owned, serving: Owned, proven: int | None) -> bool:
+    """Made to take the place of the serving container. `proven`: by the record, the generation of a killed run."""
+    undone = is_undone_name(other.container.name)
+    return is_younger(other, serving) or (other.generation == proven and not undone)
+
+
+def role_of(instance: OwnedInstance, owned: Owned, applied: Applied | None = None) -> str:
+    """serving, candidate or kept: what to call a container when it is shown alone."""
+    roles = roles_of(instance, applied)
+    if owned is roles.serving:
+        return "serving"
+    young = (roles.candidate, *roles.leftovers)
+    return "candidate" if owned in young or _is_young_duplicate(owned, roles) else "kept"
+
+
+def _is_young_duplicate(owned: Owned, roles: Roles) -> bool:
+    return owned in roles.duplicates and roles.serving is not None and is_younger(owned, roles.serving)

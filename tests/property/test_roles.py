@@ -1,0 +1,117 @@
+"""Plan, drift, diagnose and rollback agree on the part that each container of an instance plays."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortexctl.instance.labels import generation_name, serving_name, undone_name
+from cortexctl.instance.spec import Spec
+from cortexctl.observed.host import ObservedContainer, ObservedHost
+from cortexctl.observed.observation import Observed
+from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
+from cortexctl.observed.roles import beside, role_of, roles_of, serving_now
+from cortexctl.plan.action import ReasonCode
+from cortexctl.plan.drift.finding import Code
+from cortexctl.plan.drift.report import find_drift
+from cortexctl.plan.model import Change
+from cortexctl.plan.planner import plan
+from cortexctl.plan.rollback import RollbackTarget, plan_rollback
+from tests.build import IMAGE, LOCAL, make_container, make_desired, make_instance, make_spec
+from tests.generated import modest
+
+SPECS = (make_spec(), make_spec(drain=1))
+STATES = ("running", "exited", "created")
+HAND = "renamed-by-hand"
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> ObservedHost:
+    """A host with containers of one instance: under the serving name, under names of generations, or of a person."""
+    generations = draw(st.lists(st.integers(1, 6), min_size=1, max_size=5, unique=True))
+    serving = draw(st.sampled_from([0, *generations]))
+    by_hand = draw(st.sampled_from([0, 0, 0, *(g for g in generations if g != serving)]))
+    return ObservedHost("here", tuple(draw(containers(g, g == serving, g == by_hand)) for g in sorted(generations)))
+
+
+@st.composite
+def containers(draw: st.DrawFn, generation: int, serves: bool, by_hand: bool) -> ObservedContainer:
+    names = [generation_name("tiny", 1, generation), undone_name("tiny", 1, generation)]
+    name = serving_name("tiny") if serves else HAND if by_hand else draw(st.sampled_from(names))
+    state = draw(st.sampled_from(STATES[:2] if serves else STATES))
+    return make_container(name, state=state, generation=generation, spec=draw(st.sampled_from(SPECS)), own_labels=True)
+
+
+def instance_on(host: ObservedHost) -> OwnedInstance:
+    return owned_instances(host, "demo")["here/tiny"]
+
+
+def ids(*owned: Owned | None) -> set[str]:
+    return {o.container.id for o in owned if o is not None}
+
+
+@modest
+@given(hosts())
+def test_every_container_plays_one_part(host: ObservedHost) -> None:
+    instance = instance_on(host)
+    roles = roles_of(instance, None)
+    parts = [roles.serving, roles.candidate, *roles.leftovers, *roles.retained, *roles.duplicates]
+    played = [o.container.id for o in parts if o is not None]
+    assert sorted(played) == sorted(ids(*instance.all))
+    assert {role_of(instance, o) for o in instance.all} <= {"serving", "candidate", "kept"}
+
+
+@modest
+@given(hosts(), st.sampled_from(SPECS), st.booleans())
+def test_while_one_serves_all_agree(host: ObservedHost, spec: Spec, replacing: bool) -> None:
+    """Which of the young ones a plan continues with is its own decision; that they are young is not."""
+    instance = instance_on(host)
+    roles = roles_of(instance, None)
+    if instance.serving is None or not instance.serving.container.is_running:
+        return
+    serving = serving_now(spec, instance)
+    planned = beside(spec, instance, serving, None, replacing=replacing)
+    assert serving is roles.serving is instance.serving
+    by_a_person = ids(*roles.duplicates)
+    young = ids(roles.candidate, *roles.leftovers)
+    assert ids(planned.candidate, *planned.leftovers) - by_a_person == young
+    assert ids(*planned.retained) - by_a_person == ids(*roles.retained)
+    assert ids(*(o for o in instance.all if role_of(instance, o) == "serving")) == ids(serving)
+    called = ids(*(o for o in instance.all if role_of(instance, o) == "candidate"))
+    assert called == ids(planned.candidate, *planned.leftovers)
+
+
+def _is_leftover(change: Change) -> bool:
+    return any(r.code is ReasonCode.LEFTOVER for r in change.reasons)
+
+
+@modest
+@given(hosts())
+def test_what_drift_calls_a_leftover_a_plan_removes_or_continues_with(host: ObservedHost) -> None:
+    desired = make_desired(make_instance())
+    observed = Observed((host,), {("here", IMAGE): LOCAL})
+    if not any(c.name == serving_name("tiny") and c.is_running for c in host.containers):
+        return
+    names = {c.name: c.id for c in host.containers}
+    reported = {names[f.container] for f in find_drift(desired, observed).findings if f.code is Code.LEFTOVER}
+    changes = plan(desired, observed).changes
+    removed = {c.detail.leftover.id for c in changes if c.detail.leftover and _is_leftover(c)}
+    continued = {c.detail.candidate.id for c in changes if c.detail.candidate is not None}
+    assert reported <= removed | continued
+    assert (removed | continued) - reported <= {names[HAND]} if HAND in names else removed | continued == reported
+
+
+@modest
+@given(hosts())
+def test_a_rollback_returns_only_to_what_is_retained(host: ObservedHost) -> None:
+    desired = make_desired(make_instance())
+    instance = instance_on(host)
+    serving = instance.serving
+    if serving is None or not serving.container.is_running:
+        return
+    made = plan_rollback(desired, Observed((host,)), RollbackTarget("here/tiny"))
+    roles = roles_of(instance, None)
+    for change in made.effective:
+        returns = {r.id for r in change.detail.touched} - ids(serving)
+        assert returns <= ids(*roles.retained, *roles.duplicates)
+        assert all(role_of(instance, o) == "kept" for o in instance.all if o.container.id in returns)
