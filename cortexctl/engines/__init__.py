@@ -1,1 +1,1 @@
-"""CORE: inference engines, the programs in the containers. One folder an engine."""
+"""CORE: inference engines, the programs in the containers. One folder per engine."""

@@ -262,7 +262,7 @@ def test_a_config_file_for_a_check(run: Run, tmp_path: Path) -> None:
     assert "date is not JSON" in run("args", "check", "--", "m", "--config", "serve.yaml").stdout
     (tmp_path / "serve.yaml").write_text("{")
     assert "is not YAML" in run("args", "check", "--", "m", "--config", "serve.yaml").stderr
-    assert "cannot be looked into" in run("args", "check", "--", "m", "--config", "other.yaml").stdout
+    assert "cannot be read here" in run("args", "check", "--", "m", "--config", "other.yaml").stdout
 
 
 @pytest.fixture

@@ -216,7 +216,7 @@ QWEN = ["--config", config("qwen3-8b"), "--gpu", "L40S:44.4x4", "--vllm-version"
         (["--auto", "--config", config("qwen3-8b"), "--gpu", "H100"], "--target-len"),
         (["--config", config("qwen3-8b")], "--gpu NAME:GIB"),
         ([*QWEN, "--arg", "tensor_paralel_size=2"], "did you mean tensor_parallel_size?"),
-        ([*QWEN, "--arg", "kv_cache_dtype=fp9"], 'does not take kv_cache_dtype = "fp9"'),
+        ([*QWEN, "--arg", "kv_cache_dtype=fp9"], 'does not accept kv_cache_dtype = "fp9"'),
         ([*QWEN, "--arg", "swap_space=4", "--arg", "nothing=1"], "swap_space is gone"),
         ([*QWEN, "--arg", "gpu_memory_utilization=90"], "out of range"),
         ([*QWEN, "--arg", "tensor_parallel_size=8"], "8 GPUs are needed for one copy of the model, and --gpu says x4"),

@@ -84,7 +84,7 @@ def test_a_table_is_left_to_a_person_and_the_rest_is_patched(table: str) -> None
     text = f"{SEED if 'llama' in table else dotted}\n{table}"
     made = upgraded("s.toml", text, "", "0.33.0", {"llama": "0.9.2", "embed": "0.9.2"})
     assert made.by_hand == [
-        "models.llama.args.override_pooler_config: replace it by pooler_config; it is a table of its own, which is not edited"
+        "models.llama.args.override_pooler_config: replace it by pooler_config; it is a separate table, which is not edited automatically"
     ]
     assert "cudagraph_capture_sizes" in made.text
 

@@ -315,7 +315,7 @@ def test_swap_space_is_taken_without_effect_from_0_8_0(release: str) -> None:
     assert finding.rule == "CX303"
     assert not finding.fatal
     assert f"no effect in vLLM {release}" in finding.summary
-    assert "the V1 engine swaps nothing" in finding.help
+    assert "the V1 engine does not swap" in finding.help
 
 
 def test_a_value_that_no_release_has_is_refused_whatever_the_release() -> None:
@@ -422,7 +422,7 @@ def test_every_raw_word_is_judged() -> None:
 def test_what_is_newer_than_the_catalogue_is_only_likely() -> None:
     (found,) = check_args({"swap_space": 4.0}, "0.99.0")
     assert not found.fatal
-    assert f"by vLLM {NEWEST_KNOWN}, the newest that cortexctl knows" in found.help
+    assert f"According to vLLM {NEWEST_KNOWN}, the newest that cortexctl knows" in found.help
 
 
 def test_nested_keys_are_judged_where_vllm_would_pass_over_them() -> None:
@@ -448,7 +448,7 @@ def test_a_finding_is_fatal_unless_it_says_otherwise() -> None:
     [
         (("--guided-decoding-backend", "xgrammar"), "has no --guided-decoding-backend (", '.backend = "xgrammar":'),
         (("--num-redundant-experts=2",), "has no --num-redundant-experts (", ".num_redundant_experts = 2:"),
-        (("--no-such-option=sk-1",), "no release of vLLM has --no-such-option", "plugin"),
+        (("--no-such-option=sk-1",), "no vLLM release has --no-such-option", "plugin"),
     ],
 )
 def test_advice_on_raw_words_keeps_their_value(words: tuple[str, ...], said: str, advice: str) -> None:

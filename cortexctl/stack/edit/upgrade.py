@@ -58,7 +58,7 @@ def _leave_out_impossible(written: Document, edit: Edit, upgrade: Upgrade) -> No
     except (UnreadableDocument, CannotEdit):
         del upgrade.edits[edit.loc]
         action = f"replace it by {', '.join(edit.pairs)}" if edit.pairs else "remove it"
-        upgrade.by_hand.append(f"{_dotted_path(edit.loc)}: {action}; it is a table of its own, which is not edited")
+        upgrade.by_hand.append(f"{_dotted_path(edit.loc)}: {action}; it is a separate table, which is not edited automatically")
 
 
 def _arguments(document: Document, model: str, table: Mapping[str, Any], to: str, now: str, upgrade: Upgrade) -> None:

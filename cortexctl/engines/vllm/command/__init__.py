@@ -1,1 +1,1 @@
-"""vLLM's command line: written, read and checked as each release does it."""
+"""vLLM's command line: written, read and checked by the rules of each release."""

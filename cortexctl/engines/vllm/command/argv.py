@@ -1,4 +1,4 @@
-"""From a container's spec to the words that start it: entry point and arguments, as its release wants them."""
+"""From a container's spec to its command line: entry point and arguments, in the form that its release needs."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from cortexctl.engines.vllm.version import NEWEST_KNOWN, Release, parse_release
 from cortexctl.instance.spec import Server
 
 SERVE_SINCE = parse_release("0.11.1")
-"""Before it, images start the api_server module, and 0.10 ignores a positional model (vLLM's Dockerfiles)."""
+"""Before this release, images start the api_server module, and 0.10 ignores a positional model (vLLM's Dockerfiles)."""
 SHUTDOWN_TIMEOUT_SINCE = parse_release("0.18.0")
 
 
 def entrypoint(server: Server) -> list[str]:
-    """Always said explicitly: what images start by themselves differs by release."""
+    """Always set explicitly: the default entry point of images differs by release."""
     if _number(server) >= SERVE_SINCE:
         return ["vllm", "serve"]
     return ["python3", "-m", "vllm.entrypoints.openai.api_server"]
 
 
 def arguments(server: Server, port: int = CONTRACT.port) -> list[str]:
-    """The words after the entry point. Order is fixed, so equal specs give equal words.
+    """The arguments after the entry point. The order is fixed, so equal specs give equal arguments.
 
-    The model comes first: a positional after an option that takes several values would be swallowed by it.
+    The model comes first: an option that takes several values would read a later positional as one of them.
     """
     number = _number(server)
     release = catalogue.release(catalogue.nearest(server.version or NEWEST_KNOWN))

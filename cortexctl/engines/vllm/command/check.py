@@ -1,6 +1,6 @@
-"""Is this set of arguments one that the pinned release takes? Found here, before minutes of a crash loop.
+"""Checks whether the pinned release accepts a set of arguments, before a crash loop would show it after minutes.
 
-Three verdicts are kept apart: the parser refuses it, start-up refuses what the parser took, it has no effect.
+Three verdicts are distinguished: the parser refuses it, start-up refuses what the parser accepted, it has no effect.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _REGISTERED = {
     "tool_call_parser": "tool_parser",
     "reasoning_parser": "reasoning_parser",
 }
-"""Option -> the registry that has its values."""
+"""Option -> the registry that contains its values."""
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One argument that the release refuses (`fatal`) or takes without effect. `path` leads into a nested table.
+    """One argument that the release refuses (`fatal`) or accepts without effect. `path` points into a nested table.
     `about`: the argument itself (its name, or a key in its table), the form of its value, or a value of the right form.
     """
 
@@ -51,8 +51,9 @@ class Finding:
 
 
 def check_args(args: Mapping[str, Any], version: str | None, env: Mapping[str, str] | None = None) -> list[Finding]:
-    """All findings, in the order of the names. With an unknown release what the newest one that has an option says of
-    its form; with one newer than the catalogue everything is a warning, for the catalogue may be behind.
+    """All findings, in the order of the names. For an unknown release each option is checked only for its form, as its
+    newest release defines it. For a release newer than the catalogue everything is a warning, because the catalogue may
+    be outdated.
     """
     if version is None:
         forms = [f for name in sorted(args) for f in _form(name, args[name])]
@@ -66,7 +67,7 @@ def check_args(args: Mapping[str, Any], version: str | None, env: Mapping[str, s
 
 
 def check_env(env: Mapping[str, str], version: str | None) -> Iterator[Finding]:
-    """Variables of vLLM's own that the release does not read."""
+    """vLLM variables that the release does not read."""
     if version is None:
         return
     of, _ = _known(version)
@@ -78,7 +79,9 @@ def check_env(env: Mapping[str, str], version: str | None) -> Iterator[Finding]:
 
 
 def check_extra_args(words: Sequence[str], version: str | None, args: Mapping[str, Any]) -> list[Finding]:
-    """Raw words: what the release's parser refuses, and what must not be set there. `args`: what is set by name."""
+    """Checks raw arguments: those that the release's parser refuses, and those that must not be set there. `args`: the
+    arguments set by name.
+    """
     of, _ = _known(version or catalogue.releases()[-1])
     words, owned = without_owned(words)
     parsed = parse(["m", *words], of, "serve")
@@ -88,7 +91,7 @@ def check_extra_args(words: Sequence[str], version: str | None, args: Mapping[st
     for name in parsed.spelled.keys() & args.keys():
         flag = parsed.spelled[name][0]
         findings.append(
-            Finding(name, "CX304", f"{flag} is in args, too", "remove one of them: the later word would win")
+            Finding(name, "CX304", f"{flag} is in args, too", "remove one of them: the later one would win")
         )
     for trouble in parsed.troubles if version else ():
         if trouble.option in OWNED:
@@ -103,7 +106,7 @@ def check_extra_args(words: Sequence[str], version: str | None, args: Mapping[st
 
 
 def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Iterator[Finding]:
-    """`after`: the words behind it, of which the first is its value where it has none of its own."""
+    """`after`: the arguments behind it; the first one is its value if it contains none itself."""
     flag, equals, text = word.partition("=")
     name = flag.lstrip("-").partition(".")[0].replace("-", "_")
     if not equals and after and not after[0].startswith("-"):
@@ -118,14 +121,14 @@ def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Itera
         yield Finding(
             name,
             "CX310",
-            f"no release of vLLM has {flag}",
-            "if the image has it from a plugin or a patch, all is well; else vLLM exits on it",
+            f"no vLLM release has {flag}",
+            "if a plugin or a patch in the image adds it, this is correct; otherwise vLLM exits",
             fatal=False,
         )
 
 
 def _as_value(name: str, text: str) -> Any:
-    """What a word said, as `args` would have it; empty where it said nothing."""
+    """The value of a raw argument, as `args` would have it; empty if it has none."""
     option = catalogue.newest_option(name)
     if option.kind in SWITCHES:
         return True
@@ -139,7 +142,7 @@ def _as_value(name: str, text: str) -> Any:
 
 
 def _known(version: str) -> tuple[Release, bool]:
-    """The release, or the nearest older one; and whether the version is newer than all that are known."""
+    """The release, or the nearest older one; and whether the version is newer than all known releases."""
     known = catalogue.releases()
     name = version if version in known else catalogue.nearest(version)
     return catalogue.release(name), parse_release(version) > parse_release(known[-1])
@@ -148,11 +151,11 @@ def _known(version: str) -> tuple[Release, bool]:
 def _only_likely(finding: Finding) -> Finding:
     newest = catalogue.releases()[-1]
     note = f"{finding.help}. " if finding.help else ""
-    return replace(finding, fatal=False, help=f"{note}This is by vLLM {newest}, the newest that cortexctl knows")
+    return replace(finding, fatal=False, help=f"{note}According to vLLM {newest}, the newest that cortexctl knows")
 
 
 def _form(name: str, value: Any) -> Iterator[Finding]:
-    """By the newest release that has the option."""
+    """According to the newest release that has the option."""
     span = (catalogue.option_spans(name) or (Span("0"),))[-1]
     if span.since == "0":
         return
@@ -179,12 +182,13 @@ def _checked(
         yield from _effect(option, args[name], version)
     for at_start in refusals(name, of.version):
         if at_start.excludes and args[name] is not False and args.get(at_start.excludes):
-            yield Finding(name, "CX305", f"{name} does not go with {at_start.excludes}; vLLM exits on both",
-                          f"its words: {at_start.text}")  # fmt: skip
+            yield Finding(name, "CX305", (f"{name} cannot be combined with {at_start.excludes}; vLLM exits if both "
+                                         "are set"),
+                          f"vLLM's message: {at_start.text}")  # fmt: skip
         for variable, text in at_start.with_env.items():
             if text in env.get(variable, ""):
-                yield Finding(name, "CX305", f"{name} does not go with {variable} = {text} before 0.20.1",
-                              f"remove the variable; vLLM says: {at_start.text}")  # fmt: skip
+                yield Finding(name, "CX305", f"{name} cannot be combined with {variable} = {text} before 0.20.1",
+                              f"remove the variable; vLLM's message: {at_start.text}")  # fmt: skip
 
 
 def _values(option: Option, value: Any, of: Release, version: str | None) -> Iterator[Finding]:
@@ -204,21 +208,21 @@ def _values(option: Option, value: Any, of: Release, version: str | None) -> Ite
             spans = catalogue.choice_spans(option.name, value)
             when = f" ({_ranges(spans)})" if spans and version else ""
             whose = f"vLLM {version}" if version else "vLLM"
-            summary = f"{whose} does not take {option.name} = {toml_value(value)}{when}"
+            summary = f"{whose} does not accept {option.name} = {toml_value(value)}{when}"
             help_ = exact.text if exact else f"one of: {', '.join(str(c) for c in option.choices if c != 'None')}"
         yield Finding(option.name, "CX302", summary, help_, about="value")
         return
 
 
 def _nested(option: Option, value: Any, of: Release, version: str | None) -> Iterator[Finding]:
-    """Keys of nested tables that their class does not have, or not so."""
+    """Keys of nested tables that their class does not have, or not with this value."""
     for item in value if isinstance(value, list) else [value]:
         if not option.config or not isinstance(item, dict):
             continue
         for path, said in wrong_keys(item, option.config, of):
             spans = catalogue.key_spans(option.config, path.rpartition(".")[2])
             when = f" in vLLM {version}" * bool(version) + (f" ({_ranges(spans)})" if spans and version else "")
-            advice = "" if option.strict else "vLLM would pass over it without a word"
+            advice = "" if option.strict else "vLLM would ignore it silently"
             yield Finding(
                 option.name, "CX302", f"args.{option.name}.{path}: {said}{when}", advice, path=tuple(path.split("."))
             )
@@ -229,7 +233,7 @@ def _usable(option: Option, said: str) -> str:
 
 
 def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
-    """What start-up refuses of numbers: by the bounds that the release declares, else by those that were reviewed."""
+    """Numbers that start-up refuses: by the bounds that the release declares, else by the reviewed ones."""
     holds = {"ge": lambda v, b: v >= b, "gt": lambda v, b: v > b, "le": lambda v, b: v <= b, "lt": lambda v, b: v < b}
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
@@ -238,11 +242,15 @@ def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
     bounds = dict(option.bounds) or {name: bound for name, bound in reviewed if bound is not None}
     if any(not holds[name](value, bound) for name, bound in bounds.items()):
         said = " and ".join(f"{_LIMITS[name]} {bound:g}" for name, bound in bounds.items())
-        yield Finding(option.name, "CX302", f"{option.name} = {value} is out of range", f"it is {said}", about="value")
+        yield Finding(
+            option.name, "CX302", f"{option.name} = {value} is out of range", f"it must be {said}", about="value"
+        )
 
 
 def _registered(option: Option, value: Any, of: Release, version: str) -> Iterator[Finding]:
-    """Values that the parser does not enforce: gone and coming ones are refused later, others may be a plugin's."""
+    """Values that the parser does not enforce: removed and future ones are refused later, others may come from a
+    plugin.
+    """
     if not isinstance(value, str) or option.choices is not None:
         return
     registry = _REGISTERED.get(option.name)
@@ -254,7 +262,11 @@ def _registered(option: Option, value: Any, of: Release, version: str) -> Iterat
         when = f" ({_ranges(known)})" if known else ""
         usable = exact.text if exact else _known_values(soft)
         yield Finding(
-            option.name, "CX302", f'vLLM {version} does not take {option.name} = "{value}"{when}', usable, about="value"
+            option.name,
+            "CX302",
+            f'vLLM {version} does not accept {option.name} = "{value}"{when}',
+            usable,
+            about="value",
         )
     elif soft and value not in soft and not value.startswith(("@", "/")) and "." not in value:
         strict = any(r.unknown for r in refusals(option.name, of.version))
@@ -284,7 +296,7 @@ def _effect(option: Option, value: Any, version: str) -> Iterator[Finding]:
         advice = instead_of(option.name, version, value if isinstance(value, str) else "")
         gone = [s for s in catalogue.option_spans(option.name) if s.until]
         last = f"; its last release is {gone[-1].until}" if gone else ""
-        said = _words(advice, value) if advice else f"see what vLLM {version} says of it at its start"
+        said = _words(advice, value) if advice else f"see vLLM {version}'s message at its start"
         yield Finding(option.name, "CX309", f"{option.name} is deprecated in vLLM {version}{last}", said, fatal=False)
 
 

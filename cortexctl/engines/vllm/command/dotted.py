@@ -1,4 +1,6 @@
-"""What vLLM does to words before argparse sees them: underscores in flags, -O3, and keys of JSON options by a dot."""
+"""Rewrites arguments as vLLM does before argparse reads them: underscores in flags, -O3, and dotted keys of JSON
+options.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,20 @@ from cortexctl.engines.vllm.command.parse_error import Trouble
 from cortexctl.engines.vllm.version import parse_release
 
 _LEVEL, _ANY_LEVEL = re.compile(r"-O=?(\d)"), re.compile(r"-O(?!$)=?(.*)")
-"""As a key of the compilation config, and as the optimization level, for which the parser takes any text."""
+"""As a key of the compilation config, and as the optimization level, for which the parser accepts any text."""
 _NAMES, _CONFIG = re.compile(r"--served[-_]model[-_]name(=.|$)"), re.compile(r"--config(=|$)")
 O_IS_LEVEL_ALONE_SINCE = parse_release("0.13.0")
-"""Before it, -O.key was a key of the compilation config."""
+"""Before this release, -O.key was a key of the compilation config."""
 
 
 def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files) -> tuple[list[str], list[Trouble]]:
-    """The same words in the one spelling that argparse knows. Dotted keys of an option become one JSON value."""
+    """The same arguments in the only spelling that argparse knows. Dotted keys of an option become one JSON value."""
     troubles: list[Trouble] = []
     if entry == "serve":
         words, troubles = _with_model(words, release)
         named = any(_NAMES.match(w) for w in words) and not release.parser.names_first
         if not troubles and named and words[0].startswith("-") and not any(_CONFIG.match(w) for w in words):
-            said = "the model is to be the first word"
+            said = "the model must be the first argument"
             troubles = [Trouble("--served-model-name", said, "served_model_name", "required")]
     if not troubles:
         words, troubles = with_files(words, files, release, entry)
@@ -39,7 +41,7 @@ def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files
 
 
 def _with_model(given: Sequence[str], release: Release) -> tuple[list[str], list[Trouble]]:
-    """`vllm serve --model M`, which each release took otherwise."""
+    """`vllm serve --model M`, which releases treat differently."""
     traits, words = release.parser, list(given)
     at = next((i for i, w in enumerate(words) if w == "--model" or re.match("--model=.", w)), None)
     if at is None:
@@ -47,7 +49,7 @@ def _with_model(given: Sequence[str], release: Release) -> tuple[list[str], list
     joined = words[at] != "--model"
     how = traits.model_flag_equals if joined else traits.model_flag
     if how == "error":
-        return words, [Trouble("--model", "vllm serve takes the model as its first word", "model", "required")]
+        return words, [Trouble("--model", "vllm serve takes the model as its first argument", "model", "required")]
     if how != "moved" or (not joined and at + 1 >= len(words)):
         return words, []
     model, rest = (words[at][8:], words[at + 1 :]) if joined else (words[at + 1], words[at + 2 :])
@@ -55,7 +57,7 @@ def _with_model(given: Sequence[str], release: Release) -> tuple[list[str], list
 
 
 def _with_dashes(word: str) -> str:
-    """--max_model_len=8 -> --max-model-len=8; what comes after a dot or a = is left as it is."""
+    """--max_model_len=8 -> --max-model-len=8; the text after a dot or a = does not change."""
     if not word.startswith("--"):
         return word
     end = min((i for i in (word.find("="), word.find(".")) if i >= 0), default=len(word))
@@ -63,7 +65,7 @@ def _with_dashes(word: str) -> str:
 
 
 def _levels(words: Sequence[str], release: Release) -> list[str]:
-    """-O3, -O=3 and -O 3, as the release means them."""
+    """-O3, -O=3 and -O 3, with the release's meaning."""
     target = release.parser.o
     if not target:
         return list(words)
@@ -94,7 +96,8 @@ def _levels(words: Sequence[str], release: Release) -> list[str]:
 
 def _gathered(words: Sequence[str], release: Release, entry: Entry) -> tuple[list[str], list[Trouble]]:
     """Every `--x.a.b v`, `--x.a=v` and `--x.a+ v` -> one `--x {"a": …}` at the end, merged in order. A negative number
-    with a point is taken for one, too, where one minus is enough: vLLM does not look at what stands before it.
+    with a point counts as a dotted key too, in releases where one minus is enough: vLLM does not check the text before
+    the point.
     """
     out: list[str] = []
     found: dict[str, dict[str, Any]] = {}
@@ -136,7 +139,7 @@ def _put(table: dict[str, Any], key: str, value: str, release: Release, config: 
 
 
 def _items(value: str, key: Key | None) -> list[Any]:
-    """What is added to a list: words between commas; numbers only where the config's class makes numbers of them."""
+    """The items added to a list: the texts between commas; numbers only if the config's class converts them."""
     words: list[Any] = value.split(",")
     numbers = key is not None and key.allows([1])
     return [int(w) if numbers and re.fullmatch(r"\s*\d+\s*", w) else w for w in words]

@@ -1,4 +1,4 @@
-"""What a spec's arguments come to, however they are spelled: the form in which two specs are compared."""
+"""A spec's effective arguments, independent of their spelling: the form in which two specs are compared."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from cortexctl.instance.spec import Server
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """`args`: by name, in their one form, those of raw words among them. `words`: raw ones that no option is."""
+    """`args`: by name, in their canonical form, including those from raw arguments. `words`: raw ones that belong to no
+    option.
+    """
 
     args: Mapping[str, Any] = field(default_factory=dict)
     words: tuple[str, ...] = ()
 
 
 def effective(server: Server) -> Effective:
-    """Raw words that the release knows count as arguments; later ones win, as on the command line."""
+    """Raw arguments that the release knows count as named ones; later ones win, as on the command line."""
     of = release_of(server.version)
     args = canonical_args(server.args, of)
     if not server.extra_args:
@@ -35,15 +37,15 @@ def effective(server: Server) -> Effective:
 
 
 def release_of(version: str | None) -> Release:
-    """The release, or the nearest older one that is known; the newest where none is named."""
+    """The release, or the nearest older known one; the newest if none is named."""
     try:
         return catalogue.release(catalogue.nearest(version or NEWEST_KNOWN))
-    except ValueError:  # a label may hold anything
+    except ValueError:  # a label may contain anything
         return catalogue.release(NEWEST_KNOWN)
 
 
 def canonical_args(args: Mapping[str, Any], of: Release) -> dict[str, Any]:
-    """Every value in its one form; what cannot be read stays as it is."""
+    """Every value in its canonical form; an unreadable one does not change."""
     found = {}
     for name, value in sorted(args.items()):
         option = of.option(name) or catalogue.newest_option(name)

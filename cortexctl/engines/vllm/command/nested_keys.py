@@ -1,4 +1,4 @@
-"""The keys inside a JSON option, against the config class that reads them in a release."""
+"""Compares the keys inside a JSON option with the config class that reads them in a release."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOUNS = {"b": "true or false", "i": "a whole number", "f": "a number", "s": "te
 
 
 def wrong_keys(value: Mapping[str, Any], config: str, release: Release, path: str = "") -> Iterator[tuple[str, str]]:
-    """(path of the key, what is wrong with it). Unknown keys are wrong also where the release swallows them."""
+    """(path of the key, the problem). Unknown keys are problems even in releases that accept them."""
     known = release.keys(config)
     for name, inner in value.items():
         where = f"{path}.{name}" if path else name

@@ -1,7 +1,7 @@
-"""The words of a vLLM command line -> options by name, as the release's own parser reads them.
+"""Reads the arguments of a vLLM command line into options by name, as the release's own parser does.
 
-Python's argparse does what it does inside vLLM: abbreviations, `--x=y`, several values. What vLLM does to the words
-before (underscores, -O3, dotted keys) and to the values after (sizes, JSON) is told by the catalogue.
+Python's argparse does the same work as inside vLLM: abbreviations, `--x=y`, several values. The catalogue describes
+vLLM's own changes to the arguments before (underscores, -O3, dotted keys) and to the values after (sizes, JSON).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _SIGNS: tuple[tuple[Kind, str], ...] = (
     ("ambiguous", "ambiguous option"),
     ("required", "the following arguments are required"),
 )
-"""How argparse words its faults."""
+"""The texts of argparse's errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """`options` by name, only those that are set; `spelled` by name: the flags that set them, as they were written.
-    `model`: the positional. `unknown`: words that are no option's.
+    """`options` by name, only those that are set; `spelled` by name: the flags that set them, as written. `model`: the
+    positional. `unknown`: arguments that belong to no option.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -53,8 +53,8 @@ class Parsed:
 def parse(
     words: Sequence[str], release: Release, entry: Entry = "serve", files: Files = MappingProxyType({})
 ) -> Parsed:
-    """All that is wrong with the words at once, in the order in which the release's parser meets it, and what the right
-    ones say. `files`: what those hold that are named with `--config`. Never raises for a word.
+    """All errors in the arguments at once, in the order of the release's parser, and the values of the valid ones.
+    `files`: the content of the files that `--config` names. Never raises for an argument.
     """
     spelled_out, troubles = respelled(words, release, entry, files)
     if troubles:
@@ -66,7 +66,7 @@ def parse(
         option = release.flags(entry).get(refused.flag.split("/")[0])
         kind: Kind = next((kind for kind, sign in _SIGNS if sign in refused.text), "value")
         ending = [Trouble(refused.flag, refused.text, option.name if option else "", kind)]
-        if kind == "ambiguous":  # found before any value is looked at
+        if kind == "ambiguous":  # detected before any value is checked
             return Parsed(troubles=tuple(ending))
     values: dict[str, Any] = {}
     flags: dict[str, list[str]] = {}
@@ -86,7 +86,7 @@ def parse(
 
 
 def _value(option: Option, flag: str, given: Any, release: Release) -> tuple[Any, list[Trouble]]:
-    """The words of one use -> its value, and what the parser has against them."""
+    """The arguments of one use -> its value, and the parser's errors about them."""
     if option.kind in NO_VALUE:
         return flag not in option.off_flags, []
     if given is None:
@@ -108,14 +108,14 @@ def _value(option: Option, flag: str, given: Any, release: Release) -> tuple[Any
 
 
 def read_word(option: Option, word: str, release: Release) -> Any:
-    """One word as the release reads it. Raises ValueError."""
+    """One argument as the release reads it. Raises ValueError."""
     if option.kind in {"lora", "adapters"}:
         return _adapter(word, release, plain=option.kind == "adapters")
     return convert(option.kind, word, unset=option.unset, sizes=release.parser.json_sizes)
 
 
 def against(option: Option, value: Any, release: Release) -> Iterator[str]:
-    """What the release's parser has against a value that could be read."""
+    """The errors of the release's parser about a readable value."""
     left_open = value is None and option.unset and "None" not in (option.choices or ())
     if option.choices is not None and value not in option.choices and not left_open:
         known = ", ".join(str(c) for c in option.choices)
@@ -138,13 +138,13 @@ def _adapter(word: str, release: Release, *, plain: bool) -> Any:
 
 def _why(option: Option, word: str, cause: Exception) -> str:
     if isinstance(cause, json.JSONDecodeError):
-        return f"it is no JSON ({cause.msg} at character {cause.pos + 1})"
-    nouns = {"int": "a whole number", "float": "a number", "size": "a size, as in 8192 or 8k"}
+        return f"it is not JSON ({cause.msg} at character {cause.pos + 1})"
+    nouns = {"int": "a whole number", "float": "a number", "size": "a size, for example 8192 or 8k"}
     return f'"{word}" is not {nouns[option.kind]}' if option.kind in nouns else f'"{word}": {cause}'
 
 
 class _Refused(Exception):
-    """argparse gave up: it stops at the first fault of this kind (a missing value, an ambiguous beginning)."""
+    """argparse stopped: it ends at the first error of this kind (a missing value, an ambiguous beginning)."""
 
     def __init__(self, flag: str, text: str) -> None:
         super().__init__(text)
@@ -153,7 +153,7 @@ class _Refused(Exception):
 
 
 class _Seen(argparse.Namespace):
-    """Every use of an option, in order: (option, flag as argparse knows it, words)."""
+    """Every use of an option, in order: (option, flag as argparse knows it, arguments)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class _Seen(argparse.Namespace):
 
 
 class _Note(argparse.Action):
-    """Notes the use and judges nothing."""
+    """Records the use and checks nothing."""
 
     option: Option
 
@@ -173,7 +173,7 @@ class _Note(argparse.Action):
 
 
 class _Help(argparse.Action):
-    """It ends what reads the words."""
+    """It ends the parsing."""
 
     def __call__(self, *_: Any) -> NoReturn:
         raise _Refused("--help", "it prints a text and serves nothing")

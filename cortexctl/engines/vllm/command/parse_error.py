@@ -1,4 +1,4 @@
-"""What a parser refuses."""
+"""The errors of a parser."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["unrecognized", "choice", "value", "explicit", "ambiguous", "required"]
-"""Argparse's own faults: a word that is no option's, none of the choices, a value that cannot be read or is missing,
-one where none is taken (`--x=y`), a beginning of several options, something that must be there.
+"""Argparse's own errors: an argument that belongs to no option, a value that is not one of the choices, an unreadable
+or missing value, a value where none is allowed (`--x=y`), a beginning of several options, a missing required argument.
 """
 
 

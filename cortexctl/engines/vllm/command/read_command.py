@@ -1,6 +1,6 @@
-"""A command line that a person wrote, read back to what a stack says by name: the model, its names, typed arguments.
+"""Reads a command line that a person wrote into the names of a stack: the model, its names, typed arguments.
 
-Nothing is dropped: what is not of its parameter's type, or has no name in a stack, is kept as it was written.
+Nothing is lost: an argument of another type, or without a name in a stack, is kept as written.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container
 _OPTION = re.compile(r"--?[A-Za-z]")
 _SHELLS = {"sh", "bash", "dash", "ash"}
 _SHELL_WORK = re.compile(r"[$`\n]|(?:^|\s)#")
-"""What makes a shell do more than to start a program: nobody knows the words then."""
+"""Characters with which a shell does more than start a program: the arguments are then unknown."""
 _OPERATORS = ";&|<>()"
 SWITCH, MANY = -1, 1 << 30
-"""How many words an option takes that may be followed by true or false, and one that takes all that follow."""
+"""How many arguments an option takes that may be followed by true or false, and one that takes all that follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its parameter in snake_case, the words as they were written, and those of them that are values."""
+    """One option: its parameter in snake_case, the arguments as written, and those of them that are values."""
 
     name: str
     words: tuple[str, ...] = field(repr=False)
@@ -44,8 +44,8 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """`program` is SERVE or MODULE, however it was spelled. `owned`: parameters that cortexctl sets itself, with their
-    values. `unread`: parameters of a stack whose values are of another type, as they were written. `extra`: all others.
+    """`program` is SERVE or MODULE, in any spelling. `owned`: parameters that cortexctl sets itself, with their values.
+    `unread`: parameters of a stack whose values have another type, as written. `extra`: all others.
     """
 
     program: tuple[str, ...]
@@ -58,20 +58,20 @@ class CommandLine:
 
     @property
     def port(self) -> int:
-        """Where the server listens inside its container."""
+        """The port on which the server listens inside its container."""
         last = self.owned.get("port", ())[-1:]
         return int(last[0]) if last and last[0].isascii() and last[0].isdigit() else CONTRACT.port
 
 
 def command_line(words: Sequence[str]) -> CommandLine | None:
-    """None where the words do not start vLLM's server, or nobody can tell."""
+    """None if the arguments do not start vLLM's server, or if that is unclear."""
     started = program_of(words)
     if started is None:
         return None
     program, rest = started
     model, options = options_in(rest)
     given: dict[str, tuple[str, ...]] = {}
-    for option in options:  # of two uses the last counts, as it does for vLLM, but for those that it collects
+    for option in options:  # of two uses the last one counts, as in vLLM, except for options that collect values
         earlier = given.get(option.name, ()) if catalogue.newest_option(option.name).repeats else ()
         given[option.name] = earlier + option.values
     model = (given.pop("model", ()) or (model,))[-1]
@@ -86,7 +86,9 @@ def command_line(words: Sequence[str]) -> CommandLine | None:
 
 
 def in_our_words(line: CommandLine, version: str | None) -> list[str]:
-    """The words after the program as cortexctl would write them, so that equal settings are equal words."""
+    """The arguments after the program in cortexctl's own order and spelling, so that equal settings are equal
+    arguments.
+    """
     revision = {"revision": line.owned["revision"][-1]} if line.owned.get("revision") else {}
     server = Server("vllm", line.model, line.served_names, version, {**line.args, **revision}, drain=0)
     words = arguments(server)
@@ -100,8 +102,8 @@ def in_our_words(line: CommandLine, version: str | None) -> list[str]:
 
 
 def options_in(words: Sequence[str]) -> tuple[str, tuple[Option, ...]]:
-    """The positional model ("" where there is none) and the options, each with the words that it takes: a switch
-    none, a parameter that is known to take one that one, all others what follows.
+    """The positional model ("" if there is none) and the options, each with its arguments: a switch has none, a
+    parameter known to take one has one, all others have everything that follows.
     """
     model = ""
     options: list[Option] = []
@@ -122,7 +124,7 @@ def options_in(words: Sequence[str]) -> tuple[str, tuple[Option, ...]]:
 
 
 def _option(word: str) -> tuple[Option, int]:
-    """The option that a word begins, and how many more words it takes."""
+    """The option that an argument begins, and how many more arguments it takes."""
     flag, equals, value = word.partition("=")
     head, dot, inner = flag.partition(".")
     facts = catalogue.spelled(head)
@@ -137,7 +139,7 @@ def _option(word: str) -> tuple[Option, int]:
 
 
 def program_of(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
-    """SERVE or MODULE, however it was spelled, and the words after it; None as `command_line` says."""
+    """SERVE or MODULE, in any spelling, and the arguments after it; None as in `command_line`."""
     rest = list(words)
     if len(rest) >= 3 and _program(rest[0]) in _SHELLS and re.fullmatch(r"-[a-z]*c", rest[1]):
         if len(rest) > 3 or (inside := _simple_command(rest[2])) is None:
@@ -166,7 +168,7 @@ def _is_argument(name: str) -> bool:
 
 
 def _simple_command(script: str) -> list[str] | None:
-    """The words of a script that does nothing but start one program."""
+    """The arguments of a script that only starts one program."""
     script = script.replace("\\\n", " ").strip()
     if _SHELL_WORK.search(script):
         return None
@@ -182,7 +184,7 @@ def _simple_command(script: str) -> list[str] | None:
 
 
 def _typed(given: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """The parameters of a stack by value; None where the words have none."""
+    """The parameters of a stack by value; None if the arguments have none."""
     args: dict[str, Any] = {}
     for name in dict.fromkeys(map(_base, given)):
         inner = {n.partition(".")[2]: v for n, v in given.items() if n.startswith(name + ".")}
@@ -195,7 +197,7 @@ def _typed(given: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
 
 
 def _value(facts: Facts, values: tuple[str, ...]) -> Any:
-    """By the newest release that has it. Raises ValueError."""
+    """According to the newest release that has it. Raises ValueError."""
     of = catalogue.release(catalogue.releases()[-1])
     if facts.kind in SWITCHES:
         word = values[-1].lower() if values else "true"
@@ -212,14 +214,14 @@ def _value(facts: Facts, values: tuple[str, ...]) -> Any:
 
 
 def _read(facts: Facts, word: str, of: catalogue.Release) -> Any:
-    """A whole number may be written as a size, where some release takes one."""
+    """A whole number may be written as a size, because some releases accept one."""
     return read_word(replace(facts, kind="size") if facts.kind == "int" else facts, word, of)
 
 
 def _with_inner(value: Any, inner: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """`--name.a.b 1` sets one key inside of a JSON value. Raises ValueError."""
+    """`--name.a.b 1` sets one key inside a JSON value. Raises ValueError."""
     if not isinstance(value, dict):
-        raise ValueError("no JSON value")
+        raise ValueError("not a JSON value")
     whole = dict(value)
     for path, values in inner.items():
         *above, last = path.split(".")

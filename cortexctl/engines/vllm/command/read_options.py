@@ -1,4 +1,4 @@
-"""A command line of `vllm serve` read back: which options it has, whatever their order and spelling."""
+"""Reads a command line of `vllm serve`: which options it has, in any order and spelling."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ POSITIONAL = "model"
 _OPTION = re.compile(r"--?[A-Za-z]")
 """A minus before a digit is a number."""
 OUR_NAMES = {"model": "model", "served_model_name": "served_names", "shutdown_timeout": "drain"}
-"""Parameters that a stack's reader knows by another name, or by their own without `args.`."""
+"""Parameters that a stack has under another name, or under their own without `args.`."""
 
 
 def options_of(words: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Parameter, in snake_case -> its words; of a switch "true" or "false".
+    """Parameter, in snake_case -> its arguments; for a switch "true" or "false".
 
-    A word before all options is the model. What comes after an option is taken for its value, as vLLM's own lists do.
+    An argument before all options is the model. An argument after an option counts as its value, as in vLLM's own
+    lists.
     """
     found: dict[str, list[str]] = {}
     name = POSITIONAL
@@ -40,7 +41,7 @@ def options_of(words: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
 
 
 def path_of(option: str) -> str:
-    """The option by the path that a stack's reader knows."""
+    """The option by its path in a stack."""
     if option in OUR_NAMES:
         return OUR_NAMES[option]
     is_argument = option not in OWNED and bool(catalogue.option_spans(option.partition(".")[0]))
@@ -52,12 +53,12 @@ _OPEN_TEXTS = {
     *("kv_cache_dtype", "load_format", "lora_modules", "quantization", "reasoning_parser", "tokenizer"),
     *("tokenizer_mode", "tool_call_parser"),
 }
-"""Free texts that nobody puts a secret into."""
+"""Free texts that nobody uses for a secret."""
 _OPEN_KINDS = {*SWITCHES, "int", "float", "size", "size_or_auto", "counts", "counts_or_json", "items", "lower"}
 
 
 def may_be_shown(option: str) -> bool:
-    """Whether the option's value is known to be no secret, also where a hand wrote it."""
+    """Whether the option's value is known not to be a secret, even if a person wrote it."""
     if option in OUR_NAMES or option in {"host", "port", "revision"}:
         return True
     if option in OWNED or not catalogue.option_spans(option):

@@ -1,10 +1,10 @@
-"""Options that are not the stack's to set in `args`, and names that other tools have for those that are."""
+"""Options that a stack must not set in `args`, and other tools' names for those that it may."""
 
 from __future__ import annotations
 
 OWNED: dict[str, str] = {
-    "model": "the stack's `source` says which model",
-    "model_tag": "the stack's `source` says which model",
+    "model": "the stack's `source` sets the model",
+    "model_tag": "the stack's `source` sets the model",
     "served_model_name": "set `served_names` of the model",
     "host": "the server listens inside its container; set `publish` to reach it from the host",
     "port": "the server listens on 8000 inside its container; set `publish` to choose the host's port",
@@ -15,9 +15,9 @@ OWNED: dict[str, str] = {
     "download_dir": "set the host's `hf_cache`",
     "shutdown_timeout": "set `rollout.drain` of the model",
     "config": "write the options of that file here, so that they are checked and compared",
-    "headless": "an instance without a server cannot be asked whether it serves",
+    "headless": "an instance without a server cannot be health-checked",
 }
-"""What cortexctl itself sets: what the user should write instead."""
+"""The options that cortexctl sets itself -> what the user should write instead."""
 
 ALIASES: dict[str, str] = {
     "swap_space_gb": "swap_space",
@@ -31,4 +31,4 @@ ALIASES: dict[str, str] = {
     "repo_id": "source.repo",
     "local_path": "source.path",
 }
-"""Names that other tools use for the same thing."""
+"""Names that other tools use for the same option."""

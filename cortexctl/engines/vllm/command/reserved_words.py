@@ -1,4 +1,4 @@
-"""Raw words that set what is not theirs to set, however they are spelled."""
+"""Raw arguments that set reserved options, in any spelling."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _SECRETS = ("--api-key", "--hf-token")
 
 
 def without_owned(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The words without those that are ours to set, which would change how the others are read; and what is wrong with
-    each of those, by its name. A short form of an option with a secret is one, also where it is short for others too.
+    """The arguments without the reserved ones, which would change how the others are read; and for each of those its
+    name and the problem. A short form of an option with a secret counts as reserved, even if it is short for other
+    options too.
     """
     kept: list[str] = []
     owned: list[tuple[str, str]] = []
@@ -36,8 +37,8 @@ def without_owned(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]
 
 
 def owned_secret(word: str) -> str:
-    """The option that a word sets where its value is a secret, in any spelling that a release takes: with underscores,
-    a value behind "=", a key behind a dot, or cut short as far as it begins like one. Empty for every other word.
+    """The option with a secret value that an argument sets, in any spelling that a release accepts: with underscores, a
+    value behind "=", a key behind a dot, or shortened as far as it begins like one. Empty for every other argument.
     """
     flag = re.split(r"[=.]", word, maxsplit=1)[0].replace("_", "-").lower()
     if len(flag) <= len("--") or not flag.startswith("--") or catalogue.option_spans(flag[2:].replace("-", "_")):
@@ -46,5 +47,5 @@ def owned_secret(word: str) -> str:
 
 
 def _name_in(word: str) -> str:
-    """The option that a word is, as far as it looks like one."""
+    """The option that an argument seems to set."""
     return word[2:].partition("=")[0].partition(".")[0].replace("-", "_") if word.startswith("--") else ""

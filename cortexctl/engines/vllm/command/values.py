@@ -1,4 +1,4 @@
-"""A value of a stack's `args` <-> the words of a command line, by the kind of its option in a release."""
+"""A value of a stack's `args` <-> the arguments of a command line, by the kind of its option in a release."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TABLES = {"config", "config_or_level", "literal_or_level"}
 _NOUNS = {
     "int": "a whole number",
     "float": "a number",
-    "size": 'a whole number, or a size as in 8192 or "8k"',
-    "size_or_auto": 'a whole number, a size as in "8k", or "auto"',
+    "size": 'a whole number, or a size such as 8192 or "8k"',
+    "size_or_auto": 'a whole number, a size such as "8k", or "auto"',
     "json": "a table or a list",
     "config": "a table",
     "config_or_level": "a table",
     "literal_or_level": "a table",
     "json_or_text": "a table or text",
-    "lora": 'text as in "NAME=PATH", or a table with name and path',
+    "lora": 'text such as "NAME=PATH", or a table with name and path',
     **dict.fromkeys(SWITCHES, "true or false"),
 }
 
@@ -34,7 +34,7 @@ def takes_several(option: Option) -> bool:
 
 
 def wrong_form(option: Option, value: Any) -> str:
-    """What is wrong with the form of a value as the stack has it: "expected …, found …"; empty when nothing is."""
+    """The problem with the form of a value in the stack: "expected …, found …"; empty if there is none."""
     if not takes_several(option):
         return "" if _has_form(option, value) else f"expected {_noun(option)}, found {_shown(value)}"
     if not isinstance(value, list | tuple):
@@ -46,7 +46,7 @@ def wrong_form(option: Option, value: Any) -> str:
 
 
 def refused(option: Option, value: Any, release: Release) -> Iterator[str]:
-    """What the release's parser has against a value of the right form."""
+    """The errors of the release's parser about a value of the right form."""
     try:
         read = canonical(option, value, release)
     except (ValueError, TypeError) as cause:
@@ -57,7 +57,7 @@ def refused(option: Option, value: Any, release: Release) -> Iterator[str]:
 
 
 def canonical(option: Option, value: Any, release: Release) -> Any:
-    """The one form of a value, however it is spelled: 8k is 8000, and 1 is 1.0 where a number with a point is wanted.
+    """The canonical form of a value in any spelling: 8k is 8000, and 1 is 1.0 if a number with a point is expected.
     Raises ValueError.
     """
     if takes_several(option):
@@ -66,7 +66,7 @@ def canonical(option: Option, value: Any, release: Release) -> Any:
 
 
 def words_of(option: Option, value: Any) -> list[str]:
-    """The words that set it; none for a switch that is off and has no word for that."""
+    """The arguments that set it; none for a switch that is off and has no flag for that."""
     if option.kind in SWITCHES:
         return _switch(option, on=bool(value))
     items = [_word(option, item) for item in (value if takes_several(option) else [value])]
@@ -76,7 +76,7 @@ def words_of(option: Option, value: Any) -> list[str]:
 
 
 def _use(option: Option, items: list[str]) -> list[str]:
-    """Text that begins with a minus would be taken for an option, unless it is tied to its own."""
+    """Text that begins with a minus would be read as an option, unless `=` ties it to its own."""
     if len(items) == 1 and items[0].startswith("-"):
         return [f"{option.flag}={items[0]}"]
     return [option.flag, *items]
@@ -93,16 +93,20 @@ def _switch(option: Option, *, on: bool) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """Short: it may be a whole table."""
+    """Short, because it may be a whole table."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
-    except TypeError:  # a key that JSON cannot have
+    except TypeError:  # a key that JSON does not support
         text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}…"
 
 
 def _nouns(option: Option) -> str:
-    many = {"int": "whole numbers", "float": "numbers", "lora": 'texts as in "NAME=PATH", or tables with name and path'}
+    many = {
+        "int": "whole numbers",
+        "float": "numbers",
+        "lora": ('texts such as "NAME=PATH", or tables with name and path'),
+    }
     return many.get(option.kind, "texts")
 
 
@@ -141,7 +145,7 @@ def _can_be_read(option: Option, word: str) -> bool:
 
 
 def _is_json(value: Any) -> bool:
-    """TOML has dates, inf and nan, for which JSON has no form."""
+    """TOML has dates, inf and nan, which JSON does not support."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What a release says of a whole `vllm serve` line: refused by its parser, refused at its start, or taken."""
+"""A release's verdict on a whole `vllm serve` line: refused by its parser, refused at its start, or accepted."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from cortexctl.engines.vllm.command.reserved import OWNED
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`verdict`: ok, or the first fault, at which the parser ends with exit code 2; `refused` has all of them.
-    `at_start`: what the parser takes and start-up, or nobody, wants. `values`: what is set and is not the default, by
-    the name that the parser has for it.
+    """`verdict`: ok, or the first error, at which the parser ends with exit code 2; `refused` has all of them.
+    `at_start`: arguments that the parser accepts and that start-up refuses or ignores. `values`: settings that are not
+    the default, by the parser's name for them.
     """
 
     release: str
@@ -37,13 +37,13 @@ class Verdict:
 
 
 def server_of(words: Sequence[str]) -> tuple[Entry, list[str]]:
-    """The entry point and the words after it. Without a program before them they are those of `vllm serve`."""
+    """The entry point and the arguments after it. Without a program in front they count as those of `vllm serve`."""
     program, rest = program_of(words) or (SERVE, list(words[1:] if words[:1] == ["serve"] else words))
     return ("api_server" if program == MODULE else "serve"), rest
 
 
 def judge(words: Sequence[str], version: str, files: Files = MappingProxyType({})) -> Verdict:
-    """`words` with the program before them, or without. `files`: what those hold that `--config` names.
+    """`words` with or without the program in front. `files`: the content of the files that `--config` names.
 
     Raises catalogue.UnknownRelease for a release that the catalogue does not have.
     """
@@ -60,12 +60,12 @@ def judge(words: Sequence[str], version: str, files: Files = MappingProxyType({}
 
 
 def _faults(parsed: Parsed, of: Release, entry: Entry) -> list[tuple[Kind, str]]:
-    """As argparse meets them: values, then what is missing, then what it does not know."""
+    """In argparse's order: values, then missing arguments, then unknown ones."""
     faults: list[tuple[Kind, str]] = [
         (t.kind, t.text if t.word in t.text else f"{t.word}: {t.text}") for t in parsed.troubles
     ]
     if entry == "serve" and of.parser.model == "required" and not parsed.model and not faults:
-        faults.append(("required", "the model is missing: it is the first word"))
+        faults.append(("required", "the model is missing: it is the first argument"))
     if parsed.unknown:
         faults.append(("unrecognized", f"unrecognized arguments: {' '.join(parsed.unknown)}"))
         found = check_extra_args(parsed.unknown, of.version, {})
