@@ -1,7 +1,7 @@
-"""What cortexctl needs to know of an inference engine: one protocol, with its values. Pure.
+"""What cortexctl needs to know about an inference engine: one protocol, with its values. Pure.
 
-An engine is a program in a container that answers the OpenAI API. What is true of one engine and not of another stands
-behind this protocol: its command line, its memory, its log, and the paths, variables and statuses of its contract.
+An engine is a program in a container that answers the OpenAI API. Everything specific to one engine is behind this
+protocol: its command line, its memory, its log, and the paths, variables and statuses of its contract.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from cortexctl.instance.spec import Server
 
 HIDDEN = "(hidden)"
-"""Stands for a value that may be a secret: it is there, and it is not shown."""
+"""Replaces a value that may be a secret: it is set, but not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandDifference:
-    """One setting of a command line that is otherwise than `expected`, as text that may be shown; None: not given.
+    """One setting of a command line that differs from the expected one, as text that may be shown; None: not set.
 
-    `path` is what a stack's reader knows: "args.max_model_len", "served_names", "drain".
+    `path` is the setting's path in a stack: "args.max_model_len", "served_names", "drain".
     """
 
     path: str
@@ -38,8 +38,8 @@ class CommandDifference:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a starting server does. `sign`: the line of the log that shows it, without its clock: another sign is
-    progress. `serves`: whether the server says that it is up.
+    """The stage of a starting server. `sign`: the line of the log that shows it, without its clock: another sign is
+    progress. `serves`: whether the server reports that it is up.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """`cause` in one sentence, `fix` as an edit of the stack, `evidence` the log's lines that prove it.
+    """`cause` in one sentence, `fix` as an edit of the stack, `evidence` the log lines that prove it.
 
     `pattern` names the row of the engine's table, for machines.
     """
@@ -70,24 +70,25 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """What a server takes of each of its GPUs: a share of the memory, unless its cache has a fixed size in bytes."""
+    """What a server uses of each of its GPUs: a share of the memory, unless its cache has a fixed size in bytes."""
 
     share: float
     cache_bytes: int | None = None
     is_default: bool = False
-    """Whether the share is the engine's own choice."""
+    """Whether the share is the engine's own default."""
 
 
 PROMPT, MAX_TOKENS = "{prompt}", "{max_tokens}"
-"""In the body of a smoke request: the values of the gate's policy."""
+"""In the body of a smoke request: placeholders for values of the gate's policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmokeRequest:
-    """A first request that proves that a model answers. `body` goes beside the model's name; PROMPT and MAX_TOKENS in
-    it are replaced. A path in the answer is keys and positions: `expected` must be there, and what is at `shown` (its
-    length, if `counts`) is put into `text`. `has_dimensions`: that length is what gate.smoke.dimensions means.
-    `is_audio`: the body is a form, with a second of sound. `otherwise`: what is asked where this is declined.
+    """A first request that proves that a model answers. `body` is sent together with the model's name; PROMPT and
+    MAX_TOKENS in it are replaced. A path in the answer consists of keys and positions: `expected` must exist, and the
+    value at `shown` (its length, if `counts`) is inserted into `text`. `has_dimensions`: that length is compared with
+    gate.smoke.dimensions. `is_audio`: the body is a form, with one second of audio. `otherwise`: the request to send if
+    this one is declined.
     """
 
     path: str
@@ -103,8 +104,8 @@ class SmokeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Otherwise:
-    """Another request, where the server declines with this status, or with a message that `pattern` finds. `note` ends
-    the text of its answer.
+    """Another request, for a server that declines with this status, or with a message that matches `pattern`. `note` is
+    added to the text of its answer.
     """
 
     request: SmokeRequest
@@ -115,15 +116,15 @@ class Otherwise:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """How a running server is asked, and what its answers mean. Paths begin with a slash.
+    """How to query a running server, and what its answers mean. Paths begin with a slash.
 
     `health`, `models`, `version`, `completions`: paths. `key_variable`: the variable that holds the API key.
-    `dead_status`: what the health path answers once the engine has died and its HTTP server has not; None: nothing of
-    that kind. `exit_zero`: what an exit with code 0 means, after a comma. `release_setting`: the setting of a stack
-    that names the release; `release_labels` and `release_variables`: where an image names it. `share_setting`: the
-    argument for a share of a GPU's memory; `default_share`: the share where the stack names none. `hub_cache`: the
+    `dead_status`: the answer of the health path if the engine has died and its HTTP server has not; None: there is no
+    such answer. `exit_zero`: the meaning of exit code 0, as text after a comma. `release_setting`: the setting of a
+    stack that names the release; `release_labels` and `release_variables`: where an image names it. `share_setting`:
+    the argument for a share of a GPU's memory; `default_share`: the share if the stack sets none. `hub_cache`: the
     folder of the Hugging Face client's cache. `running`, `waiting`: metrics. `smoke`: by task; "" for any other.
-    `speed`: fields of a measured completion that this engine alone has.
+    `speed`: fields of a measured completion that only this engine has.
     """
 
     title: str
@@ -165,13 +166,15 @@ class Engine(Protocol):
         ...
 
     def normalised(self, server: Server, argv: Sequence[str]) -> Command:
-        """A command line in the form of `command`, without what may be a secret: shown is what `server` has in the
-        open, and what is known to be none.
+        """A command line in the form of `command`, without values that may be secrets: it shows the open values of
+        `server`, and values known to be harmless.
         """
         ...
 
     def differences(self, server: Server, port: int, argv: Sequence[str]) -> tuple[CommandDifference, ...]:
-        """What a command line sets otherwise than `server` would. Order and spelling do not count."""
+        """The settings of a command line that differ from those of `server`. Another order or spelling is not a
+        difference.
+        """
         ...
 
     def canonical(self, server: Server) -> Server:
@@ -185,11 +188,11 @@ class Engine(Protocol):
         ...
 
     def diagnose(self, log: Sequence[str], end: End) -> Diagnosis | None:
-        """The cause of an end, or of what the log shows; None: no known cause."""
+        """The cause of an end, or of the errors in the log; None: no known cause."""
         ...
 
     def last_error(self, log: Sequence[str]) -> str:
-        """The last line of the log that reports an error; empty where there is none."""
+        """The last line of the log that reports an error; empty if there is none."""
         ...
 
     def messages(self, log: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How a running vLLM is asked, and what its answers mean."""
+"""How to query a running vLLM, and what its answers mean."""
 
 from __future__ import annotations
 

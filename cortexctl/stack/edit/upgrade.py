@@ -52,13 +52,15 @@ def upgraded(path: str, text: str, env: str, to: str, now: Mapping[str, str]) ->
 
 
 def _leave_out_impossible(written: Document, edit: Edit, upgrade: Upgrade) -> None:
-    """Removes an edit of an argument that is a table of its own (header, dotted keys): it is no pair to replace."""
+    """Drops an edit of an argument that is a separate table (header or dotted keys): it is not one pair."""
     try:
         edited(written, [edit])
     except (UnreadableDocument, CannotEdit):
         del upgrade.edits[edit.loc]
         action = f"replace it by {', '.join(edit.pairs)}" if edit.pairs else "remove it"
-        upgrade.by_hand.append(f"{_dotted_path(edit.loc)}: {action}; it is a separate table, which is not edited automatically")
+        upgrade.by_hand.append(
+            f"{_dotted_path(edit.loc)}: {action}; it is a separate table, which is not edited automatically"
+        )
 
 
 def _arguments(document: Document, model: str, table: Mapping[str, Any], to: str, now: str, upgrade: Upgrade) -> None:

@@ -13,7 +13,7 @@ from cortexctl.instance.spec import Server
 
 
 def command_differences(expected: Command, argv: Sequence[str]) -> Iterator[CommandDifference]:
-    """What `argv` sets otherwise than the expected command line. Of another program no option means anything."""
+    """The settings of `argv` that differ from the expected command line. Options of another program mean nothing."""
     head, whole = expected.program, tuple(argv)
     if whole == (*head, *expected.arguments):
         return
@@ -28,7 +28,7 @@ def command_differences(expected: Command, argv: Sequence[str]) -> Iterator[Comm
 
 
 def _shown(option: str, values: tuple[str, ...] | None) -> str | None:
-    """Of the program only its name, of an option only what is known to be no secret."""
+    """Of the program only its name, of an option only values that are known not to be secrets."""
     if values is None:
         return None
     stray = option == POSITIONAL and len(values) > 1
@@ -36,8 +36,8 @@ def _shown(option: str, values: tuple[str, ...] | None) -> str | None:
 
 
 def normalised(server: Server, argv: Sequence[str]) -> Command:
-    """As cortexctl would write it. What `server` has in the open may be shown, and else only what is known to be
-    harmless. Of a line that starts no vLLM only the program.
+    """The command line as cortexctl would write it. Open values of `server` are shown; of other values only those known
+    to be harmless. If the line does not start vLLM, only the program is shown.
     """
     line = command_line(argv)
     if line is None:
