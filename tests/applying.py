@@ -49,5 +49,5 @@ def lock_info(owner: str, expires: int) -> LockInfo:
     return LockInfo(owner, "alice", "ci-17", 4711, "run0", 0, expires)
 
 
-def locks(world: World, made: Plan, *, dead: bool = False) -> Locks:
-    return Locks(made, world.daemons, lock_info("us", 0), world.clock, lambda _h, _n: dead)
+def locks(world: World, plan: Plan, *, dead: bool = False) -> Locks:
+    return Locks(plan, world.daemons, lock_info("us", 0), world.clock, lambda _h, _n: dead)

@@ -111,5 +111,5 @@ def change_of(wanted: Instance, *containers: ObservedContainer) -> Change:
 
 
 def replacement_plan(*others: ObservedContainer) -> Plan:
-    """A plan that replaces what serves."""
+    """A plan that replaces the serving container."""
     return make_plan(make_instance(), containers=(serving_container(spec=make_spec(drain=1)), *others))

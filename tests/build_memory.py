@@ -33,16 +33,21 @@ def desired(**models: Spec) -> Desired:
     return Desired("demo", "stack.toml", (HOST,), tuple(Instance("gpu-1", name, s) for name, s in models.items()))
 
 
-def running(name: str, made: Spec, *, stack: str = "demo") -> ObservedContainer:
-    marks = {labels.STACK: stack, labels.MODEL: name, labels.HOST: "gpu-1", labels.SPEC: spec_to_label(made)}
+def running(name: str, spec_: Spec, *, stack: str = "demo") -> ObservedContainer:
+    container_labels = {
+        labels.STACK: stack,
+        labels.MODEL: name,
+        labels.HOST: "gpu-1",
+        labels.SPEC: spec_to_label(spec_),
+    }
     return ObservedContainer(
         f"{name:0>64}",
         labels.serving_name(name),
-        made.container.image,
+        spec_.container.image,
         "",
         "running",
-        labels=marks,
-        networks=(made.container.network,),
+        labels=container_labels,
+        networks=(spec_.container.network,),
     )
 
 

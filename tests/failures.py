@@ -4,9 +4,9 @@ The table is tests/cases/failures/STORY.txt, a line a case:
 
     step            | failure | fate        | exit | serves
 
-`step` is the kind of a step, with a number if the story has several of that kind. `serves` is what runs afterwards:
-`old` or `new` under the serving name, with its name's ending (`new--g2`) while it has another one, and `(no restart)`
-while its restart policy is off. `python -m tests.failures` writes the table anew; read the difference.
+`step` is the kind of a step, with a number if the story has several of that kind. `serves` names the containers that run
+afterwards: `old` or `new` under the serving name, with its name's ending (`new--g2`) while it has another one, and `(no restart)`
+while its restart policy is off. `python -m tests.failures` records the table again; read the difference.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ METHOD_OF = {
 
 @dataclass(frozen=True)
 class Story:
-    """A world before a change, and how the change is planned. `after`: what serves when nothing has failed. `is_new`:
-    whether a container is as the change wants it.
+    """A world before a change, and how the change is planned. `after`: the `serves` column when nothing has failed. `is_new`:
+    whether a container has what the change wants.
     """
 
     world: World
@@ -108,7 +108,7 @@ FAILURES: Mapping[str, Callable[[World, str, int], None]] = {
     "late 5s": _late_5s,
 }
 """How a step fails: refused once; carried out, but the answer is lost; unreachable for less, and for more, time than a
-rollback waits; answered late, which is no failure.
+rollback waits; answered late, which fails nothing.
 """
 AT_THE_GATE = "unhealthy"
 """Only of the gate: the server does not answer its first request."""
@@ -202,8 +202,8 @@ def rollback(tmp_path: Path) -> Story:
     """Back to the generation that was kept."""
     world = _applied(tmp_path, 2048, 1024)
     desired = stack(tmp_path, with_length(1024))
-    back = RollbackTarget("here/tiny", 1)
-    return Story(world, lambda: plan_rollback(desired, world.look(desired), back), "new", _length_is(2048))
+    target = RollbackTarget("here/tiny", 1)
+    return Story(world, lambda: plan_rollback(desired, world.look(desired), target), "new", _length_is(2048))
 
 
 STORIES: Mapping[str, Callable[[Path], Story]] = {
@@ -261,7 +261,7 @@ def expected_cases(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def run_case(story: Story, step: str, failure: str) -> tuple[str, int, str]:
-    """(fate, exit code, what serves) of the change when the step fails so."""
+    """(fate, exit code, `serves`) of the change when the step fails so."""
     plan = story.plan()
     target, method, call = named_steps(plan)[step]
     if failure == AT_THE_GATE:

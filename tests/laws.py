@@ -53,7 +53,7 @@ def foreign_containers(world: World) -> list[FakeContainer]:
 
 
 def serving_state(world: World) -> dict[tuple[str, str], tuple[str, str, str]]:
-    """(host, name) of what serves -> its spec, its state, its restart policy."""
+    """(host, name) of each serving container -> its spec, its state, its restart policy."""
     return {
         (e.host, c.name): (c.labels[labels.SPEC], c.state, c.restart)
         for e in daemons_of(world)
@@ -84,17 +84,17 @@ def apply_case(world: World, case: Case) -> Result:
 
 @dataclass
 class Watch:
-    """Looks at the hosts whenever a step begins or ends. Nothing serves, and nothing restarts, ungated."""
+    """Checks the hosts whenever a step begins or ends. Nothing serves, and nothing restarts, ungated."""
 
     world: World
     stays: frozenset[tuple[str, str, str]] = frozenset()
     """Host, model and ordinal of what served before and shall serve after."""
     gated: set[str] = field(default_factory=set)
-    looks: int = 0
+    checks: int = 0
 
     def __call__(self, event: Event) -> None:
         self.world.events.append(event)
-        self.looks += 1
+        self.checks += 1
         if isinstance(event, StepDone) and isinstance(event.step.task, PassGate):
             named = event.step.task.container
             daemon = self.world.daemon(event.step.host)
@@ -113,7 +113,7 @@ class Watch:
 
 
 def run_steps(world: World, planned: Plan, steps: Sequence[Step], watch: Watch) -> None:
-    """One step at a time, so that every moment is looked at."""
+    """One step at a time, so that every moment is checked."""
     performer = Performer(STACK, world.daemons, world.prober, world.secrets, world.clock, {labels.RUN: "killed"})
     Executor(planned, performer, watch, parallelism=1).run(steps)
     assert [e for e in world.events if isinstance(e, StepFailed)] == []

@@ -27,7 +27,7 @@ def _the_hosts(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
 
 
 @edit_of("hosts", "models.hosts")
-def _the_same_hosts_in_other_words(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+def _the_same_hosts_by_other_patterns(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     """And a host more, for those that run on all of them."""
     before = text.but("models", model, "hosts", to=(known := sorted(text.values["hosts"])))
     after = before.but("models", model, "hosts", to=draw(st.permutations([*known, *known, known[0][:-1] + "?"])))
@@ -172,7 +172,7 @@ def _what_is_changed_in_place(draw: st.DrawFn, text: Text, model: str, kind: Any
 
 @edit_of("models.replicas")
 def _more_or_fewer_replicas(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
-    """Without GPUs, which are dealt out anew."""
+    """Without GPUs, which would be distributed again."""
     old, new = draw(st.permutations([1, 2, 3, 5]))[:2]
     none = text.but("models", model, "gpus", to="none").but("models", model, "args", "tensor_parallel_size", to=GONE)
     before, after = (none.but("models", model, "replicas", to=n) for n in (old, new))

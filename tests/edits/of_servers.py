@@ -29,7 +29,7 @@ def _the_image(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
 
 
 @edit_of("models.vllm_version", kinds=[("v0.33.0", ["vllm_version"]), ("v0.32.0", [])])
-def _the_release_of_an_image_that_does_not_tell(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+def _the_release_of_an_image_without_one_in_its_tag(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     before = text.but("models", model, "image", to=OWN_IMAGE).but("models", model, "vllm_version", to="0.32.0")
     new, fields = kind
     return before, before.but("models", model, "vllm_version", to=new), replaced(text.addresses(model), *fields)
@@ -138,7 +138,7 @@ def _a_key_of_an_argument_that_is_json(draw: st.DrawFn, text: Text, model: str, 
 
 
 @edit_of("models.extra_args")
-def _the_raw_words(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
+def _the_extra_arguments(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     old, new = draw(st.permutations([GONE, ["--quux"], ["--quux", ""], ["--quux", "a b"]]))[:2]
     before = text.but("models", model, "extra_args", to=old)
     return before, before.but("models", model, "extra_args", to=new), replaced(text.addresses(model), "extra_args")

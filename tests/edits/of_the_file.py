@@ -106,8 +106,8 @@ def _a_profile(draw: st.DrawFn, text: Text, model: str, kind: Any) -> Edit:
     new = {"max_num_batched_tokens": 2048, "dtype": "half", "P": "x", "stable_for": "9s"}[path[-1]]
     touched: Touched = {}
     for name, table in before.values["models"].items():
-        says_so = path[-1] in table.get(path[0], {})
-        if table.get("profile") == "small" and not says_so and field_:
+        has_its_own = path[-1] in table.get(path[0], {})
+        if table.get("profile") == "small" and not has_its_own and field_:
             touched |= replaced(before.addresses(name), field_)
     return before, before.but("profiles", "small", *path, to=new), touched
 

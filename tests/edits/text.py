@@ -45,12 +45,12 @@ class Text:
     env: str = ""
     secrets: Mapping[str, str] = field(default_factory=lambda: ENVIRON)
 
-    def read(self, text: str | None = None, form: str = "toml") -> tuple[Desired | None, list[str]]:
+    def read(self, text: str | None = None, language: str = "toml") -> tuple[Desired | None, list[str]]:
         """Through the whole way from text to values; and the errors."""
         if text is None:
-            text = toml_text(self.values) if form == "toml" else json.dumps(self.values)
+            text = toml_text(self.values) if language == "toml" else json.dumps(self.values)
         desired, diagnostics = load.load_stack(
-            f"stack.{form}",
+            f"stack.{language}",
             default_docker="unix:///run/docker.sock",
             secret_value=lambda _source, key: self.secrets[key],
             env=self.env,

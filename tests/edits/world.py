@@ -55,7 +55,7 @@ def touched_by(planned: Plan) -> Touched:
 
 
 def unprotecting(touched: Touched) -> Request:
-    """With every protection lifted that stands against a removal: whether it does is another test's."""
+    """Lifts every protection that blocks a removal; other tests check that it does block it."""
     return Request(unprotect=tuple(a for a, (action, _) in touched.items() if action is Action.REMOVE))
 
 

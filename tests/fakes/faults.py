@@ -46,7 +46,7 @@ class Fault:
     delay: float = 0.0
     away: bool = False
     away_seconds: float = 0.0
-    """The daemon is away for so long, or for `times` calls of any method if this is 0."""
+    """Seconds for which the daemon is away; if 0, it is away for `times` calls of any method."""
     _calls: int = 0
     _away_until: float | None = None
 
@@ -92,13 +92,13 @@ class Faults:
     def away(
         self, method: str = "", *, call: int = 1, after: str = "", calls: int = ALWAYS, seconds: float = 0.0
     ) -> None:
-        """From the `call`-th call of the method on, that one included, no method is answered: for so many calls, or
-        so many seconds.
+        """From the `call`-th call of the method on, that one included, no method is answered: for
+        `calls` calls, or for `seconds`.
         """
         self._faults.append(Fault(method, call, calls, after, UNREACHABLE, away=True, away_seconds=seconds))
 
     def late(self, method: str, seconds: float, *, call: int = 1, times: int = 1, after: str = "") -> None:
-        """The answer takes so long, by the fake clock."""
+        """The answer takes `seconds` of the fake clock."""
         self._faults.append(Fault(method, call, times, after, delay=seconds))
 
     def clear(self) -> None:

@@ -160,7 +160,7 @@ def test_a_killed_apply_is_finished_by_the_next_one(one: Case, other: Case, cuts
     assert serving_state(world) == wanted_state(other)
     assert plan_of(world, other).effective == ()
     assert foreign_containers(world) == strangers
-    assert watch.looks > 0
+    assert watch.checks > 0
 
 
 @settings(modest, max_examples=10)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("fingerprints_once")
 
 
 def renamed_text(text: Text, old: str, new: str) -> Text:
-    """The model under its new name wherever it is named, and the entry that says so."""
+    """The model under its new name in every place, and the entry that says so."""
     values = copy.deepcopy(text.values)
     for table in (values["models"], values["env"]["lab"]["models"]):
         if old in table:
@@ -113,7 +113,7 @@ def test_a_model_that_is_renamed_once_more_is_moved_or_refused(moved: list[tuple
 
 @pytest.mark.parametrize("moved", [[("x", "z")], []], ids=["once more", "back"])
 def test_a_rename_never_stops_what_serves(moved: list[tuple[str, str]]) -> None:
-    """It is not taken for a candidate, which would be stopped if it did not pass its gate."""
+    """It is not mistaken for a candidate, which would be stopped if it did not pass its gate."""
     world = world_of(first := small_text({"x": {}}))
     apply_text(world, first)
     apply_text(world, small_text({"y": {}}, [("x", "y")]))

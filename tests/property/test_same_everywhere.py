@@ -86,9 +86,9 @@ def test_a_plan_is_the_same_whatever_the_seed_of_hashing(tmp_path: Path) -> None
     (tmp_path / "stack.toml").write_text(toml_text(after.values), encoding="utf-8")
     given_out = []
     for seed in ("0", "1", "4242"):
-        words = ["plan", "--observed", "snapshot.json", "--format", "html", "--out", f"{seed}.json"]
+        arguments = ["plan", "--observed", "snapshot.json", "--format", "html", "--out", f"{seed}.json"]
         done = subprocess.run(
-            [sys.executable, "-m", "cortexctl", *words],
+            [sys.executable, "-m", "cortexctl", *arguments],
             cwd=tmp_path,
             env={**os.environ, **ENVIRON, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
@@ -102,4 +102,4 @@ def test_a_plan_is_the_same_whatever_the_seed_of_hashing(tmp_path: Path) -> None
     assert {c["action"] for c in document["changes"]} == {
         "create", "move", "no-op", "remove", "replace", "start", "update",
     }  # fmt: skip
-    assert [d["rule"] for d in document["diagnostics"]] == ["CX403"] * len(HOSTS)
+    assert [d["rule"] for d in document["diagnostics"]] == ["CX403"] * len(HOSTS) + ["CX418"] * 2

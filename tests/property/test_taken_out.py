@@ -39,7 +39,7 @@ from tests.fakes.world import World
 pytestmark = pytest.mark.usefixtures("fingerprints_once")
 
 
-LOOK_ALIKES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
+LIKE_OURS: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
     "vllm-model-zz": lambda _: {},
     "vllm-model-a--g7": lambda _: {},
     "vllm-model-b-1.9": lambda marks: {**marks, labels.STACK: "demo-2"},
@@ -49,18 +49,19 @@ LOOK_ALIKES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
     "vllm-model-d": lambda marks: {k: v for k, v in marks.items() if k != labels.MODEL},
     "vllm-model-e": lambda marks: {k.removeprefix("cortex"): v for k, v in marks.items()},
 }
-"""Containers that could be taken for ours: by name, and what their labels make of those of one of ours."""
+"""Containers that could be mistaken for ours: by name, and what their labels make of those of one of ours."""
 
 
-def _with_look_alikes(world: World) -> set[str]:
+def _with_like_ours(world: World) -> set[str]:
     """Their ids. They are on every host, with the labels of one of ours, but for its GPUs: those it has itself."""
     marks = next(iter(containers_of(world, ours=True).values())).labels
-    spec = {k: v for k, v in json.loads(marks[labels.SPEC]).items() if k != "gpus"}
+    spec = json.loads(marks[labels.SPEC])
+    spec["container"].pop("gpus", None)
     marks = {**marks, labels.SPEC: json.dumps(spec)}
     return {
         daemon.add(name, state="running", labels=change(dict(marks))).id
         for daemon in daemons_of(world)
-        for name, change in LOOK_ALIKES.items()
+        for name, change in LIKE_OURS.items()
     }
 
 
@@ -99,11 +100,11 @@ def _may_touch(request: Request, change: Change) -> bool:
     return on_host and (not request.target or named(request.target)) and not named(request.exclude)
 
 
-def _check_that_nobody_is_harmed(text: Text, left: Text, request: Request) -> None:
-    """`left` is planned, and carried out, on hosts on which `text` was applied and look-alikes live."""
+def _check_that_no_other_is_harmed(text: Text, left: Text, request: Request) -> None:
+    """`left` is planned, and carried out, on hosts on which `text` was applied with containers that are like ours."""
     world = world_of(text)
     apply_text(world, text)
-    foreign = _by_id(world, [*containers_of(world, ours=False), *_with_look_alikes(world)])
+    foreign = _by_id(world, [*containers_of(world, ours=False), *_with_like_ours(world)])
     ours = {i: c for i, c in containers_of(world, ours=True).items() if i not in foreign}
     protected = {i for i, c in ours.items() if c.labels[labels.PROTECT] == "true"}
 
@@ -141,32 +142,32 @@ def _check_that_nobody_is_harmed(text: Text, left: Text, request: Request) -> No
     assert serving >= {address_of(ours[i]) for i in protected} - goes
 
 
-@pytest.mark.parametrize("words", sorted(NARROWED))
+@pytest.mark.parametrize("selection", sorted(NARROWED))
 @settings(modest, max_examples=8)
 @given(text=texts(least=2), data=st.data())
-def test_blocks_that_are_taken_out_take_nobody_elses_and_nothing_protected(
-    words: str, text: Text, data: st.DataObject
+def test_blocks_that_are_taken_out_remove_only_our_own_and_nothing_protected(
+    selection: str, text: Text, data: st.DataObject
 ) -> None:
     names = data.draw(st.permutations(sorted(text.values["models"])), label="models")
     text = text.but("models", names[0], "protect", to=True)
     left = text
-    for name in names[: data.draw(st.sampled_from([1, 0, len(names) - 1]), label="so many of them go")]:
+    for name in names[: data.draw(st.sampled_from([1, 0, len(names) - 1]), label="number of models that go")]:
         left = left.but("models", name, to=GONE).but("env", "lab", "models", name, to=GONE)
     for name, table in left.values["models"].items():
         stays = [m for m in table.get("after", []) if m in left.values["models"]]
         left = left.but("models", name, "after", to=stays)
-    _check_that_nobody_is_harmed(text, left, data.draw(NARROWED[words], label="request"))
+    _check_that_no_other_is_harmed(text, left, data.draw(NARROWED[selection], label="request"))
 
 
 @settings(modest, max_examples=25)
 @given(text=texts(), data=st.data())
-def test_keys_that_are_taken_out_take_nobody_elses_and_nothing_protected(text: Text, data: st.DataObject) -> None:
+def test_keys_that_are_taken_out_remove_only_our_own_and_nothing_protected(text: Text, data: st.DataObject) -> None:
     """Hosts, profiles, variables, single keys."""
     text = text.but("models", min(text.values["models"]), "protect", to=True)
     left = text
-    for _ in range(data.draw(st.sampled_from([1, 2, 6]), label="so many keys go")):
+    for _ in range(data.draw(st.sampled_from([1, 2, 6]), label="number of keys that go")):
         left = left.but(*data.draw(st.sampled_from(sorted(_paths(left.values))), label="one"), to=GONE)
-    _check_that_nobody_is_harmed(text, left, Request())
+    _check_that_no_other_is_harmed(text, left, Request())
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_keys_that_are_taken_out_take_nobody_elses_and_nothing_protected(text: T
     ids=range(10),
 )
 def test_a_text_of_which_nothing_is_left_is_refused(left: str, rules: list[str]) -> None:
-    """As an empty file, for what it lacks, or because it declares nothing: never as a stack of no models."""
+    """As an empty file, or because a table is missing or empty: never as a stack of no models."""
     desired, errors = small_text({"a": {}}).read(left)
     assert desired is None
     assert sorted(error.split()[0] for error in errors) == rules

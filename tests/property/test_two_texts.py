@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("fingerprints_once")
 def test_both_forms_of_a_text_resolve_to_the_same_and_plan_the_same(one: Text, other: Text) -> None:
     other = replace(other, env=one.env)
     observed = as_if_applied(one.desired, other.desired)
-    in_json, errors = other.read(form="json")
+    in_json, errors = other.read(language="json")
     assert in_json is not None, errors
     assert replace(in_json, path="", digest="") == replace(other.desired, path="", digest="")
     plans = [plan_to_dict(plan(desired, observed)) for desired in (in_json, other.desired)]

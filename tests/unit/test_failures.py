@@ -1,4 +1,4 @@
-"""One step fails: what becomes of the change, what serves, and that the next apply ends where it should.
+"""One step fails: what becomes of the change, which containers still run, and that the next apply completes it.
 
 The table is tests/cases/failures; see tests/failures.py for its columns.
 """
@@ -25,7 +25,7 @@ CASES = read_cases()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_step_that_fails_leaves_what_the_table_says(case: Case, tmp_path: Path) -> None:
+def test_a_step_that_fails_has_the_outcome_of_the_table(case: Case, tmp_path: Path) -> None:
     story = STORIES[case.story](tmp_path)
     assert run_case(story, case.step, case.failure) == (case.fate, case.exit_code, case.serves)
 
@@ -57,7 +57,7 @@ def test_without_a_failure_the_change_is_done(name: str, tmp_path: Path) -> None
     assert what_serves(story) == story.after
 
 
-# laws of the table itself: it cannot be recorded anew against them
+# laws of the table itself: it cannot be recorded against them
 
 GATED = ("create", "replace_stop_first", "replace_start_first", "start", "rollback")
 
@@ -79,7 +79,7 @@ def test_nothing_serves_after_a_replacement_only_if_the_daemon_is_away_for_longe
     assert {(c.step, c.failure, c.exit_code) for c in dark} == {("start_container", "away 1h", 5)}
 
 
-def test_exit_code_1_says_that_everything_is_as_before_and_5_that_something_is_not() -> None:
+def test_exit_code_1_means_that_everything_is_unchanged_and_5_that_something_is_not() -> None:
     for case in CASES:
         match case.exit_code:
             case 0:

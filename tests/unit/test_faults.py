@@ -23,7 +23,7 @@ def daemon(world: World) -> FakeDaemon:
 
 
 def outcomes(daemon: FakeDaemon, method: str, times: int) -> list[str]:
-    """What becomes of so many calls of a method for the container `a`."""
+    """What becomes of `times` calls of a method for the container `a`."""
     seen = []
     for _ in range(times):
         try:

@@ -137,7 +137,6 @@ NOT_YET = (
     "tests/browser",
     "tests/contract",
     "tests/e2e",
-    "tests/edits",
     "tests/engine",
     "tests/fakes",
     "tests/lab",

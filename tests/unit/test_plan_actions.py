@@ -53,20 +53,20 @@ def test_what_is_as_wanted_and_does_not_run_is_started(state: str) -> None:
     assert change.reasons[0].detail == state_in_words(serving_container(state=state))
 
 
-def test_an_exit_code_is_said_with_the_state() -> None:
+def test_an_exit_code_is_shown_with_the_state() -> None:
     assert state_in_words(serving_container(state="exited")) == "exited with code 0"
     assert state_in_words(serving_container(state="restarting")) == "restarting"
 
 
 @pytest.mark.parametrize(
-    ("serving", "kept", "generation"),
+    ("serving", "retained", "generation"),
     [(1, (), 2), (3, (1, 2), 4), (3, (2,), 4), (12, (2, 11), 13)],
 )
 def test_a_replacement_gets_the_generation_after_the_newest(
-    serving: int, kept: tuple[int, ...], generation: int
+    serving: int, retained: tuple[int, ...], generation: int
 ) -> None:
     old = make_spec(drain=1)
-    others = [generation_container(g, state="exited", spec=make_spec(drain=2)) for g in kept]
+    others = [generation_container(g, state="exited", spec=make_spec(drain=2)) for g in retained]
     (change,) = changes_of(make_instance(), serving_container(serving, spec=old), *others)
     assert (change.action, change.detail.generation) == (Action.REPLACE, generation)
     assert [r.detail for r in change.reasons] == ["drain"]
@@ -109,7 +109,7 @@ def test_a_candidate_of_another_spec_is_removed_first_and_its_number_not_used_ag
     assert (change.action, change.detail.generation) == (Action.REPLACE, 3)
 
 
-def test_a_candidate_beside_a_serving_container_that_is_as_wanted_is_rubbish() -> None:
+def test_a_candidate_beside_a_serving_container_that_is_as_wanted_is_a_leftover() -> None:
     leftover, change = changes_of(make_instance(), serving_container(1), generation_container(2))
     assert leftover.action is Action.REMOVE
     assert change.action is Action.NO_OP
@@ -147,10 +147,10 @@ def test_a_retained_generation_gives_up_the_serving_name_and_stays() -> None:
     """Also the name of a model that moved: a removal would break `keep`."""
     desired = dataclasses.replace(make_desired(make_instance()), moved={"old": "tiny"})
     serving = serving_container(2, model="old", spec=make_spec(drain=1))
-    kept = dataclasses.replace(
+    retained = dataclasses.replace(
         generation_container(1, model="old", state="exited", spec=make_spec(drain=2)), name=serving_name("tiny")
     )
-    (change,) = plan(desired, make_observed(serving, kept)).changes
+    (change,) = plan(desired, make_observed(serving, retained)).changes
     assert change.action is Action.REPLACE
     assert change.detail.serving is not None
     names = {ref.name for ref in change.detail.displaced} | {change.detail.serving.name}
@@ -191,7 +191,7 @@ def test_a_new_image_is_pinned_and_pulled_only_when_it_is_not_there() -> None:
 
 
 def test_one_that_was_rolled_back_and_runs_serves_where_the_named_one_is_down() -> None:
-    """It has passed its gate once, so it is no candidate, and it is what a replacement returns to."""
+    """It has passed its gate once, so it is not a candidate, and a replacement that fails returns to it."""
     undone = make_container(undone_name("tiny", 1, 2), generation=2, spec=make_spec(drain=2))
     (change,) = changes_of(make_instance(), serving_container(1, spec=make_spec(drain=1), state="exited"), undone)
     assert change.action is Action.REPLACE

@@ -89,7 +89,7 @@ def test_changes_are_sorted_by_path() -> None:
     assert paths == ["args.dtype", "args.seed", "env.A", "env.Z", "image", "shm_size"]
 
 
-def test_arguments_that_are_added_changed_or_removed_are_told_apart() -> None:
+def test_arguments_that_are_added_changed_or_removed_are_distinguished() -> None:
     before = make_spec(args={"seed": 1, "dtype": "half", "same": 1})
     after = make_spec(args={"seed": 2, "enforce_eager": False, "same": 1})
     assert diff(before, after) == (

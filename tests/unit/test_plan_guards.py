@@ -123,14 +123,14 @@ def test_a_container_of_a_host_by_another_name_is_an_error_and_is_left_alone() -
 
 
 @pytest.mark.parametrize("name", [serving_name("tiny"), generation_name("tiny", 1, 1)])
-def test_a_name_that_somebody_else_holds_is_never_taken(name: str) -> None:
+def test_a_name_that_another_container_holds_is_never_taken(name: str) -> None:
     planned = make_plan(make_instance(), containers=(foreign_container(name),))
     assert rules_of(planned) == ["CX406"]
     assert "is not ours" in planned.diagnostics[0].summary
     assert planned.diagnostics[0].span == SPAN
 
 
-def test_a_name_of_another_stack_says_whose_it_is() -> None:
+def test_a_name_of_another_stack_is_reported_with_that_stack() -> None:
     planned = make_plan(make_instance(), containers=(serving_container(stack="other"),))
     assert rules_of(planned) == ["CX406"]
     assert 'belongs to the stack "other"' in planned.diagnostics[0].summary
@@ -149,7 +149,7 @@ def test_a_name_of_another_stack_says_whose_it_is() -> None:
         (BoundPort("127.0.0.1", 8001), None, False),
     ],
 )
-def test_a_port_that_somebody_else_holds_is_refused(bound: BoundPort, publish: Publish | None, clash: bool) -> None:
+def test_a_port_that_another_container_holds_is_refused(bound: BoundPort, publish: Publish | None, clash: bool) -> None:
     planned = make_plan(make_instance(publish=publish), containers=(foreign_container("db", ports=(bound,)),))
     assert rules_of(planned) == (["CX407"] if clash else [])
 
@@ -168,7 +168,7 @@ def test_the_port_of_its_own_candidate_is_not_in_the_way_of_an_interrupted_creat
     assert rules_of(make_plan(make_instance(publish=publish), containers=(candidate,))) == []
 
 
-def test_an_image_that_is_not_to_be_had_is_refused_with_the_daemons_words() -> None:
+def test_an_image_that_is_not_available_is_refused_with_the_daemons_message() -> None:
     missing = {("here", IMAGE): ImageFacts(IMAGE, "missing", problem="manifest unknown")}
     planned = plan(make_desired(make_instance()), make_observed(images=missing))
     assert rules_of(planned) == ["CX405"]

@@ -29,17 +29,17 @@ def unread(*containers: ObservedContainer) -> Observed:
     return replace(make_observed(*containers), images={})
 
 
-def test_no_image_is_looked_up_for_a_no_op() -> None:
+def test_no_image_is_read_for_a_no_op() -> None:
     """Each look-up is a request to a daemon, perhaps to a registry."""
     assert needs(make_desired(make_instance()), unread(serving_container())).images == ()
 
 
-def test_no_image_is_looked_up_for_a_start_or_for_what_cannot_be_read() -> None:
+def test_no_image_is_read_for_a_start_or_for_a_spec_that_cannot_be_read() -> None:
     assert needs(make_desired(make_instance()), unread(serving_container(state="exited"))).images == ()
     assert needs(make_desired(make_instance()), unread(serving_container(spec=None))).images == ()
 
 
-def test_images_are_looked_up_once_a_host_for_what_will_be_made() -> None:
+def test_images_are_read_once_a_host_for_containers_to_create() -> None:
     hosts = (HERE, Host("there", "unix:///x"), Host("away", "unix:///y"))
     desired = make_desired(
         make_instance("a"),
@@ -53,14 +53,14 @@ def test_images_are_looked_up_once_a_host_for_what_will_be_made() -> None:
     assert needs(desired, seen).images == (("here", IMAGE), ("there", IMAGE))
 
 
-def test_an_image_is_looked_up_for_what_is_new_or_changed() -> None:
+def test_an_image_is_read_for_what_is_new_or_changed() -> None:
     needed = (("here", IMAGE),)
     assert needs(make_desired(make_instance()), unread()).images == needed
     assert needs(make_desired(make_instance()), unread(generation_container(1, state="exited"))).images == needed
     assert needs(make_desired(make_instance()), unread(serving_container(spec=make_spec(drain=1)))).images == needed
 
 
-def test_a_container_is_inspected_only_when_its_label_may_no_longer_tell() -> None:
+def test_a_container_is_inspected_only_when_its_label_may_be_out_of_date() -> None:
     """A label cannot follow what is changed in place, and every inspection is a request."""
     changed = make_desired(make_instance(memory=1024))
     assert needs(make_desired(make_instance()), unread(serving_container())).inspections == ()

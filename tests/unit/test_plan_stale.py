@@ -108,7 +108,7 @@ def test_a_container_that_appeared_where_one_is_to_be_created_makes_a_plan_stale
 
 
 @pytest.mark.parametrize(("address", "is_stale"), [("127.0.0.1", True), ("0.0.0.0", True), ("10.0.0.1", False)])
-def test_a_port_that_somebody_took_meanwhile_makes_a_plan_stale(address: str, is_stale: bool) -> None:
+def test_a_port_that_was_taken_meanwhile_makes_a_plan_stale(address: str, is_stale: bool) -> None:
     planned = make_plan(make_instance(publish=Publish("127.0.0.1", 8001)), containers=(serving_container(),))
     assert [c.action for c in planned.effective] == [Action.REPLACE]
     taker = foreign_container("taker", ports=(BoundPort(address, 8001),))
@@ -152,12 +152,12 @@ def test_containers_that_the_plan_does_not_touch_never_make_it_stale() -> None:
     assert stale_reasons(planned, now) == []
 
 
-def test_every_move_is_said_once() -> None:
-    kept = (
+def test_every_change_is_reported_once() -> None:
+    retained = (
         generation_container(1, state="exited", spec=make_spec(drain=2)),
         generation_container(2, state="exited", spec=make_spec(drain=2)),
     )
-    planned = make_plan(make_instance(keep=0), containers=(serving_container(3, spec=make_spec(drain=1)), *kept))
+    planned = make_plan(make_instance(keep=0), containers=(serving_container(3, spec=make_spec(drain=1)), *retained))
     text = stale_reasons(planned, make_observed())
     assert len(text) == len(set(text)) == 3
 

@@ -114,7 +114,7 @@ def test_a_removal_stops_only_what_may_run(state: str, stops: bool) -> None:
     assert any(isinstance(t, StopContainer) for t in tasks_of(removal_of(serving_container(2, state=state)))) is stops
 
 
-def test_the_story_of_a_restart_that_was_asked_for() -> None:
+def test_the_story_of_a_restart_that_was_requested() -> None:
     here = f"id-{serving_name('tiny')}"
     (change,) = changes_of(make_instance(), serving_container(), restart=("tiny",))
     assert change.action is Action.RESTART
@@ -132,7 +132,7 @@ def test_the_story_of_a_restart_that_was_asked_for() -> None:
     ]
 
 
-def test_a_replacement_that_was_asked_for_needs_no_difference() -> None:
+def test_a_replacement_that_was_requested_needs_no_difference() -> None:
     (change,) = changes_of(make_instance(), serving_container(3), replace=("here/tiny",))
     assert (change.action, change.detail.generation, change.fields) == (Action.REPLACE, 4, ())
     assert [r.code for r in change.reasons] == [ReasonCode.REQUESTED]
@@ -180,13 +180,13 @@ def test_images_are_pulled_once_and_networks_made_once_before_anything_else() ->
     assert sum(isinstance(t, PullImage | EnsureNetwork) for t in tasks) == 2
 
 
-def test_a_network_is_dropped_only_when_nobody_is_left_on_it() -> None:
+def test_a_network_is_removed_only_when_no_container_is_left_on_it() -> None:
     alone = serving_container(networks=("cortex_default",))
     friend = foreign_container("db", networks=("cortex_default",))
     dropped = [s.task for s in make_plan(containers=(alone,), destroy=True).steps]
-    kept = [s.task for s in make_plan(containers=(alone, friend), destroy=True).steps]
+    remaining = [s.task for s in make_plan(containers=(alone, friend), destroy=True).steps]
     assert dropped[-1] == RemoveNetwork("cortex_default")
-    assert RemoveNetwork("cortex_default") not in kept
+    assert RemoveNetwork("cortex_default") not in remaining
 
 
 def test_every_kind_of_task_has_a_name_of_its_own() -> None:

@@ -63,7 +63,7 @@ def test_a_container_that_was_there_before_is_never_removed_by_an_undo() -> None
     assert undo(change) == [StopContainer(candidate.id, SHORT_GRACE)]
 
 
-def test_a_candidate_that_nobody_saw_healthy_is_nothing_to_go_back_to() -> None:
+def test_a_candidate_that_was_never_healthy_is_not_returned_to() -> None:
     """A run that was killed in its gate; and then the stack changed."""
     here, young = f"id-{serving_name('tiny')}", f"id-{generation_name('tiny', 1, 2)}"
     left = (
@@ -100,7 +100,7 @@ def test_one_that_runs_is_what_serves_where_nothing_has_the_serving_name() -> No
     assert not any(isinstance(t, RemoveContainer) for t in tasks_of(change))
 
 
-def test_an_older_one_that_somebody_started_is_what_serves_when_the_named_one_is_down() -> None:
+def test_an_older_one_that_a_person_started_serves_when_the_named_one_is_down() -> None:
     (change,) = changes_of(
         make_instance(),
         serving_container(2, spec=make_spec(drain=1), state="exited"),

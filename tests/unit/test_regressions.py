@@ -128,7 +128,7 @@ def test_bom(tmp_path: Path) -> None:
         ('[models.a.secrets]\n"2FA" = { env = "X" }\n', "cannot be the name of an environment variable"),
     ],
 )
-def test_words(tmp_path: Path, more: str, want: str) -> None:
+def test_message(tmp_path: Path, more: str, want: str) -> None:
     assert want in errors_of(tmp_path, more)
 
 
@@ -141,7 +141,7 @@ def test_words(tmp_path: Path, more: str, want: str) -> None:
         ('hosts = ["lab-*"]\n', "there is no such host"),
     ],
 )
-def test_bad_words(tmp_path: Path, more: str, bad: str) -> None:
+def test_no_unclear_message(tmp_path: Path, more: str, bad: str) -> None:
     assert bad not in errors_of(tmp_path, more)
 
 
@@ -387,7 +387,7 @@ def test_circle_once(tmp_path: Path) -> None:
     assert out.count("CX215") == 1
 
 
-def test_not_secret_variable_is_said(tmp_path: Path) -> None:
+def test_not_secret_variable_is_reported(tmp_path: Path) -> None:
     out = errors_of(tmp_path, '[models.a.secrets]\nX = { var = "plain" }\n[vars.plain]\ndefault = "x"\n')
     assert " or not secret" not in out
 
