@@ -63,7 +63,7 @@ def observe_before(case: Path) -> dict[str, Any]:
     changes = json.loads((case / "after.json").read_text()) if (case / "after.json").exists() else {}
     adoptable = _by_hand(case, world, desired, changes.pop("by_hand", {}))
     known = {
-        reference: {"found": "local", "id": id_}
+        reference: {"availability": "local", "id": id_}
         for reference, id_ in world.daemon(desired.hosts[0].name).images.items()
     }
     hosts: dict[str, Any] = {}

@@ -1,1 +1,1 @@
-"""CORE: what the stack asks for, resolved to values."""
+"""CORE: the stack, resolved to values."""

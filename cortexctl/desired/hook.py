@@ -1,4 +1,4 @@
-"""What a stack wants to be run, or told, at set points of an apply."""
+"""The commands and URLs that a stack wants run or notified at set points of an apply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from cortexctl.instance.spec import SecretRef
 
 
 class Point(StrEnum):
-    """When. The first two can still stop what is about to happen, the third makes it fail, the others only hear."""
+    """When a hook runs. The first two points can still stop the next action, the third makes it fail, the others are
+    only notified.
+    """
 
     PRE_APPLY = "pre_apply"
     PRE_STOP = "pre_stop"
@@ -22,16 +24,16 @@ class Point(StrEnum):
 
     @property
     def may_refuse(self) -> bool:
-        """Whether a hook that fails here changes what happens."""
+        """Whether the failure of a hook at this point changes the outcome."""
         return self in {Point.PRE_APPLY, Point.PRE_STOP, Point.POST_HEALTHY}
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A command (its words, no shell) or a URL that gets a POST; exactly one of `command`, `url`, `url_from`.
+    """A command (its arguments, no shell) or a URL that gets a POST; exactly one of `command`, `url`, `url_from`.
 
-    `timeout` in seconds. `models`: globs; a hook of a run asks whether one of them changes. `secrets` are handed to the
-    command as environment variables, `withheld` are the variables of our own environment that it does not get.
+    `timeout` in seconds. `models`: globs; a hook of a run applies if one of them changes. The command receives
+    `secrets` as environment variables; `withheld` are the variables of our own environment that it does not get.
     """
 
     name: str
@@ -45,15 +47,15 @@ class Hook:
     secrets: tuple[SecretRef, ...] = ()
     withheld: tuple[str, ...] = ()
 
-    def wants(self, model: str) -> bool:
+    def applies_to(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 
     @property
-    def does(self) -> str:
-        """What it does, in words for people. Of a URL no more than scheme and host: its path may be a secret."""
+    def description(self) -> str:
+        """Its action, described for people. Of a URL only scheme and host: the path may be a secret."""
         if self.command:
             return shlex.join(self.command)
         if self.url_from:
             return f"POST to the URL in {self.url_from.origin}"
-        parts = urlsplit(self.url)
-        return f"POST to {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        url = urlsplit(self.url)
+        return f"POST to {url.scheme}://{url.netloc.rpartition('@')[2]}"

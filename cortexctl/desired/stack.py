@@ -1,4 +1,4 @@
-"""What the stack asks for, resolved: one Instance per container that shall run."""
+"""The resolved stack: one Instance per container that is to run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cortexctl.instance.spec import Spec
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A Docker daemon: how we reach it (`docker`, a URL) and where others reach its published ports. `gpus`: how many
-    it has, as far as the stack says; `gpu_memory`: bytes of one, as nvidia-smi shows it.
+    """A Docker daemon: how we reach it (`docker`, a URL) and at which address others reach its published ports. `gpus`:
+    how many it has, if the stack declares it; `gpu_memory`: bytes of one, as nvidia-smi shows it.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Smoke:
-    """The request that a candidate must answer before it serves. `dimensions`: of the embedding that it must give."""
+    """The request that a candidate must answer before it serves. `dimensions`: the expected length of the embedding."""
 
     prompt: str = "Say ok."
     max_tokens: int = 4
@@ -36,15 +36,15 @@ class Smoke:
 
 
 STARTS_AT_MOST = 6
-"""A start that gets on, but never gets ready, is given up after so many start-up time-outs."""
+"""A start that makes progress but never becomes ready fails after this many start-up time-outs."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """What an instance must pass to serve. Times in seconds.
+    """The checks that an instance must pass to serve. Times in seconds.
 
     `startup_timeout` counts only while the start shows no progress. `max_ttft` (the time to the first token) and
-    `min_tokens_per_second` are bounds on the median of so many `requests`; None asks for nothing.
+    `min_tokens_per_second` are bounds on the median of `requests` requests; None means no bound.
     """
 
     startup_timeout: int = 1200
@@ -56,7 +56,7 @@ class GatePolicy:
 
     @property
     def longest_start(self) -> int:
-        """Seconds after which a start fails even though it gets on."""
+        """Seconds after which a start fails even though it makes progress."""
         return STARTS_AT_MOST * self.startup_timeout
 
     @property
@@ -66,8 +66,8 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the stack says of an instance beside its spec: how it is proven, and what becomes of it afterwards. `task`
-    decides the gate's first request; `keep` counts the former containers that are retained.
+    """What the stack declares about an instance beside its spec: how it is checked, and what happens to it afterwards.
+    `task` decides the gate's first request; `keep` is the number of former containers that are retained.
     """
 
     task: str = "generate"
@@ -80,7 +80,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One container of a model on a host, and how it is brought up. `where` maps a field to its place."""
+    """One container of a model on a host, and how it is rolled out. `where` maps a field to its place."""
 
     host: str
     model: str
@@ -94,15 +94,17 @@ class Instance:
     wait: int = 0
     """Seconds between two batches."""
     gpu_count: int | None = None
-    """So many GPUs, chosen for it when it is planned; None where `spec.gpus` are the stack's own choice."""
+    """The number of GPUs that the planner chooses for it; None if `spec.gpus` are the stack's own choice."""
     named_by_default: bool = False
-    """The stack does not say under which names it is served: a container that is there keeps those that it has."""
+    """The stack does not declare served names: an existing container keeps the names that it has."""
     adopt: str = ""
-    """The name of a container without our labels that is taken for this instance as long as it has no other."""
+    """The name of a container without our labels that is adopted as this instance until the instance has another
+    container.
+    """
     after: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     ignore_drift: tuple[str, ...] = ()
-    """Paths whose drift is not reported. Apart from `ignore`, which is about the plan."""
+    """Paths whose drift is not reported. Independent of `ignore`, which affects the plan."""
     where: Mapping[str, SourceSpan] = field(default_factory=dict, compare=False)
 
     @property
@@ -110,13 +112,13 @@ class Instance:
         return address(self.host, self.model, self.ordinal)
 
     def place_of(self, key: str) -> SourceSpan | None:
-        """The stack's line about `key`, else the one about the model."""
+        """The stack's line of `key`, else the line of the model."""
         return self.where.get(key) or self.where.get("")
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The stack as a value. `digest` identifies the text it came from."""
+    """The stack as a value. `digest` identifies its source text."""
 
     stack: str
     path: str
@@ -127,18 +129,18 @@ class Desired:
     moved: Mapping[str, str] = field(default_factory=dict)
     """Old name of a model -> its name now."""
     max_failures: int = 1
-    """So many changes of an apply may fail; then nothing new is begun."""
+    """Maximum number of failed changes of an apply; after that, no new changes start."""
     disabled: tuple[str, ...] = ()
     """Models that are in the stack, with `enabled = false`."""
     ignore_drift: tuple[str, ...] = ()
-    """Globs over addresses and container names (HOST/NAME), and KIND:GLOB, that drift passes over."""
+    """Globs over addresses and container names (HOST/NAME), and KIND:GLOB, that drift ignores."""
     hooks: tuple[Hook, ...] = ()
-    """In the order in which those of one point run."""
+    """In running order within each point."""
     audit_log: str = ""
-    """Where applies are written down, from the stack's folder; empty: nowhere."""
+    """Path of the audit log, relative to the stack's folder; empty: no audit log."""
 
     secret_variables: tuple[str, ...] = ()
-    """The names of the variables whose values are never said."""
+    """The names of the variables whose values are never shown."""
 
     @property
     def owner(self) -> str:
@@ -148,13 +150,13 @@ class Desired:
         return next(h for h in self.hosts if h.name == name)
 
     def on_hosts(self, names: Collection[str]) -> Desired:
-        """The stack as if it had these hosts alone."""
+        """The stack reduced to these hosts."""
         hosts = tuple(h for h in self.hosts if h.name in names)
         return replace(self, hosts=hosts, instances=tuple(i for i in self.instances if i.host in names))
 
     def by_host(self) -> dict[str, dict[str, Instance]]:
-        """Every host's instances by address, also of hosts that have none."""
-        found: dict[str, dict[str, Instance]] = {h.name: {} for h in self.hosts}
+        """Every host's instances by address, including hosts without instances."""
+        hosts: dict[str, dict[str, Instance]] = {h.name: {} for h in self.hosts}
         for instance in self.instances:
-            found.setdefault(instance.host, {})[instance.address] = instance
-        return found
+            hosts.setdefault(instance.host, {})[instance.address] = instance
+        return hosts

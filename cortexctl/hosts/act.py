@@ -32,11 +32,11 @@ from cortexctl.instance.spec import CPU_PERIOD, InPlace, Spec
 from cortexctl.observed.container_list import (
     parse_endpoint,
     parse_labels,
-    parse_release_told,
+    parse_named_release,
     parse_volume_labels,
 )
 from cortexctl.observed.container_state import ContainerState
-from cortexctl.observed.daemon_json import DISTRIBUTION, IMAGE, LOGGED, MADE, PULLED, TOUCHED
+from cortexctl.observed.daemon_json import CREATED, DISTRIBUTION, IMAGE, LOGGED, PULLED, TOUCHED
 from cortexctl.observed.host import ImageFacts
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.record import HostRecord
@@ -70,7 +70,7 @@ class DockerDaemon:
             try:
                 found = IMAGE(self._api.inspect_image(reference))
                 return ImageFacts(
-                    reference, "local", id=found["Id"], release=parse_release_told(found.get("Config") or {})
+                    reference, "local", id=found["Id"], release=parse_named_release(found.get("Config") or {})
                 )
             except docker.errors.NotFound:
                 pass
@@ -117,7 +117,7 @@ class DockerDaemon:
                     ),
                     stop_signal=STOP_SIGNAL,
                 )
-                self._made[launch.name] = MADE(made)["Id"]
+                self._made[launch.name] = CREATED(made)["Id"]
             except docker.errors.APIError as cause:
                 if cause.status_code != CONFLICT or not self._is_there(launch.name, spec):
                     raise

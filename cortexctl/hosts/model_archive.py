@@ -9,7 +9,7 @@ from cortexctl.errors import DaemonError
 from cortexctl.hosts.archive import read_file
 from cortexctl.model_files.files import ModelFiles, ModelSource, read_model
 from cortexctl.observed.host import ObservedHost
-from cortexctl.observed.model_mounts import ways_to
+from cortexctl.observed.model_mounts import mount_paths
 
 
 def model_files_on(host: Host, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
@@ -21,7 +21,7 @@ def _files(host: Host, seen: ObservedHost, source: ModelSource) -> ModelFiles:
     if not source.root:
         return ModelFiles(problem=f"{host.name} has no folder for what comes from the hub (hf_cache)")
     problem = f"no container on {host.name} shows its folder yet"
-    for container, folder in ways_to(source, seen):
+    for container, folder in mount_paths(source, seen):
 
         def read(path: str, most: int, container: str = container) -> bytes | None:
             return read_file(host.docker, container, path, most)

@@ -10,7 +10,7 @@ import docker
 import docker.errors
 
 from cortexctl.instance.labels import owner_labels, owner_of
-from cortexctl.observed.daemon_json import MADE, NETWORKS
+from cortexctl.observed.daemon_json import CREATED, NETWORKS
 
 FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
 TRIES = 10
@@ -23,7 +23,7 @@ def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
     if not _named(api, name):
         with _never_mind(CONFLICT):
             answer = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))
-            made = MADE(answer)["Id"]
+            made = CREATED(answer)["Id"]
     kept = _only_one(api, name)
     return bool(made) and kept == made
 

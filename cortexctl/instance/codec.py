@@ -1,8 +1,7 @@
 """Spec <-> JSON: the same form in labels, in plans and in case files.
 
-`{"v": 2, "container": {...}, "server": {...}}`. Defaults are left out, so a new field with a default does not change
-old labels. `v` is the spec version: a label written by an older release is raised by `UPGRADES` before anything is
-compared with it.
+`{"v": 2, "container": {...}, "server": {...}}`. Defaults are omitted, so a new field with a default does not change old
+labels. `v` is the spec version: `UPGRADES` converts a label of an older release before it is compared.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from cortexctl.instance.spec import Container, Mount, Publish, Server, Spec
 
 SPEC_VERSION = 2
 LONGEST_LABEL = 2**20
-"""Characters of a spec's label; ours have some hundreds."""
+"""Maximum length of a spec's label, in characters; ours have some hundreds."""
 _RELEASE = re.compile(r"v?\d{1,6}(?:\.\d{1,6}){2}(?:\.(?:post)?\d{1,6})?", re.ASCII)
-"""The form of a release's number, whichever engine it is of."""
+"""The form of a release number, for every engine."""
 _DECODER = Decoder(strict=True, may_lack={Mount: {"read_only"}, Publish: {"port"}})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Part:
-    """One half of a spec. `readers` check each field's JSON value, down to its parts: anybody may write a label."""
+    """One half of a spec. `readers` check each field's JSON value, nested values included: anyone can write a label."""
 
     kind: type[Container | Server]
     readers: Mapping[str, Reader]
@@ -51,7 +50,7 @@ class UnknownSpecVersion(ValueError):
 
 
 def spec_to_dict(spec: Spec) -> dict[str, Any]:
-    """Plain JSON values, keys in the order of the fields, defaults left out."""
+    """Plain JSON values, keys in the order of the fields, defaults omitted."""
     parts = {name: _part_to_dict(getattr(spec, name), part) for name, part in _PARTS.items()}
     return {"v": SPEC_VERSION, **parts}
 
@@ -67,7 +66,7 @@ def spec_to_label(spec: Spec) -> str:
 
 
 def spec_from_label(text: str) -> Spec:
-    """Raises ValueError when the text is not a spec, UnknownSpecVersion when it is of a newer kind."""
+    """Raises ValueError if the text is not a spec, UnknownSpecVersion if its version is newer."""
     data = read_json(text, most=LONGEST_LABEL)
     if not isinstance(data, dict):
         raise ValueError("a spec label holds a JSON object")
@@ -75,7 +74,7 @@ def spec_from_label(text: str) -> Spec:
 
 
 def label_records(text: str, spec: Spec) -> bool:
-    """Whether a label is of this very spec, in whichever version it was written. Equal text is not parsed."""
+    """Whether a label contains this spec, in any version of the format. Equal text is not parsed."""
     if text == spec_to_label(spec):
         return True
     try:
@@ -85,21 +84,21 @@ def label_records(text: str, spec: Spec) -> bool:
 
 
 def spec_from_dict(data: Mapping[str, Any]) -> Spec:
-    """The inverse of `spec_to_dict`, for any version up to ours. Raises ValueError."""
+    """The inverse of `spec_to_dict`, for any version up to the current one. Raises ValueError."""
     if not isinstance(data, Mapping):
         raise ValueError("a spec is a table")
     data = _upgraded(dict(data))
-    given = {name: data.pop(name) for name in _PARTS}
-    wrong = [name for name, value in given.items() if not isinstance(value, dict)]
-    given = {name: value for name, value in given.items() if name not in wrong}
-    unknown = {*data, *(f"{n}.{key}" for n, values in given.items() for key in values.keys() - _PARTS[n].readers)}
+    halves = {name: data.pop(name) for name in _PARTS}
+    wrong = [name for name, value in halves.items() if not isinstance(value, dict)]
+    halves = {name: value for name, value in halves.items() if name not in wrong}
+    unknown = {*data, *(f"{n}.{key}" for n, values in halves.items() for key in values.keys() - _PARTS[n].readers)}
     if unknown:
         raise ValueError(f"unknown fields in a spec: {', '.join(sorted(unknown))}")
-    missing = {f"{name}.{key}" for name, values in given.items() for key in _PARTS[name].required - values.keys()}
+    missing = {f"{name}.{key}" for name, values in halves.items() for key in _PARTS[name].required - values.keys()}
     if missing:
         raise ValueError(f"fields missing in a spec: {', '.join(sorted(missing))}")
     read: dict[str, Any] = {}
-    for name, values in given.items():
+    for name, values in halves.items():
         fields = _read_fields(values, _PARTS[name])
         wrong += [f"{name}.{key}" for key in values.keys() - fields]
         read[name] = fields
@@ -109,7 +108,7 @@ def spec_from_dict(data: Mapping[str, Any]) -> Spec:
 
 
 def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """The same in the form of our version, without its number. Raises ValueError."""
+    """The same data in the current version, without the version number. Raises ValueError."""
     version = data.pop("v", None)
     if type(version) is not int or version < 1:
         raise ValueError("a spec without its version")
@@ -123,7 +122,7 @@ def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_fields(values: Mapping[str, Any], part: _Part) -> dict[str, Any]:
-    """The fields whose values are of their types, and are a release's number or names where that is what they say."""
+    """The fields, each checked against its type; release numbers and names are also checked for their form."""
     fields = {}
     for key, value in values.items():
         try:

@@ -18,51 +18,53 @@ ON_REMOVE = PREFIX + "on_remove"
 RUN = PREFIX + "run"
 VERSION = PREFIX + "version"
 PROBE = PREFIX + "probe"
-"""On a container that lives for one question to an image; the value is the owner who asks."""
+"""Label of a container that exists for one query to an image; its value is the owner of the query."""
 REVISION = PREFIX + "revision"
 AUTHOR = PREFIX + "author"
 
 MOST_ORDINALS = 10_000
 MOST_GENERATIONS = 10**9
-"""No stack comes near them: what is beyond was not written by us."""
+"""No stack reaches these limits: larger numbers were not written by cortexctl."""
 UNDONE = "-undone"
-"""The end of the name of one that was rolled back: younger than what serves, and kept all the same."""
+"""The end of the name of a container that was rolled back: it is newer than the serving one, and is retained all the
+same.
+"""
 _NAMES = "vllm-model-"
 _MODEL_NAME = re.compile(r"(?!.*--)[a-z0-9][a-z0-9_.-]{0,62}")
 _GENERATION_SUFFIX = re.compile(rf"--g(\d+)({UNDONE})?$")
 
 
 def owner(stack: str, env: str = "") -> str:
-    """Whose a container is: a stack, in one of its environments. STACK, or STACK@ENV."""
+    """The owner of a container: a stack, in one of its environments. STACK, or STACK@ENV."""
     return f"{stack}@{env}" if env else stack
 
 
-def owner_of(found: Mapping[str, str]) -> str:
-    """The owner that labels name; empty when they name none."""
-    return owner(found.get(STACK, ""), found.get(ENV, "")) if STACK in found else ""
+def owner_of(labels: Mapping[str, str]) -> str:
+    """The owner that labels name; empty if they name none."""
+    return owner(labels.get(STACK, ""), labels.get(ENV, "")) if STACK in labels else ""
 
 
 def owner_labels(whose: str) -> dict[str, str]:
-    """The labels that say so; the inverse of `owner_of`."""
+    """The labels that name an owner; the inverse of `owner_of`."""
     stack, _, env = whose.partition("@")
     return {STACK: stack, ENV: env} if env else {STACK: stack}
 
 
-def are_own(found: Mapping[str, str], of_image: Mapping[str, str]) -> bool:
-    """Whether a container's labels are its own. `docker commit` copies them into the image that it makes, and every
-    container of that image has them from there. Of two runs no one is the same, so an image that holds another run's
-    labels (the stack's own image may be such a one) does not count.
+def are_own(labels: Mapping[str, str], of_image: Mapping[str, str]) -> bool:
+    """Whether a container's labels are its own. `docker commit` copies labels into the new image, and every container
+    of that image inherits them. Two runs never have the same run label, so an image with another run's labels (the
+    stack's own image may be one) does not count.
     """
-    return STACK not in of_image or found.get(RUN) != of_image.get(RUN)
+    return STACK not in of_image or labels.get(RUN) != of_image.get(RUN)
 
 
 def is_model_name(text: str) -> bool:
-    """Whether a stack can have a model by this name. "--" is kept for generations."""
+    """Whether a stack can have a model of this name. "--" is reserved for generations."""
     return _MODEL_NAME.fullmatch(text) is not None
 
 
 def is_name_of_ours(name: str) -> bool:
-    """Whether it has the form of the names that we give."""
+    """Whether the name has the form of the names that cortexctl gives."""
     return name.startswith(_NAMES)
 
 
@@ -72,12 +74,12 @@ def serving_name(model: str, ordinal: int = 1) -> str:
 
 
 def generation_name(model: str, ordinal: int, generation: int) -> str:
-    """The name of a candidate before its gate, and of a kept container after it was replaced."""
+    """The name of a candidate before its gate, and of a retained container after its replacement."""
     return f"{serving_name(model, ordinal)}--g{generation}"
 
 
 def undone_name(model: str, ordinal: int, generation: int) -> str:
-    """The name of a kept container after it was rolled back to an older one."""
+    """The name of a retained container after the rollback to an older one."""
     return generation_name(model, ordinal, generation) + UNDONE
 
 
@@ -86,7 +88,7 @@ def is_undone_name(name: str) -> bool:
 
 
 def is_generation_name(name: str) -> bool:
-    """Whether a container by this name is a candidate or a kept one rather than the serving one."""
+    """Whether this is the name of a candidate or a retained container, rather than of the serving one."""
     return _GENERATION_SUFFIX.search(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""All that a daemon must be told to make one container."""
+"""All settings that a daemon needs to create one container."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cortexctl.instance.spec import Spec
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """`image` is an id or a digest. `secrets` are environment variables with values: never shown, never kept."""
+    """`image` is an id or a digest. `secrets` are environment variables with values: never shown, never stored."""
 
     name: str
     image: str

@@ -1,4 +1,4 @@
-"""Specs of older versions, raised to the next one: labels never change, so their readers have to."""
+"""Converts specs of older versions to the next one. Labels never change, so their readers have to convert them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SERVER_FIELDS = {
     "extra_args": "extra_args",
     "drain": "drain",
 }
-"""Field of version 1 -> field of the server since."""
+"""Field of version 1 -> field of the server in version 2."""
 _CONTAINER_FIELDS = (
     *("image", "env", "secrets", "gpus", "mounts", "publish", "network"),
     *("ipc", "shm_size", "restart", "memory", "cpus"),
@@ -21,7 +21,7 @@ _CONTAINER_FIELDS = (
 
 
 def _to_version_2(flat: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 had all fields in one table, and knew no engine but vLLM, which listens at port 8000."""
+    """Version 1 had all fields in one table, and knew no engine except vLLM, which listens at port 8000."""
     if unknown := flat.keys() - {*_SERVER_FIELDS, *_CONTAINER_FIELDS}:
         raise ValueError(f"unknown fields in a spec: {', '.join(sorted(unknown))}")
     server = {new: flat[old] for old, new in _SERVER_FIELDS.items() if old in flat}

@@ -1,4 +1,4 @@
-"""Secrets in texts: their values hidden in every common encoding, and fingerprints in their place."""
+"""Secrets in texts: hides their values in every common encoding, and computes fingerprints."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
-from cortexctl.instance.secret_shape import looks_like_one, without_tokens
+from cortexctl.instance.secret_shape import may_be_secret, without_tokens
 
-__all__ = ["SHORTEST", "fingerprint", "hidden", "looks_like_one", "masked"]
+__all__ = ["SHORTEST", "fingerprint", "hidden", "masked", "may_be_secret"]
 
 SHORTEST = 4
-"""Characters of a value that is hidden in texts; shorter ones would only garble them."""
+"""Minimum length of a value that is hidden in texts; hiding shorter ones would only garble them."""
 EDGE = 12
-"""Characters of a form that was cut at the end of a line, by which it is known there and on the next line."""
+"""Length of the piece by which a form that is cut at the end of a line is recognised, there and on the next line."""
 
 
 def masked(text: str, values: Iterable[str]) -> str:
-    """The text without the values: each whole, line by line, and in the encodings in which programs write what they
-    know. Its time grows with the text and with the number of values, and with nothing else.
+    """The text without the values: each as a whole, line by line, and in the encodings in which programs write text.
+    The time grows with the length of the text and the number of values, and with nothing else.
     """
-    forms = _forms_of(frozenset(values))
-    for form in forms.whole:
-        if form in text:
-            text = text.replace(form, "***")
-    if not forms.together:
+    encodings = _forms_of(frozenset(values))
+    for encoding in encodings.whole:
+        if encoding in text:
+            text = text.replace(encoding, "***")
+    if not encodings.together:
         return text
-    return "\n".join(_without_edges(line, forms) for line in text.split("\n"))
+    return "\n".join(_without_edges(line, encodings) for line in text.split("\n"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Forms:
-    """`whole`: longest first, for one may hold another. Of the long ones, by how they begin and end: those that are cut
-    where a line ends. `together`: all those in one text.
+    """`whole`: longest first, because one may contain another. The long ones, by their first and last characters: those
+    are recognised if they are cut at the end of a line. `together`: all long ones in one text.
     """
 
     whole: tuple[str, ...]
@@ -49,23 +49,23 @@ class _Forms:
 
 @functools.lru_cache(maxsize=32)
 def _forms_of(values: frozenset[str]) -> _Forms:
-    written = {form for value in values for part in _parts(value) for form in _encoded(part)}
-    forms = written | {form for text in written for form in _where_letters_are_lost(text)}
-    whole = tuple(sorted((form for form in forms if len(form) >= SHORTEST), key=lambda form: (-len(form), form)))
-    long = [form for form in whole if len(form) >= 2 * EDGE]
+    written = {encoding for value in values for part in _parts(value) for encoding in _encoded(part)}
+    encodings = written | {encoding for text in written for encoding in _with_lost_letters(text)}
+    whole = tuple(sorted((e for e in encodings if len(e) >= SHORTEST), key=lambda e: (-len(e), e)))
+    long = [encoding for encoding in whole if len(encoding) >= 2 * EDGE]
     heads = {head: tuple(f for f in long if f.startswith(head)) for head in {f[:EDGE] for f in long}}
     tails = {tail: tuple(f for f in long if f.endswith(tail)) for tail in {f[-EDGE:] for f in long}}
     return _Forms(whole, heads, tails, "\n".join(long))
 
 
 def _parts(value: str) -> set[str]:
-    """A text may be cut between lines, and lose the blanks around it."""
+    """A text may be split into lines, and may lose its surrounding blanks."""
     whole = {value, value.strip(), *value.splitlines(), *(line.strip() for line in value.splitlines())}
     return {part for part in whole if len(part) >= SHORTEST}
 
 
 def _encoded(part: str) -> Iterator[str]:
-    """One text as it is, and as logs, URLs, pages, JSON and headers write it."""
+    """One text unchanged, and in the forms of logs, URLs, HTML pages, JSON and headers."""
     yield part
     in_json = [json.dumps(part, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)]
     for text in in_json:
@@ -94,7 +94,7 @@ def _encoded(part: str) -> Iterator[str]:
 
 
 def _as_python(part: str) -> Iterator[str]:
-    """Inside quotes of either kind, which a longer text around it chooses."""
+    """Inside quotes of either kind: the surrounding text decides which."""
     for text in (
         repr(f'"{part}')[2:-1],
         ascii(f'"{part}')[2:-1],
@@ -104,8 +104,8 @@ def _as_python(part: str) -> Iterator[str]:
         yield from (plain, plain.replace("'", "\\'"), plain.replace('"', '\\"'))
 
 
-def _where_letters_are_lost(text: str) -> Iterator[str]:
-    """What a log's writer or reader that knows no such letters makes of it."""
+def _with_lost_letters(text: str) -> Iterator[str]:
+    """The results of a log writer or reader that does not support these characters."""
     if not text.isascii():
         yield text.encode("ascii", "replace").decode()
         yield text.encode("ascii", "xmlcharrefreplace").decode()
@@ -113,8 +113,8 @@ def _where_letters_are_lost(text: str) -> Iterator[str]:
 
 
 def _in_base64(raw: bytes) -> Iterator[str]:
-    """Both alphabets, and each of the three places that it can have in a longer text, without the characters at its
-    ends that its neighbours change.
+    """Both alphabets, and each of the three possible offsets in a longer text, without the characters at the ends that
+    depend on the neighbouring bytes.
     """
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         yield encode(raw).decode()
@@ -124,23 +124,23 @@ def _in_base64(raw: bytes) -> Iterator[str]:
             yield shifted[first:last]
 
 
-def _without_edges(line: str, forms: _Forms) -> str:
-    """A line in which a form begins that the next line ends, or that goes on from the line before."""
+def _without_edges(line: str, encodings: _Forms) -> str:
+    """A line at whose end a form begins that continues on the next line, or at whose start a form ends."""
     bare = line.strip()
-    if len(bare) >= EDGE and bare in forms.together:
+    if len(bare) >= EDGE and bare in encodings.together:
         return line.replace(bare, "***")
-    for head, begun in forms.heads.items():
-        at = line.find(head, max(len(line) - len(begun[0]), 0))
+    for head, starting in encodings.heads.items():
+        at = line.find(head, max(len(line) - len(starting[0]), 0))
         while at >= 0:
-            if any(form.startswith(line[at:].rstrip()) for form in begun):
+            if any(encoding.startswith(line[at:].rstrip()) for encoding in starting):
                 line = line[:at] + "***"
                 break
             at = line.find(head, at + 1)
-    for tail, ended in forms.tails.items():
+    for tail, ended in encodings.tails.items():
         start = len(line) - len(line.lstrip())
         at = line.rfind(tail, start, start + len(ended[0]))
         while at >= 0:
-            if any(form.endswith(line[start : at + EDGE]) for form in ended):
+            if any(encoding.endswith(line[start : at + EDGE]) for encoding in ended):
                 line = line[:start] + "***" + line[at + EDGE :]
                 break
             at = line.rfind(tail, start, at + EDGE - 1)
@@ -150,8 +150,8 @@ def _without_edges(line: str, forms: _Forms) -> str:
 def fingerprint(stack: str, name: str, value: str) -> str:
     """16 hex digits, keyed by stack and name so that equal secrets do not show as equal elsewhere.
 
-    scrypt (RFC 7914) rather than a bare HMAC: a plan may be read by many, and a short token must not be found
-    by trying. The cost, about 10 ms and 4 MiB, is paid once per secret and run.
+    scrypt (RFC 7914) rather than a bare HMAC: many people may read a plan, and a short token must not be found by
+    trying. The cost, about 10 ms and 4 MiB, is paid once per secret and run.
     """
     salt = f"cortexctl/1/{stack}/{name}".encode()
     return hashlib.scrypt(value.encode(), salt=salt, n=4096, r=8, p=1, dklen=8).hex()
@@ -161,6 +161,6 @@ _WORD = re.compile(r"[^\s'\"`,;()\[\]{}=]+")
 
 
 def hidden(text: str, values: Iterable[str] = ()) -> str:
-    """Masked, and without words that tell by themselves that they are secrets."""
+    """Masked, and without tokens that have the shape of a secret."""
     shown = without_tokens(masked(text, values))
-    return _WORD.sub(lambda m: "***" if looks_like_one(m[0]) else m[0], shown)
+    return _WORD.sub(lambda m: "***" if may_be_secret(m[0]) else m[0], shown)

@@ -1,7 +1,7 @@
-"""What a secret looks like: by its own form, and by the name that it stands under.
+"""How a secret is recognised: by its own form, and by the name of its field.
 
-Two strengths. `shape_of_secret` is sure enough to refuse a stack; `looks_like_one` hides, where a mistake costs less.
-Every pattern reads a text once: some of these texts are logs of strangers.
+Two strengths. `shape_of_secret` is certain enough to refuse a stack; `may_be_secret` hides text, where a mistake costs
+less. Every pattern reads a text once, because some of these texts are logs of other programs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 _BODY = r"(?:[A-Za-z0-9_-]{12,}|(?=[A-Za-z_-]{0,11}[0-9]|[a-z0-9_-]{0,11}[A-Z])[A-Za-z0-9_-]{6,})"
-"""What comes after a prefix: long, or not a word that a person would write in a path."""
+"""What follows a prefix: long, or not a word that a person would write in a path."""
 _HUGGING_FACE = r"(?:[A-Za-z0-9]{12,}|(?=[A-Za-z]{0,11}[0-9]|[a-z0-9]{0,11}[A-Z])[A-Za-z0-9]{6,})"
 _PREFIX = (
     r"sk-|[sr]k_(?:live|test)_|whsec_|gh[pousr]_|github_pat_|gl(?:pat|dt|rt|ptt|cbt|soat|ft|imt|agent)-|xox[a-z]-|xapp-"
@@ -23,14 +23,14 @@ _TOKEN = re.compile(
     rf"(?<![A-Za-z0-9_-])(?:(?:hf|api_org)_{_HUGGING_FACE}|(?:{_PREFIX}){_BODY}|(?:AKIA|ASIA)[0-9A-Z]{{8,}}"
     r"|(?:ya29|SG|hv[sbr])\.[A-Za-z0-9_.-]{8,}|[0-9]{8,10}:[A-Za-z0-9_-]{30,})"
 )
-"""What tokens of known services begin with, and enough of what follows."""
+"""Prefixes of tokens of known services, with enough of the rest."""
 _BEGINS = re.compile(r"^(hf_|sk-|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|AKIA|eyJ)|://[^/@\s]*@")
-"""The beginnings alone, and a URL with who is asking in it."""
+"""The prefixes alone, and a URL with credentials."""
 _URL_PASSWORD = re.compile(r"://[^/@\s:]*:(?!\$|\{\{|<)[^/@\s]+@|https?://(?!\$|\{\{|<)[^/@\s]+@")
 _USER_PASSWORD = re.compile(
     r"(?<![\w./:@+-])(?!mailto:)([\w.+-]{1,64}:)(?!\$|\{\{|<)[^/@\s:]{3,256}@(?!sha(?:256|512):)(?=[A-Za-z0-9])"
 )
-"""USER:PASSWORD@HOST without a scheme. An image's digest comes behind an @, too."""
+"""USER:PASSWORD@HOST without a scheme. An image's digest follows an @, too."""
 _SIGNED = re.compile(
     r"[?&](?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|sig|signature|auth|code|key|api_?key|password"
     r"|(?:access_?|auth_?|id_?|sas_?)?token|(?:client_?)?secret)=(?!\$|\{\{|<)[^&\s'\"]{4,}",
@@ -77,7 +77,7 @@ _OF_A_TEXT = {
     *("bos", "eos", "pad", "unk", "sep", "cls", "mask", "image", "video", "audio", "stop", "special", "begin", "end"),
     *("first", "last", "per", "each", "max", "min", "next", "prompt", "start", "think", "placeholder", "new"),
 }
-"""What stands before "token" where it is a piece of a model's text."""
+"""Words before "token" in names of text pieces of a model."""
 _OPEN_KEYS = {
     *(
         "cache",
@@ -97,27 +97,27 @@ _OPEN_KEYS = {
     *("map", "object", "partition", "prefix", "primary", "pub", "public", "routing", "row", "shard", "sort", "state"),
     *("store", "tag"),
 }
-"""What stands before "key" where it opens nothing."""
+"""Words before "key" in names of keys that open nothing."""
 _REFERENCE = re.compile(
     r"\s*(?:(?:Bearer|Basic|Token)\s+)?(?:\$|\{\{|<|%|\*{3}|\(hidden\)).*", re.DOTALL | re.IGNORECASE
 )
-"""Not the value but where it comes from: a shell's variable, a template's, a placeholder."""
+"""Not the value but its source: a shell variable, a template variable, a placeholder."""
 _PLAIN = re.compile(
     r"(?i)true|false|yes|no|on|off|none|null|auto|default|required|optional|enabled|disabled|basic|[0-9.]*"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RANDOM = 20
-"""Characters of a segment or a name after which nobody has written it by hand."""
+"""Length in characters beyond which no person has written a segment or a name."""
 
 
-def looks_like_one(value: str) -> bool:
-    """Whether a value may be a secret by itself, whatever it is called."""
+def may_be_secret(value: str) -> bool:
+    """Whether a value may be a secret by itself, regardless of its name."""
     return bool(_BEGINS.search(value)) or bool(shape_of_secret(value))
 
 
 @functools.lru_cache(maxsize=4096)
 def shape_of_secret(text: str) -> str:
-    """What the text holds that is a secret by its form, in words; empty where nothing shows."""
+    """Describes the secret that the text contains, recognised by its form; empty if there is none."""
     if ("KEY" in text or "Key" in text) and _PRIVATE_KEY.search(text):
         return "a private key"
     if _TOKEN.search(text):
@@ -138,20 +138,20 @@ def shape_of_secret(text: str) -> str:
         or _BEARER.search(text)
         or any(map(_is_basic, _BASIC.findall(text)))
     ):
-        return "a header that proves who is asking"
+        return "a header with credentials"
     return ""
 
 
 @functools.lru_cache(maxsize=4096)
 def assigned_secret(text: str) -> str:
-    """The name in a text that has a secret behind it, as in "password=V" or "--token V"; empty where there is none."""
+    """The name in a text that is followed by a secret, as in "password=V" or "--token V"; empty if there is none."""
     pairs = [(m[1], m[2]) for m in _ASSIGNED.finditer(text)] if "=" in text or ":" in text else []
     pairs += [(m[1], m[2]) for m in _OPTION.finditer(text)] if "-" in text else []
     return next((name for name, value in pairs if holds_secret(name, value)), "")
 
 
 def holds_secret(name: str, value: str) -> bool:
-    """Whether what stands under this name is a secret for that name."""
+    """Whether the value of this name is a secret, judged by the name."""
     kind = _kind_of_name(name)
     if not kind or not value.strip() or _REFERENCE.fullmatch(value):
         return False
@@ -162,7 +162,7 @@ def holds_secret(name: str, value: str) -> bool:
 
 
 def is_token_not_name(text: str) -> bool:
-    """Whether what should be a variable's name is more like the value that belongs into it."""
+    """Whether the text that should be the name of a variable looks like its value."""
     if not _NAME.fullmatch(text):
         return False
     if re.fullmatch(r"(?:hf|api_org)_[A-Za-z0-9]{10,}", text) or (
@@ -175,7 +175,7 @@ def is_token_not_name(text: str) -> bool:
 
 
 def is_random(segment: str) -> bool:
-    """Whether a part of a URL's path was made by a machine, so that knowing it may be all that is asked for."""
+    """Whether a part of a URL's path was generated, so that the path may be the secret."""
     bare = segment.replace("-", "").replace("_", "")
     if re.fullmatch(r"[0-9a-fA-F]{24,}", bare):
         return True
@@ -183,14 +183,14 @@ def is_random(segment: str) -> bool:
 
 
 def without_tokens(text: str) -> str:
-    """The text with *** for what is a secret by its form: for messages that quote what somebody wrote."""
+    """The text with *** in place of every secret that is recognised by its form: for messages that quote user input."""
     for pattern in (_URL_PASSWORD, _SIGNED, _BEARER, _TOKEN):
         text = pattern.sub(_stars, text)
     return _USER_PASSWORD.sub(r"\1***@", text)
 
 
 def _stars(match: re.Match[str]) -> str:
-    """What tells the kind stays: "://***@", "?sig=***", "Bearer ***"."""
+    """The part that shows the kind stays: "://***@", "?sig=***", "Bearer ***"."""
     whole = match[0]
     if whole.endswith("@"):
         return whole[: whole.index("://") + 3] + "***@"
@@ -201,7 +201,7 @@ def _stars(match: re.Match[str]) -> str:
 
 
 def _is_basic(encoded: str) -> bool:
-    """Whether it is base64 of USER:PASSWORD, and no word that follows "basic"."""
+    """Whether this is base64 of USER:PASSWORD, and not an ordinary word after "basic"."""
     try:
         return b":" in base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
@@ -212,8 +212,10 @@ def _is_basic(encoded: str) -> bool:
 
 
 def _kind_of_name(name: str) -> str:
-    """Password: whatever stands there is one; other: unless it is a switch, a number or a path; empty: neither."""
-    parts = list(_words_of(name))
+    """Password: every value of this name is a secret; other: it is one unless it is a switch, a number or a path;
+    empty: neither.
+    """
+    parts = list(_name_parts(name))
     if not parts:
         return ""
     last, before = parts[-1], parts[-2] if len(parts) > 1 else ""
@@ -230,7 +232,7 @@ def _kind_of_name(name: str) -> str:
     return ""
 
 
-def _words_of(name: str) -> Iterator[str]:
+def _name_parts(name: str) -> Iterator[str]:
     """DB_PASS, db-pass, db.pass and dbPass are two words each."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return (part.lower() for part in re.split(r"[^A-Za-z0-9]+", spaced) if part)

@@ -1,5 +1,5 @@
-"""How a container of a spec is made, beyond its words and its environment: what is made by it, and what is checked
-by it afterwards, are one.
+"""How the container of a spec is created, apart from its command and its environment. Creation and the later check use
+the same values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Shape:
 
 
 def shape_of(container: Container) -> Shape:
-    """What a container does not say is said here, for all containers alike."""
+    """Settings that a spec does not have; they are the same for all containers."""
     return Shape(
         network=container.network,
         publish=container.publish,

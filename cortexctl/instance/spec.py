@@ -1,4 +1,4 @@
-"""The description of one instance, in one normal form: what is compared, recorded and launched."""
+"""The description of one instance in a normal form: it is compared, recorded and launched."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Any, Literal
 CONTAINER_PORT = 8000
 DEFAULT_NETWORK = "cortex_default"
 DEFAULT_SHM_SIZE = 2 * 1024**3
-"""vLLM's workers talk through /dev/shm; Docker's 64 MiB make them fail at start (measured; vLLM docs say the same)."""
+"""vLLM's workers communicate through /dev/shm; with Docker's 64 MiB they fail at start (measured; vLLM's docs
+agree).
+"""
 STOP_MARGIN = 30
-"""Seconds that Docker waits beyond `drain` before SIGKILL: vLLM's own time-out does not bound its stop."""
+"""Seconds that Docker waits beyond `drain` before SIGKILL, because vLLM's own time-out does not limit its stop."""
 
 
 CPU_PERIOD = 100_000
-"""Microseconds; a quota of so many is one core."""
+"""Microseconds; a quota of this size is one core."""
 RESTART_POLICY = "unless-stopped"
-"""Not on-failure: a vLLM whose engine dies exits with code 0, which that takes for success."""
+"""Not on-failure: a vLLM whose engine dies exits with code 0, which on-failure treats as success."""
 
 
 @dataclass(frozen=True, slots=True)
 class InPlace:
-    """What can be changed while a container lives. `memory` in bytes, `cpus` in cores; None: no limit."""
+    """Settings that can change while a container runs. `memory` in bytes, `cpus` in cores; None: no limit."""
 
     restart: str = RESTART_POLICY
     memory: int | None = None
@@ -44,7 +46,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Where the server's port appears on the host. `port` None: the daemon picks a free one."""
+    """The address of the server's port on the host. `port` None: the daemon picks a free one."""
 
     address: str
     port: int | None = None
@@ -55,7 +57,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class SecretRef:
-    """A secret by name: where its value comes from, and a keyed fingerprint of it. Never the value."""
+    """A secret by name: the source of its value, and a keyed fingerprint of it. Never the value."""
 
     name: str
     source: Literal["env", "file", "var", "command"]
@@ -69,8 +71,9 @@ class SecretRef:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a daemon makes, whichever server runs in it. `port` is where the server listens inside. `shm_size` and
-    `memory` in bytes, `cpus` in cores; None: no limit. Mappings are read only by convention.
+    """The settings for the daemon, independent of the server in the container. `port` is the port inside the container
+    on which the server listens. `shm_size` and `memory` in bytes, `cpus` in cores; None: no limit. Mappings are read
+    only by convention.
     """
 
     image: str
@@ -94,8 +97,8 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The program in the container. `engine` names an inference engine of the registry (engines/base.py), `version`
-    its release. `args` are the engine's own parameters by name, only those that the stack sets; `extra_args` are raw
+    """The program in the container. `engine` names an inference engine of the registry (engines/base.py), `version` its
+    release. `args` are the engine's own parameters by name, only those that the stack sets; `extra_args` are raw
     arguments that cortexctl does not know. `drain`: seconds to finish running requests after SIGTERM.
     """
 
@@ -110,7 +113,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One instance: its container and the server in it. Labels leave out every field that has its default."""
+    """One instance: its container and the server in it. Labels omit every field that has its default."""
 
     container: Container
     server: Server
@@ -121,6 +124,6 @@ class Spec:
         return self.server.drain + STOP_MARGIN
 
     def with_in_place(self, settings: InPlace) -> Spec:
-        """The same with another restart policy and other limits."""
+        """The same spec with another restart policy and other limits."""
         now = replace(self.container, restart=settings.restart, memory=settings.memory, cpus=settings.cpus)
         return replace(self, container=now)

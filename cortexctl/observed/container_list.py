@@ -1,4 +1,4 @@
-"""The daemon's list of containers, from its JSON to values. Pure."""
+"""Parses the daemon's list of containers from JSON to values. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, InPlace
 from cortexctl.observed.daemon_json import IMAGES, ROWS, VOLUME
 from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer
 
-_TOLD_BY_LABEL = ("ai.vllm.image.tag", "org.opencontainers.image.version")
-_TOLD_BY_VARIABLE = "VLLM_IMAGE_TAG"
-"""Where official images since 0.21.0 say what they are, with the whole name: vllm/vllm-openai:v0.21.0 (by vLLM's
+_RELEASE_LABELS = ("ai.vllm.image.tag", "org.opencontainers.image.version")
+_RELEASE_VARIABLE = "VLLM_IMAGE_TAG"
+"""Official images since 0.21.0 name themselves here, with the whole image name: vllm/vllm-openai:v0.21.0 (set by vLLM's
 release scripts).
 """
 _NAME_WITH_RELEASE = re.compile(r"vllm[\w./-]*:v?(\d+\.\d+\.\d+(?:\.(?:post)?\d+)?)(?=$|[-_+])", re.ASCII)
@@ -22,9 +22,9 @@ _EXITED = re.compile(r"Exited \((\d+)\)")
 
 
 def parse_containers(answer: Any) -> tuple[ObservedContainer, ...]:
-    """Rows of `GET /containers/json?all=1`, sorted by name so that the daemon's order does not matter. A probe is left
-    out: it is no part of what runs on a host, and gone in a minute. Raises NotAsExpected for what is no such list:
-    nothing that cannot be read is ever "no containers".
+    """Rows of `GET /containers/json?all=1`, sorted by name so that the daemon's order does not matter. A probe
+    container is omitted: it is not part of the host's workload, and is gone within a minute. Raises NotAsExpected if
+    the answer is not such a list: an unreadable answer is never "no containers".
     """
     rows = ROWS(answer)
     lasting = (row for row in rows if PROBE not in (row.get("Labels") or {}))
@@ -32,7 +32,7 @@ def parse_containers(answer: Any) -> tuple[ObservedContainer, ...]:
 
 
 def parse_images(answer: Any) -> dict[str, ImageFacts]:
-    """Rows of `GET /images/json`: every tag and digest by which an image can be asked for. Raises NotAsExpected."""
+    """Rows of `GET /images/json`: every tag and digest by which an image can be requested. Raises NotAsExpected."""
     rows = IMAGES(answer)
     return {
         name: ImageFacts(name, "local", id=row["Id"])
@@ -42,23 +42,25 @@ def parse_images(answer: Any) -> dict[str, ImageFacts]:
     }
 
 
-def parse_release_told(config: Mapping[str, Any]) -> str:
+def parse_named_release(config: Mapping[str, Any]) -> str:
     """The release that an image names in its labels or its environment (`Config` of an inspected image); else empty.
-    A base image's own version is none: only a name with vllm in it counts.
+    The base image's own version does not count: only a name with vllm in it does.
     """
     labels, env = config.get("Labels") or {}, config.get("Env") or []
-    said = [labels.get(name) or "" for name in _TOLD_BY_LABEL]
-    said += [v.removeprefix(f"{_TOLD_BY_VARIABLE}=") for v in env if v.startswith(f"{_TOLD_BY_VARIABLE}=")]
-    return next((match.group(1) for text in said if (match := _NAME_WITH_RELEASE.search(text))), "")
+    names = [labels.get(name) or "" for name in _RELEASE_LABELS]
+    names += [v.removeprefix(f"{_RELEASE_VARIABLE}=") for v in env if v.startswith(f"{_RELEASE_VARIABLE}=")]
+    return next((match.group(1) for text in names if (match := _NAME_WITH_RELEASE.search(text))), "")
 
 
 def parse_volume_labels(answer: Any) -> dict[str, str]:
-    """From `GET /volumes/NAME`, or from the answer to making one. Raises NotAsExpected."""
+    """From `GET /volumes/NAME`, or from the answer to its creation. Raises NotAsExpected."""
     return dict(VOLUME(answer)["Labels"] or {})
 
 
 def parse_labels(inspected: Mapping[str, Any]) -> dict[str, str]:
-    """Of a container, or what an image puts into every one, from `GET /containers/ID/json` or `/images/ID/json`."""
+    """The labels of a container, or those that an image adds to every container, from `GET /containers/ID/json` or
+    `/images/ID/json`.
+    """
     return dict((inspected.get("Config") or {}).get("Labels") or {})
 
 
@@ -72,8 +74,8 @@ def parse_in_place(inspected: Mapping[str, Any]) -> InPlace:
 
 
 def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
-    """Where the server can be reached: the published port (at the host's address, if it is published on all of
-    them), else its own address on the daemon's network; empty where there is none.
+    """The address of the server: the published port (at the host's address, if it is published on all addresses), else
+    its own address on the daemon's network; empty if there is none.
     """
     network, config = inspected.get("NetworkSettings") or {}, inspected.get("Config") or {}
     port = listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])
@@ -90,10 +92,16 @@ def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
     return ""
 
 
-def listens_on(words: Sequence[str]) -> int:
-    """The port that its words say; ours always say the same."""
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        text = following if word == "--port" else word.removeprefix("--port=") if word.startswith("--port=") else ""
+def listens_on(argv: Sequence[str]) -> int:
+    """The port that a command line names. Our containers always name the same one."""
+    for argument, following in zip(argv, [*argv[1:], ""], strict=False):
+        text = (
+            following
+            if argument == "--port"
+            else argument.removeprefix("--port=")
+            if argument.startswith("--port=")
+            else ""
+        )
         if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= LAST_PORT:
             return int(text)
     return CONTAINER_PORT

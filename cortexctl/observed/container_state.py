@@ -1,4 +1,4 @@
-"""A container at one moment."""
+"""The state of a container at one moment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """A container at a moment, from inspect. `endpoint` is where its server can be reached, if anywhere."""
+    """The state of a container at one moment, from inspect. `endpoint` is the address of its server, if it has one."""
 
     running: bool
     exit_code: int = 0

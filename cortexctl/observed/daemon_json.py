@@ -1,7 +1,8 @@
-"""What daemons answer, as far as it is read here: checked once at the door, so that all behind it can rely on it. Pure.
+"""The parts of a daemon's answers that cortexctl reads, checked once on arrival, so that all other code can rely on
+them. Pure.
 
-A field that is null or not there is none; one of another type makes the whole answer unreadable. Everything that is not
-read is passed over: daemons and their releases differ in it.
+A field that is null or missing counts as not set; a field of the wrong type makes the whole answer unreadable. Fields
+that cortexctl does not use are ignored: they differ between daemons and releases.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from cortexctl.decoding.decode import Decoder, read_json
 from cortexctl.decoding.readers import NotAsExpected, Reader, many, mapping, table
 
 LARGEST = 256 * 2**20
-"""Bytes of one answer."""
+"""Maximum size of one answer, in bytes."""
 _DECODER = Decoder()
-_TEXT, _TRUTH, _WHOLE = (_DECODER.reader(kind) for kind in (str, bool, int))
+_TEXT, _BOOL, _INTEGER = (_DECODER.reader(kind) for kind in (str, bool, int))
 _TEXTS = _DECODER.reader(tuple[str, ...])
-_MARKS = _DECODER.reader(Mapping[str, str])
+_LABELS = _DECODER.reader(Mapping[str, str])
 _ID = re.compile(r"[\w.:/@+-]{0,500}", re.ASCII)
 LARGEST_PORT = 65_535
 
 
 def _identifier(value: Any) -> Any:
-    """It becomes a part of what is asked next."""
+    """Checked because it becomes part of the next request."""
     if not _ID.fullmatch(_TEXT(value)):
         raise NotAsExpected("an id is expected")
     return value
 
 
 def _port(value: Any) -> Any:
-    if not 0 <= _WHOLE(value) <= LARGEST_PORT:
+    if not 0 <= _INTEGER(value) <= LARGEST_PORT:
         raise NotAsExpected("a port is expected")
     return value
 
@@ -46,8 +47,8 @@ _CONFIG = table(
     may={
         **_texts("Image", "User", "WorkingDir", "Hostname"),
         **dict.fromkeys(("Env", "Entrypoint", "Cmd"), _TEXTS),
-        "Labels": _MARKS,
-        "Tty": _TRUTH,
+        "Labels": _LABELS,
+        "Tty": _BOOL,
         "Volumes": mapping(lambda value: value),
     }
 )
@@ -55,21 +56,21 @@ _HOST_CONFIG = table(
     may={
         **_texts("NetworkMode", "IpcMode", "Runtime", "CpusetCpus"),
         **dict.fromkeys(
-            ("CpuQuota", "CpuPeriod", "NanoCpus", "Memory", "ShmSize", "CpuShares", "MemoryReservation"), _WHOLE
+            ("CpuQuota", "CpuPeriod", "NanoCpus", "Memory", "ShmSize", "CpuShares", "MemoryReservation"), _INTEGER
         ),
         **dict.fromkeys(("CapAdd", "CapDrop", "SecurityOpt"), _TEXTS),
-        **dict.fromkeys(("Privileged", "PublishAllPorts", "AutoRemove"), _TRUTH),
+        **dict.fromkeys(("Privileged", "PublishAllPorts", "AutoRemove"), _BOOL),
         "RestartPolicy": table(may=_texts("Name")),
         "PortBindings": _BINDINGS,
-        "DeviceRequests": many(table(may={"DeviceIDs": _TEXTS, "Count": _WHOLE})),
-        "LogConfig": table(may={"Type": _TEXT, "Config": _MARKS}),
+        "DeviceRequests": many(table(may={"DeviceIDs": _TEXTS, "Count": _INTEGER})),
+        "LogConfig": table(may={"Type": _TEXT, "Config": _LABELS}),
     }
 )
 _STATE = table(
     may={
-        **dict.fromkeys(("Running", "Restarting", "Paused", "OOMKilled"), _TRUTH),
+        **dict.fromkeys(("Running", "Restarting", "Paused", "OOMKilled"), _BOOL),
         **_texts("Error", "StartedAt"),
-        "ExitCode": _WHOLE,
+        "ExitCode": _INTEGER,
     }
 )
 _OF_CONTAINER: dict[str, Reader] = {
@@ -78,8 +79,8 @@ _OF_CONTAINER: dict[str, Reader] = {
     "Config": _CONFIG,
     "HostConfig": _HOST_CONFIG,
     "State": _STATE,
-    "RestartCount": _WHOLE,
-    "Mounts": many(table(may={**_texts("Destination", "Type", "Name", "Source"), "RW": _TRUTH})),
+    "RestartCount": _INTEGER,
+    "Mounts": many(table(may={**_texts("Destination", "Type", "Name", "Source"), "RW": _BOOL})),
     "NetworkSettings": table(may={"Networks": _NETWORKS, "Ports": _BINDINGS}),
 }
 
@@ -90,40 +91,40 @@ ROWS = many(
             **_texts("Image", "State", "Status"),
             "ImageID": _identifier,
             "Names": _TEXTS,
-            "Labels": _MARKS,
+            "Labels": _LABELS,
             "Ports": many(table(may={"IP": _TEXT, "PublicPort": _port})),
             "NetworkSettings": table(may={"Networks": _NETWORKS}),
         },
     )
 )
-"""Of `GET /containers/json`."""
+"""The answer of `GET /containers/json`."""
 CONTAINER = table(needs={key: _OF_CONTAINER[key] for key in ("Config", "HostConfig")}, may=_OF_CONTAINER)
-"""Of `GET /containers/ID/json`."""
+"""The answer of `GET /containers/ID/json`."""
 LIMITS = table(needs={"HostConfig": _HOST_CONFIG}, may=_OF_CONTAINER)
-"""The same, where no more than its limits is of interest."""
+"""The same answer, if only the limits are needed."""
 TOUCHED = table(
     needs={key: _OF_CONTAINER[key] for key in ("Id", "Name", "Image", "Config", "HostConfig", "State")},
     may=_OF_CONTAINER,
 )
-"""The same, of one that is to be acted on."""
+"""The same answer, for a container that is about to be changed."""
 LOGGED = table(needs={"Id": _identifier}, may=_OF_CONTAINER)
-"""The same, of one whose log is read."""
+"""The same answer, for a container whose log is read."""
 IMAGES = many(table(needs={"Id": _identifier}, may={"RepoTags": _TEXTS, "RepoDigests": _TEXTS}))
-"""Of `GET /images/json`."""
+"""The answer of `GET /images/json`."""
 IMAGE = table(may={"Id": _identifier, "RepoTags": _TEXTS, "RepoDigests": _TEXTS, "Config": _CONFIG})
-"""Of `GET /images/ID/json`."""
-VOLUME = table(needs={"Labels": lambda value: value if value is None else _MARKS(value)})
-"""Of `GET /volumes/NAME`, and of making one."""
-NETWORKS = many(table(needs={**_texts("Name", "Created"), "Id": _identifier}, may={"Labels": _MARKS}))
-"""Of `GET /networks`."""
+"""The answer of `GET /images/ID/json`."""
+VOLUME = table(needs={"Labels": lambda value: value if value is None else _LABELS(value)})
+"""The answer of `GET /volumes/NAME`, and to the creation of a volume."""
+NETWORKS = many(table(needs={**_texts("Name", "Created"), "Id": _identifier}, may={"Labels": _LABELS}))
+"""The answer of `GET /networks`."""
 DISTRIBUTION = table(needs={"Descriptor": table(needs={"digest": _identifier})})
-"""Of `GET /distribution/NAME/json`."""
+"""The answer of `GET /distribution/NAME/json`."""
 PULLED = table()
-"""One line of a pull."""
-MADE = table(needs={"Id": _identifier})
-"""Of making a container or a network."""
+"""One line of the answer to a pull."""
+CREATED = table(needs={"Id": _identifier})
+"""The answer to the creation of a container or a network."""
 
 
 def read_answer(body: bytes) -> Any:
-    """Its plain values, of which no more is read than has a shape. Raises NotAsExpected."""
+    """Its plain values; nesting is limited to the depth that a shape describes. Raises NotAsExpected."""
     return read_json(body, most=LARGEST, deepest=None, repeats=True)

@@ -1,4 +1,4 @@
-"""A container of somebody else's, from `GET /containers/ID/json`, as what a stack could say of it. Pure."""
+"""A container that cortexctl does not own, from `GET /containers/ID/json`, in the terms of a stack. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from cortexctl.instance.spec import InPlace, Mount
 from cortexctl.observed.container_list import parse_in_place
-from cortexctl.observed.inspected import ADDED_BY_ENGINES, EVERYWHERE, gpus_of
+from cortexctl.observed.inspected import ADDED_BY_DAEMONS, EVERYWHERE, gpus_of
 
 PROJECT = "com.docker.compose.project"
 _GPUS_BY_ENV = "nvidia"
-"""The runtime that reads which GPUs a container gets from its environment."""
+"""The runtime that takes a container's GPUs from its environment."""
 _IDENTIFIERS = 12
 """Characters of a container's id that daemons add as a network alias and set as its host name."""
 _HOST_SETTINGS = {
@@ -25,12 +25,12 @@ _HOST_SETTINGS = {
 }  # fmt: skip
 _OWN_SETTINGS = {"User": "user", "WorkingDir": "working folder", "Healthcheck": "health check"}
 _SHOWN = {"ExtraHosts", "GroupAdd", "User", "WorkingDir", "PidMode", "OomScoreAdj"}
-"""Settings that are short, and never a secret."""
+"""Settings that are short and never contain a secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundTo:
-    """A port of the container on the host. `port` None: the daemon picks one."""
+    """A port of the container, bound on the host. `port` None: the daemon picks one."""
 
     address: str
     port: int | None
@@ -39,16 +39,16 @@ class BoundTo:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """`image` is as it was asked for, `tags` what the image is called on the host now. `words`: the program and its
-    arguments. `env` is beyond the image's own. `gpus`: device ids, "all" or "any N"; `visible`: what the environment
-    says about them. `mounts` are folders and volumes; `other_mounts` the targets of others. `project` is of Compose.
-    `not_kept`: settings that no stack has, by name.
+    """`image` is the name that the container was created with, `tags` are the image's names on the host now. `argv`:
+    the program and its arguments. `env` omits the image's own variables. `gpus`: device ids, "all" or "any N";
+    `visible`: the GPUs that the environment names. `mounts` are folders and volumes; `other_mounts` are the targets of
+    all other mounts. `project` is the Compose project. `unsupported`: settings that a stack cannot express, by name.
     """
 
     name: str
     image: str = ""
     tags: tuple[str, ...] = ()
-    words: tuple[str, ...] = field(default=(), repr=False)
+    argv: tuple[str, ...] = field(default=(), repr=False)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     mounts: tuple[Mount, ...] = ()
     other_mounts: tuple[str, ...] = ()
@@ -61,22 +61,22 @@ class Running:
     networks: tuple[str, ...] = ()
     removes_itself: bool = False
     project: str = ""
-    not_kept: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_running(found: Mapping[str, Any], image: Mapping[str, Any]) -> Running:
-    """`image` is its image, from `GET /images/ID/json`."""
-    config, host = found["Config"], found["HostConfig"]
+def parse_running(inspected: Mapping[str, Any], image: Mapping[str, Any]) -> Running:
+    """`image` is the container's image, from `GET /images/ID/json`."""
+    config, host = inspected["Config"], inspected["HostConfig"]
     own = image.get("Config") or {}
     env = _environment(config)
-    beyond = {n: v for n, v in env.items() if n not in ADDED_BY_ENGINES and f"{n}={v}" not in (own.get("Env") or ())}
-    mounts = [m for m in found.get("Mounts") or () if m.get("Destination") not in (own.get("Volumes") or {})]
+    beyond = {n: v for n, v in env.items() if n not in ADDED_BY_DAEMONS and f"{n}={v}" not in (own.get("Env") or ())}
+    mounts = [m for m in inspected.get("Mounts") or () if m.get("Destination") not in (own.get("Volumes") or {})]
     named = [m for m in mounts if m.get("Type") in {"bind", "volume"}]
     return Running(
-        name=str(found.get("Name") or "").lstrip("/"),
+        name=str(inspected.get("Name") or "").lstrip("/"),
         image=config.get("Image") or "",
         tags=tuple(image.get("RepoTags") or ()),
-        words=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
+        argv=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
         env=beyond,
         mounts=tuple(sorted((_mount(m) for m in named), key=lambda m: m.target)),
         other_mounts=tuple(sorted(str(m.get("Destination")) for m in mounts if m not in named)),
@@ -85,16 +85,16 @@ def parse_running(found: Mapping[str, Any], image: Mapping[str, Any]) -> Running
         bound=tuple(_bound(host)),
         ipc=host.get("IpcMode") or "private",
         shm_size=host.get("ShmSize") or 0,
-        in_place=parse_in_place(found),
-        networks=tuple(sorted((found.get("NetworkSettings") or {}).get("Networks") or ())),
+        in_place=parse_in_place(inspected),
+        networks=tuple(sorted((inspected.get("NetworkSettings") or {}).get("Networks") or ())),
         removes_itself=bool(host.get("AutoRemove")),
         project=(config.get("Labels") or {}).get(PROJECT) or "",
-        not_kept=dict(_not_kept(found, own)),
+        unsupported=dict(_unsupported(inspected, own)),
     )
 
 
 def _environment(config: Mapping[str, Any]) -> dict[str, str]:
-    return dict(word.partition("=")[::2] for word in config.get("Env") or ())
+    return dict(variable.partition("=")[::2] for variable in config.get("Env") or ())
 
 
 def _mount(mount: Mapping[str, Any]) -> Mount:
@@ -120,9 +120,9 @@ def _bound(host: Mapping[str, Any]) -> Iterator[BoundTo]:
                 yield BoundTo(binding.get("HostIp") or EVERYWHERE, int(port or 0) or None, int(number))
 
 
-def _not_kept(found: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is set beyond the image and the daemon's defaults, and is nothing that a stack can say."""
-    config, host = found["Config"], found["HostConfig"]
+def _unsupported(inspected: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Settings beyond the image and the daemon's defaults that a stack cannot express."""
+    config, host = inspected["Config"], inspected["HostConfig"]
     for theirs, ours in _HOST_SETTINGS.items():
         if host.get(theirs):
             yield ours, _shown(theirs, host[theirs])
@@ -130,10 +130,10 @@ def _not_kept(found: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tupl
         if config.get(theirs) and config.get(theirs) != own.get(theirs):
             yield ours, _shown(theirs, config[theirs])
     named = config.get("Hostname") and host.get("NetworkMode") != "host"
-    if named and not str(found.get("Id") or config["Hostname"]).startswith(config["Hostname"]):
+    if named and not str(inspected.get("Id") or config["Hostname"]).startswith(config["Hostname"]):
         yield "host name", str(config["Hostname"])
-    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-    aliases = {a for n in networks.values() for a in n.get("Aliases") or ()} - {str(found.get("Id"))[:_IDENTIFIERS]}
+    networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
+    aliases = {a for n in networks.values() for a in n.get("Aliases") or ()} - {str(inspected.get("Id"))[:_IDENTIFIERS]}
     if aliases:
         yield "network aliases", ", ".join(sorted(aliases))
 

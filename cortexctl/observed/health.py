@@ -1,4 +1,4 @@
-"""What a server answered: its health, and how fast."""
+"""What a server answered: its health and its speed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ NO_CONNECTION = "no connection"
 
 
 class HealthOutcome(StrEnum):
-    """The answers that there are. `REFUSED`: nobody listens. `RESET`: somebody took the question and hung up.
-    `SILENT`: somebody took it and says nothing. `UNREACHED`: the way there does not work, and nothing is known of
-    the server.
+    """All possible outcomes. `REFUSED`: nothing listens at the port. `RESET`: the server accepted the request and
+    closed the connection. `SILENT`: the server accepted the request and did not answer. `UNREACHED`: the route to the
+    server does not work, so nothing is known about the server.
     """
 
     HEALTHY = "healthy"
@@ -24,7 +24,9 @@ class HealthOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` is HTTP's, where there was one. `why`: what is wrong with the way there, if that was not to be had."""
+    """`status` is the HTTP status, if there was one. `why`: the problem with the route to the server, if it could not
+    be used.
+    """
 
     outcome: HealthOutcome
     status: int = 0
@@ -32,7 +34,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What is wrong with the server, in short; empty where it is healthy."""
+        """The server's problem in short; empty if it is healthy."""
         known = {
             HealthOutcome.HEALTHY: "",
             HealthOutcome.SILENT: "no answer",
@@ -43,8 +45,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Of one streamed request. `first_token`: seconds until the first token. `tokens_per_second`: of the whole answer,
-    from the request to the last token, so that tokens held back and sent in one piece make no rate look better.
+    """The speed of one streamed request. `first_token`: seconds until the first token. `tokens_per_second`: of the
+    whole answer, from the request to the last token, so that tokens that are delayed and sent at once do not improve
+    the rate.
     """
 
     first_token: float

@@ -1,4 +1,4 @@
-"""A host's containers and images, as its daemon lists them."""
+"""A host's containers and images, as the daemon lists them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ class BoundPort:
 
 @dataclass(frozen=True, slots=True)
 class ObservedContainer:
-    """One row of the daemon's list. `state` is the daemon's word; `exit_code` is known when it has exited."""
+    """One row of the daemon's list. `state` is the daemon's own term; `exit_code` is known if the container has
+    exited.
+    """
 
     id: str
     name: str
@@ -29,9 +31,11 @@ class ObservedContainer:
     ports: tuple[BoundPort, ...] = ()
     networks: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
-    """Its own addresses on the daemon's networks, while it runs; reachable from the host itself."""
+    """Its addresses on the daemon's networks while it runs; reachable from the host itself."""
     own_labels: bool | None = None
-    """Whether its labels are its own, and not those of its image; None: not known, for nobody asked or could tell."""
+    """Whether the labels belong to the container itself and not to its image. None: not known, because it was not
+    checked or the image could not be read.
+    """
 
     @property
     def is_running(self) -> bool:
@@ -40,8 +44,8 @@ class ObservedContainer:
 
 @dataclass(frozen=True, slots=True)
 class ObservedHost:
-    """A host's containers, ours and everybody else's. `problem` says why it could not be read, then
-    `containers` means nothing: "cannot list" is never "no containers".
+    """All containers of a host, ours and others. If the host could not be read, `problem` gives the reason and
+    `containers` is meaningless: "cannot list" is never "no containers".
     """
 
     name: str
@@ -58,12 +62,12 @@ class ObservedHost:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """Where an image is to be had for a host: `local` (its id), in the `registry` (its digest), or not."""
+    """Where a host can get an image: `local` (its id), from the `registry` (its digest), or nowhere."""
 
     reference: str
-    found: Literal["local", "registry", "missing"]
+    availability: Literal["local", "registry", "missing"]
     id: str = ""
     digest: str = ""
     problem: str = ""
     release: str = ""
-    """The vLLM release that the image itself names; official images do since 0.21.0."""
+    """The vLLM release that the image itself names; official images name it since 0.21.0."""

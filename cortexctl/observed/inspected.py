@@ -1,7 +1,7 @@
-"""A container as it really is, from `GET /containers/ID/json`: what a label cannot tell. Pure.
+"""The real settings of a container, from `GET /containers/ID/json`: facts that a label cannot show. Pure.
 
-An environment may hold anything, so of its values only those are kept that the container's own spec has in the open;
-of its secrets the fingerprints, and of all else the names.
+An environment can contain anything. So only those values are stored that the container's own spec has in plain text; of
+its secrets only the fingerprints, and of all other variables only the names.
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ from cortexctl.instance.shape import PORT
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import parse_in_place
 
-ADDED_BY_ENGINES = {"HOME", "HOSTNAME", "TERM", "container"}
-"""Podman puts them into every environment."""
+ADDED_BY_DAEMONS = {"HOME", "HOSTNAME", "TERM", "container"}
+"""Podman adds them to every environment."""
 _ALL_GPUS = -1
 EVERYWHERE = "0.0.0.0"  # noqa: S104
-_OF_HANDS = {"CpusetCpus": "cpuset_cpus", "CpuShares": "cpu_shares", "MemoryReservation": "memory_reservation"}
-"""Limits of `docker update` that cortexctl never sets, and no daemon does by itself."""
+_MANUAL_LIMITS = {"CpusetCpus": "cpuset_cpus", "CpuShares": "cpu_shares", "MemoryReservation": "memory_reservation"}
+"""Limits of `docker update` that cortexctl never sets, and that no daemon sets by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageDefaults:
-    """What an image puts into every container that is made of it. `known` is False when it is not there any more."""
+    """What an image adds to every container that is created from it. `known` is False if the image no longer exists."""
 
     env: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    """By which it can be asked for: its tags and digests."""
+    """Its tags and digests: the names by which it can be requested."""
     known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """`env` and `secrets` have the names that the spec has; `foreign_env` are names that neither it nor the image
-    sets. `mounts` is target -> source, `gpus` device ids or "all", `limits` what hands set beyond `in_place`. `images`:
-    the name that its image was asked for by, and those that the image has. `removes_itself`: when it stops (--rm).
-    `network_mode`: of one that no network can be added to: "host", "none" or another container's.
+    """`env` and `secrets` have the names that the spec has; `foreign_env` are names that neither the spec nor the image
+    sets. `mounts` is target -> source, `gpus` device ids or "all", `limits` manual settings beyond `in_place`.
+    `images`: the name that the container was created with, and the names of the image. `removes_itself`: it is removed
+    when it stops (--rm). `network_mode`: set if no network can be added to the container: "host", "none" or another
+    container's.
     """
 
     entrypoint: tuple[str, ...] = field(repr=False)
@@ -77,27 +78,29 @@ def parse_image_defaults(inspected: Mapping[str, Any]) -> ImageDefaults:
 
 @dataclass(frozen=True, slots=True)
 class InspectedHost:
-    """Inspections by container id, and what image tags mean on the host now."""
+    """Inspections by container id, and the image ids that tags have on the host now."""
 
     inspected: Mapping[str, Inspected] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_inspected(found: Mapping[str, Any], spec: Spec, image: ImageDefaults, owner: str) -> Inspected:
-    """`spec` is the container's own, from its label; `owner` keys the fingerprints."""
-    config, host = found["Config"], found["HostConfig"]
-    words = dict(word.partition("=")[::2] for word in config.get("Env") or [])
+def parse_inspected(inspected: Mapping[str, Any], spec: Spec, image: ImageDefaults, owner: str) -> Inspected:
+    """`spec` is the container's own, from its label; `owner` is the key of the fingerprints."""
+    config, host = inspected["Config"], inspected["HostConfig"]
+    variables = dict(v.partition("=")[::2] for v in config.get("Env") or [])
     log = host.get("LogConfig") or {}
     return Inspected(
         entrypoint=tuple(config.get("Entrypoint") or ()),
         command=tuple(config.get("Cmd") or ()),
-        env={name: words[name] for name in spec.container.env if name in words},
-        secrets={s.name: _print(owner, s.name, words[s.name]) for s in spec.container.secrets if s.name in words},
-        foreign_env=_foreign(words, spec, image),
-        in_place=parse_in_place(found),
-        limits={ours: host[theirs] for theirs, ours in _OF_HANDS.items() if host.get(theirs)},
+        env={name: variables[name] for name in spec.container.env if name in variables},
+        secrets={
+            s.name: _print(owner, s.name, variables[s.name]) for s in spec.container.secrets if s.name in variables
+        },
+        foreign_env=_foreign(variables, spec, image),
+        in_place=parse_in_place(inspected),
+        limits={ours: host[theirs] for theirs, ours in _MANUAL_LIMITS.items() if host.get(theirs)},
         publish=_publish(host),
-        mounts=_mounts(found.get("Mounts") or (), image),
+        mounts=_mounts(inspected.get("Mounts") or (), image),
         gpus=gpus_of(host.get("DeviceRequests") or ()),
         ipc=host.get("IpcMode") or "",
         shm_size=host.get("ShmSize") or 0,
@@ -108,7 +111,7 @@ def parse_inspected(found: Mapping[str, Any], spec: Spec, image: ImageDefaults, 
         stop_signal=str(config.get("StopSignal") or ""),
         log_driver=log.get("Type") or "",
         log_options=dict(log.get("Config") or {}),
-        restarts=int(found.get("RestartCount") or 0),
+        restarts=int(inspected.get("RestartCount") or 0),
         images=(*([config["Image"]] if config.get("Image") else []), *image.names),
         removes_itself=bool(host.get("AutoRemove")),
         network_mode=_closed(str(host.get("NetworkMode") or "")),
@@ -123,16 +126,16 @@ def _print(owner: str, name: str, value: str) -> str:
     return fingerprint(owner, name, value) if value else ""
 
 
-def _foreign(words: Mapping[str, str], spec: Spec, image: ImageDefaults) -> tuple[str, ...]:
-    """Names only. Without its image nothing can be said, for its values are among them."""
+def _foreign(variables: Mapping[str, str], spec: Spec, image: ImageDefaults) -> tuple[str, ...]:
+    """Names only. Without the image the result is empty, because the image's own variables cannot be recognised."""
     if not image.known:
         return ()
-    own = {*spec.container.env, *(s.name for s in spec.container.secrets), *ADDED_BY_ENGINES}
-    return tuple(sorted(n for n, value in words.items() if n not in own and f"{n}={value}" not in image.env))
+    own = {*spec.container.env, *(s.name for s in spec.container.secrets), *ADDED_BY_DAEMONS}
+    return tuple(sorted(n for n, value in variables.items() if n not in own and f"{n}={value}" not in image.env))
 
 
 def _publish(host: Mapping[str, Any]) -> tuple[str, ...]:
-    """As the stack writes it, ADDRESS:PORT; a daemon that picks the port itself has it empty."""
+    """In the stack's form, ADDRESS:PORT; the port is empty if the daemon picks it."""
     if host.get("PublishAllPorts"):
         return ("all ports",)
     bound = (host.get("PortBindings") or {}).items()
@@ -150,20 +153,20 @@ def _port(text: str | None) -> str:
 
 
 def _mounts(mounts: Sequence[Mapping[str, Any]], image: ImageDefaults) -> dict[str, str]:
-    """Volumes that the image declares, and nobody asked for, are left out."""
-    found = {}
+    """Omits volumes that only the image declares."""
+    sources = {}
     for mount in mounts:
         target = str(mount.get("Destination") or "")
         if target in image.volumes or (not image.known and mount.get("Type") == "volume"):
             continue
         source = mount.get("Name") if mount.get("Type") == "volume" else mount.get("Source")
         shown = posixpath.normpath(source) if source and source.startswith("/") else str(source or mount.get("Type"))
-        found[target] = shown + ("" if mount.get("RW") else " (read-only)")
-    return found
+        sources[target] = shown + ("" if mount.get("RW") else " (read-only)")
+    return sources
 
 
 def gpus_of(requests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The devices that were asked for: their ids, "all", or "any N"."""
+    """The requested devices: their ids, "all", or "any N"."""
     ids: list[str] = []
     for request in requests:
         ids += request.get("DeviceIDs") or []
@@ -173,7 +176,7 @@ def gpus_of(requests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _security_opt(options: Sequence[str]) -> tuple[str, ...]:
-    """The daemon adds a label by itself where it shares the host's IPC."""
+    """The daemon adds a label by itself if the container shares the host's IPC."""
     return tuple(sorted(o.removesuffix(":true") for o in options if not o.startswith("label=")))
 
 

@@ -1,4 +1,4 @@
-"""Where a container's server is, from `GET /containers/ID/json`: its process, its addresses and its port."""
+"""Location of a container's server, from `GET /containers/ID/json`: its process, its addresses and its port."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cortexctl.observed.container_list import listens_on
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """`pid`: of its first process, as its daemon's machine counts; 0 when it does not run. `addresses`: (its own, the
-    network's gateway) on each IPv4 network; the gateway is the daemon's machine's own on a bridge.
+    """`pid`: the first process, as numbered on the daemon's machine; 0 if the container does not run. `addresses`: (its
+    own, the network's gateway) on each IPv4 network; on a bridge, the gateway is the daemon's machine.
     """
 
     id: str
@@ -21,11 +21,11 @@ class Location:
     port: int
     addresses: tuple[tuple[str, str], ...] = ()
     shares_network: bool = False
-    """It has no network of its own, but the host's or another container's: others may listen at its port there."""
+    """It uses the network of the host or of another container: other programs may listen at its port there."""
 
 
 def parse_location(inspected: Mapping[str, Any]) -> Location:
-    """A container that is paused does not run: nobody answers in it."""
+    """A paused container counts as not running: no process in it answers."""
     state, config = inspected["State"], inspected.get("Config") or {}
     mode = str((inspected.get("HostConfig") or {}).get("NetworkMode") or "")
     return Location(

@@ -1,4 +1,4 @@
-"""Who holds a host's lock."""
+"""The holder of a host's lock."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LockInfo:
-    """Who holds a host's lock. Times are seconds since the epoch, by the daemon's clock. A `pid` or a time `started` of
-    0 is not known; a lock that does not say when it `expires` never does.
+    """The holder of a host's lock. Times are seconds since the epoch, by the daemon's clock. A `pid` or a time
+    `started` of 0 means not known; a lock without `expires` never expires.
     """
 
     owner: str
@@ -19,18 +19,18 @@ class LockInfo:
     started: int
     expires: int | None
     born: str = ""
-    """When the process began, in its kernel's ticks: a number that was given to another process since is not it."""
+    """Start time of the process, in its kernel's ticks. It shows whether the number now belongs to another process."""
 
     @property
     def machine_name(self) -> str:
-        """For people: the machine without what tells boots and process spaces apart."""
+        """The machine's name for people, without the parts that identify the boot and the process namespace."""
         return self.machine.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class HeldLock:
-    """A lock that somebody has, or left. `now`: seconds since the epoch by its daemon's clock; by it the time of the
-    holder is over or not.
+    """A lock that is held or was left behind. `now`: seconds since the epoch by the daemon's clock, to check whether
+    the lock has expired.
     """
 
     holder: LockInfo

@@ -1,4 +1,4 @@
-"""Through which containers of a host a model's files can be read."""
+"""The containers of a host through which a model's files can be read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.owned import spec_of
 
 
-def ways_to(source: ModelSource, host: ObservedHost) -> Iterator[tuple[str, str]]:
-    """(container id, folder in it) by which the source can be seen on the host: containers that we made, running or
-    not, with the folder in one of their mounts. Those that run come first.
+def mount_paths(source: ModelSource, host: ObservedHost) -> Iterator[tuple[str, str]]:
+    """Every (container id, folder in it) where the source is visible on the host: containers that we created, running
+    or not, that mount the folder. Running containers come first.
     """
     if not source.root:
         return
@@ -29,7 +29,7 @@ def ways_to(source: ModelSource, host: ObservedHost) -> Iterator[tuple[str, str]
 
 
 def _below_mount(mount: Mount, root: str) -> str | None:
-    """The way from a mount's source to `root`; None when it is elsewhere."""
+    """The path from a mount's source to `root`; None if `root` is elsewhere."""
     if mount.source == root:
         return ""
     if mount.is_volume or not is_below(root, mount.source):

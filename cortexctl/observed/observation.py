@@ -1,4 +1,4 @@
-"""What a look at the hosts gave, as values."""
+"""The result of one reading of the hosts, as values."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.record import HostRecord
 
 Key = tuple[str, str]
-"""A host's name, and what is asked about there."""
+"""A host's name, and the key of the fact there."""
 
 T = TypeVar("T")
 
 
 class Fact(StrEnum):
-    """A kind of fact that is read beside the lists of containers, as people call it."""
+    """A kind of fact that is read in addition to the container lists, with its name for people."""
 
     IMAGE_LABELS = "image labels"
     ADOPTION = "container configurations"
@@ -34,23 +34,25 @@ class Fact(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at all hosts. `images` is keyed by host and reference, for the images that were asked about."""
+    """One reading of all hosts. `images` is keyed by host and reference, and has the images that were requested."""
 
     hosts: tuple[ObservedHost, ...]
     images: Mapping[tuple[str, str], ImageFacts] = field(default_factory=dict)
     in_place: Mapping[tuple[str, str], InPlace] = field(default_factory=dict)
-    """By host and container id: what was inspected, for containers whose label may no longer tell."""
+    """By host and container id: the inspection of containers whose label may no longer be accurate."""
     records: Mapping[str, HostRecord] = field(default_factory=dict)
-    """By host: what earlier applies left and how long it took, for the hosts that were asked."""
+    """By host, for the hosts that were read: what earlier applies recorded, and how long they took."""
 
     adoptable: Mapping[tuple[str, str], Inspected] = field(default_factory=dict)
-    """By host and container id: how containers are made that the stack takes by name."""
+    """By host and container id: the settings of containers that the stack adopts by name."""
 
     model_files: Mapping[tuple[str, str], ModelFiles] = field(default_factory=dict)
-    """By host and a source's name: what is known of models' files, for those that were asked about."""
+    """By host and the source's name: the known facts about models' files, for the models that were requested."""
 
     unknown: frozenset[tuple[Fact, Key]] = frozenset()
-    """What was asked about and has no answer: it is gone since the list, or a snapshot does not have it."""
+    """Facts that were requested and have no answer: the container is gone since the list, or the snapshot does not have
+    the fact.
+    """
 
     def host(self, name: str) -> ObservedHost:
         return next(h for h in self.hosts if h.name == name)
@@ -59,11 +61,11 @@ class Observed:
         return {h.name: h for h in self.hosts}
 
     def with_hosts(self, newer: Mapping[str, ObservedHost]) -> Observed:
-        """With these in the place of the hosts of their names."""
+        """The same, with these hosts in place of the hosts of the same names."""
         return replace(self, hosts=tuple(newer.get(h.name, h) for h in self.hosts)) if newer else self
 
     def renewed(self, newer: Observed) -> Observed:
-        """With all that a later reading of some of these hosts gave, and nothing earlier of them."""
+        """The same, with all facts of a later reading of some hosts; earlier facts of those hosts are dropped."""
         hosts = newer.by_name()
 
         def merged(old: Mapping[Key, T], new: Mapping[Key, T]) -> dict[Key, T]:
@@ -79,14 +81,14 @@ class Observed:
             frozenset((fact, key) for fact, key in self.unknown if key[0] not in hosts) | newer.unknown,
         )
 
-    def by_names_now(self, moved: Mapping[str, str]) -> Observed:
-        """With the records by the addresses that models have now; `moved` leads from old names to new ones."""
+    def by_current_names(self, moved: Mapping[str, str]) -> Observed:
+        """The same, with the records keyed by the models' current addresses; `moved` maps old names to new ones."""
         if not moved or not self.records:
             return self
-        return replace(self, records={host: r.by_names_now(moved) for host, r in self.records.items()})
+        return replace(self, records={host: r.by_current_names(moved) for host, r in self.records.items()})
 
     def with_image_labels(self, known: Mapping[tuple[str, str], Mapping[str, str]]) -> Observed:
-        """With what the labels of images, by host and image id, say of whose the labels of their containers are."""
+        """The same, with `own_labels` decided by the labels of the images, by host and image id."""
         hosts = (
             replace(h, containers=tuple(_proven(c, known.get((h.name, c.image_id))) for c in h.containers))
             for h in self.hosts
@@ -94,7 +96,7 @@ class Observed:
         return replace(self, hosts=tuple(hosts)) if known else self
 
     def record(self, host: str) -> HostRecord:
-        """What is recorded of a host; empty where nothing is, or nobody asked."""
+        """The record of a host; empty if nothing is recorded or the record was not read."""
         return self.records.get(host) or HostRecord(host)
 
 

@@ -1,4 +1,4 @@
-"""Which of a host's containers are the stack's, and which part each plays for its instance."""
+"""Decides which of a host's containers belong to the stack, and which role each has in its instance."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cortexctl.observed.observation import Observed
 
 NOT_MOVED: Mapping[str, str] = {}
 LONGEST_PROBLEM = 200
-"""Characters of what is said of a spec that cannot be read: it may quote the label."""
+"""Maximum length of the problem of an unreadable spec: it may quote the label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A container that carries our stack's labels. `problem` says why its recorded spec cannot be read."""
+    """A container with our stack's labels. `problem` is the reason if its recorded spec cannot be read."""
 
     container: ObservedContainer
     model: str
@@ -34,18 +34,18 @@ class Owned:
     spec: Spec | None
     problem: str = ""
     imported: Inspected | None = None
-    """How it is made, of one that carries no labels and is taken by name. Its `spec` is only what is known of it."""
+    """The settings of a container without labels that is adopted by name. Its `spec` then has only the known part."""
 
     @property
     def has_serving_name(self) -> bool:
-        """Under its model's name now, or under the one that it was made with."""
+        """Whether it has the serving name of its model's current name, or of the name that it was created with."""
         was = self.container.labels.get(labels.MODEL, self.model)
         return self.container.name in {labels.serving_name(m, self.ordinal) for m in (self.model, was)}
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedInstance:
-    """All containers of one instance: the one under the serving name, and the others by generation."""
+    """All containers of one instance: the one with the serving name, and the others by generation."""
 
     host: str
     model: str
@@ -62,66 +62,71 @@ class OwnedInstance:
         return (self.serving, *self.others) if self.serving else self.others
 
 
-class Why(StrEnum):
-    """Why a container with our stack's labels is not taken for one of ours."""
+class LeftAloneReason(StrEnum):
+    """Why a container with our stack's labels is not treated as ours."""
 
     COPY = "copy"
-    """Its labels are its image's: somebody made it from a commit of one of ours."""
+    """Its labels come from its image: a commit of one of our containers."""
     UNPROVEN = "unproven"
-    """Its name is none of ours, and whose its labels are could not be read."""
+    """Its name is not one of ours, and the origin of its labels could not be read."""
     UNREADABLE = "unreadable"
-    """Its labels do not say which instance it is."""
+    """Its labels do not identify an instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftAlone:
-    """A container that carries our stack's labels and is not touched. `problem`: what is wrong with its labels."""
+    """A container with our stack's labels that is not touched. `problem`: what is wrong with its labels."""
 
     container: ObservedContainer
-    why: Why
+    reason: LeftAloneReason
     problem: str = ""
 
 
 def owned_instances(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> dict[str, OwnedInstance]:
-    """By address, sorted. Containers of other stacks, of other hosts' names and of nobody are not in it, nor what is
+    """By address, sorted. Omits containers of other stacks, of other host names and without an owner, and those in
     `left_alone`.
 
-    `moved` leads from a model's old name, which stays in its labels for ever, to its name now.
+    `moved` maps a model's old name, which stays in the labels forever, to its current name.
     """
     return {i.address: i for i in owned_groups(host, owner, moved)}
 
 
 def owned_groups(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> tuple[OwnedInstance, ...]:
-    """All instances, sorted, also where two of them have one address by their labels."""
+    """All instances, sorted, even if two of them have the same address by their labels."""
     groups: dict[tuple[str, int], list[Owned]] = {}
-    for container in _told_apart(host, owner, moved)[0]:
+    for container in _split(host, owner, moved)[0]:
         if container.labels.get(labels.HOST, host.name) == host.name:
             owned = read_owned(container, moved)
             groups.setdefault((owned.model, owned.ordinal), []).append(owned)
     return tuple(_group(host.name, model, n, members) for (model, n), members in sorted(groups.items()))
 
 
-def strangers(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> tuple[ObservedContainer, ...]:
-    """Containers of the stack that were made for a host of another name: the host was renamed, or two hosts of
-    the stack are one daemon. Taking them for this host's would remove what serves elsewhere.
+def misplaced_containers(
+    host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED
+) -> tuple[ObservedContainer, ...]:
+    """Containers of the stack that were created for a host of another name: the host was renamed, or two hosts of the
+    stack are one daemon. To treat them as this host's would remove containers that serve elsewhere.
     """
-    ours, _ = _told_apart(host, owner, moved)
+    ours, _ = _split(host, owner, moved)
     return tuple(c for c in ours if c.labels.get(labels.HOST, host.name) != host.name)
 
 
 def left_alone(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> tuple[LeftAlone, ...]:
-    """Containers with our stack's labels that are none of ours, and why."""
-    return _told_apart(host, owner, moved)[1]
+    """Containers with our stack's labels that are not ours, each with the reason."""
+    return _split(host, owner, moved)[1]
 
 
-def why_left_alone(other: LeftAlone) -> str:
-    """For people, in a sentence without its end."""
+def describe_left_alone(other: LeftAlone) -> str:
+    """The reason for people: a sentence without its full stop."""
     name = other.container.name
-    match other.why:
-        case Why.COPY:
-            return f"the container {name} has this stack's labels from its image, a commit of one of ours"
-        case Why.UNPROVEN:
-            return f"the container {name} has this stack's labels and no name of ours, and its image cannot be read"
+    match other.reason:
+        case LeftAloneReason.COPY:
+            return f"the container {name} has this stack's labels from its image, a commit of one of our containers"
+        case LeftAloneReason.UNPROVEN:
+            return (
+                f"the container {name} has this stack's labels, but its name is not one of ours and its image "
+                "cannot be read"
+            )
         case _:
             return f"the container {name} has labels of this stack that cannot be read: {other.problem}"
 
@@ -129,8 +134,8 @@ def why_left_alone(other: LeftAlone) -> str:
 def image_labels_needed(
     observed: Observed, owner: str, moved: Mapping[str, str] = NOT_MOVED
 ) -> tuple[tuple[str, str], ...]:
-    """The (host, image id) pairs to look up before anything is decided: where a container has our labels and a name
-    that is none of ours, or the very labels of another one, so that they may be its image's.
+    """The (host, image id) pairs to read before anything is decided: those of containers that have our labels and a
+    name that is not ours, or the same labels as another container. Their labels may come from the image.
     """
     needed = {
         (host.name, container.image_id)
@@ -142,7 +147,7 @@ def image_labels_needed(
 
 
 def spec_of(container: ObservedContainer) -> tuple[Spec | None, str]:
-    """The spec that a container of ours was made with, or why it cannot be read."""
+    """The spec that our container was created with, or the reason why it cannot be read."""
     try:
         return of_known_engine(spec_from_label(container.labels.get(labels.SPEC, ""))), ""
     except (ValueError, TypeError, RecursionError) as cause:
@@ -150,29 +155,29 @@ def spec_of(container: ObservedContainer) -> tuple[Spec | None, str]:
 
 
 def read_owned(container: ObservedContainer, moved: Mapping[str, str] = NOT_MOVED) -> Owned:
-    """A container of ours by its labels; an unreadable spec is a `problem`, never an exception. Raises ValueError where
-    they do not say which instance it is: such a one is `left_alone`.
+    """Reads our container from its labels; an unreadable spec is a `problem`, never an exception. Raises ValueError if
+    the labels do not identify an instance: such a container is in `left_alone`.
     """
-    found = container.labels
-    model, ordinal, generation = _identity(found)
+    container_labels = container.labels
+    model, ordinal, generation = _identity(container_labels)
     spec, problem = spec_of(container)
     return Owned(
         container=container,
         model=moved.get(model, model),
         ordinal=ordinal,
         generation=generation,
-        protect=found.get(labels.PROTECT) == "true",
-        forget=found.get(labels.ON_REMOVE) == "forget",
-        run=found.get(labels.RUN, ""),
+        protect=container_labels.get(labels.PROTECT) == "true",
+        forget=container_labels.get(labels.ON_REMOVE) == "forget",
+        run=container_labels.get(labels.RUN, ""),
         spec=spec,
         problem=problem,
     )
 
 
-def _told_apart(
+def _split(
     host: ObservedHost, owner: str, moved: Mapping[str, str]
 ) -> tuple[list[ObservedContainer], tuple[LeftAlone, ...]]:
-    """Of the containers with our stack's labels: those that are ours, and the others."""
+    """Splits the containers with our stack's labels: first ours, then the others."""
     ours: list[ObservedContainer] = []
     others: list[LeftAlone] = []
     for container in host.containers:
@@ -181,12 +186,12 @@ def _told_apart(
         try:
             _identity(container.labels)
         except ValueError as cause:
-            others.append(LeftAlone(container, Why.UNREADABLE, str(cause)))
+            others.append(LeftAlone(container, LeftAloneReason.UNREADABLE, str(cause)))
             continue
         if container.own_labels is False:
-            others.append(LeftAlone(container, Why.COPY))
+            others.append(LeftAlone(container, LeftAloneReason.COPY))
         elif container.own_labels is None and not _has_our_name(container, moved):
-            others.append(LeftAlone(container, Why.UNPROVEN))
+            others.append(LeftAlone(container, LeftAloneReason.UNPROVEN))
         else:
             ours.append(container)
     return ours, tuple(others)
@@ -203,30 +208,30 @@ def _doubtful(host: ObservedHost, owner: str, moved: Mapping[str, str]) -> Itera
         yield from (c for c in alike if len(alike) > 1 or not _has_our_name(c, moved))
 
 
-def _identity(found: Mapping[str, str]) -> tuple[str, int, int]:
-    """(model, ordinal, generation). Raises ValueError with what cannot be read."""
-    model = found.get(labels.MODEL)
+def _identity(container_labels: Mapping[str, str]) -> tuple[str, int, int]:
+    """(model, ordinal, generation). Raises ValueError with the problem."""
+    model = container_labels.get(labels.MODEL)
     if model is None:
         raise ValueError(f"it has no {labels.MODEL}")
     if not labels.is_model_name(model):
-        raise ValueError(f"its {labels.MODEL} is no name of a model")
+        raise ValueError(f"its {labels.MODEL} is not the name of a model")
     return (
         model,
-        _number(found, labels.ORDINAL, 1, labels.MOST_ORDINALS),
-        _number(found, labels.GENERATION, 0, labels.MOST_GENERATIONS),
+        _number(container_labels, labels.ORDINAL, 1, labels.MOST_ORDINALS),
+        _number(container_labels, labels.GENERATION, 0, labels.MOST_GENERATIONS),
     )
 
 
-def _number(found: Mapping[str, str], label: str, least: int, most: int) -> int:
-    text = found.get(label, "1")
+def _number(container_labels: Mapping[str, str], label: str, least: int, most: int) -> int:
+    text = container_labels.get(label, "1")
     number = int(text) if len(text) <= len(str(most)) and text.isascii() and text.isdigit() else -1
     if not least <= number <= most:
-        raise ValueError(f"its {label} is no number from {least} to {most:,}")
+        raise ValueError(f"its {label} is not a number from {least} to {most:,}")
     return number
 
 
 def _has_our_name(container: ObservedContainer, moved: Mapping[str, str]) -> bool:
-    """Whether its name is one that we gave to just this container, under its model's name now or an earlier one."""
+    """Whether we gave the container its name, by its model's current name or an earlier one."""
     model, ordinal, generation = _identity(container.labels)
     now = moved.get(model, model)
     return any(

@@ -1,4 +1,4 @@
-"""What an image's own parser said of command lines. Pure."""
+"""The verdicts of an image's own parser on command lines. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from cortexctl.text.shorten import shortened
 
 CommandLine = tuple[str, ...]
-"""The words after the program."""
+"""The arguments after the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParserVerdict:
-    """On one command line. `verdict`: ok, unrecognized, choice, value, explicit, ambiguous, required, exit (it shows
-    its help), exception, or unknown (it wants a file that is not in the image). `text`: the parser's own words.
-    `values`: what the right words set, where it differs from the release's defaults.
+    """The verdict on one command line. `verdict`: ok, unrecognized, choice, value, explicit, ambiguous, required, exit
+    (it prints its help), exception, or unknown (it needs a file that is not in the image). `text`: the parser's own
+    message. `values`: the parsed values that differ from the release's defaults.
     """
 
     accepted: bool
@@ -29,35 +29,35 @@ class ParserVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """One verdict a command line, in order; or none, and the `problem` why nobody can tell."""
+    """One verdict per command line, in order; or none, and the `problem` that prevented them."""
 
     verdicts: tuple[ParserVerdict, ...] = ()
     problem: str = ""
 
 
-def parse_probed(output: str, log: str, asked: int) -> Probed:
-    """From what the script wrote to its two outputs. An image can hold anything, so nothing is taken for granted."""
+def parse_probed(output: str, log: str, expected: int) -> Probed:
+    """From the two outputs of the script. An image can contain anything, so nothing is taken for granted."""
     verdicts = []
     for line in output.splitlines():
         try:
-            said = json.loads(line)
-            if "failed" in said:
-                return Probed(problem=f"its parser could not be built: {_one_line(said['failed'])}")
+            reply = json.loads(line)
+            if "failed" in reply:
+                return Probed(problem=f"its parser could not be built: {_one_line(reply['failed'])}")
             verdicts.append(
                 ParserVerdict(
-                    said["accepted"] is True,
-                    str(said["verdict"]),
-                    _one_line(said["text"]),
-                    _one_line(said["release"]),
-                    dict(said["values"]),
+                    reply["accepted"] is True,
+                    str(reply["verdict"]),
+                    _one_line(reply["text"]),
+                    _one_line(reply["release"]),
+                    dict(reply["values"]),
                 )
             )
         except (ValueError, TypeError, KeyError, RecursionError):
-            return Probed(problem="it answered with something else than verdicts")
-    if len(verdicts) == asked:
+            return Probed(problem="its answer contains no verdicts")
+    if len(verdicts) == expected:
         return Probed(tuple(verdicts))
     last = next((line for line in reversed(log.splitlines()) if line.strip()), "")
-    return Probed(problem=f"it ended without a verdict{': ' if last else ' and without a word'}{_one_line(last)}")
+    return Probed(problem=f"it ended without a verdict{': ' if last else ' and without a message'}{_one_line(last)}")
 
 
 def _one_line(text: object) -> str:

@@ -1,7 +1,8 @@
-"""What earlier applies left on a host, and how long it took: kept by the host's daemon, in a label.
+"""What earlier applies recorded on a host, and how long they took: stored by the host's daemon, in a label.
 
-It says what a replacement will cost, and what was applied last of an instance whose container is gone. A run writes an
-instance down before it gives its container the serving name, so what serves is never younger than what is recorded.
+The record gives the expected cost of a replacement, and the last applied spec of an instance whose container is gone. A
+run writes the record of an instance before it gives its container the serving name, so the serving container is never
+newer than the record.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ LONGEST_LABEL = 16 * 2**20
 LONGEST_TIME = 10**8
 """Seconds; no start takes three years."""
 REMEMBERED = 5
-"""Starts and stops of an instance that are kept; older ones say little of today's disks."""
+"""Number of recorded starts and stops of an instance; older ones do not describe today's disks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start that passed its gate: seconds from the daemon's start to the gate's end, of which weights."""
+    """A start that passed its gate: seconds from the daemon's start to the end of the gate, and the part of them that
+    loading weights took.
+    """
 
     seconds: float
     model: str
@@ -39,7 +42,8 @@ class Applied:
     """An instance as an apply left it. `stops`: seconds that its containers took to stop, oldest first.
 
     `over`: the generation that still had the serving name when this one had passed its gate; None once the run is over.
-    Where a container of that generation still has the name, the run was killed in between, and this is the later word.
+    If a container of that generation still has the name, the run was killed in between, and this record is the newer
+    one.
     """
 
     model: str
@@ -52,19 +56,19 @@ class Applied:
     over: int | None = None
 
     def is_ahead_of(self, generation: int) -> bool:
-        """Whether this passed its gate after the container of `generation`, which has the serving name."""
+        """Whether this generation passed its gate after the container of `generation`, which has the serving name."""
         return self.over == generation != self.generation
 
 
 @dataclass(frozen=True, slots=True)
 class HostRecord:
-    """All instances that were applied on a host, by address, and are not removed since."""
+    """All instances that were applied on a host and not removed since, by address."""
 
     host: str
     applied: Mapping[str, Applied] = field(default_factory=dict)
 
-    def by_names_now(self, moved: Mapping[str, str]) -> HostRecord:
-        """By the addresses that its models have now; `moved` leads from old names to new ones."""
+    def by_current_names(self, moved: Mapping[str, str]) -> HostRecord:
+        """By the models' current addresses; `moved` maps old names to new ones."""
         if not any(a.model in moved for a in self.applied.values()):
             return self
         old_names_first = sorted(self.applied.values(), key=lambda a: a.model not in moved)
@@ -79,7 +83,7 @@ def record_to_label(record: HostRecord) -> str:
 
 
 def record_from_label(host: str, text: str) -> HostRecord:
-    """What cannot be read counts as not recorded: a record is a help, never a condition."""
+    """An unreadable entry counts as not recorded: the record helps, but nothing requires it."""
     try:
         data = read_json(text, most=LONGEST_LABEL)
         if not isinstance(data, dict) or data.get("v") != RECORD_VERSION:

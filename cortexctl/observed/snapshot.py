@@ -1,7 +1,7 @@
-"""Observed <-> JSON: what `observe` writes and `plan --observed` reads, for review without credentials.
+"""Observed <-> JSON: `observe` writes it and `plan --observed` reads it, for review without credentials.
 
-Of containers that are not ours only what a plan looks at is kept: name, state, ports, networks; no labels, for
-others put secrets there.
+Of containers that are not ours, only the facts that a plan reads are stored: name, state, ports, networks. Labels are
+omitted, because other tools put secrets there.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from cortexctl.text.json_text import json_text
 
 FORMAT_VERSION = "1.0"
 LARGEST = 256 * 2**20
-_NONE_OF_OURS = "it is no snapshot written by cortexctl observe --out"
+_NONE_OF_OURS = "it is not a snapshot written by cortexctl observe --out"
 
 T = TypeVar("T")
 
 
 class NotASnapshot(ValueError):
-    """The text is no snapshot of ours, or of a format that this release does not read."""
+    """The text is not a snapshot of ours, or has a format that this release does not read."""
 
 
 def snapshot_to_json(observed: Observed) -> str:
-    """Stable: the same observation gives the same text."""
+    """Stable: equal observations give equal text."""
     document = {
         "format_version": FORMAT_VERSION,
         "hosts": [_host_to_dict(h) for h in observed.hosts],
@@ -56,7 +56,7 @@ def snapshot_to_json(observed: Observed) -> str:
 
 
 def snapshot_from_json(text: str) -> Observed:
-    """The inverse of `snapshot_to_json`. Raises NotASnapshot with what is wrong."""
+    """The inverse of `snapshot_to_json`. Raises NotASnapshot with the problem."""
     try:
         data = read_json(text, most=LARGEST, infinite=True)
     except NotAsExpected as cause:
@@ -89,8 +89,8 @@ def _observed(data: Mapping[str, Any]) -> Observed:
 
 
 def _by_key(data: Mapping[str, Any], name: str, kind: type[T], second: str) -> dict[tuple[str, str], T]:
-    """Entries by their host and what else tells them apart."""
-    found: dict[tuple[str, str], T] = {}
+    """Entries keyed by their host and a second key."""
+    entries: dict[tuple[str, str], T] = {}
     if name not in data:
         raise NotAsExpected("it is missing", name)
     for number, entry in enumerate(_DECODER.list_of(dict, data[name], name)):
@@ -99,8 +99,8 @@ def _by_key(data: Mapping[str, Any], name: str, kind: type[T], second: str) -> d
             _DECODER.read(str, entry.get("host"), f"{at}.host"),
             _DECODER.read(str, entry.get(second), f"{at}.{second}"),
         )
-        found[key] = _DECODER.read(kind, entry, at)
-    return found
+        entries[key] = _DECODER.read(kind, entry, at)
+    return entries
 
 
 def _entry(value: Any) -> dict[str, Any]:
@@ -132,5 +132,5 @@ def _host_to_dict(host: ObservedHost) -> dict[str, Any]:
 
 
 def _container_to_dict(c: ObservedContainer) -> dict[str, Any]:
-    kept = {key: value for key, value in sorted(c.labels.items()) if key.startswith(PREFIX)}
-    return {**dataclasses.asdict(c), "labels": kept}
+    own_labels = {key: value for key, value in sorted(c.labels.items()) if key.startswith(PREFIX)}
+    return {**dataclasses.asdict(c), "labels": own_labels}

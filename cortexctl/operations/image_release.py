@@ -49,7 +49,7 @@ def _release_on(host: Host, reference: str, hosts: OpenHosts) -> str:
     """Empty where it is not known. A daemon that does not answer is reported by the plan."""
     try:
         facts = hosts.image(host.name, reference)
-        return facts.release or (_of_a_server(host, facts, hosts) if facts.found == "local" else "")
+        return facts.release or (_of_a_server(host, facts, hosts) if facts.availability == "local" else "")
     except CortexctlError:
         return ""
 

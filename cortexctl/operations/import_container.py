@@ -15,7 +15,7 @@ from cortexctl.engines.vllm.version import release_from_image
 from cortexctl.errors import CortexctlError, DaemonUnreachable, UsageError
 from cortexctl.hosts.read import Inspection, inspect_all, observe_host
 from cortexctl.instance import labels
-from cortexctl.instance.secret import looks_like_one
+from cortexctl.instance.secret import may_be_secret
 from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import HF_HOME
 from cortexctl.observed.foreign import Running, parse_running
@@ -113,8 +113,8 @@ class Import:
 
     def _candidate(self, id_: str) -> ImportCandidate:
         running, state = self._running(id_), state_in_words(self._container(id_))
-        line = command_line(running.words)
-        model = line.model if line and not looks_like_one(line.model) else ""
+        line = command_line(running.argv)
+        model = line.model if line and not may_be_secret(line.model) else ""
         imported = self.adopt(id_, "", None)
         return ImportCandidate(running.name, running.image, model, state, imported.name, imported.reasons)
 

@@ -16,7 +16,7 @@ from cortexctl.observe.recheck import read_lock
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.lock_holder import HeldLock
 from cortexctl.observed.observation import Fact, Observed
-from cortexctl.observed.owned import Owned, OwnedInstance, left_alone, why_left_alone
+from cortexctl.observed.owned import Owned, OwnedInstance, describe_left_alone, left_alone
 from cortexctl.operations.adapters import OpenHosts, open_hosts
 from cortexctl.operations.lock import lock_state
 from cortexctl.operations.results import FleetStatus, HostLock, InstanceStatus
@@ -58,7 +58,7 @@ def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[H
 def _left_alone(desired: Desired, observed: Observed) -> tuple[str, ...]:
     """Containers with the stack's labels that are not the stack's."""
     return tuple(
-        f"{seen.name}: {why_left_alone(other)}; it is left alone"
+        f"{seen.name}: {describe_left_alone(other)}; it is left alone"
         for seen in observed.hosts
         for other in left_alone(seen, desired.owner, desired.moved)
     )

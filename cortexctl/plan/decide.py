@@ -330,7 +330,7 @@ def _image(wanted: Instance, candidate: Owned | None, images: Images) -> Planned
     facts = images.get((wanted.host, reference))
     if facts is None:
         return PlannedImage(reference)
-    return PlannedImage(reference, facts.id, facts.digest, pull=facts.found == "registry")
+    return PlannedImage(reference, facts.id, facts.digest, pull=facts.availability == "registry")
 
 
 def _change(

@@ -174,7 +174,7 @@ def _taken_port(
 
 def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnostic]:
     facts = observed.images.get((instance.host, instance.spec.container.image))
-    if facts and facts.found == "missing":
+    if facts and facts.availability == "missing":
         yield error(
             "CX405",
             f"{instance.host}: the image {facts.reference} is not there and cannot be pulled",

@@ -10,7 +10,14 @@ from cortexctl.diagnostics import Diagnostic, error, warning
 from cortexctl.instance.labels import HOST, MODEL, MOST_GENERATIONS, address, is_generation_name, owner_of, serving_name
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Fact, Observed
-from cortexctl.observed.owned import OwnedInstance, Why, left_alone, owned_groups, strangers, why_left_alone
+from cortexctl.observed.owned import (
+    LeftAloneReason,
+    OwnedInstance,
+    describe_left_alone,
+    left_alone,
+    misplaced_containers,
+    owned_groups,
+)
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
 from cortexctl.plan.request import Request
@@ -123,15 +130,15 @@ def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[
 def not_touched(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
     """Containers with the stack's labels that are none of its own. They are in nobody's way, so nothing stops."""
     return [
-        warning("CX416", f"{seen.name}: {why_left_alone(other)}; it is left alone", help=_TO_DO[other.why])
+        warning("CX416", f"{seen.name}: {describe_left_alone(other)}; it is left alone", help=_TO_DO[other.reason])
         for other in left_alone(seen, desired.owner, desired.moved)
     ]
 
 
 _TO_DO = {
-    Why.COPY: "nothing need be done: remove it yourself when nobody needs it any more",
-    Why.UNPROVEN: "if it is one of ours, give it its old name back (docker rename); else remove it yourself",
-    Why.UNREADABLE: "labels cannot change: remove it yourself when nobody needs it any more",
+    LeftAloneReason.COPY: "no action is needed: remove it yourself when it is no longer used",
+    LeftAloneReason.UNPROVEN: "if it is ours, restore its old name (docker rename); else remove it yourself",
+    LeftAloneReason.UNREADABLE: "labels cannot change: remove it yourself when it is no longer used",
 }
 
 
@@ -171,7 +178,7 @@ def strange(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
             help="if the host was renamed, give it its old name back; if two hosts of the stack are one daemon, "
             "keep one of them",
         )
-        for container in strangers(seen, desired.owner, desired.moved)
+        for container in misplaced_containers(seen, desired.owner, desired.moved)
     ]
 
 

@@ -16,12 +16,14 @@ _STARTS = {Action.CREATE, Action.REPLACE, Action.RESTART, Action.START}
 def hooks_needed(hooks: Sequence[Hook], changes: Sequence[Change]) -> tuple[Hook, ...]:
     """Those that will run, if all goes well, or may, if something fails: none where nothing changes."""
     effective = [c for c in changes if c.action.does_something]
-    return tuple(hook for hook in hooks if any(hook.wants(c.model) and _comes_to(hook.on, c) for c in effective))
+    return tuple(hook for hook in hooks if any(hook.applies_to(c.model) and _comes_to(hook.on, c) for c in effective))
 
 
 def hooks_at(hooks: Sequence[Hook], point: Point, models: Sequence[str]) -> tuple[Hook, ...]:
     """Those of a point for any of the models; for a host's own steps (no models) those for all models."""
-    return tuple(h for h in hooks if h.on is point and (any(map(h.wants, models)) if models else h.models == ("*",)))
+    return tuple(
+        h for h in hooks if h.on is point and (any(map(h.applies_to, models)) if models else h.models == ("*",))
+    )
 
 
 def stops_serving(change: Change, task: Task) -> bool:

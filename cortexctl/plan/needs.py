@@ -114,7 +114,7 @@ def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[t
     """Every wanted instance of a reachable host, with what is found of it."""
     if request.destroy:
         return
-    observed = observed.by_names_now(desired.moved)
+    observed = observed.by_current_names(desired.moved)
     desired, _ = placed(as_applied(desired, observed) if request.only else desired, observed)
     seen_on = observed.by_name()
     for host, wanted in desired.by_host().items():
@@ -163,7 +163,7 @@ def _images_needed(pairs: Pairs, observed: Observed, request: Request) -> tuple[
 
 def _inspections_needed(pairs: Pairs, desired: Desired, observed: Observed, *, everything: bool) -> tuple[Key, ...]:
     """Where the label alone does not tell; of all that run, if `everything` that was changed by hand is to be found."""
-    now = observed.by_names_now(desired.moved)
+    now = observed.by_current_names(desired.moved)
     wanted = ((i.host, needs_inspection(i, found, now, everything=everything)) for i, found in pairs)
     containers = sorted((host, container) for host, container in wanted if container)
     return _unread(Fact.LIMITS, containers, observed.in_place, observed)

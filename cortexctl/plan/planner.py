@@ -32,7 +32,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
 
     `basis` says what `observed` is, where it is not the live hosts.
     """
-    observed = observed.by_names_now(desired.moved)
+    observed = observed.by_current_names(desired.moved)
     desired, unplaced = placed(as_applied(desired, observed) if request.only else desired, observed)
     fleet = Fleet(desired, observed, request, Order(ranks_of(desired), canaries_of(desired)))
     hosts = plan_hosts(fleet)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.files.checkout import leads_out
 from cortexctl.files.reading import NotRead, read_text
-from cortexctl.instance.secret_shape import looks_like_one
+from cortexctl.instance.secret_shape import may_be_secret
 from cortexctl.stack.places import Loc, places_in
 from cortexctl.stack.suspicion import belongs_to_a_secret, why_secret
 
@@ -327,10 +327,10 @@ def _is_secret_step(table: Any, loc: Loc) -> bool:
         )
     if loc[-4:-3] == ("hooks",) and loc[-2] == "secrets":  # names, unless somebody wrote a value there
         name = table[step] if isinstance(table, list) and isinstance(step, int) else None
-        return not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*", name)) or looks_like_one(name)
+        return not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*", name)) or may_be_secret(name)
     if loc[-4:-3] == ("hooks",) and loc[-2] == "command" and isinstance(table, list) and isinstance(step, int):
         word = str(table[step])
-        return looks_like_one(word) or bool(URL_WITH_PASSWORD.search(word))
+        return may_be_secret(word) or bool(URL_WITH_PASSWORD.search(word))
     if loc[-3:-2] == ("secrets",) and len(loc) >= 5:
         return step not in {"env", "file", "var"} or (
             step in {"env", "var"} and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value))

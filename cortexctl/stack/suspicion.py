@@ -18,7 +18,7 @@ from cortexctl.instance.secret_shape import (
     holds_secret,
     is_random,
     is_token_not_name,
-    looks_like_one,
+    may_be_secret,
     shape_of_secret,
 )
 from cortexctl.stack.places import Loc
@@ -87,7 +87,7 @@ def _of_reference(source: str, value: str) -> str:
 
 def _of_variable(name: str, value: str) -> str:
     by_name = f"its name, {name}" if holds_secret(name, value) else ""
-    return by_name or shape_of_secret(value) or ("a token" if looks_like_one(value) else "") or _of_text(value)
+    return by_name or shape_of_secret(value) or ("a token" if may_be_secret(value) else "") or _of_text(value)
 
 
 def _of_text(value: str) -> str:
@@ -117,7 +117,7 @@ def _of_word(loc: Loc, argv: Sequence[Any], step: int, word: str) -> str:
     by_form = shape_of_secret(word)
     if by_form:
         return by_form
-    if kind == "command" and looks_like_one(word) and "secrets" not in loc:
+    if kind == "command" and may_be_secret(word) and "secrets" not in loc:
         return "a token"
     flag, equals, value = word.partition("=")
     reads = kind == "command" and "secrets" in loc

@@ -122,13 +122,13 @@ def seen(bench: Bench, name: str) -> ObservedContainer:
 
 def test_an_image_that_is_there_is_found_by_its_id(bench: Bench) -> None:
     facts = bench.daemon.image(STAND_IN)
-    assert facts.found == "local"
+    assert facts.availability == "local"
     assert facts.id.startswith("sha256:")
 
 
 def test_an_image_that_is_nowhere_is_missing_and_no_exception(bench: Bench) -> None:
     facts = bench.daemon.image("localhost:1/not/there:v1")
-    assert facts.found == "missing"
+    assert facts.availability == "missing"
     assert facts.problem
 
 

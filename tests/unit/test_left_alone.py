@@ -19,7 +19,7 @@ from cortexctl.observe.gather import gather, observe_identity
 from cortexctl.observed.container_list import parse_containers
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import Why, image_labels_needed, left_alone, owned_instances, read_owned
+from cortexctl.observed.owned import LeftAloneReason, image_labels_needed, left_alone, owned_instances, read_owned
 from cortexctl.plan.model import Plan
 from cortexctl.plan.needs import needs_of_identity
 from cortexctl.plan.planner import plan
@@ -184,7 +184,7 @@ def test_under_a_name_that_we_gave_it_one_list_is_enough(name: str) -> None:
 def test_under_another_name_its_image_is_looked_at_and_until_then_it_is_left_alone(name: str) -> None:
     host = host_with(name)
     assert image_labels_needed(Observed((host,)), "demo") == (("here", "sha256:1"),)
-    assert [(a.container.name, a.why) for a in left_alone(host, "demo")] == [(name, Why.UNPROVEN)]
+    assert [(a.container.name, a.reason) for a in left_alone(host, "demo")] == [(name, LeftAloneReason.UNPROVEN)]
     assert owned_instances(host, "demo") == {}
 
 
@@ -239,10 +239,10 @@ BAD_NUMBERS = [
 def test_labels_that_do_not_say_which_instance_it_is(label: str, text: str) -> None:
     host = host_with(serving_name("tiny"), **{label: text})
     (alone,) = left_alone(host, "demo")
-    assert alone.why is Why.UNREADABLE
+    assert alone.reason is LeftAloneReason.UNREADABLE
     assert len(alone.problem) < 100
     assert owned_instances(host, "demo") == {}
-    with pytest.raises(ValueError, match="is no number from"):
+    with pytest.raises(ValueError, match="is not a number from"):
         read_owned(host.containers[0])
 
 
@@ -250,7 +250,7 @@ def test_labels_that_do_not_say_which_instance_it_is(label: str, text: str) -> N
 def test_a_name_that_no_model_can_have(model: str) -> None:
     host = host_with(serving_name("tiny"), MODEL=model)
     (alone,) = left_alone(host, "demo")
-    assert alone.problem == "its cortexctl.model is no name of a model"
+    assert alone.problem == "its cortexctl.model is not the name of a model"
 
 
 @pytest.mark.parametrize(
@@ -312,11 +312,11 @@ def test_a_foreign_name_takes_one_more_request(tmp_path: Path, image: dict[str, 
 
 def test_an_image_that_is_gone_proves_nothing(tmp_path: Path) -> None:
     observed, _ = looked_at(tmp_path, [row(SPEC, Names=["/by-hand"])])
-    assert [a.why for a in left_alone(observed.hosts[0], "demo")] == [Why.UNPROVEN]
+    assert [a.reason for a in left_alone(observed.hosts[0], "demo")] == [LeftAloneReason.UNPROVEN]
 
 
 def test_a_commit_is_seen_by_its_image(tmp_path: Path) -> None:
     odd = row(SPEC, Names=["/by-hand"])
     image = {"Config": {"Labels": json.loads(json.dumps(odd["Labels"]))}}
     observed, _ = looked_at(tmp_path, [odd], **{f"/images/{odd['ImageID']}/json": image})
-    assert [a.why for a in left_alone(observed.hosts[0], "demo")] == [Why.COPY]
+    assert [a.reason for a in left_alone(observed.hosts[0], "demo")] == [LeftAloneReason.COPY]

@@ -24,7 +24,7 @@ from cortexctl.model_files.files import (
     tensors_in,
 )
 from cortexctl.observed.host import ImageFacts, ObservedContainer, ObservedHost
-from cortexctl.observed.model_mounts import ways_to
+from cortexctl.observed.model_mounts import mount_paths
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.snapshot import NotASnapshot, snapshot_from_json, snapshot_to_json
 from cortexctl.stack.model_folder import files_here
@@ -114,9 +114,9 @@ def test_containers_that_show_a_folder_are_found_and_running_ones_come_first() -
             replace(container(6, "running"), labels={labels.MODEL: "m", labels.SPEC: "unreadable"}),
         ),
     )
-    ways = list(ways_to(ModelSource("gpu-1", "/srv/models", "qwen/8b"), host))
+    ways = list(mount_paths(ModelSource("gpu-1", "/srv/models", "qwen/8b"), host))
     assert [(id_[-1], path) for id_, path in ways] == [("2", "/all/models/qwen/8b"), ("1", "/models/qwen/8b")]
-    assert list(ways_to(ModelSource("gpu-1", "", "", "org/name", "main"), host)) == []
+    assert list(mount_paths(ModelSource("gpu-1", "", "", "org/name", "main"), host)) == []
 
 
 def test_an_index_tells_the_size_and_no_weights_are_opened() -> None:

@@ -12,7 +12,7 @@ from cortexctl.instance.spec import InPlace
 from cortexctl.observed.container_list import parse_containers, parse_endpoint, parse_images, parse_in_place
 from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Fact, Observed
-from cortexctl.observed.owned import owned_instances, read_owned, strangers
+from cortexctl.observed.owned import misplaced_containers, owned_instances, read_owned
 from cortexctl.observed.record import HostRecord
 from tests.specs import new_spec
 
@@ -240,8 +240,8 @@ def test_a_container_that_was_made_for_a_host_of_another_name_is_a_stranger() ->
     """Two hosts of the stack are one daemon, or a host was renamed: what serves there must not be removed here."""
     host = _host(_ours(serving_name("tiny")), _ours(serving_name("far"), model="far", host="gpu-9"))
     assert list(owned_instances(host, "demo")) == ["gpu-1/tiny"]
-    assert [c.name for c in strangers(host, "demo")] == [serving_name("far")]
-    assert strangers(host, "other") == ()
+    assert [c.name for c in misplaced_containers(host, "demo")] == [serving_name("far")]
+    assert misplaced_containers(host, "other") == ()
 
 
 def test_containers_of_others_are_not_ours() -> None:

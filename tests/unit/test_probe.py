@@ -196,14 +196,14 @@ LINE = json.dumps({"accepted": True, "verdict": "ok", "text": "", "release": "1"
 @pytest.mark.parametrize(
     ("output", "log", "problem"),
     [
-        ("", "", "it ended without a verdict and without a word"),
+        ("", "", "it ended without a verdict and without a message"),
         ("", "a\nlast word\n\n", "it ended without a verdict: last word"),
-        (f"{LINE}\n{LINE}\n", "", "it ended without a verdict and without a word"),
-        ("no json\n", "", "it answered with something else than verdicts"),
-        ("[]\n", "", "it answered with something else than verdicts"),
-        ("3\n", "", "it answered with something else than verdicts"),
-        ("[" * 100_000, "", "it answered with something else than verdicts"),
-        ('{"accepted": true}\n', "", "it answered with something else than verdicts"),
+        (f"{LINE}\n{LINE}\n", "", "it ended without a verdict and without a message"),
+        ("no json\n", "", "its answer contains no verdicts"),
+        ("[]\n", "", "its answer contains no verdicts"),
+        ("3\n", "", "its answer contains no verdicts"),
+        ("[" * 100_000, "", "its answer contains no verdicts"),
+        ('{"accepted": true}\n', "", "its answer contains no verdicts"),
         ('{"failed": "ImportError:\\n x"}\n', "", "its parser could not be built: ImportError: x"),
     ],
 )

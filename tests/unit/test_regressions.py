@@ -293,7 +293,7 @@ def test_superscript_generation() -> None:
         "running",
         labels={labels.STACK: "s", labels.MODEL: "m", labels.GENERATION: "²", labels.SPEC: "x"},
     )
-    with pytest.raises(ValueError, match=r"cortexctl\.generation is no number"):
+    with pytest.raises(ValueError, match=r"cortexctl\.generation is not a number"):
         read_owned(c)
 
 

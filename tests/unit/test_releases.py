@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cortexctl.desired.stack import Desired, Host, Instance
-from cortexctl.observed.container_list import parse_release_told
+from cortexctl.observed.container_list import parse_named_release
 from cortexctl.observed.host import ImageFacts
 from cortexctl.operations.image_release import releases_on
 from cortexctl.plan.diff import diff
@@ -29,7 +29,7 @@ from tests.specs import new_spec
     ],
 )
 def test_an_image_tells_its_release(config: dict[str, object], release: str) -> None:
-    assert parse_release_told(config) == release
+    assert parse_named_release(config) == release
 
 
 def desired(*hosts: str, image: str = "mine/vllm:latest") -> Desired:

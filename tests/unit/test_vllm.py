@@ -19,7 +19,7 @@ def _spec(release: str | None = "0.32.0", **fields: Any) -> Spec:
     return new_spec(version=release, **fields)
 
 
-def _words_of(release: str, **args: Any) -> list[str]:
+def _name_parts(release: str, **args: Any) -> list[str]:
     """What is rendered for `args`, without what every launch has."""
     plain = arguments(_spec(release, drain=0).server)
     words = arguments(_spec(release, drain=0, args=args).server)
@@ -157,7 +157,7 @@ def test_no_drain_gives_no_shutdown_timeout() -> None:
     ],
 )
 def test_chunked_prefill_takes_a_word_up_to_0_8_4_and_is_a_pair_after(release: str, on: bool, words: list[str]) -> None:
-    assert _words_of(release, enable_chunked_prefill=on) == words
+    assert _name_parts(release, enable_chunked_prefill=on) == words
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_chunked_prefill_takes_a_word_up_to_0_8_4_and_is_a_pair_after(release: s
 )
 def test_a_switch_is_turned_off_only_where_its_off_form_exists(name: str, before: str, since: str) -> None:
     flag = name.replace("_", "-")
-    assert _words_of(before, **{name: True}) == [f"--{flag}"]
-    assert _words_of(before, **{name: False}) == []
-    assert _words_of(since, **{name: True}) == [f"--{flag}"]
-    assert _words_of(since, **{name: False}) == [f"--no-{flag}"]
+    assert _name_parts(before, **{name: True}) == [f"--{flag}"]
+    assert _name_parts(before, **{name: False}) == []
+    assert _name_parts(since, **{name: True}) == [f"--{flag}"]
+    assert _name_parts(since, **{name: False}) == [f"--no-{flag}"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_switch_is_turned_off_only_where_its_off_form_exists(name: str, before
     ],
 )
 def test_a_value_is_rendered_in_the_words_of_the_command_line(args: dict[str, Any], words: list[str]) -> None:
-    assert _words_of("0.32.0", **args) == words
+    assert _name_parts("0.32.0", **args) == words
 
 
 def test_the_order_of_the_words_does_not_depend_on_the_order_of_the_mappings() -> None:

@@ -14,7 +14,7 @@ from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.instance import labels
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import OwnedInstance, left_alone, strangers, why_left_alone
+from cortexctl.observed.owned import OwnedInstance, describe_left_alone, left_alone, misplaced_containers
 from cortexctl.observed.record import Applied
 from cortexctl.plan.conflicts import overlap
 from cortexctl.plan.decide import state_in_words
@@ -95,7 +95,7 @@ def _hosts(desired: Desired, observed: Observed, facts: Facts) -> list[_OneHost]
     for host in sorted(desired.hosts, key=lambda h: h.name):
         at = seen[host.name]
         found = found_on(at, desired, wanted[host.name], observed) if at.is_reachable else {}
-        applied = observed.record(host.name).by_names_now(desired.moved).applied
+        applied = observed.record(host.name).by_current_names(desired.moved).applied
         hosts.append(_OneHost(host, at, desired, wanted[host.name], found, applied, facts))
     return hosts
 
@@ -138,7 +138,7 @@ class _OneHost:
             yield from self._orphans()
             yield from self._strangers()
         alone = left_alone(self.seen, self.desired.owner, self.desired.moved)
-        yield from (self._unmanaged(a.container, why_left_alone(a)) for a in alone)
+        yield from (self._unmanaged(a.container, describe_left_alone(a)) for a in alone)
         adopted = {o.container.id for i in self.found.values() for o in i.all if o.imported}
         others = (c for c in self.seen.containers if not self._is_ours(c) and c.id not in adopted)
         yield from (self._unmanaged(c) for c in others)
@@ -180,7 +180,7 @@ class _OneHost:
 
     def _strangers(self) -> Iterator[Finding]:
         host = self.host.name
-        for c in strangers(self.seen, self.desired.owner, self.desired.moved):
+        for c in misplaced_containers(self.seen, self.desired.owner, self.desired.moved):
             model, made_for = c.labels[labels.MODEL], c.labels[labels.HOST]
             subject = f"{host}/{c.name}"
             yield Finding(Kind.ORPHAN, Code.OTHER_HOST, host, subject, model, c.name, "label", host, made_for)

@@ -64,7 +64,7 @@ def hooks_words(plan: Plan) -> list[str]:
     for hook in plan.hooks:
         whose = "" if hook.models == ("*",) else f" for {listed(hook.models, 3)}"
         unless = "" if hook.required or not hook.on.may_refuse else ", may fail"
-        found.setdefault(hook.on.value, []).append(f"{hook.name} ({hook.does}{unless}){whose}")
+        found.setdefault(hook.on.value, []).append(f"{hook.name} ({hook.description}{unless}){whose}")
     return [f"{point}: {'; '.join(found[point])}" for point in Point if point in found]
 
 

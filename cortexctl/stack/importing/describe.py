@@ -24,11 +24,11 @@ _STARTS_VLLM = re.compile(r"(^|[\s/;&|(])vllm\s+serve\b|\bvllm\.entrypoints\b")
 def runs_vllm(running: Running) -> bool:
     """By its arguments, or by the name of its image."""
     named = any("vllm" in name.lower() for name in (running.image, *running.tags))
-    return named or command_line(running.words) is not None or any(_STARTS_VLLM.search(w) for w in running.words)
+    return named or command_line(running.argv) is not None or any(_STARTS_VLLM.search(w) for w in running.argv)
 
 
 def draft_of(running: Running, place: Place) -> Draft:
-    line = command_line(running.words)
+    line = command_line(running.argv)
     draft = Draft(place.name or _name_of(running, line))
     draft.reasons += _refused(running, line, draft.name, place)
     if line is None:
@@ -40,7 +40,7 @@ def draft_of(running: Running, place: Place) -> Draft:
 
 def _refused(running: Running, line: CommandLine | None, name: str, place: Place) -> Iterator[str]:
     if line is None:
-        program = (running.words or ("nothing",))[0]
+        program = (running.argv or ("nothing",))[0]
         yield (
             f"its command ({program} …) is not `vllm serve` or vLLM's api_server, or it is a script that does "
             "more than start one, so its arguments cannot be read"

@@ -14,7 +14,7 @@ from cortexctl.engines.vllm.command.read_command import EVERYWHERE, CommandLine
 from cortexctl.engines.vllm.version import parse_release, release_from_image
 from cortexctl.instance.image import parse_image
 from cortexctl.instance.labels import serving_name
-from cortexctl.instance.secret import looks_like_one
+from cortexctl.instance.secret import may_be_secret
 from cortexctl.instance.spec import DEFAULT_SHM_SIZE, RESTART_POLICY, Mount
 from cortexctl.model_files.files import HF_HOME
 from cortexctl.observed.foreign import BoundTo, Running
@@ -113,7 +113,7 @@ class _Drafting:
             draft.reasons.append(f"its model {model} is a folder inside the container, not a mount of the host")
             return
         if not _is_repository(model):
-            shown = "" if looks_like_one(model) else f' ("{model}")'
+            shown = "" if may_be_secret(model) else f' ("{model}")'
             draft.reasons.append(f"its model{shown} is neither a folder of the host nor a Hugging Face repository")
             return
         revision = self.line.owned.get("revision", ())[-1:]
@@ -253,8 +253,8 @@ class _Drafting:
             comments.append(
                 f"Compose's project {running.project} created it: remove it there, or `up` and `down` still change it."
             )
-        if running.not_kept:
-            lost = (f"{what} ({value})" if value else what for what, value in running.not_kept.items())
+        if running.unsupported:
+            lost = (f"{what} ({value})" if value else what for what, value in running.unsupported.items())
             comments.append(f"A new container will not have: {', '.join(lost)}.")
         if not self.line.args.keys() & {"task", "runner", "convert"}:
             comments.append(

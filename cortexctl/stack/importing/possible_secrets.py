@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cortexctl.instance.secret import looks_like_one
+from cortexctl.instance.secret import may_be_secret
 from cortexctl.stack.document import SECRET_NAME, SECRET_WORD
 
 _LONG_WORD = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{28,}")
@@ -29,7 +29,7 @@ def is_text(value: str) -> bool:
 
 def _may_be_secret(name: str, value: str) -> bool:
     by_name = SECRET_NAME.search(name) or SECRET_WORD.search(name.replace("_", "-"))
-    return bool(by_name) or looks_like_one(value)
+    return bool(by_name) or may_be_secret(value)
 
 
 def _texts(name: str, value: Any) -> Iterator[tuple[str, str | None]]:

@@ -8,7 +8,7 @@ from cortexctl.engines.base import HIDDEN, Command, CommandDifference
 from cortexctl.engines.vllm.command.argv import arguments
 from cortexctl.engines.vllm.command.read_command import CommandLine, Option, command_line, in_our_words, options_in
 from cortexctl.engines.vllm.command.read_options import POSITIONAL, may_be_shown, options_of, path_of
-from cortexctl.instance.secret import looks_like_one
+from cortexctl.instance.secret import may_be_secret
 from cortexctl.instance.spec import Server
 
 
@@ -50,14 +50,14 @@ def _arguments(server: Server, line: CommandLine) -> list[str]:
     wanted, actual = options_of(arguments(server)), options_of(ours)
     same = {name for name, values in actual.items() if wanted.get(name) == values}
     model, options = options_in(ours)
-    words = [HIDDEN if looks_like_one(model) else model] if model else []
+    words = [HIDDEN if may_be_secret(model) else model] if model else []
     for option in sorted(options, key=lambda o: o.name):
         words += option.words if option.name in same or _is_open(option) else _hidden(option.words)
     return words
 
 
 def _is_open(option: Option) -> bool:
-    return may_be_shown(option.name) and not any(looks_like_one(value) for value in option.values)
+    return may_be_shown(option.name) and not any(may_be_secret(value) for value in option.values)
 
 
 def _hidden(words: tuple[str, ...]) -> list[str]:

@@ -13,7 +13,7 @@ from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.effective import canonical_args, release_of
 from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.startlog import StartLog
-from cortexctl.instance.secret import looks_like_one
+from cortexctl.instance.secret import may_be_secret
 
 _ELSEWHERE = {"Frontend", "ObservabilityConfig", "LoggingConfig", "StructuredOutputsConfig"}
 """Option groups that do not affect a GPU's memory."""
@@ -117,7 +117,7 @@ def digest(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, str) and len(value) <= 64 and not looks_like_one(value):
+    if isinstance(value, str) and len(value) <= 64 and not may_be_secret(value):
         return value
     return f"#{digest(value)}"
 
