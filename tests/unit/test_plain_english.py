@@ -145,6 +145,10 @@ NOT_YET = (
 """Folders and files that are not clean yet."""
 
 CLEAN = (
+    "cortexctl/render/schemas/drift.schema.json",
+    "cortexctl/render/schemas/events.schema.json",
+    "cortexctl/render/schemas/plan.schema.json",
+    "docs/reference/json.md",
     "docs/reference/rules.md",
     "docs/reference/stack-file.md",
     "tests/lab/README.md",
