@@ -28,7 +28,7 @@ from cortexctl.operations.results import IgnoredField, ImportCandidate, Imported
 from cortexctl.operations.stack_choice import StackChoice, as_argument, as_option
 from cortexctl.plan.action import Action
 from cortexctl.plan.adopt.adopt import as_pattern, to_adopt
-from cortexctl.plan.decide import state_in_words
+from cortexctl.plan.decide import state_text
 from cortexctl.plan.diff import NETWORK, FieldChange
 from cortexctl.plan.model import Change
 from cortexctl.plan.planner import plan
@@ -112,7 +112,7 @@ class Import:
         return [c.id for c in self.seen.containers if c.id in self.inspections and runs_vllm(self._running(c.id))]
 
     def _candidate(self, id_: str) -> ImportCandidate:
-        running, state = self._running(id_), state_in_words(self._container(id_))
+        running, state = self._running(id_), state_text(self._container(id_))
         line = command_line(running.argv)
         model = line.model if line and not may_be_secret(line.model) else ""
         imported = self.adopt(id_, "", None)

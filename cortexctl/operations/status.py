@@ -21,7 +21,7 @@ from cortexctl.operations.adapters import OpenHosts, open_hosts
 from cortexctl.operations.lock import lock_state
 from cortexctl.operations.results import FleetStatus, HostLock, InstanceStatus
 from cortexctl.plan.adopt.adopt import is_adopted
-from cortexctl.plan.decide import fields_to_change, state_in_words
+from cortexctl.plan.decide import fields_to_change, state_text
 from cortexctl.plan.drift.servers import found_on
 from cortexctl.plan.placement import placed
 
@@ -131,7 +131,7 @@ def _servers(paths: Mapping[tuple[str, str], str], hosts: OpenHosts) -> dict[tup
 
 
 def _row(address: str, serving: Owned, server: _Server | None, detail: str) -> InstanceStatus:
-    state, endpoint = state_in_words(serving.container), ""
+    state, endpoint = state_text(serving.container), ""
     if server is not None:
         state, detail = _health(server.health, detail)
         endpoint = server.endpoint if isinstance(server.endpoint, str) else ""

@@ -109,7 +109,7 @@ def _keep(
     action, cost = Action.NO_OP, Cost(down=False)
     reasons: tuple[Reason, ...] = ()
     if not serving.container.is_running:
-        action, reasons = Action.START, (Reason(ReasonCode.STOPPED, state_in_words(serving.container)),)
+        action, reasons = Action.START, (Reason(ReasonCode.STOPPED, state_text(serving.container)),)
         cost = cost_of_start(wanted, observed)
     elif restart:
         action, reasons = Action.RESTART, (Reason(ReasonCode.REQUESTED),)
@@ -217,7 +217,7 @@ def reference(owned: Owned) -> ContainerRef:
     return ContainerRef(c.id, c.name, c.state, owned.generation, owned.run, imported=owned.imported is not None)
 
 
-def state_in_words(container: ObservedContainer) -> str:
+def state_text(container: ObservedContainer) -> str:
     """A vLLM whose engine died exits with code 0, so the code alone says nothing: show both."""
     if container.exit_code is None:
         return container.state

@@ -19,7 +19,7 @@ def diagnosed_text(seen: Diagnosed, ink: Ink) -> str:
 
 def _lines(seen: Diagnosed, ink: Ink) -> Iterator[str]:
     head = ink(visible(seen.of), "bold")
-    yield f"{head}   {state_in_words(seen)}" if seen.state else head
+    yield f"{head}   {state_text(seen)}" if seen.state else head
     if seen.is_well:
         yield f"  {ink('healthy', 'green')}  it serves; there is nothing to fix"
         return
@@ -37,7 +37,7 @@ def _lines(seen: Diagnosed, ink: Ink) -> Iterator[str]:
     yield f"{ink('Next', 'bold')}   {seen.next_step}"
 
 
-def state_in_words(seen: Diagnosed) -> str:
+def state_text(seen: Diagnosed) -> str:
     """The container, what became of it, and how far it came."""
     state = seen.state
     if state is None:

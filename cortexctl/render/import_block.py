@@ -8,7 +8,7 @@ from typing import Any
 
 from cortexctl.engines.base import HIDDEN
 from cortexctl.operations.results import IgnoredField
-from cortexctl.render.plan.phrases import value_words
+from cortexctl.render.plan.phrases import value_text
 from cortexctl.render.sanitise import visible
 from cortexctl.text.substitution import literal
 from cortexctl.text.toml_text import toml_key, toml_text, toml_value
@@ -42,8 +42,8 @@ def bare_block(name: str, table: Mapping[str, Any]) -> str:
 def why_ignored(ignored: IgnoredField) -> str:
     """What the container has, and what a new one would have."""
     change = ignored.change
-    now = ", ".join(ignored.networks) or value_words(change.path, change.before)
-    return f"now {now}, in a new one {value_words(change.path, change.after)}".replace(HIDDEN, "(set, not shown)")
+    now = ", ".join(ignored.networks) or value_text(change.path, change.before)
+    return f"now {now}, in a new one {value_text(change.path, change.after)}".replace(HIDDEN, "(set, not shown)")
 
 
 def imported_json(name: str, table: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cortexctl.operations.results import Validation
 from cortexctl.render.diagnostic import diagnostics_text
-from cortexctl.render.plan.memory import unknown_words
+from cortexctl.render.plan.memory import unknown_memory_lines
 from cortexctl.render.style import Ink
 
 
@@ -23,7 +23,7 @@ def validation_text(stack: str, validation: Validation, ink: Ink) -> str:
         f"{stack} is valid: {models} {'model' if models == 1 else 'models'} on "
         f"{hosts} {'host' if hosts == 1 else 'hosts'}.\n"
     )
-    unknown = "".join(f"{line[:1].upper()}{line[1:]}.\n" for line in unknown_words(validation.unknown))
+    unknown = "".join(f"{line[:1].upper()}{line[1:]}.\n" for line in unknown_memory_lines(validation.unknown))
     return (f"{diagnostics}\n" if diagnostics else "") + valid + unknown
 
 

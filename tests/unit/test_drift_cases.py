@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cortexctl.operations.results import Durations
 from cortexctl.plan.drift.finding import Code, DriftReport, Kind
 from cortexctl.render.drift.json_report import drift_json
-from cortexctl.render.drift.phrases import MEANINGS, next_step, said
+from cortexctl.render.drift.phrases import MEANINGS, finding_text, next_step
 from cortexctl.render.drift.terminal import drift_text
 from cortexctl.render.schemas import drift_schema
 from cortexctl.render.style import Ink
@@ -106,7 +106,7 @@ def test_every_kind_and_code_has_its_words() -> None:
     for case in FOLDERS:
         report: DriftReport = report_of_case(case)
         for f in report.findings:
-            assert said(f)
+            assert finding_text(f)
             assert next_step(f, report) or f.code is Code.FOREIGN
 
 

@@ -9,7 +9,7 @@ import pytest
 from cortexctl.instance.labels import generation_name, serving_name, undone_name
 from cortexctl.observed.host import ImageFacts
 from cortexctl.plan.action import Action, ReasonCode
-from cortexctl.plan.decide import state_in_words
+from cortexctl.plan.decide import state_text
 from cortexctl.plan.planner import plan
 from cortexctl.plan.recipes import tasks_of
 from cortexctl.plan.steps import (
@@ -50,12 +50,12 @@ def test_what_is_as_wanted_and_does_not_run_is_started(state: str) -> None:
     (change,) = changes_of(make_instance(), serving_container(3, state=state))
     assert (change.action, change.detail.generation) == (Action.START, 3)
     assert change.reasons[0].code is ReasonCode.STOPPED
-    assert change.reasons[0].detail == state_in_words(serving_container(state=state))
+    assert change.reasons[0].detail == state_text(serving_container(state=state))
 
 
 def test_an_exit_code_is_shown_with_the_state() -> None:
-    assert state_in_words(serving_container(state="exited")) == "exited with code 0"
-    assert state_in_words(serving_container(state="restarting")) == "restarting"
+    assert state_text(serving_container(state="exited")) == "exited with code 0"
+    assert state_text(serving_container(state="restarting")) == "restarting"
 
 
 @pytest.mark.parametrize(

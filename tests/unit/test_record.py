@@ -24,7 +24,7 @@ from cortexctl.plan.drift.report import find_drift
 from cortexctl.plan.model import Plan
 from cortexctl.plan.request import Request
 from cortexctl.plan.rollback import RollbackTarget, plan_rollback
-from cortexctl.render.plan.phrases import cost_words
+from cortexctl.render.plan.phrases import cost_text
 from tests.applying import crash, stack, with_length
 from tests.fakes.faults import ALWAYS
 from tests.fakes.killed import killed_after
@@ -66,19 +66,19 @@ def test_an_apply_records_what_it_left_and_how_long_it_took(tmp_path: Path) -> N
 def test_a_replacement_expects_what_was_measured_and_never_guesses(tmp_path: Path) -> None:
     world = World("demo", "here")
     first = world.plan(stack(tmp_path, with_length(1024)))
-    assert cost_words(first.changes[0]) == "ready in at most 20m without progress"
+    assert cost_text(first.changes[0]) == "ready in at most 20m without progress"
     world.apply(first)
     (change,) = world.plan(stack(tmp_path, with_length(2048))).changes
     assert (change.cost.starts, change.cost.stops) == (1, 0)
-    assert cost_words(change).startswith(f"down about {change.cost.expected}s and the stop (1 past start), at most")
+    assert cost_text(change).startswith(f"down about {change.cost.expected}s and the stop (1 past start), at most")
     world.apply(world.plan(stack(tmp_path, with_length(2048))))
     (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
     assert (change.cost.starts, change.cost.stops) == (2, 1)
-    assert "and the stop" not in cost_words(change)
+    assert "and the stop" not in cost_text(change)
     world.daemon().records.clear()
     (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
     assert change.cost.expected is None
-    assert "unknown: no start of it is recorded" in cost_words(change)
+    assert "unknown: no start of it is recorded" in cost_text(change)
 
 
 def test_starts_of_other_weights_say_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from cortexctl.observed.record import Applied
 from cortexctl.observed.roles import Roles, roles_of
 from cortexctl.plan.adopt.adopt import PODMAN, imported_differences
 from cortexctl.plan.conflicts import ANY_ADDRESS
-from cortexctl.plan.decide import fields_to_change, state_in_words
+from cortexctl.plan.decide import fields_to_change, state_text
 from cortexctl.plan.diff import IN_PLACE, NETWORK, FieldChange
 from cortexctl.plan.drift.finding import Code, Facts, Finding, Kind, Note
 from cortexctl.plan.inspected_diff import Difference, differences
@@ -53,7 +53,7 @@ class OneInstance:
             return
         yield from self._beside(roles)
         if roles.candidate is not None:
-            yield self._of(roles.candidate, Code.UNFINISHED, "state", None, state_in_words(roles.candidate.container))
+            yield self._of(roles.candidate, Code.UNFINISHED, "state", None, state_text(roles.candidate.container))
         if roles.serving is None:
             if roles.candidate is None:
                 yield from self._nothing_there()
@@ -97,7 +97,7 @@ class OneInstance:
 
     def _beside(self, roles: Roles) -> Iterator[Finding]:
         for owned in roles.leftovers:
-            yield self._of(owned, Code.LEFTOVER, "state", None, state_in_words(owned.container))
+            yield self._of(owned, Code.LEFTOVER, "state", None, state_text(owned.container))
         for owned in roles.retained:
             if owned.container.state in {"running", "restarting", "paused"}:
                 yield self._of(owned, Code.KEPT_RUNS, "state", "exited", owned.container.state)
@@ -133,7 +133,7 @@ class OneInstance:
             restarting = self._of(serving, Code.RESTARTING, "state", "running", self._restarts(container))
             yield replace(restarting, kind=Kind.UNHEALTHY)
         elif not container.is_running and not begun:
-            yield self._of(serving, Code.STOPPED, "state", "running", state_in_words(container))
+            yield self._of(serving, Code.STOPPED, "state", "running", state_text(container))
 
     def _lets_be(self, serving: Owned, path: str) -> bool:
         """Of one that was adopted, what `ignore` lets be was never otherwise."""

@@ -17,7 +17,7 @@ from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import OwnedInstance, describe_left_alone, left_alone, misplaced_containers
 from cortexctl.observed.record import Applied
 from cortexctl.plan.conflicts import overlap
-from cortexctl.plan.decide import state_in_words
+from cortexctl.plan.decide import state_text
 from cortexctl.plan.drift.finding import CheckedHost, Code, DriftReport, Facts, Finding, Kind, Note
 from cortexctl.plan.drift.instance_findings import OneInstance, is_ignored
 from cortexctl.plan.drift.servers import found_on
@@ -174,7 +174,7 @@ class _OneHost:
                 instance.model,
                 head.container.name,
                 "container",
-                found=state_in_words(head.container),
+                found=state_text(head.container),
                 detail="protected" if any(o.protect for o in instance.all) else "",
             )
 

@@ -10,7 +10,7 @@ from cortexctl.apply.executor import Outcome, Result
 from cortexctl.errors import CortexctlError
 from cortexctl.operations.results import RunFacts
 from cortexctl.plan.model import Change, Plan
-from cortexctl.render.apply.events_json import ended_word, result_word, rfc3339
+from cortexctl.render.apply.events_json import ended_name, result_name, rfc3339
 from cortexctl.render.plan.content import plan_digest
 
 FORMAT_VERSION = "1.0"
@@ -55,9 +55,9 @@ def change_records(facts: RunFacts, result: Result, took: Mapping[str, float], a
 
 def end_record(facts: RunFacts, ended: Result | CortexctlError, seconds: float, at: float) -> dict[str, Any]:
     if isinstance(ended, Result):
-        word, code, failure = result_word(ended), ended.exit_code, "; ".join(ended.failures)
+        word, code, failure = result_name(ended), ended.exit_code, "; ".join(ended.failures)
     else:
-        word, code, failure = ended_word(ended), ended.exit_code, ended.message
+        word, code, failure = ended_name(ended), ended.exit_code, ended.message
     said = {"outcome": word, "exit_code": code, "seconds": round(seconds, 3), "failure": failure}
     return {**_common(facts, "end", at), **said}
 

@@ -28,7 +28,7 @@ from cortexctl.errors import CortexctlError, GateFailed, HookFailed
 from cortexctl.plan.hook_points import stops_serving
 from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import KIND_OF, Step, StopContainer
-from cortexctl.render.plan.phrases import task_words
+from cortexctl.render.plan.phrases import task_text
 from cortexctl.text.shorten import shortened
 
 FORMAT_VERSION = "1.0"
@@ -108,12 +108,12 @@ def result_events(result: Result, seconds: float, next_step: str) -> Iterator[Fi
         yield {**_failure(cause), "host": host}
     changes = [_outcome(o) for o in result.outcomes]
     message = "; ".join(result.failures)
-    yield _result(result_word(result), result.exit_code, message, next_step, seconds, changes)
+    yield _result(result_name(result), result.exit_code, message, next_step, seconds, changes)
 
 
 def refused_event(cause: CortexctlError, seconds: float) -> Fields:
     """The result of a run that ended before anything was carried out, or could not be."""
-    return _result(ended_word(cause), cause.exit_code, cause.message, cause.next_step, seconds, [])
+    return _result(ended_name(cause), cause.exit_code, cause.message, cause.next_step, seconds, [])
 
 
 def nothing_event(seconds: float) -> Fields:
@@ -121,13 +121,13 @@ def nothing_event(seconds: float) -> Fields:
     return _result("done", 0, "", "", seconds, [])
 
 
-def result_word(result: Result) -> str:
+def result_name(result: Result) -> str:
     if result.interrupted:
         return "interrupted"
     return {0: "done", 5: "applied in part"}.get(result.exit_code, "failed")
 
 
-def ended_word(cause: CortexctlError) -> str:
+def ended_name(cause: CortexctlError) -> str:
     return {4: "refused", 130: "interrupted"}.get(cause.exit_code, "failed")
 
 
@@ -179,7 +179,7 @@ def _failure(cause: CortexctlError) -> Fields:
 
 
 def _step(step: Step, plan: Plan) -> Fields:
-    words = task_words(step.task, plan.container_names)
+    words = task_text(step.task, plan.container_names)
     where = {"address": step.address, "host": step.host}
     return {**where, "step": step.id, "kind": KIND_OF[type(step.task)], "text": words}
 

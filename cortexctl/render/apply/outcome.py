@@ -8,7 +8,7 @@ from cortexctl.apply.executor import Fate, Outcome, Result
 from cortexctl.errors import CortexctlError, GateFailed, HookFailed
 from cortexctl.plan.action import Action
 from cortexctl.plan.model import Change
-from cortexctl.render.plan.phrases import DONE_WORDS
+from cortexctl.render.plan.phrases import PAST_TENSE
 from cortexctl.render.sanitise import visible
 from cortexctl.render.style import Ink
 from cortexctl.text.units import show_seconds
@@ -65,7 +65,7 @@ def _left(outcome: Outcome) -> str:
     if outcome.left_behind:
         return "is between two states"
     if outcome.fate is Fate.DONE:
-        return f"was {DONE_WORDS[outcome.change.action]}"
+        return f"was {PAST_TENSE[outcome.change.action]}"
     return "is as it was"
 
 
@@ -132,8 +132,8 @@ def _host_failure(host: str, cause: CortexctlError, ink: Ink) -> Iterator[str]:
 def _recap(result: Result, seconds: float, next_step: str, ink: Ink) -> Iterator[str]:
     done = [o for o in result.outcomes if o.fate is Fate.DONE]
     if result.exit_code == 0:
-        words = sorted({DONE_WORDS[o.change.action] for o in done})
-        counts = [f"{sum(DONE_WORDS[o.change.action] == w for o in done)} {w}" for w in words]
+        words = sorted({PAST_TENSE[o.change.action] for o in done})
+        counts = [f"{sum(PAST_TENSE[o.change.action] == w for o in done)} {w}" for w in words]
         yield f"{ink('Done', 'green', 'bold')}   {'   '.join(counts)}   in {show_seconds(seconds)}"
     else:
         counts = [ink(f"{f.value} {result.count(f)}", _COLOURS[f]) for f in Fate if result.count(f)]

@@ -34,7 +34,7 @@ from cortexctl.plan.steps import (
     Task,
     TryReach,
 )
-from cortexctl.render.plan.phrases import bound_words, task_words
+from cortexctl.render.plan.phrases import bound_text, task_text
 from cortexctl.render.sanitise import tame, visible
 from cortexctl.render.style import Ink
 from cortexctl.text.units import show_seconds
@@ -135,7 +135,7 @@ class LiveProgress:
         match event:
             case StepStarted(step) if not isinstance(step.task, SetRestart | RenameContainer):
                 limit = self.limits.get(step.address) if isinstance(step.task, PassGate) else None
-                doing = _Doing(task_words(step.task, self.names), self.clock(), limit=limit)
+                doing = _Doing(task_text(step.task, self.names), self.clock(), limit=limit)
                 self._running[step.address or step.host] = doing
             case Progress(address, stage, _, share):
                 began = self._running[address].began if address in self._running else self.clock()
@@ -163,7 +163,7 @@ class LiveProgress:
         full = round(BAR * doing.share) if doing.share is not None else 0
         bar = "" if doing.share is None else "  " + self.ink("#" * full, "cyan") + self.ink("." * (BAR - full), "dim")
         clock = show_seconds(self.clock() - doing.began)
-        limit = self.ink(f", {bound_words(doing.limit)}", "dim") if doing.limit else ""
+        limit = self.ink(f", {bound_text(doing.limit)}", "dim") if doing.limit else ""
         where = _where(address, self.ink, self.width)
         return f"{where}  {self.ink('..', 'cyan')}   {visible(doing.words)}{bar}   {clock}{limit}"
 
@@ -178,12 +178,12 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
             took = f"{seconds:.1f}s" if seconds >= 0.1 else ""
             tail = visible("   ".join(part for part in (took, note) if part))
             where = _where(step.address or step.host, ink, width)
-            done = visible(done_words(step.task, names))
+            done = visible(done_text(step.task, names))
             return f"{where}  {ink('ok', 'green')}   {done}   {ink(tail, 'dim')}".rstrip()
         case StepFailed(step, seconds, message):
             where, failed = _where(step.address or step.host, ink, width), ink("FAILED", "red", "bold")
             said = visible(message.partition("; vLLM's last word")[0].removeprefix(f"{step.host}: "))
-            return f"{where}  {failed}  {visible(task_words(step.task, names))} after {seconds:.1f}s: {said}"
+            return f"{where}  {failed}  {visible(task_text(step.task, names))} after {seconds:.1f}s: {said}"
         case RollbackStarted(change):
             doing = "removing the candidate" if change.action is Action.CREATE else "bringing back what was"
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {doing}"
@@ -201,7 +201,7 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
             return ""
 
 
-def done_words(task: Task, names: Mapping[str, str]) -> str:
+def done_text(task: Task, names: Mapping[str, str]) -> str:
     """A finished task: past tense, and none of the limits that it had."""
     match task:
         case StopContainer(container):
@@ -219,7 +219,7 @@ def done_words(task: Task, names: Mapping[str, str]) -> str:
         case PullImage(reference):
             return f"pulled {reference}"
         case _:
-            return task_words(task, names)
+            return task_text(task, names)
 
 
 def _where(address: str, ink: Ink, width: int) -> str:

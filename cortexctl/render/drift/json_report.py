@@ -8,7 +8,7 @@ from typing import Any
 
 from cortexctl.operations.results import Durations
 from cortexctl.plan.drift.finding import FORMAT_VERSION, CheckedHost, DriftReport, Finding
-from cortexctl.render.drift.phrases import kinds_counted, next_step, said
+from cortexctl.render.drift.phrases import finding_text, kinds_counted, next_step
 from cortexctl.text.json_text import json_text
 
 
@@ -56,7 +56,7 @@ def _finding(f: Finding, report: DriftReport) -> dict[str, Any]:
         "expected": f.expected,
         "found": f.found,
         "detail": f.detail,
-        "summary": said(f),
+        "summary": finding_text(f),
         "next_step": next_step(f, report),
     }
 

@@ -7,7 +7,15 @@ from itertools import groupby
 
 from cortexctl import __version__
 from cortexctl.plan.drift.finding import DriftReport, Finding, Kind
-from cortexctl.render.drift.phrases import MEANINGS, busy_words, is_change, kinds_counted, next_steps, said, values
+from cortexctl.render.drift.phrases import (
+    MEANINGS,
+    busy_text,
+    finding_text,
+    is_change,
+    kinds_counted,
+    next_steps,
+    values,
+)
 from cortexctl.render.drift.terminal import blocks, is_shown, left_out, quiet_line
 from cortexctl.render.markdown_text import code, text
 from cortexctl.render.plan.content import counted
@@ -59,7 +67,7 @@ def _section(kind: Kind, findings: Sequence[Finding], report: DriftReport) -> It
     yield "| --- | --- | --- |"
     rows = blocks(findings)
     for subjects, same in rows[:ROWS]:
-        what = [text(said(f), WORDS) for f in same if not is_change(f)]
+        what = [text(finding_text(f), WORDS) for f in same if not is_change(f)]
         changes = [f for f in same if is_change(f)]
         what += [_change(f) for f in changes[:FIELDS]]
         what += [f"and {len(changes) - FIELDS} more fields"] if len(changes) > FIELDS else []
@@ -79,7 +87,7 @@ def _change(f: Finding) -> str:
 def _remarks(report: DriftReport) -> Iterator[str]:
     for host in report.busy[:ROWS]:
         if host.busy:
-            yield f"- {text(host.name, 80)} was not judged: {text(busy_words(host.busy), WORDS)}"
+            yield f"- {text(host.name, 80)} was not judged: {text(busy_text(host.busy), WORDS)}"
     for note in report.notes[:ROWS]:
         yield f"- {text(note.subject, 120)}: {text(note.text, WORDS)}"
     rest = list(left_out(report))

@@ -10,7 +10,7 @@ from cortexctl.engines.base import HIDDEN
 from cortexctl.observed.health import HealthOutcome
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.plan.drift.finding import Code, DriftReport, Finding, Kind
-from cortexctl.render.plan.phrases import is_or_has, value_words
+from cortexctl.render.plan.phrases import is_or_has, value_text
 from cortexctl.text.units import show_bytes
 
 MEANINGS = {
@@ -50,7 +50,7 @@ def kinds_counted(report: DriftReport) -> list[tuple[Kind, int]]:
     return [(kind, len(report.of(kind))) for kind in Kind if report.shows(kind)]
 
 
-def said(f: Finding) -> str:
+def finding_text(f: Finding) -> str:
     """The finding in a sentence, without its subject."""
     return _SAID[f.code](f)
 
@@ -70,7 +70,7 @@ def values(f: Finding) -> tuple[str, str]:
 
 def next_step(f: Finding, report: DriftReport) -> str:
     """What to do about it: a command where there is one. Empty where nothing need be done."""
-    stack, at = stack_words(report), f" --target {shlex.quote(f.subject)}"
+    stack, at = stack_arguments(report), f" --target {shlex.quote(f.subject)}"
     match f.code:
         case Code.STOPPED | Code.REMOVED | Code.RENAMED | Code.DISCONNECTED | Code.UPDATED:
             return f"cortexctl apply{stack}{ONLY_DRIFT}{at}"
@@ -117,13 +117,13 @@ def _by_hand(f: Finding) -> str:
             return ""
 
 
-def stack_words(report: DriftReport) -> str:
+def stack_arguments(report: DriftReport) -> str:
     """The stack as the next command names it, with a blank before; nothing for the default."""
     path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" {shlex.quote(report.stack_path)}"
     return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.given
 
 
-def busy_words(holder: LockInfo) -> str:
+def busy_text(holder: LockInfo) -> str:
     return f"{holder.who} on {holder.machine_name} is applying (pid {holder.pid}, run {holder.run})"
 
 
@@ -137,7 +137,7 @@ def _value(path: str, value: Any) -> str:
         return "(set, not shown)"
     if path == "memory_reservation" and isinstance(value, int):
         return show_bytes(value)
-    return value_words(path if not isinstance(value, str) else "", value)
+    return value_text(path if not isinstance(value, str) else "", value)
 
 
 def _protected(f: Finding) -> str:

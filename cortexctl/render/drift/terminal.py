@@ -9,11 +9,11 @@ from cortexctl.plan.drift.finding import Code, DriftReport, Finding, Kind
 from cortexctl.render.drift.phrases import (
     COLOURS,
     MEANINGS,
-    busy_words,
+    busy_text,
+    finding_text,
     is_change,
     kinds_counted,
     next_steps,
-    said,
     values,
 )
 from cortexctl.render.plan.content import counted
@@ -96,7 +96,7 @@ def _section(kind: Kind, findings: Sequence[Finding], report: DriftReport, ink: 
     yield f"{ink(kind.value, COLOURS[kind], 'bold')}   {ink(MEANINGS[kind], 'dim')}"
     for subjects, same in blocks(findings):
         changes = [f for f in same if is_change(f)]
-        sentences = [said(f) for f in same if not is_change(f)]
+        sentences = [finding_text(f) for f in same if not is_change(f)]
         title = ink(listed(subjects, NAMED), COLOURS[kind], "bold")
         fields = f"{counted(len(changes), 'field')} {'differs' if len(changes) == 1 else 'differ'}"
         yield f"  {title}   " + "; ".join(sentences or [fields])
@@ -116,12 +116,12 @@ def blocks(findings: Sequence[Finding]) -> list[tuple[list[str], list[Finding]]]
         by_subject.setdefault(f.subject, []).append(f)
     same: dict[tuple[str, ...], list[str]] = {}
     for subject, found in by_subject.items():
-        same.setdefault(tuple(f"{f.code} {said(f)}" for f in found), []).append(subject)
+        same.setdefault(tuple(f"{f.code} {finding_text(f)}" for f in found), []).append(subject)
     return [(subjects, by_subject[subjects[0]]) for subjects in same.values()]
 
 
 def _remarks(report: DriftReport, ink: Ink) -> str:
-    lines = [f"{host.name}   not judged: {busy_words(host.busy)}" for host in report.hosts if host.busy]
+    lines = [f"{host.name}   not judged: {busy_text(host.busy)}" for host in report.hosts if host.busy]
     lines += [f"{note.subject}   {note.text}" for note in report.notes]
     if len(lines) > LISTED:
         lines = [*lines[:LISTED], f"and {len(lines) - LISTED} more: --format json has them all"]

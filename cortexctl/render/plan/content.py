@@ -11,7 +11,7 @@ from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.planfile import plan_to_dict
 from cortexctl.plan.steps import Step
 from cortexctl.render.plan.folding import READING_ORDER, Block, cut, listed
-from cortexctl.render.plan.phrases import DONE_WORDS, batch_words, rollout_words, taken_words, value_words
+from cortexctl.render.plan.phrases import PAST_TENSE, batch_text, host_cost_text, rollout_text, value_text
 
 
 def counted(number: int, noun: str) -> str:
@@ -24,7 +24,7 @@ def counts(plan: Plan) -> list[tuple[Action, int, str]]:
     for action in (*READING_ORDER, Action.NO_OP):
         number = sum(c.action is action for c in plan.changes)
         if number:
-            word = f"to {action.value}" if action.does_something else DONE_WORDS[action]
+            word = f"to {action.value}" if action.does_something else PAST_TENSE[action]
             found.append((action, number, f"{number} {word}"))
     return found
 
@@ -34,17 +34,17 @@ def down_addresses(blocks: Iterable[Block]) -> list[str]:
     return [address for b in blocks if b.first.cost.down for address in b.addresses]
 
 
-def kept_words(plan: Plan) -> list[str]:
+def availability_lines(plan: Plan) -> list[str]:
     """Of each model with more than one instance: how many serve at the least meanwhile."""
-    return [words for r in plan.rollouts if (words := rollout_words(r))]
+    return [words for r in plan.rollouts if (words := rollout_text(r))]
 
 
-def batches_words(plan: Plan) -> list[str]:
+def batch_lines(plan: Plan) -> list[str]:
     """Of each model that is changed in several batches: which come when."""
-    return [words for r in plan.rollouts if (words := batch_words(r))]
+    return [words for r in plan.rollouts if (words := batch_text(r))]
 
 
-def hosts_words(plan: Plan) -> list[str]:
+def host_lines(plan: Plan) -> list[str]:
     """Of the hosts on which something changes: for how long at most, and their GPUs before and after. Hosts of which
     the same is said share a line.
     """
@@ -53,12 +53,12 @@ def hosts_words(plan: Plan) -> list[str]:
         effective.setdefault(change.host, []).append(change)
     same: dict[str, list[str]] = {}
     for host in plan.hosts:
-        same.setdefault(taken_words(host, effective.get(host.host.name, [])), []).append(host.host.name)
+        same.setdefault(host_cost_text(host, effective.get(host.host.name, [])), []).append(host.host.name)
     same.pop("", None)
     return [f"{listed(names, 3)}: {words}" for words, names in same.items()]
 
 
-def hooks_words(plan: Plan) -> list[str]:
+def hook_lines(plan: Plan) -> list[str]:
     """Of each point at which hooks run: what they do. "pre_stop: drain (./drain.sh) for llama-*"."""
     found: dict[str, list[str]] = {}
     for hook in plan.hooks:
@@ -68,7 +68,7 @@ def hooks_words(plan: Plan) -> list[str]:
     return [f"{point}: {'; '.join(found[point])}" for point in Point if point in found]
 
 
-def secrets_words(plan: Plan) -> str:
+def secrets_text(plan: Plan) -> str:
     """Of the secrets that were not compared; empty when all were."""
     names = plan.uncompared
     return f"not compared, for no secret was read: {listed(names, 8)}" if names else ""
@@ -105,7 +105,7 @@ def steps_by_change(plan: Plan) -> Mapping[tuple[str, str], list[Step]]:
     return found
 
 
-def hidden_words(f: FieldChange) -> str:
+def hidden_text(f: FieldChange) -> str:
     """What is said of a secret instead of its values."""
     was, now = f.before is not None, f.after is not None
     return "(changed, value hidden)" if was and now else "(added, value hidden)" if now else "(removed)"
@@ -117,7 +117,7 @@ def launch_rows(block: Block) -> list[tuple[str, str]]:
     if spec is None:
         return []
     flat = fields_of(spec)
-    args = [f"{p.removeprefix('args.')} {value_words(p, flat[p])}" for p in flat if p.startswith("args.")]
+    args = [f"{p.removeprefix('args.')} {value_text(p, flat[p])}" for p in flat if p.startswith("args.")]
     rows = [
         ("model", f"{spec.server.model}, served as {', '.join(spec.server.served_names)}"),
         ("args", ", ".join(args) or "vLLM's defaults"),
@@ -143,7 +143,7 @@ def _gpus_of(block: Block) -> str:
     return next(iter(by_host.values()), "") or "none"
 
 
-def image_words(change: Change) -> str:
+def image_text(change: Change) -> str:
     image = change.detail.image
     if image is None:
         return ""

@@ -16,34 +16,34 @@ from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import Plan
 from cortexctl.plan.steps import Step
 from cortexctl.render.plan.content import (
-    batches_words,
+    availability_lines,
+    batch_lines,
     counted,
     counts,
     down_addresses,
     good_news,
-    hidden_words,
-    hooks_words,
-    hosts_words,
-    image_words,
-    kept_words,
+    hidden_text,
+    hook_lines,
+    host_lines,
+    image_text,
     launch_rows,
     nothing_to_do,
     plan_digest,
-    secrets_words,
+    secrets_text,
     steps_by_change,
 )
 from cortexctl.render.plan.folding import IN_TITLE, Block, cut, fold
 from cortexctl.render.plan.html_memory import ledgers, memory_of
 from cortexctl.render.plan.markdown import default_next_step
-from cortexctl.render.plan.memory import forecasts_by_address, unknown_words
+from cortexctl.render.plan.memory import forecasts_by_address, unknown_memory_lines
 from cortexctl.render.plan.phrases import (
     SYMBOLS,
-    action_words,
-    change_words,
-    cost_words,
-    reason_words,
-    task_words,
-    value_words,
+    action_text,
+    change_text,
+    cost_text,
+    reason_lines,
+    task_text,
+    value_text,
 )
 from cortexctl.render.sanitise import visible, visible_plan
 
@@ -104,23 +104,23 @@ def _content(plan: Plan) -> dict[str, Any]:
     return {
         "plan": plan,
         "headline": ", ".join(words for _, _, words in found) or "nothing to do",
-        "hosts_words": f"{counted(reached, 'host')}{unreachable}",
+        "host_lines": f"{counted(reached, 'host')}{unreachable}",
         "counts": [(action.value, number, words.partition(" ")[2]) for action, number, words in found],
         "good": good_news(plan) if nothing_to_do(plan) else None,
         "errors": f"{counted(errors, 'error')} {'stands' if errors == 1 else 'stand'}" if errors else "",
         "down": cut(down_addresses(blocks), DOWN_LISTED),
-        "kept": [*kept_words(plan), *batches_words(plan)],
-        "hosts_taken": hosts_words(plan),
-        "hooks": hooks_words(plan),
-        "secrets": secrets_words(plan),
+        "kept": [*availability_lines(plan), *batch_lines(plan)],
+        "hosts_taken": host_lines(plan),
+        "hooks": hook_lines(plan),
+        "secrets": secrets_text(plan),
         "unreachable": plan.unreachable,
         "diagnostics": [_diagnostic(d) for d in plan.diagnostics],
         "blocks": [{**_block(b, steps, names), "memory": memory_of(b, forecasts)} for b in blocks],
-        "unknown_memory": unknown_words(plan.forecasts),
+        "unknown_memory": unknown_memory_lines(plan.forecasts),
         "ledgers": ledgers(plan),
-        "actions": [(a.value, action_words(a)) for a in dict.fromkeys(b.action for b in blocks)],
+        "actions": [(a.value, action_text(a)) for a in dict.fromkeys(b.action for b in blocks)],
         "host_steps": {
-            h.host.name: "; ".join(task_words(s.task, names) for s in steps[h.host.name, ""])
+            h.host.name: "; ".join(task_text(s.task, names) for s in steps[h.host.name, ""])
             for h in plan.hosts
             if (h.host.name, "") in steps
         },
@@ -130,7 +130,7 @@ def _content(plan: Plan) -> dict[str, Any]:
 
 def _block(block: Block, steps: Mapping[tuple[str, str], Sequence[Step]], names: Mapping[str, str]) -> dict[str, Any]:
     change = block.first
-    reasons = reason_words(change)
+    reasons = reason_lines(change)
     return {
         "action": change.action.value,
         "symbol": SYMBOLS[change.action],
@@ -138,25 +138,25 @@ def _block(block: Block, steps: Mapping[tuple[str, str], Sequence[Step]], names:
         "hosts": cut(block.hosts, HOSTS_LISTED),
         "title": cut(block.addresses, IN_TITLE),
         "addresses": block.addresses,
-        "action_words": change_words(change),
-        "cost": cost_words(*block.changes),
+        "action_text": change_text(change),
+        "cost": cost_text(*block.changes),
         "why": "; ".join(r.removeprefix("because ") for r in reasons),
         "reasons": [r[:1].upper() + r[1:] for r in reasons],
         "fields": [_field(f) for f in change.fields],
         "launch": launch_rows(block) if change.action is Action.CREATE else [],
-        "image": image_words(change),
-        "steps": [(s.id, task_words(s.task, names)) for c in block.changes for s in steps.get((c.host, c.address), ())],
+        "image": image_text(change),
+        "steps": [(s.id, task_text(s.task, names)) for c in block.changes for s in steps.get((c.host, c.address), ())],
     }
 
 
 def _field(f: FieldChange) -> dict[str, Any]:
     if f.sensitive:
-        return {"path": f.path, "hidden": hidden_words(f)}
+        return {"path": f.path, "hidden": hidden_text(f)}
     return {
         "path": f.path,
         "hidden": "",
-        "before": value_words(f.path, f.before),
-        "after": value_words(f.path, f.after),
+        "before": value_text(f.path, f.before),
+        "after": value_text(f.path, f.after),
         "unset_before": f.before is None,
         "unset_after": f.after is None,
     }

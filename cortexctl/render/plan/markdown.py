@@ -15,21 +15,21 @@ from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.model import Plan
 from cortexctl.render.markdown_text import code, marker, text
 from cortexctl.render.plan.content import (
-    batches_words,
+    availability_lines,
+    batch_lines,
     counted,
     counts,
     good_news,
-    hooks_words,
-    hosts_words,
-    kept_words,
+    hook_lines,
+    host_lines,
     nothing_to_do,
     plan_digest,
-    secrets_words,
+    secrets_text,
 )
 from cortexctl.render.plan.folding import Block, cut, fold, listed
 from cortexctl.render.plan.markdown_detail import details
-from cortexctl.render.plan.memory import forecasts_by_address, room_words, unknown_number
-from cortexctl.render.plan.phrases import action_words, bound_words, change_words, cost_words, reason_words
+from cortexctl.render.plan.memory import forecasts_by_address, memory_summary, unknown_number
+from cortexctl.render.plan.phrases import action_text, bound_text, change_text, cost_text, reason_lines
 from cortexctl.render.sanitise import visible_plan
 
 MAX_BYTES = 60_000
@@ -144,8 +144,8 @@ def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
         [f"{name} goes down on {_places(same)}{_at_most(same)}" for name, same in _by_name(down)], "go down", level
     )
     said += _some([f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], "are removed", level)
-    said += _some([text(words, 120) for words in kept_words(plan)], "stay up in part", level)
-    said += _some([f"in turn {text(words, 160)}" for words in batches_words(plan)], "go in batches", level)
+    said += _some([text(words, 120) for words in availability_lines(plan)], "stay up in part", level)
+    said += _some([f"in turn {text(words, 160)}" for words in batch_lines(plan)], "go in batches", level)
     if plan.unreachable:
         hosts = listed((code(h.host.name, 60) for h in plan.unreachable), level.names)
         named = f": {hosts}" if level.names else ""
@@ -161,12 +161,12 @@ def _limits(plan: Plan, level: Level) -> Iterator[str]:
     if plan.basis:
         yield f"for review only, made against {text(plan.basis, min(level.words, 200))}"
     if plan.uncompared:
-        words = secrets_words(plan) if level.names else "not compared"
+        words = secrets_text(plan) if level.names else "not compared"
         yield f"secrets {text(words, min(level.words, 200))}"
 
 
 def _hosts(plan: Plan, level: Level) -> str:
-    shown, more = cut([text(words, 120) for words in hosts_words(plan)], level.names) if level.names else ([], 0)
+    shown, more = cut([text(words, 120) for words in host_lines(plan)], level.names) if level.names else ([], 0)
     said = "; ".join([*shown, *([f"{more} more hosts"] if more else [])])
     return f"Hosts: {said}." if said else ""
 
@@ -174,7 +174,7 @@ def _hosts(plan: Plan, level: Level) -> str:
 def _hooks(plan: Plan, level: Level) -> str:
     if not level.names:
         return f"Hooks: {len(plan.hooks)}." if plan.hooks else ""
-    said = "; ".join(text(words, min(level.words, 200)) for words in hooks_words(plan))
+    said = "; ".join(text(words, min(level.words, 200)) for words in hook_lines(plan))
     return f"Hooks: {said}." if said else ""
 
 
@@ -183,7 +183,7 @@ def _room(plan: Plan, level: Level) -> str:
     unknown = unknown_number(plan)
     if not level.names:
         return f"Room: memory not computed for {counted(unknown, 'instance')}." if unknown else ""
-    shown, more = cut([text(words, 200) for words in room_words(plan)], level.names)
+    shown, more = cut([text(words, 200) for words in memory_summary(plan)], level.names)
     said = "; ".join([*shown, *([f"{more} more lines"] if more else [])])
     return f"Room: {said}." if said else ""
 
@@ -209,7 +209,7 @@ def _places(blocks: Sequence[Block]) -> str:
 def _at_most(blocks: Sequence[Block]) -> str:
     seconds = max(b.first.cost.at_most or 0 for b in blocks)
     each = " each" if sum(len(b.hosts) for b in blocks) > 1 else ""
-    return f", {bound_words(seconds, each)}" if seconds else ""
+    return f", {bound_text(seconds, each)}" if seconds else ""
 
 
 def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:
@@ -224,9 +224,9 @@ def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:
             DOTS[block.action],
             ", ".join(hosts),
             code(block.name),
-            change_words(block.first),
+            change_text(block.first),
             _why(block),
-            cost_words(*block.changes),
+            cost_text(*block.changes),
         )
         yield f"| {' | '.join(cells)} |"
 
@@ -234,7 +234,7 @@ def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:
 def _why(block: Block) -> str:
     """The fields, if fields are why; else the reasons."""
     changed = [r.detail for r in block.first.reasons if r.code is ReasonCode.CHANGED]
-    others = reason_words(replace(block.first, reasons=_not_changed(block)))
+    others = reason_lines(replace(block.first, reasons=_not_changed(block)))
     shown = [code(path, 60) for path in changed[:3]]
     more = [f"{len(changed) - 3} more"] if len(changed) > 3 else []
     return ", ".join([*shown, *more, *(text(line.removeprefix("because "), 120) for line in others)])
@@ -251,7 +251,7 @@ def _counts_table(blocks: Sequence[Block]) -> Iterator[str]:
     for action in dict.fromkeys(b.action for b in blocks):
         changes = [c for b in blocks if b.action is action for c in b.changes]
         hosts, models = {c.host for c in changes}, {c.model for c in changes}
-        yield f"| {DOTS[action]} | {action_words(action)} | {len(changes)} | {len(hosts)} | {len(models)} |"
+        yield f"| {DOTS[action]} | {action_text(action)} | {len(changes)} | {len(hosts)} | {len(models)} |"
 
 
 def _diagnostics(diagnostics: Sequence[Diagnostic], level: Level) -> Iterator[str]:

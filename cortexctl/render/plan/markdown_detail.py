@@ -8,10 +8,10 @@ from cortexctl.plan.action import Action
 from cortexctl.plan.capacity.forecast import InstanceForecast
 from cortexctl.plan.diff import FieldChange
 from cortexctl.render.markdown_text import clip, code, fenced, text
-from cortexctl.render.plan.content import counted, hidden_words, image_words, launch_rows
+from cortexctl.render.plan.content import counted, hidden_text, image_text, launch_rows
 from cortexctl.render.plan.folding import Block
 from cortexctl.render.plan.memory import memory_lines
-from cortexctl.render.plan.phrases import change_words, reason_words, value_words
+from cortexctl.render.plan.phrases import change_text, reason_lines, value_text
 
 VALUE = 200
 """Characters of a value."""
@@ -64,7 +64,7 @@ def _rest(number: int) -> str:
 def _line(block: Block) -> str:
     number = len(block.first.fields)
     what = f"{counted(number, 'field')} changed" if number else "details"
-    return f"- {code(block.name)} on {_where(block)}: {change_words(block.first)}, {what} in the job's output"
+    return f"- {code(block.name)} on {_where(block)}: {change_text(block.first)}, {what} in the job's output"
 
 
 def _where(block: Block) -> str:
@@ -75,7 +75,7 @@ def _detail(block: Block, forecasts: Mapping[str, InstanceForecast]) -> str:
     """A block of HTML around a block of code; the empty lines between them are what makes it work."""
     title = f"<code>{text(block.name, 120)}</code> on {text(', '.join(block.hosts[:3]), 200)}"
     title += f" and {len(block.hosts) - 3} more" if len(block.hosts) > 3 else ""
-    parts = [f"<details><summary>{title}: {change_words(block.first)}</summary>"]
+    parts = [f"<details><summary>{title}: {change_text(block.first)}</summary>"]
     if len(block.changes) > 1:
         shown = [code(address) for address in block.addresses[:LISTED]]
         more = f" and {len(block.changes) - LISTED} more" if len(block.changes) > LISTED else ""
@@ -87,7 +87,7 @@ def _detail(block: Block, forecasts: Mapping[str, InstanceForecast]) -> str:
 
 def _diff_lines(block: Block, forecasts: Mapping[str, InstanceForecast]) -> Iterator[str]:
     change = block.first
-    for reason in reason_words(change):
+    for reason in reason_lines(change):
         yield f"# {clip(reason, VALUE)}"
     width = min(max((len(f.path) for f in change.fields), default=0), 60)
     for f in change.fields:
@@ -107,13 +107,13 @@ def _diff_lines(block: Block, forecasts: Mapping[str, InstanceForecast]) -> Iter
     for said in memory_lines(block, forecasts):
         yield f"# memory  {clip(said, VALUE)}"
     if change.detail.image:
-        yield f"# {clip(image_words(change), VALUE)}"
+        yield f"# {clip(image_text(change), VALUE)}"
 
 
 def _field_line(f: FieldChange, width: int) -> str:
     path = clip(f.path, VALUE)
     if f.sensitive:
-        return f"! {path:<{width}}   {hidden_words(f)}"
+        return f"! {path:<{width}}   {hidden_text(f)}"
     sign = "+" if f.before is None else "-" if f.after is None else "!"
-    before, after = (clip(value_words(f.path, v), VALUE) for v in (f.before, f.after))
+    before, after = (clip(value_text(f.path, v), VALUE) for v in (f.before, f.after))
     return f"{sign} {path:<{width}}   {before} -> {after}"

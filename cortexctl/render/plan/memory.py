@@ -87,15 +87,15 @@ def times(found: Forecast) -> str:
     return f"{value:,.0f}x" if value >= 100 else f"{value:.1f}x"
 
 
-def room_words(plan: Plan) -> list[str]:
+def memory_summary(plan: Plan) -> list[str]:
     """GPUs with several holders, or promised more than they have; then of whom memory is not known, by the reason."""
     return [
-        *ledger_words(line for line in plan.ledger if len(line.shares) > 1 or line.over),
-        *unknown_words(plan.forecasts),
+        *ledger_lines(line for line in plan.ledger if len(line.shares) > 1 or line.over),
+        *unknown_memory_lines(plan.forecasts),
     ]
 
 
-def unknown_words(forecasts: Iterable[InstanceForecast]) -> list[str]:
+def unknown_memory_lines(forecasts: Iterable[InstanceForecast]) -> list[str]:
     """One line a reason. Nobody is left out without a word."""
     reasons: dict[str, list[str]] = {}
     for found in forecasts:
@@ -108,9 +108,9 @@ def unknown_number(plan: Plan) -> int:
     return sum(f.after is None for f in plan.forecasts)
 
 
-def ledger_words(lines: Iterable[GpuLine]) -> list[str]:
+def ledger_lines(lines: Iterable[GpuLine]) -> list[str]:
     """One line for GPUs of a host that the same containers hold."""
-    return [f"{line.host} {gpus}: {share_words(line)}" for gpus, line in alike_gpus(lines)]
+    return [f"{line.host} {gpus}: {share_text(line)}" for gpus, line in alike_gpus(lines)]
 
 
 def alike_gpus(lines: Iterable[GpuLine]) -> list[tuple[str, GpuLine]]:
@@ -121,7 +121,7 @@ def alike_gpus(lines: Iterable[GpuLine]) -> list[tuple[str, GpuLine]]:
     return [(f"GPU {', '.join(str(line.gpu) for line in alike)}", alike[0]) for alike in same.values()]
 
 
-def share_words(line: GpuLine) -> str:
+def share_text(line: GpuLine) -> str:
     shares = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
     over = ": more than there is" if line.over else ""
     return f"{line.taken:.1f} of {line.total:.1f} GiB ({shares}){over}"

@@ -57,7 +57,7 @@ COLOURS = {
     Action.FORGET: "dim",
     Action.NO_OP: "dim",
 }
-DONE_WORDS = {
+PAST_TENSE = {
     Action.CREATE: "created",
     Action.START: "started",
     Action.RESTART: "restarted",
@@ -71,25 +71,25 @@ DONE_WORDS = {
 }
 
 
-def action_words(action: Action) -> str:
+def action_text(action: Action) -> str:
     said = {Action.UPDATE: "update in place", Action.MOVE: "new name only"}
     return said.get(action, action.value)
 
 
-def change_words(change: Change) -> str:
+def change_text(change: Change) -> str:
     """The action, and of a replacement how it is done."""
     if change.action is Action.REPLACE:
         return "replace (start first)" if change.detail.start_first else "replace (stop first)"
-    return action_words(change.action)
+    return action_text(change.action)
 
 
-def cost_words(*changes: Change) -> str:
+def cost_text(*changes: Change) -> str:
     """What a change costs while it runs, or each of several that are the same on different hosts. Never a guess: what
     past starts tell, and a bound.
     """
     change = changes[0]
-    bound = bound_words(change.cost.at_most) if change.cost.at_most is not None else ""
-    past = past_words([c.cost for c in changes])
+    bound = bound_text(change.cost.at_most) if change.cost.at_most is not None else ""
+    past = past_text([c.cost for c in changes])
     ready = f"ready in {f'about {past}, ' if past else ''}{bound}"
     match change.action:
         case Action.REPLACE | Action.RESTART if change.cost.down and past:
@@ -112,12 +112,12 @@ def cost_words(*changes: Change) -> str:
             assert_never(change.action)
 
 
-def bound_words(seconds: int, each: str = "") -> str:
+def bound_text(seconds: int, each: str = "") -> str:
     """Of a time until something serves. A start that hangs is given up then; one that gets on is waited for."""
     return f"at most {show_seconds(seconds)}{each} without progress"
 
 
-def past_words(costs: Sequence[Cost]) -> str:
+def past_text(costs: Sequence[Cost]) -> str:
     """How long it took before, and how we know; empty when nothing is recorded."""
     known = sorted(c.expected for c in costs if c.expected is not None)
     if not known:
@@ -131,7 +131,7 @@ def past_words(costs: Sequence[Cost]) -> str:
     return f"{seconds}{stop} ({by})"
 
 
-def rollout_words(rollout: Rollout) -> str:
+def rollout_text(rollout: Rollout) -> str:
     """How many of a model's instances serve at the least while the plan is carried out; empty for a single one."""
     if rollout.serving <= 1:
         return ""
@@ -139,7 +139,7 @@ def rollout_words(rollout: Rollout) -> str:
     return f"{rollout.model}: never below {rollout.never_below} of {rollout.serving} serving{pace}"
 
 
-def batch_words(rollout: Rollout) -> str:
+def batch_text(rollout: Rollout) -> str:
     """The order and batches of a model's instances; empty if there is one batch and nothing is deferred."""
     if len(rollout.batches) < 2 and not rollout.deferred:
         return ""
@@ -161,21 +161,21 @@ def _place(address: str, model: str) -> str:
     return host if name == model else address
 
 
-def taken_words(host: PlannedHost, changes: Sequence[Change]) -> str:
+def host_cost_text(host: PlannedHost, changes: Sequence[Change]) -> str:
     """What the plan takes of a host: how long its changes may take, one after the other, and GPUs before and after.
     Empty when there is nothing to say that the changes do not.
     """
     said = []
     if len(changes) > 1:
         bound = sum(c.cost.at_most or 0 for c in changes)
-        said.append(f"{len(changes)} changes in turn" + (f", {bound_words(bound)}" if bound else ""))
+        said.append(f"{len(changes)} changes in turn" + (f", {bound_text(bound)}" if bound else ""))
     if host.gpus_before or host.gpus_after:
         of = f" of {host.host.gpus}" if host.host.gpus is not None else ""
         said.append(f"GPUs in use {host.gpus_before} -> {host.gpus_after}{of}")
     return "; ".join(said) if changes else ""
 
 
-def reason_words(change: Change) -> list[str]:
+def reason_lines(change: Change) -> list[str]:
     """One line a reason; changed fields share one, since each is listed below it."""
     lines = [_reason(r) for r in change.reasons if r.code is not ReasonCode.CHANGED]
     changed = [r.detail for r in change.reasons if r.code is ReasonCode.CHANGED]
@@ -230,7 +230,7 @@ def is_or_has(state: str) -> str:
     return f"has {state}" if state.startswith("exited") else f"is {state}"
 
 
-def task_words(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR0912 - a kind, a case
+def task_text(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR0912 - a kind, a case
     """`names` tells which container an id belongs to, as `Plan.container_names` does."""
     match task:
         case PullImage(reference):
@@ -269,7 +269,7 @@ def task_words(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR0
             assert_never(task)
 
 
-def value_words(path: str, value: Any) -> str:
+def value_text(path: str, value: Any) -> str:
     """A field's value as a stack's reader would write it."""
     if value is None:
         return "(disconnected)" if path == NETWORK else "(not set)"

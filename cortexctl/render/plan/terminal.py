@@ -12,31 +12,31 @@ from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.steps import Step
 from cortexctl.render.diagnostic import WIDTH, diagnostics_text
 from cortexctl.render.plan.content import (
-    batches_words,
+    availability_lines,
+    batch_lines,
     counted,
     counts,
     down_addresses,
     good_news,
-    hidden_words,
-    hooks_words,
-    hosts_words,
-    image_words,
-    kept_words,
+    hidden_text,
+    hook_lines,
+    host_lines,
+    image_text,
     launch_rows,
     nothing_to_do,
-    secrets_words,
+    secrets_text,
     steps_by_change,
 )
 from cortexctl.render.plan.folding import Block, cut, fold, listed
-from cortexctl.render.plan.memory import VERDICTS, forecasts_by_address, memory_lines, room_words
+from cortexctl.render.plan.memory import VERDICTS, forecasts_by_address, memory_lines, memory_summary
 from cortexctl.render.plan.phrases import (
     COLOURS,
     SYMBOLS,
-    change_words,
-    cost_words,
-    reason_words,
-    task_words,
-    value_words,
+    change_text,
+    cost_text,
+    reason_lines,
+    task_text,
+    value_text,
 )
 from cortexctl.render.sanitise import visible, visible_plan
 from cortexctl.render.style import Ink
@@ -98,11 +98,11 @@ def _block(
     change = block.first
     colour = COLOURS[change.action]
     symbol = ink(f"{SYMBOLS[change.action]:<3}", colour, "bold")
-    head = f"{block.title}   {change_words(change)}"
+    head = f"{block.title}   {change_text(change)}"
     same = "same change   " if len(block.changes) > 1 else ""
-    yield f"  {symbol} {ink(head, colour, 'bold')}   {ink(same + cost_words(*block.changes), 'dim')}".rstrip()
+    yield f"  {symbol} {ink(head, colour, 'bold')}   {ink(same + cost_text(*block.changes), 'dim')}".rstrip()
     yield from _all_of(block, ink)
-    for line in reason_words(change):
+    for line in reason_lines(change):
         yield f"{MARGIN}{line}"
     yield from _fields(change, ink)
     if change.action is Action.CREATE:
@@ -111,10 +111,10 @@ def _block(
     for line in memory_lines(block, forecasts):
         yield f"{MARGIN}memory  {_verdict(line, ink)}"
     if change.detail.image:
-        yield f"{MARGIN}{ink(image_words(change), 'dim')}"
+        yield f"{MARGIN}{ink(image_text(change), 'dim')}"
     for each in block.changes:
         for step in steps.get((each.host, each.address), ()):
-            yield f"{MARGIN}{ink(step.id, 'dim')}  {task_words(step.task, names)}"
+            yield f"{MARGIN}{ink(step.id, 'dim')}  {task_text(step.task, names)}"
 
 
 def _verdict(line: str, ink: Ink) -> str:
@@ -146,13 +146,13 @@ def _fields(change: Change, ink: Ink) -> Iterator[str]:
 
 def _arrow(f: FieldChange, ink: Ink) -> str:
     if f.sensitive:
-        return hidden_words(f)
-    before, after = value_words(f.path, f.before), value_words(f.path, f.after)
+        return hidden_text(f)
+    before, after = value_text(f.path, f.before), value_text(f.path, f.after)
     return f"{ink(before, 'red')} {ink('->', 'dim')} {ink(after, 'green')}"
 
 
 def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str:
-    uncompared = secrets_words(plan)
+    uncompared = secrets_text(plan)
     secrets = [uncompared] if uncompared else []
     if nothing_to_do(plan):
         news, rest = good_news(plan)
@@ -166,12 +166,12 @@ def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str
     if down:
         lines.append(ink("Down", "bold") + f"   {listed(down, DOWN_LISTED)}")
     said = (
-        ("Keep", kept_words(plan)),
-        ("Turn", batches_words(plan)),
-        ("Host", hosts_words(plan)),
-        ("Hooks", hooks_words(plan)),
+        ("Keep", availability_lines(plan)),
+        ("Turn", batch_lines(plan)),
+        ("Host", host_lines(plan)),
+        ("Hooks", hook_lines(plan)),
         ("Secrets", secrets),
-        ("Room", room_words(plan)),
+        ("Room", memory_summary(plan)),
     )
     for title, words in said:
         shown, more = cut(words, DOWN_LISTED)
