@@ -51,11 +51,11 @@ def model_inputs(command: options.Command) -> options.Command:
         free: float | None,
         available_kv: float | None,
         hosts: bool,
-        hub: bool,
+        allow_hub: bool,
         **kwargs: object,
     ) -> int:
         _refuse_endless({"--free": free, "--available-kv": available_kv})
-        inputs = FitInputs(config, weights, gpu, vllm_version, args, environ, free, available_kv, hosts, hub)
+        inputs = FitInputs(config, weights, gpu, vllm_version, args, environ, free, available_kv, hosts, allow_hub)
         return command(*positional, inputs=inputs, **kwargs)
 
     return with_inputs

@@ -168,6 +168,9 @@ def apply_options(command: Command) -> Command:
 
 
 ask_hub = click.option(
-    "--hub", is_flag=True, help="Ask the hub ($HF_ENDPOINT, $HF_TOKEN) for models whose files are nowhere near."
+    "--hub",
+    "allow_hub",
+    is_flag=True,
+    help="Ask the hub ($HF_ENDPOINT, $HF_TOKEN) for models whose files are nowhere near.",
 )
 detailed_exitcode = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")

@@ -43,7 +43,7 @@ def command(
     against: str | None,
     probe: bool,
     no_commands: bool,
-    hub: bool,
+    allow_hub: bool,
     out: str | None,
     output_format: str,
     explain: bool,
@@ -53,7 +53,7 @@ def command(
 ) -> int:
     """Show what would change, why, and what it costs. Changes nothing."""
     request = replace(request, allow_unreachable=allow_unreachable)
-    inputs = PlanInputs(request, observed, against, probe, no_commands, hub)
+    inputs = PlanInputs(request, observed, against, probe, no_commands, allow_hub)
     inputs.check()
     desired = usable(read_for_plan(stack, choice, inputs))
     plan = make_plan(desired, choice, inputs, show_note)

@@ -17,11 +17,11 @@ from cortexctl.render.validation import validation_json, validation_text
 @options.output_format("text", "json", "sarif", text="Code hosts annotate lines from SARIF.")
 @options.ask_hub
 @options.stack_choice
-def command(stack: str, *, choice: StackChoice, output_format: str, hub: bool) -> int:
+def command(stack: str, *, choice: StackChoice, output_format: str, allow_hub: bool) -> int:
     """Check the stack file alone: syntax, references, arguments; memory, where the models' files lie in its checkout.
     All problems at once.
     """
-    validation = validate(stack, choice, hub=hub)
+    validation = validate(stack, choice, allow_hub=allow_hub)
     if output_format == "sarif":
         from cortexctl.render.sarif import sarif_json
 

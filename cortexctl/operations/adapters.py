@@ -73,7 +73,9 @@ def open_hosts_of_plan(plan: Plan) -> AbstractContextManager[OpenHosts]:
     return fleet.open_hosts([planned.host for planned in plan.hosts], plan.owner)
 
 
-def model_readers(*, host: HostModels | None = None, hub: bool = False, within: Checkout | None = None) -> ModelReaders:
+def model_readers(
+    *, host: HostModels | None = None, allow_hub: bool = False, within: Checkout | None = None
+) -> ModelReaders:
     """Where models' files are read: in a folder of this machine (if `within` it, for a review), on their host, and on
     the hub if that is asked for. What reads them is loaded when there is something to read.
     """
@@ -88,7 +90,7 @@ def model_readers(*, host: HostModels | None = None, hub: bool = False, within: 
 
         return files_from_hub(source, os.environ)
 
-    return ModelReaders(here, host, from_hub if hub else None)
+    return ModelReaders(here, host, from_hub if allow_hub else None)
 
 
 def new_run() -> str:
@@ -114,7 +116,7 @@ class Run(Protocol):
     author: str
 
 
-def performer(owner: str, stack_path: str, choice: StackChoice, hosts: OpenHosts, run: Run) -> Performer:
+def make_performer(owner: str, stack_path: str, choice: StackChoice, hosts: OpenHosts, run: Run) -> Performer:
     """The one that carries out steps, with the real adapters."""
     from cortexctl import __version__
     from cortexctl.apply.perform import Performer
@@ -126,7 +128,7 @@ def performer(owner: str, stack_path: str, choice: StackChoice, hosts: OpenHosts
     return Performer(owner, hosts, HttpProber, secret_reader(stack_path, choice), SystemClock(), marks)
 
 
-def hooks_of(plan: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
+def hooks_of(plan: Plan, performer: Performer, emit: Sink, run: Run) -> Hooks:
     """The plan's hooks, with the real adapters."""
     from cortexctl.apply.run_hooks import NO_HOOKS, PlannedHooks
     from cortexctl.hooks.runner import HookRunner
@@ -139,6 +141,6 @@ def hooks_of(plan: Plan, doer: Performer, emit: Sink, run: Run) -> Hooks:
         replace(s, fingerprint="") for s in [*of_hooks, *(s for spec in specs for s in spec.container.secrets)]
     )
     folder = Path(plan.stack_path).resolve().parent
-    runner = HookRunner(folder, os.environ, doer.secrets.value, tuple(hidden), time.time)
+    runner = HookRunner(folder, os.environ, performer.secrets.value, tuple(hidden), time.time)
     known = {"stack": plan.stack, "env": plan.env, "run": run.run, "revision": run.revision}
-    return PlannedHooks(plan, runner, emit, doer.daemons, doer.clock, known)
+    return PlannedHooks(plan, runner, emit, performer.daemons, performer.clock, known)

@@ -14,7 +14,7 @@ from cortexctl.errors import PlanStale, Refused
 from cortexctl.hosts.lock import is_dead
 from cortexctl.observe.recheck import recheck
 from cortexctl.observed.lock_holder import LockInfo
-from cortexctl.operations.adapters import OpenHosts, hooks_of, lock_identity, performer
+from cortexctl.operations.adapters import OpenHosts, hooks_of, lock_identity, make_performer
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.learn import learn_from_apply
 from cortexctl.operations.notes import Note, Report
@@ -108,15 +108,15 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) ->
     from cortexctl.apply.run import apply_plan
 
     with run.progress(plan) as progress:
-        doer = performer(plan.owner, plan.stack_path, run.choice, run.hosts, run.log)
+        performer = make_performer(plan.owner, plan.stack_path, run.choice, run.hosts, run.log)
         emit = discreet(to_each(progress, run.log), KNOWN.hide)
-        hooks = hooks_of(plan, doer, emit, run.log)
-        executor = Executor(plan, doer, emit, run.options.parallelism, run.is_stopped, hooks=hooks)
+        hooks = hooks_of(plan, performer, emit, run.log)
+        executor = Executor(plan, performer, emit, run.options.parallelism, run.is_stopped, hooks=hooks)
         locks = Locks(
             plan,
             run.hosts,
             who,
-            doer.clock,
+            performer.clock,
             is_dead,
             patience=run.options.lock_timeout,
             interrupted=run.is_stopped,
@@ -125,5 +125,5 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) ->
         )
         result = apply_plan(plan, executor, run.hosts, locks, partial(recheck, run.hosts), locks_held)
         result = result_without(result, KNOWN.hide)
-    notes = learn_from_apply(plan, result, executor.took, run.hosts, doer.clock.now())
+    notes = learn_from_apply(plan, result, executor.took, run.hosts, performer.clock.now())
     return Applied(plan, result, notes)

@@ -35,7 +35,7 @@ def check_line(line: str, version: str) -> Verdict:
     try:
         argv = shlex.split(line)
     except ValueError as cause:
-        raise UsageError(f"it is no shell line: {cause}") from None
+        raise UsageError(f"it is not a shell line: {cause}") from None
     try:
         verdict = judge(argv, version, _config_files(argv))
         values = {name: "***" if SECRET_NAME.search(name) else _plain(v) for name, v in verdict.values.items()}

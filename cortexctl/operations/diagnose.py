@@ -26,6 +26,8 @@ from cortexctl.reach import Reach
 
 TAIL = 5000
 """Lines read of a log; a start has some hundreds."""
+QueryHealth = Callable[[Reach, float, str], Answer]
+"""(reach, seconds, path) -> the answer."""
 HEALTH_TIMEOUT = 5.0
 """Seconds that the answer to a health check may take."""
 
@@ -38,9 +40,9 @@ def diagnose_log(path: str) -> Diagnosed:
         raise UsageError(f"{path} cannot be read: {cause.strerror}") from None
     name = "stdin" if path == "-" else path
     engine = engine_named(DEFAULT)
-    found, now = engine.diagnose(lines, End()), engine.stage(lines)
-    after = "edit the stack as said, then: cortexctl plan" if found else f"the whole log is in {name}"
-    return Diagnosed(name, found, engine.last_error(lines), after, stage=now.text if now else "")
+    diagnosis, now = engine.diagnose(lines, End()), engine.stage(lines)
+    after = "edit the stack as shown, then: cortexctl plan" if diagnosis else f"the whole log is in {name}"
+    return Diagnosed(name, diagnosis, engine.last_error(lines), after, stage=now.text if now else "")
 
 
 def diagnose_instance(
@@ -59,9 +61,13 @@ def diagnose_instance(
 
 
 def examine(
-    instance: OwnedInstance, owned: Owned, daemon: Daemon, secrets: Secrets, ask: Callable[[Reach, float, str], Answer]
+    instance: OwnedInstance,
+    owned: Owned,
+    daemon: Daemon,
+    secrets: Secrets,
+    query: QueryHealth,
 ) -> Diagnosed:
-    """State, log and health of a container, and what they mean together. `ask` is `health_check.query_health`."""
+    """State, log and health of a container, and what they mean together. `query` is `health_check.query_health`."""
     engine = engine_named(owned.spec.server.engine if owned.spec else DEFAULT)
     state = daemon.state(owned.container.id)
     # of one that is started again and again, the cause is in an earlier run
@@ -69,7 +75,7 @@ def examine(
     values = secret_values(owned, secrets)
     lines = [hidden(line, values) for line in log]
     now = engine.stage(lines)
-    health = _health(daemon.reach(owned.container.id), ask, engine.contract.health) if state.running else ""
+    health = _health(daemon.reach(owned.container.id), query, engine.contract.health) if state.running else ""
     cause = None
     if health != HealthOutcome.HEALTHY:
         evidence = [*lines, hidden(state.error, values)] if state.error else lines
@@ -93,13 +99,13 @@ def _with_next_step(
 ) -> Diagnosed:
     """With the command to run after it."""
     address, flags = diagnosed.of, choice.as_flags()
-    if diagnosed.found:
+    if diagnosed.diagnosis:
         plan = f"cortexctl plan{as_argument(stack)} --target {address}{flags}"
-        return replace(diagnosed, next_step=f"edit {desired.path} as said, then: {plan}")
+        return replace(diagnosed, next_step=f"edit {desired.path} as shown, then: {plan}")
     logs = f"cortexctl logs {address} --generation {generation} --tail 100000{as_option(stack)}{flags}"
     return replace(diagnosed, next_step=f"the whole log: {logs}")
 
 
-def _health(reach: Reach, ask: Callable[[Reach, float, str], Answer], path: str) -> str:
-    answer = ask(reach, HEALTH_TIMEOUT, path)
+def _health(reach: Reach, query: QueryHealth, path: str) -> str:
+    answer = query(reach, HEALTH_TIMEOUT, path)
     return f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value

@@ -11,12 +11,12 @@ def read_document(file: str, most: int) -> str:
     """Its text; of one that is larger than `most` bytes, no more than the refusal needs. Raises UsageError."""
     try:
         with Path(file).open("rb") as opened:
-            found = opened.read(most + 1)
+            data = opened.read(most + 1)
     except OSError as cause:
         raise UsageError(f"cannot read {file}: {cause.strerror}") from cause
-    if len(found) > most:
+    if len(data) > most:
         raise UsageError(f"cannot read {file}: it is larger than {most // 2**20} MiB")
     try:
-        return found.decode()
+        return data.decode()
     except UnicodeDecodeError as cause:
         raise UsageError(f"cannot read {file}: it is not text") from cause

@@ -35,7 +35,7 @@ class DriftInputs:
 
 
 def read_for_drift(stack: str, choice: StackChoice, *, review: bool) -> Desired:
-    """Without its warnings: they are for whoever works on the file, not for the mail of a cron job. A secret without a
+    """Without its warnings: they are for the author of the file, not for the mail of a cron job. A secret without a
     value here is not compared. Raises BadStack.
     """
     secrets = SecretMode.REVIEW if review else SecretMode.LENIENT
@@ -51,8 +51,8 @@ def report_drift(desired: Desired, choice: StackChoice, inputs: DriftInputs) -> 
         observer = DriftObserver(here, inputs.selection, hosts, ask_health, is_dead, __version__, inputs.deep)
         observed, facts = observer.observe()
     report = find_drift(desired, observed, facts, inputs.selection)
-    given = replace(choice, env="").knowing(desired.secret_variables).as_flags()
-    return replace(report, given=given), Durations(at, time.monotonic() - began)
+    flags = replace(choice, env="").knowing(desired.secret_variables).as_flags()
+    return replace(report, given=flags), Durations(at, time.monotonic() - began)
 
 
 def open_destination(url: str | None) -> tuple[Destination | None, tuple[Note, ...]]:

@@ -43,7 +43,7 @@ from cortexctl.store.measurements import read_all
 
 @dataclass(frozen=True, slots=True)
 class FitInputs:
-    """The options as they were given. `free` and `available`: GiB. `hosts`, `hub`: where else to read models."""
+    """The options of the user. `free` and `available`: GiB. `hosts`, `allow_hub`: where else to read models."""
 
     config: Sequence[str] = ()
     weights: Sequence[str] = ()
@@ -54,7 +54,7 @@ class FitInputs:
     free: float | None = None
     available: float | None = None
     hosts: bool = False
-    hub: bool = False
+    allow_hub: bool = False
 
     def describe_a_model(self, stack: str) -> bool:
         """Whether they describe one model by themselves, so that no stack is read. `--available-kv` alone does not: it
@@ -70,7 +70,7 @@ class FitModel:
     """One model to compute: its facts, and all that the launch sets. `gpus`: indices on its host."""
 
     facts: Facts
-    ask: BudgetInputs
+    launch: BudgetInputs
     started: Started
     gpus: tuple[int, ...] = ()
     gpu_count: int = 1
@@ -101,37 +101,36 @@ class FitJob:
     def learn(self, file: str, model: str | None, now: float) -> None:
         """Keep the measurements in a log, as of a start of the one model, or the named one. Raises UsageError."""
         m = self.only(model, "--learn")
-        s = read_settings(m.facts, m.ask.args, m.ask.gpu or NO_GPU, m.ask.version, environ=m.ask.environ)
-        ask = replace(m.ask, available_gib=None)
-        learn_from_log(file, m.started, m.facts, ask, None if s.auto_length else s.max_model_len, m.host, now)
+        s = read_settings(m.facts, m.launch.args, m.launch.gpu or NO_GPU, m.launch.version, environ=m.launch.environ)
+        launch = replace(m.launch, available_gib=None)
+        learn_from_log(file, m.started, m.facts, launch, None if s.auto_length else s.max_model_len, m.host, now)
 
     def use_measurements(self) -> tuple[Note, ...]:
         """Compute with what earlier starts on such GPUs measured, where it holds. Notes name files that are damaged."""
         notes: list[Note] = []
         known = read_all(lambda why: notes.append(warning(why)))
         for who, m in self.models.items():
-            ask = replace(m.ask, measured=reused(known, m.started, m.facts, m.ask.gpu))
-            self.models[who] = replace(m, ask=ask)
+            launch = replace(m.launch, measured=reused(known, m.started, m.facts, m.launch.gpu))
+            self.models[who] = replace(m, launch=launch)
         return tuple(notes)
 
     def budgets(self) -> dict[str, Budget]:
-        return {who: budget(m.facts, m.ask) for who, m in self.models.items()}
+        return {who: budget(m.facts, m.launch) for who, m in self.models.items()}
 
     def ledger(self, budgets: Mapping[str, Budget]) -> tuple[GpuLine, ...]:
         """Of every host whose instances have GPUs, by the same rules as a plan's."""
         holders: dict[str, list[Holder]] = {}
         totals: dict[str, float] = {}
         for who, m in self.models.items():
-            if m.host and m.gpus and m.ask.gpu:
+            if m.host and m.gpus and m.launch.gpu:
                 holders.setdefault(m.host, []).append(_holder(who, m.gpus, budgets[who]))
-                totals[m.host] = m.ask.gpu.total_gib
+                totals[m.host] = m.launch.gpu.total_gib
         return tuple(line for host in sorted(holders) for line in gpu_lines(host, totals[host], holders[host]))
 
 
-def _holder(who: str, gpus: tuple[int, ...], found: Budget) -> Holder:
-    taken = taken_by_stage(
-        stage_forecasts(found), is_pinned=bool(found.settings.kv_bytes), has_cache=bool(found.tightest.needed.value)
-    )
+def _holder(who: str, gpus: tuple[int, ...], computed: Budget) -> Holder:
+    pinned, has_cache = bool(computed.settings.kv_bytes), bool(computed.tightest.needed.value)
+    taken = taken_by_stage(stage_forecasts(computed), is_pinned=pinned, has_cache=has_cache)
     return Holder(who, gpus, taken)
 
 
@@ -151,7 +150,7 @@ def fit_options(inputs: FitInputs) -> FitJob:
     refuse_more_gpus(args, number)
     weights = Path(inputs.weights[0]) if inputs.weights else None
     facts, headers, config = _read_given_model(Path(inputs.config[0]), weights, args)
-    ask = BudgetInputs(
+    launch = BudgetInputs(
         args,
         gpu,
         inputs.version,
@@ -163,9 +162,9 @@ def fit_options(inputs: FitInputs) -> FitJob:
     subject = f"{facts.architecture or facts.model_type} on {gpu.name or 'GPU'}" if gpu else facts.architecture
     known = behaviour(inputs.version)
     release = ".".join(map(str, known.version)) + ("" if known.known else ", the newest known")
-    start = started("", config, (inputs.version or "").removeprefix("v"), gpu, args, ask.environ)
+    start = started("", config, (inputs.version or "").removeprefix("v"), gpu, args, launch.environ)
     job = FitJob(has_stack=False)
-    job.models[facts.architecture] = FitModel(facts, ask, start, gpu_count=number)
+    job.models[facts.architecture] = FitModel(facts, launch, start, gpu_count=number)
     job.titles[facts.architecture] = f"{subject}, vLLM {release}"
     return job
 
@@ -196,22 +195,24 @@ def fit_models(desired: Desired, files: Mapping[tuple[str, str], ModelFiles], in
 
 
 def _read_models(
-    wanted: Desired, given: Collection[str], inputs: FitInputs
+    wanted: Desired, configured: Collection[str], inputs: FitInputs
 ) -> tuple[Desired, Mapping[tuple[str, str], ModelFiles]]:
-    """The placed stack, and the files of its models: on this machine, with `hosts` on theirs, with `hub` on the hub."""
+    """The placed stack, and the files of its models: from here, or from their hosts, or the hub."""
     if not inputs.hosts:
         desired, _ = placed(wanted)
-        return desired, read_models(_sources(desired, given), model_readers(hub=inputs.hub))
+        return desired, read_models(_sources(desired, configured), model_readers(allow_hub=inputs.allow_hub))
     with open_hosts(wanted) as hosts:
         observed = observe_identity(wanted, hosts)
         desired, _ = placed(wanted, observed)
-        readers = model_readers(host=hosts, hub=inputs.hub)
-        return desired, read_models(_sources(desired, given), readers, observed.by_name())
+        readers = model_readers(host=hosts, allow_hub=inputs.allow_hub)
+        return desired, read_models(_sources(desired, configured), readers, observed.by_name())
 
 
-def _sources(desired: Desired, given: Collection[str]) -> list[ModelSource]:
+def _sources(desired: Desired, configured: Collection[str]) -> list[ModelSource]:
     """Of the instances whose config is not given."""
-    sources = {source_of(i.host, i.spec) for i in desired.instances if i.spec.container.gpus and i.model not in given}
+    sources = {
+        source_of(i.host, i.spec) for i in desired.instances if i.spec.container.gpus and i.model not in configured
+    }
     return sorted(s for s in sources if isinstance(s, ModelSource))
 
 
@@ -228,12 +229,12 @@ def _of_instance(
     if not spec.container.gpus:
         raise UsageError("it has no GPU")
     gpu = gpu_of_host(host)
-    given = Path(weights[instance.model]) if instance.model in weights else None
+    weights_file = Path(weights[instance.model]) if instance.model in weights else None
     if instance.model in configs:
-        facts, headers, config = _read_given_model(Path(configs[instance.model]), given, args)
+        facts, headers, config = _read_given_model(Path(configs[instance.model]), weights_file, args)
     else:
-        facts, headers, config = _read_found_model(instance, files, given, inputs)
-    ask = BudgetInputs(
+        facts, headers, config = _read_model_of(instance, files, weights_file, inputs)
+    launch = BudgetInputs(
         args,
         gpu,
         spec.server.version,
@@ -244,11 +245,11 @@ def _of_instance(
     )
     start = started_as(host, spec, config)
     return FitModel(
-        facts, ask, start, spec.container.gpus, host.gpus or len(spec.container.gpus), instance.host, instance.model
+        facts, launch, start, spec.container.gpus, host.gpus or len(spec.container.gpus), instance.host, instance.model
     )
 
 
-def _read_found_model(
+def _read_model_of(
     instance: Instance, files: Mapping[tuple[str, str], ModelFiles], weights: Path | None, inputs: FitInputs
 ) -> tuple[Facts, Headers | None, str]:
     """From the files that were read. Raises UsageError with the other ways to give them."""

@@ -1,4 +1,4 @@
-"""Arguments, variables and GPUs that `fit` is given on its command line, read as vLLM would read them."""
+"""Arguments, variables and GPUs that `fit` is options on its command line, read as vLLM would read them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cortexctl.errors import UsageError
 from cortexctl.stack.suggest import nearest
 
 
-def read_args(given: Sequence[str], version: str | None) -> dict[str, Any]:
+def read_args(options: Sequence[str], version: str | None) -> dict[str, Any]:
     """NAME=VALUE, each read as the release's parser reads it; NAME alone is true. Raises UsageError."""
     release = release_of(".".join(map(str, behaviour(version).version)))
     args: dict[str, Any] = {}
-    for one in given:
+    for one in options:
         name, equals, text = one.partition("=")
         name = name.lstrip("-").replace("-", "_")
         if name.startswith("no_") and not equals and catalogue.option_spans(name[3:]):
@@ -65,21 +65,21 @@ def read_gpu(text: str | None) -> tuple[Gpu | None, int]:
         raise UsageError(f"--gpu {text}: {cause}") from None
 
 
-def read_environ(given: Sequence[str]) -> dict[str, str]:
+def read_environ(options: Sequence[str]) -> dict[str, str]:
     """NAME=VALUE. Raises UsageError."""
-    return _pairs(given, lambda one: f"--environ {one}: it is written NAME=VALUE")
+    return _pairs(options, lambda one: f"--environ {one}: it is written NAME=VALUE")
 
 
-def by_model(given: Sequence[str], option: str) -> dict[str, str]:
+def by_model(options: Sequence[str], option: str) -> dict[str, str]:
     """MODEL=FILE. Raises UsageError."""
-    return _pairs(given, lambda one: f"{option} {one}: with a stack it is written MODEL=FILE")
+    return _pairs(options, lambda one: f"{option} {one}: with a stack it is written MODEL=FILE")
 
 
-def _pairs(given: Sequence[str], refusal: Callable[[str], str]) -> dict[str, str]:
-    for one in given:
+def _pairs(options: Sequence[str], refusal: Callable[[str], str]) -> dict[str, str]:
+    for one in options:
         if "=" not in one:
             raise UsageError(refusal(one))
-    return dict(one.split("=", 1) for one in given)
+    return dict(one.split("=", 1) for one in options)
 
 
 def _value(name: str, text: str, release: Release) -> Any:

@@ -28,7 +28,7 @@ class StackPatch:
 
 def search(model: FitModel, target: Target) -> Fitted:
     gpus = len(model.gpus) or model.gpu_count
-    return fit(model.facts, model.ask, target, gpus=gpus)
+    return fit(model.facts, model.launch, target, gpus=gpus)
 
 
 def stack_patch(stack: str, model: str, changes: Mapping[str, Any]) -> StackPatch:

@@ -86,18 +86,18 @@ class Import:
 
     def find(self, wanted: str) -> str:
         """By name, or by the beginning of its id. Raises UsageError."""
-        found = [c for c in self.seen.containers if c.name == wanted] or [
+        matching = [c for c in self.seen.containers if c.name == wanted] or [
             c for c in self.seen.containers if len(wanted) >= 4 and c.id.startswith(wanted)
         ]
-        if len(found) != 1:
+        if len(matching) != 1:
             names = ", ".join(self._container(id_).name for id_ in self._running_vllm())
             raise UsageError(f"{self.host.name} has no container {wanted}; these run vLLM: {names or 'none'}")
-        owner = labels.owner_of(found[0].labels)
+        owner = labels.owner_of(matching[0].labels)
         if owner:
             raise UsageError(f'{wanted} is a container of the stack "{owner}" already')
-        if found[0].id not in self.inspections:
+        if matching[0].id not in self.inspections:
             raise UsageError(f"{wanted} was removed just now")
-        return found[0].id
+        return matching[0].id
 
     def adopt(self, id_: str, name: str, gpus: tuple[int, ...] | None) -> Imported:
         """The container as a model called `name` ("": by what it serves) on `gpus` (None: by what it says)."""
@@ -127,7 +127,7 @@ class Import:
 
     def _place(self, id_: str, running: Running, name: str, gpus: tuple[int, ...] | None) -> Place:
         folders = {m.target: m.source for m in self.bare.container.mounts}
-        told = release_from_image(named_image(running) or "none")
+        named = release_from_image(named_image(running) or "none")
         return Place(
             host=self.host.name,
             is_only_host=self.is_only_host,
@@ -135,7 +135,7 @@ class Import:
             hf_cache=folders.get(HF_HOME, ""),
             taken=frozenset(i.model for i in self.desired.instances) | set(self.desired.disabled),
             name=name,
-            release="" if told else self._release(id_),
+            release="" if named else self._release(id_),
             gpus=gpus,
         )
 
@@ -158,8 +158,8 @@ class Import:
         ]
         if self.inspections[id_].image is None:
             reasons.append(
-                "its image is not on the host any more, so nobody can tell what of its environment is its own: a new "
-                "container must take its place"
+                "its image is not on the host any more, so its own environment cannot be separated from the image's: "
+                "a new container must take its place"
             )
         return reasons
 
@@ -172,14 +172,14 @@ class Import:
             instance, wrong = self._read(draft.name, table)
             if instance is None:
                 return self._refused(id_, draft, wrong)
-            change, found = self._planned(id_, instance)
+            change, diagnostics = self._planned(id_, instance)
             fresh = {
                 as_pattern(f.path): self._ignored(id_, f) for f in change.fields if as_pattern(f.path) not in ignored
             }
             if not fresh:
                 break
             ignored |= fresh
-        wrong = [d for d in found if d.is_error and (d.rule, d.summary) not in before]
+        wrong = [d for d in diagnostics if d.is_error and (d.rule, d.summary) not in before]
         if wrong or change.action not in _AS_IT_IS or change.fields:
             return self._refused(id_, draft, wrong or [], [f.path for f in change.fields])
         return Imported(
@@ -196,7 +196,9 @@ class Import:
     def _refused(self, id_: str, draft: Draft, wrong: list[Diagnostic], paths: list[str] | None = None) -> Imported:
         reasons = [d.summary + (f": {d.help}" if d.help else "") for d in wrong if d.is_error]
         if not reasons:
-            reasons = [f"it cannot be told without a difference ({', '.join(paths or [])}); this is a bug in cortexctl"]
+            reasons = [
+                f"no block describes it without a difference ({', '.join(paths or [])}); this is a bug in cortexctl"
+            ]
         return Imported(self._container(id_).name, draft.name, reasons=tuple(reasons))
 
     def _read(self, name: str, table: Mapping[str, Any]) -> tuple[Instance | None, list[Diagnostic]]:

@@ -73,7 +73,7 @@ def gpu_of(host: Host, spec: Spec) -> Gpu | None:
 
 
 def learn_from_apply(
-    plan: Plan, result: Result, took: Mapping[str, Took], daemons: Daemons, now: float
+    plan: Plan, result: Result, durations: Mapping[str, Took], daemons: Daemons, now: float
 ) -> tuple[Note, ...]:
     """Keep the measurements in the logs of this run's starts. It fails nothing: a note names each start that taught
     nothing. `now`: seconds since the epoch.
@@ -98,7 +98,7 @@ def learn_from_apply(
                 continue  # it logs warnings alone, or in a format of its own
             start = replace(start, version=start.version or start_log.vllm_version or "")
             predicted = _predicted(facts, gpu, spec, start.version) if facts and gpu else None
-            seconds = took[change.address].start if change.address in took else None
+            seconds = durations[change.address].start if change.address in durations else None
             measurements.keep(Measurement(start, start_log, _utc(now), change.host, seconds, predicted))
         except Exception as cause:  # noqa: BLE001 - whatever it is, the instance serves
             notes.append(warning(f"nothing was learnt from the start of {change.address}: {cause}"))
@@ -134,16 +134,16 @@ def _predicted(facts: Facts, gpu: Gpu, spec: Spec, version: str) -> Predicted:
     return predict(facts, BudgetInputs(effective(spec.server).args, gpu, version or None, spec.container.env, headers))
 
 
-def predict(facts: Facts, ask: BudgetInputs) -> Predicted:
+def predict(facts: Facts, launch: BudgetInputs) -> Predicted:
     """The computed budget, without any measurement."""
-    computed = budget(facts, ask)
+    computed = budget(facts, launch)
     return Predicted(
         int(computed.tokens.value), round(computed.concurrency.value, 2), computed.tightest.available.value
     )
 
 
 def learn_from_log(
-    file: str, start: Started, facts: Facts, ask: BudgetInputs, length: int | None, host: str, now: float
+    file: str, start: Started, facts: Facts, launch: BudgetInputs, length: int | None, host: str, now: float
 ) -> StartLog:
     """Keep the measurements in a log that the user gives, as of the start that the arguments describe. `length`: the
     tokens of a request by them; None where vLLM chooses. Raises UsageError where the log is of another start.
@@ -165,7 +165,7 @@ def learn_from_log(
             f"{file} is of a start with max_model_len {start_log.concurrency_len}, and the arguments come to {length}",
             next_step="give the arguments of that start",
         )
-    measurements.keep(Measurement(start, start_log, _utc(now), host, None, predict(facts, ask)))
+    measurements.keep(Measurement(start, start_log, _utc(now), host, None, predict(facts, launch)))
     return start_log
 
 

@@ -13,10 +13,10 @@ from cortexctl.operations.adapters import OpenHosts
 from cortexctl.operations.results import HostLock, LockState
 
 
-def lock_state(held: HeldLock) -> LockState:
+def lock_state(lock: HeldLock) -> LockState:
     """Whether the holder can still be at work."""
-    now = int(held.now)
-    return LockState(held.holder, now, is_dead(held.holder, now), runs_here(held.holder) and held.holder.pid > 0)
+    now = int(lock.now)
+    return LockState(lock.holder, now, is_dead(lock.holder, now), runs_here(lock.holder) and lock.holder.pid > 0)
 
 
 def read_locks(desired: Desired, hosts: OpenHosts) -> Sequence[HostLock]:
@@ -29,7 +29,7 @@ def read_locks(desired: Desired, hosts: OpenHosts) -> Sequence[HostLock]:
 
 
 def release_locks(desired: Desired, hosts: OpenHosts, only: str | None) -> Sequence[HostLock]:
-    """Whoever holds them, and whatever they hold. `only`: the one host. Raises UsageError."""
+    """Also a lock that has a live holder or cannot be read. `only`: the one host. Raises UsageError."""
     if only not in {None, *(h.name for h in desired.hosts)}:
         raise UsageError(f'there is no host "{only}"; known: {", ".join(h.name for h in desired.hosts)}')
 
@@ -45,8 +45,8 @@ def release_locks(desired: Desired, hosts: OpenHosts, only: str | None) -> Seque
 
 
 def _state(hosts: OpenHosts, host: str) -> LockState | None:
-    held = hosts.held_lock(host)
-    return lock_state(held) if held else None
+    lock = hosts.held_lock(host)
+    return lock_state(lock) if lock else None
 
 
 def _of_each(hosts: Sequence[str], act: Callable[[str], HostLock]) -> Sequence[HostLock]:

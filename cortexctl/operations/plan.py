@@ -24,7 +24,7 @@ from cortexctl.plan.request import Request
 @dataclass(frozen=True, slots=True)
 class PlanInputs:
     """What to plan, and against what. `observed`: a snapshot's file. `against`: another stack. `no_commands`: run no
-    program of the stack. `hub`: ask the hub for models that no host has.
+    program of the stack. `allow_hub`: ask the hub for models that no host has.
     """
 
     request: Request
@@ -32,7 +32,7 @@ class PlanInputs:
     against: str | None = None
     probe: bool = False
     no_commands: bool = False
-    hub: bool = False
+    allow_hub: bool = False
 
     @property
     def is_review(self) -> bool:
@@ -61,14 +61,14 @@ def make_plan(desired: Desired, choice: StackChoice, inputs: PlanInputs, report:
     if inputs.observed:
         from cortexctl.operations.review import plan_from_snapshot
 
-        return plan_from_snapshot(desired, inputs.observed, inputs.request, hub=inputs.hub)
+        return plan_from_snapshot(desired, inputs.observed, inputs.request, allow_hub=inputs.allow_hub)
     if inputs.against:
         from cortexctl.operations.review import plan_from_stack
 
-        return plan_from_stack(desired, inputs.against, choice, inputs.request, hub=inputs.hub)
+        return plan_from_stack(desired, inputs.against, choice, inputs.request, allow_hub=inputs.allow_hub)
     with open_hosts(desired) as hosts:
         within = checkout_of(desired.path) if inputs.no_commands else None
-        live = plan_live(desired, hosts, inputs.request, hub=inputs.hub, within=within)
+        live = plan_live(desired, hosts, inputs.request, allow_hub=inputs.allow_hub, within=within)
         if not inputs.probe:
             return live
         from cortexctl.operations.probe import probe
@@ -77,15 +77,15 @@ def make_plan(desired: Desired, choice: StackChoice, inputs: PlanInputs, report:
 
 
 def plan_live(
-    desired: Desired, hosts: OpenHosts, request: Request, *, hub: bool = False, within: Checkout | None = None
+    desired: Desired, hosts: OpenHosts, request: Request, *, allow_hub: bool = False, within: Checkout | None = None
 ) -> Plan:
-    """Observe the hosts, and plan. `hub`: the hub is asked, too, for models that no host has. `within`: models' files
-    of this machine are read only there.
+    """Observe the hosts, and plan. `allow_hub`: ask the hub, too, for models that no host has. `within`: read models'
+    files of this machine only there.
     """
-    models = model_readers(host=hosts, hub=hub, within=within)
+    models = model_readers(host=hosts, allow_hub=allow_hub, within=within)
     observed = _without_secrets(observe_for_plan(desired, hosts, request, models))
-    made = plan(desired, observed, request)
-    return replace(made, diagnostics=tuple(map(_diagnostic_without_secrets, made.diagnostics)))
+    decided = plan(desired, observed, request)
+    return replace(decided, diagnostics=tuple(map(_diagnostic_without_secrets, decided.diagnostics)))
 
 
 def is_blocked(plan: Plan, *, allow_unreachable: bool = False) -> bool:

@@ -26,7 +26,7 @@ def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Pla
     """The plan with what the parsers in its images refuse of the command lines that it would start."""
     diagnostics = [*plan.diagnostics, *not_asked(plan, desired)]
     for question in questions(plan):
-        answer = _ask(question, parsers, report)
+        answer = _query(question, parsers, report)
         diagnostics += judged(question, answer, desired)
         other = other_release(question, answer, desired)
         if other:
@@ -34,7 +34,7 @@ def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Pla
     return replace(plan, diagnostics=tuple(in_reading_order(diagnostics)))
 
 
-def _ask(question: Question, parsers: Parsers, report: Report) -> Probed:
+def _query(question: Question, parsers: Parsers, report: Report) -> Probed:
     count = len(question.lines)
     lines = f"{count} command line{'s' if count > 1 else ''}"
     report(Note(f"probe: asking the parser in {question.reference} on {question.host} about {lines} …"))
@@ -43,7 +43,7 @@ def _ask(question: Question, parsers: Parsers, report: Report) -> Probed:
         answer = parsers.ask_parser(question.host, question.image_id, question.program, tuple(question.lines))
     except DaemonError as cause:
         return Probed(problem=cause.message)
-    took = time.monotonic() - began
+    seconds = time.monotonic() - began
     if answer.verdicts and all(v.accepted for v in answer.verdicts):
-        report(Note(f"probe: it accepts {'all' if count > 1 else 'it'} ({took:.0f} s)"))
+        report(Note(f"probe: it accepts {'all' if count > 1 else 'it'} ({seconds:.0f} s)"))
     return answer

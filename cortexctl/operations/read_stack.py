@@ -102,7 +102,7 @@ def read_other_stack(
     path: str, choice: StackChoice, *, text: str | None = None, name: str = "", review: bool = False
 ) -> Desired:
     """A stack to compare with, without its secrets: a file, or `text` in its place, called `name`. Its warnings are
-    for whoever works on it. Raises BadStack.
+    not for this run. Raises BadStack.
     """
     from cortexctl.stack.load import load_stack
 

@@ -124,7 +124,7 @@ class Diagnosed:
     """`of`: an address or the name of a log. `state`: None for a log alone. `last`: vLLM's last error line."""
 
     of: str
-    found: Diagnosis | None
+    diagnosis: Diagnosis | None
     last: str
     next_step: str
     container: str = ""
@@ -137,12 +137,12 @@ class Diagnosed:
 
     @property
     def is_well(self) -> bool:
-        return self.found is None and self.health == "healthy"
+        return self.diagnosis is None and self.health == "healthy"
 
     @property
     def is_explained(self) -> bool:
         """The cause is known, or there is none to name."""
-        return self.found is not None or self.is_well
+        return self.diagnosis is not None or self.is_well
 
 
 @dataclass(frozen=True, slots=True)

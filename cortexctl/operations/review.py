@@ -29,7 +29,7 @@ from cortexctl.plan.request import Request
 GIT, NONE = "git:", "none"
 
 
-def plan_from_snapshot(desired: Desired, file: str, request: Request, *, hub: bool = False) -> Plan:
+def plan_from_snapshot(desired: Desired, file: str, request: Request, *, allow_hub: bool = False) -> Plan:
     """The plan against what `observe --out` wrote. A host that is not in there counts as unreachable."""
     try:
         observed = snapshot_from_json(read_document(file, LARGEST))
@@ -37,27 +37,29 @@ def plan_from_snapshot(desired: Desired, file: str, request: Request, *, hub: bo
         raise UsageError(
             f"{file} cannot be planned against: {cause}", next_step="cortexctl observe --out FILE"
         ) from cause
-    complete = _observed_as_in(observed, file, desired, request, hub=hub)
-    made = plan(desired, complete, request, basis=f"snapshot {file}")
-    return replace(made, diagnostics=(*made.diagnostics, *not_in_snapshot(complete, file)))
+    complete = _observed_as_in(observed, file, desired, request, allow_hub=allow_hub)
+    decided = plan(desired, complete, request, basis=f"snapshot {file}")
+    return replace(decided, diagnostics=(*decided.diagnostics, *not_in_snapshot(complete, file)))
 
 
-def _observed_as_in(known: Observed, name: str, desired: Desired, request: Request, *, hub: bool) -> Observed:
+def _observed_as_in(known: Observed, name: str, desired: Desired, request: Request, *, allow_hub: bool) -> Observed:
     """What `known` answers to the plan's questions. Models' files may lie on this machine, too, or on the hub with
-    `hub`: no host is asked.
+    `allow_hub`: no host is asked.
     """
-    readers, models = FromObservation(known, name), model_readers(hub=hub, within=checkout_of(desired.path))
+    readers, models = FromObservation(known, name), model_readers(allow_hub=allow_hub, within=checkout_of(desired.path))
     return observe_for_plan(desired, readers, request, replace(models, here=readers.files_or(models.here)))
 
 
-def plan_from_stack(desired: Desired, other: str, choice: StackChoice, request: Request, *, hub: bool = False) -> Plan:
+def plan_from_stack(
+    desired: Desired, other: str, choice: StackChoice, request: Request, *, allow_hub: bool = False
+) -> Plan:
     """The plan as if `other` (a stack file, git:REVISION of this one, or none) had just been applied."""
     was = replace(desired, instances=()) if other == NONE else _other_stack(desired.path, other, choice)
     known = {h.name for h in desired.hosts}
     left = tuple(replace(h, docker=f"{h.name} of {other}") for h in was.hosts if h.name not in known)
     desired = replace(desired, hosts=(*desired.hosts, *left))
     was = replace(was, stack=desired.stack, env=desired.env)
-    observed = _observed_as_in(as_if_applied(was, desired), other, desired, request, hub=hub)
+    observed = _observed_as_in(as_if_applied(was, desired), other, desired, request, allow_hub=allow_hub)
     return plan(desired, observed, request, basis=f"stack {other}")
 
 

@@ -48,7 +48,7 @@ class RecordFormat(Protocol):
 
     def start_record(self, facts: RunFacts, plan: Plan, at: float) -> Fields: ...
     def change_records(
-        self, facts: RunFacts, result: Result, took: Mapping[str, float], at: float
+        self, facts: RunFacts, result: Result, seconds: Mapping[str, float], at: float
     ) -> Iterable[Fields]: ...
     def end_record(self, facts: RunFacts, ended: Result | CortexctlError, seconds: float, at: float) -> Fields: ...
 
@@ -141,8 +141,8 @@ class RunLog:
         for fields in self._event_format.result_events(result, self._seconds(), next_step) if self._lines else ():
             self._send(fields)
         if self._log and self._facts:
-            took = {address: last - first for address, (first, last) in self._spans.items()}
-            for record in self._record_format.change_records(self._facts, result, took, time.time()):
+            seconds = {address: last - first for address, (first, last) in self._spans.items()}
+            for record in self._record_format.change_records(self._facts, result, seconds, time.time()):
                 self._record(record)
             self._record(self._record_format.end_record(self._facts, result, self._seconds(), time.time()))
 

@@ -28,16 +28,16 @@ class StackChoice:
 
     def as_flags(self) -> str:
         """The options that choose the same, each with a blank before it, for the next command. The value of a secret
-        variable is left out: the shell takes it from where cortexctl does, and refuses where it is not set.
+        variable is not shown: the shell takes it from where cortexctl does, and refuses where it is not set.
         """
         env = f" --env {shlex.quote(self.env)}" if self.env else ""
         files = "".join(f" --var-file {shlex.quote(file)}" for file in self.files)
-        return env + files + "".join(f" --var {self._variable(given)}" for given in self.variables)
+        return env + files + "".join(f" --var {self._variable(assignment)}" for assignment in self.variables)
 
-    def _variable(self, given: str) -> str:
-        name, _, value = given.partition("=")
+    def _variable(self, assignment: str) -> str:
+        name, _, value = assignment.partition("=")
         if self.secret is not None and name not in self.secret and hidden(value) == value:
-            return shlex.quote(given)
+            return shlex.quote(assignment)
         return f'{shlex.quote(name)}="${{CORTEXCTL_VAR_{name}:?}}"'
 
 

@@ -51,8 +51,8 @@ def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[H
     names = [h.name for h in observed.hosts if h.is_reachable]
     locks = dict(zip(names, at_once(partial(read_lock, hosts), names), strict=True))
     unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
-    held = {name: at for name, at in locks.items() if isinstance(at, HeldLock)}
-    return observed.with_hosts(unread), tuple(HostLock(name, lock_state(at)) for name, at in held.items())
+    locked = {name: at for name, at in locks.items() if isinstance(at, HeldLock)}
+    return observed.with_hosts(unread), tuple(HostLock(name, lock_state(at)) for name, at in locked.items())
 
 
 def _left_alone(desired: Desired, observed: Observed) -> tuple[str, ...]:
@@ -67,8 +67,8 @@ def _left_alone(desired: Desired, observed: Observed) -> tuple[str, ...]:
 def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[InstanceStatus]:
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
-    found_at = {h.name: found_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
-    serving_now = [(i.host, i.serving) for on in found_at.values() for i in on.values() if i.serving]
+    owned_on = {h.name: found_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
+    serving_now = [(i.host, i.serving) for on in owned_on.values() for i in on.values() if i.serving]
     paths = {(host, s.container.id): _health_path(s) for host, s in serving_now if s.container.is_running}
     servers = _servers(paths, hosts)
     rows: list[tuple[InstanceStatus, Host, Spec | None]] = []
@@ -77,9 +77,9 @@ def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[I
         if not seen.is_reachable:
             rows.append((InstanceStatus(seen.name, "unreachable", detail=seen.problem), host, None))
             continue
-        wanted, found = wanted_on[seen.name], found_at[seen.name]
-        for address in sorted(wanted.keys() | found.keys()):
-            instance = found.get(address)
+        wanted, owned = wanted_on[seen.name], owned_on[seen.name]
+        for address in sorted(wanted.keys() | owned.keys()):
+            instance = owned.get(address)
             serving = instance.serving if instance else None
             if serving is None:
                 rows.append((InstanceStatus(address, "missing", detail=_others(instance)), host, None))
@@ -92,7 +92,7 @@ def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[I
 
 
 def _beside(wanted: Instance, serving: Owned) -> str:
-    """What is to be said beside its state."""
+    """The note beside its state."""
     if serving.imported and not is_adopted(serving):
         return f"to be adopted: {serving.container.name} is not applied yet"
     if serving.imported:
@@ -104,7 +104,7 @@ def _beside(wanted: Instance, serving: Owned) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """A container that runs: where it is reached, and what it says of its health."""
+    """A container that runs: where it is reached, and its health."""
 
     endpoint: str | DaemonError | None
     health: Answer

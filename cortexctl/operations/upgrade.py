@@ -1,4 +1,4 @@
-"""What another vLLM release means for a stack: before the edits that are certain, the edits, and what is left after."""
+"""What another vLLM release means for a stack: before the edits that are certain, the edits, and the rest."""
 
 from __future__ import annotations
 

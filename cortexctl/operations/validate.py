@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cortexctl.plan.capacity.forecast import InstanceForecast
 
 
-def validate(stack: str, choice: StackChoice, *, hub: bool) -> Validation:
+def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
     """The stack in the chosen environment; without one, as it stands and in every environment that it has."""
     from cortexctl.stack.load import environments
 
@@ -32,7 +32,7 @@ def validate(stack: str, choice: StackChoice, *, hub: bool) -> Validation:
         if reading.desired is not None:
             here, unplaced = placed(reading.desired)
             problems = [*unplaced, *check_desired(here)]
-            room = _room(here, problems, hub=hub)
+            room = _room(here, problems, allow_hub=allow_hub)
             diagnostics += [*problems, *room.diagnostics]
             unknown = {f.address: f for f in room.forecasts if f.after is None} | unknown
             desired = desired or here
@@ -40,7 +40,7 @@ def validate(stack: str, choice: StackChoice, *, hub: bool) -> Validation:
     return Validation(desired, tuple(in_reading_order(diagnostics)), forecasts)
 
 
-def _room(desired: Desired, problems: list[Diagnostic], *, hub: bool) -> Room:
+def _room(desired: Desired, problems: list[Diagnostic], *, allow_hub: bool) -> Room:
     from cortexctl.files.checkout import checkout_of
     from cortexctl.observe.model_reading import read_models
     from cortexctl.plan.capacity.capacity import Room, room_in_stack
@@ -48,5 +48,5 @@ def _room(desired: Desired, problems: list[Diagnostic], *, hub: bool) -> Room:
 
     if not any(i.spec.container.gpus for i in desired.instances):
         return Room()
-    files = read_models(every_model(desired), model_readers(hub=hub, within=checkout_of(desired.path)))
+    files = read_models(every_model(desired), model_readers(allow_hub=allow_hub, within=checkout_of(desired.path)))
     return room_in_stack(desired, files, problems)

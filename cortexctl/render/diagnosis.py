@@ -23,10 +23,10 @@ def _lines(seen: Diagnosed, ink: Ink) -> Iterator[str]:
     if seen.is_well:
         yield f"  {ink('healthy', 'green')}  it serves; there is nothing to fix"
         return
-    if seen.found:
-        yield f"  {ink('cause', 'bold')}  {visible(seen.found.cause)}"
-        yield f"  {ink('fix', 'bold')}    {visible(seen.found.fix)}"
-        for line in seen.found.evidence:
+    if seen.diagnosis:
+        yield f"  {ink('cause', 'bold')}  {visible(seen.diagnosis.cause)}"
+        yield f"  {ink('fix', 'bold')}    {visible(seen.diagnosis.fix)}"
+        for line in seen.diagnosis.evidence:
             yield f"    {ink('|', 'blue')} {_cut(line)}"
     else:
         yield f"  {ink('cause', 'bold')}  no known cause"
@@ -55,7 +55,7 @@ def state_text(seen: Diagnosed) -> str:
 
 def diagnosed_json(seen: Diagnosed) -> dict[str, Any]:
     """Version 1: keys are only ever added."""
-    state, found = seen.state, seen.found
+    state, found = seen.state, seen.diagnosis
     return {
         "format_version": 1,
         "of": seen.of,

@@ -16,8 +16,8 @@ from cortexctl.engines.vllm.memory.measured import Measurement, from_json, to_js
 from cortexctl.errors import UsageError
 from cortexctl.files.atomic import write_atomic
 
-KEPT = 300
-"""So many files; the oldest go first. Reading all takes some ten milliseconds."""
+RETAINED = 300
+"""Files; the oldest are deleted first. Reading all takes some ten milliseconds."""
 
 
 def folder() -> Path:
@@ -58,5 +58,5 @@ def keep(measurement: Measurement) -> None:
 def _prune(at: Path) -> None:
     with suppress(OSError):  # another run may prune at the same time
         files = sorted(at.glob("*.json"), key=lambda f: f.stat().st_mtime, reverse=True)
-        for file in files[KEPT:]:
+        for file in files[RETAINED:]:
             file.unlink(missing_ok=True)

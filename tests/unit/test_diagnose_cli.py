@@ -122,7 +122,7 @@ def test_a_cause_is_told_with_its_evidence_and_the_containers_end(daemon: FakeDa
     log = ["INFO 11-24 00:34:54 [gpu_model_runner.py:5402] Starting to load model /models/tiny...", TOO_SMALL]
     container(daemon, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=log)
     found = seen(daemon)
-    assert found.found is not None
+    assert found.diagnosis is not None
     assert found.is_explained
     text = diagnosed_text(found, PLAIN)
     assert "vllm-model-tiny--g3 (candidate, generation 3) exited with code 1" in text
@@ -135,7 +135,7 @@ def test_no_known_cause_is_said_with_vllms_last_word(daemon: FakeDaemon) -> None
     log = ["RuntimeError: something that nobody has seen before", "bye"]
     container(daemon, "vllm-model-tiny", 1, state="exited", exit_code=1, log=log)
     found = seen(daemon)
-    assert (found.found, found.is_explained) == (None, False)
+    assert (found.diagnosis, found.is_explained) == (None, False)
     text = diagnosed_text(found, PLAIN)
     assert "cause  no known cause" in text
     assert "last   RuntimeError: something that nobody has seen before" in text
@@ -144,8 +144,8 @@ def test_no_known_cause_is_said_with_vllms_last_word(daemon: FakeDaemon) -> None
 def test_a_silent_log_and_137_is_a_kill(daemon: FakeDaemon) -> None:
     container(daemon, "vllm-model-tiny", 1, state="exited", exit_code=137)
     found = seen(daemon)
-    assert found.found is not None
-    assert found.found.pattern == "killed"
+    assert found.diagnosis is not None
+    assert found.diagnosis.pattern == "killed"
     assert "| " not in diagnosed_text(found, PLAIN)
 
 
@@ -172,32 +172,32 @@ def stated(now: ContainerState, *, before: Sequence[str] = (), this: Sequence[st
 
 def test_what_the_kernel_killed_is_said_first() -> None:
     found = seen(stated(ContainerState(running=False, exit_code=137, oom_killed=True), this=[TOO_SMALL]))
-    assert found.found is not None
-    assert found.found.pattern == "memory-limit"
+    assert found.diagnosis is not None
+    assert found.diagnosis.pattern == "memory-limit"
     assert "killed for its memory" in diagnosed_text(found, PLAIN)
 
 
 def test_of_one_that_is_restarted_the_earlier_run_counts() -> None:
     again = stated(ContainerState(running=True, restarts=3), before=[TOO_SMALL], this=["starting"])
     found = seen(again)
-    assert found.found is not None
+    assert found.diagnosis is not None
     assert "restarted 3 times" in diagnosed_text(found, PLAIN)
     once = stated(ContainerState(running=False, exit_code=1), before=[TOO_SMALL], this=["starting"])
-    assert seen(once).found is None, "a cause of an earlier start that somebody has mended"
+    assert seen(once).diagnosis is None, "a cause of an earlier start that somebody has mended"
 
 
 def test_the_daemons_own_words_count_too() -> None:
     words = 'could not select device driver "" with capabilities: [[gpu]]'
     found = seen(stated(ContainerState(running=False, exit_code=128, error=words)))
-    assert found.found is not None
-    assert found.found.pattern == "no-toolkit"
+    assert found.diagnosis is not None
+    assert found.diagnosis.pattern == "no-toolkit"
     assert words in diagnosed_text(found, PLAIN)
 
 
 def test_one_that_still_starts_has_no_cause_and_its_stage() -> None:
     line = "Loading safetensors checkpoint shards:  45% Completed | 5/11 [00:03<00:04,  1.50it/s]"
     found = seen(stated(ContainerState(running=True), this=[line]))
-    assert (found.found, found.is_explained) == (None, False)
+    assert (found.diagnosis, found.is_explained) == (None, False)
     assert "it came as far as: loading weights 45%" in diagnosed_text(found, PLAIN)
 
 
@@ -219,7 +219,7 @@ def test_a_healthy_one_is_healthy_whatever_its_log_says() -> None:
 def test_one_that_runs_and_answers_badly_is_diagnosed() -> None:
     now = ContainerState(running=True, endpoint="http://x:1")
     found = seen(stated(now, this=[TOO_SMALL]), ask=says(HealthOutcome.STATUS, 503))
-    assert found.found is not None
+    assert found.diagnosis is not None
     assert "runs; /health: status 503" in diagnosed_text(found, PLAIN)
 
 

@@ -16,7 +16,7 @@ from cortexctl.render.style import Ink
 
 REPO = Path(__file__).parent.parent.parent
 GUIDE = (REPO / "docs" / "guides" / "diagnose.md").read_text()
-NEXT = "edit stack.toml as said, then: cortexctl plan --target gpu-1/chat"
+NEXT = "edit stack.toml as shown, then: cortexctl plan --target gpu-1/chat"
 
 
 def shown() -> Diagnosed:

@@ -165,7 +165,7 @@ def test_a_later_start_takes_the_earlier_ones_place() -> None:
 
 
 def test_the_oldest_go_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measurements, "KEPT", 3)
+    monkeypatch.setattr(measurements, "RETAINED", 3)
     for i in range(5):
         measurements.keep(of(i, max_model_len=100 + i))
         os.utime(measurements.folder() / f"{of(i, max_model_len=100 + i).started.key}.json", (i, i))

@@ -57,7 +57,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     def performer(owner: str, _path: str, _choice: StackChoice, _daemons: Any, run: RunLog) -> Performer:
         return Performer(owner, world.daemons, world.prober, world.secrets, world.clock, {RUN: run.run})
 
-    monkeypatch.setattr(operation, "performer", performer)
+    monkeypatch.setattr(operation, "make_performer", performer)
     monkeypatch.setattr(cli, "_stop_on_signal", lambda: cast("Any", _Never()))
     monkeypatch.setattr("cortexctl.operations.apply.learn_from_apply", lambda *_: ())
     now = int(world.clock.now())

@@ -33,8 +33,10 @@ def start_record(facts: RunFacts, plan: Plan, at: float) -> dict[str, Any]:
     }
 
 
-def change_records(facts: RunFacts, result: Result, took: Mapping[str, float], at: float) -> Iterator[dict[str, Any]]:
-    """`took`: by address, seconds from its first step to its last."""
+def change_records(
+    facts: RunFacts, result: Result, seconds: Mapping[str, float], at: float
+) -> Iterator[dict[str, Any]]:
+    """`seconds`: by address, from its first step to its last."""
     for outcome in result.outcomes:
         change = outcome.change
         yield {
@@ -47,7 +49,7 @@ def change_records(facts: RunFacts, result: Result, took: Mapping[str, float], a
             "generation": {"before": _before(change), "after": _after(outcome)},
             "outcome": outcome.fate.value,
             "left_behind": outcome.left_behind,
-            "seconds": round(took[change.address], 3) if change.address in took else None,
+            "seconds": round(seconds[change.address], 3) if change.address in seconds else None,
             "failure": outcome.failure.message if outcome.failure is not None else "",
             "rollback_problem": outcome.rollback_problem,
         }
