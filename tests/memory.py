@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cortexctl.engines.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.budget import Budget, budget
-from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 

@@ -290,6 +290,78 @@ def test_what_a_use_case_returns_reaches_no_adapter(name: str, path: Path) -> No
     assert others <= {"plan", "observed", "desired", "engines", "errors", "diagnostics"}, name
 
 
+MAY_NAME_VLLM = {"engines", "stack"}
+"""The parts that import vLLM's own modules. All others ask the engine of a spec, by `engines.registry`."""
+ABOUT_VLLM = {
+    "cortexctl.cli.args",
+    "cortexctl.cli.catalog",
+    "cortexctl.cli.fit",
+    "cortexctl.cli.version",
+    "cortexctl.operations.catalogue_names",
+    "cortexctl.operations.check_line",
+    "cortexctl.operations.fit",
+    "cortexctl.operations.fit_arguments",
+    "cortexctl.operations.fit_search",
+    "cortexctl.operations.import_container",
+    "cortexctl.operations.learn",
+    "cortexctl.operations.results",
+    "cortexctl.operations.status",
+    "cortexctl.operations.upgrade",
+    "cortexctl.plan.parser_probe",
+    "cortexctl.render.catalog",
+    "cortexctl.render.fit.json_report",
+    "cortexctl.render.fit.svg",
+    "cortexctl.render.fit.terminal",
+    "cortexctl.render.status",
+    "cortexctl.render.verdict",
+    "cortexctl.store.measurements",
+}
+"""Modules whose very subject is vLLM: its catalogue, its parser, its memory by parts, its start log. A second engine
+that has one of these takes them off the list.
+"""
+
+
+def test_only_the_engines_and_the_stack_know_vllm() -> None:
+    known = {name for name, path in modules() if any(i.startswith("cortexctl.engines.vllm") for i in imports(path))}
+    assert {name for name in known if part_of(name) not in MAY_NAME_VLLM} == ABOUT_VLLM
+
+
+HAVE_FACTS_OF_VLLM = {
+    "cortexctl.hosts.image_parser",
+    "cortexctl.hosts.image_parser_script",
+    "cortexctl.instance.old_versions",
+    "cortexctl.plan.capacity.memory_rules",
+}
+"""What runs vLLM's own parser in its image, what raises labels of version 1, and what advises about memory."""
+FACTS_OF_VLLM = re.compile(
+    r"VLLM_|vllm:|ai\.vllm|/v1/(?:models|chat|completions)|\"/health\"|status 503|0\.92|\b8000\b|vllm serve|gpu_memory_utilization"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        p
+        for p in ALL
+        if part_of(str(p.values[0])) in {"plan", "apply", "hosts", "health", "observed", "desired", "instance"}
+    ],
+)
+def test_what_is_true_of_vllm_alone_stands_in_its_contract(name: str, path: Path) -> None:
+    """Neither its paths, its port, its variables nor its statuses are in the code of the other parts; docstrings may
+    give an example, and the upgrade of a label has the port that version 1 meant.
+    """
+    if name in HAVE_FACTS_OF_VLLM:
+        return
+    tree = ast.parse(path.read_text())
+    texts = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
+    found = [
+        n.value
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Constant) and id(n) not in texts and FACTS_OF_VLLM.search(str(n.value))
+    ]
+    assert found == []
+
+
 def test_vllm_is_imported_nowhere() -> None:
     for name, path in modules():
         assert not any(i == "vllm" or i.startswith("vllm.") for i in imports(path)), name

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cortexctl.engines.gpu_models import Gpu, gpu_of
 from cortexctl.engines.vllm.memory.budget import Budget, budget
-from cortexctl.engines.vllm.memory.gpu_models import Gpu, gpu_of
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 

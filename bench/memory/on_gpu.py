@@ -18,8 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
+from cortexctl.engines.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.budget import Budget, budget
-from cortexctl.engines.vllm.memory.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.model_facts import read_facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 

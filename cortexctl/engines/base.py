@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.instance.spec import Server
+from cortexctl.model_files.files import ModelFiles
 
 HIDDEN = "(hidden)"
 """Replaces a value that may be a secret: it is set, but not shown."""
@@ -66,6 +69,17 @@ class End:
 
     exit_code: int | None = None
     oom_killed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentIssue:
+    """An argument that the release refuses (`fatal`), or takes without effect."""
+
+    argument: str
+    rule: str
+    summary: str
+    help: str = ""
+    fatal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +196,22 @@ class Engine(Protocol):
         ...
 
     def gpu_use(self, server: Server) -> GpuUse: ...
+
+    def forecast(self, server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Forecast:
+        """The memory of a launch on GPUs of this kind. Raises Unknown, with the reason."""
+        ...
+
+    def check(self, server: Server, env: Mapping[str, str]) -> Sequence[ArgumentIssue]:
+        """What the release of the server refuses, or takes without effect."""
+        ...
+
+    def release_of(self, reference: str) -> str | None:
+        """The release that an image's reference names."""
+        ...
+
+    def release_in(self, labels: Mapping[str, str], env: Sequence[str]) -> str:
+        """The release that an image names in its labels or its environment (NAME=VALUE); empty where it names none."""
+        ...
 
     def stage(self, log: Sequence[str]) -> Stage | None:
         """The latest stage that the log of a start shows."""

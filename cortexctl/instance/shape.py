@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cortexctl.instance.spec import CONTAINER_PORT, Container, Mount, Publish
+from cortexctl.instance.spec import Container, Mount, Publish
 
-PORT = f"{CONTAINER_PORT}/tcp"
 CAP_DROP = ("ALL",)
 SECURITY_OPT = ("no-new-privileges",)
 STOP_SIGNAL = "SIGTERM"

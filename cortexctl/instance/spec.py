@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-CONTAINER_PORT = 8000
 DEFAULT_NETWORK = "cortex_default"
 DEFAULT_SHM_SIZE = 2 * 1024**3
 """vLLM's workers communicate through /dev/shm; with Docker's 64 MiB they fail at start (measured; vLLM's docs

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from cortexctl.instance.labels import PROBE
-from cortexctl.instance.spec import CONTAINER_PORT, CPU_PERIOD, InPlace
+from cortexctl.engines.registry import DEFAULT, engine_named, engine_of
+from cortexctl.instance.codec import spec_from_label
+from cortexctl.instance.labels import PROBE, SPEC
+from cortexctl.instance.spec import CPU_PERIOD, InPlace
 from cortexctl.observed.daemon_json import IMAGES, ROWS, VOLUME
 from cortexctl.observed.host import BoundPort, ImageFacts, ObservedContainer
 
-_RELEASE_LABELS = ("ai.vllm.image.tag", "org.opencontainers.image.version")
-_RELEASE_VARIABLE = "VLLM_IMAGE_TAG"
-"""Official images since 0.21.0 name themselves here, with the whole image name: vllm/vllm-openai:v0.21.0 (set by vLLM's
-release scripts).
-"""
-_NAME_WITH_RELEASE = re.compile(r"vllm[\w./-]*:v?(\d+\.\d+\.\d+(?:\.(?:post)?\d+)?)(?=$|[-_+])", re.ASCII)
-LAST_PORT = 65535
 _EXITED = re.compile(r"Exited \((\d+)\)")
 
 
@@ -43,13 +39,8 @@ def parse_images(answer: Any) -> dict[str, ImageFacts]:
 
 
 def parse_named_release(config: Mapping[str, Any]) -> str:
-    """The release that an image names in its labels or its environment (`Config` of an inspected image); else empty.
-    The base image's own version does not count: only a name with vllm in it does.
-    """
-    labels, env = config.get("Labels") or {}, config.get("Env") or []
-    names = [labels.get(name) or "" for name in _RELEASE_LABELS]
-    names += [v.removeprefix(f"{_RELEASE_VARIABLE}=") for v in env if v.startswith(f"{_RELEASE_VARIABLE}=")]
-    return next((match.group(1) for text in names if (match := _NAME_WITH_RELEASE.search(text))), "")
+    """The release that an image names in its labels or its environment (`Config` of an inspected image); else empty."""
+    return engine_named(DEFAULT).release_in(config.get("Labels") or {}, config.get("Env") or [])
 
 
 def parse_volume_labels(answer: Any) -> dict[str, str]:
@@ -77,8 +68,8 @@ def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
     """The address of the server: the published port (at the host's address, if it is published on all addresses), else
     its own address on the daemon's network; empty if there is none.
     """
-    network, config = inspected.get("NetworkSettings") or {}, inspected.get("Config") or {}
-    port = listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])
+    network = inspected.get("NetworkSettings") or {}
+    port = listens_on(inspected)
     for bound in (network.get("Ports") or {}).get(f"{port}/tcp") or []:
         address = bound.get("HostIp") or ""
         if address in {"", "0.0.0.0", "::"}:  # noqa: S104
@@ -92,19 +83,16 @@ def parse_endpoint(inspected: Mapping[str, Any], host_address: str) -> str:
     return ""
 
 
-def listens_on(argv: Sequence[str]) -> int:
-    """The port that a command line names. Our containers always name the same one."""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=False):
-        text = (
-            following
-            if argument == "--port"
-            else argument.removeprefix("--port=")
-            if argument.startswith("--port=")
-            else ""
-        )
-        if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= LAST_PORT:
-            return int(text)
-    return CONTAINER_PORT
+def listens_on(inspected: Mapping[str, Any]) -> int:
+    """The port at which its server listens: the one that its command line names, else the one that its label records,
+    else its engine's usual one.
+    """
+    config = inspected.get("Config") or {}
+    engine, port = engine_named(DEFAULT), engine_named(DEFAULT).contract.port
+    with suppress(ValueError):
+        spec = spec_from_label((config.get("Labels") or {}).get(SPEC) or "")
+        engine, port = engine_of(spec.server), spec.container.port
+    return engine.port_in([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]) or port
 
 
 def _parse_row(row: Mapping[str, Any]) -> ObservedContainer:

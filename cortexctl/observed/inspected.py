@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortexctl.instance.secret import fingerprint
-from cortexctl.instance.shape import PORT
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import parse_in_place
 
@@ -99,7 +98,7 @@ def parse_inspected(inspected: Mapping[str, Any], spec: Spec, image: ImageDefaul
         foreign_env=_foreign(variables, spec, image),
         in_place=parse_in_place(inspected),
         limits={ours: host[theirs] for theirs, ours in _MANUAL_LIMITS.items() if host.get(theirs)},
-        publish=_publish(host),
+        publish=_publish(host, f"{spec.container.port}/tcp"),
         mounts=_mounts(inspected.get("Mounts") or (), image),
         gpus=gpus_of(host.get("DeviceRequests") or ()),
         ipc=host.get("IpcMode") or "",
@@ -134,14 +133,14 @@ def _foreign(variables: Mapping[str, str], spec: Spec, image: ImageDefaults) -> 
     return tuple(sorted(n for n, value in variables.items() if n not in own and f"{n}={value}" not in image.env))
 
 
-def _publish(host: Mapping[str, Any]) -> tuple[str, ...]:
+def _publish(host: Mapping[str, Any], own_port: str) -> tuple[str, ...]:
     """In the stack's form, ADDRESS:PORT; the port is empty if the daemon picks it."""
     if host.get("PublishAllPorts"):
         return ("all ports",)
     bound = (host.get("PortBindings") or {}).items()
     return tuple(
         sorted(
-            f"{b.get('HostIp') or EVERYWHERE}:{_port(b.get('HostPort'))}" + ("" if port == PORT else f" -> {port}")
+            f"{b.get('HostIp') or EVERYWHERE}:{_port(b.get('HostPort'))}" + ("" if port == own_port else f" -> {port}")
             for port, bindings in bound
             for b in bindings or ()
         )

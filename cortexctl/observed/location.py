@@ -26,13 +26,13 @@ class Location:
 
 def parse_location(inspected: Mapping[str, Any]) -> Location:
     """A paused container counts as not running: no process in it answers."""
-    state, config = inspected["State"], inspected.get("Config") or {}
+    state = inspected["State"]
     mode = str((inspected.get("HostConfig") or {}).get("NetworkMode") or "")
     return Location(
         id=str(inspected["Id"]),
         running=bool(state.get("Running")) and not state.get("Paused"),
         pid=int(state.get("Pid") or 0),
-        port=listens_on([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]),
+        port=listens_on(inspected),
         addresses=tuple(_addresses(inspected)),
         shares_network=mode == "host" or mode.startswith("container:"),
     )

@@ -14,6 +14,7 @@ from cortexctl.engines.vllm.memory.config import UnknownModel
 from cortexctl.engines.vllm.memory.headers import Headers
 from cortexctl.engines.vllm.memory.measured import Started, digest, started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
+from cortexctl.engines.vllm.memory.prediction import headers_of, stage_forecasts
 from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.engines.vllm.memory.reuse import reused
 from cortexctl.engines.vllm.memory.settings import read_settings
@@ -35,7 +36,7 @@ from cortexctl.operations.learn import learn_from_log, started_as
 from cortexctl.operations.notes import Note, warning
 from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.plan.capacity.gpu_ledger import Holder, gpu_lines, taken_by_stage
-from cortexctl.plan.capacity.plan_memory import gpu_of_host, headers_of, stage_forecasts
+from cortexctl.plan.capacity.plan_memory import gpu_of_host
 from cortexctl.plan.placement import placed
 from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers
 from cortexctl.store.measurements import read_all

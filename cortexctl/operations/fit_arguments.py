@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cortexctl.engines.gpu_models import Gpu, parse_gpu
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.command.check import check_args
@@ -13,7 +14,6 @@ from cortexctl.engines.vllm.command.effective import release_of
 from cortexctl.engines.vllm.command.parse import read_word
 from cortexctl.engines.vllm.command.reserved import OWNED
 from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
-from cortexctl.engines.vllm.memory.gpu_models import Gpu, parse_gpu
 from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.errors import UsageError
 from cortexctl.stack.suggest import nearest

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
+from cortexctl.engines.gpu_models import Gpu, gpu_on_host
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
-from cortexctl.engines.vllm.memory.gpu_models import Gpu, gpu_on_host
 from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, Started, digest, started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs

@@ -103,12 +103,18 @@ def _gpus(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
         share = sum(utilization(s.spec) for s in sharers)
         if len(sharers) > 1 and share > 1:
             names = ", ".join(f"{s.address} {_share(s)}" for s in sharers)
+            setting = _share_setting(sharers[-1])
             yield error(
                 "CX208",
-                f"gpu_memory_utilization on GPU {index} of {sharers[0].host} sums to {share:.2f}: {names}",
+                f"{setting} on GPU {index} of {sharers[0].host} sums to {share:.2f}: {names}",
                 sharers[-1].place_of("gpus"),
-                help="sharers' gpu_memory_utilization must sum to at most 1; or use other GPUs",
+                help=f"sharers' {setting} must sum to at most 1; or use other GPUs",
             )
+
+
+def _share_setting(instance: Instance) -> str:
+    """The argument by which its engine takes a share of a GPU's memory."""
+    return engine_of(instance.spec.server).contract.share_setting
 
 
 def _share(sharer: Instance) -> str:
@@ -212,5 +218,5 @@ def _gpus_of_others(instance: Instance, host: ObservedHost, owner: str) -> Itera
                 f"{instance.host}: GPU {', '.join(map(str, shared))} is held by {holder.container} "
                 f'of the stack "{holder.owner}"',
                 instance.place_of("gpus"),
-                help="use other GPUs, or let their gpu_memory_utilization sum to at most 1",
+                help=f"use other GPUs, or let their {_share_setting(instance)} sum to at most 1",
             )

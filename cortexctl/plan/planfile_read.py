@@ -11,11 +11,11 @@ from cortexctl.decoding.decode import Decoder
 from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
 from cortexctl.diagnostics import Diagnostic
+from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.engines.registry import of_known_engine
 from cortexctl.instance.codec import spec_from_dict
 from cortexctl.instance.spec import Spec
 from cortexctl.plan.action import Action
-from cortexctl.plan.capacity.forecast import Forecast
 from cortexctl.plan.capacity.forecast_json import NAMES
 from cortexctl.plan.model import Change, Cost, InstanceChange, Plan, PlannedHost
 from cortexctl.plan.steps import TASK_KINDS, Step, Task

@@ -14,9 +14,10 @@ from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
 from cortexctl.engines.vllm.command.effective import canonical_args
 from cortexctl.engines.vllm.command.effective import release_of as release_for
+from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.engines.vllm.version import parse_release
 from cortexctl.files.checkout import Checkout
-from cortexctl.instance.spec import CONTAINER_PORT, Container, Mount, Publish, SecretRef, Server, Spec
+from cortexctl.instance.spec import Container, Mount, Publish, SecretRef, Server, Spec
 from cortexctl.model_files.files import HF_HOME
 from cortexctl.stack.checkpoint_checks import check_folder
 from cortexctl.stack.checks import check_addresses, check_gpus, check_model, check_references, check_version
@@ -225,7 +226,7 @@ class _Resolution:
             args |= {"task": model.task} if old else {"runner": "pooling"}
         container = Container(
             image=model.image,
-            port=CONTAINER_PORT,
+            port=CONTRACT.port,
             env=env,
             secrets=secrets,
             gpus=tuple(model.gpus) if isinstance(model.gpus, list) else (),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cortexctl.engines.base import (
+    ArgumentIssue,
     Command,
     CommandDifference,
     Contract,
@@ -15,8 +16,11 @@ from cortexctl.engines.base import (
     SmokeRequest,
     Stage,
 )
+from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.launch_forecast import Forecast, Unknown
 from cortexctl.engines.vllm.contract import CONTRACT as VLLM
 from cortexctl.instance.spec import Server
+from cortexctl.model_files.files import ModelFiles
 
 CONTRACT = replace(
     VLLM,
@@ -61,6 +65,18 @@ class OtherEngine:
 
     def gpu_use(self, server: Server) -> GpuUse:
         return GpuUse(self.contract.default_share, is_default=True)
+
+    def forecast(self, server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Forecast:
+        raise Unknown("nobody knows how much it takes")
+
+    def check(self, server: Server, env: Mapping[str, str]) -> Sequence[ArgumentIssue]:
+        return [ArgumentIssue(n, "CX301", f"it has no {n}") for n in server.args if n != "depth"]
+
+    def release_of(self, reference: str) -> str | None:
+        return None
+
+    def release_in(self, labels: Mapping[str, str], env: Sequence[str]) -> str:
+        return ""
 
     def stage(self, log: Sequence[str]) -> Stage | None:
         return Stage("ready", log[-1], serves=True) if log and "ready" in log[-1] else None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.engines.vllm.memory.gpu_models import Gpu
+from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, Started, from_json, started, to_json
 from cortexctl.engines.vllm.memory.startlog import StartLog
 

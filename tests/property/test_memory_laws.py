@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortexctl.engines.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.budget import Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
-from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.model_facts import read_facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from tests.memory import NAMES, budget_of, config_of, facts_of

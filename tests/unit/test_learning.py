@@ -14,7 +14,7 @@ import pytest
 
 from cortexctl.apply.recording import Took
 from cortexctl.cli.main import run
-from cortexctl.engines.vllm.memory.gpu_models import gpu_of
+from cortexctl.engines.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, started
 from cortexctl.engines.vllm.memory.reuse import same_start
 from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log

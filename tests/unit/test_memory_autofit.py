@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from cortexctl.engines.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target, at_length, fit
 from cortexctl.engines.vllm.memory.budget import budget
-from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from tests.memory import facts_of
 

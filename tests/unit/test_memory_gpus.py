@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cortexctl.engines.vllm.memory.gpu_models import gpu_on_host, parse_gpu
+from cortexctl.engines.gpu_models import gpu_on_host, parse_gpu
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from cortexctl.engines.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.budget import budget
-from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.headers import Headers
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from cortexctl.stack.model_folder import UnreadableModel, read_config, read_headers

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from cortexctl.engines.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.budget import budget
-from cortexctl.engines.vllm.memory.gpu_models import parse_gpu
 from cortexctl.engines.vllm.memory.model_facts import read_facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
 from tests.memory import budget_of, config_of

@@ -12,13 +12,14 @@ import pytest
 
 from cortexctl.desired.stack import Host, Instance
 from cortexctl.diagnostics import Severity
+from cortexctl.engines.launch_forecast import Unknown
 from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelFiles
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.operations.fit import FitInputs, fit_models
 from cortexctl.plan.capacity.capacity import room_in_stack
-from cortexctl.plan.capacity.plan_memory import Forecaster, Unknown
+from cortexctl.plan.capacity.plan_memory import Forecaster
 from cortexctl.plan.model import Plan
 from cortexctl.plan.needs import needs
 from cortexctl.plan.planfile import NotAPlan, digest_of, plan_from_json, plan_to_dict, plan_to_json

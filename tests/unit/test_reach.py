@@ -23,7 +23,6 @@ from cortexctl.hosts import kernel
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.frames import FRAME, Frames
 from cortexctl.hosts.inside import Inside, begin
-from cortexctl.instance.spec import CONTAINER_PORT
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.location import Location, parse_location
 from tests.fakes.daemon_socket import talking_daemon
@@ -255,7 +254,7 @@ def test_frames_are_read_however_they_are_cut(frames: list[tuple[int, bytes]], c
 def test_a_port_that_is_none_is_not_taken_for_one(port: str) -> None:
     raw = inspection()
     raw["Config"]["Cmd"] = ["--port", port]
-    assert parse_location(raw).port == CONTAINER_PORT
+    assert parse_location(raw).port == CONTRACT.port
 
 
 # ---- from inside

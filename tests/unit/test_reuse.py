@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from cortexctl.engines.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.budget import Budget, budget
-from cortexctl.engines.vllm.memory.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.measured import Measurement, Started, moves_memory, started
 from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured, reused, same_start
 from cortexctl.engines.vllm.memory.stage import BudgetInputs

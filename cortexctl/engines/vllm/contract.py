@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cortexctl.engines.base import Contract
 from cortexctl.engines.vllm.smoke import SMOKE
+from cortexctl.model_files.files import HF_HOME
 
 CONTRACT = Contract(
     title="vLLM",
@@ -20,7 +21,7 @@ CONTRACT = Contract(
     release_variables=("VLLM_IMAGE_TAG",),
     share_setting="gpu_memory_utilization",
     default_share=0.92,  # since 0.20.0
-    hub_cache="/root/.cache/huggingface",
+    hub_cache=HF_HOME,
     running="vllm:num_requests_running",
     waiting="vllm:num_requests_waiting",
     smoke=SMOKE,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cortexctl.engines.base import Command, CommandDifference, Contract, Diagnosis, End, GpuUse, Stage
+from cortexctl.engines.base import ArgumentIssue, Command, CommandDifference, Contract, Diagnosis, End, GpuUse, Stage
+from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.launch_forecast import Forecast
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.compared import command_differences, normalised
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.command.read_command import command_line
 from cortexctl.engines.vllm.contract import CONTRACT
+from cortexctl.engines.vllm.version import release_from_image, release_in_image
 from cortexctl.instance.spec import Server
+from cortexctl.model_files.files import ModelFiles
 
 LAST_PORT = 65535
 
@@ -56,6 +60,27 @@ class Vllm:
         may_be_fixed = "kv_cache_memory_bytes" in server.args or bool(server.extra_args)
         size = effective(server).args.get("kv_cache_memory_bytes") if may_be_fixed else None
         return GpuUse(share, size if isinstance(size, int) else None, is_default=share_argument is None)
+
+    def forecast(self, server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Forecast:
+        from cortexctl.engines.vllm.memory.prediction import forecast
+
+        return forecast(server, env, files, gpu)
+
+    def release_of(self, reference: str) -> str | None:
+        return release_from_image(reference)
+
+    def release_in(self, labels: Mapping[str, str], env: Sequence[str]) -> str:
+        return release_in_image(labels, env)
+
+    def check(self, server: Server, env: Mapping[str, str]) -> tuple[ArgumentIssue, ...]:
+        from cortexctl.engines.vllm.command.check import check_args, check_env, check_extra_args
+
+        found = [
+            *check_args(server.args, server.version, env),
+            *check_extra_args(server.extra_args, server.version, server.args),
+            *check_env(env, server.version),
+        ]
+        return tuple(ArgumentIssue(f.argument, f.rule, f.summary, f.help, f.fatal) for f in found)
 
     def stage(self, log: Sequence[str]) -> Stage | None:
         from cortexctl.engines.vllm.progress import SERVER_UP, latest

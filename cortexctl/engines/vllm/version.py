@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
+from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.instance.image import parse_image
 
 Release = tuple[int, int, int, int]
@@ -12,6 +14,7 @@ Release = tuple[int, int, int, int]
 NEWEST_KNOWN = "0.33.0"
 """For output that must be written without a known release. A test compares it with the catalogue."""
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:\.(?:post)?(\d{1,6}))?", re.ASCII)
+_NAME_WITH_RELEASE = re.compile(r"vllm[\w./-]*:v?(\d+\.\d+\.\d+(?:\.(?:post)?\d+)?)(?=$|[-_+])", re.ASCII)
 _TAG = re.compile(r"v?\d{1,6}\.\d{1,6}\.\d{1,6}(?:\.(?:post)?\d{1,6})?(?=$|[-_+])", re.ASCII)
 
 
@@ -29,3 +32,14 @@ def release_from_image(reference: str) -> str | None:
     tag = parse_image(reference).tag or ""
     match = _TAG.match(tag)
     return match.group(0).removeprefix("v") if match else None
+
+
+def release_in_image(labels: Mapping[str, str], env: Sequence[str]) -> str:
+    """The release that an image names in its labels or its environment; else empty. Official images since 0.21.0 do so
+    with the whole name: vllm/vllm-openai:v0.21.0 (by vLLM's release scripts). A base image's own version is none: only
+    a name with vllm in it counts.
+    """
+    texts = [labels.get(name) or "" for name in CONTRACT.release_labels]
+    variables = dict(word.partition("=")[::2] for word in reversed(env))
+    texts += [variables[name] for name in CONTRACT.release_variables if name in variables]
+    return next((match.group(1) for text in texts if (match := _NAME_WITH_RELEASE.search(text))), "")

@@ -4,61 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cortexctl.engines.vllm.memory.estimate import Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class StageForecast:
-    """One pipeline stage, per GPU. `available`: for the KV cache."""
-
-    weights: Estimate
-    non_torch: Estimate
-    transient: Estimate
-    graphs: Estimate
-    requested: Estimate
-    available: Estimate
-
-    @property
-    def other(self) -> float:
-        """What is neither weights nor cache."""
-        return self.non_torch.value + self.transient.value + self.graphs.value
-
-
-@dataclass(frozen=True, slots=True)
-class ForecastRefusal:
-    """Why vLLM would refuse. `rule`: a short name that stays; `text`: as vLLM writes it; `advice`: which flag to move.
-    `fits`: the longest max_model_len that would do, where one would.
-    """
-
-    rule: str
-    text: str
-    advice: str = ""
-    fits: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """One launch. `verdict`: starts, refuses, or too close to call: what is estimated may be off by more than the
-    margin. `max_model_len`: tokens of the requests that `concurrency` counts.
-    """
-
-    verdict: str
-    gpu: str
-    gpu_total: float
-    max_model_len: int
-    tokens: Estimate
-    concurrency: Estimate
-    needed: Estimate
-    """The least cache for one request."""
-    stages: tuple[StageForecast, ...]
-    tightest: int
-    """The stage, by its index, that decides."""
-    refusal: ForecastRefusal | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def decides(self) -> StageForecast:
-        return self.stages[self.tightest]
+from cortexctl.engines.launch_forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from cortexctl.plan.capacity.forecast import (
-    Forecast,
-    ForecastRefusal,
-    GpuLine,
-    GpuShare,
-    InstanceForecast,
-    StageForecast,
-)
+from cortexctl.engines.launch_forecast import Forecast, ForecastRefusal, StageForecast
+from cortexctl.plan.capacity.forecast import GpuLine, GpuShare, InstanceForecast
 
 _STAGE = {
     "weights_gib": "weights",

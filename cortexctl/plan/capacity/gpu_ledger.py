@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cortexctl.desired.stack import Desired, Host
+from cortexctl.engines.launch_forecast import Forecast, StageForecast, Unknown
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.observation import Observed
-from cortexctl.plan.capacity.forecast import Forecast, GpuLine, GpuShare, InstanceForecast, StageForecast
-from cortexctl.plan.capacity.plan_memory import Forecaster, Unknown, gpu_of_host
+from cortexctl.plan.capacity.forecast import GpuLine, GpuShare, InstanceForecast
+from cortexctl.plan.capacity.plan_memory import Forecaster, gpu_of_host
 from cortexctl.plan.conflicts import is_pinned, utilization
 from cortexctl.plan.placement import gpu_holders
 from cortexctl.text.units import GIB

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic, Kind, Severity, SourceSpan, error, several, warning
-from cortexctl.plan.capacity.forecast import Forecast, ForecastRefusal, GpuLine, InstanceForecast
+from cortexctl.engines.launch_forecast import Forecast, ForecastRefusal
+from cortexctl.engines.registry import engine_of
+from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 
 _WHY = {
     "heads": ("its attention heads cannot be split evenly", "tensor_parallel_size"),
@@ -52,11 +54,12 @@ def _of(who: str, found: Forecast, instance: Instance) -> Diagnostic:
             help=f"a smaller max_model_len, or a larger gpu_memory_utilization, is sure to start; {SEARCH}",
         )
     why = _WHY.get(refusal.rule, (refusal.rule, ""))[0]
-    place, words = _place(instance, refusal.rule), f"vLLM would say: {refusal.text}"
+    title = engine_of(instance.spec.server).contract.title
+    place, words = _place(instance, refusal.rule), f"{title} would say: {refusal.text}"
     if found.verdict == "refuses":
-        summary = f"{who}: vLLM {release} would refuse to start: {why}"
+        summary = f"{who}: {title} {release} would refuse to start: {why}"
         return error("CX316", summary, place, detail=words, help=_advice(refusal))
-    summary = f"{who}: vLLM {release} may refuse to start, which is too close to call: {why}"
+    summary = f"{who}: {title} {release} may refuse to start, which is too close to call: {why}"
     return warning("CX317", summary, place, detail=words, help=_advice(refusal))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cortexctl.engines.estimate import Estimate
 from cortexctl.engines.vllm.memory.autofit import Fitted, Tried, at_length
 from cortexctl.engines.vllm.memory.budget import Budget
-from cortexctl.engines.vllm.memory.estimate import Estimate
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.render.style import Ink

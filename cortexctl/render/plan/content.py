@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from cortexctl.desired.hook import Point
+from cortexctl.engines.registry import engine_of
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange, fields_of
 from cortexctl.plan.model import Change, Plan
@@ -120,7 +121,7 @@ def launch_rows(block: Block) -> list[tuple[str, str]]:
     args = [f"{p.removeprefix('args.')} {value_text(p, flat[p])}" for p in flat if p.startswith("args.")]
     rows = [
         ("model", f"{spec.server.model}, served as {', '.join(spec.server.served_names)}"),
-        ("args", ", ".join(args) or "vLLM's defaults"),
+        ("args", ", ".join(args) or f"{engine_of(spec.server).contract.title}'s defaults"),
         ("extra", " ".join(spec.server.extra_args)),
         ("gpus", _gpus_of(block)),
         ("port", flat.get("publish", "not published")),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cortexctl.plan.capacity.forecast import Forecast, GpuLine, InstanceForecast, StageForecast
+from cortexctl.engines.launch_forecast import Forecast, StageForecast
+from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.model import Plan
 from cortexctl.render.fit.svg import bar_svg
 from cortexctl.render.plan.folding import Block, listed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cortexctl.plan.capacity.forecast import Forecast, GpuLine, InstanceForecast, StageForecast
+from cortexctl.engines.launch_forecast import Forecast, StageForecast
+from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.model import Plan
 from cortexctl.render.plan.folding import Block, cut, listed
 

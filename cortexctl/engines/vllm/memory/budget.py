@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from cortexctl.engines.estimate import Estimate, weakest
+from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool, PoolOptions, pool_of
 from cortexctl.engines.vllm.memory.caches import CacheOptions, layer_caches, raised_block
-from cortexctl.engines.vllm.memory.estimate import Estimate, weakest
-from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.headers import stage_bytes
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.overhead import graphs, non_torch, transient

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.measured import Measurement, Started
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.release_changes import loose

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.effective import canonical_args, release_of
 from cortexctl.engines.vllm.memory.defaults import (
@@ -17,7 +18,6 @@ from cortexctl.engines.vllm.memory.defaults import (
     uses_v1,
     whole_number,
 )
-from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.model_facts import BYTES, Facts
 from cortexctl.engines.vllm.memory.quantisation import NOT_QUANTISED, Quantisation, online
 from cortexctl.engines.vllm.memory.release_changes import Behaviour, behaviour

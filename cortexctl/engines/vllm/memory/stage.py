@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortexctl.engines.estimate import Estimate
+from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.blocks import Pool
-from cortexctl.engines.vllm.memory.estimate import Estimate
-from cortexctl.engines.vllm.memory.gpu_models import Gpu
 from cortexctl.engines.vllm.memory.headers import Headers
 from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured
 from cortexctl.engines.vllm.memory.weights import Stage
