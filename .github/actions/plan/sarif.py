@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from forge import Busy, Refused, ask, error, notice, patiently
+from forge import Busy, Refused, error, notice, patiently, send
 
 
 def main(file: str, stack: str, env: str, environ: Mapping[str, str]) -> int:
@@ -26,7 +26,7 @@ def main(file: str, stack: str, env: str, environ: Mapping[str, str]) -> int:
         "Accept": "application/vnd.github+json",
     }
     try:
-        patiently(lambda: ask("POST", url, headers, content))
+        patiently(lambda: send("POST", url, headers, content))
     except Refused as cause:
         if cause.status in {403, 404}:
             notice(
