@@ -11,7 +11,7 @@ from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Key, Option
 from cortexctl.engines.vllm.command.argv import arguments
-from cortexctl.engines.vllm.command.values import words_of
+from cortexctl.engines.vllm.command.values import argv_of
 from tests.specs import new_spec
 
 Line = tuple[str, ...]
@@ -102,7 +102,7 @@ class Lines:
         return self.random.choices(list(pieces), list(pieces.values()))[0]()
 
     def right(self) -> list[str]:
-        return words_of(*self._with_value())
+        return argv_of(*self._with_value())
 
     def wrong(self) -> list[str]:
         option = self.option()

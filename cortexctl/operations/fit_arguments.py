@@ -12,7 +12,7 @@ from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.command.check import check_args
 from cortexctl.engines.vllm.command.effective import release_of
 from cortexctl.engines.vllm.command.parse import read_word
-from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
 from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.errors import UsageError
@@ -37,7 +37,7 @@ def refuse_what_vllm_refuses(args: Mapping[str, Any], version: str | None) -> No
     """The memory of a launch that vLLM's parser refuses would answer another question. Raises UsageError."""
     unknown = [name for name in args if not catalogue.option_spans(name)]
     release = release_of(version).version if version else None
-    issues = [f for f in check_args(args, release) if f.fatal and f.argument not in {*OWNED, *unknown}]
+    issues = [f for f in check_args(args, release) if f.fatal and f.argument not in {*RESERVED, *unknown}]
     texts = [f.summary + (f": {f.help}" if f.help else "") for f in issues]
     for name in unknown:
         close = nearest(name, catalogue.option_names())

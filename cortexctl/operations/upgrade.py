@@ -7,7 +7,7 @@ from typing import Any
 
 from cortexctl.diagnostics import Diagnostic, Kind
 from cortexctl.engines.vllm.catalogue.changes import between
-from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.version import parse_release
 from cortexctl.errors import UsageError
 from cortexctl.files.atomic import write_atomic
@@ -73,7 +73,7 @@ def _defaults(was: str, to: str, set_: set[str]) -> Iterator[tuple[str, Any, Any
     if not was or was == to:
         return
     for change in between(was, to).changed:
-        if "default" in change.facts and change.name not in set_ | SILENT | OWNED.keys():
+        if "default" in change.facts and change.name not in set_ | SILENT | RESERVED.keys():
             before, after = change.facts["default"]
             if {} not in (before, after):
                 yield change.name, _shown(before), _shown(after)

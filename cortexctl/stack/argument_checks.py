@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.check import check_args, check_env, check_extra_args
-from cortexctl.engines.vllm.command.reserved import ALIASES, OWNED
+from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 from cortexctl.engines.vllm.version import parse_release, release_from_image
 from cortexctl.stack.suggest import nearest
 
@@ -28,7 +28,7 @@ def check_arguments(
     at: At,
 ) -> Iterator[Diagnostic]:
     """`table`: models.NAME, or profiles.NAME."""
-    mine = {key: value for key, value in args.items() if key not in OWNED and catalogue.option_spans(key)}
+    mine = {key: value for key, value in args.items() if key not in RESERVED and catalogue.option_spans(key)}
     for key in args:
         if key not in mine:
             place = at("args", key, key=True)
@@ -75,8 +75,8 @@ def _release(values: Mapping[str, Any]) -> str | None:
 def _instead(key: str) -> str:
     """The replacement for a key of `args` that vLLM never had, or that the stack sets elsewhere."""
     plain = key.replace("-", "_")
-    if plain in OWNED:
-        return OWNED[plain]
+    if plain in RESERVED:
+        return RESERVED[plain]
     if plain in ALIASES:
         return f'here it is called "{ALIASES[plain]}"'
     if catalogue.option_spans(plain):

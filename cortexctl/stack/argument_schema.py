@@ -7,7 +7,7 @@ from typing import Any
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option
-from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
 
 _TYPES: dict[str, list[str]] = {
@@ -33,7 +33,7 @@ def args_schema(version: str | None = None) -> dict[str, Any]:
     properties = {}
     for name in sorted(catalogue.option_names()):
         option = of.option(name) if of else catalogue.newest_option(name)
-        if option is not None and not option.positional and name not in OWNED:
+        if option is not None and not option.positional and name not in RESERVED:
             properties[name] = {"description": _described(option), **_schema(option, of)}
     title = f"args of a model on vLLM {version}" if version else "args of a model, for any vLLM release"
     return {"title": title, "type": "object", "properties": properties, "additionalProperties": False}

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from cortexctl.engines.vllm.command.reserved import OWNED
-from cortexctl.engines.vllm.command.reserved_words import owned_secret
+from cortexctl.engines.vllm.command.reserved import RESERVED
+from cortexctl.engines.vllm.command.reserved_words import reserved_secret
 from cortexctl.instance.secret_shape import (
     assigned_secret,
     holds_secret,
@@ -50,7 +50,7 @@ def why_secret(loc: Loc, table: Any, value: Any) -> str:
     step = loc[-1]
     if isinstance(step, int) and isinstance(table, list) and len(loc) > 1:
         return _of_word(loc, table, step, value)
-    if loc[-2:-1] == ("secrets",) or (loc[-2:-1] == ("args",) and step in OWNED):
+    if loc[-2:-1] == ("secrets",) or (loc[-2:-1] == ("args",) and step in RESERVED):
         return ""  # refused in any case, and hidden because of its name
     if _is_reference(loc):
         return _of_reference(str(step), value)
@@ -71,7 +71,7 @@ def why_secret(loc: Loc, table: Any, value: Any) -> str:
 def belongs_to_a_secret(argv: Sequence[Any], step: int) -> bool:
     """Whether an item of `extra_args` sets an option whose value is a secret, or is its value."""
     flags = (str(word) for word in reversed(argv[: step + 1]) if str(word).startswith("-"))
-    return bool(owned_secret(next(flags, "")))
+    return bool(reserved_secret(next(flags, "")))
 
 
 def _is_reference(loc: Loc) -> bool:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from cortexctl.engines.vllm.catalogue.catalogue import release
 from cortexctl.engines.vllm.catalogue.facts import Option
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.engines.vllm.command.read_command import command_line, in_our_words
-from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.read_command import command_line, in_our_form
+from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import takes_several
 from cortexctl.instance.spec import Mount, Publish, SecretRef, Spec
 from cortexctl.observed.inspected import ImageDefaults, parse_inspected
@@ -37,7 +37,7 @@ _WITH_COMPANIONS = {"enable_log_outputs", "enable_per_request_metrics", "sse_kee
 _SUBJECT = {
     o.name: o
     for o in release(RELEASE).options.values()
-    if not (o.positional or o.name in OWNED or o.entry == "api_server" or is_left_out(o.name, "x"))
+    if not (o.positional or o.name in RESERVED or o.entry == "api_server" or is_left_out(o.name, "x"))
     and o.name not in _OF_THE_TASK_AND_GPUS | _WITH_COMPANIONS
 }
 """Arguments of the release, but those that make others or need them, and those that may hold a secret."""
@@ -207,10 +207,10 @@ def test_any_words_can_be_read_and_mean_the_same_in_ours(words: list[str], versi
     assert line is not None
     if "" in {o.name for o in line.extra} or any(o.values[1:] for o in line.extra) or line.unread or not line.model:
         return  # a word too many may find another option to belong to
-    again = command_line(["vllm", "serve", *in_our_words(line, version)])
+    again = command_line(["vllm", "serve", *in_our_form(line, version)])
     assert again is not None
     assert (again.model, again.served_names, again.args) == (line.model, line.served_names, _kept(line.args, version))
-    assert [o.words for o in again.extra] == [o.words for o in line.extra]
+    assert [o.argv for o in again.extra] == [o.argv for o in line.extra]
 
 
 def _kept(args: Any, version: str | None) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.check import check_args
 from cortexctl.engines.vllm.command.effective import canonical_args, effective
 from cortexctl.engines.vllm.command.parse import parse
-from cortexctl.engines.vllm.command.reserved import OWNED
-from cortexctl.engines.vllm.command.values import canonical, refused, takes_several, words_of, wrong_form
+from cortexctl.engines.vllm.command.reserved import RESERVED
+from cortexctl.engines.vllm.command.values import argv_of, canonical, refused, takes_several, wrong_form
 from cortexctl.engines.vllm.command.verdict import judge
 from cortexctl.instance.spec import Spec
 from cortexctl.plan.diff import diff
@@ -70,7 +70,9 @@ def examples(option: Option) -> list[Any]:
 
 
 def settable(of: Release) -> list[Option]:
-    return [o for o in of.options.values() if not o.positional and o.name not in OWNED and o.entry in {None, of.entry}]
+    return [
+        o for o in of.options.values() if not o.positional and o.name not in RESERVED and o.entry in {None, of.entry}
+    ]
 
 
 @pytest.mark.parametrize("version", releases())
@@ -82,7 +84,7 @@ def test_every_option_of_every_release_reads_back_as_it_was_rendered(version: st
             assert wrong_form(option, value) == "", (option.name, value)
             assert list(refused(option, value, of)) == [], (option.name, value)
             want = canonical(option, value, of)
-            parsed = parse([*(["m"] if of.entry == "serve" else []), *words_of(option, want)], of, of.entry)
+            parsed = parse([*(["m"] if of.entry == "serve" else []), *argv_of(option, want)], of, of.entry)
             assert parsed.accepted, (option.name, value, parsed)
             assert canonical_args(parsed.options, of) == {option.name: want}, (option.name, value)
             seen += 1
@@ -285,7 +287,7 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     broken = run("args", "check", "--stdin", "--format", "json", said='m "unclosed\nm --config broken.yaml\nm -tp 2\n')
     assert (broken.returncode, broken.stderr) == (1, "")
     assert [json.loads(line)["verdict"] for line in broken.stdout.splitlines()] == ["value", "value", "ok"]
-    assert "no shell line: No closing quotation" in broken.stdout
+    assert "not a shell line: No closing quotation" in broken.stdout
     assert "is not YAML" in broken.stdout
     odd = (
         "m --compilation-config \"{'a': {1}, (1, 2): 1e999}\"\nm --gpu-memory-utilization nan\nm --compilation-config "

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, CommandLine, command_line, in_our_words
+from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, CommandLine, command_line, in_our_form
 
 API = "vllm.entrypoints.openai.api_server"
 
@@ -18,7 +18,7 @@ def line(*words: str) -> CommandLine:
 
 
 def extra(found: CommandLine) -> list[str]:
-    return [word for option in found.extra for word in option.words]
+    return [word for option in found.extra for word in option.argv]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_the_model(words: list[str], model: str) -> None:
 def test_arguments_get_their_types(words: list[str], args: dict[str, Any]) -> None:
     found = line("m", *words)
     assert found.args == args
-    assert (extra(found), found.unread, found.owned) == ([], {}, {})
-    assert line(*in_our_words(found, "0.10.2")).args == args
+    assert (extra(found), found.unread, found.reserved) == ([], {}, {})
+    assert line(*in_our_form(found, "0.10.2")).args == args
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_what_is_of_another_type_is_kept_as_it_was_written(words: list[str]) -> 
     found = line("m", *words)
     assert found.args == {}
     assert (len(found.unread), found.model) == (1, "m")
-    assert line(*in_our_words(found, "0.32.0")).args == {}
+    assert line(*in_our_form(found, "0.32.0")).args == {}
 
 
 def test_what_the_stack_sets_by_itself_stands_apart() -> None:
     words = ["--host", "127.0.0.1", "--port=9000", "--api-key", "a", "b", "--revision", "r"]
     found = line("m", *words, "--shutdown-timeout", "5", "--hf-token", "t", "--download-dir", "/d")
-    assert found.owned == {
+    assert found.reserved == {
         "host": ("127.0.0.1",),
         "port": ("9000",),
         "api_key": ("a", "b"),
@@ -187,5 +187,5 @@ def test_nothing_that_may_be_a_secret_is_in_its_representation() -> None:
 def test_settings_that_are_the_same_are_the_same_words() -> None:
     one = line("m", "--foo", "x", "--max-model-len", "8k", "--gpu-memory-utilization=.9", "--port", "8000")
     other = line("--gpu_memory_utilization", "0.90", "--max-model-len=8000", "--model", "m", "--foo", "x")
-    assert in_our_words(one, "0.32.0") == in_our_words(other, "0.32.0")
-    assert in_our_words(one, "0.10.0")[:2] == ["--model", "m"]
+    assert in_our_form(one, "0.32.0") == in_our_form(other, "0.32.0")
+    assert in_our_form(one, "0.10.0")[:2] == ["--model", "m"]

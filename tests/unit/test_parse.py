@@ -192,10 +192,10 @@ def test_all_that_is_wrong_at_once() -> None:
     ]
     parsed = parse(words, release("0.33.0"))
     assert parsed.unknown == ("--bogus", "x")
-    assert [t.option for t in parsed.troubles] == ["max_model_len", "dtype", "compilation_config"]
-    assert parsed.troubles[1].text == '--dtype: "float8" is not one of auto, bfloat16, float, float16, float32, half'
+    assert [t.option for t in parsed.errors] == ["max_model_len", "dtype", "compilation_config"]
+    assert parsed.errors[1].text == '--dtype: "float8" is not one of auto, bfloat16, float, float16, float32, half'
 
 
 def test_a_missing_value_and_an_ambiguous_beginning_are_sentences() -> None:
-    assert parse(["m", "--max-model-len"], release("0.33.0")).troubles[0].option == "max_model_len"
-    assert "ambiguous" in parse(["m", "--max-num", "1"], release("0.33.0")).troubles[0].text
+    assert parse(["m", "--max-model-len"], release("0.33.0")).errors[0].option == "max_model_len"
+    assert "ambiguous" in parse(["m", "--max-num", "1"], release("0.33.0")).errors[0].text

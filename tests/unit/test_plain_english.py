@@ -122,7 +122,6 @@ NOT_YET = (
     "bench",
     "cortexctl/apply",
     "cortexctl/cli",
-    "cortexctl/engines/vllm/command",
     "cortexctl/hosts",
     "cortexctl/observe",
     "cortexctl/plan",

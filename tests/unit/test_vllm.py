@@ -8,8 +8,8 @@ import pytest
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
 from cortexctl.engines.vllm.command.check import Finding, check_args, check_extra_args
-from cortexctl.engines.vllm.command.reserved import ALIASES, OWNED
-from cortexctl.engines.vllm.command.reserved_words import without_owned
+from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
+from cortexctl.engines.vllm.command.reserved_words import without_reserved
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release, release_from_image
 from cortexctl.instance.spec import Spec
 from tests.specs import new_spec
@@ -86,7 +86,7 @@ def test_the_names_of_other_tools_lead_to_names_that_exist() -> None:
     known = set(catalogue.option_names())
     assert {new for new in ALIASES.values() if not new.startswith("source.")} <= known
     assert not set(ALIASES) & known
-    assert set(OWNED) <= known
+    assert set(RESERVED) <= known
 
 
 def test_the_newest_release_is_the_catalogues() -> None:
@@ -470,4 +470,4 @@ def test_advice_on_raw_words_keeps_their_value(words: tuple[str, ...], said: str
 )
 def test_only_the_values_of_an_owned_word_go_with_it(words: list[str], kept: list[str]) -> None:
     """With `=` the value is in the word itself, and the next word is checked like any other."""
-    assert without_owned(words)[0] == kept
+    assert without_reserved(words)[0] == kept

@@ -33,7 +33,7 @@ class Vllm:
         line = command_line(argv)
         if line is None:
             return None
-        extra = (word for option in line.extra for word in option.words)
+        extra = (word for option in line.extra for word in option.argv)
         unread = (word for _, written in sorted(line.unread.items()) for word in written)
         return Server("vllm", line.model, line.served_names, None, line.args, (*unread, *extra))
 
@@ -52,7 +52,7 @@ class Vllm:
 
     def canonical(self, server: Server) -> Server:
         known = effective(server)
-        return replace(server, args=known.args, extra_args=known.words)
+        return replace(server, args=known.args, extra_args=known.argv)
 
     def gpu_use(self, server: Server) -> GpuUse:
         share_argument = server.args.get(self.contract.share_setting)

@@ -70,11 +70,11 @@ class _Drafting:
         self._publish()
         self._shape()
         table["volumes"] = list(self._volumes())
-        table["extra_args"] = [w for o in self.line.extra if not is_left_out(o.name, o.values) for w in o.words]
+        table["extra_args"] = [w for o in self.line.extra if not is_left_out(o.name, o.values) for w in o.argv]
         table["ignore"] = []
         table["args"] = dict(sorted(args.items()))
         self._environment()
-        drain = self.line.owned.get("shutdown_timeout", ("",))[-1:]
+        drain = self.line.reserved.get("shutdown_timeout", ("",))[-1:]
         if drain and drain[0].isdigit() and int(drain[0]) <= LONGEST:
             table["rollout"] = {"drain": f"{int(drain[0])}s"}
         if "" in {o.name for o in self.line.extra}:
@@ -116,7 +116,7 @@ class _Drafting:
             shown = "" if may_be_secret(model) else f' ("{model}")'
             draft.reasons.append(f"its model{shown} is neither a folder of the host nor a Hugging Face repository")
             return
-        revision = self.line.owned.get("revision", ())[-1:]
+        revision = self.line.reserved.get("revision", ())[-1:]
         draft.table["source"] = {"repo": model, **({"revision": revision[0]} if revision else {})}
 
     def _local(self, on_host: str, args: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ class _Drafting:
         """
         inside = [b for b in self.running.bound if b.inside == self.line.port]
         if self.running.networks == ("host",):
-            inside = [BoundTo((self.line.owned.get("host") or (EVERYWHERE,))[-1], self.line.port, self.line.port)]
+            inside = [BoundTo((self.line.reserved.get("host") or (EVERYWHERE,))[-1], self.line.port, self.line.port)]
         if not inside:
             return
         address = f"[{inside[0].address}]" if ":" in inside[0].address else inside[0].address
@@ -232,7 +232,7 @@ class _Drafting:
             else:
                 env[name] = value
         for option, variable in (("api_key", "VLLM_API_KEY"), ("hf_token", "HF_TOKEN")):
-            if option in self.line.owned and variable not in secrets:
+            if option in self.line.reserved and variable not in secrets:
                 secrets.append(variable)
                 flag = "--" + option.replace("_", "-")
                 self.draft.comments.append(f"Its {flag} is on the command line: it becomes the secret {variable}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.command.values import words_of
+from cortexctl.engines.vllm.command.values import argv_of
 from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, Release, parse_release
 from cortexctl.instance.spec import Server
@@ -27,15 +27,15 @@ def arguments(server: Server, port: int = CONTRACT.port) -> list[str]:
     """
     number = _number(server)
     release = catalogue.release(catalogue.nearest(server.version or NEWEST_KNOWN))
-    words = [server.model] if number >= SERVE_SINCE else ["--model", server.model]
-    words += ["--served-model-name", *server.served_names]
-    words += ["--host", "0.0.0.0", "--port", str(port)]  # noqa: S104 - inside the container
+    argv = [server.model] if number >= SERVE_SINCE else ["--model", server.model]
+    argv += ["--served-model-name", *server.served_names]
+    argv += ["--host", "0.0.0.0", "--port", str(port)]  # noqa: S104 - inside the container
     if number >= SHUTDOWN_TIMEOUT_SINCE and server.drain:
-        words += ["--shutdown-timeout", str(server.drain)]
+        argv += ["--shutdown-timeout", str(server.drain)]
     for name in sorted(server.args):
         option = release.option(name) or catalogue.newest_option(name)
-        words += words_of(option, server.args[name])
-    return [*words, *server.extra_args]
+        argv += argv_of(option, server.args[name])
+    return [*argv, *server.extra_args]
 
 
 def _number(server: Server) -> Release:

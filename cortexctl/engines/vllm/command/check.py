@@ -15,8 +15,8 @@ from cortexctl.engines.vllm.catalogue.facts import Option, Span
 from cortexctl.engines.vllm.catalogue.reviewed import Instead, instead_of, no_effect, refusals
 from cortexctl.engines.vllm.command.nested_keys import wrong_keys
 from cortexctl.engines.vllm.command.parse import parse, read_word
-from cortexctl.engines.vllm.command.reserved import OWNED
-from cortexctl.engines.vllm.command.reserved_words import without_owned
+from cortexctl.engines.vllm.command.reserved import RESERVED
+from cortexctl.engines.vllm.command.reserved_words import without_reserved
 from cortexctl.engines.vllm.command.values import SWITCHES, refused, wrong_form
 from cortexctl.engines.vllm.version import Release as Number
 from cortexctl.engines.vllm.version import parse_release
@@ -56,7 +56,7 @@ def check_args(args: Mapping[str, Any], version: str | None, env: Mapping[str, s
     be outdated.
     """
     if version is None:
-        forms = [f for name in sorted(args) for f in _form(name, args[name])]
+        forms = [f for name in sorted(args) for f in _check_form(name, args[name])]
         return [*forms, *_missing_companions(args, catalogue.release(catalogue.releases()[-1]))]
     of, is_newer = _known(version)
     findings: list[Finding] = []
@@ -78,27 +78,27 @@ def check_env(env: Mapping[str, str], version: str | None) -> Iterator[Finding]:
             yield Finding(name, "CX308", summary, _of_option(name), fatal=False)
 
 
-def check_extra_args(words: Sequence[str], version: str | None, args: Mapping[str, Any]) -> list[Finding]:
+def check_extra_args(argv: Sequence[str], version: str | None, args: Mapping[str, Any]) -> list[Finding]:
     """Checks raw arguments: those that the release's parser refuses, and those that must not be set there. `args`: the
     arguments set by name.
     """
     of, _ = _known(version or catalogue.releases()[-1])
-    words, owned = without_owned(words)
-    parsed = parse(["m", *words], of, "serve")
-    findings = [Finding(name, "CX304", said, OWNED[name]) for name, said in owned]
-    short = [(name, parsed.spelled[name][0]) for name in sorted(parsed.spelled.keys() & OWNED.keys())]
-    findings += [Finding(name, "CX304", f"{flag} is set by cortexctl", OWNED[name]) for name, flag in short]
+    argv, reserved = without_reserved(argv)
+    parsed = parse(["m", *argv], of, "serve")
+    findings = [Finding(name, "CX304", text, RESERVED[name]) for name, text in reserved]
+    short = [(name, parsed.spelled[name][0]) for name in sorted(parsed.spelled.keys() & RESERVED.keys())]
+    findings += [Finding(name, "CX304", f"{flag} is set by cortexctl", RESERVED[name]) for name, flag in short]
     for name in parsed.spelled.keys() & args.keys():
         flag = parsed.spelled[name][0]
         findings.append(
             Finding(name, "CX304", f"{flag} is in args, too", "remove one of them: the later one would win")
         )
-    for trouble in parsed.troubles if version else ():
-        if trouble.option in OWNED:
-            summary = f"{trouble.word} is set by cortexctl"
-            findings.append(Finding(trouble.option, "CX304", summary, OWNED[trouble.option]))
+    for problem in parsed.errors if version else ():
+        if problem.option in RESERVED:
+            summary = f"{problem.word} is set by cortexctl"
+            findings.append(Finding(problem.option, "CX304", summary, RESERVED[problem.option]))
         else:
-            findings.append(Finding(trouble.option, "CX301", f"vLLM {version} refuses {trouble.word}: {trouble.text}"))
+            findings.append(Finding(problem.option, "CX301", f"vLLM {version} refuses {problem.word}: {problem.text}"))
     for at, word in enumerate(parsed.unknown):
         if word.startswith("-"):
             findings += _unknown_word(word, parsed.unknown[at + 1 :], version)
@@ -112,8 +112,8 @@ def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Itera
     if not equals and after and not after[0].startswith("-"):
         text = after[0]
     spans = catalogue.option_spans(name) or catalogue.option_spans(name.removeprefix("no_"))
-    if name in OWNED:
-        yield Finding(name, "CX304", f"{word} is set by cortexctl", OWNED[name])
+    if name in RESERVED:
+        yield Finding(name, "CX304", f"{word} is set by cortexctl", RESERVED[name])
     elif spans and version:
         advice = _advice(name, version, _as_value(name, text))
         yield Finding(name, "CX301", f"vLLM {version} has no {flag} ({_ranges(spans)})", advice)
@@ -154,7 +154,7 @@ def _only_likely(finding: Finding) -> Finding:
     return replace(finding, fatal=False, help=f"{note}According to vLLM {newest}, the newest that cortexctl knows")
 
 
-def _form(name: str, value: Any) -> Iterator[Finding]:
+def _check_form(name: str, value: Any) -> Iterator[Finding]:
     """According to the newest release that has the option."""
     span = (catalogue.option_spans(name) or (Span("0"),))[-1]
     if span.since == "0":
@@ -193,17 +193,17 @@ def _checked(
 
 def _values(option: Option, value: Any, of: Release, version: str | None) -> Iterator[Finding]:
     """The form, the choices that the parser enforces, and the keys of nested tables."""
-    form = wrong_form(option, value)
-    if form:
-        yield Finding(option.name, "CX104", f"args.{option.name}: {form}", about="form")
+    wrong = wrong_form(option, value)
+    if wrong:
+        yield Finding(option.name, "CX104", f"args.{option.name}: {wrong}", about="form")
         return
     nested = list(_nested(option, value, of, version))
     yield from nested
-    for said in () if nested else refused(option, value, of):
+    for text in () if nested else refused(option, value, of):
         instead = instead_of(option.name, of.version, value) if isinstance(value, str) else None
         exact = instead if instead and instead.value == value else None
-        summary = f"args.{option.name}: {said}"
-        help_ = exact.text if exact else _usable(option, said)
+        summary = f"args.{option.name}: {text}"
+        help_ = exact.text if exact else _usable(option, text)
         if option.choices is not None and not isinstance(value, list):
             spans = catalogue.choice_spans(option.name, value)
             when = f" ({_ranges(spans)})" if spans and version else ""
@@ -219,17 +219,17 @@ def _nested(option: Option, value: Any, of: Release, version: str | None) -> Ite
     for item in value if isinstance(value, list) else [value]:
         if not option.config or not isinstance(item, dict):
             continue
-        for path, said in wrong_keys(item, option.config, of):
+        for path, text in wrong_keys(item, option.config, of):
             spans = catalogue.key_spans(option.config, path.rpartition(".")[2])
             when = f" in vLLM {version}" * bool(version) + (f" ({_ranges(spans)})" if spans and version else "")
             advice = "" if option.strict else "vLLM would ignore it silently"
             yield Finding(
-                option.name, "CX302", f"args.{option.name}.{path}: {said}{when}", advice, path=tuple(path.split("."))
+                option.name, "CX302", f"args.{option.name}.{path}: {text}{when}", advice, path=tuple(path.split("."))
             )
 
 
-def _usable(option: Option, said: str) -> str:
-    return f"vLLM's default is {option.default}" if option.default not in (None, {}) and "one of" not in said else ""
+def _usable(option: Option, text: str) -> str:
+    return f"vLLM's default is {option.default}" if option.default not in (None, {}) and "one of" not in text else ""
 
 
 def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
@@ -241,9 +241,9 @@ def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
     reviewed += [("le", r.maximum) for r in refusals(option.name, of.version)]
     bounds = dict(option.bounds) or {name: bound for name, bound in reviewed if bound is not None}
     if any(not holds[name](value, bound) for name, bound in bounds.items()):
-        said = " and ".join(f"{_LIMITS[name]} {bound:g}" for name, bound in bounds.items())
+        text = " and ".join(f"{_LIMITS[name]} {bound:g}" for name, bound in bounds.items())
         yield Finding(
-            option.name, "CX302", f"{option.name} = {value} is out of range", f"it must be {said}", about="value"
+            option.name, "CX302", f"{option.name} = {value} is out of range", f"it must be {text}", about="value"
         )
 
 
@@ -290,14 +290,14 @@ def _effect(option: Option, value: Any, version: str) -> Iterator[Finding]:
     if idle:
         advice = instead_of(option.name, version)
         further = advice.text if advice and idle.text not in advice.text else ""
-        said = f"{idle.text}; leave it out" + (f"; {further}" if further else "")
-        yield Finding(option.name, "CX303", f"{option.name} has no effect in vLLM {version}", said, fatal=False)
+        text = f"{idle.text}; leave it out" + (f"; {further}" if further else "")
+        yield Finding(option.name, "CX303", f"{option.name} has no effect in vLLM {version}", text, fatal=False)
     elif option.deprecated and value is not False:
         advice = instead_of(option.name, version, value if isinstance(value, str) else "")
         gone = [s for s in catalogue.option_spans(option.name) if s.until]
         last = f"; its last release is {gone[-1].until}" if gone else ""
-        said = _words(advice, value) if advice else f"see vLLM {version}'s message at its start"
-        yield Finding(option.name, "CX309", f"{option.name} is deprecated in vLLM {version}{last}", said, fatal=False)
+        text = _arguments(advice, value) if advice else f"see vLLM {version}'s message at its start"
+        yield Finding(option.name, "CX309", f"{option.name} is deprecated in vLLM {version}{last}", text, fatal=False)
 
 
 def _missing_companions(args: Mapping[str, Any], of: Release) -> Iterator[Finding]:
@@ -324,10 +324,10 @@ def _ranges(spans: Sequence[Span]) -> str:
 
 def _advice(name: str, version: str, value: Any = "") -> str:
     instead = instead_of(name, version, value if isinstance(value, str) else "")
-    return _words(instead, value) if instead else ""
+    return _arguments(instead, value) if instead else ""
 
 
-def _words(instead: Instead, value: Any) -> str:
+def _arguments(instead: Instead, value: Any) -> str:
     """What to write, with the user's own value, and why."""
     if not instead.set:
         return instead.text

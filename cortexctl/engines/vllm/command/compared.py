@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cortexctl.engines.base import HIDDEN, Command, CommandDifference
 from cortexctl.engines.vllm.command.argv import arguments
-from cortexctl.engines.vllm.command.read_command import CommandLine, Option, command_line, in_our_words, options_in
+from cortexctl.engines.vllm.command.read_command import CommandLine, Option, command_line, in_our_form, options_in
 from cortexctl.engines.vllm.command.read_options import POSITIONAL, may_be_shown, options_of, path_of
 from cortexctl.instance.secret import may_be_secret
 from cortexctl.instance.spec import Server
@@ -46,20 +46,20 @@ def normalised(server: Server, argv: Sequence[str]) -> Command:
 
 
 def _arguments(server: Server, line: CommandLine) -> list[str]:
-    ours = in_our_words(line, server.version)
+    ours = in_our_form(line, server.version)
     wanted, actual = options_of(arguments(server)), options_of(ours)
     same = {name for name, values in actual.items() if wanted.get(name) == values}
     model, options = options_in(ours)
-    words = [HIDDEN if may_be_secret(model) else model] if model else []
+    argv = [HIDDEN if may_be_secret(model) else model] if model else []
     for option in sorted(options, key=lambda o: o.name):
-        words += option.words if option.name in same or _is_open(option) else _hidden(option.words)
-    return words
+        argv += option.argv if option.name in same or _is_open(option) else _hidden(option.argv)
+    return argv
 
 
 def _is_open(option: Option) -> bool:
     return may_be_shown(option.name) and not any(may_be_secret(value) for value in option.values)
 
 
-def _hidden(words: tuple[str, ...]) -> list[str]:
-    flag, equals, _ = words[0].partition("=")
-    return [flag, HIDDEN] if equals or len(words) > 1 else [flag]
+def _hidden(argv: tuple[str, ...]) -> list[str]:
+    flag, equals, _ = argv[0].partition("=")
+    return [flag, HIDDEN] if equals or len(argv) > 1 else [flag]

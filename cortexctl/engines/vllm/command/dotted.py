@@ -13,7 +13,7 @@ from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Entry, Key
 from cortexctl.engines.vllm.catalogue.value_kinds import convert
 from cortexctl.engines.vllm.command.config_file import Files, with_files
-from cortexctl.engines.vllm.command.parse_error import Trouble
+from cortexctl.engines.vllm.command.parse_error import ParseError
 from cortexctl.engines.vllm.version import parse_release
 
 _LEVEL, _ANY_LEVEL = re.compile(r"-O=?(\d)"), re.compile(r"-O(?!$)=?(.*)")
@@ -23,37 +23,37 @@ O_IS_LEVEL_ALONE_SINCE = parse_release("0.13.0")
 """Before this release, -O.key was a key of the compilation config."""
 
 
-def respelled(words: Sequence[str], release: Release, entry: Entry, files: Files) -> tuple[list[str], list[Trouble]]:
+def respelled(argv: Sequence[str], release: Release, entry: Entry, files: Files) -> tuple[list[str], list[ParseError]]:
     """The same arguments in the only spelling that argparse knows. Dotted keys of an option become one JSON value."""
-    troubles: list[Trouble] = []
+    errors: list[ParseError] = []
     if entry == "serve":
-        words, troubles = _with_model(words, release)
-        named = any(_NAMES.match(w) for w in words) and not release.parser.names_first
-        if not troubles and named and words[0].startswith("-") and not any(_CONFIG.match(w) for w in words):
-            said = "the model must be the first argument"
-            troubles = [Trouble("--served-model-name", said, "served_model_name", "required")]
-    if not troubles:
-        words, troubles = with_files(words, files, release, entry)
-    if troubles:
-        return list(words), troubles
-    flat = [_with_dashes(w) for w in _levels(words, release)]
+        argv, errors = _with_model(argv, release)
+        named = any(_NAMES.match(w) for w in argv) and not release.parser.names_first
+        if not errors and named and argv[0].startswith("-") and not any(_CONFIG.match(w) for w in argv):
+            message = "the model must be the first argument"
+            errors = [ParseError("--served-model-name", message, "served_model_name", "required")]
+    if not errors:
+        argv, errors = with_files(argv, files, release, entry)
+    if errors:
+        return list(argv), errors
+    flat = [_with_dashes(w) for w in _levels(argv, release)]
     return _gathered(flat, release, entry) if release.parser.dotted else (flat, [])
 
 
-def _with_model(given: Sequence[str], release: Release) -> tuple[list[str], list[Trouble]]:
+def _with_model(arguments: Sequence[str], release: Release) -> tuple[list[str], list[ParseError]]:
     """`vllm serve --model M`, which releases treat differently."""
-    traits, words = release.parser, list(given)
-    at = next((i for i, w in enumerate(words) if w == "--model" or re.match("--model=.", w)), None)
+    traits, argv = release.parser, list(arguments)
+    at = next((i for i, w in enumerate(argv) if w == "--model" or re.match("--model=.", w)), None)
     if at is None:
-        return words, []
-    joined = words[at] != "--model"
-    how = traits.model_flag_equals if joined else traits.model_flag
-    if how == "error":
-        return words, [Trouble("--model", "vllm serve takes the model as its first argument", "model", "required")]
-    if how != "moved" or (not joined and at + 1 >= len(words)):
-        return words, []
-    model, rest = (words[at][8:], words[at + 1 :]) if joined else (words[at + 1], words[at + 2 :])
-    return [model, *words[:at], *rest], []
+        return argv, []
+    joined = argv[at] != "--model"
+    rule = traits.model_flag_equals if joined else traits.model_flag
+    if rule == "error":
+        return argv, [ParseError("--model", "vllm serve takes the model as its first argument", "model", "required")]
+    if rule != "moved" or (not joined and at + 1 >= len(argv)):
+        return argv, []
+    model, rest = (argv[at][8:], argv[at + 1 :]) if joined else (argv[at + 1], argv[at + 2 :])
+    return [model, *argv[:at], *rest], []
 
 
 def _with_dashes(word: str) -> str:
@@ -64,16 +64,16 @@ def _with_dashes(word: str) -> str:
     return word[:end].replace("_", "-") + word[end:]
 
 
-def _levels(words: Sequence[str], release: Release) -> list[str]:
+def _levels(argv: Sequence[str], release: Release) -> list[str]:
     """-O3, -O=3 and -O 3, with the release's meaning."""
     target = release.parser.o
     if not target:
-        return list(words)
+        return list(argv)
     option, _, key = target.partition(".")
     flag = "--" + option.replace("_", "-")
     dotted_too = release.parser.dotted_short and parse_release(release.version) < O_IS_LEVEL_ALONE_SINCE
     out: list[str] = []
-    waiting = list(words)
+    waiting = list(argv)
     while waiting:
         word = waiting.pop(0)
         if dotted_too and word.startswith("-O."):
@@ -94,14 +94,14 @@ def _levels(words: Sequence[str], release: Release) -> list[str]:
     return out
 
 
-def _gathered(words: Sequence[str], release: Release, entry: Entry) -> tuple[list[str], list[Trouble]]:
+def _gathered(argv: Sequence[str], release: Release, entry: Entry) -> tuple[list[str], list[ParseError]]:
     """Every `--x.a.b v`, `--x.a=v` and `--x.a+ v` -> one `--x {"a": …}` at the end, merged in order. A negative number
     with a point counts as a dotted key too, in releases where one minus is enough: vLLM does not check the text before
     the point.
     """
     out: list[str] = []
-    found: dict[str, dict[str, Any]] = {}
-    waiting = list(words)
+    tables: dict[str, dict[str, Any]] = {}
+    waiting = list(argv)
     while waiting:
         word = waiting.pop(0)
         name, equals, value = word.partition("=")
@@ -110,12 +110,12 @@ def _gathered(words: Sequence[str], release: Release, entry: Entry) -> tuple[lis
             out.append(word)
             continue
         if not equals and not waiting:
-            return out, [Trouble(word, "a value is missing", flag)]
+            return out, [ParseError(word, "a value is missing", flag)]
         value = value if equals else waiting.pop(0)
         option = release.flags(entry).get(flag)
         config = option.config if option else ""
-        _put(found.setdefault(option.flag if option else flag, {}), key, value, release, config)
-    for flag, table in found.items():
+        _put(tables.setdefault(option.flag if option else flag, {}), key, value, release, config)
+    for flag, table in tables.items():
         out += [flag, json.dumps(table)]
     return out, []
 
@@ -140,9 +140,9 @@ def _put(table: dict[str, Any], key: str, value: str, release: Release, config: 
 
 def _items(value: str, key: Key | None) -> list[Any]:
     """The items added to a list: the texts between commas; numbers only if the config's class converts them."""
-    words: list[Any] = value.split(",")
+    items: list[Any] = value.split(",")
     numbers = key is not None and key.allows([1])
-    return [int(w) if numbers and re.fullmatch(r"\s*\d+\s*", w) else w for w in words]
+    return [int(w) if numbers and re.fullmatch(r"\s*\d+\s*", w) else w for w in items]
 
 
 def _read(value: str, release: Release) -> Any:

@@ -16,12 +16,12 @@ from cortexctl.instance.spec import Server
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """`args`: by name, in their canonical form, including those from raw arguments. `words`: raw ones that belong to no
+    """`args`: by name, in their canonical form, including those from raw arguments. `argv`: raw ones that belong to no
     option.
     """
 
     args: Mapping[str, Any] = field(default_factory=dict)
-    words: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
 
 
 def effective(server: Server) -> Effective:
@@ -31,7 +31,7 @@ def effective(server: Server) -> Effective:
     if not server.extra_args:
         return Effective(args)
     parsed = parse(["m", *server.extra_args], of)
-    if parsed.troubles:
+    if parsed.errors:
         return Effective(args, server.extra_args)
     return Effective({**args, **canonical_args(parsed.options, of)}, parsed.unknown)
 
@@ -46,11 +46,11 @@ def release_of(version: str | None) -> Release:
 
 def canonical_args(args: Mapping[str, Any], of: Release) -> dict[str, Any]:
     """Every value in its canonical form; an unreadable one does not change."""
-    found = {}
+    values = {}
     for name, value in sorted(args.items()):
         option = of.option(name) or catalogue.newest_option(name)
         try:
-            found[name] = canonical(option, value, of)
+            values[name] = canonical(option, value, of)
         except (ValueError, TypeError):
-            found[name] = value
-    return found
+            values[name] = value
+    return values

@@ -21,7 +21,7 @@ from cortexctl.engines.vllm.catalogue.value_kinds import convert
 from cortexctl.engines.vllm.command.config_file import Files
 from cortexctl.engines.vllm.command.dotted import respelled
 from cortexctl.engines.vllm.command.nested_keys import wrong_keys
-from cortexctl.engines.vllm.command.parse_error import Kind, Trouble
+from cortexctl.engines.vllm.command.parse_error import Kind, ParseError
 
 NO_VALUE = {"pair", "switch"}
 MODEL_TAG = "model_tag"
@@ -43,68 +43,66 @@ class Parsed:
     spelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     model: str = ""
     unknown: tuple[str, ...] = ()
-    troubles: tuple[Trouble, ...] = ()
+    errors: tuple[ParseError, ...] = ()
 
     @property
     def accepted(self) -> bool:
-        return not self.unknown and not self.troubles
+        return not self.unknown and not self.errors
 
 
-def parse(
-    words: Sequence[str], release: Release, entry: Entry = "serve", files: Files = MappingProxyType({})
-) -> Parsed:
+def parse(argv: Sequence[str], release: Release, entry: Entry = "serve", files: Files = MappingProxyType({})) -> Parsed:
     """All errors in the arguments at once, in the order of the release's parser, and the values of the valid ones.
     `files`: the content of the files that `--config` names. Never raises for an argument.
     """
-    spelled_out, troubles = respelled(words, release, entry, files)
-    if troubles:
-        return Parsed(troubles=tuple(troubles))
+    spelled_out, errors = respelled(argv, release, entry, files)
+    if errors:
+        return Parsed(errors=tuple(errors))
     seen, unknown, ending = _Seen(), [], []
     try:
         _, unknown = _reader(release.version, entry).parse_known_args(spelled_out, seen)
     except _Refused as refused:
         option = release.flags(entry).get(refused.flag.split("/")[0])
         kind: Kind = next((kind for kind, sign in _SIGNS if sign in refused.text), "value")
-        ending = [Trouble(refused.flag, refused.text, option.name if option else "", kind)]
+        ending = [ParseError(refused.flag, refused.text, option.name if option else "", kind)]
         if kind == "ambiguous":  # detected before any value is checked
-            return Parsed(troubles=tuple(ending))
+            return Parsed(errors=tuple(ending))
     values: dict[str, Any] = {}
     flags: dict[str, list[str]] = {}
-    for option, flag, given in seen.uses:
-        value, wrong = _value(option, flag, given, release)
-        troubles += wrong
+    for option, flag, arguments in seen.uses:
+        value, wrong = _value(option, flag, arguments, release)
+        errors += wrong
         flags.setdefault(option.name, []).append(flag)
         values[option.name] = [*values.get(option.name, []), value] if option.repeats else value
     model = values.pop(MODEL_TAG, None)
     return Parsed(
         options=values,
-        spelled={name: tuple(found) for name, found in flags.items() if name != MODEL_TAG},
+        spelled={name: tuple(spellings) for name, spellings in flags.items() if name != MODEL_TAG},
         model=model if isinstance(model, str) else "",
         unknown=tuple(unknown),
-        troubles=(*troubles, *ending),
+        errors=(*errors, *ending),
     )
 
 
-def _value(option: Option, flag: str, given: Any, release: Release) -> tuple[Any, list[Trouble]]:
+def _value(option: Option, flag: str, arguments: Any, release: Release) -> tuple[Any, list[ParseError]]:
     """The arguments of one use -> its value, and the parser's errors about them."""
     if option.kind in NO_VALUE:
         return flag not in option.off_flags, []
-    if given is None:
+    if arguments is None:
         return (True if option.kind == "word" else option.bare), []
-    words = given if isinstance(given, list) else [given]
-    values, troubles = [], []
-    for word in words:
+    argv = arguments if isinstance(arguments, list) else [arguments]
+    values, errors = [], []
+    for word in argv:
         try:
             value = read_word(option, word, release)
         except (ValueError, TypeError, KeyError) as cause:
-            troubles.append(Trouble(word, f"{flag}: {_why(option, word, cause)}", option.name))
+            errors.append(ParseError(word, f"{flag}: {_why(option, word, cause)}", option.name))
             continue
-        troubles += [
-            Trouble(word, f"{flag}: {said}", option.name, "value" if isinstance(value, dict) else "choice")
-            for said in against(option, value, release)
+        errors += [
+            ParseError(word, f"{flag}: {message}", option.name, "value" if isinstance(value, dict) else "choice")
+            for message in against(option, value, release)
         ]
         values.append(value)
-    return (values if isinstance(given, list) else values[0] if values else None), troubles
+    return (values if isinstance(arguments, list) else values[0] if values else None), errors
 
 
 def read_word(option: Option, word: str, release: Release) -> Any:
@@ -121,7 +119,7 @@ def against(option: Option, value: Any, release: Release) -> Iterator[str]:
         known = ", ".join(str(c) for c in option.choices)
         yield f"{json.dumps(value, ensure_ascii=False)} is not one of {known}"
     if option.strict and isinstance(value, dict):
-        yield from (said for _, said in wrong_keys(value, option.config, release))
+        yield from (message for _, message in wrong_keys(value, option.config, release))
 
 
 def _adapter(word: str, release: Release, *, plain: bool) -> Any:

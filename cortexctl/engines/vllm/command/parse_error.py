@@ -12,8 +12,8 @@ or missing value, a value where none is allowed (`--x=y`), a beginning of severa
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What the parser refuses. `word` is the one as it was written, `option` its name where it is known."""
+class ParseError:
+    """One error of the parser. `word`: the argument as written; `option`: its name, if known."""
 
     word: str
     text: str

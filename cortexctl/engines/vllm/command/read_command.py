@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.facts import Option as Facts
 from cortexctl.engines.vllm.command.argv import arguments
 from cortexctl.engines.vllm.command.parse import read_word
-from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import SWITCHES, canonical, takes_several, wrong_form
 from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.instance.spec import Server
@@ -38,83 +38,83 @@ class Option:
     """One option: its parameter in snake_case, the arguments as written, and those of them that are values."""
 
     name: str
-    words: tuple[str, ...] = field(repr=False)
+    argv: tuple[str, ...] = field(repr=False)
     values: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """`program` is SERVE or MODULE, in any spelling. `owned`: parameters that cortexctl sets itself, with their values.
-    `unread`: parameters of a stack whose values have another type, as written. `extra`: all others.
+    """`program` is SERVE or MODULE, in any spelling. `reserved`: parameters that cortexctl sets itself, with their
+    values. `unread`: parameters of a stack whose values have another type, as written. `extra`: all others.
     """
 
     program: tuple[str, ...]
     model: str = ""
     served_names: tuple[str, ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    owned: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    reserved: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     extra: tuple[Option, ...] = ()
 
     @property
     def port(self) -> int:
         """The port on which the server listens inside its container."""
-        last = self.owned.get("port", ())[-1:]
+        last = self.reserved.get("port", ())[-1:]
         return int(last[0]) if last and last[0].isascii() and last[0].isdigit() else CONTRACT.port
 
 
-def command_line(words: Sequence[str]) -> CommandLine | None:
+def command_line(argv: Sequence[str]) -> CommandLine | None:
     """None if the arguments do not start vLLM's server, or if that is unclear."""
-    started = program_of(words)
+    started = program_of(argv)
     if started is None:
         return None
     program, rest = started
     model, options = options_in(rest)
-    given: dict[str, tuple[str, ...]] = {}
+    by_name: dict[str, tuple[str, ...]] = {}
     for option in options:  # of two uses the last one counts, as in vLLM, except for options that collect values
-        earlier = given.get(option.name, ()) if catalogue.newest_option(option.name).repeats else ()
-        given[option.name] = earlier + option.values
-    model = (given.pop("model", ()) or (model,))[-1]
-    names = given.pop("served_model_name", ()) or ((model,) if model else ())
-    args = _typed({n: v for n, v in given.items() if _is_argument(n)})
-    unread = {n: tuple(w for o in options if _base(o.name) == n for w in o.words) for n in args if args[n] is None}
+        earlier = by_name.get(option.name, ()) if catalogue.newest_option(option.name).repeats else ()
+        by_name[option.name] = earlier + option.values
+    model = (by_name.pop("model", ()) or (model,))[-1]
+    names = by_name.pop("served_model_name", ()) or ((model,) if model else ())
+    args = _typed({n: v for n, v in by_name.items() if _is_argument(n)})
+    unread = {n: tuple(w for o in options if _base(o.name) == n for w in o.argv) for n in args if args[n] is None}
     args = {n: value for n, value in args.items() if value is not None}
-    owned = {n: v for n, v in given.items() if n in OWNED}
-    known = {"model", "served_model_name", *owned}
+    reserved = {n: v for n, v in by_name.items() if n in RESERVED}
+    known = {"model", "served_model_name", *reserved}
     extra = (o for o in options if o.name not in known and not _is_argument(o.name))
-    return CommandLine(program, model, names, args, owned, unread, tuple(extra))
+    return CommandLine(program, model, names, args, reserved, unread, tuple(extra))
 
 
-def in_our_words(line: CommandLine, version: str | None) -> list[str]:
+def in_our_form(line: CommandLine, version: str | None) -> list[str]:
     """The arguments after the program in cortexctl's own order and spelling, so that equal settings are equal
     arguments.
     """
-    revision = {"revision": line.owned["revision"][-1]} if line.owned.get("revision") else {}
+    revision = {"revision": line.reserved["revision"][-1]} if line.reserved.get("revision") else {}
     server = Server("vllm", line.model, line.served_names, version, {**line.args, **revision}, drain=0)
-    words = arguments(server)
+    argv = arguments(server)
     for name in ("host", "port"):
-        if line.owned.get(name):
-            words[words.index(f"--{name}", 1 + len(line.served_names)) + 1] = line.owned[name][-1]
-    for name in sorted(line.owned.keys() - {"host", "port", "revision"}):
-        words += ["--" + name.replace("_", "-"), *line.owned[name]]
-    words += [word for _, written in sorted(line.unread.items()) for word in written]
-    return [*words, *(word for option in line.extra for word in option.words)]
+        if line.reserved.get(name):
+            argv[argv.index(f"--{name}", 1 + len(line.served_names)) + 1] = line.reserved[name][-1]
+    for name in sorted(line.reserved.keys() - {"host", "port", "revision"}):
+        argv += ["--" + name.replace("_", "-"), *line.reserved[name]]
+    argv += [word for _, written in sorted(line.unread.items()) for word in written]
+    return [*argv, *(word for option in line.extra for word in option.argv)]
 
 
-def options_in(words: Sequence[str]) -> tuple[str, tuple[Option, ...]]:
+def options_in(argv: Sequence[str]) -> tuple[str, tuple[Option, ...]]:
     """The positional model ("" if there is none) and the options, each with its arguments: a switch has none, a
     parameter known to take one has one, all others have everything that follows.
     """
     model = ""
     options: list[Option] = []
     room = 0
-    for word in words:
+    for word in argv:
         if _OPTION.match(word):
             option, room = _option(word)
             options.append(option)
         elif room > 0 or (room == SWITCH and word.lower() in {"true", "false"}):
             last = options[-1]
-            options[-1] = Option(last.name, (*last.words, word), (*last.values, word))
+            options[-1] = Option(last.name, (*last.argv, word), (*last.values, word))
             room = room - 1 if room > 0 else 0
         elif not model:
             model, room = word, 0
@@ -134,13 +134,13 @@ def _option(word: str) -> tuple[Option, int]:
     option = Option(name, (word,), (value,) if equals else ())
     if facts is not None and facts.kind in SWITCHES:
         return option, 0 if equals else SWITCH
-    several = facts.nargs not in {None, "?"} if facts else name not in OWNED
+    several = facts.nargs not in {None, "?"} if facts else name not in RESERVED
     return option, MANY if several else int(not equals)
 
 
-def program_of(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
+def program_of(argv: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
     """SERVE or MODULE, in any spelling, and the arguments after it; None as in `command_line`."""
-    rest = list(words)
+    rest = list(argv)
     if len(rest) >= 3 and _program(rest[0]) in _SHELLS and re.fullmatch(r"-[a-z]*c", rest[1]):
         if len(rest) > 3 or (inside := _simple_command(rest[2])) is None:
             return None
@@ -164,7 +164,7 @@ def _base(name: str) -> str:
 
 
 def _is_argument(name: str) -> bool:
-    return _base(name) not in OWNED and bool(catalogue.option_spans(_base(name)))
+    return _base(name) not in RESERVED and bool(catalogue.option_spans(_base(name)))
 
 
 def _simple_command(script: str) -> list[str] | None:
@@ -175,21 +175,21 @@ def _simple_command(script: str) -> list[str] | None:
     try:
         lexer = shlex.shlex(script, posix=True, punctuation_chars=_OPERATORS)
         lexer.whitespace_split, lexer.commenters = True, ""
-        words = list(lexer)
+        argv = list(lexer)
     except ValueError:
         return None
-    if any(word and set(word) <= set(_OPERATORS) for word in words):
+    if any(word and set(word) <= set(_OPERATORS) for word in argv):
         return None
-    return words[1:] if words[:1] == ["exec"] else words
+    return argv[1:] if argv[:1] == ["exec"] else argv
 
 
-def _typed(given: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+def _typed(by_name: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """The parameters of a stack by value; None if the arguments have none."""
     args: dict[str, Any] = {}
-    for name in dict.fromkeys(map(_base, given)):
-        inner = {n.partition(".")[2]: v for n, v in given.items() if n.startswith(name + ".")}
+    for name in dict.fromkeys(map(_base, by_name)):
+        inner = {n.partition(".")[2]: v for n, v in by_name.items() if n.startswith(name + ".")}
         try:
-            value = _value(catalogue.newest_option(name), given[name]) if name in given else {}
+            value = _value(catalogue.newest_option(name), by_name[name]) if name in by_name else {}
             args[name] = _with_inner(value, inner) if inner else value
         except ValueError:
             args[name] = None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import SWITCHES
 
 POSITIONAL = "model"
@@ -16,35 +16,35 @@ OUR_NAMES = {"model": "model", "served_model_name": "served_names", "shutdown_ti
 """Parameters that a stack has under another name, or under their own without `args.`."""
 
 
-def options_of(words: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+def options_of(argv: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     """Parameter, in snake_case -> its arguments; for a switch "true" or "false".
 
     An argument before all options is the model. An argument after an option counts as its value, as in vLLM's own
     lists.
     """
-    found: dict[str, list[str]] = {}
+    options: dict[str, list[str]] = {}
     name = POSITIONAL
-    for word in words:
+    for word in argv:
         if _OPTION.match(word):
             flag, equals, value = word.partition("=")
             head, dot, inner = flag.partition(".")
             option = catalogue.spelled(head)
             if option is not None and flag in option.off_flags and not equals:
-                found[option.name] = ["false"]
+                options[option.name] = ["false"]
                 name = option.name
                 continue
             name = (option.name if option else head.lstrip("-").replace("-", "_")) + dot + inner
-            found.setdefault(name, []).extend([value] if equals else [])
+            options.setdefault(name, []).extend([value] if equals else [])
         else:
-            found.setdefault(name, []).append(word)
-    return {name: tuple(values) or ("true",) for name, values in found.items()}
+            options.setdefault(name, []).append(word)
+    return {name: tuple(values) or ("true",) for name, values in options.items()}
 
 
 def path_of(option: str) -> str:
     """The option by its path in a stack."""
     if option in OUR_NAMES:
         return OUR_NAMES[option]
-    is_argument = option not in OWNED and bool(catalogue.option_spans(option.partition(".")[0]))
+    is_argument = option not in RESERVED and bool(catalogue.option_spans(option.partition(".")[0]))
     return f"args.{option}" if is_argument else f"extra_args.--{option.replace('_', '-')}"
 
 
@@ -61,7 +61,7 @@ def may_be_shown(option: str) -> bool:
     """Whether the option's value is known not to be a secret, even if a person wrote it."""
     if option in OUR_NAMES or option in {"host", "port", "revision"}:
         return True
-    if option in OWNED or not catalogue.option_spans(option):
+    if option in RESERVED or not catalogue.option_spans(option):
         return False
     facts = catalogue.newest_option(option)
     return facts.kind in _OPEN_KINDS or bool(facts.choices) or option in _OPEN_TEXTS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OWNED: dict[str, str] = {
+RESERVED: dict[str, str] = {
     "model": "the stack's `source` sets the model",
     "model_tag": "the stack's `source` sets the model",
     "served_model_name": "set `served_names` of the model",

@@ -6,37 +6,37 @@ import re
 from collections.abc import Sequence
 
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved import RESERVED
 
 _SECRETS = ("--api-key", "--hf-token")
 """Options whose values are secrets."""
 
 
-def without_owned(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def without_reserved(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """The arguments without the reserved ones, which would change how the others are read; and for each of those its
     name and the problem. A short form of an option with a secret counts as reserved, even if it is short for other
     options too.
     """
-    kept: list[str] = []
-    owned: list[tuple[str, str]] = []
+    allowed: list[str] = []
+    reserved: list[tuple[str, str]] = []
     skips = False
-    for word in words:
+    for word in argv:
         name, flag = _name_in(word), word.partition("=")[0]
-        if name in OWNED:
-            owned.append((name, f"{flag} is set by cortexctl"))
+        if name in RESERVED:
+            reserved.append((name, f"{flag} is set by cortexctl"))
             skips = "=" not in word
-        elif secret := owned_secret(word):
-            owned.append((secret, f"{flag} can mean --{secret.replace('_', '-')}, which is set by cortexctl"))
+        elif secret := reserved_secret(word):
+            reserved.append((secret, f"{flag} can mean --{secret.replace('_', '-')}, which is set by cortexctl"))
             skips = "=" not in word
         elif skips and not word.startswith("-"):
             continue
         else:
-            kept.append(word)
+            allowed.append(word)
             skips = False
-    return kept, owned
+    return allowed, reserved
 
 
-def owned_secret(word: str) -> str:
+def reserved_secret(word: str) -> str:
     """The option with a secret value that an argument sets, in any spelling that a release accepts: with underscores, a
     value behind "=", a key behind a dot, or shortened as far as it begins like one. Empty for every other argument.
     """

@@ -65,7 +65,7 @@ def canonical(option: Option, value: Any, release: Release) -> Any:
     return _one(option, value, release)
 
 
-def words_of(option: Option, value: Any) -> list[str]:
+def argv_of(option: Option, value: Any) -> list[str]:
     """The arguments that set it; none for a switch that is off and has no flag for that."""
     if option.kind in SWITCHES:
         return _switch(option, on=bool(value))

@@ -15,7 +15,7 @@ from cortexctl.engines.vllm.command.config_file import Files
 from cortexctl.engines.vllm.command.parse import MODEL_TAG, Parsed, parse
 from cortexctl.engines.vllm.command.parse_error import Kind
 from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, program_of
-from cortexctl.engines.vllm.command.reserved import OWNED
+from cortexctl.engines.vllm.command.reserved import RESERVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +36,25 @@ class Verdict:
         return self.verdict == "ok"
 
 
-def server_of(words: Sequence[str]) -> tuple[Entry, list[str]]:
+def server_of(argv: Sequence[str]) -> tuple[Entry, list[str]]:
     """The entry point and the arguments after it. Without a program in front they count as those of `vllm serve`."""
-    program, rest = program_of(words) or (SERVE, list(words[1:] if words[:1] == ["serve"] else words))
+    program, rest = program_of(argv) or (SERVE, list(argv[1:] if argv[:1] == ["serve"] else argv))
     return ("api_server" if program == MODULE else "serve"), rest
 
 
-def judge(words: Sequence[str], version: str, files: Files = MappingProxyType({})) -> Verdict:
-    """`words` with or without the program in front. `files`: the content of the files that `--config` names.
+def judge(argv: Sequence[str], version: str, files: Files = MappingProxyType({})) -> Verdict:
+    """`argv` with or without the program in front. `files`: the content of the files that `--config` names.
 
     Raises catalogue.UnknownRelease for a release that the catalogue does not have.
     """
     of = catalogue.release(version)
-    entry, words = server_of(words)
-    parsed = parse(words, of, entry, files)
+    entry, argv = server_of(argv)
+    parsed = parse(argv, of, entry, files)
     values = _other_than_defaults(parsed, of)
     faults = [*_faults(parsed, of, entry)]
     if faults:
         return Verdict(version, faults[0][0], tuple(text for _, text in faults), values=values)
-    mine = {name: value for name, value in parsed.options.items() if name not in OWNED}
+    mine = {name: value for name, value in parsed.options.items() if name not in RESERVED}
     findings = [f for f in check_args(mine, version) if f.about != "form"]
     return Verdict(version, "ok", at_start=tuple(findings), values=values)
 
@@ -62,22 +62,22 @@ def judge(words: Sequence[str], version: str, files: Files = MappingProxyType({}
 def _faults(parsed: Parsed, of: Release, entry: Entry) -> list[tuple[Kind, str]]:
     """In argparse's order: values, then missing arguments, then unknown ones."""
     faults: list[tuple[Kind, str]] = [
-        (t.kind, t.text if t.word in t.text else f"{t.word}: {t.text}") for t in parsed.troubles
+        (t.kind, t.text if t.word in t.text else f"{t.word}: {t.text}") for t in parsed.errors
     ]
     if entry == "serve" and of.parser.model == "required" and not parsed.model and not faults:
         faults.append(("required", "the model is missing: it is the first argument"))
     if parsed.unknown:
         faults.append(("unrecognized", f"unrecognized arguments: {' '.join(parsed.unknown)}"))
-        found = check_extra_args(parsed.unknown, of.version, {})
-        faults += [("unrecognized", f"{f.summary}; {f.help}" if f.help else f.summary) for f in found]
+        findings = check_extra_args(parsed.unknown, of.version, {})
+        faults += [("unrecognized", f"{f.summary}; {f.help}" if f.help else f.summary) for f in findings]
     return faults
 
 
 def _other_than_defaults(parsed: Parsed, of: Release) -> dict[str, Any]:
     set_: Mapping[str, Any] = {**parsed.options, **({MODEL_TAG: parsed.model} if parsed.model else {})}
-    found = {}
+    values = {}
     for name, value in set_.items():
         option = of.option(name)
         if option is None or value != option.default or type(value) is not type(option.default):
-            found[option.dest if option else name] = value
-    return found
+            values[option.dest if option else name] = value
+    return values

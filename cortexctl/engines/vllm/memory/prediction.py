@@ -77,7 +77,7 @@ def _shown(found: Budget, server: Server) -> Forecast:
 
 def _certain(found: Budget, server: Server, rule: str) -> bool:
     """Whether a refusal is beyond doubt: all is known that it follows from."""
-    if effective(server).words or isinstance(server.args.get("hf_overrides"), Mapping):
+    if effective(server).argv or isinstance(server.args.get("hf_overrides"), Mapping):
         return False
     if rule == "heads":
         return True
