@@ -11,6 +11,9 @@ from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
 from cortexctl.text.shorten import LONGEST_TEXT, shortened
 
+LAST_ERROR = "'s last word: "
+"""Stands between an engine's title and the last error of its log, in the message of a failed gate."""
+
 Probe = Literal["process", "health", "names", "smoke", "bounds", "stable"]
 """What a gate looks at, in this order; `process` and `health` again and again."""
 

@@ -30,7 +30,7 @@ def inspection(
             "NetworkMode": spec.container.network,
             "PortBindings": (
                 {
-                    "8000/tcp": [
+                    f"{spec.container.port}/tcp": [
                         {"HostIp": spec.container.publish.address, "HostPort": str(spec.container.publish.port or "")}
                     ]
                 }

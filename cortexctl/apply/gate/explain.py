@@ -4,6 +4,7 @@ nobody who reads a log.
 
 from __future__ import annotations
 
+from cortexctl.apply.events import LAST_ERROR
 from cortexctl.engines.base import End
 from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.errors import CortexctlError, GateFailed, HookFailed
@@ -23,7 +24,7 @@ def explained(failure: CortexctlError) -> CortexctlError:
     found = engine.diagnose(failure.log, End(failure.ended_with, failure.oom_killed))
     last = "" if failure.cause else engine.last_error(failure.log)
     return GateFailed(
-        shortened(failure.message + (f"; {engine.contract.title}'s last word: {last}" if last else "")),
+        shortened(failure.message + (f"; {engine.contract.title}{LAST_ERROR}{last}" if last else "")),
         log=failure.log,
         messages=engine.messages(failure.log),
         engine=failure.engine,

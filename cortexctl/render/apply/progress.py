@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TextIO
 
 from cortexctl.apply.events import (
+    LAST_ERROR,
     Event,
     GateProbe,
     HookEnded,
@@ -182,7 +183,7 @@ def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> 
             return f"{where}  {ink('ok', 'green')}   {done}   {ink(tail, 'dim')}".rstrip()
         case StepFailed(step, seconds, message):
             where, failed = _where(step.address or step.host, ink, width), ink("FAILED", "red", "bold")
-            said = visible(message.partition("; vLLM's last word")[0].removeprefix(f"{step.host}: "))
+            said = visible(_without_last_error(message).removeprefix(f"{step.host}: "))
             return f"{where}  {failed}  {visible(task_text(step.task, names))} after {seconds:.1f}s: {said}"
         case RollbackStarted(change):
             doing = "removing the candidate" if change.action is Action.CREATE else "bringing back what was"
@@ -224,3 +225,9 @@ def done_text(task: Task, names: Mapping[str, str]) -> str:
 
 def _where(address: str, ink: Ink, width: int) -> str:
     return ink(f"[{visible(address)}]", "bold") + " " * (width - len(address))
+
+
+def _without_last_error(message: str) -> str:
+    """The message of a gate without what it quotes from the engine's log."""
+    head, quotes, _ = message.partition(LAST_ERROR)
+    return head.rpartition("; ")[0] if quotes else message
