@@ -1,4 +1,4 @@
-"""What an engine says of a launch's memory, before it starts. Memory in GiB on one GPU."""
+"""An engine's memory forecast for a launch, before it starts. Memory in GiB on one GPU."""
 
 from __future__ import annotations
 

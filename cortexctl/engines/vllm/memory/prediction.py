@@ -1,4 +1,4 @@
-"""The memory of a vLLM that is not started yet, as plans show it. Nothing is guessed: what is not known is Unknown."""
+"""Forecasts the memory of a vLLM before its start, for plans. It guesses nothing: missing facts raise Unknown."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from cortexctl.instance.spec import Server
 from cortexctl.model_files.files import ModelFiles
 
 FITTED = {"one request", "no memory", "auto length"}
-"""Rules that depend on what is estimated; the others follow from config and arguments alone."""
+"""Rules that depend on estimates; the others follow from config and arguments alone."""
 _DIGITS = 4
-"""Of a GiB: a tenth of a MiB."""
+"""Decimal digits of a GiB: a tenth of a MiB."""
 
 
 def forecast(server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu) -> Forecast:
-    """Of one launch. Raises Unknown."""
+    """The forecast for one launch. Raises Unknown."""
     return _shown(_budget(server, env, files, gpu), server)
 
 
@@ -37,55 +37,55 @@ def _budget(server: Server, env: Mapping[str, str], files: ModelFiles, gpu: Gpu)
     except UnknownModel as cause:
         raise Unknown(str(cause)) from None
     except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, IndexError):
-        # A config.json or an argument may hold anything; the plan stands without this number.
+        # A config.json or an argument may contain anything; the plan is valid without this number.
         raise Unknown("its config.json and arguments do not go together") from None
 
 
 def headers_of(files: ModelFiles, facts: Facts) -> Headers | None:
-    """Sizes of the weights, where more is known than config.json tells. An index that is far from it is passed over:
-    some are left from the model that was quantised.
+    """Sizes of the weights, if more than config.json is known. An index whose total differs much from it is ignored:
+    some are left over from the model before its quantisation.
     """
-    found = Headers(files.tensors, files.total)
+    headers = Headers(files.tensors, files.total)
     if files.tensors or not files.total:
-        return found if files.tensors else None
-    whole, how = Stage(range(len(facts.layers))), WeightOptions(Split(absorbed=""), 2)
-    share = stage_bytes(found, facts, whole, how) / weight_bytes(facts, whole, facts.quant, how)
-    return found if 2 / 3 < share < 3 / 2 else None
+        return headers if files.tensors else None
+    all_layers, options = Stage(range(len(facts.layers))), WeightOptions(Split(absorbed=""), 2)
+    share = stage_bytes(headers, facts, all_layers, options) / weight_bytes(facts, all_layers, facts.quant, options)
+    return headers if 2 / 3 < share < 3 / 2 else None
 
 
-def _shown(found: Budget, server: Server) -> Forecast:
-    refusal = found.refusal
-    verdict: str = found.verdict
-    if verdict == "refuses" and refusal and not _certain(found, server, refusal.rule):
+def _shown(computed: Budget, server: Server) -> Forecast:
+    refusal = computed.refusal
+    verdict: str = computed.verdict
+    if verdict == "refuses" and refusal and not _certain(computed, server, refusal.rule):
         verdict = "too close to call"
     return Forecast(
         verdict=verdict,
-        gpu=found.gpu.name if found.gpu else "",
-        gpu_total=_round(found.gpu.total_gib if found.gpu else 0.0),
-        max_model_len=found.length,
-        tokens=_whole(found.tokens),
-        concurrency=_part(found.concurrency, 2),
-        needed=_part(found.tightest.needed),
-        stages=stage_forecasts(found),
-        tightest=found.stages.index(found.tightest),
+        gpu=computed.gpu.name if computed.gpu else "",
+        gpu_total=_round(computed.gpu.total_gib if computed.gpu else 0.0),
+        max_model_len=computed.length,
+        tokens=_whole(computed.tokens),
+        concurrency=_part(computed.concurrency, 2),
+        needed=_part(computed.tightest.needed),
+        stages=stage_forecasts(computed),
+        tightest=computed.stages.index(computed.tightest),
         refusal=ForecastRefusal(refusal.rule, refusal.text, refusal.advice, refusal.estimated_max_model_len)
         if refusal
         else None,
-        notes=found.notes,
+        notes=computed.notes,
     )
 
 
-def _certain(found: Budget, server: Server, rule: str) -> bool:
-    """Whether a refusal is beyond doubt: all is known that it follows from."""
+def _certain(computed: Budget, server: Server, rule: str) -> bool:
+    """Whether a refusal is certain: all facts behind it are known."""
     if effective(server).argv or isinstance(server.args.get("hf_overrides"), Mapping):
         return False
     if rule == "heads":
         return True
-    return found.settings.behaviour.known and not (rule in FITTED and found.facts.unknown)
+    return computed.settings.behaviour.known and not (rule in FITTED and computed.facts.unknown)
 
 
-def stage_forecasts(found: Budget) -> tuple[StageForecast, ...]:
-    return tuple(map(_stage, found.stages))
+def stage_forecasts(computed: Budget) -> tuple[StageForecast, ...]:
+    return tuple(map(_stage, computed.stages))
 
 
 def _stage(s: StageBudget) -> StageForecast:
