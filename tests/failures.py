@@ -303,7 +303,7 @@ def repeat(story: Story) -> int:
 
 def is_back_already(plan: Plan) -> bool:
     """Whether a rollback is refused because it has happened."""
-    return any("generation 1 is the one that serves" in d.summary for d in plan.diagnostics)
+    return any("generation 1 is the serving one" in d.summary for d in plan.diagnostics)
 
 
 def read_cases() -> list[Case]:

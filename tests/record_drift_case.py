@@ -35,7 +35,7 @@ from cortexctl.operations.results import Durations
 from cortexctl.plan.drift.finding import DriftReport, Facts, Kind
 from cortexctl.plan.drift.instance_findings import serving_of
 from cortexctl.plan.drift.report import DriftSelection, find_drift
-from cortexctl.plan.drift.servers import found_on, servers_of, sorted_answers
+from cortexctl.plan.drift.servers import owned_on, servers_of, sorted_answers
 from cortexctl.plan.needs import needs_of_identity
 from cortexctl.render.drift.json_report import drift_json
 from cortexctl.render.drift.markdown import drift_markdown
@@ -102,14 +102,14 @@ def _facts(desired: Desired, observed: Observed, words: dict[str, Any]) -> Facts
         deep=bool(words.get("deep")),
         busy=dict.fromkeys(words.get("busy", ()), HOLDER),
         version=words.get("version", ""),
-        health_asked=not words.get("no_health"),
+        health_checked=not words.get("no_health"),
     )
     names = {c.id: c.name for h in observed.hosts for c in h.containers}
     servers = servers_of(desired, observed, facts.busy)
     said = words.get("health", {})
     answers = {s.key: _answer(said.get(names[s.container], "healthy")) for s in servers}
-    health, not_asked = sorted_answers(servers, answers) if facts.health_asked else ({}, ())
-    facts = replace(facts, health=health, not_asked=not_asked)
+    health, not_asked = sorted_answers(servers, answers) if facts.health_checked else ({}, ())
+    facts = replace(facts, health=health, unchecked=not_asked)
     if not facts.deep:
         return facts
     return replace(facts, images=words.get("tags", {}), inspected=_inspected(desired, observed, words))
@@ -126,7 +126,7 @@ def _answer(said: str) -> Answer:
 def _inspected(desired: Desired, observed: Observed, words: dict[str, Any]) -> dict[tuple[str, str], Inspected]:
     found = {}
     for host in observed.hosts:
-        for instance in found_on(host, desired, desired.by_host()[host.name], observed).values():
+        for instance in owned_on(host, desired, desired.by_host()[host.name], observed).values():
             serving = serving_of(instance, None)
             if serving is None or serving.spec is None:
                 continue

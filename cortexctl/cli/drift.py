@@ -63,7 +63,7 @@ def command(
     if report.diagnostics:
         show_diagnostics(report.diagnostics)
         return 1
-    has_drift = report.telling(allow_unreachable=allow_unreachable)
+    has_drift = report.to_report(allow_unreachable=allow_unreachable)
     if out is not None:
         write_file(out, _view(report, output_format, took), output_format)
     elif has_drift or not quiet:

@@ -8,7 +8,7 @@ from cortexctl.engines.estimate import Estimate
 
 
 class Unknown(ValueError):
-    """Why an instance's memory is not computed, in a sentence's words and without its name."""
+    """Why an instance's memory is not computed, as part of a sentence without the instance's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class StageForecast:
 
     @property
     def other(self) -> float:
-        """What is neither weights nor cache."""
+        """Memory that is neither weights nor cache."""
         return self.non_torch.value + self.transient.value + self.graphs.value
 
 
@@ -42,8 +42,8 @@ class ForecastRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """One launch. `verdict`: starts, refuses, or too close to call: what is estimated may be off by more than the
-    margin. `max_model_len`: tokens of the requests that `concurrency` counts.
+    """One launch. `verdict`: starts, refuses, or too close to call: the error of the estimates may exceed the margin.
+    `max_model_len`: tokens of the requests that `concurrency` counts.
     """
 
     verdict: str
@@ -53,10 +53,10 @@ class Forecast:
     tokens: Estimate
     concurrency: Estimate
     needed: Estimate
-    """The least cache for one request."""
+    """The minimum cache for one request."""
     stages: tuple[StageForecast, ...]
     tightest: int
-    """The stage, by its index, that decides."""
+    """The index of the stage with the least room."""
     refusal: ForecastRefusal | None = None
     notes: tuple[str, ...] = ()
 

@@ -22,7 +22,7 @@ from cortexctl.observed.observation import Fact, Observed
 from cortexctl.plan.drift.finding import Facts, Kind
 from cortexctl.plan.drift.instance_findings import serving_of
 from cortexctl.plan.drift.report import DriftSelection, find_drift
-from cortexctl.plan.drift.servers import Server, found_on, servers_of, sorted_answers
+from cortexctl.plan.drift.servers import Server, owned_on, servers_of, sorted_answers
 from cortexctl.plan.needs import Adoptable, needs_of_drift
 
 AskHealth = Callable[[Sequence[Server]], Mapping[tuple[str, str], Answer]]
@@ -81,12 +81,12 @@ class DriftObserver:
 
     def _health(self, observed: Observed, facts: Facts) -> Facts:
         if self.ask_health is None:
-            return replace(facts, health_asked=False)
+            return replace(facts, health_checked=False)
         servers = [
             s for s in servers_of(self.desired, observed, facts.busy) if self.only.wants_instance(s.subject, s.model)
         ]
-        health, not_asked = sorted_answers(servers, self.ask_health(servers))
-        return replace(facts, health=health, not_asked=not_asked)
+        health, unchecked = sorted_answers(servers, self.ask_health(servers))
+        return replace(facts, health=health, unchecked=unchecked)
 
     def _deep(self, observed: Observed, facts: Facts) -> tuple[Observed, Facts]:
         hosts = [h for h in observed.hosts if h.is_reachable and h.name not in facts.busy]
@@ -112,7 +112,7 @@ def _ours(desired: Desired, observed: Observed, seen: ObservedHost) -> Mapping[s
     """The serving containers of wanted instances: of the others nothing is expected."""
     wanted = desired.by_host()[seen.name]
     applied = observed.record(seen.name).applied
-    found = found_on(seen, desired, wanted, observed)
+    found = owned_on(seen, desired, wanted, observed)
     serving = {a: serving_of(i, applied.get(a)) for a, i in found.items() if a in wanted}
     return {
         o.container.id: (o.container, applied[a].spec if o.imported and a in applied else o.spec)

@@ -52,7 +52,7 @@ def report_drift(desired: Desired, choice: StackChoice, inputs: DriftInputs) -> 
         observed, facts = observer.observe()
     report = find_drift(desired, observed, facts, inputs.selection)
     flags = replace(choice, env="").knowing(desired.secret_variables).as_flags()
-    return replace(report, given=flags), Durations(at, time.monotonic() - began)
+    return replace(report, variable_options=flags), Durations(at, time.monotonic() - began)
 
 
 def open_destination(url: str | None) -> tuple[Destination | None, tuple[Note, ...]]:

@@ -13,7 +13,7 @@ from cortexctl.observe.gather import observe_identity
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.operations.adapters import OpenHosts
-from cortexctl.plan.drift.servers import found_on
+from cortexctl.plan.drift.servers import owned_on
 
 
 def observe_host_of(desired: Desired, address: str, hosts: OpenHosts) -> Observed:
@@ -30,7 +30,7 @@ def find_instance(desired: Desired, address: str, observed: Observed) -> OwnedIn
     if not seen.is_reachable:
         raise DaemonUnreachable(f"{name}: {seen.problem}", next_step=seen.next_step)
     here = desired.on_hosts([name])
-    owned = found_on(seen, here, here.by_host()[name], observed)
+    owned = owned_on(seen, here, here.by_host()[name], observed)
     if address not in owned:
         declared = "" if any(i.address == address for i in desired.instances) else f" and is not in {desired.path}"
         raise UsageError(f"{address} has no container{declared}; there are: {', '.join(owned) or 'none'}")

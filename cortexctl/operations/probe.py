@@ -13,7 +13,7 @@ from cortexctl.errors import DaemonError
 from cortexctl.observed.parser_verdict import CommandLine, Probed
 from cortexctl.operations.notes import Level, Note, Report
 from cortexctl.plan.model import Plan
-from cortexctl.plan.parser_probe import Question, judged, not_asked, other_release, questions
+from cortexctl.plan.parser_probe import ParserQuery, other_release, parser_queries, problems_of, unchecked
 
 
 class Parsers(Protocol):
@@ -24,23 +24,23 @@ class Parsers(Protocol):
 
 def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Plan:
     """The plan with what the parsers in its images refuse of the command lines that it would start."""
-    diagnostics = [*plan.diagnostics, *not_asked(plan, desired)]
-    for question in questions(plan):
-        answer = _query(question, parsers, report)
-        diagnostics += judged(question, answer, desired)
-        other = other_release(question, answer, desired)
+    diagnostics = [*plan.diagnostics, *unchecked(plan, desired)]
+    for query in parser_queries(plan):
+        answer = _query(query, parsers, report)
+        diagnostics += problems_of(query, answer, desired)
+        other = other_release(query, answer, desired)
         if other:
             report(Note(other, Level.NOTE))
     return replace(plan, diagnostics=tuple(in_reading_order(diagnostics)))
 
 
-def _query(question: Question, parsers: Parsers, report: Report) -> Probed:
-    count = len(question.lines)
+def _query(query: ParserQuery, parsers: Parsers, report: Report) -> Probed:
+    count = len(query.lines)
     lines = f"{count} command line{'s' if count > 1 else ''}"
-    report(Note(f"probe: asking the parser in {question.reference} on {question.host} about {lines} …"))
+    report(Note(f"probe: asking the parser in {query.reference} on {query.host} about {lines} …"))
     began = time.monotonic()
     try:
-        answer = parsers.ask_parser(question.host, question.image_id, question.program, tuple(question.lines))
+        answer = parsers.ask_parser(query.host, query.image_id, query.program, tuple(query.lines))
     except DaemonError as cause:
         return Probed(problem=cause.message)
     seconds = time.monotonic() - began

@@ -22,7 +22,7 @@ from cortexctl.operations.lock import lock_state
 from cortexctl.operations.results import FleetStatus, HostLock, InstanceStatus
 from cortexctl.plan.adopt.adopt import is_adopted
 from cortexctl.plan.decide import fields_to_change, state_text
-from cortexctl.plan.drift.servers import found_on
+from cortexctl.plan.drift.servers import owned_on
 from cortexctl.plan.placement import placed
 
 
@@ -67,8 +67,8 @@ def _left_alone(desired: Desired, observed: Observed) -> tuple[str, ...]:
 def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[InstanceStatus]:
     desired, _ = placed(desired, observed)
     wanted_on = desired.by_host()
-    owned_on = {h.name: found_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
-    serving_now = [(i.host, i.serving) for on in owned_on.values() for i in on.values() if i.serving]
+    owned_at = {h.name: owned_on(h, desired, wanted_on[h.name], observed) for h in observed.hosts if h.is_reachable}
+    serving_now = [(i.host, i.serving) for on in owned_at.values() for i in on.values() if i.serving]
     paths = {(host, s.container.id): _health_path(s) for host, s in serving_now if s.container.is_running}
     servers = _servers(paths, hosts)
     rows: list[tuple[InstanceStatus, Host, Spec | None]] = []
@@ -77,7 +77,7 @@ def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[I
         if not seen.is_reachable:
             rows.append((InstanceStatus(seen.name, "unreachable", detail=seen.problem), host, None))
             continue
-        wanted, owned = wanted_on[seen.name], owned_on[seen.name]
+        wanted, owned = wanted_on[seen.name], owned_at[seen.name]
         for address in sorted(wanted.keys() | owned.keys()):
             instance = owned.get(address)
             serving = instance.serving if instance else None

@@ -1,4 +1,4 @@
-"""What may be done to an instance, and why. Both are closed sets."""
+"""The possible actions on an instance, and their reasons. Both are closed sets."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Action(StrEnum):
 
     @property
     def does_something(self) -> bool:
-        """A forgotten container is left as it is; it is only shown."""
+        """A forgotten container stays unchanged; it is only shown."""
         return self not in {Action.NO_OP, Action.FORGET}
 
     @property
     def verbs(self) -> list[str]:
-        """For the machine's plan: a replacement is two verbs, so a search for "remove" finds it too."""
+        """For the plan as JSON: a replacement is two verbs, so a search for "remove" finds it too."""
         return ["remove", "create"] if self is Action.REPLACE else [self.value]
 
 
@@ -50,7 +50,7 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """For people to read; nothing is decided by it. `detail` is a field path, a state, or a run."""
+    """For people to read; it decides nothing. `detail` is a field path, a state, or a run."""
 
     code: ReasonCode
     detail: str = ""

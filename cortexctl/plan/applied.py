@@ -1,4 +1,4 @@
-"""The stack as it was last applied: what drift is measured against, and brought back to."""
+"""The last applied state of the stack: drift is measured against it, and drift is repaired to it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from cortexctl.plan.diff import IN_PLACE
 
 
 def as_applied(desired: Desired, observed: Observed) -> Desired:
-    """Every instance with the spec that its container was made with, or that is recorded of one that is gone. Those
-    that were never applied are left out; so are those of hosts that cannot be read.
+    """Every instance with the spec that its container was created with, or the recorded spec if the container is gone.
+    Omits instances that were never applied, and those on hosts that cannot be read.
     """
     wanted, seen = desired.by_host(), observed.by_name()
     instances = (i for host, here in wanted.items() for i in _on(seen[host], here, desired, observed))
@@ -30,21 +30,21 @@ def as_applied(desired: Desired, observed: Observed) -> Desired:
 def _on(seen: ObservedHost, wanted: Mapping[str, Instance], desired: Desired, observed: Observed) -> Iterator[Instance]:
     if not seen.is_reachable:
         return
-    found = owned_instances(seen, desired.owner, desired.moved)
+    owned = owned_instances(seen, desired.owner, desired.moved)
     for address, instance in wanted.items():
-        container, recorded = to_adopt(instance, found.get(address), seen), applied_of(instance, observed)
+        container, recorded = to_adopt(instance, owned.get(address), seen), applied_of(instance, observed)
         was_replaced = recorded is not None and recorded.generation > 0  # and its successor is gone
         if container is not None and not was_replaced:
             yield from _as_adopted(instance, container, observed)
             continue
-        spec = _applied_spec(instance, found.get(address), observed)
+        spec = _applied_spec(instance, owned.get(address), observed)
         if spec is not None:
             yield replace(instance, spec=spec, gpu_count=None)
 
 
 def _as_adopted(wanted: Instance, taken: ObservedContainer, observed: Observed) -> Iterator[Instance]:
-    """It has no label, and only its settings can have been changed: whatever else differs is not applied yet. One that
-    had its name before needed no apply, and is as it is.
+    """It has no label, and only its settings can have changed: every other difference is not applied yet. A container
+    that had its name before needed no apply, and counts as applied.
     """
     recorded, inspected = applied_of(wanted, observed), observed.adoptable.get((wanted.host, taken.id))
     is_recorded = recorded is not None and recorded.generation == 0
@@ -55,11 +55,11 @@ def _as_adopted(wanted: Instance, taken: ObservedContainer, observed: Observed) 
     yield replace(wanted, spec=wanted.spec.with_in_place(was), ignore=(*wanted.ignore, *pending), gpu_count=None)
 
 
-def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Observed) -> Spec | None:
-    """By the container that has the serving name, unless a later one had passed its gate when its run was killed. What
-    has no such name may be kept, or proven by nobody: of it the record says what was applied.
+def _applied_spec(wanted: Instance, owned: OwnedInstance | None, observed: Observed) -> Spec | None:
+    """From the container that has the serving name, unless a later one had passed its gate when its run was killed. A
+    container without that name may be retained or not gated; then the record decides.
     """
-    serving = serving_now(wanted.spec, found)
+    serving = serving_now(wanted.spec, owned)
     applied = applied_of(wanted, observed)
     if serving is None:
         return applied.spec if applied else None
@@ -68,7 +68,7 @@ def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Obser
     actual = observed.in_place.get((wanted.host, serving.container.id))
     if serving.spec is None or actual is None:
         return serving.spec
-    # What was updated in place its label cannot tell; the record can, and so can a stack that says what is.
+    # A label does not show updates in place; the record does, and so does a stack that declares the limits.
     recorded = applied_of(wanted, observed, serving)
     known = recorded.spec if recorded and recorded.generation == serving.generation else serving.spec
     was, declared = known.container.in_place, wanted.spec.container.in_place
@@ -76,8 +76,8 @@ def _applied_spec(wanted: Instance, found: OwnedInstance | None, observed: Obser
     return serving.spec.with_in_place(replace(was, **updated))
 
 
-def _is_later(applied: Applied, found: Owned) -> bool:
-    """Whether something else than `found` was applied last."""
-    if is_generation_name(found.container.name):
-        return applied.generation != found.generation
-    return applied.is_ahead_of(found.generation)
+def _is_later(applied: Applied, owned: Owned) -> bool:
+    """Whether another container than `owned` was applied last."""
+    if is_generation_name(owned.container.name):
+        return applied.generation != owned.generation
+    return applied.is_ahead_of(owned.generation)

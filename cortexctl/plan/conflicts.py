@@ -1,4 +1,6 @@
-"""Whether two containers can run on a host at a time: ports have one holder, GPUs are shared by consent."""
+"""Whether two containers can run on a host at the same time: a port has one holder; GPUs can be shared if both shares
+allow it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104
 
 @dataclass(frozen=True, slots=True)
 class BothNeed:
-    """What only one of two containers can have: a port, or GPUs."""
+    """A resource that only one of two containers can have: a port, or GPUs."""
 
     what: Literal["port", "GPU"]
     first: int
@@ -24,7 +26,7 @@ class BothNeed:
 
 
 def what_both_need(one: Spec, other: Spec) -> BothNeed | None:
-    """What only one of them can have; None when both can run."""
+    """The resource that only one of them can have; None if both can run."""
     a, b = one.container.publish, other.container.publish
     if a and b and a.port and a.port == b.port and overlap(a.address, b.address):
         return BothNeed("port", a.port)
@@ -40,10 +42,10 @@ def utilization(spec: Spec) -> float:
 
 
 def is_pinned(spec: Spec) -> bool:
-    """Whether the size of its cache is given in bytes; then its share says nothing of what it takes."""
+    """Whether the size of its cache is set in bytes; then its share does not limit its memory."""
     return engine_of(spec.server).gpu_use(spec.server).cache_bytes is not None
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether a port on one address is in the way of the same port on the other."""
+    """Whether a port on one address conflicts with the same port on the other."""
     return one == other or one in ANY_ADDRESS or other in ANY_ADDRESS

@@ -1,7 +1,7 @@
-"""What a change takes away while it runs: a bound by the gate, and what past starts on this very host tell.
+"""The outage of a change while it runs: a bound from the gate, and an estimate from past starts on this host.
 
-The bound is on a start that shows no progress. One that progresses may take longer; how long it takes as a rule, past
-starts say.
+The bound holds for a start that shows no progress. A start that makes progress may take longer; past starts show the
+usual time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cortexctl.plan.model import Cost
 
 
 def cost_of_start(wanted: Instance, observed: Observed) -> Cost:
-    """Of one that nothing has to stop for."""
+    """For a change that stops nothing."""
     seconds = _past_starts(wanted, applied_of(wanted, observed))
     return Cost(
         down=False,
@@ -30,8 +30,8 @@ def cost_of_start(wanted: Instance, observed: Observed) -> Cost:
 
 
 def cost_of_restart(wanted: Instance, serving: Owned, observed: Observed) -> Cost:
-    """Of one that stops, and starts again or gives way to another. `expected` needs a past start of these weights;
-    where no stop is recorded (`stops` is 0), it is without the stop.
+    """For a container that stops and starts again, or is replaced. `expected` needs a past start of these weights; if
+    no stop is recorded (`stops` is 0), it does not include the stop.
     """
     applied = applied_of(wanted, observed, serving)
     starts, stops = _past_starts(wanted, applied), applied.stops if applied else ()
@@ -45,12 +45,12 @@ def cost_of_restart(wanted: Instance, serving: Owned, observed: Observed) -> Cos
 
 
 def stop_bound(serving: Owned) -> int:
-    """Seconds that the old one may take to stop."""
+    """Maximum time in seconds for the old container to stop."""
     return serving.spec.stop_timeout if serving.spec else STOP_MARGIN
 
 
 def applied_of(wanted: Instance, observed: Observed, serving: Owned | None = None) -> Applied | None:
-    """What is recorded of the instance, also under the name that its container was made with."""
+    """The record of the instance, also under the name that its container was created with."""
     applied = observed.record(wanted.host).applied
     was = serving.container.labels.get(labels.MODEL, wanted.model) if serving else wanted.model
     return applied.get(wanted.address) or applied.get(labels.address(wanted.host, was, wanted.ordinal))

@@ -25,7 +25,7 @@ Images = Mapping[tuple[str, str], ImageFacts]
 
 @dataclass(frozen=True, slots=True)
 class Force:
-    """What the caller asks for, whether or not anything differs."""
+    """Actions that the caller requests even if nothing differs."""
 
     replace: bool = False
     restart: bool = False
@@ -40,7 +40,7 @@ def decide(
     observed: Observed,
     force: Force = NO_FORCE,
 ) -> list[Change]:
-    """The change that makes `existing` into `wanted`, after the removal of what an interrupted apply left."""
+    """The change that turns `existing` into `wanted`, after the removal of what an interrupted apply left behind."""
     serving = serving_now(wanted.spec, existing)
     wanted = with_kept_names(wanted, serving)
     fields = fields_to_change(wanted, serving, observed)
@@ -49,12 +49,12 @@ def decide(
     )
     parts = beside(wanted.spec, existing, serving, applied_of(wanted, observed), replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]
-    if not must_replace:  # a replacement has its own way with old ones
+    if not must_replace:  # a replacement handles old generations itself
         leftovers += [_remove_kept(wanted, owned) for owned in _too_many(wanted, parts)]
     if serving is None:
         return [*leftovers, _create(wanted, existing, parts, observed)]
     if serving.spec is None:
-        return leftovers  # the planner reports that its spec cannot be read
+        return leftovers  # the planner reports the unreadable spec
     if must_replace:
         changed = tuple(Reason(ReasonCode.CHANGED, f.path) for f in fields)
         requested = (Reason(ReasonCode.REQUESTED),) if force.replace else ()
@@ -64,7 +64,9 @@ def decide(
 
 
 def with_kept_names(wanted: Instance, serving: Owned | None) -> Instance:
-    """Where the stack says no served names, those that its clients know stay, whatever the model is called by now."""
+    """If the stack does not declare served names, the names that clients know stay, even if the model has a new
+    name.
+    """
     if not wanted.named_by_default or serving is None or serving.spec is None:
         return wanted
     server = replace(wanted.spec.server, served_names=serving.spec.server.served_names)
@@ -72,8 +74,8 @@ def with_kept_names(wanted: Instance, serving: Owned | None) -> Instance:
 
 
 def fields_to_change(wanted: Instance, serving: Owned | None, observed: Observed) -> tuple[FieldChange, ...]:
-    """What differs from the recorded spec and is not ignored. A label cannot follow a change that was made in
-    place, so for those fields an inspection, where there is one, has the last word.
+    """Fields that differ from the recorded spec and are not ignored. A label does not show changes in place, so for
+    those fields an inspection takes precedence, if there is one.
     """
     if serving is None or serving.spec is None:
         return ()
@@ -103,7 +105,7 @@ def _is_ignored(path: str, patterns: tuple[str, ...]) -> bool:
 def _keep(
     wanted: Instance, serving: Owned, fields: tuple[FieldChange, ...], observed: Observed, *, restart: bool
 ) -> Change:
-    """The container stays: as it is, or after a start, a restart, an update in place or a new name."""
+    """The container stays: unchanged, or after a start, a restart, an update in place or a new name."""
     name = serving_name(wanted.model, wanted.ordinal)
     rename = "" if serving.container.name == name else name
     action, cost = Action.NO_OP, Cost(down=False)
@@ -136,13 +138,13 @@ def _keep(
 
 
 def _moved_from(wanted: Instance, serving: Owned) -> str:
-    """The name that the model had in the stack when its container was created, if that was another."""
+    """The name that the model had in the stack when its container was created, if it was another."""
     was = wanted.model if serving.imported else serving.container.labels[MODEL]
     return was if was != wanted.model else ""
 
 
 def _why_renamed(detail: InstanceChange, serving: Owned) -> Reason:
-    """The stack has another name for the model, or somebody renamed the container."""
+    """The model has a new name in the stack, or the container was renamed by hand."""
     if serving.imported:
         return Reason(ReasonCode.ADOPTED, serving.container.name)
     if detail.moved_from:
@@ -151,8 +153,8 @@ def _why_renamed(detail: InstanceChange, serving: Owned) -> Reason:
 
 
 def remove(existing: OwnedInstance, reason: ReasonCode) -> Change:
-    """All containers of an instance go: the serving one, candidates and retained ones. Or none of them does: its
-    label decides what becomes of it once its model leaves the stack.
+    """Removes all containers of an instance: the serving one, candidates and retained ones. Or none of them: its label
+    decides what happens after its model leaves the stack.
     """
     head = existing.serving or existing.others[-1]
     forgets = reason is not ReasonCode.DESTROY and head.forget
@@ -178,7 +180,7 @@ def remove(existing: OwnedInstance, reason: ReasonCode) -> Change:
 
 
 def needs_image(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
-    """Whether a container will be made for it, so that its image must be looked up."""
+    """Whether a container will be created for it, so that its image must be resolved."""
     serving = serving_now(wanted.spec, existing)
     if serving is None or force.replace:
         return True
@@ -187,10 +189,10 @@ def needs_image(wanted: Instance, existing: OwnedInstance | None, force: Force =
 
 
 def needs_record(wanted: Instance, existing: OwnedInstance | None, force: Force = NO_FORCE) -> bool:
-    """Whether it will be started, so that its past starts are of interest; or has what is changed in place."""
+    """Whether it will be started, so that its past starts matter; or it has settings that were changed in place."""
     serving = serving_now(wanted.spec, existing)
     is_down = serving is not None and not serving.container.is_running
-    # Only the record shows settings that were changed in place, and restored.
+    # Only the record shows settings that were changed in place and then restored.
     specs = (wanted.spec, serving.spec if serving else None)
     has_settings = any(s.container.in_place != InPlace() for s in specs if s)
     return has_settings or is_down or force.restart or needs_image(wanted, existing, force)
@@ -199,8 +201,8 @@ def needs_record(wanted: Instance, existing: OwnedInstance | None, force: Force 
 def needs_inspection(
     wanted: Instance, existing: OwnedInstance | None, observed: Observed, *, everything: bool = False
 ) -> str:
-    """The container to inspect, because its label differs only in what may have been changed in place since, or it was
-    changed in place by the record; or, if `everything` is to be inspected, because it exists.
+    """The container to inspect, because its label differs only in fields that may have changed in place since, or
+    because the record has changes in place; or, if `everything` is to be inspected, because it exists.
     """
     serving = serving_now(wanted.spec, existing)
     if serving is None or serving.spec is None or serving.imported:
@@ -218,7 +220,7 @@ def reference(owned: Owned) -> ContainerRef:
 
 
 def state_text(container: ObservedContainer) -> str:
-    """A vLLM whose engine died exits with code 0, so the code alone says nothing: show both."""
+    """A vLLM whose engine died exits with code 0, so the code alone is ambiguous: show both."""
     if container.exit_code is None:
         return container.state
     return f"{container.state} with code {container.exit_code}"
@@ -272,8 +274,8 @@ def _replace(
 def _make_way(
     wanted: Instance, retained: tuple[Owned, ...]
 ) -> tuple[tuple[ContainerRef, ...], tuple[ContainerRef, ...]]:
-    """(displaced, pruned) of the retained generations, where one more is to be retained. One under the serving name is
-    displaced even if it is one too many: the name must be free before the new one gets it.
+    """(displaced, pruned) of the retained generations, if one more is to be retained. A container with the serving name
+    is displaced even if it is to be pruned: the name must be free before the new container gets it.
     """
     in_turn, spare = first_to_go(retained), max(wanted.policy.keep - 1, 0)
     too_many = in_turn[: len(in_turn) - spare] if len(in_turn) > spare else ()
@@ -284,14 +286,16 @@ def _make_way(
 
 
 def starts_first(wanted: Instance, serving: Owned) -> bool:
-    """Whether the new one can serve before the old one stops, and shall. (A guard refuses what shall and cannot.)"""
+    """Whether the new container can and should serve before the old one stops. (A guard refuses a start-first change
+    that is not possible.)
+    """
     if wanted.strategy == "stop_first" or not serving.container.is_running or serving.spec is None:
         return False
     return what_both_need(serving.spec, wanted.spec) is None
 
 
 def _remove_leftover(wanted: Instance, owned: Owned) -> Change:
-    """What an interrupted run left beside the instance."""
+    """Removes what an interrupted run left beside the instance."""
     detail = InstanceChange(
         ordinal=wanted.ordinal, generation=owned.generation, before=owned.spec, leftover=reference(owned)
     )
@@ -299,7 +303,7 @@ def _remove_leftover(wanted: Instance, owned: Owned) -> Change:
 
 
 def _too_many(wanted: Instance, parts: Beside) -> tuple[Owned, ...]:
-    """Old generations beyond those that the stack wants to keep: it wants fewer now, or a removal failed."""
+    """Old generations beyond the number that the stack retains: the number was lowered, or a removal failed."""
     at_rest = [
         o for o in first_to_go(parts.retained) if o.container.state == "exited" and is_generation_name(o.container.name)
     ]
@@ -308,13 +312,15 @@ def _too_many(wanted: Instance, parts: Beside) -> tuple[Owned, ...]:
 
 
 def _remove_kept(wanted: Instance, owned: Owned) -> Change:
-    """It has no GPU and no port any more, so its spec does not matter."""
+    """It no longer has a GPU or a port, so its spec does not matter."""
     detail = InstanceChange(ordinal=wanted.ordinal, generation=owned.generation, pruned=(reference(owned),))
     return _removal_beside(wanted, owned, detail, Reason(ReasonCode.NOT_KEPT, str(wanted.policy.keep)))
 
 
 def _removal_beside(wanted: Instance, owned: Owned, detail: InstanceChange, reason: Reason) -> Change:
-    """Of one container, under an address of its own: the instance has a change of its own, or stays as it is."""
+    """The removal of one container, under an address of its own: the instance has a change of its own, or stays
+    unchanged.
+    """
     address = f"{wanted.address}--g{owned.generation}"
     return Change(address, wanted.host, wanted.model, Action.REMOVE, detail, reasons=(reason,))
 

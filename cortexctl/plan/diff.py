@@ -1,4 +1,4 @@
-"""Which fields of two specs differ, by the paths that a stack's reader knows."""
+"""The fields in which two specs differ, by their paths in the stack file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cortexctl.instance.spec import Spec
 IN_PLACE = ("cpus", "memory", "restart")
 NETWORK = "network"
 VERSION = "vllm_version"
-"""What is said of an image: where one side does not know, it is no difference."""
+"""Facts about an image: compared only if both specs have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field. None means "not set". Of a secret only its fingerprints are here, and it is `sensitive`."""
+    """One field. None means "not set". A secret has only its fingerprints here, and is `sensitive`."""
 
     path: str
     before: Any
@@ -28,8 +28,8 @@ class FieldChange:
 
     @property
     def in_place(self) -> bool:
-        """Whether a living container can take it. A limit can be changed, but not taken away; a network can be given
-        back to one that was taken from it by hand.
+        """Whether a running container can take the change. A limit can be changed, but not removed; a network that was
+        removed by hand can be restored.
         """
         if self.path == NETWORK:
             return self.before is None
@@ -37,7 +37,7 @@ class FieldChange:
 
 
 def diff(before: Spec, after: Spec) -> tuple[FieldChange, ...]:
-    """Sorted by path; empty when the specs are equal. Equality of their recorded form decides first."""
+    """Sorted by path; empty if the specs are equal. Their recorded form is compared first."""
     if spec_to_label(before) == spec_to_label(after):
         return ()
     old, new = fields_of(before), fields_of(after)
@@ -58,7 +58,7 @@ def diff(before: Spec, after: Spec) -> tuple[FieldChange, ...]:
 
 
 def fields_of(spec: Spec) -> dict[str, Any]:
-    """The spec flattened to path -> plain value; only what is set."""
+    """The spec flattened to path -> plain value; only fields that are set."""
     flat: dict[str, Any] = {
         "image": spec.container.image,
         "engine": spec.server.engine,
@@ -98,22 +98,22 @@ def _sorted(value: Any) -> Any:
 
 
 def uncompared_secrets(before: Spec, after: Spec) -> list[str]:
-    """Names of secrets whose value one side does not know (a review reads none): same name, same origin."""
+    """Names of secrets whose value is unknown on one side (a review reads none): same name, same origin."""
     was = {s.name: s for s in before.container.secrets}
     both = [(was[s.name], s) for s in after.container.secrets if s.name in was]
     return [s.name for o, s in both if o.origin == s.origin and not (o.fingerprint and s.fingerprint)]
 
 
 def _nested(path: str, was: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[FieldChange]:
-    """A JSON-valued argument: name the key inside it rather than print both objects."""
+    """A JSON-valued argument: names the key inside it, instead of printing both objects."""
     from deepdiff import DeepDiff
 
     delta = DeepDiff(was, wanted, view="tree", threshold_to_diff_deeper=0)
-    found = {}
+    changes = {}
     for level in (item for kind in delta.values() for item in kind):
         inner = ".".join([path, *(str(step) for step in level.path(output_format="list"))])
-        found[inner] = FieldChange(inner, _or_unset(level.t1), _or_unset(level.t2))
-    return [found[p] for p in sorted(found)]
+        changes[inner] = FieldChange(inner, _or_unset(level.t1), _or_unset(level.t2))
+    return [changes[p] for p in sorted(changes)]
 
 
 def _or_unset(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What must not be planned: clashes inside the stack, and clashes with what runs on the hosts."""
+"""Plans that are refused: conflicts inside the stack, and conflicts with the running containers of the hosts."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from cortexctl.plan.conflicts import overlap, utilization, what_both_need
 from cortexctl.plan.model import Change
 from cortexctl.plan.order import Order, in_order, ranks_of
 from cortexctl.plan.placement import gpu_holders
-from cortexctl.plan.recipes import kept_name
+from cortexctl.plan.recipes import retained_name
 from cortexctl.plan.rollout import canaries_of
 
 
 def check_desired(desired: Desired) -> list[Diagnostic]:
-    """Clashes that need no host to be seen."""
-    found: list[Diagnostic] = list(_daemons(desired))
+    """Conflicts that are visible without a host."""
+    diagnostics: list[Diagnostic] = list(_daemons(desired))
     by_host: dict[str, list[Instance]] = defaultdict(list)
     for instance in desired.instances:
         by_host[instance.host].append(instance)
     for instances in by_host.values():
-        found += _served_names(instances)
-        found += _ports(instances)
-        found += _gpus(instances)
-    return found
+        diagnostics += _served_names(instances)
+        diagnostics += _ports(instances)
+        diagnostics += _gpus(instances)
+    return diagnostics
 
 
 def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change]) -> list[Diagnostic]:
-    """Clashes with containers that run, and images that are not to be had."""
+    """Conflicts with running containers, and images that are not available."""
     wanted = {i.address: i for i in desired.instances}
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     ordered = in_order(changes, Order(ranks_of(desired), canaries_of(desired)))
     for number, change in enumerate(ordered):
         makes_one = change.action in {Action.CREATE, Action.REPLACE}
@@ -47,14 +47,14 @@ def check_hosts(desired: Desired, observed: Observed, changes: Sequence[Change])
             continue
         instance = wanted[change.address]
         containers = observed.host(change.host).containers
-        found += _taken_names(instance, change, observed.host(change.host), desired)
+        diagnostics += _taken_names(instance, change, observed.host(change.host), desired)
         if not makes_one:
             continue
-        found += _taken_port(instance, change, containers, ordered[: number + 1], ordered)
-        found += _missing_image(instance, observed)
-        found += _not_together(instance, change)
-        found += _gpus_of_others(instance, observed.host(change.host), desired.owner)
-    return found
+        diagnostics += _taken_port(instance, change, containers, ordered[: number + 1], ordered)
+        diagnostics += _missing_image(instance, observed)
+        diagnostics += _not_together(instance, change)
+        diagnostics += _gpus_of_others(instance, observed.host(change.host), desired.owner)
+    return diagnostics
 
 
 def _daemons(desired: Desired) -> Iterator[Diagnostic]:
@@ -78,7 +78,7 @@ def _served_names(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
                     f'models "{one.model}" and "{other.model}" both serve "{name}" on network '
                     f"{one.spec.container.network} of {one.host}",
                     other.place_of("served_names"),
-                    help="give one of them another name: a client could reach either",
+                    help="give one of them another name: clients could reach either server",
                 )
 
 
@@ -90,7 +90,7 @@ def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
                 "CX207",
                 f"{one.address} and {other.address} both publish port {a.port}",
                 other.place_of("publish"),
-                help="choose another port, or leave it out to let the daemon pick a free one",
+                help="choose another port, or omit it to let the daemon pick a free one",
             )
 
 
@@ -127,7 +127,7 @@ def _taken_names(instance: Instance, change: Change, host: ObservedHost, desired
     names = {
         serving_name(change.model, change.detail.ordinal),
         generation_name(change.model, change.detail.ordinal, change.detail.generation),
-        *([kept_name(change)] if change.action is Action.REPLACE else []),
+        *([retained_name(change)] if change.action is Action.REPLACE else []),
         *([generation_name(change.model, change.detail.ordinal, 0)] if change.detail.imported else []),
     }
     alone = {other.container.id for other in left_alone(host, desired.owner, desired.moved)}
@@ -166,14 +166,14 @@ def _taken_port(
             if bound.port != publish.port or container.id in stopped:
                 continue
             if overlap(bound.address, publish.address):
-                wait = "it gives it up later in this plan: apply that one first, with --target"
+                wait = "it is released later in this plan: apply that change first, with --target"
                 yield error(
                     "CX407",
-                    f"{change.host}: port {publish.port} is taken by the container {container.name}",
+                    f"{change.host}: port {publish.port} is used by the container {container.name}",
                     instance.place_of("publish"),
                     help=wait
                     if container.id in later
-                    else "choose another port, or leave it out to let the daemon pick a free one",
+                    else "choose another port, or omit it to let the daemon pick a free one",
                 )
                 return
 
@@ -183,7 +183,7 @@ def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnosti
     if facts and facts.availability == "missing":
         yield error(
             "CX405",
-            f"{instance.host}: the image {facts.reference} is not there and cannot be pulled",
+            f"{instance.host}: the image {facts.reference} is not on the host and cannot be pulled",
             instance.place_of("image"),
             detail=facts.problem,
             help=f"check the name, log the daemon in to its registry, or load it: docker load … && docker "
@@ -192,8 +192,8 @@ def _missing_image(instance: Instance, observed: Observed) -> Iterator[Diagnosti
 
 
 def _not_together(instance: Instance, change: Change) -> Iterator[Diagnostic]:
-    """What shall start first, and cannot: stopping first after all would be the outage that it was to spare. The way
-    back stops first, whatever the strategy: it is taken when what serves is no good.
+    """A start-first change that is not possible. A fallback to stop-first would be the outage that start-first avoids.
+    An undo stops first, whatever the strategy: it happens if the serving container has failed.
     """
     detail = change.detail
     if instance.strategy != "start_first" or detail.start_first or detail.is_rollback or not change.cost.down:

@@ -1,4 +1,4 @@
-"""What stands against a plan because of what is found on a host: protection, unreadable labels, strange containers."""
+"""Problems of a plan with the observed hosts: protection, unreadable labels, misplaced containers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Wanted = Mapping[str, Instance]
 
 
 def protected(
-    changes: list[Change], found: Mapping[str, OwnedInstance], wanted: Wanted, unprotect: Collection[str]
+    changes: list[Change], existing: Mapping[str, OwnedInstance], wanted: Wanted, unprotect: Collection[str]
 ) -> list[Diagnostic]:
-    """The stack's word counts while it declares the model; afterwards the label's does."""
+    """While the stack declares the model, its value counts; afterwards the label's does."""
     refused = []
     for change in changes:
-        instance = found.get(change.address)
+        instance = existing.get(change.address)
         if instance is None or change.action is not Action.REMOVE or change.address in unprotect:
             continue
         declared = wanted.get(change.address)
@@ -41,67 +41,70 @@ def protected(
                 error(
                     "CX403",
                     f"{change.address} is protected and would be removed",
-                    help=f"if that is what you want, say so: --unprotect {change.address}",
+                    help=f"if that is intended, confirm it: --unprotect {change.address}",
                 )
             )
     return refused
 
 
-def not_yet_protected(changes: list[Change], found: Mapping[str, OwnedInstance], wanted: Wanted) -> list[Diagnostic]:
-    """`protect` lives in a label, which a container that is there already cannot get."""
+def not_yet_protected(changes: list[Change], existing: Mapping[str, OwnedInstance], wanted: Wanted) -> list[Diagnostic]:
+    """`protect` is stored in a label, which an existing container cannot get."""
     return [
         warning(
             "CX409",
-            f"{change.address}: protect is not recorded in the container that runs, whose labels cannot change",
+            f"{change.address}: protect is not recorded in the running container, because labels cannot change",
             wanted[change.address].place_of("protect"),
-            help=f"it will be from its next replacement on; to have it now: --replace {change.address}",
+            help=f"its next replacement records it; to record it now: --replace {change.address}",
         )
         for change in changes
         if change.address in wanted
         and wanted[change.address].policy.protect
         and change.action in {Action.NO_OP, Action.START, Action.UPDATE, Action.ADOPT, Action.RESTART}
-        and not any(o.protect for o in found[change.address].all)
+        and not any(o.protect for o in existing[change.address].all)
     ]
 
 
-def unreadable(found: Mapping[str, OwnedInstance]) -> list[Diagnostic]:
+def unreadable(existing: Mapping[str, OwnedInstance]) -> list[Diagnostic]:
     return [
         error(
             "CX402",
             f"{instance.address}: the recorded spec of {owned.container.name} cannot be read: {owned.problem}",
-            help="it was written by a newer cortexctl, or by hand; upgrade cortexctl, or remove the container",
+            help="a newer cortexctl wrote it, or it was edited by hand; upgrade cortexctl, or remove the container",
         )
-        for instance in found.values()
+        for instance in existing.values()
         for owned in instance.all
         if owned.spec is None
     ]
 
 
 def past_the_last_generation(changes: list[Change]) -> list[Diagnostic]:
-    """A container would get a label that nobody reads again."""
+    """A container would get a label that no later run can read."""
     return [
         error(
             "CX402",
-            f"{change.address}: its next generation would be {change.detail.generation:,}, and the last is "
-            f"{MOST_GENERATIONS:,}",
-            help="somebody wrote the number of a container or of the host's record by hand; remove the one that has it",
+            f"{change.address}: its next generation would be {change.detail.generation:,}, but the last "
+            f"possible one is {MOST_GENERATIONS:,}",
+            help=(
+                "the generation of a container or of the host's record was edited by hand; remove the container "
+                "or record that has it"
+            ),
         )
         for change in changes
         if change.detail.generation > MOST_GENERATIONS
     ]
 
 
-def two_in_one(found: Mapping[str, OwnedInstance]) -> list[Diagnostic]:
-    """Two models that serve and are to be one (by `moved`): one of them would be removed as the other's old self."""
+def two_in_one(existing: Mapping[str, OwnedInstance]) -> list[Diagnostic]:
+    """Two serving models that `moved` maps to one: one of them would be removed as an old generation of the other."""
     clashes = []
-    for instance in found.values():
+    for instance in existing.values():
         serving = [o for o in instance.all if not is_generation_name(o.container.name)]
         names = sorted({o.container.labels.get(MODEL, instance.model) for o in serving})
         if len(names) > 1:
             clashes.append(
                 error(
                     "CX414",
-                    f"{instance.address}: the containers of two models, {' and '.join(names)}, would be this one's",
+                    f"{instance.address}: `moved` maps two running models, {' and '.join(names)}, to this address",
                     help="correct `moved`: give each its own name, or remove one of the models first",
                 )
             )
@@ -109,18 +112,18 @@ def two_in_one(found: Mapping[str, OwnedInstance]) -> list[Diagnostic]:
 
 
 def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[str, str]) -> list[Diagnostic]:
-    """Containers of one model's replica at the address of another model: `chat.2` may be both."""
+    """Containers of one model's replica at the address of another model: `chat.2` can mean both."""
     meant: dict[str, set[tuple[int, str]]] = {}
     for at, instance in wanted.items():
         meant.setdefault(at, set()).add((instance.ordinal, instance.model))
-    for found in owned_groups(seen, owner, moved):
-        meant.setdefault(found.address, set()).add((found.ordinal, found.model))
+    for group in owned_groups(seen, owner, moved):
+        meant.setdefault(group.address, set()).add((group.ordinal, group.model))
     return [
         error(
             "CX414",
-            f'{at} would be the model "{other}" and replica {ordinal} of the model "{model}"',
+            f'{at} would be both the model "{other}" and replica {ordinal} of the model "{model}"',
             wanted[at].place_of("") if at in wanted else None,
-            help=f'leave "{other}" out of the stack, or its replica in; apply that, and then change the other',
+            help=f'keep "{other}" out of the stack, or the replica in it; apply, and then make the other change',
         )
         for at, meanings in sorted(meant.items())
         for (_, other), (ordinal, model) in pairwise(sorted(meanings))
@@ -128,7 +131,7 @@ def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[
 
 
 def not_touched(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
-    """Containers with the stack's labels that are none of its own. They are in nobody's way, so nothing stops."""
+    """Containers with the stack's labels that are not its own. They block nothing, so the plan continues."""
     return [
         warning("CX416", f"{seen.name}: {describe_left_alone(other)}; it is left alone", help=_TO_DO[other.reason])
         for other in left_alone(seen, desired.owner, desired.moved)
@@ -145,8 +148,8 @@ _TO_DO = {
 def left_behind(
     changes: list[Change], wanted: Wanted, seen: ObservedHost, host: Host, *, destroy: bool
 ) -> list[Diagnostic]:
-    """Containers that were adopted and then replaced. No label says that they are ours: they stay as their model goes,
-    and with them the network that they are on.
+    """Containers that were adopted and then replaced. No label shows that they are ours: they stay when their model is
+    removed, and so does their network.
     """
     goes = {(c.model, c.detail.ordinal) for c in changes if c.action is Action.REMOVE and not c.only_tidies}
     goes |= {(i.model, i.ordinal) for i in wanted.values()} if destroy else set()
@@ -161,47 +164,47 @@ def left_behind(
     return [
         warning(
             "CX417",
-            f"{whose}: {c.name} stays; it was adopted and later replaced, and has no labels that say whose it is",
+            f"{whose}: {c.name} stays; it was adopted and later replaced, and has no labels that show its owner",
             detail=f"the network {' and '.join(c.networks)} stays with it" if destroy and c.networks else "",
-            help=f"if nobody needs it any more: docker -H {host.docker} rm {c.name}"
-            + ("; then destroy again takes the network" if destroy and c.networks else ""),
+            help=f"if it is no longer used: docker -H {host.docker} rm {c.name}"
+            + ("; then run destroy again to remove the network" if destroy and c.networks else ""),
         )
         for whose, c in stays
     ]
 
 
-def strange(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
+def misplaced(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
     return [
         error(
             "CX404",
-            f'{seen.name}: the container {container.name} was made for the host "{container.labels[HOST]}"',
-            help="if the host was renamed, give it its old name back; if two hosts of the stack are one daemon, "
-            "keep one of them",
+            f'{seen.name}: the container {container.name} was created for the host "{container.labels[HOST]}"',
+            help="if the host was renamed, restore its old name; if two hosts of the stack are one daemon, keep "
+            "one of them",
         )
         for container in misplaced_containers(seen, desired.owner, desired.moved)
     ]
 
 
 def unreachable(wanted: Wanted, seen: ObservedHost, request: Request) -> list[Diagnostic]:
-    """A host that cannot be read stands against the plan, unless that is allowed, or nothing there was asked for."""
+    """A host that cannot be read blocks the plan, unless that is allowed, or nothing on it is selected."""
     models = sorted({i.model for i in wanted.values() if request.wants(i.host, i.model, i.address)})
     if not models and (request.target or request.exclude):
         return []
-    left_out = f"; left out of this plan: {', '.join(models)}" if models else ""
-    said = warning if request.allow_unreachable else error
-    return [said("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)]
+    left_out = f"; omitted from this plan: {', '.join(models)}" if models else ""
+    severity = warning if request.allow_unreachable else error
+    return [severity("CX401", f"{seen.name}: {seen.problem}{left_out}", help=seen.next_step)]
 
 
 _NOT_KNOWN = {
-    Fact.RECORD: "what was applied last and how long starts take is not known",
+    Fact.RECORD: "the last applied specs and the start times are not known",
     Fact.IMAGE: "whether a registry has them is not known",
-    Fact.LIMITS: "a change of limits by hand is not seen",
+    Fact.LIMITS: "manual changes of limits are not detected",
 }
-"""What is not known without a fact. What else a snapshot may lack has diagnostics of its own."""
+"""The effect of each missing fact. Other gaps of a snapshot have diagnostics of their own."""
 
 
 def not_in_snapshot(observed: Observed, name: str) -> list[Diagnostic]:
-    """What a plan asked a snapshot for, and it does not have: one warning a kind of fact."""
+    """Facts that a plan needs and the snapshot does not have: one warning per kind of fact."""
     names = {(h.name, c.id): f"{c.name} on {h.name}" for h in observed.hosts for c in h.containers}
     lacking: dict[Fact, list[str]] = {}
     for fact, (host, what) in sorted(observed.unknown):

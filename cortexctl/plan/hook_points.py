@@ -1,4 +1,4 @@
-"""Which of the stack's hooks a plan runs, and when."""
+"""The hooks of the stack that a plan runs, and when."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _STARTS = {Action.CREATE, Action.REPLACE, Action.RESTART, Action.START}
 
 
 def hooks_needed(hooks: Sequence[Hook], changes: Sequence[Change]) -> tuple[Hook, ...]:
-    """Those that will run, if all goes well, or may, if something fails: none where nothing changes."""
+    """The hooks that will run on success, or may run on a failure; none if nothing changes."""
     effective = [c for c in changes if c.action.does_something]
     return tuple(hook for hook in hooks if any(hook.applies_to(c.model) and _comes_to(hook.on, c) for c in effective))
 
 
 def hooks_at(hooks: Sequence[Hook], point: Point, models: Sequence[str]) -> tuple[Hook, ...]:
-    """Those of a point for any of the models; for a host's own steps (no models) those for all models."""
+    """The hooks of a point for any of the models; for a host's own steps (no models), the hooks for all models."""
     return tuple(
         h for h in hooks if h.on is point and (any(map(h.applies_to, models)) if models else h.models == ("*",))
     )
 
 
 def stops_serving(change: Change, task: Task) -> bool:
-    """Whether the task stops a container that served when the plan was made."""
+    """Whether the task stops a container that served when the plan was created."""
     if not isinstance(task, StopContainer) or change.action not in _TAKES_AWAY:
         return False
     return any(ref.id == task.container and ref.state == "running" for ref in change.detail.touched)

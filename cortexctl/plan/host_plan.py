@@ -1,4 +1,4 @@
-"""plan_host: what is planned on one host, and what blocks it."""
+"""plan_host: the changes on one host, and the problems that block them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from cortexctl.plan.decide import Force, decide, remove
 from cortexctl.plan.guards_observed import (
     Wanted,
     left_behind,
+    misplaced,
     not_touched,
     not_yet_protected,
     past_the_last_generation,
     protected,
-    strange,
     two_in_one,
     two_meanings,
     unreachable,
@@ -41,7 +41,7 @@ Owned = Mapping[str, OwnedInstance]
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What all hosts of a plan have in common: the stack, the observation, the request, and the order of models."""
+    """The inputs that all hosts of a plan share: the stack, the observation, the request, and the order of models."""
 
     desired: Desired
     observed: Observed
@@ -55,19 +55,19 @@ class HostPlan:
 
     host: PlannedHost
     changes: tuple[Change, ...] = ()
-    """Those that the request selects."""
+    """Changes that the request selects."""
     deferred: tuple[Change, ...] = ()
-    """Selected, and left for another apply (--canary-hold)."""
+    """Selected changes that are left for another apply (--canary-hold)."""
     everything: tuple[Change, ...] = ()
-    """What the host needs without any selection. What is not selected stays as it is."""
+    """The changes without any selection. Instances that are not selected stay unchanged."""
     steps: tuple[Step, ...] = ()
     serving: Mapping[str, int] = field(default_factory=dict)
-    """Instances that run now, by model."""
+    """Number of instances that run now, by model."""
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
 def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> HostPlan:
-    """Decide for every instance that is `wanted` on the host, or was seen there. A host that cannot be read has no
+    """Decides for every instance that is `wanted` on the host, or exists there. A host that cannot be read has no
     changes, and a diagnostic.
     """
     desired, request = fleet.desired, fleet.request
@@ -80,7 +80,11 @@ def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> H
     deferred = [c for c in selected if request.canary_hold and is_deferred(c, desired, fleet.order.canaries)]
     changes = [c for c in selected if c not in deferred]
     adopted = sum(is_adopted(instance.serving) for instance in owned.values() if instance.serving)
-    networks = {i.spec.container.network for i in wanted.values()} if request.destroy and not request.words else set()
+    networks = (
+        {i.spec.container.network for i in wanted.values()}
+        if request.destroy and not request.narrowing_options
+        else set()
+    )
     return HostPlan(
         host=planned_host(host, seen, desired, adopted, _gpus(everything)),
         changes=tuple(changes),
@@ -95,14 +99,14 @@ def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> H
 def planned_host(
     host: Host, seen: ObservedHost, desired: Desired, adopted: int = 0, gpus: tuple[int, int] = (0, 0)
 ) -> PlannedHost:
-    """`adopted`: containers that the stack has taken by their names. `gpus`: how many it has, before and after."""
+    """`adopted`: containers that the stack has adopted by name. `gpus`: number of GPUs in use, before and after."""
     alone = {other.container.id for other in left_alone(seen, desired.owner, desired.moved)}
     ours = sum(owner_of(c.labels) == desired.owner and c.id not in alone for c in seen.containers) + adopted
     return PlannedHost(host, seen.daemon, ours, len(seen.containers) - ours, seen.problem, *gpus)
 
 
 def force_of(request: Request, instance: Instance) -> Force:
-    """What the request asks of the instance whether or not anything differs."""
+    """The actions that the request wants for the instance even if nothing differs."""
     return Force(
         replace=request.forces(request.replace, instance.address, instance.model),
         restart=request.forces(request.restart, instance.address, instance.model),
@@ -121,10 +125,10 @@ def _changes(wanted: Wanted, owned: Owned, fleet: Fleet) -> Iterator[Change]:
 
 
 def _leaves(instance: OwnedInstance, desired: Desired, request: Request) -> Iterator[Change]:
-    """Of an instance that is not wanted. It is not drift if the stack no longer has it."""
+    """For an instance that is not wanted. It is not drift if the stack no longer has it."""
     if request.destroy:
         if instance.serving and instance.serving.imported and not is_adopted(instance.serving):
-            instance = replace(instance, serving=None)  # it was never applied, and is still whose it was
+            instance = replace(instance, serving=None)  # it was never applied, and still belongs to its former owner
         if instance.all:
             yield remove(instance, ReasonCode.DESTROY)
     elif not request.only:
@@ -132,7 +136,7 @@ def _leaves(instance: OwnedInstance, desired: Desired, request: Request) -> Iter
 
 
 def _is_not_drift(change: Change) -> bool:
-    """The stack's new name for a model, and one old generation more than are retained."""
+    """A new name of a model in the stack, or one old generation more than are retained."""
     is_moved = change.action is Action.MOVE and bool(change.detail.moved_from)
     return is_moved or (change.only_tidies and bool(change.detail.pruned))
 
@@ -140,7 +144,7 @@ def _is_not_drift(change: Change) -> bool:
 def _diagnostics(
     host: Host, wanted: Wanted, seen: ObservedHost, owned: Owned, changes: list[Change], fleet: Fleet
 ) -> Iterator[Diagnostic]:
-    """Diagnostics about the changes, by what is on the host."""
+    """Diagnostics about the changes, given the containers on the host."""
     desired, request = fleet.desired, fleet.request
     selected = {a: i for a, i in wanted.items() if request.wants(i.host, i.model, a)}
     yield from unreadable({a: i for a, i in owned.items() if request.wants(i.host, i.model, a)})
@@ -148,7 +152,7 @@ def _diagnostics(
     yield from two_in_one(owned)
     yield from two_meanings({} if request.destroy else wanted, seen, desired.owner, desired.moved)
     yield from [] if request.destroy else adoption_problems(selected, owned, seen)
-    yield from strange(seen, desired)
+    yield from misplaced(seen, desired)
     yield from not_touched(seen, desired)
     yield from left_behind(changes, selected, seen, host, destroy=request.destroy)
     yield from protected(changes, owned, wanted, request.unprotect)
@@ -160,7 +164,7 @@ def _serves(instance: OwnedInstance) -> bool:
 
 
 def _gpus(changes: tuple[Change, ...]) -> tuple[int, int]:
-    """How many of a host's GPUs the stack has, before and after."""
+    """The number of a host's GPUs that the stack uses, before and after."""
     stays = [c for c in changes if c.action is not Action.REMOVE]
     down = {Action.START, Action.CREATE}
     before = {g for c in changes if c.detail.before and c.action not in down for g in c.detail.before.container.gpus}

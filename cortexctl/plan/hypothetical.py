@@ -1,4 +1,4 @@
-"""Desired against desired: what a change of the stack's text would change, with no host at all."""
+"""Desired against desired: the changes that an edit of the stack would cause, without any host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AS_APPLIED = "as in the other stack"
 
 
 def as_if_applied(other: Desired, desired: Desired) -> Observed:
-    """The hosts as they would be if `other` had just been applied: every instance runs, and nothing else does."""
+    """The hosts right after an apply of `other`: every instance runs, and nothing else."""
     other, _ = placed(other)
     names = {h.name for h in other.hosts} | {h.name for h in desired.hosts}
     before = {i.address for i in other.instances}
@@ -29,7 +29,7 @@ def as_if_applied(other: Desired, desired: Desired) -> Observed:
 
 
 def as_made(spec: Spec) -> Inspected:
-    """What a daemon would show of a container that is made by `spec` and by nothing else."""
+    """The inspection of a container that was created from `spec` and changed by nothing else."""
     command, shape, publish = command_of(spec), shape_of(spec.container), spec.container.publish
     return Inspected(
         entrypoint=command.program,
@@ -58,7 +58,7 @@ def _host(name: str, other: Desired, by_hand: Sequence[Instance]) -> ObservedHos
 
 
 def _by_hand(instance: Instance) -> ObservedContainer:
-    """What `adopt` names is taken to be there, and as the stack says: no host is asked."""
+    """The container that `adopt` names is assumed to exist and to match the stack: no host is read."""
     spec = instance.spec
     return ObservedContainer(
         _id(instance), instance.adopt, spec.container.image, "", "running", networks=(spec.container.network,)

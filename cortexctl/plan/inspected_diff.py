@@ -1,5 +1,5 @@
-"""A container as it was inspected, against what its spec makes: only what we set is compared, each side in the same
-words, and what the image or the daemon filled in is left out.
+"""An inspected container against the container of its spec. Only settings that cortexctl sets are compared, both sides
+in one normal form; values from the image or the daemon are omitted.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ OF_A_RELEASE = (
     *("args.", "cap_drop", "drain", "entrypoint", "extra_args", "log"),
     *("model", "security_opt", "served_names", "stop_signal"),
 )
-"""Paths of what a release of cortexctl makes of a spec: another release may make them otherwise."""
+"""Paths of settings that a release of cortexctl chooses for a spec: another release may choose differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`expected` by the spec, `found` in the container; None: not there."""
+    """`expected` by the spec, `actual` in the container; None: not there."""
 
     path: str
     expected: Any
-    found: Any
+    actual: Any
 
     @property
     def of_a_release(self) -> bool:
         return self.path.startswith(OF_A_RELEASE)
 
 
-def differences(spec: Spec, found: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
-    """Sorted by path. Restart policy, memory and cpus are not among them: those may have been changed by us.
+def differences(spec: Spec, inspected: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
+    """Sorted by path. Omits restart policy, memory and cpus: cortexctl may have changed those in place.
 
-    `gpus_are_kept` is False where the daemon drops device requests (Podman).
+    `gpus_are_kept` is False if the daemon drops device requests (Podman).
     """
-    expected, actual = _expected(spec), _actual(found, spec)
+    expected, actual = _expected(spec), _actual(inspected, spec)
     if not gpus_are_kept:
         actual["gpus"] = expected["gpus"]
     paths = sorted(expected.keys() | actual.keys())
     changed = [Difference(p, expected.get(p), actual.get(p)) for p in paths if expected.get(p) != actual.get(p)]
-    return tuple(sorted([*changed, *_words(spec, found)], key=lambda d: d.path))
+    return tuple(sorted([*changed, *_command(spec, inspected)], key=lambda d: d.path))
 
 
 def _expected(spec: Spec) -> dict[str, Any]:
@@ -72,43 +72,44 @@ def _source(mount: Mount) -> str:
     return source + (" (read-only)" if mount.read_only else "")
 
 
-def _actual(found: Inspected, spec: Spec) -> dict[str, Any]:
+def _actual(inspected: Inspected, spec: Spec) -> dict[str, Any]:
     flat: dict[str, Any] = {
-        "ipc": found.ipc,
-        "cap_drop": list(found.cap_drop) or "none",
-        "security_opt": list(found.security_opt) or "none",
-        "stop_signal": "SIGTERM" if found.stop_signal == "15" else found.stop_signal,
-        "log": _log(found.log_driver, found.log_options),
-        "gpus": list(found.gpus) or "none",
-        **found.limits,
+        "ipc": inspected.ipc,
+        "cap_drop": list(inspected.cap_drop) or "none",
+        "security_opt": list(inspected.security_opt) or "none",
+        "stop_signal": "SIGTERM" if inspected.stop_signal == "15" else inspected.stop_signal,
+        "log": _log(inspected.log_driver, inspected.log_options),
+        "gpus": list(inspected.gpus) or "none",
+        **inspected.limits,
     }
     if spec.container.ipc == "private":
-        flat["shm_size"] = found.shm_size
-    if found.publish:
-        flat["publish"] = list(found.publish)
-    if found.cap_add:
-        flat["cap_add"] = list(found.cap_add)
-    if found.privileged:
+        flat["shm_size"] = inspected.shm_size
+    if inspected.publish:
+        flat["publish"] = list(inspected.publish)
+    if inspected.cap_add:
+        flat["cap_add"] = list(inspected.cap_add)
+    if inspected.privileged:
         flat["privileged"] = True
-    flat |= {f"mounts.{target}": source for target, source in found.mounts.items()}
+    flat |= {f"mounts.{target}": source for target, source in inspected.mounts.items()}
     flat |= {
-        f"env.{name}": value if spec.container.env.get(name) == value else HIDDEN for name, value in found.env.items()
+        f"env.{name}": value if spec.container.env.get(name) == value else HIDDEN
+        for name, value in inspected.env.items()
     }
-    flat |= {f"env.{name}": HIDDEN for name in found.foreign_env}
-    return flat | {f"secrets.{name}": _secret(spec, name, was) for name, was in found.secrets.items()}
+    flat |= {f"env.{name}": HIDDEN for name in inspected.foreign_env}
+    return flat | {f"secrets.{name}": _secret(spec, name, was) for name, was in inspected.secrets.items()}
 
 
-def _secret(spec: Spec, name: str, found: str) -> str:
+def _secret(spec: Spec, name: str, actual: str) -> str:
     applied = next((s.fingerprint for s in spec.container.secrets if s.name == name), "")
-    return HIDDEN if not applied or found == applied else "(another value)"
+    return HIDDEN if not applied or actual == applied else "(another value)"
 
 
 def _log(driver: str, options: Mapping[str, str]) -> str:
     return " ".join([driver, *(f"{name}={value}" for name, value in sorted(options.items()))])
 
 
-def _words(spec: Spec, found: Inspected) -> Iterator[Difference]:
+def _command(spec: Spec, inspected: Inspected) -> Iterator[Difference]:
     """The command line by its options, as its engine compares them."""
-    argv = [*found.entrypoint, *found.command]
+    argv = [*inspected.entrypoint, *inspected.command]
     for d in engine_of(spec.server).differences(spec.server, spec.container.port, argv):
         yield Difference(d.path, d.expected, d.actual)

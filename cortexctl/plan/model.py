@@ -1,4 +1,4 @@
-"""A plan as a value: changes are what a person reads, steps are what a machine does."""
+"""A plan as a value: people read its changes, machines carry out its steps."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class ContainerRef:
     generation: int
     run: str = ""
     imported: bool = False
-    """It has none of our labels: the stack takes it by its name."""
+    """It has no labels of ours: the stack adopts it by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """The image that a new container gets, pinned: by id when it is on the host, else by digest."""
+    """The image of a new container, pinned: by id if it is on the host, else by digest."""
 
     reference: str
     id: str = ""
@@ -43,10 +43,9 @@ class PlannedImage:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a change takes away while it runs, in seconds. `at_most`: the old one's stop and the gate's time-out, which
-    bounds a start that shows no progress; None has no bound.
-    `expected`: by the instance's past starts and stops (`starts` and `stops` count them); None if nothing is
-    recorded: never a guess.
+    """The outage of a change while it runs, in seconds. `at_most`: the old container's stop and the gate's time-out,
+    which bounds a start that shows no progress; None has no bound. `expected`: from the instance's past starts and
+    stops (`starts` and `stops` count them); None if nothing is recorded: never a guess.
     """
 
     down: bool
@@ -58,7 +57,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class InstanceChange:
-    """What happens to the containers of an instance. Each of them that the change touches has a name by its part."""
+    """The change to the containers of an instance. Each container that it touches is named by its role."""
 
     ordinal: int = 1
     generation: int = 1
@@ -66,26 +65,26 @@ class InstanceChange:
     after: Spec | None = None
     image: PlannedImage | None = None
     serving: ContainerRef | None = None
-    """The one that serves, or did until it stopped: what is changed, and what a failure returns to."""
+    """The container that serves, or did until it stopped: the change starts from it, and a failure restores it."""
     candidate: ContainerRef | None = None
-    """A container from an earlier run that becomes the new one; None when one is created."""
+    """A container from an earlier run that becomes the new one; None if one is created."""
     displaced: tuple[ContainerRef, ...] = ()
-    """Retained ones that still have the serving name: they are renamed, because the new one needs it."""
+    """Retained containers that still have the serving name: they are renamed, because the new one needs it."""
     pruned: tuple[ContainerRef, ...] = ()
-    """Generations beyond those that are retained: they are removed."""
+    """Generations beyond the retained number: they are removed."""
     others: tuple[ContainerRef, ...] = ()
-    """Where the whole instance is removed: its containers beside the serving one."""
+    """If the whole instance is removed: its containers beside the serving one."""
     leftover: ContainerRef | None = None
-    """What an interrupted run left behind, where only that is removed."""
+    """Containers that an interrupted run left behind, if only those are removed."""
     policy: Policy = Policy()  # noqa: RUF009 - frozen
     start_first: bool = False
     """A replacement whose new container serves before the old one stops."""
     is_rollback: bool = False
-    """A replacement by a retained container, which must not be lost if the change fails."""
+    """A replacement by a retained container, which must survive if the change fails."""
     rename: str = ""
-    """The serving name that a moved or renamed container gets; empty when it has it."""
+    """The serving name that a moved or renamed container gets; empty if it has it already."""
     moved_from: str = ""
-    """The model's former name, where the container is renamed because the model was; its labels keep that name."""
+    """The model's former name, if the container is renamed because the model was; its labels keep that name."""
 
     @property
     def touched(self) -> tuple[ContainerRef, ...]:
@@ -95,13 +94,13 @@ class InstanceChange:
 
     @property
     def imported(self) -> str:
-        """The id of the serving container where it is imported; empty where it is one of ours."""
+        """The id of the serving container if it is adopted; empty if it is one of ours."""
         return self.serving.id if self.serving and self.serving.imported else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens at one address, and why. `detail` is what happens there; today that is always an instance."""
+    """The change at one address, and its reason. `detail` describes it; today that is always an instance."""
 
     address: str
     host: str
@@ -114,14 +113,16 @@ class Change:
 
     @property
     def only_tidies(self) -> bool:
-        """Whether it removes containers beside an instance that stays as it is: the address is that of a container."""
+        """Whether it only removes containers beside an instance that stays unchanged: the address is that of a
+        container.
+        """
         has_one = self.detail.leftover is not None or bool(self.detail.pruned)
         return self.action is Action.REMOVE and has_one
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedHost:
-    """A host of the plan; `problem` when it could not be read and its models are left out."""
+    """A host of the plan; `problem` is set if it could not be read; then its models are omitted."""
 
     host: Host
     daemon: str = ""
@@ -130,13 +131,13 @@ class PlannedHost:
     problem: str = ""
     gpus_before: int = 0
     gpus_after: int = 0
-    """GPUs that the stack's running containers have, now and once the plan is carried out."""
+    """Number of GPUs of the stack's running containers, now and after the plan is carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A model that loses instances, for a while or for good: how many serve now, are wanted, and serve at the least
-    meanwhile; and how many are down at a time.
+    """A model that loses instances, temporarily or for good: the numbers that serve now, are wanted, serve at least
+    during the rollout, and are down at a time.
     """
 
     model: str
@@ -145,7 +146,7 @@ class Rollout:
     never_below: int
     at_a_time: int
     batches: tuple[tuple[str, ...], ...] = ()
-    """Addresses, in turn: the next batch begins when one is done, and `wait` seconds later."""
+    """Addresses, in order: the next batch begins `wait` seconds after the previous one is done."""
     canaries: int = 0
     """The number of batches at the start that are the model's canaries."""
     wait: int = 0
@@ -163,9 +164,11 @@ class Plan:
     env: str
     destroy: bool
     basis: str
-    """What it was made against, if not the live hosts: a snapshot or another stack. Such a plan is for reading."""
+    """The source of the observation, if it is not the live hosts: a snapshot or another stack. Such a plan is only for
+    reading.
+    """
     selection: tuple[str, ...]
-    """The words that narrowed the plan (--target x), empty when it is whole."""
+    """The options that narrowed the plan (--target x), empty if it is complete."""
     hosts: tuple[PlannedHost, ...]
     changes: tuple[Change, ...]
     steps: tuple[Step, ...]
@@ -174,13 +177,13 @@ class Plan:
     """After this number of failed changes, no other change is started."""
     diagnostics: tuple[Diagnostic, ...] = ()
     hooks: tuple[Hook, ...] = ()
-    """Those of the stack's hooks that this plan comes to, in the order in which those of one point run."""
+    """The stack's hooks that this plan reaches, in running order within each point."""
     audit_log: str = ""
-    """Where its apply is written down, from the stack's folder; empty: nowhere."""
+    """Path of the audit log, relative to the stack's folder; empty: no audit log."""
     forecasts: tuple[InstanceForecast, ...] = ()
-    """Memory of the instances that get new containers with GPUs, by address; or why it is not known."""
+    """Memory of the instances that get new containers with GPUs, by address; or the reason why it is not known."""
     ledger: tuple[GpuLine, ...] = ()
-    """GPUs of the hosts where such containers are made, once the plan is carried out."""
+    """GPUs of the hosts where such containers are created, after the plan is carried out."""
 
     @property
     def owner(self) -> str:
@@ -201,13 +204,13 @@ class Plan:
 
     @property
     def uncompared(self) -> tuple[str, ...]:
-        """Names of secrets whose reference stays, and whose values were not compared because they were not read."""
+        """Names of secrets with an unchanged reference whose values were not compared because they were not read."""
         both = [(c.detail.before, c.detail.after) for c in self.changes]
         return tuple(sorted({name for b, a in both if b and a for name in uncompared_secrets(b, a)}))
 
     @property
     def lacking(self) -> tuple[tuple[str, str], ...]:
-        """(address, secret) where a change writes down what was never read: such a plan cannot be applied."""
+        """(address, secret) of changes that need a value that was never read: such a plan cannot be applied."""
         new = [c for c in self.changes if c.action in {Action.CREATE, Action.REPLACE, Action.ADOPT}]
         specs = [(c.address, c.detail.after) for c in new]
         return tuple(
@@ -216,7 +219,7 @@ class Plan:
 
     @property
     def container_names(self) -> dict[str, str]:
-        """Id -> name, when the plan was made, of the containers that steps name by id."""
+        """Id -> name at planning time, of the containers that steps name by id."""
         return {ref.id: ref.name for change in self.changes for ref in change.detail.touched}
 
     def steps_of(self, change: Change) -> tuple[Step, ...]:

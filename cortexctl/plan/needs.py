@@ -1,7 +1,8 @@
-"""needs(desired, observed, request) -> Needs: what the planner must know beyond the lists of containers, and does not.
+"""needs(desired, observed, request) -> Needs: the facts beyond the container lists that the planner needs and does not
+have.
 
-A pure function, asked again after every answer: what is needed next depends on what is known by then. It is empty when
-`observed` has all that the plan is decided by.
+A pure function, called again after every answer, because each answer can create new needs. It is empty if `observed`
+has every fact that the plan depends on.
 """
 
 from __future__ import annotations
@@ -27,33 +28,33 @@ from cortexctl.plan.request import Request
 PLAIN = Request()
 
 Adoptable = tuple[ObservedContainer, Spec]
-"""A container, and the spec that it is to have."""
+"""A container, and its desired spec."""
 Pairs = list[tuple[Instance, OwnedInstance | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Facts to read, by kind. Empty (and false) when nothing is needed."""
+    """Facts to read, by kind. Empty (and false) if nothing is needed."""
 
     image_labels: tuple[Key, ...] = ()
-    """(host, image id): images that may be where a container has its labels from."""
+    """(host, image id): images from which a container may have its labels."""
     adoptions: Mapping[Key, Adoptable] = field(default_factory=dict)
-    """(host, container id): containers to inspect because the stack takes them by name."""
+    """(host, container id): containers to inspect because the stack adopts them by name."""
     records: tuple[str, ...] = ()
-    """Hosts: what was applied there last, and how long it took."""
+    """Hosts whose record is needed: the last applied specs, and how long starts took."""
     images: tuple[Key, ...] = ()
     """(host, reference): images of containers that will be created."""
     inspections: tuple[Key, ...] = ()
     """(host, container id): containers whose limits may have been changed in place."""
     models: tuple[ModelSource, ...] = ()
-    """Models whose files tell how much memory they take."""
+    """Models whose files show how much memory they take."""
 
     def __bool__(self) -> bool:
         return any((self.image_labels, self.adoptions, self.records, self.images, self.inspections, self.models))
 
 
 def needs(desired: Desired, observed: Observed, request: Request = PLAIN) -> Needs:
-    """For a plan. Whose the containers are comes first; then what was applied last, where that is what is planned."""
+    """For a plan. First the owners of the containers; then the record, if the last applied stack is planned."""
     identity = needs_of_identity(desired, observed)
     if identity:
         return identity
@@ -69,19 +70,19 @@ def needs(desired: Desired, observed: Observed, request: Request = PLAIN) -> Nee
 
 
 def needs_of_identity(desired: Desired, observed: Observed) -> Needs:
-    """To know which containers are the stack's, and nothing more."""
+    """The facts to decide which containers belong to the stack, and nothing else."""
     doubtful = image_labels_needed(observed, desired.owner, desired.moved)
     unread = _unread(Fact.IMAGE_LABELS, doubtful, (), observed)
     return Needs(image_labels=unread) if unread else Needs(adoptions=_adoptions_needed(desired, observed))
 
 
 def needs_of_rollback(desired: Desired, observed: Observed) -> Needs:
-    """And what was applied last, on every host that could be read."""
+    """Those of identity, and the record of every host that could be read."""
     return needs_of_identity(desired, observed) or Needs(records=_unread_records(observed))
 
 
 def needs_of_drift(desired: Desired, observed: Observed) -> Needs:
-    """And what may have been updated in place since."""
+    """Those of a rollback, and updates in place since."""
     first = needs_of_rollback(desired, observed)
     if first:
         return first
@@ -90,7 +91,7 @@ def needs_of_drift(desired: Desired, observed: Observed) -> Needs:
 
 
 def needs_of_snapshot(desired: Desired, observed: Observed) -> Needs:
-    """All that a later plan could ask about but for images: a host's are listed at once."""
+    """All facts that a later plan could need, except images: a host's images are listed at once."""
     first = needs_of_rollback(desired, observed)
     if first:
         return first
@@ -102,7 +103,7 @@ def needs_of_snapshot(desired: Desired, observed: Observed) -> Needs:
 
 
 def every_model(desired: Desired, observed: Observed | None = None) -> tuple[ModelSource, ...]:
-    """Of all that the stack wants with GPUs and, where there is an observation, of all of its containers."""
+    """The models of all wanted instances with GPUs and, if there is an observation, of all containers of the stack."""
     specs = [(i.host, i.spec) for i in desired.instances if i.spec.container.gpus or i.gpu_count]
     for host in observed.hosts if observed else ():
         for instance in owned_instances(host, desired.owner, desired.moved).values():
@@ -111,7 +112,7 @@ def every_model(desired: Desired, observed: Observed | None = None) -> tuple[Mod
 
 
 def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[tuple[Instance, OwnedInstance | None]]:
-    """Every wanted instance of a reachable host, with what is found of it."""
+    """Every wanted instance of a reachable host, with its existing containers."""
     if request.destroy:
         return
     observed = observed.by_current_names(desired.moved)
@@ -121,22 +122,22 @@ def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[t
         seen = seen_on.get(host)
         if seen is None or not seen.is_reachable:
             continue
-        found = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
+        owned = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
         for address, instance in wanted.items():
             if request.wants(host, instance.model, address):
-                yield instance, found.get(address)
+                yield instance, owned.get(address)
 
 
 def _adoptions_needed(desired: Desired, observed: Observed) -> dict[Key, Adoptable]:
     needed: dict[Key, Adoptable] = {}
     seen_on = observed.by_name()
     for host, wanted in desired.by_host().items():
-        asking = {a: i for a, i in wanted.items() if i.adopt}
-        if not asking or host not in seen_on or not seen_on[host].is_reachable:
+        adopting = {a: i for a, i in wanted.items() if i.adopt}
+        if not adopting or host not in seen_on or not seen_on[host].is_reachable:
             continue
-        found = owned_instances(seen_on[host], desired.owner, desired.moved)
-        for address, instance in asking.items():
-            container = to_adopt(instance, found.get(address), seen_on[host])
+        owned = owned_instances(seen_on[host], desired.owner, desired.moved)
+        for address, instance in adopting.items():
+            container = to_adopt(instance, owned.get(address), seen_on[host])
             if container is not None:
                 needed[host, container.id] = (container, instance.spec)
     unread = _unread(Fact.ADOPTION, needed, observed.adoptable, observed)
@@ -148,37 +149,41 @@ def _unread_records(observed: Observed) -> tuple[str, ...]:
 
 
 def _records_needed(pairs: Pairs, observed: Observed, request: Request) -> tuple[str, ...]:
-    """Of hosts where something will start, for what past starts tell of it, or where something may have been changed
-    in place.
+    """Hosts where a container will start, because past starts give its cost, or where settings may have been changed in
+    place.
     """
-    hosts = {i.host for i, found in pairs if needs_record(i, found, force_of(request, i))}
+    hosts = {i.host for i, existing in pairs if needs_record(i, existing, force_of(request, i))}
     return _unread_records_of(sorted(hosts), observed)
 
 
 def _images_needed(pairs: Pairs, observed: Observed, request: Request) -> tuple[Key, ...]:
-    """Only of containers that will be created."""
-    needed = {(i.host, i.spec.container.image) for i, found in pairs if needs_image(i, found, force_of(request, i))}
+    """Only images of containers that will be created."""
+    needed = {
+        (i.host, i.spec.container.image) for i, existing in pairs if needs_image(i, existing, force_of(request, i))
+    }
     return _unread(Fact.IMAGE, sorted(needed), observed.images, observed)
 
 
 def _inspections_needed(pairs: Pairs, desired: Desired, observed: Observed, *, everything: bool) -> tuple[Key, ...]:
-    """Where the label alone does not tell; of all that run, if `everything` that was changed by hand is to be found."""
+    """Containers whose label alone is not enough; all running ones, if `everything` that was changed by hand is
+    needed.
+    """
     now = observed.by_current_names(desired.moved)
-    wanted = ((i.host, needs_inspection(i, found, now, everything=everything)) for i, found in pairs)
+    wanted = ((i.host, needs_inspection(i, existing, now, everything=everything)) for i, existing in pairs)
     containers = sorted((host, container) for host, container in wanted if container)
     return _unread(Fact.LIMITS, containers, observed.in_place, observed)
 
 
 def _models_needed(pairs: Pairs, desired: Desired, observed: Observed, request: Request) -> tuple[ModelSource, ...]:
     """Models of GPU containers to be created, of the ones they replace, and of neighbours whose memory use depends on
-    the model. None of a host whose GPUs are not known.
+    the model. Omits hosts whose GPUs are not known.
     """
     known = {h.name for h in desired.hosts if h.gpu_name or h.gpu_memory}
     created = [
         (instance.host, spec)
-        for instance, found in pairs
-        if instance.host in known and needs_image(instance, found, force_of(request, instance))
-        for spec in (instance.spec, found.serving.spec if found and found.serving else None)
+        for instance, existing in pairs
+        if instance.host in known and needs_image(instance, existing, force_of(request, instance))
+        for spec in (instance.spec, existing.serving.spec if existing and existing.serving else None)
         if spec and (instance.spec.container.gpus or instance.gpu_count)
     ]
     hosts = {host for host, _ in created}
@@ -202,5 +207,5 @@ def _unread_records_of(hosts: Iterable[str], observed: Observed) -> tuple[str, .
 
 
 def _unread(fact: Fact, keys: Iterable[Key], known: Collection[Key], observed: Observed) -> tuple[Key, ...]:
-    """What nobody was asked about. What was asked about, and not found, is not asked about again."""
+    """Keys that were not requested yet. A key that was requested without a result is not requested again."""
     return tuple(key for key in keys if key not in known and (fact, key) not in observed.unknown)

@@ -1,4 +1,4 @@
-"""In which order the changes of a host, and the models of a stack, are worked on."""
+"""The order of the changes of a host, and of the models of a stack."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _IN_ORDER = (
     Action.START,
     Action.CREATE,
 )
-"""What frees GPUs and ports comes before what takes them."""
+"""Changes that free GPUs and ports come before changes that take them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the order on a host depends on: `ranks` by model, from what comes `after` what; and who goes first of its
-    model's instances, by host and address.
+    """The inputs of the order on a host: `ranks` by model, from `after`; and which of its model's instances goes first,
+    by host and address.
     """
 
     ranks: Mapping[str, int] = field(default_factory=dict)
@@ -49,7 +49,7 @@ def _key(change: Change) -> tuple[int, str]:
 
 
 def ranks_of(desired: Desired) -> dict[str, int]:
-    """How many models deep each model's `after` goes. A circle (which is refused elsewhere) ends the counting."""
+    """The depth of each model's `after` chain. A cycle (which is refused elsewhere) ends the chain."""
     after = {i.model: i.after for i in desired.instances}
 
     def depth(model: str, seen: frozenset[str]) -> int:
@@ -60,7 +60,7 @@ def ranks_of(desired: Desired) -> dict[str, int]:
 
 
 def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desired) -> list[Step]:
-    """Across hosts: a model's first step waits for the last steps of the models that it comes after."""
+    """Across hosts: a model's first step waits for the last steps of the models in its `after`."""
     after = {i.model: i.after for i in desired.instances}
     models = {(c.host, c.address): c.model for c in changes}
     removals = {(c.host, c.address) for c in changes if c.action is Action.REMOVE}
@@ -74,7 +74,7 @@ def with_waits(steps: Sequence[Step], changes: Sequence[Change], desired: Desire
     for step in steps:
         model = models.get((step.host, step.address), "")
         waits = [i for m in after.get(model, ()) for i in last.get(m, {}).values() if i not in step.after]
-        goes = (step.host, step.address) in removals  # they come first on their host, whatever waits for what
+        goes = (step.host, step.address) in removals  # removals come first on their host, whatever waits
         if step.address and step.address not in started and waits and not goes:
             step = replace(step, after=(*step.after, *sorted(waits)))  # noqa: PLW2901
         started.add(step.address)

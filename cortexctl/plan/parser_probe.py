@@ -1,4 +1,6 @@
-"""What to ask the parsers inside a plan's images, and what their answers mean for it. Pure, as the plan is."""
+"""The queries to the parsers inside a plan's images, and the meaning of the answers for the plan. Pure, as the plan
+is.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ _FLAG = re.compile(r"--[A-Za-z][\w-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ParserQuery:
     """For the image `image_id` (called `reference`), which is on `host`: the command lines of a program, each with the
-    addresses of the instances that would be started by it. They may be on other hosts: an id is the same everywhere.
+    addresses of the instances that it would start. The instances may be on other hosts: an id is the same everywhere.
     """
 
     host: str
@@ -31,30 +33,33 @@ class Question:
     lines: Mapping[CommandLine, tuple[str, ...]]
 
 
-def questions(plan: Plan) -> list[Question]:
-    """One for every image and program; none of an image that is on no host yet."""
-    found: dict[tuple[str, str], tuple[Change, dict[CommandLine, tuple[str, ...]]]] = {}
-    for change in _made(plan):
+def parser_queries(plan: Plan) -> list[ParserQuery]:
+    """One query per image and program; none for an image that is on no host yet."""
+    queries: dict[tuple[str, str], tuple[Change, dict[CommandLine, tuple[str, ...]]]] = {}
+    for change in _created(plan):
         image, spec = change.detail.image, change.detail.after
         if image and image.id and spec:
             program = "serve" if tuple(entrypoint(spec.server)) == SERVE else "api_server"
-            _, lines = found.setdefault((image.id, program), (change, {}))
+            _, lines = queries.setdefault((image.id, program), (change, {}))
             line = tuple(arguments(spec.server))
             lines[line] = (*lines.get(line, ()), change.address)
     return [
-        Question(first.host, image, first.detail.image.reference if first.detail.image else image, program, lines)
-        for (image, program), (first, lines) in found.items()
+        ParserQuery(first.host, image, first.detail.image.reference if first.detail.image else image, program, lines)
+        for (image, program), (first, lines) in queries.items()
     ]
 
 
-def not_asked(plan: Plan, desired: Desired) -> list[Diagnostic]:
-    """Of images that would be pulled. One that is not to be had at all is an error of the plan already."""
+def unchecked(plan: Plan, desired: Desired) -> list[Diagnostic]:
+    """For images that would be pulled. An image that is not available at all is already an error of the plan."""
     places = {i.address: i for i in desired.instances}
-    pulled = [(c, c.detail.image.reference) for c in _made(plan) if c.detail.image and c.detail.image.pull]
+    pulled = [(c, c.detail.image.reference) for c in _created(plan) if c.detail.image and c.detail.image.pull]
     return [
         warning(
             "CX313",
-            f"{change.address}: the parser in {image} was not asked, for it is not on {change.host}",
+            (
+                f"{change.address}: the parser in {image} did not check the arguments, because the image is not "
+                f"on {change.host}"
+            ),
             places[change.address].place_of("image"),
             help=f"pull it there (docker pull {image}) and plan again",
         )
@@ -62,41 +67,44 @@ def not_asked(plan: Plan, desired: Desired) -> list[Diagnostic]:
     ]
 
 
-def judged(question: Question, answer: Probed, desired: Desired) -> list[Diagnostic]:
-    """What stands against the plan by an answer; nothing if all command lines are accepted."""
+def problems_of(query: ParserQuery, answer: Probed, desired: Desired) -> list[Diagnostic]:
+    """The problems that an answer reports; empty if all command lines are accepted."""
     places = {i.address: i for i in desired.instances}
     if answer.problem:
-        everybody = [address for addresses in question.lines.values() for address in addresses]
+        everybody = [address for addresses in query.lines.values() for address in addresses]
         return [
             warning(
                 "CX313",
-                f"{several(everybody)}: the parser in {question.reference} could not be asked: {answer.problem}",
+                (
+                    f"{several(everybody)}: the parser in {query.reference} could not check the arguments: "
+                    f"{answer.problem}"
+                ),
                 places[everybody[0]].place_of("image"),
-                help="the arguments are checked against the catalogue alone",
+                help="the arguments are only checked against the catalogue",
             )
         ]
-    pairs = zip(question.lines.values(), answer.verdicts, strict=True)
-    return [_refusal(question, a, places[a[0]], v) for a, v in pairs if not v.accepted]
+    pairs = zip(query.lines.values(), answer.verdicts, strict=True)
+    return [_refusal(query, a, places[a[0]], v) for a, v in pairs if not v.accepted]
 
 
-def other_release(question: Question, answer: Probed, desired: Desired) -> str:
-    """A sentence where the image holds another release than the stack takes it for; empty otherwise."""
+def other_release(query: ParserQuery, answer: Probed, desired: Desired) -> str:
+    """A sentence if the image contains another release than the stack assumes; empty otherwise."""
     places = {i.address: i for i in desired.instances}
-    taken_for = {places[a].spec.server.version for addresses in question.lines.values() for a in addresses}
+    taken_for = {places[a].spec.server.version for addresses in query.lines.values() for a in addresses}
     releases = {v.release for v in answer.verdicts}
-    for stated, found in ((s, r) for s in taken_for for r in releases):
-        if stated and found and _base(found) != _base(stated):
-            return f"{question.reference} holds vLLM {found}, and the stack takes it for {stated}"
+    for stated, actual in ((s, r) for s in taken_for for r in releases):
+        if stated and actual and _base(actual) != _base(stated):
+            return f"{query.reference} contains vLLM {actual}, but the stack assumes {stated}"
     return ""
 
 
-def _refusal(question: Question, addresses: Sequence[str], instance: Instance, verdict: ParserVerdict) -> Diagnostic:
+def _refusal(query: ParserQuery, addresses: Sequence[str], instance: Instance, verdict: ParserVerdict) -> Diagnostic:
     if verdict.verdict == "unknown":
         return warning(
             "CX313",
-            f"{several(addresses)}: the parser in {question.reference} could not tell without a file: {verdict.text}",
+            f"{several(addresses)}: the parser in {query.reference} could not decide without a file: {verdict.text}",
             _place(instance, verdict.text),
-            help="the arguments are checked against the catalogue alone",
+            help="the arguments are only checked against the catalogue",
         )
     stated = instance.spec.server.version
     if stated and _base(verdict.release) != _base(stated):
@@ -104,29 +112,29 @@ def _refusal(question: Question, addresses: Sequence[str], instance: Instance, v
             f'the arguments are those of {stated}; set vllm_version = "{_base(verdict.release)}", or pin another image'
         )
     elif (flag := _FLAG.search(verdict.text)) and not catalogue.spelled(flag.group()):
-        fix = f"no stock release has {flag.group()} either: take it out, or pin an image that has it"
+        fix = f"no stock release has {flag.group()} either: remove it, or pin an image that has it"
     else:
-        fix = "the stock CUDA build takes them, so the image is another: change the argument, or the image"
+        fix = "the stock CUDA build accepts them, so the image is different: change the argument, or the image"
     return error(
         "CX312",
-        f"{several(addresses)}: the parser in {question.reference} (vLLM {verdict.release}) refuses the arguments",
+        f"{several(addresses)}: the parser in {query.reference} (vLLM {verdict.release}) refuses the arguments",
         _place(instance, verdict.text),
-        detail=f"it says: {verdict.text}",
-        help=f"{fix}; the whole line: cortexctl args {addresses[0]}",
+        detail=f"its message: {verdict.text}",
+        help=f"{fix}; for the whole line: cortexctl args {addresses[0]}",
     )
 
 
 def _place(instance: Instance, text: str) -> SourceSpan | None:
-    """The stack's line about the argument that the parser names first, else the one about the model."""
+    """The stack's line of the argument that the parser names first, else the line of the model."""
     flag = _FLAG.search(text)
     option = catalogue.spelled(flag.group()) if flag else None
     return instance.where.get(f"args.{option.name}" if option else "") or instance.place_of("")
 
 
-def _made(plan: Plan) -> Iterator[Change]:
+def _created(plan: Plan) -> Iterator[Change]:
     return (c for c in plan.changes if c.action in {Action.CREATE, Action.REPLACE})
 
 
 def _base(release: str) -> str:
-    """Without what a build adds: 0.32.0+cpu is 0.32.0."""
+    """Without the suffix of a build: 0.32.0+cpu is 0.32.0."""
     return release.partition("+")[0].removeprefix("v")

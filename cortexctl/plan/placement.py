@@ -1,4 +1,4 @@
-"""Which GPUs an instance gets that asks for a number of them: those that it has, else the lowest free ones."""
+"""Chooses the GPUs of an instance that requests a number of them: those that it has, else the lowest free ones."""
 
 from __future__ import annotations
 
@@ -36,32 +36,34 @@ class GpuHolder:
 
 
 def placed(desired: Desired, observed: Observed = NOTHING_SEEN) -> tuple[Desired, list[Diagnostic]]:
-    """The same with every `gpu_count` turned into indices; and who cannot be placed.
+    """The same stack with every `gpu_count` turned into indices; and the instances that cannot be placed.
 
-    An instance keeps the GPUs that its container has, for another choice would be a replacement for nothing.
+    An instance keeps the GPUs of its container, because another choice would be a needless replacement.
     """
     if all(i.gpu_count is None for i in desired.instances):
         return desired, []
     seen, wanted = observed.by_name(), desired.by_host()
     choices: dict[str, tuple[int, ...]] = {}
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for host in desired.hosts:
         here = list(wanted[host.name].values())
-        held = _held_by_adopted(here, seen.get(host.name), observed) | _held(seen.get(host.name), desired)
-        work = _Host(host, here, held, _others(seen.get(host.name), desired.owner))
+        current = _gpus_of_adopted(here, seen.get(host.name), observed) | _current_gpus(seen.get(host.name), desired)
+        work = _Host(host, here, current, _others(seen.get(host.name), desired.owner))
         choices |= work.choose()
-        found += work.found
+        diagnostics += work.diagnostics
     instances = tuple(
         replace(i, spec=replace(i.spec, container=replace(i.spec.container, gpus=choices[i.address])))
         if i.address in choices
         else i
         for i in desired.instances
     )
-    return replace(desired, instances=instances), found
+    return replace(desired, instances=instances), diagnostics
 
 
 def gpu_holders(host: ObservedHost, owner: str) -> Iterator[GpuHolder]:
-    """What other stacks' containers hold. Containers without our labels may hold GPUs too; the list cannot tell."""
+    """The GPUs of other stacks' containers. Containers without our labels may use GPUs too; the container list does not
+    show it.
+    """
     for container in host.containers:
         whose = labels.owner_of(container.labels)
         if whose and whose != owner and container.is_running and labels.MODEL in container.labels:
@@ -72,21 +74,21 @@ def gpu_holders(host: ObservedHost, owner: str) -> Iterator[GpuHolder]:
 
 @dataclass
 class _Host:
-    """One host's GPUs while they are dealt out."""
+    """One host's GPUs while they are assigned."""
 
     host: Host
     instances: list[Instance]
-    held: Mapping[str, tuple[int, ...]]
+    current: Mapping[str, tuple[int, ...]]
     others: set[int]
-    found: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def choose(self) -> dict[str, tuple[int, ...]]:
-        """By address. What is written in the stack comes first, then what is held already, then what is free."""
+        """By address. First the GPUs that the stack names, then those that instances hold already, then free ones."""
         taken = {g for i in self.instances if i.gpu_count is None for g in i.spec.container.gpus}
         counted = sorted((i for i in self.instances if i.gpu_count is not None), key=lambda i: (i.model, i.ordinal))
         chosen: dict[str, tuple[int, ...]] = {}
         for instance in counted:
-            has = self.held.get(instance.address, ())
+            has = self.current.get(instance.address, ())
             if self._may_keep(has, instance.gpu_count, taken):
                 chosen[instance.address] = has
                 taken |= set(has)
@@ -106,41 +108,41 @@ class _Host:
         if len(free) >= wanted:
             return tuple(free[:wanted])
         others = f", {len(self.others)} held by other stacks" if self.others else ""
-        self.found.append(
+        self.diagnostics.append(
             error(
                 "CX410",
                 f"{instance.address} needs {_gpus(wanted)}, and {len(free)} of {self.host.gpus or 0} "
                 f"on {self.host.name} {'is' if len(free) == 1 else 'are'} free{others}",
                 instance.place_of("gpus"),
-                help="take a model off the host, give this one fewer, or write indices to share GPUs",
+                help="move a model to another host, give this one fewer GPUs, or write indices to share GPUs",
             )
         )
-        return self.held.get(instance.address, ())
+        return self.current.get(instance.address, ())
 
 
-def _held(host: ObservedHost | None, desired: Desired) -> dict[str, tuple[int, ...]]:
-    """By address: the GPUs in the record of the instance's serving container, or of the newest that there is."""
+def _current_gpus(host: ObservedHost | None, desired: Desired) -> dict[str, tuple[int, ...]]:
+    """By address: the GPUs in the label of the instance's serving container, or of the newest container."""
     if host is None or not host.is_reachable:
         return {}
-    held = {}
+    current = {}
     for address, instance in owned_instances(host, desired.owner, desired.moved).items():
         owned = instance.serving or (instance.others[-1] if instance.others else None)
         if owned is not None and owned.spec is not None:
-            held[address] = owned.spec.container.gpus
-    return held
+            current[address] = owned.spec.container.gpus
+    return current
 
 
-def _held_by_adopted(
+def _gpus_of_adopted(
     instances: Iterable[Instance], host: ObservedHost | None, observed: Observed
 ) -> dict[str, tuple[int, ...]]:
-    """The GPUs of containers that are taken by name, where their daemon was told which."""
-    held = {}
+    """The GPUs of containers that are adopted by name, if they have device ids."""
+    current = {}
     for instance in instances:
         container = to_adopt(instance, None, host) if instance.adopt and host is not None else None
         inspected = observed.adoptable.get((instance.host, container.id)) if container else None
         if inspected is not None and inspected.gpus and all(g.isdigit() for g in inspected.gpus):
-            held[instance.address] = tuple(sorted(int(g) for g in inspected.gpus))
-    return held
+            current[instance.address] = tuple(sorted(int(g) for g in inspected.gpus))
+    return current
 
 
 def _others(host: ObservedHost | None, owner: str) -> set[int]:

@@ -1,6 +1,6 @@
-"""Plan <-> JSON: the machine's view, and the saved plan. One document holds all that apply needs.
+"""Plan <-> JSON: the machine format, and the saved plan. One document holds everything that apply needs.
 
-No secret is in it, only references and fingerprints, for no value that a plan is made of holds one.
+It contains no secrets, only references and fingerprints, because no input of a plan contains secret values.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _NONE_OF_OURS = "it is not a plan saved by cortexctl plan --out"
 
 _PLAIN = re.compile(r"[\w./][\w./-]{0,200}", re.ASCII)
 _GPU_FACTS = ("gpu_name", "gpu_memory", "gpu_capability")
-"""Of a host, as far as the stack says."""
+"""Facts about a host, as far as the stack declares them."""
 
 
 class NotAPlan(ValueError):
-    """The text is not a plan of ours, or of a format that this release does not read. `again`: the arguments of
-    `cortexctl plan` that create it again, each after a blank, as far as the text tells.
+    """The text is not a plan of ours, or has a format that this release does not read. `again`: the arguments of
+    `cortexctl plan` that create it again, each with a blank before it, as far as the text shows them.
     """
 
     def __init__(self, message: str, again: str = "") -> None:
@@ -70,8 +70,8 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
-    """What the plan says, in 64 hex digits; the document's own `digest` is left out. The plan that is
-    applied is the one that was reviewed.
+    """The content of the plan in 64 hex digits; the document's own `digest` is not included. It proves that the applied
+    plan is the reviewed one.
     """
     content = {key: value for key, value in document.items() if key != "digest"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -82,7 +82,7 @@ def plan_to_json(plan: Plan) -> str:
 
 
 def plan_from_json(text: str) -> Plan:
-    """The inverse of `plan_to_json`. Raises NotAPlan with what is wrong."""
+    """The inverse of `plan_to_json`. Raises NotAPlan with the problem."""
     try:
         data = read_json(text)
     except NotAsExpected as cause:
@@ -93,7 +93,7 @@ def plan_from_json(text: str) -> Plan:
     if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
         raise NotAPlan(f"its format is {version}; this cortexctl reads {FORMAT_VERSION}", _arguments(data))
     if data.get("digest") != digest_of(data):
-        raise NotAPlan("it was changed after it was made")
+        raise NotAPlan("it was changed after it was created")
     try:
         return plan_from_dict(data)
     except NotAsExpected as cause:
@@ -101,7 +101,7 @@ def plan_from_json(text: str) -> Plan:
 
 
 def _arguments(data: Mapping[str, Any]) -> str:
-    """Of the stack that it was made from. The text may be anybody's: only plain words are repeated."""
+    """The arguments for the stack of the plan. Anyone can have written the text: only simple words are repeated."""
     stack = data.get("stack")
     path, env = (stack.get(key) for key in ("path", "env")) if isinstance(stack, dict) else (None, None)
     if not isinstance(path, str) or not _PLAIN.fullmatch(path):
@@ -129,7 +129,7 @@ def _host_to_dict(planned: PlannedHost) -> dict[str, Any]:
 
 
 def _change_to_dict(change: Change) -> dict[str, Any]:
-    """What every change has, and under `instance` what happens to the containers there."""
+    """The fields of every change, and under `instance` the change to the containers there."""
     before, after = change.detail.before, change.detail.after
     return {
         "address": change.address,
@@ -156,7 +156,7 @@ def _change_to_dict(change: Change) -> dict[str, Any]:
 
 
 def _instance_to_dict(detail: InstanceChange) -> dict[str, Any]:
-    """All of it but the two specs, which stand beside it."""
+    """All fields except the two specs, which are stored beside it."""
     apart = dataclasses.replace(detail, before=None, after=None)
     return {key: value for key, value in dataclasses.asdict(apart).items() if key not in {"before", "after"}}
 

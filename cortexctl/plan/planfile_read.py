@@ -1,4 +1,4 @@
-"""A saved plan's document as a plan: every field has its type, and every reference something to refer to."""
+"""A saved plan's document as a plan: every field has its type, and every reference has its target."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Stack:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Step:
-    """What all steps have; the rest is the task's."""
+    """The fields of all steps; the others belong to the task."""
 
     id: str
     host: str
@@ -66,21 +66,21 @@ def _step(value: Any) -> Step:
 
 
 def _host(value: Any) -> PlannedHost:
-    """A host and what is planned there are one table."""
+    """A host and its changes are one table."""
     host = _DECODER.read(Host, value)
     return _PLANNED.read(PlannedHost, {**value, "host": host})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Specs:
-    """They stand beside the table of the instance, because every change has a before and an after."""
+    """They are stored beside the table of the instance, because every change has a before and an after."""
 
     before: Spec | None
     after: Spec | None
 
 
 def _change(value: Any) -> Change:
-    """A change and what happens to its instance are two tables."""
+    """A change and the change to its instance are two tables."""
     specs = _DECODER.read(_Specs, value)
     instance = value.get("instance")
     if type(instance) is not dict:
@@ -90,11 +90,11 @@ def _change(value: Any) -> Change:
 
 
 _STARTS_FROM_ONE = {Action.START, Action.RESTART, Action.REPLACE, Action.UPDATE, Action.ADOPT, Action.MOVE}
-"""What is done to a container that serves, or did."""
+"""Actions on a container that serves, or did."""
 
 
 def check_together(plan: Plan) -> None:
-    """That the fields agree with each other. An apply relies on it. Raises NotAsExpected."""
+    """Checks that the fields agree with each other. An apply relies on it. Raises NotAsExpected."""
     for number, of_instance in enumerate(plan.forecasts):
         for which in ("before", "after"):
             forecast = getattr(of_instance, which)
@@ -102,10 +102,10 @@ def check_together(plan: Plan) -> None:
                 raise NotAsExpected("there is no such stage", f"forecasts[{number}].{which}.tightest_stage")
     hosts = [planned.host.name for planned in plan.hosts]
     if len(set(hosts)) != len(hosts):
-        raise NotAsExpected("a host is in it twice", "hosts")
+        raise NotAsExpected("a host appears twice", "hosts")
     changes = {(c.host, c.address) for c in plan.changes}
     if len(changes) != len(plan.changes):
-        raise NotAsExpected("an address is in it twice", "changes")
+        raise NotAsExpected("an address appears twice", "changes")
     for number, change in enumerate(plan.changes):
         at = f"changes[{number}]"
         if change.host not in hosts:
@@ -122,7 +122,7 @@ def check_together(plan: Plan) -> None:
 def _check_steps(plan: Plan, hosts: Collection[str], changes: Collection[tuple[str, str]]) -> None:
     ids = {s.id for s in plan.steps}
     if len(ids) != len(plan.steps):
-        raise NotAsExpected("an id is in it twice", "steps")
+        raise NotAsExpected("an id appears twice", "steps")
     for number, step in enumerate(plan.steps):
         at = f"steps[{number}]"
         if step.host not in hosts:

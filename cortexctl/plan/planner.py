@@ -28,9 +28,9 @@ NOTHING_SPECIAL = Request()
 
 
 def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIAL, *, basis: str = "") -> Plan:
-    """What must be done on the hosts, in which order, and what blocks it.
+    """The required changes on the hosts, their order, and the problems that block them.
 
-    `basis` says what `observed` is, where it is not the live hosts.
+    `basis` names the source of `observed`, if it is not the live hosts.
     """
     observed = observed.by_current_names(desired.moved)
     desired, unplaced = placed(as_applied(desired, observed) if request.only else desired, observed)
@@ -47,7 +47,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
         env=desired.env,
         destroy=request.destroy,
         basis=basis,
-        selection=request.words,
+        selection=request.narrowing_options,
         hosts=tuple(host.host for host in hosts),
         changes=tuple(sorted(changes, key=lambda c: c.address)),
         steps=tuple(in_batches(with_waits(steps, changes, desired), changes, desired)),
@@ -62,7 +62,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
 
 
 def plan_hosts(fleet: Fleet) -> list[HostPlan]:
-    """The plan of each host that the request has in it, by name."""
+    """The plan of each host that the request selects, by name."""
     desired = fleet.desired
     selected = fleet.request.hosts_to_read([h.name for h in desired.hosts])
     wanted, seen = desired.by_host(), fleet.observed.by_name()
@@ -73,7 +73,7 @@ def plan_hosts(fleet: Fleet) -> list[HostPlan]:
 def _diagnostics(
     fleet: Fleet, unplaced: Sequence[Diagnostic], changes: Sequence[Change], hosts: Sequence[HostPlan]
 ) -> Iterator[Diagnostic]:
-    """About the plan as a whole: in the stack, between the stack and its hosts, and in the request."""
+    """Diagnostics about the plan as a whole: in the stack, between the stack and its hosts, and in the request."""
     desired, request = fleet.desired, fleet.request
     everything = [change for host in hosts for change in host.everything]
     yield from request.unmatched(everything, [h.name for h in desired.hosts])
@@ -93,7 +93,7 @@ def _rollouts(
 def _room(
     fleet: Fleet, changes: Sequence[Change], hosts: Sequence[HostPlan], known: Sequence[Diagnostic]
 ) -> Room | None:
-    """Where a container with GPUs is created. Imported only then: what computes memory is large."""
+    """If a container with GPUs is created. Imported only then: the memory computation is large."""
     launches = (c.detail.after for c in changes if c.action in {Action.CREATE, Action.REPLACE})
     if not any(spec and spec.container.gpus for spec in launches):
         return None

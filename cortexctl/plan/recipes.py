@@ -1,4 +1,4 @@
-"""From changes to steps, and from a failed change to the steps that bring back what was."""
+"""From changes to steps, and from a failed change to the steps that restore the old state."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from cortexctl.plan.steps import (
 )
 
 _KIND = ("task", "runner", "convert")
-"""Arguments that make another kind of server of a model, with other requests."""
+"""Arguments that turn a model into another kind of server, with other requests."""
 SHORT_GRACE = 5
-"""Seconds for one that has not passed its gate: it serves nobody, and may not hear SIGTERM at all."""
+"""Seconds for a candidate that has not passed its gate: it serves no clients, and may not react to SIGTERM at all."""
 
 
 def steps_for_host(
     host: ObservedHost, changes: Sequence[Change], order: Order, owner: str, drop: Collection[str] = ()
 ) -> list[Step]:
-    """One after the other on a host: its models share GPUs, and one failure must stop what follows. `drop`: networks
-    to remove that may have been left by an earlier run.
+    """One after the other on a host: its models share GPUs, and one failure must stop the following changes. `drop`:
+    networks to remove that an earlier run may have left behind.
     """
     ordered = in_order(changes, order)
     tasks: list[tuple[str, Task]] = []
@@ -61,7 +61,7 @@ def steps_for_host(
 
 
 def tasks_of(change: Change) -> list[Task]:
-    """The story of one change. The old container is neither removed nor renamed before the gate."""
+    """The tasks of one change. The old container is neither removed nor renamed before the gate."""
     return [*([AdoptContainer(imported)] if (imported := change.detail.imported) else []), *_story(change)]
 
 
@@ -79,7 +79,7 @@ def _story(change: Change) -> list[Task]:
                 *_bring_up(change),
                 *(stop if change.detail.start_first else []),
                 SetRestart(old.id, "no"),
-                RenameContainer(old.id, kept_name(change), old.name),
+                RenameContainer(old.id, retained_name(change), old.name),
                 *(RenameContainer(ref.id, _name_of_old(change, ref), ref.name) for ref in change.detail.displaced),
                 *_promote(change),
                 *(RemoveContainer(ref.id) for ref in change.detail.pruned),
@@ -106,18 +106,20 @@ def _story(change: Change) -> list[Task]:
 
 
 def _try(change: Change) -> list[Task]:
-    """A healthy server must not be stopped for a gate that can never be asked. One that is down cannot tell."""
+    """A healthy server must not be stopped for a gate that can never reach the new one. A server that is down cannot be
+    tested.
+    """
     return [TryReach(serving_of(change).id)] if serving_of(change).state == "running" else []
 
 
 def _prove_again(change: Change, halt: Sequence[Task]) -> list[Task]:
-    """A new process in the old container. Until it has passed its gate it is a candidate again, by name too: a run
-    that is killed on the way is then unfinished, and the container does not count as proven.
+    """A new process in the old container. Until it has passed its gate it is a candidate again, by name too: if the run
+    is killed meanwhile, the container is unfinished and does not count as proven.
     """
     ref = serving_of(change)
     return [
         RenameContainer(ref.id, _candidate_name(change), ref.name),
-        SetRestart(ref.id, "no"),  # no crash loop while it is being judged
+        SetRestart(ref.id, "no"),  # no crash loop while the gate runs
         *halt,
         *_in_place(change),
         StartContainer(ref.id),
@@ -128,22 +130,22 @@ def _prove_again(change: Change, halt: Sequence[Task]) -> list[Task]:
 
 
 def undo(change: Change) -> list[Task]:
-    """After a failure anywhere in `tasks_of(change)`: back to what was, and what was is gated itself.
+    """After a failure anywhere in `tasks_of(change)`: restores the old state, and gates the restored container itself.
 
-    A candidate is removed without a stop before it: nobody's requests are on it, and a starting vLLM loses a
-    SIGTERM or hangs on it, which would keep the old one down for the whole grace.
+    A candidate is removed without a stop: it serves no clients, and a starting vLLM ignores SIGTERM or hangs on it,
+    which would extend the outage by the whole grace period.
     """
     candidate = _candidate(change)
     match change.action:
         case Action.CREATE if change.detail.candidate:
-            return [StopContainer(candidate, SHORT_GRACE)]  # it was there before us, and may be all that there is
+            return [StopContainer(candidate, SHORT_GRACE)]  # it existed before this change, and may be the only one
         case Action.CREATE:
             return [RemoveContainer(candidate)]
         case Action.REPLACE if change.detail.is_rollback:
             old = serving_of(change)
             return [StopContainer(candidate, SHORT_GRACE), *_bring_back(change, old)]
         case Action.REPLACE:
-            old = serving_of(change)  # also one that is down: an interrupted run may have stopped it, and it should run
+            old = serving_of(change)  # also if it is down: an interrupted run may have stopped it, and it should run
             return [RemoveContainer(candidate), *_bring_back(change, old)]
         case Action.RESTART:
             old = serving_of(change)
@@ -158,7 +160,7 @@ def undo(change: Change) -> list[Task]:
 
 
 def undo_unnoticed(change: Change) -> list[Task]:
-    """After a failure before anything that serves was touched: the candidate that was made for it goes again."""
+    """After a failure before any serving container was touched: removes the candidate that was created."""
     makes_one = any(isinstance(task, CreateContainer) for task in tasks_of(change))
     return [RemoveContainer(_candidate(change))] if makes_one else []
 
@@ -173,10 +175,10 @@ def _bring_back(change: Change, old: ContainerRef) -> list[Task]:
 
 
 def restored(change: Change) -> Change:
-    """The change that `undo` carries out: what comes back is gated against its own spec, not the new one.
+    """The change that `undo` carries out: the restored container is gated against its own spec, not the new one.
 
-    It may take at least the default time to start, and its speed is not measured: the stack's bounds are for the new
-    one. Where it was another kind of server, its request is not known any more, and none is sent.
+    It may take at least the default time to start, and its speed is not measured: the stack's bounds apply to the new
+    container. If it was another kind of server, its request is no longer known, and none is sent.
     """
     detail, gate = change.detail, change.detail.policy.gate
     smoke = gate.smoke
@@ -213,17 +215,19 @@ def _networks_to_make(changes: Sequence[Change]) -> list[Task]:
 
 
 def _joins(change: Change) -> bool:
-    """Whether its container, as it is, is put on the network."""
+    """Whether its existing container is connected to the network."""
     return any(f.path == NETWORK and f.in_place for f in change.fields)
 
 
 def _networks_to_drop(
     host: ObservedHost, changes: Sequence[Change], owner: str, drop: Collection[str]
 ) -> Iterator[Task]:
-    """Networks that only removed containers were on; after a destroy all of the stack's, for an earlier one may have
-    ended before this. Whether we made them, the daemon is asked at the time.
+    """Networks that only removed containers used; after a destroy all networks of the stack, because an earlier destroy
+    may have been interrupted. The daemon decides at that time whether we created them.
     """
-    takes_away = (c for c in changes if c.action in {Action.REMOVE, Action.REPLACE})  # also what a replacement prunes
+    takes_away = (
+        c for c in changes if c.action in {Action.REMOVE, Action.REPLACE}
+    )  # also containers that a replacement prunes
     gone = {task.container for c in takes_away for task in tasks_of(c) if isinstance(task, RemoveContainer)}
     in_use = {net for c in host.containers if c.id not in gone for net in c.networks}
     in_use |= {c.detail.after.container.network for c in changes if c.detail.after}
@@ -233,7 +237,7 @@ def _networks_to_drop(
 
 
 def _candidate(change: Change) -> str:
-    """How the steps speak of the new container: by the id of one that is there, else by the name it will get."""
+    """The new container in the steps: the id of an existing one, else its future name."""
     return change.detail.candidate.id if change.detail.candidate else _candidate_name(change)
 
 
@@ -292,7 +296,9 @@ def _stop(change: Change, ref: ContainerRef) -> StopContainer:
 
 
 def serving_of(change: Change) -> ContainerRef:
-    """The container that the change starts from. Raises ValueError where it has none, which no plan of ours does."""
+    """The container that the change starts from. Raises ValueError if there is none, which never happens in a plan of
+    ours.
+    """
     if change.detail.serving is None:
         raise ValueError(f"{change.address}: nothing serves")
     return change.detail.serving
@@ -306,8 +312,8 @@ def _candidate_name(change: Change) -> str:
     return generation_name(change.model, change.detail.ordinal, change.detail.generation)
 
 
-def kept_name(change: Change) -> str:
-    """What the container that serves is called once another has taken its place."""
+def retained_name(change: Change) -> str:
+    """The name that the serving container gets after its replacement."""
     old, detail = serving_of(change), change.detail
     name = undone_name if detail.is_rollback and old.generation > detail.generation else generation_name
     return name(change.model, detail.ordinal, old.generation)

@@ -1,4 +1,4 @@
-"""What the caller asks of a plan beyond the stack: to destroy, to narrow, to force."""
+"""The caller's requests beyond the stack: to destroy, to narrow, to force."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ class Request(Selection):
     replace: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
     canary_hold: bool = False
-    """Change the canaries of models that have some, and leave their other instances for another apply."""
+    """Change only the canaries of models that have some, and leave their other instances for another apply."""
     only: Literal["", "drift"] = ""
-    """Bring back what was applied, and leave what the stack says since then."""
+    """Restore what was applied, and ignore later edits of the stack."""
     launch_anyway: tuple[str, ...] = ()
-    """Launch these though vLLM would refuse, by what is computed."""
+    """Launch these even if the memory forecast says that vLLM would refuse."""
 
     allow_unreachable: bool = False
-    """A host that cannot be read is left out, and stands against nothing."""
+    """A host that cannot be read is omitted, and blocks nothing."""
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """The options that narrow the plan, as they were given."""
+    def narrowing_options(self) -> tuple[str, ...]:
+        """The options that narrow the plan, in their original form."""
         hold = ("--canary-hold",) if self.canary_hold else ()
         only = (f"--only {self.only}",) if self.only else ()
         return (*self.selecting, *hold, *only)
 
     def options(self) -> str:
-        """All options as they were given, for the next command; each with a blank before it."""
+        """All options in their original form, for the next command; each with a blank before it."""
         named = (
             ("target", self.target), ("exclude", self.exclude), ("host", self.host), ("replace", self.replace),
             ("restart", self.restart), ("unprotect", self.unprotect), ("launch-anyway", self.launch_anyway),
         )  # fmt: skip
-        words = [f"--{name} {shlex.quote(pattern)}" for name, patterns in named for pattern in patterns]
-        words += ["--canary-hold"] if self.canary_hold else []
-        words += [f"--only {self.only}"] if self.only else []
-        words += ["--allow-unreachable"] if self.allow_unreachable else []
-        return "".join(f" {word}" for word in words)
+        flags = [f"--{name} {shlex.quote(pattern)}" for name, patterns in named for pattern in patterns]
+        flags += ["--canary-hold"] if self.canary_hold else []
+        flags += [f"--only {self.only}"] if self.only else []
+        flags += ["--allow-unreachable"] if self.allow_unreachable else []
+        return "".join(f" {flag}" for flag in flags)
 
     def hosts_to_read(self, hosts: Collection[str]) -> Collection[str]:
-        """Those that are asked for. All of them where a pattern matches none: that is an error of its own."""
+        """The selected hosts. All hosts if a pattern matches none, which is a separate error."""
         return [h for h in hosts if matches(self.host, h)] or hosts
 
     def forces(self, patterns: tuple[str, ...], address: str, model: str) -> bool:

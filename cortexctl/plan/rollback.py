@@ -25,15 +25,15 @@ from cortexctl.plan.recipes import steps_for_host
 
 @dataclass(frozen=True, slots=True)
 class RollbackTarget:
-    """An instance and the generation that it returns to. None: the newest retained one before the serving one."""
+    """An instance and the generation to return to. None: the newest retained generation before the serving one."""
 
     address: str
     generation: int | None = None
 
 
 def plan_rollback(desired: Desired, observed: Observed, target: RollbackTarget) -> Plan:
-    """One change, or the reason why there can be none. The spec in the stack does not count; the gate there
-    does, if the instance is still in the stack.
+    """One change, or the reason why there is none. The spec in the stack does not count; the gate there does, if the
+    instance is still in the stack.
     """
     host = next((h for h in desired.hosts if target.address.startswith(f"{h.name}/")), None)
     if host is None:
@@ -75,7 +75,7 @@ def _retained(existing: OwnedInstance | None, target: RollbackTarget) -> Owned |
     if target.generation is not None:
         return next((o for o in proven if o.generation == target.generation), None)
     serving = existing.serving if existing else None
-    if serving is None:  # a rollback was killed between its two renames: the container that runs is the one it started
+    if serving is None:  # a rollback was killed between its two renames: the running container is the one it started
         running = [o for o in proven if o.container.is_running]
         not_undone = [o for o in proven if not is_undone_name(o.container.name)]
         return next(iter(reversed(running or not_undone or proven)), None)
@@ -84,7 +84,7 @@ def _retained(existing: OwnedInstance | None, target: RollbackTarget) -> Owned |
 
 
 def _proven(existing: OwnedInstance | None) -> Iterator[Owned]:
-    """Containers that have run; one that was only created, or whose spec cannot be read, proves nothing."""
+    """Containers that have run. One that was only created, or has an unreadable spec, does not count."""
     for owned in existing.others if existing else ():
         if owned.container.state != "created" and owned.spec is not None:
             yield owned
@@ -94,20 +94,27 @@ def _why_not(existing: OwnedInstance | None, target: RollbackTarget) -> str:
     if existing is None:
         return "the stack has no container of it on that host"
     if existing.serving is not None and existing.serving.generation == target.generation:
-        return f"generation {target.generation} is the one that serves"
-    which = f"generation {target.generation} is not kept" if target.generation is not None else "no older one is kept"
-    return f"there is nothing to go back to: {which}"
+        return f"generation {target.generation} is the serving one"
+    which = (
+        f"generation {target.generation} is not retained"
+        if target.generation is not None
+        else ("no older one is retained")
+    )
+    return f"there is no generation to roll back to: {which}"
 
 
 def _there_are(existing: OwnedInstance | None) -> str:
     generations = [str(o.generation) for o in _proven(existing)]
     if generations:
-        return f"generations that are kept: {', '.join(generations)}; name one with --generation"
-    return "rollout.keep says how many generations are kept; else put the stack's old text back, and apply it"
+        return f"retained generations: {', '.join(generations)}; name one with --generation"
+    return (
+        "rollout.keep sets the number of retained generations; otherwise restore the old text of the "
+        "stack, and apply it"
+    )
 
 
 def _instance(desired: Desired, existing: OwnedInstance, retained: Owned) -> Instance:
-    """As the stack has it, with the old spec; one that left the stack has the defaults of all others."""
+    """The instance in the stack, with the old spec; an instance that left the stack has the default policy."""
     known = next((i for i in desired.instances if i.address == existing.address), None)
     if retained.spec is None:
         raise ValueError(f"{existing.address}: generation {retained.generation} has no readable spec")

@@ -1,4 +1,4 @@
-"""A model's instances over all hosts: in which batches they are changed, and how many serve meanwhile."""
+"""A model's instances over all hosts: the batches in which they change, and how many serve meanwhile."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ def rollouts(
     serving: Mapping[str, int],
     deferred: Iterable[Change] = (),
 ) -> tuple[Rollout, ...]:
-    """One for each model that loses instances, for a while or for good, or is changed in more than one batch.
-    `serving`: instances that run now, by model. `deferred`: what waits for another apply.
+    """One for each model that loses instances, temporarily or for good, or changes in more than one batch. `serving`:
+    instances that run now, by model. `deferred`: changes that wait for another apply.
 
-    How many serve is a promise for a rollout in which what is stopped comes back; one that does not is down as well.
+    The number of serving instances assumes that every stopped instance returns; one that does not return is down as
+    well.
     """
     policies = {i.model: i for i in desired.instances}
     wanted = {m: sum(i.model == m for i in desired.instances) for m in policies}
@@ -78,9 +79,9 @@ def rollouts(
 
 
 def in_batches(steps: Sequence[Step], changes: Sequence[Change], desired: Desired) -> list[Step]:
-    """Across hosts: a batch of a model's instances begins when the one before it is done and its pause is over.
+    """Across hosts: a batch of a model's instances begins after the previous one is done and its pause is over.
 
-    Batches go in the order of the steps (canaries, then host after host), so that no two can wait for each other.
+    Batches follow the order of the steps (canaries, then host after host), so that no two can wait for each other.
     """
     wait = {i.model: i.wait for i in desired.instances}
     spans = _spans(steps)
@@ -105,13 +106,15 @@ def in_batches(steps: Sequence[Step], changes: Sequence[Change], desired: Desire
 
 
 def _batches(steps: Iterable[Step], changes: Sequence[Change], desired: Desired) -> dict[str, list[list[Place]]]:
-    """By model, in turn. A batch has as many as may be down, and as many more as may start beside their old ones."""
+    """By model, in order. The size of a batch is the number of instances that may be down, plus those that may start
+    beside their old ones.
+    """
     limits = {i.model: i for i in desired.instances}
     canaries = canaries_of(desired)
     rolling = {(c.host, c.address): c for c in changes if c.action in _IN_BATCHES}
     ordered = [place for place in _spans(steps) if place in rolling]
     batches: dict[str, list[list[Place]]] = defaultdict(list)
-    for first in (True, False):  # canaries, and then the rest
+    for first in (True, False):  # canaries, and then the others
         open_: dict[str, list[Place]] = {}
         for place in ordered:
             change = rolling[place]

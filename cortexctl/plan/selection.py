@@ -1,4 +1,4 @@
-"""Which instances a command is about: --target, --exclude and --host, for plan and drift alike."""
+"""The instances that a command applies to: --target, --exclude and --host, for plan and drift alike."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Selection:
 
     @property
     def selecting(self) -> tuple[str, ...]:
-        """The options as they were given."""
+        """The options in their original form."""
         named = (("target", self.target), ("exclude", self.exclude), ("host", self.host))
         return tuple(f"--{name} {pattern}" for name, patterns in named for pattern in patterns)
 
@@ -29,7 +29,7 @@ class Selection:
         return not self.host or matches(self.host, host)
 
     def wants_instance(self, address: str, model: str) -> bool:
-        """By its names alone, whichever hosts are selected."""
+        """By its names alone, regardless of the selected hosts."""
         wanted = not self.target or matches(self.target, address, model)
         return wanted and not matches(self.exclude, address, model)
 
@@ -39,7 +39,7 @@ class Selection:
     def unmatched_patterns(
         self, instances: Collection[Sequence[str]], addresses: Sequence[str], hosts: Sequence[str]
     ) -> Iterator[Diagnostic]:
-        """`instances`: the address and the model of each. `addresses`: those to offer instead."""
+        """`instances`: the address and the model of each. `addresses`: those to suggest instead."""
         yield from unmatched("target", self.target, instances, addresses)
         yield from unmatched("exclude", self.exclude, instances, addresses)
         yield from unmatched("host", self.host, [(host,) for host in hosts], hosts)
@@ -53,7 +53,7 @@ def matches(patterns: Iterable[str], *names: str) -> bool:
 def unmatched(
     option: str, patterns: Iterable[str], candidates: Collection[Sequence[str]], known: Sequence[str]
 ) -> Iterator[Diagnostic]:
-    """A pattern that nothing matches is a mistake, never "nothing to do". `candidates`: the names of each."""
+    """A pattern without a match is a mistake, never "nothing to do". `candidates`: the names of each."""
     for pattern in patterns:
         if not any(matches((pattern,), *names) for names in candidates):
             advice = f"there are: {', '.join(known) or 'none'}"

@@ -1,4 +1,6 @@
-"""Are the hosts still as the plan saw them? Checked under the lock, for the containers it touches and no others."""
+"""Checks that the hosts are still as the plan saw them. Done under the lock, for the containers that the plan touches
+and no others.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ _STOPS_IT = {Action.REPLACE, Action.RESTART, Action.REMOVE}
 
 
 def stale_reasons(plan: Plan, now: Observed) -> list[str]:
-    """One sentence for each thing that moved since the plan was made; empty when it may be applied."""
+    """One sentence for each change since the plan was created; empty if it can be applied."""
     reasons: list[str] = []
     for change in plan.effective:
         host = now.host(change.host)
@@ -49,35 +51,35 @@ def _moved(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterato
 
 
 def _is_crash_loop(change: Change, was: str, now: str) -> bool:
-    """One that the daemon starts again and again is running in one moment and restarting in the next. What stops it in
-    any case may go on; it could never be fixed otherwise.
+    """A container in a crash loop alternates between running and restarting. A change that stops it in any case may
+    continue; otherwise it could never be fixed.
     """
     return change.action in _STOPS_IT and {was, now} == {"running", "restarting"}
 
 
 def _by_whom(change: Change, containers: tuple[ObservedContainer, ...]) -> str:
-    """The run that created the container which has its name now, if there is one."""
+    """The run that created the container with this name, if there is one."""
     known = {ref.id for ref in change.detail.touched}
     name = serving_name(change.model, change.detail.ordinal)
     other = next((c for c in containers if c.name == name and c.id not in known), None)
     run = other.labels.get(labels.RUN) if other else ""
-    return f"; {name} is now another, made by run {run}" if run else ""
+    return f"; {name} is now another container, created by run {run}" if run else ""
 
 
 def _appeared(change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
-    """Where the plan saw no serving container, there must still be none."""
+    """If the plan saw no serving container, there must still be none."""
     if change.action is not Action.CREATE:
         return
     name = serving_name(change.model, change.detail.ordinal)
     for container in containers:
         if container.name == name:
             run = container.labels.get(labels.RUN)
-            yield f"{change.address}: {name} exists now" + (f", made by run {run}" if run else "")
+            yield f"{change.address}: {name} exists now" + (f", created by run {run}" if run else "")
 
 
 def _port_taken(plan: Plan, change: Change, containers: tuple[ObservedContainer, ...]) -> Iterator[str]:
-    """The port was free, or its holder's to give up, when the plan was made. A start that fails because somebody has
-    taken it since would come after the stop of the serving container.
+    """The port was free, or its holder was to release it, when the plan was created. If another program has taken it
+    since, the start would fail only after the stop of the serving container.
     """
     publish = change.detail.after.container.publish if change.detail.after else None
     if publish is None or publish.port is None:
@@ -87,4 +89,4 @@ def _port_taken(plan: Plan, change: Change, containers: tuple[ObservedContainer,
         if container.id not in expected and any(
             bound.port == publish.port and overlap(bound.address, publish.address) for bound in container.ports
         ):
-            yield f"{change.address}: {publish} is now held by {container.name}"
+            yield f"{change.address}: {publish} is now used by {container.name}"

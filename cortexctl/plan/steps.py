@@ -23,7 +23,7 @@ class EnsureNetwork:
 
 @dataclass(frozen=True, slots=True)
 class CreateContainer:
-    """Make the candidate, not started, restart policy off. Keeps one by that name and spec."""
+    """Create the candidate, not started, restart policy off. Keeps an existing one of that name and spec."""
 
     name: str
     generation: int
@@ -32,14 +32,14 @@ class CreateContainer:
 
 @dataclass(frozen=True, slots=True)
 class AdoptContainer:
-    """From here on a container without our labels counts as ours, for this run: the stack takes it by name."""
+    """From here on a container without our labels counts as ours during this run: the stack adopts it by name."""
 
     container: str
 
 
 @dataclass(frozen=True, slots=True)
 class TryReach:
-    """Try the way to the server in a container that runs, which is the gate's way too: before anything is stopped."""
+    """Try the route to the server in a running container, which the gate uses too: before anything is stopped."""
 
     container: str
 
@@ -72,7 +72,7 @@ class SetRestart:
 
 @dataclass(frozen=True, slots=True)
 class UpdateContainer:
-    """Change limits in place: memory in bytes, cpus in cores; None leaves a limit as it is."""
+    """Change limits in place: memory in bytes, cpus in cores; None leaves a limit unchanged."""
 
     container: str
     memory: int | None
@@ -81,7 +81,7 @@ class UpdateContainer:
 
 @dataclass(frozen=True, slots=True)
 class ConnectNetwork:
-    """Back on a network that it was taken from."""
+    """Reconnect it to a network that it was removed from."""
 
     container: str
     network: str
@@ -89,7 +89,7 @@ class ConnectNetwork:
 
 @dataclass(frozen=True, slots=True)
 class RenameContainer:
-    """`was` is what it is called until then, for the words about it."""
+    """`was` is its name until then, for texts about it."""
 
     container: str
     name: str
@@ -103,14 +103,14 @@ class RemoveContainer:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Between two batches: time for what is new to show what it is worth."""
+    """Between two batches: time to observe the new instances."""
 
     seconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveNetwork:
-    """Only if we made it and nobody is on it."""
+    """Only if we created it and no container uses it."""
 
     name: str
 
@@ -151,13 +151,13 @@ TASK_KINDS: dict[str, type[Task]] = {
     "pause": Pause,
 }
 UNNOTICED = AdoptContainer | CreateContainer | TryReach
-"""What changes nothing that anybody notices: when one of these fails, there is nothing to bring back."""
+"""Tasks without a visible effect: if one of these fails, there is nothing to restore."""
 KIND_OF: dict[type[Task], str] = {task: kind for kind, task in TASK_KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One task, run when all steps in `after` are done. `address` is empty for a host's own steps."""
+    """One task, run after all steps in `after` are done. `address` is empty for a host's own steps."""
 
     id: str
     host: str

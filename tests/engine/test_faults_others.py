@@ -198,7 +198,7 @@ def test_a_port_that_is_taken_between_plan_and_apply(lanes: Lanes) -> None:
         assert here.serves() == before[here.serving].id
         if code == 4:
             assert here.began(here.serving) == began, "what serves was stopped for nothing"
-            assert f"127.0.0.1:{port} is now held by {name}" in said
+            assert f"127.0.0.1:{port} is now used by {name}" in said
             here.live.docker_cli("rm", "-f", name)
         assert here.lock_holder_is_gone() is None
         assert here.foreign() == others

@@ -182,7 +182,7 @@ def test_a_port_that_a_container_holds_is_found_by_the_plan(live: LiveDaemon, st
     stack.write(publish=f"127.0.0.1:{taken}")
     refused = live.cortexctl("apply", str(stack), "--auto-approve")
     assert refused.code == 4
-    assert f"port {taken} is taken by the container {live.stack}-theirs" in refused.out
+    assert f"port {taken} is used by the container {live.stack}-theirs" in refused.out
     assert live.containers() == {}
 
 
@@ -190,7 +190,7 @@ def test_an_image_that_is_nowhere_is_found_by_the_plan(live: LiveDaemon, stack: 
     stack.write(image="127.0.0.1:1/not/there:v0.32.0")
     planned = live.cortexctl("plan", str(stack))
     assert planned.code == 1
-    assert "the image 127.0.0.1:1/not/there:v0.32.0 is not there and cannot be pulled" in planned.out
+    assert "the image 127.0.0.1:1/not/there:v0.32.0 is not on the host and cannot be pulled" in planned.out
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 4
     assert live.containers() == {}
 

@@ -108,7 +108,7 @@ def test_another_release_than_the_stack_says_is_told(live: LiveDaemon, stack: St
     image.names.append(f"{live.stack}/small:v0.32.0")
     stack.write(image=f"{live.stack}/small:v0.32.0", more=stack.args(block_size=16))
     planned = live.cortexctl("plan", str(stack), "--probe")
-    assert "holds vLLM 0.31.0, and the stack takes it for 0.32.0" in planned.err
+    assert "contains vLLM 0.31.0, but the stack assumes 0.32.0" in planned.err
     assert 'set vllm_version = "0.31.0"' in " ".join(planned.out.split())
 
 

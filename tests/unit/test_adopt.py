@@ -291,7 +291,7 @@ def test_a_name_that_nobody_has_and_one_of_another_stack(tmp_path: Path) -> None
     assert "another" in found.help
     container.name, container.labels = "llm", {labels.STACK: "other"}
     found = next(d for d in world.plan(desired).diagnostics if d.rule == "CX412")
-    assert found.summary == 'here/tiny: the container llm is one of the stack "other"'
+    assert found.summary == 'here/tiny: the container llm belongs to the stack "other"'
     assert not [d for d in world.plan(desired, Request(exclude=("tiny",))).diagnostics if d.rule == "CX412"]
 
 
@@ -377,7 +377,7 @@ def test_a_snapshot_without_it_is_said_to_be_one(tmp_path: Path) -> None:
     assert plan_to_json(plan(desired, there)) == plan_to_json(plan(desired, observed))
     without = snapshot_from_json(snapshot_to_json(Observed(observed.hosts)))
     (found,) = [d for d in plan(desired, without).diagnostics if d.rule == "CX412"]
-    assert "could not be read" in found.summary
+    assert "could not inspect" in found.summary
 
 
 PLANTED = "planted-7f3a"

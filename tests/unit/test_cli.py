@@ -200,7 +200,7 @@ def test_a_file_that_is_no_plan_cannot_be_applied(run: Run, tmp_path: Path) -> N
     write(tmp_path, '{"format_version": "2.0", "changes": 3}', "plan.json")
     done = run("apply", "plan.json")
     assert done.returncode == 1
-    assert "it was changed after it was made" in done.stderr
+    assert "it was changed after it was created" in done.stderr
 
 
 def test_init_writes_a_stack_that_is_valid_and_never_overwrites(run: Run, tmp_path: Path) -> None:

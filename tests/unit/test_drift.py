@@ -86,7 +86,7 @@ def test_what_the_record_says_was_updated_in_place_is_what_was_applied() -> None
     wanted = change_spec(SPEC, memory=256)
     assert codes(look(container(), wanted=wanted, applied=applied)) == []
     drifted = look(container(), wanted=wanted, applied=applied, facts=in_place(memory=512))
-    assert [(f.code, f.expected, f.found) for f in drifted.findings] == [(Code.UPDATED, 256, 512)]
+    assert [(f.code, f.expected, f.actual) for f in drifted.findings] == [(Code.UPDATED, 256, 512)]
     old = replace(applied, generation=0)
     assert codes(look(container(), wanted=wanted, applied=old)) == [(Kind.PENDING, Code.EDITED, "memory")]
 
@@ -196,8 +196,8 @@ def test_containers_of_others_are_told_of_only_when_they_are_asked_for() -> None
     foreign = ObservedContainer("c2", "theirs", "x", "y", "running")
     report = look(container(), foreign)
     assert [f.code for f in report.findings] == [Code.FOREIGN]
-    assert report.telling() == ()
-    assert [f.code for f in look(container(), foreign, only=DriftSelection((Kind.UNMANAGED,))).telling()] == [
+    assert report.to_report() == ()
+    assert [f.code for f in look(container(), foreign, only=DriftSelection((Kind.UNMANAGED,))).to_report()] == [
         Code.FOREIGN
     ]
 
@@ -276,9 +276,9 @@ def test_a_secret_is_compared_by_its_fingerprint_and_held_nowhere() -> None:
         assert [d.path for d in differences(RICH, found)] == expected
         assert not value or value not in repr(found)
     missing = inspected(RICH)
-    assert [(d.path, d.found) for d in differences(RICH, missing)] == [("secrets.HF_TOKEN", None)]
+    assert [(d.path, d.actual) for d in differences(RICH, missing)] == [("secrets.HF_TOKEN", None)]
     foreign = inspected(SPEC, {"AWS_KEY": "planted"})
-    assert [(d.path, d.found) for d in differences(SPEC, foreign)] == [("env.AWS_KEY", "(hidden)")]
+    assert [(d.path, d.actual) for d in differences(SPEC, foreign)] == [("env.AWS_KEY", "(hidden)")]
     assert "planted" not in repr(foreign)
     assert "planted" not in str(foreign.env)
 

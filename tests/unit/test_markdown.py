@@ -104,7 +104,7 @@ def test_code_spans_and_what_cannot_be_one() -> None:
 
 
 def test_plain_words_stay_as_they_are() -> None:
-    plain = "gpu-1: port 8001 is taken by the container grafana; choose another (or none), e.g. 8002"
+    plain = "gpu-1: port 8001 is used by the container grafana; choose another (or none), e.g. 8002"
     assert text(plain) == plain
     assert text("@a #1 https://x") == "@&#8203;a #&#8203;1 https:&#8203;//x"
 

@@ -44,7 +44,7 @@ def test_a_replica_that_still_runs_is_not_taken_for_a_new_model_of_that_name(tmp
     both = stack(tmp_path, model_text("chat"), quoted("chat.2"))
     refused = [d for d in world.plan(both).diagnostics if d.is_error]
     assert [(d.rule, d.summary) for d in refused] == [
-        ("CX414", 'here/chat.2 would be the model "chat.2" and replica 2 of the model "chat"')
+        ("CX414", 'here/chat.2 would be both the model "chat.2" and replica 2 of the model "chat"')
     ]
     assert refused[0].span is not None
     assert world.apply(world.plan(stack(tmp_path, model_text("chat")))).exit_code == 0

@@ -124,7 +124,6 @@ NOT_YET = (
     "cortexctl/cli",
     "cortexctl/hosts",
     "cortexctl/observe",
-    "cortexctl/plan",
     "cortexctl/render",
     "docs/reference",
     "tests/attack",

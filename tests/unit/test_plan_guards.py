@@ -203,7 +203,7 @@ def test_an_unreachable_host_is_named_and_its_models_are_left_out() -> None:
     assert planned.changes == ()
     assert planned.steps == ()
     assert rules_of(planned) == ["CX401"]
-    assert planned.diagnostics[0].summary == "here: nothing answers; left out of this plan: a, b"
+    assert planned.diagnostics[0].summary == "here: nothing answers; omitted from this plan: a, b"
     assert planned.diagnostics[0].help == "start it"
 
 

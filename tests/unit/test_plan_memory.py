@@ -134,7 +134,7 @@ def test_what_is_launched_anyway_is_a_warning_and_the_rest_stays_an_error() -> N
         (spec(), {}, HOST, "its config.json was not read"),
         (spec(), {("gpu-1", "/srv/models/qwen"): ModelFiles(problem="it is away")}, HOST, "it is away"),
         (spec(), {("gpu-1", "/srv/models/qwen"): ModelFiles({"a": 1})}, HOST, "config.json has no hidden_size"),
-        (spec(), FILES, Host("gpu-1", "x"), "the stack does not say which GPUs gpu-1 has"),
+        (spec(), FILES, Host("gpu-1", "x"), "the stack does not declare the GPUs of gpu-1"),
         (spec(), FILES, Host("gpu-1", "x", gpu_name="Unheard Of"), "the memory of"),
         (change_spec(spec(), model="/models/a.gguf"), FILES, HOST, "GGUF files are not supported by the forecast"),
     ],

@@ -36,7 +36,7 @@ def test_a_plan_of_another_format_is_refused_and_one_of_a_later_minor_is_read() 
 
 def test_a_plan_that_was_changed_by_hand_is_refused() -> None:
     data = json.loads(plan_to_json(make_plan(make_instance())))
-    with pytest.raises(NotAPlan, match="changed after it was made"):
+    with pytest.raises(NotAPlan, match="changed after it was created"):
         plan_from_json(json.dumps(data | {"steps": []}))
 
 

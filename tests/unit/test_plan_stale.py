@@ -68,7 +68,7 @@ def test_who_made_another_meanwhile_is_named() -> None:
     """Somebody applied in between: the old one is kept under another name, or gone, and a new one serves."""
     new = dataclasses.replace(serving_container(2, run="run9"), id="id-new")
     renamed = dataclasses.replace(serving_container(spec=make_spec(drain=1)), name=generation_name("tiny", 1, 1))
-    text = "; vllm-model-tiny is now another, made by run run9"
+    text = "; vllm-model-tiny is now another container, created by run run9"
     assert stale_reasons(replacement_plan(), make_observed(renamed, new)) == [
         f"here/tiny: the container vllm-model-tiny is now called vllm-model-tiny--g1{text}"
     ]
@@ -100,7 +100,7 @@ def test_a_crash_loop_may_be_replaced_in_whatever_moment_of_it() -> None:
 def test_a_container_that_appeared_where_one_is_to_be_created_makes_a_plan_stale() -> None:
     planned = make_plan(make_instance())
     assert stale_reasons(planned, make_observed(serving_container(run="abcd"))) == [
-        "here/tiny: vllm-model-tiny exists now, made by run abcd"
+        "here/tiny: vllm-model-tiny exists now, created by run abcd"
     ]
     assert stale_reasons(planned, make_observed(foreign_container(serving_name("tiny")))) == [
         "here/tiny: vllm-model-tiny exists now"
@@ -112,7 +112,7 @@ def test_a_port_that_was_taken_meanwhile_makes_a_plan_stale(address: str, is_sta
     planned = make_plan(make_instance(publish=Publish("127.0.0.1", 8001)), containers=(serving_container(),))
     assert [c.action for c in planned.effective] == [Action.REPLACE]
     taker = foreign_container("taker", ports=(BoundPort(address, 8001),))
-    text = ["here/tiny: 127.0.0.1:8001 is now held by taker"] if is_stale else []
+    text = ["here/tiny: 127.0.0.1:8001 is now used by taker"] if is_stale else []
     assert stale_reasons(planned, make_observed(serving_container(), taker)) == text
 
 

@@ -115,7 +115,7 @@ def test_a_plans_digest_finds_accidents_and_no_attacker(tmp_path: Path) -> None:
     document = json.loads(file.read_text())
     document["hooks"][0]["command"] = ["false"]
     file.write_text(json.dumps(document))
-    assert "it was changed after it was made" in ran("apply", str(file), cwd=tmp_path).stderr
+    assert "it was changed after it was created" in ran("apply", str(file), cwd=tmp_path).stderr
     file.write_text(json.dumps({**document, "digest": digest_of(document)}))
     assert plan_from_json(file.read_text()).hooks[0].command == ("false",)
 

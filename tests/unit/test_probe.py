@@ -21,7 +21,7 @@ from cortexctl.observed.parser_verdict import CommandLine, ParserVerdict, Probed
 from cortexctl.operations.notes import Level, Note
 from cortexctl.operations.probe import probe
 from cortexctl.plan.model import Plan
-from cortexctl.plan.parser_probe import questions
+from cortexctl.plan.parser_probe import parser_queries
 from tests.fakes.dripping import Drip, dripping_daemon
 from tests.fakes.world import World
 from tests.reading import desired_from
@@ -100,7 +100,7 @@ def test_an_image_is_asked_once_for_all_that_it_would_start(world: World, desire
     assert [line[0] for line in lines] == ["org/one", "org/two"]
     assert (old_program, old_lines[0][:2]) == ("api_server", ("--model", "org/old"))
     assert "planted" not in str(parsers.asked)
-    assert [list(q.lines.values()) for q in questions(made)] == [[("a/one", "b/one"), ("a/two",)], [("b/old",)]]
+    assert [list(q.lines.values()) for q in parser_queries(made)] == [[("a/one", "b/one"), ("a/two",)], [("b/old",)]]
 
 
 def test_what_is_there_already_is_not_asked_about(world: World, desired: Desired) -> None:
@@ -120,7 +120,7 @@ def test_a_refusal_is_an_error_at_the_argument(world: World, desired: Desired) -
     assert first.summary == "a/one, b/one: the parser in image:v0.32.0 (vLLM 0.32.0) refuses the arguments"
     assert first.span is not None
     assert first.span.line_text == "max_model_len = 2048"
-    assert first.detail == "it says: argument --max-model-len: invalid value"
+    assert first.detail == "its message: argument --max-model-len: invalid value"
     assert not any("accepts" in note.text for note in notes)
 
 
@@ -131,7 +131,7 @@ def test_another_release_is_the_likely_cause(world: World, desired: Desired) -> 
     helps = [d.help for d in found if d.rule == "CX312" and "a/one" in d.summary]
     assert 'set vllm_version = "0.31.0"' in helps[0]
     told = [note.text for note in notes if note.level is Level.NOTE]
-    assert any("holds vLLM 0.31.0+cu129, and the stack takes it for 0.32.0" in text for text in told)
+    assert any("contains vLLM 0.31.0+cu129, but the stack assumes 0.32.0" in text for text in told)
 
 
 def test_an_option_that_no_release_has_is_not_taken_for_a_stock_one(world: World, desired: Desired) -> None:
@@ -144,8 +144,8 @@ def test_an_option_that_no_release_has_is_not_taken_for_a_stock_one(world: World
 @pytest.mark.parametrize(
     ("parsers", "reason"),
     [
-        (Parsers(problem="it did not end within 300 s"), "could not be asked: it did not end within 300 s"),
-        (Parsers(replace(NO, verdict="unknown", text="FileNotFoundError: x")), "could not tell without a file"),
+        (Parsers(problem="it did not end within 300 s"), "could not check the arguments: it did not end within 300 s"),
+        (Parsers(replace(NO, verdict="unknown", text="FileNotFoundError: x")), "could not decide without a file"),
     ],
 )
 def test_no_answer_is_a_warning(world: World, desired: Desired, parsers: Parsers, reason: str) -> None:
@@ -172,7 +172,7 @@ def test_an_image_that_is_not_on_the_host_is_not_pulled_for_it(world: World, des
     parsers = Parsers(YES)
     found = [d for d in probed(made, desired, parsers).diagnostics if d.rule == "CX313"]
     assert [d.summary for d in found] == [
-        f"{address}: the parser in image:v0.32.0 was not asked, for it is not on {address[0]}"
+        f"{address}: the parser in image:v0.32.0 did not check the arguments, because the image is not on {address[0]}"
         for address in ("a/one", "b/one", "a/two")
     ]
     assert [asked[2] for asked in parsers.asked] == ["api_server"]

@@ -105,12 +105,12 @@ def test_nothing_serves_and_a_kept_one_does_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "generation", "said", "advice"),
     [
-        ("here/tiny", 7, "generation 7 is not kept", "generations that are kept: 1; name one with --generation"),
+        ("here/tiny", 7, "generation 7 is not retained", "retained generations: 1; name one with --generation"),
         (
             "here/tiny",
             2,
-            "generation 2 is the one that serves",
-            "generations that are kept: 1; name one with --generation",
+            "generation 2 is the serving one",
+            "retained generations: 1; name one with --generation",
         ),
         ("here/other", None, "no container of it", "rollout.keep"),
         ("there/tiny", None, "there is no host", "write HOST/MODEL"),
@@ -127,7 +127,7 @@ def test_why_it_cannot_go_back(tmp_path: Path, address: str, generation: int | N
 
 def test_with_nothing_kept_there_is_nothing_to_go_back_to(tmp_path: Path) -> None:
     made = back(applied(tmp_path, 1024), tmp_path)
-    assert "no older one is kept" in made.diagnostics[0].summary
+    assert "no older one is retained" in made.diagnostics[0].summary
 
 
 def test_what_has_taken_its_port_since_stands_in_the_way(tmp_path: Path) -> None:

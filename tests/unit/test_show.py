@@ -83,7 +83,7 @@ def test_a_budget_is_kept_and_belongs_to_markdown(run: Run, tmp_path: Path) -> N
         ("[]", "it is not a plan saved by cortexctl plan --out"),
         ("stack = 'x'", "it is not a plan saved by cortexctl plan --out"),
         ('{"format_version": "9.0"}', "its format is 9.0; this cortexctl reads 2.0"),
-        ('{"format_version": "2.0", "changes": 3}', "it was changed after it was made"),
+        ('{"format_version": "2.0", "changes": 3}', "it was changed after it was created"),
         (json.dumps({"format_version": "2.0", "digest": digest_of({"format_version": "2.0"})}), "it is damaged"),
         (b"\xff\xfe\x00", "it is not text"),
         (None, "No such file or directory"),

@@ -1,1 +1,1 @@
-"""Containers that no stack made, taken over as they run."""
+"""Containers that no stack created, taken over while they run."""

@@ -1,7 +1,7 @@
-"""A container that nobody labelled and the stack takes by its name: `adopt = "NAME"`.
+"""Adoption: a container without labels that the stack takes over by its name, `adopt = "NAME"`.
 
-Its labels can never say whose it is, so it is looked for by name in every plan until it is replaced, and what it is
-made like is read from the daemon, and compared as `drift --deep` compares.
+Its labels can never show its owner. So every plan searches for it by name until it is replaced. Its settings are read
+from the daemon and compared as in `drift --deep`.
 """
 
 from __future__ import annotations
@@ -25,31 +25,33 @@ from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.inspected_diff import Difference, differences
 
 PODMAN = ("podman", "libpod")
-"""Daemons that keep no device requests."""
+"""Daemons that do not store device requests."""
 MOST_NAMES = 8
-"""Names of containers that are listed when the right one is not among them."""
+"""Maximum number of container names that a message lists if the right one is missing."""
 
 
-def to_adopt(wanted: Instance, found: OwnedInstance | None, seen: ObservedHost) -> ObservedContainer | None:
-    """The container to take, under the name that the stack says or one that an adoption has given it since. Once the
-    instance has a serving container of its own there is none.
+def to_adopt(wanted: Instance, existing: OwnedInstance | None, seen: ObservedHost) -> ObservedContainer | None:
+    """The container to adopt, under the name in the stack or the name that an adoption has given it since. None if the
+    instance has a serving container of its own.
     """
-    if not wanted.adopt or (found is not None and found.serving is not None):
+    if not wanted.adopt or (existing is not None and existing.serving is not None):
         return None
     names = [wanted.adopt, labels.serving_name(wanted.model, wanted.ordinal)]
-    if found is None:  # with a candidate beside it, one by this name was replaced already
+    if existing is None:  # if a candidate exists, a container of this name was replaced already
         names.append(labels.generation_name(wanted.model, wanted.ordinal, 0))
     by_name = {c.name: c for c in seen.containers if not labels.owner_of(c.labels)}
     return next((by_name[n] for n in names if n in by_name), None)
 
 
 def with_adopted(
-    found: Mapping[str, OwnedInstance], wanted: Mapping[str, Instance], seen: ObservedHost, observed: Observed
+    existing: Mapping[str, OwnedInstance], wanted: Mapping[str, Instance], seen: ObservedHost, observed: Observed
 ) -> dict[str, OwnedInstance]:
-    """What is the stack's on the host, those among it that it takes by name. They count as generation 0."""
-    owned = dict(found)
+    """The stack's containers on the host, including those that it adopts by name. Adopted containers count as
+    generation 0.
+    """
+    owned = dict(existing)
     for address, instance in wanted.items():
-        container = to_adopt(instance, found.get(address), seen)
+        container = to_adopt(instance, existing.get(address), seen)
         inspected = observed.adoptable.get((seen.name, container.id)) if container else None
         if container is None or inspected is None:
             continue
@@ -58,39 +60,41 @@ def with_adopted(
             inspected = replace(inspected, gpus=tuple(sorted(str(g) for g in instance.spec.container.gpus)))
         spec = _as_it_serves(instance.spec, inspected)
         taken = Owned(container, instance.model, instance.ordinal, 0, False, False, "", spec, imported=inspected)
-        others = found[address].others if address in found else ()
+        others = existing[address].others if address in existing else ()
         owned[address] = OwnedInstance(seen.name, instance.model, instance.ordinal, taken, others)
     return owned
 
 
 def is_adopted(owned: Owned) -> bool:
-    """Whether it was taken already, so that it has a name of ours."""
+    """Whether it was adopted already, so that it has one of our names."""
     return owned.imported is not None and (
         owned.has_serving_name or owned.container.name == labels.generation_name(owned.model, owned.ordinal, 0)
     )
 
 
 def imported_fields(wanted: Instance, inspected: Inspected) -> list[FieldChange]:
-    """What the container is made otherwise than the stack says. A command line has its seconds in words."""
+    """The settings of the container that differ from the stack. In a command line, a duration in seconds is text."""
     return [_as_change(d) for d in imported_differences(wanted.spec, inspected)]
 
 
 def _as_change(d: Difference) -> FieldChange:
-    was, now = (_seconds(d.found), _seconds(d.expected)) if d.path == "drain" else (d.found, d.expected)
+    was, now = (_seconds(d.actual), _seconds(d.expected)) if d.path == "drain" else (d.actual, d.expected)
     return FieldChange(d.path, was, now, sensitive=d.path.startswith("secrets."))
 
 
 def imported_differences(spec: Spec, inspected: Inspected, *, gpus_are_kept: bool = True) -> tuple[Difference, ...]:
-    """What is made otherwise than by `spec`, whoever spelled it how; and another image, for no label has its name."""
+    """The settings that differ from `spec`, compared by meaning and not by spelling; and the image, because no label
+    names it.
+    """
     inspected, expected = read_back(spec, inspected), command_of(spec).program
-    program, found = inspected.entrypoint, []
-    if program != expected and _server_of(spec, inspected):  # its options mean the same all the same
-        found.append(Difference("entrypoint", " ".join(expected), " ".join(program)))
+    program, different = inspected.entrypoint, []
+    if program != expected and _server_of(spec, inspected):  # its options have the same meaning
+        different.append(Difference("entrypoint", " ".join(expected), " ".join(program)))
         inspected = replace(inspected, entrypoint=expected)
     if inspected.images and local_name(spec.container.image) not in map(local_name, inspected.images):
-        found.append(Difference("image", spec.container.image, inspected.images[0]))
-    found += differences(spec, inspected, gpus_are_kept=gpus_are_kept)
-    return tuple(sorted(found, key=lambda d: d.path))
+        different.append(Difference("image", spec.container.image, inspected.images[0]))
+    different += differences(spec, inspected, gpus_are_kept=gpus_are_kept)
+    return tuple(sorted(different, key=lambda d: d.path))
 
 
 def _seconds(text: str | None) -> str | int | None:
@@ -98,66 +102,69 @@ def _seconds(text: str | None) -> str | int | None:
 
 
 def as_pattern(path: str) -> str:
-    """A path as one of `ignore`, where it is a glob."""
+    """A path in the form of an `ignore` entry, which is a glob."""
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def adoption_problems(
-    wanted: Mapping[str, Instance], found: Mapping[str, OwnedInstance], seen: ObservedHost
+    wanted: Mapping[str, Instance], existing: Mapping[str, OwnedInstance], seen: ObservedHost
 ) -> Iterator[Diagnostic]:
-    """What stands against taking containers by name on a host. `found` has those that are taken."""
+    """Problems of adopting containers by name on a host. `existing` has the containers that are adopted."""
     users: dict[str, str] = {}
     for address, instance in wanted.items():
-        serving = found[address].serving if address in found else None
+        serving = existing[address].serving if address in existing else None
         if not instance.adopt or (serving is not None and serving.imported is None):
             continue
         if serving is None:
-            yield from _not_there(instance, is_begun=address in found, seen=seen)
+            yield from _not_there(instance, is_unfinished=address in existing, seen=seen)
             continue
         container = serving.container
         if container.id in users:
             yield error(
                 "CX226",
-                f"{address}: the container {container.name} is taken for {users[container.id]} already",
+                f"{address}: the container {container.name} is already adopted as {users[container.id]}",
                 instance.place_of("adopt"),
-                help="one container is one instance of one model: remove one `adopt`",
+                help="a container can be only one instance of one model: remove one `adopt`",
             )
         users.setdefault(container.id, address)
         yield from _doubtful(instance, serving, seen)
 
 
-def _not_there(instance: Instance, *, is_begun: bool, seen: ObservedHost) -> Iterator[Diagnostic]:
-    """A name that no container has is a mistake: making a new one beside the one that was meant would be two."""
+def _not_there(instance: Instance, *, is_unfinished: bool, seen: ObservedHost) -> Iterator[Diagnostic]:
+    """A name that no container has is a mistake: if a new container were created, there would be two."""
     place = instance.place_of("adopt")
     named = next((c for c in seen.containers if c.name == instance.adopt), None)
     owner = labels.owner_of(named.labels) if named else ""
-    if to_adopt(instance, None, seen) is not None and not is_begun:
+    if to_adopt(instance, None, seen) is not None and not is_unfinished:
         yield error(
             "CX412",
-            f"{instance.address}: how the container to adopt is made could not be read",
+            f"{instance.address}: could not inspect the container to adopt",
             place,
             help="plan again; against a snapshot: take one with this stack (cortexctl observe --out FILE)",
         )
     elif owner:
         yield error(
             "CX412",
-            f'{instance.address}: the container {instance.adopt} is one of the stack "{owner}"',
+            f'{instance.address}: the container {instance.adopt} belongs to the stack "{owner}"',
             place,
-            help="only a container that is no stack's can be adopted; move the model's block instead",
+            help="only a container without an owner can be adopted; move the model's block instead",
         )
-    elif not is_begun:
+    elif not is_unfinished:
         yield error(
             "CX412",
             f"{instance.address}: there is no container named {instance.adopt} to adopt",
             place,
-            help=f"correct the name{_names_there(seen)}; if it is gone for good, remove `adopt`, and a new one is made",
+            help=(
+                f"correct the name{_names_there(seen)}; if the container no longer exists, remove `adopt`, and a "
+                "new one is created"
+            ),
         )
 
 
 def _names_there(seen: ObservedHost) -> str:
     names = [c.name for c in seen.containers if not labels.owner_of(c.labels)]
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return f" (no stack's there: {', '.join(names[:MOST_NAMES])}{more})" if names else ""
+    return f" (containers without an owner: {', '.join(names[:MOST_NAMES])}{more})" if names else ""
 
 
 def _doubtful(instance: Instance, taken: Owned, seen: ObservedHost) -> Iterator[Diagnostic]:
@@ -166,21 +173,26 @@ def _doubtful(instance: Instance, taken: Owned, seen: ObservedHost) -> Iterator[
     if both and instance.adopt != name:
         yield error(
             "CX406",
-            f"{instance.address}: there are {instance.adopt} and {name}, and either may be meant by `adopt`",
+            f"{instance.address}: both {instance.adopt} and {name} exist, and `adopt` may mean either",
             instance.place_of("adopt"),
-            help=f'if it is the second: adopt = "{name}"; else rename or remove that one, for its name is needed',
+            help=f'if it is the second: adopt = "{name}"; else rename or remove that one, because its name is needed',
         )
     if taken.imported and taken.imported.removes_itself:
         yield error(
             "CX413",
-            f"{instance.address}: {taken.container.name} was started with --rm, so nothing can bring it back",
+            f"{instance.address}: {taken.container.name} was started with --rm, so it cannot be restored",
             instance.place_of("adopt"),
-            help="the daemon removes it as soon as it stops; start it again without --rm, or let a new one be made",
+            help=(
+                "the daemon removes it as soon as it stops; start it again without --rm, or let cortexctl create "
+                "a new one"
+            ),
         )
 
 
 def _as_it_serves(wanted: Spec, inspected: Inspected) -> Spec:
-    """As much of its spec as a rollback must know: which model it serves under which names, and what it holds."""
+    """The part of its spec that a rollback needs: the model, its served names, and the resources that the container
+    holds.
+    """
     now = _server_of(wanted, inspected)
     gpus = tuple(int(g) for g in inspected.gpus) if all(g.isdigit() for g in inspected.gpus) else wanted.container.gpus
     container = replace(wanted.container, gpus=gpus, publish=_published(inspected, wanted))
@@ -194,7 +206,9 @@ def _server_of(wanted: Spec, inspected: Inspected) -> Server | None:
 
 
 def _published(inspected: Inspected, wanted: Spec) -> Publish | None:
-    """The port that it holds; where that cannot be told, the one that is wanted, so that nobody counts on it."""
+    """The port that it publishes; if it cannot be determined, the port in the stack, so that no other instance relies
+    on it.
+    """
     if inspected.network_mode == "host" or len(inspected.publish) > 1:
         return wanted.container.publish
     for text in inspected.publish:

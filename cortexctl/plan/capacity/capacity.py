@@ -1,4 +1,4 @@
-"""Room on GPUs: what is foreseen of a plan's changes, or of a whole stack, with all that it has against them."""
+"""Room on GPUs: the forecast for a plan's changes, or for a whole stack, with its diagnostics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cortexctl.plan.model import Change
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """In order of address, and of host and GPU."""
+    """Sorted by address, and by host and GPU."""
 
     forecasts: tuple[InstanceForecast, ...] = ()
     ledger: tuple[GpuLine, ...] = ()
@@ -30,11 +30,11 @@ def room_for(
     observed: Observed,
     changes: Sequence[Change],
     everything: Sequence[Change],
-    told: Sequence[Diagnostic],
+    reported: Sequence[Diagnostic],
     anyway: Sequence[str] = (),
 ) -> Room:
-    """Of the containers that `changes` make. `everything` is what the plan would have without its selection: what is
-    not selected stays. `told`: what is said already. `anyway`: addresses that are launched whatever is computed.
+    """For the containers that `changes` create. `everything` is the plan without its selection: unselected containers
+    stay. `reported`: the diagnostics so far. `anyway`: addresses that are launched whatever the forecast.
     """
     making = [c for c in changes if c.action in {Action.CREATE, Action.REPLACE}]
     makings = [Making(c.address, c.host, c.detail.after, c.detail.before) for c in making if c.detail.after]
@@ -43,25 +43,25 @@ def room_for(
     for host in sorted({m.host for m in makings if m.after.container.gpus}):
         here = [c for c in everything if c.host == host]
         holdings[host] = [h for c in here for h in _holds(c, stays=id(c) in stays)] + others_on(desired, observed, host)
-    return _room(desired, observed.model_files, makings, holdings, told, anyway)
+    return _room(desired, observed.model_files, makings, holdings, reported, anyway)
 
 
 def _holds(change: Change, *, stays: bool) -> list[Holding]:
-    """What an instance has once the plan is carried out."""
+    """The GPUs of an instance after the plan is carried out."""
     if change.action is Action.REMOVE and not stays:
         return []
     spec = change.detail.before if stays else change.detail.after or change.detail.before
     return [Holding(change.address, spec)] if spec and spec.container.gpus and not change.only_tidies else []
 
 
-def room_in_stack(desired: Desired, files: Files, told: Sequence[Diagnostic] = ()) -> Room:
-    """Of all its instances, as if none was there yet."""
+def room_in_stack(desired: Desired, files: Files, reported: Sequence[Diagnostic] = ()) -> Room:
+    """For all its instances, on empty hosts."""
     makings = [Making(i.address, i.host, i.spec) for i in desired.instances]
     holdings: dict[str, list[Holding]] = {}
     for instance in desired.instances:
         if instance.spec.container.gpus:
             holdings.setdefault(instance.host, []).append(Holding(instance.address, instance.spec))
-    return _room(desired, files, makings, holdings, told)
+    return _room(desired, files, makings, holdings, reported)
 
 
 def _room(
@@ -69,7 +69,7 @@ def _room(
     files: Files,
     makings: Sequence[Making],
     holdings: dict[str, list[Holding]],
-    told: Sequence[Diagnostic],
+    reported: Sequence[Diagnostic],
     anyway: Sequence[str] = (),
 ) -> Room:
     hosts = {h.name: h for h in desired.hosts}
@@ -79,5 +79,5 @@ def _room(
     lines = tuple(
         line for host in sorted(holdings) for line in ledger(hosts[host], holdings[host], foreseen, forecaster)
     )
-    found = (*check_forecasts(foreseen, wanted, anyway), *check_ledger(lines, wanted, told))
-    return Room(foreseen, tuple(lines), found)
+    diagnostics = (*check_forecasts(foreseen, wanted, anyway), *check_ledger(lines, wanted, reported))
+    return Room(foreseen, tuple(lines), diagnostics)

@@ -1,4 +1,4 @@
-"""What a plan says of memory: values. Memory in GiB on one GPU; how they are computed is in `plan.memory`."""
+"""The memory forecast of a plan, as values. Memory in GiB on one GPU; `plan.memory` has the computation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from cortexctl.engines.launch_forecast import Forecast
 
 @dataclass(frozen=True, slots=True)
 class InstanceForecast:
-    """An instance that gets a new container with GPUs. `before`: of the container that it takes the place of. Where one
-    is unknown, `why_unknown` (`why_unknown_before`) says why.
+    """An instance that gets a new container with GPUs. `before`: the forecast of the container that it replaces. If one
+    is unknown, `why_unknown` (`why_unknown_before`) has the reason.
     """
 
     address: str
@@ -24,7 +24,7 @@ class InstanceForecast:
 
 @dataclass(frozen=True, slots=True)
 class GpuShare:
-    """What one container holds of a GPU while it serves, its cache included. `low`: at the least."""
+    """One container's share of a GPU while it serves, cache included. `low`: the minimum."""
 
     who: str
     taken: float
@@ -33,8 +33,8 @@ class GpuShare:
 
 @dataclass(frozen=True, slots=True)
 class GpuLine:
-    """One GPU once the plan is carried out, with all that hold it and are of a stack. What else runs there is not
-    known, nor are graphs counted that vLLM captures beyond its budget.
+    """One GPU after the plan is carried out, with all containers of stacks that use it. The use of other programs is
+    not known, and graphs that vLLM captures beyond its budget are not counted.
     """
 
     host: str
@@ -48,10 +48,12 @@ class GpuLine:
 
     @property
     def over(self) -> bool:
-        """Whether it is promised more than it has, whatever was estimated. Sizes are rounded: 10 MiB are none."""
+        """Whether the shares exceed the GPU's memory even at the minimum. Sizes are rounded: up to 10 MiB are
+        ignored.
+        """
         return sum(s.low for s in self.shares) > self.total + 0.01
 
     @property
     def close(self) -> bool:
-        """Whether it may be promised more."""
+        """Whether the shares may exceed the GPU's memory."""
         return self.taken > self.total + 0.01 and not self.over

@@ -1,4 +1,4 @@
-"""Forecasts <-> plain JSON values, by the names that `fit --format json` has."""
+"""Forecasts <-> plain JSON values, with the names of `fit --format json`."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ NAMES: dict[type, dict[str, str]] = {
     GpuLine: {"total": "total_gib"},
     GpuShare: {"taken": "taken_gib", "low": "low_gib"},
 }
-"""By class: the names that JSON has for its fields."""
+"""By class: the JSON names of its fields."""
 
 
-def instance_to_dict(found: InstanceForecast) -> dict[str, Any]:
+def instance_to_dict(instance: InstanceForecast) -> dict[str, Any]:
     return {
-        "address": found.address,
-        "host": found.host,
-        "gpus": list(found.gpus),
-        "before": _forecast_to_dict(found.before) if found.before else None,
-        "after": _forecast_to_dict(found.after) if found.after else None,
-        "why_unknown": found.why_unknown,
-        "why_unknown_before": found.why_unknown_before,
+        "address": instance.address,
+        "host": instance.host,
+        "gpus": list(instance.gpus),
+        "before": _forecast_to_dict(instance.before) if instance.before else None,
+        "after": _forecast_to_dict(instance.after) if instance.after else None,
+        "why_unknown": instance.why_unknown,
+        "why_unknown_before": instance.why_unknown_before,
     }
 
 
-def _forecast_to_dict(found: Forecast) -> dict[str, Any]:
-    refusal = found.refusal
+def _forecast_to_dict(forecast: Forecast) -> dict[str, Any]:
+    refusal = forecast.refusal
     return {
-        "verdict": found.verdict,
+        "verdict": forecast.verdict,
         "refusal": {
             "rule": refusal.rule,
             "text": refusal.text,
@@ -53,16 +53,16 @@ def _forecast_to_dict(found: Forecast) -> dict[str, Any]:
         }
         if refusal
         else None,
-        "device": found.gpu,
-        "device_gib": found.gpu_total,
-        "max_model_len": found.max_model_len,
-        **{name: dataclasses.asdict(getattr(found, field)) for name, field in _NUMBERS.items()},
+        "device": forecast.gpu,
+        "device_gib": forecast.gpu_total,
+        "max_model_len": forecast.max_model_len,
+        **{name: dataclasses.asdict(getattr(forecast, field)) for name, field in _NUMBERS.items()},
         "stages": [
             {name: dataclasses.asdict(getattr(stage, field)) for name, field in _STAGE.items()}
-            for stage in found.stages
+            for stage in forecast.stages
         ],
-        "tightest_stage": found.tightest,
-        "notes": list(found.notes),
+        "tightest_stage": forecast.tightest,
+        "notes": list(forecast.notes),
     }
 
 

@@ -1,4 +1,4 @@
-"""Who holds how much of each GPU of a host, once a plan is carried out. Pure, as the plan is."""
+"""How much of each GPU of a host each container holds, after a plan is carried out. Pure, as the plan is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a container takes of one GPU while it serves, in GiB, its cache included. `low`: at the least."""
+    """The memory that a container takes of one GPU while it serves, in GiB, cache included. `low`: the minimum."""
 
     value: float
     low: float
@@ -54,7 +54,7 @@ class Holder:
 def ledger(
     host: Host, holdings: Sequence[Holding], foreseen: Sequence[InstanceForecast], forecaster: Forecaster
 ) -> list[GpuLine]:
-    """Each GPU of a host that somebody has. Empty where the stack does not say how large they are."""
+    """Each GPU of a host that a container uses. Empty if the stack does not declare the size of the GPUs."""
     try:
         total = gpu_of_host(host).total_gib
     except Unknown:
@@ -77,7 +77,7 @@ def gpu_lines(host: str, total: float, holders: Iterable[Holder]) -> list[GpuLin
 
 
 def taken_by_stage(stages: Iterable[StageForecast], *, is_pinned: bool, has_cache: bool) -> tuple[Taken, ...]:
-    """What vLLM requests; with a cache of fixed size, or without any, the sum of the parts."""
+    """The memory that vLLM requests; with a cache of fixed size, or without any, the sum of the parts."""
     return tuple(_sum(at) if is_pinned or not has_cache else _sure(at.requested.value) for at in stages)
 
 
@@ -90,7 +90,7 @@ def _holder(holding: Holding, host: Host, total: float, known: Forecast | None, 
             known = forecaster.of(spec, host)
     if known and known.stages:
         taken = taken_by_stage(known.stages, is_pinned=pinned, has_cache=bool(known.needed.value))
-    elif pinned:  # the cache is all that is known of it
+    elif pinned:  # only the size of the cache is known
         taken = (_sure((engine_of(spec.server).gpu_use(spec.server).cache_bytes or 0) / GIB),)
     else:
         taken = (_sure(utilization(spec) * total),)
@@ -98,7 +98,7 @@ def _holder(holding: Holding, host: Host, total: float, known: Forecast | None, 
 
 
 def _sum(at: StageForecast) -> Taken:
-    """Of one that does not take all that is left for its cache."""
+    """For a server that does not use all remaining memory for its cache."""
     spent = (at.weights, at.non_torch, at.transient, at.graphs)
     cache = at.available.value if at.available.source == "given" else 0.0
     taken = sum(p.value for p in spent) + cache

@@ -1,4 +1,6 @@
-"""What memory has against a plan: launches that vLLM would refuse or may refuse, and GPUs that are promised twice."""
+"""Memory diagnostics of a plan: launches that vLLM would refuse or may refuse, and GPUs with more memory promised than
+they have.
+"""
 
 from __future__ import annotations
 
@@ -14,53 +16,55 @@ from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 _WHY = {
     "heads": ("its attention heads cannot be split evenly", "tensor_parallel_size"),
     "length": ("max_model_len is longer than the model allows", "max_model_len"),
-    "quantised split": ("its quantised weights cannot be split so", "tensor_parallel_size"),
-    "batch": ("its limits of a batch contradict each other", "max_num_batched_tokens"),
+    "quantised split": ("its quantised weights cannot be split this way", "tensor_parallel_size"),
+    "batch": ("its batch limits contradict each other", "max_num_batched_tokens"),
     "one request": ("its KV cache does not hold one request of full length", "max_model_len"),
-    "no memory": ("nothing is left for its KV cache", "gpu_memory_utilization"),
+    "no memory": ("no memory is left for its KV cache", "gpu_memory_utilization"),
     "auto length": ("its KV cache does not hold a single token", "gpu_memory_utilization"),
 }
-"""A refusal's rule -> what it means, and the argument to look at."""
-SEARCH = "see the sum: cortexctl fit"
+"""A refusal's rule -> its meaning, and the argument to check."""
+SEARCH = "for the calculation: cortexctl fit"
 
 
 def check_forecasts(
     foreseen: Iterable[InstanceForecast], wanted: Mapping[str, Instance], anyway: Collection[str] = ()
 ) -> Iterator[Diagnostic]:
-    """One for all instances of a model of which the same is to be said; a warning where it is launched `anyway`."""
+    """One diagnostic for all instances of a model with the same problem; a warning if the model is launched
+    `anyway`.
+    """
     same: dict[tuple[str, str, str, bool], list[InstanceForecast]] = {}
-    for found in foreseen:
-        if found.after and found.after.verdict in {"refuses", "too close to call"}:
-            said = found.after.refusal.text if found.after.refusal else ""
-            key = (wanted[found.address].model, found.after.verdict, said, found.address in anyway)
-            same.setdefault(key, []).append(found)
+    for forecast in foreseen:
+        if forecast.after and forecast.after.verdict in {"refuses", "too close to call"}:
+            text = forecast.after.refusal.text if forecast.after.refusal else ""
+            key = (wanted[forecast.address].model, forecast.after.verdict, text, forecast.address in anyway)
+            same.setdefault(key, []).append(forecast)
     for (*_, is_launched), alike in same.items():
         first = alike[0]
         if first.after is not None:
-            said_of = _of(several([f.address for f in alike]), first.after, wanted[first.address])
-            yield replace(said_of, severity=Severity.WARNING) if is_launched else said_of
+            diagnostic = _of(several([f.address for f in alike]), first.after, wanted[first.address])
+            yield replace(diagnostic, severity=Severity.WARNING) if is_launched else diagnostic
 
 
-def _of(who: str, found: Forecast, instance: Instance) -> Diagnostic:
-    refusal, release = found.refusal, instance.spec.server.version or "of an unknown release"
+def _of(who: str, forecast: Forecast, instance: Instance) -> Diagnostic:
+    refusal, release = forecast.refusal, instance.spec.server.version or "of an unknown release"
     if refusal is None:
-        at = found.decides
+        at = forecast.decides
         return warning(
             "CX317",
             f"{who}: too close to call whether it starts: about {at.available.value:.2f} GiB are left for its KV cache "
-            f"({at.available.low:.2f} to {at.available.high:.2f}), and one request of {found.max_model_len:,} tokens "
-            f"needs {found.needed.value:.2f}",
+            f"({at.available.low:.2f} to {at.available.high:.2f}), and one request of {forecast.max_model_len:,} "
+            f"tokens needs {forecast.needed.value:.2f}",
             _place(instance, "one request"),
-            help=f"a smaller max_model_len, or a larger gpu_memory_utilization, is sure to start; {SEARCH}",
+            help=f"a smaller max_model_len, or a larger gpu_memory_utilization, makes the start certain; {SEARCH}",
         )
     why = _WHY.get(refusal.rule, (refusal.rule, ""))[0]
     title = engine_of(instance.spec.server).contract.title
-    place, words = _place(instance, refusal.rule), f"{title} would say: {refusal.text}"
-    if found.verdict == "refuses":
+    place, detail = _place(instance, refusal.rule), f"{title}'s message would be: {refusal.text}"
+    if forecast.verdict == "refuses":
         summary = f"{who}: {title} {release} would refuse to start: {why}"
-        return error("CX316", summary, place, detail=words, help=_advice(refusal))
-    summary = f"{who}: {title} {release} may refuse to start, which is too close to call: {why}"
-    return warning("CX317", summary, place, detail=words, help=_advice(refusal))
+        return error("CX316", summary, place, detail=detail, help=_advice(refusal))
+    summary = f"{who}: {title} {release} may refuse to start (too close to call): {why}"
+    return warning("CX317", summary, place, detail=detail, help=_advice(refusal))
 
 
 def _advice(refusal: ForecastRefusal) -> str:
@@ -68,20 +72,20 @@ def _advice(refusal: ForecastRefusal) -> str:
 
 
 def _place(instance: Instance, rule: str) -> SourceSpan | None:
-    """The stack's line about the argument, else the one about the model."""
+    """The stack's line of the argument, else the line of the model."""
     return instance.place_of(f"args.{_WHY.get(rule, ('', ''))[1]}")
 
 
 def check_ledger(
-    lines: Iterable[GpuLine], wanted: Mapping[str, Instance], told: Iterable[Diagnostic] = ()
+    lines: Iterable[GpuLine], wanted: Mapping[str, Instance], reported: Iterable[Diagnostic] = ()
 ) -> Iterator[Diagnostic]:
-    """GPUs that are promised more than they have, by what is computed. Where the shares alone sum to more than 1,
-    another rule has said so already (`told`).
+    """GPUs with more memory promised than they have, by the forecast. GPUs whose shares alone sum to more than 1 are
+    reported by another rule (`reported`).
     """
-    said = " ".join(d.summary for d in told if d.kind is Kind.GPU_SHARE)
+    texts = " ".join(d.summary for d in reported if d.kind is Kind.GPU_SHARE)
     same: dict[str, tuple[list[int], GpuLine]] = {}
     for line in lines:
-        if (line.over or line.close) and not all(s.who in said for s in line.shares):
+        if (line.over or line.close) and not all(s.who in texts for s in line.shares):
             parts = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
             same.setdefault(f"{line.host} {parts}", ([], line))[0].append(line.gpu)
     for gpus, line in same.values():

@@ -1,6 +1,6 @@
-"""Memory of the containers that a plan makes, and of those whose place they take. Pure, as the plan is.
+"""Memory of the containers that a plan creates, and of those that they replace. Pure, as the plan is.
 
-Nothing is guessed: an instance whose model's files, GPU or arguments are not known has the reason instead.
+Nothing is guessed: an instance with unknown model files, GPU or arguments gets the reason instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOT_READ = ModelFiles(problem="its config.json was not read")
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """A container that will be made, with the one whose place it takes."""
+    """A container that will be created, with the one that it replaces."""
 
     address: str
     host: str
@@ -33,7 +33,7 @@ class Making:
 
 
 class Forecaster:
-    """Forecasts by what is known of models' files. Launches that are alike, as on many hosts, are computed once."""
+    """Forecasts from the known facts about models' files. Equal launches, as on many hosts, are computed once."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -41,7 +41,7 @@ class Forecaster:
         self._known: dict[tuple[object, ...], Forecast | Unknown] = {}
 
     def of(self, spec: Spec, host: Host) -> Forecast:
-        """Of one launch. Raises Unknown."""
+        """The forecast of one launch. Raises Unknown."""
         gpu = gpu_of_host(host)
         source = source_of(host.name, spec)
         if isinstance(source, str):
@@ -60,10 +60,10 @@ class Forecaster:
                 self._known[key] = engine_of(spec.server).forecast(spec.server, spec.container.env, files, gpu)
             except Unknown as why:
                 self._known[key] = why
-        found = self._known[key]
-        if isinstance(found, Unknown):
-            raise found
-        return found
+        known = self._known[key]
+        if isinstance(known, Unknown):
+            raise known
+        return known
 
     def _text_of(self, files: ModelFiles) -> str:
         if id(files) not in self._texts:
@@ -78,28 +78,28 @@ def _text(value: object) -> str:
 def foresee(
     makings: Iterable[Making], hosts: Mapping[str, Host], forecaster: Forecaster
 ) -> tuple[InstanceForecast, ...]:
-    """Of each that has GPUs, in order."""
+    """One forecast for each container with GPUs, in order."""
     return tuple(_of_instance(m, hosts[m.host], forecaster) for m in makings if m.after.container.gpus)
 
 
 def _of_instance(making: Making, host: Host, forecaster: Forecaster) -> InstanceForecast:
-    found = InstanceForecast(making.address, making.host, making.after.container.gpus)
+    forecast = InstanceForecast(making.address, making.host, making.after.container.gpus)
     try:
-        found = replace(found, after=forecaster.of(making.after, host))
+        forecast = replace(forecast, after=forecaster.of(making.after, host))
     except Unknown as why:
-        found = replace(found, why_unknown=str(why))
+        forecast = replace(forecast, why_unknown=str(why))
     if making.before is None or not making.before.container.gpus:
-        return found
+        return forecast
     try:
-        return replace(found, before=forecaster.of(making.before, host))
+        return replace(forecast, before=forecaster.of(making.before, host))
     except Unknown as why:
-        return replace(found, why_unknown_before=str(why))
+        return replace(forecast, why_unknown_before=str(why))
 
 
 def gpu_of_host(host: Host) -> Gpu:
     """Raises Unknown."""
     if not host.gpu_name and not host.gpu_memory:
-        raise Unknown(f"the stack does not say which GPUs {host.name} has")
+        raise Unknown(f"the stack does not declare the GPUs of {host.name}")
     try:
         return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability)
     except ValueError as cause:

@@ -1,6 +1,6 @@
-"""What a look at the hosts may find. Six kinds, kept apart; each finding has a code of a closed set.
+"""The findings that a reading of the hosts can give. Six separate kinds; each finding has a code of a closed set.
 
-The words for them are in `render.drift_words`; nothing here is text for people but what was read.
+`render.drift_words` has the texts; here, only facts that were read are text for people.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.lock_holder import LockInfo
 
 FORMAT_VERSION = "1.0"
-"""Of the report as JSON. Minor versions only add fields."""
+"""Version of the JSON report. Minor versions only add fields."""
 
 
 class Kind(StrEnum):
-    """In reading order: what may be down first."""
+    """In reading order: possible outages first."""
 
     UNREACHABLE = "unreachable"
     UNHEALTHY = "unhealthy"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 
 class Code(StrEnum):
-    """What it is, within its kind."""
+    """The finding within its kind."""
 
     UNREADABLE_HOST = "unreadable_host"
 
@@ -47,7 +47,7 @@ class Code(StrEnum):
     UNFINISHED = "unfinished"
     LEFTOVER = "leftover"
     KEPT_RUNS = "kept_runs"
-    TWIN = "twin"
+    DUPLICATE = "twin"
     ROLLED_BACK = "rolled_back"
     UNREADABLE_SPEC = "unreadable_spec"
     UPDATED = "updated"
@@ -71,11 +71,11 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One deviation.
 
-    `subject` is HOST/MODEL, of what is not ours HOST/CONTAINER, of a host its name. `path` is a field of the spec, or
-    `state`, `name`, `health` and the like. `expected` and `found` are plain JSON values; None: not there. Of secrets
-    they say only that there is one. `detail` is what was read: a run, a next step of the host.
+    `subject` is HOST/MODEL; HOST/CONTAINER for a container that is not ours; for a host its name. `path` is a field of
+    the spec, or `state`, `name`, `health` and the like. `expected` and `actual` are plain JSON values; None: absent.
+    For secrets they show only that there is one. `detail` is a fact that was read: a run, a next step for the host.
     """
 
     kind: Kind
@@ -86,13 +86,13 @@ class Finding:
     container: str = ""
     path: str = ""
     expected: Any = None
-    found: Any = None
+    actual: Any = None
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class NotAsked:
-    """A server whose health was not asked for, and why."""
+class UncheckedServer:
+    """A server whose health was not checked, and the reason."""
 
     subject: str
     why: str
@@ -100,7 +100,7 @@ class NotAsked:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a reader should know that is no finding, by host or instance."""
+    """Information for the reader that is not a finding, by host or instance."""
 
     subject: str
     text: str
@@ -108,8 +108,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class CheckedHost:
-    """A host of the report. `problem`: why it could not be read. `busy`: who is applying there, so that what is on it
-    was not judged.
+    """A host of the report. `problem`: why it could not be read. `busy`: the lock holder, if an apply is running; then
+    the host was not judged.
     """
 
     name: str
@@ -121,10 +121,10 @@ class CheckedHost:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was asked beyond the lists: the health of servers, and under --deep inspections and images.
+    """Facts beyond the container lists: the health of servers, and with --deep inspections and images.
 
-    `inspected` and `health` by host and container id; `in_place` likewise, of those whose label alone does not tell.
-    `images` by host: what a tag means there now. `busy`: the hosts that somebody is applying to. `version` is this
+    `inspected` and `health` by host and container id; `in_place` likewise, for containers whose label alone is not
+    enough. `images` by host: the current id of each tag. `busy`: the hosts with a running apply. `version` is this
     cortexctl's.
     """
 
@@ -133,18 +133,18 @@ class Facts:
     in_place: Mapping[tuple[str, str], InPlace] = field(default_factory=dict)
     images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     health: Mapping[tuple[str, str], Answer] = field(default_factory=dict)
-    health_asked: bool = True
-    not_asked: tuple[NotAsked, ...] = ()
+    health_checked: bool = True
+    unchecked: tuple[UncheckedServer, ...] = ()
     busy: Mapping[str, LockInfo] = field(default_factory=dict)
     version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """`instances` are the stack's on the hosts that were read, `asked` those whose server was asked for its health.
-    `kinds`: those that were asked for, none for all. `ignored`: how many findings the stack says to pass over.
-    `unknown_secrets`: those that have no value here, so that they could not be compared. `given`: the options that gave
-    variables their values, for the next command, each with a blank before it.
+    """`instances` are the stack's on the hosts that were read, `checked` those whose health was checked.
+    `kinds`: the selected kinds, empty for all. `ignored`: the number of findings that the stack ignores.
+    `unknown_secrets`: secrets without a value here, which could not be compared. `variable_options`: the options that
+    set variables, for the next command, each with a blank before it.
     """
 
     stack: str
@@ -152,17 +152,17 @@ class DriftReport:
     stack_digest: str
     env: str
     deep: bool
-    health_asked: bool
+    health_checked: bool
     kinds: tuple[Kind, ...]
     selection: tuple[str, ...]
     hosts: tuple[CheckedHost, ...]
     findings: tuple[Finding, ...]
-    asked: int = 0
-    not_asked: tuple[NotAsked, ...] = ()
+    checked: int = 0
+    unchecked: tuple[UncheckedServer, ...] = ()
     notes: tuple[Note, ...] = ()
     ignored: int = 0
     unknown_secrets: int = 0
-    given: str = ""
+    variable_options: str = ""
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
@@ -180,13 +180,13 @@ class DriftReport:
     def of(self, kind: Kind) -> tuple[Finding, ...]:
         return tuple(f for f in self.findings if f.kind is kind)
 
-    def telling(self, *, allow_unreachable: bool = False) -> tuple[Finding, ...]:
-        """What somebody is to be told of. Containers of others are only if they were asked for."""
+    def to_report(self, *, allow_unreachable: bool = False) -> tuple[Finding, ...]:
+        """The findings to report. Containers of others only if they were selected."""
         passed = {Kind.UNREACHABLE} if allow_unreachable else set()
         if Kind.UNMANAGED not in self.kinds:
             passed.add(Kind.UNMANAGED)
         return tuple(f for f in self.findings if f.kind not in passed)
 
     def shows(self, kind: Kind) -> bool:
-        """A host that cannot be read is always shown: nothing else can be said of it."""
+        """A host that cannot be read is always shown, because nothing else is known about it."""
         return not self.kinds or kind in self.kinds or kind is Kind.UNREACHABLE

@@ -1,6 +1,6 @@
-"""One instance, as it was applied, as the stack wants it and as it is found -> findings.
+"""The findings of one instance: its container against its record and against the stack.
 
-One cause gives one finding: of a container that is down it is not said, too, that it publishes no port.
+One cause gives one finding: if a container is down, its missing port is not reported as well.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ NOTHING_INSPECTED = Observed(())
 
 @dataclass(frozen=True, slots=True)
 class OneInstance:
-    """An instance that the stack wants. `applied` is the host's record of it; `daemon` what its host runs."""
+    """An instance of the stack. `applied` is the host's record of it; `daemon` is the version of the host's daemon."""
 
     wanted: Instance
-    found: OwnedInstance | None
+    existing: OwnedInstance | None
     applied: Applied | None
     facts: Facts
     daemon: str = ""
 
     def findings(self) -> Iterator[Finding]:
-        """All of them, in no order."""
-        if self.found is None:
+        """All findings, unsorted."""
+        if self.existing is None:
             yield from self._nothing_there()
             return
-        roles = roles_of(self.found, self.applied)
+        roles = roles_of(self.existing, self.applied)
         if roles.serving is not None and roles.serving.imported and not self._is_recorded(roles.serving):
             yield from self._to_adopt(roles.serving)
             return
@@ -58,19 +58,19 @@ class OneInstance:
             if roles.candidate is None:
                 yield from self._nothing_there()
             return
-        yield from self._serving(roles.serving, begun=roles.candidate is not None)
+        yield from self._serving(roles.serving, unfinished=roles.candidate is not None)
 
     def notes(self) -> Iterator[Note]:
-        """What another release of cortexctl would have made otherwise: nobody need have touched it."""
-        serving = serving_of(self.found, self.applied)
+        """Settings that another release of cortexctl would choose differently, without any change by a user."""
+        serving = serving_of(self.existing, self.applied)
         if serving is not None and self._is_of_another_release(serving):
             paths = [d.path for d in self._differences(serving) if d.of_a_release]
             if paths:
-                made = serving.container.labels.get(labels.VERSION) or "another release"
+                release = serving.container.labels.get(labels.VERSION) or "another release"
                 yield Note(
                     self.wanted.address,
-                    f"it was made by cortexctl {made}, which this one ({self.facts.version}) would do otherwise: "
-                    f"{', '.join(paths)}",
+                    f"it was created by cortexctl {release}; this release ({self.facts.version}) would create it "
+                    f"differently: {', '.join(paths)}",
                 )
 
     def _nothing_there(self) -> Iterator[Finding]:
@@ -85,13 +85,13 @@ class OneInstance:
         return self.applied is not None and self.applied.generation == serving.generation
 
     def _to_adopt(self, serving: Owned) -> Iterator[Finding]:
-        """As long as it is not applied nothing about it is drift; but one that has its name already needs no apply."""
+        """Before the first apply, no difference is drift; a container that has its name already needs no apply."""
         name = labels.serving_name(self.wanted.model, self.wanted.ordinal)
         if serving.container.name != name:
             to_adopt = self._of(serving, Code.TO_ADOPT, "name", name, serving.container.name)
             yield replace(to_adopt, kind=Kind.PENDING)
         else:
-            yield from self._state(serving, begun=False)
+            yield from self._state(serving, unfinished=False)
             yield from self._health(serving)
         yield from self._pending(fields_to_change(self.wanted, serving, NOTHING_INSPECTED))
 
@@ -102,10 +102,10 @@ class OneInstance:
             if owned.container.state in {"running", "restarting", "paused"}:
                 yield self._of(owned, Code.KEPT_RUNS, "state", "exited", owned.container.state)
         for owned in roles.duplicates:
-            yield self._of(owned, Code.TWIN, "name", None, owned.container.name)
+            yield self._of(owned, Code.DUPLICATE, "name", None, owned.container.name)
 
-    def _serving(self, serving: Owned, *, begun: bool) -> Iterator[Finding]:
-        if serving.imported and self.applied is not None:  # it has no label: the record says what was applied
+    def _serving(self, serving: Owned, *, unfinished: bool) -> Iterator[Finding]:
+        if serving.imported and self.applied is not None:  # it has no label: the record has the applied spec
             serving = replace(serving, spec=self.applied.spec)
         container, spec = serving.container, serving.spec
         yield from self._name(serving)
@@ -113,10 +113,10 @@ class OneInstance:
         if spec is None:
             yield self._of(serving, Code.UNREADABLE_SPEC, "label", detail=serving.problem)
             return
-        yield from self._state(serving, begun=begun)
+        yield from self._state(serving, unfinished=unfinished)
         if spec.container.network not in container.networks and not self._lets_be(serving, NETWORK):
-            found = ", ".join(container.networks) or None
-            yield self._of(serving, Code.DISCONNECTED, "network", spec.container.network, found)
+            networks = ", ".join(container.networks) or None
+            yield self._of(serving, Code.DISCONNECTED, "network", spec.container.network, networks)
         elif container.is_running:
             yield from self._port(serving, spec)
             yield from self._health(serving)
@@ -125,62 +125,62 @@ class OneInstance:
         actual = self._in_place(serving)
         yield from self._updated(serving, spec, actual)
         newer = self.applied if self.applied and self.applied.generation > serving.generation else None
-        yield from self._edited(newer.spec if newer else self._made(serving, spec), actual, self.wanted.spec)
+        yield from self._edited(newer.spec if newer else self._applied_spec(serving, spec), actual, self.wanted.spec)
 
-    def _state(self, serving: Owned, *, begun: bool) -> Iterator[Finding]:
+    def _state(self, serving: Owned, *, unfinished: bool) -> Iterator[Finding]:
         container = serving.container
         if container.state == "restarting":
             restarting = self._of(serving, Code.RESTARTING, "state", "running", self._restarts(container))
             yield replace(restarting, kind=Kind.UNHEALTHY)
-        elif not container.is_running and not begun:
+        elif not container.is_running and not unfinished:
             yield self._of(serving, Code.STOPPED, "state", "running", state_text(container))
 
     def _lets_be(self, serving: Owned, path: str) -> bool:
-        """Of one that was adopted, what `ignore` lets be was never otherwise."""
+        """For an adopted container, fields in `ignore` never count as different."""
         return serving.imported is not None and is_ignored(path, self.wanted.ignore)
 
     def _name(self, serving: Owned) -> Iterator[Finding]:
         name = labels.serving_name(self.wanted.model, self.wanted.ordinal)
-        found = serving.container.name
-        if found == name:
+        actual = serving.container.name
+        if actual == name:
             return
         if serving.has_serving_name:
             was = serving.container.labels[labels.MODEL]
-            yield replace(self._of(serving, Code.MOVED, "name", name, found, detail=was), kind=Kind.PENDING)
+            yield replace(self._of(serving, Code.MOVED, "name", name, actual, detail=was), kind=Kind.PENDING)
         else:
-            yield self._of(serving, Code.RENAMED, "name", name, found)
+            yield self._of(serving, Code.RENAMED, "name", name, actual)
 
     def _generation(self, serving: Owned) -> Iterator[Finding]:
-        """A kept one that a hand put in the place of what was applied."""
+        """A retained container that was put in place of the applied one by hand."""
         if self.applied is not None and serving.generation < self.applied.generation:
-            found, expected = serving.generation, self.applied.generation
-            yield self._of(serving, Code.ROLLED_BACK, "generation", expected, found, detail=self.applied.run)
+            actual, expected = serving.generation, self.applied.generation
+            yield self._of(serving, Code.ROLLED_BACK, "generation", expected, actual, detail=self.applied.run)
 
     def _port(self, serving: Owned, spec: Spec) -> Iterator[Finding]:
-        """A port that the daemon picks may be any; one on all addresses is listed once for each family."""
+        """A port that the daemon picks can be any; a port on all addresses is listed once per address family."""
         publish = spec.container.publish
         if publish is None or self._lets_be(serving, "publish"):
             return
         bound = serving.container.ports
         same = {publish.address} | (ANY_ADDRESS if publish.address in ANY_ADDRESS else set())
         if not any(b.address in same and publish.port in {None, b.port} for b in bound):
-            found = ", ".join(f"{b.address}:{b.port}" for b in bound) or None
-            yield self._of(serving, Code.NOT_PUBLISHED, "publish", str(publish), found)
+            actual = ", ".join(f"{b.address}:{b.port}" for b in bound) or None
+            yield self._of(serving, Code.NOT_PUBLISHED, "publish", str(publish), actual)
 
     def _health(self, serving: Owned) -> Iterator[Finding]:
         answer = self.facts.health.get((self.wanted.host, serving.container.id))
         if answer is not None and answer.outcome is not HealthOutcome.HEALTHY:
-            heard = f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value
+            outcome = f"status {answer.status}" if answer.outcome is HealthOutcome.STATUS else answer.outcome.value
             detail = self._restarts(serving.container) if self._inspected(serving) else ""
-            found = self._of(serving, Code.NOT_SERVING, "health", "status 200", heard, detail=detail)
-            yield replace(found, kind=Kind.UNHEALTHY)
+            finding = self._of(serving, Code.NOT_SERVING, "health", "status 200", outcome, detail=detail)
+            yield replace(finding, kind=Kind.UNHEALTHY)
 
     def _restarts(self, container: ObservedContainer) -> str:
         inspected = self.facts.inspected.get((self.wanted.host, container.id))
         return f"restarted {inspected.restarts} times" if inspected and inspected.restarts else container.state
 
     def _image(self, serving: Owned, spec: Spec) -> Iterator[Finding]:
-        """A tag that is not on the host says nothing: images are pulled by digest."""
+        """A tag that is not on the host is not evidence: images are pulled by digest."""
         now = self.facts.images.get(self.wanted.host, {}).get(local_name(spec.container.image))
         if now is not None and serving.container.image_id and now != serving.container.image_id:
             yield self._of(
@@ -194,49 +194,49 @@ class OneInstance:
         published = {f.path for f in self._port(serving, serving.spec)} if serving.container.is_running else set()
         for d in self._differences(serving):
             if d.path not in published and not (other_release and d.of_a_release):
-                yield self._of(serving, Code.CHANGED, d.path, d.expected, d.found)
+                yield self._of(serving, Code.CHANGED, d.path, d.expected, d.actual)
 
     def _differences(self, serving: Owned) -> tuple[Difference, ...]:
         inspected = self._inspected(serving)
         if inspected is None or serving.spec is None:
             return ()
-        kept = not any(word in self.daemon.lower() for word in PODMAN)
+        are_kept = not any(word in self.daemon.lower() for word in PODMAN)
         if not serving.imported:
-            return differences(serving.spec, inspected, gpus_are_kept=kept)
-        found = imported_differences(serving.spec, inspected, gpus_are_kept=kept)
-        return tuple(d for d in found if not self._lets_be(serving, d.path))  # or it would not be adopted
+            return differences(serving.spec, inspected, gpus_are_kept=are_kept)
+        different = imported_differences(serving.spec, inspected, gpus_are_kept=are_kept)
+        return tuple(d for d in different if not self._lets_be(serving, d.path))  # otherwise it would not be adopted
 
     def _inspected(self, serving: Owned) -> Inspected | None:
         return self.facts.inspected.get((self.wanted.host, serving.container.id))
 
     def _is_of_another_release(self, serving: Owned) -> bool:
-        made = serving.container.labels.get(labels.VERSION, "")
-        return bool(self.facts.version) and made not in {"", self.facts.version}
+        release = serving.container.labels.get(labels.VERSION, "")
+        return bool(self.facts.version) and release not in {"", self.facts.version}
 
     def _in_place(self, serving: Owned) -> InPlace | None:
         inspected = self._inspected(serving) or serving.imported
         known = self.facts.in_place.get((self.wanted.host, serving.container.id))
         return inspected.in_place if inspected else known
 
-    def _made(self, serving: Owned, spec: Spec) -> Spec:
-        """As it was made, and updated in place since, which its label cannot tell and the record can."""
+    def _applied_spec(self, serving: Owned, spec: Spec) -> Spec:
+        """The spec at creation, with the updates in place since. The record has them, the label does not."""
         if self.applied is None or self.applied.generation != serving.generation:
             return spec
         return spec.with_in_place(self.applied.spec.container.in_place)
 
     def _updated(self, serving: Owned, spec: Spec, actual: InPlace | None) -> Iterator[Finding]:
-        """What `docker update` changed. A value that the stack wants was set by us, or is no harm."""
+        """Changes by `docker update`. A value that the stack wants was set by us, or does no harm."""
         if actual is None:
             return
-        made = self._made(serving, spec).container.in_place
+        applied = self._applied_spec(serving, spec).container.in_place
         for path in IN_PLACE:
-            was, now, wanted = (getattr(x, path) for x in (made, actual, self.wanted.spec.container.in_place))
+            was, now, wanted = (getattr(x, path) for x in (applied, actual, self.wanted.spec.container.in_place))
             if now not in (was, wanted):
                 yield self._of(serving, Code.UPDATED, path, was, now)
 
     def _edited(self, applied: Spec, actual: InPlace | None, wanted: Spec) -> Iterator[Finding]:
-        """The stack against what was applied; `actual` wins where it is what the stack wants already."""
-        fields = fields_to_change(self.wanted, _as_found(self.wanted, applied), NOTHING_INSPECTED)
+        """The stack against what was applied; `actual` takes precedence if it is already the value in the stack."""
+        fields = fields_to_change(self.wanted, _expected_container(self.wanted, applied), NOTHING_INSPECTED)
         updated = {p for p in IN_PLACE if actual is not None and getattr(actual, p) == getattr(wanted.container, p)}
         yield from self._pending([f for f in fields if f.path not in updated])
 
@@ -246,28 +246,28 @@ class OneInstance:
             yield self._finding(Kind.PENDING, Code.EDITED, field.path, was, now)
 
     def _of(
-        self, owned: Owned, code: Code, path: str, expected: Any = None, found: Any = None, *, detail: str = ""
+        self, owned: Owned, code: Code, path: str, expected: Any = None, actual: Any = None, *, detail: str = ""
     ) -> Finding:
-        """A finding about a container; of one that a run left, the run."""
-        said = detail or (owned.run if code in {Code.UNFINISHED, Code.LEFTOVER} else "")
+        """A finding about a container; for a container that a run left behind, with the run."""
+        text = detail or (owned.run if code in {Code.UNFINISHED, Code.LEFTOVER} else "")
         return replace(
-            self._finding(Kind.DRIFT, code, path, expected, found, detail=said), container=owned.container.name
+            self._finding(Kind.DRIFT, code, path, expected, actual, detail=text), container=owned.container.name
         )
 
     def _finding(
-        self, kind: Kind, code: Code, path: str, expected: Any = None, found: Any = None, *, detail: str = ""
+        self, kind: Kind, code: Code, path: str, expected: Any = None, actual: Any = None, *, detail: str = ""
     ) -> Finding:
         w = self.wanted
-        return Finding(kind, code, w.host, w.address, w.model, "", path, expected, found, detail)
+        return Finding(kind, code, w.host, w.address, w.model, "", path, expected, actual, detail)
 
 
-def serving_of(found: OwnedInstance | None, applied: Applied | None) -> Owned | None:
-    """The container that serves, under whatever name."""
-    return roles_of(found, applied).serving if found else None
+def serving_of(existing: OwnedInstance | None, applied: Applied | None) -> Owned | None:
+    """The container that serves, under any name."""
+    return roles_of(existing, applied).serving if existing else None
 
 
-def _as_found(wanted: Instance, spec: Spec) -> Owned:
-    """A container of this spec, with which nothing else is wrong."""
+def _expected_container(wanted: Instance, spec: Spec) -> Owned:
+    """A container of this spec, in the expected state."""
     name = labels.serving_name(wanted.model, wanted.ordinal)
     container = ObservedContainer(
         wanted.address,
@@ -282,5 +282,5 @@ def _as_found(wanted: Instance, spec: Spec) -> Owned:
 
 
 def is_ignored(path: str, patterns: Iterable[str]) -> bool:
-    """By a glob over paths, or as a part of a path that is ignored."""
+    """By a glob over paths, or because it is part of an ignored path."""
     return any(fnmatchcase(path, p) or path.startswith(p + ".") for p in patterns)

@@ -1,7 +1,7 @@
-"""find_drift(desired, observed, facts) -> DriftReport: what is not as it was applied, or not as the stack says.
+"""find_drift(desired, observed, facts) -> DriftReport: differences from what was applied, and from the stack.
 
-Drift is observed against applied (the containers' labels, and the host's record of those that are gone); pending is
-the stack against applied. A pure function of values, as `plan` is.
+Drift is observed against applied (the containers' labels, and the host's record of containers that are gone); pending
+is the stack against applied. A pure function of values, as `plan` is.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from cortexctl.plan.conflicts import overlap
 from cortexctl.plan.decide import state_text
 from cortexctl.plan.drift.finding import CheckedHost, Code, DriftReport, Facts, Finding, Kind, Note
 from cortexctl.plan.drift.instance_findings import OneInstance, is_ignored
-from cortexctl.plan.drift.servers import found_on
+from cortexctl.plan.drift.servers import owned_on
 from cortexctl.plan.placement import placed
 from cortexctl.plan.selection import Selection
 
-NOTHING_ASKED = Facts()
+NO_FACTS = Facts()
 _RANK = {kind: number for number, kind in enumerate(Kind)}
 
 
@@ -36,11 +36,11 @@ class DriftSelection(Selection):
 
     @property
     def as_flags(self) -> tuple[str, ...]:
-        """The options as they were given."""
+        """The options in their original form."""
         return (*self.selecting, *(f"--kind {kind}" for kind in self.kinds))
 
     def hosts_of(self, desired: Desired) -> Desired:
-        """The stack with the selected hosts only: the others are not even read."""
+        """The stack with the selected hosts only: the others are not read at all."""
         if not self.host:
             return desired
         return desired.on_hosts({h.name for h in desired.hosts if self.wants_host(h.name)})
@@ -57,30 +57,30 @@ EVERYTHING = DriftSelection()
 
 
 def find_drift(
-    desired: Desired, observed: Observed, facts: Facts = NOTHING_ASKED, only: DriftSelection = EVERYTHING
+    desired: Desired, observed: Observed, facts: Facts = NO_FACTS, only: DriftSelection = EVERYTHING
 ) -> DriftReport:
-    """All findings, by kind and place. `observed` has the hosts that `only` wants, with their records."""
+    """All findings, by kind and place. `observed` has the hosts that `only` selects, with their records."""
     whole, (desired, _) = desired, placed(only.hosts_of(desired), observed)
     hosts = _hosts(desired, observed, facts)
     models = {address: model for h in hosts for address, model in h.models()}
     wanted = [f for h in hosts for f in h.findings(only) if only.wants_finding(f)]
     passed_over = {i.address: i.ignore_drift for i in desired.instances if i.ignore_drift}
-    kept = [f for f in wanted if not _is_passed_over(f, desired.ignore_drift, passed_over.get(f.subject, ()))]
+    reported = [f for f in wanted if not _is_passed_over(f, desired.ignore_drift, passed_over.get(f.subject, ()))]
     return DriftReport(
         stack=desired.stack,
         stack_path=desired.path,
         stack_digest=desired.digest,
         env=desired.env,
         deep=facts.deep,
-        health_asked=facts.health_asked,
+        health_checked=facts.health_checked,
         kinds=only.kinds,
         selection=only.as_flags,
         hosts=tuple(h.checked(only) for h in hosts),
-        findings=tuple(sorted(kept, key=_order)),
-        asked=len(facts.health),
-        not_asked=tuple(n for n in facts.not_asked if only.wants_instance(n.subject, models.get(n.subject, ""))),
+        findings=tuple(sorted(reported, key=_order)),
+        checked=len(facts.health),
+        unchecked=tuple(n for n in facts.unchecked if only.wants_instance(n.subject, models.get(n.subject, ""))),
         notes=tuple(n for h in hosts for n in h.notes(only)),
-        ignored=len(wanted) - len(kept),
+        ignored=len(wanted) - len(reported),
         unknown_secrets=len(
             {s.origin for i in desired.instances for s in i.spec.container.secrets if not s.fingerprint}
         ),
@@ -94,27 +94,27 @@ def _hosts(desired: Desired, observed: Observed, facts: Facts) -> list[_OneHost]
     hosts = []
     for host in sorted(desired.hosts, key=lambda h: h.name):
         at = seen[host.name]
-        found = found_on(at, desired, wanted[host.name], observed) if at.is_reachable else {}
+        existing = owned_on(at, desired, wanted[host.name], observed) if at.is_reachable else {}
         applied = observed.record(host.name).by_current_names(desired.moved).applied
-        hosts.append(_OneHost(host, at, desired, wanted[host.name], found, applied, facts))
+        hosts.append(_OneHost(host, at, desired, wanted[host.name], existing, applied, facts))
     return hosts
 
 
 @dataclass(frozen=True, slots=True)
 class _OneHost:
-    """A host: what the stack wants there, what was applied, and what is found; each by address."""
+    """A host: the stack's instances there, the applied ones, and the existing ones; each by address."""
 
     host: Host
     seen: ObservedHost
     desired: Desired
     wanted: Mapping[str, Instance]
-    found: Mapping[str, OwnedInstance]
+    existing: Mapping[str, OwnedInstance]
     applied: Mapping[str, Applied]
     facts: Facts
 
     @property
     def is_judged(self) -> bool:
-        """In the middle of an apply a stopped container is no drift, and one more is no leftover."""
+        """During an apply, a stopped container is not drift, and an additional one is not a leftover."""
         return self.seen.is_reachable and self.host.name not in self.facts.busy
 
     def checked(self, only: DriftSelection) -> CheckedHost:
@@ -123,9 +123,9 @@ class _OneHost:
         return CheckedHost(self.host.name, self.seen.daemon, instances, self.seen.problem, busy)
 
     def models(self) -> Iterator[tuple[str, str]]:
-        """(address, model) of all that is wanted or found here."""
+        """(address, model) of every instance that is wanted here or exists here."""
         yield from ((i.address, i.model) for i in self.wanted.values())
-        yield from ((i.address, i.model) for i in self.found.values())
+        yield from ((i.address, i.model) for i in self.existing.values())
 
     def findings(self, only: DriftSelection) -> Iterator[Finding]:
         if not self.seen.is_reachable:
@@ -136,10 +136,10 @@ class _OneHost:
             yield from instance.findings()
         if self.is_judged:
             yield from self._orphans()
-            yield from self._strangers()
+            yield from self._misplaced()
         alone = left_alone(self.seen, self.desired.owner, self.desired.moved)
         yield from (self._unmanaged(a.container, describe_left_alone(a)) for a in alone)
-        adopted = {o.container.id for i in self.found.values() for o in i.all if o.imported}
+        adopted = {o.container.id for i in self.existing.values() for o in i.all if o.imported}
         others = (c for c in self.seen.containers if not self._is_ours(c) and c.id not in adopted)
         yield from (self._unmanaged(c) for c in others)
 
@@ -152,17 +152,19 @@ class _OneHost:
         if not self.is_judged:
             return
         for address, wanted in sorted(self.wanted.items()):
-            yield OneInstance(wanted, self.found.get(address), self.applied.get(address), self.facts, self.seen.daemon)
+            yield OneInstance(
+                wanted, self.existing.get(address), self.applied.get(address), self.facts, self.seen.daemon
+            )
 
     def _unreachable(self) -> Finding:
         seen = self.seen
         return Finding(
-            Kind.UNREACHABLE, Code.UNREADABLE_HOST, seen.name, seen.name, found=seen.problem, detail=seen.next_step
+            Kind.UNREACHABLE, Code.UNREADABLE_HOST, seen.name, seen.name, actual=seen.problem, detail=seen.next_step
         )
 
     def _orphans(self) -> Iterator[Finding]:
-        """Those that the stack said to forget are left alone, as plan leaves them."""
-        for address, instance in self.found.items():
+        """Orphans that the stack marked to forget are left alone, as in a plan."""
+        for address, instance in self.existing.items():
             head = instance.serving or instance.others[-1]
             if address in self.wanted or head.forget:
                 continue
@@ -174,11 +176,11 @@ class _OneHost:
                 instance.model,
                 head.container.name,
                 "container",
-                found=state_text(head.container),
+                actual=state_text(head.container),
                 detail="protected" if any(o.protect for o in instance.all) else "",
             )
 
-    def _strangers(self) -> Iterator[Finding]:
+    def _misplaced(self) -> Iterator[Finding]:
         host = self.host.name
         for c in misplaced_containers(self.seen, self.desired.owner, self.desired.moved):
             model, made_for = c.labels[labels.MODEL], c.labels[labels.HOST]
@@ -189,11 +191,13 @@ class _OneHost:
         return labels.owner_of(container.labels) == self.desired.owner
 
     def _unmanaged(self, container: ObservedContainer, why: str = "") -> Finding:
-        """Named as what it is in the way of, if it is. `why`: one with our labels is none of ours."""
+        """Named after the instance that it blocks, if any. `why`: the reason why a container with our labels is not
+        ours.
+        """
         host = self.host.name
         finding = Finding(
             Kind.UNMANAGED, Code.LEFT_ALONE if why else Code.FOREIGN, host, f"{host}/{container.name}", "",
-            container.name, "container", found=container.state, detail=why or labels.owner_of(container.labels),
+            container.name, "container", actual=container.state, detail=why or labels.owner_of(container.labels),
         )  # fmt: skip
         for instance in self.wanted.values():
             if container.name == labels.serving_name(instance.model, instance.ordinal):
@@ -202,13 +206,15 @@ class _OneHost:
             for bound in container.ports if publish and publish.port else ():
                 if publish and bound.port == publish.port and overlap(bound.address, publish.address):
                     port = f"{bound.address}:{bound.port}"
-                    return replace(finding, code=Code.PORT_TAKEN, path="publish", expected=instance.address, found=port)
+                    return replace(
+                        finding, code=Code.PORT_TAKEN, path="publish", expected=instance.address, actual=port
+                    )
         return finding
 
 
 def _is_passed_over(finding: Finding, patterns: Iterable[str], paths: Iterable[str]) -> bool:
-    """By the stack's `[drift] ignore`, or by the model's `ignore_drift`. A host that cannot be read is only passed
-    over by name: `unreachable:gpu-5`.
+    """By the stack's `[drift] ignore`, or by the model's `ignore_drift`. A host that cannot be read is only ignored by
+    name: `unreachable:gpu-5`.
     """
     for pattern in patterns:
         kind, colon, glob = pattern.partition(":")

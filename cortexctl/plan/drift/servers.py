@@ -1,4 +1,6 @@
-"""Which servers to ask for their health and where, and what their answers mean. Pure; `health.ask` does the asking."""
+"""The servers whose health is to be checked, their addresses, and the meaning of their answers. Pure; `health.ask`
+sends the requests.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import OwnedInstance, owned_instances
 from cortexctl.plan.adopt.adopt import with_adopted
 from cortexctl.plan.diff import NETWORK
-from cortexctl.plan.drift.finding import NotAsked
+from cortexctl.plan.drift.finding import UncheckedServer
 from cortexctl.plan.drift.instance_findings import is_ignored, serving_of
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A container of a wanted instance that should serve, by host and id."""
+    """The container of a wanted instance that should serve, by host and id."""
 
     host: str
     container: str
@@ -34,24 +36,28 @@ class Server:
 
 
 def servers_of(desired: Desired, observed: Observed, busy: Collection[str] = ()) -> tuple[Server, ...]:
-    """One that is down, off its network or still a candidate is not asked; nor is any of a host that is worked on."""
+    """Omits servers that are down, off their network or still candidates, and all servers of a host with a running
+    apply.
+    """
     return tuple(sorted(_servers(desired, observed, busy), key=lambda s: s.subject))
 
 
 def sorted_answers(
     servers: Sequence[Server], answers: Mapping[tuple[str, str], Answer]
-) -> tuple[dict[tuple[str, str], Answer], tuple[NotAsked, ...]]:
-    """The answers by host and container, and who could not be asked: a broken way is no fault of a server."""
-    asked = [(s, answers[s.key]) for s in servers if s.key in answers]
-    heard = {s.key: answer for s, answer in asked if answer.outcome is not HealthOutcome.UNREACHED}
-    unreached = ((s, answer) for s, answer in asked if answer.outcome is HealthOutcome.UNREACHED)
-    return heard, tuple(NotAsked(s.subject, answer.why) for s, answer in unreached)
+) -> tuple[dict[tuple[str, str], Answer], tuple[UncheckedServer, ...]]:
+    """The answers by host and container, and the servers that could not be reached: a broken route is not the server's
+    fault.
+    """
+    checked = [(s, answers[s.key]) for s in servers if s.key in answers]
+    answered = {s.key: answer for s, answer in checked if answer.outcome is not HealthOutcome.UNREACHED}
+    unreached = ((s, answer) for s, answer in checked if answer.outcome is HealthOutcome.UNREACHED)
+    return answered, tuple(UncheckedServer(s.subject, answer.why) for s, answer in unreached)
 
 
-def found_on(
+def owned_on(
     seen: ObservedHost, desired: Desired, wanted: Mapping[str, Instance], observed: Observed
 ) -> dict[str, OwnedInstance]:
-    """What is the stack's on a host, by address: by its labels, or taken by name."""
+    """The stack's containers on a host, by address: by their labels, or adopted by name."""
     return with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
 
 
@@ -62,11 +68,11 @@ def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Ite
         if seen.name not in known or not seen.is_reachable or seen.name in busy:
             continue
         wanted = wanted_on.get(seen.name, {})
-        for address, found in found_on(seen, desired, wanted, observed).items():
-            serving = serving_of(found, observed.record(seen.name).applied.get(address))
+        for address, instance in owned_on(seen, desired, wanted, observed).items():
+            serving = serving_of(instance, observed.record(seen.name).applied.get(address))
             if address not in wanted or serving is None or serving.spec is None or not serving.container.is_running:
                 continue
             let_be = serving.imported is not None and is_ignored(NETWORK, wanted[address].ignore)
             if let_be or serving.spec.container.network in serving.container.networks:
                 health = engine_of(serving.spec.server).contract.health
-                yield Server(seen.name, serving.container.id, address, found.model, health)
+                yield Server(seen.name, serving.container.id, address, instance.model, health)

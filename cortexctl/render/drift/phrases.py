@@ -62,10 +62,10 @@ def is_change(f: Finding) -> bool:
 
 def values(f: Finding) -> tuple[str, str]:
     """(was, is) of a field: applied and found, or applied and wanted. Of a secret only that it is another."""
-    if HIDDEN in (f.expected, f.found) and None not in (f.expected, f.found):
+    if HIDDEN in (f.expected, f.actual) and None not in (f.expected, f.actual):
         known = _value(f.path, f.expected)
         return known, "(another value, not shown)"
-    return _value(f.path, f.expected), _value(f.path, f.found)
+    return _value(f.path, f.expected), _value(f.path, f.actual)
 
 
 def next_step(f: Finding, report: DriftReport) -> str:
@@ -105,12 +105,12 @@ def _by_hand(f: Finding) -> str:
             return f.detail or f"see that the daemon of {f.host} runs and can be reached from here"
         case Code.KEPT_RUNS:
             return f"on {f.host}: docker stop {f.container}"
-        case Code.TWIN:
+        case Code.DUPLICATE:
             return f"on {f.host}: docker rm -f {f.container}, if nobody needs it"
         case Code.UNREADABLE_SPEC:
             return "upgrade cortexctl if a newer one wrote it; else remove the container"
         case Code.OTHER_HOST:
-            return f'give the host the name "{f.found}" back; or, if two hosts are one daemon, keep one of them'
+            return f'give the host the name "{f.actual}" back; or, if two hosts are one daemon, keep one of them'
         case Code.NAME_TAKEN | Code.PORT_TAKEN | Code.LEFT_ALONE:
             return "it is yours to remove or to move: cortexctl never touches it"
         case _:
@@ -120,7 +120,7 @@ def _by_hand(f: Finding) -> str:
 def stack_arguments(report: DriftReport) -> str:
     """The stack as the next command names it, with a blank before; nothing for the default."""
     path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" {shlex.quote(report.stack_path)}"
-    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.given
+    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.variable_options
 
 
 def busy_text(holder: LockInfo) -> str:
@@ -129,7 +129,7 @@ def busy_text(holder: LockInfo) -> str:
 
 def _with_stack(report: DriftReport) -> str:
     path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" --stack {shlex.quote(report.stack_path)}"
-    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.given
+    return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.variable_options
 
 
 def _value(path: str, value: Any) -> str:
@@ -159,7 +159,7 @@ def _id(image: Any) -> str:
 
 
 def _not_serving(f: Finding) -> str:
-    heard = _HEARD.get(str(f.found), f"/health answers {f.found}")
+    heard = _HEARD.get(str(f.actual), f"/health answers {f.actual}")
     return heard + (f", and it was {f.detail}" if f.detail.startswith("restarted") else "")
 
 
@@ -168,35 +168,37 @@ def _changed(f: Finding) -> str:
 
 
 _SAID: dict[Code, Callable[[Finding], str]] = {
-    Code.UNREADABLE_HOST: lambda f: str(f.found),
+    Code.UNREADABLE_HOST: lambda f: str(f.actual),
     Code.NOT_SERVING: _not_serving,
-    Code.RESTARTING: lambda f: "it is restarted again and again" + (f" ({f.found})" if f.found != "restarting" else ""),
-    Code.STOPPED: lambda f: f"it {is_or_has(str(f.found))}{_why(str(f.found))}",
+    Code.RESTARTING: lambda f: (
+        "it is restarted again and again" + (f" ({f.actual})" if f.actual != "restarting" else "")
+    ),
+    Code.STOPPED: lambda f: f"it {is_or_has(str(f.actual))}{_why(str(f.actual))}",
     Code.REMOVED: lambda f: f"{f.expected} is gone{_by_run(f.detail)}",
-    Code.RENAMED: lambda f: f"it was renamed by hand, from {f.expected} to {f.found}",
-    Code.DISCONNECTED: lambda f: f"it is off its network {f.expected}" + (f" (on {f.found})" if f.found else ""),
-    Code.NOT_PUBLISHED: lambda f: f"it does not publish {f.expected}" + (f", but {f.found}" if f.found else ""),
-    Code.UNFINISHED: lambda f: f"run {f.detail or 'unknown'} did not finish: {f.container} {is_or_has(str(f.found))}",
-    Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind, which {is_or_has(str(f.found))}",
-    Code.KEPT_RUNS: lambda f: f"the kept container {f.container} is {f.found}, and should be stopped",
-    Code.TWIN: lambda f: f"{f.container} carries its labels, too, under a name that cortexctl does not give",
-    Code.ROLLED_BACK: lambda f: f"generation {f.found} serves, and not {f.expected}{_by_run(f.detail)}",
+    Code.RENAMED: lambda f: f"it was renamed by hand, from {f.expected} to {f.actual}",
+    Code.DISCONNECTED: lambda f: f"it is off its network {f.expected}" + (f" (on {f.actual})" if f.actual else ""),
+    Code.NOT_PUBLISHED: lambda f: f"it does not publish {f.expected}" + (f", but {f.actual}" if f.actual else ""),
+    Code.UNFINISHED: lambda f: f"run {f.detail or 'unknown'} did not finish: {f.container} {is_or_has(str(f.actual))}",
+    Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind, which {is_or_has(str(f.actual))}",
+    Code.KEPT_RUNS: lambda f: f"the kept container {f.container} is {f.actual}, and should be stopped",
+    Code.DUPLICATE: lambda f: f"{f.container} carries its labels, too, under a name that cortexctl does not give",
+    Code.ROLLED_BACK: lambda f: f"generation {f.actual} serves, and not {f.expected}{_by_run(f.detail)}",
     Code.UNREADABLE_SPEC: lambda f: f"the recorded spec of {f.container} cannot be read: {f.detail}",
     Code.UPDATED: _changed,
     Code.CHANGED: _changed,
     Code.RETAGGED: lambda f: (
-        f"{f.detail} was given to another image: it is {_id(f.found)} now, and {_id(f.expected)} runs"
+        f"{f.detail} was given to another image: it is {_id(f.actual)} now, and {_id(f.expected)} runs"
     ),
     Code.NEW: lambda _: "it is in the stack and was not applied yet",
     Code.TO_ADOPT: lambda f: f"the stack takes {f.container} for it, which was not applied yet",
     Code.EDITED: _changed,
     Code.MOVED: lambda f: f"it was called {f.detail}, and its container still is",
-    Code.NOT_IN_STACK: lambda f: f"{f.container} {is_or_has(str(f.found))}{_protected(f)}",
-    Code.DISABLED: lambda f: f"{f.container} {is_or_has(str(f.found))}{_protected(f)}; the stack has it disabled",
-    Code.OTHER_HOST: lambda f: f'it was made for the host "{f.found}"',
-    Code.FOREIGN: lambda f: f"it {is_or_has(str(f.found))}" + (f', of the stack "{f.detail}"' if f.detail else ""),
+    Code.NOT_IN_STACK: lambda f: f"{f.container} {is_or_has(str(f.actual))}{_protected(f)}",
+    Code.DISABLED: lambda f: f"{f.container} {is_or_has(str(f.actual))}{_protected(f)}; the stack has it disabled",
+    Code.OTHER_HOST: lambda f: f'it was made for the host "{f.actual}"',
+    Code.FOREIGN: lambda f: f"it {is_or_has(str(f.actual))}" + (f', of the stack "{f.detail}"' if f.detail else ""),
     Code.LEFT_ALONE: lambda f: f.detail,
     Code.NAME_TAKEN: lambda f: f"it has the name that {f.expected} needs",
-    Code.PORT_TAKEN: lambda f: f"it publishes {f.found}, which {f.expected} needs",
+    Code.PORT_TAKEN: lambda f: f"it publishes {f.actual}, which {f.expected} needs",
 }
 """A test holds that every code has its words."""

@@ -35,7 +35,7 @@ def _metrics(report: DriftReport, took: Durations) -> Iterator[tuple[str, str, I
         "What the last look found, by kind; containers of others are only counted.",
         [({"kind": kind.value}, number) for kind, number in kinds_counted(report)],
     )
-    told = list(dict.fromkeys(_series(f) for f in report.telling()))
+    told = list(dict.fromkeys(_series(f) for f in report.to_report()))
     yield (
         "finding",
         f"1 for each finding, the first {MOST_SERIES} of them.",
@@ -56,7 +56,7 @@ def _metrics(report: DriftReport, took: Durations) -> Iterator[tuple[str, str, I
     yield (
         "health_asked",
         "Servers that were asked for their health, and those that could not be.",
-        [({"asked": "yes"}, report.asked), ({"asked": "no"}, len(report.not_asked))],
+        [({"asked": "yes"}, report.checked), ({"asked": "no"}, len(report.unchecked))],
     )
     yield "ignored", "Findings that the stack says to pass over.", [({}, report.ignored)]
     yield "deep", "1 if containers were inspected, too.", [({}, float(report.deep))]

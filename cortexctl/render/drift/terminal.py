@@ -60,10 +60,10 @@ def left_out(report: DriftReport) -> Iterator[str]:
     others = len(report.of(Kind.UNMANAGED))
     if others and Kind.UNMANAGED not in report.kinds:
         yield f"{counted(others, 'container')} of others, left alone"
-    if not report.health_asked:
+    if not report.health_checked:
         yield "servers not asked for their health"
-    if report.not_asked:
-        yield f"health of {len(report.not_asked)} not asked"
+    if report.unchecked:
+        yield f"health of {len(report.unchecked)} not asked"
     if report.ignored:
         yield f"{report.ignored} ignored"
     if report.unknown_secrets:
