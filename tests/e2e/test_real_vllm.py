@@ -62,7 +62,7 @@ def edit(stack: Path, old: str, new: str) -> None:
 def test_the_quickstart_is_applied_and_answers(live: LiveDaemon, stack: Path) -> None:
     applied = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
     assert applied.code == 0, applied.err + applied.out
-    stages = "daemon starting|weights loaded|KV cache allocated|daemon ready"
+    stages = "engine starting|weights loaded|KV cache allocated|engine ready"
     assert re.search(stages, applied.err), "vLLM's own log shows as progress"
     health = httpx.get(f"{URL}/health", trust_env=False)
     assert health.status_code == 200
@@ -101,7 +101,7 @@ def test_a_model_path_that_is_not_there_fails_at_once_and_the_old_one_serves_aga
     assert failed.code == 1, failed.out
     assert time.monotonic() - began < START_LIMIT / 2, "it must not wait for the start-up time-out of 10 minutes"
     assert re.search(r"it exited with code 1; vLLM's last word: \S*Error: Repo id must be in the form", failed.out)
-    assert "cause  there is no model at /models/nope in the container" in failed.out
+    assert "cause  the container has no model at /models/nope" in failed.out
     assert "fix    check `source.path`" in failed.out
     assert "generation 1 is back and serves" in failed.out
     assert live.containers() == {SERVING: "running"}

@@ -176,7 +176,7 @@ def test_only_drift_leaves_what_is_pending(live: LiveDaemon, stack: StackFile) -
     assert "its container is gone" in planned.out
     applied(live, stack, "--only", "drift")
     spec = json.loads(live.inspect(stack.serving)["Config"]["Labels"]["cortexctl.spec"])
-    assert spec["args"] == {"max_model_len": 1024}
+    assert spec["server"]["args"] == {"max_model_len": 1024}
     assert "No changes." in live.cortexctl("plan", str(stack), "--only", "drift").out
     live.docker_cli("network", "disconnect", f"{live.stack}-net", stack.serving)
     live.docker_cli("rename", stack.serving, f"{live.stack}-by-hand")

@@ -77,9 +77,9 @@ def test_the_container_is_as_the_design_says(live: LiveDaemon, stack: StackFile)
     assert host["LogConfig"]["Config"] == {"max-size": "50m", "max-file": "3"}
     assert found["Config"]["Labels"]["cortexctl.generation"] == "1"
     recorded = json.loads(found["Config"]["Labels"]["cortexctl.spec"])
-    assert recorded["args"] == {"max_model_len": 1024}
-    assert "network" in recorded
-    assert "ipc" not in recorded, "defaults are left out"
+    assert recorded["server"]["args"] == {"max_model_len": 1024}
+    assert "network" in recorded["container"]
+    assert "ipc" not in recorded["container"], "defaults are left out"
 
 
 def test_a_stopped_container_is_found_and_started(live: LiveDaemon, stack: StackFile) -> None:
@@ -155,7 +155,7 @@ def test_a_model_that_is_not_there_is_named_as_the_cause(live: LiveDaemon, stack
     stack.path.write_text(text.replace("[hosts.here]\n", f'[hosts.here]\nmodels_dir = "{stack.path.parent}"\n'))
     failed = live.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1
-    assert "cause  there is no model at /models/nope in the container" in failed.out
+    assert "cause  the container has no model at /models/nope" in failed.out
     assert "fix    check `source.path`" in failed.out
     assert "its container is removed, and everything else is as it was" in failed.out
     assert live.containers() == {}

@@ -219,7 +219,7 @@ def test_a_log_that_cannot_be_written_is_a_warning(live: LiveDaemon, stack: Stac
     stack.write()
     done = live.cortexctl("apply", str(stack), "--auto-approve", "--audit-log", "/proc/no-such/log")
     assert done.code == 0
-    assert "Warning: the audit log is not written: /proc/no-such/log: its folder is not there" in done.err
+    assert "Warning: the audit log is not written: /proc/no-such/log: its folder does not exist; create it" in done.err
 
 
 def test_a_reader_that_goes_stops_nothing(live: LiveDaemon, stack: StackFile) -> None:
