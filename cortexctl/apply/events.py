@@ -1,4 +1,4 @@
-"""What happens during an apply, as values. Who shows them, and how, is not this package's business."""
+"""The events of an apply, as values. Other packages decide who shows them, and how."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAST_ERROR = "'s last word: "
 """Stands between an engine's title and the last error of its log, in the message of a failed gate."""
 
 Probe = Literal["process", "health", "names", "smoke", "bounds", "stable"]
-"""What a gate looks at, in this order; `process` and `health` again and again."""
+"""The checks of a gate, in this order; `process` and `health` are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """`seconds` it took; `note` is what is worth saying about it."""
+    """`seconds` it took; `note` is additional information for the user."""
 
     step: Step
     seconds: float
@@ -41,7 +41,7 @@ class StepFailed:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a gate stands: the stage in words, and a share from 0 to 1 where vLLM tells one."""
+    """The progress of a gate: the stage as text, and a share from 0 to 1 if the engine's log shows one."""
 
     address: str
     stage: str
@@ -51,7 +51,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class GateProbe:
-    """What a look of the gate showed that the look before did not. `detail` in a few words, no secret in it;
+    """A result of the gate's checks that differs from the one before. `detail` in a few words, without secrets;
     `seconds` since the gate began.
     """
 
@@ -69,7 +69,7 @@ class RollbackStarted:
 
 @dataclass(frozen=True, slots=True)
 class RollbackEnded:
-    """`problem` is empty when what was is back. `unproven`: why it could not be asked whether it serves, if so."""
+    """`problem` is empty if the old state is restored. `unproven`: why its health could not be checked, if so."""
 
     change: Change
     problem: str = ""
@@ -87,7 +87,7 @@ class HookStarted:
 
 @dataclass(frozen=True, slots=True)
 class HookEnded:
-    """`problem` is empty when it did what it should; `output` is what it said last, without secrets, if it failed."""
+    """`problem` is empty if it succeeded; `output` is the end of its output, without secrets, if it failed."""
 
     hook: Hook
     seconds: float
@@ -99,7 +99,7 @@ class HookEnded:
 
 @dataclass(frozen=True, slots=True)
 class LockChanged:
-    """The host's lock is ours, or no longer."""
+    """Our run has taken or released the host's lock."""
 
     host: str
     held: bool
@@ -124,7 +124,7 @@ Sink = Callable[[Event], None]
 
 
 def bounded(event: Event) -> Event:
-    """The event, its own texts not longer than anybody reads: a server may answer with a name of megabytes."""
+    """The event with its own texts shortened to a readable length: a server may answer with a name of megabytes."""
     long: dict[str, Any] = {
         f.name: shortened(text)
         for f in fields(event)

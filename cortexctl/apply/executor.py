@@ -1,6 +1,6 @@
-"""Walks the plan's steps: what is ready runs, hosts side by side; what fails is undone; what depends on it waits.
+"""Runs the plan's steps: steps that are ready run, hosts side by side; a failed change is undone; its dependents wait.
 
-It decides nothing about containers: the plan did, and `plan.sequence.undo` says how to go back.
+It decides nothing about containers: the plan did, and `plan.recipes.undo` has the steps of a rollback.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from cortexctl.plan.steps import (
 )
 
 PAUSE_SLICE = 0.5
-"""Seconds after which a pause looks whether it is still of use."""
+"""Seconds between checks during a pause whether the pause is still needed."""
 PATIENCE, RETRY_EVERY = 60.0, 2.0
 """Seconds for which a rollback waits for a daemon that does not answer, and between two tries."""
 
 
 class Fate(StrEnum):
-    """What became of a change."""
+    """The result of a change."""
 
     DONE = "done"
     ROLLED_BACK = "rolled back"
@@ -58,8 +58,8 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`left_behind` says that the host is neither as it was nor as it was wanted. `unproven`: why the one that
-    was brought back could not be asked whether it serves.
+    """`left_behind` means that the host is neither in the old nor in the new state. `unproven`: why the health of the
+    restored container could not be checked.
     """
 
     change: Change
@@ -72,13 +72,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of every change, in the order of the plan, and of the steps that belong to a host."""
+    """The results of every change, in the order of the plan, and of the steps that belong to a host."""
 
     outcomes: tuple[Outcome, ...]
     host_failures: tuple[tuple[str, CortexctlError], ...] = ()
     interrupted: bool = False
     budget_spent: bool = False
-    """So many changes failed as may (`rollout.max_failures`)."""
+    """The failure limit was reached (`rollout.max_failures`)."""
 
     def count(self, fate: Fate) -> int:
         return sum(o.fate is fate for o in self.outcomes)
@@ -91,7 +91,7 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 all done · 130 interrupted · 5 applied in part · 1 failed, and the hosts are as they were."""
+        """0 all done · 130 interrupted · 5 applied in part · 1 failed, and the hosts are unchanged."""
         if self.interrupted:
             return 130
         if not self.host_failures and all(o.fate is Fate.DONE for o in self.outcomes):
@@ -102,7 +102,7 @@ class Result:
 
 @dataclass
 class Executor:
-    """One run over one plan. `interrupted` is asked before a step is begun."""
+    """One run over one plan. `interrupted` is checked before each step."""
 
     plan: Plan
     performer: Performer
@@ -110,14 +110,16 @@ class Executor:
     parallelism: int = 10
     interrupted: Callable[[], bool] = lambda: False
     holds: Callable[[str], bool] = lambda _host: True
-    """Whether the lock of a host is still this run's. Asked before every step, once locks are taken."""
+    """Whether this run still holds the lock of a host. Checked before every step, once locks are taken."""
     hooks: Hooks = NO_HOOKS
     recorder: Recorder = NO_RECORDS
     explain: Callable[[CortexctlError], CortexctlError] = explained
-    """Reads the cause out of what a failure holds; asked once what can be brought back is back."""
+    """Reads the cause from a failure's log; called after everything that can be restored is restored."""
     _done: set[str] = field(default_factory=set)
     _underway: set[tuple[str, str]] = field(default_factory=set)
-    """Host and address of the changes that have touched what serves, or started what shall: they come to their end."""
+    """Host and address of the changes that have touched a serving container, or started a new one: they always
+    finish.
+    """
     _failures: int = 0
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
@@ -126,10 +128,10 @@ class Executor:
     _started: dict[str, float] = field(default_factory=dict)
 
     def run(self, steps: Sequence[Step] | None = None) -> Result:
-        """Run `steps` (all of the plan's, if None given) to the end, or until so many changes have failed as may.
+        """Run `steps` (all of the plan's if None) to the end, or until the failure limit is reached.
 
-        A failure ends its host in any case: what comes after it there may need what it did not leave. What an earlier
-        call of the same executor has done counts as done.
+        A failure always ends its host: the following steps may need what it did not provide. Steps that an earlier call
+        of the same executor has done count as done.
         """
         pending = {s.id: s for s in (self.plan.steps if steps is None else steps)}
         running: dict[Future[CortexctlError | None], Step] = {}
@@ -147,7 +149,7 @@ class Executor:
         return self._result(pending)
 
     def _say(self, event: Event) -> None:
-        """Who listens may have gone (a closed pipe, a lost terminal); the work goes on."""
+        """The listener may be gone (a closed pipe, a lost terminal); the work continues."""
         with suppress(Exception):
             self.emit(bounded(event))
 
@@ -155,16 +157,16 @@ class Executor:
         ready = [s for s in pending.values() if self._done.issuperset(s.after)]
         if self.begins_more:
             return ready
-        # Half of a replacement is an outage: what is under way comes to its end, and nothing else is begun.
+        # Half of a replacement is an outage: running changes finish, and no new ones start.
         return [s for s in ready if s.address and (s.host, s.address) in self._underway]
 
     @property
     def begins_more(self) -> bool:
-        """Whether changes that have not begun may still begin."""
+        """Whether new changes may still start."""
         return not self.interrupted() and self._failures < self.plan.max_failures
 
     def _attempt(self, step: Step) -> CortexctlError | None:
-        """Run a step; when it fails, undo its change here and now, before anything else happens on the host."""
+        """Run a step; if it fails, undo its change immediately, before anything else happens on the host."""
         change = self._change_of(step)
         began = self.performer.clock.elapsed()
         try:
@@ -187,7 +189,7 @@ class Executor:
         return None
 
     def _failed(self, step: Step, change: Change | None, began: float, failure: CortexctlError) -> CortexctlError:
-        """Undo the change of the step, where that is still this run's to do."""
+        """Undo the change of the step, if this run still may."""
         lost = failure if isinstance(failure, LockLost) else self._lock_lost(step.host)
         self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
         fate = Fate.FAILED
@@ -203,7 +205,7 @@ class Executor:
         return failure
 
     def _given_up(self, change: Change, step: Step, failure: CortexctlError, lost: LockLost) -> Outcome:
-        """Somebody else may be at work here: nothing is undone either."""
+        """Another run may be at work here: nothing is undone either."""
         if failure is lost:
             return Outcome(change, Fate.FAILED, failure, left_behind=self._is_begun(change))
         begun = self._is_begun(change) or not isinstance(step.task, UNNOTICED)
@@ -227,7 +229,7 @@ class Executor:
         return self.performer.perform(step.task, step.host, change, self._say)
 
     def _pause(self, seconds: int) -> str:
-        """Ends at once when nothing more is to begin after it."""
+        """Ends at once if nothing is to start after it."""
         clock = self.performer.clock
         until = clock.elapsed() + seconds
         while self.begins_more and (left := until - clock.elapsed()) > 0:
@@ -259,13 +261,13 @@ class Executor:
 
     def _undo(self, change: Change, step: Step, failure: CortexctlError) -> Outcome:
         if self._passed_gate(change) or change.detail.policy.on_failure == "halt":
-            # The new instance serves (or shall be looked at); what is missing, the next plan finishes.
+            # The new instance serves (or is to be examined); the next plan does the rest.
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
         refused = isinstance(failure, HookFailed) and step == self.plan.steps_of(change)[0]
         if refused or isinstance(step.task, UNNOTICED):
             if isinstance(step.task, TryReach):
                 self._run_undo(change, undo_unnoticed(change))
-            return Outcome(change, Fate.FAILED, failure)  # nothing is different yet
+            return Outcome(change, Fate.FAILED, failure)  # nothing has changed yet
         tasks = undo(change)
         if not tasks:
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
@@ -278,7 +280,7 @@ class Executor:
 
     def _run_undo(self, change: Change, tasks: Sequence[Task]) -> tuple[str, str]:
         """(what went wrong, why nothing could be proven). Every task is tried: a candidate that cannot be removed must
-        not keep the old one down.
+        not keep the old container down.
         """
         problems: list[CortexctlError] = []
         unproven = ""
@@ -288,7 +290,7 @@ class Executor:
                 self._insist(partial(self.performer.perform, task, change.host, was, self._say))
                 if isinstance(task, PassGate):
                     self.recorder.is_back(change)
-            except PathFailed as cause:  # it runs again, and the way to it is at fault
+            except PathFailed as cause:  # it runs again, and the route to it is at fault
                 unproven = cause.message
                 self.recorder.is_back(change)
             except Exception as cause:  # noqa: BLE001
@@ -296,14 +298,14 @@ class Executor:
         return "; ".join(self._explained(problem).message for problem in problems), unproven
 
     def _explained(self, failure: CortexctlError) -> CortexctlError:
-        """Once nothing waits for it any more. It fails nothing: then what failed is said without its cause."""
+        """Done when nothing waits for it any more. It never fails: then the failure is reported without its cause."""
         try:
             return self.explain(failure)
         except Exception:  # noqa: BLE001 - what came back is back, whatever is in the log
             return failure
 
     def _insist(self, act: Callable[[], str]) -> None:
-        """A daemon that is away for a moment (its daemon restarts) must not cost the rollback."""
+        """A daemon that is briefly away (during its restart) must not cost the rollback."""
         clock = self.performer.clock
         until = clock.elapsed() + PATIENCE
         while True:
@@ -339,5 +341,5 @@ class Executor:
         return Result(tuple(outcomes), tuple(self._host_failures), interrupted, budget_spent=spent)
 
     def _is_begun(self, change: Change) -> bool:
-        """A candidate that was made and not started is nothing that anybody notices; the next apply goes on with it."""
+        """A candidate that was created and not started has no visible effect; the next apply continues with it."""
         return any(s.id in self._done and not isinstance(s.task, UNNOTICED) for s in self.plan.steps_of(change))

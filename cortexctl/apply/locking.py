@@ -1,4 +1,4 @@
-"""The locks of an apply: one a host, taken before anything is looked at again, released whatever happens."""
+"""The locks of an apply: one per host, taken before anything is read again, and always released."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cortexctl.text.units import show_seconds
 LOCK_LASTS = 3 * 3600
 """Seconds after which a lock of another machine counts as abandoned, unless the plan itself may take longer."""
 TRY_EVERY = 2.0
-"""Seconds between two tries of one who waits."""
+"""Seconds between two tries while waiting."""
 
 IsDead = Callable[[LockInfo, int], bool]
 """(holder, seconds since the epoch now, by the daemon) -> whether the holder is provably gone."""
@@ -24,7 +24,9 @@ IsDead = Callable[[LockInfo, int], bool]
 
 @dataclass
 class Locks:
-    """The locks of one run over one plan. `patience`: seconds to wait for somebody else's; `interrupted` ends that."""
+    """The locks of one run over one plan. `patience`: seconds to wait for another run's lock; `interrupted` ends
+    that.
+    """
 
     plan: Plan
     daemons: Daemons
@@ -34,9 +36,11 @@ class Locks:
     patience: float = 0
     interrupted: Callable[[], bool] = lambda: False
     waits: Callable[[str], None] = lambda _words: None
-    """Told once, and in words, for whom it waits."""
+    """Called once, with a text that names the run it waits for."""
     stack: str = ""
-    """The stack as the next command names it, with a blank before it; left out: as far as the plan can tell."""
+    """The options that select the stack in the next command, with a blank before them. Default: as far as the plan
+    shows them.
+    """
     _held: dict[str, str] = field(default_factory=dict)
     """Host -> the owner's id that is ours there."""
 
@@ -48,13 +52,15 @@ class Locks:
         try:
             yield
         finally:
-            # A daemon that is gone takes its lock with it for a while; what was done is worth more than that.
+            # A daemon that is gone keeps its lock for a while; the completed work is more important.
             with suppress(DaemonError):
                 if self._is_ours(host, daemon):
                     daemon.release_lock(self.plan.owner)
 
     def still_ours(self, host: str) -> bool:
-        """A daemon that does not answer has not given the lock to anybody: the step itself will say so."""
+        """A daemon that does not answer has not given the lock to another run: the step itself will report the
+        problem.
+        """
         try:
             return host not in self._held or self._is_ours(host, self.daemons.daemon(host))
         except DaemonError:
@@ -86,10 +92,10 @@ class Locks:
         return replace(self.who, owner=f"{self.who.owner}@{host}", started=now, expires=now + lasts)
 
     def _try(self, daemon: Daemon, ours: LockInfo, now: int) -> LockInfo:
-        """Who has it then."""
+        """The holder after the attempt."""
         holder = daemon.take_lock(self.plan.owner, ours)
         if holder.owner != ours.owner and self.is_dead(holder, now):
-            if daemon.read_lock(self.plan.owner) == holder:  # still the dead one's, not that of who was quicker
+            if daemon.read_lock(self.plan.owner) == holder:  # still the dead run's lock, not that of a faster run
                 daemon.release_lock(self.plan.owner)
             holder = daemon.take_lock(self.plan.owner, ours)
         return holder

@@ -1,4 +1,4 @@
-"""One function per kind of task. Each returns what is worth saying about it, or nothing."""
+"""One function per kind of task. Each returns a note for the user, or nothing."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Performer:
         }
 
     def _secret(self, reference: SecretRef) -> str:
-        """The value, if it is still the one that was planned."""
+        """The value, if it is still the planned one."""
         value = self.secrets.value(reference)
         if fingerprint(self.owner, reference.name, value) != reference.fingerprint:
             raise PlanStale(

@@ -1,4 +1,4 @@
-"""What apply needs of the world, as narrow protocols. The adapters are passed in; fakes stand in for tests."""
+"""The outside world of apply, as narrow protocols. The adapters are passed in; tests use fakes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from cortexctl.reach import Reach
 
 
 class Daemon(Protocol):
-    """One host's daemon. Every call is an "ensure" and raises DaemonError when it cannot be done."""
+    """One host's daemon. Every call is an "ensure" and raises DaemonError if it cannot be done."""
 
     def image(self, reference: str) -> ImageFacts: ...
 
     def pull(self, reference: str, digest: str) -> None: ...
 
     def ensure_network(self, name: str, owner: str) -> bool:
-        """Whether it had to be made."""
+        """Whether it had to be created."""
         ...
 
     def remove_network(self, name: str, owner: str) -> bool:
-        """Only one that we made and that nobody is on. Whether it is gone."""
+        """Only if we created it and no container uses it. Returns whether it is gone."""
         ...
 
     def create(self, launch: Launch) -> None: ...
@@ -43,11 +43,11 @@ class Daemon(Protocol):
     def set_restart(self, container: str, policy: str) -> None: ...
 
     def update(self, container: str, memory: int | None, cpus: float | None) -> None:
-        """Limits in place; None leaves one as it is."""
+        """Limits in place; None leaves one unchanged."""
         ...
 
     def in_place(self, container: str) -> InPlace:
-        """What the container's restart policy and limits really are."""
+        """The container's real restart policy and limits."""
         ...
 
     def rename(self, container: str, name: str) -> None: ...
@@ -61,11 +61,11 @@ class Daemon(Protocol):
         ...
 
     def reach(self, container: str) -> Reach:
-        """The way to the server in a container."""
+        """The route to the server in a container."""
         ...
 
     def now(self) -> float:
-        """Seconds since the epoch by the daemon's clock, by which its lock's times are meant."""
+        """Seconds since the epoch by the daemon's clock, which the times in its lock refer to."""
         ...
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo: ...
@@ -75,17 +75,17 @@ class Daemon(Protocol):
     def release_lock(self, owner: str) -> None: ...
 
     def read_record(self, owner: str) -> HostRecord:
-        """What earlier applies left here; empty when nothing is recorded."""
+        """The record of earlier applies; empty if nothing is recorded."""
         ...
 
     def write_record(self, owner: str, new: HostRecord) -> None: ...
 
     def settle_record(self, owner: str) -> None:
-        """Put right what a run that was killed in the middle of writing it left. The lock is held."""
+        """Repair the record after a run that was killed while it wrote. The lock is held."""
         ...
 
     def adopt(self, container: str) -> None:
-        """From now on it counts as ours though it has no labels. Refuses another stack's."""
+        """From now on it counts as ours, although it has no labels. Refuses another stack's container."""
         ...
 
     def connect(self, container: str, network: str) -> None: ...
@@ -100,12 +100,12 @@ class Daemons(Protocol):
 
 
 class Prober(Protocol):
-    """Asks a running server. Every answer is a value: "does not answer" is no exception. All raise PathFailed where the
-    server cannot be asked.
+    """Sends requests to a running server. Every answer is a value: "does not answer" is not an exception. All raise
+    PathFailed if the server cannot be reached.
     """
 
     def health(self, reach: Reach) -> str:
-        """Empty when it is healthy; else what was heard: "status 503", "no connection", "no answer"."""
+        """Empty if it is healthy; else the status: "status 503", "no connection", "no answer"."""
         ...
 
     def served_names(self, reach: Reach, api_key: str | None) -> Sequence[str]:
@@ -113,11 +113,11 @@ class Prober(Protocol):
         ...
 
     def smoke(self, reach: Reach, api_key: str | None, task: str, model: str, smoke: Smoke) -> str:
-        """One request of the model's task. What came back, in a few words. Raises ProbeFailed."""
+        """One request of the model's task. Returns the answer in a few words. Raises ProbeFailed."""
         ...
 
     def speed(self, reach: Reach, api_key: str | None, model: str, smoke: Smoke) -> Speed:
-        """Of one streamed request to a generating model. Raises ProbeFailed."""
+        """The speed of one streamed request to a generating model. Raises ProbeFailed."""
         ...
 
 
@@ -128,8 +128,8 @@ class Secrets(Protocol):
 
 
 class Hooks(Protocol):
-    """What the stack wants to be run or told on the way. Called from several threads; `after_failure` and
-    `after_apply` raise nothing.
+    """The stack's hooks during an apply. Called from several threads; `after_failure` and `after_apply` raise
+    nothing.
     """
 
     def before_apply(self) -> None:
@@ -137,7 +137,7 @@ class Hooks(Protocol):
         ...
 
     def before_step(self, step: Step, change: Change | None) -> None:
-        """Raises HookFailed: the step is not begun."""
+        """Raises HookFailed: the step does not start."""
         ...
 
     def after_step(self, step: Step, change: Change | None) -> None:
@@ -145,7 +145,7 @@ class Hooks(Protocol):
         ...
 
     def after_failure(self, step: Step, change: Change | None, failure: str, outcome: str) -> None:
-        """Once what could be brought back is back. `outcome`: what became of the change."""
+        """Called after everything possible was restored. `outcome`: the result of the change."""
         ...
 
     def after_apply(self, exit_code: int, failures: Sequence[str]) -> None:
@@ -154,7 +154,7 @@ class Hooks(Protocol):
 
 
 class Recorder(Protocol):
-    """Writes down what was applied, as it comes about. Called from several threads; raises nothing."""
+    """Records what was applied, as it happens. Called from several threads; raises nothing."""
 
     def begins(self, change: Change) -> None:
         """Before the first step of a change."""
@@ -165,12 +165,12 @@ class Recorder(Protocol):
         ...
 
     def is_back(self, change: Change) -> None:
-        """What served before has passed its gate again, in the place of what failed."""
+        """The container that served before has passed its gate again, in place of the failed one."""
         ...
 
 
 class RunsHook(Protocol):
-    """Runs one hook with the facts that it is told, by name in small letters. Raises HookFailed."""
+    """Runs one hook with its facts, by name in lower case. Raises HookFailed."""
 
     def __call__(self, hook: Hook, facts: Mapping[str, str]) -> None: ...
 

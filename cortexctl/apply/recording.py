@@ -1,7 +1,8 @@
-"""What a run leaves in a host's record: the instances as they were applied, and how long their starts took.
+"""The data that a run leaves in a host's record: the instances as they were applied, and how long their starts took.
 
-An instance is written down as soon as it has passed its gate, before its container gets the serving name, and what is
-changed or removed without a gate before that begins: wherever a run is killed, the record is no older than what serves.
+An instance is recorded as soon as it has passed its gate, before its container gets the serving name. A change or
+removal without a gate is recorded before it starts. So the record is never older than the serving container, even if a
+run is killed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from cortexctl.plan.model import Change, Plan
 from cortexctl.plan.recipes import serving_of
 
 TRIES = 2
-"""A daemon may refuse once: a record that is older than what serves misleads who reads it."""
+"""A daemon may refuse once: a record older than the serving container misleads its readers."""
 
 _NEW_CONTAINER = {Action.CREATE, Action.REPLACE}
 _NO_GATE = {Action.UPDATE, Action.MOVE, Action.REMOVE}
@@ -30,7 +31,7 @@ _NO_GATE = {Action.UPDATE, Action.MOVE, Action.REMOVE}
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """Seconds of an instance in this run: from its start to the end of its gate, and of the old one's stop."""
+    """Seconds of an instance in this run: from its start to the end of its gate, and of the old container's stop."""
 
     start: float | None = None
     stop: float | None = None
@@ -38,8 +39,8 @@ class Took:
 
 @dataclass
 class Recording:
-    """A host's record in one run, under the host's lock. `seen` is the host as the run found it; `holds` is whether
-    the lock is still the run's; else another run writes. A record that cannot be written fails nothing.
+    """A host's record in one run, under the host's lock. `seen` is the host at the start of the run; `holds` is whether
+    the run still has the lock; otherwise another run writes. A record that cannot be written fails nothing.
     """
 
     daemon: Daemon
@@ -53,7 +54,7 @@ class Recording:
     _back: dict[str, Applied] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Read what earlier runs left, once. What cannot be read is not written over either."""
+        """Read the record of earlier runs, once. An unreadable record is not overwritten either."""
         for _ in range(TRIES):
             with suppress(DaemonError):
                 self.daemon.settle_record(self.plan.owner)
@@ -86,7 +87,7 @@ class Recording:
         self._write(after)
 
     def is_back(self, change: Change) -> None:
-        """What served before has passed its gate again, in the place of what failed."""
+        """The container that served before has passed its gate again, in place of the failed one."""
         old = serving_of(change)
         was = self._now.get(change.address)
         spec = change.detail.before
@@ -96,7 +97,7 @@ class Recording:
         self._write({**self._now, change.address: self._back[change.address]})
 
     def ends(self, done: frozenset[str], took: Mapping[str, Took]) -> None:
-        """The run is over. `done`: the addresses whose changes were carried out whole."""
+        """The run is over. `done`: the addresses whose changes were completed."""
         if self._before is None:
             return
         here = [c for c in self.plan.changes if c.host == self.seen.name]
@@ -119,13 +120,13 @@ class Recording:
         self._now = dict(after)
         for again in range(TRIES):
             with suppress(DaemonError):
-                if again:  # what a try that failed left must not be lost
+                if again:  # the new record of a failed attempt must not be lost
                     self.daemon.settle_record(self.plan.owner)
                 self.daemon.write_record(self.plan.owner, HostRecord(self.seen.name, self._now))
                 return
 
     def _found(self, change: Change) -> Owned | None:
-        """The container that serves, by its name: a model that moved is another in its labels."""
+        """The serving container, by its name: a model that moved has another one in its labels."""
         name = serving_name(change.model, change.detail.ordinal)
         found = next((c for c in self.seen.containers if c.name in {name, *_old_names(change)}), None)
         is_ours = found is not None and owner_of(found.labels) == self.plan.owner and MODEL in found.labels
@@ -154,7 +155,7 @@ class Records:
             recording.proven(change)
 
     def is_back(self, change: Change) -> None:
-        """What served before has passed its gate again."""
+        """The container that served before has passed its gate again."""
         if recording := self._by_host.get(change.host):
             recording.is_back(change)
 
@@ -165,7 +166,7 @@ class Records:
 
 
 NO_RECORDS = Records({})
-"""Of a run that writes nothing down."""
+"""For a run that records nothing."""
 
 
 def _note(kept: dict[str, Applied], change: Change, found: Owned | None, took: Took, run: str) -> None:
@@ -197,8 +198,8 @@ def _note(kept: dict[str, Applied], change: Change, found: Owned | None, took: T
 
 
 def _as_labelled(was: Applied, change: Change, found: Owned | None) -> Applied:
-    """Of a container that stays, what its labels say: the run that made it may have been killed before it wrote it
-    down. What was changed in place since, labels cannot tell, and the record of the same generation can.
+    """For a container that stays, the data in its labels: the run that created it may have been killed before it
+    recorded it. Labels do not show later changes in place; the record of the same generation does.
     """
     now = replace(was, model=change.model, over=None)
     if found is None or found.spec is None:
@@ -209,7 +210,7 @@ def _as_labelled(was: Applied, change: Change, found: Owned | None) -> Applied:
 
 
 def _made_alike(one: Spec, other: Spec) -> bool:
-    """But for what may have been changed in place."""
+    """Apart from settings that may have been changed in place."""
     return one.with_in_place(other.container.in_place) == other
 
 
@@ -218,7 +219,7 @@ def _is_same(one: Applied, other: Applied) -> bool:
 
 
 def _left(change: Change) -> Spec | None:
-    """The spec of the container that is there now: a new one's, or the old one's with what was changed in place."""
+    """The spec of the current container: the new one's, or the old one's with the changes in place."""
     before, after = change.detail.before, change.detail.after
     if change.action in {*_NEW_CONTAINER, Action.ADOPT} or before is None or after is None:
         return after
@@ -235,7 +236,7 @@ def _named(change: Change) -> int | None:
 
 
 def _under_old_name(kept: dict[str, Applied], change: Change, found: Owned | None) -> Applied | None:
-    """A model that moved: its past is under its former name, or the one in the container's labels."""
+    """For a model that moved: its past is under its former name, or the one in the container's labels."""
     olds = (change.detail.moved_from, found.model if found is not None else "")
     addresses = (address(change.host, old, change.detail.ordinal) for old in olds if old)
     return next((applied for old in addresses if (applied := kept.pop(old, None))), None)

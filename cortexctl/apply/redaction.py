@@ -1,6 +1,6 @@
-"""What happened, without the secrets that somebody outside put into the words for it: a daemon, a server, a hook.
+"""Removes secrets from texts that come from outside: from a daemon, a server, a hook.
 
-Only those words are touched. Addresses and names are the plan's, and others look them up.
+Only those texts are changed. Addresses and names come from the plan, and other code looks them up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Hide = Callable[[str], str]
 
 
 def discreet(sink: Sink, hide: Hide) -> Sink:
-    """The sink, which gets every event with its words hidden."""
+    """The sink, which gets every event with its secrets hidden."""
     return lambda event: sink(event_without(event, hide))
 
 
@@ -53,7 +53,7 @@ def result_without(result: Result, hide: Hide) -> Result:
 
 
 def error_without(cause: CortexctlError, hide: Hide) -> CortexctlError:
-    """The same error in all else."""
+    """The same error in all other fields."""
     shown = copy.copy(cause)
     for name in ("message", "next_step", "cause", "fix"):
         if hasattr(shown, name):

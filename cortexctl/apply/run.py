@@ -1,4 +1,4 @@
-"""apply, told: pull while the old ones serve, lock, look again, carry out, unlock."""
+"""The story of an apply: pull while the old instances serve, lock, recheck, carry out, unlock."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ def apply_plan(
 ) -> Result:
     """Carry a plan out. Raises LockHeld or PlanStale before anything is touched.
 
-    `recheck`: reads the containers of these hosts, once they are locked.
-    `holding`: where the locks are kept if the caller wants them longer, to plan again under them when this plan is
-    stale; they are released when it is closed.
+    `recheck`: reads the containers of these hosts, once they are locked. `holding`: holds the locks if the caller wants
+    them longer, to plan again under them when this plan is stale; they are released when it is closed.
     """
     pulls = [s for s in plan.steps if isinstance(s.task, PullImage)]
     if pulls:
@@ -67,6 +66,6 @@ def apply_plan(
 
 
 def _tell(executor: Executor, event: Event) -> None:
-    """Who listens may have gone; the work goes on."""
+    """The listener may be gone; the work continues."""
     with suppress(Exception):
         executor.emit(event)

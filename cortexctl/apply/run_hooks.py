@@ -1,4 +1,4 @@
-"""When the stack's hooks run during an apply, what they are told, and what their failure means."""
+"""When the stack's hooks run during an apply, the facts that they receive, and the effect of their failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENDED = {0: "done", 1: "failed", 5: "applied in part", 130: "interrupted"}
 
 @dataclass(frozen=True, slots=True)
 class PlannedHooks:
-    """Implements `protocols.Hooks` for one run over one plan. `known`: facts of the run that every hook is told."""
+    """Implements `protocols.Hooks` for one run over one plan. `known`: facts of the run that every hook receives."""
 
     plan: Plan
     run_hook: RunsHook
@@ -55,7 +55,7 @@ class PlannedHooks:
         self._at(Point.POST_APPLY, self._models(), facts)
 
     def _at(self, point: Point, models: Sequence[str], facts: Mapping[str, str]) -> None:
-        """One after the other. Raises HookFailed for the first that is required and fails."""
+        """One after the other. Raises HookFailed for the first required hook that fails."""
         for hook in hooks_at(self.plan.hooks, point, models):
             address, host = facts.get("address", ""), facts.get("host", "")
             told = {**self.known, **facts, "hook": hook.name, "on": point.value}
@@ -98,7 +98,7 @@ class PlannedHooks:
         }
 
     def _endpoint(self, host: str, container: str) -> str:
-        """Where it can be reached now; empty when nothing tells."""
+        """The URL at which it can be reached now; empty if that is not known."""
         with suppress(CortexctlError):
             return self.daemons.daemon(host).state(container).endpoint
         return ""
@@ -109,7 +109,7 @@ class PlannedHooks:
 
 
 class _NoHooks:
-    """For a plan without any."""
+    """For a plan without hooks."""
 
     def before_apply(self) -> None: ...
 

@@ -1,6 +1,6 @@
-"""Acting on one host's daemon, over docker-py's low-level client. Loaded only when there is something to do.
+"""Acting on one host's daemon, over docker-py's low-level client. Loaded only if there is something to do.
 
-Every call is an "ensure", and none touches a container that does not carry our stack's label.
+Every call is an "ensure", and none touches a container without our stack's label.
 """
 
 from __future__ import annotations
@@ -54,9 +54,11 @@ class DockerDaemon:
         self._owner = owner
         self._adopted: set[str] = set()
         self._made: dict[str, str] = {}
-        """Name -> id of what was created here. Somebody may rename a candidate, and it must not run on unseen."""
+        """Name -> id of the containers that were created here. If a user renames a candidate, it must not keep running
+        unnoticed.
+        """
         self._first_runs: set[str] = set()
-        """Ids of containers that were started here and never before."""
+        """Ids of containers that were started here for the first time."""
         with self._asking("connect"):
             self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
         self._own_labels = OwnLabels(self._api)
@@ -65,7 +67,7 @@ class DockerDaemon:
         self._api.close()
 
     def image(self, reference: str) -> ImageFacts:
-        """On the host, else in its registry (asked by the daemon, with this machine's docker login)."""
+        """On the host, else in its registry (the daemon asks it, with this machine's docker login)."""
         with self._asking("look up an image"):
             try:
                 found = IMAGE(self._api.inspect_image(reference))
@@ -136,7 +138,7 @@ class DockerDaemon:
                 network.start_on(self._api, found["HostConfig"]["NetworkMode"], container)
 
     def stop(self, container: str, timeout: int) -> None:
-        """Gone already is stopped."""
+        """A container that is already gone counts as stopped."""
         with self._asking("stop", container):
             container = self._made.get(container, container)
             found = self._unless_gone(container)
@@ -188,7 +190,7 @@ class DockerDaemon:
             container = self._made.get(container, container)
             try:
                 found = self._ours(container)
-                made_by_us = found["Id"] not in self._adopted  # in another's nameless volumes there may be weights
+                made_by_us = found["Id"] not in self._adopted  # anonymous volumes of others may contain weights
                 self._api.remove_container(container, force=True, v=made_by_us)
             except docker.errors.NotFound:
                 return
@@ -208,23 +210,23 @@ class DockerDaemon:
         )
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
-        """The last lines, without the progress bars that were drawn over each other. Of a first run it is all: a busy
-        daemon notes the start after the first lines, which may be all that a short life had to say.
+        """The last lines, without overwritten progress bars. For a first run this is the whole log: a busy daemon
+        records the start only after the first lines, and a short run may have no others.
 
-        It takes `log.WITHIN` seconds at the most, and has `log.KEPT` characters; a line says what is cut.
+        It takes at most `log.WITHIN` seconds, and returns at most `log.KEPT` characters; a line marks what is cut.
         """
         wanted = self._log_of(container, tail, this_run=this_run)
         with closing(log.pieces(self._host, wanted, within=log.WITHIN)) as pieces:
             return log.last_lines(log.as_asked(pieces), tail)
 
     def log_lines(self, container: str, tail: int) -> Iterator[str]:
-        """As `logs`, one by one and as many as there are. The caller may take his time."""
+        """As `logs`, but one by one and without a limit. The caller may take any time."""
         wanted = self._log_of(container, tail)
         with closing(log.pieces(self._host, wanted, within=REQUEST_TIMEOUT, reader_counts=False)) as pieces:
             yield from self._unbroken(log.lines(pieces), wanted)
 
     def follow(self, container: str, tail: int) -> Iterator[str]:
-        """The last lines and then every new piece of the log, as it comes, until the container ends."""
+        """The last lines, and then every new piece of the log as it arrives, until the container ends."""
         wanted = replace(self._log_of(container, tail), follow=True)
         with closing(log.pieces(self._host, wanted)) as pieces:
             yield from self._unbroken(log.followed(pieces), wanted)
@@ -244,7 +246,7 @@ class DockerDaemon:
             raise DaemonUnreachable(f"{self._host.name}: the log of {wanted.name} is not whole: {cause}") from cause
 
     def reach(self, container: str) -> ContainerReach:
-        """The way to the server in it. Nothing is asked yet."""
+        """The route to the server in it. Nothing is sent yet."""
         return ContainerReach(self._host.docker, self._made.get(container, container))
 
     def now(self) -> float:
@@ -271,17 +273,17 @@ class DockerDaemon:
             return read.record(self._host, owner, timeout=REQUEST_TIMEOUT)
 
     def write_record(self, owner: str, new: HostRecord) -> None:
-        """Nobody else writes it: the lock is held."""
+        """There is no other writer: the lock is held."""
         with self._asking("write the record"):
             record_volumes.write(self._api, owner, new)
 
     def settle_record(self, owner: str) -> None:
-        """Put right what a run that was killed in the middle of writing it left. The lock is held."""
+        """Repair the record after a run that was killed while it wrote. The lock is held."""
         with self._asking("put the record right"):
             record_volumes.settle(self._api, owner)
 
     def adopt(self, container: str) -> None:
-        """From now on it counts as ours though it has no labels. Refuses another stack's."""
+        """From now on it counts as ours, although it has no labels. Refuses another stack's container."""
         with self._asking("adopt", container):
             found = TOUCHED(self._api.inspect_container(container))
         whose = labels.owner_of(parse_labels(found))
@@ -290,15 +292,15 @@ class DockerDaemon:
         self._adopted.add(found["Id"])
 
     def connect(self, container: str, network: str) -> None:
-        """Put it back on a network that it was taken from by hand."""
+        """Reconnect it to a network that it was removed from by hand."""
         with self._asking("connect", container):
             found = self._ours(container)
             if network not in ((found.get("NetworkSettings") or {}).get("Networks") or {}):
                 self._api.connect_container_to_network(container, network)
 
     def _unless_gone(self, container: str) -> Any:
-        """As `_ours`; None where two answers agree that it is gone. What is taken for gone and is not runs on beside
-        its successor, and no later plan looks for it.
+        """As `_ours`; None if two answers agree that it is gone. A container that is wrongly treated as gone would keep
+        running beside its successor, and no later plan would find it.
         """
         for _ in range(2):
             with suppress(docker.errors.NotFound):
@@ -306,7 +308,7 @@ class DockerDaemon:
         return None
 
     def _ours(self, container: str) -> Any:
-        """Inspect, and refuse what is not ours. Raises docker's NotFound."""
+        """Inspect a container, and refuse it if it is not ours. Raises docker's NotFound."""
         found = TOUCHED(self._api.inspect_container(container))
         is_ours = labels.owner_of(parse_labels(found)) == self._owner
         if found["Id"] in self._adopted or (is_ours and found["Id"] in self._made.values()):
@@ -317,12 +319,12 @@ class DockerDaemon:
             raise DaemonRefused(
                 f"{self._host.name}: {found['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
                 "it has the stack's labels from its image, a commit of one of ours",
-                next_step="rename it, or remove it yourself when nobody needs it any more",
+                next_step="rename it, or remove it yourself when it is no longer used",
             )
         return found
 
     def _is_there(self, name: str, spec: Spec) -> bool:
-        """Whether a run before this one made just this container already."""
+        """Whether an earlier run created exactly this container already."""
         found = self._ours(name)
         return label_records(found["Config"]["Labels"].get(labels.SPEC, ""), spec)
 
@@ -331,7 +333,7 @@ class DockerDaemon:
 
 
 def _started(found: Mapping[str, Any]) -> float | None:
-    """Seconds since the epoch. The daemon writes nanoseconds, and year 1 for never (or after a crash of its own)."""
+    """Seconds since the epoch. The daemon writes nanoseconds, and year 1 for never (or after its own crash)."""
     text = re.sub(r"(\.\d{6})\d*", r"\1", str((found.get("State") or {}).get("StartedAt") or ""))
     try:
         started = datetime.fromisoformat(text)

@@ -1,5 +1,5 @@
-"""One file out of a container, running or not: the daemon's archive API gives it as a tar stream, of which no more is
-read than is wanted. What is mounted into the container is seen, too.
+"""One file out of a container, running or not: the daemon's archive API returns a tar stream, and only the needed part
+is read. Files in mounts are visible, too.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from cortexctl.errors import DaemonRefused
 from cortexctl.hosts.http import NOT_FOUND, OK, OpenAnswer, message_in, opened
 
 WHOLE_FILE = 30.0
-"""Seconds for as much of a file as is read."""
+"""Seconds for the part of a file that is read."""
 LONGEST_REFUSAL = 65536
-"""Bytes of a refusal that are read."""
+"""Maximum number of bytes of a refusal that are read."""
 MOST_LINKS = 4
-"""Symbolic links that are followed; the hub's cache has one on the way to a file."""
+"""Maximum number of symbolic links to follow; the hub's cache has one on the path to a file."""
 
 
 def read_file(docker: str, container: str, path: str, most: int) -> bytes | None:
-    """The first `most` bytes of a file by its path in the container; None when there is no such file.
+    """The first `most` bytes of a file by its path in the container; None if there is no such file.
 
-    Raises DaemonError, as when there is no such container.
+    Raises DaemonError, also if there is no such container.
     """
     for _ in range(MOST_LINKS + 1):
         found = _entry(docker, container, path, most)
@@ -33,7 +33,7 @@ def read_file(docker: str, container: str, path: str, most: int) -> bytes | None
 
 
 def _entry(docker: str, container: str, path: str, most: int) -> bytes | str | None:
-    """A file's bytes, or where a link leads; the daemon resolves links in the folders on the way, and no other."""
+    """A file's bytes, or the target of a link; the daemon resolves links in parent folders, and no others."""
     request = f"/containers/{quote(container)}/archive?path={quote(path)}"
     try:
         with opened(docker, "GET", request, whole=WHOLE_FILE) as answer:

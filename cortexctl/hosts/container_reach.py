@@ -1,5 +1,5 @@
-"""How a container's server is reached: its own address, where this machine's kernel proves that the connection ends in
-it; else from inside it. Published ports are for clients: what answers at one here may be somebody else.
+"""How a container's server is reached: at its own address, if this machine's kernel proves that the connection ends in
+it; else from inside the container. Published ports are for clients: another program may answer at one here.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from cortexctl.reach import Stream
 OWN_ADDRESS = 2.0
 """Seconds for a connection to an address of this machine's own network."""
 TRIES = 3
-"""Connections that may fail there, one after the other, before it is tried no more: each may take its time."""
+"""Number of consecutive failed connections before the address is not tried again: each may take its time."""
 
 
 class ContainerReach:
-    """Implements `reach.Reach` for one container, by its id. It is inspected before each connection: a restart gives it
-    another process and another address.
+    """Implements `reach.Reach` for one container, by its id. It is inspected before each connection, because a restart
+    gives it another process and another address.
     """
 
     def __init__(self, docker: str, container: str) -> None:
         self._docker = docker
         self._container = container
         self._failed = 0
-        """Connections to its own address that did not do, one after the other."""
+        """Consecutive connections to its own address that failed."""
         self._is_inside = False
         self._where = "its port"
 
@@ -81,17 +81,17 @@ class ContainerReach:
 
 
 def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | None:
-    """A connection to one of the container's own addresses that is proven to end in it, and the address; None where
-    that cannot be had.
+    """A connection to one of the container's own addresses that is proven to end in it, and the address; None if that
+    is not possible.
 
-    Raises NotListening where it is proven that nobody listens there at all.
+    Raises NotListening if it is proven that nothing listens there at all.
     """
     if not kernel.runs_here(at.pid, at.id):
         return None
     open_at = {a: kernel.listens(at.pid, a, at.port) for a in ("127.0.0.1", *(own for own, _ in at.addresses))}
     if at.addresses and set(open_at.values()) == {False}:
         raise NotListening("nobody listens at its port")
-    for address, gateway in at.addresses:  # what listens on its loopback alone is reached from inside
+    for address, gateway in at.addresses:  # a server that listens only on its loopback is reached from inside
         if open_at[address]:
             seconds = min(OWN_ADDRESS, max(end - time.monotonic(), 0.1))
             with suppress(OSError):
@@ -101,10 +101,10 @@ def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | Non
 
 
 def _proven(at: Location, theirs: kernel.Address, gateway: str, seconds: float) -> socket.socket:
-    """Raises OSError, also where the connection ends elsewhere.
+    """Raises OSError, also if the connection ends elsewhere.
 
-    It is made from the gateway's address, which only this machine's own bridge gives: where that is missing, nothing is
-    sent, as the packets would leave the machine.
+    It starts from the gateway's address, which only this machine's own bridge has: without it nothing is sent, because
+    the packets would leave the machine.
     """
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -112,7 +112,7 @@ def _proven(at: Location, theirs: kernel.Address, gateway: str, seconds: float) 
         connection.bind((gateway, 0))
         connection.connect(theirs)
         in_it = kernel.ends_in(at.pid, connection.getsockname(), theirs)
-        if not in_it or not kernel.runs_here(at.pid, at.id):  # its number may be another process's by now
+        if not in_it or not kernel.runs_here(at.pid, at.id):  # the number may belong to another process by now
             raise ConnectionError("it ends elsewhere")
     except OSError:
         connection.close()

@@ -1,4 +1,4 @@
-"""All hosts' daemons, each connected to when it is first needed."""
+"""All hosts' daemons, each connected when it is first needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 class DockerDaemons:
     """Implements `apply.protocols.Daemons` and the protocols of `observe.readers`: a host by its name. docker-py is
-    imported by the first `daemon` call, and by looking an image up, which its registry may have to be asked for.
+    imported by the first `daemon` call, and by an image query, which may have to contact the registry.
     """
 
     def __init__(self, hosts: Mapping[str, Host], owner: str) -> None:
@@ -38,7 +38,7 @@ class DockerDaemons:
         self._guard = threading.Lock()
 
     def daemon(self, host: str) -> DockerDaemon:
-        """Connected to once. One that does not answer keeps nobody waiting who asks another."""
+        """Connects once per host. A daemon that does not answer does not delay callers that use another."""
         from cortexctl.hosts.act import DockerDaemon
 
         with self._guard:
@@ -79,17 +79,17 @@ class DockerDaemons:
         return read.deep(self._hosts[host], ours, self._owner)
 
     def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
-        """What models' files on a host say, by the sources' keys."""
+        """The known facts about models' files on a host, by the sources' keys."""
         return model_files_on(self._hosts[seen.name], seen, sources)
 
     def reach(self, host: str, container: str) -> ContainerReach:
-        """The way to the server in a container, by its id."""
+        """The route to the server in a container, by its id."""
         from cortexctl.hosts.container_reach import ContainerReach
 
         return ContainerReach(self._hosts[host].docker, container)
 
     def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
-        """What the parser in an image on the host says of command lines of `serve` or `api_server`."""
+        """The verdicts of the parser in an image on the host, on command lines of `serve` or `api_server`."""
         from cortexctl.hosts.image_parser import ask_parser
 
         return ask_parser(self._hosts[host], self._owner, image, program, lines)
@@ -101,7 +101,7 @@ class DockerDaemons:
 
 @contextmanager
 def open_hosts(hosts: Iterable[Host], owner: str) -> Iterator[DockerDaemons]:
-    """The daemons of hosts; what was opened to them is closed in the end, also when a command refuses."""
+    """The daemons of hosts; every connection is closed at the end, also if a command refuses."""
     daemons = DockerDaemons({h.name: h for h in hosts}, owner)
     try:
         yield daemons

@@ -1,4 +1,4 @@
-"""A connection to a daemon that becomes one to a process in a container, and the frames that its output comes in."""
+"""A connection to a daemon that becomes a connection to a process in a container, and the frames of its output."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cortexctl.hosts.http import message_in
 from cortexctl.hosts.transport import connected
 
 FRAME = struct.Struct(">BxxxL")
-"""The stream's number (1: output, 2: errors), three bytes of nothing, the length."""
+"""The stream's number (1: output, 2: errors), three unused bytes, the length."""
 _LONGEST_HEAD = 64 * 1024
 
 
 def attached(docker: str, path: str, body: Mapping[str, Any] | None, seconds: float) -> socket.socket:
-    """POST `path` and keep the connection, which from then on carries frames. Without docker-py, which leaves such a
-    connection open and waits on it for ever. Raises DaemonUnreachable, DaemonRefused.
+    """POST `path` and keep the connection, which carries frames from then on. Without docker-py, which leaves such a
+    connection open and waits on it forever. Raises DaemonUnreachable, DaemonRefused.
     """
     content = json.dumps(body).encode() if body is not None else b""
     head = f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -47,7 +47,7 @@ def _refusal(docker: str, head: bytes, connection: socket.socket) -> DaemonRefus
 
 
 def _head(connection: socket.socket, end: float) -> bytes:
-    """Byte by byte: what comes after it is the process's own."""
+    """Byte by byte: the bytes after it belong to the process."""
     head = bytearray()
     while not head.endswith(b"\r\n\r\n") and len(head) < _LONGEST_HEAD:
         left = end - time.monotonic()
@@ -66,16 +66,16 @@ def _status(head: bytes) -> int:
 
 
 class Frames:
-    """Takes frames apart as they come, however they are cut into pieces."""
+    """Splits a byte stream into frames, regardless of how it arrives in pieces."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._stream = 0
         self._left = 0
-        """Bytes of the frame that has begun and has not ended."""
+        """Bytes of the frame that is not complete yet."""
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """(stream's number, content) of what has come so far."""
+        """(stream's number, content) of the complete frames so far."""
         self._rest += data
         pieces = []
         while self._rest:

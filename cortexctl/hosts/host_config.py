@@ -1,4 +1,4 @@
-"""What a new container may use of its host, as docker-py writes it: network, mounts, GPUs, limits."""
+"""The part of its host that a new container may use, in docker-py's form: network, mounts, GPUs, limits."""
 
 from __future__ import annotations
 

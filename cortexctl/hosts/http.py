@@ -1,8 +1,8 @@
-"""One reader of a daemon's HTTP answers, on the standard library, over the stream of the host's transport. What reads
-a daemon reads it through this: facts, files, logs. There is nothing in here that could change a container.
+"""One reader of a daemon's HTTP answers, on the standard library, over the stream of the host's transport. All reading
+goes through it: facts, files, logs. Nothing in here can change a container.
 
-docker-py would need 40 times the CPU for a list (and a quarter of a second to import). `http.client` is imported when
-something is read: it brings `email` and `ssl`.
+docker-py would need 40 times the CPU for a list (and a quarter of a second to import). `http.client` is imported on
+first use, because it loads `email` and `ssl`.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ OLDEST_API = (1, 41)
 TIMEOUT = 10.0
 """Seconds without an answer after which a host counts as unreachable."""
 WHOLE_ANSWER = 30.0
-"""Seconds for the whole of an answer: a daemon that drips would never end."""
+"""Seconds for a whole answer: a daemon that sends very slowly would never finish."""
 LARGEST_ANSWER = 256 * 2**20
-"""Bytes. 5,000 containers with long labels are a tenth of it."""
+"""Maximum number of bytes. 5,000 containers with long labels are a tenth of it."""
 OK = 200
 NOT_FOUND = 404
 
 
 def ask(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
-    """The answer of a host's daemon to a GET. Raises DaemonError, also for an answer that is not of the `shape`."""
+    """The answer of a host's daemon to a GET. Raises DaemonError, also if the answer does not have the `shape`."""
     try:
         return shape(read_answer(get(host.docker, path, timeout=timeout).body))
     except NotAsExpected as cause:
@@ -47,7 +47,7 @@ def ask(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> An
 
 
 def ask_for(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
-    """The same; None when there is no such thing."""
+    """The same; None if the object does not exist."""
     try:
         return ask(host, path, shape, timeout=timeout)
     except DaemonRefused as cause:
@@ -58,13 +58,13 @@ def ask_for(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of a 200 answer, and what its headers say about the daemon."""
+    """The body of a 200 answer, and the facts about the daemon in its headers."""
 
     body: bytes
     daemon: str
     api: str
     date: str = ""
-    """The daemon's own time, as HTTP writes it."""
+    """The daemon's own time, in HTTP's format."""
 
 
 def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
@@ -82,7 +82,7 @@ def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
 
 
 def daemon_time(docker: str) -> float:
-    """Seconds since the epoch by the daemon's own clock: what two machines can agree on. Raises DaemonError."""
+    """Seconds since the epoch by the daemon's own clock, which two machines can agree on. Raises DaemonError."""
     from email.utils import parsedate_to_datetime
 
     date = get(docker, "/_ping").date
@@ -94,7 +94,7 @@ def daemon_time(docker: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer, whatever its status. `headers` by their names in small letters."""
+    """A whole answer with any status. `headers` by their names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -102,7 +102,7 @@ class Response:
 
 
 def exchange(docker: str, method: str, path: str, *, body: bytes | None = None, timeout: float = TIMEOUT) -> Response:
-    """One request and the whole of its answer, which may take WHOLE_ANSWER seconds (or `timeout`, if longer) and
+    """One request and its whole answer, which may take WHOLE_ANSWER seconds (or `timeout`, if longer) and
     LARGEST_ANSWER bytes. `timeout`: seconds in which the daemon may send nothing. `body`: JSON.
 
     Raises DaemonUnreachable and DaemonForbidden.
@@ -116,8 +116,8 @@ def exchange(docker: str, method: str, path: str, *, body: bytes | None = None, 
 
 
 class OpenAnswer(io.RawIOBase):
-    """An answer whose head has been read, and whose body is read by whoever wants it. Every read raises OSError, with
-    TimeoutError when the time is over.
+    """An answer with its head read; the caller reads the body. Every read raises OSError, with TimeoutError after the
+    deadline.
     """
 
     def __init__(self, response: HTTPResponse, stream: BoundedStream) -> None:
@@ -132,12 +132,12 @@ class OpenAnswer(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """So many bytes, or all that are left. Fewer only at the end."""
+        """Exactly `size` bytes, or all remaining ones. Fewer only at the end."""
         with _as_os_errors():
             return self.response.read(size if size >= 0 else None)
 
     def read_some(self, most: int) -> bytes:
-        """What has come, as soon as there is something: empty at the end."""
+        """The bytes that have arrived, as soon as there are some: empty at the end."""
         with _as_os_errors():
             return self.response.read1(most)
 
@@ -155,13 +155,13 @@ def opened(
     """A request to a daemon; the answer is open inside the block, for `whole` seconds from now. `silence`: seconds in
     which the daemon may send nothing.
 
-    Raises DaemonUnreachable and DaemonForbidden, for OSErrors of the block, too.
+    Raises DaemonUnreachable and DaemonForbidden, also for OSErrors of the block.
     """
     from http.client import HTTPConnection, HTTPException
 
     stream = BoundedStream(connected(docker, min(silence, whole)), silence, time.monotonic() + whole)
     connection = HTTPConnection("docker")
-    connection.sock = stream  # as much of a socket as it uses
+    connection.sock = stream  # the part of a socket that http.client uses
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         connection.putheader("Connection", "close")
@@ -180,8 +180,8 @@ def opened(
 
 
 class BoundedStream:
-    """A connection with one deadline for everything that is read from it: `end`, on the monotonic clock. As much of a
-    socket as `http.client` uses.
+    """A connection with one deadline for all reads: `end`, on the monotonic clock. It has the part of a socket that
+    `http.client` uses.
     """
 
     def __init__(self, connection: socket.socket, silence: float, end: float) -> None:
@@ -226,7 +226,7 @@ class _Raw(io.RawIOBase):
 
 @contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """An answer that breaks off, or whose chunks cannot be read, is a connection that broke off."""
+    """A broken answer, or one with unreadable chunks, counts as a broken connection."""
     from http.client import HTTPException
 
     try:
@@ -254,7 +254,7 @@ def _check_api(docker: str, api: str, daemon: str) -> None:
 
 
 def message_in(body: bytes) -> str:
-    """The daemon's own message in the body of a refusal; empty where there is none."""
+    """The daemon's own message in the body of a refusal; empty if there is none."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""Asks the parser inside an image about command lines, in a container that is thrown away."""
+"""Lets the parser inside an image check command lines, in a temporary container."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cortexctl.instance import labels
 from cortexctl.observed.parser_verdict import CommandLine, Probed, parse_probed
 
 TIME_LIMIT = 300
-"""Seconds; 10 to 13 of CPU are usual, and an image that was not read for long comes from a disk first."""
+"""Seconds; 10 to 13 of CPU are usual, and an image that was not used recently must first be read from disk."""
 GRACE = 15
-"""Seconds more until the container is killed that does not end by itself."""
+"""Additional seconds before a container that does not end by itself is killed."""
 MEMORY_LIMIT = 4 << 30
 """Bytes; the CPU build of 0.32.0 needs 0.6 GiB."""
 LONGEST_ANSWER, LONGEST_HEAD = 16 << 20, 1 << 16
@@ -32,7 +32,7 @@ REQUEST_TIMEOUT = 60
 """Seconds."""
 ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108 - the container's own
-    "NVIDIA_VISIBLE_DEVICES": "void",  # images ask for all GPUs, which a runtime that is the default grants
+    "NVIDIA_VISIBLE_DEVICES": "void",  # images request all GPUs, and a runtime that is the default grants them
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
@@ -40,9 +40,9 @@ ENVIRONMENT = {
 
 
 def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
-    """All lines at once: the parser takes seconds to build and no time to ask. `image` is an id.
+    """All lines at once: the parser takes seconds to build and no time to use. `image` is an id.
 
-    Raises DaemonError. A probe that was not to be carried out is no error: its problem is in the result.
+    Raises DaemonError. A probe that could not be carried out is not an error: its problem is in the result.
     """
     with asking(host, "connect"):
         api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
@@ -54,17 +54,17 @@ def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence
 
 @contextmanager
 def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Iterator[str]:
-    """Made, not started. Its daemon removes it as soon as it ends, also when nobody is here any more to do so."""
+    """Created, not started. The daemon removes it as soon as it ends, even if this process is gone by then."""
     script = files("cortexctl.hosts").joinpath("image_parser_script.py").read_text(encoding="utf-8")
     name = f"cortexctl-probe-{secrets.token_hex(4)}"
-    try:  # from before the request: an interrupt can come when the daemon has made it and has not said so yet
+    try:  # from before the request: an interrupt can come after the daemon created it and before it answered
         yield api.create_container(
             image=image,
             name=name,
             entrypoint=["python3", "-c", script],
             command=[program, str(TIME_LIMIT), *(json.dumps(line) for line in lines)],
             environment=ENVIRONMENT,
-            working_dir="/",  # it is where Python looks first, and some images have sources in theirs
+            working_dir="/",  # Python searches this folder first, and some images have sources in theirs
             labels={labels.PROBE: owner},
             healthcheck={"test": ["NONE"]},
             host_config=api.create_host_config(
@@ -77,7 +77,7 @@ def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[C
                 mem_limit=MEMORY_LIMIT,
                 memswap_limit=MEMORY_LIMIT,
                 pids_limit=512,
-                cpu_shares=128,  # an eighth of what a server's container has, where both want all of it
+                cpu_shares=128,  # an eighth of the CPU share of a server's container, if both need all of it
                 log_config=docker.types.LogConfig(type="none"),
             ),
         )["Id"]
@@ -88,7 +88,7 @@ def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[C
 def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
     until = time.monotonic() + TIME_LIMIT + GRACE
     said = bytearray()
-    # From before its start on: afterwards there is no log of it.
+    # From before its start: afterwards its log is gone.
     stream = f"/containers/{container}/attach?stream=1&stdout=1&stderr=1"
     with attached(host.docker, stream, None, REQUEST_TIMEOUT) as connection:
         connection.settimeout(TIME_LIMIT + GRACE)
@@ -103,7 +103,7 @@ def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
                     return Probed(problem="it says too much")
         except TimeoutError:
             return Probed(problem=f"it did not end within {TIME_LIMIT} s")
-        except OSError:  # the connection breaks: then verdicts are missing, and that is said
+        except OSError:  # the connection breaks: then verdicts are missing, which is reported
             pass
     output, log = _two_streams(bytes(said))
     return parse_probed(output, log, asked)
@@ -118,7 +118,9 @@ def _two_streams(said: bytes) -> tuple[str, str]:
 
 
 def _remove_left(api: Any, owner: str) -> None:
-    """What was made and never started, by one that was killed in between: no daemon removes that by itself."""
+    """Containers that were created and never started, because their run was killed in between: no daemon removes them
+    by itself.
+    """
     marks = {"label": f"{labels.PROBE}={owner}", "status": "created"}
     for left in api.containers(all=True, filters=marks):
         if time.time() - left["Created"] > TIME_LIMIT:
@@ -129,12 +131,12 @@ def _remove(api: Any, container: str) -> None:
     try:
         api.remove_container(container, force=True, v=True)
     except docker.errors.APIError as cause:
-        if cause.status_code not in {404, 409}:  # gone, or just being removed
+        if cause.status_code not in {404, 409}:  # gone, or being removed now
             raise
 
 
 def seconds_left(until: float) -> float:
-    """Raises TimeoutError when it is over."""
+    """Raises TimeoutError after the deadline."""
     left = until - time.monotonic()
     if left <= 0:
         raise TimeoutError

@@ -1,10 +1,10 @@
-"""Runs inside an image of vLLM: the release's own parser reads command lines and says what it makes of them.
+"""Runs inside an image of vLLM: the release's own parser reads command lines, and this script returns its verdicts.
 
-    python3 -c THIS PROGRAM SECONDS LIST...   -> one JSON object a LIST: {accepted, verdict, text, release, values}
+python3 -c THIS PROGRAM SECONDS LIST...   -> one JSON object a LIST: {accepted, verdict, text, release, values}
 
-PROGRAM is `serve` (the `vllm serve` command) or `api_server` (the module that images started to 0.11.0); a LIST is the
-words after it, as a JSON list. If no parser can be had: one object {failed}. Nothing is imported but the standard
-library and the image's vLLM, 0.6.0 or later; it ends by itself after SECONDS, whoever asked.
+PROGRAM is `serve` (the `vllm serve` command) or `api_server` (the module that images started up to 0.11.0); a LIST has
+the arguments after it, as a JSON list. If no parser is available: one object {failed}. It imports only the standard
+library and the image's vLLM, 0.6.0 or later; it ends by itself after SECONDS, even if its caller is gone.
 """
 # ruff: noqa: SLF001, BLE001 - argparse does not say in public what a parser holds; whatever a release raises is an answer
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ARGV = {"serve": ["vllm", "serve"], "api_server": ["api_server.py"]}
-"""Which options a release registers depends on the words that it is started with."""
+"""The options that a release registers depend on the arguments that it is started with."""
 SIGNS = {
     "unrecognized arguments": "unrecognized",
     "invalid choice": "choice",
@@ -34,7 +34,7 @@ SIGNS = {
     "ambiguous option": "ambiguous",
     "the following arguments are required": "required",
 }
-"""What argparse's own sentences mean; any other says that a value is wrong."""
+"""The meaning of argparse's own messages; any other message means that a value is wrong."""
 LONGEST = 4000
 """Characters of a text."""
 OUT_OF_TIME = 124
@@ -49,10 +49,11 @@ class Found(BaseException):
 
 
 def import_vllm() -> Path:
-    """Imports the package; its folder. Where there is no device vLLM 0.9 and later cannot even build its parser, so the
-    CPU stands in for it, under the name of the device that the image was built for (one option's choices hold that).
+    """Imports the package; returns its folder. Without a device, vLLM 0.9 and later cannot even build its parser, so
+    the CPU stands in for it, under the name of the device that the image was built for (one option's choices contain
+    it).
 
-    The platform has to be there before vLLM's own __init__ runs: to 0.9 that binds its name in many modules.
+    The platform must exist before vLLM's own __init__ runs: up to 0.9 that binds its name in many modules.
     """
     spec = importlib.util.find_spec("vllm")
     if spec is None or spec.loader is None or spec.origin is None:
@@ -72,7 +73,7 @@ def import_vllm() -> Path:
 
 
 def built_for() -> str:
-    """The device that the image's torch was built for, as vLLM calls it."""
+    """The device that the image's torch was built for, by vLLM's name."""
     version: Any = importlib.import_module("torch").version
     if getattr(version, "cuda", None) or getattr(version, "hip", None):
         return "cuda"
@@ -80,7 +81,7 @@ def built_for() -> str:
 
 
 def home_of(text: str, root: Path, *patterns: str) -> Any:
-    """The module that has this text: things moved about from release to release."""
+    """The module that contains this text: code moved between modules from release to release."""
     for pattern in patterns:
         for path in sorted(root.glob(pattern)):
             if text in path.read_text(encoding="utf-8", errors="replace"):
@@ -90,7 +91,7 @@ def home_of(text: str, root: Path, *patterns: str) -> Any:
 
 
 def parsers(program: str, root: Path) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """What parses, and what holds the options."""
+    """The parser to call, and the parser that has the options."""
     home = home_of("class FlexibleArgumentParser(", root, "utils.py", "utils/**/*.py", "**/*.py")
     flexible = home.FlexibleArgumentParser
     if program == "api_server":
@@ -110,7 +111,7 @@ def parsers(program: str, root: Path) -> tuple[argparse.ArgumentParser, argparse
 
 
 def of_main(flexible: Any) -> Any:
-    """To 0.7.2 all was built in one function, which parses at its end."""
+    """Up to 0.7.2 everything was built in one function, which parses at its end."""
     kept = flexible.parse_args
 
     def caught(self: argparse.ArgumentParser, *_: object, **__: object) -> None:
@@ -127,7 +128,7 @@ def of_main(flexible: Any) -> Any:
 
 
 def judge(parser: argparse.ArgumentParser, options: argparse.ArgumentParser, words: list[str]) -> dict[str, Any]:
-    """The verdict on one list, and what differs from the defaults if it is accepted."""
+    """The verdict on one list, and the differences from the defaults if it is accepted."""
     try:
         namespace = parser.parse_args(words)
     except Refused as refused:
@@ -158,7 +159,7 @@ def refuse(_: argparse.ArgumentParser, message: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it. An object of a config class becomes its name and what is in it."""
+    """A value in JSON form. An object of a config class becomes its name and its fields."""
     if isinstance(value, enum.Enum):
         return value.value if isinstance(value.value, (str, int)) else value.name
     if value is None or isinstance(value, (bool, int, float)):
@@ -187,7 +188,7 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 
 def changed(value: Any, default: Any) -> Any:
-    """A parsed value; of a config object only what is not as usual."""
+    """A parsed value; of a config object only the fields that differ from their defaults."""
     found = plain(value)
     if not (isinstance(found, dict) and isinstance(value, object) and "object" in found) or isinstance(value, dict):
         return found
@@ -204,7 +205,7 @@ def out_of_time(*_: object) -> None:
 
 
 def main(program: str, seconds: str, *lists: str) -> None:
-    signal.signal(signal.SIGALRM, out_of_time)  # the first process of a container is not ended by an alarm alone
+    signal.signal(signal.SIGALRM, out_of_time)  # an alarm alone does not end the first process of a container
     signal.alarm(int(seconds))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
         os.dup2(2, 1)  # releases log to stdout

@@ -1,8 +1,8 @@
 """A connection to a container's server from inside it: a small program there passes the bytes on.
 
-Its daemon runs the program in that very container, so the path proves itself, wherever the daemon is and whatever its
-socket goes through. The program gets what it passes on by its standard input: nothing of a request is ever on a command
-line. It ends with its connection, and by itself after a while, whoever asked.
+The daemon runs the program in that very container, so the path proves itself, regardless of where the daemon is and
+what its socket goes through. The program receives all data on its standard input: no part of a request is ever on a
+command line. It ends with its connection, and by itself after a while, even if its caller is gone.
 """
 
 from __future__ import annotations
@@ -52,11 +52,13 @@ while data := server.recv(65536):
     sys.stdout.buffer.flush()
 os._exit(0)
 """
-"""With "shared", the network is not the container's own: then one of its own processes must listen at the port."""
+"""With "shared", the network does not belong to the container alone: then one of its own processes must listen at the
+port.
+"""
 PYTHON = "python3"
 """vLLM's images have it."""
 LIVES = 600
-"""Seconds after which the program ends by itself. No question may take so long."""
+"""Seconds after which the program ends by itself. No request may take longer."""
 _CREATED = 201
 _NOT_RUNNING = {404, 409}
 
@@ -64,7 +66,7 @@ _NOT_RUNNING = {404, 409}
 def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
     """A connection to the port, on the container's loopback or one of its own addresses.
 
-    Raises NotListening, PathFailed when no program can be run there, TimeoutError, DaemonUnreachable.
+    Raises NotListening, PathFailed if no program can run there, TimeoutError, DaemonUnreachable.
     """
     end = time.monotonic() + seconds
     network = "shared" if at.shares_network else "own"
@@ -94,7 +96,7 @@ class Inside:
         self._came = bytearray()
         self._end = math.inf
         self.errors = bytearray()
-        """The first of what the program said beside its output."""
+        """The beginning of the program's error output."""
 
     def sendall(self, data: bytes, /) -> None:
         self._connection.sendall(data)
@@ -102,7 +104,7 @@ class Inside:
     def recv(self, most: int, /) -> bytes:
         while not self._came:
             left = self._end - time.monotonic()
-            if left <= 0:  # what runs inside may write errors without end
+            if left <= 0:  # a program inside may write errors without end
                 raise TimeoutError
             self._connection.settimeout(min(left, LIVES))
             piece = self._connection.recv(max(most, 4096))
@@ -126,7 +128,7 @@ class Inside:
 
 
 def _program(docker: str, container: str, words: Sequence[str], seconds: float) -> str:
-    """The id of a program that is ready to be started. Raises NotListening where the container does not run."""
+    """The id of a program that is ready to start. Raises NotListening if the container does not run."""
     body = json.dumps(
         {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(words)}
     ).encode()
@@ -142,8 +144,8 @@ def _program(docker: str, container: str, words: Sequence[str], seconds: float) 
 
 
 def begin(connection: Inside) -> None:
-    """Wait for the program's first word: `+` and the bytes of the server follow, `-` and the fault's number, `?`: it
-    is not the container that listens there.
+    """Wait for the program's first byte: `+` and the bytes of the server follow, `-` and the error number, `?`: another
+    program listens there, not the container.
     """
     first = connection.recv(1)
     if first == b"+":

@@ -1,7 +1,7 @@
-"""What this machine's kernel says of a container: whether it runs here, and whether a connection ends in it.
+"""Facts about a container from this machine's kernel: whether it runs here, and whether a connection ends in it.
 
-The daemon's word is not enough: its socket may be a forwarded one, and then its container's address is somebody else's
-here. The kernel shows both to every user, in proc(5).
+The daemon's answer is not enough: its socket may be forwarded, and then its container's address belongs to another
+machine here. The kernel shows both facts to every user, in proc(5).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 LISTEN, ESTABLISHED = "0A", "01"
 _LOOKS, _AGAIN = 20, 0.01
-"""How often the other end of a connection is looked for, and the seconds between: it may show a moment later."""
+"""How often the other end of a connection is searched, and the seconds between: it may appear a moment later."""
 
 Address = tuple[str, int]
 
 
 def runs_here(pid: int, container: str) -> bool:
-    """Whether that process of this machine is in that container. Its id is 64 random digits, and its control group is
-    named by it, so that no other process shows it by chance.
+    """Whether that process of this machine is in that container. The id is 64 random digits and names the control
+    group, so that no other process shows it by chance.
     """
     try:
         return pid > 0 and container.encode() in Path(f"/proc/{pid}/cgroup").read_bytes()
@@ -31,7 +31,9 @@ def runs_here(pid: int, container: str) -> bool:
 
 
 def listens(pid: int, address: str, port: int) -> bool | None:
-    """Whether somebody listens at that address and port in the process's own network; None where nobody can tell."""
+    """Whether a process listens at that address and port in the process's own network; None if that cannot be
+    determined.
+    """
     open_at = _sockets(pid)
     if open_at is None:
         return None
@@ -40,7 +42,7 @@ def listens(pid: int, address: str, port: int) -> bool | None:
 
 
 def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
-    """Whether the other end of our connection is in the process's own network: both its addresses are seen there."""
+    """Whether the other end of our connection is in the process's own network: both addresses must appear there."""
     for _ in range(_LOOKS):
         if (theirs, ours, ESTABLISHED) in (_sockets(pid) or ()):
             return True

@@ -1,7 +1,7 @@
 """A host's lock: a volume with the owner in its labels.
 
-The daemon makes a volume once and gives later callers the first one's labels, so whoever reads back the id
-that it wrote holds the lock. It needs no image and no process.
+The daemon creates a volume once and gives later callers the first one's labels, so the run that reads back the id that
+it wrote holds the lock. It needs no image and no process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LONGEST_NUMBER = 12
 """Digits: more than any pid has, and any time in seconds for thousands of years."""
 LONGEST_TEXT = 200
 LARGEST_PID = 2**31 - 1
-"""The kernel knows no larger one. 0 and below are groups of processes."""
+"""The kernel's largest pid. 0 and below are groups of processes."""
 
 
 def volume_name(whose: str) -> str:
@@ -42,7 +42,9 @@ def to_labels(whose: str, info: LockInfo) -> dict[str, str]:
 
 
 def from_labels(found: Mapping[str, object]) -> LockInfo:
-    """Whatever is in them: what is missing, or no number, is not known. Of such a holder nothing can be proven."""
+    """Accepts any labels: a field that is missing or not a number is not known. Nothing can be proven about such a
+    holder.
+    """
     number, text = partial(_number, found), partial(_text, found)
     return LockInfo(
         owner=text("owner", ""),
@@ -63,21 +65,23 @@ def _number(found: Mapping[str, object], key: str) -> int | None:
 
 
 def _text(found: Mapping[str, object], key: str, otherwise: str) -> str:
-    """Cut, for somebody else may have written it; and without halves of characters, which no terminal takes."""
+    """Cut, because anyone may have written it; and without surrogate characters, which terminals reject."""
     text = found.get(_LOCK + key)
     return text[:LONGEST_TEXT].encode(errors="replace").decode() if isinstance(text, str) else otherwise
 
 
 def this_machine() -> str:
-    """Host name, boot and process-number space: only there can a pid be looked up. Machines that were made from one
-    image share the first, and every Linux gives its first space the same number; two containers of a CI share the
-    first two. What /proc does not tell is left empty: such a machine is known as nobody's.
+    """Host name, boot and process namespace: only there can a pid be looked up. Machines that were created from one
+    image share the first, and every Linux gives its first namespace the same number; two containers of a CI share the
+    first two. A part that /proc does not show is empty: such a machine matches none.
     """
     return f"{socket.gethostname()}#{_boot()}#{_space()}"
 
 
 def runs_here(holder: LockInfo) -> bool:
-    """Whether its pid can be looked up: it was taken on this very machine, and there is no doubt which that is."""
+    """Whether its pid can be looked up: the lock was taken on this very machine, without doubt about which machine that
+    is.
+    """
     return holder.machine == this_machine() and all((_boot(), _space()))
 
 
@@ -96,7 +100,7 @@ def _space() -> str:
 
 
 def born(pid: int) -> str:
-    """When a process of this machine began (proc(5), the 22nd field); empty where nobody tells."""
+    """The start time of a process of this machine (proc(5), the 22nd field); empty if it is not known."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError, ValueError):
@@ -104,8 +108,8 @@ def born(pid: int) -> str:
 
 
 def is_dead(holder: LockInfo, now: int) -> bool:
-    """Provably: its process ran on this machine and is gone, or it ran on another, or nobody knows where, and its time
-    is over. Where neither can be read nothing is proven. `now`: by the daemon's clock.
+    """Whether the holder is provably gone: its process ran on this machine and is gone, or it ran on another or an
+    unknown machine and its time has expired. If neither can be read, nothing is proven. `now`: by the daemon's clock.
     """
     if not runs_here(holder) or not 1 <= holder.pid <= LARGEST_PID:
         return holder.expires is not None and now >= holder.expires

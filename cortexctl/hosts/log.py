@@ -22,11 +22,11 @@ from cortexctl.text.shorten import shortened
 WITHIN = 10.0
 """Seconds for the whole of an answer, from the connection to its last byte."""
 KEPT = 4 << 20
-"""Characters of the end of a log that are kept."""
+"""Maximum number of characters of the end of a log."""
 READ_AT_MOST = 128 << 20
-"""Bytes. 5000 entries of 16 KiB, the most that a daemon puts into one, are less."""
+"""Bytes. 5000 entries of 16 KiB, the largest that a daemon writes, are less."""
 LINES_AT_MOST = 200_000
-"""No daemon sends so many that was asked for the last 5000."""
+"""No daemon sends this number if the last 5000 were requested."""
 LONGEST_LINE = 16 << 10
 """Characters."""
 PIECE = 1 << 16
@@ -36,8 +36,8 @@ _LINE_PARTS = re.compile(r"([^\r\n]*)([\r\n]*)")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is read of which container's log. `name` is for messages; `tty`: whether it writes to a terminal, for then
-    the daemon sends its log without frames.
+    """The part of a container's log to read. `name` is for messages; `tty`: whether it writes to a terminal, because
+    then the daemon sends its log without frames.
     """
 
     container: str
@@ -56,16 +56,16 @@ class Wanted:
 
 
 class Unfinished(Exception):
-    """The answer has no end: its time is over, or it broke off. The text says which, in a few words."""
+    """The answer has no end: its deadline is over, or it broke off. The text says which, in a few words."""
 
 
 def pieces(
     host: Host, wanted: Wanted, *, within: float = WITHIN, reader_counts: bool = True
 ) -> Generator[bytes, None, None]:
-    """The log as it comes, in pieces of at most 64 KiB. What follows a log on has its deadline for the head alone.
+    """The log as it arrives, in pieces of at most 64 KiB. A log that is followed has a deadline for the head only.
 
-    `reader_counts`: whether the time that the caller takes is part of `within`; somebody who reads page by page takes
-    as long as he likes. Raises DaemonRefused and DaemonUnreachable before the first piece, Unfinished after it.
+    `reader_counts`: whether the caller's time is part of `within`; a person who reads page by page may take any time.
+    Raises DaemonRefused and DaemonUnreachable before the first piece, Unfinished after it.
     """
     try:
         with opened(host.docker, "GET", wanted.path, whole=within) as answer:
@@ -95,7 +95,7 @@ def _payload(answer: OpenAnswer, wanted: Wanted, within: float, *, reader_counts
 
 
 def as_asked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """As long as it is not far more than a daemon has of 5000 lines. Raises Unfinished then."""
+    """Passes the pieces on until they exceed by far what a daemon has for 5000 lines. Raises Unfinished then."""
     size = number = 0
     for piece in pieces:
         size += len(piece)
@@ -106,7 +106,7 @@ def as_asked(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def last_lines(pieces: Iterable[bytes], tail: int) -> list[str]:
-    """The end of a log: so many lines, and KEPT characters of them. What is not in it is noted in its first line."""
+    """The end of a log: at most `tail` lines and KEPT characters. The first line notes what is missing."""
     kept: deque[str] = deque()
     size, too_large = 0, False
     notes = []
@@ -125,8 +125,8 @@ def last_lines(pieces: Iterable[bytes], tail: int) -> list[str]:
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Every line that has text, as it comes, without the progress bars that were drawn over each other. Of one that is
-    longer than LONGEST_LINE, both ends.
+    """Every line with text, as it arrives, without overwritten progress bars. Of a line longer than LONGEST_LINE, both
+    ends.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest, left_out = "", 0
@@ -149,7 +149,7 @@ def lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def followed(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Every piece as it comes, with its bars and line ends. What a line has beyond LONGEST_LINE is left out."""
+    """Every piece as it arrives, with its bars and line ends. The part of a line beyond LONGEST_LINE is omitted."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     column = 0
     for piece in pieces:
@@ -170,7 +170,7 @@ def _last_drawn(line: str, left_out: int) -> str:
 
 
 class Payload:
-    """Takes the frames off."""
+    """Removes the frames."""
 
     def __init__(self, tty: bool) -> None:
         self._frames = None if tty else Frames()

@@ -1,4 +1,4 @@
-"""Models' files on a host, seen through containers that have their folder mounted: nothing is started for it."""
+"""Models' files on a host, read through containers that mount their folder: nothing is started for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cortexctl.observed.model_mounts import mount_paths
 
 
 def model_files_on(host: Host, seen: ObservedHost, sources: Iterable[ModelSource]) -> dict[tuple[str, str], ModelFiles]:
-    """By the sources' keys. What cannot be read, says why."""
+    """By the sources' keys. A source that cannot be read has the reason."""
     return {source.key: _files(host, seen, source) for source in sources}
 
 

@@ -1,4 +1,4 @@
-"""The network that a host's instances are on. Two runs of two stacks may want the same one at the same moment."""
+"""The network of a host's instances. Two runs of two stacks may create the same network at the same moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cortexctl.observed.daemon_json import CREATED, NETWORKS
 
 FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
 TRIES = 10
-"""Of a start that meets a second network each time. More than a few of them never are on their way at once."""
+"""Attempts of a start that meets a second network each time. There are never more than a few requests at once."""
 
 
 def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
@@ -29,8 +29,8 @@ def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
 
 
 def start_on(api: docker.APIClient, name: str, container: str) -> None:
-    """Start a container on this network, also where another one's request to make it, under way when ours was answered,
-    has just made a second. Raises docker-py's APIError.
+    """Start a container on this network, also if another run's request, in progress when ours was answered, has just
+    created a second one. Raises docker-py's APIError.
     """
     for left in reversed(range(TRIES)):
         try:
@@ -43,7 +43,9 @@ def start_on(api: docker.APIClient, name: str, container: str) -> None:
 
 
 def remove(api: docker.APIClient, name: str, owner: str) -> bool:
-    """Whether it is gone: only one that we made, for this owner, and that nobody is on. Raises docker-py's APIError."""
+    """Whether it is gone. Removes it only if we created it for this owner and no container uses it. Raises docker-py's
+    APIError.
+    """
     for network in _named(api, name):
         if owner_of(network.get("Labels") or {}) != owner or _is_in_use(api, network["Id"]):
             return False
@@ -52,32 +54,32 @@ def remove(api: docker.APIClient, name: str, owner: str) -> bool:
 
 
 def _named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
-    """Those of just this name (the daemon's own filter takes a part of it, too), the oldest first."""
+    """Those with exactly this name (the daemon's own filter also matches parts of it), the oldest first."""
     found = [n for n in NETWORKS(api.networks(names=[name])) if n["Name"] == name]
     return sorted(found, key=lambda n: (n["Created"], n["Id"]))
 
 
 def _only_one(api: docker.APIClient, name: str) -> str:
-    """Its id, empty if somebody has removed it meanwhile. Of those that cortexctl made, the oldest stays: daemons up to
-    24 make two of one name for two who ask at once, and start nothing on either from then on
+    """Its id, empty if it was removed meanwhile. Of those that cortexctl created, the oldest stays: daemons up to 24
+    create two of one name for two simultaneous requests, and start nothing on either from then on
     (https://github.com/moby/moby/issues/20648).
     """
     found = _named(api, name)
     for network in found[1:]:
         if owner_of(network.get("Labels") or {}) and not _is_in_use(api, network["Id"]):
-            with _never_mind(FORBIDDEN, NOT_FOUND):  # somebody is on it by now, or it is gone already
+            with _never_mind(FORBIDDEN, NOT_FOUND):  # a container uses it by now, or it is gone already
                 api.remove_network(network["Id"])
     return str(found[0]["Id"]) if found else ""
 
 
 def _is_in_use(api: docker.APIClient, id_: str) -> bool:
-    """Also by what is stopped: a container remembers its network by id, and never starts again without it."""
+    """Stopped containers count, too: a container remembers its network by id, and never starts again without it."""
     return bool(api.containers(all=True, quiet=True, filters={"network": id_}))
 
 
 @contextmanager
 def _never_mind(*statuses: int) -> Iterator[None]:
-    """What is asked inside may be refused with these."""
+    """Ignores refusals with these statuses."""
     try:
         yield
     except docker.errors.APIError as cause:

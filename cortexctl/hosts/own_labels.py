@@ -1,4 +1,4 @@
-"""Whether a container's labels are its own, asked of its daemon at the moment when it is to be touched."""
+"""Whether a container's labels are its own, read from its daemon right before it is touched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cortexctl.observed.daemon_json import IMAGE
 
 
 class OwnLabels:
-    """One daemon's. An image never changes, so each is asked for once."""
+    """For one daemon. An image never changes, so each is read once."""
 
     def __init__(self, api: docker.APIClient) -> None:
         self._api = api
@@ -22,7 +22,9 @@ class OwnLabels:
         """By id; None: the image is gone."""
 
     def has(self, found: Mapping[str, Any]) -> bool:
-        """`found`: the inspected container. If its image is gone, only the name tells. Raises docker-py's APIError."""
+        """`found`: the inspected container. If its image is gone, only the name decides. Raises docker-py's
+        APIError.
+        """
         of_image = self._of_image(found["Image"])
         if of_image is None:
             return labels.is_name_of_ours(found["Name"].lstrip("/"))

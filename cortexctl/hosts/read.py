@@ -1,6 +1,6 @@
-"""Reading hosts: each fact by one function, with GETs alone. There is nothing here that could write.
+"""Reading hosts: one function per fact, with GET requests only. Nothing here can write.
 
-Every function raises DaemonError where a fact cannot be read: that is never the same as "there is none".
+Every function raises DaemonError if a fact cannot be read: that is never the same as "there is none".
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from cortexctl.observed.record import HostRecord
 LIST = "/containers/json?all=1"
 
 Ours = Mapping[str, tuple[ObservedContainer, Spec]]
-"""Containers to inspect with the specs that they were made with, by id."""
+"""Containers to inspect with the specs that they were created with, by id."""
 
 
 def observe_host(host: Host) -> ObservedHost:
     """One list request: it returns labels and states of all containers, ours and others'. A host that cannot be read
-    has its problem in it.
+    has its problem in the result.
     """
     try:
         answer = get(host.docker, LIST)
@@ -59,7 +59,7 @@ def observe_host(host: Host) -> ObservedHost:
 
 
 def image_labels(host: Host, image: str) -> Mapping[str, str] | None:
-    """The labels that an image, by its id, gives its containers. None when it is gone."""
+    """The labels that an image, by its id, gives its containers. None if it is gone."""
     found = ask_for(host, f"/images/{image}/json", IMAGE)
     return parse_labels(found) if found is not None else None
 
@@ -71,20 +71,22 @@ def local_images(host: Host) -> dict[str, ImageFacts]:
 
 
 def in_place(host: Host, container: str, *, timeout: float = TIMEOUT) -> InPlace | None:
-    """Restart policy and limits of a container. None when it is gone."""
+    """Restart policy and limits of a container. None if it is gone."""
     found = ask_for(host, f"/containers/{container}/json", LIMITS, timeout=timeout)
     return parse_in_place(found) if found is not None else None
 
 
 def endpoint(host: Host, container: str) -> str | None:
-    """Where others reach the server of a container, as a URL; empty where nowhere. None when it is gone."""
+    """The URL at which clients reach the server of a container; empty if there is none. None if the container is
+    gone.
+    """
     found = ask_for(host, f"/containers/{container}/json", TOUCHED)
     return parse_endpoint(found, host.address) if found is not None else None
 
 
 def record(host: Host, owner: str, *, unfinished: bool = True, timeout: float = TIMEOUT) -> HostRecord:
-    """What earlier applies left there; empty where there was none. `unfinished`: whether to read, too, what a run that
-    was killed may have been about to write.
+    """The record of earlier applies; empty if there is none. `unfinished`: whether to read also what a killed run may
+    have been about to write.
     """
     names = record_store.volume_names(owner) if unfinished else (record_store.volume_name(owner),)
     for name in names:
@@ -95,24 +97,24 @@ def record(host: Host, owner: str, *, unfinished: bool = True, timeout: float = 
 
 
 def held_lock(host: Host, owner: str) -> HeldLock | None:
-    """Who has the lock of the stack there, and the daemon's time then. None when it is free."""
+    """The holder of the stack's lock there, and the daemon's time then. None if it is free."""
     holder = lock_holder(host, owner)
     return HeldLock(holder, daemon_time(host.docker)) if holder is not None else None
 
 
 def lock_holder(host: Host, owner: str, *, timeout: float = TIMEOUT) -> LockInfo | None:
-    """Who has the lock of the stack there. None when it is free."""
+    """The holder of the stack's lock there. None if it is free."""
     labels = _volume(host, lock.volume_name(owner), timeout)
     return lock.from_labels(labels) if labels is not None else None
 
 
 def inspect(host: Host, container: ObservedContainer, spec: Spec, owner: str) -> Inspected | None:
-    """How a container is made, beside its image's own. `spec`: what it is to be compared with. None when it is gone."""
+    """The settings of a container beyond its image's own. `spec`: the spec to compare it with. None if it is gone."""
     return _inspect(host, container, spec, owner, {})
 
 
 def deep(host: Host, ours: Ours, owner: str) -> InspectedHost:
-    """One that was removed meanwhile is not in it: the next reading will tell."""
+    """Omits containers that were removed meanwhile: the next reading will show it."""
     images = {local_name(name): facts.id for name, facts in local_images(host).items()}
     defaults: dict[str, ImageDefaults] = {}
     read = ((id_, _inspect(host, container, spec, owner, defaults)) for id_, (container, spec) in ours.items())
@@ -121,21 +123,23 @@ def deep(host: Host, ours: Ours, owner: str) -> InspectedHost:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A container and its image as their daemon shows them, environment and all. `image` is None when it is gone."""
+    """A container and its image as their daemon shows them, including the environment. `image` is None if it is
+    gone.
+    """
 
     container: Mapping[str, Any] = field(repr=False)
     image: Mapping[str, Any] | None = field(repr=False)
 
 
 def inspect_all(host: Host, containers: Sequence[ObservedContainer]) -> dict[str, Inspection]:
-    """By id. One that was removed meanwhile is not in it."""
+    """By id. Omits containers that were removed meanwhile."""
     found = zip(containers, at_once(lambda c: _inspection(host, c), containers), strict=True)
     return {c.id: inspection for c, inspection in found if inspection is not None}
 
 
 def left_by_killed_runs(hosts: Sequence[Host], owner: str) -> list[str]:
-    """The hosts where a run that is provably gone left its lock, or the second volume of a record that nobody writes.
-    A host that does not answer is not among them.
+    """The hosts where a run that is provably gone left its lock, or the second volume of a record that no run writes.
+    Omits hosts that do not answer.
     """
 
     def is_left(host: Host) -> bool:
@@ -169,6 +173,6 @@ def _inspection(host: Host, container: ObservedContainer) -> Inspection | None:
 
 
 def _volume(host: Host, name: str, timeout: float = TIMEOUT) -> Mapping[str, str] | None:
-    """A volume's labels; None when there is no such volume."""
+    """A volume's labels; None if there is no such volume."""
     found = ask_for(host, f"/volumes/{name}", VOLUME, timeout=timeout)
     return None if found is None else found["Labels"] or {}

@@ -1,7 +1,7 @@
 """A host's record of what was applied: a volume of ours, for its label. It holds no data and needs no image.
 
-A volume's labels never change, so it is made anew. Meanwhile a second one has what is being written: a run that is
-killed in between leaves one of the two, and whoever finds no first one reads the second.
+A volume's labels never change, so the volume is created again for each change. Meanwhile a second volume has the new
+record: a run that is killed in between leaves one of the two, and a reader that finds no first one reads the second.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ def volume_name(whose: str) -> str:
 
 
 def volume_name_meanwhile(whose: str) -> str:
-    """Of the second one, which lives while the first is made anew."""
+    """The name of the second volume, which exists while the first is created again."""
     return f"cortexctl-recording-{whose.replace('@', '--')}"
 
 
 def volume_names(whose: str) -> tuple[str, str]:
-    """Where to look, in this order."""
+    """The volumes to read, in this order."""
     return volume_name(whose), volume_name_meanwhile(whose)
 
 
@@ -33,5 +33,5 @@ def to_labels(whose: str, record: HostRecord) -> dict[str, str]:
 
 
 def from_labels(host: str, found: Mapping[str, str]) -> HostRecord:
-    """Empty when the volume is not one of ours or cannot be read."""
+    """Empty if the volume is not one of ours or cannot be read."""
     return record_from_label(host, found.get(_RECORD, ""))

@@ -1,4 +1,4 @@
-"""Acting on the two volumes of a host's record. At every moment one of them has the old record or the new one."""
+"""Changes the two volumes of a host's record. At every moment one of them has the old record or the new one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cortexctl.observed.record import HostRecord
 
 
 def write(api: docker.APIClient, owner: str, new: HostRecord) -> None:
-    """In the place of the old one; an empty record is none. Raises docker-py's APIError."""
+    """Replaces the old record; an empty record is removed. Raises docker-py's APIError."""
     name, meanwhile = record_store.volume_names(owner)
-    _remove(api, meanwhile)  # a killed run's
+    _remove(api, meanwhile)  # left by a killed run
     if new.applied:
         api.create_volume(meanwhile, labels=record_store.to_labels(owner, new))
     _remove(api, name)
@@ -26,7 +26,7 @@ def write(api: docker.APIClient, owner: str, new: HostRecord) -> None:
 
 
 def settle(api: docker.APIClient, owner: str) -> None:
-    """Leave the first alone where a killed run left both, or only the second. Raises docker-py's APIError."""
+    """Keep only the first if a killed run left both, or only the second. Raises docker-py's APIError."""
     name, meanwhile = record_store.volume_names(owner)
     left = _labels(api, meanwhile)
     if left is None:
@@ -37,7 +37,7 @@ def settle(api: docker.APIClient, owner: str) -> None:
 
 
 def _labels(api: docker.APIClient, name: str) -> Mapping[str, str] | None:
-    """None where there is no such volume."""
+    """None if there is no such volume."""
     try:
         return parse_volume_labels(api.inspect_volume(name))
     except docker.errors.NotFound:

@@ -1,4 +1,4 @@
-"""docker-py's and requests' errors, as ours."""
+"""Translates errors of docker-py and requests into ours."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cortexctl.errors import DaemonError, DaemonRefused, DaemonUnreachable
 from cortexctl.text.shorten import shortened
 
 UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What docker-py itself ends in where an answer is not of the shape that it takes for granted."""
+"""The errors of docker-py itself for an answer of an unexpected shape."""
 
 
 @contextmanager
 def asking(host: Host, what: str, container: str = "") -> Iterator[None]:
-    """Raises DaemonRefused with the daemon's own words, or DaemonUnreachable, for what is asked inside."""
+    """Raises DaemonRefused with the daemon's own message, or DaemonUnreachable, for requests inside the block."""
     name = container[:12] if len(container) == 64 else container
     subject = f"{what} {name}".rstrip()
     try:
@@ -42,7 +42,7 @@ def asking(host: Host, what: str, container: str = "") -> Iterator[None]:
 
 @contextmanager
 def reading(host: Host, what: str) -> Iterator[None]:
-    """Raises the errors of our own reader, with the host's name and what was read."""
+    """Raises the errors of our own reader, with the host's name and the fact that was read."""
     try:
         yield
     except DaemonRefused as cause:

@@ -1,4 +1,4 @@
-"""Where a host's daemon listens, from the URL in the stack, and a connection to it."""
+"""The address of a host's daemon, from the URL in the stack, and a connection to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DEFAULT_DOCKER = "unix:///var/run/docker.sock"
 
 
 def socket_path(docker: str) -> str:
-    """The Unix socket's path. Raises DaemonUnreachable for what this release cannot speak."""
+    """The Unix socket's path. Raises DaemonUnreachable if this release does not support the URL."""
     scheme, separator, path = docker.partition("://")
     if separator and scheme == "unix" and path:
         return path
@@ -36,7 +36,7 @@ def connected(docker: str, seconds: float) -> socket.socket:
 
 
 def unreachable(docker: str, cause: OSError) -> DaemonError:
-    """The error for a connection that cannot be made or that broke, with what to do about it."""
+    """The error for a connection that cannot be made or that broke, with the next step."""
     start = "start the daemon (systemctl start docker), or correct `docker` of the host in the stack"
     match cause:
         case PermissionError():

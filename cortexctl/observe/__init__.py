@@ -1,1 +1,1 @@
-"""Asking hosts for what a decision needs: one way, for every command. Readers are passed in."""
+"""Reads the facts that a decision needs from hosts: one way, for every command. Readers are passed in."""

@@ -1,5 +1,5 @@
-"""How drift is observed: once, where that raises no question; twice where something seems wrong, with the lock read
-first, so that the middle of an apply is never taken for drift; then inspections, then the servers themselves.
+"""How drift is observed: once, if nothing is suspicious; twice if something seems wrong, with the lock read first, so
+that a running apply is never mistaken for drift; then inspections, then the servers themselves.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from cortexctl.plan.drift.servers import Server, owned_on, servers_of, sorted_an
 from cortexctl.plan.needs import Adoptable, needs_of_drift
 
 AskHealth = Callable[[Sequence[Server]], Mapping[tuple[str, str], Answer]]
-"""All servers at once, by host and container; whom it does not know is not in it."""
+"""All servers at once, by host and container; omits servers that it does not know."""
 
 
 class DriftReaders(LockReaders, Protocol):
-    """Inspects what serves, too."""
+    """Inspects serving containers, too."""
 
     def deep(self, host: str, ours: Mapping[str, Adoptable]) -> InspectedHost: ...
 
 
 @dataclass(frozen=True, slots=True)
 class DriftObserver:
-    """What to read, and how closely. `ask_health`: None if no server is asked. `is_dead`: whether the holder of a lock
-    is provably gone, by its daemon's time. `version`: this cortexctl's.
+    """What to read, and in which depth. `ask_health`: None if no server is checked. `is_dead`: whether the holder of a
+    lock is provably gone, by its daemon's time. `version`: this cortexctl's.
     """
 
     desired: Desired
@@ -50,7 +50,7 @@ class DriftObserver:
     deep: bool = False
 
     def observe(self) -> tuple[Observed, Facts]:
-        """All that `find_drift` needs. A host that stops answering on the way counts as unreachable."""
+        """All facts that `find_drift` needs. A host that stops answering meanwhile counts as unreachable."""
         observed, facts = self._first()
         observed, facts = self._again(observed, facts, self._suspicious(observed, facts))
         facts = self._health(observed, facts)
@@ -58,7 +58,7 @@ class DriftObserver:
         return self._deep(observed, facts) if self.deep else (observed, facts)
 
     def _first(self) -> tuple[Observed, Facts]:
-        """Two requests a host where nothing is in doubt: the list, and the record where it usually is."""
+        """Two requests per host if nothing is in doubt: the list, and the record in its usual place."""
         listed = list_hosts(self.desired, self.readers)
         recorded = read_records(listed, lambda name: self.readers.record(name, unfinished=False))
         observed = gather(recorded, partial(needs_of_drift, self.desired), self.readers)
@@ -109,7 +109,7 @@ def _unhealthy(facts: Facts) -> set[str]:
 
 
 def _ours(desired: Desired, observed: Observed, seen: ObservedHost) -> Mapping[str, Adoptable]:
-    """The serving containers of wanted instances: of the others nothing is expected."""
+    """The serving containers of wanted instances: there are no expectations about others."""
     wanted = desired.by_host()[seen.name]
     applied = observed.record(seen.name).applied
     found = owned_on(seen, desired, wanted, observed)

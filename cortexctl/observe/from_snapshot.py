@@ -1,4 +1,4 @@
-"""Snapshots: what `observe` writes, and the readers that answer from one instead of from hosts."""
+"""Snapshots: the writer for `observe`, and readers that answer from a snapshot instead of from hosts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from cortexctl.plan.needs import needs_of_snapshot
 
 
 class SnapshotReaders(Readers, Protocol):
-    """Lists images, too: which of them a later stack needs, is not known yet."""
+    """Lists images, too: it is not known yet which of them a later stack needs."""
 
     def local_images(self, host: str) -> Mapping[str, ImageFacts]: ...
 
 
 def observe_for_snapshot(desired: Desired, readers: SnapshotReaders, models: ModelReaders) -> Observed:
-    """All that a later plan could ask about: every local image, the limits of ours, and what is recorded."""
+    """All facts that a later plan could need: every local image, the limits of our containers, and the records."""
     observed = gather(list_hosts(desired, readers), partial(needs_of_snapshot, desired), readers, models)
     hosts = [h.name for h in observed.hosts if h.is_reachable]
     answers = dict(zip(hosts, at_once(partial(_images, readers), hosts), strict=True))
@@ -51,7 +51,7 @@ def _images(readers: SnapshotReaders, host: str) -> Mapping[str, ImageFacts] | D
 
 @dataclass(frozen=True, slots=True)
 class FromObservation:
-    """Implements `Readers`: answers from an observation, as hosts would. `name` is what people call it."""
+    """Implements `Readers`: answers from an observation, as hosts would. `name` is its name for people."""
 
     observation: Observed
     name: str
@@ -77,7 +77,7 @@ class FromObservation:
         return self.observation.in_place.get((host, container))
 
     def files_or(self, here: ReadFiles | None) -> ReadFiles:
-        """What it has of a model's files; where it has none, what `here` reads."""
+        """Its facts about a model's files; if it has none, the result of `here`."""
 
         def files(source: ModelSource) -> ModelFiles:
             known = self.observation.model_files.get(source.key)

@@ -1,7 +1,7 @@
-"""Observing hosts: list their containers, then read what is needed until nothing is. Every command asks this way.
+"""Observing hosts: list their containers, then read what is needed until nothing is. Every command does it this way.
 
-All hosts are asked at once, and so are all facts that are needed at one time. A fact that cannot be read makes its host
-unreadable, as if its list could not be read: nothing is decided by half of a host.
+All hosts are read at once, and so are all facts that are needed at the same time. A fact that cannot be read makes its
+host unreadable, as if its list could not be read: no decision uses half of a host.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOT_ASKED = "it was not asked for"
 def observe_for_plan(
     desired: Desired, readers: Readers, request: Request = EVERY_HOST, models: ModelReaders = NO_MODELS
 ) -> Observed:
-    """All that `plan` decides by."""
+    """All facts that `plan` depends on."""
     listed = list_hosts(desired, readers, request)
     return gather(listed, lambda observed: needs(desired, observed, request), readers, models)
 
@@ -43,12 +43,12 @@ def observe_identity(desired: Desired, readers: Readers) -> Observed:
 
 
 def observe_for_rollback(desired: Desired, readers: Readers) -> Observed:
-    """The same, and what was applied last."""
+    """The same, and the records of what was applied last."""
     return gather(list_hosts(desired, readers), partial(needs_of_rollback, desired), readers)
 
 
 def list_hosts(desired: Desired, readers: ListReader, request: Request = EVERY_HOST) -> Observed:
-    """One list request for each host that is asked for."""
+    """One list request for each selected host."""
     names = [h.name for h in desired.hosts]
     wanted = list(request.hosts_to_read(names))
     left_out = tuple(ObservedHost(name, problem=NOT_ASKED) for name in names if name not in wanted)
@@ -56,7 +56,7 @@ def list_hosts(desired: Desired, readers: ListReader, request: Request = EVERY_H
 
 
 def gather(observed: Observed, needed: Needed, readers: Readers, models: ModelReaders = NO_MODELS) -> Observed:
-    """Read what is needed, and what is needed then, until nothing is."""
+    """Read what is needed, and what is needed after that, until nothing is."""
     while missing := needed(observed):
         observed = _with_answers(observed, missing, readers, models)
     return observed
@@ -125,11 +125,11 @@ def _answer(question: _Question) -> Any:
 
 
 def _without_unread(observed: Observed, failed: Mapping[str, tuple[Fact, DaemonError]]) -> Observed:
-    """A host of which something could not be read is named with the reason, and has no containers."""
+    """A host with an unreadable fact gets the reason, and has no containers."""
     unread = {host: unread_host(host, fact, cause) for host, (fact, cause) in failed.items()}
     return observed.with_hosts(unread)
 
 
 def unread_host(host: str, fact: Fact, cause: DaemonError) -> ObservedHost:
-    """A host of which this could not be read, whatever else was."""
+    """A host with an unreadable fact, regardless of what else was read."""
     return ObservedHost(host, problem=f"its {fact} cannot be read: {cause.message}", next_step=cause.next_step)

@@ -1,7 +1,7 @@
-"""What the parts of an observation are read by, as the narrowest protocols that will do.
+"""The readers of the parts of an observation, as the narrowest protocols possible.
 
-A reader raises DaemonError where it could not read: the host then counts as unread, whatever the fact was. None is
-another answer: there is no such thing (any more), or a snapshot does not have it.
+A reader raises DaemonError if it could not read: the host then counts as unread, whichever fact it was. None is another
+answer: the object does not exist (any more), or a snapshot does not have it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class ListReader(Protocol):
     """Implemented by `hosts.fleet.DockerDaemons`, by a snapshot, and by the tests' fakes; so are the others."""
 
     def observe(self, host: str) -> ObservedHost:
-        """The host's containers, or why they cannot be listed. Raises nothing."""
+        """The host's containers, or the reason why they cannot be listed. Raises nothing."""
         ...
 
 
 class Readers(ListReader, Protocol):
-    """One method a kind of `plan.needs.Needs`, but for models."""
+    """One method per kind of `plan.needs.Needs`, except models."""
 
     def image_labels(self, host: str, image: str) -> Mapping[str, str] | None: ...
 
@@ -53,7 +53,9 @@ ReadFiles = Callable[[ModelSource], ModelFiles]
 
 @dataclass(frozen=True, slots=True)
 class ModelReaders:
-    """Where models' files may be read, nearest first: this machine, their host, the hub. None: not there."""
+    """The places where models' files may be read, nearest first: this machine, their host, the hub. None: not
+    available.
+    """
 
     here: ReadFiles | None = None
     host: HostModels | None = None

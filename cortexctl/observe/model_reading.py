@@ -1,4 +1,4 @@
-"""What is known of models' files: the nearest place that has a config wins."""
+"""The known facts about models' files: the nearest place that has a config wins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ NOWHERE = ModelFiles(problem="its files were not read")
 def read_models(
     sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost] | None = None
 ) -> Found:
-    """By the sources' keys; where none has a config, the last place says why. `hosts`: those that were read."""
+    """By the sources' keys; if no place has a config, the last place gives the reason. `hosts`: those that were
+    read.
+    """
     found = {source.key: readers.here(source) if readers.here else NOWHERE for source in sources}
     lacking = [s for s in sources if found[s.key].problem]
     found |= _on_hosts(lacking, readers, hosts or {})
@@ -33,7 +35,7 @@ def _on_hosts(sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapp
 
 
 def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders) -> Found:
-    """Each model once, for however many hosts."""
+    """Each model once, for any number of hosts."""
     if readers.hub is None:
         return {}
     once: dict[str, ModelFiles] = {}

@@ -1,4 +1,4 @@
-"""Reading hosts again: what apply reads under the lock, and what drift reads before it calls something wrong."""
+"""Reading hosts again: apply does it under the lock, and drift before it reports a problem."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from cortexctl.plan.needs import needs_of_drift
 
 
 def recheck(readers: ListReader, hosts: Sequence[str]) -> Observed:
-    """The containers of these hosts, as they are now: whether a plan is stale is decided by it."""
+    """The current containers of these hosts, which decide whether a plan is stale."""
     return Observed(tuple(at_once(readers.observe, hosts)))
 
 
 class ReadsLock(Protocol):
-    """None where it is free. Raises DaemonError."""
+    """None if it is free. Raises DaemonError."""
 
     def held_lock(self, host: str) -> HeldLock | None: ...
 
@@ -38,15 +38,15 @@ class LockReaders(Readers, ReadsLock, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """Hosts, read after their locks. `locks`: of those where somebody has it, or left it."""
+    """Hosts, read after their locks. `locks`: of hosts where a lock is held or was left behind."""
 
     observed: Observed
     locks: Mapping[str, HeldLock]
 
 
 def reread(desired: Desired, hosts: Collection[str], readers: LockReaders) -> Reread:
-    """The lock first and everything else after it: what is found then was not found in the middle of an apply, unless
-    the lock says that there is one.
+    """The lock first, and everything else after it: the findings then do not come from a running apply, unless the lock
+    shows one.
     """
     names = [h.name for h in desired.hosts if h.name in hosts]
     answers = dict(zip(names, at_once(partial(read_lock, readers), names), strict=True))
@@ -57,14 +57,14 @@ def reread(desired: Desired, hosts: Collection[str], readers: LockReaders) -> Re
         return unread.get(name) or readers.observe(name)
 
     listed = Observed(tuple(at_once(again, names)))
-    # Who has the lock, or had it when he was killed, may have been about to write.
+    # The current or killed holder of the lock may have been about to write.
     recorded = read_records(listed, lambda name: readers.record(name, unfinished=name in locks))
     here = desired.on_hosts(names)
     return Reread(gather(recorded, partial(needs_of_drift, here), readers), locks)
 
 
 def read_lock(readers: ReadsLock, host: str) -> HeldLock | DaemonError | None:
-    """Who has the lock of a host, or why that cannot be read."""
+    """The holder of a host's lock, or the reason why it cannot be read."""
     try:
         return readers.held_lock(host)
     except DaemonError as cause:

@@ -1,1 +1,1 @@
-"""What an instance must pass before it serves."""
+"""The checks that an instance must pass before it serves."""

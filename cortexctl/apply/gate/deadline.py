@@ -1,4 +1,4 @@
-"""How long a start may take. A model may need an hour and get on all the time; one that hangs is not waited for."""
+"""How long a start may take. A model may need an hour and make progress all the time; a start that hangs fails."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cortexctl.text.units import show_seconds
 
 @dataclass(slots=True)
 class Deadline:
-    """Begins anew whenever the log shows progress, but for a bound on the whole. Times are seconds since the start."""
+    """Restarts whenever the log shows progress, with a bound on the whole. Times are seconds since the start."""
 
     gate: GatePolicy
     engine: Engine
     stage: str = "starting"
     serves: bool = False
-    """Whether the log says that the server is up."""
+    """Whether the log shows that the server is up."""
     _seen: Stage | None = None
     _advanced: float = 0.0
 
     def look(self, log: Sequence[str], at: float) -> None:
-        """Take note of what the log says now."""
+        """Record the progress that the log shows now."""
         now = self.engine.stage(log)
         if now is not None and now != self._seen:
             self._advanced = at
@@ -35,7 +35,7 @@ class Deadline:
         return at - self._advanced > self.gate.startup_timeout or at > self.gate.longest_start
 
     def missed(self, at: float) -> tuple[str, str]:
-        """(what happened, how to fix it) of a start that is over."""
+        """(what happened, how to fix it) of a start that has failed."""
         patience, longest = show_seconds(self.gate.startup_timeout), show_seconds(self.gate.longest_start)
         if at > self.gate.longest_start:
             times = f"{STARTS_AT_MOST} times gate.startup_timeout"

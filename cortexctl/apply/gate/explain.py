@@ -1,5 +1,5 @@
-"""Why a gate failed, out of the log that was saved. Asked once what can be brought back is back: an outage waits for
-nobody who reads a log.
+"""Why a gate failed, from the saved log. Called after everything that can be restored is restored, because the outage
+must not wait for it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from cortexctl.text.shorten import shortened
 
 
 def explained(failure: CortexctlError) -> CortexctlError:
-    """With cause and fix, where the log shows one: what its engine knows of the log says more than what the gate saw,
-    so it comes first. With the log's last word, where the gate itself knows no cause.
+    """With cause and fix, if the log shows one: they come first, because the engine's knowledge of the log is more
+    precise than what the gate saw. Otherwise with the last error of the log, if the gate itself knows no cause.
     """
     if not isinstance(failure, GateFailed):
-        known = engine_named(DEFAULT).diagnose([failure.message], End())  # a daemon's own words are in its table
+        known = engine_named(DEFAULT).diagnose([failure.message], End())  # a daemon's own message is in its table
         if known is not None and not isinstance(failure, HookFailed):
             failure.cause, failure.fix = known.cause, known.fix
         return failure
@@ -36,9 +36,9 @@ def explained(failure: CortexctlError) -> CortexctlError:
 
 
 def as_ours(cause: Exception) -> CortexctlError:
-    """A failure of a step, whatever it is, in words of a bounded length."""
+    """The failure of a step of any kind, with a text of limited length."""
     if isinstance(cause, CortexctlError):
-        cause.message = shortened(cause.message)  # a server's own words may be in it
+        cause.message = shortened(cause.message)  # a server's own message may be in it
         return cause
     return CortexctlError(
         f"this is a bug in cortexctl, please report it: {type(cause).__name__}: {shortened(str(cause))}"

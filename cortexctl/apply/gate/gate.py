@@ -1,4 +1,4 @@
-"""The gate: what an instance must show before it serves. Ends at once when the container does."""
+"""The gate: the checks that an instance must pass before it serves. Ends as soon as the container does."""
 
 from __future__ import annotations
 
@@ -24,27 +24,29 @@ from cortexctl.text.shorten import shortened
 from cortexctl.text.units import show_bytes, show_seconds
 
 POLL = 0.25
-"""Seconds between looks: a death is known within half a second. A look costs the daemon 1 ms."""
+"""Seconds between checks: a death is noticed within half a second. A check costs the daemon 1 ms."""
 SLOW_POLL = 1.0
-"""Seconds between looks where each question starts a program in the container, and after a way that did not work."""
+"""Seconds between checks if each request starts a program in the container, and after a failed route."""
 LOG_EVERY = 1.5
 """Seconds between reads of the log for the stage."""
 LOG_TAIL = 200
 FULL_LOG = 5000
-"""Lines kept of a candidate that failed, for it is removed."""
+"""Number of lines that are stored of a failed candidate, because it is removed."""
 REACHED_WITHIN = 15.0
-"""Seconds in which a server that says it is up must answer, and a way to it that does not work is tried again."""
+"""Seconds in which a server that reports to be up must answer, and for which a failed route to it is tried again."""
 LAPSE = 3.0
 """Seconds without a good answer after which a server that was ready counts as gone."""
 DYING = 1.0
-"""Seconds in which the end of a container shows after its server broke off an answer."""
+"""Seconds in which the end of a container becomes visible after its server broke off an answer."""
 ENDING = 10.0
-"""The same, while nobody takes connections at its port: a busy daemon learns of the end of a container seconds late."""
+"""The same, while nothing listens at its port: a busy daemon notices the end of a container seconds late."""
 NO_CONNECTION = "no connection"
-"""What the prober answers when nobody takes connections."""
+"""The prober's answer if nothing listens at the port."""
 KILLED = 137
 TOLD_LATE = 0.5
-"""Seconds in which a busy daemon hears that a kill was the kernel's, for want of memory: it learns of the end first."""
+"""Seconds in which a busy daemon learns that the kernel killed a process for lack of memory: it learns of the end
+first.
+"""
 
 Got = TypeVar("Got")
 
@@ -62,12 +64,12 @@ class Gate:
     api_key: str | None
     tell: Telling
     secrets: tuple[str, ...] = ()
-    """Values that must not show, should the server write them into its log."""
+    """Values that must not be shown if the server writes them into its log."""
 
     def pass_or_fail(self) -> str:
-        """Process up, /health, served names, a smoke request, bounds, still up. Returns what it answered, and where.
+        """Process up, /health, served names, a smoke request, bounds, still up. Returns its answer and the address.
 
-        Raises GateFailed with the log's tail, and no diagnosis of it: what was comes back first.
+        Raises GateFailed with the end of the log and no diagnosis of it: the old state is restored first.
         """
         reach = self.daemon.reach(self.container)
         self._until_healthy(reach)
@@ -107,7 +109,7 @@ class Gate:
         self.clock.sleep(SLOW_POLL if reach.is_slow else POLL)
 
     def _elsewhere(self, reach: Reach, heard: str) -> GateFailed:
-        """Waiting longer is of no use, and the old one is down meanwhile."""
+        """Waiting longer does not help, and the old container is down meanwhile."""
         return self._failed(
             "health",
             f"its log says that it serves, and it does not answer at {reach.where} ({heard})",
@@ -116,8 +118,8 @@ class Gate:
         )
 
     def _ask(self, question: Callable[[], Got]) -> Got:
-        """A way that does not work for a moment is tried again while the container runs. One that does not work at all
-        is no fault of the server. Raises PathFailed.
+        """A route that fails briefly is tried again while the container runs. A route that fails completely is not the
+        server's fault. Raises PathFailed.
         """
         until = self.clock.elapsed() + REACHED_WITHIN
         while True:
@@ -160,7 +162,7 @@ class Gate:
         return answer
 
     def _bounds(self, reach: Reach) -> str:
-        """A few streamed requests, one after the other, once the first has warmed it up."""
+        """A few streamed requests, one after the other, after the first has warmed it up."""
         gate = self.policy.gate
         if not gate.has_bounds or self._spec is None:
             return ""
@@ -180,7 +182,7 @@ class Gate:
         return measured
 
     def _stay_up(self, reach: Reach) -> None:
-        """Healthy without a break for `stable_for`; a lapse begins it anew, a long one ends it."""
+        """Healthy without a break for `stable_for`; a short break restarts the time, a long one ends the gate."""
         began = good_since = self.clock.elapsed()
         bad_since: float | None = None
         self.tell.stage("watching that it stays up")
@@ -208,8 +210,8 @@ class Gate:
             self._pause(reach)
 
     def _broke_off(self, probe: Probe, reach: Reach, what: str) -> GateFailed:
-        """A request that failed. Where the container or its daemon is dying, which may show a moment later, that is
-        what happened.
+        """A failed request. If the container or its daemon is dying, which may become visible a moment later, that is
+        reported instead.
         """
         began, patience = self.clock.elapsed(), DYING
         while self.clock.elapsed() - began < patience:
@@ -242,7 +244,7 @@ class Gate:
         return state
 
     def _end_words(self, state: ContainerState) -> str:
-        """How the container ended, before anything that its log says."""
+        """How the container ended; takes precedence over its log."""
         limit = self._spec.container.memory if self._spec else None
         allowed = f" (its limit is {show_bytes(limit)})" if limit else ""
         if state.oom_killed:
@@ -274,7 +276,7 @@ class Gate:
         return self.change.detail.after or self.change.detail.before
 
     def _log(self, tail: int) -> tuple[tuple[str, ...], str]:
-        """(lines, why there are none). A log that cannot be read is no fault of the instance: the rest goes on."""
+        """(lines, why there are none). An unreadable log is not the instance's fault: the gate continues."""
         try:
             lines = self.daemon.logs(self.container, tail, this_run=True)
         except DaemonError as cause:
@@ -284,7 +286,9 @@ class Gate:
     def _failed(
         self, probe: Probe, what: str, *, cause: str = "", fix: str = "", ended: ContainerState | None = None
     ) -> GateFailed:
-        """With the log, for the container may be removed next. Nothing is read out of it here: see `apply.explain`."""
+        """With the log, because the container may be removed next. The log is not analysed here: see
+        `apply.explain`.
+        """
         self.tell.probe(probe, ok=False, detail=what)
         log, unread = self._log(FULL_LOG)
         return GateFailed(

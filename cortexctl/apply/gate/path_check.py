@@ -1,4 +1,6 @@
-"""The gate's way is tried over the instance that serves, before that is stopped for a gate that can never be asked."""
+"""The gate's route is tried with the serving instance, before that is stopped for a gate that could never reach the new
+one.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ from cortexctl.errors import NotListening, PathFailed
 from cortexctl.reach import Reach
 
 QUICK = 5.0
-"""Seconds for a connection to a server that runs."""
+"""Seconds for a connection to a running server."""
 
 
 def try_reach(reach: Reach, name: str, clock: Clock) -> str:
-    """Where the server in the container `name` was reached. Whether it is in good health is another question: nobody
-    listens in one that is loading, and the way there works. Raises PathFailed.
+    """The address at which the server in the container `name` was reached. Its health does not matter: while it loads
+    nothing listens, and the route still works. Raises PathFailed.
     """
     until = clock.elapsed() + REACHED_WITHIN
     while True:

@@ -1,4 +1,4 @@
-"""What a gate sees, told as events: its stage again and again, and a look's result when it is another than before."""
+"""Reports a gate's progress as events: its stage repeatedly, and the result of a check if it has changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PERCENT = re.compile(r"(\d{1,3})%")
 
 @dataclass(slots=True)
 class Telling:
-    """Tells of one run of a gate. `secrets` are values that must not show."""
+    """Reports one run of a gate. `secrets` are values that must not be shown."""
 
     address: str
     clock: Clock
@@ -36,7 +36,7 @@ class Telling:
         self.emit(Progress(self.address, words, self.seconds, int(percent.group(1)) / 100 if percent else None))
 
     def probe(self, probe: Probe, *, ok: bool, detail: str = "") -> None:
-        """Told once as long as it stays the same."""
+        """Reported once as long as it stays the same."""
         seen = ok, hidden(detail, self.secrets)
         if self._last.get(probe) != seen:
             self._last[probe] = seen

@@ -1,4 +1,4 @@
-"""The gate's bounds on speed: what was measured, and whether it is enough."""
+"""The gate's bounds on speed: the measurements, and whether they are good enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cortexctl.text.units import show_short
 
 
 def figures(speeds: Sequence[Speed]) -> str:
-    """What was measured, in words: medians, and of more than one request their range."""
+    """The measurements as text: medians, and for more than one request their range."""
     first = sorted(s.first_token for s in speeds)
     said = f"first token after {show_short(median(first))}{_range(first, show_short)}"
     rates = sorted(s.tokens_per_second for s in speeds)
@@ -21,8 +21,8 @@ def figures(speeds: Sequence[Speed]) -> str:
 
 
 def missed(gate: GatePolicy, speeds: Sequence[Speed]) -> tuple[str, str] | None:
-    """(what was missed, how to fix it), or None when every bound is kept. The median counts: one slow request is no
-    reason to take a model away.
+    """(what was missed, how to fix it), or None if every bound is met. The median counts: one slow request does not
+    fail a model.
     """
     what, fix = [], []
     first, rate = median(s.first_token for s in speeds), median(s.tokens_per_second for s in speeds)
@@ -43,6 +43,6 @@ def _range(values: Sequence[float], show: Callable[[float], str]) -> str:
 
 
 def _rounded_up(seconds: float) -> str:
-    """Half as much again, as the stack writes it: a bound that noise does not break."""
+    """One and a half times the value, in the stack's form: a bound that noise does not break."""
     milliseconds = math.ceil(seconds * 15) * 100
     return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
