@@ -90,7 +90,7 @@ def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | Non
         return None
     open_at = {a: kernel.listens(at.pid, a, at.port) for a in ("127.0.0.1", *(own for own, _ in at.addresses))}
     if at.addresses and set(open_at.values()) == {False}:
-        raise NotListening("nobody listens at its port")
+        raise NotListening("its port refuses connections")
     for address, gateway in at.addresses:  # a server that listens only on its loopback is reached from inside
         if open_at[address]:
             seconds = min(OWN_ADDRESS, max(end - time.monotonic(), 0.1))

@@ -155,7 +155,7 @@ def begin(connection: Inside) -> None:
     if first == b"-":
         number = connection.recv(8)
         if number == str(errno.ECONNREFUSED).encode():
-            raise NotListening("nobody listens at its port")
+            raise NotListening("its port refuses connections")
         if number.isdigit():
             raise NotListening(f"its port cannot be reached in its own container (error {number.decode()})")
     said = (first + connection.recv(300)) or bytes(connection.errors[-300:])

@@ -1,4 +1,4 @@
-"""The catalogue for people: an option's history, and what changes between two releases."""
+"""The catalogue for people: the history of an option, and the changes between two releases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cortexctl.render.style import Ink
 
 
 def option_text(name: str, version: str, ink: Ink) -> str:
-    """One option in a release, and where it was and was not. Empty for a name that no release ever had."""
+    """One option in a release, and the releases that have it. Empty for a name that no release has."""
     spans = catalogue.option_spans(name)
     if not spans:
         return ""
@@ -46,7 +46,7 @@ def _rows(option: Option, version: str) -> Iterator[tuple[str, str]]:
 
 
 def option_facts(name: str, version: str) -> dict[str, Any]:
-    """One option for programs; `option` is null where the release does not have it."""
+    """One option for programs; `option` is null if the release does not have it."""
     option = catalogue.release(version).option(name)
     advice, idle = instead_of(name, version), no_effect(name, version)
     decided = next((d for d in decided_at_start() if d.option == name and d.holds_in(version)), None)
@@ -70,17 +70,17 @@ def option_facts(name: str, version: str) -> dict[str, Any]:
 
 def releases_facts() -> list[dict[str, Any]]:
     """Oldest first."""
-    found = []
+    facts = []
     for version in catalogue.releases():
         of = catalogue.release(version)
         built = {"torch": of.torch, "transformers": of.transformers, "python": of.requires_python, "cuda": of.cuda}
         counts = {"options": len(of.options), "environment": len(of.environment)}
-        found.append({"release": version, "date": of.date, "entry_point": of.entry, **built, **counts})
-    return found
+        facts.append({"release": version, "date": of.date, "entry_point": of.entry, **built, **counts})
+    return facts
 
 
 def releases_text(ink: Ink) -> str:
-    """Newest first: that is what one looks for."""
+    """Newest first, because readers usually need the newest."""
     keys = ("release", "date", "entry_point", "torch", "cuda", "options")
     rows = [["release", "day", "entry point", "torch", "CUDA", "options"]]
     rows += ([str(facts[key]) for key in keys] for facts in reversed(releases_facts()))
@@ -90,50 +90,50 @@ def releases_text(ink: Ink) -> str:
 
 
 def architecture_facts(name: str, version: str) -> dict[str, Any]:
-    found = catalogue.architecture(name)
-    spans = found.spans if found else ()
+    architecture = catalogue.architecture(name)
+    spans = architecture.spans if architecture else ()
     return {
         "name": name,
         "release": version,
         "group": catalogue.release(version).architecture(name),
         "releases": [{"since": s.since, "until": s.until or None, "group": s.kind} for s in spans],
-        "plugin": found.plugin or None if found else None,
+        "plugin": architecture.plugin or None if architecture else None,
         "findings": [f.summary for f in check_architectures([name], version)],
     }
 
 
 def architecture_text(name: str, version: str) -> str:
     facts = architecture_facts(name, version)
-    found = catalogue.architecture(name)
-    ranges = ", ".join(map(str, found.spans)) if found else ""
-    lines = [f"{name}   " + (f"vLLM {ranges}" if ranges else "no release has it of its own")]
+    architecture = catalogue.architecture(name)
+    ranges = ", ".join(map(str, architecture.spans)) if architecture else ""
+    lines = [f"{name}   " + (f"vLLM {ranges}" if ranges else "no release has a class of its own for it")]
     lines += [f"  {facts['group']} in {version}"] if facts["group"] else []
     for finding in check_architectures([name], version):
         lines += [f"  {finding.summary}", f"    {finding.help}"]
     return "\n".join(lines) + "\n"
 
 
-def between_text(found: Between, ink: Ink) -> str:
-    """Gone first: that is what breaks."""
-    lines = [ink(f"vLLM {found.old} -> {found.new}", "bold")]
-    for name, advice in found.gone:
+def between_text(between: Between, ink: Ink) -> str:
+    """Removed options first, because their removal breaks stacks."""
+    lines = [ink(f"vLLM {between.old} -> {between.new}", "bold")]
+    for name, advice in between.gone:
         lines.append(f"  {ink('-', 'red')} {name}" + (f"   {advice}" if advice else ""))
-    for name, why in found.idle:
+    for name, why in between.idle:
         lines.append(f"  {ink('!', 'yellow')} {name}   has no effect any more: {why}")
-    for change in found.changed:
+    for change in between.changed:
         facts = "; ".join(f"{fact} {_short(was, now)}" for fact, (was, now) in change.facts.items())
         lines.append(f"  {ink('~', 'yellow')} {change.name}   {facts}")
-    lines += [f"  {ink('+', 'green')} {name}" for name in found.added]
+    lines += [f"  {ink('+', 'green')} {name}" for name in between.added]
     lines.append("")
-    lines.append(f"{len(found.gone)} gone, {len(found.changed)} changed, {len(found.added)} new.")
+    lines.append(f"{len(between.gone)} gone, {len(between.changed)} changed, {len(between.added)} new.")
     return "\n".join(lines) + "\n"
 
 
 def _short(was: Any, now: Any) -> str:
-    """Of lists, what came and went."""
+    """Of lists, the added and removed values."""
     if isinstance(was, tuple) and isinstance(now, tuple):
-        words = [f"+{v}" for v in now if v not in was] + [f"-{v}" for v in was if v not in now]
-        return " ".join(words[:12]) + (f" and {len(words) - 12} more" if len(words) > 12 else "")
+        shown = [f"+{v}" for v in now if v not in was] + [f"-{v}" for v in was if v not in now]
+        return " ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
     return f"{_value(was)} -> {_value(now)}"
 
 

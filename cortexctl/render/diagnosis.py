@@ -1,4 +1,4 @@
-"""What ails an instance, or a log: cause, evidence, fix and the next command, as text and as JSON."""
+"""The diagnosis of an instance or a log: cause, evidence, fix and the next command, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINE_WIDTH = 300
 
 
 def diagnosed_text(seen: Diagnosed, ink: Ink) -> str:
-    """The paragraph, its lines of evidence, and what to do next."""
+    """The cause, its evidence, the fix, and the next command."""
     return "\n".join(_lines(seen, ink)) + "\n"
 
 
@@ -33,29 +33,29 @@ def _lines(seen: Diagnosed, ink: Ink) -> Iterator[str]:
         if seen.last:
             yield f"  {ink('last', 'bold')}   {_cut(seen.last)}"
         if seen.stage and not seen.state:
-            yield f"  {ink('stage', 'bold')}  it came as far as: {seen.stage}"
+            yield f"  {ink('stage', 'bold')}  it reached: {seen.stage}"
     yield f"{ink('Next', 'bold')}   {seen.next_step}"
 
 
 def state_text(seen: Diagnosed) -> str:
-    """The container, what became of it, and how far it came."""
+    """The container, its state, and the last stage of its start."""
     state = seen.state
     if state is None:
         return ""
     if state.running:
-        became = f"runs; /health: {seen.health or 'not asked'}"
+        became = f"runs; /health: {seen.health or 'not checked'}"
     else:
         became = f"exited with code {state.exit_code}" + (f" ({visible(state.error)})" if state.error else "")
-    words = [f"{seen.container} ({seen.role}, generation {seen.generation}) {became}"]
-    words += ["killed for its memory"] if state.oom_killed else []
-    words += [f"restarted {state.restarts} {'time' if state.restarts == 1 else 'times'}"] if state.restarts else []
-    words += [f"it came as far as: {seen.stage}"] if seen.stage and not seen.is_well else []
-    return "; ".join(words)
+    facts = [f"{seen.container} ({seen.role}, generation {seen.generation}) {became}"]
+    facts += ["killed: out of memory"] if state.oom_killed else []
+    facts += [f"restarted {state.restarts} {'time' if state.restarts == 1 else 'times'}"] if state.restarts else []
+    facts += [f"it reached: {seen.stage}"] if seen.stage and not seen.is_well else []
+    return "; ".join(facts)
 
 
 def diagnosed_json(seen: Diagnosed) -> dict[str, Any]:
     """Version 1: keys are only ever added."""
-    state, found = seen.state, seen.diagnosis
+    state, diagnosis = seen.state, seen.diagnosis
     return {
         "format_version": 1,
         "of": seen.of,
@@ -68,10 +68,10 @@ def diagnosed_json(seen: Diagnosed) -> dict[str, Any]:
         "restarts": state.restarts if state else None,
         "health": seen.health or None,
         "stage": seen.stage or None,
-        "pattern": found.pattern if found else None,
-        "cause": found.cause if found else None,
-        "fix": found.fix if found else None,
-        "evidence": list(found.evidence) if found else [],
+        "pattern": diagnosis.pattern if diagnosis else None,
+        "cause": diagnosis.cause if diagnosis else None,
+        "fix": diagnosis.fix if diagnosis else None,
+        "evidence": list(diagnosis.evidence) if diagnosis else [],
         "last_error": seen.last or None,
         "next": None if seen.is_well else seen.next_step,
     }

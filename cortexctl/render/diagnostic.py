@@ -1,4 +1,4 @@
-"""A diagnostic for people: what, where with the line and a caret, and what to do."""
+"""A diagnostic for people: the problem, its line with a caret, and the fix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH = 100
 
 
 def diagnostics_text(diagnostics: Iterable[Diagnostic], ink: Ink) -> str:
-    """All of them, an empty line between; empty when there are none."""
+    """All of them with an empty line between; empty without diagnostics."""
     return "\n".join(diagnostic_text(d, ink) for d in diagnostics)
 
 
@@ -22,8 +22,8 @@ def diagnostic_text(d: Diagnostic, ink: Ink) -> str:
     """One block, ending with a newline."""
     d = all_visible(_without_tabs(d))
     colour = "red" if d.is_error else "yellow"
-    word = "Error" if d.is_error else "Warning"
-    lines = [ink(f"{word}[{d.rule}]", colour, "bold") + " " + ink(d.summary, "bold")]
+    severity = "Error" if d.is_error else "Warning"
+    lines = [ink(f"{severity}[{d.rule}]", colour, "bold") + " " + ink(d.summary, "bold")]
     margin = "  "
     if d.span:
         number = str(d.span.line)
@@ -44,7 +44,7 @@ def diagnostic_text(d: Diagnostic, ink: Ink) -> str:
 
 
 def _without_tabs(d: Diagnostic) -> Diagnostic:
-    """One blank for each tab of the line, so that the caret stands right."""
+    """Replaces each tab of the line with one blank, so that the caret is in the right column."""
     if d.span is None or "\t" not in d.span.line_text:
         return d
     return replace(d, span=replace(d.span, line_text=d.span.line_text.replace("\t", " ")))

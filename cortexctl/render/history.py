@@ -1,4 +1,4 @@
-"""What the audit log tells, for people: one block a run, newest first."""
+"""The audit log for people: one block per run, newest first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SYMBOLS = {action.value: symbol for action, symbol in SYMBOLS.items()}
 
 @dataclass
 class Run:
-    """The records of one run. `end` is None for one that goes on, or was killed."""
+    """The records of one run. `end` is None if the run is still active, or was killed."""
 
     id: str
     start: Record
@@ -30,34 +30,34 @@ class Run:
 
 
 def runs_of(records: Iterable[Record], env: str = "") -> list[Run]:
-    """Newest first. `env`: only its runs. What is no record of ours is passed over."""
-    found: dict[str, Run] = {}
+    """Newest first. `env`: only the runs of this environment. Records in another format are skipped."""
+    by_id: dict[str, Run] = {}
     for record in records:
         run, kind = record.get("run"), record.get("record")
         if not isinstance(run, str) or not _is_whole(record) or (env and record.get("env") != env):
             continue
         if kind == "start":
-            found[run] = Run(run, record)
-        elif run in found and kind == "change":
-            found[run].changes.append(record)
-        elif run in found and kind == "end":
-            found[run].end = record
-    return list(reversed(found.values()))
+            by_id[run] = Run(run, record)
+        elif run in by_id and kind == "change":
+            by_id[run].changes.append(record)
+        elif run in by_id and kind == "end":
+            by_id[run].end = record
+    return list(reversed(by_id.values()))
 
 
 def addresses_in(runs: Iterable[Run]) -> set[str]:
-    """Of all that they changed, or were to change."""
+    """The addresses of all changes, planned and carried out."""
     return {c["address"] for run in runs for c in (*run.start.get("changes", ()), *run.changes) if c.get("address")}
 
 
 def about(runs: Iterable[Run], addresses: Collection[str]) -> list[Run]:
-    """Those that were to change one of these, and of them only what is about them."""
+    """The runs that planned or made changes of these addresses, reduced to those changes."""
     narrowed = (_about(run, addresses) for run in runs)
     return [run for run in narrowed if run.changes or run.start["changes"]]
 
 
 def _is_whole(record: Record) -> bool:
-    """Whether its parts have the forms that we write; a log may be edited by hand."""
+    """Whether its parts have the types that we write: a log may be edited by hand."""
     parts = {"changes": list, "reasons": list, "who": dict, "generation": dict, "selection": list, "address": str}
     if not all(isinstance(record.get(name, kind()), kind) for name, kind in parts.items()):
         return False
@@ -81,14 +81,14 @@ def _block(run: Run, ink: Ink) -> Iterator[str]:
     when = str(start.get("time", ""))[:19].replace("T", " ") + " UTC"
     what = " ".join([str(start.get("command", "apply")), *map(str, start.get("selection", ()))])
     env = f" ({start['env']})" if start.get("env") else ""
-    ended = _ended(end, ink) if end else ink("no end is recorded: it goes on, or was killed", "yellow")
+    ended = _ended(end, ink) if end else ink("no end is recorded: it is still running, or was killed", "yellow")
     yield f"{ink(when, 'bold')}   {what} {start.get('stack', '')!s}{env}   {ended}"
     whose = start.get("who", {})
     actor = f"{whose['actor']}, as " if whose.get("actor") else ""
-    said = [f"{actor}{whose.get('user', '?')} on {whose.get('machine', '?')}", f"run {run.id}"]
-    said += [_revision(str(start["revision"]))] if start.get("revision") else []
-    said += [whose["job"]] if whose.get("job") else []
-    yield f"  {ink('   '.join(map(str, said)), 'dim')}"
+    facts = [f"{actor}{whose.get('user', '?')} on {whose.get('machine', '?')}", f"run {run.id}"]
+    facts += [_revision(str(start["revision"]))] if start.get("revision") else []
+    facts += [whose["job"]] if whose.get("job") else []
+    yield f"  {ink('   '.join(map(str, facts)), 'dim')}"
     done = {c.get("address") for c in run.changes}
     for change in run.changes:
         yield from _change(change, ink)
@@ -102,21 +102,21 @@ def _block(run: Run, ink: Ink) -> Iterator[str]:
 
 def _ended(end: Record, ink: Ink) -> str:
     outcome = str(end.get("outcome", ""))
-    took = f" in {show_seconds(end['seconds'])}" if isinstance(end.get("seconds"), int | float) else ""
+    duration = f" in {show_seconds(end['seconds'])}" if isinstance(end.get("seconds"), int | float) else ""
     code = f", exit {end['exit_code']}" if end.get("exit_code") else ""
-    return ink(outcome, _COLOURS.get(outcome, "yellow")) + took + code
+    return ink(outcome, _COLOURS.get(outcome, "yellow")) + duration + code
 
 
 def _change(change: Record, ink: Ink) -> Iterator[str]:
     generation = change.get("generation", {})
     before, after = generation.get("before"), generation.get("after")
     moved = f"   generation {before or 'none'} -> {after or 'none'}" if before != after else ""
-    took = f" in {show_seconds(change['seconds'])}" if isinstance(change.get("seconds"), int | float) else ""
+    duration = f" in {show_seconds(change['seconds'])}" if isinstance(change.get("seconds"), int | float) else ""
     outcome = str(change.get("outcome", ""))
     reasons = ", ".join(_reason(r) for r in change.get("reasons", ()))
     symbol = _SYMBOLS.get(str(change.get("action")), "?")
-    said = ink(outcome, _COLOURS.get(outcome, "yellow"))
-    yield f"  {symbol:<3} {change.get('address')!s}   {change.get('action')}{moved}   {said}{took}"
+    shown = ink(outcome, _COLOURS.get(outcome, "yellow"))
+    yield f"  {symbol:<3} {change.get('address')!s}   {change.get('action')}{moved}   {shown}{duration}"
     if reasons:
         yield f"      {reasons}"
     for key in ("failure", "rollback_problem"):
@@ -131,11 +131,11 @@ def _reason(reason: Record) -> str:
 
 def _revision(text: str) -> str:
     commit, dirty, _ = text.partition("-dirty")
-    return f"revision {commit[:12]}" + (" with changes that are in no commit" if dirty else "")
+    return f"revision {commit[:12]}" + (" with uncommitted changes" if dirty else "")
 
 
 def labels_text(rows: Sequence[Mapping[str, str]], ink: Ink) -> str:
-    """What the hosts' labels tell, where there is no log: the run that made each container."""
+    """The history in the labels of the containers, if there is no log: the run that created each of them."""
     lines = []
     for row in map(all_visible, rows):
         who = f"   by {row['author']}" if row["author"] else ""

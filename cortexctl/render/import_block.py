@@ -1,4 +1,4 @@
-"""A model's block for a stack, as TOML with a word about everything that its reader must know."""
+"""A model's block for a stack, as TOML with comments on everything that its reader must know."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TABLES = ("args", "env", "secrets", "rollout")
 
 
 def imported_block(
-    name: str, table: Mapping[str, Any], notes: Mapping[str, str], ignored: Mapping[str, str], told: Sequence[str]
+    name: str, table: Mapping[str, Any], notes: Mapping[str, str], ignored: Mapping[str, str], preface: Sequence[str]
 ) -> str:
-    """`ignored`: the paths of `table["ignore"]` as they are written there, with what differs. `told` stands above."""
-    lines = [f"# {visible(line)}".rstrip() for line in told]
+    """`ignored`: path in `table["ignore"]` -> the difference. `preface`: comment lines above the block."""
+    lines = [f"# {visible(line)}".rstrip() for line in preface]
     lines.append(f"[models.{toml_key(name)}]")
     for key, value in table.items():
         if key in _TABLES:
@@ -35,15 +35,15 @@ def imported_block(
 
 
 def bare_block(name: str, table: Mapping[str, Any]) -> str:
-    """The same without a comment about anything."""
+    """The same without comments."""
     return imported_block(name, table, {}, dict.fromkeys(table.get("ignore", ()), ""), ())
 
 
 def why_ignored(ignored: IgnoredField) -> str:
-    """What the container has, and what a new one would have."""
+    """The value in the container, and the value in a new one."""
     change = ignored.change
     now = ", ".join(ignored.networks) or value_text(change.path, change.before)
-    return f"now {now}, in a new one {value_text(change.path, change.after)}".replace(HIDDEN, "(set, not shown)")
+    return f"now {now}, in a new container {value_text(change.path, change.after)}".replace(HIDDEN, "(set, not shown)")
 
 
 def imported_json(name: str, table: Mapping[str, Any]) -> str:
@@ -53,7 +53,7 @@ def imported_json(name: str, table: Mapping[str, Any]) -> str:
 
 def _ignore(ignored: Mapping[str, str]) -> list[str]:
     return [
-        "# It is made otherwise than a new one will be. After its first replacement remove these lines.",
+        "# The container has settings that a new one will not have. Remove these lines after its first replacement.",
         "ignore = [",
         *(f"    {toml_text(literal(path))},  # {visible(why)}" for path, why in ignored.items()),
         "]",

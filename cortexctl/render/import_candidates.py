@@ -1,4 +1,4 @@
-"""Containers that no stack made and that run vLLM, as a table."""
+"""Containers that run vLLM and that no stack created, as a table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ HEADINGS = ("CONTAINER", "IMAGE", "MODEL", "STATE", "IMPORT")
 
 
 def imports_text(host: str, rows: Sequence[ImportCandidate], stack: str, ink: Ink) -> str:
-    """`stack`: the options that name it, for the next command."""
+    """`stack`: its command-line options, for the next command."""
     if not rows:
-        return f"On {host} no container runs vLLM that is no stack's.\n"
+        return f"On {host}, no container runs vLLM outside a stack.\n"
     table = [HEADINGS, *(_cells(r) for r in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
     padded = [[c.ljust(w) for c, w in zip(cells, widths, strict=True)] for cells in table]
@@ -34,5 +34,5 @@ def _list(reasons: Sequence[str]) -> str:
 
 
 def _cells(row: ImportCandidate) -> tuple[str, ...]:
-    said = "no" if row.reasons else f"as {row.name}"
-    return tuple(visible(c) for c in (row.container, row.image or "-", row.model or "-", row.state, said))
+    adoptable = "no" if row.reasons else f"as {row.name}"
+    return tuple(visible(c) for c in (row.container, row.image or "-", row.model or "-", row.state, adoptable))

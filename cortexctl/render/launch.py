@@ -1,4 +1,4 @@
-"""A launch in the forms of other tools: the `docker run`, and the Compose service, that make the same container."""
+"""A launch in the forms of other tools: the `docker run`, and the Compose service, that create the same container."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from cortexctl.text.json_text import json_text
 
 
 def docker_run(address: str, spec: Spec) -> list[str]:
-    """The words. Secrets are passed by name: `docker run` takes their values from its own environment."""
-    words = ["docker", "run", "--detach", "--name", _name(address)]
-    words += ["--network", spec.container.network, "--ipc", spec.container.ipc]
+    """The argv. Secrets are passed by name: `docker run` takes their values from its own environment."""
+    argv = ["docker", "run", "--detach", "--name", _name(address)]
+    argv += ["--network", spec.container.network, "--ipc", spec.container.ipc]
     if spec.container.ipc == "private":
-        words += ["--shm-size", str(spec.container.shm_size)]
-    words += [w for capability in CAP_DROP for w in ("--cap-drop", capability)]
-    words += [w for option in SECURITY_OPT for w in ("--security-opt", option)]
-    words += ["--log-driver", LOG_DRIVER, *(w for k, v in LOG_OPTIONS for w in ("--log-opt", f"{k}={v}"))]
-    words += ["--restart", spec.container.restart, "--stop-timeout", str(spec.stop_timeout)]
-    words += ["--memory", str(spec.container.memory)] if spec.container.memory else []
-    words += ["--cpus", f"{spec.container.cpus:g}"] if spec.container.cpus else []
+        argv += ["--shm-size", str(spec.container.shm_size)]
+    argv += [w for capability in CAP_DROP for w in ("--cap-drop", capability)]
+    argv += [w for option in SECURITY_OPT for w in ("--security-opt", option)]
+    argv += ["--log-driver", LOG_DRIVER, *(w for k, v in LOG_OPTIONS for w in ("--log-opt", f"{k}={v}"))]
+    argv += ["--restart", spec.container.restart, "--stop-timeout", str(spec.stop_timeout)]
+    argv += ["--memory", str(spec.container.memory)] if spec.container.memory else []
+    argv += ["--cpus", f"{spec.container.cpus:g}"] if spec.container.cpus else []
     if spec.container.gpus:
         devices = ",".join(str(g) for g in spec.container.gpus)
-        words += ["--gpus", f'"device={devices}"']
+        argv += ["--gpus", f'"device={devices}"']
     if spec.container.publish:
-        words += ["--publish", _published(spec)]
+        argv += ["--publish", _published(spec)]
     for mount in spec.container.mounts:
-        words += ["--volume", f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")]
+        argv += ["--volume", f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")]
     for name, value in sorted(spec.container.env.items()):
-        words += ["--env", f"{name}={value}"]
+        argv += ["--env", f"{name}={value}"]
     for secret in spec.container.secrets:
-        words += ["--env", secret.name]
+        argv += ["--env", secret.name]
     command = command_of(spec)
     head, *rest = command.program
-    return [*words, "--entrypoint", head, spec.container.image, *rest, *command.arguments]
+    return [*argv, "--entrypoint", head, spec.container.image, *rest, *command.arguments]
 
 
 def compose_service(address: str, spec: Spec) -> str:
     """A Compose file with this one service. Secrets are named without a value: Compose takes them from its environment.
-    A dollar sign is doubled, for Compose puts variables in.
+    A dollar sign is doubled, because Compose substitutes variables.
     """
     import yaml
 
@@ -78,19 +78,19 @@ def compose_service(address: str, spec: Spec) -> str:
         device = {"driver": "nvidia", "device_ids": [str(g) for g in spec.container.gpus], "capabilities": ["gpu"]}
         service["deploy"] = {"resources": {"reservations": {"devices": [device]}}}
     volumes = sorted(m.source for m in spec.container.mounts if "/" not in m.source)
-    whole: dict[str, Any] = {
+    document: dict[str, Any] = {
         "services": {name: _dollars(service)},
         "networks": {spec.container.network: {"external": True}},
     }
     if volumes:
-        whole["volumes"] = {volume: {"external": True} for volume in volumes}
-    text: str = yaml.safe_dump(whole, sort_keys=False, width=120, allow_unicode=True)
+        document["volumes"] = {volume: {"external": True} for volume in volumes}
+    text: str = yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
     is_plain = text == tame(text, styles=False)  # else with escapes, which YAML reads
-    return text if is_plain else str(yaml.safe_dump(whole, sort_keys=False, width=120))
+    return text if is_plain else str(yaml.safe_dump(document, sort_keys=False, width=120))
 
 
 def launch_facts(address: str, spec: Spec) -> dict[str, Any]:
-    """For programs: what is started, by parts."""
+    """For programs: the parts of the launch."""
     return {
         "address": address,
         "image": spec.container.image,
@@ -149,7 +149,7 @@ def _one_option_a_line(argv: list[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    """For a shell; what would act on a terminal as escapes, which bash, zsh and ksh read: $'…'."""
+    """Quoted for a shell. Characters that act on a terminal become escapes that bash, zsh and ksh read: $'…'."""
     if visible(word) == word:
         return shlex.quote(word)
     bare = word.replace("\\", "\\\\").replace("'", "\\'")

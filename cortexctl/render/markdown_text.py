@@ -1,8 +1,8 @@
-"""Foreign text inside Markdown: it can start nothing, end nothing, and notify nobody.
+"""Foreign text inside Markdown: it cannot start or end any markup, and it notifies no user.
 
-Code hosts read Markdown twice: once as syntax, and once more over the text that came of it, for mentions, references
-and addresses. A character written as an entity is no syntax; a zero-width space parts what the second reading
-would join. Inside code neither is needed.
+Code hosts read Markdown twice: once as syntax, and then the resulting text again, for mentions, references and
+addresses. A character that is written as an entity is not syntax. A zero-width space splits text that the second
+reading would join. Inside code neither is needed.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _MARKER_LENGTH = 100
 
 
 def text(foreign: str, most: int = 400) -> str:
-    """It as plain words, in a paragraph, a cell of a table, a list or an HTML block."""
+    """The text without markup, for a paragraph, a table cell, a list or an HTML block."""
     apart = _COMMIT.sub(_in_sixes, _JOINED.sub(_GAP, visible(clip(foreign, most))))
     return _EDGES.sub("&#32;", apart.translate(_ENTITIES))
 
 
 def code(foreign: str, most: int = 120) -> str:
-    """It as a code span, in the same places but for an HTML block. What cannot be one is `text` in a code element."""
+    """The text as a code span, for the same places except an HTML block. Otherwise `text` in a code element."""
     shown = visible(clip(foreign, most))
     if _TAME.fullmatch(shown):
         return f"`{shown}`"
@@ -49,7 +49,7 @@ def code(foreign: str, most: int = 120) -> str:
 
 
 def fenced(lines: Iterable[str], language: str) -> str:
-    """A code block, its fence longer than any run of backticks or tildes in it."""
+    """A code block whose fence is longer than any run of backticks or tildes in it."""
     body = [visible(line) for line in lines]
     longest = max((len(run) for line in body for run in _RUN.findall(line)), default=0)
     fence = "`" * max(_LEAST_FENCE, longest + 1)
@@ -57,13 +57,13 @@ def fenced(lines: Iterable[str], language: str) -> str:
 
 
 def marker(**values: str) -> str:
-    """The hidden line by which the comment is found again. The same values give the same line."""
-    words = " ".join(f"{name}={_in_comment(value)}" for name, value in values.items())
-    return f"<!-- cortexctl:plan {words} -->"
+    """The hidden line that identifies the comment. The same values give the same line."""
+    pairs = " ".join(f"{name}={_in_comment(value)}" for name, value in values.items())
+    return f"<!-- cortexctl:plan {pairs} -->"
 
 
 def clip(foreign: str, most: int) -> str:
-    """At most about `most` characters, and how many are left out. Nothing that is read as one is cut in two."""
+    """About `most` characters at most, and the number of omitted ones. Combined characters are not split."""
     if len(foreign) <= most:
         return foreign
     end = most
@@ -73,18 +73,18 @@ def clip(foreign: str, most: int) -> str:
 
 
 def _in_sixes(run: re.Match[str]) -> str:
-    """Seven digits are the least that is taken for a commit."""
+    """Code hosts treat seven or more hexadecimal digits as a commit."""
     return _GAP.join(run[0][i : i + 6] for i in range(0, len(run[0]), 6))
 
 
 def _hangs_on(character: str) -> bool:
-    """Whether it belongs to the one before: an accent, a selector of form, a joiner."""
+    """Whether it belongs to the character before it: an accent, a variation selector, a joiner."""
     joins = character == "\N{ZERO WIDTH JOINER}" or "\U0001f3fb" <= character <= "\U0001f3ff"
     return joins or unicodedata.category(character) in {"Mn", "Me", "Mc"}
 
 
 def _in_comment(value: str) -> str:
-    """No blank, no `>` and no two hyphens in a row; a value too long for a marker keeps a fingerprint."""
+    """No blank, no `>` and no two hyphens in a row. A value that is too long for a marker ends in a fingerprint."""
     plain = quote(value.encode("utf-8", "surrogatepass"), safe="@").replace("--", "-%2D").replace("--", "-%2D")
     if len(plain) <= _MARKER_LENGTH:
         return plain

@@ -1,7 +1,7 @@
-"""Text in which nothing hides. What a stack or a saved plan holds is shown, never obeyed.
+"""Text without hidden characters. The content of a stack or a saved plan is shown, and never acts on the terminal.
 
-A control character could move a terminal's cursor or end a line of a list, a mark for writing direction could swap
-what is read, and a lone surrogate has no UTF-8 form at all. Each becomes one visible character, so columns stay.
+A control character could move a terminal's cursor or end a line of a list, a mark for writing direction could
+reorder the visible text, and a lone surrogate has no UTF-8 form. Each becomes one visible character, so columns stay.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
-"""Words of some languages, and emoji, are written with them."""
+"""Some languages, and emoji, need them."""
 _TAME = re.compile(r"[\n\t\x20-\x7e]*")
 
 
 def visible(text: str) -> str:
-    """The text, as long as it was, on one line and with no character that has an effect instead of a form."""
+    """The text with its length unchanged, on one line, and with visible characters only."""
     if text.isprintable():
         return text
     return "".join(map(_shown, text))
 
 
 def tame(text: str, *, styles: bool) -> str:
-    """A text of several lines in which nothing acts but ends of lines, tabs and, with `styles`, our own colours."""
+    """A text of several lines. Only line ends, tabs and, with `styles`, our own colours act on a terminal."""
     if text.isascii() and _TAME.fullmatch(text):
         return text
     if styles and "\x1b" in text:
@@ -44,7 +44,7 @@ def tame(text: str, *, styles: bool) -> str:
 
 
 def visible_plan(plan: Plan) -> Plan:
-    """The plan with all its texts `visible`. Unchanged instances stay as they are: no view shows more than a name."""
+    """The plan with all its texts `visible`. Of unchanged instances only the address is treated: no view shows more."""
     from cortexctl.plan.action import Action
     from cortexctl.plan.model import Plan
 
@@ -70,9 +70,9 @@ def _shown(character: str) -> str:
 def all_visible(value: Any) -> Any:
     """A value of strings, numbers, sequences, mappings and dataclasses with all its texts `visible`.
 
-    What needs no change is handed back as it is, which is nearly always all of it.
+    Parts that need no change are returned unchanged, which is nearly always the whole value.
     """
-    if type(value) is str:  # an enum's member is a str, too, and stays what it is
+    if type(value) is str:  # an enum's member is a str, too, and stays a member
         return visible(value)
     if isinstance(value, tuple | list):
         parts = [all_visible(v) for v in value]

@@ -1,4 +1,4 @@
-"""Diagnostics as SARIF 2.1.0, by which code hosts write them beside the lines that they are about."""
+"""Diagnostics as SARIF 2.1.0, which code hosts use to annotate lines of a file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def sarif_json(diagnostics: Iterable[Diagnostic], stack_path: str) -> str:
-    """One run. What is about no line is put at the head of the stack file, for a result needs a place."""
-    found = [all_visible(d) for d in diagnostics]
-    rules = sorted({d.rule for d in found})
+    """One run. A diagnostic without a line is placed at the start of the stack file, because a result needs a place."""
+    visible = [all_visible(d) for d in diagnostics]
+    rules = sorted({d.rule for d in visible})
     document = {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -34,7 +34,7 @@ def sarif_json(diagnostics: Iterable[Diagnostic], stack_path: str) -> str:
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(d, rules.index(d.rule), stack_path) for d in found],
+                "results": [_result(d, rules.index(d.rule), stack_path) for d in visible],
             }
         ],
     }
@@ -43,12 +43,12 @@ def sarif_json(diagnostics: Iterable[Diagnostic], stack_path: str) -> str:
 
 def _rule(rule: str) -> dict[str, Any]:
     heading = RULES.get(rule, rule)
-    said = heading.removesuffix(" (warning)")
+    title = heading.removesuffix(" (warning)")
     return {
         "id": rule,
-        "shortDescription": {"text": said},
-        "help": {"text": f"{rule}: {said}. See docs/reference/rules.md of cortexctl."},
-        "defaultConfiguration": {"level": "error" if said == heading else "warning"},
+        "shortDescription": {"text": title},
+        "help": {"text": f"{rule}: {title}. See docs/reference/rules.md of cortexctl."},
+        "defaultConfiguration": {"level": "error" if title == heading else "warning"},
     }
 
 
@@ -75,6 +75,6 @@ def _places(d: Diagnostic) -> dict[str, Any]:
 
 
 def _uri(path: str) -> str:
-    """Relative to where the command ran, which is a repository's root in a pipeline; absolute paths stay so."""
+    """Relative to the working directory, which is the repository's root in a pipeline. Absolute paths stay absolute."""
     pure = PurePath(path)
     return pure.as_uri() if pure.is_absolute() else quote(pure.as_posix().encode("utf-8", "replace"))

@@ -15,7 +15,7 @@ HEADINGS = ("INSTANCE", "STATE", "GEN", "VLLM", "SERVES", "ENDPOINT")
 
 
 def status_json(status: FleetStatus) -> list[dict[str, Any]]:
-    """One object an instance."""
+    """One object per instance."""
     return [_instance_json(instance) for instance in status.instances]
 
 
@@ -26,8 +26,8 @@ def _instance_json(instance: InstanceStatus) -> dict[str, Any]:
 
 
 def status_text(status: FleetStatus, ink: Ink) -> str:
-    """One line an instance, columns as wide as they must be; then how many of them serve, and what else there is to
-    know: who is at work, what is left alone.
+    """One line per instance, in columns. Then the number of serving instances, the holders of locks, and notes on
+    containers that are left alone.
     """
     rows = [all_visible(row) for row in status.instances]
     table = [HEADINGS, *(_cells(r) for r in rows)]
@@ -38,8 +38,8 @@ def status_text(status: FleetStatus, ink: Ink) -> str:
         padded[1] = ink(padded[1], "green" if row.serves else "red")
         note = ink(f"  {row.detail}", "yellow") if row.detail else ""
         lines.append(("  ".join(padded) + note).rstrip())
-        told = _cache(row.measured) if row.measured else ""
-        lines += [ink(f"  {told}", "dim")] if told else []
+        cache = _cache(row.measured) if row.measured else ""
+        lines += [ink(f"  {cache}", "dim")] if cache else []
     serving = sum(r.serves for r in rows)
     lines.append("")
     lines.append(f"{serving} of {len(rows)} instances of stack {status.stack} serve.")
@@ -60,7 +60,7 @@ def _cells(row: InstanceStatus) -> tuple[str, ...]:
 
 
 def _memory(m: Measurement | None) -> dict[str, Any] | None:
-    """Real and predicted, side by side; null where nothing told it."""
+    """Measured and predicted values side by side; null if there is no measurement."""
     if m is None:
         return None
     names = ("kv_cache_tokens", "max_concurrency", "available_kv_gib")
@@ -70,17 +70,17 @@ def _memory(m: Measurement | None) -> dict[str, Any] | None:
 
 def _cache(m: Measurement) -> str:
     """'KV cache: 205,696 tokens (predicted 206,100, +0.2 %); 50.05 requests of 8,192 tokens at once; ...'."""
-    said, told = m.log, []
-    if said.kv_cache_tokens is not None:
-        off = _against(m.predicted.kv_cache_tokens if m.predicted else None, said.kv_cache_tokens)
-        told.append(f"{said.kv_cache_tokens:,} tokens{off}")
-    if said.max_concurrency is not None:
-        length = f" of {said.concurrency_len:,} tokens" if said.concurrency_len else ""
-        off = _against(m.predicted.max_concurrency if m.predicted else None, said.max_concurrency)
-        told.append(f"{said.max_concurrency:g} requests{length} at once{off}")
-    if told and m.start_seconds is not None:
-        told.append(f"it served after {m.start_seconds:.0f} s")
-    return f"KV cache: {'; '.join(told)}" if told else ""
+    measured, parts = m.log, []
+    if measured.kv_cache_tokens is not None:
+        off = _against(m.predicted.kv_cache_tokens if m.predicted else None, measured.kv_cache_tokens)
+        parts.append(f"{measured.kv_cache_tokens:,} tokens{off}")
+    if measured.max_concurrency is not None:
+        length = f" of {measured.concurrency_len:,} tokens" if measured.concurrency_len else ""
+        off = _against(m.predicted.max_concurrency if m.predicted else None, measured.max_concurrency)
+        parts.append(f"{measured.max_concurrency:g} requests{length} at once{off}")
+    if parts and m.start_seconds is not None:
+        parts.append(f"it served after {m.start_seconds:.0f} s")
+    return f"KV cache: {'; '.join(parts)}" if parts else ""
 
 
 def _against(predicted: float | None, real: float) -> str:

@@ -1,4 +1,4 @@
-"""The difference of two texts, as `patch` reads it."""
+"""The difference of two texts, in the format of `patch`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 
 def patch_text(path: str, before: str, after: str, *, context: int = 3) -> str:
-    """A unified diff; empty when the texts are equal. `context`: lines around a change; 0 where they may be secret."""
+    """A unified diff; empty when the texts are equal. `context`: lines around a change; 0 if they may be secret."""
     lines = []
     for line in difflib.unified_diff(_lines(before), _lines(after), path, path, n=context):
         text = line.removesuffix("\n")
@@ -18,5 +18,5 @@ def patch_text(path: str, before: str, after: str, *, context: int = 3) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """With their ends; str.splitlines knows more of those than TOML and JSON do."""
+    """Lines with their ends. str.splitlines splits at more characters than TOML and JSON do."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)

@@ -1,4 +1,4 @@
-"""What another vLLM release means for a stack, as text and as JSON."""
+"""The effect of another vLLM release on a stack, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def upgrade_text(upgrade: Upgrade, ink: Ink, *, written: bool) -> str:
         parts.append(ink("By hand:", "bold") + "\n" + "".join(f"  {line}\n" for line in upgrade.by_hand))
     if upgrade.defaults:
         lines = (f"  {name}   {was!s} -> {now!s}\n" for name, was, now in upgrade.defaults)
-        parts.append(ink("Defaults that change, where the stack sets nothing:", "bold") + "\n" + "".join(lines))
+        parts.append(ink("Changed defaults of options that the stack does not set:", "bold") + "\n" + "".join(lines))
     parts.append(_end(upgrade, ink))
     if upgrade.unread:
-        parts.append(f"Not looked at: the environments {', '.join(upgrade.unread)}; --env NAME looks at one.\n")
+        parts.append(f"Not checked: the environments {', '.join(upgrade.unread)}; use --env NAME to check one.\n")
     return "\n".join(parts)
 
 
@@ -63,8 +63,8 @@ def _end(upgrade: Upgrade, ink: Ink) -> str:
         sentence = f"{errors} {'problem is' if errors == 1 else 'problems are'} left to fix by hand."
         return ink(sentence, "red") + "\n" + (diagnostics_text(upgrade.after, ink) if upgrade.has_edits else "")
     if upgrade.has_edits:
-        return f"With the patch vLLM {upgrade.to} takes it.\n"
-    return f"vLLM {upgrade.to} takes it as it is.\n"
+        return f"With the patch, vLLM {upgrade.to} accepts it.\n"
+    return f"vLLM {upgrade.to} accepts it unchanged.\n"
 
 
 def _diagnostic(d: Diagnostic) -> dict[str, Any]:

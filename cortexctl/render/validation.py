@@ -1,4 +1,4 @@
-"""What is wrong with a stack, as text and as JSON."""
+"""The problems of a stack, as text and as JSON."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
 def verdict_text(verdict: Verdict) -> str:
     if not verdict.accepted:
         return "\n".join([f"vLLM {verdict.release} refuses it:", *(f"  {visible(line)}" for line in verdict.refused)])
-    lines = [f"vLLM {verdict.release} takes it."]
+    lines = [f"vLLM {verdict.release} accepts it."]
     for finding in verdict.at_start:
         lines += [f"  {'Error' if finding.fatal else 'Warning'}[{finding.rule}] {finding.summary}"]
         lines += [f"    help: {finding.help}"] if finding.help else []

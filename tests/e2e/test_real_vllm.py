@@ -103,7 +103,7 @@ def test_a_model_path_that_is_not_there_fails_at_once_and_the_old_one_serves_aga
     assert re.search(r"it exited with code 1; vLLM's last word: \S*Error: Repo id must be in the form", failed.out)
     assert "cause  the container has no model at /models/nope" in failed.out
     assert "fix    check `source.path`" in failed.out
-    assert "generation 1 is back and serves" in failed.out
+    assert "generation 1 serves again" in failed.out
     assert live.containers() == {SERVING: "running"}
     assert httpx.get(f"{URL}/health", trust_env=False).status_code == 200
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0

@@ -41,7 +41,7 @@ def alone(live: LiveDaemon, stack: StackFile, *options: str) -> tuple[str, str, 
 def quiet(live: LiveDaemon, stack: StackFile, *options: str) -> None:
     ran = live.cortexctl("drift", str(stack), "--detailed-exitcode", "--deep", *options)
     assert (ran.code, ran.err) == (0, ""), ran.out + ran.err
-    assert ran.out.startswith("No drift. 1 instance on 1 host runs as applied, and as the stack says.")
+    assert ran.out.startswith("No drift. 1 instance on 1 host runs as applied and as declared.")
     assert ran.out.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""A new instance that is no good, in every way: the old one is back and serves, and a good one replaces it later."""
+"""A new instance that is no good, in every way: the old one serves again, and a good one replaces it later."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_bad_candidate_goes_and_the_old_one_is_back(lanes: Lanes) -> None:
         code, said = here.apply(here.plan())
         assert code == 1, said
         assert bad.says in said
-        assert "is back and serves" in said
+        assert "serves again" in said
         assert here.containers() == before
         assert here.serves() == before[here.serving].id
         if bad.strategy == "start_first":

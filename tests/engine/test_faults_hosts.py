@@ -69,10 +69,10 @@ CRASHES = [
     Crash(
         CREATED, answered=True, code=0, says="1 replaced"
     ),  # the gate's way is tried again, for nothing is stopped yet
-    Crash(STOPPED, answered=True, code=1, says="is back and serves"),
-    Crash(STARTED, answered=True, code=1, says="is back and serves"),
-    Crash(PROVEN, answered=False, code=5, says="it is between two states"),
-    Crash(STARTED - 1, answered=True, code=1, says="is back and serves", strategy="start_first"),
+    Crash(STOPPED, answered=True, code=1, says="serves again"),
+    Crash(STARTED, answered=True, code=1, says="serves again"),
+    Crash(PROVEN, answered=False, code=5, says="it was left partially applied"),
+    Crash(STARTED - 1, answered=True, code=1, says="serves again", strategy="start_first"),
 ]
 
 

@@ -54,14 +54,14 @@ class Meddling:
 
 
 MEDDLING = [
-    Meddling("removed", "new", STARTED, 1, "is back and serves", "old"),
-    Meddling("stopped", "new", STARTED, 1, "is back and serves", "old"),
+    Meddling("removed", "new", STARTED, 1, "serves again", "old"),
+    Meddling("stopped", "new", STARTED, 1, "serves again", "old"),
     Meddling("renamed", "new", STARTED, 0, "1 replaced", "new"),
-    Meddling("removed", "new", CREATED, 1, "is back and serves", "old"),
-    Meddling("removed", "old", CREATED, 5, "it is between two states", "none"),
+    Meddling("removed", "new", CREATED, 1, "serves again", "old"),
+    Meddling("removed", "old", CREATED, 5, "it was left partially applied", "none"),
     Meddling("stopped", "old", CREATED, 0, "1 replaced", "new"),
     Meddling("renamed", "old", CREATED, 0, "1 replaced", "new"),
-    Meddling("removed", "old", STOPPED, 5, "it is between two states", "none"),
+    Meddling("removed", "old", STOPPED, 5, "it was left partially applied", "none"),
     Meddling("renamed", "old", STOPPED, 0, "1 replaced", "new"),
 ]
 

@@ -73,7 +73,7 @@ def test_bounds_that_are_kept_and_one_that_is_not(live: LiveDaemon, stack: Stack
     assert failed.code == 1
     assert "tokens a second, and gate.min_tokens_per_second is 500" in failed.out
     assert "lower gate.min_tokens_per_second (below " in failed.out
-    assert "generation 1 is back and serves" in failed.out
+    assert "generation 1 serves again" in failed.out
 
 
 def test_a_model_without_a_chat_template_is_asked_for_a_completion(live: LiveDaemon, stack: StackFile) -> None:

@@ -29,7 +29,7 @@ def test_a_killed_replacement_is_gone_on_with(live: LiveDaemon, stack: StackFile
     assert live.containers() == {stack.serving: "exited", f"{stack.serving}--g2": "running"}
     assert "its holder is gone" in live.cortexctl("lock", "status", str(stack)).out
     planned = live.cortexctl("plan", str(stack))
-    assert "goes on with the candidate of run" in planned.out
+    assert "continues with the candidate of run" in planned.out
     again = live.cortexctl("apply", str(stack), "--auto-approve")
     assert again.code == 0, again.out + again.err
     assert live.containers() == {stack.serving: "running", f"{stack.serving}--g1": "exited"}
@@ -45,7 +45,7 @@ def test_after_a_kill_the_old_one_still_comes_back_when_the_new_one_fails(live: 
     killed_in_the_gate(live, stack, signal.SIGKILL, 2)
     failed = live.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1
-    assert "generation 1 is back and serves" in failed.out
+    assert "generation 1 serves again" in failed.out
     assert live.containers() == {stack.serving: "running"}
     assert live.inspect(stack.serving)["Id"] == first
 

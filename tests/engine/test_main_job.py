@@ -128,7 +128,7 @@ def test_a_candidate_that_fails_is_taken_away_and_the_old_one_serves_again(
     failed = live.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1, failed.out
     assert said in failed.out, f"{failed.out}\n{failed.err}"
-    assert "generation 1 is back and serves" in failed.out
+    assert "generation 1 serves again" in failed.out
     assert live.containers() == {stack.serving: "running"}
     assert live.inspect(stack.serving)["Id"] == first
     assert live.inspect(stack.serving)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
@@ -157,7 +157,7 @@ def test_a_model_that_is_not_there_is_named_as_the_cause(live: LiveDaemon, stack
     assert failed.code == 1
     assert "cause  the container has no model at /models/nope" in failed.out
     assert "fix    check `source.path`" in failed.out
-    assert "its container is removed, and everything else is as it was" in failed.out
+    assert "its container is removed, and everything else is unchanged" in failed.out
     assert live.containers() == {}
 
 

@@ -233,7 +233,7 @@ def test_another_server_at_its_port_is_neither_believed_nor_given_the_key(
         assert hung.code == 1
         assert "running, no answer" in hung.out
         drifted = there.cortexctl("drift", str(stack), "--detailed-exitcode", PLANTED_KEY=KEY)
-        assert "/health takes the question and does not answer" in drifted.out
+        assert "/health accepts the request and does not answer" in drifted.out
     assert heard.read_text() == "", "nobody asked it anything"
 
 
@@ -250,7 +250,7 @@ def test_a_server_that_cannot_be_asked_goes_on_serving(live: LiveDaemon, stack: 
     assert (
         f"the server in {stack.serving} cannot be asked from here, so its successor could not be proven" in failed.out
     )
-    assert "everything is as it was" in failed.out
+    assert "everything is unchanged" in failed.out
     assert "ROLLBACK" not in failed.out
     after = live.inspect(stack.serving)
     assert (after["Id"], after["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])

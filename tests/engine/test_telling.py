@@ -100,7 +100,7 @@ def test_a_failing_rollout_is_told_from_end_to_end(live: LiveDaemon, stack: Stac
     file = tmp_path / "events.jsonl"
     failed = live.cortexctl("apply", str(stack), "--auto-approve", "--events", str(file))
     assert failed.code == 1
-    assert "generation 1 is back and serves" in failed.out, "with a file, stdout is as ever"
+    assert "generation 1 serves again" in failed.out, "with a file, stdout is as ever"
     assert notes(tmp_path) == [
         "pre_apply", f"pre_stop {address}  200", f"on_failure {address} rolled back 200", "post_apply  failed",
     ]  # fmt: skip

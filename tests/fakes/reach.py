@@ -43,7 +43,7 @@ class LoopbackReach:
         try:
             return socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
         except ConnectionRefusedError:
-            raise NotListening("nobody listens at its port") from None
+            raise NotListening("its port refuses connections") from None
 
 
 @dataclass

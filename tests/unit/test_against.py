@@ -98,4 +98,4 @@ def test_a_stack_that_was_not_there_before(run: Run, repository: Path) -> None:
 
 def test_no_changes_against_another_stack_do_not_say_that_the_hosts_match(run: Run, repository: Path) -> None:
     done = run("plan", "--against", "git:main", "--target", "tiny", "--format", "markdown")
-    assert "This is a partial plan: --target tiny; for review only, made against stack git:" in done.stdout
+    assert "This is a partial plan: --target tiny; for review only, planned against stack git:" in done.stdout

@@ -283,7 +283,7 @@ def test_the_way_out_of_a_lock_is_open_whatever_it_holds_and_whoever_else_is_gon
         code = run(["lock", "release", str(tmp_path / "stack.toml")])
     said = capsys.readouterr()
     assert code == 1
-    assert said.out == "here: released (who held it cannot be read)\n"
+    assert said.out == "here: released (its holder cannot be read)\n"
     assert "gone: the daemon at" in said.err
     assert "Traceback" not in said.err
     assert any(a.startswith("DELETE ") and "cortexctl-lock-demo" in a for a in asked)

@@ -601,7 +601,7 @@ def test_a_server_that_cannot_be_asked_is_not_stopped_for_a_new_one(tmp_path: Pa
     assert found.failure.message.startswith("the server in vllm-model-tiny cannot be asked from here, so its successor")
     assert {c.id: (c.name, c.state) for c in daemon.all()} == before
     assert not [c for c in daemon.calls if c.split()[0] in {"stop", "start", "rename", "set_restart"}]
-    assert "everything is as it was" in result_text(result, 1, "", PLAIN, {})
+    assert "everything is unchanged" in result_text(result, 1, "", PLAIN, {})
 
 
 @pytest.mark.parametrize("state", ["restarting", "exited", "paused"])
@@ -664,7 +664,7 @@ def test_an_old_generation_whose_removal_failed_is_removed_by_the_next_apply(tmp
     made = world.plan(desired)
     assert [(c.address, c.action, c.cost.down) for c in made.effective] == [("here/tiny--g1", Action.REMOVE, False)]
     assert [s.task for s in made.steps] == [RemoveContainer(world.daemon().by_name("vllm-model-tiny--g1").id)]
-    assert "no more than 1 are kept" in plan_text(made, Ink(enabled=False))
+    assert "at most 1 are retained" in plan_text(made, Ink(enabled=False))
     assert plan_from_json(plan_to_json(made)) == made
     assert world.apply(made).exit_code == 0
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g2"]

@@ -79,7 +79,7 @@ def test_history_shows_the_newest_first_and_one_block_a_run(tmp_path: Path) -> N
     assert "here/tiny   replace   was planned" in blocks[0]
     assert blocks[1].splitlines()[:4] == [
         "2023-11-14 22:13:20 UTC   apply demo   failed in 13s, exit 1",
-        "  ops on box   run run2   revision 0123abcd0123 with changes that are in no commit",
+        "  ops on box   run run2   revision 0123abcd0123 with uncommitted changes",
         "  -/+ here/tiny   replace   rolled back in 12s",
         "      args.max_model_len changed",
     ]

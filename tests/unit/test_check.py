@@ -282,7 +282,7 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     assert lines.returncode == 1
     assert [json.loads(line)["verdict"] for line in lines.stdout.splitlines()] == ["unrecognized", "ok"]
     as_text = run("args", "check", "--stdin", said="m\nm --no-such 1\n").stdout.splitlines()
-    assert as_text[:2] == ["line 1: vLLM 0.33.0 takes it.", "line 2: vLLM 0.33.0 refuses it:"]
+    assert as_text[:2] == ["line 1: vLLM 0.33.0 accepts it.", "line 2: vLLM 0.33.0 refuses it:"]
     (tmp_path / "broken.yaml").write_text("{")
     broken = run("args", "check", "--stdin", "--format", "json", said='m "unclosed\nm --config broken.yaml\nm -tp 2\n')
     assert (broken.returncode, broken.stderr) == (1, "")

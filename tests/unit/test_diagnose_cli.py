@@ -126,7 +126,7 @@ def test_a_cause_is_told_with_its_evidence_and_the_containers_end(daemon: FakeDa
     assert found.is_explained
     text = diagnosed_text(found, PLAIN)
     assert "vllm-model-tiny--g3 (candidate, generation 3) exited with code 1" in text
-    assert "it came as far as: loading weights" in text
+    assert "it reached: loading weights" in text
     assert "set args.max_model_len = 11264" in text
     assert "| ValueError: To serve at least one request" in text
 
@@ -174,7 +174,7 @@ def test_what_the_kernel_killed_is_said_first() -> None:
     found = seen(stated(ContainerState(running=False, exit_code=137, oom_killed=True), this=[TOO_SMALL]))
     assert found.diagnosis is not None
     assert found.diagnosis.pattern == "memory-limit"
-    assert "killed for its memory" in diagnosed_text(found, PLAIN)
+    assert "killed: out of memory" in diagnosed_text(found, PLAIN)
 
 
 def test_of_one_that_is_restarted_the_earlier_run_counts() -> None:
@@ -198,7 +198,7 @@ def test_one_that_still_starts_has_no_cause_and_its_stage() -> None:
     line = "Loading safetensors checkpoint shards:  45% Completed | 5/11 [00:03<00:04,  1.50it/s]"
     found = seen(stated(ContainerState(running=True), this=[line]))
     assert (found.diagnosis, found.is_explained) == (None, False)
-    assert "it came as far as: loading weights 45%" in diagnosed_text(found, PLAIN)
+    assert "it reached: loading weights 45%" in diagnosed_text(found, PLAIN)
 
 
 # health
@@ -285,7 +285,7 @@ def test_a_log_that_nobody_knows(run: Run) -> None:
     assert done.returncode == 1
     assert done.stdout == (
         "stdin\n  cause  no known cause\n  last   RuntimeError: never seen\n"
-        "  stage  it came as far as: loading weights\nNext   the whole log is in stdin\n"
+        "  stage  it reached: loading weights\nNext   the whole log is in stdin\n"
     )
 
 

@@ -33,7 +33,7 @@ from tests.reading import model_text, stack_text
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 RECORD, LOCK = "/volumes/cortexctl-record-demo", "/volumes/cortexctl-lock-demo"
-QUIET = "No drift. 1 instance on 1 host runs as applied, and as the stack says."
+QUIET = "No drift. 1 instance on 1 host runs as applied and as declared."
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def paused(daemon: TalkingDaemon) -> None:
 def test_nothing_wrong_is_one_line_two_requests_and_exit_0(run: Run, daemon: TalkingDaemon) -> None:
     done = run("--detailed-exitcode")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{QUIET} (servers not asked for their health)\n"
+    assert done.stdout == f"{QUIET} (server health not checked)\n"
     assert daemon.asked == [LIST, RECORD]
     silent = run("--detailed-exitcode", "--quiet")
     assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
@@ -95,7 +95,7 @@ def test_while_somebody_applies_nothing_is_judged(run: Run, daemon: TalkingDaemo
     daemon.answers[LOCK] = lock(pid=os.getpid(), machine=this_machine(), expires=soon)
     done = run("--detailed-exitcode")
     assert done.returncode == 0
-    assert "here   not judged: alice on " in done.stdout
+    assert "here   not checked: alice on " in done.stdout
     assert "is applying (pid " in done.stdout
     assert json.loads(run("--format", "json").stdout)["hosts"][0]["busy"]["run"] == "8f31"
     assert run("--detailed-exitcode", "-q").stdout == ""

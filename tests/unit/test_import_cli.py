@@ -302,7 +302,7 @@ def test_json_for_a_stack_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[
         here.path.write_text(json.dumps(data))
         code, out, err = here.run("import", "here", "llm", "--stack", str(here.path))
         assert code == 0, err
-        assert "cap_drop: now none, in a new one ALL" in err
+        assert "cap_drop: now none, in a new container ALL" in err
         here.path.write_text(json.dumps({**data, "models": json.loads(out)}))
         assert here.plan() == [("adopt", [])]
 
@@ -319,6 +319,6 @@ def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with talking_daemon(tmp_path / "daemon.sock", {}) as daemon:
         path = stack(tmp_path, socket=daemon.url.removeprefix("unix://"))
         assert run(["import", "here", "--stack", path]) == 0
-        assert capsys.readouterr().out == "On here no container runs vLLM that is no stack's.\n"
+        assert capsys.readouterr().out == "On here, no container runs vLLM outside a stack.\n"
         assert run(["import", "here", "llm", "--stack", path]) == 1
         assert "has no container llm" in capsys.readouterr().err

@@ -388,7 +388,7 @@ def test_the_block_is_laid_out_as_fmt_lays_it_out() -> None:
     from cortexctl.stack.edit.layout import formatted
 
     draft = served("/models/llama", "--hf-overrides", '{"a": {"b": []}}', "--foo", "b").draft()
-    ignored = {"cap_drop": "now none, in a new one ALL", "env.A[1]": "x"}
+    ignored = {"cap_drop": "now none, in a new container ALL", "env.A[1]": "x"}
     text = imported_block(draft.name, {**draft.table, "ignore": list(ignored)}, draft.notes, ignored, draft.comments)
     assert formatted("x.toml", text) == text
     assert tomllib.loads(text)["models"]["llama"]["ignore"] == ["cap_drop", "env.A[1]"]

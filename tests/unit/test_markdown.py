@@ -163,7 +163,7 @@ def test_a_comment_is_cut_by_saying_less() -> None:
         assert_fences(shown)
         assert "<sub>plan digest" in shown
     assert all(a < b for a, b in pairwise(sizes))
-    assert "more that have no room here" in plan_markdown(plan, max_bytes=LEAST_BYTES)
+    assert "more that do not fit here" in plan_markdown(plan, max_bytes=LEAST_BYTES)
     assert "in the job's output" in plan_markdown(plan)
     assert plan_markdown(plan, max_bytes=200_000).count("<details>") == 150
     assert plan_markdown(plan, max_bytes=200_000).index("remove</summary>") < plan_markdown(

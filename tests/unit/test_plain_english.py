@@ -124,7 +124,6 @@ NOT_YET = (
     "cortexctl/cli",
     "cortexctl/hosts",
     "cortexctl/observe",
-    "cortexctl/render",
     "docs/reference",
     "tests/attack",
     "tests/browser",

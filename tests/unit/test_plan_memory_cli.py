@@ -79,7 +79,7 @@ def test_validate_says_what_would_be_refused_and_what_it_cannot_compute(go: Go, 
 def test_a_plan_for_review_reads_what_is_here(go: Go, models: Path, tmp_path: Path) -> None:
     text = go("plan", str(stack(tmp_path, models)), "--against", "none")
     assert "memory  22.3x of 8,192 tokens; GPU 15.3 GiB weights" in text
-    assert "Room   memory not computed for here/hub: the hub's cache is not on this machine" in text
+    assert "GPUs   memory not computed for here/hub: the hub's cache is not on this machine" in text
 
 
 def test_the_hub_is_asked_only_when_that_is_asked_for(

@@ -285,7 +285,7 @@ def frame(content: bytes, number: int = 1) -> bytes:
 @pytest.mark.parametrize(
     ("said", "expected", "message"),
     [
-        (frame(b"-111"), NotListening, "nobody listens at its port"),
+        (frame(b"-111"), NotListening, "its port refuses connections"),
         (frame(b"-113"), NotListening, "its port cannot be reached in its own container \\(error 113\\)"),
         (frame(b"-" + b"9" * 5000), NotListening, "error 99999999"),
         (frame(b"-x"), PathFailed, "no python3 can be run"),

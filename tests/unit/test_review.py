@@ -315,7 +315,7 @@ def test_a_snapshots_secret_is_not_compared_and_that_is_said(tmp_path: Path) -> 
     (tmp_path / "snapshot.json").write_text(snapshot_to_json(as_if_applied(applied, applied)))
     done = ran("plan", "--observed", "snapshot.json", "--detailed-exitcode", cwd=tmp_path, env=environ(PLANTED="other"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Secrets   not compared, for no secret was read: C\n" in done.stdout
+    assert "Secrets   not compared, because no secret was read: C\n" in done.stdout
     for form, words in (("markdown", "secrets not compared"), ("html", "Secrets not compared")):
         view = ran("plan", "--observed", "snapshot.json", "--format", form, cwd=tmp_path, env=environ())
         assert words in view.stdout

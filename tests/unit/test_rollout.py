@@ -262,7 +262,7 @@ def test_with_a_hold_only_the_canaries_are_changed(tmp_path: Path) -> None:
     desired = stack(tmp_path, with_length(16, hosts=EVERYWHERE, rollout="{ canary = 1 }"), hosts=THREE)
     again = world.plan(desired, Request(canary_hold=True))
     assert again.effective == ()
-    assert "Held for another apply: b/tiny, c/tiny." in good_news(again)[1]
+    assert "Deferred to another apply: b/tiny, c/tiny." in good_news(again)[1]
     assert [c.address for c in world.plan(desired).effective] == ["b/tiny", "c/tiny"]
 
 

@@ -51,7 +51,7 @@ def test_every_format_of_a_saved_plan(run: Run, saved: Path) -> None:
     shown = run("show", "plan.json")
     assert shown.returncode == 0
     assert shown.stderr == ""
-    assert shown.stdout.startswith("This plan has 1 error and cannot be applied as it is")
+    assert shown.stdout.startswith("This plan has 1 error and cannot be applied. The errors")
     assert "Stack inference-prod (stacks/prod.toml)" in shown.stdout
     assert "vllm-model-llama-70b, killed after" not in shown.stdout
     assert "vllm-model-llama-70b, killed after" in run("show", "plan.json", "--explain").stdout
@@ -116,7 +116,7 @@ def test_plan_has_the_same_formats(run: Run, tmp_path: Path) -> None:
         assert done.returncode == 1
         again = run("show", f"{form}.json", "--format", form).stdout
         assert (
-            again.removeprefix("This plan has 1 error and cannot be applied as it is; they are listed below.\n\n")
+            again.removeprefix("This plan has 1 error and cannot be applied. The errors are listed below.\n\n")
             == done.stdout
         )
 

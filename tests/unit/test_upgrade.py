@@ -108,12 +108,12 @@ def test_the_patched_stack_is_valid_for_the_release(tmp_path: Path) -> None:
     assert {"option": "seed", "before": "not set, or decided at start-up", "after": 0} in told["defaults"]
     assert (tmp_path / "stack.toml").read_text() == SEED, "nothing is written unless asked for"
     written = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--write")
-    assert (written.returncode, "With the patch vLLM 0.33.0 takes it." in written.stdout) == (0, True)
+    assert (written.returncode, "With the patch, vLLM 0.33.0 accepts it." in written.stdout) == (0, True)
     assert cortexctl(tmp_path, "validate").returncode == 0
     again = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
     assert (again.returncode, again.stdout) == (
         0,
-        "stack.toml to vLLM 0.33.0   embed, llama from 0.33.0\n\nvLLM 0.33.0 takes it as it is.\n",
+        "stack.toml to vLLM 0.33.0   embed, llama from 0.33.0\n\nvLLM 0.33.0 accepts it unchanged.\n",
     )
 
 
@@ -137,7 +137,7 @@ max_model_len = 256
 def test_environments_that_were_not_looked_at_are_named(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text(OVERLAID)
     told = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
-    assert told.stdout.endswith("Not looked at: the environments lab, live; --env NAME looks at one.\n")
+    assert told.stdout.endswith("Not checked: the environments lab, live; use --env NAME to check one.\n")
     lab = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--env", "lab", "--format", "json")
     assert json.loads(lab.stdout)["environments_not_looked_at"] == ["live"]
 

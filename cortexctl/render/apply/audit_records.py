@@ -18,7 +18,7 @@ FORMAT_VERSION = "1.0"
 
 
 def start_record(facts: RunFacts, plan: Plan, at: float) -> dict[str, Any]:
-    """Its changes are named here already: a run that is killed writes nothing more."""
+    """Names the planned changes, because a run that is killed writes no further record."""
     return {
         **_common(facts, "start", at),
         "command": "destroy" if plan.destroy else "apply",
@@ -57,11 +57,11 @@ def change_records(
 
 def end_record(facts: RunFacts, ended: Result | CortexctlError, seconds: float, at: float) -> dict[str, Any]:
     if isinstance(ended, Result):
-        word, code, failure = result_name(ended), ended.exit_code, "; ".join(ended.failures)
+        outcome, code, failure = result_name(ended), ended.exit_code, "; ".join(ended.failures)
     else:
-        word, code, failure = ended_name(ended), ended.exit_code, ended.message
-    said = {"outcome": word, "exit_code": code, "seconds": round(seconds, 3), "failure": failure}
-    return {**_common(facts, "end", at), **said}
+        outcome, code, failure = ended_name(ended), ended.exit_code, ended.message
+    fields = {"outcome": outcome, "exit_code": code, "seconds": round(seconds, 3), "failure": failure}
+    return {**_common(facts, "end", at), **fields}
 
 
 def _common(facts: RunFacts, record: str, at: float) -> dict[str, Any]:
@@ -70,12 +70,12 @@ def _common(facts: RunFacts, record: str, at: float) -> dict[str, Any]:
 
 
 def _before(change: Change) -> int | None:
-    """Of what was there: the serving one, else the first of the containers that the change is about."""
+    """The generation before: of the serving container, else of the first container of the change."""
     return next((ref.generation for ref in change.detail.touched), None)
 
 
 def _after(outcome: Outcome) -> int | None:
-    """The generation that is there at the end; None for what is gone, and where nobody can say."""
+    """The generation after; None if there is none, and if it is unknown."""
     if outcome.left_behind:
         return None
     if outcome.fate.value == "done":

@@ -1,6 +1,6 @@
-"""What happens during an apply as JSON objects, for `--events`. Their schema is published.
+"""The events of an apply as JSON objects, for `--events`. Their schema is published.
 
-No secret is in them: they are made of plans, which hold none, and of what failed said, from which they are taken.
+They contain no secret: plans hold none, and secrets are removed from the messages of failures.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ Fields = dict[str, Any]
 
 
 def envelope(fields: Fields, run: str, at: float) -> Fields:
-    """The event as it is sent: `fields` is what one of the functions below gives, `at` seconds since the epoch."""
+    """The complete event. `fields`: the result of a function below. `at`: seconds since the epoch."""
     common = {"format_version": FORMAT_VERSION, "type": fields["type"], "time": rfc3339(at), "run": run}
     return {**common, "address": "", "host": "", "seconds": None, **fields}
 
 
 def plan_events(plan: Plan) -> Iterator[Fields]:
-    """What is going to happen, and what stands against it."""
+    """The planned changes, and the diagnostics."""
     for change in plan.effective:
         yield {
             "type": "planned_change",
@@ -66,7 +66,7 @@ def plan_events(plan: Plan) -> Iterator[Fields]:
 
 
 def event_fields(event: Event, plan: Plan) -> Iterator[Fields]:
-    """One event, or two: a stop of what serves is also a drain."""
+    """One event, or two: the stop of a serving container is also a drain."""
     match event:
         case StepStarted(step):
             yield {"type": "step_start", **_step(step, plan), "seconds": 0}
@@ -80,27 +80,27 @@ def event_fields(event: Event, plan: Plan) -> Iterator[Fields]:
         case Progress(address, stage, seconds, share):
             yield {"type": "progress", **_at(address, plan), "seconds": _round(seconds), "stage": stage, "share": share}
         case GateProbe(address, probe, ok, detail, seconds):
-            found = {"probe": probe, "ok": ok, "detail": detail}
-            yield {"type": "gate_probe", **_at(address, plan), "seconds": _round(seconds), **found}
+            result = {"probe": probe, "ok": ok, "detail": detail}
+            yield {"type": "gate_probe", **_at(address, plan), "seconds": _round(seconds), **result}
         case RollbackStarted(change):
             yield {"type": "rollback", **_of(change), "status": "started", "message": ""}
         case RollbackEnded(change, problem, unproven):
             status = "failed" if problem else "done"
             yield {"type": "rollback", **_of(change), "status": status, "message": problem or unproven}
         case HookStarted(hook, address, host):
-            told = {"hook": hook.name, "on": hook.on.value, "required": hook.required, "status": "started"}
-            yield {"type": "hook", "address": address, "host": host, "seconds": 0, **told, "message": "", "output": []}
+            about = {"hook": hook.name, "on": hook.on.value, "required": hook.required, "status": "started"}
+            yield {"type": "hook", "address": address, "host": host, "seconds": 0, **about, "message": "", "output": []}
         case HookEnded(hook, seconds, address, host, problem, output):
             status = "failed" if problem else "done"
-            told = {"hook": hook.name, "on": hook.on.value, "required": hook.required, "status": status}
+            about = {"hook": hook.name, "on": hook.on.value, "required": hook.required, "status": status}
             where = {"address": address, "host": host, "seconds": _round(seconds)}
-            yield {"type": "hook", **where, **told, "message": problem, "output": list(output)}
-        case LockChanged(host, held):
-            yield {"type": "lock", "host": host, "status": "held" if held else "released"}
+            yield {"type": "hook", **where, **about, "message": problem, "output": list(output)}
+        case LockChanged(host, is_held):
+            yield {"type": "lock", "host": host, "status": "held" if is_held else "released"}
 
 
 def result_events(result: Result, seconds: float, next_step: str) -> Iterator[Fields]:
-    """The causes of what failed, then the result: the last event of a run."""
+    """The causes of the failures, then the result: the last event of a run."""
     for outcome in result.outcomes:
         if outcome.failure is not None:
             yield {**_failure(outcome.failure), "address": outcome.change.address, "host": outcome.change.host}
@@ -112,7 +112,7 @@ def result_events(result: Result, seconds: float, next_step: str) -> Iterator[Fi
 
 
 def refused_event(cause: CortexctlError, seconds: float) -> Fields:
-    """The result of a run that ended before anything was carried out, or could not be."""
+    """The result of a run that ended before its first step."""
     return _result(ended_name(cause), cause.exit_code, cause.message, cause.next_step, seconds, [])
 
 
@@ -160,12 +160,12 @@ def _outcome(outcome: Outcome) -> Fields:
 
 def _diagnostic(d: Diagnostic) -> Fields:
     place = str(d.span) if d.span else ""
-    said = {"rule": d.rule, "severity": d.severity.value, "summary": d.summary, "detail": d.detail, "help": d.help}
-    return {"type": "diagnostic", **said, "place": place, "evidence": []}
+    fields = {"rule": d.rule, "severity": d.severity.value, "summary": d.summary, "detail": d.detail, "help": d.help}
+    return {"type": "diagnostic", **fields, "place": place, "evidence": []}
 
 
 def _failure(cause: CortexctlError) -> Fields:
-    """What failed, why, and how to fix it, where that is known."""
+    """The failure, with its cause and fix if they are known."""
     detail = advice = ""
     evidence: tuple[str, ...] = ()
     if isinstance(cause, GateFailed):
@@ -174,24 +174,24 @@ def _failure(cause: CortexctlError) -> Fields:
         evidence = cause.output
     elif cause.cause:
         detail, advice = cause.cause, cause.fix
-    said = {"rule": "", "severity": "error", "summary": cause.message, "detail": detail}
-    return {"type": "diagnostic", **said, "help": advice or cause.next_step, "place": "", "evidence": list(evidence)}
+    fields = {"rule": "", "severity": "error", "summary": cause.message, "detail": detail}
+    return {"type": "diagnostic", **fields, "help": advice or cause.next_step, "place": "", "evidence": list(evidence)}
 
 
 def _step(step: Step, plan: Plan) -> Fields:
-    words = task_text(step.task, plan.container_names)
+    text = task_text(step.task, plan.container_names)
     where = {"address": step.address, "host": step.host}
-    return {**where, "step": step.id, "kind": KIND_OF[type(step.task)], "text": words}
+    return {**where, "step": step.id, "kind": KIND_OF[type(step.task)], "text": text}
 
 
 def _drain(step: Step, plan: Plan, status: str, seconds: float) -> Iterator[Fields]:
-    """SIGTERM to what serves: vLLM takes no new request and finishes those that it has, for so long at most."""
+    """SIGTERM to the serving container: vLLM takes no new request and finishes the running ones, within the timeout."""
     task, change = step.task, _change(step.address, plan)
     if not isinstance(task, StopContainer) or change is None or not stops_serving(change, task):
         return
     name = plan.container_names.get(task.container, task.container)
-    found = {"status": status, "container": name, "at_most_seconds": task.timeout}
-    yield {"type": "drain", "address": step.address, "host": step.host, "seconds": _round(seconds), **found}
+    fields = {"status": status, "container": name, "at_most_seconds": task.timeout}
+    yield {"type": "drain", "address": step.address, "host": step.host, "seconds": _round(seconds), **fields}
 
 
 def _at(address: str, plan: Plan) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""The end of an apply: what was done, what was not, why, and the one next command."""
+"""The end of an apply: the completed changes, the others and why, and the next command."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cortexctl.render.style import Ink
 from cortexctl.text.units import show_seconds
 
 LINES_WITH_CAUSE, LINES_WITHOUT = 4, 15
-"""Lines of the log that are shown: few where the cause is known, for then they are its evidence."""
+"""Lines of the log that are shown: few if the cause is known, because then they are its evidence."""
 LINE_WIDTH = 300
 _COLOURS = {Fate.DONE: "green", Fate.ROLLED_BACK: "yellow", Fate.FAILED: "red", Fate.NOT_STARTED: "dim"}
 
 
 def result_text(result: Result, seconds: float, next_step: str, ink: Ink, logs: Mapping[str, str]) -> str:
-    """Failures first and in full, then the counts. A rollback that failed is said before anything else.
+    """Failures first and in full, then the counts. A failed rollback comes before everything else.
 
     `logs`: address -> the file that the whole log of the failed container was saved to.
     """
@@ -32,7 +32,7 @@ def result_text(result: Result, seconds: float, next_step: str, ink: Ink, logs: 
 
 
 def _not_started(result: Result, ink: Ink) -> str:
-    """What waits, and for what: a failure stops what comes after it on its host."""
+    """The changes that were not started, and why: a failure stops the later changes on its host."""
     waiting = [o.change for o in result.outcomes if o.fate is Fate.NOT_STARTED]
     if not waiting or result.interrupted:
         return ""
@@ -47,26 +47,26 @@ def _because(waiting: Change, result: Result) -> str:
         return f"   (after {here[0]} failed on the same host)"
     if before:
         return f"   (after {before[0]} failed, of the same model)"
-    return "   (as many have failed as may: rollout.max_failures)" if result.budget_spent else ""
+    return "   (failure limit reached: rollout.max_failures)" if result.budget_spent else ""
 
 
 def _hosts_now(result: Result, ink: Ink) -> str:
-    """After an interrupt: how each host was left."""
+    """After an interrupt: the state of each host."""
     if not result.interrupted:
         return ""
     by_host: dict[str, list[str]] = {}
     for outcome in result.outcomes:
         name = outcome.change.address.removeprefix(f"{outcome.change.host}/")
         by_host.setdefault(outcome.change.host, []).append(f"{name} {_left(outcome)}")
-    return "\n".join(f"  {ink('now', 'bold')}  {host}: {', '.join(said)}" for host, said in by_host.items())
+    return "\n".join(f"  {ink('now', 'bold')}  {host}: {', '.join(states)}" for host, states in by_host.items())
 
 
 def _left(outcome: Outcome) -> str:
     if outcome.left_behind:
-        return "is between two states"
+        return "was left partially applied"
     if outcome.fate is Fate.DONE:
         return f"was {PAST_TENSE[outcome.change.action]}"
-    return "is as it was"
+    return "is unchanged"
 
 
 def _worst_first(outcomes: tuple[Outcome, ...]) -> list[Outcome]:
@@ -77,12 +77,12 @@ def _worst_first(outcomes: tuple[Outcome, ...]) -> list[Outcome]:
 def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
     change, cause = outcome.change, outcome.failure
     if outcome.rollback_problem:
-        said = f"THE ROLLBACK FAILED and {change.address} does not serve"
-        yield ink("Error", "red", "bold") + " " + ink(f"{said}: {visible(outcome.rollback_problem)}", "red", "bold")
+        message = f"THE ROLLBACK FAILED and {change.address} does not serve"
+        yield ink("Error", "red", "bold") + " " + ink(f"{message}: {visible(outcome.rollback_problem)}", "red", "bold")
     if cause is None:
         return
-    said = visible(cause.message.removeprefix(f"{change.host}: "))
-    yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {said}", "bold")
+    message = visible(cause.message.removeprefix(f"{change.host}: "))
+    yield ink("Error", "red", "bold") + " " + ink(f"{change.address}: {message}", "bold")
     if isinstance(cause, GateFailed):
         yield from _gate_failure(cause, ink)
     elif isinstance(cause, HookFailed):
@@ -95,24 +95,24 @@ def _failure(outcome: Outcome, ink: Ink, log_file: str) -> Iterator[str]:
         yield f"  {ink('log', 'bold')}    {log_file}"
     old = change.detail.serving
     if outcome.fate is Fate.ROLLED_BACK and old is not None:
-        yield f"  {ink('now', 'bold')}    generation {old.generation} {_is_back(outcome)}"
+        yield f"  {ink('now', 'bold')}    generation {old.generation} {_restored_text(outcome)}"
     elif outcome.left_behind:
-        yield f"  {ink('now', 'bold')}    it is between two states; the next plan shows what is left to do"
+        yield f"  {ink('now', 'bold')}    it was left partially applied; the next plan shows the remaining work"
     else:
-        yield f"  {ink('now', 'bold')}    {_back_to(change)}"
+        yield f"  {ink('now', 'bold')}    {_unchanged_text(change)}"
 
 
-def _is_back(outcome: Outcome) -> str:
+def _restored_text(outcome: Outcome) -> str:
     if outcome.unproven:
         return f"was started again, and {visible(outcome.unproven)}"
-    return "is back and serves"
+    return "serves again"
 
 
-def _back_to(change: Change) -> str:
-    """Where a failure that left nothing half done leaves things."""
+def _unchanged_text(change: Change) -> str:
+    """The state after a failure that left nothing partially applied."""
     if change.action is Action.CREATE:
-        return "its container is removed, and everything else is as it was"
-    return "everything is as it was"
+        return "its container is removed, and everything else is unchanged"
+    return "everything is unchanged"
 
 
 def _gate_failure(cause: GateFailed, ink: Ink) -> Iterator[str]:
@@ -132,8 +132,8 @@ def _host_failure(host: str, cause: CortexctlError, ink: Ink) -> Iterator[str]:
 def _recap(result: Result, seconds: float, next_step: str, ink: Ink) -> Iterator[str]:
     done = [o for o in result.outcomes if o.fate is Fate.DONE]
     if result.exit_code == 0:
-        words = sorted({PAST_TENSE[o.change.action] for o in done})
-        counts = [f"{sum(PAST_TENSE[o.change.action] == w for o in done)} {w}" for w in words]
+        verbs = sorted({PAST_TENSE[o.change.action] for o in done})
+        counts = [f"{sum(PAST_TENSE[o.change.action] == verb for o in done)} {verb}" for verb in verbs]
         yield f"{ink('Done', 'green', 'bold')}   {'   '.join(counts)}   in {show_seconds(seconds)}"
     else:
         counts = [ink(f"{f.value} {result.count(f)}", _COLOURS[f]) for f in Fate if result.count(f)]

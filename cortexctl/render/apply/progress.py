@@ -1,4 +1,4 @@
-"""Events while they happen: live lines on a terminal, plain lines at a decent pace anywhere else."""
+"""Events as they happen: live lines on a terminal, plain lines at a limited pace elsewhere."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BAR = 24
 
 @dataclass
 class PlainProgress:
-    """One line a step, one a stage of the gate. Safe to call from several threads."""
+    """One line per step, one per stage of the gate. Safe to call from several threads."""
 
     out: TextIO
     ink: Ink
@@ -86,9 +86,9 @@ class PlainProgress:
 
 @dataclass(frozen=True, slots=True)
 class _Doing:
-    """What an instance is at: the words, the clock when it began, and a share where vLLM tells one."""
+    """The current work of an instance: its text, its start by the clock, and its share if vLLM reports one."""
 
-    words: str
+    text: str
     began: float
     share: float | None = None
     limit: int | None = None
@@ -96,7 +96,7 @@ class _Doing:
 
 @dataclass
 class LiveProgress:
-    """Finished steps scroll by; below them one line an instance says what it is doing, with a clock and a bar."""
+    """Finished steps scroll by. Below them, one line per instance shows its work, with a clock and a bar."""
 
     ink: Ink
     names: Mapping[str, str]
@@ -105,7 +105,7 @@ class LiveProgress:
     limits: Mapping[str, int] = field(default_factory=dict)
     """Address -> seconds that its gate may take without progress."""
     out: TextIO | None = None
-    """A terminal; left out: stderr."""
+    """A terminal. Default: stderr."""
     _running: dict[str, _Doing] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _live: Live | None = None
@@ -143,8 +143,8 @@ class LiveProgress:
                 limit = self._running[address].limit if address in self._running else None
                 self._running[address] = _Doing(f"gate   {stage}", began, share, limit)
             case HookStarted(hook, address, host):
-                words = f"hook {hook.on} {hook.name}"
-                self._running[address or host or hook.on] = _Doing(words, self.clock(), limit=hook.timeout)
+                text = f"hook {hook.on} {hook.name}"
+                self._running[address or host or hook.on] = _Doing(text, self.clock(), limit=hook.timeout)
             case HookEnded(hook, _, address, host):
                 self._running.pop(address or host or hook.on, None)
             case StepDone(step) | StepFailed(step):
@@ -166,44 +166,44 @@ class LiveProgress:
         clock = show_seconds(self.clock() - doing.began)
         limit = self.ink(f", {bound_text(doing.limit)}", "dim") if doing.limit else ""
         where = _where(address, self.ink, self.width)
-        return f"{where}  {self.ink('..', 'cyan')}   {visible(doing.words)}{bar}   {clock}{limit}"
+        return f"{where}  {self.ink('..', 'cyan')}   {visible(doing.text)}{bar}   {clock}{limit}"
 
 
 def event_line(event: Event, ink: Ink, names: Mapping[str, str], width: int) -> str:
-    """A finished thing in one line; '' for what is not worth one. `width`: that of the longest address."""
+    """A finished step, rollback or hook in one line; '' for other events. `width`: of the longest address."""
     match event:
         case StepDone(step, seconds, note):
             quiet = isinstance(step.task, SetRestart | TryReach) or (isinstance(step.task, EnsureNetwork) and not note)
             if quiet:
                 return ""
-            took = f"{seconds:.1f}s" if seconds >= 0.1 else ""
-            tail = visible("   ".join(part for part in (took, note) if part))
+            duration = f"{seconds:.1f}s" if seconds >= 0.1 else ""
+            tail = visible("   ".join(part for part in (duration, note) if part))
             where = _where(step.address or step.host, ink, width)
             done = visible(done_text(step.task, names))
             return f"{where}  {ink('ok', 'green')}   {done}   {ink(tail, 'dim')}".rstrip()
         case StepFailed(step, seconds, message):
             where, failed = _where(step.address or step.host, ink, width), ink("FAILED", "red", "bold")
-            said = visible(_without_last_error(message).removeprefix(f"{step.host}: "))
-            return f"{where}  {failed}  {visible(task_text(step.task, names))} after {seconds:.1f}s: {said}"
+            shown = visible(_without_last_error(message).removeprefix(f"{step.host}: "))
+            return f"{where}  {failed}  {visible(task_text(step.task, names))} after {seconds:.1f}s: {shown}"
         case RollbackStarted(change):
-            doing = "removing the candidate" if change.action is Action.CREATE else "bringing back what was"
+            doing = "removing the candidate" if change.action is Action.CREATE else "restoring the previous container"
             return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {doing}"
         case RollbackEnded(change, problem, unproven):
             done = f"done; {visible(unproven)}" if unproven else "done"
-            said = ink(f"FAILED: {visible(problem)}", "red", "bold") if problem else done
-            return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {said}"
+            ended = ink(f"FAILED: {visible(problem)}", "red", "bold") if problem else done
+            return f"{_where(change.address, ink, width)}  {ink('undo', 'yellow')} {ended}"
         case HookEnded(hook, seconds, address, host, problem, output):
             where = _where(address or host, ink, width) if address or host else ""
             why = visible(problem.removeprefix(f"the hook {hook.name} ({hook.on}) "))
-            said = ink(f"FAILED: {why.removeprefix('failed: ')}", "red", "bold") if problem else ink("ok", "green")
-            lines = [f"{where}  {ink('hook', 'cyan')} {hook.on} {hook.name}   {said}   {seconds:.1f}s".lstrip()]
+            ended = ink(f"FAILED: {why.removeprefix('failed: ')}", "red", "bold") if problem else ink("ok", "green")
+            lines = [f"{where}  {ink('hook', 'cyan')} {hook.on} {hook.name}   {ended}   {seconds:.1f}s".lstrip()]
             return "\n".join([*lines, *(f"    {ink('|', 'blue')} {visible(line)}" for line in output)])
         case StepStarted() | Progress() | GateProbe() | HookStarted() | LockChanged():
             return ""
 
 
 def done_text(task: Task, names: Mapping[str, str]) -> str:
-    """A finished task: past tense, and none of the limits that it had."""
+    """A finished task: past tense, without its limits."""
     match task:
         case StopContainer(container):
             return f"stopped {names.get(container, container)}"

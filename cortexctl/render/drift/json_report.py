@@ -1,4 +1,4 @@
-"""A drift report for machines: what --format json prints and --notify sends. Its schema is published."""
+"""A drift report for machines, for --format json and --notify. Its schema is published."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cortexctl.render.drift.phrases import finding_text, kinds_counted, next_ste
 from cortexctl.text.json_text import json_text
 
 
-def drift_json(report: DriftReport, took: Durations) -> str:
-    """Stable but for the times: the same findings give the same `digest`."""
-    return json_text(drift_to_dict(report, took), 2) + "\n"
+def drift_json(report: DriftReport, durations: Durations) -> str:
+    """Stable except for the times: the same findings give the same `digest`."""
+    return json_text(drift_to_dict(report, durations), 2) + "\n"
 
 
-def drift_to_dict(report: DriftReport, took: Durations) -> dict[str, Any]:
+def drift_to_dict(report: DriftReport, durations: Durations) -> dict[str, Any]:
     findings = [_finding(f, report) for f in report.findings]
     return {
         "format_version": FORMAT_VERSION,
@@ -27,7 +27,7 @@ def drift_to_dict(report: DriftReport, took: Durations) -> dict[str, Any]:
             "digest": report.stack_digest,
             "env": report.env,
         },
-        "checked": {"at": took.at, "seconds": round(took.seconds, 3), "deep": report.deep},
+        "checked": {"at": durations.at, "seconds": round(durations.seconds, 3), "deep": report.deep},
         "selection": list(report.selection),
         "counts": {kind.value: number for kind, number in kinds_counted(report)},
         "hosts": [_host(h) for h in report.hosts],

@@ -1,4 +1,4 @@
-"""The words for findings, in one place, so that every view says the same: what it is, and the one next step."""
+"""The texts for findings, in one place, so that all views agree: the finding, and its next step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cortexctl.text.units import show_bytes
 
 MEANINGS = {
     Kind.UNREACHABLE: "the host cannot be read",
-    Kind.UNHEALTHY: "it runs and does not serve",
-    Kind.DRIFT: "not as it was applied",
-    Kind.PENDING: "the stack says something else than what was applied",
-    Kind.ORPHAN: "ours, and no longer in the stack",
+    Kind.UNHEALTHY: "it runs but does not serve",
+    Kind.DRIFT: "differs from the last apply",
+    Kind.PENDING: "the stack differs from the last apply",
+    Kind.ORPHAN: "ours, but no longer in the stack",
     Kind.UNMANAGED: "not ours, left alone",
 }
 COLOURS = {
@@ -31,37 +31,37 @@ COLOURS = {
 }
 _DEFAULT_STACK = "stack.toml"
 ONLY_DRIFT = " --only drift"
-_TAKES_A_NEW_ONE = {Code.NOT_PUBLISHED, Code.CHANGED, Code.ROLLED_BACK}
-_HEARD = {
-    HealthOutcome.REFUSED.value: "nobody listens at its port; it may still be loading its model",
-    HealthOutcome.RESET.value: "it hangs up; it may still be loading its model",
-    HealthOutcome.SILENT.value: "/health takes the question and does not answer",
+_NEEDS_REPLACEMENT = {Code.NOT_PUBLISHED, Code.CHANGED, Code.ROLLED_BACK}
+_HEALTH_TEXTS = {
+    HealthOutcome.REFUSED.value: "its port refuses connections; it may still be loading its model",
+    HealthOutcome.RESET.value: "it closes the connection; it may still be loading its model",
+    HealthOutcome.SILENT.value: "/health accepts the request and does not answer",
 }
 _CODES = {
-    "0": "a vLLM whose engine died exits with 0, as one that was stopped does",
-    "137": "killed: by hand, by the kernel for want of memory, or because it did not stop in time",
+    "0": "vLLM exits with 0 if its engine died, and also if it was stopped",
+    "137": "killed: by hand, by the kernel because memory ran out, or because it did not stop in time",
     "139": "it crashed",
     "143": "ended by a signal before it served",
 }
 
 
 def kinds_counted(report: DriftReport) -> list[tuple[Kind, int]]:
-    """How many findings of each kind that was asked for, zeros among them."""
+    """The number of findings of each requested kind, zeros included."""
     return [(kind, len(report.of(kind))) for kind in Kind if report.shows(kind)]
 
 
 def finding_text(f: Finding) -> str:
     """The finding in a sentence, without its subject."""
-    return _SAID[f.code](f)
+    return _TEXTS[f.code](f)
 
 
 def is_change(f: Finding) -> bool:
-    """Whether it is one field that has another value, so that views can show it as a change."""
+    """Whether the finding is a changed field, which views show as a change."""
     return f.code in {Code.UPDATED, Code.CHANGED, Code.EDITED}
 
 
 def values(f: Finding) -> tuple[str, str]:
-    """(was, is) of a field: applied and found, or applied and wanted. Of a secret only that it is another."""
+    """(before, now) of a field: applied and observed, or applied and desired. A secret value is not shown."""
     if HIDDEN in (f.expected, f.actual) and None not in (f.expected, f.actual):
         known = _value(f.path, f.expected)
         return known, "(another value, not shown)"
@@ -69,7 +69,7 @@ def values(f: Finding) -> tuple[str, str]:
 
 
 def next_step(f: Finding, report: DriftReport) -> str:
-    """What to do about it: a command where there is one. Empty where nothing need be done."""
+    """The fix: a command if there is one. Empty if nothing needs to be done."""
     stack, at = stack_arguments(report), f" --target {shlex.quote(f.subject)}"
     match f.code:
         case Code.STOPPED | Code.REMOVED | Code.RENAMED | Code.DISCONNECTED | Code.UPDATED:
@@ -85,40 +85,40 @@ def next_step(f: Finding, report: DriftReport) -> str:
             return f"cortexctl apply{stack}{at}{lift}"
         case Code.RETAGGED:
             again = f"cortexctl apply{stack} --replace {shlex.quote(f.subject)}{at}"
-            return f"on {f.host}: docker tag {_id(f.expected)} {f.detail}; or run the new one: {again}"
+            return f"on {f.host}: docker tag {_id(f.expected)} {f.detail}; or run the new image: {again}"
         case _:
             return _by_hand(f)
 
 
 def next_steps(findings: Sequence[Finding], report: DriftReport) -> list[str]:
-    """Of all that is wrong with one subject. A replacement fixes the rest, too."""
+    """The steps for all findings of one subject. A replacement fixes the others, too."""
     steps = [s for s in dict.fromkeys(next_step(f, report) for f in findings) if s]
-    if any(f.code in _TAKES_A_NEW_ONE for f in findings):
+    if any(f.code in _NEEDS_REPLACEMENT for f in findings):
         steps = [s for s in steps if ONLY_DRIFT not in s]
     return steps
 
 
 def _by_hand(f: Finding) -> str:
-    """What no command of ours does."""
+    """The fixes that no command of cortexctl makes."""
     match f.code:
         case Code.UNREADABLE_HOST:
             return f.detail or f"see that the daemon of {f.host} runs and can be reached from here"
         case Code.KEPT_RUNS:
             return f"on {f.host}: docker stop {f.container}"
         case Code.DUPLICATE:
-            return f"on {f.host}: docker rm -f {f.container}, if nobody needs it"
+            return f"on {f.host}: docker rm -f {f.container}, if it is not needed"
         case Code.UNREADABLE_SPEC:
-            return "upgrade cortexctl if a newer one wrote it; else remove the container"
+            return "if a newer cortexctl wrote it, upgrade; otherwise remove the container"
         case Code.OTHER_HOST:
-            return f'give the host the name "{f.actual}" back; or, if two hosts are one daemon, keep one of them'
+            return f'give the host the name "{f.actual}" again; or, if two hosts are the same daemon, keep only one'
         case Code.NAME_TAKEN | Code.PORT_TAKEN | Code.LEFT_ALONE:
-            return "it is yours to remove or to move: cortexctl never touches it"
+            return "remove or move it yourself: cortexctl never touches it"
         case _:
             return ""
 
 
 def stack_arguments(report: DriftReport) -> str:
-    """The stack as the next command names it, with a blank before; nothing for the default."""
+    """The arguments that name the stack in the next command, with a blank before; empty for the default."""
     path = "" if report.stack_path in {"", _DEFAULT_STACK} else f" {shlex.quote(report.stack_path)}"
     return path + (f" --env {shlex.quote(report.env)}" if report.env else "") + report.variable_options
 
@@ -145,13 +145,13 @@ def _protected(f: Finding) -> str:
 
 
 def _why(state: str) -> str:
-    """What an exit code may mean."""
+    """The possible meaning of an exit code."""
     meaning = _CODES.get(state.rpartition(" ")[2]) if "code" in state else ""
     return f" ({meaning})" if meaning else ""
 
 
 def _by_run(run: str) -> str:
-    return f", which run {run} had left there" if run else ""
+    return f" (applied by run {run})" if run else ""
 
 
 def _id(image: Any) -> str:
@@ -159,46 +159,44 @@ def _id(image: Any) -> str:
 
 
 def _not_serving(f: Finding) -> str:
-    heard = _HEARD.get(str(f.actual), f"/health answers {f.actual}")
-    return heard + (f", and it was {f.detail}" if f.detail.startswith("restarted") else "")
+    outcome = _HEALTH_TEXTS.get(str(f.actual), f"/health answers {f.actual}")
+    return outcome + (f", and it was {f.detail}" if f.detail.startswith("restarted") else "")
 
 
 def _changed(f: Finding) -> str:
     return f"{f.path}   {' -> '.join(values(f))}"
 
 
-_SAID: dict[Code, Callable[[Finding], str]] = {
+_TEXTS: dict[Code, Callable[[Finding], str]] = {
     Code.UNREADABLE_HOST: lambda f: str(f.actual),
     Code.NOT_SERVING: _not_serving,
-    Code.RESTARTING: lambda f: (
-        "it is restarted again and again" + (f" ({f.actual})" if f.actual != "restarting" else "")
-    ),
+    Code.RESTARTING: lambda f: "it restarts again and again" + (f" ({f.actual})" if f.actual != "restarting" else ""),
     Code.STOPPED: lambda f: f"it {is_or_has(str(f.actual))}{_why(str(f.actual))}",
     Code.REMOVED: lambda f: f"{f.expected} is gone{_by_run(f.detail)}",
     Code.RENAMED: lambda f: f"it was renamed by hand, from {f.expected} to {f.actual}",
-    Code.DISCONNECTED: lambda f: f"it is off its network {f.expected}" + (f" (on {f.actual})" if f.actual else ""),
+    Code.DISCONNECTED: lambda f: f"it is not on its network {f.expected}" + (f" (on {f.actual})" if f.actual else ""),
     Code.NOT_PUBLISHED: lambda f: f"it does not publish {f.expected}" + (f", but {f.actual}" if f.actual else ""),
     Code.UNFINISHED: lambda f: f"run {f.detail or 'unknown'} did not finish: {f.container} {is_or_has(str(f.actual))}",
     Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind, which {is_or_has(str(f.actual))}",
-    Code.KEPT_RUNS: lambda f: f"the kept container {f.container} is {f.actual}, and should be stopped",
-    Code.DUPLICATE: lambda f: f"{f.container} carries its labels, too, under a name that cortexctl does not give",
-    Code.ROLLED_BACK: lambda f: f"generation {f.actual} serves, and not {f.expected}{_by_run(f.detail)}",
+    Code.KEPT_RUNS: lambda f: f"the retained container {f.container} is {f.actual}, and should be stopped",
+    Code.DUPLICATE: lambda f: f"{f.container} also has its labels, under a name that cortexctl does not use",
+    Code.ROLLED_BACK: lambda f: f"generation {f.actual} serves instead of {f.expected}{_by_run(f.detail)}",
     Code.UNREADABLE_SPEC: lambda f: f"the recorded spec of {f.container} cannot be read: {f.detail}",
     Code.UPDATED: _changed,
     Code.CHANGED: _changed,
     Code.RETAGGED: lambda f: (
-        f"{f.detail} was given to another image: it is {_id(f.actual)} now, and {_id(f.expected)} runs"
+        f"the tag {f.detail} now names another image: {_id(f.actual)}, while {_id(f.expected)} runs"
     ),
-    Code.NEW: lambda _: "it is in the stack and was not applied yet",
-    Code.TO_ADOPT: lambda f: f"the stack takes {f.container} for it, which was not applied yet",
+    Code.NEW: lambda _: "it is in the stack but not applied yet",
+    Code.TO_ADOPT: lambda f: f"the stack adopts {f.container} for it, which is not applied yet",
     Code.EDITED: _changed,
-    Code.MOVED: lambda f: f"it was called {f.detail}, and its container still is",
+    Code.MOVED: lambda f: f"it was called {f.detail}, and its container still has that name",
     Code.NOT_IN_STACK: lambda f: f"{f.container} {is_or_has(str(f.actual))}{_protected(f)}",
-    Code.DISABLED: lambda f: f"{f.container} {is_or_has(str(f.actual))}{_protected(f)}; the stack has it disabled",
-    Code.OTHER_HOST: lambda f: f'it was made for the host "{f.actual}"',
+    Code.DISABLED: lambda f: f"{f.container} {is_or_has(str(f.actual))}{_protected(f)}; it is disabled in the stack",
+    Code.OTHER_HOST: lambda f: f'it was created for the host "{f.actual}"',
     Code.FOREIGN: lambda f: f"it {is_or_has(str(f.actual))}" + (f', of the stack "{f.detail}"' if f.detail else ""),
     Code.LEFT_ALONE: lambda f: f.detail,
     Code.NAME_TAKEN: lambda f: f"it has the name that {f.expected} needs",
     Code.PORT_TAKEN: lambda f: f"it publishes {f.actual}, which {f.expected} needs",
 }
-"""A test holds that every code has its words."""
+"""A test checks that every code has a text."""

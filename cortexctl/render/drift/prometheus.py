@@ -1,6 +1,6 @@
 """A drift report as Prometheus' text exposition format 0.0.4, for a textfile collector.
 
-Counts of all kinds that were asked for are always there, zeros too: an alert on a series that comes and goes is none.
+Counts of all requested kinds are always present, zeros too: an alert on a series that comes and goes is unreliable.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ from cortexctl.plan.drift.finding import DriftReport, Finding
 from cortexctl.render.drift.phrases import kinds_counted
 
 MOST_SERIES = 200
-"""Findings with a series of their own. How many have none is a series, too."""
+"""Findings with a series of their own. The number of the others is a series, too."""
 _NAMED = "cortexctl_drift"
 
 Labels = Mapping[str, str]
 Sample = tuple[Labels, float]
 
 
-def drift_prometheus(report: DriftReport, took: Durations) -> str:
+def drift_prometheus(report: DriftReport, durations: Durations) -> str:
     """All series carry the stack and its environment (empty without one)."""
     own = {"stack": report.stack, "env": report.env}
     lines: list[str] = []
-    for name, text, samples in _metrics(report, took):
+    for name, text, samples in _metrics(report, durations):
         lines += [f"# HELP {_NAMED}_{name} {text}", f"# TYPE {_NAMED}_{name} gauge"]
         lines += [f"{_NAMED}_{name}{_braces({**own, **labels})} {_number(value)}" for labels, value in samples]
     return "\n".join(lines) + "\n"
 
 
-def _metrics(report: DriftReport, took: Durations) -> Iterator[tuple[str, str, Iterable[Sample]]]:
+def _metrics(report: DriftReport, durations: Durations) -> Iterator[tuple[str, str, Iterable[Sample]]]:
     yield (
         "findings",
-        "What the last look found, by kind; containers of others are only counted.",
+        "Findings of the last check, by kind; containers of others are only counted.",
         [({"kind": kind.value}, number) for kind, number in kinds_counted(report)],
     )
-    told = list(dict.fromkeys(_series(f) for f in report.to_report()))
+    series = list(dict.fromkeys(_series(f) for f in report.to_report()))
     yield (
         "finding",
         f"1 for each finding, the first {MOST_SERIES} of them.",
-        [(dict(labels), 1) for labels in told[:MOST_SERIES]],
+        [(dict(labels), 1) for labels in series[:MOST_SERIES]],
     )
-    yield "findings_without_series", "Findings beyond those.", [({}, max(len(told) - MOST_SERIES, 0))]
+    yield "findings_without_series", "Findings beyond those.", [({}, max(len(series) - MOST_SERIES, 0))]
     judged = len(report.hosts) - len(report.unreachable) - len(report.busy)
     yield (
         "hosts",
-        "Hosts of the last look: judged, unreachable, or busy because somebody was applying there.",
+        "Hosts of the last check: judged, unreachable, or busy because an apply was running there.",
         [
             ({"state": "judged"}, judged),
             ({"state": "unreachable"}, len(report.unreachable)),
@@ -55,17 +55,17 @@ def _metrics(report: DriftReport, took: Durations) -> Iterator[tuple[str, str, I
     yield "instances", "Instances that were judged.", [({}, report.instances)]
     yield (
         "health_asked",
-        "Servers that were asked for their health, and those that could not be.",
+        "Servers whose health was checked, and those whose health could not be checked.",
         [({"asked": "yes"}, report.checked), ({"asked": "no"}, len(report.unchecked))],
     )
-    yield "ignored", "Findings that the stack says to pass over.", [({}, report.ignored)]
+    yield "ignored", "Findings that the stack ignores.", [({}, report.ignored)]
     yield "deep", "1 if containers were inspected, too.", [({}, float(report.deep))]
-    yield "last_run_timestamp_seconds", "When the last look was.", [({}, took.at)]
-    yield "duration_seconds", "How long it took.", [({}, round(took.seconds, 3))]
+    yield "last_run_timestamp_seconds", "Time of the last check.", [({}, durations.at)]
+    yield "duration_seconds", "Duration of the last check.", [({}, round(durations.seconds, 3))]
 
 
 def _series(f: Finding) -> tuple[tuple[str, str], ...]:
-    """What tells findings apart. Their values are not among it: a series for each would never end."""
+    """The labels that distinguish findings. Values are not labels: the number of series would be unbounded."""
     return (
         ("kind", f.kind.value),
         ("code", f.code.value),
@@ -81,7 +81,7 @@ def _braces(labels: Labels) -> str:
 
 
 def _escaped(value: str) -> str:
-    """As the format has it. A lone surrogate has no UTF-8 form, and a series must have one."""
+    """Escaped as the format requires. A lone surrogate is replaced, because it has no UTF-8 form."""
     plain = value.encode("utf-8", "replace").decode()
     return plain.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 

@@ -1,4 +1,4 @@
-"""A drift report for a terminal, or for the mail of a cron job: one quiet line when nothing is wrong."""
+"""A drift report for a terminal, or for the mail of a cron job: a single line if nothing is wrong."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from cortexctl.render.style import Ink
 
 MARGIN = "        "
 NAMED = 2
-"""Subjects of a block that are named; what is the same for many is said once."""
+"""Subjects of a block that are named; a text that is the same for many is written once."""
 LISTED = 20
-"""Lines about what is no finding."""
+"""Lines that are not about findings."""
 
 
 def drift_text(report: DriftReport, ink: Ink) -> str:
-    """Findings by kind, each with what to do; then the counts. Ends with a newline."""
+    """Findings by kind, each with its next steps; then the counts. Ends with a newline."""
     report = all_visible(report)
     shown = [f for f in report.findings if is_shown(f, report)]
     if not shown and not report.busy:
@@ -44,26 +44,26 @@ def drift_text(report: DriftReport, ink: Ink) -> str:
 
 
 def quiet_line(report: DriftReport, ink: Ink) -> str:
-    """The good news, and in brackets what it does not cover."""
+    """The line for a run without findings, with the parts that were not checked in brackets."""
     hosts = counted(len(report.hosts) - len(report.unreachable) - len(report.busy), "host")
     head = "No drift." if not report.kinds else f"No {listed(report.kinds, 9)}."
     runs = "runs" if report.instances == 1 else "run"
-    body = f"{counted(report.instances, 'instance')} on {hosts} {runs} as applied, and as the stack says."
+    body = f"{counted(report.instances, 'instance')} on {hosts} {runs} as applied and as declared."
     if report.kinds:
-        body = f"{counted(report.instances, 'instance')} on {hosts} looked at."
+        body = f"{counted(report.instances, 'instance')} on {hosts} checked."
     rest = listed(left_out(report), 9)
     return f"{ink(head, 'green', 'bold')} {body}" + (f" ({rest})" if rest else "")
 
 
 def left_out(report: DriftReport) -> Iterator[str]:
-    """What was found and is not told, and what was not looked at."""
+    """The findings that are not shown, and the parts that were not checked."""
     others = len(report.of(Kind.UNMANAGED))
     if others and Kind.UNMANAGED not in report.kinds:
         yield f"{counted(others, 'container')} of others, left alone"
     if not report.health_checked:
-        yield "servers not asked for their health"
+        yield "server health not checked"
     if report.unchecked:
-        yield f"health of {len(report.unchecked)} not asked"
+        yield f"health of {len(report.unchecked)} not checked"
     if report.ignored:
         yield f"{report.ignored} ignored"
     if report.unknown_secrets:
@@ -71,7 +71,7 @@ def left_out(report: DriftReport) -> Iterator[str]:
 
 
 def is_shown(f: Finding, report: DriftReport) -> bool:
-    """Containers of others are counted, unless they are asked for or in the way."""
+    """Containers of others are only counted, unless they are requested or block ours."""
     return f.kind is not Kind.UNMANAGED or Kind.UNMANAGED in report.kinds or f.code is not Code.FOREIGN
 
 
@@ -110,18 +110,18 @@ def _section(kind: Kind, findings: Sequence[Finding], report: DriftReport, ink: 
 
 
 def blocks(findings: Sequence[Finding]) -> list[tuple[list[str], list[Finding]]]:
-    """(subjects, the findings of the first): those of whom just the same is to be said are one block."""
+    """(subjects, the findings of the first): subjects with the same findings are one block."""
     by_subject: dict[str, list[Finding]] = {}
     for f in findings:
         by_subject.setdefault(f.subject, []).append(f)
     same: dict[tuple[str, ...], list[str]] = {}
-    for subject, found in by_subject.items():
-        same.setdefault(tuple(f"{f.code} {finding_text(f)}" for f in found), []).append(subject)
+    for subject, own in by_subject.items():
+        same.setdefault(tuple(f"{f.code} {finding_text(f)}" for f in own), []).append(subject)
     return [(subjects, by_subject[subjects[0]]) for subjects in same.values()]
 
 
 def _remarks(report: DriftReport, ink: Ink) -> str:
-    lines = [f"{host.name}   not judged: {busy_text(host.busy)}" for host in report.hosts if host.busy]
+    lines = [f"{host.name}   not checked: {busy_text(host.busy)}" for host in report.hosts if host.busy]
     lines += [f"{note.subject}   {note.text}" for note in report.notes]
     if len(lines) > LISTED:
         lines = [*lines[:LISTED], f"and {len(lines) - LISTED} more: --format json has them all"]
@@ -131,7 +131,7 @@ def _remarks(report: DriftReport, ink: Ink) -> str:
 def _recap(report: DriftReport, ink: Ink) -> str:
     listed_apart = Kind.UNMANAGED not in report.kinds
     counted_here = [(k, n) for k, n in kinds_counted(report) if n and not (k is Kind.UNMANAGED and listed_apart)]
-    found = [ink(f"{n} {kind.value}", COLOURS[kind]) for kind, n in counted_here]
-    line = ink("Found", "bold") + "   " + ("   ".join(found) or "nothing on the hosts that were judged")
+    numbers = [ink(f"{n} {kind.value}", COLOURS[kind]) for kind, n in counted_here]
+    line = ink("Found", "bold") + "   " + ("   ".join(numbers) or "nothing on the hosts that were checked")
     rest = list(left_out(report))
     return line + (f"   ({listed(rest, 9)})" if rest else "")

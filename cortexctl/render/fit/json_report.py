@@ -14,27 +14,27 @@ from cortexctl.plan.capacity.forecast import GpuLine
 Object = dict[str, Any]
 
 
-def budget_json(found: Budget) -> Object:
-    """GiB and counts; what is of one GPU is of the tightest stage. A number that nothing tells is null."""
-    at, known = found.tightest, found.gpu is not None
-    refusal = found.refusal
+def budget_json(budget: Budget) -> Object:
+    """GiB and counts. Numbers of one GPU are those of the tightest stage. An unknown number is null."""
+    at, known = budget.tightest, budget.gpu is not None
+    refusal = budget.refusal
     return {
-        "model": found.facts.architecture,
-        "vllm_version": ".".join(map(str, found.settings.behaviour.version)),
-        "vllm_version_known": found.settings.behaviour.known,
+        "model": budget.facts.architecture,
+        "vllm_version": ".".join(map(str, budget.settings.behaviour.version)),
+        "vllm_version_known": budget.settings.behaviour.known,
         **_stage(at, known=known),
-        "kv_cache_tokens": _part(found.tokens, whole=True),
-        "max_concurrency": _part(found.concurrency, digits=2),
-        "num_gpu_blocks": _part(found.blocks, whole=True),
+        "kv_cache_tokens": _part(budget.tokens, whole=True),
+        "max_concurrency": _part(budget.concurrency, digits=2),
+        "num_gpu_blocks": _part(budget.blocks, whole=True),
         "needed_gib": _part(at.needed),
-        "max_model_len": found.length,
+        "max_model_len": budget.length,
         "block_size": at.pool.block_size,
         "kv_cache_groups": at.pool.tables,
         "kv_cache_padding_layers": at.pool.padding,
-        "max_num_seqs": found.settings.max_num_seqs,
-        "max_num_batched_tokens": found.settings.batched_tokens,
-        "stages": [_stage(s, known=known) for s in found.stages],
-        "verdict": found.verdict,
+        "max_num_seqs": budget.settings.max_num_seqs,
+        "max_num_batched_tokens": budget.settings.batched_tokens,
+        "stages": [_stage(s, known=known) for s in budget.stages],
+        "verdict": budget.verdict,
         "refusal": None
         if refusal is None
         else {
@@ -43,7 +43,7 @@ def budget_json(found: Budget) -> Object:
             "advice": refusal.advice,
             "estimated_max_model_len": refusal.estimated_max_model_len,
         },
-        "notes": list(found.notes),
+        "notes": list(budget.notes),
     }
 
 
@@ -71,7 +71,7 @@ def _part(part: Estimate, *, digits: int = 4, whole: bool = False) -> Object:
 
 
 def ledger_json(lines: Iterable[GpuLine]) -> list[Object]:
-    """Each GPU with those who share it, in GiB."""
+    """Each GPU with the instances that share it, in GiB."""
     return [
         {
             "host": line.host,
@@ -85,23 +85,23 @@ def ledger_json(lines: Iterable[GpuLine]) -> list[Object]:
     ]
 
 
-def fitted_json(found: Fitted) -> Object:
-    """The search: what was tried, and the arguments to set."""
+def fitted_json(fitted: Fitted) -> Object:
+    """The search: its steps, and the arguments to set."""
     return {
-        "target": {"max_model_len": found.target.length, "concurrency": found.target.concurrency},
-        "reached": found.reached,
-        "changes": dict(found.changes),
+        "target": {"max_model_len": fitted.target.length, "concurrency": fitted.target.concurrency},
+        "reached": fitted.reached,
+        "changes": dict(fitted.changes),
         "steps": [
             {
                 "name": s.name,
                 "changes": dict(s.changes),
                 "cost": s.cost,
                 "kept": s.helped,
-                "concurrency": round(at_length(s.budget, found.target.length), 2),
+                "concurrency": round(at_length(s.budget, fitted.target.length), 2),
                 "refusal": s.budget.refusal.rule if s.budget.refusal else None,
             }
-            for s in found.steps
+            for s in fitted.steps
         ],
-        "advice": found.advice,
-        "budget": budget_json(found.last),
+        "advice": fitted.advice,
+        "budget": budget_json(fitted.last),
     }

@@ -1,4 +1,4 @@
-"""The same picture as the bars of the text form: one SVG, no scripts, no fonts; or one bar alone, for a page."""
+"""The bars of the text view as one SVG without scripts or fonts; or a single bar, for a page."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NAMES = ("weights", "other", "KV cache", "free")
 WIDTH, ROW, LEFT = 640, 34, 150
 
 
-def budgets_svg(found: Sequence[tuple[str, Budget]]) -> str:
-    """One bar a stage of every (name, budget). Every part has its size as a tooltip and for screen readers."""
-    rows = [(name, budget, i) for name, budget in found for i in range(len(budget.stages))]
+def budgets_svg(budgets: Sequence[tuple[str, Budget]]) -> str:
+    """One bar per stage of every (name, budget). Every part has its size as a tooltip and for screen readers."""
+    rows = [(name, budget, i) for name, budget in budgets for i in range(len(budget.stages))]
     height = ROW * len(rows) + 26
     drawn = [_row(n, *row) for n, row in enumerate(rows)]
     return (
@@ -26,7 +26,7 @@ def budgets_svg(found: Sequence[tuple[str, Budget]]) -> str:
 
 
 def bar_svg(parts: Sequence[tuple[str, float]], label: str) -> str:
-    """One bar and nothing else, for a page that has its own words and colours beside it. `parts`: (class, GiB)."""
+    """One bar without a legend, for a page that has its own texts and colours. `parts`: (class, GiB)."""
     total = sum(size for _, size in parts) or 1.0
     drawn, x = [], 0.0
     for kind, size in parts:
@@ -39,11 +39,11 @@ def bar_svg(parts: Sequence[tuple[str, float]], label: str) -> str:
     )
 
 
-def _row(n: int, name: str, found: Budget, stage: int) -> str:
-    parts = parts_of(found, stage)
+def _row(n: int, name: str, budget: Budget, stage: int) -> str:
+    parts = parts_of(budget, stage)
     total = sum(parts) or 1.0
     y, x = n * ROW + 4, float(LEFT)
-    label = name if len(found.stages) == 1 else f"{name} stage {stage}"
+    label = name if len(budget.stages) == 1 else f"{name} stage {stage}"
     drawn = [f'<text x="0" y="{y + 15}">{escape(_short(label))}<title>{escape(label)}</title></text>']
     for part, colour, kind in zip(parts, _COLOURS, _NAMES, strict=True):
         width = (WIDTH - LEFT) * part / total

@@ -1,4 +1,4 @@
-"""A budget as text that people can follow: a sum, one line a part with the flag that moves it, and a bar a GPU."""
+"""A budget as text for people: a sum, one line per part with the option that changes it, and one bar per GPU."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from cortexctl.plan.capacity.forecast import GpuLine
 from cortexctl.render.style import Ink
 
 WIDTH = 40
-"""Characters of a bar."""
+"""Width of a bar in characters."""
 _MARKS = ("#", "+", "=", ".")
-"""Weights, other, cache, free: told apart without colour."""
+"""Weights, other, cache, free: they differ without colour, too."""
 _STYLES = {"starts": "green", "refuses": "red", "too close to call": "yellow", "unknown": "dim"}
 
 
-def budget_text(title: str, found: Budget, ink: Ink) -> str:
-    """The whole of one model."""
+def budget_text(title: str, budget: Budget, ink: Ink) -> str:
+    """The complete budget of one model."""
     lines = [ink(title, "bold")]
-    for i, stage in enumerate(found.stages):
-        if len(found.stages) > 1:
+    for i, stage in enumerate(budget.stages):
+        if len(budget.stages) > 1:
             lines.append(f"  stage {i}: layers {stage.stage.layers.start} to {stage.stage.layers.stop - 1}")
-        lines += _sum(found, stage)
-        lines.append(f"  {bar(found, i, ink)}")
-    lines += _cache(found)
-    lines.append(f"  {ink(_verdict(found), _STYLES[found.verdict])}")
-    if found.refusal:
-        lines.append(f"    vLLM: {found.refusal.text}")
-        lines += [f"    next: {found.refusal.advice}"] if found.refusal.advice else []
-    lines += [f"  note: {note}" for note in found.notes]
+        lines += _sum(budget, stage)
+        lines.append(f"  {bar(budget, i, ink)}")
+    lines += _cache(budget)
+    lines.append(f"  {ink(_verdict(budget), _STYLES[budget.verdict])}")
+    if budget.refusal:
+        lines.append(f"    vLLM: {budget.refusal.text}")
+        lines += [f"    next: {budget.refusal.advice}"] if budget.refusal.advice else []
+    lines += [f"  note: {note}" for note in budget.notes]
     return "\n".join(lines)
 
 
-def _sum(found: Budget, at: StageBudget) -> list[str]:
-    s = found.settings
+def _sum(budget: Budget, at: StageBudget) -> list[str]:
+    s = budget.settings
     rows: list[tuple[str, Estimate, str]] = []
-    if found.gpu is not None and not s.kv_bytes:
-        moved = f"gpu_memory_utilization {s.utilization:g} of {found.gpu.total_gib:.2f}"
-        rows.append(("  requested", at.requested, moved))
+    if budget.gpu is not None and not s.kv_bytes:
+        option = f"gpu_memory_utilization {s.utilization:g} of {budget.gpu.total_gib:.2f}"
+        rows.append(("  requested", at.requested, option))
     sign = "-" if rows else " "
-    how = f"tensor_parallel_size {s.tp}, {s.quant.method or s.dtype}"
+    split = f"tensor_parallel_size {s.tp}, {s.quant.method or s.dtype}"
     rows += [
-        (f"{sign} weights", at.weights, how),
+        (f"{sign} weights", at.weights, split),
         (f"{sign} outside torch", at.non_torch, "driver, NCCL, workspaces"),
         (
             f"{sign} activation peak",
@@ -54,7 +54,7 @@ def _sum(found: Budget, at: StageBudget) -> list[str]:
         (f"{sign} CUDA graphs", at.graphs, "none with enforce_eager" if at.graphs.value else "not charged here"),
     ]
     if at.available.source == "given" or rows[0][0].strip() == "requested":
-        pinned = "kv_cache_memory_bytes would set it" if s.behaviour.since(0, 10, 2) else "what is left"
+        pinned = "kv_cache_memory_bytes would set it" if s.behaviour.since(0, 10, 2) else "the remainder"
         rows.append(("= KV cache", at.available, "as given" if at.available.source == "given" else pinned))
     return [f"  {name:<18}{part.value:>9.2f} GiB  {_range(part):<20} {why}" for name, part, why in rows]
 
@@ -65,50 +65,50 @@ def _range(part: Estimate) -> str:
     return f"{part.low:.2f} to {part.high:.2f}"
 
 
-def _cache(found: Budget) -> list[str]:
-    at = found.tightest
+def _cache(budget: Budget) -> list[str]:
+    at = budget.tightest
     if not at.pool.groups:
-        return ["  no KV cache: the model keeps none"]
-    if found.gpu is None and at.available.source != "given":
-        return [f"  one request of {found.length:,} tokens needs {at.needed.value:.2f} GiB of KV cache"]
+        return ["  no KV cache: the model has none"]
+    if budget.gpu is None and at.available.source != "given":
+        return [f"  one request of {budget.length:,} tokens needs {at.needed.value:.2f} GiB of KV cache"]
     spread = (
         ""
-        if found.concurrency.low == found.concurrency.high
-        else (f" ({found.concurrency.low:.1f} to {found.concurrency.high:.1f})")
+        if budget.concurrency.low == budget.concurrency.high
+        else (f" ({budget.concurrency.low:.1f} to {budget.concurrency.high:.1f})")
     )
     tables = f" in {at.pool.tables} groups" if at.pool.tables > 1 else ""
-    at_once = f"{found.concurrency.value:.2f} requests of {found.length:,} tokens at once{spread}"
-    blocks = f"{int(found.blocks.value):,} blocks of {at.pool.block_size}{tables}"
+    at_once = f"{budget.concurrency.value:.2f} requests of {budget.length:,} tokens at once{spread}"
+    blocks = f"{int(budget.blocks.value):,} blocks of {at.pool.block_size}{tables}"
     lines = [
         f"  {at_once}; one needs {at.needed.value:.2f} GiB",
-        f"  {int(found.tokens.value):,} KV cache tokens: {blocks}",
+        f"  {int(budget.tokens.value):,} KV cache tokens: {blocks}",
     ]
     if at.pool.padding:
-        lines.append(f"  {at.pool.padding} padding layers fill the groups, which is waste")
+        lines.append(f"  {at.pool.padding} padding layers fill the groups and are wasted")
     return lines
 
 
-def _verdict(found: Budget) -> str:
+def _verdict(budget: Budget) -> str:
     return {
         "starts": "It starts.",
         "refuses": "vLLM refuses to start.",
-        "too close to call": "Too close to call: the range of what is estimated holds both answers.",
+        "too close to call": "Too close to call: the estimate's range holds both answers.",
         "unknown": "Whether it starts is not known without a GPU.",
-    }[found.verdict]
+    }[budget.verdict]
 
 
-def parts_of(found: Budget, stage: int) -> tuple[float, float, float, float]:
+def parts_of(budget: Budget, stage: int) -> tuple[float, float, float, float]:
     """(weights, other, cache, free) of one GPU of a stage, in GiB."""
-    at = found.stages[stage]
-    total = found.gpu.total_gib if found.gpu else at.spent + max(at.available.value, 0.0)
+    at = budget.stages[stage]
+    total = budget.gpu.total_gib if budget.gpu else at.spent + max(at.available.value, 0.0)
     other = at.non_torch.value + at.transient.value + at.graphs.value
     cache = max(0.0, at.available.value)
     return at.weights.value, other, cache, max(0.0, total - at.weights.value - other - cache)
 
 
-def bar(found: Budget, stage: int, ink: Ink) -> str:
+def bar(budget: Budget, stage: int, ink: Ink) -> str:
     """One GPU as a bar, with its legend."""
-    weights, other, cache, free = parts_of(found, stage)
+    weights, other, cache, free = parts_of(budget, stage)
     total = weights + other + cache + free or 1.0
     sizes = [round(WIDTH * part / total) for part in (weights, other, cache)]
     sizes.append(max(0, WIDTH - sum(sizes)))
@@ -118,21 +118,21 @@ def bar(found: Budget, stage: int, ink: Ink) -> str:
 
 
 def ledger_text(lines: Iterable[GpuLine], ink: Ink) -> str:
-    """Each GPU with those who share it."""
+    """Each GPU with the instances that share it."""
     shown = []
     for line in lines:
         shares = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
         text = f"  {line.host} GPU {line.gpu}: {line.taken:.1f} of {line.total:.1f} GiB ({shares})"
-        shown.append(ink(f"{text}: more than there is", "red") if line.over else text)
+        shown.append(ink(f"{text}: more than the GPU has", "red") if line.over else text)
     return "\n".join(shown)
 
 
-def fitted_text(found: Fitted, ink: Ink) -> str:
+def fitted_text(fitted: Fitted, ink: Ink) -> str:
     """The search, step by step."""
-    target = found.target
-    lines = [f"Wanted: {target.concurrency:g} requests of {target.length:,} tokens at once."]
-    lines += [_step(step, target.length, ink) for step in found.steps]
-    lines.append(ink("Reached.", "green") if found.reached else ink(f"Not reached: {found.advice}.", "red"))
+    target = fitted.target
+    lines = [f"Target: {target.concurrency:g} requests of {target.length:,} tokens at once."]
+    lines += [_step(step, target.length, ink) for step in fitted.steps]
+    lines.append(ink("Reached.", "green") if fitted.reached else ink(f"Not reached: {fitted.advice}.", "red"))
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What the views of a plan have in common: its counts, and what is said of one change."""
+"""The common parts of all views of a plan: its counts, and the texts about one change."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ def counted(number: int, noun: str) -> str:
 
 
 def counts(plan: Plan) -> list[tuple[Action, int, str]]:
-    """(action, how many, "3 to replace") for each action that there is, in reading order."""
-    found = []
+    """(action, number, "3 to replace") for each action of the plan, in reading order."""
+    numbers = []
     for action in (*READING_ORDER, Action.NO_OP):
         number = sum(c.action is action for c in plan.changes)
         if number:
-            word = f"to {action.value}" if action.does_something else PAST_TENSE[action]
-            found.append((action, number, f"{number} {word}"))
-    return found
+            label = f"to {action.value}" if action.does_something else PAST_TENSE[action]
+            numbers.append((action, number, f"{number} {label}"))
+    return numbers
 
 
 def down_addresses(blocks: Iterable[Block]) -> list[str]:
-    """What does not serve while it is changed, or goes away, in the blocks' order."""
+    """The addresses that do not serve during their change, or are removed, in the order of the blocks."""
     return [address for b in blocks if b.first.cost.down for address in b.addresses]
 
 
 def availability_lines(plan: Plan) -> list[str]:
-    """Of each model with more than one instance: how many serve at the least meanwhile."""
-    return [words for r in plan.rollouts if (words := rollout_text(r))]
+    """For each model with more than one instance: the lowest number that serves during the apply."""
+    return [line for r in plan.rollouts if (line := rollout_text(r))]
 
 
 def batch_lines(plan: Plan) -> list[str]:
-    """Of each model that is changed in several batches: which come when."""
-    return [words for r in plan.rollouts if (words := batch_text(r))]
+    """For each model that is changed in several batches: their order."""
+    return [line for r in plan.rollouts if (line := batch_text(r))]
 
 
 def host_lines(plan: Plan) -> list[str]:
-    """Of the hosts on which something changes: for how long at most, and their GPUs before and after. Hosts of which
-    the same is said share a line.
+    """For each host with changes: their longest duration, and its GPUs before and after. Hosts with the same text share
+    a line.
     """
     effective: dict[str, list[Change]] = {}
     for change in plan.effective:
@@ -56,32 +56,32 @@ def host_lines(plan: Plan) -> list[str]:
     for host in plan.hosts:
         same.setdefault(host_cost_text(host, effective.get(host.host.name, [])), []).append(host.host.name)
     same.pop("", None)
-    return [f"{listed(names, 3)}: {words}" for words, names in same.items()]
+    return [f"{listed(names, 3)}: {text}" for text, names in same.items()]
 
 
 def hook_lines(plan: Plan) -> list[str]:
-    """Of each point at which hooks run: what they do. "pre_stop: drain (./drain.sh) for llama-*"."""
-    found: dict[str, list[str]] = {}
+    """For each hook point: its hooks, as in "pre_stop: drain (./drain.sh) for llama-*"."""
+    by_point: dict[str, list[str]] = {}
     for hook in plan.hooks:
-        whose = "" if hook.models == ("*",) else f" for {listed(hook.models, 3)}"
+        models = "" if hook.models == ("*",) else f" for {listed(hook.models, 3)}"
         unless = "" if hook.required or not hook.on.may_refuse else ", may fail"
-        found.setdefault(hook.on.value, []).append(f"{hook.name} ({hook.description}{unless}){whose}")
-    return [f"{point}: {'; '.join(found[point])}" for point in Point if point in found]
+        by_point.setdefault(hook.on.value, []).append(f"{hook.name} ({hook.description}{unless}){models}")
+    return [f"{point}: {'; '.join(by_point[point])}" for point in Point if point in by_point]
 
 
 def secrets_text(plan: Plan) -> str:
-    """Of the secrets that were not compared; empty when all were."""
+    """The secrets that were not compared; empty if all were."""
     names = plan.uncompared
-    return f"not compared, for no secret was read: {listed(names, 8)}" if names else ""
+    return f"not compared, because no secret was read: {listed(names, 8)}" if names else ""
 
 
 def nothing_to_do(plan: Plan) -> bool:
-    """Whether the plan is the good news: all hosts read, nothing wrong, nothing to change."""
+    """Whether all hosts were read, there is no error, and nothing changes."""
     return not plan.effective and not plan.unreachable and not plan.has_errors
 
 
 def good_news(plan: Plan) -> tuple[str, str]:
-    """The news and the rest of the sentence, of a plan with `nothing_to_do`."""
+    """The headline and the rest of the sentence, for a plan with `nothing_to_do`."""
     if plan.destroy:
         return "Nothing to destroy.", f"No container of {plan.stack} is left."
     matching = sum(c.action is Action.NO_OP for c in plan.changes)
@@ -89,31 +89,31 @@ def good_news(plan: Plan) -> tuple[str, str]:
     verb = "matches" if matching == 1 else "match"
     source = f" {verb} {plan.stack_path}" if plan.stack_path else ""
     deferred = ", ".join(address for r in plan.rollouts for address in r.deferred)
-    waits = f" Held for another apply: {deferred}." if deferred else ""
+    waits = f" Deferred to another apply: {deferred}." if deferred else ""
     return "No changes.", f"{total} on {counted(len(plan.hosts), 'host')}{source}.{waits}"
 
 
 def plan_digest(plan: Plan) -> str:
-    """The digest that the plan's JSON carries: what a reviewer has seen is what is applied, or nothing is."""
+    """The digest in the plan's JSON: only the plan that was reviewed can be applied."""
     return str(plan_to_dict(plan)["digest"])
 
 
 def steps_by_change(plan: Plan) -> Mapping[tuple[str, str], list[Step]]:
-    """(host, address) -> its steps in order; (host, "") are the host's own."""
-    found: dict[tuple[str, str], list[Step]] = {}
+    """(host, address) -> its steps in order; (host, "") has the steps of the host itself."""
+    by_change: dict[tuple[str, str], list[Step]] = {}
     for step in plan.steps:
-        found.setdefault((step.host, step.address), []).append(step)
-    return found
+        by_change.setdefault((step.host, step.address), []).append(step)
+    return by_change
 
 
 def hidden_text(f: FieldChange) -> str:
-    """What is said of a secret instead of its values."""
+    """The text that replaces the values of a secret."""
     was, now = f.before is not None, f.after is not None
     return "(changed, value hidden)" if was and now else "(added, value hidden)" if now else "(removed)"
 
 
 def launch_rows(block: Block) -> list[tuple[str, str]]:
-    """What will run, in a few lines: the fields that a reviewer asks about."""
+    """The new launch in a few lines: the fields that a reviewer needs."""
     spec = block.first.detail.after
     if spec is None:
         return []
@@ -136,7 +136,7 @@ def launch_rows(block: Block) -> list[tuple[str, str]]:
 
 
 def _gpus_of(block: Block) -> str:
-    """Their indices; host by host where they differ."""
+    """The indices of the GPUs; per host if they differ."""
     by_host = {c.host: ", ".join(map(str, c.detail.after.container.gpus)) for c in block.changes if c.detail.after}
     if len(set(by_host.values())) > 1:
         shown, more = cut([f"{gpus} on {host}" for host, gpus in by_host.items()], 4)

@@ -1,4 +1,4 @@
-"""The same change on many hosts is one block to read. A partition: no change is ever lost by it."""
+"""Folds the same change on many hosts into one block. A partition: no change is lost."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ READING_ORDER = (
     Action.MOVE,
     Action.FORGET,
 )
-"""What takes something away first: it must not scroll off."""
+"""Removals first, so that they do not scroll off."""
 _MAY_DIFFER = {"address", "host", "cost", "detail"}
-"""Words of one host; of the cost and the detail a part is compared."""
+"""Fields that belong to one host. Parts of the cost and the detail are compared separately."""
 _MAY_DIFFER_INSIDE = {
     "before", "after", "generation", "serving", "candidate", "displaced", "pruned", "others", "leftover",
 }  # fmt: skip
-"""The same of the detail. `before` is told by `fields`, and `candidate` by `reasons`, which must be equal. A field not
-named here must be, too."""
+"""Such fields of the detail. `fields` shows the relevant part of `before`, and `reasons` that of `candidate`; both must
+be equal, and so must every field that is not named here."""
 IN_TITLE = 2
 _COMPARED = tuple(f.name for f in dataclasses.fields(Change) if f.name not in _MAY_DIFFER)
 _COMPARED_INSIDE = tuple(f.name for f in dataclasses.fields(InstanceChange) if f.name not in _MAY_DIFFER_INSIDE)
@@ -73,23 +73,23 @@ class Block:
 
 
 def fold(changes: Iterable[Change]) -> tuple[Block, ...]:
-    """Blocks in reading order. Instances that stay as they are, are in none."""
-    found: dict[tuple[str, ...], list[Change]] = {}
+    """Blocks in reading order. Unchanged instances are in none."""
+    same_change: dict[tuple[str, ...], list[Change]] = {}
     shown = (c for c in changes if c.action is not Action.NO_OP)
     for change in sorted(shown, key=lambda c: (READING_ORDER.index(c.action), _as_counted(c.address))):
-        found.setdefault(_key(change), []).append(change)
-    return tuple(Block(tuple(same)) for same in found.values())
+        same_change.setdefault(_key(change), []).append(change)
+    return tuple(Block(tuple(same)) for same in same_change.values())
 
 
-def cut(words: Iterable[str], most: int) -> tuple[list[str], int]:
-    """Those to write out, and how many more there are. One more than `most` is written rather than counted."""
-    words = list(words)
-    return (words, 0) if len(words) <= most + 1 else (words[:most], len(words) - most)
+def cut(texts: Iterable[str], most: int) -> tuple[list[str], int]:
+    """The texts to show, and the number of the others. A single text beyond `most` is shown, not counted."""
+    texts = list(texts)
+    return (texts, 0) if len(texts) <= most + 1 else (texts[:most], len(texts) - most)
 
 
-def listed(words: Iterable[str], most: int) -> str:
+def listed(texts: Iterable[str], most: int) -> str:
     """'a, b', or 'a, b and 10 more'."""
-    shown, more = cut(words, most)
+    shown, more = cut(texts, most)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
@@ -103,12 +103,12 @@ def _name(change: Change) -> str:
 
 
 def _key(change: Change) -> tuple[str, ...]:
-    """Text, for to Python 1, 1.0 and True are one. Which GPUs it has is each host's own, unless that is the change."""
+    """Compared as text, because 1 == 1.0 == True in Python. GPU indices may differ by host, unless they change."""
     after = change.detail.after
     if after and not any(f.path == "gpus" for f in change.fields):
         alike = replace(after.container, gpus=tuple(range(len(after.container.gpus))))
         after = replace(after, container=alike)
     text = spec_to_label(after) if after else ""
-    bounds = repr((change.cost.down, change.cost.at_most))  # how long it took before is each host's own
+    bounds = repr((change.cost.down, change.cost.at_most))  # past durations may differ by host
     shared = (repr(getattr(change, name)) for name in _COMPARED)
     return (_name(change), text, bounds, *shared, *(repr(getattr(change.detail, name)) for name in _COMPARED_INSIDE))

@@ -1,4 +1,4 @@
-"""A plan as one HTML file that asks nothing of anybody: no request, no font, no library, and no script is needed."""
+"""A plan as one self-contained HTML file: no request, no font, no library, and it works without its script."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def plan_html(plan: Plan, *, next_step: str = "") -> str:
 
 @functools.cache
 def _template() -> Template:
-    """To compile it takes longer than to fill it in."""
+    """Cached, because compiling takes longer than rendering."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
@@ -98,16 +98,16 @@ def _content(plan: Plan) -> dict[str, Any]:
     blocks, steps = fold(plan.changes), steps_by_change(plan)
     names, forecasts = plan.container_names, forecasts_by_address(plan)
     errors = sum(d.is_error for d in plan.diagnostics)
-    found = counts(plan)
+    numbers = counts(plan)
     reached = len(plan.hosts) - len(plan.unreachable)
     unreachable = f", {len(plan.unreachable)} unreachable" if plan.unreachable else ""
     return {
         "plan": plan,
-        "headline": ", ".join(words for _, _, words in found) or "nothing to do",
+        "headline": ", ".join(label for _, _, label in numbers) or "nothing to do",
         "host_lines": f"{counted(reached, 'host')}{unreachable}",
-        "counts": [(action.value, number, words.partition(" ")[2]) for action, number, words in found],
+        "counts": [(action.value, number, label.partition(" ")[2]) for action, number, label in numbers],
         "good": good_news(plan) if nothing_to_do(plan) else None,
-        "errors": f"{counted(errors, 'error')} {'stands' if errors == 1 else 'stand'}" if errors else "",
+        "errors": f"{counted(errors, 'error')} {'blocks' if errors == 1 else 'block'}" if errors else "",
         "down": cut(down_addresses(blocks), DOWN_LISTED),
         "kept": [*availability_lines(plan), *batch_lines(plan)],
         "hosts_taken": host_lines(plan),

@@ -1,4 +1,4 @@
-"""Memory in the HTML view: bars with their words beside them, for a change and for the GPUs of a host."""
+"""Memory in the HTML view: bars with a legend, for a change and for the GPUs of a host."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from cortexctl.render.plan.memory import (
 )
 
 _CLASSES = {"weights": "weights", "other": "rest", "KV cache": "cache", "free": "free"}
-_SEEN = 0.05
-"""GiB; less is none."""
-_MORE = ": more than there is"
+_SMALLEST = 0.05
+"""GiB; smaller parts are not drawn."""
+_OVER = ": more than the GPU has"
 _SHARERS = 6
-"""Colours for holders of a GPU; then they begin again."""
+"""Number of colours for the holders of a GPU; after that they repeat."""
 
 
 def memory_of(block: Block, forecasts: Mapping[str, InstanceForecast]) -> list[dict[str, Any]]:
-    """What is foreseen of a block: the same for all of its instances, or several."""
-    found = foreseen(block, forecasts)
-    whole = len(found) == 1 and len(found[0].addresses) == len(block.changes)
-    return [_alike(alike, "" if whole else listed(alike.addresses, NAMED)) for alike in found]
+    """The forecasts of a block: one if they are the same for all instances, else several."""
+    forecast = foreseen(block, forecasts)
+    whole = len(forecast) == 1 and len(forecast[0].addresses) == len(block.changes)
+    return [_alike(alike, "" if whole else listed(alike.addresses, NAMED)) for alike in forecast]
 
 
 def _alike(alike: Alike, who: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _alike(alike: Alike, who: str) -> dict[str, Any]:
     counts = refusal is None or refusal.rule not in WITHOUT_NUMBERS
     return {
         "who": who,
-        "words": alike.words,
+        "text": alike.text,
         "bad": bool(after and after.verdict in VERDICTS),
         "bars": [_bar(*each) for each in bars_of(alike.first)] if counts else [],
         "refusal": refusal.text if refusal else "",
@@ -51,22 +51,22 @@ def _alike(alike: Alike, who: str) -> dict[str, Any]:
     }
 
 
-def _bar(label: str, found: Forecast, at: StageForecast) -> dict[str, Any]:
-    parts = [(_CLASSES[name], name, size) for name, size in parts_of(found, at) if size >= _SEEN]
-    over = sum(size for _, _, size in parts) > found.gpu_total + _SEEN
-    said = ", ".join(f"{name} {size:.1f}" for _, name, size in parts)
+def _bar(label: str, forecast: Forecast, at: StageForecast) -> dict[str, Any]:
+    parts = [(_CLASSES[name], name, size) for name, size in parts_of(forecast, at) if size >= _SMALLEST]
+    over = sum(size for _, _, size in parts) > forecast.gpu_total + _SMALLEST
+    sizes = ", ".join(f"{name} {size:.1f}" for _, name, size in parts)
     return {
         "label": label,
-        "svg": bar_svg([(kind, size) for kind, _, size in parts], f"GiB on one GPU: {said}"),
+        "svg": bar_svg([(kind, size) for kind, _, size in parts], f"GiB on one GPU: {sizes}"),
         "parts": [(kind, f"{name} {size:.1f}") for kind, name, size in parts],
-        "total": f"of {found.gpu_total:.1f} GiB" + (f" ({found.gpu})" if found.gpu else "") + _MORE * over,
+        "total": f"of {forecast.gpu_total:.1f} GiB" + (f" ({forecast.gpu})" if forecast.gpu else "") + _OVER * over,
         "over": over,
     }
 
 
-def _range(found: Forecast) -> str:
-    """How far off the estimate may be; empty where nothing is estimated."""
-    tokens, at_once = found.tokens, found.concurrency
+def _range(forecast: Forecast) -> str:
+    """The range of the estimate; empty if nothing is estimated."""
+    tokens, at_once = forecast.tokens, forecast.concurrency
     if tokens.low == tokens.high:
         return ""
     return (
@@ -76,7 +76,7 @@ def _range(found: Forecast) -> str:
 
 
 def ledgers(plan: Plan) -> list[dict[str, Any]]:
-    """By host: its GPUs and who holds them."""
+    """By host: its GPUs and their holders."""
     hosts = dict.fromkeys(line.host for line in plan.ledger)
     return [
         {"host": host, "lines": [_gpus(n, line) for n, line in alike_gpus(x for x in plan.ledger if x.host == host)]}
@@ -87,11 +87,11 @@ def ledgers(plan: Plan) -> list[dict[str, Any]]:
 def _gpus(names: str, line: GpuLine) -> dict[str, Any]:
     shares = [(f"share{i % _SHARERS}", f"{s.who} {s.taken:.1f}", s.taken) for i, s in enumerate(line.shares)]
     free = max(0.0, line.total - line.taken)
-    shares += [("free", f"free {free:.1f}", free)] if free >= _SEEN else []
+    shares += [("free", f"free {free:.1f}", free)] if free >= _SMALLEST else []
     return {
         "label": names,
         "svg": bar_svg([(kind, size) for kind, _, size in shares], f"{names}: GiB by container"),
-        "parts": [(kind, words) for kind, words, _ in shares],
-        "total": f"{line.taken:.1f} of {line.total:.1f} GiB" + _MORE * line.over,
+        "parts": [(kind, text) for kind, text, _ in shares],
+        "total": f"{line.taken:.1f} of {line.total:.1f} GiB" + _OVER * line.over,
         "over": line.over,
     }

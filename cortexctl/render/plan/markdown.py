@@ -1,7 +1,7 @@
-"""A plan as a comment on a change: what matters is always whole, details as long as there is room.
+"""A plan as a comment on a change: the essential parts are always complete, details as far as they fit.
 
-Levels of detail make it fit, never a cut: if everything about the plan does not fit, a level says less of it, and
-then of each block its details are there, or one line says that they are not.
+The text is made to fit by levels of detail, never by cutting it. A lower level gives less about the plan as a whole.
+Each block then has its details, or one line instead of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cortexctl.render.sanitise import visible_plan
 MAX_BYTES = 60_000
 """GitHub takes 65,536 characters."""
 LEAST_BYTES = 6_000
-"""What is always there fits into this, whatever the plan."""
+"""The lowest level fits into this, for any plan."""
 ROWS = 200
 DOTS = {
     Action.REMOVE: "🔴",
@@ -53,28 +53,28 @@ DOTS = {
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How much is said: hosts a row (0: no rows, counts by action), names and characters a sentence, diagnostics."""
+    """Limits: hosts per row (0: no rows, counts by action), names and characters per sentence, diagnostics."""
 
     places: int
     names: int
     problems: int
-    words: int
+    length: int
 
 
 LEVELS = (
-    Level(places=2000, names=8, problems=200, words=600),
-    Level(places=20, names=8, problems=50, words=400),
-    Level(places=4, names=8, problems=20, words=300),
-    Level(places=0, names=2, problems=20, words=300),
-    Level(places=0, names=2, problems=5, words=150),
-    Level(places=0, names=0, problems=1, words=40),
+    Level(places=2000, names=8, problems=200, length=600),
+    Level(places=20, names=8, problems=50, length=400),
+    Level(places=4, names=8, problems=20, length=300),
+    Level(places=0, names=2, problems=20, length=300),
+    Level(places=0, names=2, problems=5, length=150),
+    Level(places=0, names=0, problems=1, length=40),
 )
 
 
 def plan_markdown(plan: Plan, *, max_bytes: int = MAX_BYTES, next_step: str = "") -> str:
-    """At most `max_bytes` of UTF-8. Raises ValueError when they are fewer than LEAST_BYTES.
+    """At most `max_bytes` of UTF-8. Raises ValueError if `max_bytes` is below LEAST_BYTES.
 
-    `next_step`: the command to apply it; without one, what the plan itself can tell of it.
+    `next_step`: the command that applies it. Default: derived from the plan.
     """
     if max_bytes < LEAST_BYTES:
         raise ValueError(f"a plan needs at least {LEAST_BYTES} bytes")
@@ -95,12 +95,12 @@ def plan_markdown(plan: Plan, *, max_bytes: int = MAX_BYTES, next_step: str = ""
 
 
 def default_next_step(plan: Plan) -> str:
-    """The command that applies the plan, as far as the plan can tell; empty when none does."""
+    """The command that applies the plan, as far as the plan shows it; empty if none does."""
     if not plan.effective or plan.has_errors or plan.basis or plan.lacking:
         return ""
-    words = ["cortexctl", "destroy" if plan.destroy else "apply", plan.stack_path]
-    words += ["--env", plan.env] if plan.env else []
-    return " ".join(word for word in (*words, *plan.selection) if word)
+    argv = ["cortexctl", "destroy" if plan.destroy else "apply", plan.stack_path]
+    argv += ["--env", plan.env] if plan.env else []
+    return " ".join(part for part in (*argv, *plan.selection) if part)
 
 
 def _size(part: str) -> int:
@@ -115,90 +115,92 @@ def _head(plan: Plan, blocks: Sequence[Block], level: Level) -> Iterator[str]:
         yield "\n".join(_table(blocks, level) if level.places else _counts_table(blocks))
     yield _hosts(plan, level)
     yield _hooks(plan, level)
-    yield _room(plan, level)
+    yield _gpus(plan, level)
     yield "\n".join(_diagnostics(plan.diagnostics, level))
 
 
 def _headline(plan: Plan, level: Level) -> str:
-    name = text(plan.stack, min(level.words, 60)) + (f" / {text(plan.env, min(level.words, 60))}" if plan.env else "")
+    name = text(plan.stack, min(level.length, 60)) + (f" / {text(plan.env, min(level.length, 60))}" if plan.env else "")
     verb = "plan --destroy" if plan.destroy else "plan"
-    found = ", ".join(words for action, _, words in counts(plan) if action is not Action.NO_OP)
-    if not found:
-        found = "nothing to do" if plan.destroy else "no changes"
-    return f"### cortexctl {verb}: {name} — {found}"
+    numbers = ", ".join(label for action, _, label in counts(plan) if action is not Action.NO_OP)
+    if not numbers:
+        numbers = "nothing to do" if plan.destroy else "no changes"
+    return f"### cortexctl {verb}: {name} — {numbers}"
 
 
 def _heads_up(plan: Plan, blocks: Sequence[Block], level: Level) -> str:
-    """What a reader must not miss: what is against it, what goes down, what goes for good, what was not looked at."""
+    """What a reader must not miss: errors, downtime, removals, and the parts that were not read."""
     if nothing_to_do(plan):
         news, rest = good_news(plan)
         limits = "; ".join(_limits(plan, level))
-        return f"**{news}** {text(rest, level.words)}" + (f" This is {limits}." if limits else "")
-    said = []
+        return f"**{news}** {text(rest, level.length)}" + (f" This is {limits}." if limits else "")
+    remarks = []
     errors = sum(d.is_error for d in plan.diagnostics)
     if errors:
-        said.append(f"this plan is refused: {counted(errors, 'error')} below")
+        remarks.append(f"this plan is refused: {counted(errors, 'error')} below")
     removed = [b for b in blocks if b.action is Action.REMOVE]
     down = [b for b in blocks if b.first.cost.down and b.action is not Action.REMOVE]
-    said += _some(
+    remarks += _some(
         [f"{name} goes down on {_places(same)}{_at_most(same)}" for name, same in _by_name(down)], "go down", level
     )
-    said += _some([f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], "are removed", level)
-    said += _some([text(words, 120) for words in availability_lines(plan)], "stay up in part", level)
-    said += _some([f"in turn {text(words, 160)}" for words in batch_lines(plan)], "go in batches", level)
+    remarks += _some(
+        [f"{name} is removed from {_places(same)}" for name, same in _by_name(removed)], "are removed", level
+    )
+    remarks += _some([text(line, 120) for line in availability_lines(plan)], "stay partly up", level)
+    remarks += _some([f"in order: {text(line, 160)}" for line in batch_lines(plan)], "change in batches", level)
     if plan.unreachable:
         hosts = listed((code(h.host.name, 60) for h in plan.unreachable), level.names)
         named = f": {hosts}" if level.names else ""
-        said.append(f"{counted(len(plan.unreachable), 'host')} unreachable and left out{named}")
-    said += _limits(plan, level)
-    return f"**Heads-up:** {'; '.join(said)}." if said else "Nothing goes down."
+        remarks.append(f"{counted(len(plan.unreachable), 'host')} unreachable and left out{named}")
+    remarks += _limits(plan, level)
+    return f"**Heads-up:** {'; '.join(remarks)}." if remarks else "Nothing goes down."
 
 
 def _limits(plan: Plan, level: Level) -> Iterator[str]:
-    """What the plan was not made of: all of the stack, or the live hosts."""
+    """The limits of the plan: a part of the stack only, not the live hosts, secrets not compared."""
     if plan.selection:
-        yield f"a partial plan: {text(' '.join(plan.selection), min(level.words, 200))}"
+        yield f"a partial plan: {text(' '.join(plan.selection), min(level.length, 200))}"
     if plan.basis:
-        yield f"for review only, made against {text(plan.basis, min(level.words, 200))}"
+        yield f"for review only, planned against {text(plan.basis, min(level.length, 200))}"
     if plan.uncompared:
-        words = secrets_text(plan) if level.names else "not compared"
-        yield f"secrets {text(words, min(level.words, 200))}"
+        secrets = secrets_text(plan) if level.names else "not compared"
+        yield f"secrets {text(secrets, min(level.length, 200))}"
 
 
 def _hosts(plan: Plan, level: Level) -> str:
-    shown, more = cut([text(words, 120) for words in host_lines(plan)], level.names) if level.names else ([], 0)
-    said = "; ".join([*shown, *([f"{more} more hosts"] if more else [])])
-    return f"Hosts: {said}." if said else ""
+    shown, more = cut([text(line, 120) for line in host_lines(plan)], level.names) if level.names else ([], 0)
+    hosts = "; ".join([*shown, *([f"{more} more hosts"] if more else [])])
+    return f"Hosts: {hosts}." if hosts else ""
 
 
 def _hooks(plan: Plan, level: Level) -> str:
     if not level.names:
         return f"Hooks: {len(plan.hooks)}." if plan.hooks else ""
-    said = "; ".join(text(words, min(level.words, 200)) for words in hook_lines(plan))
-    return f"Hooks: {said}." if said else ""
+    hooks = "; ".join(text(line, min(level.length, 200)) for line in hook_lines(plan))
+    return f"Hooks: {hooks}." if hooks else ""
 
 
-def _room(plan: Plan, level: Level) -> str:
-    """What GPUs are promised where they are shared, and of whom memory is not known."""
+def _gpus(plan: Plan, level: Level) -> str:
+    """The memory of shared GPUs, and the instances whose memory is not known."""
     unknown = unknown_number(plan)
     if not level.names:
-        return f"Room: memory not computed for {counted(unknown, 'instance')}." if unknown else ""
-    shown, more = cut([text(words, 200) for words in memory_summary(plan)], level.names)
-    said = "; ".join([*shown, *([f"{more} more lines"] if more else [])])
-    return f"Room: {said}." if said else ""
+        return f"GPUs: memory not computed for {counted(unknown, 'instance')}." if unknown else ""
+    shown, more = cut([text(line, 200) for line in memory_summary(plan)], level.names)
+    lines = "; ".join([*shown, *([f"{more} more lines"] if more else [])])
+    return f"GPUs: {lines}." if lines else ""
 
 
-def _some(words: list[str], what: str, level: Level) -> list[str]:
-    """A sentence holds only so many names; the table and the details have the rest."""
-    shown, more = cut(words, level.names) if level.names else ([], len(words))
+def _some(texts: list[str], what: str, level: Level) -> list[str]:
+    """The texts, limited to the names of the level; the table and the details have the others."""
+    shown, more = cut(texts, level.names) if level.names else ([], len(texts))
     return [*shown, f"{more} {'more' if shown else 'models'} {what}"] if more else shown
 
 
 def _by_name(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:
-    found: dict[str, list[Block]] = {}
+    by_name: dict[str, list[Block]] = {}
     for block in blocks:
-        found.setdefault(code(block.name, 60), []).append(block)
-    return list(found.items())
+        by_name.setdefault(code(block.name, 60), []).append(block)
+    return list(by_name.items())
 
 
 def _places(blocks: Sequence[Block]) -> str:
@@ -213,7 +215,7 @@ def _at_most(blocks: Sequence[Block]) -> str:
 
 
 def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:
-    """A row a block."""
+    """One row per block."""
     yield "| | Where | Model | Action | Why | Cost |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for block in blocks:
@@ -232,7 +234,7 @@ def _table(blocks: Sequence[Block], level: Level) -> Iterator[str]:
 
 
 def _why(block: Block) -> str:
-    """The fields, if fields are why; else the reasons."""
+    """The changed fields, and the other reasons."""
     changed = [r.detail for r in block.first.reasons if r.code is ReasonCode.CHANGED]
     others = reason_lines(replace(block.first, reasons=_not_changed(block)))
     shown = [code(path, 60) for path in changed[:3]]
@@ -245,7 +247,7 @@ def _not_changed(block: Block) -> tuple[Reason, ...]:
 
 
 def _counts_table(blocks: Sequence[Block]) -> Iterator[str]:
-    """A row an action: for more rows than anybody reads, or than fit."""
+    """One row per action, if there are too many rows to read, or to fit."""
     yield "| | Action | Changes | Hosts | Models |"
     yield "| --- | --- | --- | --- | --- |"
     for action in dict.fromkeys(b.action for b in blocks):
@@ -257,10 +259,10 @@ def _counts_table(blocks: Sequence[Block]) -> Iterator[str]:
 def _diagnostics(diagnostics: Sequence[Diagnostic], level: Level) -> Iterator[str]:
     """Errors first, as the plan has them."""
     for d in diagnostics[: level.problems]:
-        place = f" {code(f'{d.span.path}:{d.span.line}', min(level.words, 120))}" if d.span else ""
+        place = f" {code(f'{d.span.path}:{d.span.line}', min(level.length, 120))}" if d.span else ""
         notes = [note for note in (d.detail, f"Help: {d.help}" if d.help else "") if note]
-        said = ". ".join(text(part, level.words) for part in (d.summary, *notes))
-        yield f"- {'❌' if d.is_error else '⚠️'} **{text(d.rule, 20)}**{place} {said}"
+        message = ". ".join(text(part, level.length) for part in (d.summary, *notes))
+        yield f"- {'❌' if d.is_error else '⚠️'} **{text(d.rule, 20)}**{place} {message}"
     left = diagnostics[level.problems :]
     if left:
         errors = sum(d.is_error for d in left)
@@ -272,5 +274,5 @@ def _footer(plan: Plan, digest: str, next_step: str, level: Level) -> str:
     if plan.stack_digest:
         parts.append(f"stack digest {code(plan.stack_digest, 20)}")
     if next_step:
-        parts.append(f"next: {code(next_step, min(level.words, 300))}, refused if anything above has changed since")
+        parts.append(f"next: {code(next_step, min(level.length, 300))}, refused if anything above has changed since")
     return f"<sub>{' · '.join(parts)}</sub>"

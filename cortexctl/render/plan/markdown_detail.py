@@ -1,4 +1,4 @@
-"""The details of a plan's blocks in Markdown, the most dangerous first, as many as there is room for."""
+"""The details of a plan's blocks in Markdown, the most dangerous first, as many as fit."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from cortexctl.render.plan.phrases import change_text, reason_lines, value_text
 VALUE = 200
 """Characters of a value."""
 LINES_SHARE = 3
-"""A third of the room is kept for lines of blocks whose details find none."""
+"""A third of the room is reserved for lines of blocks whose details do not fit."""
 LISTED = 100
 """Addresses, or containers, of a block."""
 
 
 def details(blocks: Sequence[Block], room: int, forecasts: Mapping[str, InstanceForecast]) -> str:
-    """At most `room` bytes: of each block its details, or a line; at the end, how many got neither."""
+    """At most `room` bytes: for each block its details, or a line; at the end, the number of the others."""
     parts: list[str] = []
     lines = [_line(b) for b in blocks]
-    owed = sum(_size(line) for line in lines)
+    remaining = sum(_size(line) for line in lines)
     for_lines = room // LINES_SHARE
     for number, (block, line) in enumerate(zip(blocks, lines, strict=True)):
         last = _rest(sum(len(b.changes) for b in blocks[number:]))
-        owed -= _size(line)
-        kept = min(owed, for_lines) + _size(last)
+        remaining -= _size(line)
+        reserved = min(remaining, for_lines) + _size(last)
         for part in (_detail(block, forecasts), line):
-            if _size(part) + (kept if part is not line else _size(last)) <= room:
+            if _size(part) + (reserved if part is not line else _size(last)) <= room:
                 parts.append(part)
                 room -= _size(part)
                 break
@@ -44,12 +44,12 @@ def details(blocks: Sequence[Block], room: int, forecasts: Mapping[str, Instance
 
 
 def _size(part: str) -> int:
-    """With what stands between two parts."""
+    """With the separator between two parts."""
     return len(part.encode("utf-8")) + 2
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """Lines are one list; an empty line stands around all else."""
+    """Consecutive lines form one list; other parts are separated by an empty line."""
     out = ""
     for before, part in zip(["", *parts], parts, strict=False):
         between = "" if not before else "\n" if before.startswith("- ") and part.startswith("- ") else "\n\n"
@@ -58,7 +58,7 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def _rest(number: int) -> str:
-    return f"- and {counted(number, 'change')} more that {'has' if number == 1 else 'have'} no room here"
+    return f"- and {counted(number, 'change')} more that {'does' if number == 1 else 'do'} not fit here"
 
 
 def _line(block: Block) -> str:
@@ -72,7 +72,7 @@ def _where(block: Block) -> str:
 
 
 def _detail(block: Block, forecasts: Mapping[str, InstanceForecast]) -> str:
-    """A block of HTML around a block of code; the empty lines between them are what makes it work."""
+    """A block of HTML around a block of code. Markdown needs the empty lines between them."""
     title = f"<code>{text(block.name, 120)}</code> on {text(', '.join(block.hosts[:3]), 200)}"
     title += f" and {len(block.hosts) - 3} more" if len(block.hosts) > 3 else ""
     parts = [f"<details><summary>{title}: {change_text(block.first)}</summary>"]
@@ -93,8 +93,8 @@ def _diff_lines(block: Block, forecasts: Mapping[str, InstanceForecast]) -> Iter
     for f in change.fields:
         yield _field_line(f, width)
     if change.action is Action.CREATE:
-        for name, said in launch_rows(block):
-            yield f"+ {name:<8}{clip(said, VALUE)}"
+        for name, value in launch_rows(block):
+            yield f"+ {name:<8}{clip(value, VALUE)}"
     if change.action is Action.MOVE and change.detail.serving:
         yield f"! {clip(change.detail.serving.name, VALUE)} -> {clip(change.detail.rename, VALUE)}"
     if change.action in {Action.REMOVE, Action.FORGET, Action.RESTART, Action.START}:
@@ -104,8 +104,8 @@ def _diff_lines(block: Block, forecasts: Mapping[str, InstanceForecast]) -> Iter
             yield f"{sign} {clip(ref.name, VALUE)} on {clip(host, VALUE)}: {ref.state}, generation {ref.generation}"
         if len(containers) > LISTED:
             yield f"# and {len(containers) - LISTED} containers more"
-    for said in memory_lines(block, forecasts):
-        yield f"# memory  {clip(said, VALUE)}"
+    for line in memory_lines(block, forecasts):
+        yield f"# memory  {clip(line, VALUE)}"
     if change.detail.image:
         yield f"# {clip(image_text(change), VALUE)}"
 

@@ -1,4 +1,4 @@
-"""What the views of a plan say of memory: a line a change, a line a shared GPU, and what is not known."""
+"""Memory in the views of a plan: a line per change, a line per shared GPU, and the unknown instances."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from cortexctl.plan.model import Plan
 from cortexctl.render.plan.folding import Block, cut, listed
 
 WAYS = 4
-"""Different forecasts that are written out of a change that is the same on many hosts."""
+"""Different forecasts that are shown for one change on many hosts."""
 NAMED = 3
 VERDICTS = {"refuses": "vLLM would refuse to start", "too close to call": "too close to call whether it starts"}
-"""What is worth a word; one that starts is none."""
+"""The verdicts that are shown; "starts" is not."""
 
 WITHOUT_NUMBERS = {"heads", "length", "quantised split", "batch"}
-"""Refusals of launches that come to no numbers: nothing is loaded."""
+"""Rules of refusals before anything is loaded: there are no numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Instances of a block of which the same is foreseen; `words` says it, without their names."""
+    """Instances of a block with the same forecast. `text` describes it, without their names."""
 
-    words: str
+    text: str
     first: InstanceForecast
     addresses: tuple[str, ...]
 
@@ -34,24 +34,24 @@ def forecasts_by_address(plan: Plan) -> dict[str, InstanceForecast]:
 
 
 def foreseen(block: Block, forecasts: Mapping[str, InstanceForecast]) -> list[Alike]:
-    """What is foreseen of a block's instances, alike ones together; nothing of those that are unknown."""
+    """The forecasts of a block's instances, equal ones together; unknown ones are left out."""
     same: dict[str, list[InstanceForecast]] = {}
     for address in block.addresses:
-        found = forecasts.get(address)
-        if found and found.after:
-            same.setdefault(_words(found.before, found.after, len(found.gpus)), []).append(found)
-    return [Alike(words, alike[0], tuple(f.address for f in alike)) for words, alike in same.items()]
+        forecast = forecasts.get(address)
+        if forecast and forecast.after:
+            same.setdefault(_text(forecast.before, forecast.after, len(forecast.gpus)), []).append(forecast)
+    return [Alike(text, alike[0], tuple(f.address for f in alike)) for text, alike in same.items()]
 
 
 def memory_lines(block: Block, forecasts: Mapping[str, InstanceForecast]) -> list[str]:
-    """One line, or one for each of the hosts on which it differs."""
-    found = foreseen(block, forecasts)
-    whole = len(found) == 1 and len(found[0].addresses) == len(block.changes)
-    shown, more = cut([a.words if whole else f"{listed(a.addresses, NAMED)}: {a.words}" for a in found], WAYS)
+    """One line, or one for each different forecast."""
+    forecast = foreseen(block, forecasts)
+    whole = len(forecast) == 1 and len(forecast[0].addresses) == len(block.changes)
+    shown, more = cut([a.text if whole else f"{listed(a.addresses, NAMED)}: {a.text}" for a in forecast], WAYS)
     return [*shown, *([f"and {more} more that differ"] if more else [])]
 
 
-def _words(before: Forecast | None, after: Forecast, gpus: int) -> str:
+def _text(before: Forecast | None, after: Forecast, gpus: int) -> str:
     verdict = VERDICTS.get(after.verdict, "")
     if after.refusal and after.refusal.rule in WITHOUT_NUMBERS:
         return verdict
@@ -61,8 +61,8 @@ def _words(before: Forecast | None, after: Forecast, gpus: int) -> str:
     return "; ".join(part for part in (_at_once(before, after), sizes, verdict) if part)
 
 
-def _cache(found: Forecast, at: StageForecast) -> float:
-    return max(0.0, at.available.value) if found.needed.value else 0.0
+def _cache(forecast: Forecast, at: StageForecast) -> float:
+    return max(0.0, at.available.value) if forecast.needed.value else 0.0
 
 
 def _at_once(before: Forecast | None, after: Forecast) -> str:
@@ -77,19 +77,19 @@ def _at_once(before: Forecast | None, after: Forecast) -> str:
     return f"{now} of {length} tokens, as before" if was == now else f"{was} -> {now} of {length} tokens"
 
 
-def at_once(found: Forecast) -> str:
+def at_once(forecast: Forecast) -> str:
     """How many requests of full length fit at a time, and how long they are."""
-    return f"{times(found)} of {found.max_model_len:,} tokens" if found.needed.value else "no KV cache"
+    return f"{times(forecast)} of {forecast.max_model_len:,} tokens" if forecast.needed.value else "no KV cache"
 
 
-def times(found: Forecast) -> str:
-    """4.2x; without a fraction where it tells nothing."""
-    value = found.concurrency.value
+def times(forecast: Forecast) -> str:
+    """4.2x; without a fraction from 100 on."""
+    value = forecast.concurrency.value
     return f"{value:,.0f}x" if value >= 100 else f"{value:.1f}x"
 
 
 def memory_summary(plan: Plan) -> list[str]:
-    """GPUs with several holders, or promised more than they have; then of whom memory is not known, by the reason."""
+    """GPUs that are shared or overcommitted; then the instances whose memory is not known, by reason."""
     return [
         *ledger_lines(line for line in plan.ledger if len(line.shares) > 1 or line.over),
         *unknown_memory_lines(plan.forecasts),
@@ -97,12 +97,12 @@ def memory_summary(plan: Plan) -> list[str]:
 
 
 def unknown_memory_lines(forecasts: Iterable[InstanceForecast]) -> list[str]:
-    """One line a reason. Nobody is left out without a word."""
+    """One line per reason, so that no instance is omitted silently."""
     reasons: dict[str, list[str]] = {}
-    for found in forecasts:
-        if found.after is None:
-            reasons.setdefault(found.why_unknown, []).append(found.address)
-    return [f"memory not computed for {listed(who, NAMED)}: {why}" for why, who in reasons.items()]
+    for forecast in forecasts:
+        if forecast.after is None:
+            reasons.setdefault(forecast.why_unknown, []).append(forecast.address)
+    return [f"memory not computed for {listed(addresses, NAMED)}: {why}" for why, addresses in reasons.items()]
 
 
 def unknown_number(plan: Plan) -> int:
@@ -110,12 +110,12 @@ def unknown_number(plan: Plan) -> int:
 
 
 def ledger_lines(lines: Iterable[GpuLine]) -> list[str]:
-    """One line for GPUs of a host that the same containers hold."""
+    """One line for the GPUs of a host that the same containers hold."""
     return [f"{line.host} {gpus}: {share_text(line)}" for gpus, line in alike_gpus(lines)]
 
 
 def alike_gpus(lines: Iterable[GpuLine]) -> list[tuple[str, GpuLine]]:
-    """("GPU 0, 1", one of them) for those of a host that are held alike."""
+    """("GPU 0, 1", one of them): the GPUs of a host with the same shares."""
     same: dict[tuple[object, ...], list[GpuLine]] = {}
     for line in lines:
         same.setdefault((line.host, line.total, line.shares), []).append(line)
@@ -124,30 +124,30 @@ def alike_gpus(lines: Iterable[GpuLine]) -> list[tuple[str, GpuLine]]:
 
 def share_text(line: GpuLine) -> str:
     shares = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
-    over = ": more than there is" if line.over else ""
+    over = ": more than the GPU has" if line.over else ""
     return f"{line.taken:.1f} of {line.total:.1f} GiB ({shares}){over}"
 
 
-def parts_of(found: Forecast, at: StageForecast) -> list[tuple[str, float]]:
+def parts_of(forecast: Forecast, at: StageForecast) -> list[tuple[str, float]]:
     """(name, GiB) of one GPU: weights, other, KV cache, free."""
-    weights, cache = at.weights.value, _cache(found, at)
-    free = max(0.0, found.gpu_total - weights - at.other - cache)
+    weights, cache = at.weights.value, _cache(forecast, at)
+    free = max(0.0, forecast.gpu_total - weights - at.other - cache)
     return [("weights", weights), ("other", max(0.0, at.other)), ("KV cache", cache), ("free", free)]
 
 
-def bars_of(found: InstanceForecast) -> list[tuple[str, Forecast, StageForecast]]:
-    """(label, forecast, stage) of the bars to draw: before and after, by stage; one of them where both are the same."""
-    if found.after is None:
+def bars_of(forecast: InstanceForecast) -> list[tuple[str, Forecast, StageForecast]]:
+    """(label, forecast, stage) of the bars to draw: before and after, by stage; a single set if both are the same."""
+    if forecast.after is None:
         return []
-    if found.before is None or found.before == found.after:
-        return _bars("as before" if found.before else "", found.after)
+    if forecast.before is None or forecast.before == forecast.after:
+        return _bars("as before" if forecast.before else "", forecast.after)
     return [
-        *_bars(f"before, {at_once(found.before)}", found.before),
-        *_bars(f"after, {at_once(found.after)}", found.after),
+        *_bars(f"before, {at_once(forecast.before)}", forecast.before),
+        *_bars(f"after, {at_once(forecast.after)}", forecast.after),
     ]
 
 
-def _bars(label: str, found: Forecast) -> list[tuple[str, Forecast, StageForecast]]:
-    several = len(found.stages) > 1
-    named = [", ".join(filter(None, (label, f"stage {n}" if several else ""))) for n in range(len(found.stages))]
-    return [(name, found, at) for name, at in zip(named, found.stages, strict=True)]
+def _bars(label: str, forecast: Forecast) -> list[tuple[str, Forecast, StageForecast]]:
+    several = len(forecast.stages) > 1
+    named = [", ".join(filter(None, (label, f"stage {n}" if several else ""))) for n in range(len(forecast.stages))]
+    return [(name, forecast, at) for name, at in zip(named, forecast.stages, strict=True)]

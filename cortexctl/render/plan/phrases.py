@@ -1,4 +1,4 @@
-"""The words for actions, reasons, costs and steps, in one place, so that every view says the same."""
+"""The texts for actions, reasons, costs and steps, in one place, so that all views agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from cortexctl.render.plan.folding import cut, listed
 from cortexctl.text.units import show_bytes, show_seconds
 
 MOST_BATCHES = 4
-"""Batches that are named."""
+"""Batches that are listed."""
 SYMBOLS = {
     Action.CREATE: "+",
     Action.START: ">",
@@ -72,20 +72,20 @@ PAST_TENSE = {
 
 
 def action_text(action: Action) -> str:
-    said = {Action.UPDATE: "update in place", Action.MOVE: "new name only"}
-    return said.get(action, action.value)
+    texts = {Action.UPDATE: "update in place", Action.MOVE: "new name only"}
+    return texts.get(action, action.value)
 
 
 def change_text(change: Change) -> str:
-    """The action, and of a replacement how it is done."""
+    """The action, and the strategy of a replacement."""
     if change.action is Action.REPLACE:
         return "replace (start first)" if change.detail.start_first else "replace (stop first)"
     return action_text(change.action)
 
 
 def cost_text(*changes: Change) -> str:
-    """What a change costs while it runs, or each of several that are the same on different hosts. Never a guess: what
-    past starts tell, and a bound.
+    """The cost of a change while it runs, or of each of several equal ones on different hosts. It is never a guess: it
+    gives past durations, and a bound.
     """
     change = changes[0]
     bound = bound_text(change.cost.at_most) if change.cost.at_most is not None else ""
@@ -95,17 +95,17 @@ def cost_text(*changes: Change) -> str:
         case Action.REPLACE | Action.RESTART if change.cost.down and past:
             return f"down about {past}, {bound}"
         case Action.REPLACE | Action.RESTART if change.cost.down:
-            return f"down {bound}; how long is unknown: no start of it is recorded"
+            return f"down {bound}; duration unknown: no past start is recorded"
         case Action.REPLACE if change.detail.start_first:
             return f"the old one serves until the new one does, {ready}"
         case Action.UPDATE | Action.ADOPT | Action.MOVE:
             return "no restart"
         case Action.FORGET:
-            return "left running, no longer looked after"
+            return "left running, no longer managed"
         case Action.REPLACE | Action.CREATE | Action.START | Action.RESTART:
             return ready
         case Action.REMOVE:
-            return "its endpoint goes away" if change.cost.down else "nothing serves from it"
+            return "its endpoint goes away" if change.cost.down else "it serves nothing"
         case Action.NO_OP:
             return ""
         case _:
@@ -113,12 +113,12 @@ def cost_text(*changes: Change) -> str:
 
 
 def bound_text(seconds: int, each: str = "") -> str:
-    """Of a time until something serves. A start that hangs is given up then; one that gets on is waited for."""
+    """The bound of a start: it fails after this time without progress. With progress it may take longer."""
     return f"at most {show_seconds(seconds)}{each} without progress"
 
 
 def past_text(costs: Sequence[Cost]) -> str:
-    """How long it took before, and how we know; empty when nothing is recorded."""
+    """The past durations, and their source; empty if none is recorded."""
     known = sorted(c.expected for c in costs if c.expected is not None)
     if not known:
         return ""
@@ -132,7 +132,7 @@ def past_text(costs: Sequence[Cost]) -> str:
 
 
 def rollout_text(rollout: Rollout) -> str:
-    """How many of a model's instances serve at the least while the plan is carried out; empty for a single one."""
+    """The lowest number of a model's instances that serve during the apply; empty for a single instance."""
     if rollout.serving <= 1:
         return ""
     pace = f", {rollout.at_a_time} at a time" if rollout.at_a_time else ""
@@ -143,16 +143,16 @@ def batch_text(rollout: Rollout) -> str:
     """The order and batches of a model's instances; empty if there is one batch and nothing is deferred."""
     if len(rollout.batches) < 2 and not rollout.deferred:
         return ""
-    said = []
+    batches = []
     for number, batch in enumerate(rollout.batches):
         names = listed((_place(address, rollout.model) for address in batch), 3)
-        said.append(f"{names} (canary)" if number < rollout.canaries else names)
+        batches.append(f"{names} (canary)" if number < rollout.canaries else names)
     then = f", {show_seconds(rollout.wait)} later " if rollout.wait else ", then "
-    shown, left = cut(said, MOST_BATCHES)
-    turn = then.join([*shown, *([f"{left} more batches"] if left else [])])
+    shown, left = cut(batches, MOST_BATCHES)
+    order = then.join([*shown, *([f"{left} more batches"] if left else [])])
     places = listed((_place(a, rollout.model) for a in rollout.deferred), 3)
-    deferred = f"held for another apply: {places}" if places else ""
-    return f"{rollout.model}: {'; '.join(part for part in (turn, deferred) if part)}"
+    deferred = f"deferred to another apply: {places}" if places else ""
+    return f"{rollout.model}: {'; '.join(part for part in (order, deferred) if part)}"
 
 
 def _place(address: str, model: str) -> str:
@@ -162,28 +162,28 @@ def _place(address: str, model: str) -> str:
 
 
 def host_cost_text(host: PlannedHost, changes: Sequence[Change]) -> str:
-    """What the plan takes of a host: how long its changes may take, one after the other, and GPUs before and after.
-    Empty when there is nothing to say that the changes do not.
+    """The cost for a host: the bound of its changes, one after the other, and its GPUs before and after. Empty if this
+    adds nothing to the changes themselves.
     """
-    said = []
+    parts = []
     if len(changes) > 1:
         bound = sum(c.cost.at_most or 0 for c in changes)
-        said.append(f"{len(changes)} changes in turn" + (f", {bound_text(bound)}" if bound else ""))
+        parts.append(f"{len(changes)} changes one after another" + (f", {bound_text(bound)}" if bound else ""))
     if host.gpus_before or host.gpus_after:
         of = f" of {host.host.gpus}" if host.host.gpus is not None else ""
-        said.append(f"GPUs in use {host.gpus_before} -> {host.gpus_after}{of}")
-    return "; ".join(said) if changes else ""
+        parts.append(f"GPUs in use {host.gpus_before} -> {host.gpus_after}{of}")
+    return "; ".join(parts) if changes else ""
 
 
 def reason_lines(change: Change) -> list[str]:
-    """One line a reason; changed fields share one, since each is listed below it."""
+    """One line per reason. Changed fields share one, because each is listed below it."""
     lines = [_reason(r) for r in change.reasons if r.code is not ReasonCode.CHANGED]
     changed = [r.detail for r in change.reasons if r.code is ReasonCode.CHANGED]
     if changed and change.action is not Action.REPLACE:
         lines.insert(0, f"because {', '.join(changed)} changed")
     elif changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-        lines.insert(0, f"because {shown} changed, which takes a new container")
+        lines.insert(0, f"because {shown} changed, which needs a new container")
     serving = change.detail.serving
     if serving is not None and serving.imported and change.action is Action.REPLACE:
         lines.append(_instead_of(change, serving.name))
@@ -191,32 +191,32 @@ def reason_lines(change: Change) -> list[str]:
 
 
 def _instead_of(change: Change, name: str) -> str:
-    """Of a container that is taken by name, and whether it was taken already."""
-    kept = generation_name(change.model, change.detail.ordinal, 0)
-    if name not in {serving_name(change.model, change.detail.ordinal), kept}:
-        return f"instead of {name}; what takes that one as it is: cortexctl import {change.host} {name}"
+    """The text about the replacement of an adopted container, or of one that was not adopted yet."""
+    retained = generation_name(change.model, change.detail.ordinal, 0)
+    if name not in {serving_name(change.model, change.detail.ordinal), retained}:
+        return f"instead of {name}; to adopt that container unchanged: cortexctl import {change.host} {name}"
     if not change.detail.policy.keep:
-        return "the one that was adopted is removed, for keep = 0"
-    return f"the one that was adopted stays, stopped, as {kept}: it has no labels, and is yours to remove"
+        return "the adopted container is removed, because keep = 0"
+    return f"the adopted container stays, stopped, as {retained}: it has no labels, so you must remove it yourself"
 
 
 _REASONS = {
     ReasonCode.NEW: "because it is in the stack and not on the host",
-    ReasonCode.GONE: "because its container is gone, which run {} had left serving",
+    ReasonCode.GONE: "because its container, which run {} left serving, is gone",
     ReasonCode.CHANGED: "because {} changed",
     ReasonCode.STOPPED: "because it {} and should run",
-    ReasonCode.UNFINISHED: "goes on with the candidate of run {}, which did not finish",
+    ReasonCode.UNFINISHED: "continues with the candidate of run {}, which did not finish",
     ReasonCode.NOT_IN_STACK: "because it is no longer in the stack",
-    ReasonCode.DESTROY: "because everything of this stack is to go",
+    ReasonCode.DESTROY: "because the whole stack is to be destroyed",
     ReasonCode.LEFTOVER: "because run {} left it behind",
-    ReasonCode.REQUESTED: "because you ask for it",
+    ReasonCode.REQUESTED: "because you requested it",
     ReasonCode.DISABLED: "because it is disabled in the stack (enabled = false)",
-    ReasonCode.ADOPTED: "the container {} is taken as it runs; it has labels from its next replacement on",
-    ReasonCode.RENAMED: "somebody renamed it to {}",
+    ReasonCode.ADOPTED: "the container {} is adopted unchanged; it gets labels at its next replacement",
+    ReasonCode.RENAMED: "it was renamed outside cortexctl, to {}",
     ReasonCode.MOVED: "it was called {}; its label keeps that name until it is replaced",
-    ReasonCode.FORGET: 'its block is gone from the stack, and it was made with on_remove = "forget"',
-    ReasonCode.ROLLBACK: "it goes back to generation {}",
-    ReasonCode.NOT_KEPT: "because it is an old generation, and no more than {} are kept (rollout.keep)",
+    ReasonCode.FORGET: 'its block was deleted from the stack, and it was created with on_remove = "forget"',
+    ReasonCode.ROLLBACK: "rollback to generation {}",
+    ReasonCode.NOT_KEPT: "because it is an old generation, and at most {} are retained (rollout.keep)",
 }
 
 
@@ -226,12 +226,12 @@ def _reason(reason: Reason) -> str:
 
 
 def is_or_has(state: str) -> str:
-    """A container's state as what follows its name: "is paused", "has exited with code 1"."""
+    """The state of a container as the rest of a sentence: "is paused", "has exited with code 1"."""
     return f"has {state}" if state.startswith("exited") else f"is {state}"
 
 
 def task_text(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR0912 - a kind, a case
-    """`names` tells which container an id belongs to, as `Plan.container_names` does."""
+    """`names`: container id -> name, as in `Plan.container_names`."""
     match task:
         case PullImage(reference):
             return f"pull {reference}"
@@ -242,7 +242,7 @@ def task_text(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR09
         case AdoptContainer(container):
             return f"adopt {names.get(container, container)}"
         case TryReach(container):
-            return f"try the way to {names.get(container, container)}"
+            return f"check the path to {names.get(container, container)}"
         case StopContainer(container, timeout):
             return f"stop {names.get(container, container)}, killed after {show_seconds(timeout)}"
         case StartContainer(container):
@@ -270,7 +270,7 @@ def task_text(task: Task, names: Mapping[str, str]) -> str:  # noqa: C901, PLR09
 
 
 def value_text(path: str, value: Any) -> str:
-    """A field's value as a stack's reader would write it."""
+    """The value of a field as one would write it in a stack."""
     if value is None:
         return "(disconnected)" if path == NETWORK else "(not set)"
     if path in {"shm_size", "memory"} and isinstance(value, int):

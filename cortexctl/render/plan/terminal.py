@@ -1,4 +1,4 @@
-"""A plan for a terminal. Written from the plan value and nothing else; plain text where there is no colour."""
+"""A plan for a terminal. Rendered from the plan value only; plain text without colour."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ __all__ = ["nothing_to_do", "plan_text"]
 
 MARGIN = "        "
 DOWN_LISTED = 8
-"""Addresses on the Down line; each stands in its block, too."""
+"""Addresses on the Down line; each is also in its block."""
 
 
 def plan_text(plan: Plan, ink: Ink, *, explain: bool = False, next_step: str = "") -> str:
-    """Header, changes, diagnostics, recap, the one next command. Ends with a newline."""
+    """Header, changes, diagnostics, recap, the next command. Ends with a newline."""
     plan = visible_plan(plan)
     steps, names = (steps_by_change(plan) if explain else {}), plan.container_names
     forecasts = forecasts_by_address(plan)
@@ -63,12 +63,12 @@ def plan_text(plan: Plan, ink: Ink, *, explain: bool = False, next_step: str = "
 
 
 def refusal_text(plan: Plan, ink: Ink) -> str:
-    """A line to put before a plan that cannot be applied; empty when nothing is against it."""
+    """A line to put before a plan with errors, which cannot be applied; empty without errors."""
     errors = sum(d.is_error for d in plan.diagnostics)
     if not errors:
         return ""
-    said = f"This plan has {counted(errors, 'error')} and cannot be applied as it is; they are listed below."
-    return ink(said, "red", "bold") + "\n\n"
+    message = f"This plan has {counted(errors, 'error')} and cannot be applied. The errors are listed below."
+    return ink(message, "red", "bold") + "\n\n"
 
 
 def _header(plan: Plan, ink: Ink) -> str:
@@ -79,12 +79,12 @@ def _header(plan: Plan, ink: Ink) -> str:
     partial = ink(f"partial plan ({' '.join(plan.selection)})", "yellow", "bold") if plan.selection else ""
     reached = len(plan.hosts) - len(plan.unreachable)
     hosts = counted(reached, "host") + (f", {len(plan.unreachable)} unreachable" if plan.unreachable else "")
-    found = counted(sum(h.containers for h in plan.hosts), "container") + " of ours"
+    ours = counted(sum(h.containers for h in plan.hosts), "container") + " of ours"
     unmanaged = sum(h.unmanaged for h in plan.hosts)
     others = f"{unmanaged} of others, left alone" if unmanaged else ""
     destroy = ink("DESTROY", "red", "bold") if plan.destroy else ""
     return "   ".join(
-        part for part in (destroy, f"{title} {source}".rstrip(), env, basis, partial, hosts, found, others) if part
+        part for part in (destroy, f"{title} {source}".rstrip(), env, basis, partial, hosts, ours, others) if part
     )
 
 
@@ -118,14 +118,14 @@ def _block(
 
 
 def _verdict(line: str, ink: Ink) -> str:
-    """With what is against it in a colour."""
+    """The line with its verdict in colour."""
     for verdict, colour in (("refuses", "red"), ("too close to call", "yellow")):
         line = line.replace(VERDICTS[verdict], ink(VERDICTS[verdict], colour))
     return line
 
 
 def _all_of(block: Block, ink: Ink) -> Iterator[str]:
-    """All addresses, where the first line does not name them all."""
+    """All addresses, if the first line does not name them all."""
     if block.title_is_whole:
         return
     lines = textwrap.wrap(
@@ -155,26 +155,26 @@ def _recap(plan: Plan, blocks: Sequence[Block], ink: Ink, next_step: str) -> str
     uncompared = secrets_text(plan)
     secrets = [uncompared] if uncompared else []
     if nothing_to_do(plan):
-        news, rest = good_news(plan)
-        return "\n".join([f"{ink(news, 'green', 'bold')} {rest}", *(f"Secrets   {line}" for line in secrets)])
-    found = [ink(words, COLOURS[action]) for action, _, words in counts(plan)]
-    lines = [ink("Plan", "bold") + "   " + ("   ".join(found) or "nothing that can be done")]
+        headline, rest = good_news(plan)
+        return "\n".join([f"{ink(headline, 'green', 'bold')} {rest}", *(f"Secrets   {line}" for line in secrets)])
+    numbers = [ink(label, COLOURS[action]) for action, _, label in counts(plan)]
+    lines = [ink("Plan", "bold") + "   " + ("   ".join(numbers) or "nothing that can be done")]
     errors = sum(d.is_error for d in plan.diagnostics)
     if errors:
         lines[0] += ink(f"   refused: {counted(errors, 'error')}", "red", "bold")
     down = down_addresses(blocks)
     if down:
         lines.append(ink("Down", "bold") + f"   {listed(down, DOWN_LISTED)}")
-    said = (
+    sections = (
         ("Keep", availability_lines(plan)),
-        ("Turn", batch_lines(plan)),
+        ("Order", batch_lines(plan)),
         ("Host", host_lines(plan)),
         ("Hooks", hook_lines(plan)),
         ("Secrets", secrets),
-        ("Room", memory_summary(plan)),
+        ("GPUs", memory_summary(plan)),
     )
-    for title, words in said:
-        shown, more = cut(words, DOWN_LISTED)
+    for title, texts in sections:
+        shown, more = cut(texts, DOWN_LISTED)
         lines += [f"{ink(title, 'bold')}   {line}" for line in [*shown, *([f"and {more} more"] if more else [])]]
     if next_step:
         lines.append(ink("Next", "bold") + f"   {next_step}")
