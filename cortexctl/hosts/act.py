@@ -22,7 +22,7 @@ from cortexctl.hosts import http, lock, log, network, read, record_volumes
 from cortexctl.hosts.container_reach import ContainerReach
 from cortexctl.hosts.host_config import host_config
 from cortexctl.hosts.own_labels import OwnLabels
-from cortexctl.hosts.translate_errors import asking, reading
+from cortexctl.hosts.translate_errors import reading, translated_errors
 from cortexctl.instance import labels
 from cortexctl.instance.codec import label_records
 from cortexctl.instance.image import split_image
@@ -53,13 +53,13 @@ class DockerDaemon:
         self._host = host
         self._owner = owner
         self._adopted: set[str] = set()
-        self._made: dict[str, str] = {}
+        self._created: dict[str, str] = {}
         """Name -> id of the containers that were created here. If a user renames a candidate, it must not keep running
         unnoticed.
         """
         self._first_runs: set[str] = set()
         """Ids of containers that were started here for the first time."""
-        with self._asking("connect"):
+        with self._translated_errors("connect"):
             self._api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
         self._own_labels = OwnLabels(self._api)
 
@@ -68,16 +68,16 @@ class DockerDaemon:
 
     def image(self, reference: str) -> ImageFacts:
         """On the host, else in its registry (the daemon asks it, with this machine's docker login)."""
-        with self._asking("look up an image"):
+        with self._translated_errors("look up an image"):
             try:
-                found = IMAGE(self._api.inspect_image(reference))
+                image = IMAGE(self._api.inspect_image(reference))
                 return ImageFacts(
-                    reference, "local", id=found["Id"], release=parse_named_release(found.get("Config") or {})
+                    reference, "local", id=image["Id"], release=parse_named_release(image.get("Config") or {})
                 )
             except docker.errors.NotFound:
                 pass
         try:
-            with self._asking("look up an image"):
+            with self._translated_errors("look up an image"):
                 described = DISTRIBUTION(self._api.inspect_distribution(reference))
             return ImageFacts(reference, "registry", digest=described["Descriptor"]["digest"])
         except DaemonRefused as cause:
@@ -86,7 +86,7 @@ class DockerDaemon:
     def pull(self, reference: str, digest: str) -> None:
         pinned = replace(split_image(reference), tag=None).pinned(digest)  # docker-py sends a tag or a digest
         try:
-            with self._asking(f"pull {reference}"):
+            with self._translated_errors(f"pull {reference}"):
                 for line in self._api.pull(pinned, stream=True, decode=True):
                     if "error" in PULLED(line):
                         raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {line['error']}")
@@ -94,18 +94,18 @@ class DockerDaemon:
             raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {cause.message}") from cause
 
     def ensure_network(self, name: str, owner: str) -> bool:
-        with self._asking(f"make the network {name}"):
+        with self._translated_errors(f"make the network {name}"):
             return network.ensure(self._api, name, owner)
 
     def remove_network(self, name: str, owner: str) -> bool:
-        with self._asking(f"remove the network {name}"):
+        with self._translated_errors(f"remove the network {name}"):
             return network.remove(self._api, name, owner)
 
     def create(self, launch: Launch) -> None:
         spec = launch.spec
-        with self._asking(f"create {launch.name}"):
+        with self._translated_errors(f"create {launch.name}"):
             try:
-                made = self._api.create_container(
+                answer = self._api.create_container(
                     image=launch.image,
                     name=launch.name,
                     entrypoint=list(launch.entrypoint),
@@ -119,40 +119,40 @@ class DockerDaemon:
                     ),
                     stop_signal=STOP_SIGNAL,
                 )
-                self._made[launch.name] = CREATED(made)["Id"]
+                self._created[launch.name] = CREATED(answer)["Id"]
             except docker.errors.APIError as cause:
                 if cause.status_code != CONFLICT or not self._is_there(launch.name, spec):
                     raise
 
     def start(self, container: str) -> None:
-        with self._asking("start", container):
-            container = self._made.get(container, container)
-            found = self._ours(container)
-            if found["State"].get("Paused"):
+        with self._translated_errors("start", container):
+            container = self._created.get(container, container)
+            inspected = self._ours(container)
+            if inspected["State"].get("Paused"):
                 self._api.unpause(container)
-            elif not found["State"].get("Running"):
-                if _started(found) is None:
-                    self._first_runs.add(found["Id"])
+            elif not inspected["State"].get("Running"):
+                if _started(inspected) is None:
+                    self._first_runs.add(inspected["Id"])
                 else:
-                    self._first_runs.discard(found["Id"])
-                network.start_on(self._api, found["HostConfig"]["NetworkMode"], container)
+                    self._first_runs.discard(inspected["Id"])
+                network.start_on(self._api, inspected["HostConfig"]["NetworkMode"], container)
 
     def stop(self, container: str, timeout: int) -> None:
         """A container that is already gone counts as stopped."""
-        with self._asking("stop", container):
-            container = self._made.get(container, container)
-            found = self._unless_gone(container)
-            if found is None:
+        with self._translated_errors("stop", container):
+            container = self._created.get(container, container)
+            inspected = self._unless_gone(container)
+            if inspected is None:
                 return
-            state = found["State"]
+            state = inspected["State"]
             if state.get("Paused"):
                 self._api.unpause(container)
             if state.get("Running") or state.get("Restarting"):
                 self._api.stop(container, timeout=timeout)
 
     def set_restart(self, container: str, policy: str) -> None:
-        with self._asking("change the restart policy of", container):
-            container = self._made.get(container, container)
+        with self._translated_errors("change the restart policy of", container):
+            container = self._created.get(container, container)
             self._ours(container)
             self._api.update_container(container, restart_policy={"Name": policy})  # type: ignore[arg-type]
 
@@ -162,20 +162,20 @@ class DockerDaemon:
             limits |= {"mem_limit": memory, "memswap_limit": memory}
         if cpus is not None:
             limits |= {"cpu_period": CPU_PERIOD, "cpu_quota": round(cpus * CPU_PERIOD)}
-        with self._asking("change the limits of", container):
+        with self._translated_errors("change the limits of", container):
             self._ours(container)
             self._api.update_container(container, **limits)
 
     def in_place(self, container: str) -> InPlace:
         with reading(self._host, f"the limits of {container}"):
-            found = read.in_place(self._host, container, timeout=REQUEST_TIMEOUT)
-        if found is None:
+            limits = read.in_place(self._host, container, timeout=REQUEST_TIMEOUT)
+        if limits is None:
             raise DaemonRefused(f"{self._host.name}: cannot inspect {container}: it is gone", status=http.NOT_FOUND)
-        return found
+        return limits
 
     def rename(self, container: str, name: str) -> None:
-        with self._asking("rename", container):
-            container = self._made.get(container, container)
+        with self._translated_errors("rename", container):
+            container = self._created.get(container, container)
             try:
                 known = self._ours(container)["Name"].lstrip("/")
             except docker.errors.NotFound:
@@ -186,38 +186,38 @@ class DockerDaemon:
                 self._api.rename(container, name)
 
     def remove(self, container: str) -> None:
-        with self._asking("remove", container):
-            container = self._made.get(container, container)
+        with self._translated_errors("remove", container):
+            container = self._created.get(container, container)
             try:
-                found = self._ours(container)
-                made_by_us = found["Id"] not in self._adopted  # anonymous volumes of others may contain weights
+                inspected = self._ours(container)
+                made_by_us = inspected["Id"] not in self._adopted  # anonymous volumes of others may contain weights
                 self._api.remove_container(container, force=True, v=made_by_us)
             except docker.errors.NotFound:
                 return
 
     def state(self, container: str) -> ContainerState:
-        with self._asking("inspect", container):
-            container = self._made.get(container, container)
-            found = TOUCHED(self._api.inspect_container(container))
-        state = found["State"]
+        with self._translated_errors("inspect", container):
+            container = self._created.get(container, container)
+            inspected = TOUCHED(self._api.inspect_container(container))
+        state = inspected["State"]
         return ContainerState(
             running=bool(state.get("Running")) and not state.get("Restarting") and not state.get("Paused"),
             exit_code=int(state.get("ExitCode") or 0),
             oom_killed=bool(state.get("OOMKilled")),
-            restarts=int(found.get("RestartCount") or 0),
+            restarts=int(inspected.get("RestartCount") or 0),
             error=state.get("Error") or ("it is paused" if state.get("Paused") else ""),
-            endpoint=parse_endpoint(found, self._host.address),
+            endpoint=parse_endpoint(inspected, self._host.address),
         )
 
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
         """The last lines, without overwritten progress bars. For a first run this is the whole log: a busy daemon
         records the start only after the first lines, and a short run may have no others.
 
-        It takes at most `log.WITHIN` seconds, and returns at most `log.KEPT` characters; a line marks what is cut.
+        It takes at most `log.WITHIN` seconds, and returns at most `log.LONGEST_TAIL` characters. A line marks cuts.
         """
         wanted = self._log_of(container, tail, this_run=this_run)
         with closing(log.pieces(self._host, wanted, within=log.WITHIN)) as pieces:
-            return log.last_lines(log.as_asked(pieces), tail)
+            return log.last_lines(log.bounded(pieces), tail)
 
     def log_lines(self, container: str, tail: int) -> Iterator[str]:
         """As `logs`, but one by one and without a limit. The caller may take any time."""
@@ -232,28 +232,31 @@ class DockerDaemon:
             yield from self._unbroken(log.followed(pieces), wanted)
 
     def _log_of(self, container: str, tail: int, *, this_run: bool = False) -> log.Wanted:
-        with self._asking("read the log of", container):
-            name = self._made.get(container, container)
-            found = LOGGED(self._api.inspect_container(name))
-        since = _started(found) if this_run and found["Id"] not in self._first_runs else None
-        called, is_terminal = (found.get("Name") or name).lstrip("/"), bool((found.get("Config") or {}).get("Tty"))
-        return log.Wanted(found["Id"], called, tail, is_terminal, since)
+        with self._translated_errors("read the log of", container):
+            name = self._created.get(container, container)
+            inspected = LOGGED(self._api.inspect_container(name))
+        since = _started(inspected) if this_run and inspected["Id"] not in self._first_runs else None
+        called, is_terminal = (
+            (inspected.get("Name") or name).lstrip("/"),
+            bool((inspected.get("Config") or {}).get("Tty")),
+        )
+        return log.Wanted(inspected["Id"], called, tail, is_terminal, since)
 
-    def _unbroken(self, said: Iterator[str], wanted: log.Wanted) -> Iterator[str]:
+    def _unbroken(self, lines: Iterator[str], wanted: log.Wanted) -> Iterator[str]:
         try:
-            yield from said
+            yield from lines
         except log.Unfinished as cause:
             raise DaemonUnreachable(f"{self._host.name}: the log of {wanted.name} is not whole: {cause}") from cause
 
     def reach(self, container: str) -> ContainerReach:
         """The route to the server in it. Nothing is sent yet."""
-        return ContainerReach(self._host.docker, self._made.get(container, container))
+        return ContainerReach(self._host.docker, self._created.get(container, container))
 
     def now(self) -> float:
         return http.daemon_time(self._host.docker)
 
     def take_lock(self, owner: str, wanted: LockInfo) -> LockInfo:
-        with self._asking("take the lock"):
+        with self._translated_errors("take the lock"):
             volume = self._api.create_volume(lock.volume_name(owner), labels=lock.to_labels(owner, wanted))
             return lock.from_labels(parse_volume_labels(volume))
 
@@ -262,7 +265,7 @@ class DockerDaemon:
             return read.lock_holder(self._host, owner, timeout=REQUEST_TIMEOUT)
 
     def release_lock(self, owner: str) -> None:
-        with self._asking("release the lock"):
+        with self._translated_errors("release the lock"):
             try:
                 self._api.remove_volume(lock.volume_name(owner), force=True)
             except docker.errors.NotFound:
@@ -274,28 +277,28 @@ class DockerDaemon:
 
     def write_record(self, owner: str, new: HostRecord) -> None:
         """There is no other writer: the lock is held."""
-        with self._asking("write the record"):
+        with self._translated_errors("write the record"):
             record_volumes.write(self._api, owner, new)
 
     def settle_record(self, owner: str) -> None:
         """Repair the record after a run that was killed while it wrote. The lock is held."""
-        with self._asking("put the record right"):
+        with self._translated_errors("put the record right"):
             record_volumes.settle(self._api, owner)
 
     def adopt(self, container: str) -> None:
         """From now on it counts as ours, although it has no labels. Refuses another stack's container."""
-        with self._asking("adopt", container):
-            found = TOUCHED(self._api.inspect_container(container))
-        whose = labels.owner_of(parse_labels(found))
+        with self._translated_errors("adopt", container):
+            inspected = TOUCHED(self._api.inspect_container(container))
+        whose = labels.owner_of(parse_labels(inspected))
         if whose not in {"", self._owner}:
             raise DaemonRefused(f"{self._host.name}: {container} is a container of the stack {whose}")
-        self._adopted.add(found["Id"])
+        self._adopted.add(inspected["Id"])
 
     def connect(self, container: str, network: str) -> None:
         """Reconnect it to a network that it was removed from by hand."""
-        with self._asking("connect", container):
-            found = self._ours(container)
-            if network not in ((found.get("NetworkSettings") or {}).get("Networks") or {}):
+        with self._translated_errors("connect", container):
+            inspected = self._ours(container)
+            if network not in ((inspected.get("NetworkSettings") or {}).get("Networks") or {}):
                 self._api.connect_container_to_network(container, network)
 
     def _unless_gone(self, container: str) -> Any:
@@ -309,32 +312,32 @@ class DockerDaemon:
 
     def _ours(self, container: str) -> Any:
         """Inspect a container, and refuse it if it is not ours. Raises docker's NotFound."""
-        found = TOUCHED(self._api.inspect_container(container))
-        is_ours = labels.owner_of(parse_labels(found)) == self._owner
-        if found["Id"] in self._adopted or (is_ours and found["Id"] in self._made.values()):
-            return found
+        inspected = TOUCHED(self._api.inspect_container(container))
+        is_ours = labels.owner_of(parse_labels(inspected)) == self._owner
+        if inspected["Id"] in self._adopted or (is_ours and inspected["Id"] in self._created.values()):
+            return inspected
         if not is_ours:
             raise DaemonRefused(f"{self._host.name}: {container} is not a container of the stack {self._owner}")
-        if not self._own_labels.has(found):
+        if not self._own_labels.has(inspected):
             raise DaemonRefused(
-                f"{self._host.name}: {found['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
+                f"{self._host.name}: {inspected['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
                 "it has the stack's labels from its image, a commit of one of ours",
                 next_step="rename it, or remove it yourself when it is no longer used",
             )
-        return found
+        return inspected
 
     def _is_there(self, name: str, spec: Spec) -> bool:
         """Whether an earlier run created exactly this container already."""
-        found = self._ours(name)
-        return label_records(found["Config"]["Labels"].get(labels.SPEC, ""), spec)
+        inspected = self._ours(name)
+        return label_records(inspected["Config"]["Labels"].get(labels.SPEC, ""), spec)
 
-    def _asking(self, what: str, container: str = "") -> AbstractContextManager[None]:
-        return asking(self._host, what, container)
+    def _translated_errors(self, what: str, container: str = "") -> AbstractContextManager[None]:
+        return translated_errors(self._host, what, container)
 
 
-def _started(found: Mapping[str, Any]) -> float | None:
+def _started(inspected: Mapping[str, Any]) -> float | None:
     """Seconds since the epoch. The daemon writes nanoseconds, and year 1 for never (or after its own crash)."""
-    text = re.sub(r"(\.\d{6})\d*", r"\1", str((found.get("State") or {}).get("StartedAt") or ""))
+    text = re.sub(r"(\.\d{6})\d*", r"\1", str((inspected.get("State") or {}).get("StartedAt") or ""))
     try:
         started = datetime.fromisoformat(text)
     except ValueError:

@@ -25,10 +25,10 @@ def read_file(docker: str, container: str, path: str, most: int) -> bytes | None
     Raises DaemonError, also if there is no such container.
     """
     for _ in range(MOST_LINKS + 1):
-        found = _entry(docker, container, path, most)
-        if not isinstance(found, str):
-            return found
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), found))
+        entry = _entry(docker, container, path, most)
+        if not isinstance(entry, str):
+            return entry
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), entry))
     return None
 
 
@@ -39,12 +39,12 @@ def _entry(docker: str, container: str, path: str, most: int) -> bytes | str | N
         with opened(docker, "GET", request, whole=WHOLE_FILE) as answer:
             if answer.status == OK:
                 return _first(answer, most)
-            said, status = message_in(answer.read(LONGEST_REFUSAL)), answer.status
+            message, status = message_in(answer.read(LONGEST_REFUSAL)), answer.status
     except tarfile.TarError:
         raise DaemonRefused(f"{docker}: its archive of {path} cannot be read") from None
-    if status == NOT_FOUND and "o such container" not in said:
+    if status == NOT_FOUND and "o such container" not in message:
         return None
-    raise DaemonRefused(f"{docker}: cannot read {path}: {said or f'status {status}'}", status=status)
+    raise DaemonRefused(f"{docker}: cannot read {path}: {message or f'status {status}'}", status=status)
 
 
 def _first(answer: OpenAnswer, most: int) -> bytes | str | None:

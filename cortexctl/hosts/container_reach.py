@@ -77,7 +77,9 @@ class ContainerReach:
         except DaemonError as cause:
             raise PathFailed(cause.message, next_step=cause.next_step) from cause
         except (ValueError, TypeError, KeyError, AttributeError) as cause:
-            raise PathFailed(f"what the daemon at {self._docker} says of its container cannot be read") from cause
+            raise PathFailed(
+                f"the answer of the daemon at {self._docker} about its container cannot be read"
+            ) from cause
 
 
 def _by_its_address(at: Location, end: float) -> tuple[socket.socket, str] | None:

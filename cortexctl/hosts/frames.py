@@ -42,8 +42,8 @@ def attached(docker: str, path: str, body: Mapping[str, Any] | None, seconds: fl
 def _refusal(docker: str, head: bytes, connection: socket.socket) -> DaemonRefused | None:
     if _status(head) in {101, 200}:
         return None
-    said = message_in(connection.recv(65536)) or head.decode(errors="replace").splitlines()[0][:200]
-    return DaemonRefused(f"{docker}: {said}", status=_status(head))
+    message = message_in(connection.recv(65536)) or head.decode(errors="replace").splitlines()[0][:200]
+    return DaemonRefused(f"{docker}: {message}", status=_status(head))
 
 
 def _head(connection: socket.socket, end: float) -> bytes:

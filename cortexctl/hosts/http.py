@@ -38,7 +38,7 @@ OK = 200
 NOT_FOUND = 404
 
 
-def ask(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
+def get_json(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
     """The answer of a host's daemon to a GET. Raises DaemonError, also if the answer does not have the `shape`."""
     try:
         return shape(read_answer(get(host.docker, path, timeout=timeout).body))
@@ -46,10 +46,10 @@ def ask(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> An
         raise DaemonRefused(f"{host.docker}: its answer to {path} cannot be read: {cause}") from None
 
 
-def ask_for(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
+def get_json_or_none(host: Host, path: str, shape: Reader, *, timeout: float = TIMEOUT) -> Any:
     """The same; None if the object does not exist."""
     try:
-        return ask(host, path, shape, timeout=timeout)
+        return get_json(host, path, shape, timeout=timeout)
     except DaemonRefused as cause:
         if cause.status == NOT_FOUND:
             return None
@@ -76,8 +76,8 @@ def get(docker: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
     api = response.headers.get("api-version", "")
     _check_api(docker, api, response.headers.get("server", "a daemon without a name"))
     if response.status != OK:
-        said = message_in(response.body) or f"status {response.status}"
-        raise DaemonRefused(f"{docker}: {said}", status=response.status)
+        message = message_in(response.body) or f"status {response.status}"
+        raise DaemonRefused(f"{docker}: {message}", status=response.status)
     return Answer(response.body, response.headers.get("server", ""), api, response.headers.get("date", ""))
 
 

@@ -16,7 +16,7 @@ import docker.types
 
 from cortexctl.desired.stack import Host
 from cortexctl.hosts.frames import Frames, attached
-from cortexctl.hosts.translate_errors import asking
+from cortexctl.hosts.translate_errors import translated_errors
 from cortexctl.instance import labels
 from cortexctl.observed.parser_verdict import CommandLine, Probed, parse_probed
 
@@ -44,9 +44,9 @@ def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence
 
     Raises DaemonError. A probe that could not be carried out is not an error: its problem is in the result.
     """
-    with asking(host, "connect"):
+    with translated_errors(host, "connect"):
         api = docker.APIClient(base_url=host.docker, version="auto", timeout=REQUEST_TIMEOUT)
-    with closing(api), asking(host, "run a probe"):
+    with closing(api), translated_errors(host, "run a probe"):
         _remove_left(api, owner)
         with _container(api, owner, image, program, lines) as container:
             return _answer(api, host, container, len(lines))
@@ -85,9 +85,9 @@ def _container(api: Any, owner: str, image: str, program: str, lines: Sequence[C
         _remove(api, name)
 
 
-def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
+def _answer(api: Any, host: Host, container: str, expected: int) -> Probed:
     until = time.monotonic() + TIME_LIMIT + GRACE
-    said = bytearray()
+    received = bytearray()
     # From before its start: afterwards its log is gone.
     stream = f"/containers/{container}/attach?stream=1&stdout=1&stderr=1"
     with attached(host.docker, stream, None, REQUEST_TIMEOUT) as connection:
@@ -98,21 +98,21 @@ def _answer(api: Any, host: Host, container: str, asked: int) -> Probed:
                 connection.settimeout(seconds_left(until))
                 if not (piece := connection.recv(1 << 16)):
                     break
-                said += piece
-                if len(said) > LONGEST_ANSWER:
+                received += piece
+                if len(received) > LONGEST_ANSWER:
                     return Probed(problem="it says too much")
         except TimeoutError:
             return Probed(problem=f"it did not end within {TIME_LIMIT} s")
         except OSError:  # the connection breaks: then verdicts are missing, which is reported
             pass
-    output, log = _two_streams(bytes(said))
-    return parse_probed(output, log, asked)
+    output, log = _two_streams(bytes(received))
+    return parse_probed(output, log, expected)
 
 
-def _two_streams(said: bytes) -> tuple[str, str]:
+def _two_streams(output: bytes) -> tuple[str, str]:
     """Output and log."""
     streams = {1: bytearray(), 2: bytearray()}
-    for number, content in Frames().feed(said):
+    for number, content in Frames().feed(output):
         streams.get(number, bytearray()).extend(content)
     return streams[1].decode(errors="replace"), streams[2].decode(errors="replace")
 

@@ -44,7 +44,7 @@ class Refused(BaseException):
     """Carries what the parser would have printed before it exits with 2."""
 
 
-class Found(BaseException):
+class Caught(BaseException):
     """Carries a parser out of the release's main()."""
 
 
@@ -112,25 +112,25 @@ def parsers(program: str, root: Path) -> tuple[argparse.ArgumentParser, argparse
 
 def of_main(flexible: Any) -> Any:
     """Up to 0.7.2 everything was built in one function, which parses at its end."""
-    kept = flexible.parse_args
+    original = flexible.parse_args
 
     def caught(self: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise Found(self)
+        raise Caught(self)
 
     flexible.parse_args = caught
     try:
         importlib.import_module("vllm.scripts").main()
-    except Found as found:
-        return found.args[0]
+    except Caught as caught_parser:
+        return caught_parser.args[0]
     finally:
-        flexible.parse_args = kept
+        flexible.parse_args = original
     raise LookupError("vllm.scripts has no parser")
 
 
-def judge(parser: argparse.ArgumentParser, options: argparse.ArgumentParser, words: list[str]) -> dict[str, Any]:
+def judge(parser: argparse.ArgumentParser, options: argparse.ArgumentParser, arguments: list[str]) -> dict[str, Any]:
     """The verdict on one list, and the differences from the defaults if it is accepted."""
     try:
-        namespace = parser.parse_args(words)
+        namespace = parser.parse_args(arguments)
     except Refused as refused:
         text = str(refused)
         return refusal(next((kind for sign, kind in SIGNS.items() if sign in text), "value"), text)
@@ -189,14 +189,14 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 def changed(value: Any, default: Any) -> Any:
     """A parsed value; of a config object only the fields that differ from their defaults."""
-    found = plain(value)
-    if not (isinstance(found, dict) and isinstance(value, object) and "object" in found) or isinstance(value, dict):
-        return found
+    current = plain(value)
+    if not (isinstance(current, dict) and isinstance(value, object) and "object" in current) or isinstance(value, dict):
+        return current
     if type(default) is not type(value):
         with contextlib.suppress(Exception):
             default = type(value)()
     usual = plain(default) if type(default) is type(value) else {}
-    return {k: v for k, v in found.items() if k == "object" or v != usual.get(k, ...)}
+    return {k: v for k, v in current.items() if k == "object" or v != usual.get(k, ...)}
 
 
 def out_of_time(*_: object) -> None:
@@ -219,8 +219,8 @@ def main(program: str, seconds: str, *lists: str) -> None:
             return
         argparse.ArgumentParser.error = refuse  # type: ignore[method-assign,assignment]
         before = ["serve"] if program == "serve" else []
-        for words in lists:
-            verdict = judge(parser, options, [*before, *json.loads(words)])
+        for arguments in lists:
+            verdict = judge(parser, options, [*before, *json.loads(arguments)])
             answer.write(json.dumps({**verdict, "release": release}) + "\n")
 
 

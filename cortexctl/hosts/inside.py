@@ -71,8 +71,8 @@ def connect_inside(docker: str, at: Location, seconds: float) -> Inside:
     end = time.monotonic() + seconds
     network = "shared" if at.shares_network else "own"
     addresses = ["127.0.0.1", *(own for own, _ in at.addresses)]
-    words = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(at.port), network, *addresses]
-    program = _program(docker, at.id, words, seconds)
+    argv = [PYTHON, "-I", "-S", "-c", RELAY, str(LIVES), str(at.port), network, *addresses]
+    program = _program(docker, at.id, argv, seconds)
     start = {"Detach": False, "Tty": False}
     try:
         connection = Inside(attached(docker, f"/exec/{program}/start", start, max(end - time.monotonic(), 0.1)))
@@ -115,9 +115,9 @@ class Inside:
                     self._came += content
                 elif len(self.errors) < 4096:
                     self.errors += content[:4096]
-        given = bytes(self._came[:most])
+        data = bytes(self._came[:most])
         del self._came[:most]
-        return given
+        return data
 
     def settimeout(self, seconds: float, /) -> None:
         self._end = time.monotonic() + seconds
@@ -127,10 +127,10 @@ class Inside:
         self._connection.close()
 
 
-def _program(docker: str, container: str, words: Sequence[str], seconds: float) -> str:
+def _program(docker: str, container: str, argv: Sequence[str], seconds: float) -> str:
     """The id of a program that is ready to start. Raises NotListening if the container does not run."""
     body = json.dumps(
-        {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(words)}
+        {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(argv)}
     ).encode()
     answer = exchange(docker, "POST", f"/containers/{container}/exec", body=body, timeout=seconds)
     if answer.status in _NOT_RUNNING:
@@ -158,8 +158,8 @@ def begin(connection: Inside) -> None:
             raise NotListening("its port refuses connections")
         if number.isdigit():
             raise NotListening(f"its port cannot be reached in its own container (error {number.decode()})")
-    said = (first + connection.recv(300)) or bytes(connection.errors[-300:])
-    raise _no_program(DaemonRefused(said.decode(errors="replace").strip() or "it ended without a word"))
+    output = (first + connection.recv(300)) or bytes(connection.errors[-300:])
+    raise _no_program(DaemonRefused(output.decode(errors="replace").strip() or "it ended without a word"))
 
 
 def _no_program(cause: DaemonRefused) -> PathFailed:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 LISTEN, ESTABLISHED = "0A", "01"
-_LOOKS, _AGAIN = 20, 0.01
+_ATTEMPTS, _AGAIN = 20, 0.01
 """How often the other end of a connection is searched, and the seconds between: it may appear a moment later."""
 
 Address = tuple[str, int]
@@ -43,7 +43,7 @@ def listens(pid: int, address: str, port: int) -> bool | None:
 
 def ends_in(pid: int, ours: Address, theirs: Address) -> bool:
     """Whether the other end of our connection is in the process's own network: both addresses must appear there."""
-    for _ in range(_LOOKS):
+    for _ in range(_ATTEMPTS):
         if (theirs, ours, ESTABLISHED) in (_sockets(pid) or ()):
             return True
         time.sleep(_AGAIN)

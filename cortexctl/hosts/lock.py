@@ -41,11 +41,11 @@ def to_labels(whose: str, info: LockInfo) -> dict[str, str]:
     }
 
 
-def from_labels(found: Mapping[str, object]) -> LockInfo:
+def from_labels(labels: Mapping[str, object]) -> LockInfo:
     """Accepts any labels: a field that is missing or not a number is not known. Nothing can be proven about such a
     holder.
     """
-    number, text = partial(_number, found), partial(_text, found)
+    number, text = partial(_number, labels), partial(_text, labels)
     return LockInfo(
         owner=text("owner", ""),
         who=text("who", "somebody"),
@@ -58,15 +58,15 @@ def from_labels(found: Mapping[str, object]) -> LockInfo:
     )
 
 
-def _number(found: Mapping[str, object], key: str) -> int | None:
-    text = found.get(_LOCK + key)
+def _number(labels: Mapping[str, object], key: str) -> int | None:
+    text = labels.get(_LOCK + key)
     is_one = isinstance(text, str) and len(text) <= LONGEST_NUMBER and text.isascii() and text.isdigit()
     return int(str(text)) if is_one else None
 
 
-def _text(found: Mapping[str, object], key: str, otherwise: str) -> str:
+def _text(labels: Mapping[str, object], key: str, otherwise: str) -> str:
     """Cut, because anyone may have written it; and without surrogate characters, which terminals reject."""
-    text = found.get(_LOCK + key)
+    text = labels.get(_LOCK + key)
     return text[:LONGEST_TEXT].encode(errors="replace").decode() if isinstance(text, str) else otherwise
 
 

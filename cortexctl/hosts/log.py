@@ -21,7 +21,7 @@ from cortexctl.text.shorten import shortened
 
 WITHIN = 10.0
 """Seconds for the whole of an answer, from the connection to its last byte."""
-KEPT = 4 << 20
+LONGEST_TAIL = 4 << 20
 """Maximum number of characters of the end of a log."""
 READ_AT_MOST = 128 << 20
 """Bytes. 5000 entries of 16 KiB, the largest that a daemon writes, are less."""
@@ -49,10 +49,10 @@ class Wanted:
 
     @property
     def path(self) -> str:
-        asked: dict[str, object] = {"stdout": 1, "stderr": 1, "tail": self.tail, "follow": int(self.follow)}
+        query: dict[str, object] = {"stdout": 1, "stderr": 1, "tail": self.tail, "follow": int(self.follow)}
         if self.since is not None:
-            asked["since"] = f"{self.since:.6f}"
-        return f"/containers/{quote(self.container, safe='')}/logs?{urlencode(asked)}"
+            query["since"] = f"{self.since:.6f}"
+        return f"/containers/{quote(self.container, safe='')}/logs?{urlencode(query)}"
 
 
 class Unfinished(Exception):
@@ -94,7 +94,7 @@ def _payload(answer: OpenAnswer, wanted: Wanted, within: float, *, reader_counts
             answer.stream.end += 0 if reader_counts else time.monotonic() - paused
 
 
-def as_asked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def bounded(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Passes the pieces on until they exceed by far what a daemon has for 5000 lines. Raises Unfinished then."""
     size = number = 0
     for piece in pieces:
@@ -107,21 +107,21 @@ def as_asked(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def last_lines(pieces: Iterable[bytes], tail: int) -> list[str]:
     """The end of a log: at most `tail` lines and KEPT characters. The first line notes what is missing."""
-    kept: deque[str] = deque()
+    tail_lines: deque[str] = deque()
     size, too_large = 0, False
     notes = []
     try:
         for line in lines(pieces):
-            kept.append(line)
+            tail_lines.append(line)
             size += len(line)
-            while size > KEPT or len(kept) > tail:
-                too_large = too_large or size > KEPT
-                size -= len(kept.popleft())
+            while size > LONGEST_TAIL or len(tail_lines) > tail:
+                too_large = too_large or size > LONGEST_TAIL
+                size -= len(tail_lines.popleft())
     except Unfinished as cause:
         notes.append(f"[... cut: this log is not whole: {cause} ...]")
     if too_large:
-        notes.append(f"[... cut: of this log the last {KEPT >> 20} MiB are kept ...]")
-    return [*notes, *kept]
+        notes.append(f"[... cut: of this log the last {LONGEST_TAIL >> 20} MiB are kept ...]")
+    return [*notes, *tail_lines]
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[str]:
@@ -159,8 +159,8 @@ def followed(pieces: Iterable[bytes]) -> Iterator[str]:
             cut = " [... cut ...]" if column <= LONGEST_LINE < column + len(text) else ""
             shown.append(text[:room] + cut + ends)
             column = 0 if ends else column + len(text)
-        if said := "".join(shown):
-            yield said
+        if drawn := "".join(shown):
+            yield drawn
 
 
 def _last_drawn(line: str, left_out: int) -> str:
@@ -181,13 +181,13 @@ class Payload:
             return
         for number, piece in self._frames.feed(body):
             if number not in _STREAMS:
-                raise Unfinished("what the daemon sends is no log")
+                raise Unfinished("the daemon's answer is not a log")
             yield piece
 
 
 def _refused(host: Host, wanted: Wanted, answer: OpenAnswer) -> DaemonRefused:
-    said = shortened(message_in(answer.read(PIECE)) or f"status {answer.status}")
-    return DaemonRefused(f"{host.name}: cannot read the log of {wanted.name}: {said}", status=answer.status)
+    text = shortened(message_in(answer.read(PIECE)) or f"status {answer.status}")
+    return DaemonRefused(f"{host.name}: cannot read the log of {wanted.name}: {text}", status=answer.status)
 
 
 def _silent(host: Host, wanted: Wanted) -> DaemonUnreachable:

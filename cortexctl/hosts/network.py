@@ -19,13 +19,13 @@ TRIES = 10
 
 def ensure(api: docker.APIClient, name: str, owner: str) -> bool:
     """Whether it is new, and ours. Raises docker-py's APIError."""
-    made = ""
+    created = ""
     if not _named(api, name):
         with _never_mind(CONFLICT):
             answer = api.create_network(name, driver="bridge", check_duplicate=True, labels=owner_labels(owner))
-            made = CREATED(answer)["Id"]
-    kept = _only_one(api, name)
-    return bool(made) and kept == made
+            created = CREATED(answer)["Id"]
+    id_ = _only_one(api, name)
+    return bool(created) and id_ == created
 
 
 def start_on(api: docker.APIClient, name: str, container: str) -> None:
@@ -55,8 +55,8 @@ def remove(api: docker.APIClient, name: str, owner: str) -> bool:
 
 def _named(api: docker.APIClient, name: str) -> list[dict[str, Any]]:
     """Those with exactly this name (the daemon's own filter also matches parts of it), the oldest first."""
-    found = [n for n in NETWORKS(api.networks(names=[name])) if n["Name"] == name]
-    return sorted(found, key=lambda n: (n["Created"], n["Id"]))
+    networks = [n for n in NETWORKS(api.networks(names=[name])) if n["Name"] == name]
+    return sorted(networks, key=lambda n: (n["Created"], n["Id"]))
 
 
 def _only_one(api: docker.APIClient, name: str) -> str:
@@ -64,12 +64,12 @@ def _only_one(api: docker.APIClient, name: str) -> str:
     create two of one name for two simultaneous requests, and start nothing on either from then on
     (https://github.com/moby/moby/issues/20648).
     """
-    found = _named(api, name)
-    for network in found[1:]:
+    networks = _named(api, name)
+    for network in networks[1:]:
         if owner_of(network.get("Labels") or {}) and not _is_in_use(api, network["Id"]):
             with _never_mind(FORBIDDEN, NOT_FOUND):  # a container uses it by now, or it is gone already
                 api.remove_network(network["Id"])
-    return str(found[0]["Id"]) if found else ""
+    return str(networks[0]["Id"]) if networks else ""
 
 
 def _is_in_use(api: docker.APIClient, id_: str) -> bool:

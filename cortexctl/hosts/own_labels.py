@@ -21,14 +21,14 @@ class OwnLabels:
         self._of_images: dict[str, Mapping[str, str] | None] = {}
         """By id; None: the image is gone."""
 
-    def has(self, found: Mapping[str, Any]) -> bool:
-        """`found`: the inspected container. If its image is gone, only the name decides. Raises docker-py's
+    def has(self, inspected: Mapping[str, Any]) -> bool:
+        """`inspected`: the inspected container. If its image is gone, only the name decides. Raises docker-py's
         APIError.
         """
-        of_image = self._of_image(found["Image"])
+        of_image = self._of_image(inspected["Image"])
         if of_image is None:
-            return labels.is_name_of_ours(found["Name"].lstrip("/"))
-        return labels.are_own(parse_labels(found), of_image)
+            return labels.is_name_of_ours(inspected["Name"].lstrip("/"))
+        return labels.are_own(parse_labels(inspected), of_image)
 
     def _of_image(self, image: str) -> Mapping[str, str] | None:
         if image not in self._of_images:

@@ -14,7 +14,7 @@ from cortexctl.decoding.readers import NotAsExpected
 from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonError
 from cortexctl.hosts import lock, record_store
-from cortexctl.hosts.http import TIMEOUT, ask, ask_for, daemon_time, get
+from cortexctl.hosts.http import TIMEOUT, daemon_time, get, get_json, get_json_or_none
 from cortexctl.instance.image import local_name
 from cortexctl.instance.spec import InPlace, Spec
 from cortexctl.observed.container_list import (
@@ -60,28 +60,28 @@ def observe_host(host: Host) -> ObservedHost:
 
 def image_labels(host: Host, image: str) -> Mapping[str, str] | None:
     """The labels that an image, by its id, gives its containers. None if it is gone."""
-    found = ask_for(host, f"/images/{image}/json", IMAGE)
-    return parse_labels(found) if found is not None else None
+    answer = get_json_or_none(host, f"/images/{image}/json", IMAGE)
+    return parse_labels(answer) if answer is not None else None
 
 
 def local_images(host: Host) -> dict[str, ImageFacts]:
     """All images on the host, by every reference that they have."""
-    found: dict[str, ImageFacts] = ask(host, "/images/json", parse_images)
-    return found
+    answer: dict[str, ImageFacts] = get_json(host, "/images/json", parse_images)
+    return answer
 
 
 def in_place(host: Host, container: str, *, timeout: float = TIMEOUT) -> InPlace | None:
     """Restart policy and limits of a container. None if it is gone."""
-    found = ask_for(host, f"/containers/{container}/json", LIMITS, timeout=timeout)
-    return parse_in_place(found) if found is not None else None
+    answer = get_json_or_none(host, f"/containers/{container}/json", LIMITS, timeout=timeout)
+    return parse_in_place(answer) if answer is not None else None
 
 
 def endpoint(host: Host, container: str) -> str | None:
     """The URL at which clients reach the server of a container; empty if there is none. None if the container is
     gone.
     """
-    found = ask_for(host, f"/containers/{container}/json", TOUCHED)
-    return parse_endpoint(found, host.address) if found is not None else None
+    answer = get_json_or_none(host, f"/containers/{container}/json", TOUCHED)
+    return parse_endpoint(answer, host.address) if answer is not None else None
 
 
 def record(host: Host, owner: str, *, unfinished: bool = True, timeout: float = TIMEOUT) -> HostRecord:
@@ -133,8 +133,8 @@ class Inspection:
 
 def inspect_all(host: Host, containers: Sequence[ObservedContainer]) -> dict[str, Inspection]:
     """By id. Omits containers that were removed meanwhile."""
-    found = zip(containers, at_once(lambda c: _inspection(host, c), containers), strict=True)
-    return {c.id: inspection for c, inspection in found if inspection is not None}
+    inspections = zip(containers, at_once(lambda c: _inspection(host, c), containers), strict=True)
+    return {c.id: inspection for c, inspection in inspections if inspection is not None}
 
 
 def left_by_killed_runs(hosts: Sequence[Host], owner: str) -> list[str]:
@@ -144,9 +144,9 @@ def left_by_killed_runs(hosts: Sequence[Host], owner: str) -> list[str]:
 
     def is_left(host: Host) -> bool:
         try:
-            held = held_lock(host, owner)
-            if held is not None:
-                return lock.is_dead(held.holder, int(held.now))
+            current = held_lock(host, owner)
+            if current is not None:
+                return lock.is_dead(current.holder, int(current.now))
             return _volume(host, record_store.volume_name_meanwhile(owner)) is not None
         except DaemonError:
             return False
@@ -158,21 +158,25 @@ def _inspect(
     host: Host, container: ObservedContainer, spec: Spec, owner: str, defaults: dict[str, ImageDefaults]
 ) -> Inspected | None:
     """`defaults`: of images that were read before, by id."""
-    found = ask_for(host, f"/containers/{container.id}/json", CONTAINER)
-    if found is None:
+    answer = get_json_or_none(host, f"/containers/{container.id}/json", CONTAINER)
+    if answer is None:
         return None
     if container.image_id not in defaults:
-        image = ask_for(host, f"/images/{container.image_id}/json", IMAGE)
+        image = get_json_or_none(host, f"/images/{container.image_id}/json", IMAGE)
         defaults[container.image_id] = parse_image_defaults(image) if image else ImageDefaults(known=False)
-    return parse_inspected(found, spec, defaults[container.image_id], owner)
+    return parse_inspected(answer, spec, defaults[container.image_id], owner)
 
 
 def _inspection(host: Host, container: ObservedContainer) -> Inspection | None:
-    found = ask_for(host, f"/containers/{container.id}/json", CONTAINER)
-    return Inspection(found, ask_for(host, f"/images/{found.get('Image')}/json", IMAGE)) if found is not None else None
+    answer = get_json_or_none(host, f"/containers/{container.id}/json", CONTAINER)
+    return (
+        Inspection(answer, get_json_or_none(host, f"/images/{answer.get('Image')}/json", IMAGE))
+        if answer is not None
+        else None
+    )
 
 
 def _volume(host: Host, name: str, timeout: float = TIMEOUT) -> Mapping[str, str] | None:
     """A volume's labels; None if there is no such volume."""
-    found = ask_for(host, f"/volumes/{name}", VOLUME, timeout=timeout)
-    return None if found is None else found["Labels"] or {}
+    answer = get_json_or_none(host, f"/volumes/{name}", VOLUME, timeout=timeout)
+    return None if answer is None else answer["Labels"] or {}

@@ -1,4 +1,4 @@
-"""A host's record of what was applied: a volume of ours, for its label. It holds no data and needs no image.
+"""A host's record of what was applied: the label of a volume of ours. The volume holds no data and needs no image.
 
 A volume's labels never change, so the volume is created again for each change. Meanwhile a second volume has the new
 record: a run that is killed in between leaves one of the two, and a reader that finds no first one reads the second.
@@ -32,6 +32,6 @@ def to_labels(whose: str, record: HostRecord) -> dict[str, str]:
     return {**owner_labels(whose), _RECORD: record_to_label(record)}
 
 
-def from_labels(host: str, found: Mapping[str, str]) -> HostRecord:
+def from_labels(host: str, labels: Mapping[str, str]) -> HostRecord:
     """Empty if the volume is not one of ours or cannot be read."""
-    return record_from_label(host, found.get(_RECORD, ""))
+    return record_from_label(host, labels.get(_RECORD, ""))

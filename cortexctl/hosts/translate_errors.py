@@ -18,15 +18,15 @@ UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError
 
 
 @contextmanager
-def asking(host: Host, what: str, container: str = "") -> Iterator[None]:
+def translated_errors(host: Host, what: str, container: str = "") -> Iterator[None]:
     """Raises DaemonRefused with the daemon's own message, or DaemonUnreachable, for requests inside the block."""
     name = container[:12] if len(container) == 64 else container
     subject = f"{what} {name}".rstrip()
     try:
         yield
     except docker.errors.APIError as cause:
-        said = shortened(str(cause.explanation or cause))
-        raise DaemonRefused(f"{host.name}: cannot {subject}: {said}", status=cause.status_code or 0) from cause
+        message = shortened(str(cause.explanation or cause))
+        raise DaemonRefused(f"{host.name}: cannot {subject}: {message}", status=cause.status_code or 0) from cause
     except NotAsExpected as cause:
         raise DaemonRefused(f"{host.name}: cannot {subject}: the daemon's answer cannot be read: {cause}") from cause
     except UNREADABLE as cause:
@@ -46,8 +46,8 @@ def reading(host: Host, what: str) -> Iterator[None]:
     try:
         yield
     except DaemonRefused as cause:
-        said = f"{host.name}: cannot read {what}: {cause.message}"
-        raise DaemonRefused(said, status=cause.status, next_step=cause.next_step) from cause
+        message = f"{host.name}: cannot read {what}: {cause.message}"
+        raise DaemonRefused(message, status=cause.status, next_step=cause.next_step) from cause
     except DaemonError as cause:
         raise DaemonUnreachable(
             f"{host.name}: cannot read {what}: {cause.message}", next_step=cause.next_step

@@ -15,7 +15,7 @@ def socket_path(docker: str) -> str:
     if separator and scheme == "unix" and path:
         return path
     raise DaemonUnreachable(
-        f"{docker} cannot be reached: this release of cortexctl speaks to unix:// sockets only",
+        f"{docker} cannot be reached: this release of cortexctl supports only unix:// sockets",
         next_step='set hosts.NAME.docker = "unix:///var/run/docker.sock", or DOCKER_HOST likewise',
     )
 

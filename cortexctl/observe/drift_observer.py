@@ -66,8 +66,8 @@ class DriftObserver:
 
     def _suspicious(self, observed: Observed, facts: Facts) -> set[str]:
         """The hosts where something seems wrong."""
-        found = find_drift(self.desired, observed, facts, self.only).findings
-        return {f.host for f in found if f.kind not in {Kind.UNREACHABLE, Kind.UNMANAGED}}
+        findings = find_drift(self.desired, observed, facts, self.only).findings
+        return {f.host for f in findings if f.kind not in {Kind.UNREACHABLE, Kind.UNMANAGED}}
 
     def _again(self, observed: Observed, facts: Facts, suspicious: Collection[str]) -> tuple[Observed, Facts]:
         """These hosts are read once more, each after its lock."""
@@ -112,8 +112,8 @@ def _ours(desired: Desired, observed: Observed, seen: ObservedHost) -> Mapping[s
     """The serving containers of wanted instances: there are no expectations about others."""
     wanted = desired.by_host()[seen.name]
     applied = observed.record(seen.name).applied
-    found = owned_on(seen, desired, wanted, observed)
-    serving = {a: serving_of(i, applied.get(a)) for a, i in found.items() if a in wanted}
+    owned = owned_on(seen, desired, wanted, observed)
+    serving = {a: serving_of(i, applied.get(a)) for a, i in owned.items() if a in wanted}
     return {
         o.container.id: (o.container, applied[a].spec if o.imported and a in applied else o.spec)
         for a, o in serving.items()

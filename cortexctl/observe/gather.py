@@ -26,7 +26,7 @@ from cortexctl.plan.request import Request
 Needed = Callable[[Observed], Needs]
 NO_MODELS = ModelReaders()
 EVERY_HOST = Request()
-NOT_ASKED = "it was not asked for"
+NOT_SELECTED = "it was not asked for"
 
 
 def observe_for_plan(
@@ -51,7 +51,7 @@ def list_hosts(desired: Desired, readers: ListReader, request: Request = EVERY_H
     """One list request for each selected host."""
     names = [h.name for h in desired.hosts]
     wanted = list(request.hosts_to_read(names))
-    left_out = tuple(ObservedHost(name, problem=NOT_ASKED) for name in names if name not in wanted)
+    left_out = tuple(ObservedHost(name, problem=NOT_SELECTED) for name in names if name not in wanted)
     return Observed((*at_once(readers.observe, wanted), *left_out))
 
 
@@ -63,16 +63,16 @@ def gather(observed: Observed, needed: Needed, readers: Readers, models: ModelRe
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Query:
     fact: Fact
     key: Key
-    ask: Callable[[], Any]
+    read: Callable[[], Any]
 
 
 def read_records(observed: Observed, read: Callable[[str], HostRecord | None]) -> Observed:
     """With the record of every host that could be listed, by a reader of the caller's."""
     hosts = [h.name for h in observed.hosts if h.is_reachable]
-    return _answered(observed, [_Question(Fact.RECORD, (host, ""), partial(read, host)) for host in hosts])
+    return _answered(observed, [_Query(Fact.RECORD, (host, ""), partial(read, host)) for host in hosts])
 
 
 def _with_answers(observed: Observed, missing: Needs, readers: Readers, models: ModelReaders) -> Observed:
@@ -80,11 +80,11 @@ def _with_answers(observed: Observed, missing: Needs, readers: Readers, models: 
     files = read_models(missing.models, models, observed.by_name()) if missing.models else {}
     unknown = frozenset((Fact.MODEL, s.key) for s in missing.models if s.key not in files)
     observed = replace(observed, model_files={**observed.model_files, **files}, unknown=observed.unknown | unknown)
-    return _answered(observed, _questions(missing, readers))
+    return _answered(observed, _queries(missing, readers))
 
 
-def _answered(observed: Observed, questions: Sequence[_Question]) -> Observed:
-    answers = dict(zip(((q.fact, q.key) for q in questions), at_once(_answer, questions), strict=True))
+def _answered(observed: Observed, queries: Sequence[_Query]) -> Observed:
+    answers = dict(zip(((q.fact, q.key) for q in queries), at_once(_answer, queries), strict=True))
     failed = {key[0]: (fact, cause) for (fact, key), cause in answers.items() if isinstance(cause, DaemonError)}
     known = {at: answer for at, answer in answers.items() if at[1][0] not in failed and answer is not None}
 
@@ -102,24 +102,24 @@ def _answered(observed: Observed, questions: Sequence[_Question]) -> Observed:
     return _without_unread(observed.with_image_labels(of(Fact.IMAGE_LABELS)), failed)
 
 
-def _questions(missing: Needs, readers: Readers) -> Sequence[_Question]:
+def _queries(missing: Needs, readers: Readers) -> Sequence[_Query]:
     def inspect(key: Key) -> Any:
         container, spec = missing.adoptions[key]
         inspected = readers.inspect(key[0], container, spec)
         return read_back(spec, inspected) if inspected is not None else None
 
     return [
-        *(_Question(Fact.IMAGE_LABELS, key, partial(readers.image_labels, *key)) for key in missing.image_labels),
-        *(_Question(Fact.ADOPTION, key, partial(inspect, key)) for key in missing.adoptions),
-        *(_Question(Fact.RECORD, (host, ""), partial(readers.record, host)) for host in missing.records),
-        *(_Question(Fact.IMAGE, key, partial(readers.image, *key)) for key in missing.images),
-        *(_Question(Fact.LIMITS, key, partial(readers.in_place, *key)) for key in missing.inspections),
+        *(_Query(Fact.IMAGE_LABELS, key, partial(readers.image_labels, *key)) for key in missing.image_labels),
+        *(_Query(Fact.ADOPTION, key, partial(inspect, key)) for key in missing.adoptions),
+        *(_Query(Fact.RECORD, (host, ""), partial(readers.record, host)) for host in missing.records),
+        *(_Query(Fact.IMAGE, key, partial(readers.image, *key)) for key in missing.images),
+        *(_Query(Fact.LIMITS, key, partial(readers.in_place, *key)) for key in missing.inspections),
     ]
 
 
-def _answer(question: _Question) -> Any:
+def _answer(query: _Query) -> Any:
     try:
-        return question.ask()
+        return query.read()
     except DaemonError as cause:
         return cause
 

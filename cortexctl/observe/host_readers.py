@@ -39,13 +39,13 @@ class Readers(ListReader, Protocol):
     def in_place(self, host: str, container: str) -> InPlace | None: ...
 
 
-Found = dict[tuple[str, str], ModelFiles]
+FilesBySource = dict[tuple[str, str], ModelFiles]
 
 
 class HostModels(Protocol):
     """Reads models' files on their host."""
 
-    def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> Found: ...
+    def model_files(self, seen: ObservedHost, sources: Iterable[ModelSource]) -> FilesBySource: ...
 
 
 ReadFiles = Callable[[ModelSource], ModelFiles]
@@ -59,4 +59,4 @@ class ModelReaders:
 
     here: ReadFiles | None = None
     host: HostModels | None = None
-    hub: ReadFiles | None = None
+    from_hub: ReadFiles | None = None

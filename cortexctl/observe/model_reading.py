@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cortexctl.concurrently import at_once
 from cortexctl.model_files.files import ModelFiles, ModelSource
-from cortexctl.observe.host_readers import Found, ModelReaders
+from cortexctl.observe.host_readers import FilesBySource, ModelReaders
 from cortexctl.observed.host import ObservedHost
 
 NOWHERE = ModelFiles(problem="its files were not read")
@@ -14,18 +14,20 @@ NOWHERE = ModelFiles(problem="its files were not read")
 
 def read_models(
     sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost] | None = None
-) -> Found:
+) -> FilesBySource:
     """By the sources' keys; if no place has a config, the last place gives the reason. `hosts`: those that were
     read.
     """
-    found = {source.key: readers.here(source) if readers.here else NOWHERE for source in sources}
-    lacking = [s for s in sources if found[s.key].problem]
-    found |= _on_hosts(lacking, readers, hosts or {})
-    lacking = [s for s in lacking if found[s.key].problem and s.repo]
-    return found | _from_hub(lacking, readers)
+    files = {source.key: readers.here(source) if readers.here else NOWHERE for source in sources}
+    lacking = [s for s in sources if files[s.key].problem]
+    files |= _on_hosts(lacking, readers, hosts or {})
+    lacking = [s for s in lacking if files[s.key].problem and s.repo]
+    return files | _from_hub(lacking, readers)
 
 
-def _on_hosts(sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost]) -> Found:
+def _on_hosts(
+    sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapping[str, ObservedHost]
+) -> FilesBySource:
     on, by_host = readers.host, {name: [s for s in sources if s.host == name] for name in {s.host for s in sources}}
     if on is None:
         return {}
@@ -34,12 +36,12 @@ def _on_hosts(sources: Sequence[ModelSource], readers: ModelReaders, hosts: Mapp
     return {key: files for answer in answers for key, files in answer.items()}
 
 
-def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders) -> Found:
+def _from_hub(sources: Sequence[ModelSource], readers: ModelReaders) -> FilesBySource:
     """Each model once, for any number of hosts."""
-    if readers.hub is None:
+    if readers.from_hub is None:
         return {}
     once: dict[str, ModelFiles] = {}
     for source in sources:
         if source.name not in once:
-            once[source.name] = readers.hub(source)
+            once[source.name] = readers.from_hub(source)
     return {source.key: once[source.name] for source in sources}

@@ -11,7 +11,7 @@ import pytest
 
 from cortexctl.desired.stack import Host
 from cortexctl.hosts.act import DockerDaemon
-from cortexctl.hosts.log import KEPT, LONGEST_LINE
+from cortexctl.hosts.log import LONGEST_LINE, LONGEST_TAIL
 from tests.engine.conftest import StackFile
 from tests.live import REPO, STAND_IN, LiveDaemon
 
@@ -95,5 +95,5 @@ def test_its_log_is_read_with_bounds(live: LiveDaemon, hostile: str) -> None:
     assert "ValueError: the end of the log" in followed[-1]
     assert max(map(len, lines)) <= LONGEST_LINE
     assert max(map(len, one_by_one)) <= LONGEST_LINE
-    assert sum(map(len, lines)) <= KEPT + 1_000
+    assert sum(map(len, lines)) <= LONGEST_TAIL + 1_000
     assert max(map(len, "".join(followed).splitlines())) <= LONGEST_LINE + 20

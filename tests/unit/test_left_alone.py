@@ -204,7 +204,7 @@ def test_a_number_beyond_the_last_generation_is_not_given_out(tmp_path: Path) ->
     container = world.daemon().by_name("vllm-model-tiny")
     container.labels[labels.GENERATION] = str(labels.MOST_GENERATIONS)
     made = world.plan(stack(tmp_path, with_length(2048)))
-    assert ["last is 1,000,000,000" in d.summary for d in made.diagnostics if d.rule == "CX402"] == [True]
+    assert ["last possible one is 1,000,000,000" in d.summary for d in made.diagnostics if d.rule == "CX402"] == [True]
 
 
 def test_of_two_with_the_same_labels_the_image_tells_which_is_ours() -> None:

@@ -20,15 +20,15 @@ from cortexctl.desired.stack import Host
 from cortexctl.errors import DaemonRefused, DaemonUnreachable
 from cortexctl.hosts.act import DockerDaemon
 from cortexctl.hosts.log import (
-    KEPT,
     LINES_AT_MOST,
     LONGEST_LINE,
+    LONGEST_TAIL,
     PIECE,
     READ_AT_MOST,
     Payload,
     Unfinished,
     Wanted,
-    as_asked,
+    bounded,
     followed,
     last_lines,
     lines,
@@ -74,7 +74,7 @@ def test_a_terminals_log_has_no_frames() -> None:
 
 
 def test_what_has_no_frames_though_it_should_is_no_log() -> None:
-    with pytest.raises(Unfinished, match="what the daemon sends is no log"):
+    with pytest.raises(Unfinished, match="the daemon's answer is not a log"):
         list(Payload(tty=False).of(b"<html>an error page</html>"))
 
 
@@ -131,7 +131,7 @@ def test_a_log_without_an_end_has_one_in_little_memory(piece: bytes, monkeypatch
     monkeypatch.setattr("cortexctl.hosts.log.READ_AT_MOST", 32 << 20)
     tracemalloc.start()
     try:
-        found = last_lines(as_asked(endless(piece)), 5000)
+        found = last_lines(bounded(endless(piece)), 5000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -145,7 +145,7 @@ def test_the_end_of_a_log_is_kept_and_no_more_of_it_than_that() -> None:
     note, *kept = last_lines(sent, 5000)
     assert note == "[... cut: of this log the last 4 MiB are kept ...]"
     assert [line.split(" ")[0] for line in kept] == [str(n) for n in range(2_000 - len(kept), 2_000)]
-    assert KEPT - 10_010 < sum(map(len, kept)) <= KEPT
+    assert LONGEST_TAIL - 10_010 < sum(map(len, kept)) <= LONGEST_TAIL
 
 
 def test_of_a_log_that_is_small_all_is_kept_and_nothing_is_noted() -> None:

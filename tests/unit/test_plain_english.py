@@ -122,8 +122,6 @@ NOT_YET = (
     "bench",
     "cortexctl/apply",
     "cortexctl/cli",
-    "cortexctl/hosts",
-    "cortexctl/observe",
     "docs/reference",
     "tests/attack",
     "tests/browser",
