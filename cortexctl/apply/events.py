@@ -102,7 +102,7 @@ class LockChanged:
     """Our run has taken or released the host's lock."""
 
     host: str
-    held: bool
+    is_held: bool
 
 
 Event = (

@@ -25,7 +25,7 @@ from cortexctl.apply.events import (
 from cortexctl.apply.gate.explain import as_ours, explained
 from cortexctl.apply.perform import Performer
 from cortexctl.apply.protocols import Hooks, Recorder
-from cortexctl.apply.recording import NO_RECORDS, Took
+from cortexctl.apply.recording import NO_RECORDS, StepTimes
 from cortexctl.apply.run_hooks import NO_HOOKS
 from cortexctl.errors import CortexctlError, DaemonUnreachable, HookFailed, LockLost, PathFailed
 from cortexctl.plan.model import Change, Plan
@@ -123,7 +123,7 @@ class Executor:
     _failures: int = 0
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _host_failures: list[tuple[str, CortexctlError]] = field(default_factory=list)
-    took: dict[str, Took] = field(default_factory=dict)
+    durations: dict[str, StepTimes] = field(default_factory=dict)
     """By address: how long starts and stops took, for the record."""
     _started: dict[str, float] = field(default_factory=dict)
 
@@ -148,7 +148,7 @@ class Executor:
                     self._settle(running.pop(future), future.result(), pending)
         return self._result(pending)
 
-    def _say(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         """The listener may be gone (a closed pipe, a lost terminal); the work continues."""
         with suppress(Exception):
             self.emit(bounded(event))
@@ -175,7 +175,7 @@ class Executor:
             self._need_lock(step.host)  # a hook may take its time
             if change is not None and step == self.plan.steps_of(change)[0]:
                 self.recorder.begins(change)
-            self._say(StepStarted(step))
+            self._emit(StepStarted(step))
             acted = self.performer.clock.elapsed()
             note = self._perform(step, change)
             self.hooks.after_step(step, change)
@@ -185,13 +185,13 @@ class Executor:
         if change is not None and isinstance(step.task, PassGate):
             self.recorder.proven(change)
         self._time(step, acted, now)
-        self._say(StepDone(step, now - began, note))
+        self._emit(StepDone(step, now - began, note))
         return None
 
     def _failed(self, step: Step, change: Change | None, began: float, failure: CortexctlError) -> CortexctlError:
         """Undo the change of the step, if this run still may."""
         lost = failure if isinstance(failure, LockLost) else self._lock_lost(step.host)
-        self._say(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
+        self._emit(StepFailed(step, self.performer.clock.elapsed() - began, failure.message))
         fate = Fate.FAILED
         if change is None:
             failure = self._explained(failure)
@@ -207,9 +207,9 @@ class Executor:
     def _given_up(self, change: Change, step: Step, failure: CortexctlError, lost: LockLost) -> Outcome:
         """Another run may be at work here: nothing is undone either."""
         if failure is lost:
-            return Outcome(change, Fate.FAILED, failure, left_behind=self._is_begun(change))
-        begun = self._is_begun(change) or not isinstance(step.task, UNNOTICED)
-        return Outcome(change, Fate.FAILED, failure, lost.message, left_behind=begun)
+            return Outcome(change, Fate.FAILED, failure, left_behind=self._is_unfinished(change))
+        is_unfinished = self._is_unfinished(change) or not isinstance(step.task, UNNOTICED)
+        return Outcome(change, Fate.FAILED, failure, lost.message, left_behind=is_unfinished)
 
     def _need_lock(self, host: str) -> None:
         if lost := self._lock_lost(host):
@@ -226,7 +226,7 @@ class Executor:
     def _perform(self, step: Step, change: Change | None) -> str:
         if isinstance(step.task, Pause):
             return self._pause(step.task.seconds)
-        return self.performer.perform(step.task, step.host, change, self._say)
+        return self.performer.perform(step.task, step.host, change, self._emit)
 
     def _pause(self, seconds: int) -> str:
         """Ends at once if nothing is to start after it."""
@@ -237,14 +237,14 @@ class Executor:
         return ""
 
     def _time(self, step: Step, began: float, now: float) -> None:
-        known = self.took.get(step.address, Took())
+        known = self.durations.get(step.address, StepTimes())
         match step.task:
             case StartContainer():
                 self._started[step.address] = began
             case PassGate():
-                self.took[step.address] = replace(known, start=now - self._started.get(step.address, began))
+                self.durations[step.address] = replace(known, start=now - self._started.get(step.address, began))
             case StopContainer():
-                self.took[step.address] = replace(known, stop=now - began)
+                self.durations[step.address] = replace(known, stop=now - began)
 
     def _settle(self, step: Step, failure: CortexctlError | None, pending: dict[str, Step]) -> None:
         if failure is None:
@@ -254,8 +254,8 @@ class Executor:
         if not step.address:
             self._host_failures.append((step.host, failure))
         lost = {step.id}
-        while found := [s for s in pending.values() if lost.intersection(s.after)]:
-            for later in found:
+        while dependents := [s for s in pending.values() if lost.intersection(s.after)]:
+            for later in dependents:
                 lost.add(later.id)
                 del pending[later.id]
 
@@ -271,9 +271,9 @@ class Executor:
         tasks = undo(change)
         if not tasks:
             return Outcome(change, Fate.FAILED, failure, left_behind=True)
-        self._say(RollbackStarted(change))
+        self._emit(RollbackStarted(change))
         problem, unproven = self._run_undo(change, tasks)
-        self._say(RollbackEnded(change, problem, unproven))
+        self._emit(RollbackEnded(change, problem, unproven))
         brings_back = any(isinstance(t, StartContainer) for t in tasks)
         fate = Fate.ROLLED_BACK if brings_back and not problem else Fate.FAILED
         return Outcome(change, fate, failure, problem, left_behind=bool(problem), unproven=unproven)
@@ -287,12 +287,12 @@ class Executor:
         was = restored(change)
         for task in tasks:
             try:
-                self._insist(partial(self.performer.perform, task, change.host, was, self._say))
+                self._insist(partial(self.performer.perform, task, change.host, was, self._emit))
                 if isinstance(task, PassGate):
-                    self.recorder.is_back(change)
+                    self.recorder.is_restored(change)
             except PathFailed as cause:  # it runs again, and the route to it is at fault
                 unproven = cause.message
-                self.recorder.is_back(change)
+                self.recorder.is_restored(change)
             except Exception as cause:  # noqa: BLE001
                 problems.append(as_ours(cause))
         return "; ".join(self._explained(problem).message for problem in problems), unproven
@@ -333,13 +333,13 @@ class Executor:
             elif all(s.id in self._done for s in steps):
                 outcomes.append(Outcome(change, Fate.DONE))
             else:
-                begun = self._is_begun(change)
-                fate = Fate.FAILED if begun else Fate.NOT_STARTED
-                outcomes.append(Outcome(change, fate, left_behind=begun))
+                is_unfinished = self._is_unfinished(change)
+                fate = Fate.FAILED if is_unfinished else Fate.NOT_STARTED
+                outcomes.append(Outcome(change, fate, left_behind=is_unfinished))
         spent = self._failures >= self.plan.max_failures
         interrupted = bool(pending) and self.interrupted()
         return Result(tuple(outcomes), tuple(self._host_failures), interrupted, budget_spent=spent)
 
-    def _is_begun(self, change: Change) -> bool:
+    def _is_unfinished(self, change: Change) -> bool:
         """A candidate that was created and not started has no visible effect; the next apply continues with it."""
         return any(s.id in self._done and not isinstance(s.task, UNNOTICED) for s in self.plan.steps_of(change))

@@ -35,20 +35,20 @@ class Locks:
     is_dead: IsDead
     patience: float = 0
     interrupted: Callable[[], bool] = lambda: False
-    waits: Callable[[str], None] = lambda _words: None
+    waits: Callable[[str], None] = lambda _text: None
     """Called once, with a text that names the run it waits for."""
     stack: str = ""
     """The options that select the stack in the next command, with a blank before them. Default: as far as the plan
     shows them.
     """
-    _held: dict[str, str] = field(default_factory=dict)
+    _owner_ids: dict[str, str] = field(default_factory=dict)
     """Host -> the owner's id that is ours there."""
 
     @contextmanager
     def hold(self, host: str) -> Iterator[None]:
         """Take the host's lock, or that of a holder who is provably gone. Raises LockHeld."""
         daemon = self.daemons.daemon(host)
-        self._held[host] = self._take(host, daemon).owner
+        self._owner_ids[host] = self._take(host, daemon).owner
         try:
             yield
         finally:
@@ -62,17 +62,17 @@ class Locks:
         problem.
         """
         try:
-            return host not in self._held or self._is_ours(host, self.daemons.daemon(host))
+            return host not in self._owner_ids or self._is_ours(host, self.daemons.daemon(host))
         except DaemonError:
             return True
 
     def _is_ours(self, host: str, daemon: Daemon) -> bool:
         holder = daemon.read_lock(self.plan.owner)
-        return holder is not None and holder.owner == self._held.get(host)
+        return holder is not None and holder.owner == self._owner_ids.get(host)
 
     def _take(self, host: str, daemon: Daemon) -> LockInfo:
         until = self.clock.elapsed() + self.patience
-        told = False
+        is_reported = False
         while True:
             now = int(daemon.now())
             ours = self._ours(host, now)
@@ -81,9 +81,9 @@ class Locks:
                 return ours
             if self.clock.elapsed() >= until or self.interrupted():
                 raise self._refusal(host, holder, now)
-            if not told:
-                self.waits(f"{host}: waiting for {_in_words(holder)}")
-                told = True
+            if not is_reported:
+                self.waits(f"{host}: waiting for {_holder_text(holder)}")
+                is_reported = True
             self.clock.sleep(TRY_EVERY)
 
     def _ours(self, host: str, now: int) -> LockInfo:
@@ -109,10 +109,10 @@ class Locks:
         since = f"for {show_seconds(max(now - holder.started, 0))}" if holder.started else "since an unknown time"
         stack = self.stack or self._stack
         return LockHeld(
-            f"{host}: {_in_words(holder)} has been applying the stack {self.plan.owner} {since}",
+            f"{host}: {_holder_text(holder)} has been applying the stack {self.plan.owner} {since}",
             next_step=f"wait for it (--lock-timeout 10m); if it is dead: cortexctl lock release{stack}",
         )
 
 
-def _in_words(holder: LockInfo) -> str:
+def _holder_text(holder: LockInfo) -> str:
     return f"{holder.who} on {holder.machine_name} (pid {holder.pid}, run {holder.run})"

@@ -9,7 +9,7 @@ from typing import assert_never
 from cortexctl.apply.events import Sink
 from cortexctl.apply.gate.gate import Gate
 from cortexctl.apply.gate.path_check import try_reach
-from cortexctl.apply.gate.reporter import Telling
+from cortexctl.apply.gate.reporter import GateReporter
 from cortexctl.apply.protocols import Clock, Daemon, Daemons, Prober, Secrets
 from cortexctl.engines.base import Contract
 from cortexctl.engines.registry import DEFAULT, command_of, engine_named
@@ -136,10 +136,12 @@ class Performer:
         spec = change.detail.after or change.detail.before
         values = {s.name: self.secrets.value(s) for s in spec.container.secrets} if spec else {}
         secrets = tuple(values.values())
-        telling = Telling(change.address, self.clock, report, secrets)
+        reporter = GateReporter(change.address, self.clock, report, secrets)
         engine = engine_named(spec.server.engine if spec else DEFAULT)
         key = values.get(engine.contract.key_variable)
-        gate = Gate(daemon, self.probers(engine.contract), self.clock, container, change, engine, key, telling, secrets)
+        gate = Gate(
+            daemon, self.probers(engine.contract), self.clock, container, change, engine, key, reporter, secrets
+        )
         return gate.pass_or_fail()
 
 

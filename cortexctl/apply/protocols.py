@@ -164,7 +164,7 @@ class Recorder(Protocol):
         """It has passed its gate, and does not have the serving name yet."""
         ...
 
-    def is_back(self, change: Change) -> None:
+    def is_restored(self, change: Change) -> None:
         """The container that served before has passed its gate again, in place of the failed one."""
         ...
 

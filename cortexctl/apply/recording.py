@@ -1,4 +1,4 @@
-"""The data that a run leaves in a host's record: the instances as they were applied, and how long their starts took.
+"""The data that a run leaves in a host's record: the applied instances, and how long their starts took.
 
 An instance is recorded as soon as it has passed its gate, before its container gets the serving name. A change or
 removal without a gate is recorded before it starts. So the record is never older than the serving container, even if a
@@ -30,7 +30,7 @@ _NO_GATE = {Action.UPDATE, Action.MOVE, Action.REMOVE}
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class StepTimes:
     """Seconds of an instance in this run: from its start to the end of its gate, and of the old container's stop."""
 
     start: float | None = None
@@ -51,7 +51,7 @@ class Recording:
     _before: HostRecord | None = None
     _now: dict[str, Applied] = field(default_factory=dict)
     _proven: set[str] = field(default_factory=set)
-    _back: dict[str, Applied] = field(default_factory=dict)
+    _restored: dict[str, Applied] = field(default_factory=dict)
 
     def open(self) -> None:
         """Read the record of earlier runs, once. An unreadable record is not overwritten either."""
@@ -70,7 +70,7 @@ class Recording:
             after = {a: applied for a, applied in self._now.items() if a != change.address}
         else:
             after = dict(self._now)
-            _note(after, change, self._found(change), Took(), self.run)
+            _note(after, change, self._serving(change), StepTimes(), self.run)
             after = {**self._now, **after}  # under its old name, too, until it has the new one
         self._write(after)
 
@@ -79,34 +79,34 @@ class Recording:
         self._proven.add(change.address)
         after = dict(self._now)
         was = after.get(change.address)
-        _note(after, change, None, Took(), self.run)
+        _note(after, change, None, StepTimes(), self.run)
         if was is not None and _is_same(was, after[change.address]):
             return
         over = _named(change)
         after[change.address] = replace(after[change.address], over=over if over != change.detail.generation else None)
         self._write(after)
 
-    def is_back(self, change: Change) -> None:
+    def is_restored(self, change: Change) -> None:
         """The container that served before has passed its gate again, in place of the failed one."""
         old = serving_of(change)
         was = self._now.get(change.address)
         spec = change.detail.before
         if spec is None or was is None or was.generation == old.generation:
             return
-        self._back[change.address] = replace(was, generation=old.generation, run=old.run, spec=spec, over=None)
-        self._write({**self._now, change.address: self._back[change.address]})
+        self._restored[change.address] = replace(was, generation=old.generation, run=old.run, spec=spec, over=None)
+        self._write({**self._now, change.address: self._restored[change.address]})
 
-    def ends(self, done: frozenset[str], took: Mapping[str, Took]) -> None:
+    def ends(self, done: frozenset[str], durations: Mapping[str, StepTimes]) -> None:
         """The run is over. `done`: the addresses whose changes were completed."""
         if self._before is None:
             return
         here = [c for c in self.plan.changes if c.host == self.seen.name]
         after = dict(self._before.applied)
         for change in here:
-            if change.address in self._back:
-                after[change.address] = self._back[change.address]
+            if change.address in self._restored:
+                after[change.address] = self._restored[change.address]
             elif change.action is Action.NO_OP or change.address in done:
-                _note(after, change, self._found(change), took.get(change.address, Took()), self.run)
+                _note(after, change, self._serving(change), durations.get(change.address, StepTimes()), self.run)
             elif change.address in self._proven and change.address in self._now:
                 after[change.address] = self._now[change.address]
         known = {c.address for c in here}
@@ -125,12 +125,16 @@ class Recording:
                 self.daemon.write_record(self.plan.owner, HostRecord(self.seen.name, self._now))
                 return
 
-    def _found(self, change: Change) -> Owned | None:
+    def _serving(self, change: Change) -> Owned | None:
         """The serving container, by its name: a model that moved has another one in its labels."""
         name = serving_name(change.model, change.detail.ordinal)
-        found = next((c for c in self.seen.containers if c.name in {name, *_old_names(change)}), None)
-        is_ours = found is not None and owner_of(found.labels) == self.plan.owner and MODEL in found.labels
-        return read_owned(found) if found is not None and is_ours else None
+        serving_container = next((c for c in self.seen.containers if c.name in {name, *_old_names(change)}), None)
+        is_ours = (
+            serving_container is not None
+            and owner_of(serving_container.labels) == self.plan.owner
+            and MODEL in serving_container.labels
+        )
+        return read_owned(serving_container) if serving_container is not None and is_ours else None
 
 
 class Records:
@@ -154,39 +158,43 @@ class Records:
         if recording := self._by_host.get(change.host):
             recording.proven(change)
 
-    def is_back(self, change: Change) -> None:
+    def is_restored(self, change: Change) -> None:
         """The container that served before has passed its gate again."""
         if recording := self._by_host.get(change.host):
-            recording.is_back(change)
+            recording.is_restored(change)
 
-    def end(self, done: frozenset[str], took: Mapping[str, Took]) -> None:
+    def end(self, done: frozenset[str], durations: Mapping[str, StepTimes]) -> None:
         """The run is over."""
         for recording in self._by_host.values():
-            recording.ends(done, took)
+            recording.ends(done, durations)
 
 
 NO_RECORDS = Records({})
 """For a run that records nothing."""
 
 
-def _note(kept: dict[str, Applied], change: Change, found: Owned | None, took: Took, run: str) -> None:
+def _note(
+    entries: dict[str, Applied], change: Change, serving_container: Owned | None, times: StepTimes, run: str
+) -> None:
     if change.action is Action.REMOVE:
-        kept.pop(change.address, None)
+        entries.pop(change.address, None)
         return
     spec = _left(change)
     if spec is None:
         return
-    was = kept.pop(change.address, None) or _under_old_name(kept, change, found)
+    was = entries.pop(change.address, None) or _under_old_name(entries, change, serving_container)
     if change.action is Action.NO_OP and was is not None:
-        kept[change.address] = _as_labelled(was, change, found)
+        entries[change.address] = _as_labelled(was, change, serving_container)
         return
     detail = change.detail
-    applied = was or Applied(change.model, detail.ordinal, detail.generation, _run_of(change, found) or run, spec)
+    applied = was or Applied(
+        change.model, detail.ordinal, detail.generation, _run_of(change, serving_container) or run, spec
+    )
     if change.action in _NEW_CONTAINER:
         applied = replace(applied, run=run)
-    start = (Start(round(took.start, 1), spec.server.model),) if took.start is not None else ()
-    stop = (round(took.stop, 1),) if took.stop is not None else ()
-    kept[change.address] = replace(
+    start = (Start(round(times.start, 1), spec.server.model),) if times.start is not None else ()
+    stop = (round(times.stop, 1),) if times.stop is not None else ()
+    entries[change.address] = replace(
         applied,
         model=change.model,
         generation=detail.generation,
@@ -197,16 +205,16 @@ def _note(kept: dict[str, Applied], change: Change, found: Owned | None, took: T
     )
 
 
-def _as_labelled(was: Applied, change: Change, found: Owned | None) -> Applied:
+def _as_labelled(was: Applied, change: Change, serving_container: Owned | None) -> Applied:
     """For a container that stays, the data in its labels: the run that created it may have been killed before it
     recorded it. Labels do not show later changes in place; the record of the same generation does.
     """
     now = replace(was, model=change.model, over=None)
-    if found is None or found.spec is None:
+    if serving_container is None or serving_container.spec is None:
         return now
-    is_same = was.generation == found.generation and _made_alike(was.spec, found.spec)
-    spec = was.spec if is_same else found.spec
-    return replace(now, generation=found.generation, run=found.run or was.run, spec=spec)
+    is_same = was.generation == serving_container.generation and _made_alike(was.spec, serving_container.spec)
+    spec = was.spec if is_same else serving_container.spec
+    return replace(now, generation=serving_container.generation, run=serving_container.run or was.run, spec=spec)
 
 
 def _made_alike(one: Spec, other: Spec) -> bool:
@@ -235,11 +243,11 @@ def _named(change: Change) -> int | None:
     return next((ref.generation for ref in old if ref is not None and ref.name in names), None)
 
 
-def _under_old_name(kept: dict[str, Applied], change: Change, found: Owned | None) -> Applied | None:
+def _under_old_name(entries: dict[str, Applied], change: Change, serving_container: Owned | None) -> Applied | None:
     """For a model that moved: its past is under its former name, or the one in the container's labels."""
-    olds = (change.detail.moved_from, found.model if found is not None else "")
+    olds = (change.detail.moved_from, serving_container.model if serving_container is not None else "")
     addresses = (address(change.host, old, change.detail.ordinal) for old in olds if old)
-    return next((applied for old in addresses if (applied := kept.pop(old, None))), None)
+    return next((applied for old in addresses if (applied := entries.pop(old, None))), None)
 
 
 def _old_names(change: Change) -> Iterator[str]:
@@ -247,6 +255,6 @@ def _old_names(change: Change) -> Iterator[str]:
         yield serving_name(change.detail.moved_from, change.detail.ordinal)
 
 
-def _run_of(change: Change, found: Owned | None) -> str:
-    serving = change.detail.serving or found
+def _run_of(change: Change, serving_container: Owned | None) -> str:
+    serving = change.detail.serving or serving_container
     return serving.run if serving else ""

@@ -37,12 +37,12 @@ def apply_plan(
         if pulled.host_failures:
             return pulled
     hosts = sorted({c.host for c in plan.effective} | {s.host for s in plan.steps})
-    with ExitStack() if holding is None else nullcontext(holding) as held:
+    with ExitStack() if holding is None else nullcontext(holding) as stack:
         for host in hosts:
-            released = held.enter_context(ExitStack())
-            held.enter_context(locks.hold(host))
-            _tell(executor, LockChanged(host, held=True))
-            released.callback(_tell, executor, LockChanged(host, held=False))
+            released = stack.enter_context(ExitStack())
+            stack.enter_context(locks.hold(host))
+            _emit(executor, LockChanged(host, is_held=True))
+            released.callback(_emit, executor, LockChanged(host, is_held=False))
         executor.holds = locks.still_ours
         seen = recheck(hosts)
         moved = stale_reasons(plan, seen)
@@ -60,12 +60,12 @@ def apply_plan(
         executor.recorder = records
         result = executor.run([s for s in plan.steps if s not in pulls])
         done = frozenset(o.change.address for o in result.outcomes if o.fate is Fate.DONE)
-        records.end(done, executor.took)
+        records.end(done, executor.durations)
         executor.hooks.after_apply(result.exit_code, result.failures)
         return result
 
 
-def _tell(executor: Executor, event: Event) -> None:
+def _emit(executor: Executor, event: Event) -> None:
     """The listener may be gone; the work continues."""
     with suppress(Exception):
         executor.emit(event)

@@ -58,26 +58,26 @@ class PlannedHooks:
         """One after the other. Raises HookFailed for the first required hook that fails."""
         for hook in hooks_at(self.plan.hooks, point, models):
             address, host = facts.get("address", ""), facts.get("host", "")
-            told = {**self.known, **facts, "hook": hook.name, "on": point.value}
-            self._say(HookStarted(hook, address, host))
+            facts_of_hook = {**self.known, **facts, "hook": hook.name, "on": point.value}
+            self._emit(HookStarted(hook, address, host))
             began = self.clock.elapsed()
-            failure = self._failure_of(hook, told)
-            took = self.clock.elapsed() - began
+            failure = self._failure_of(hook, facts_of_hook)
+            seconds = self.clock.elapsed() - began
             if failure is None:
-                self._say(HookEnded(hook, took, address, host))
+                self._emit(HookEnded(hook, seconds, address, host))
                 continue
-            self._say(HookEnded(hook, took, address, host, failure.message, failure.output))
+            self._emit(HookEnded(hook, seconds, address, host, failure.message, failure.output))
             if hook.required:
                 raise failure
 
-    def _failure_of(self, hook: Hook, told: Mapping[str, str]) -> HookFailed | None:
+    def _failure_of(self, hook: Hook, facts_of_hook: Mapping[str, str]) -> HookFailed | None:
         try:
-            self.run_hook(hook, told)
+            self.run_hook(hook, facts_of_hook)
         except HookFailed as cause:
             return cause
         except Exception as cause:  # noqa: BLE001 - a hook that only hears must not end the run, whatever it is
-            said = cause.message if isinstance(cause, CortexctlError) else f"{type(cause).__name__}: {cause}"
-            return HookFailed(f"the hook {hook.name} ({hook.on}) cannot be run: {said}")
+            message = cause.message if isinstance(cause, CortexctlError) else f"{type(cause).__name__}: {cause}"
+            return HookFailed(f"the hook {hook.name} ({hook.on}) cannot be run: {message}")
         return None
 
     def _models(self) -> list[str]:
@@ -103,7 +103,7 @@ class PlannedHooks:
             return self.daemons.daemon(host).state(container).endpoint
         return ""
 
-    def _say(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         with suppress(Exception):
             self.emit(bounded(event))
 

@@ -15,19 +15,21 @@ from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.observed.record import Applied
 
 
-def serving_now(wanted: Spec, found: OwnedInstance | None) -> Owned | None:
+def serving_now(wanted: Spec, existing: OwnedInstance | None) -> Owned | None:
     """The container to compare with, and to return to: the one under the serving name, also where it is down. Where
     nothing has that name it is one that somebody gave a name of his own, or the newest that runs: a run that was
     killed between its last renames leaves it so. One with the wanted spec is not such a case: the plan continues with
     it.
     """
-    named = found.serving if found else None
-    if found is None or (named is not None and named.container.is_running):
+    named = existing.serving if existing else None
+    if existing is None or (named is not None and named.container.is_running):
         return named
-    renamed = [o for o in found.others if not is_generation_name(o.container.name)]
+    renamed = [o for o in existing.others if not is_generation_name(o.container.name)]
     if named is None and renamed:
         return renamed[-1]
-    running = [o for o in found.others if o.container.is_running and o.spec is not None and not _is_unproven(o, named)]
+    running = [
+        o for o in existing.others if o.container.is_running and o.spec is not None and not _is_unproven(o, named)
+    ]
     newest = running[-1] if running else None
     return newest if newest is not None and newest.spec != wanted else named
 
@@ -39,13 +41,15 @@ def _is_unproven(other: Owned, named: Owned | None) -> bool:
     return named is not None and is_younger(other, named) and is_generation_name(other.container.name)
 
 
-def older_one_is_back(wanted: Spec, found: OwnedInstance | None, serving: Owned | None) -> bool:
+def older_one_is_back(wanted: Spec, existing: OwnedInstance | None, serving: Owned | None) -> bool:
     """What is wanted runs, proven, while the younger one with the serving name is stopped: a rollback was killed before
     its renames. To start the younger one, too, would be two servers.
     """
-    if found is None or serving is None or serving.container.is_running:
+    if existing is None or serving is None or serving.container.is_running:
         return False
-    return any(o.container.is_running and o.generation < serving.generation and o.spec == wanted for o in found.others)
+    return any(
+        o.container.is_running and o.generation < serving.generation and o.spec == wanted for o in existing.others
+    )
 
 
 def _is_retained(other: Owned, applied: Applied | None) -> bool:
@@ -69,26 +73,26 @@ class Beside:
 
 
 def beside(
-    wanted: Spec, found: OwnedInstance | None, serving: Owned | None, applied: Applied | None, *, replacing: bool
+    wanted: Spec, existing: OwnedInstance | None, serving: Owned | None, applied: Applied | None, *, replacing: bool
 ) -> Beside:
     """Younger than the serving one means candidate, older means kept, and so does one that was rolled back, or has the
     serving name, which is given after the gate. Without a serving one a match of the spec means candidate, and of the
     rest only what has run and stopped is worth keeping. One that stopped and is older than what was `applied` last is
     kept, whatever it matches; one that runs while nothing serves was brought back by a run that was killed.
     """
-    if found is None:
+    if existing is None:
         return Beside(None, (), ())
-    others = [o for o in found.all if o is not serving]
+    others = [o for o in existing.all if o is not serving]
     if serving is not None:
         young = [o for o in others if is_younger(o, serving)]
         is_down = not serving.container.is_running
-        back = [o for o in others if is_down and o.container.is_running and o.generation < serving.generation]
-        matching = [o for o in (*back, *young) if o.spec == wanted and replacing]
+        restored = [o for o in others if is_down and o.container.is_running and o.generation < serving.generation]
+        matching = [o for o in (*restored, *young) if o.spec == wanted and replacing]
     else:
         matching = [o for o in others if o.spec == wanted and not _is_retained(o, applied)]
         young = [o for o in others if o.container.state != "exited" or o in matching[-1:]]
     candidate = matching[-1] if matching else None
-    leftovers = tuple(o for o in young if o is not candidate and o is not found.serving)
+    leftovers = tuple(o for o in young if o is not candidate and o is not existing.serving)
     retained = tuple(o for o in others if o is not candidate and o not in leftovers)
     return Beside(candidate, leftovers, retained)
 
@@ -128,10 +132,10 @@ def roles_of(instance: OwnedInstance, applied: Applied | None) -> Roles:
         retained = tuple(o for o in generations if o not in young)
         candidate = young.pop() if young and not serving.container.is_running else None
         return Roles(serving, candidate, tuple(young), retained, tuple(duplicates))
-    made = [o for o in generations if not is_undone_name(o.container.name)]
-    if not made or (applied is not None and made[-1].generation < applied.generation):
+    created = [o for o in generations if not is_undone_name(o.container.name)]
+    if not created or (applied is not None and created[-1].generation < applied.generation):
         return Roles(retained=tuple(generations))
-    *older, newest = made
+    *older, newest = created
     young = [o for o in older if o.container.state != "exited"]
     return Roles(None, newest, tuple(young), tuple(o for o in generations if o is not newest and o not in young))
 

@@ -125,5 +125,5 @@ def _attempt(plan: Plan, run: ApplyRun, who: LockInfo, locks_held: ExitStack) ->
         )
         result = apply_plan(plan, executor, run.hosts, locks, partial(recheck, run.hosts), locks_held)
         result = result_without(result, KNOWN.hide)
-    notes = learn_from_apply(plan, result, executor.took, run.hosts, performer.clock.now())
+    notes = learn_from_apply(plan, result, executor.durations, run.hosts, performer.clock.now())
     return Applied(plan, result, notes)

@@ -32,7 +32,7 @@ from cortexctl.store import measurements
 if TYPE_CHECKING:
     from cortexctl.apply.executor import Result
     from cortexctl.apply.protocols import Daemons
-    from cortexctl.apply.recording import Took
+    from cortexctl.apply.recording import StepTimes
 
 LINES = 5000
 """Lines read from the end of a log: enough for all that a start logs about memory."""
@@ -73,7 +73,7 @@ def gpu_of(host: Host, spec: Spec) -> Gpu | None:
 
 
 def learn_from_apply(
-    plan: Plan, result: Result, durations: Mapping[str, Took], daemons: Daemons, now: float
+    plan: Plan, result: Result, durations: Mapping[str, StepTimes], daemons: Daemons, now: float
 ) -> tuple[Note, ...]:
     """Keep the measurements in the logs of this run's starts. It fails nothing: a note names each start that taught
     nothing. `now`: seconds since the epoch.

@@ -161,7 +161,7 @@ def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
         if gets_on:
             log = [*log, SHARDS.format(number, number)]
             last = now
-        deadline.look(log, now)
+        deadline.update(log, now)
         assert deadline.is_over(now) == (now - last > patience or now > STARTS_AT_MOST * patience)
         assert not deadline.is_over(now) or all(deadline.missed(now))
 
@@ -176,7 +176,7 @@ def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
         ({"state": "exited", "exit_code": 0}, "it exited with code 0, as a vLLM does whose engine died", ""),
         (
             {"state": "exited", "exit_code": 137},
-            "it exited with code 137, for it was killed (its limit is 4 GiB)",
+            "it exited with code 137, because it was killed (its limit is 4 GiB)",
             "it was killed from outside",
         ),
         (

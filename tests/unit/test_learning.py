@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.apply.recording import Took
+from cortexctl.apply.recording import StepTimes
 from cortexctl.cli.main import run
 from cortexctl.engines.gpu_models import gpu_of
 from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, started
@@ -81,7 +81,7 @@ class Learner:
         plan = self.world.plan(self.desired)
         result = self.world.apply(plan)
         assert result.exit_code == 0
-        took = {c.address: Took(start=142.4) for c in plan.changes}
+        took = {c.address: StepTimes(start=142.4) for c in plan.changes}
         return learn_from_apply(plan, result, took, self.world.daemons, 1_790_000_000.0)
 
     def measured(self) -> Measurement | None:

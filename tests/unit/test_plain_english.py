@@ -120,7 +120,6 @@ WHOLE_NAMES = {
 
 NOT_YET = (
     "bench",
-    "cortexctl/apply",
     "cortexctl/cli",
     "docs/reference",
     "tests/attack",

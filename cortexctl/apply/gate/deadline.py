@@ -22,7 +22,7 @@ class Deadline:
     _seen: Stage | None = None
     _advanced: float = 0.0
 
-    def look(self, log: Sequence[str], at: float) -> None:
+    def update(self, log: Sequence[str], at: float) -> None:
         """Record the progress that the log shows now."""
         now = self.engine.stage(log)
         if now is not None and now != self._seen:

@@ -21,7 +21,7 @@ def explained(failure: CortexctlError) -> CortexctlError:
             failure.cause, failure.fix = known.cause, known.fix
         return failure
     engine = engine_named(failure.engine or DEFAULT)
-    found = engine.diagnose(failure.log, End(failure.ended_with, failure.oom_killed))
+    diagnosis = engine.diagnose(failure.log, End(failure.ended_with, failure.oom_killed))
     last = "" if failure.cause else engine.last_error(failure.log)
     return GateFailed(
         shortened(failure.message + (f"; {engine.contract.title}{LAST_ERROR}{last}" if last else "")),
@@ -30,8 +30,8 @@ def explained(failure: CortexctlError) -> CortexctlError:
         engine=failure.engine,
         ended_with=failure.ended_with,
         oom_killed=failure.oom_killed,
-        cause=shortened(found.cause if found else failure.cause),
-        fix=shortened(found.fix if found else failure.fix),
+        cause=shortened(diagnosis.cause if diagnosis else failure.cause),
+        fix=shortened(diagnosis.fix if diagnosis else failure.fix),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from cortexctl.apply.events import Probe
 from cortexctl.apply.gate.deadline import Deadline
-from cortexctl.apply.gate.reporter import Telling
+from cortexctl.apply.gate.reporter import GateReporter
 from cortexctl.apply.gate.speed_bounds import figures, missed
 from cortexctl.apply.protocols import Clock, Daemon, Prober
 from cortexctl.desired.stack import Policy, Smoke
@@ -43,7 +43,7 @@ ENDING = 10.0
 NO_CONNECTION = "no connection"
 """The prober's answer if nothing listens at the port."""
 KILLED = 137
-TOLD_LATE = 0.5
+LATE_NOTICE = 0.5
 """Seconds in which a busy daemon learns that the kernel killed a process for lack of memory: it learns of the end
 first.
 """
@@ -62,7 +62,7 @@ class Gate:
     change: Change
     engine: Engine
     api_key: str | None
-    tell: Telling
+    reporter: GateReporter
     secrets: tuple[str, ...] = ()
     """Values that must not be shown if the server writes them into its log."""
 
@@ -73,11 +73,11 @@ class Gate:
         """
         reach = self.daemon.reach(self.container)
         self._until_healthy(reach)
-        self.tell.stage("checking the served names")
+        self.reporter.stage("checking the served names")
         self._names(reach)
-        said = [self._smoke(reach), self._bounds(reach)]
+        answers = [self._smoke(reach), self._bounds(reach)]
         self._stay_up(reach)
-        answer = hidden("; ".join(s for s in said if s), self.secrets)
+        answer = hidden("; ".join(s for s in answers if s), self.secrets)
         return f"{answer} at {reach.where}" if answer else f"at {reach.where}"
 
     def _until_healthy(self, reach: Reach) -> None:
@@ -85,46 +85,46 @@ class Gate:
         next_log, up_since, unread = 0.0, None, ""
         while True:
             self._alive()
-            heard = self._health(reach)
-            if not heard:
+            status = self._health(reach)
+            if not status:
                 return
-            waited = self.tell.seconds
+            waited = self.reporter.seconds
             if waited >= next_log or deadline.is_over(waited):
                 next_log = waited + LOG_EVERY
                 log, unread = self._log(LOG_TAIL)
                 if not unread:
-                    deadline.look(log, waited)
-                self.tell.stage(deadline.stage)
+                    deadline.update(log, waited)
+                self.reporter.stage(deadline.stage)
                 up_since = (up_since if up_since is not None else waited) if deadline.serves else None
-            if up_since is not None and waited - up_since > REACHED_WITHIN and not heard.startswith("status"):
-                raise self._elsewhere(reach, heard)
+            if up_since is not None and waited - up_since > REACHED_WITHIN and not status.startswith("status"):
+                raise self._elsewhere(reach, status)
             if deadline.is_over(waited):
                 what, fix = deadline.missed(waited)
                 stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
-                cause = f"{stage}; {self._contract.health} at {reach.where}: {heard}"
+                cause = f"{stage}; {self._contract.health} at {reach.where}: {status}"
                 raise self._failed("health", what, cause=cause, fix=fix)
             self._pause(reach)
 
     def _pause(self, reach: Reach) -> None:
         self.clock.sleep(SLOW_POLL if reach.is_slow else POLL)
 
-    def _elsewhere(self, reach: Reach, heard: str) -> GateFailed:
+    def _elsewhere(self, reach: Reach, status: str) -> GateFailed:
         """Waiting longer does not help, and the old container is down meanwhile."""
         return self._failed(
             "health",
-            f"its log says that it serves, and it does not answer at {reach.where} ({heard})",
+            f"its log says that it serves, and it does not answer at {reach.where} ({status})",
             cause="it listens at another port or address than cortexctl gave it",
             fix="remove --port and --host from the image's own arguments",
         )
 
-    def _ask(self, question: Callable[[], Got]) -> Got:
+    def _request(self, request: Callable[[], Got]) -> Got:
         """A route that fails briefly is tried again while the container runs. A route that fails completely is not the
         server's fault. Raises PathFailed.
         """
         until = self.clock.elapsed() + REACHED_WITHIN
         while True:
             try:
-                return question()
+                return request()
             except PathFailed as cause:
                 self._alive()
                 if self.clock.elapsed() >= until:
@@ -134,7 +134,7 @@ class Gate:
 
     def _names(self, reach: Reach) -> None:
         try:
-            served = set(self._ask(lambda: self.prober.served_names(reach, self.api_key)))
+            served = set(self._request(lambda: self.prober.served_names(reach, self.api_key)))
         except ProbeFailed as cause:
             raise self._broke_off("names", reach, f"{self._contract.models}: {cause.message}") from None
         there = ", ".join(sorted(served)) or "nothing"
@@ -146,19 +146,19 @@ class Gate:
                 cause="the image serves other names than the stack's served_names",
                 fix="correct served_names, or the image's own arguments",
             )
-        self.tell.probe("names", ok=True, detail=there)
+        self.reporter.probe("names", ok=True, detail=there)
 
     def _smoke(self, reach: Reach) -> str:
         smoke = self.policy.gate.smoke
         if smoke is None or self._spec is None:
             return ""
-        self.tell.stage("asking a first request")
+        self.reporter.stage("asking a first request")
         name = self._spec.server.served_names[0]
         try:
-            answer = self._ask(lambda: self.prober.smoke(reach, self.api_key, self.policy.task, name, smoke))
+            answer = self._request(lambda: self.prober.smoke(reach, self.api_key, self.policy.task, name, smoke))
         except ProbeFailed as cause:
             raise self._broke_off("smoke", reach, f"its first request failed: {cause.message}") from None
-        self.tell.probe("smoke", ok=True, detail=answer)
+        self.reporter.probe("smoke", ok=True, detail=answer)
         return answer
 
     def _bounds(self, reach: Reach) -> str:
@@ -168,42 +168,44 @@ class Gate:
             return ""
         speeds, name = [], self._spec.server.served_names[0]
         for count in range(gate.requests):
-            self.tell.stage(f"measuring its speed, request {count + 1} of {gate.requests}")
+            self.reporter.stage(f"measuring its speed, request {count + 1} of {gate.requests}")
             self._alive()
             try:
-                speeds.append(self._ask(partial(self.prober.speed, reach, self.api_key, name, gate.smoke or Smoke())))
+                speeds.append(
+                    self._request(partial(self.prober.speed, reach, self.api_key, name, gate.smoke or Smoke()))
+                )
             except ProbeFailed as cause:
                 raise self._broke_off("bounds", reach, f"a measured request failed: {cause.message}") from None
         measured, miss = figures(speeds), missed(gate, speeds)
         if miss:
             what, fix = miss
             raise self._failed("bounds", what, cause=f"it serves, and is too slow: {measured}", fix=fix)
-        self.tell.probe("bounds", ok=True, detail=measured)
+        self.reporter.probe("bounds", ok=True, detail=measured)
         return measured
 
     def _stay_up(self, reach: Reach) -> None:
         """Healthy without a break for `stable_for`; a short break restarts the time, a long one ends the gate."""
         began = good_since = self.clock.elapsed()
         bad_since: float | None = None
-        self.tell.stage("watching that it stays up")
+        self.reporter.stage("watching that it stays up")
         while True:
             self._alive()
-            heard = self._health(reach)
+            status = self._health(reach)
             now = self.clock.elapsed()
-            if not heard:
+            if not status:
                 good_since = now if bad_since is not None else good_since
                 bad_since = None
                 if now - good_since >= self.policy.gate.stable_for:
                     self._alive()
-                    self.tell.probe("stable", ok=True, detail=f"for {show_seconds(now - good_since)}")
+                    self.reporter.probe("stable", ok=True, detail=f"for {show_seconds(now - good_since)}")
                     return
             else:
                 bad_since = now if bad_since is None else bad_since
-            if self._is_dead(heard):
+            if self._is_dead(status):
                 raise self._engine_died("stable")
-            if bad_since is not None and now - bad_since > (ENDING if heard == NO_CONNECTION else LAPSE):
+            if bad_since is not None and now - bad_since > (ENDING if status == NO_CONNECTION else LAPSE):
                 raise self._failed(
-                    "stable", f"it was ready, and then stopped answering {self._contract.health} ({heard})"
+                    "stable", f"it was ready, and then stopped answering {self._contract.health} ({status})"
                 )
             if now - began > self.policy.gate.startup_timeout + self.policy.gate.stable_for:
                 raise self._failed("stable", "it never stayed healthy for gate.stable_for without a break")
@@ -216,10 +218,10 @@ class Gate:
         began, patience = self.clock.elapsed(), DYING
         while self.clock.elapsed() - began < patience:
             self._alive()
-            heard = self._health(reach)
-            if self._is_dead(heard):
+            status = self._health(reach)
+            if self._is_dead(status):
                 return self._engine_died(probe)
-            patience = ENDING if heard == NO_CONNECTION else DYING
+            patience = ENDING if status == NO_CONNECTION else DYING
             self._pause(reach)
         return self._failed(probe, what)
 
@@ -229,21 +231,21 @@ class Gate:
         return self._failed(probe, f"it was ready, and then its {about.title} engine died ({answer})")
 
     def _health(self, reach: Reach) -> str:
-        heard = self._ask(lambda: self.prober.health(reach))
-        self.tell.probe("health", ok=not heard, detail=heard)
-        return heard
+        status = self._request(lambda: self.prober.health(reach))
+        self.reporter.probe("health", ok=not status, detail=status)
+        return status
 
     def _alive(self) -> ContainerState:
         state = self.daemon.state(self.container)
         if not state.running and state.exit_code == KILLED and not state.oom_killed:
-            self.clock.sleep(TOLD_LATE)
+            self.clock.sleep(LATE_NOTICE)
             state = self.daemon.state(self.container)
         if state.oom_killed or not state.running or state.restarts:
-            raise self._failed("process", self._end_words(state), ended=state)
-        self.tell.probe("process", ok=True)
+            raise self._failed("process", self._end_text(state), ended=state)
+        self.reporter.probe("process", ok=True)
         return state
 
-    def _end_words(self, state: ContainerState) -> str:
+    def _end_text(self, state: ContainerState) -> str:
         """How the container ended; takes precedence over its log."""
         limit = self._spec.container.memory if self._spec else None
         allowed = f" (its limit is {show_bytes(limit)})" if limit else ""
@@ -255,17 +257,17 @@ class Gate:
             return f"it exited before it was proven, and was restarted {times} (last exit code {state.exit_code})"
         if state.error and not state.exit_code:
             return f"it does not run: {state.error}"
-        said = {0: self.engine.contract.exit_zero, KILLED: f", for it was killed{allowed}"}
-        exited = f"it exited with code {state.exit_code}{said.get(state.exit_code, '')}"
+        answers = {0: self.engine.contract.exit_zero, KILLED: f", because it was killed{allowed}"}
+        exited = f"it exited with code {state.exit_code}{answers.get(state.exit_code, '')}"
         return exited + (f": {state.error}" if state.error else "")
 
     @property
     def _contract(self) -> Contract:
         return self.engine.contract
 
-    def _is_dead(self, heard: str) -> bool:
+    def _is_dead(self, status: str) -> bool:
         """Whether it is the answer of a server whose engine has died."""
-        return self._contract.dead_status is not None and heard == f"status {self._contract.dead_status}"
+        return self._contract.dead_status is not None and status == f"status {self._contract.dead_status}"
 
     @property
     def policy(self) -> Policy:
@@ -289,7 +291,7 @@ class Gate:
         """With the log, because the container may be removed next. The log is not analysed here: see
         `apply.explain`.
         """
-        self.tell.probe(probe, ok=False, detail=what)
+        self.reporter.probe(probe, ok=False, detail=what)
         log, unread = self._log(FULL_LOG)
         return GateFailed(
             shortened(hidden(what, self.secrets)) + (f"; its log cannot be read: {unread}" if unread else ""),

@@ -13,7 +13,7 @@ _PERCENT = re.compile(r"(\d{1,3})%")
 
 
 @dataclass(slots=True)
-class Telling:
+class GateReporter:
     """Reports one run of a gate. `secrets` are values that must not be shown."""
 
     address: str
@@ -31,9 +31,9 @@ class Telling:
         """Since the gate began."""
         return self.clock.elapsed() - self.began
 
-    def stage(self, words: str) -> None:
-        percent = _PERCENT.search(words)
-        self.emit(Progress(self.address, words, self.seconds, int(percent.group(1)) / 100 if percent else None))
+    def stage(self, text: str) -> None:
+        percent = _PERCENT.search(text)
+        self.emit(Progress(self.address, text, self.seconds, int(percent.group(1)) / 100 if percent else None))
 
     def probe(self, probe: Probe, *, ok: bool, detail: str = "") -> None:
         """Reported once as long as it stays the same."""

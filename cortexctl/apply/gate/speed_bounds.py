@@ -14,10 +14,10 @@ from cortexctl.text.units import show_short
 def figures(speeds: Sequence[Speed]) -> str:
     """The measurements as text: medians, and for more than one request their range."""
     first = sorted(s.first_token for s in speeds)
-    said = f"first token after {show_short(median(first))}{_range(first, show_short)}"
+    text = f"first token after {show_short(median(first))}{_range(first, show_short)}"
     rates = sorted(s.tokens_per_second for s in speeds)
-    said += f", {median(rates):.1f} tokens a second{_range(rates, lambda rate: f'{rate:.1f}')}"
-    return f"{said}, {len(speeds)} {'request' if len(speeds) == 1 else 'requests'}"
+    text += f", {median(rates):.1f} tokens a second{_range(rates, lambda rate: f'{rate:.1f}')}"
+    return f"{text}, {len(speeds)} {'request' if len(speeds) == 1 else 'requests'}"
 
 
 def missed(gate: GatePolicy, speeds: Sequence[Speed]) -> tuple[str, str] | None:
