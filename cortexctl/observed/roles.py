@@ -16,10 +16,9 @@ from cortexctl.observed.record import Applied
 
 
 def serving_now(wanted: Spec, existing: OwnedInstance | None) -> Owned | None:
-    """The container to compare with, and to return to: the one under the serving name, also where it is down. Where
-    nothing has that name it is one that somebody gave a name of his own, or the newest that runs: a run that was
-    killed between its last renames leaves it so. One with the wanted spec is not such a case: the plan continues with
-    it.
+    """The container to compare with, and to return to: the one with the serving name, even if it is down. If no
+    container has that name: one that was renamed by hand, or the newest running one, which a run leaves if it is killed
+    between its last renames. A container with the wanted spec is not such a case: the plan continues with it.
     """
     named = existing.serving if existing else None
     if existing is None or (named is not None and named.container.is_running):
@@ -35,15 +34,15 @@ def serving_now(wanted: Spec, existing: OwnedInstance | None) -> Owned | None:
 
 
 def _is_unproven(other: Owned, named: Owned | None) -> bool:
-    """A candidate that runs beside the one it was to replace, as an interrupted run leaves it in its gate. Nobody saw
-    it healthy, so nothing returns to it.
+    """A running candidate beside the container that it was to replace, left by a run that was interrupted in its gate.
+    Its health was never confirmed, so nothing returns to it.
     """
     return named is not None and is_younger(other, named) and is_generation_name(other.container.name)
 
 
 def older_one_is_back(wanted: Spec, existing: OwnedInstance | None, serving: Owned | None) -> bool:
-    """What is wanted runs, proven, while the younger one with the serving name is stopped: a rollback was killed before
-    its renames. To start the younger one, too, would be two servers.
+    """Whether an older container with the wanted spec runs, proven, while the newer one with the serving name is
+    stopped: a rollback was killed before its renames. Starting the newer one as well would give two servers.
     """
     if existing is None or serving is None or serving.container.is_running:
         return False
@@ -53,13 +52,15 @@ def older_one_is_back(wanted: Spec, existing: OwnedInstance | None, serving: Own
 
 
 def _is_retained(other: Owned, applied: Applied | None) -> bool:
-    """By its name, or because it stopped and something younger was applied."""
+    """By its name, or because it stopped and a newer generation was applied."""
     was_replaced = applied is not None and other.container.state == "exited" and other.generation < applied.generation
     return was_replaced or is_undone_name(other.container.name)
 
 
 def first_to_go(retained: tuple[Owned, ...]) -> tuple[Owned, ...]:
-    """In the order in which they are given up: what was rolled back before what served last, however young it is."""
+    """In the order of removal: containers that were rolled back come first, even if they are newer than the last
+    serving one.
+    """
     return tuple(sorted(retained, key=lambda o: (not is_undone_name(o.container.name), o.generation)))
 
 
@@ -75,10 +76,11 @@ class Beside:
 def beside(
     wanted: Spec, existing: OwnedInstance | None, serving: Owned | None, applied: Applied | None, *, replacing: bool
 ) -> Beside:
-    """Younger than the serving one means candidate, older means kept, and so does one that was rolled back, or has the
-    serving name, which is given after the gate. Without a serving one a match of the spec means candidate, and of the
-    rest only what has run and stopped is worth keeping. One that stopped and is older than what was `applied` last is
-    kept, whatever it matches; one that runs while nothing serves was brought back by a run that was killed.
+    """A newer container than the serving one is a candidate. An older one is retained, and so is one that was rolled
+    back, or that has the serving name, which is given after the gate. Without a serving container, a matching spec
+    means candidate, and of the others only those that have run and stopped are retained. One that stopped and is older
+    than what was `applied` last is retained, whatever it matches; one that runs while nothing serves was restored by a
+    run that was killed.
     """
     if existing is None:
         return Beside(None, (), ())
@@ -98,14 +100,14 @@ def beside(
 
 
 def is_younger(other: Owned, serving: Owned) -> bool:
-    """Made to take the place of the serving container. One that was rolled back is retained, however young it is."""
+    """Created to replace the serving container. One that was rolled back is retained, even if it is newer."""
     return other.generation > serving.generation and not is_undone_name(other.container.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Which part each container of an instance plays. `candidate`: an unfinished run is to be continued with it; no
-    other container serves. `leftovers`: other containers of unfinished runs.
+    """The role of each container of an instance. `candidate`: the container that continues an unfinished run; no other
+    container serves. `leftovers`: other containers of unfinished runs.
     """
 
     serving: Owned | None = None
@@ -116,8 +118,8 @@ class Roles:
 
 
 def roles_of(instance: OwnedInstance, applied: Applied | None) -> Roles:
-    """By name and generation. A name that is neither the serving one nor a generation's was given by a person. One
-    that was rolled back is retained, however young it is.
+    """By name and generation. A name that is neither the serving one nor a generation's was given by a person. One that
+    was rolled back is retained, even if it is newer.
     """
     duplicates = [o for o in instance.others if not is_generation_name(o.container.name)]
     generations = [o for o in instance.others if o not in duplicates]
@@ -141,7 +143,7 @@ def roles_of(instance: OwnedInstance, applied: Applied | None) -> Roles:
 
 
 def _takes_its_place(other: Owned, serving: Owned, proven: int | None) -> bool:
-    """Made to take the place of the serving container. `proven`: by the record, the generation of a killed run."""
+    """Created to replace the serving container. `proven`: by the record, the generation of a killed run."""
     undone = is_undone_name(other.container.name)
     return is_younger(other, serving) or (other.generation == proven and not undone)
 
