@@ -78,7 +78,7 @@ def test_a_replacement_expects_what_was_measured_and_never_guesses(tmp_path: Pat
     world.daemon().records.clear()
     (change,) = world.plan(stack(tmp_path, with_length(4096))).changes
     assert change.cost.expected is None
-    assert "unknown: no start of it is recorded" in cost_text(change)
+    assert "unknown: no past start is recorded" in cost_text(change)
 
 
 def test_starts_of_other_weights_say_nothing(tmp_path: Path) -> None:
