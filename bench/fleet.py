@@ -1,8 +1,8 @@
-"""How `plan --observed` grows with the fleet: `python bench/fleet.py [HOSTS ...]`, by default 10, 100 and 1,000 hosts.
+"""The time of `plan --observed` by the size of the fleet: `python bench/fleet.py [HOSTS ...]`.
 
-Each host runs eight instances; the plan finds nothing to do. Reported: the wall and CPU seconds of the whole command
-(the best of three), the growth from the first size, and both against reading the two files with json and tomllib
-alone, in the same run.
+Default: 10, 100 and 1,000 hosts. Each host runs eight instances; the plan finds nothing to do. Reported: the wall and
+CPU seconds of the whole command (the best of three), the growth from the first size, and both against reading the two
+files with json and tomllib alone, in the same run.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def stack_of(hosts: int) -> str:
 
 
 def snapshot_of(stack: Path) -> str:
-    """What `observe --out` would have written, had the stack just been applied."""
+    """The snapshot of `observe --out` for a stack that was just applied."""
     from cortexctl.observed.snapshot import snapshot_to_json
     from cortexctl.plan.hypothetical import as_if_applied
     from cortexctl.stack.load import load_stack
 
-    desired, found = load_stack(str(stack), default_docker="unix:///var/run/docker.sock", secret_value=None)
+    desired, diagnostics = load_stack(str(stack), default_docker="unix:///var/run/docker.sock", secret_value=None)
     if desired is None:
-        raise SystemExit(f"{found}")
+        raise SystemExit(f"{diagnostics}")
     return snapshot_to_json(as_if_applied(desired, desired))
 
 
@@ -75,4 +75,4 @@ def main(sizes: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(word) for word in sys.argv[1:]] or [10, 100, 1000])
+    main([int(size) for size in sys.argv[1:]] or [10, 100, 1000])

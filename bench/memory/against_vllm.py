@@ -1,4 +1,4 @@
-"""The exact part against vLLM's own planning code: the same caches, given to both. Needs vLLM 0.32 installed beside.
+"""Compares the exact part with vLLM's own planning code, on the same caches. Needs an installed vLLM 0.32.
 
 `PYTHONPATH=. python bench/memory/against_vllm.py CONFIG.json…` draws settings for every config, and prints each
 difference in blocks, tokens, concurrency, the least memory and the longest request that fits.
@@ -42,15 +42,15 @@ def main(paths: list[str]) -> int:
             continue
         for _ in range(DRAWS):
             compared += 1
-            if said := difference(facts, draw):
+            if text := difference(facts, draw):
                 different += 1
-                print(f"{Path(path).stem}: {said}")
+                print(f"{Path(path).stem}: {text}")
     print(f"{compared} settings compared, {different} differ")
     return 1 if different else 0
 
 
 def difference(facts: Facts, draw: random.Random) -> str:
-    """Empty where both agree."""
+    """The difference; empty if both agree."""
     args = {
         "max_model_len": min(draw.choice([1000, 4096, 8192, 32768, 131072]), facts.derived_len),
         "max_num_batched_tokens": draw.choice([512, 2048, 8192]),
@@ -60,35 +60,35 @@ def difference(facts: Facts, draw: random.Random) -> str:
         "kv_cache_dtype": draw.choice(["auto", "fp8"]),
     }
     available = draw.uniform(0.05, 80) * GIB
-    found = budget(facts, BudgetInputs(args, version=VERSION, available_gib=available / GIB))
+    computed = budget(facts, BudgetInputs(args, version=VERSION, available_gib=available / GIB))
     ours = (
-        int(found.blocks.value),
-        int(found.tokens.value),
-        round(found.concurrency.value, 6),
-        found.tightest.pool.needed(found.length),
-        found.tightest.pool.longest(available, found.length),
+        int(computed.blocks.value),
+        int(computed.tokens.value),
+        round(computed.concurrency.value, 6),
+        computed.tightest.pool.needed(computed.length),
+        computed.tightest.pool.longest(available, computed.length),
     )
-    real = vllm_says(facts, found.settings, found.tightest.pool.block_size, int(available))
+    real = vllm_numbers(facts, computed.settings, computed.tightest.pool.block_size, int(available))
     return "" if ours == real else f"{args} {available / GIB:.3f} GiB: ours {ours}, vLLM {real}"
 
 
-def vllm_says(facts: Facts, s: Settings, block: int, available: int) -> tuple[int, int, float, int, int]:
+def vllm_numbers(facts: Facts, s: Settings, block: int, available: int) -> tuple[int, int, float, int, int]:
     keeping = CacheOptions(s.tp, s.cache_bytes, s.model_bytes, s.behaviour, kv_dtype=s.kv_dtype)
     caches = layer_caches(facts, range(len(facts.layers)), keeping)
     page = block * min((c.token for c in caches if c.kind != "state"), default=1)
     specs = {f"layer.{i}": spec(cache, block, page, s) for i, cache in enumerate(caches)}
     config = stand_in(s)
     groups = theirs.get_kv_cache_groups(config, dict(specs))
-    made = theirs.get_kv_cache_config_from_groups(config, groups, available)
-    tokens, concurrency = theirs.get_kv_cache_capacity(config, made)
+    planned = theirs.get_kv_cache_config_from_groups(config, groups, available)
+    tokens, concurrency = theirs.get_kv_cache_capacity(config, planned)
     needed = theirs._max_memory_usage_bytes_from_groups(config, groups)  # noqa: SLF001
-    held = theirs._pool_bytes_per_block(config, groups)  # noqa: SLF001
-    longest = theirs._estimate_max_model_len_from_groups(config, groups, available - held)  # noqa: SLF001
-    return made.num_blocks, tokens, round(concurrency, 6), needed, longest
+    per_block = theirs._pool_bytes_per_block(config, groups)  # noqa: SLF001
+    longest = theirs._estimate_max_model_len_from_groups(config, groups, available - per_block)  # noqa: SLF001
+    return planned.num_blocks, tokens, round(concurrency, 6), needed, longest
 
 
 def spec(cache: Cache, block: int, page: int, s: Settings) -> Any:
-    """One layer's cache as vLLM describes it; widths are chosen to give the same bytes."""
+    """The cache of one layer in vLLM's form, with widths that give the same bytes."""
     if cache.kind == "state":
         mode = "align" if s.prefix_caching else "none"
         size = block if s.prefix_caching else s.max_model_len
@@ -109,7 +109,7 @@ def spec(cache: Cache, block: int, page: int, s: Settings) -> Any:
 
 
 def stand_in(s: Settings) -> Any:
-    """What the planning code reads of a configuration."""
+    """The parts of a configuration that the planning code reads."""
     cache = SimpleNamespace(
         num_gpu_blocks_override=None,
         mamba_cache_mode="align" if s.prefix_caching else "none",

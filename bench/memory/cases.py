@@ -1,4 +1,4 @@
-"""Start-up reports as questions: what was asked of vLLM, and what it printed. One JSON object a line."""
+"""Start-up reports as test cases: the flags of vLLM, and the numbers that it printed. One JSON object per line."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def gpu(case: dict[str, Any]) -> Gpu | None:
 
 
 def facts(case: dict[str, Any], folder: Path) -> Facts | None:
-    """The model, where the case has its config."""
+    """The model, if the case has its config."""
     if not case.get("config"):
         return None
     return read_facts(json.loads((folder / case["config"]).read_text(encoding="utf-8")))
 
 
-def ask(case: dict[str, Any], *, available: float | None = None) -> BudgetInputs:
-    """The question that the flags put. The engine is passed as its environment variable."""
+def inputs_of(case: dict[str, Any], *, available: float | None = None) -> BudgetInputs:
+    """The inputs from the flags. The engine is passed as its environment variable."""
     environ = {"VLLM_USE_V1": "1" if case["engine"] == "V1" else "0"} if case.get("engine") else {}
     extra = {"entrypoint": case["entrypoint"]} if case.get("entrypoint") else {}
     return BudgetInputs(
@@ -76,6 +76,6 @@ def ask(case: dict[str, Any], *, available: float | None = None) -> BudgetInputs
 
 
 def answer(case: dict[str, Any], folder: Path, *, available: float | None = None) -> Budget | None:
-    """Our budget for a case; None where there is no config."""
+    """Our budget for a case; None without a config."""
     known = facts(case, folder)
-    return budget(known, ask(case, available=available)) if known else None
+    return budget(known, inputs_of(case, available=available)) if known else None

@@ -1,7 +1,7 @@
 """One table: ours and other methods on a file of start-up reports. `python bench/memory/compare.py CASES.jsonl`
 
-Errors are of what vLLM printed. A method that has nothing to say of a case is left out of its own rows and counted.
-kvfit is compared where it is installed (`pip install kvfit`); nothing else of the project needs it.
+Errors are relative to the numbers that vLLM printed. A method without an answer for a case has no error for it.
+kvfit is compared if it is installed (`pip install kvfit`); nothing else of the project needs it.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def main(path: str) -> None:
 
 
 def exact(known: Iterable[dict[str, Any]], folder: Path) -> None:
-    """What follows from the memory that is left for the cache."""
+    """The numbers that follow from the memory for the cache."""
     tokens, concurrency, needed = [], [], []
     for case in known:
         stated, refusal = case["stated"], case.get("refusal") or {}
         available = stated.get("available_kv_gib") or refusal.get("available_gib")
-        found = cases.answer(case, folder, available=available) if available else None
-        if found is None:
+        computed = cases.answer(case, folder, available=available) if available else None
+        if computed is None:
             continue
         if printed := printed_tokens(case):
-            tokens.append(error(found.tokens.value, printed))
+            tokens.append(error(computed.tokens.value, printed))
         if stated.get("max_concurrency"):
-            concurrency.append(error(found.concurrency.value, stated["max_concurrency"]))
+            concurrency.append(error(computed.concurrency.value, stated["max_concurrency"]))
         if refusal.get("needed_gib"):
-            needed.append(error(found.tightest.needed.value, refusal["needed_gib"]))
+            needed.append(error(computed.tightest.needed.value, refusal["needed_gib"]))
     print("given the available memory         n   median     p90   within 0.5 %")
     for name, errors in (("tokens", tokens), ("concurrency", concurrency), ("needed GiB", needed)):
         row(name, errors, f"{sum(e <= 0.005 for e in errors)} of {len(errors)}")
@@ -55,12 +55,12 @@ def weights(known: Iterable[dict[str, Any]], folder: Path) -> None:
     mine, plain = [], []
     for case in known:
         stated = case["stated"].get("model_loading_gib") or case["stated"].get("weights_gib")
-        found = cases.answer(case, folder) if stated else None
-        if found is None:
+        computed = cases.answer(case, folder) if stated else None
+        if computed is None:
             continue
-        mine.append(error(found.tightest.weights.value, stated))
-        share = rivals.parameters(found) * rivals._per_parameter(found) / rivals.GIB / found.settings.tp  # noqa: SLF001
-        plain.append(error(share / found.settings.pp, stated))
+        mine.append(error(computed.tightest.weights.value, stated))
+        share = rivals.parameters(computed) * rivals._per_parameter(computed) / rivals.GIB / computed.settings.tp  # noqa: SLF001
+        plain.append(error(share / computed.settings.pp, stated))
     print("\nweights from config.json           n   median     p90")
     row("cortexctl", mine)
     row("parameters x bytes", plain)
@@ -68,7 +68,7 @@ def weights(known: Iterable[dict[str, Any]], folder: Path) -> None:
 
 
 def from_flags(known: Iterable[dict[str, Any]], folder: Path) -> None:
-    methods: dict[str, Callable[[Budget, dict[str, Any]], rivals.Said]] = {
+    methods: dict[str, Callable[[Budget, dict[str, Any]], rivals.Answer]] = {
         "cortexctl": lambda b, _: rivals.ours(b),
         "parameters x bytes x 1.2": lambda b, _: rivals.by_parameters(b),
         "GPUStack's rule": lambda b, _: rivals.gpustack(b),
@@ -82,25 +82,25 @@ def from_flags(known: Iterable[dict[str, Any]], folder: Path) -> None:
     for case in known:
         if cases.gpu(case) is None:
             continue
-        found = cases.answer(case, folder)
+        computed = cases.answer(case, folder)
         raw = json.loads((folder / case["config"]).read_text(encoding="utf-8"))
-        if found is None:
+        if computed is None:
             continue
         printed = printed_tokens(case)
         for name, method in methods.items():
-            said = method(found, raw)
-            if printed and said.tokens is not None:
-                errors[name].append(error(said.tokens, printed))
+            answer = method(computed, raw)
+            if printed and answer.tokens is not None:
+                errors[name].append(error(answer.tokens, printed))
                 if (
-                    found.settings.tp <= 2
+                    computed.settings.tp <= 2
                     and case.get("vllm_version")
-                    and not found.facts.towers
-                    and not found.gpu.shared
+                    and not computed.facts.towers
+                    and not computed.gpu.shared
                 ):
                     narrow[name].append(errors[name][-1])
-            if said.starts is not None:
+            if answer.starts is not None:
                 started = bool(case["started"])
-                alarms[name][(0 if started else 2) + (said.starts == started)] += 1
+                alarms[name][(0 if started else 2) + (answer.starts == started)] += 1
     print("\ntokens from flags alone            n   median     p90   false alarms   refusals found")
     for name in methods:
         wrong, right, missed, caught = alarms[name]
@@ -111,7 +111,7 @@ def from_flags(known: Iterable[dict[str, Any]], folder: Path) -> None:
 
 
 def printed_tokens(case: dict[str, Any]) -> float | None:
-    """The printed number, or blocks of 16, or what concurrency comes to."""
+    """The printed number, or blocks of 16, or the tokens from the concurrency."""
     stated, length = case["stated"], case["flags"].get("max_model_len")
     if stated.get("kv_cache_tokens"):
         return float(stated["kv_cache_tokens"])

@@ -1,11 +1,12 @@
-"""Our weights and cache sizes beside what a GPU really holds: models of public architectures with random weights, made
-by transformers on the GPU. Needs torch, transformers and a GPU; nothing is downloaded.
+"""Our weights and cache sizes against the memory of a real GPU: models of public architectures with random weights,
+created by transformers on the GPU. Needs torch, transformers and a GPU; nothing is downloaded.
 
     python bench/memory/on_gpu.py tests/fixtures/configs/*.json
 
-`weights`: torch's allocated memory after the model was made, against ours at tensor_parallel_size 1. transformers keeps
-projections apart that vLLM fuses, and no rotary tables of vLLM's size, so a few tenths of a percent are theirs.
-`cache`: bytes of one token in the keys and values that the model itself keeps, against ours, where all layers keep all.
+`weights`: torch's allocated memory after the model was created, against ours at tensor_parallel_size 1. transformers
+keeps projections apart that vLLM fuses, and no rotary tables of vLLM's size, so a few tenths of a percent are theirs.
+`cache`: bytes of one token in the keys and values that the model itself holds, against ours, if all layers
+hold all tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from cortexctl.engines.vllm.memory.stage import BudgetInputs
 
 GIB = 2**30
 LARGEST = 70.0
-"""GiB of weights that are tried."""
+"""Largest model that is tried, in GiB of weights."""
 TOKENS = 64
 
 
@@ -34,32 +35,32 @@ def ours(config: dict[str, Any]) -> Budget:
     return budget(read_facts(config), BudgetInputs(args, gpu_of("H100"), "0.32.0"))
 
 
-def bytes_per_token(found: Budget) -> float:
-    """Of a pool with one group: all layers keep every token."""
-    pool = found.tightest.pool
+def bytes_per_token(computed: Budget) -> float:
+    """For a pool with one group: all layers hold every token."""
+    pool = computed.tightest.pool
     blocks = pool.blocks(8 * GIB)
     return 8 * GIB / (pool.tokens(blocks, 256) or 1)
 
 
-def made(config: dict[str, Any]) -> tuple[float, float]:
-    """(GiB that torch holds, bytes of one token in the cache; 0 where it keeps something else)."""
+def measure(config: dict[str, Any]) -> tuple[float, float]:
+    """(GiB that torch holds, bytes of one token in the cache; 0 if it holds something else)."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     before = torch.cuda.memory_allocated()
     with torch.device("cuda"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config), dtype=torch.bfloat16)
-    held = (torch.cuda.memory_allocated() - before) / GIB
+    allocated = (torch.cuda.memory_allocated() - before) / GIB
     try:
         with torch.inference_mode():
-            said = model(torch.zeros((1, TOKENS), dtype=torch.long, device="cuda"), use_cache=True)
-        layers = getattr(said.past_key_values, "layers", [])
-        kept = [t for layer in layers for t in (layer.keys, layer.values)]
-        per_token = sum(t.numel() * t.element_size() for t in kept) / TOKENS
-    except Exception as cause:  # a model may keep states instead
+            output = model(torch.zeros((1, TOKENS), dtype=torch.long, device="cuda"), use_cache=True)
+        layers = getattr(output.past_key_values, "layers", [])
+        tensors = [t for layer in layers for t in (layer.keys, layer.values)]
+        per_token = sum(t.numel() * t.element_size() for t in tensors) / TOKENS
+    except Exception as cause:  # a model may hold states instead
         sys.stderr.write(f"  no cache read: {type(cause).__name__}: {cause}\n")
         per_token = 0.0
-    return held, per_token
+    return allocated, per_token
 
 
 def main(files: list[str]) -> None:
@@ -70,25 +71,25 @@ def main(files: list[str]) -> None:
     for file in files:
         config = json.loads(Path(file).read_text())
         try:
-            found = ours(config)
+            computed = ours(config)
         except Exception as cause:
             print(f"{Path(file).stem:<34}not read: {cause}")
             continue
-        weights = found.tightest.weights.value
+        weights = computed.tightest.weights.value
         if config.get("quantization_config") or weights > LARGEST:
             continue
         try:
-            held, per_token = made(config)
+            allocated, per_token = measure(config)
         except Exception as cause:
-            print(f"{Path(file).stem:<34}not made: {type(cause).__name__}: {str(cause)[:90]}")
-            held = per_token = 0.0
+            print(f"{Path(file).stem:<34}not created: {type(cause).__name__}: {str(cause)[:90]}")
+            allocated = per_token = 0.0
         gc.collect()
         torch.cuda.empty_cache()
-        if held:
-            one_group = len(found.tightest.pool.groups) == 1
-            cache = f"{per_token:>10.0f}{bytes_per_token(found):>10.0f}" if per_token and one_group else ""
-            off = f"{100 * (weights / held - 1):>+7.2f}%"
-            print(f"{Path(file).stem:<34}{found.facts.architecture:<38}{held:>8.2f}{weights:>8.2f}{off}{cache}")
+        if allocated:
+            one_group = len(computed.tightest.pool.groups) == 1
+            cache = f"{per_token:>10.0f}{bytes_per_token(computed):>10.0f}" if per_token and one_group else ""
+            off = f"{100 * (weights / allocated - 1):>+7.2f}%"
+            print(f"{Path(file).stem:<34}{computed.facts.architecture:<38}{allocated:>8.2f}{weights:>8.2f}{off}{cache}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""cortexctl apply: plan (or take a saved plan), ask, carry out, report."""
+"""cortexctl apply: plan (or read a saved plan), ask for approval, carry out, report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def command(
     apply_options: ApplyOptions,
     output: RunOutput,
 ) -> int:
-    """Carry out a stack after showing its plan and asking; or, without asking, a plan saved before."""
+    """Apply a stack after showing its plan and asking for approval; or a saved plan, without asking."""
     saved = read_if_plan(stack)
     if saved is not None:
         return _apply_saved(saved, stack, request, choice, apply_options, output)
@@ -61,10 +61,10 @@ def command(
 def _apply_saved(
     saved: Plan, file: str, request: Request, choice: StackChoice, options: ApplyOptions, output: RunOutput
 ) -> int:
-    """As it was saved, without asking."""
+    """Unchanged, and without asking for approval."""
     refuse_unfit(saved, file)
     if request != Request():
-        raise UsageError("a saved plan is applied as it is; plan again to narrow it")
+        raise UsageError("a saved plan is applied unchanged; to narrow it, plan again")
     refuse_changed_stack(saved)
     with open_hosts_of_plan(saved) as hosts:
         return carry_out(saved, hosts, choice=choice, approved=True, options=options, output=output)

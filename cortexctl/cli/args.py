@@ -1,4 +1,4 @@
-"""cortexctl args: what a launch would run; `args check`: what a release makes of any line."""
+"""cortexctl args: the arguments of a launch; `args check`: a command line against a release."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class _AddressOrCommand(click.Group):
 
 @click.group("args", cls=_AddressOrCommand, subcommand_metavar="[show] HOST/MODEL | check")
 def command() -> None:
-    """Show the arguments that a launch starts vLLM with, or check any `vllm serve` line against a release."""
+    """Show the arguments that a launch starts vLLM with, or check a `vllm serve` command line against a release."""
 
 
 @command.command("show")
 @click.argument("address", metavar="HOST/MODEL")
-@click.option("--vllm-version", help="The release to render for. Default: that of the image.")
+@click.option("--vllm-version", help="The vLLM release to render for. Default: the release of the image.")
 @options.output_format(
     "argv",
     "docker",
@@ -47,7 +47,7 @@ def command() -> None:
 @options.stack_option
 @options.stack_choice
 def show(address: str, *, choice: StackChoice, stack: str, vllm_version: str | None, output_format: str) -> int:
-    """Show the arguments that vLLM is started with. Secrets are named, never shown."""
+    """Show the arguments that vLLM is started with. Secrets are shown by name only."""
     version = options.known_release(vllm_version) if vllm_version else ""
     desired = usable(StackReader(stack, choice, SecretMode.SKIP, version).read())
     instance = declared_instance(desired, address)
@@ -56,23 +56,23 @@ def show(address: str, *, choice: StackChoice, stack: str, vllm_version: str | N
 
 
 @command.command("check", context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]")
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]")
 @click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
 @click.option("--stdin", is_flag=True, help="Read lines of arguments from standard input, and check each.")
-@options.output_format("text", "json", text="JSON: one object a line.")
-def check(words: tuple[str, ...], *, vllm_version: str, stdin: bool, output_format: str) -> int:
+@options.output_format("text", "json", text="JSON: one object per line.")
+def check(argv: tuple[str, ...], *, vllm_version: str, stdin: bool, output_format: str) -> int:
     """Check arguments of `vllm serve` against a release:
 
     cortexctl args check --vllm-version 0.32.0 -- MODEL --max-model-len 8k
 
-    Exits 1 when the release refuses a line.
+    Exits 1 if the release refuses a line.
     """
     version = options.known_release(vllm_version)
-    if stdin and words:
-        raise UsageError("give the words, or --stdin")
+    if stdin and argv:
+        raise UsageError("give the arguments or --stdin, not both")
     as_json = output_format == "json"
     if not stdin:
-        return _show(check_line(shlex.join(words), version), "", as_json=as_json)
+        return _show(check_line(shlex.join(argv), version), "", as_json=as_json)
     codes = [
         _show(verdict, f"line {number}: ", as_json=as_json)
         for number, verdict in enumerate(check_lines(sys.stdin, version), 1)
@@ -81,7 +81,7 @@ def check(words: tuple[str, ...], *, vllm_version: str, stdin: bool, output_form
 
 
 def _show(verdict: Verdict, where: str, *, as_json: bool) -> int:
-    """Exit 1 when the line is refused. Each is shown before the next is read."""
+    """Returns 1 if the line is refused. Each verdict is shown before the next line is read."""
     if as_json:
         out_json(verdict_json(verdict), indent=None)
     else:

@@ -1,4 +1,4 @@
-"""What apply, destroy and rollback do with a plan: show it, ask, carry it out, report. Here a run meets its user."""
+"""The common part of apply, destroy and rollback: show the plan, ask for approval, carry it out, report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cortexctl.apply.executor import Result
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_note, show_notes
 from cortexctl.cli.run_output import RunOutput
-from cortexctl.cli.writing import beneath, say, say_now, shown
+from cortexctl.cli.writing import beneath, print_note, print_now, shown
 from cortexctl.errors import GateFailed, NotApproved
 from cortexctl.operations import apply as operation
 from cortexctl.operations.adapters import OpenHosts
@@ -38,8 +38,8 @@ def carry_out(
     output: RunOutput,
     plan_again: Callable[[], Plan] | None = None,
 ) -> int:
-    """Show, ask, apply, report. Returns the exit code. `plan_again`: for a plan that nobody approved as it is, where it
-    is stale once the locks are held.
+    """Show, ask, apply, report. Returns the exit code. `plan_again`: plans again if the plan is stale under the locks;
+    None for a plan that the user approved.
     """
     plan = _shown(plan, options, output)
     if not has_work(plan):
@@ -47,9 +47,9 @@ def carry_out(
         output.log.nothing_to_do()
         return 0
     if not approved and plan.effective:
-        _ask(plan)
+        _request_approval(plan)
     output.log.begins(plan)
-    began = time.monotonic()
+    started = time.monotonic()
     stop = _stop_on_signal()
     run = ApplyRun(hosts, choice, options, output.log, _progress, stop.is_set, show_note)
     again = (lambda: _shown(plan_again(), options, output)) if plan_again else None
@@ -58,8 +58,8 @@ def carry_out(
     next_step = _next_step(applied.plan, choice, applied.result)
     output.log.ended(applied.result, next_step)
     if applied.plan.effective or applied.result.exit_code:
-        took, logs = time.monotonic() - began, _save_logs(applied.result)
-        output.show("\n" + result_text(applied.result, took, next_step, ink(output.stream), logs))
+        seconds, logs = time.monotonic() - started, _save_logs(applied.result)
+        output.show("\n" + result_text(applied.result, seconds, next_step, ink(output.stream), logs))
     return applied.result.exit_code
 
 
@@ -72,22 +72,22 @@ def _shown(plan: Plan, options: ApplyOptions, output: RunOutput) -> Plan:
     return plan
 
 
-def _ask(plan: Plan) -> None:
-    """Only the word "yes" is taken. Without a terminal nobody can say it, and waiting would hang a pipeline."""
+def _request_approval(plan: Plan) -> None:
+    """Only "yes" approves. Without a terminal there is no answer, and waiting would block a pipeline."""
     if not sys.stdin.isatty():
         raise NotApproved(
-            "nobody is here to approve: standard input is not a terminal",
+            "cannot ask for approval: stdin is not a terminal",
             next_step="add --auto-approve, or apply a plan saved with plan --out",
         )
     what = "Destroy" if plan.destroy else "Apply"
     hosts = ", ".join(sorted({c.host for c in plan.effective}))
-    say(f"\n{what} stack {plan.stack}{f' ({plan.env})' if plan.env else ''} on {hosts}? Only yes is taken: ")
+    print_note(f"\n{what} stack {plan.stack}{f' ({plan.env})' if plan.env else ''} on {hosts}? Type yes to approve: ")
     if sys.stdin.readline().strip() != "yes":
         raise NotApproved("not approved; nothing was changed")
 
 
 def _progress(plan: Plan) -> LiveProgress | PlainProgress:
-    say("\n")
+    print_note("\n")
     names, width = plan.container_names, max((len(s.address or s.host) for s in plan.steps), default=0)
     if not sys.stderr.isatty():
         return PlainProgress(sys.stderr, ink("stderr"), names, width)
@@ -96,20 +96,20 @@ def _progress(plan: Plan) -> LiveProgress | PlainProgress:
 
 
 def _stop_on_signal() -> threading.Event:
-    """The first Ctrl-C (or SIGTERM, or SIGHUP) lets running steps finish and starts no more; the second ends it now."""
+    """The first Ctrl-C (or SIGTERM, or SIGHUP) lets running steps finish and starts none; the second exits at once."""
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
         if stop.is_set():
-            say_now("\nStopped at once. What was being done is half done; its lock is taken over by the next run.\n")
-            say_now("Next:  cortexctl plan\n")
-            os._exit(130)  # threads wait for gates of many minutes, and nobody else may be waited for now
+            print_now("\nStopped at once. The running steps are unfinished; the next run takes over their lock.\n")
+            print_now("Next:  cortexctl plan\n")
+            os._exit(130)  # other threads may wait for gates for many minutes, and must not delay the exit
         stop.set()
-        say_now("\nStopping: the running step is finished, nothing new is begun. Again to stop at once.\n")
+        print_now("\nStopping: the running steps finish, and no new ones start. Interrupt again to stop at once.\n")
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGHUP, on_signal)  # a lost terminal must not leave a rollout half done
+    signal.signal(signal.SIGHUP, on_signal)  # a lost terminal must not interrupt a rollout
     return stop
 
 
@@ -118,12 +118,12 @@ def _next_step(plan: Plan, choice: StackChoice, result: Result) -> str:
     again = f"cortexctl plan{' --destroy' if plan.destroy else ''}{stack}"
     if result.exit_code or plan.destroy:
         return again if result.exit_code else ""
-    # once the canaries have shown themselves, the others wait for exactly this
+    # after the canaries, the deferred instances need another apply
     return f"cortexctl {'apply' if any(r.deferred for r in plan.rollouts) else 'status'}{stack}"
 
 
 def _save_logs(result: Result) -> dict[str, str]:
-    """A failed candidate is removed and its log with it, so the log is kept here. Address -> file."""
+    """Saves the logs of failed candidates, which are removed with their containers. Address -> file."""
     saved = {}
     for outcome in result.outcomes:
         if isinstance(outcome.failure, GateFailed) and outcome.failure.log:

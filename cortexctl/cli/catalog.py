@@ -1,4 +1,4 @@
-"""cortexctl catalog: vLLM's options by release, and what an upgrade does to a stack."""
+"""cortexctl catalog: vLLM's options by release, and the effect of an upgrade on a stack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ version_option = click.option("--vllm-version", default=NEWEST_KNOWN, show_defau
 
 @click.group("catalog")
 def command() -> None:
-    """What vLLM's command line knows, release by release, without vLLM and without a network."""
+    """vLLM's command line, release by release. Needs neither vLLM nor a network."""
 
 
 @command.command("show", context_settings={"ignore_unknown_options": True})
@@ -26,7 +26,7 @@ def command() -> None:
 @version_option
 @options.text_or_json
 def show(name: str | None, *, vllm_version: str, output_format: str) -> int:
-    """An option's history and what a release makes of it; without a name, all options of the release."""
+    """Show the history of an option and its form in a release; without a name, list all options of the release."""
     from cortexctl.engines.vllm.catalogue import catalogue
     from cortexctl.operations.catalogue_names import known_option
     from cortexctl.render.catalog import option_facts, option_text
@@ -48,19 +48,19 @@ def show(name: str | None, *, vllm_version: str, output_format: str) -> int:
 @click.argument("new")
 @options.text_or_json
 def diff(old: str, new: str, *, output_format: str) -> int:
-    """What goes, changes and comes between two releases."""
+    """Show the removed, changed and new options between two releases."""
     from cortexctl.engines.vllm.catalogue.changes import between
     from cortexctl.render.catalog import between_text
 
-    found = between(options.known_release(old), options.known_release(new))
-    _write(dataclasses.asdict(found) if output_format == "json" else between_text(found, ink()))
+    changes = between(options.known_release(old), options.known_release(new))
+    _write(dataclasses.asdict(changes) if output_format == "json" else between_text(changes, ink()))
     return 0
 
 
 @command.command("releases")
 @options.text_or_json
 def releases(*, output_format: str) -> int:
-    """Every known release: its day, how its image starts the server, what it is built on."""
+    """List the known releases: date, entry point of the image, and the versions that they are built on."""
     from cortexctl.render.catalog import releases_facts, releases_text
 
     _write(releases_facts() if output_format == "json" else releases_text(ink()))
@@ -72,7 +72,7 @@ def releases(*, output_format: str) -> int:
 @version_option
 @options.text_or_json
 def architectures(name: str | None, *, vllm_version: str, output_format: str) -> int:
-    """The model architectures that a release serves; or one's history, by the name that config.json has for it."""
+    """List the model architectures that a release serves; or show the history of one, by its name in config.json."""
     from cortexctl.engines.vllm.catalogue import catalogue
     from cortexctl.render.catalog import architecture_facts, architecture_text
 
@@ -89,12 +89,12 @@ def architectures(name: str | None, *, vllm_version: str, output_format: str) ->
 @command.command("upgrade")
 @options.stack_argument
 @click.option("--to", "target", required=True, metavar="VERSION", help="The release to upgrade to.")
-@click.option("--write", "writes", is_flag=True, help="Change the stack file; comments and order stay.")
+@click.option("--write", "writes", is_flag=True, help="Write the edits to the stack file; comments and order stay.")
 @options.text_or_json
 @options.stack_choice
 def upgrade(stack: str, *, choice: StackChoice, target: str, writes: bool, output_format: str) -> int:
-    """What another release makes of a stack, and a patch for what has a successor. Exits 1 when something is left that
-    the patch does not fix.
+    """Show the problems of a stack in another release, and a patch for options that have a successor. Exits 1 if the
+    patch does not fix all problems.
     """
     from cortexctl.operations.upgrade import plan_upgrade, write_upgrade
     from cortexctl.render.upgrade import upgrade_json, upgrade_text

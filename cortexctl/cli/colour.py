@@ -1,4 +1,4 @@
-"""Colour on stdout and stderr, as the reader and the conventions want it."""
+"""Colour on stdout and stderr, by the user's choice and the usual conventions."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def command(
     apply_options: ApplyOptions,
     output: RunOutput,
 ) -> int:
-    """Remove every container of the stack, and the networks that it made. Weights and caches stay."""
+    """Remove every container of the stack, and the networks that it created. Weights and caches stay."""
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     request = replace(request, destroy=True, allow_unreachable=apply_options.allow_unreachable)
     with open_hosts(desired) as hosts:

@@ -18,9 +18,9 @@ from cortexctl.render.diagnosis import diagnosed_json, diagnosed_text
 
 @click.command("diagnose")
 @click.argument("address", required=False, metavar="[HOST/MODEL]")
-@click.option("--log", "log", metavar="FILE", help="A log instead of an instance; - for stdin.")
+@click.option("--log", "log", metavar="FILE", help="A log file instead of an instance; - for stdin.")
 @options.stack_option
-@click.option("--generation", type=int, help="This generation instead of the newest container.")
+@click.option("--generation", type=int, help="This generation. Default: the newest container.")
 @options.text_or_json
 @options.stack_choice
 def command(
@@ -32,12 +32,12 @@ def command(
     generation: int | None,
     output_format: str,
 ) -> int:
-    """Say why an instance does not serve: cause, evidence, and the stack edit that fixes it.
+    """Show why an instance does not serve: cause, evidence, and the stack edit that fixes it.
 
-    Exits 0 when a cause is named or the instance is healthy, 1 when no known cause is found.
+    Exits 0 if the cause is known or the instance is healthy, else 1.
     """
     if (address is None) == (log is None):
-        raise UsageError("give either an address, as in HOST/MODEL, or --log FILE")
+        raise UsageError("give either an address (HOST/MODEL) or --log FILE")
     diagnosed = diagnose_log(log) if log is not None else _of_instance(address or "", stack, choice, generation)
     if output_format == "json":
         out_json(diagnosed_json(diagnosed))

@@ -1,4 +1,4 @@
-"""cortexctl drift: look at the hosts, say what is not as it was applied or not as the stack says. Made for cron."""
+"""cortexctl drift: compare the hosts with the last apply and with the stack. Made for cron."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ FORMATS = ["text", "json", "markdown", "prometheus"]
 
 @click.command("drift")
 @options.stack_argument
-@click.option("--deep", is_flag=True, help="Inspect every container of ours, and what image tags mean now.")
+@click.option("--deep", is_flag=True, help="Inspect every container of ours, and resolve image tags again.")
 @options.output_format(*FORMATS)
-@click.option("--out", type=click.Path(dir_okay=False), help="Write to a file, whole or not at all, instead of stdout.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout, atomically.")
 @options.detailed_exitcode
-@click.option("--kind", multiple=True, type=click.Choice([k.value for k in Kind]), help="Only this kind. Repeatable.")
+@click.option(
+    "--kind", multiple=True, type=click.Choice([k.value for k in Kind]), help="Only findings of this kind. Repeatable."
+)
 @click.option("--target", multiple=True, metavar="PATTERN", help="Only these HOST/MODEL or MODEL, globs allowed.")
 @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts; the others are not read.")
-@click.option("--no-health", is_flag=True, help="Do not ask the servers for their health.")
+@click.option("--no-health", is_flag=True, help="Do not check the health of the servers.")
 @click.option("--health-timeout", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, metavar="SECONDS")
-@click.option("--allow-unreachable", is_flag=True, help="Exit as if unreachable hosts were not in the stack.")
+@click.option("--allow-unreachable", is_flag=True, help="Ignore unreachable hosts in the exit code.")
 @click.option(
-    "--notify", "url", metavar="URL", envvar="CORTEXCTL_NOTIFY_URL", help="POST the JSON when something is found."
+    "--notify", "url", metavar="URL", envvar="CORTEXCTL_NOTIFY_URL", help="POST the JSON report if there are findings."
 )
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing when nothing is found.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing if there are no findings.")
 @options.no_commands
 @options.stack_choice
 def command(
@@ -53,34 +55,34 @@ def command(
     url: str | None,
     quiet: bool,
 ) -> int:
-    """Say what is not as it was applied, what is not applied yet, and what does not serve. Changes nothing."""
+    """Report drift, pending changes and unhealthy instances. Changes nothing."""
     to, notes = open_destination(url)
     show_notes(notes)
     desired = read_for_drift(stack, choice, review=no_commands)
     selection = DriftSelection(tuple(Kind(k) for k in kind), target=target, host=host)
     inputs = DriftInputs(selection, deep, None if no_health else health_timeout)
-    report, took = report_drift(desired, choice, inputs)
+    report, durations = report_drift(desired, choice, inputs)
     if report.diagnostics:
         show_diagnostics(report.diagnostics)
         return 1
     has_drift = report.to_report(allow_unreachable=allow_unreachable)
     if out is not None:
-        write_file(out, _view(report, output_format, took), output_format)
+        write_file(out, _view(report, output_format, durations), output_format)
     elif has_drift or not quiet:
-        write(_view(report, output_format, took), output_format)
+        write(_view(report, output_format, durations), output_format)
     if to is not None and has_drift:
-        send(to, _view(report, "json", took).encode("utf-8", "replace"))
+        send(to, _view(report, "json", durations).encode("utf-8", "replace"))
     if report.unreachable and not allow_unreachable:
         return 1
     return 2 if detailed_exitcode and has_drift else 0
 
 
-def _view(report: DriftReport, output_format: str, took: Durations) -> str:
+def _view(report: DriftReport, output_format: str, durations: Durations) -> str:
     match output_format:
         case "json":
             from cortexctl.render.drift.json_report import drift_json
 
-            return hidden_json(drift_json(report, took))
+            return hidden_json(drift_json(report, durations))
         case "markdown":
             from cortexctl.render.drift.markdown import drift_markdown
 
@@ -88,7 +90,7 @@ def _view(report: DriftReport, output_format: str, took: Durations) -> str:
         case "prometheus":
             from cortexctl.render.drift.prometheus import drift_prometheus
 
-            return drift_prometheus(report, took)
+            return drift_prometheus(report, durations)
         case _:
             from cortexctl.render.drift.terminal import drift_text
 

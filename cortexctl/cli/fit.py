@@ -1,4 +1,4 @@
-"""cortexctl fit: how much memory a launch will hold, what fits in its cache, and whether vLLM would refuse it."""
+"""cortexctl fit: the memory of a launch, the capacity of its KV cache, and whether vLLM would refuse it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_notes, usable
-from cortexctl.cli.writing import out_json, say, write, write_file
+from cortexctl.cli.writing import out_json, print_note, write, write_file
 from cortexctl.engines.vllm.memory.autofit import Fitted, Target
 from cortexctl.errors import UsageError
 from cortexctl.operations.fit import FitInputs, FitJob, FitModel, fit_options, fit_stack
@@ -27,18 +27,18 @@ def model_inputs(command: options.Command) -> options.Command:
         "--weights", multiple=True, metavar="[MODEL=]FILE", help="Safetensors files or their index: exact sizes."
     )
     @click.option("--gpu", metavar="NAME[:GIB][xN]", help="The GPUs, without a stack.")
-    @click.option("--vllm-version", help="The release, without a stack. Left out: the newest, with wider ranges.")
-    @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument of vLLM, by its own name.")
+    @click.option("--vllm-version", help="The vLLM release, without a stack. Default: the newest, with wider ranges.")
+    @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument of vLLM by its name.")
     @click.option("--environ", multiple=True, metavar="NAME=VALUE", help="A variable of vLLM's environment.")
     @click.option("--free", type=click.FloatRange(min=0), metavar="GIB", help="Free memory of a GPU when vLLM starts.")
     @click.option(
         "--available-kv",
         type=click.FloatRange(min=0),
         metavar="GIB",
-        help="Memory for the cache: what follows is exact.",
+        help="Memory for the KV cache: the results are then exact.",
     )
-    @click.option("--hosts", is_flag=True, help="Read models' files on the hosts, too, where they are not here.")
-    @options.ask_hub
+    @click.option("--hosts", is_flag=True, help="Read models' files from the hosts if they are not on this machine.")
+    @options.allow_hub
     @functools.wraps(command)
     def with_inputs(
         *positional: object,
@@ -62,18 +62,16 @@ def model_inputs(command: options.Command) -> options.Command:
 
 
 def search_target(command: options.Command) -> options.Command:
-    """Adds --auto and what it searches for; the command gets a `target`, None without --auto."""
+    """Adds --auto and its targets; the command gets a `target`, None without --auto."""
 
-    @click.option(
-        "--auto", is_flag=True, help="Search the arguments that reach a target; ends with a patch of the stack."
-    )
+    @click.option("--auto", is_flag=True, help="Search for arguments that reach a target; prints a patch of the stack.")
     @click.option("--target-len", type=click.IntRange(min=1), metavar="TOKENS", help="For --auto: tokens of a request.")
     @click.option(
         "--target-concurrency",
         type=click.FloatRange(min=0, min_open=True),
         default=1.0,
         show_default=True,
-        help="For --auto: requests at once.",
+        help="For --auto: concurrent requests.",
     )
     @click.option("--write", "writes", is_flag=True, help="For --auto: write the patch into the stack; comments stay.")
     @functools.wraps(command)
@@ -86,9 +84,9 @@ def search_target(command: options.Command) -> options.Command:
         **kwargs: object,
     ) -> int:
         _refuse_endless({"--target-concurrency": target_concurrency})
-        for option, given in {"--target-len": target_len, "--write": writes}.items():
-            if given and not auto:
-                raise UsageError(f"{option} is for --auto, which is not there")
+        for option, value in {"--target-len": target_len, "--write": writes}.items():
+            if value and not auto:
+                raise UsageError(f"{option} needs --auto")
         if auto and target_len is None:
             raise UsageError("--auto needs --target-len", next_step="cortexctl fit --auto --target-len 8192")
         target = Target(target_len, target_concurrency) if auto and target_len else None
@@ -100,11 +98,11 @@ def search_target(command: options.Command) -> options.Command:
 @click.command("fit")
 @options.stack_argument
 @model_inputs
-@click.option("--learn", metavar="FILE", help="A log of a start with these arguments, to learn from; - for stdin.")
-@click.option("--no-measured", is_flag=True, help="Without what earlier starts measured.")
+@click.option("--learn", metavar="FILE", help="Learn from the log of a start with these arguments; - for stdin.")
+@click.option("--no-measured", is_flag=True, help="Ignore measurements from earlier starts.")
 @search_target
 @click.option("--model", help="For --auto and --learn: the model of the stack, or its HOST/MODEL.")
-@click.option("--svg", type=click.Path(dir_okay=False), help="The picture, into a file.")
+@click.option("--svg", type=click.Path(dir_okay=False), help="Write the picture to a file.")
 @options.text_or_json
 @options.stack_choice
 def command(
@@ -120,8 +118,8 @@ def command(
     svg: str | None,
     output_format: str,
 ) -> int:
-    """Compute, before anything starts, how many GiB each GPU will hold, how many tokens and requests of full length
-    its KV cache takes, and whether vLLM would refuse. Of a stack, every instance; or of flags alone:
+    """Compute, before a start, the memory of each GPU in GiB, the tokens and full-length requests that fit in its KV
+    cache, and whether vLLM would refuse. For every instance of a stack, or for options alone:
 
     cortexctl fit --config config.json --gpu L40S:44.4x4 --vllm-version 0.32.0 --arg tensor_parallel_size=4
     """
@@ -142,7 +140,7 @@ def command(
 def _refuse_endless(numbers: dict[str, float | None]) -> None:
     for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
-            raise UsageError(f"{option} is a number, and neither nan nor inf")
+            raise UsageError(f"{option} must be a finite number")
 
 
 def _job(stack: str, choice: StackChoice, inputs: FitInputs) -> FitJob:
@@ -152,7 +150,7 @@ def _job(stack: str, choice: StackChoice, inputs: FitInputs) -> FitJob:
 
 
 def _search(stack: str, model: FitModel, target: Target, *, writes: bool, as_json: bool) -> int:
-    """Ends with the patch of the stack, or the arguments where there is no stack. Exit 1 when the target is not
+    """Ends with the patch of the stack, or the arguments if there is no stack. Returns 1 if the target is not
     reached.
     """
     from cortexctl.operations.fit_search import search
@@ -180,7 +178,7 @@ def _patch(stack: str, model: str, fitted: Fitted, *, writes: bool, quiet: bool)
     patch = stack_patch(stack, model, fitted.changes)
     if writes:
         write_patch(patch)
-        say(f"wrote {stack}\n")
+        print_note(f"wrote {stack}\n")
     if not quiet:
         write(patch_text(stack, patch.before, patch.after), "diff")
 

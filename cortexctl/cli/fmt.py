@@ -1,4 +1,4 @@
-"""cortexctl fmt: stack files laid out in one way, with all their comments."""
+"""cortexctl fmt: formats stack files, and keeps all comments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import click
 
 from cortexctl.cli.notes import show_diagnostics
-from cortexctl.cli.writing import say, write
+from cortexctl.cli.writing import print_note, write
 from cortexctl.errors import UsageError
 from cortexctl.operations.fit_search import StackPatch
 from cortexctl.operations.format_stack import format_file, format_stdin
@@ -25,12 +25,12 @@ STDIN = "-"
 @click.option("--check", is_flag=True, help="Write nothing; exit 3 if a file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
 def command(stacks: tuple[str, ...], *, more: tuple[str, ...], check: bool, diff: bool) -> int:
-    """Lay stack files out in one way, and print the names of those that changed. Comments, order and the spelling of
-    values stay. `-` reads stdin and writes stdout.
+    """Format stack files, and print the names of changed ones. Comments, order and the spelling of values stay.
+    `-` reads stdin and writes stdout.
     """
     stacks = (*stacks, *more)
     if STDIN in stacks and len(stacks) > 1:
-        raise UsageError("- is stdin, and stands alone", next_step="cortexctl fmt -")
+        raise UsageError("- (stdin) cannot be combined with files", next_step="cortexctl fmt -")
     would_change = failed = False
     for path in stacks or (DEFAULT_STACK,):
         try:
@@ -43,7 +43,7 @@ def command(stacks: tuple[str, ...], *, more: tuple[str, ...], check: bool, diff
             show_diagnostics(cause.diagnostics)
         except UsageError as cause:
             failed = True
-            say(f"Error: {cause.message}\n")
+            print_note(f"Error: {cause.message}\n")
         else:
             would_change |= patch.before != patch.after
             _show(patch, check=check, diff=diff)

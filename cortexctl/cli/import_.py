@@ -8,7 +8,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.colour import ink
-from cortexctl.cli.writing import out, say_plain, write
+from cortexctl.cli.writing import out, print_plain, write
 from cortexctl.errors import CortexctlError, UsageError
 from cortexctl.operations.import_container import Import, open_import
 from cortexctl.operations.results import Imported
@@ -21,12 +21,16 @@ from cortexctl.render.import_candidates import imports_text
 @click.argument("host")
 @click.argument("container", default="")
 @options.stack_option
-@click.option("--model", "name", default="", metavar="NAME", help="The model's name. Left out: by what it serves.")
-@click.option("--gpus", default=None, metavar="LIST", help='Its GPUs, where it does not tell: "0,1", "none".')
+@click.option(
+    "--model", "name", default="", metavar="NAME", help="The model's name. Default: from the name that it serves."
+)
+@click.option(
+    "--gpus", default=None, metavar="LIST", help='Its GPUs, if the container does not show them: "0,1", "none".'
+)
 @options.stack_choice
 def command(host: str, container: str, *, choice: StackChoice, stack: str, name: str, gpus: str | None) -> int:
-    """Print the block that makes the stack take CONTAINER as it runs, without a restart; without CONTAINER, list what
-    could be taken. Changes nothing.
+    """Print the block with which the stack adopts the running CONTAINER without a restart; without CONTAINER, list the
+    containers that can be adopted. Changes nothing.
     """
     work = open_import(host, stack, choice, imported_json if stack.endswith(".json") else bare_block)
     if not container:
@@ -34,11 +38,11 @@ def command(host: str, container: str, *, choice: StackChoice, stack: str, name:
         return 0
     imported = work.adopt(work.find(container), name, _indices(gpus))
     if imported.reasons:
-        say_plain("".join(f"  - {reason}\n" for reason in imported.reasons))
+        print_plain("".join(f"  - {reason}\n" for reason in imported.reasons))
         count = len(imported.reasons)
         raise CortexctlError(
             f"{container} cannot be adopted as it is, for {count} {'reason' if count == 1 else 'reasons'} (above)",
-            next_step="fix them and import again; or declare the model without `adopt`, and a new container is made",
+            next_step="fix them and import again; or declare the model without `adopt`, which creates a new container",
         )
     _show(work, imported)
     return 0
@@ -48,7 +52,7 @@ def _show(work: Import, imported: Imported) -> None:
     preface = [*_proceed(work, imported), *imported.preface]
     ignored = {path: why_ignored(field) for path, field in imported.ignored.items()}
     if work.is_json:
-        say_plain("".join(f"{line}\n" for line in [*preface, *(f"{path}: {why}" for path, why in ignored.items())]))
+        print_plain("".join(f"{line}\n" for line in [*preface, *(f"{path}: {why}" for path, why in ignored.items())]))
         write(imported_json(imported.name, imported.table), "json")
     else:
         write(imported_block(imported.name, imported.table, imported.notes, ignored, preface), "block")
@@ -58,16 +62,18 @@ def _proceed(work: Import, imported: Imported) -> list[str]:
     stack = work.as_argument
     shows = {
         "adopt": "shows one change: adopt, without a restart",
-        "start": "shows one change: start, for it is down",
-        "no-op": "shows no change: it has its name already",
+        "start": "shows one change: start, because it is down",
+        "no-op": "shows no change: it already has its name",
     }
     lines = [
-        f"The container {imported.container} of {work.host.name}, as it is. Put this into {work.stack}; then:",
+        f"The container {imported.container} of {work.host.name}, as it is. Add this to {work.stack}; then:",
         f"  cortexctl plan{stack}    {shows[imported.action]}",
     ]
     lines += [f"  cortexctl apply{stack}"] if imported.action != "no-op" else []
     if imported.needed:
-        lines.append(f"Set where cortexctl runs, to the values that the container has: {', '.join(imported.needed)}.")
+        lines.append(
+            f"Set these in cortexctl's environment, to the values in the container: {', '.join(imported.needed)}."
+        )
     return lines
 
 

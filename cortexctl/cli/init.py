@@ -1,4 +1,4 @@
-"""cortexctl init: a commented stack to start from."""
+"""cortexctl init: writes a commented starter stack."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cortexctl.operations.starter_stack import SCHEMA_FILE, TEMPLATES, write_sta
 @click.argument("folder", default=".", metavar="[DIR]")
 @click.option("--template", type=click.Choice(sorted(TEMPLATES)), default="gpu", show_default=True)
 def command(folder: str, *, template: str) -> int:
-    """Write DIR/stack.toml, commented, and the schema by which editors complete and check it. An existing stack is
-    left as it is.
+    """Write a commented DIR/stack.toml, and the schema with which editors complete and check it. An existing stack is
+    not changed.
     """
     target = write_starter(folder, template)
     place = "" if folder == "." else f" {target}"

@@ -1,4 +1,4 @@
-"""cortexctl lock: who holds the stack's hosts, and the way out when the holder is gone."""
+"""cortexctl lock: shows the lock holders of the stack's hosts, and releases stale locks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.notes import usable
-from cortexctl.cli.writing import out, say_plain
+from cortexctl.cli.writing import out, print_plain
 from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.lock import read_locks, release_locks
 from cortexctl.operations.read_stack import SecretMode, StackReader
@@ -37,19 +37,21 @@ def status(stack: str, *, choice: StackChoice) -> int:
 @click.option("--host", metavar="NAME", help="Only this host.")
 @options.stack_choice
 def release(stack: str, *, choice: StackChoice, host: str | None) -> int:
-    """Release the locks, whoever holds them. Look with `lock status` first."""
+    """Release the locks, no matter who holds them. Check with `lock status` first."""
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     with open_hosts(desired) as hosts:
         return _show(release_locks(desired, hosts, host), released_text)
 
 
 def _show(locks: Iterable[HostLock], text: Callable[[HostLock], str]) -> int:
-    """A line a host. The exit code says whether all answered."""
+    """One line per host. The exit code is 0 if all hosts answered."""
     code = 0
     for lock in locks:
         if lock.error is None:
             out(text(lock))
         else:
             code = lock.error.exit_code
-            say_plain(f"{lock.error.message}\n" + (f"Next:  {lock.error.next_step}\n" if lock.error.next_step else ""))
+            print_plain(
+                f"{lock.error.message}\n" + (f"Next:  {lock.error.next_step}\n" if lock.error.next_step else "")
+            )
     return code

@@ -21,10 +21,10 @@ from cortexctl.render.sanitise import visible
 @click.command("logs")
 @click.argument("address", metavar="HOST/MODEL")
 @options.stack_option
-@click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="How many lines.")
-@click.option("--generation", type=int, help="A candidate or a kept generation instead of the serving one.")
-@click.option("--raw", is_flag=True, help="As it is: with its colours, and whatever else acts on a terminal.")
-@click.option("-F", "--follow", is_flag=True, help="Go on until interrupted.")
+@click.option("--tail", type=click.IntRange(1), default=100, show_default=True, help="Number of lines.")
+@click.option("--generation", type=int, help="A candidate or a retained generation instead of the serving one.")
+@click.option("--raw", is_flag=True, help="Unfiltered: with colours and terminal control characters.")
+@click.option("-F", "--follow", is_flag=True, help="Follow the log until interrupted.")
 @options.stack_choice
 def command(
     address: str,
@@ -36,7 +36,7 @@ def command(
     raw: bool,
     follow: bool,
 ) -> int:
-    """Show the log of an instance; without a serving one, of its newest container. Secrets are hidden in it."""
+    """Show the log of an instance: of its serving container, else of the newest. Secrets are hidden."""
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     address = full_address(desired, address)
     with open_hosts(desired) as hosts:
@@ -51,7 +51,7 @@ def command(
 
 
 def _show(line: str, *, raw: bool) -> None:
-    """Raw only where it is asked for: a log may hold what acts on a terminal."""
+    """Raw only on request: a log may contain terminal control characters."""
     if raw:
         out_raw(f"{line}\n")
     else:

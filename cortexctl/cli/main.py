@@ -7,30 +7,30 @@ import sys
 
 import click
 
-from cortexctl.cli.writing import discard, funnelled, in_any_locale, out, say
+from cortexctl.cli.writing import discard, funnelled, in_any_locale, out, print_note
 from cortexctl.errors import CortexctlError
 from cortexctl.render.sanitise import visible
 
 COMMANDS = {
-    # name: (module, what --help says of it). Modules are imported when their command runs, not before.
+    # name: (module, text in --help). A module is imported when its command runs, not before.
     "init": ("init", "Write a commented starter stack."),
-    "validate": ("validate", "Check the stack file alone; no host is asked."),
-    "import": ("import_", "Print the block by which a container that runs is adopted."),
-    "fmt": ("fmt", "Lay stack files out in one way; comments stay."),
+    "validate": ("validate", "Check the stack file; no host is read."),
+    "import": ("import_", "Print the block that adopts a running container."),
+    "fmt": ("fmt", "Format stack files; comments stay."),
     "plan": ("plan", "Show what would change, why, and what it costs."),
     "show": ("show", "Show a saved plan as text, JSON, Markdown or HTML."),
-    "apply": ("apply", "Carry out a stack, or a plan saved before."),
+    "apply": ("apply", "Apply a stack, or a saved plan."),
     "destroy": ("destroy", "Remove every container of the stack."),
-    "rollback": ("rollback", "Go back to a kept generation of an instance."),
+    "rollback": ("rollback", "Return an instance to a retained generation."),
     "observe": ("observe", "Write a snapshot of the hosts, for review without credentials."),
-    "drift": ("drift", "Say what is not as it was applied, or not as the stack says."),
+    "drift": ("drift", "Report drift, pending changes and unhealthy instances."),
     "status": ("status", "Show the fleet as it is now."),
     "history": ("history", "Show who applied what, when, and how it ended."),
     "logs": ("logs", "Show an instance's log."),
-    "diagnose": ("diagnose", "Say why an instance does not serve, and how to fix it."),
+    "diagnose": ("diagnose", "Show why an instance does not serve, and how to fix it."),
     "fit": ("fit", "Memory, KV cache and concurrency of a launch, before it starts."),
-    "args": ("args", "Show the arguments of a launch; check any line against a release."),
-    "catalog": ("catalog", "vLLM's options by release; what an upgrade does to a stack."),
+    "args": ("args", "Show the arguments of a launch; check a command line against a release."),
+    "catalog": ("catalog", "vLLM's options by release; the effect of an upgrade on a stack."),
     "lock": ("lock", "Show or release the locks of the stack's hosts."),
     "schema": ("schema", "Print a published JSON Schema."),
     "version": ("version", "Print versions."),
@@ -71,14 +71,14 @@ class LazyGroup(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option("--no-color", is_flag=True, help="Plain text, also on a terminal.")
+@click.option("--no-color", is_flag=True, help="No colour, even on a terminal.")
 @click.version_option(package_name="cortexctl", message="cortexctl %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, *, no_color: bool) -> None:
     """Declarative reconciler for vLLM model containers.
 
-    A stack file says which models run on which Docker hosts. `plan` shows what would change, `apply` does
-    exactly that.
+    A stack file declares which models run on which Docker hosts. `plan` shows the changes, and `apply` makes
+    exactly these.
     """
     ctx.obj = {"no_color": no_color}
     if ctx.invoked_subcommand is None:
@@ -86,8 +86,8 @@ def cli(ctx: click.Context, *, no_color: bool) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code: 1 where its product found no reader. Flushed here, for at Python's
-    own exit that would be noise and a code of nobody's (120).
+    """Run the command line and return its exit code: 1 if nobody reads its output any more. The output is flushed here,
+    because a failure at Python's own exit would print a traceback and return code 120.
     """
     in_any_locale()
     with funnelled():
@@ -96,7 +96,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _flushed(code: int) -> int:
     try:
-        if sys.stdout:  # it may be closed
+        if sys.stdout:  # None if it is closed
             sys.stdout.flush()
     except BrokenPipeError:
         discard(sys.stdout)
@@ -109,16 +109,16 @@ def _run(arguments: list[str] | None) -> int:
         code = cli.main(args=arguments, prog_name="cortexctl", standalone_mode=False)
     except CortexctlError as cause:
         _show_diagnostics(cause)
-        _say(cause.message, cause.next_step)
+        _print_error(cause.message, cause.next_step)
         return cause.exit_code
     except click.exceptions.NoArgsIsHelpError as cause:
-        say(f"{cause.format_message()}\n")
+        print_note(f"{cause.format_message()}\n")
         return 1
     except click.ClickException as cause:
-        _say(cause.format_message(), f"{_command_path(cause)} --help")
+        _print_error(cause.format_message(), f"{_command_path(cause)} --help")
         return 1
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted", "")
+        _print_error("interrupted", "")
         return 130
     except BrokenPipeError:
         return 1
@@ -126,7 +126,7 @@ def _run(arguments: list[str] | None) -> int:
         import traceback
 
         traceback.print_exc()
-        _say("this is a bug in cortexctl; please report it with the lines above", "")
+        _print_error("this is a bug in cortexctl; please report it with the lines above", "")
         return 1
     return code if isinstance(code, int) else 0
 
@@ -137,15 +137,15 @@ def _command_path(cause: click.ClickException) -> str:
 
 
 def _show_diagnostics(cause: CortexctlError) -> None:
-    """Of a stack that cannot be used: all that is wrong with it."""
+    """All problems of a stack that cannot be used."""
     if diagnostics := getattr(cause, "diagnostics", ()):
         from cortexctl.cli.notes import show_diagnostics
 
         show_diagnostics(diagnostics)
 
 
-def _say(message: str, next_step: str) -> None:
-    """On two lines, whatever a stranger put into the words."""
-    say(f"Error: {visible(message)}\n")
+def _print_error(message: str, next_step: str) -> None:
+    """On two lines, even if foreign text in the message has line breaks."""
+    print_note(f"Error: {visible(message)}\n")
     if next_step:
-        say(f"Next:  {visible(next_step)}\n")
+        print_note(f"Next:  {visible(next_step)}\n")

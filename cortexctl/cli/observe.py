@@ -1,4 +1,4 @@
-"""cortexctl observe: a snapshot of the stack's hosts, for `plan --observed` where there are no credentials."""
+"""cortexctl observe: a snapshot of the stack's hosts, for `plan --observed` without credentials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from cortexctl.cli import options
 from cortexctl.cli.notes import usable
-from cortexctl.cli.writing import say_plain, write
+from cortexctl.cli.writing import print_plain, write
 from cortexctl.errors import UsageError
 from cortexctl.observed.snapshot import snapshot_to_json
 from cortexctl.operations.observe import take_snapshot
@@ -21,8 +21,8 @@ from cortexctl.operations.stack_choice import StackChoice
 @click.option("--out", type=click.Path(dir_okay=False), help="Write to a file instead of standard output.")
 @options.stack_choice
 def command(stack: str, *, choice: StackChoice, out: str | None) -> int:
-    """Write a snapshot of the hosts: what `plan --observed` needs. No secrets, no labels of others. Exits 1 when a
-    host could not be read; the snapshot then says so.
+    """Write a snapshot of the hosts for `plan --observed`, without secrets or labels of others. Exits 1 if a host could
+    not be read; the snapshot records it.
     """
     observed = take_snapshot(usable(StackReader(stack, choice, SecretMode.SKIP).read()))
     text = snapshot_to_json(observed)
@@ -35,5 +35,5 @@ def command(stack: str, *, choice: StackChoice, out: str | None) -> int:
             raise UsageError(f"cannot write {out}: {cause.strerror}") from cause
     unreachable = [h for h in observed.hosts if not h.is_reachable]
     for host in unreachable:
-        say_plain(f"{host.name}: {host.problem}\n")
+        print_plain(f"{host.name}: {host.problem}\n")
     return 1 if unreachable else 0

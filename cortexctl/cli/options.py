@@ -18,17 +18,17 @@ Command = Callable[..., int]
 
 
 def _stack_argument(metavar: str) -> Callable[[Command], Command]:
-    """Adds the argument and --stack, which mean the same; the command gets the path as `stack`."""
+    """Adds the argument and --stack, which are equivalent; the command gets the path as `stack`."""
 
     def add(command: Command) -> Command:
         @click.argument("stack", required=False, metavar=metavar)
         @click.option(
-            "-f", "--stack", "stack_option", metavar="FILE", help=f"The same as {metavar}.  [default: {DEFAULT_STACK}]"
+            "-f", "--stack", "stack_option", metavar="FILE", help=f"Same as {metavar}.  [default: {DEFAULT_STACK}]"
         )
         @functools.wraps(command)
         def with_stack(*args: object, stack: str | None, stack_option: str | None, **kwargs: object) -> int:
             if stack is not None and stack_option is not None:
-                raise UsageError("name the stack as the argument or with --stack, not both")
+                raise UsageError("give the stack as an argument or with --stack, not both")
             path = stack if stack is not None else stack_option
             return command(*args, stack=DEFAULT_STACK if path is None else path, **kwargs)
 
@@ -47,23 +47,23 @@ stack_option = click.option(
 def stack_choice(command: Command) -> Command:
     """Adds --env, --var and --var-file; the command gets them as `choice`."""
 
-    @click.option("--env", default="", metavar="NAME", help="The environment: [env.NAME] is laid over the stack.")
+    @click.option("--env", default="", metavar="NAME", help="The environment: [env.NAME] overrides the stack.")
     @click.option("--var", multiple=True, metavar="NAME=VALUE", help="A variable's value. Repeatable.")
     @click.option(
         "--var-file", multiple=True, type=click.Path(dir_okay=False), help="Variables' values as TOML or JSON."
     )
     @functools.wraps(command)
     def with_choice(*args: object, env: str, var: tuple[str, ...], var_file: tuple[str, ...], **kwargs: object) -> int:
-        for word in var:
-            if "=" not in word:
-                raise UsageError(f"--var {word}: it is written NAME=VALUE")
+        for pair in var:
+            if "=" not in pair:
+                raise UsageError(f"--var {pair}: expected NAME=VALUE")
         return command(*args, choice=StackChoice(env, var, var_file), **kwargs)
 
     return with_choice
 
 
 def known_release(version: str) -> str:
-    """Without its v. Raises UsageError for one that the catalogue does not have."""
+    """The release without its v. Raises UsageError for one that the catalogue does not have."""
     from cortexctl.operations.catalogue_names import known_release as known
 
     return known(version)
@@ -79,31 +79,31 @@ text_or_json = output_format("text", "json")
 no_commands = click.option(
     "--no-commands",
     is_flag=True,
-    help="Run no program of the stack, and read no secret and no file outside its checkout.",
+    help="Run no program of the stack; read no secret, and no file outside its checkout.",
 )
 audit_log_option = click.option(
     "--audit-log",
     default="",
     envvar="CORTEXCTL_AUDIT_LOG",
     metavar="FILE",
-    help="Where it is written down; none: nowhere. Left out: as the stack says, else beside it, NAME.audit.jsonl.",
+    help="Audit log file, or `none`. Default: the stack's `audit.log`, else NAME.audit.jsonl next to the stack.",
 )
-auto_approve = click.option("--auto-approve", is_flag=True, help="Do not ask.")
+auto_approve = click.option("--auto-approve", is_flag=True, help="Apply without asking for approval.")
 
 
 def plan_request(command: Command) -> Command:
     """Adds the options that narrow or force a plan; the command gets them as `request`."""
 
     @click.option("--target", multiple=True, metavar="PATTERN", help="Only these HOST/MODEL or MODEL, globs allowed.")
-    @click.option("--exclude", multiple=True, metavar="PATTERN", help="All but these.")
+    @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these HOST/MODEL or MODEL, globs allowed.")
     @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts.")
-    @click.option("--replace", multiple=True, metavar="PATTERN", help="Replace these, changed or not.")
+    @click.option("--replace", multiple=True, metavar="PATTERN", help="Replace these, even if unchanged.")
     @click.option("--restart", multiple=True, metavar="PATTERN", help="Restart these: same container, new process.")
-    @click.option("--canary-hold", is_flag=True, help="Stop after the canaries of models that have some.")
-    @click.option("--only", type=click.Choice(["drift"]), help="Only bring back what was applied.")
+    @click.option("--canary-hold", is_flag=True, help="Stop after canary instances; run apply again to continue.")
+    @click.option("--only", type=click.Choice(["drift"]), help="Only restore the applied state.")
     @click.option("--unprotect", multiple=True, metavar="ADDRESS", help="Lift the protection of HOST/MODEL.")
     @click.option("--launch-anyway", multiple=True, metavar="PATTERN",
-                  help="Launch these though vLLM would refuse by what is computed.")  # fmt: skip
+                  help="Launch even if the memory forecast says vLLM would refuse to start.")  # fmt: skip
     @functools.wraps(command)
     def with_request(
         *args: object,
@@ -120,7 +120,7 @@ def plan_request(command: Command) -> Command:
     ) -> int:
         destroy = bool(kwargs.pop("destroy", False))
         if only and (destroy or replace or restart):
-            raise UsageError("--only drift goes with no --destroy, --replace or --restart")
+            raise UsageError("--only drift cannot be combined with --destroy, --replace or --restart")
         request = Request(
             destroy,
             unprotect,
@@ -139,14 +139,14 @@ def plan_request(command: Command) -> Command:
 
 
 def apply_options(command: Command) -> Command:
-    """Adds the options of whatever carries out a plan; the command gets them as `apply_options`."""
+    """Adds the options of commands that carry out a plan; the command gets them as `apply_options`."""
 
     @click.option("--parallelism", type=click.IntRange(1, 256), default=10, show_default=True,
-                  help="Changes worked on at once.")  # fmt: skip
-    @click.option("--lock-timeout", metavar="DURATION", default="0s", help="Wait so long for another run to end.")
+                  help="Maximum number of concurrent changes.")  # fmt: skip
+    @click.option("--lock-timeout", metavar="DURATION", default="0s", help="How long to wait for another run's lock.")
     @click.option("--max-failures", type=click.IntRange(1), metavar="N",
-                  help="Begin nothing new after so many failures. Left out: as the stack says.")  # fmt: skip
-    @click.option("--allow-unreachable", is_flag=True, help="Go on with the hosts that can be reached.")
+                  help="Start no further changes after N failures. Default: rollout.max_failures.")  # fmt: skip
+    @click.option("--allow-unreachable", is_flag=True, help="Continue with the reachable hosts.")
     @functools.wraps(command)
     def with_options(
         *args: object,
@@ -157,20 +157,20 @@ def apply_options(command: Command) -> Command:
         **kwargs: object,
     ) -> int:
         try:
-            patience = seconds(lock_timeout)
+            timeout = seconds(lock_timeout)
         except ValueError as cause:
             raise UsageError(f"--lock-timeout: {cause}") from None
         return command(
-            *args, apply_options=ApplyOptions(parallelism, patience, max_failures, allow_unreachable), **kwargs
+            *args, apply_options=ApplyOptions(parallelism, timeout, max_failures, allow_unreachable), **kwargs
         )
 
     return with_options
 
 
-ask_hub = click.option(
+allow_hub = click.option(
     "--hub",
     "allow_hub",
     is_flag=True,
-    help="Ask the hub ($HF_ENDPOINT, $HF_TOKEN) for models whose files are nowhere near.",
+    help="Fetch model metadata from the hub ($HF_ENDPOINT, $HF_TOKEN) if it is neither local nor on the host.",
 )
-detailed_exitcode = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
+detailed_exitcode = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")

@@ -22,16 +22,16 @@ from cortexctl.plan.request import Request
 @options.stack_argument
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan for `cortexctl apply FILE`.")
 @view_options
-@click.option("--allow-unreachable", is_flag=True, help="Exit as if unreachable hosts were not in the stack.")
+@click.option("--allow-unreachable", is_flag=True, help="Ignore unreachable hosts in the exit code.")
 @options.detailed_exitcode
-@click.option("--destroy", is_flag=True, help="Plan the removal of everything that is the stack's.")
-@click.option("--observed", metavar="SNAPSHOT", help="Plan against what `observe --out` wrote, without any host.")
-@click.option("--against", metavar="STACK|git:REV|none", help="Plan as if that had just been applied; no host at all.")
+@click.option("--destroy", is_flag=True, help="Plan the removal of the whole stack.")
+@click.option("--observed", metavar="SNAPSHOT", help="Plan against a snapshot of `observe --out`; no host is read.")
+@click.option("--against", metavar="STACK|git:REV|none", help="Plan as if it had just been applied; no host is read.")
 @click.option(
-    "--probe", is_flag=True, help="Let each image's own parser read the arguments, in a container of its own."
+    "--probe", is_flag=True, help="Check the arguments with the parser in each image, in a separate container."
 )
 @options.no_commands
-@options.ask_hub
+@options.allow_hub
 @options.plan_request
 @options.stack_choice
 def command(

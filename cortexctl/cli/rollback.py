@@ -1,4 +1,4 @@
-"""cortexctl rollback: back to a container that is kept, which is proven before the present one is given up."""
+"""cortexctl rollback: starts a retained container, which must pass its gate before the present one is given up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cortexctl.operations.adapters import open_hosts
 from cortexctl.operations.addresses import full_address
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.read_stack import SecretMode, StackReader
-from cortexctl.operations.rollback import plan_back
+from cortexctl.operations.rollback import plan_rollback_live
 from cortexctl.operations.stack_choice import StackChoice
 from cortexctl.operations.tidy import tidy
 
@@ -20,7 +20,9 @@ from cortexctl.operations.tidy import tidy
 @click.command("rollback")
 @click.argument("address", metavar="HOST/MODEL")
 @options.stack_option
-@click.option("--generation", type=click.IntRange(0), metavar="N", help="Left out: the newest kept one that is older.")
+@click.option(
+    "--generation", type=click.IntRange(0), metavar="N", help="Default: the newest older one that is retained."
+)
 @options.auto_approve
 @options.apply_options
 @with_run_output
@@ -35,13 +37,14 @@ def command(
     apply_options: ApplyOptions,
     output: RunOutput,
 ) -> int:
-    """Stop what serves and start a kept generation, which must pass its gate; if it does not, what served comes back.
-    Needs no secret and no image. The stack is not changed: put its old text back, or the next apply goes forward again.
+    """Stop the serving container and start a retained generation, which must pass its gate. If it fails, the former one
+    is restored. Needs no secret and no image. The stack does not change: restore its old text, too, or the next apply
+    moves forward again.
     """
     desired = usable(StackReader(stack, choice, SecretMode.SKIP).read())
     choice = choice.knowing(desired.secret_variables)
     with open_hosts(desired) as hosts:
-        plan = plan_back(desired, full_address(desired, address), generation, hosts)
-        if not plan.effective:  # a run that was killed at its very end is repeated
+        plan = plan_rollback_live(desired, full_address(desired, address), generation, hosts)
+        if not plan.effective:  # finishes a run that was killed at its very end
             tidy(plan, hosts, output.log.run)
         return carry_out(plan, hosts, choice=choice, approved=auto_approve, options=apply_options, output=output)

@@ -20,13 +20,13 @@ from cortexctl.render.apply import audit_records, events_json
 
 @dataclass(frozen=True, slots=True)
 class RunOutput:
-    """`stream`: "stdout", or "stderr" where the events have stdout for themselves."""
+    """`stream`: "stdout", or "stderr" if stdout is reserved for events."""
 
     log: RunLog
     stream: str
 
     def show(self, text: str) -> None:
-        """To people. A reader who has gone (`apply | head`) stops nothing, and the exit code stays that of the work."""
+        """Text for people. If the reader closes the pipe (`apply | head`), the run continues with its own exit code."""
         stream = sys.stderr if self.stream == "stderr" else sys.stdout
         try:
             stream.write(text)
@@ -37,7 +37,7 @@ class RunOutput:
 
 @contextmanager
 def run_output(events: str, audit_log: str) -> Iterator[RunOutput]:
-    """`events`: "json" for stdout, a file, or empty. A run that ends before it has a result is reported, too."""
+    """`events`: "json" for stdout, a file, or empty. A run that ends without a result is reported, too."""
     log = RunLog(_event_lines(events), audit_log, events_json, audit_records)
     try:
         yield RunOutput(log, "stderr" if events == "json" else "stdout")
@@ -55,7 +55,7 @@ def with_run_output(command: Command) -> Command:
         "--events",
         default="",
         metavar="json|FILE",
-        help="What happens as JSON lines: on stdout, and all else on stderr; or into a file.",
+        help="Events as JSON lines: on stdout, with all other output on stderr; or into a file.",
     )
     @audit_log_option
     @functools.wraps(command)

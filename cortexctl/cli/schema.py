@@ -11,10 +11,12 @@ from cortexctl.errors import UsageError
 
 @click.command("schema")
 @click.argument("name", type=click.Choice(["stack", "args", "plan", "drift", "events"]))
-@click.option("--vllm-version", help="For stack and args: only what this release takes. Left out: what any did.")
+@click.option(
+    "--vllm-version", help="For stack and args: only the options of this release. Default: those of all releases."
+)
 def command(name: str, *, vllm_version: str | None) -> int:
-    """Print the JSON Schema of the stack file, of a model's `args` in it, of a plan (`plan --format json`,
-    `plan --out`), of a drift report, or of an event (`apply --events`).
+    """Print the JSON Schema of the stack file, of a model's `args`, of a plan (`plan --format json`, `plan --out`), of
+    a drift report, or of an event (`apply --events`).
     """
     if vllm_version and name not in {"stack", "args"}:
         raise UsageError(f"the schema of a {name} is the same for every vLLM release")

@@ -1,4 +1,4 @@
-"""cortexctl show: a saved plan in any of its views. No stack, no host, no secret is needed."""
+"""cortexctl show: shows a saved plan in any view. Needs no stack, no host and no secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cortexctl.plan.planfile import plan_to_json
 
 FORMATS = ["text", "json", "markdown", "html"]
 LEAST_BYTES = 6_000
-"""As render.markdown has it, which is loaded only when it is used; a test holds them together."""
+"""The same as in render.plan.markdown, which is loaded only when it is used; a test compares them."""
 
 
 def view_options(command: options.Command) -> options.Command:
@@ -29,12 +29,12 @@ def view_options(command: options.Command) -> options.Command:
         "--max-bytes",
         type=click.IntRange(min=LEAST_BYTES),
         metavar="N",
-        help="Say less rather than be longer (markdown).",
+        help="Maximum size in bytes; details are dropped to fit (markdown only).",
     )
     @functools.wraps(command)
     def with_view(*args: object, output_format: str, max_bytes: int | None, **kwargs: object) -> int:
         if max_bytes is not None and output_format != "markdown":
-            raise UsageError("--max-bytes belongs to --format markdown")
+            raise UsageError("--max-bytes needs --format markdown")
         return command(*args, output_format=output_format, max_bytes=max_bytes, **kwargs)
 
     return with_view
@@ -44,7 +44,7 @@ def view_options(command: options.Command) -> options.Command:
 @click.argument("planfile", metavar="PLANFILE")
 @view_options
 def command(planfile: str, *, output_format: str, explain: bool, max_bytes: int | None) -> int:
-    """Show a plan that was saved with `plan --out`, as it was when it was made."""
+    """Show a plan that was saved with `plan --out`, unchanged."""
     saved = read_plan(planfile)
     can_be_applied = saved.effective and not (saved.has_errors or saved.basis or saved.lacking)
     next_step = f"cortexctl apply {shlex.quote(planfile)}" if can_be_applied else ""
@@ -56,20 +56,20 @@ def command(planfile: str, *, output_format: str, explain: bool, max_bytes: int 
     return 0
 
 
-def view(made: Plan, output_format: str, *, explain: bool, max_bytes: int | None, next_step: str) -> str:
+def view(plan: Plan, output_format: str, *, explain: bool, max_bytes: int | None, next_step: str) -> str:
     """The plan in one of FORMATS."""
     match output_format:
         case "json":
-            return plan_to_json(made)
+            return plan_to_json(plan)
         case "markdown":
             from cortexctl.render.plan.markdown import MAX_BYTES, plan_markdown
 
-            return plan_markdown(made, max_bytes=max_bytes or MAX_BYTES, next_step=next_step)
+            return plan_markdown(plan, max_bytes=max_bytes or MAX_BYTES, next_step=next_step)
         case "html":
             from cortexctl.render.plan.html import plan_html
 
-            return plan_html(made, next_step=next_step)
+            return plan_html(plan, next_step=next_step)
         case _:
             from cortexctl.render.plan.terminal import plan_text
 
-            return plan_text(made, ink(), explain=explain, next_step=next_step)
+            return plan_text(plan, ink(), explain=explain, next_step=next_step)

@@ -1,4 +1,4 @@
-"""cortexctl status: every instance of the stack, as it is now."""
+"""cortexctl status: the current state of every instance of the stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cortexctl.render.status import status_json, status_text
 @options.text_or_json
 @options.stack_choice
 def command(stack: str, *, choice: StackChoice, output_format: str) -> int:
-    """Show every instance: its state, health, generation and endpoint. Exits 1 when one does not serve."""
+    """Show every instance: its state, health, generation and endpoint. Exits 1 if one does not serve."""
     desired = usable(read_with_releases(StackReader(stack, choice, SecretMode.SKIP)))
     status = fleet_status(desired)
     if output_format == "json":

@@ -1,4 +1,4 @@
-"""cortexctl validate: the file alone. No host, no secret, and no network but for the hub with --hub."""
+"""cortexctl validate: checks the file alone: no host, no secret, and no network except the hub with --hub."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cortexctl.render.validation import validation_json, validation_text
 
 @click.command("validate")
 @options.stack_argument
-@options.output_format("text", "json", "sarif", text="Code hosts annotate lines from SARIF.")
-@options.ask_hub
+@options.output_format("text", "json", "sarif", text="Code hosts annotate lines with SARIF.")
+@options.allow_hub
 @options.stack_choice
 def command(stack: str, *, choice: StackChoice, output_format: str, allow_hub: bool) -> int:
-    """Check the stack file alone: syntax, references, arguments; memory, where the models' files lie in its checkout.
-    All problems at once.
+    """Check the stack file: syntax, references and arguments; and memory, if the models' files are in its checkout.
+    Reports all problems at once.
     """
     validation = validate(stack, choice, allow_hub=allow_hub)
     if output_format == "sarif":

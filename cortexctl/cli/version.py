@@ -15,7 +15,7 @@ from cortexctl.plan.model import FORMAT_VERSION
 
 @click.command("version")
 def command() -> int:
-    """Print the versions of cortexctl and of what it reads and writes."""
+    """Print the versions of cortexctl, its formats, and the newest known vLLM release."""
     out(
         f"cortexctl {__version__}\n"
         f"plan format {FORMAT_VERSION}, spec version {SPEC_VERSION}, vLLM known to {NEWEST_KNOWN}\n"

@@ -1,7 +1,7 @@
-"""The one way out: everything that a command says, to people and to programs, passes here.
+"""The only output: all text of a command, for people and for programs, passes through here.
 
-What people read has no character that acts on a terminal but our own colours, and no secret that this run has read.
-What programs read is exact, with such characters as escapes where the format has them.
+Text for people has no terminal control character except our own colours, and no secret that this run has read.
+Output for programs is exact, with control characters as escapes if the format has escapes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from cortexctl.render.sanitise import tame, visible
 from cortexctl.text.json_text import json_text, plain_json
 
 EXACT = {"toml", "diff"}
-"""A stack, or a patch for one: the user's own text, which a program takes as it is."""
+"""A stack, or a patch for one: the user's own text, which a program reads unchanged."""
 JSON = {"json", "sarif"}
 
 
 class Funnel:
-    """A stream for people. All else about it is the stream's own."""
+    """A stream for people: it filters writes, and delegates the rest to the stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -44,7 +44,7 @@ class Funnel:
 
 @contextmanager
 def funnelled() -> Iterator[None]:
-    """For the length of a run stdout and stderr are funnels, for whoever writes to them: click and Python as well."""
+    """During a run stdout and stderr are funnels, also for the output of click and Python."""
     out, err = sys.stdout, sys.stderr
     KNOWN.forget()
     sys.stdout = cast("TextIO", Funnel(out)) if out else out
@@ -56,23 +56,21 @@ def funnelled() -> Iterator[None]:
 
 
 def beneath(stream: TextIO) -> TextIO:
-    """The stream itself: for live progress, which moves the cursor, and for what is asked for raw."""
+    """The stream itself: for live progress, which moves the cursor, and for raw output."""
     return stream.stream if isinstance(stream, Funnel) else stream
 
 
 def discard(stream: TextIO) -> None:
-    """What is left for a reader who has gone, goes nowhere; else Python complains of it at its exit."""
+    """Sends the rest of a stream without a reader to /dev/null; otherwise Python fails at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def in_any_locale() -> None:
-    """From here on what stdout and stderr cannot encode is written as an escape: a sentence with a strange letter is no
-    reason to stop.
-    """
+    """From here on, characters that stdout and stderr cannot encode are written as escapes instead of raising."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # it may be closed, or a test's
+        if isinstance(stream, io.TextIOWrapper):  # it may be closed, or a test's stream
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -87,47 +85,47 @@ def out_json(value: Any, indent: int | None = 2) -> None:
 
 
 def out_raw(text: str) -> None:
-    """To stdout as it is: for who asks for a log with all that it does to a terminal."""
+    """Raw text to stdout, for a user who requests a log with its control characters."""
     beneath(sys.stdout).write(text)
 
 
-def say(text: str) -> None:
+def print_note(text: str) -> None:
     """Progress, notes and diagnostics go to stderr: stdout is the product."""
-    with suppress(OSError, ValueError):  # nobody reads any more: no reason to stop
+    with suppress(OSError, ValueError):  # the reader is gone: the command continues
         sys.stderr.write(text)
         sys.stderr.flush()
 
 
-def say_plain(text: str) -> None:
-    """The same for lines in which foreign words may be, and no style of ours: not even a colour passes."""
-    say("".join(f"{visible(line)}\n" for line in text.rstrip("\n").split("\n")))
+def print_plain(text: str) -> None:
+    """The same for lines that may hold foreign text: all control characters are removed, colours too."""
+    print_note("".join(f"{visible(line)}\n" for line in text.rstrip("\n").split("\n")))
 
 
-def say_now(words: str) -> None:
-    """From a signal handler, words of our own: what it interrupts may be a write to the same stream, which cannot be
-    entered twice.
+def print_now(text: str) -> None:
+    """Our own text from a signal handler. It bypasses the stream, because the handler may interrupt a write to it, and
+    streams are not reentrant.
     """
-    with suppress(OSError):  # a terminal that is gone hears nothing
-        os.write(2, words.encode())
+    with suppress(OSError):  # the terminal may be gone
+        os.write(2, text.encode())
 
 
 def write(text: str, output_format: str) -> None:
-    """To stdout: text as its reader takes it, all else in UTF-8, whatever the locale is, for so the formats are."""
+    """To stdout: text in the encoding of the locale; the other formats in UTF-8, as they require."""
     encoding = sys.stdout.encoding if output_format == "text" else "utf-8"
     sys.stdout.flush()
     sys.stdout.buffer.write(shown(text, output_format).encode(encoding, "backslashreplace"))
     sys.stdout.buffer.flush()
 
 
-def write_file(file: str, text: str, form: str) -> None:
-    """Into a file, whole or not at all, as its reader takes it. Raises UsageError."""
+def write_file(file: str, text: str, output_format: str) -> None:
+    """To a file, atomically. Raises UsageError."""
     from cortexctl.files.atomic import write_atomic
 
-    write_atomic(file, shown(text, form))
+    write_atomic(file, shown(text, output_format))
 
 
 def shown(text: str, output_format: str) -> str:
-    """The text as it may leave, to stdout or into a file."""
+    """The text with control characters and secrets removed, as far as the format allows it."""
     if output_format in JSON:
         return plain_json(text)
     if output_format in EXACT and not sys.stdout.isatty():
@@ -136,5 +134,5 @@ def shown(text: str, output_format: str) -> str:
 
 
 def hidden_json(text: str) -> str:
-    """JSON that is not carried out by anybody later, with the secrets of this run hidden in its texts."""
+    """JSON with the secrets of this run hidden. Not for plans, which are applied later."""
     return json_text(KNOWN.hide_in(json.loads(text)), 2) + "\n"

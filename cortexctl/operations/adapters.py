@@ -1,4 +1,4 @@
-"""Where the adapters are constructed, once for all use cases: environment, clock, files, processes, daemons."""
+"""Constructs the adapters for all use cases: environment, clock, files, processes, daemons."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 OpenHosts: TypeAlias = fleet.DockerDaemons
-"""Hosts with open connections: what reads them and acts on them."""
+"""Hosts with open connections, for reading and for changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class SystemClock:
 
 
 def secret_reader(stack_path: str, choice: StackChoice) -> SecretReader:
-    """Every value that it reads is known to `KNOWN`, and hidden from then on."""
+    """A reader that adds every value to `KNOWN`, so that it is hidden from then on."""
     from cortexctl.stack.variables import input_texts
 
     folder = Path(stack_path).resolve().parent
@@ -57,7 +57,7 @@ def secret_reader(stack_path: str, choice: StackChoice) -> SecretReader:
 
 
 def stack_inputs(choice: StackChoice, *, for_another: bool = False) -> VariableInputs:
-    """What the caller gave for the stack's variables. `for_another`: for a stack that may not declare all of them."""
+    """The values for the stack's variables. `for_another`: for a stack that may not declare all of them."""
     from cortexctl.stack.variables import VariableInputs
 
     return VariableInputs(choice.variables, choice.files, os.environ, for_another)
@@ -69,15 +69,15 @@ def open_hosts(desired: Desired) -> AbstractContextManager[OpenHosts]:
 
 
 def open_hosts_of_plan(plan: Plan) -> AbstractContextManager[OpenHosts]:
-    """The same of a plan that was saved."""
+    """The same for the hosts of a saved plan."""
     return fleet.open_hosts([planned.host for planned in plan.hosts], plan.owner)
 
 
 def model_readers(
     *, host: HostModels | None = None, allow_hub: bool = False, within: Checkout | None = None
 ) -> ModelReaders:
-    """Where models' files are read: in a folder of this machine (if `within` it, for a review), on their host, and on
-    the hub if that is asked for. What reads them is loaded when there is something to read.
+    """The readers of models' files: in a folder of this machine (only if it is `within`, for a review), on their host,
+    and on the hub with `allow_hub`. Their code is loaded when there is something to read.
     """
 
     def here(source: ModelSource) -> ModelFiles:
@@ -99,7 +99,7 @@ def new_run() -> str:
 
 
 def lock_identity(run: str) -> LockInfo:
-    """What others read in the lock. The owner's id is ours alone; times are filled in when it is taken."""
+    """The content of the lock. The owner's id is unique; times are filled in when the lock is acquired."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -109,7 +109,7 @@ def lock_identity(run: str) -> LockInfo:
 
 
 class Run(Protocol):
-    """What marks the containers that a run creates: its id, the stack's git revision, and the author."""
+    """The marks of containers that a run creates: its id, the stack's git revision, and the author."""
 
     run: str
     revision: str
@@ -117,7 +117,7 @@ class Run(Protocol):
 
 
 def make_performer(owner: str, stack_path: str, choice: StackChoice, hosts: OpenHosts, run: Run) -> Performer:
-    """The one that carries out steps, with the real adapters."""
+    """The performer of steps, with the real adapters."""
     from cortexctl import __version__
     from cortexctl.apply.perform import Performer
     from cortexctl.health.prober import HttpProber

@@ -1,4 +1,4 @@
-"""Which instance a word on the command line means: HOST/MODEL, or MODEL alone where only one host can be meant."""
+"""Resolves an address on the command line: HOST/MODEL, or MODEL alone if only one host is possible."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from cortexctl.instance.labels import address
 from cortexctl.plan.placement import placed
 
 
-def full_address(desired: Desired, word: str) -> str:
-    """The word with its host. Whether the host has such an instance is not asked. Raises UsageError with the hosts or
-    the addresses that there are.
+def full_address(desired: Desired, name: str) -> str:
+    """The full address of an address or model name. Does not check whether the host has such an instance. Raises
+    UsageError with the known hosts, or the possible addresses.
     """
-    host, slash, _ = word.partition("/")
+    host, slash, _ = name.partition("/")
     names = [h.name for h in desired.hosts]
     if slash and host in names:
-        return word
+        return name
     if slash:
         raise UsageError(f'there is no host "{host}" in {desired.path}; known: {", ".join(names)}')
-    meant = sorted(i.address for i in desired.instances if i.address == address(i.host, word))
-    if len(meant) == 1:
-        return meant[0]
+    matching = sorted(i.address for i in desired.instances if i.address == address(i.host, name))
+    if len(matching) == 1:
+        return matching[0]
     if len(names) == 1:
-        return address(names[0], word)  # it may have left the stack, and still have a container
-    there = f"it could be {' or '.join(meant)}" if meant else f"known hosts: {', '.join(names)}"
-    raise UsageError(f'"{word}" does not say which host is meant; write HOST/MODEL: {there}')
+        return address(names[0], name)  # no longer in the stack, but it may still have a container
+    choices = f"it could be {' or '.join(matching)}" if matching else f"known hosts: {', '.join(names)}"
+    raise UsageError(f'"{name}" does not name a host; write HOST/MODEL: {choices}')
 
 
-def declared_instance(desired: Desired, word: str) -> Instance:
-    """The placed instance of the stack that the word means. Raises UsageError with those that there are."""
+def declared_instance(desired: Desired, name: str) -> Instance:
+    """The placed instance of the stack with this name or address. Raises UsageError with the known ones."""
     desired, _ = placed(desired)
-    wanted = full_address(desired, word)
-    instance = next((i for i in desired.instances if i.address == wanted), None)
+    full = full_address(desired, name)
+    instance = next((i for i in desired.instances if i.address == full), None)
     if instance is None:
         known = ", ".join(i.address for i in desired.instances)
-        raise UsageError(f"{wanted} is not in {desired.path}; there are: {known}")
+        raise UsageError(f"{full} is not in {desired.path}; there are: {known}")
     return instance

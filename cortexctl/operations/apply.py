@@ -1,4 +1,4 @@
-"""Carry out a plan: lock, execute, and where another run was quicker, plan again under the locks."""
+"""Carry out a plan: lock, execute, and plan again under the locks if another run was faster."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ PLANS_AGAIN = 3
 
 @dataclass(frozen=True, slots=True)
 class ApplyRun:
-    """What one run works with. `progress`: what shows a plan's events while they happen; `is_stopped`: whether nothing
-    new is to begin; `report`: where it says what it waits for.
+    """The inputs of one run. `progress`: opens the view of a plan's events. `is_stopped`: whether no step may start.
+    `report`: receives notes, for example about waiting.
     """
 
     hosts: OpenHosts
@@ -48,7 +48,7 @@ class ApplyRun:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """`plan`: the one that was carried out, which may be a newer one."""
+    """`plan`: the plan that was carried out, which may be newer than the given one."""
 
     plan: Plan
     result: Result
@@ -60,16 +60,16 @@ def prepare(plan: Plan, options: ApplyOptions) -> Plan:
     plan = replace(plan, max_failures=options.max_failures or plan.max_failures)
     if not options.allow_unreachable:
         return plan
-    # also of a plan that was saved without --allow-unreachable
+    # also for a plan that was saved without --allow-unreachable
     diagnostics = (replace(d, severity=Severity.WARNING) if d.kind is Kind.UNREACHABLE else d for d in plan.diagnostics)
     return replace(plan, diagnostics=tuple(diagnostics))
 
 
 def refuse_blocked(plan: Plan, options: ApplyOptions) -> None:
-    """Raises Refused."""
+    """Raises Refused if the plan has errors."""
     if is_blocked(plan, allow_unreachable=options.allow_unreachable):
         only_unreachable = not is_blocked(plan, allow_unreachable=True)
-        fix = "fix what is listed above" + ", or add --allow-unreachable" * only_unreachable
+        fix = "fix the problems listed above" + ", or add --allow-unreachable" * only_unreachable
         raise Refused("the plan has errors; nothing was changed", next_step=fix)
 
 
@@ -79,9 +79,9 @@ def has_work(plan: Plan) -> bool:
 
 
 def carry_out(plan: Plan, run: ApplyRun, plan_again: Callable[[], Plan] | None) -> Applied:
-    """Carry the plan out. Where it is stale once the locks are held, plan again while they are held, a few times: such
-    a plan can be overtaken only by a change from outside cortexctl, or on a host that it did not touch before.
-    `plan_again` is None for a plan that was approved: it never changes. Raises PlanStale, LockHeld, HookRefused.
+    """Carry the plan out. If it is stale under the locks, plan again while they are held, a few times: such a plan can
+    become stale only by a change from outside cortexctl, or on a host that had no changes before. `plan_again` is
+    None for a plan that was approved: it never changes. Raises PlanStale, LockHeld, HookRefused.
     """
     from cortexctl.apply.executor import Result
 

@@ -1,4 +1,4 @@
-"""What a vLLM release makes of any line of `vllm serve`. No text of it that may be a secret is in the answer."""
+"""Checks any `vllm serve` command line against a vLLM release. The verdict contains no text that may be a secret."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cortexctl.stack.document import SECRET_NAME
 
 
 def check_lines(lines: Iterable[str], version: str) -> Iterator[Verdict]:
-    """Each has its verdict before the next is read, also one that cannot be read. Raises UsageError if there is no
-    line: it must not read as "all are taken".
+    """Yields the verdict of each line before the next is read, also of an unreadable one. Raises UsageError if there is
+    no line, because no output must not mean "all are accepted".
     """
     is_empty = True
     for line in lines:
@@ -27,7 +27,7 @@ def check_lines(lines: Iterable[str], version: str) -> Iterator[Verdict]:
         except UsageError as cause:
             yield Verdict(version, "value", (hidden(str(cause)),))
     if is_empty:
-        raise UsageError("no line came on standard input, so nothing was checked")
+        raise UsageError("stdin has no line, so nothing was checked")
 
 
 def check_line(line: str, version: str) -> Verdict:
@@ -45,7 +45,7 @@ def check_line(line: str, version: str) -> Verdict:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can have it: literals of early releases and YAML know more (sets, dates, infinity)."""
+    """The value in JSON's types: literals of early releases and YAML have more (sets, dates, infinity)."""
     match value:
         case dict():
             return {str(key): _plain(item) for key, item in value.items()}

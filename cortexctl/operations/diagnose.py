@@ -1,4 +1,4 @@
-"""Why an instance does not serve, or what a log shows: state, log and health of a container, and their common cause."""
+"""Diagnoses an instance from the state, log and health of its container, or a log alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cortexctl.operations.stack_choice import StackChoice, as_argument, as_optio
 from cortexctl.reach import Reach
 
 TAIL = 5000
-"""Lines read of a log; a start has some hundreds."""
+"""Lines read from a log; a start has a few hundred."""
 QueryHealth = Callable[[Reach, float, str], Answer]
 """(reach, seconds, path) -> the answer."""
 HEALTH_TIMEOUT = 5.0
@@ -33,7 +33,7 @@ HEALTH_TIMEOUT = 5.0
 
 
 def diagnose_log(path: str) -> Diagnosed:
-    """What a log file shows, or stdin for "-". Raises UsageError when it cannot be read."""
+    """The diagnosis of a log file, or of stdin for "-". Raises UsageError if it cannot be read."""
     try:
         lines = [hidden(line) for line in last_lines(pieces_of(path), MOST_LINES)]
     except OSError as cause:
@@ -41,8 +41,8 @@ def diagnose_log(path: str) -> Diagnosed:
     name = "stdin" if path == "-" else path
     engine = engine_named(DEFAULT)
     diagnosis, now = engine.diagnose(lines, End()), engine.stage(lines)
-    after = "edit the stack as shown, then: cortexctl plan" if diagnosis else f"the whole log is in {name}"
-    return Diagnosed(name, diagnosis, engine.last_error(lines), after, stage=now.text if now else "")
+    next_step = "edit the stack as shown, then: cortexctl plan" if diagnosis else f"the whole log is in {name}"
+    return Diagnosed(name, diagnosis, engine.last_error(lines), next_step, stage=now.text if now else "")
 
 
 def diagnose_instance(
@@ -70,7 +70,7 @@ def examine(
     """State, log and health of a container, and what they mean together. `query` is `health_check.query_health`."""
     engine = engine_named(owned.spec.server.engine if owned.spec else DEFAULT)
     state = daemon.state(owned.container.id)
-    # of one that is started again and again, the cause is in an earlier run
+    # if the container restarts repeatedly, the cause is in an earlier run
     log = daemon.logs(owned.container.id, TAIL, this_run=not state.restarts)
     values = secret_values(owned, secrets)
     lines = [hidden(line, values) for line in log]
@@ -97,7 +97,7 @@ def examine(
 def _with_next_step(
     diagnosed: Diagnosed, desired: Desired, stack: str, choice: StackChoice, generation: int
 ) -> Diagnosed:
-    """With the command to run after it."""
+    """With the next command."""
     address, flags = diagnosed.of, choice.as_flags()
     if diagnosed.diagnosis:
         plan = f"cortexctl plan{as_argument(stack)} --target {address}{flags}"

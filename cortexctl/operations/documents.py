@@ -1,4 +1,4 @@
-"""Files that cortexctl wrote, or that claim so: plans and snapshots."""
+"""Files that cortexctl wrote, or that claim to be such: plans and snapshots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cortexctl.errors import UsageError
 
 
 def read_document(file: str, most: int) -> str:
-    """Its text; of one that is larger than `most` bytes, no more than the refusal needs. Raises UsageError."""
+    """The text of a file. Reads at most `most` bytes, and one more to detect a larger file. Raises UsageError."""
     try:
         with Path(file).open("rb") as opened:
             data = opened.read(most + 1)

@@ -1,4 +1,4 @@
-"""Observe the hosts closely, and find what drifted; tell a receiver about it."""
+"""Observe the hosts in detail, find the drift, and notify a receiver."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cortexctl.plan.drift.servers import Server
 
 @dataclass(frozen=True, slots=True)
 class DriftInputs:
-    """`deep`: inspect every container, too. `health_timeout`: seconds for a server's answer; None: none is asked."""
+    """`deep`: inspect every container, too. `health_timeout`: seconds for a server's answer; None: no health check."""
 
     selection: DriftSelection
     deep: bool
@@ -47,8 +47,8 @@ def report_drift(desired: Desired, choice: StackChoice, inputs: DriftInputs) -> 
     began, at = time.monotonic(), int(time.time())
     with open_hosts(desired) as hosts:
         timeout, here = inputs.health_timeout, inputs.selection.hosts_of(desired)
-        ask_health = partial(_health, hosts, timeout) if timeout is not None else None
-        observer = DriftObserver(here, inputs.selection, hosts, ask_health, is_dead, __version__, inputs.deep)
+        query_servers = partial(_health, hosts, timeout) if timeout is not None else None
+        observer = DriftObserver(here, inputs.selection, hosts, query_servers, is_dead, __version__, inputs.deep)
         observed, facts = observer.observe()
     report = find_drift(desired, observed, facts, inputs.selection)
     flags = replace(choice, env="").knowing(desired.secret_variables).as_flags()
@@ -56,11 +56,11 @@ def report_drift(desired: Desired, choice: StackChoice, inputs: DriftInputs) -> 
 
 
 def open_destination(url: str | None) -> tuple[Destination | None, tuple[Note, ...]]:
-    """Before anything is read: a wrong URL is known at once. Raises UsageError."""
+    """Before anything is read, so that a wrong URL is reported at once. Raises UsageError."""
     if not url:
         return None, ()
     to = destination(url)
-    text = f"what is found is sent to {to.where} as it is, for anybody on the way to read; use https"
+    text = f"findings are sent to {to.where} unencrypted; use https"
     return to, (warning(text),) if to.is_plain else ()
 
 

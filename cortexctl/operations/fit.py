@@ -58,8 +58,8 @@ class FitInputs:
     allow_hub: bool = False
 
     def describe_a_model(self, stack: str) -> bool:
-        """Whether they describe one model by themselves, so that no stack is read. `--available-kv` alone does not: it
-        may be that of a stack's model.
+        """Whether the options describe one model, so that no stack is read. `--available-kv` alone does not: it may be
+        for a model of a stack.
         """
         without_name = any("=" not in one for one in self.config)
         by_options = self.gpu or self.args or self.version or (self.available is not None and without_name)
@@ -68,7 +68,7 @@ class FitInputs:
 
 @dataclass(frozen=True, slots=True)
 class FitModel:
-    """One model to compute: its facts, and all that the launch sets. `gpus`: indices on its host."""
+    """One model to compute: its facts, and the settings of the launch. `gpus`: indices on its host."""
 
     facts: Facts
     launch: BudgetInputs
@@ -89,25 +89,25 @@ class FitJob:
     unknown: dict[str, str] = field(default_factory=dict)
 
     def only(self, model: str | None, option: str) -> FitModel:
-        """The one model, or the named one; of its instances the first. Raises UsageError."""
+        """The only model, or the named one: its first instance. Raises UsageError."""
         matching = {who: m for who, m in self.models.items() if model in {None, m.model, who}}
         if not matching:
             reasons = "; ".join(f"{who}: {why}" for who, why in self.unknown.items())
-            raise UsageError(f"there is no such model to compute{f': {reasons}' if reasons else ''}")
+            raise UsageError(f"no such model can be computed{f': {reasons}' if reasons else ''}")
         names = sorted({m.model for m in matching.values()})
         if len(names) > 1:
-            raise UsageError(f"{option} is for one model; name it with --model: {', '.join(names)}")
+            raise UsageError(f"{option} works on one model; name it with --model: {', '.join(names)}")
         return next(iter(matching.values()))
 
     def learn(self, file: str, model: str | None, now: float) -> None:
-        """Keep the measurements in a log, as of a start of the one model, or the named one. Raises UsageError."""
+        """Save the measurements in a log as a start of the only model, or the named one. Raises UsageError."""
         m = self.only(model, "--learn")
         s = read_settings(m.facts, m.launch.args, m.launch.gpu or NO_GPU, m.launch.version, environ=m.launch.environ)
         launch = replace(m.launch, available_gib=None)
         learn_from_log(file, m.started, m.facts, launch, None if s.auto_length else s.max_model_len, m.host, now)
 
     def use_measurements(self) -> tuple[Note, ...]:
-        """Compute with what earlier starts on such GPUs measured, where it holds. Notes name files that are damaged."""
+        """Use measurements of earlier starts on such GPUs, if they apply. Notes name damaged files."""
         notes: list[Note] = []
         known = read_all(lambda why: notes.append(warning(why)))
         for who, m in self.models.items():
@@ -119,7 +119,7 @@ class FitJob:
         return {who: budget(m.facts, m.launch) for who, m in self.models.items()}
 
     def ledger(self, budgets: Mapping[str, Budget]) -> tuple[GpuLine, ...]:
-        """Of every host whose instances have GPUs, by the same rules as a plan's."""
+        """The GPUs of every host whose instances have GPUs, by the rules of a plan."""
         holders: dict[str, list[Holder]] = {}
         totals: dict[str, float] = {}
         for who, m in self.models.items():
@@ -144,7 +144,8 @@ def fit_options(inputs: FitInputs) -> FitJob:
     gpu, number = read_gpu(inputs.gpu)
     if inputs.version and not behaviour(inputs.version).known:
         raise UsageError(
-            f'--vllm-version {inputs.version}: it is written as in "0.32.0"', next_step="cortexctl catalog releases"
+            f'--vllm-version {inputs.version}: expected a release as in "0.32.0"',
+            next_step="cortexctl catalog releases",
         )
     args = read_args(inputs.args, inputs.version)
     refuse_what_vllm_refuses(args, inputs.version)
@@ -181,7 +182,7 @@ def fit_stack(wanted: Desired, inputs: FitInputs) -> FitJob:
 
 
 def fit_models(desired: Desired, files: Mapping[tuple[str, str], ModelFiles], inputs: FitInputs) -> FitJob:
-    """The same of a placed stack whose models' files were read."""
+    """The same for a placed stack whose models' files were read."""
     configs, weights = by_model(inputs.config, "--config"), by_model(inputs.weights, "--weights")
     job = FitJob(has_stack=True)
     for instance in desired.instances:
@@ -210,7 +211,7 @@ def _read_models(
 
 
 def _sources(desired: Desired, configured: Collection[str]) -> list[ModelSource]:
-    """Of the instances whose config is not given."""
+    """The models of the instances whose config is not among the options."""
     sources = {
         source_of(i.host, i.spec) for i in desired.instances if i.spec.container.gpus and i.model not in configured
     }
@@ -253,11 +254,11 @@ def _of_instance(
 def _read_model_of(
     instance: Instance, files: Mapping[tuple[str, str], ModelFiles], weights: Path | None, inputs: FitInputs
 ) -> tuple[Facts, Headers | None, str]:
-    """From the files that were read. Raises UsageError with the other ways to give them."""
+    """The model from the files that were read. Raises UsageError with other options that supply them."""
     source = source_of(instance.host, instance.spec)
     read = ModelFiles(problem=source) if isinstance(source, str) else files[source.key]
     if read.problem:
-        elsewhere = "" if inputs.hosts else ", or look on its host with --hosts"
+        elsewhere = "" if inputs.hosts else ", or read it from its host with --hosts"
         raise UsageError(f"{read.problem}; give its config.json with --config {instance.model}=FILE{elsewhere}")
     try:
         facts = read_facts(read.config, effective(instance.spec.server).args)
@@ -267,7 +268,7 @@ def _read_model_of(
 
 
 def _read_given_model(config: Path, weights: Path | None, args: Mapping[str, Any]) -> tuple[Facts, Headers | None, str]:
-    """Facts, tensors where files have them, and the digest that identifies the model. Raises UsageError."""
+    """The facts, the tensors if the files have them, and the digest that identifies the model. Raises UsageError."""
     try:
         read = read_config(config)
         facts = read_facts(read, args)

@@ -34,7 +34,7 @@ def read_args(options: Sequence[str], version: str | None) -> dict[str, Any]:
 
 
 def refuse_what_vllm_refuses(args: Mapping[str, Any], version: str | None) -> None:
-    """The memory of a launch that vLLM's parser refuses would answer another question. Raises UsageError."""
+    """Refuses arguments that vLLM's parser refuses, because such a launch uses no memory. Raises UsageError."""
     unknown = [name for name in args if not catalogue.option_spans(name)]
     release = release_of(version).version if version else None
     issues = [f for f in check_args(args, release) if f.fatal and f.argument not in {*RESERVED, *unknown}]
@@ -47,16 +47,16 @@ def refuse_what_vllm_refuses(args: Mapping[str, Any], version: str | None) -> No
 
 
 def refuse_more_gpus(args: Mapping[str, Any], number: int) -> None:
-    """One GPU in `--gpu` stands for as many as the launch needs; a larger number is all that there are. Raises
+    """One GPU in `--gpu` stands for as many as the launch needs; a larger number is the total. Raises
     UsageError.
     """
     tensor, stages = args.get("tensor_parallel_size") or 1, args.get("pipeline_parallel_size") or 1
     if 1 < number < tensor * stages:
-        raise UsageError(f"{tensor * stages} GPUs are needed for one copy of the model, and --gpu says x{number}")
+        raise UsageError(f"{tensor * stages} GPUs are needed for one copy of the model, but --gpu has x{number}")
 
 
 def read_gpu(text: str | None) -> tuple[Gpu | None, int]:
-    """The GPU and how many of it. Raises UsageError."""
+    """The GPU, and its number. Raises UsageError."""
     if text is None:
         return None, 1
     try:
@@ -67,12 +67,12 @@ def read_gpu(text: str | None) -> tuple[Gpu | None, int]:
 
 def read_environ(options: Sequence[str]) -> dict[str, str]:
     """NAME=VALUE. Raises UsageError."""
-    return _pairs(options, lambda one: f"--environ {one}: it is written NAME=VALUE")
+    return _pairs(options, lambda one: f"--environ {one}: expected NAME=VALUE")
 
 
 def by_model(options: Sequence[str], option: str) -> dict[str, str]:
     """MODEL=FILE. Raises UsageError."""
-    return _pairs(options, lambda one: f"{option} {one}: with a stack it is written MODEL=FILE")
+    return _pairs(options, lambda one: f"{option} {one}: with a stack, expected MODEL=FILE")
 
 
 def _pairs(options: Sequence[str], refusal: Callable[[str], str]) -> dict[str, str]:
@@ -83,7 +83,7 @@ def _pairs(options: Sequence[str], refusal: Callable[[str], str]) -> dict[str, s
 
 
 def _value(name: str, text: str, release: Release) -> Any:
-    """A value that no known option's rule can read is JSON or text; that there is no such option is reported later."""
+    """A value that no known option's rule can read is JSON or text; an unknown option is reported later."""
     if not catalogue.option_spans(name):
         return _json_or_text(text)
     option = release.option(name) or catalogue.newest_option(name)

@@ -1,4 +1,4 @@
-"""`fit --auto`: the search for arguments that reach a target, and the patch of the stack that it ends with."""
+"""`fit --auto`: the search for arguments that reach a target, and the resulting patch of the stack."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def stack_patch(stack: str, model: str, changes: Mapping[str, Any]) -> StackPatc
 
 
 def write_patch(patch: StackPatch) -> None:
-    """The new text into the stack file. Raises UsageError."""
+    """Write the new text to the stack file. Raises UsageError."""
     write_atomic(patch.path, patch.after)

@@ -1,4 +1,4 @@
-"""Lay a stack file out in the one way that `fmt` has."""
+"""Format a stack file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who applied what: the records of the audit log, or what the labels of the containers record instead."""
+"""The past runs: the records of the audit log, or the labels of the containers instead."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cortexctl.operations.run_log import NO_LOG
 from cortexctl.operations.stack_choice import StackChoice
 
 LISTED = 20
-"""Addresses that are named instead of one that is not known."""
+"""Known addresses that an error lists."""
 
 
 def audit_log_path(stack: str, choice: StackChoice, wanted: str) -> Path | None:
-    """None where the stack, or the user, wants no log. Of a stack that cannot be read it is the default one."""
+    """None if the stack, or the user, wants no log. The default one if the stack cannot be read."""
     from cortexctl.stack.hooks import default_log
 
     if wanted:
@@ -44,7 +44,7 @@ def audit_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def label_history(desired: Desired, addresses: Sequence[str]) -> LabelHistory:
-    """Of the containers that the hosts have now. `addresses`: only these. Raises UsageError."""
+    """The history of the containers that the hosts have now. `addresses`: only these. Raises UsageError."""
     with open_hosts(desired) as hosts:
         observed = observe_identity(desired, hosts)
     rows = _rows(observed, desired)
@@ -57,7 +57,7 @@ def label_history(desired: Desired, addresses: Sequence[str]) -> LabelHistory:
 
 
 def need_known(wanted: Sequence[str], known: Collection[str], where: str) -> None:
-    """A typing error must not read as "nothing happened to it". Raises UsageError."""
+    """Refuses unknown addresses: a typing error must not mean "nothing happened". Raises UsageError."""
     if unknown := [address for address in wanted if address not in known]:
         more = len(known) - LISTED if len(known) > LISTED + 1 else 0
         listed = ", ".join(sorted(known)[: len(known) - more]) + (f" and {more} more" if more else "")

@@ -1,6 +1,6 @@
-"""Which vLLM an image holds where neither the stack nor the tag names it: the image's labels, or a server that runs it.
+"""The vLLM release of an image if neither the stack nor the tag names it: from its labels, or a server that runs it.
 
-Costs a request for each such image and host, and none where every image is pinned.
+Costs one request for each such image and host, and none if every image is pinned.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from cortexctl.operations.read_stack import StackReader, StackReading
 
 
 def read_with_releases(reader: StackReader) -> StackReading:
-    """The stack. Where the release of an image is not known, its hosts are asked first, and the stack is read for what
-    they report.
+    """The stack. If the release of an image is not known, it is read from the hosts first, and the stack is read again
+    with it.
     """
     reading = reader.read()
     desired = reading.desired
@@ -33,7 +33,7 @@ def read_with_releases(reader: StackReader) -> StackReading:
 
 
 def releases_on(desired: Desired, hosts: OpenHosts) -> tuple[dict[str, str], list[Diagnostic]]:
-    """Image reference -> release, for those that are known there; and releases that cannot be right for all hosts."""
+    """Image reference -> release, as far as the hosts know them; and diagnostics for images that differ by host."""
     known: dict[str, dict[str, str]] = {}
     for host, reference in sorted(
         {(i.host, i.spec.container.image) for i in desired.instances if i.spec.server.version is None}
@@ -46,7 +46,7 @@ def releases_on(desired: Desired, hosts: OpenHosts) -> tuple[dict[str, str], lis
 
 
 def _release_on(host: Host, reference: str, hosts: OpenHosts) -> str:
-    """Empty where it is not known. A daemon that does not answer is reported by the plan."""
+    """Empty if it is not known. A daemon that does not answer is reported by the plan."""
     try:
         facts = hosts.image(host.name, reference)
         return facts.release or (_of_a_server(host, facts, hosts) if facts.availability == "local" else "")
@@ -55,7 +55,7 @@ def _release_on(host: Host, reference: str, hosts: OpenHosts) -> str:
 
 
 def _of_a_server(host: Host, facts: ImageFacts, hosts: OpenHosts) -> str:
-    """From /version of a container of that very image."""
+    """From /version of a running container of exactly this image."""
     from cortexctl.engines.registry import DEFAULT, engine_named
     from cortexctl.health.prober import HttpProber
 
@@ -73,5 +73,5 @@ def _differs(desired: Desired, image: str, by_host: Mapping[str, str]) -> Diagno
         "CX314",
         f'the image "{image}" is vLLM {where}',
         instance.place_of("image"),
-        help="pin a release tag; no arguments can be right for all of them",
+        help="pin a release tag: no arguments are right for all of them",
     )

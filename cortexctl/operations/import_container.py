@@ -1,4 +1,4 @@
-"""`import`: read a container, draft a model for it, and plan with that until the plan shows an adoption."""
+"""`import`: read a container, draft a model for it, and plan with it until the plan shows an adoption."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from cortexctl.stack.importing.model_table import named_image
 from cortexctl.stack.resolve import MODELS
 
 ROUNDS = 4
-"""Plans until nothing new differs; one more than is ever needed."""
+"""Maximum number of plans until no new field differs; one more than needed."""
 _PROBE = "import-probe"
 _ANY = {"image": "import:v0.32.0", "source": {"repo": "import/probe"}, "gpus": "none", "hosts": ["*"]}
-"""A model that shows what a host adds to every container, and stands for a stack's first one."""
+"""A model that shows the settings that a host adds to every container; it replaces a stack's first model."""
 _AS_IT_IS = {Action.ADOPT, Action.START, Action.NO_OP}
 
 
 ModelText = Callable[[str, Mapping[str, Any]], str]
-"""(name, table) -> the text of a model in the stack's language: what the user will put into the file."""
+"""(name, table) -> the text of a model in the format of the stack, for the user to add to the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A host, its containers, and the stack that one of them is to come into. `desired` is that stack on this host,
-    `bare` what the host adds to every container.
+    """A host, its containers, and the stack that adopts one of them. `desired`: the stack on this host. `bare`: the
+    settings that the host adds to every container.
     """
 
     stack: str
@@ -72,12 +72,12 @@ class Import:
 
     @property
     def as_argument(self) -> str:
-        """The stack as the next command names it."""
+        """The stack as an argument of the next command."""
         return as_argument(self.stack) + self.choice.as_flags()
 
     @property
     def as_option(self) -> str:
-        """The same for `import` itself."""
+        """The same as an option of `import`."""
         return as_option(self.stack) + self.choice.as_flags()
 
     def candidates(self) -> list[ImportCandidate]:
@@ -94,16 +94,16 @@ class Import:
             raise UsageError(f"{self.host.name} has no container {wanted}; these run vLLM: {names or 'none'}")
         owner = labels.owner_of(matching[0].labels)
         if owner:
-            raise UsageError(f'{wanted} is a container of the stack "{owner}" already')
+            raise UsageError(f'{wanted} already is a container of the stack "{owner}"')
         if matching[0].id not in self.inspections:
-            raise UsageError(f"{wanted} was removed just now")
+            raise UsageError(f"{wanted} was just removed")
         return matching[0].id
 
     def adopt(self, id_: str, name: str, gpus: tuple[int, ...] | None) -> Imported:
-        """The container as a model called `name` ("": by what it serves) on `gpus` (None: by what it says)."""
+        """The container as a model `name` ("": from its served name) on `gpus` (None: from the container)."""
         running = self._running(id_)
         draft = draft_of(running, self._place(id_, running, name, gpus))
-        draft.reasons += self._stands_against(id_)
+        draft.reasons += self._obstacles(id_)
         if draft.reasons:
             return Imported(running.name, draft.name, reasons=tuple(draft.reasons))
         return self._fitted(id_, draft)
@@ -140,7 +140,7 @@ class Import:
         )
 
     def _release(self, id_: str) -> str:
-        """As the server itself says, if it answers."""
+        """The release from the running server, if it answers."""
         if not self._container(id_).is_running:
             return ""
         from cortexctl.engines.registry import DEFAULT, engine_named
@@ -150,7 +150,7 @@ class Import:
             return HttpProber(engine_named(DEFAULT).contract).version(hosts.reach(self.host.name, id_))
         return ""
 
-    def _stands_against(self, id_: str) -> list[str]:
+    def _obstacles(self, id_: str) -> list[str]:
         reasons = [
             f'it is adopted already, by the model "{i.model}"'
             for i in self.desired.instances
@@ -169,9 +169,9 @@ class Import:
         ignored: dict[str, IgnoredField] = {}
         for _ in range(ROUNDS):
             table = {**draft.table, **({"ignore": list(ignored)} if ignored else {})}
-            instance, wrong = self._read(draft.name, table)
+            instance, problems = self._read(draft.name, table)
             if instance is None:
-                return self._refused(id_, draft, wrong)
+                return self._refused(id_, draft, problems)
             change, diagnostics = self._planned(id_, instance)
             fresh = {
                 as_pattern(f.path): self._ignored(id_, f) for f in change.fields if as_pattern(f.path) not in ignored
@@ -179,9 +179,9 @@ class Import:
             if not fresh:
                 break
             ignored |= fresh
-        wrong = [d for d in diagnostics if d.is_error and (d.rule, d.summary) not in before]
-        if wrong or change.action not in _AS_IT_IS or change.fields:
-            return self._refused(id_, draft, wrong or [], [f.path for f in change.fields])
+        problems = [d for d in diagnostics if d.is_error and (d.rule, d.summary) not in before]
+        if problems or change.action not in _AS_IT_IS or change.fields:
+            return self._refused(id_, draft, problems or [], [f.path for f in change.fields])
         return Imported(
             self._container(id_).name,
             draft.name,
@@ -193,8 +193,8 @@ class Import:
             action=change.action.value,
         )
 
-    def _refused(self, id_: str, draft: Draft, wrong: list[Diagnostic], paths: list[str] | None = None) -> Imported:
-        reasons = [d.summary + (f": {d.help}" if d.help else "") for d in wrong if d.is_error]
+    def _refused(self, id_: str, draft: Draft, problems: list[Diagnostic], paths: list[str] | None = None) -> Imported:
+        reasons = [d.summary + (f": {d.help}" if d.help else "") for d in problems if d.is_error]
         if not reasons:
             reasons = [
                 f"no block describes it without a difference ({', '.join(paths or [])}); this is a bug in cortexctl"
@@ -202,7 +202,7 @@ class Import:
         return Imported(self._container(id_).name, draft.name, reasons=tuple(reasons))
 
     def _read(self, name: str, table: Mapping[str, Any]) -> tuple[Instance | None, list[Diagnostic]]:
-        """The model as the stack would have it, really read from its text."""
+        """The model as the stack would declare it, read from the text of the whole stack."""
         whole = _with_model(self.stack, self.text, self.model_text(name, table))
         reading = StackReader(self.stack, self.choice, SecretMode.SKIP).read(text=whole)
         if reading.desired is None:

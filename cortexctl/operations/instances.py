@@ -1,4 +1,4 @@
-"""The instance and the container of it that an address and a generation name."""
+"""Finds an instance by its address, and one of its containers by its generation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def observe_host_of(desired: Desired, address: str, hosts: OpenHosts) -> Observe
 
 
 def find_instance(desired: Desired, address: str, observed: Observed) -> OwnedInstance:
-    """By its full address, in the observation of its host. Raises UsageError with the addresses that there are, and
+    """By its full address, in the observation of its host. Raises UsageError with the known addresses, and
     DaemonUnreachable.
     """
     name = address.partition("/")[0]
@@ -38,7 +38,7 @@ def find_instance(desired: Desired, address: str, observed: Observed) -> OwnedIn
 
 
 def choose(instance: OwnedInstance, generation: int | None) -> Owned:
-    """The serving one, else the last; or a generation. Raises UsageError with those that there are."""
+    """The serving container, else the last; or the one of a generation. Raises UsageError with the known ones."""
     if generation is None:
         return instance.serving or instance.others[-1]
     for owned in instance.all:
@@ -49,8 +49,8 @@ def choose(instance: OwnedInstance, generation: int | None) -> Owned:
 
 
 def newest(instance: OwnedInstance) -> Owned:
-    """Of candidate, serving and kept containers the last that was created: most likely the one in question. One that
-    was rolled back comes after those that were brought back.
+    """The last created of the candidate, serving and retained containers: most likely the one in question. A container
+    that was rolled back comes after restored ones.
     """
     return max(instance.all, key=lambda owned: (not is_undone_name(owned.container.name), owned.generation))
 

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from cortexctl.apply.recording import StepTimes
 
 LINES = 5000
-"""Lines read from the end of a log: enough for all that a start logs about memory."""
+"""Lines read from the end of a log: enough for all lines of a start about memory."""
 
 
 def model_folder(spec: Spec) -> Path | None:
-    """The model's folder on its host, by the mount that it is seen through in the container, or in its cache."""
+    """The model's folder on its host, from the mount of the container, or in its cache."""
     from cortexctl.model_files.files import HF_HOME
     from cortexctl.stack.model_folder import cached_snapshot
 
@@ -56,7 +56,7 @@ def model_folder(spec: Spec) -> Path | None:
 
 
 def started_as(host: Host, spec: Spec, config: str = "") -> Started:
-    """An instance's start. `config`: the digest of its model's config.json, where that was read."""
+    """An instance's start. `config`: the digest of its model's config.json, if it was read."""
     args = effective(spec.server).args
     model = f"{spec.server.model}@{args.get('revision') or ''}"
     if spec.server.model.startswith("/"):
@@ -65,7 +65,7 @@ def started_as(host: Host, spec: Spec, config: str = "") -> Started:
 
 
 def gpu_of(host: Host, spec: Spec) -> Gpu | None:
-    """One of an instance's GPUs, as far as the stack tells."""
+    """One of an instance's GPUs, as far as the stack declares it."""
     try:
         return gpu_on_host(host.gpu_name, host.gpu_memory, host.gpu_capability) if spec.container.gpus else None
     except ValueError:
@@ -75,8 +75,8 @@ def gpu_of(host: Host, spec: Spec) -> Gpu | None:
 def learn_from_apply(
     plan: Plan, result: Result, durations: Mapping[str, StepTimes], daemons: Daemons, now: float
 ) -> tuple[Note, ...]:
-    """Keep the measurements in the logs of this run's starts. It fails nothing: a note names each start that taught
-    nothing. `now`: seconds since the epoch.
+    """Save the measurements in the logs of this run's starts. It never fails: a note names each start without
+    measurements. `now`: seconds since the epoch.
     """
     from cortexctl.apply.executor import Fate
 
@@ -90,23 +90,23 @@ def learn_from_apply(
             continue
         try:
             start, facts, gpu = _started(hosts[change.host], spec)
-            if start.key in learnt:  # of the same start on many hosts one log is read
+            if start.key in learnt:  # for the same start on many hosts, one log is read
                 continue
             learnt.add(start.key)
             start_log = read_start_log(_log(change, gated[0], daemons))
             if not start_log.is_conclusive:
-                continue  # it logs warnings alone, or in a format of its own
+                continue  # only warnings, or an unknown log format
             start = replace(start, version=start.version or start_log.vllm_version or "")
             predicted = _predicted(facts, gpu, spec, start.version) if facts and gpu else None
             seconds = durations[change.address].start if change.address in durations else None
             measurements.keep(Measurement(start, start_log, _utc(now), change.host, seconds, predicted))
-        except Exception as cause:  # noqa: BLE001 - whatever it is, the instance serves
-            notes.append(warning(f"nothing was learnt from the start of {change.address}: {cause}"))
+        except Exception as cause:  # noqa: BLE001 - the instance serves in any case
+            notes.append(warning(f"no measurements from the start of {change.address}: {cause}"))
     return tuple(notes)
 
 
 def _started(host: Host, spec: Spec) -> tuple[Started, Facts | None, Gpu | None]:
-    """The start, and its model's facts where they can be read from here."""
+    """The start, and its model's facts if they can be read from here."""
     at = model_folder(spec)
     try:
         config = read_config(at) if at else None
@@ -117,7 +117,7 @@ def _started(host: Host, spec: Spec) -> tuple[Started, Facts | None, Gpu | None]
 
 
 def _log(change: Change, container: str, daemons: Daemons) -> list[str]:
-    """Of the container that passed the gate: under its serving name by now, unless it keeps a name of its own."""
+    """The log of the container that passed the gate: under its serving name now, or under its own name."""
     daemon = daemons.daemon(change.host)
     try:
         return list(daemon.logs(serving_name(change.model, change.detail.ordinal), LINES, this_run=True))
@@ -145,24 +145,24 @@ def predict(facts: Facts, launch: BudgetInputs) -> Predicted:
 def learn_from_log(
     file: str, start: Started, facts: Facts, launch: BudgetInputs, length: int | None, host: str, now: float
 ) -> StartLog:
-    """Keep the measurements in a log that the user gives, as of the start that the arguments describe. `length`: the
-    tokens of a request by them; None where vLLM chooses. Raises UsageError where the log is of another start.
+    """Save the measurements in a log of the user, as those of the start that the arguments describe. `length`: tokens
+    of a request by the arguments; None if vLLM chooses. Raises UsageError if the log is of another start.
     """
     try:
         start_log = read_start_log(lines(pieces_of(file)))
     except OSError as cause:
         raise UsageError(f"cannot read {file}: {cause.strerror or cause}") from cause
     if not start_log.is_conclusive:
-        whole = "give the log of a whole start, from its first line on"
-        raise UsageError(f"{file} has no line about weights or the KV cache", next_step=whole)
+        advice = "give the log of a complete start, from its first line"
+        raise UsageError(f"{file} has no line about weights or the KV cache", next_step=advice)
     if not start.version:
         example = f", for example --vllm-version {start_log.vllm_version}" if start_log.vllm_version else ""
-        raise UsageError("to learn from a log its release must be known", next_step=f"name it{example}")
+        raise UsageError("the release of a log must be known to learn from it", next_step=f"name it{example}")
     if start_log.vllm_version and start_log.vllm_version.split("+")[0] != start.version:
-        raise UsageError(f"{file} is of vLLM {start_log.vllm_version}, and the arguments are for {start.version}")
+        raise UsageError(f"{file} is of vLLM {start_log.vllm_version}, but the arguments are for {start.version}")
     if length and start_log.concurrency_len and start_log.concurrency_len != length:
         raise UsageError(
-            f"{file} is of a start with max_model_len {start_log.concurrency_len}, and the arguments come to {length}",
+            f"{file} is of a start with max_model_len {start_log.concurrency_len}, but the arguments give {length}",
             next_step="give the arguments of that start",
         )
     measurements.keep(Measurement(start, start_log, _utc(now), host, None, predict(facts, launch)))

@@ -1,4 +1,4 @@
-"""The locks of the stack's hosts: who holds them, and how they are released."""
+"""The locks of the stack's hosts: their holders, and their release."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cortexctl.operations.results import HostLock, LockState
 
 
 def lock_state(lock: HeldLock) -> LockState:
-    """Whether the holder can still be at work."""
+    """The holder, and whether it may still run."""
     now = int(lock.now)
     return LockState(lock.holder, now, is_dead(lock.holder, now), runs_here(lock.holder) and lock.holder.pid > 0)
 
 
 def read_locks(desired: Desired, hosts: OpenHosts) -> Sequence[HostLock]:
-    """Of all hosts at once. A host that does not answer stops no other."""
+    """The locks of all hosts, read at once. A host that does not answer does not affect the others."""
 
     def read(host: str) -> HostLock:
         return HostLock(host, _state(hosts, host))

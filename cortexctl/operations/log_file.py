@@ -1,4 +1,4 @@
-"""A log that the user gives: a file or stdin, read in pieces, because it may be larger than the memory."""
+"""A log from the user: a file or stdin, read in pieces, because it may be larger than the memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cortexctl.hosts.log import PIECE
 
 
 def pieces_of(path: str) -> Iterator[bytes]:
-    """Of a file, or of stdin for "-". Raises OSError when it cannot be read."""
+    """The content of a file, or of stdin for "-". Raises OSError if it cannot be read."""
     with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as file:
         while piece := file.read(PIECE):
             yield piece

@@ -27,8 +27,8 @@ def log_lines(owned: Owned, daemon: DockerDaemon, secrets: Secrets, tail: int, *
 
 
 def whole_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """Each line once it has its end: a secret must not be cut in two by the end of a piece. Of progress bars that are
-    drawn over each other, the last.
+    """Complete lines only, because the end of a piece must not split a secret. Of progress bars that overwrite each
+    other, the last.
     """
     rest = ""
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""What a use case has to say beside its result. The command line prints it; a use case never does."""
+"""Messages of a use case beside its result. The command line prints them; a use case never does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One line of text. It may hold text of others (a daemon's, an image's): who prints it escapes that."""
+    """One line of text. It may contain foreign text (from a daemon or an image), which the printer escapes."""
 
     text: str
     level: Level = Level.PROGRESS
 
 
 Report = Callable[[Note], None]
-"""Where a use case reports while it works. It raises nothing."""
+"""Receives notes while a use case works. It raises nothing."""
 
 
 def warning(text: str) -> Note:

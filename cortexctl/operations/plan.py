@@ -41,15 +41,17 @@ class PlanInputs:
     def check(self) -> None:
         """Raises UsageError for inputs that contradict each other."""
         if self.probe and self.is_review:
-            raise UsageError("--probe starts containers on the hosts; a plan with --observed or --against asks no host")
+            raise UsageError(
+                "--probe starts containers on the hosts; a plan with --observed or --against reads no host"
+            )
         if self.probe and self.no_commands:
-            raise UsageError("--probe runs a program of each image of the stack, and --no-commands runs none")
+            raise UsageError("--probe runs a program of each image of the stack, but --no-commands runs none")
         if self.observed and self.against:
             raise UsageError("--observed and --against exclude each other")
 
 
 def read_for_plan(stack: str, choice: StackChoice, inputs: PlanInputs) -> StackReading:
-    """A review reads no secret and asks no host; the removal of everything needs no secret."""
+    """The stack. A review reads no secret and no host; a destroy needs no secret."""
     if inputs.is_review:
         return StackReader(stack, choice, SecretMode.REVIEW).read()
     secrets = SecretMode.SKIP if inputs.request.destroy else SecretMode.RESOLVE
@@ -57,7 +59,7 @@ def read_for_plan(stack: str, choice: StackChoice, inputs: PlanInputs) -> StackR
 
 
 def make_plan(desired: Desired, choice: StackChoice, inputs: PlanInputs, report: Report) -> Plan:
-    """`report`: where a probe says what it does. Raises UsageError, BadStack."""
+    """`report`: receives the notes of a probe. Raises UsageError, BadStack."""
     if inputs.observed:
         from cortexctl.operations.review import plan_from_snapshot
 
@@ -94,7 +96,7 @@ def is_blocked(plan: Plan, *, allow_unreachable: bool = False) -> bool:
 
 
 def _without_secrets(observed: Observed) -> Observed:
-    """A daemon, or what is between it and us, may send back what it was sent."""
+    """A daemon, or a proxy before it, may return text that it received, and that may hold a secret."""
     hosts = (replace(h, problem=KNOWN.hide(h.problem), next_step=KNOWN.hide(h.next_step)) for h in observed.hosts)
     return replace(observed, hosts=tuple(hosts))
 

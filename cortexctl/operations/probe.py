@@ -23,7 +23,7 @@ class Parsers(Protocol):
 
 
 def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Plan:
-    """The plan with what the parsers in its images refuse of the command lines that it would start."""
+    """The plan with diagnostics for command lines that the parsers in its images refuse."""
     diagnostics = [*plan.diagnostics, *unchecked(plan, desired)]
     for query in parser_queries(plan):
         answer = _query(query, parsers, report)
@@ -37,13 +37,13 @@ def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Pla
 def _query(query: ParserQuery, parsers: Parsers, report: Report) -> Probed:
     count = len(query.lines)
     lines = f"{count} command line{'s' if count > 1 else ''}"
-    report(Note(f"probe: asking the parser in {query.reference} on {query.host} about {lines} …"))
-    began = time.monotonic()
+    report(Note(f"probe: checking with the parser in {query.reference} on {query.host} about {lines} …"))
+    started = time.monotonic()
     try:
         answer = parsers.ask_parser(query.host, query.image_id, query.program, tuple(query.lines))
     except DaemonError as cause:
         return Probed(problem=cause.message)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     if answer.verdicts and all(v.accepted for v in answer.verdicts):
         report(Note(f"probe: it accepts {'all' if count > 1 else 'it'} ({seconds:.0f} s)"))
     return answer

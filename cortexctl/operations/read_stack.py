@@ -1,4 +1,4 @@
-"""The stack file as a value, with all that is wrong with it: one reader for every command."""
+"""The stack file as a value, with its diagnostics: one reader for every command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SecretMode(Enum):
 
 
 class BadStack(CortexctlError):
-    """The stack cannot be used. Its diagnostics say why."""
+    """The stack cannot be used. Its diagnostics have the reasons."""
 
     def __init__(self, path: str, diagnostics: Sequence[Diagnostic]) -> None:
         errors = sum(d.is_error for d in diagnostics)
@@ -43,7 +43,7 @@ class BadStack(CortexctlError):
 
 @dataclass(frozen=True, slots=True)
 class StackReading:
-    """`desired` is None when something is wrong that leaves nothing to plan. `path`: the stack's name in errors."""
+    """`desired` is None if the stack has errors that prevent a plan. `path`: the stack's name in errors."""
 
     path: str
     desired: Desired | None
@@ -59,7 +59,7 @@ class StackReading:
 
 @dataclass(frozen=True, slots=True)
 class StackReader:
-    """`release`: the vLLM release to read the stack for, whatever its images hold."""
+    """`release`: the vLLM release to check against, instead of those of its images."""
 
     path: str
     choice: StackChoice
@@ -67,7 +67,7 @@ class StackReader:
     release: str = ""
 
     def read(self, *, text: str | None = None, releases: Releases | None = None) -> StackReading:
-        """`text`: the content, where the file is not to be read. `releases`: what is known of the images beyond it."""
+        """`text`: the content, instead of the file. `releases`: releases of images from other sources."""
         from cortexctl.stack.load import Releases, load_stack
 
         desired, diagnostics = load_stack(
@@ -122,5 +122,5 @@ def read_other_stack(
 
 
 def default_docker() -> str:
-    """The daemon of a host that names none."""
+    """The daemon of a host that declares none."""
     return os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER

@@ -1,4 +1,4 @@
-"""What use cases return for `render/` to draw: values alone, without a way to any of the adapters."""
+"""Results of the use cases, for `render/`: values only, without access to the adapters."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """What another release means for a stack. `before` and `after` the edits: what the release reports. `now`: model
-    -> its release, empty where unknown. `defaults`: (option, was, will be) of what the stack leaves to vLLM. `unread`:
-    the stack's environments that were not read.
+    """The effect of another release on a stack. `before` and `after`: diagnostics before and after the edits. `now`:
+    model -> its release, empty if unknown. `defaults`: (option, before, after) of options that the stack does not set.
+    `unread`: the stack's environments that were not read.
     """
 
     stack: str
@@ -53,13 +53,13 @@ class Upgrade:
 
     @property
     def is_left(self) -> bool:
-        """Whether something is left that the edits do not fix."""
+        """Whether the edits leave errors."""
         return any(d.is_error for d in self.after)
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoredField:
-    """A field in which a container differs from the one that its model would get. `networks`: those it is in."""
+    """A field in which a container differs from a new one of its model. `networks`: the networks of the container."""
 
     change: FieldChange
     networks: tuple[str, ...] = ()
@@ -67,9 +67,9 @@ class IgnoredField:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A container as a model of the stack. `table` with what must be ignored of it; `ignored` says why, path by path.
-    `notes` by key, and `preface` before all: what its reader must know. `needed`: variables of the environment that
-    must have the container's values. `reasons`: why it cannot be adopted. `action`: what a plan shows.
+    """A container as a model of the stack. `table`: the model, with its ignored fields. `ignored`: path -> the
+    difference. `notes`: key -> a comment. `preface`: comments before the block. `needed`: environment variables that
+    must have the container's values. `reasons`: why it cannot be adopted. `action`: the action that a plan shows.
     """
 
     container: str
@@ -85,7 +85,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class ImportCandidate:
-    """A container without a stack that runs vLLM. `name`: its model's; `reasons`: why it cannot be adopted."""
+    """A container without a stack that runs vLLM. `name`: of its model. `reasons`: why it cannot be adopted."""
 
     container: str
     image: str
@@ -98,7 +98,7 @@ class ImportCandidate:
 @dataclass(frozen=True, slots=True)
 class LockState:
     """`now`: seconds since the epoch by the daemon's clock. `is_dead`: the holder is provably gone. `is_known`: it is a
-    process of this machine, so that it is known whether it runs.
+    process of this machine, so its state is known.
     """
 
     holder: LockInfo
@@ -109,7 +109,7 @@ class LockState:
 
 @dataclass(frozen=True, slots=True)
 class HostLock:
-    """The lock of one host. `is_unreadable`: it is held, and its holder cannot be read. `error`: the host did not
+    """The lock of one host. `is_unreadable`: the lock is held, but its holder cannot be read. `error`: the host did not
     answer.
     """
 
@@ -132,7 +132,7 @@ class Diagnosed:
     generation: int = 0
     state: ContainerState | None = None
     health: str = ""
-    """What /health answered, of one that runs; "healthy" when it serves."""
+    """The result of /health, for a running container; "healthy" if it serves."""
     stage: str = ""
 
     @property
@@ -141,13 +141,13 @@ class Diagnosed:
 
     @property
     def is_explained(self) -> bool:
-        """The cause is known, or there is none to name."""
+        """The cause is known, or the instance is well."""
         return self.diagnosis is not None or self.is_well
 
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """`at`: when the observation began, in seconds since the epoch. `seconds`: how long all of it took."""
+    """`at`: the start of the observation, in seconds since the epoch. `seconds`: its duration."""
 
     at: int
     seconds: float
@@ -165,7 +165,7 @@ class InstanceStatus:
     endpoint: str = ""
     detail: str = ""
     measured: Measurement | None = None
-    """What a start with these arguments logged, where this machine has learnt it."""
+    """The measurement of a start with these arguments, if this machine has one."""
 
     @property
     def serves(self) -> bool:
@@ -174,8 +174,8 @@ class InstanceStatus:
 
 @dataclass(frozen=True, slots=True)
 class FleetStatus:
-    """`locks`: the hosts that somebody applies to. `left_alone`: a sentence about each container that has the stack's
-    labels and is not the stack's.
+    """`locks`: the hosts with a running apply. `left_alone`: a sentence about each container that has the stack's
+    labels but does not belong to it.
     """
 
     stack: str
@@ -203,7 +203,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class LabelHistory:
-    """What the labels of the stack's containers record, a row a container, and the hosts that could not be read."""
+    """The history in the labels of the stack's containers, one row each, and the hosts that could not be read."""
 
     rows: tuple[dict[str, str], ...]
     unreachable: tuple[ObservedHost, ...]

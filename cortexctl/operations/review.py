@@ -1,6 +1,6 @@
 """Plans without live hosts, for review: against a snapshot, or against another stack or revision of this one.
 
-Nothing here runs a program, reads a secret, or reads a file outside the stack's checkout that nobody named.
+It runs no program, reads no secret, and reads no file outside the stack's checkout except those named as options.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GIT, NONE = "git:", "none"
 
 
 def plan_from_snapshot(desired: Desired, file: str, request: Request, *, allow_hub: bool = False) -> Plan:
-    """The plan against what `observe --out` wrote. A host that is not in there counts as unreachable."""
+    """The plan against a snapshot of `observe --out`. A host that is not in it counts as unreachable."""
     try:
         observed = snapshot_from_json(read_document(file, LARGEST))
     except NotASnapshot as cause:

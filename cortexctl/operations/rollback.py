@@ -1,4 +1,4 @@
-"""Plan the way back to a retained generation."""
+"""Plan a rollback to a retained generation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cortexctl.plan.model import Plan
 from cortexctl.plan.rollback import RollbackTarget, plan_rollback
 
 
-def plan_back(desired: Desired, address: str, generation: int | None, hosts: OpenHosts) -> Plan:
+def plan_rollback_live(desired: Desired, address: str, generation: int | None, hosts: OpenHosts) -> Plan:
     """`address`: with its host. `generation` None: the newest retained one that is older. Raises UsageError."""
     host = address.partition("/")[0]
     observed = observe_for_rollback(desired.on_hosts([host]), hosts)

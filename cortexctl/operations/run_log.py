@@ -1,4 +1,4 @@
-"""A run as others read it: its events as JSON lines, and its records in the audit log. Neither can stop the run."""
+"""The output of a run for programs: its events as JSON lines, and its records in the audit log. Neither can fail it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cortexctl.plan.model import Plan
 
 LAST_EVENTS = 5.0
-"""Seconds in which a slow reader may take the last events at the end."""
+"""Seconds that a slow reader has for the last events at the end."""
 NO_LOG = "none"
 Fields = dict[str, Any]
 
@@ -54,9 +54,7 @@ class RecordFormat(Protocol):
 
 
 class EventLines:
-    """JSON lines to a file that somebody may read, in a thread: a slow reader is not waited for, a broken one not
-    missed.
-    """
+    """JSON lines to a file, written in a thread: the run neither waits for a slow reader nor fails without one."""
 
     def __init__(self, file: int) -> None:
         self._file = file
@@ -79,7 +77,7 @@ class EventLines:
 
 
 class RunLog:
-    """One run. `events`: where its events are written, if anywhere; `audit_log`: a path, NO_LOG, or empty for the
+    """One run. `events`: the writer of its events, if any. `audit_log`: a path, NO_LOG, or empty for the
     stack's choice.
     """
 
@@ -90,7 +88,7 @@ class RunLog:
         self.revision = self.author = ""
         self._event_format, self._record_format = event_format, record_format
         self._wanted = audit_log
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._lines = events
         self._plan: Plan | None = None
         self._log: AuditLog | None = None
@@ -100,7 +98,7 @@ class RunLog:
         self._ended = False
 
     def planned(self, plan: Plan) -> None:
-        """What is going to happen."""
+        """Reports the planned changes."""
         self._plan = plan
         for fields in self._event_format.plan_events(plan) if self._lines else ():
             self._send(fields)
@@ -110,14 +108,14 @@ class RunLog:
         self._send(self._event_format.nothing_event(self._seconds()))
 
     def begins(self, plan: Plan) -> None:
-        """The plan was approved: from here on the run is in the audit log."""
+        """The plan was approved: from now on the run is in the audit log."""
         from cortexctl.audit.audit_log import AuditLog
         from cortexctl.audit.provenance import identity_of, revision_of
 
         path = self._path(plan)
         self.revision = str(revision_of(Path(plan.stack_path), path))
-        us = lock_identity(self.run)
-        identity = identity_of(us.who, us.machine_name, os.environ)
+        holder = lock_identity(self.run)
+        identity = identity_of(holder.who, holder.machine_name, os.environ)
         self.author = identity.author
         self._facts = RunFacts(self.run, plan.stack, plan.env, asdict(identity), self.revision)
         if path:
@@ -125,7 +123,7 @@ class RunLog:
             self._record(self._record_format.start_record(self._facts, plan, time.time()))
 
     def __call__(self, event: Event) -> None:
-        """One event; from any thread. Raises nothing."""
+        """Receives an event, from any thread. Raises nothing."""
         step = getattr(event, "step", None)
         address = str(getattr(event, "address", "") or (step.address if step else ""))
         if address:
@@ -136,7 +134,7 @@ class RunLog:
                 self._send(fields)
 
     def ended(self, result: Result, next_step: str) -> None:
-        """The plan was carried out, well or not."""
+        """The plan was carried out, with or without failures."""
         self._ended = True
         for fields in self._event_format.result_events(result, self._seconds(), next_step) if self._lines else ():
             self._send(fields)
@@ -156,7 +154,7 @@ class RunLog:
             self._record(self._record_format.end_record(self._facts, cause, self._seconds(), time.time()))
 
     def close(self) -> tuple[Note, ...]:
-        """A note when the audit log is not complete."""
+        """Returns a note if the audit log is not complete."""
         if self._lines:
             self._lines.close()
         self._open.close()
@@ -172,10 +170,10 @@ class RunLog:
             self._lines.send(self._event_format.envelope(fields, self.run, time.time()))
 
     def _seconds(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started
 
     def _path(self, plan: Plan) -> str:
-        """The command line's choice before the stack's; relative to where each is written."""
+        """The path from the command line, else from the stack, relative to the stack's folder."""
         if self._wanted:
             return "" if self._wanted == NO_LOG else self._wanted
         folder = Path(plan.stack_path).resolve().parent
@@ -183,7 +181,7 @@ class RunLog:
 
 
 def to_each(*sinks: Sink) -> Sink:
-    """Each gets every event, whatever becomes of the others."""
+    """A sink that sends every event to each sink, even if another one fails."""
 
     def emit(event: Event) -> None:
         for sink in sinks:
@@ -194,7 +192,7 @@ def to_each(*sinks: Sink) -> Sink:
 
 
 def open_events(file: str) -> EventLines:
-    """Raises UsageError: identity asked for events shall have them, or know at once."""
+    """Raises UsageError at once if the file cannot be written."""
     try:
         return EventLines(open_private(file))
     except OSError as cause:

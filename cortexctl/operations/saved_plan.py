@@ -1,4 +1,4 @@
-"""Plans in files: what `plan --out` saves, `show` reads and `apply` carries out."""
+"""Plans in files: `plan --out` saves them, `show` and `apply` read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from cortexctl.plan.planfile import NotAPlan, plan_from_json, plan_to_json
 
 
 def save_plan(plan: Plan, file: str) -> None:
-    """For its owner alone: it names hosts, and commands that apply runs. Raises UsageError if it cannot be written."""
+    """Readable by its owner only: it names hosts, and commands that apply runs. Raises UsageError if it cannot be
+    written.
+    """
     try:
         write_private(file, plan_to_json(plan))
     except OSError as cause:
@@ -24,7 +26,7 @@ def save_plan(plan: Plan, file: str) -> None:
 
 
 def read_plan(file: str) -> Plan:
-    """Of a file that must be a plan. Raises UsageError."""
+    """The plan in a file. Raises UsageError if it is not a plan."""
     try:
         return plan_from_json(read_document(file, LARGEST))
     except NotAPlan as cause:
@@ -32,7 +34,7 @@ def read_plan(file: str) -> Plan:
 
 
 def read_if_plan(file: str) -> Plan | None:
-    """The plan in the file, or None when it is not one (a stack may be JSON too). Raises UsageError."""
+    """The plan in the file, or None if it is not a plan (a stack may be JSON too). Raises UsageError."""
     path = Path(file)
     if not path.is_file():
         return None
@@ -56,25 +58,25 @@ def _plan_again(cause: NotAPlan, file: str) -> str:
 
 
 def refuse_unfit(saved: Plan, file: str) -> None:
-    """A plan that was made for review, or without the secrets that it needs. Raises UsageError and Refused."""
+    """A plan that was planned for review, or without the secrets that it needs. Raises UsageError and Refused."""
     if saved.basis:
-        raise UsageError(f"{file} was made for review, against {saved.basis}; plan again against the live hosts")
+        raise UsageError(f"{file} was planned for review, against {saved.basis}; plan again against the live hosts")
     if saved.lacking:
         address, secret = saved.lacking[0]
         env = f" --env {saved.env}" if saved.env else ""
         raise Refused(
-            f"{file} was made without reading secrets, and {address} needs the value of {secret}",
+            f"{file} was planned without reading secrets, but {address} needs the value of {secret}",
             next_step=f"cortexctl plan {saved.stack_path}{env} --out {file}",
         )
 
 
 def refuse_changed_stack(saved: Plan) -> None:
-    """A saved plan can be applied from anywhere, but a stack at its path must still be the one. Raises PlanStale."""
+    """A saved plan can be applied from anywhere, but the stack at its path must be unchanged. Raises PlanStale."""
     from cortexctl.stack.load import digest_of
 
     try:
-        is_the_one = digest_of(read_text(saved.stack_path)) == saved.stack_digest
+        is_unchanged = digest_of(read_text(saved.stack_path)) == saved.stack_digest
     except NotRead as cause:
-        is_the_one = cause.missing
-    if not is_the_one:
+        is_unchanged = cause.missing
+    if not is_unchanged:
         raise PlanStale(f"{saved.stack_path} has changed since the plan was made", next_step="plan again")

@@ -1,4 +1,4 @@
-"""Which stack a command works on: its path, environment and variables; and the same for the next command to copy."""
+"""The stack of a command: its path, environment and variables; and the same as options of the next command."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DEFAULT_STACK = "stack.toml"
 
 @dataclass(frozen=True, slots=True)
 class StackChoice:
-    """Which environment of the stack, and values for its variables. Never remembered from run to run."""
+    """The environment of the stack, and values for its variables. Not stored between runs."""
 
     env: str = ""
     variables: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 
     secret: frozenset[str] | None = None
-    """The variables that the stack calls secret; None: not known yet, and every value counts as one."""
+    """The variables that the stack declares secret; None: not known yet, so every value is treated as secret."""
 
     def knowing(self, secret: Collection[str]) -> StackChoice:
         """With the names of the stack's secret variables."""
@@ -42,7 +42,7 @@ class StackChoice:
 
 
 def as_argument(stack: str) -> str:
-    """The stack for the next command, with a blank before it; nothing for the default."""
+    """The stack for the next command, with a blank before it; empty for the default."""
     return "" if stack == DEFAULT_STACK else f" {shlex.quote(stack)}"
 
 

@@ -1,4 +1,4 @@
-"""A stack to start from, and the schema by which editors complete and check it."""
+"""A stack to start from, and the schema with which editors complete and check it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["SCHEMA_FILE", "TEMPLATES", "args_schema", "stack_schema", "write_sta
 
 
 def write_starter(folder: str, template: str) -> Path:
-    """The path of the stack that was written. Raises UsageError, also where a stack exists: it is left as it is."""
+    """The path of the stack that was written. Raises UsageError, also if a stack exists: it is not changed."""
     target = Path(folder) / "stack.toml"
     if target.exists():
-        raise UsageError(f"{target} exists and was left as it is", next_step=f"cortexctl validate {target}")
+        raise UsageError(f"{target} exists and was not changed", next_step=f"cortexctl validate {target}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         (target.parent / SCHEMA_FILE).write_text(stack_schema(), encoding="utf-8")
@@ -27,7 +27,7 @@ def write_starter(folder: str, template: str) -> Path:
 
 
 def stack_schema(version: str | None = None) -> str:
-    """The JSON Schema of a stack. `version`: only what this vLLM release takes."""
+    """The JSON Schema of a stack. `version`: only the options of this vLLM release."""
     return json.dumps(json_schema(version), indent=2, ensure_ascii=False) + "\n"
 
 

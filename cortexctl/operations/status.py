@@ -35,7 +35,7 @@ def fleet_status(desired: Desired) -> FleetStatus:
 
 
 def _with_measured(rows: list[tuple[InstanceStatus, Host, Spec | None]]) -> list[InstanceStatus]:
-    """With what earlier starts like these logged, from what this machine has learnt: no log is read."""
+    """With the measurements of earlier equal starts, from this machine's store: no log is read."""
     from cortexctl.engines.vllm.memory.reuse import same_start
     from cortexctl.operations.learn import started_as
     from cortexctl.store.measurements import read_all
@@ -47,7 +47,7 @@ def _with_measured(rows: list[tuple[InstanceStatus, Host, Spec | None]]) -> list
 
 
 def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[HostLock, ...]]:
-    """Who is applying the stack at this moment, host by host. A host whose lock cannot be read counts as unread."""
+    """With the current lock holders of each host. A host whose lock cannot be read counts as unread."""
     names = [h.name for h in observed.hosts if h.is_reachable]
     locks = dict(zip(names, at_once(partial(read_lock, hosts), names), strict=True))
     unread = {name: unread_host(name, Fact.LOCK, at) for name, at in locks.items() if isinstance(at, DaemonError)}
@@ -56,7 +56,7 @@ def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[H
 
 
 def _left_alone(desired: Desired, observed: Observed) -> tuple[str, ...]:
-    """Containers with the stack's labels that are not the stack's."""
+    """Containers with the stack's labels that do not belong to it."""
     return tuple(
         f"{seen.name}: {describe_left_alone(other)}; it is left alone"
         for seen in observed.hosts
@@ -94,11 +94,11 @@ def _instances(desired: Desired, observed: Observed, hosts: OpenHosts) -> list[I
 def _beside(wanted: Instance, serving: Owned) -> str:
     """The note beside its state."""
     if serving.imported and not is_adopted(serving):
-        return f"to be adopted: {serving.container.name} is not applied yet"
+        return f"{serving.container.name} is not adopted yet"
     if serving.imported:
         differs = bool(fields_to_change(wanted, serving, Observed(())))
-        return "differs from the stack" if differs else "adopted; it has labels once it is replaced"
-    same = serving.spec is not None and serving.spec == _without_prints(wanted.spec, serving.spec)
+        return "differs from the stack" if differs else "adopted; it gets labels at its next replacement"
+    same = serving.spec is not None and serving.spec == _with_recorded_fingerprints(wanted.spec, serving.spec)
     return "" if same else "differs from the stack"
 
 
@@ -115,7 +115,7 @@ def _health_path(serving: Owned) -> str:
 
 
 def _servers(paths: Mapping[tuple[str, str], str], hosts: OpenHosts) -> dict[tuple[str, str], _Server]:
-    """By host and container id, all asked at once. `paths`: of the health of each."""
+    """By host and container id, all queried at once. `paths`: the health path of each."""
     from cortexctl.health.health_check import query_all
     from cortexctl.health.prober import QUICK
 
@@ -150,9 +150,9 @@ def _row(address: str, serving: Owned, server: _Server | None, detail: str) -> I
 
 
 def _health(answer: Answer, detail: str) -> tuple[str, str]:
-    """The state to show, and what else there is to know."""
+    """The state and the detail to show."""
     if answer.outcome is HealthOutcome.UNREACHED:
-        return "running, cannot be asked", answer.why
+        return "running, cannot be reached", answer.why
     return (f"running, {answer.text}" if answer.text else "healthy"), detail
 
 
@@ -161,8 +161,8 @@ def _others(instance: OwnedInstance | None) -> str:
     return "; ".join(names)
 
 
-def _without_prints(wanted: Spec, recorded: Spec) -> Spec:
-    """Status does not need secrets, so it takes their recorded fingerprints for granted."""
+def _with_recorded_fingerprints(wanted: Spec, recorded: Spec) -> Spec:
+    """Status does not read secrets, so it compares with their recorded fingerprints."""
     import dataclasses
 
     known = {s.name: s.fingerprint for s in recorded.container.secrets}

@@ -1,4 +1,4 @@
-"""What a run that was killed at its very end leaves behind where nothing else is to do: a lock, half of a record."""
+"""Removes the leftovers of a run that was killed at its very end: a lock, or half of a record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cortexctl.plan.model import Plan
 
 
 def tidy(plan: Plan, hosts: OpenHosts, run: str) -> None:
-    """On the plan's hosts, under the lock: a holder who is provably gone loses it, as in a run with work to do."""
+    """On the plan's hosts, under the lock: takes over a lock whose holder is provably gone, as an apply does."""
     reachable = [planned.host for planned in plan.hosts if not planned.problem]
     left = left_by_killed_runs(reachable, plan.owner)
     if not left:

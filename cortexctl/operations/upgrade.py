@@ -17,7 +17,7 @@ from cortexctl.operations.results import Upgrade
 from cortexctl.operations.stack_choice import StackChoice
 
 SILENT = {"log_config_file"}
-"""Their default is the parser's own sign for "not given"."""
+"""Options whose default is the parser's own marker for "not set"."""
 
 
 def plan_upgrade(stack: str, choice: StackChoice, to: str) -> Upgrade:
@@ -60,7 +60,7 @@ def plan_upgrade(stack: str, choice: StackChoice, to: str) -> Upgrade:
 
 
 def write_upgrade(upgrade: Upgrade) -> None:
-    """The edits into the stack file. Raises UsageError."""
+    """Write the edits to the stack file. Raises UsageError."""
     if upgrade.has_edits:
         write_atomic(upgrade.stack, upgrade.new_text)
 

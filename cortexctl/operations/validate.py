@@ -1,4 +1,4 @@
-"""Check a stack file alone: no host, no secret, and no network but for the hub where that is asked for."""
+"""Check a stack file alone: no host, no secret, and no network except the hub on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
-    """The stack in the chosen environment; without one, as it stands and in every environment that it has."""
+    """The stack in the chosen environment; without one, on its own and in each of its environments."""
     from cortexctl.stack.load import environments
 
     diagnostics: list[Diagnostic] = []
@@ -32,7 +32,7 @@ def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
         if reading.desired is not None:
             here, unplaced = placed(reading.desired)
             problems = [*unplaced, *check_desired(here)]
-            room = _room(here, problems, allow_hub=allow_hub)
+            room = _memory(here, problems, allow_hub=allow_hub)
             diagnostics += [*problems, *room.diagnostics]
             unknown = {f.address: f for f in room.forecasts if f.after is None} | unknown
             desired = desired or here
@@ -40,7 +40,7 @@ def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
     return Validation(desired, tuple(in_reading_order(diagnostics)), forecasts)
 
 
-def _room(desired: Desired, problems: list[Diagnostic], *, allow_hub: bool) -> Room:
+def _memory(desired: Desired, problems: list[Diagnostic], *, allow_hub: bool) -> Room:
     from cortexctl.files.checkout import checkout_of
     from cortexctl.observe.model_reading import read_models
     from cortexctl.plan.capacity.capacity import Room, room_in_stack

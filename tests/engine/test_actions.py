@@ -121,7 +121,7 @@ def test_a_plan_for_review_is_never_applied(live: LiveDaemon, stack: StackFile, 
     assert live.cortexctl("plan", str(stack), "--against", str(stack), "--out", saved).code == 0
     refused = live.cortexctl("apply", saved)
     assert refused.code == 1
-    assert "was made for review" in refused.err
+    assert "was planned for review" in refused.err
 
 
 def test_a_plan_whose_stack_has_changed_is_stale(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     assert '"gpu_memory_utilization": "nan"' in values.stdout
     empty = run("args", "check", "--stdin")
     assert (empty.returncode, empty.stdout, "nothing was checked" in empty.stderr) == (1, "", True)
-    assert "give the words, or --stdin" in run("args", "check", "--stdin", "--", "m").stderr
+    assert "give the arguments or --stdin, not both" in run("args", "check", "--stdin", "--", "m").stderr
     keys = run(
         "args",
         "check",

@@ -167,7 +167,7 @@ def test_apply_without_a_terminal_and_without_a_word_is_refused(run: Run, tmp_pa
     with canned_daemon(tmp_path / "daemon.sock", [row]) as url:
         done = run("destroy", DOCKER_HOST=url)
     assert done.returncode == 4
-    assert "nobody is here to approve" in done.stderr
+    assert "cannot ask for approval" in done.stderr
     assert "--auto-approve" in done.stderr
 
 
@@ -212,7 +212,7 @@ def test_init_writes_a_stack_that_is_valid_and_never_overwrites(run: Run, tmp_pa
         assert run("validate", f"{template}/stack.toml").returncode == 0
         again = run("init", template)
         assert again.returncode == 1
-        assert "exists and was left as it is" in again.stderr
+        assert "exists and was not changed" in again.stderr
         assert (folder / "stack.toml").read_text() == before
 
 

@@ -327,7 +327,7 @@ def test_of_a_log_with_many_lines_the_end_counts(run: Run) -> None:
 def test_either_an_address_or_a_log(run: Run, words: tuple[str, ...]) -> None:
     done = run(*words)
     assert done.returncode == 1
-    assert "give either an address, as in HOST/MODEL, or --log FILE" in done.stderr
+    assert "give either an address (HOST/MODEL) or --log FILE" in done.stderr
 
 
 def test_a_file_that_is_not_there(run: Run) -> None:

@@ -300,9 +300,7 @@ def test_a_wrong_url_is_known_before_any_host_is_asked(run: Run, daemon: Talking
 def test_plain_http_to_another_machine_is_warned_of(run: Run) -> None:
     done = run("--notify", "http://alerts.invalid/planted")
     assert done.returncode == 0
-    assert done.stderr == (
-        "Warning: what is found is sent to http://alerts.invalid as it is, for anybody on the way to read; use https\n"
-    )
+    assert done.stderr == ("Warning: findings are sent to http://alerts.invalid unencrypted; use https\n")
 
 
 # many hosts

@@ -230,7 +230,7 @@ def test_an_error_in_stdin_has_its_position_and_nothing_is_written(fmt: Run) -> 
 def test_stdin_is_not_formatted_together_with_files(fmt: Run) -> None:
     done = fmt("-", "a.toml")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "stands alone" in done.stderr
+    assert "cannot be combined with files" in done.stderr
 
 
 def test_a_broken_file_stays_and_the_others_are_laid_out(fmt: Run, tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_a_secret_with_another_value_takes_a_new_container(
 ) -> None:
     with session(tmp_path, capsys, answers(of_config(Env=["HF_TOKEN=planted"]))) as (here, _):
         block = here.imported()
-        assert "to the values that the container has: HF_TOKEN" in block
+        assert "to the values in the container: HF_TOKEN" in block
         here.path.write_text(f"{here.path.read_text()}\n{block}")
         monkeypatch.setenv("HF_TOKEN", "another-planted-one")
         assert here.run("plan", str(here.path))[0] == 1, "it would make a new one, and looks its image up"
@@ -263,7 +263,10 @@ def test_whose_it_is_already(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         here.path.write_text(f"{here.path.read_text()}\n{here.imported()}")
         assert "adopted already" in here.run("import", "here", "llm", "--stack", str(here.path), "--model", "x")[2]
         daemon.answers[LIST][0]["Labels"] = {"cortexctl.stack": "other"}
-        assert 'of the stack "other" already' in here.run("import", "here", "llm", "--stack", str(here.path))[2]
+        assert (
+            'already is a container of the stack "other"'
+            in here.run("import", "here", "llm", "--stack", str(here.path))[2]
+        )
 
 
 def test_an_image_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,7 +283,7 @@ def test_by_the_beginning_of_its_id_and_gone_meanwhile(tmp_path: Path, capsys: p
         code, out, _ = here.run("import", "here", "aaaa", "--stack", str(here.path))
         assert (code, 'adopt = "llm"' in out) == (0, True)
         del daemon.answers[f"/containers/{ID}/json"]
-        assert "removed just now" in here.run("import", "here", "llm", "--stack", str(here.path))[2]
+        assert "just removed" in here.run("import", "here", "llm", "--stack", str(here.path))[2]
 
 
 def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -312,7 +315,7 @@ def test_an_environment_of_the_stack(tmp_path: Path, capsys: pytest.CaptureFixtu
         here.path.write_text(here.path.read_text() + '\n[env.e.hosts.here]\nnetwork = "other_net"\n')
         block = here.imported("--env", "e")
         assert f"cortexctl plan {here.path} --env e" in block
-        assert "in a new one other_net" in block
+        assert "in a new container other_net" in block
 
 
 def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

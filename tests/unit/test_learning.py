@@ -140,7 +140,7 @@ def test_that_nothing_can_be_learnt_is_said_and_fails_nothing(
     for daemon in learner.world.daemons.by_host.values():
         monkeypatch.setattr(daemon, "logs", refuses)
     notes = learner.apply()
-    assert notes == (warning("nothing was learnt from the start of here/tiny: here: no space left on device"),)
+    assert notes == (warning("no measurements from the start of here/tiny: here: no space left on device"),)
 
 
 def test_a_cache_that_cannot_be_written_fails_nothing(
@@ -149,7 +149,7 @@ def test_a_cache_that_cannot_be_written_fails_nothing(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     (note,) = learner.apply()
-    assert "nothing was learnt from the start of here/tiny: cannot make" in note.text
+    assert "no measurements from the start of here/tiny: cannot make" in note.text
     assert measurements.read_all() == []
 
 
@@ -267,13 +267,13 @@ def test_a_search_goes_without(fit: Fit, log: Path) -> None:
     ("flags", "text", "problem"),
     [
         (FLAGS, "INFO: nothing of memory", "has no line about weights or the KV cache"),
-        (FLAGS[:4] + FLAGS[6:], "\n".join(LOG), "to learn from a log its release must be known"),
+        (FLAGS[:4] + FLAGS[6:], "\n".join(LOG), "the release of a log must be known to learn from it"),
         (
             FLAGS,
             "vLLM API server version 0.32.0\n" + "\n".join(LOG),
-            "is of vLLM 0.32.0, and the arguments are for 0.33.0",
+            "is of vLLM 0.32.0, but the arguments are for 0.33.0",
         ),
-        (FLAGS[:6], "\n".join(LOG).replace("131,072", "8,192"), "with max_model_len 8192, and the arguments come to"),
+        (FLAGS[:6], "\n".join(LOG).replace("131,072", "8,192"), "with max_model_len 8192, but the arguments give"),
     ],
     ids=["another log", "no release", "another release", "another length"],
 )

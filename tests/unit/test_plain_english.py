@@ -119,9 +119,6 @@ WHOLE_NAMES = {
 """A whole identifier, leading underscores aside -> what to write instead."""
 
 NOT_YET = (
-    "bench",
-    "cortexctl/cli",
-    "docs/reference",
     "tests/attack",
     "tests/browser",
     "tests/contract",
@@ -141,8 +138,6 @@ CLEAN = (
     "cortexctl/render/schemas/events.schema.json",
     "cortexctl/render/schemas/plan.schema.json",
     "docs/reference/json.md",
-    "docs/reference/rules.md",
-    "docs/reference/stack-file.md",
     "tests/lab/README.md",
     "tests/unit/test_docs.py",
 )

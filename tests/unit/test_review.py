@@ -99,7 +99,7 @@ def test_a_plan_that_lacks_a_secret_is_not_applied(tmp_path: Path, docker: str) 
     assert "cortexctl apply" not in shown.stdout
     done = ran("apply", "plan.json", cwd=tmp_path, env=environ(docker, PLANTED=SECRET))
     assert done.returncode == 4
-    assert "plan.json was made without reading secrets, and here/tiny needs the value of C" in done.stderr
+    assert "plan.json was planned without reading secrets, but here/tiny needs the value of C" in done.stderr
     assert "cortexctl plan stack.toml --out plan.json" in done.stderr
 
 

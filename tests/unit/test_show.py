@@ -73,7 +73,7 @@ def test_a_budget_is_kept_and_belongs_to_markdown(run: Run, tmp_path: Path) -> N
     assert len(shown.encode()) <= 7000
     wrong = run("show", "large.json", "--max-bytes", "7000")
     assert wrong.returncode == 1
-    assert "--max-bytes belongs to --format markdown" in wrong.stderr
+    assert "--max-bytes needs --format markdown" in wrong.stderr
     assert run("show", "large.json", "--format", "markdown", "--max-bytes", str(LEAST_BYTES - 1)).returncode == 1
 
 
