@@ -125,7 +125,7 @@ from cortexctl.cli import plan, main
 from cortexctl.operations import image_release, review
 from cortexctl.stack import load
 from cortexctl.render.plan import terminal
-import getpass, tree_sitter_toml, encodings.utf_8_sig
+import getpass, http.client, tree_sitter_toml, encodings.utf_8_sig
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 else:
