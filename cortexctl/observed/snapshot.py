@@ -21,7 +21,7 @@ from cortexctl.observed.observation import Observed
 from cortexctl.observed.record import record_from_label, record_to_label
 from cortexctl.text.json_text import json_text
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "2.0"
 LARGEST = 256 * 2**20
 _NONE_OF_OURS = "it is not a snapshot written by cortexctl observe --out"
 

@@ -200,4 +200,4 @@ def test_a_document_that_is_another_one(value: Any) -> None:
     with pytest.raises(NotAPlan):
         plan_from_json(with_digest({"format_version": value}))
     with pytest.raises(NotASnapshot):
-        snapshot_from_json(json.dumps({"format_version": "1.0", "hosts": value}))
+        snapshot_from_json(json.dumps({"format_version": "2.0", "hosts": value}))

@@ -238,7 +238,7 @@ def test_a_link_stays_a_link_and_a_device_a_device(run: Run, tmp_path: Path) -> 
     (tmp_path / "link.json").symlink_to("real.json")
     assert run("--format", "json", "--out", "link.json").returncode == 0
     assert (tmp_path / "link.json").is_symlink()
-    assert json.loads((tmp_path / "real.json").read_text())["format_version"] == "1.0"
+    assert json.loads((tmp_path / "real.json").read_text())["format_version"] == "2.0"
     assert run("--out", "/dev/null").returncode == 0
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 

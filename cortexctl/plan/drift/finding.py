@@ -16,7 +16,7 @@ from cortexctl.observed.health import Answer
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.lock_holder import LockInfo
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "2.0"
 """Version of the JSON report. Minor versions only add fields."""
 
 
