@@ -57,7 +57,7 @@ def show(address: str, *, choice: StackChoice, stack: str, vllm_version: str | N
 
 @command.command("check", context_settings={"ignore_unknown_options": True})
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]")
-@click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
+@click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The vLLM release.")
 @click.option("--stdin", is_flag=True, help="Read lines of arguments from standard input, and check each.")
 @options.output_format("text", "json", text="JSON: one object per line.")
 def check(argv: tuple[str, ...], *, vllm_version: str, stdin: bool, output_format: str) -> int:

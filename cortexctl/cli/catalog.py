@@ -13,7 +13,7 @@ from cortexctl.cli.writing import out, out_json
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.operations.stack_choice import StackChoice
 
-version_option = click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The release.")
+version_option = click.option("--vllm-version", default=NEWEST_KNOWN, show_default=True, help="The vLLM release.")
 
 
 @click.group("catalog")

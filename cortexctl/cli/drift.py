@@ -22,14 +22,21 @@ FORMATS = ["text", "json", "markdown", "prometheus"]
 @click.option("--deep", is_flag=True, help="Inspect every container of ours, and resolve image tags again.")
 @options.output_format(*FORMATS)
 @click.option("--out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout, atomically.")
-@options.detailed_exitcode
+@options.detailed_exitcode("there are findings")
 @click.option(
     "--kind", multiple=True, type=click.Choice([k.value for k in Kind]), help="Only findings of this kind. Repeatable."
 )
 @click.option("--target", multiple=True, metavar="PATTERN", help="Only these HOST/MODEL or MODEL, globs allowed.")
 @click.option("--host", multiple=True, metavar="PATTERN", help="Only these hosts; the others are not read.")
 @click.option("--no-health", is_flag=True, help="Do not check the health of the servers.")
-@click.option("--health-timeout", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--health-timeout",
+    type=click.FloatRange(0.1, 60),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Timeout of each health check.",
+)
 @click.option("--allow-unreachable", is_flag=True, help="Ignore unreachable hosts in the exit code.")
 @click.option(
     "--notify", "url", metavar="URL", envvar="CORTEXCTL_NOTIFY_URL", help="POST the JSON report if there are findings."

@@ -26,7 +26,7 @@ def model_inputs(command: options.Command) -> options.Command:
     @click.option(
         "--weights", multiple=True, metavar="[MODEL=]FILE", help="Safetensors files or their index: exact sizes."
     )
-    @click.option("--gpu", metavar="NAME[:GIB][xN]", help="The GPUs, without a stack.")
+    @click.option("--gpu", metavar="NAME[:GIB][xN]", help="The GPUs, without a stack. Example: L40S:44.4x4.")
     @click.option("--vllm-version", help="The vLLM release, without a stack. Default: the newest, with wider ranges.")
     @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument of vLLM by its name.")
     @click.option("--environ", multiple=True, metavar="NAME=VALUE", help="A variable of vLLM's environment.")
@@ -102,7 +102,7 @@ def search_target(command: options.Command) -> options.Command:
 @click.option("--no-measured", is_flag=True, help="Ignore measurements from earlier starts.")
 @search_target
 @click.option("--model", help="For --auto and --learn: the model of the stack, or its HOST/MODEL.")
-@click.option("--svg", type=click.Path(dir_okay=False), help="Write the picture to a file.")
+@click.option("--svg", type=click.Path(dir_okay=False), help="Write the memory chart to an SVG file.")
 @options.text_or_json
 @options.stack_choice
 def command(

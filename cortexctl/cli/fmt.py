@@ -21,7 +21,9 @@ STDIN = "-"
 
 @click.command("fmt")
 @click.argument("stacks", nargs=-1, metavar="[STACK]...")
-@click.option("-f", "--stack", "more", multiple=True, metavar="FILE", help=f"The same.  [default: {DEFAULT_STACK}]")
+@click.option(
+    "-f", "--stack", "more", multiple=True, metavar="FILE", help=f"Same as [STACK].  [default: {DEFAULT_STACK}]"
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit 3 if a file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
 def command(stacks: tuple[str, ...], *, more: tuple[str, ...], check: bool, diff: bool) -> int:

@@ -34,7 +34,7 @@ def status(stack: str, *, choice: StackChoice) -> int:
 
 @command.command("release")
 @options.stack_argument
-@click.option("--host", metavar="NAME", help="Only this host.")
+@click.option("--host", metavar="NAME", help="Release only the lock of this host.")
 @options.stack_choice
 def release(stack: str, *, choice: StackChoice, host: str | None) -> int:
     """Release the locks, no matter who holds them. Check with `lock status` first."""

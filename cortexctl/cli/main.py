@@ -24,7 +24,7 @@ COMMANDS = {
     "rollback": ("rollback", "Return an instance to a retained generation."),
     "observe": ("observe", "Write a snapshot of the hosts, for review without credentials."),
     "drift": ("drift", "Report drift, pending changes and unhealthy instances."),
-    "status": ("status", "Show the fleet as it is now."),
+    "status": ("status", "Show the current state of every instance."),
     "history": ("history", "Show who applied what, when, and how it ended."),
     "logs": ("logs", "Show an instance's log."),
     "diagnose": ("diagnose", "Show why an instance does not serve, and how to fix it."),
@@ -41,13 +41,13 @@ Exit codes:
   1  error
   2  there are changes (with --detailed-exitcode)
   3  a file would change (fmt --check)
-  4  refused, nothing touched: stale, locked, guarded, not approved
+  4  refused, nothing changed: stale plan, locked host, guard, no approval
   5  applied in part
   130  interrupted"""
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name; imports one when it is called."""
+    """Lists its commands by name, and imports a command only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)

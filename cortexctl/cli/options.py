@@ -48,9 +48,9 @@ def stack_choice(command: Command) -> Command:
     """Adds --env, --var and --var-file; the command gets them as `choice`."""
 
     @click.option("--env", default="", metavar="NAME", help="The environment: [env.NAME] overrides the stack.")
-    @click.option("--var", multiple=True, metavar="NAME=VALUE", help="A variable's value. Repeatable.")
+    @click.option("--var", multiple=True, metavar="NAME=VALUE", help="Set a variable. Repeatable.")
     @click.option(
-        "--var-file", multiple=True, type=click.Path(dir_okay=False), help="Variables' values as TOML or JSON."
+        "--var-file", multiple=True, type=click.Path(dir_okay=False), help="Read variables from TOML or JSON."
     )
     @functools.wraps(command)
     def with_choice(*args: object, env: str, var: tuple[str, ...], var_file: tuple[str, ...], **kwargs: object) -> int:
@@ -100,8 +100,8 @@ def plan_request(command: Command) -> Command:
     @click.option("--replace", multiple=True, metavar="PATTERN", help="Replace these, even if unchanged.")
     @click.option("--restart", multiple=True, metavar="PATTERN", help="Restart these: same container, new process.")
     @click.option("--canary-hold", is_flag=True, help="Stop after canary instances; run apply again to continue.")
-    @click.option("--only", type=click.Choice(["drift"]), help="Only restore the applied state.")
-    @click.option("--unprotect", multiple=True, metavar="ADDRESS", help="Lift the protection of HOST/MODEL.")
+    @click.option("--only", type=click.Choice(["drift"]), help="Only restore the applied state; no pending change.")
+    @click.option("--unprotect", multiple=True, metavar="ADDRESS", help="Allow removal of the protected HOST/MODEL.")
     @click.option("--launch-anyway", multiple=True, metavar="PATTERN",
                   help="Launch even if the memory forecast says vLLM would refuse to start.")  # fmt: skip
     @functools.wraps(command)
@@ -143,7 +143,8 @@ def apply_options(command: Command) -> Command:
 
     @click.option("--parallelism", type=click.IntRange(1, 256), default=10, show_default=True,
                   help="Maximum number of concurrent changes.")  # fmt: skip
-    @click.option("--lock-timeout", metavar="DURATION", default="0s", help="How long to wait for another run's lock.")
+    @click.option("--lock-timeout", metavar="DURATION", default="0s", show_default=True,
+                  help="How long to wait for another run's lock.")  # fmt: skip
     @click.option("--max-failures", type=click.IntRange(1), metavar="N",
                   help="Start no further changes after N failures. Default: rollout.max_failures.")  # fmt: skip
     @click.option("--allow-unreachable", is_flag=True, help="Continue with the reachable hosts.")
@@ -173,4 +174,8 @@ allow_hub = click.option(
     is_flag=True,
     help="Fetch model metadata from the hub ($HF_ENDPOINT, $HF_TOKEN) if it is neither local nor on the host.",
 )
-detailed_exitcode = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")
+
+
+def detailed_exitcode(condition: str) -> Callable[[Command], Command]:
+    """Adds --detailed-exitcode, which makes the command exit with 2 under this condition."""
+    return click.option("--detailed-exitcode", is_flag=True, help=f"Exit 2 if {condition}.")

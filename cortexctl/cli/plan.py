@@ -23,7 +23,7 @@ from cortexctl.plan.request import Request
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan for `cortexctl apply FILE`.")
 @view_options
 @click.option("--allow-unreachable", is_flag=True, help="Ignore unreachable hosts in the exit code.")
-@options.detailed_exitcode
+@options.detailed_exitcode("there are changes")
 @click.option("--destroy", is_flag=True, help="Plan the removal of the whole stack.")
 @click.option("--observed", metavar="SNAPSHOT", help="Plan against a snapshot of `observe --out`; no host is read.")
 @click.option("--against", metavar="STACK|git:REV|none", help="Plan as if it had just been applied; no host is read.")

@@ -21,7 +21,10 @@ from cortexctl.operations.tidy import tidy
 @click.argument("address", metavar="HOST/MODEL")
 @options.stack_option
 @click.option(
-    "--generation", type=click.IntRange(0), metavar="N", help="Default: the newest older one that is retained."
+    "--generation",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Generation to restore. Default: the newest older retained one.",
 )
 @options.auto_approve
 @options.apply_options
