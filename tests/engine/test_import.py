@@ -113,7 +113,12 @@ def test_from_docker_run_to_the_stack_without_a_restart(live: LiveDaemon, moving
     listed = moving.run("import", "here", "--stack", str(moving.path))
     assert (listed.code, moving.name in listed.out) == (0, True)
     block = moving.imported()
-    for said in ("Set where cortexctl runs", "HF_TOKEN, VLLM_API_KEY, WEBHOOK", "extra hosts", "becomes the secret"):
+    for said in (
+        "Set these in cortexctl's environment",
+        "HF_TOKEN, VLLM_API_KEY, WEBHOOK",
+        "extra hosts",
+        "becomes the secret",
+    ):
         assert said in block
     moving.paste(block)
     assert moving.run("fmt", "--check", str(moving.path)).code in {0, 3}
