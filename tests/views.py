@@ -10,6 +10,7 @@ from typing import Any
 
 from cortexctl.desired.stack import Host
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.instance.spec import Server
 from cortexctl.plan.action import Action
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.model import Change, Plan, PlannedHost
@@ -154,5 +155,8 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, Mapping):
         return {_mapped(k, change): _mapped(v, change) for k, v in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _mapped(getattr(value, f.name), change) for f in dataclasses.fields(value)})
+        texts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        if isinstance(value, Server):
+            del texts["engine"]  # a plan that names an engine that is not known is refused when it is read
+        return replace(value, **{name: _mapped(text, change) for name, text in texts.items()})
     return value

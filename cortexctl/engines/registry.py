@@ -5,6 +5,7 @@ from __future__ import annotations
 from cortexctl.engines.base import Command, Engine
 from cortexctl.engines.vllm.engine import Vllm
 from cortexctl.instance.spec import Server, Spec
+from cortexctl.text.shorten import shortened
 
 ENGINES: dict[str, Engine] = {"vllm": Vllm()}
 DEFAULT = "vllm"
@@ -18,7 +19,9 @@ class UnknownEngine(ValueError):
 def engine_named(name: str) -> Engine:
     """Raises UnknownEngine."""
     if name not in ENGINES:
-        raise UnknownEngine(f'the engine "{name}" is unknown; this cortexctl knows {", ".join(sorted(ENGINES))}')
+        raise UnknownEngine(
+            f'the engine "{shortened(name)}" is unknown; this cortexctl knows {", ".join(sorted(ENGINES))}'
+        )
     return ENGINES[name]
 
 

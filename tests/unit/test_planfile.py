@@ -46,7 +46,7 @@ def instances(kind: type, place: str) -> Iterator[Any]:
     hints = typing.get_type_hints(kind)
     fields = {f.name: values(hints[f.name], f"{place}.{f.name}") for f in dataclasses.fields(kind)}
     if kind is Server:
-        fields["version"] = ("0.32.0", None)
+        fields |= {"engine": ("vllm",), "version": ("0.32.0", None)}
     first = {name: options[0] for name, options in fields.items()}
     yield kind(**first)
     for name, options in fields.items():

@@ -186,7 +186,7 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
             raise DaemonRefused(f"here: cannot create: {SAID} {BASIC}")
 
         monkeypatch.setattr(world.daemon(), "create", create)
-    monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda: Talker(world))
+    monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda *_: Talker(world))
     monkeypatch.setattr(apply_command, "read_with_releases", StackReader.read)
     monkeypatch.setattr(apply_command, "open_hosts", lambda _desired: nullcontext(world.daemons))
     monkeypatch.setattr(apply_command, "plan_live", lambda desired, _daemons, request: world.plan(desired, request))
