@@ -28,7 +28,7 @@ MADE_OF_IT = {
     *("backend", "mla_prefill_backend"),  # a class
     *("mode", "cudagraph_mode"),  # a number
     *("fused_add_rms_norm", "gelu_and_mul_sparse", "rms_norm"),  # a list
-    *("debug_dump_path", "daemon_id"),  # a path, an id by lot
+    *("debug_dump_path", "engine_id"),  # a path, an id by lot
 }
 """Keys whose value their config's class turns into something of its own."""
 NO_LIST = {"weight", "activation"}

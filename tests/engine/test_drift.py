@@ -58,7 +58,7 @@ def test_stopped(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("stop", serving.serving)
     assert alone(live, serving, "--deep") == ("drift", "stopped", "state")
     said = live.cortexctl("drift", str(serving)).out
-    assert "it has exited with code 0 (a vLLM whose engine died exits with 0" in said
+    assert "it has exited with code 0 (vLLM exits with 0 if its engine died" in said
     assert f"cortexctl apply {serving} --only drift --target {serving.address}" in said
     applied(live, serving, "--only", "drift")
     quiet(live, serving)
@@ -79,7 +79,7 @@ def test_killed_and_paused(live: LiveDaemon, serving: StackFile) -> None:
 def test_removed(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("rm", "-f", serving.serving)
     assert alone(live, serving, "--deep") == ("drift", "removed", "container")
-    assert f"{serving.serving} is gone, which run " in live.cortexctl("drift", str(serving)).out
+    assert f"{serving.serving} is gone (applied by run " in live.cortexctl("drift", str(serving)).out
     applied(live, serving, "--only", "drift")
     quiet(live, serving)
 
