@@ -68,7 +68,7 @@ def test_a_second_signal_ends_it_at_once_and_the_next_run_goes_on(live: LiveDaem
     with in_the_gate(live, stack, 2) as apply:
         assert apply.stderr is not None
         apply.send_signal(signal.SIGTERM)
-        while "Again to stop at once" not in apply.stderr.readline():
+        while "Interrupt again to stop at once" not in apply.stderr.readline():
             assert apply.poll() is None
         apply.send_signal(signal.SIGTERM)
         _, err = apply.communicate(timeout=300)
