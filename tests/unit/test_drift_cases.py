@@ -125,7 +125,7 @@ def test_the_schema_is_the_published_one_and_knows_all_words(repo: Path) -> None
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("format_version",), "2.0"),
+        (("format_version",), "3.0"),
         (("counts", "driftt"), 1),
         (("findings", 0, "kind"), "gone"),
         (("findings", 0, "code"), "gone"),
