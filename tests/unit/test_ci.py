@@ -200,7 +200,7 @@ def test_the_first_run_comments_and_the_next_one_updates_it(changed: GitHubJob, 
     assert body.startswith(
         f"{MARKER}\n\n<!-- cortexctl:plan stack=demo env= -->\n\n### cortexctl plan: demo — 1 to replace"
     )
-    assert "made against stack git:origin/main" in body
+    assert "planned against stack git:origin/main" in body
     assert re.search(r"<sub>commit [0-9a-f]{12} · \[job\]\(https://forge\.example/o/r/actions/runs/12\)</sub>\n$", body)
     plan = Path(first.outputs.pop("plan-file"))
     assert first.outputs == {
@@ -330,7 +330,7 @@ def test_a_snapshot_is_planned_against_without_secrets_or_hosts(tmp_path: Path, 
     snapshot(work)
     ran = GitHubJob(work, forge).run(mode="observed", snapshot="snapshot.json")
     assert (ran.code, ran.outputs["exit-code"]) == (0, "2"), ran.log
-    assert "made against snapshot snapshot.json" in forge.bodies[0]
+    assert "planned against snapshot snapshot.json" in forge.bodies[0]
 
 
 @pytest.mark.parametrize("mode", ["live", "observed"])
