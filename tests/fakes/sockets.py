@@ -30,7 +30,10 @@ def serving_on(path: Path, handler: type[socketserver.BaseRequestHandler]) -> It
         thread.join()
 
 
-NO_VOLUME = b'HTTP/1.1 404 Not Found\r\nApi-Version: 1.41\r\nContent-Length: 28\r\n\r\n{"message":"no such volume"}'
+NO_VOLUME = (
+    b"HTTP/1.1 404 Not Found\r\nApi-Version: 1.41\r\nConnection: close\r\nContent-Length: 28\r\n\r\n"
+    b'{"message":"no such volume"}'
+)
 
 
 @contextmanager
@@ -41,7 +44,10 @@ def canned_daemon(
     the answer.
     """
     body = json.dumps(list(rows)).encode()
-    head = f"HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nServer: Docker/18.09.1 (linux)\r\nContent-Length: {len(body)}"
+    head = (
+        f"HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nServer: Docker/18.09.1 (linux)\r\nConnection: close\r\n"
+        f"Content-Length: {len(body)}"
+    )
     answer = raw if raw is not None else head.encode() + b"\r\n\r\n" + body
 
     class Handler(socketserver.BaseRequestHandler):
