@@ -137,7 +137,8 @@ class Executor:
         running: dict[Future[CortexctlError | None], Step] = {}
         with ThreadPoolExecutor(max_workers=self.parallelism) as pool:
             while pending or running:
-                for step in self._ready(pending):
+                # A step that waits for a free worker has not started: it stays pending, and an interrupt stops it too.
+                for step in self._ready(pending)[: self.parallelism - len(running)]:
                     if not isinstance(step.task, UNNOTICED):
                         self._underway.add((step.host, step.address))
                     running[pool.submit(self._attempt, step)] = pending.pop(step.id)

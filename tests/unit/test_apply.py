@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexctl.apply.events import Progress, RollbackStarted, StepDone, StepFailed
+from cortexctl.apply.events import Progress, RollbackStarted, StepDone, StepFailed, StepStarted
 from cortexctl.apply.executor import Executor, Fate, Result
 from cortexctl.apply.locking import LOCK_LASTS, Locks
 from cortexctl.apply.perform import Performer
@@ -414,6 +414,21 @@ def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> No
     again = world.apply(world.plan(stack(tmp_path, model_text("a") + model_text("b"))))
     assert again.exit_code == 0
     assert serving(world) == {"vllm-model-a": "running", "vllm-model-b": "running"}
+
+
+def test_an_interrupt_stops_the_steps_that_wait_for_a_free_worker(tmp_path: Path) -> None:
+    """The first steps of both hosts are ready at the same time, and one step runs at a time."""
+    world = World("demo", "one", "two")
+    made = world.plan(stack(tmp_path, model_text(hosts='["one", "two"]'), hosts=TWO_HOSTS))
+    performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
+
+    def started() -> list[str]:
+        return [e.step.id for e in world.events if isinstance(e, StepStarted)]
+
+    executor = Executor(made, performer, world.emit, parallelism=1, interrupted=lambda: bool(started()))
+    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
+    assert (result.exit_code, started()) == (130, ["one/01"])
+    assert world.daemon("two").calls == []
 
 
 def test_starting_a_stopped_one_gates_it_and_stops_it_again_when_it_fails(tmp_path: Path) -> None:
