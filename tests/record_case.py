@@ -5,6 +5,7 @@ Where a case has a before.toml, observed.json is made from it: the stack is appl
 Rows under "" are added. `by_hand` makes a model's container one that a person started, {"NAME": {"model": "MODEL",
 "changes": {...}}}: without labels and record, and with these changes to its inspection.
 `image_labels`: what images put into containers, {HOST: {IMAGE ID: {LABEL: VALUE}}}; other images have no labels.
+`past_starts`: seconds of earlier starts, {ADDRESS: [SECONDS, ...]}, beside the one that the fake daemon took.
 `model_files`: what is known of models, {HOST: {FOLDER or REPO@REVISION: CONFIG}} (tests/reading.py). Read what is written before you commit it: the case is only as right as its reader.
 """
 
@@ -52,13 +53,16 @@ def plan_of_case(case: Path) -> Plan:
     return plan(desired, observed_from(case / "observed.json"), request)
 
 
-def observe_before(case: Path) -> dict[str, Any]:
-    """The rows that a fake daemon shows after before.toml was applied to it, adjusted by after.json."""
-    desired = desired_from(case / "before.toml", {**SECRETS, "HF_TOKEN": "hf-old"})
+def observe_before(case: Path, before: str = "before.toml") -> dict[str, Any]:
+    """The rows that a fake daemon shows after the stack file `before` was applied to it, adjusted by after.json.
+
+    Recording again gives the same: one step runs at a time, and the fake clock counts what ran before.
+    """
+    desired = desired_from(case / before, {**SECRETS, "HF_TOKEN": "hf-old"})
     images = sorted({i.spec.container.image for i in desired.instances})
     world = World(desired.stack, *(h.name for h in desired.hosts), images=images)
     world.secrets.values = {**SECRETS, "HF_TOKEN": "hf-old"}
-    result = world.apply(world.plan(desired), parallelism=1)  # side by side, the clock would tell who was faster
+    result = world.apply(world.plan(desired), parallelism=1)
     assert result.exit_code == 0, result
     changes = json.loads((case / "after.json").read_text()) if (case / "after.json").exists() else {}
     adoptable = _by_hand(case, world, desired, changes.pop("by_hand", {}))
@@ -73,6 +77,8 @@ def observe_before(case: Path) -> dict[str, Any]:
     first = hosts[desired.hosts[0].name]["containers"]
     first.extend(changes.get("", []))
     records = {name: json.loads(label) for name, e in world.daemons.by_host.items() for label in e.records.values()}
+    for address, seconds in changes.get("past_starts", {}).items():
+        _add_starts(records, address, seconds)
     return {
         "hosts": {**hosts, **changes.get("hosts", {})},
         "images": {h.name: {**known, **changes.get("images", {})} for h in desired.hosts},
@@ -81,6 +87,13 @@ def observe_before(case: Path) -> dict[str, Any]:
         **({"image_labels": changes["image_labels"]} if "image_labels" in changes else {}),
         **({"model_files": changes["model_files"]} if "model_files" in changes else {}),
     }
+
+
+def _add_starts(records: dict[str, Any], address: str, seconds: list[float]) -> None:
+    host, _, model = address.partition("/")
+    applied = next(a for a in records[host]["applied"] if a["model"] == model)
+    name = applied["spec"]["server"]["model"]
+    applied["starts"] = [[s, name] for s in seconds] + applied["starts"]
 
 
 def _by_hand(case: Path, world: World, before: Desired, by_hand: dict[str, Any]) -> dict[str, Any]:
@@ -122,13 +135,25 @@ def comment_of(made: Plan) -> str:
     return plan_markdown(made).replace(f"cortexctl {__version__} ", "cortexctl VERSION ")
 
 
+def files_of(case: Path) -> dict[str, str]:
+    """File -> text, of the golden files that the case's own plan has."""
+    made = plan_of_case(case)
+    return {
+        "plan.txt": plan_text(made, Ink(enabled=False), explain=True),
+        "plan.json": plan_to_json(made),
+        "comment.md": comment_of(made),
+    }
+
+
+def observation_file(case: Path, before: str = "before.toml") -> str:
+    return json.dumps(observe_before(case, before), indent=2) + "\n"
+
+
 def record(case: Path) -> None:
     if (case / "before.toml").exists():
-        (case / "observed.json").write_text(json.dumps(observe_before(case), indent=2) + "\n")
-    made = plan_of_case(case)
-    (case / "plan.txt").write_text(plan_text(made, Ink(enabled=False), explain=True))
-    (case / "plan.json").write_text(plan_to_json(made))
-    (case / "comment.md").write_text(comment_of(made))
+        (case / "observed.json").write_text(observation_file(case))
+    for name, text in files_of(case).items():
+        (case / name).write_text(text)
 
 
 if __name__ == "__main__":

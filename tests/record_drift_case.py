@@ -147,17 +147,14 @@ def views_of(report: DriftReport) -> dict[str, str]:
     }
 
 
+def observation_file(case: Path) -> str:
+    """The text of observed.json: the hosts after before.toml (or stack.toml) was applied, changed by after.json."""
+    before = "before.toml" if (case / "before.toml").exists() else "stack.toml"
+    return json.dumps(_with_addresses(observe_before(case, before)), indent=2) + "\n"
+
+
 def record(case: Path) -> None:
-    before = case / "before.toml"
-    same = not before.exists()
-    if same:
-        before.write_text((case / "stack.toml").read_text())
-    try:
-        observed = _with_addresses(observe_before(case))
-    finally:
-        if same:
-            before.unlink()
-    (case / "observed.json").write_text(json.dumps(observed, indent=2) + "\n")
+    (case / "observed.json").write_text(observation_file(case))
     for name, text in views_of(report_of_case(case)).items():
         (case / name).write_text(text)
 

@@ -22,7 +22,7 @@ from cortexctl.render.drift.phrases import MEANINGS, finding_text, next_step
 from cortexctl.render.drift.terminal import drift_text
 from cortexctl.render.schemas import drift_schema
 from cortexctl.render.style import Ink
-from tests.record_drift_case import CASES, report_of_case, views_of
+from tests.record_drift_case import CASES, observation_file, report_of_case, views_of
 
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())
 SCHEMA: dict[str, Any] = json.loads(drift_schema())
@@ -35,6 +35,11 @@ cases = pytest.mark.parametrize("case", FOLDERS, ids=lambda p: p.name)
 def test_case(case: Path) -> None:
     for name, text in views_of(report_of_case(case)).items():
         assert text == (case / name).read_text(), name
+
+
+@cases
+def test_recording_again_changes_nothing(case: Path) -> None:
+    assert observation_file(case) == (case / "observed.json").read_text()
 
 
 @cases
