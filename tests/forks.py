@@ -12,9 +12,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -28,6 +31,10 @@ LOADED = ["__main__", "cortexctl.cli.apply", "cortexctl.cli.plan", "cortexctl.cl
           "cortexctl.render.plan.html", "jinja2", "cortexctl.stack.load", "httpx", __name__]  # fmt: skip
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(LOADED)
+_reading = threading.Lock()
+"""Held by whoever may read an exit code. The fork server sends each code once, and multiprocessing reads those of all ended
+processes whenever one starts. Of two threads that read the same code, the second gets 255.
+"""
 
 
 def ran(
@@ -43,14 +50,26 @@ def ran(
         (here / "in").write_text(said, encoding="utf-8", newline="")
         streams = _Streams(*(str(here / stream) for stream in ("in", "out", "err")))
         process = _forks.Process(target=_run, args=(streams, str(cwd), dict(env), arguments, ""), daemon=True)
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
+        _start(process)
+        code = _exit_code(process, timeout)
+        if code is None:
             process.kill()
-            process.join()
+            _exit_code(process)
             raise subprocess.TimeoutExpired(["cortexctl", *arguments], timeout)
         out, err = (Path(path).read_bytes().decode() for path in (streams.out, streams.err))
-        return subprocess.CompletedProcess(["cortexctl", *arguments], process.exitcode, out, err)
+        return subprocess.CompletedProcess(["cortexctl", *arguments], code, out, err)
+
+
+def _start(process: BaseProcess) -> None:
+    with _reading:
+        process.start()
+
+
+def _exit_code(process: BaseProcess, timeout: float | None = None) -> int | None:
+    """Waits for the end; None: it still runs after `timeout` seconds."""
+    wait([process.sentinel], timeout)
+    with _reading:
+        return process.exitcode
 
 
 @dataclass(frozen=True)
@@ -71,22 +90,21 @@ class Forked:
         self._said = said
         streams, env = _Streams(os.devnull, str(said), str(said)), {**os.environ, "DOCKER_HOST": docker}
         self._process = _forks.Process(target=_run, args=(streams, "", env, arguments, namespace), daemon=True)
-        self._process.start()
+        _start(self._process)
 
     def kill(self) -> None:
         self._process.kill()
 
     def send(self, how: signal.Signals) -> None:
-        if self._process.pid and self._process.is_alive():
+        if self._process.pid and _exit_code(self._process, 0) is None:
             os.kill(self._process.pid, how)
 
     def end(self, timeout: float = 120) -> tuple[int, str]:
         """Exit code (the signal's number below zero, if one ended it) and all that it said."""
-        self._process.join(timeout)
-        code = self._process.exitcode
+        code = _exit_code(self._process, timeout)
         if code is None:
             self.kill()
-            self._process.join()
+            _exit_code(self._process)
         said = self._said.read_text()
         assert code is not None, f"it did not end in {timeout} s: {said}"
         return code, said
