@@ -40,6 +40,14 @@ def _is_unproven(other: Owned, named: Owned | None) -> bool:
     return named is not None and is_younger(other, named) and is_generation_name(other.container.name)
 
 
+def unnamed_running(existing: OwnedInstance) -> Owned | None:
+    """The newest running container of an instance in which none has the serving name: it passed its gate, and its run
+    was killed before it got the name. None if there is no such container.
+    """
+    running = [o for o in existing.others if o.container.is_running]
+    return running[-1] if running and existing.serving is None else None
+
+
 def older_one_is_back(wanted: Spec, existing: OwnedInstance | None, serving: Owned | None) -> bool:
     """Whether an older container with the wanted spec runs, proven, while the newer one with the serving name is
     stopped: a rollback was killed before its renames. Starting the newer one as well would give two servers.
@@ -54,7 +62,7 @@ def older_one_is_back(wanted: Spec, existing: OwnedInstance | None, serving: Own
 def _is_retained(other: Owned, applied: Applied | None) -> bool:
     """By its name, or because it stopped and a newer generation was applied."""
     was_replaced = applied is not None and other.container.state == "exited" and other.generation < applied.generation
-    return was_replaced or is_undone_name(other.container.name)
+    return was_replaced or (is_undone_name(other.container.name) and not other.container.is_running)
 
 
 def first_to_go(retained: tuple[Owned, ...]) -> tuple[Owned, ...]:
@@ -78,9 +86,9 @@ def beside(
 ) -> Beside:
     """A newer container than the serving one is a candidate. An older one is retained, and so is one that was rolled
     back, or that has the serving name, which is given after the gate. Without a serving container, a matching spec
-    means candidate, and of the others only those that have run and stopped are retained. One that stopped and is older
-    than what was `applied` last is retained, whatever it matches; one that runs while nothing serves was restored by a
-    run that was killed.
+    means candidate, first of all the running one; of the others only those that have run and stopped are retained. One
+    that stopped and is older than what was `applied` last is retained, whatever it matches; one that runs while nothing
+    serves was restored by a run that was killed.
     """
     if existing is None:
         return Beside(None, (), ())
@@ -92,11 +100,19 @@ def beside(
         matching = [o for o in (*restored, *young) if o.spec == wanted and replacing]
     else:
         matching = [o for o in others if o.spec == wanted and not _is_retained(o, applied)]
-        young = [o for o in others if o.container.state != "exited" or o in matching[-1:]]
+        matching = [o for o in matching if o.container.is_running] or matching
+        young = _unfinished(others, unnamed_running(existing))
     candidate = matching[-1] if matching else None
     leftovers = tuple(o for o in young if o is not candidate and o is not existing.serving)
     retained = tuple(o for o in others if o is not candidate and o not in leftovers)
     return Beside(candidate, leftovers, retained)
+
+
+def _unfinished(others: list[Owned], running: Owned | None) -> list[Owned]:
+    """If no container has the serving name: those that have not run and stopped, and those created to replace the
+    running one.
+    """
+    return [o for o in others if o.container.state != "exited" or (running is not None and is_younger(o, running))]
 
 
 def is_younger(other: Owned, serving: Owned) -> bool:
@@ -134,6 +150,11 @@ def roles_of(instance: OwnedInstance, applied: Applied | None) -> Roles:
         retained = tuple(o for o in generations if o not in young)
         candidate = young.pop() if young and not serving.container.is_running else None
         return Roles(serving, candidate, tuple(young), retained, tuple(duplicates))
+    running = unnamed_running(instance)
+    if running is not None:
+        others = [o for o in generations if o is not running]
+        young = _unfinished(others, running)
+        return Roles(None, running, tuple(young), tuple(o for o in others if o not in young))
     created = [o for o in generations if not is_undone_name(o.container.name)]
     if not created or (applied is not None and created[-1].generation < applied.generation):
         return Roles(retained=tuple(generations))

@@ -10,6 +10,7 @@ from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance.labels import is_undone_name
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
+from cortexctl.observed.roles import unnamed_running
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.cost import cost_of_restart, cost_of_start
 from cortexctl.plan.decide import reference
@@ -74,11 +75,16 @@ def _retained(existing: OwnedInstance | None, target: RollbackTarget) -> Owned |
     proven = list(_proven(existing))
     if target.generation is not None:
         return next((o for o in proven if o.generation == target.generation), None)
-    serving = existing.serving if existing else None
-    if serving is None:  # a rollback was killed between its two renames: the running container is the one it started
-        running = [o for o in proven if o.container.is_running]
-        not_undone = [o for o in proven if not is_undone_name(o.container.name)]
-        return next(iter(reversed(running or not_undone or proven)), None)
+    if existing is None:
+        return None
+    running = unnamed_running(existing)
+    undone = [o for o in proven if is_undone_name(o.container.name)]
+    if running is not None and any(o.generation > running.generation for o in undone):
+        return running  # a rollback to it was killed between its two renames
+    serving = existing.serving or running
+    if serving is None:
+        not_undone = [o for o in proven if o not in undone]
+        return next(iter(reversed(not_undone or proven)), None)
     older = [o for o in proven if o.generation < serving.generation]
     return older[-1] if older else None
 
@@ -88,6 +94,12 @@ def _proven(existing: OwnedInstance | None) -> Iterator[Owned]:
     for owned in existing.others if existing else ():
         if owned.container.state != "created" and owned.spec is not None:
             yield owned
+
+
+def _serving(existing: OwnedInstance, retained: Owned) -> Owned | None:
+    """The container to replace: a running one counts if a run was killed before it got the serving name."""
+    running = unnamed_running(existing)
+    return existing.serving or (running if running is not retained else None)
 
 
 def _why_not(existing: OwnedInstance | None, target: RollbackTarget) -> str:
@@ -123,7 +135,7 @@ def _instance(desired: Desired, existing: OwnedInstance, retained: Owned) -> Ins
 
 
 def _change(instance: Instance, existing: OwnedInstance, retained: Owned, observed: Observed) -> Change:
-    serving = existing.serving
+    serving = _serving(existing, retained)
     fields = diff(serving.spec, instance.spec) if serving and serving.spec else ()
     detail = InstanceChange(
         ordinal=instance.ordinal,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.instance.labels import generation_name, serving_name, undone_name
+from cortexctl.instance.codec import spec_from_label
+from cortexctl.instance.labels import GENERATION, SPEC, generation_name, serving_name, undone_name
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
-from cortexctl.observed.roles import beside, role_of, roles_of, serving_now
-from cortexctl.plan.action import ReasonCode
+from cortexctl.observed.record import Applied, HostRecord
+from cortexctl.observed.roles import beside, is_younger, role_of, roles_of, serving_now
+from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.drift.finding import Code
 from cortexctl.plan.drift.report import find_drift
 from cortexctl.plan.model import Change
@@ -40,6 +44,52 @@ def containers(draw: st.DrawFn, generation: int, serves: bool, by_hand: bool) ->
     name = serving_name("tiny") if serves else HAND if by_hand else draw(st.sampled_from(names))
     state = draw(st.sampled_from(STATES[:2] if serves else STATES))
     return make_container(name, state=state, generation=generation, spec=draw(st.sampled_from(SPECS)), own_labels=True)
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A host after a kill between the last two renames of a replacement: no container has the serving name. `proven`:
+    the generation that passed its gate and runs. `old`: the generation that it replaces; a rollback replaces a newer one.
+    """
+
+    host: ObservedHost
+    proven: int
+    old: int
+    applied: Applied | None
+
+    @property
+    def instance(self) -> OwnedInstance:
+        return instance_on(self.host)
+
+    @property
+    def running(self) -> Owned:
+        return next(o for o in self.instance.all if o.generation == self.proven)
+
+    @property
+    def leftovers(self) -> set[str]:
+        """As everywhere: created to replace the running one, by number and name."""
+        return ids(*(o for o in self.instance.all if is_younger(o, self.running)))
+
+    @property
+    def retained(self) -> set[str]:
+        return ids(*self.instance.all) - ids(self.running) - self.leftovers
+
+
+@st.composite
+def killed_replacements(draw: st.DrawFn) -> Killed:
+    generations = draw(st.lists(st.integers(1, 6), min_size=2, max_size=5, unique=True))
+    old = draw(st.sampled_from(generations))
+    new = draw(st.sampled_from([g for g in generations if g != old]))
+    containers = []
+    for g in sorted(generations):
+        must_be_undone = g > old or g == old > new  # but for a new generation
+        is_undone = (must_be_undone and not (g == new == max(generations))) or draw(st.booleans())
+        name = undone_name("tiny", 1, g) if is_undone else generation_name("tiny", 1, g)
+        state, spec = "running" if g == new else "exited", draw(st.sampled_from(SPECS))
+        containers.append(make_container(name, state=state, generation=g, spec=spec, own_labels=True))
+    of = {c.labels[GENERATION]: spec_from_label(c.labels[SPEC]) for c in containers}
+    records = [None, Applied("tiny", 1, new, "", of[str(new)], over=old), Applied("tiny", 1, old, "", of[str(old)])]
+    return Killed(ObservedHost("here", tuple(containers)), new, old, draw(st.sampled_from(records)))
 
 
 def instance_on(host: ObservedHost) -> OwnedInstance:
@@ -115,3 +165,61 @@ def test_a_rollback_returns_only_to_what_is_retained(host: ObservedHost) -> None
         returns = {r.id for r in change.detail.touched} - ids(serving)
         assert returns <= ids(*roles.retained, *roles.duplicates)
         assert all(role_of(instance, o) == "kept" for o in instance.all if o.container.id in returns)
+
+
+@modest
+@given(killed_replacements(), st.sampled_from(SPECS), st.booleans())
+def test_after_a_kill_between_the_renames_the_running_one_is_the_candidate(
+    killed: Killed, spec: Spec, replacing: bool
+) -> None:
+    instance = killed.instance
+    roles = roles_of(instance, killed.applied)
+    assert roles.serving is None
+    assert ids(roles.candidate) == ids(killed.running)
+    assert (ids(*roles.leftovers), ids(*roles.retained)) == (killed.leftovers, killed.retained)
+    assert ids(*(o for o in instance.all if role_of(instance, o) == "kept")) == killed.retained
+    serving = serving_now(spec, instance)
+    planned = beside(spec, instance, serving, killed.applied, replacing=replacing)
+    assert ids(serving, planned.candidate) == ids(killed.running)
+    assert (ids(*planned.leftovers), ids(*planned.retained)) == (killed.leftovers, killed.retained)
+
+
+@modest
+@given(killed_replacements(), st.sampled_from(SPECS))
+def test_after_a_kill_between_the_renames_a_plan_never_gives_up_the_running_one(killed: Killed, spec: Spec) -> None:
+    """It gets the serving name, or it is replaced by the wanted one. Drift reports it as unfinished, and no other."""
+    desired = make_desired(replace(make_instance(), spec=spec))
+    records = {"here": HostRecord("here", {"here/tiny": killed.applied} if killed.applied else {})}
+    observed = Observed((killed.host,), {("here", IMAGE): LOCAL}, records=records)
+    name = killed.running.container.name
+    findings = find_drift(desired, observed).findings
+    names = {c.name: c.id for c in killed.host.containers}
+    assert {names[f.container] for f in findings if f.code is Code.LEFTOVER} == killed.leftovers
+    assert [f.container for f in findings if f.code is Code.UNFINISHED] == [name]
+    assert not {f.code for f in findings} & {Code.KEPT_RUNS, Code.REMOVED, Code.DUPLICATE}
+    (change,) = (c for c in plan(desired, observed).effective if not c.only_tidies)
+    continues = killed.running.spec == spec
+    part = change.detail.candidate if continues else change.detail.serving
+    assert part is not None
+    assert part.id == killed.running.container.id
+    assert change.action is (Action.CREATE if continues else Action.REPLACE)
+
+
+@modest
+@given(killed_replacements(), st.booleans())
+def test_after_a_kill_between_the_renames_a_rollback_resumes_or_replaces_the_running_one(
+    killed: Killed, named: bool
+) -> None:
+    """It resumes a rollback, and goes back from a replacement. The running container keeps its place, or is replaced."""
+    generation = killed.proven if named else None
+    made = plan_rollback(
+        make_desired(make_instance()), Observed((killed.host,)), RollbackTarget("here/tiny", generation)
+    )
+    if named or killed.proven < killed.old:
+        assert [c.detail.generation for c in made.effective] == [killed.proven]
+    for change in made.effective:
+        returns, serving = change.detail.candidate, change.detail.serving
+        assert returns is not None
+        resumes = returns.id == killed.running.container.id
+        assert resumes or returns.id in killed.retained
+        assert (serving.id if serving else None) == (None if resumes else killed.running.container.id)

@@ -224,6 +224,37 @@ def test_a_rollback_that_was_cut_off_between_its_renames_goes_on_and_does_not_tu
     assert length_of(world) == "1"
 
 
+@pytest.mark.parametrize(("generation", "length"), [(None, "1"), (1, "1"), (2, "2")])
+def test_after_a_replacement_that_was_killed_between_its_renames_a_rollback_returns_to_the_old_one(
+    tmp_path: Path, generation: int | None, length: str
+) -> None:
+    """Unless the new one, which has passed its gate, is named: it gets the serving name."""
+    world = applied(tmp_path, 1)
+    plan = world.plan(stack(tmp_path, with_length(2)))
+    world.daemon().faults.fail("rename", call=2, times=ALWAYS, error=DaemonRefused("busy", status=500))
+    assert world.apply(plan).exit_code == 5
+    world.daemon().faults.clear()
+    assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2": "running"}
+    assert world.apply(back(world, tmp_path, generation=generation)).exit_code == 0
+    assert length_of(world) == length
+    assert sorted(serving(world).values()) == ["exited", "running"]
+
+
+def test_after_a_rollback_that_was_killed_on_its_way_forward_the_running_one_keeps_its_place(tmp_path: Path) -> None:
+    """It runs under the name of one that was rolled back."""
+    world = applied(tmp_path, 1, 2)
+    assert world.apply(back(world, tmp_path)).exit_code == 0
+    world.daemon().faults.fail("rename", call=2, times=ALWAYS, error=DaemonRefused("busy", status=500))
+    assert world.apply(back(world, tmp_path, generation=2)).exit_code == 5
+    world.daemon().faults.clear()
+    assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2-undone": "running"}
+    running = world.daemon().by_name("vllm-model-tiny--g2-undone").id
+    desired = stack(tmp_path, with_length(2))
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert world.daemon().by_name("vllm-model-tiny").id == running
+    assert not world.plan(desired).effective
+
+
 def test_after_a_rollback_that_was_cut_off_before_its_renames_one_server_stays_where_both_are_alike(
     tmp_path: Path,
 ) -> None:
