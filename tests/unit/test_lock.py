@@ -15,34 +15,34 @@ from cortexctl.observed.lock_holder import HeldLock, LockInfo
 from cortexctl.operations.lock import lock_state
 from cortexctl.render.lock import holder_text
 
-NOBODY = 2**22 + 1
+UNUSED_PID = 2**22 + 1
 """No process has this number: it is above what Linux gives out."""
-HELD = LockInfo("id", "alice", this_machine(), os.getpid(), "run", started=100, expires=200)
+HOLDER = LockInfo("id", "alice", this_machine(), os.getpid(), "run", started=100, expires=200)
 
 
 def test_a_process_that_runs_here_holds_its_lock_however_long() -> None:
-    assert not is_dead(HELD, 150)
-    assert not is_dead(HELD, 10_000)
+    assert not is_dead(HOLDER, 150)
+    assert not is_dead(HOLDER, 10_000)
 
 
 def test_a_process_that_is_gone_from_here_holds_nothing() -> None:
-    assert is_dead(replace(HELD, pid=NOBODY), 150)
+    assert is_dead(replace(HOLDER, pid=UNUSED_PID), 150)
 
 
 def test_of_another_machine_only_the_time_is_known() -> None:
-    elsewhere = replace(HELD, machine="elsewhere#1", pid=NOBODY)
+    elsewhere = replace(HOLDER, machine="elsewhere#1", pid=UNUSED_PID)
     assert not is_dead(elsewhere, 199)
     assert is_dead(elsewhere, 200)
 
 
 def test_the_same_host_name_with_other_process_numbers_is_another_machine() -> None:
     """Two containers of a CI: the pid of one says nothing in the other."""
-    other = replace(HELD, machine=f"{HELD.machine_name}#other", pid=NOBODY)
+    other = replace(HOLDER, machine=f"{HOLDER.machine_name}#other", pid=UNUSED_PID)
     assert not is_dead(other, 199)
 
 
 def test_what_is_written_in_labels_is_read_back() -> None:
-    assert from_labels(to_labels("stack@env", HELD)) == HELD
+    assert from_labels(to_labels("stack@env", HOLDER)) == HOLDER
 
 
 LATER = 10**11
@@ -61,19 +61,19 @@ BAD_NUMBERS = [
 
 @pytest.mark.parametrize("text", BAD_NUMBERS, ids=lambda t: t[:10])
 def test_a_lock_that_does_not_say_when_it_expires_never_does(text: str) -> None:
-    elsewhere = to_labels("stack", replace(HELD, machine="elsewhere#boot#1"))
+    elsewhere = to_labels("stack", replace(HOLDER, machine="elsewhere#boot#1"))
     assert not is_dead(from_labels({**elsewhere, "cortexctl.lock.expires": text}), LATER)
 
 
 @pytest.mark.parametrize("text", ["0", str(2**31), str(2**64), *BAD_NUMBERS], ids=lambda t: t[:10])
 def test_a_pid_that_is_none_proves_nothing_before_the_time_is_over(text: str) -> None:
-    holder = from_labels({**to_labels("stack", HELD), "cortexctl.lock.pid": text})
+    holder = from_labels({**to_labels("stack", HOLDER), "cortexctl.lock.pid": text})
     assert not is_dead(holder, 199)
     assert is_dead(holder, 200)
 
 
 def test_one_of_this_machine_whose_process_is_gone_is_dead_whenever_it_expires() -> None:
-    holder = from_labels({**to_labels("stack", replace(HELD, pid=NOBODY)), "cortexctl.lock.expires": "?"})
+    holder = from_labels({**to_labels("stack", replace(HOLDER, pid=UNUSED_PID)), "cortexctl.lock.expires": "?"})
     assert is_dead(holder, 1)
 
 
@@ -89,7 +89,7 @@ def test_the_same_host_name_with_another_boot_is_another_machine() -> None:
         name,
         f"{name}#{boot}#",
     ):
-        clone = replace(HELD, machine=machine, pid=NOBODY)
+        clone = replace(HOLDER, machine=machine, pid=UNUSED_PID)
         assert not runs_here(clone)
         assert not is_dead(clone, 199), "the other one's process cannot be looked up here"
         assert is_dead(clone, 200)
@@ -97,15 +97,15 @@ def test_the_same_host_name_with_another_boot_is_another_machine() -> None:
 
 
 @pytest.mark.parametrize("gone", ["_boot", "_space"])
-def test_a_machine_that_cannot_be_told_apart_is_nobodys(monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
-    """Where there is no /proc: two such machines of one name would be one."""
+def test_the_holder_on_a_machine_without_an_identity_is_not_dead(monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
+    """Without /proc, two machines with one name cannot be distinguished."""
     monkeypatch.setattr(lock, gone, lambda: "")
-    assert not is_dead(replace(HELD, machine=this_machine(), pid=NOBODY), 199)
+    assert not is_dead(replace(HOLDER, machine=this_machine(), pid=UNUSED_PID), 199)
 
 
 def test_a_number_that_another_process_has_since_is_not_the_holders() -> None:
-    assert is_dead(replace(HELD, born="1"), 150)
-    assert not is_dead(replace(HELD, born=born(os.getpid())), 10_000)
+    assert is_dead(replace(HOLDER, born="1"), 150)
+    assert not is_dead(replace(HOLDER, born=born(os.getpid())), 10_000)
 
 
 HOSTILE: list[object] = [
@@ -117,8 +117,8 @@ KEYS = ("owner", "who", "machine", "pid", "run", "started", "expires", "born")
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), st.sampled_from(HOSTILE)), st.integers(0, 2**40))
 def test_whatever_a_lock_holds_is_one_sentence(marks: dict[str, object], now: int) -> None:
-    labels = {**to_labels("stack", HELD), **{f"cortexctl.lock.{key}": value for key, value in marks.items()}}
+    labels = {**to_labels("stack", HOLDER), **{f"cortexctl.lock.{key}": value for key, value in marks.items()}}
     holder = from_labels(labels)
-    said = holder_text(lock_state(HeldLock(holder, now)))
-    assert len(said) < 1000
-    assert said.encode()
+    text = holder_text(lock_state(HeldLock(holder, now)))
+    assert len(text) < 1000
+    assert text.encode()

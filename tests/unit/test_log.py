@@ -127,25 +127,25 @@ def test_what_is_cut_next_to_a_secret_leaves_no_half_of_it() -> None:
     [b"x" * PIECE, b"\0" * PIECE, b"\r" * PIECE, b"bar\r" * (PIECE // 4), b"\xff" * PIECE, b"\n" * PIECE, b"a\n" * 999],
     ids=["one line", "NULs", "carriage returns", "bars", "no UTF-8", "empty lines", "short lines"],
 )
-def test_a_log_without_an_end_has_one_in_little_memory(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_log_is_cut_in_little_memory(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cortexctl.hosts.log.READ_AT_MOST", 32 << 20)
     tracemalloc.start()
     try:
-        found = last_lines(bounded(endless(piece)), 5000)
+        tail = last_lines(bounded(endless(piece)), 5000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found[0] == "[... cut: this log is not whole: the daemon sends far more than was asked for ...]"
-    assert all(len(line) <= LONGEST_LINE for line in found)
+    assert tail[0] == "[... cut: this log is not whole: the daemon sends far more than was asked for ...]"
+    assert all(len(line) <= LONGEST_LINE for line in tail)
     assert peak < 4 << 20
 
 
-def test_the_end_of_a_log_is_kept_and_no_more_of_it_than_that() -> None:
+def test_only_the_end_of_a_log_is_kept() -> None:
     sent = (b"%d %s\n" % (n, b"x" * 10_000) for n in range(2_000))
-    note, *kept = last_lines(sent, 5000)
+    note, *tail = last_lines(sent, 5000)
     assert note == "[... cut: of this log the last 4 MiB are kept ...]"
-    assert [line.split(" ")[0] for line in kept] == [str(n) for n in range(2_000 - len(kept), 2_000)]
-    assert LONGEST_TAIL - 10_010 < sum(map(len, kept)) <= LONGEST_TAIL
+    assert [line.split(" ")[0] for line in tail] == [str(n) for n in range(2_000 - len(tail), 2_000)]
+    assert LONGEST_TAIL - 10_010 < sum(map(len, tail)) <= LONGEST_TAIL
 
 
 def test_of_a_log_that_is_small_all_is_kept_and_nothing_is_noted() -> None:
@@ -154,7 +154,7 @@ def test_of_a_log_that_is_small_all_is_kept_and_nothing_is_noted() -> None:
     assert last_lines([], 5000) == []
 
 
-def test_what_is_read_is_more_than_a_daemon_keeps_of_the_lines_that_are_asked_for() -> None:
+def test_the_bounds_of_a_log_exceed_what_a_daemon_keeps_of_the_requested_lines() -> None:
     assert READ_AT_MOST > 5000 * (16 << 10)
     assert LINES_AT_MOST > 10 * 5000
 
@@ -184,18 +184,18 @@ def test_of_short_lines_all_is_followed(text: str, size: int) -> None:
 # ---- the daemon's answer
 
 
-def test_a_log_is_asked_for_by_its_container_its_end_and_its_start(tmp_path: Path) -> None:
-    asked: list[bytes] = []
+def test_a_log_request_names_the_container_the_tail_and_the_start(tmp_path: Path) -> None:
+    requests: list[bytes] = []
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            asked.append(self.request.recv(65536))
+            requests.append(self.request.recv(65536))
             self.request.sendall(OK + frame(b"one\ntw") + frame(b"o\n", 2))
 
     wanted = Wanted("c" * 64, "vllm-model-tiny", 7, tty=False, since=1_700_000_000.25)
     with serving_on(tmp_path / "e.sock", Handler) as url:
         assert list(lines(pieces(Host("here", url), wanted))) == ["one", "two"]
-    line = asked[0].split(b"\r\n")[0].decode()
+    line = requests[0].split(b"\r\n")[0].decode()
     assert line == f"GET /containers/{'c' * 64}/logs?stdout=1&stderr=1&tail=7&follow=0&since=1700000000.250000 HTTP/1.1"
 
 
@@ -245,14 +245,14 @@ def test_a_reader_may_take_more_time_than_the_daemon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "quoted"),
     [
         (501, json.dumps({"message": "configured logging driver does not support reading"}).encode(), "configured"),
         (404, b"no JSON", "status 404"),
         (500, json.dumps({"message": "m" * 10_000_000}).encode(), "status 500"),
     ],
 )
-def test_a_daemon_that_refuses_is_quoted(tmp_path: Path, status: int, body: bytes, said: str) -> None:
+def test_a_daemon_that_refuses_is_quoted(tmp_path: Path, status: int, body: bytes, quoted: str) -> None:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(65536)
@@ -260,13 +260,13 @@ def test_a_daemon_that_refuses_is_quoted(tmp_path: Path, status: int, body: byte
 
     with serving_on(tmp_path / "e.sock", Handler) as url, pytest.raises(DaemonRefused) as caught:
         list(pieces(Host("here", url), LOG))
-    assert caught.value.message.startswith(f"here: cannot read the log of vllm-model-tiny: {said}")
+    assert caught.value.message.startswith(f"here: cannot read the log of vllm-model-tiny: {quoted}")
     assert caught.value.status == status
     assert len(caught.value.message) < 3_000
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.0\r\n\r\n", b"HTTP/1.0 x y\r\n\r\n"])
-def test_what_is_no_answer_is_said(tmp_path: Path, answer: bytes) -> None:
+def test_an_invalid_answer_is_an_error_that_names_the_log(tmp_path: Path, answer: bytes) -> None:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(65536)
@@ -293,7 +293,7 @@ def test_a_daemon_that_breaks_off_leaves_what_it_sent(tmp_path: Path) -> None:
 
 @contextmanager
 def whole_daemon(path: Path, log: bytes, drips: int = 0) -> Iterator[str]:
-    """Enough of a daemon for its client to read a log. It sends a last byte again and again, so many times."""
+    """Enough of a daemon for its client to read a log. After the log it sends `drips` frames of one byte."""
     known = {
         "/version": {"ApiVersion": "1.41", "Version": "20.10.24"},
         "/json": {"Id": "c" * 64, "Name": "/vllm-model-tiny", "State": {}, "Config": {"Tty": False}},
@@ -301,8 +301,8 @@ def whole_daemon(path: Path, log: bytes, drips: int = 0) -> Iterator[str]:
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            asked = self.request.recv(65536).split(b" ")[1].decode()
-            answer = next((v for k, v in known.items() if asked.partition("?")[0].endswith(k)), None)
+            path_and_query = self.request.recv(65536).split(b" ")[1].decode()
+            answer = next((v for k, v in known.items() if path_and_query.partition("?")[0].endswith(k)), None)
             body = log if answer is None else json.dumps(answer).encode()
             self.request.sendall(
                 b"HTTP/1.0 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n\r\n" + body
@@ -320,9 +320,9 @@ def whole_daemon(path: Path, log: bytes, drips: int = 0) -> Iterator[str]:
 def test_every_way_to_a_log_is_bounded(tmp_path: Path, read: str) -> None:
     with whole_daemon(tmp_path / "e.sock", frame(b"one\n" + b"x" * 1_000_000 + b"\ntwo\n")) as url:
         daemon = DockerDaemon(Host("here", url), "demo")
-        found = "".join(f"{line}\n" if read != "follow" else line for line in getattr(daemon, read)("tiny", 5))
+        log = "".join(f"{line}\n" if read != "follow" else line for line in getattr(daemon, read)("tiny", 5))
         daemon.close()
-    first, cut, last = found.splitlines()
+    first, cut, last = log.splitlines()
     assert (first, last) == ("one", "two")
     assert len(cut) <= LONGEST_LINE + 20
     assert " cut ...]" in cut

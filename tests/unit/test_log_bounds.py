@@ -1,6 +1,6 @@
-"""Whoever writes a log decides how long it is, and not how long it is searched: no pattern ever sees more than a bound.
+"""A container decides how long its log is, but not how long it is searched: no pattern gets more text than the bounds.
 
-There is no clock here. The patterns are replaced by ones that note what they are given.
+No clock is used. The patterns are replaced by patterns that record their inputs.
 """
 
 from __future__ import annotations
@@ -25,61 +25,61 @@ from cortexctl.engines.vllm.progress import LONGEST_SIGN, advanced, stage
 from tests.diagnosis_cases import samples
 
 MODULES = [
-    *(import_module(f"{diagnosis.__name__}.{found.name}") for found in pkgutil.iter_modules(diagnosis.__path__)),
+    *(import_module(f"{diagnosis.__name__}.{module.name}") for module in pkgutil.iter_modules(diagnosis.__path__)),
     progress,
     startlog,
 ]
 
 
 @dataclass
-class Given:
-    """What patterns were given: characters in all, the longest line, and how often they were asked."""
+class Inputs:
+    """The inputs of all patterns: characters in total, the longest line, and the number of searches."""
 
     longest: int = 0
     characters: int = 0
-    asked: int = 0
+    searches: int = 0
     names: set[str] = field(default_factory=set)
 
     def note(self, name: str, text: str) -> None:
         self.names.add(name)
-        self.asked += 1
+        self.searches += 1
         self.characters += len(text)
         self.longest = max(self.longest, *map(len, text.split("\n")))
 
 
-class Noting:
-    """Stands for a pattern, and notes."""
+class RecordingPattern:
+    """Replaces a pattern and records its inputs."""
 
-    def __init__(self, name: str, pattern: re.Pattern[str], given: Given) -> None:
-        self._name, self._pattern, self._given = name, pattern, given
+    def __init__(self, name: str, pattern: re.Pattern[str], inputs: Inputs) -> None:
+        self._name, self._pattern, self._inputs = name, pattern, inputs
         self.groups = pattern.groups
 
     def search(self, text: str) -> Any:
-        self._given.note(self._name, text)
+        self._inputs.note(self._name, text)
         return self._pattern.search(text)
 
     def finditer(self, text: str) -> Any:
-        self._given.note(self._name, text)
+        self._inputs.note(self._name, text)
         return self._pattern.finditer(text)
 
     def sub(self, new: str, text: str, count: int = 0) -> str:
-        self._given.note(self._name, text)
+        self._inputs.note(self._name, text)
         return self._pattern.sub(new, text, count=count)
 
 
 @pytest.fixture
-def given_to(monkeypatch: pytest.MonkeyPatch) -> Given:
-    """All patterns of all modules that read a log, noted."""
-    seen = Given()
+def pattern_inputs(monkeypatch: pytest.MonkeyPatch) -> Inputs:
+    """The recorded inputs of all patterns, in all modules that read a log."""
+    seen = Inputs()
     for module in MODULES:
         for name, value in vars(module).items():
             if isinstance(value, re.Pattern):
-                monkeypatch.setattr(module, name, Noting(f"{module.__name__}.{name}", value, seen))
-    stages = tuple((Noting(f"stage {text}", pattern, seen), text) for pattern, text in progress._STAGES)
+                monkeypatch.setattr(module, name, RecordingPattern(f"{module.__name__}.{name}", value, seen))
+    stages = tuple((RecordingPattern(f"stage {text}", pattern, seen), text) for pattern, text in progress._STAGES)
     monkeypatch.setattr(progress, "_STAGES", stages)
-    telling = tuple(value for value in vars(startlog).values() if isinstance(value, Noting))
-    monkeypatch.setattr(startlog, "_RELEVANT", telling)
-    rows = tuple(replace(row, regex=Noting(row.name, row.regex, seen)) for row in TABLE)
+    relevant = tuple(value for value in vars(startlog).values() if isinstance(value, RecordingPattern))
+    monkeypatch.setattr(startlog, "_RELEVANT", relevant)
+    rows = tuple(replace(row, regex=RecordingPattern(row.name, row.regex, seen)) for row in TABLE)
     monkeypatch.setattr(sys.modules["cortexctl.engines.vllm.diagnosis.diagnose"], "TABLE", rows)
     return seen
 
@@ -105,38 +105,38 @@ LOGS = {
 
 @pytest.mark.parametrize("log", LOGS)
 @pytest.mark.parametrize("reader", READERS)
-def test_no_pattern_sees_a_line_that_is_longer_than_its_bound(given_to: Given, reader: str, log: str) -> None:
+def test_no_pattern_sees_a_line_that_is_longer_than_its_bound(pattern_inputs: Inputs, reader: str, log: str) -> None:
     read, longest = READERS[reader]
     read(LOGS[log])
-    assert given_to.asked > 0
-    assert given_to.longest <= longest
+    assert pattern_inputs.searches > 0
+    assert pattern_inputs.longest <= longest
 
 
 @pytest.mark.parametrize("log", LOGS)
-def test_all_rows_of_the_table_see_no_more_than_their_share_of_a_log(given_to: Given, log: str) -> None:
+def test_all_rows_of_the_table_see_no_more_than_their_share_of_a_log(pattern_inputs: Inputs, log: str) -> None:
     diagnose(LOGS[log])
     rows = {row.name for row in TABLE}
-    assert rows <= given_to.names, "all of the table was asked"
+    assert rows <= pattern_inputs.names, "every row of the table was searched"
     of_the_table = len(rows) * MOST_EVIDENCE
     line_by_line = 8 * MOST_TEXT  # which lines are evidence: a few patterns, once a line
-    assert given_to.characters <= of_the_table + line_by_line
-    assert given_to.asked <= len(rows) + 8 * MOST_LINES
+    assert pattern_inputs.characters <= of_the_table + line_by_line
+    assert pattern_inputs.searches <= len(rows) + 8 * MOST_LINES
 
 
-def test_of_a_log_with_more_than_the_bound_the_end_counts(given_to: Given) -> None:
+def test_of_a_log_with_more_than_the_bound_the_end_counts(pattern_inputs: Inputs) -> None:
     last = "ValueError: Unknown quantization method: fp3. Must be one of ['fp8', 'awq']."
-    found = diagnose([*["RuntimeError: " + "x" * 900] * 50_000, last])
-    assert found is not None
-    assert found.evidence == (last,)
-    assert given_to.longest <= LONGEST_LINE
+    diagnosis = diagnose([*["RuntimeError: " + "x" * 900] * 50_000, last])
+    assert diagnosis is not None
+    assert diagnosis.evidence == (last,)
+    assert pattern_inputs.longest <= LONGEST_LINE
 
 
 def test_both_ends_of_a_long_line_count() -> None:
-    said = "ValueError: Unknown quantization method: fp3. Must be one of ['fp8', 'awq']."
-    for line in (said + " y" * 100_000, "y " * 100_000 + said):
-        found = diagnose([line])
-        assert found is not None
-        assert found.pattern == "quantisation-unknown"
+    message = "ValueError: Unknown quantization method: fp3. Must be one of ['fp8', 'awq']."
+    for line in (message + " y" * 100_000, "y " * 100_000 + message):
+        diagnosis = diagnose([line])
+        assert diagnosis is not None
+        assert diagnosis.pattern == "quantisation-unknown"
 
 
 def test_a_start_whose_lines_about_memory_come_long_before_the_end_of_its_log_is_read() -> None:
@@ -145,28 +145,28 @@ def test_a_start_whose_lines_about_memory_come_long_before_the_end_of_its_log_is
         "INFO Model loading took 15.0 GiB memory and 5.42 seconds",
         "INFO GPU KV cache size: 460,496 tokens",
     ]
-    found = startlog.read_start_log(itertools.chain(begin, itertools.repeat("INFO a request came", 100_000)))
-    assert (found.weights_gib, found.kv_cache_tokens) == (15.0, 460_496)
+    start = startlog.read_start_log(itertools.chain(begin, itertools.repeat("INFO a request came", 100_000)))
+    assert (start.weights_gib, start.kv_cache_tokens) == (15.0, 460_496)
 
 
-def test_many_servers_that_say_nothing_are_not_each_read_to_the_end(given_to: Given) -> None:
+def test_many_servers_without_relevant_lines_are_not_each_read_to_the_end(pattern_inputs: Inputs) -> None:
     """Else a log of n such lines takes n * n steps."""
     startlog.read_start_log(["vLLM API server version 0.20.0"] * 4_000)
     patterns = len(startlog._RELEVANT)
-    assert given_to.asked <= 4_000 * patterns + startlog.MOST_STARTS * 4_000 * 2 * patterns
+    assert pattern_inputs.searches <= 4_000 * patterns + startlog.MOST_STARTS * 4_000 * 2 * patterns
 
 
 # ---- the patterns themselves
 
 
 def classes_of(pattern: re.Pattern[str]) -> Iterator[str]:
-    """The negated classes of a pattern, as they are written."""
-    yield from (found[0] for found in re.finditer(r"(?<!\\)\[\^(?:\\.|[^\]\\])*\]", pattern.pattern))
+    """The negated character classes of a pattern, as written."""
+    yield from (match[0] for match in re.finditer(r"(?<!\\)\[\^(?:\\.|[^\]\\])*\]", pattern.pattern))
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE])
 def test_no_row_runs_on_over_the_ends_of_lines(row: Any) -> None:
-    """The rows are tried on all lines at once: one that runs on would be tried anew to the log's end at each line."""
+    """The rows search all lines at once: a row without a bound would search to the end of the log again for each line."""
     for written in classes_of(row.regex):
         assert not re.match(written, "\n"), written
     assert not row.regex.flags & re.DOTALL

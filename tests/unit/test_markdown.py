@@ -24,6 +24,9 @@ REFERENCES = re.compile(r"[@#!~%$&^]\w|://|[wW]{3}\.|:[a-z0-9_+-]+:|[A-Z]-\d|\b[
 """What code hosts make something of in text that is not code."""
 
 
+UNREACHABLE = "1 host unreachable and left out"
+
+
 class Reader(HTMLParser):
     """Tags with the names of their attributes, comments, and the text outside code."""
 
@@ -31,7 +34,7 @@ class Reader(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.comments: list[str] = []
-        self.words = ""
+        self.prose = ""
         self._code = 0
         self.feed(COMMONMARK.render(markdown))
         self.close()
@@ -48,16 +51,16 @@ class Reader(HTMLParser):
         self.comments.append(data)
 
     def handle_data(self, data: str) -> None:
-        self.words += "" if self._code else data
+        self.prose += "" if self._code else data
 
 
 def check(shown: str, like: str) -> None:
-    """It has the structure of the other, and its text refers to nothing."""
-    found, wanted = Reader(shown), Reader(like)
-    assert found.tags == wanted.tags
-    assert len(found.comments) == 1
-    assert not {t for t in found.tags if t.split()[0] in {"a", "img", "script", "input", "b", "h1", "h2", "hr", "del"}}
-    assert REFERENCES.findall(found.words.replace("cortexctl 0", "")) == []
+    """Both texts have the same structure, and the prose of the first has no references."""
+    reader, expected = Reader(shown), Reader(like)
+    assert reader.tags == expected.tags
+    assert len(reader.comments) == 1
+    assert not {t for t in reader.tags if t.split()[0] in {"a", "img", "script", "input", "b", "h1", "h2", "hr", "del"}}
+    assert REFERENCES.findall(reader.prose.replace("cortexctl 0", "")) == []
     rows = [[line.count("|") for line in lines] for lines in tables(shown)]
     assert all(len(set(row)) == 1 for row in rows)
     assert_fences(shown)
@@ -103,7 +106,7 @@ def test_code_spans_and_what_cannot_be_one() -> None:
     assert code("a|b") == "<code>a&#124;b</code>"
 
 
-def test_plain_words_stay_as_they_are() -> None:
+def test_plain_text_stays_unchanged() -> None:
     plain = "gpu-1: port 8001 is used by the container grafana; choose another (or none), e.g. 8002"
     assert text(plain) == plain
     assert text("@a #1 https://x") == "@&#8203;a #&#8203;1 https:&#8203;//x"
@@ -130,7 +133,7 @@ def test_clipping_cuts_no_character() -> None:
     assert clip("abc", 3) == "abc"
 
 
-def test_the_footer_tells_which_plan_it_is() -> None:
+def test_the_footer_names_the_plan() -> None:
     plan = case("replace_argument")
     digest = json.loads(plan_to_json(plan))["digest"]
     assert f"plan digest `{digest[:16]}`" in plan_markdown(plan)
@@ -140,20 +143,20 @@ def test_the_footer_tells_which_plan_it_is() -> None:
         assert "next:" not in plan_markdown(case(name))
 
 
-def test_heads_up_says_what_hurts() -> None:
+def test_the_heads_up_lists_the_outages() -> None:
     shown = plan_markdown(rich_plan())
     line = next(line for line in shown.splitlines() if line.startswith("**Heads-up:**"))
-    for said in (
+    for item in (
         "refused: 1 error below",
         "`llama-70b` goes down on 12 hosts, at most",
         "`old-embedder` is removed from `gpu-3`",
-        "1 host unreachable and left out: `gpu-13`",
+        f"{UNREACHABLE}: `gpu-13`",
         "a partial plan: --target llama-&#42;",
     ):
-        assert said in line
+        assert item in line
 
 
-def test_a_comment_is_cut_by_saying_less() -> None:
+def test_a_long_comment_is_cut_to_its_budget() -> None:
     plan = large_plan(150)
     sizes = []
     for budget in (LEAST_BYTES, 10_000, 20_000, 40_000, 60_000, 100_000):

@@ -33,13 +33,13 @@ Fit = Callable[..., str]
 
 @pytest.fixture
 def fit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Fit:
-    """What `fit` writes; it must end with the given code."""
+    """Runs `fit`, checks its exit code, and returns its output."""
     monkeypatch.setenv("NO_COLOR", "1")
 
-    def go(*words: str, code: int = 0) -> str:
-        assert run(["fit", *words]) == code
-        said = capsys.readouterr()
-        return said.out if code in {0, 1} and said.out else said.err
+    def go(*argv: str, code: int = 0) -> str:
+        assert run(["fit", *argv]) == code
+        captured = capsys.readouterr()
+        return captured.out if code in {0, 1} and captured.out else captured.err
 
     return go
 
@@ -49,7 +49,7 @@ def config(name: str) -> str:
 
 
 def test_the_json_has_every_number_with_range_and_source(fit: Fit) -> None:
-    found = json.loads(
+    report = json.loads(
         fit(
             "--config",
             config("qwen3-8b"),
@@ -64,13 +64,13 @@ def test_the_json_has_every_number_with_range_and_source(fit: Fit) -> None:
         )
     )
     for part in PARTS:
-        assert set(found[part]) == {"value", "low", "high", "source"}, part
-        assert found[part]["low"] <= found[part]["value"] <= found[part]["high"]
-    assert (found["verdict"], found["refusal"]) == ("starts", None)
+        assert set(report[part]) == {"value", "low", "high", "source"}, part
+        assert report[part]["low"] <= report[part]["value"] <= report[part]["high"]
+    assert (report["verdict"], report["refusal"]) == ("starts", None)
 
 
 def test_given_memory_leaves_the_exact_part_and_needs_no_gpu(fit: Fit) -> None:
-    found = json.loads(
+    report = json.loads(
         fit(
             "--config",
             config("qwen3-8b"),
@@ -84,20 +84,20 @@ def test_given_memory_leaves_the_exact_part_and_needs_no_gpu(fit: Fit) -> None:
             "json",
         )
     )
-    assert found["kv_cache_tokens"] == {"value": 188880, "low": 188880, "high": 188880, "source": "exact"}
-    assert found["requested_gib"] is None
+    assert report["kv_cache_tokens"] == {"value": 188880, "low": 188880, "high": 188880, "source": "exact"}
+    assert report["requested_gib"] is None
 
 
 def test_a_refusal_has_its_rule_text_and_the_length_that_fits(fit: Fit) -> None:
-    found = json.loads(fit("--config", config("qwen3-8b"), "--gpu", "L40S", "--available-kv", "1", "--format", "json"))
-    assert found["verdict"] == "refuses"
-    assert found["refusal"]["rule"] == "one request"
-    assert found["refusal"]["estimated_max_model_len"] == 7264
-    assert "estimated maximum model length is 7264" in found["refusal"]["text"]
+    report = json.loads(fit("--config", config("qwen3-8b"), "--gpu", "L40S", "--available-kv", "1", "--format", "json"))
+    assert report["verdict"] == "refuses"
+    assert report["refusal"]["rule"] == "one request"
+    assert report["refusal"]["estimated_max_model_len"] == 7264
+    assert "estimated maximum model length is 7264" in report["refusal"]["text"]
 
 
-def test_what_the_arguments_lay_over_the_config_counts(fit: Fit) -> None:
-    words = (
+def test_arguments_that_override_the_config_count(fit: Fit) -> None:
+    argv = (
         "--config",
         config("qwen3-8b"),
         "--gpu",
@@ -107,14 +107,14 @@ def test_what_the_arguments_lay_over_the_config_counts(fit: Fit) -> None:
         "--arg",
         "max_model_len=65536",
     )
-    assert json.loads(fit(*words, "--format", "json"))["refusal"]["rule"] == "length"
+    assert json.loads(fit(*argv, "--format", "json"))["refusal"]["rule"] == "length"
     longer = 'hf_overrides={"max_position_embeddings": 131072}'
-    assert json.loads(fit(*words, "--arg", longer, "--format", "json"))["refusal"] is None
+    assert json.loads(fit(*argv, "--arg", longer, "--format", "json"))["refusal"] is None
 
 
 @pytest.mark.parametrize(("value", "verdict"), [("1", "too close to call"), ("0", "refuses"), ("false", "refuses")])
 def test_more_than_the_config_allows_is_in_doubt_where_it_is_allowed(fit: Fit, value: str, verdict: str) -> None:
-    words = (
+    argv = (
         "--config",
         config("qwen3-8b"),
         "--gpu",
@@ -125,7 +125,7 @@ def test_more_than_the_config_allows_is_in_doubt_where_it_is_allowed(fit: Fit, v
         "max_model_len=65536",
     )
     assert (
-        json.loads(fit(*words, "--environ", f"VLLM_ALLOW_LONG_MAX_MODEL_LEN={value}", "--format", "json"))["verdict"]
+        json.loads(fit(*argv, "--environ", f"VLLM_ALLOW_LONG_MAX_MODEL_LEN={value}", "--format", "json"))["verdict"]
         == verdict
     )
 
@@ -207,7 +207,7 @@ QWEN = ["--config", config("qwen3-8b"), "--gpu", "L40S:44.4x4", "--vllm-version"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("argv", "error"),
     [
         (["--gpu", "H100"], "one --config FILE"),
         (["--config", "x.json", "--arg", "dtype=half"], "--gpu NAME:GIB"),
@@ -225,8 +225,8 @@ QWEN = ["--config", config("qwen3-8b"), "--gpu", "L40S:44.4x4", "--vllm-version"
         ([*QWEN, "--free", "-1"], "is not in the range"),
     ],
 )
-def test_what_cannot_be_asked_is_said_in_a_sentence(fit: Fit, words: list[str], said: str) -> None:
-    assert said in fit(*words, code=1)
+def test_an_invalid_request_is_an_error_in_one_sentence(fit: Fit, argv: list[str], error: str) -> None:
+    assert error in fit(*argv, code=1)
 
 
 STACK = """stack = "demo"
@@ -265,17 +265,17 @@ def stack(tmp_path: Path) -> Path:
 
 
 def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path) -> None:
-    found = json.loads(fit(str(stack), "--format", "json"))
-    assert found["instances"]["gpu-1/small"]["verdict"] == "starts"
-    assert "--config other=FILE" in found["unknown"]["gpu-1/other"]
-    assert [(line["gpu"], line["shares"][0]["who"]) for line in found["ledger"]] == [(0, "gpu-1/small")]
+    report = json.loads(fit(str(stack), "--format", "json"))
+    assert report["instances"]["gpu-1/small"]["verdict"] == "starts"
+    assert "--config other=FILE" in report["unknown"]["gpu-1/other"]
+    assert [(line["gpu"], line["shares"][0]["who"]) for line in report["ledger"]] == [(0, "gpu-1/small")]
     text = fit(str(stack), "--config", f"other={config('gemma-2-9b')}")
     assert "gpu-1 GPU 1: 40.8 of 44.4 GiB (gpu-1/other 40.8)" in text
     misspelt = fit(str(stack), "--config", f"othr={config('gemma-2-9b')}", code=1)
     assert "has no model othr; there are: other, small" in misspelt
 
 
-def test_where_a_stack_cannot_be_patched_the_arguments_are_said(
+def test_if_a_stack_cannot_be_patched_the_arguments_are_reported(
     stack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = STACK.replace("[models.small", "[env.lab.models.small")
@@ -288,19 +288,19 @@ def test_where_a_stack_cannot_be_patched_the_arguments_are_said(
     assert stack.read_text() == text
 
 
-def test_a_release_newer_than_all_that_are_known_is_said_to_be(fit: Fit) -> None:
-    words = ("--config", config("qwen3-8b"), "--gpu", "L40S", "--format", "json", "--vllm-version")
-    assert "newer than" in json.loads(fit(*words, "0.99.0"))["notes"][0]
-    assert json.loads(fit(*words, NEWEST_KNOWN))["notes"] == []
+def test_a_release_newer_than_all_known_ones_has_a_note(fit: Fit) -> None:
+    argv = ("--config", config("qwen3-8b"), "--gpu", "L40S", "--format", "json", "--vllm-version")
+    assert "newer than" in json.loads(fit(*argv, "0.99.0"))["notes"][0]
+    assert json.loads(fit(*argv, NEWEST_KNOWN))["notes"] == []
 
 
 def test_given_memory_is_for_a_stack_too(fit: Fit, stack: Path) -> None:
-    found = json.loads(fit(str(stack), "--available-kv", "10", "--format", "json"))
-    assert found["instances"]["gpu-1/small"]["available_kv_gib"]["value"] == 10.0
+    report = json.loads(fit(str(stack), "--available-kv", "10", "--format", "json"))
+    assert report["instances"]["gpu-1/small"]["available_kv_gib"]["value"] == 10.0
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("argv", "error"),
     [
         (("--available-kv", "nan"), "--available-kv must be a finite number"),
         (("--free", "inf"), "--free must be a finite number"),
@@ -317,8 +317,8 @@ def test_given_memory_is_for_a_stack_too(fit: Fit, stack: Path) -> None:
         (("--gpu", "L40S:inf"), "a GPU must have more than 0 GiB"),
     ],
 )
-def test_options_that_say_nothing_are_refused(fit: Fit, words: tuple[str, ...], said: str) -> None:
-    assert said in fit("--config", config("qwen3-8b"), "--gpu", "L40S", *words, code=1)
+def test_meaningless_options_are_refused(fit: Fit, argv: tuple[str, ...], error: str) -> None:
+    assert error in fit("--config", config("qwen3-8b"), "--gpu", "L40S", *argv, code=1)
 
 
 def test_a_model_of_the_hub_is_read_from_the_cache(fit: Fit, stack: Path) -> None:
@@ -328,18 +328,18 @@ def test_a_model_of_the_hub_is_read_from_the_cache(fit: Fit, stack: Path) -> Non
     (base / "snapshots" / commit).mkdir(parents=True)
     (base / "snapshots" / commit / "config.json").write_text((CONFIGS / "gemma-2-9b.json").read_text())
     stack.write_text(STACK.replace('models_dir = "models"', 'models_dir = "models"\nhf_cache = "hf"'))
-    found = json.loads(fit(str(stack), "--format", "json"))
-    assert found["instances"]["gpu-1/other"]["model"] == "Gemma2ForCausalLM"
-    assert found["unknown"] == {}
+    report = json.loads(fit(str(stack), "--format", "json"))
+    assert report["instances"]["gpu-1/other"]["model"] == "Gemma2ForCausalLM"
+    assert report["unknown"] == {}
 
 
-def test_a_search_ends_with_a_patch_and_writes_it_only_when_told(fit: Fit, stack: Path) -> None:
-    words = (str(stack), "--auto", "--model", "small", "--target-len", "16384", "--target-concurrency", "4")
-    text = fit(*words)
+def test_a_search_prints_a_patch_and_writes_it_only_with_the_option(fit: Fit, stack: Path) -> None:
+    argv = (str(stack), "--auto", "--model", "small", "--target-len", "16384", "--target-concurrency", "4")
+    text = fit(*argv)
     assert "-max_model_len = 32768  # for documents" in text
     assert "+max_model_len = 16384  # for documents" in text
     assert stack.read_text() == STACK
-    fit(*words, "--write")
+    fit(*argv, "--write")
     assert "max_model_len = 16384  # for documents" in stack.read_text()
     assert "kv_cache_memory_bytes = " in stack.read_text()
     assert json.loads(fit(str(stack), "--format", "json"))["instances"]["gpu-1/small"]["verdict"] == "starts"

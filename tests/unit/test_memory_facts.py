@@ -22,13 +22,13 @@ PARAMETERS = json.loads((CASES / "parameters.json").read_text())
 def test_the_tensors_add_up_to_the_published_number_of_parameters(name: str) -> None:
     facts = facts_of(name)
     whole = Stage(range(len(facts.layers)))
-    how = WeightOptions(Split(absorbed=""), towers=False, head=not facts.pooling)
-    found = (weight_bytes(facts, whole, NOT_QUANTISED, how) - rotary_bytes(facts, how)) / 2e9
-    assert found == pytest.approx(PARAMETERS[name], rel=0.005)
+    options = WeightOptions(Split(absorbed=""), towers=False, head=not facts.pooling)
+    billions = (weight_bytes(facts, whole, NOT_QUANTISED, options) - rotary_bytes(facts, options)) / 2e9
+    assert billions == pytest.approx(PARAMETERS[name], rel=0.005)
     assert not facts.unknown
 
 
-def test_what_was_guessed_is_said() -> None:
+def test_guesses_are_reported() -> None:
     config = {**config_of("llama-3.1-8b"), "quantization_config": {"quant_method": "newbits"}}
     assert read_facts(config).unknown == (
         'the quantisation "newbits" is not known: the bits of its weights are a guess',
@@ -45,7 +45,7 @@ def test_a_text_model_inside_another_config_is_found() -> None:
     assert [t.modality for t in facts.towers] == ["vision"]
 
 
-def test_a_recipe_leaves_alone_what_it_says() -> None:
+def test_a_recipe_quantises_no_tensor_that_it_ignores() -> None:
     quant = facts_of("gemma-4-26b-a4b-nvfp4").quant
     assert quant.of("self_attn.q_proj", 3).name == ""
     assert quant.of("mlp.gate_proj", 3).name == ""
@@ -53,7 +53,7 @@ def test_a_recipe_leaves_alone_what_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "kept"),
+    ("pattern", "ignored"),
     [
         ("re:.*self_attn.*", True),
         ("model.layers.0.self_attn.q_proj", True),
@@ -65,14 +65,14 @@ def test_a_recipe_leaves_alone_what_it_says() -> None:
         ("model.layers.*.self_attn.*", True),
     ],
 )
-def test_patterns_of_recipes(pattern: str, *, kept: bool) -> None:
+def test_patterns_of_recipes(pattern: str, *, ignored: bool) -> None:
     table = {
         "quant_method": "compressed-tensors",
         "ignore": [pattern],
         "config_groups": {"a": {"weights": {"num_bits": 8}}},
     }
     quant = read_facts({**config_of("llama-3.1-8b"), "quantization_config": table}).quant
-    assert (quant.of("self_attn.q_proj", 0).size == 0) is kept
+    assert (quant.of("self_attn.q_proj", 0).size == 0) is ignored
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_longest_context_is_the_smallest_of_its_keys_times_rope_that_is_not_
     assert read_facts({**plain, "model_max_length": 8192}).derived_len == 8192
 
 
-def test_an_unknown_family_is_read_as_plain_layers_and_says_so() -> None:
+def test_an_unknown_family_is_read_as_plain_layers_and_reported() -> None:
     facts = read_facts({**config_of("llama-3.1-8b"), "model_type": "brandnew"})
     assert len(facts.layers) == 32
     assert "brandnew" in facts.unknown[0]

@@ -18,10 +18,10 @@ from tests.memory import budget_of, config_of, facts_of
 
 
 def dense_tensors(config: dict[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """As the checkpoint of a plain decoder names and shapes them."""
+    """The tensor names and shapes in the checkpoint of a plain decoder."""
     h, i, n = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
     q, kv, d = config["num_attention_heads"], config["num_key_value_heads"], config.get("head_dim", 128)
-    found = {
+    tensors = {
         "model.embed_tokens.weight": ("BF16", (config["vocab_size"], h)),
         "lm_head.weight": ("BF16", (config["vocab_size"], h)),
         "model.norm.weight": ("BF16", (h,)),
@@ -38,26 +38,26 @@ def dense_tensors(config: dict[str, Any]) -> dict[str, tuple[str, tuple[int, ...
         "post_attention_layernorm": (h,),
     }
     for layer in range(n):
-        found |= {f"model.layers.{layer}.{name}.weight": ("BF16", shape) for name, shape in shapes.items()}
-    return found
+        tensors |= {f"model.layers.{layer}.{name}.weight": ("BF16", shape) for name, shape in shapes.items()}
+    return tensors
 
 
 @pytest.mark.parametrize("tp", [1, 2, 4, 16])
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-8b"])
-def test_headers_and_config_say_the_same_of_a_plain_model(name: str, tp: int) -> None:
+def test_headers_and_config_agree_on_a_plain_model(name: str, tp: int) -> None:
     headers = Headers(dense_tensors(config_of(name)))
-    ask = BudgetInputs({"tensor_parallel_size": tp}, parse_gpu("H100")[0], "0.32.0", headers=headers)
-    read = budget(facts_of(name), ask).tightest.weights
+    inputs = BudgetInputs({"tensor_parallel_size": tp}, parse_gpu("H100")[0], "0.32.0", headers=headers)
+    read = budget(facts_of(name), inputs).tightest.weights
     assert read.source == "headers"
     assert read.value == pytest.approx(
         budget_of(name, "H100", tensor_parallel_size=tp).tightest.weights.value, rel=1e-3
     )
 
 
-def test_an_index_scales_what_the_config_gives() -> None:
+def test_an_index_scales_the_estimate_of_the_config() -> None:
     plain = budget_of("qwen3-8b", "H100").tightest.weights.value
-    ask = BudgetInputs({}, parse_gpu("H100")[0], "0.32.0", headers=Headers({}, int(16.38e9)))
-    assert budget(facts_of("qwen3-8b"), ask).tightest.weights.value == pytest.approx(plain, rel=0.01)
+    inputs = BudgetInputs({}, parse_gpu("H100")[0], "0.32.0", headers=Headers({}, int(16.38e9)))
+    assert budget(facts_of("qwen3-8b"), inputs).tightest.weights.value == pytest.approx(plain, rel=0.01)
 
 
 def test_what_is_not_loaded_is_not_counted() -> None:

@@ -17,10 +17,10 @@ PLANNED = [json.loads(line) for line in (CASES / "planned.jsonl").read_text().sp
 
 @pytest.mark.parametrize("case", PLANNED, ids=[f"{c['version']}-{c['config']}" for c in PLANNED])
 def test_blocks_tokens_concurrency_and_needs_are_those_of_the_release(case: dict[str, Any]) -> None:
-    found = budget_of(case["config"], None, case["version"], available=case["available_gib"], **case["args"])
-    pool = found.tightest.pool
-    assert found.blocks.value == case["blocks"]
-    assert found.tokens.value == case["tokens"]
-    assert found.concurrency.value == pytest.approx(case["concurrency"], abs=1e-6)
-    assert pool.needed(found.length) == case["needed"]
-    assert pool.longest(case["available_gib"] * 2**30, found.length) == case["longest"]
+    result = budget_of(case["config"], None, case["version"], available=case["available_gib"], **case["args"])
+    pool = result.tightest.pool
+    assert result.blocks.value == case["blocks"]
+    assert result.tokens.value == case["tokens"]
+    assert result.concurrency.value == pytest.approx(case["concurrency"], abs=1e-6)
+    assert pool.needed(result.length) == case["needed"]
+    assert pool.longest(case["available_gib"] * 2**30, result.length) == case["longest"]

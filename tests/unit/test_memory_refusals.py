@@ -1,4 +1,4 @@
-"""Every refusal that can be foreseen, in vLLM's own words and with its numbers; and when nothing is said for sure."""
+"""Every refusal that can be foreseen, with vLLM's own text and numbers; and when no verdict is certain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.memory import budget_of, config_of
 
 
 @pytest.mark.parametrize(
-    ("name", "gpu", "args", "rule", "words"),
+    ("name", "gpu", "args", "rule", "text"),
     [
         (
             "qwen2.5-7b",
@@ -69,12 +69,12 @@ from tests.memory import budget_of, config_of
         ),
     ],
 )
-def test_a_refusal_is_foreseen(name: str, gpu: str, args: dict[str, Any], rule: str, words: str) -> None:
-    found = budget_of(name, gpu, **args)
-    assert found.verdict == "refuses"
-    assert found.refusal is not None
-    assert found.refusal.rule == rule
-    assert words in found.refusal.text
+def test_a_refusal_is_foreseen(name: str, gpu: str, args: dict[str, Any], rule: str, text: str) -> None:
+    result = budget_of(name, gpu, **args)
+    assert result.verdict == "refuses"
+    assert result.refusal is not None
+    assert result.refusal.rule == rule
+    assert text in result.refusal.text
 
 
 def test_texts_are_those_of_the_release() -> None:
@@ -92,18 +92,18 @@ def test_a_quantised_split_must_be_whole(tp: int, *, refused: bool) -> None:
         **config_of("qwen3-235b-a22b"),
         "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},
     }
-    ask = BudgetInputs(
+    inputs = BudgetInputs(
         {"tensor_parallel_size": tp, "max_model_len": 4096}, parse_gpu("H200")[0], "0.32.0", available_gib=50
     )
-    found = budget(read_facts(config), ask)
-    assert (found.refusal is not None and found.refusal.rule == "quantised split") is refused
+    result = budget(read_facts(config), inputs)
+    assert (result.refusal is not None and result.refusal.rule == "quantised split") is refused
 
 
-def test_the_longest_context_shrinks_where_it_is_left_open() -> None:
-    found = budget_of("qwen3-8b", "L40S", available=1.0, max_model_len=-1)
-    assert found.verdict == "starts"
-    assert found.length == 7264
-    assert found.concurrency.value == pytest.approx(1.0, abs=0.01)
+def test_the_longest_context_shrinks_if_it_is_left_open() -> None:
+    result = budget_of("qwen3-8b", "L40S", available=1.0, max_model_len=-1)
+    assert result.verdict == "starts"
+    assert result.length == 7264
+    assert result.concurrency.value == pytest.approx(1.0, abs=0.01)
 
 
 def test_what_lies_within_the_range_is_too_close_to_call() -> None:
@@ -116,11 +116,11 @@ def test_what_lies_within_the_range_is_too_close_to_call() -> None:
 
 
 def test_without_a_gpu_nothing_is_claimed() -> None:
-    found = budget_of("qwen3-8b")
-    assert found.verdict == "unknown"
+    result = budget_of("qwen3-8b")
+    assert result.verdict == "unknown"
 
 
 def test_an_encoder_has_no_cache_and_starts() -> None:
-    found = budget_of("bge-m3", "L4")
-    assert found.verdict == "starts"
-    assert found.tokens.value == 0
+    result = budget_of("bge-m3", "L4")
+    assert result.verdict == "starts"
+    assert result.tokens.value == 0

@@ -24,27 +24,27 @@ def computed(case: dict[str, Any], available: float | None = None) -> Budget:
 def test_what_follows_from_the_memory_that_is_left_is_exact(case: dict[str, Any]) -> None:
     """The reports round that memory to 0.01 GiB, which is up to 0.25 % of the smallest."""
     printed = case["printed"]
-    found = computed(case, printed["available_kv_gib"])
+    result = computed(case, printed["available_kv_gib"])
     if "kv_cache_tokens" in printed:
-        assert found.tokens.value == pytest.approx(printed["kv_cache_tokens"], rel=0.0025)
+        assert result.tokens.value == pytest.approx(printed["kv_cache_tokens"], rel=0.0025)
     if "max_concurrency" in printed:
-        assert found.concurrency.value == pytest.approx(printed["max_concurrency"], rel=0.0025)
+        assert result.concurrency.value == pytest.approx(printed["max_concurrency"], rel=0.0025)
     if "needed_gib" in printed:
-        assert found.tightest.needed.value == pytest.approx(printed["needed_gib"], abs=0.005)
-        assert found.verdict == "refuses"
+        assert result.tightest.needed.value == pytest.approx(printed["needed_gib"], abs=0.005)
+        assert result.verdict == "refuses"
     if "estimated_max_model_len" in printed:
-        assert found.refusal is not None
-        assert found.refusal.estimated_max_model_len == printed["estimated_max_model_len"]
+        assert result.refusal is not None
+        assert result.refusal.estimated_max_model_len == printed["estimated_max_model_len"]
 
 
 @pytest.mark.parametrize(
     "case", [c for c in STARTS if c["gpu"]], ids=[i for i, c in zip(IDS, STARTS, strict=True) if c["gpu"]]
 )
 def test_the_sum_is_what_was_printed(case: dict[str, Any]) -> None:
-    """Weights within 1.5 %, and what is left inside of its range."""
-    found = computed(case)
+    """The weights are within 1.5 %, and the available memory is within its range."""
+    result = computed(case)
     printed = case["printed"]
-    assert found.tightest.weights.value == pytest.approx(printed["weights_gib"], rel=0.015)
-    left = found.tightest.available
+    assert result.tightest.weights.value == pytest.approx(printed["weights_gib"], rel=0.015)
+    left = result.tightest.available
     assert left.low <= printed["available_kv_gib"] <= left.high
-    assert found.verdict != "refuses"
+    assert result.verdict != "refuses"

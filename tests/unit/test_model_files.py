@@ -35,15 +35,15 @@ SPEC = new_spec("image:v0.32.0", "/models/qwen/8b", ("chat",), mounts=(Mount("/s
 
 
 def reading(files: dict[str, bytes | str]) -> tuple[Read, list[str]]:
-    """A folder in memory, and what was asked of it."""
-    asked: list[str] = []
+    """A folder in memory, and the paths that were read from it."""
+    paths: list[str] = []
 
     def read(path: str, most: int) -> bytes | None:
-        asked.append(path)
-        found = files.get(path)
-        return (found if isinstance(found, bytes) else found.encode())[:most] if found is not None else None
+        paths.append(path)
+        content = files.get(path)
+        return (content if isinstance(content, bytes) else content.encode())[:most] if content is not None else None
 
-    return read, asked
+    return read, paths
 
 
 def safetensors(**tensors: tuple[str, list[int]]) -> bytes:
@@ -54,10 +54,10 @@ def safetensors(**tensors: tuple[str, list[int]]) -> bytes:
 def test_a_folder_is_known_by_the_mount_that_shows_it() -> None:
     assert source_of("gpu-1", SPEC) == ModelSource("gpu-1", "/srv/models", "qwen/8b")
     nearer = change_spec(SPEC, mounts=(*SPEC.container.mounts, Mount("fast", "/models/qwen")))
-    found = source_of("gpu-1", nearer)
-    assert found == ModelSource("gpu-1", "fast", "8b")
-    assert isinstance(found, ModelSource)
-    assert found.name == "fast/8b"
+    source = source_of("gpu-1", nearer)
+    assert source == ModelSource("gpu-1", "fast", "8b")
+    assert isinstance(source, ModelSource)
+    assert source.name == "fast/8b"
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_a_folder_is_known_by_the_mount_that_shows_it() -> None:
 def test_a_repository_is_in_the_cache_that_its_client_uses(env: dict[str, str], inside: str) -> None:
     cache = Mount("/srv/hf", "/root/.cache/huggingface", read_only=False)
     spec = change_spec(SPEC, model="org/name", mounts=(cache,), env=env, args={"revision": COMMIT})
-    found = source_of("gpu-1", spec)
-    assert found == ModelSource("gpu-1", "/srv/hf", inside, "org/name", COMMIT)
-    assert isinstance(found, ModelSource)
-    assert found.name == f"org/name@{COMMIT}"
+    source = source_of("gpu-1", spec)
+    assert source == ModelSource("gpu-1", "/srv/hf", inside, "org/name", COMMIT)
+    assert isinstance(source, ModelSource)
+    assert source.name == f"org/name@{COMMIT}"
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_a_repository_is_in_the_cache_that_its_client_uses(env: dict[str, str], 
         ("/models/a", {"hf_config_path": "org/other"}, "hf_config_path"),
     ],
 )
-def test_what_is_not_read_says_why(model: str, args: dict[str, str], why: str) -> None:
-    found = source_of("gpu-1", change_spec(SPEC, model=model, args=args))
-    assert isinstance(found, str)
-    assert why in found
+def test_a_model_that_is_not_read_has_a_reason(model: str, args: dict[str, str], why: str) -> None:
+    source = source_of("gpu-1", change_spec(SPEC, model=model, args=args))
+    assert isinstance(source, str)
+    assert why in source
 
 
 def container(number: int, state: str, *mounts: Mount) -> ObservedContainer:
@@ -119,11 +119,11 @@ def test_containers_that_show_a_folder_are_found_and_running_ones_come_first() -
     assert list(mount_paths(ModelSource("gpu-1", "", "", "org/name", "main"), host)) == []
 
 
-def test_an_index_tells_the_size_and_no_weights_are_opened() -> None:
+def test_an_index_gives_the_size_and_no_weights_are_opened() -> None:
     index = json.dumps({"metadata": {"total_size": 16381516800}, "weight_map": {}})
-    read, asked = reading({"m/config.json": json.dumps(CONFIG), "m/model.safetensors.index.json": index})
+    read, paths = reading({"m/config.json": json.dumps(CONFIG), "m/model.safetensors.index.json": index})
     assert read_folder(read, "m") == ModelFiles(CONFIG, total=16381516800)
-    assert "m/model.safetensors" not in asked
+    assert "m/model.safetensors" not in paths
 
 
 def test_of_a_single_file_only_the_head_is_read() -> None:
@@ -135,7 +135,7 @@ def test_of_a_single_file_only_the_head_is_read() -> None:
 @pytest.mark.parametrize(
     "weights", [b"", b"short", struct.pack("<Q", LONGEST_HEAD * 2) + b"{}", b"\2" + b"\0" * 7 + b"[]"]
 )
-def test_weights_that_cannot_be_read_leave_what_config_says(weights: bytes) -> None:
+def test_without_readable_weights_only_the_config_is_used(weights: bytes) -> None:
     read, _ = reading({"config.json": json.dumps(CONFIG), "model.safetensors": weights})
     assert read_folder(read, "") == ModelFiles(CONFIG)
 
@@ -147,7 +147,7 @@ def test_what_is_no_tensor_is_passed_over(shape: object) -> None:
 
 
 @pytest.mark.parametrize("total", ["1e999", "-1e999", "NaN", "0", "-5", '"7"', "null"])
-def test_an_index_without_a_size_leaves_what_config_says(total: str) -> None:
+def test_without_a_size_in_the_index_only_the_config_is_used(total: str) -> None:
     index = f'{{"metadata": {{"total_size": {total}}}}}'
     read, _ = reading({"config.json": json.dumps(CONFIG), "model.safetensors.index.json": index})
     assert read_folder(read, "") == ModelFiles(CONFIG)
@@ -160,7 +160,7 @@ def test_what_modelopt_keeps_beside_the_config_is_joined() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}", "[" * 100_000, "null"])
-def test_a_config_that_is_none_says_so(text: str) -> None:
+def test_an_invalid_config_is_reported(text: str) -> None:
     read, _ = reading({"config.json": text})
     assert read_folder(read, "").problem == "its config.json is not a JSON table"
     assert read_folder(reading({})[0], "").problem == NO_CONFIG
@@ -176,15 +176,15 @@ def test_a_repository_is_found_in_a_cache_on_this_machine(tmp_path: Path, revisi
 @pytest.mark.parametrize("revision", ["v2", "f" * 40])
 def test_another_revision_is_not_taken_for_it(tmp_path: Path, revision: str) -> None:
     hub_cache(tmp_path)
-    found = files_here(ModelSource("gpu-1", str(tmp_path), "hub", "org/name", revision))
-    assert found.problem == "it is not in the host's hf_cache"
+    files = files_here(ModelSource("gpu-1", str(tmp_path), "hub", "org/name", revision))
+    assert files.problem == "it is not in the host's hf_cache"
 
 
 def test_a_ref_that_leads_elsewhere_is_not_followed() -> None:
-    read, asked = reading({"hub/models--org--name/refs/main": "../../../etc"})
+    read, paths = reading({"hub/models--org--name/refs/main": "../../../etc"})
     source = ModelSource("gpu-1", "/srv/hf", "hub", "org/name", "main")
     assert read_model(source, read, "hub").problem == "it is not in the host's hf_cache"
-    assert asked == ["hub/models--org--name/refs/main"]
+    assert paths == ["hub/models--org--name/refs/main"]
 
 
 def test_a_folder_of_this_machine_is_read_with_all_its_weights(tmp_path: Path) -> None:

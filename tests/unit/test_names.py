@@ -24,21 +24,21 @@ def quoted(name: str, **lines: str) -> str:
 
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(_models)
-def test_what_is_valid_has_a_name_and_an_address_for_each_instance(models: dict[str, int]) -> None:
+def test_a_valid_stack_has_a_name_and_an_address_for_each_instance(models: dict[str, int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stack.toml"
         path.write_text(stack_text("".join(quoted(name, replicas=str(n)) for name, n in models.items())))
-        desired, found = read(path)
-    wanted = [(m, n) for m, replicas in models.items() for n in range(1, replicas + 1)]
-    clashes = len({serving_name(m, n) for m, n in wanted}) < len(wanted)
-    assert ("CX229" in {d.rule for d in found}) == clashes
+        desired, diagnostics = read(path)
+    expected = [(m, n) for m, replicas in models.items() for n in range(1, replicas + 1)]
+    clashes = len({serving_name(m, n) for m, n in expected}) < len(expected)
+    assert ("CX229" in {d.rule for d in diagnostics}) == clashes
     if not clashes:
         assert desired is not None
-        assert sorted((i.model, i.ordinal) for i in desired.instances) == sorted(wanted)
-        assert len(desired.by_host()["here"]) == len(wanted)
+        assert sorted((i.model, i.ordinal) for i in desired.instances) == sorted(expected)
+        assert len(desired.by_host()["here"]) == len(expected)
 
 
-def test_a_replica_that_still_runs_is_not_taken_for_a_new_model_of_that_name(tmp_path: Path) -> None:
+def test_a_running_replica_is_not_mistaken_for_a_new_model_of_that_name(tmp_path: Path) -> None:
     world = World("demo", "here")
     assert world.apply(world.plan(stack(tmp_path, model_text("chat", replicas="2")))).exit_code == 0
     both = stack(tmp_path, model_text("chat"), quoted("chat.2"))
@@ -48,7 +48,7 @@ def test_a_replica_that_still_runs_is_not_taken_for_a_new_model_of_that_name(tmp
     ]
     assert refused[0].span is not None
     assert world.apply(world.plan(stack(tmp_path, model_text("chat")))).exit_code == 0
-    made = world.plan(both)
-    assert [(c.address, c.action) for c in made.effective] == [("here/chat.2", Action.CREATE)]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(both)
+    assert [(c.address, c.action) for c in plan.effective] == [("here/chat.2", Action.CREATE)]
+    assert world.apply(plan).exit_code == 0
     assert world.plan(both).effective == ()

@@ -34,16 +34,16 @@ def daemons(tmp_path: Path) -> Iterator[dict[str, TalkingDaemon]]:
 
 
 def _gone(host: str) -> dict[str, object]:
-    found = row(spec_to_label(SPEC), "gone")
-    return {**found, "Labels": {**found["Labels"], "cortexctl.host": host}}
+    listed = row(spec_to_label(SPEC), "gone")
+    return {**listed, "Labels": {**listed["Labels"], "cortexctl.host": host}}
 
 
 @pytest.fixture
 def run(tmp_path: Path, daemons: dict[str, TalkingDaemon]) -> Run:
-    """Runs cortexctl beside a stack.toml of the hosts that are named; of `down` ones the daemon does not answer."""
+    """Runs cortexctl beside a stack.toml with these hosts. The daemons of the `down` hosts do not answer."""
 
     def go(
-        *words: str,
+        *argv: str,
         hosts: tuple[str, ...] = ("box",),
         down: tuple[str, ...] = (),
         stack: str = "stack.toml",
@@ -56,50 +56,50 @@ def run(tmp_path: Path, daemons: dict[str, TalkingDaemon]) -> Run:
         )
         (tmp_path / stack).write_text(stack_text(model, hosts=VARIABLES + tables))
         known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "NO_COLOR", "FORCE_COLOR"))}
-        return ran(*words, cwd=tmp_path, env={**known, **env})
+        return ran(*argv, cwd=tmp_path, env={**known, **env})
 
     return go
 
 
-def next_words(done: subprocess.CompletedProcess[str], **environ: str) -> list[str]:
-    """The next command, as a shell takes it apart."""
+def next_argv(done: subprocess.CompletedProcess[str], **environ: str) -> list[str]:
+    """The arguments of the next command, as a shell splits them."""
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("Next ")]
     command = line.removeprefix("Next").strip()
-    told = subprocess.run(
+    shell = subprocess.run(
         ["sh", "-c", f'set -- {command}; printf "%s\\n" "$@"'], capture_output=True, text=True, check=False, env=environ
     )
-    return told.stdout.splitlines() if told.returncode == 0 else ["refused", told.stderr]
+    return shell.stdout.splitlines() if shell.returncode == 0 else ["refused", shell.stderr]
 
 
 def test_the_next_command_keeps_the_values_of_variables(run: Run, tmp_path: Path) -> None:
-    """Quoted, so that a shell takes them as they were given."""
+    """They are quoted, so that a shell passes them on unchanged."""
     (tmp_path / "my vars.toml").write_text('more = "1"\n')
     note = "it's $HOME; `id` *"
-    given = ("--var", f"note={note}", "--var-file", "my vars.toml", "--target", "*")
-    done = run("plan", *given, stack="my stack.toml")
-    assert done.returncode == 1, "the stack.toml is not the one"
-    done = run("plan", "my stack.toml", *given, stack="my stack.toml")
+    options = ("--var", f"note={note}", "--var-file", "my vars.toml", "--target", "*")
+    done = run("plan", *options, stack="my stack.toml")
+    assert done.returncode == 1, "stack.toml is not the file of this run"
+    done = run("plan", "my stack.toml", *options, stack="my stack.toml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert next_words(done) == [
+    assert next_argv(done) == [
         "cortexctl", "apply", "my stack.toml", "--var-file", "my vars.toml", "--var", f"note={note}", "--target", "*",
     ]  # fmt: skip
 
 
-def test_the_next_command_says_no_secret_and_is_refused_without_one(run: Run) -> None:
-    """Neither one that is declared, nor what only looks like one, in a variable that nothing uses."""
+def test_the_next_command_shows_no_secret_and_is_refused_without_one(run: Run) -> None:
+    """Neither a declared secret, nor an unused variable with the shape of a secret."""
     done = run("plan", "--var", f"token={SECRET}", "--var", "spare=hf_abcdefghijklmnopqrstuvwxyz012345")
     everything = done.stdout + done.stderr
     assert done.returncode == 0, everything
     assert SECRET not in everything
     assert "hf_abcdefghijklmnop" not in everything
     known = {"CORTEXCTL_VAR_token": SECRET, "CORTEXCTL_VAR_spare": "n"}
-    assert next_words(done, **known) == ["cortexctl", "apply", "--var", f"token={SECRET}", "--var", "spare=n"]
-    assert next_words(done, CORTEXCTL_VAR_note="n")[0] == "refused"
+    assert next_argv(done, **known) == ["cortexctl", "apply", "--var", f"token={SECRET}", "--var", "spare=n"]
+    assert next_argv(done, CORTEXCTL_VAR_note="n")[0] == "refused"
 
 
-@pytest.mark.parametrize("form", ["markdown", "html"])
-def test_reports_have_the_same_next_command(run: Run, form: str) -> None:
-    assert "cortexctl apply --var note=9" in run("plan", "--var", "note=9", "--format", form).stdout
+@pytest.mark.parametrize("output_format", ["markdown", "html"])
+def test_reports_have_the_same_next_command(run: Run, output_format: str) -> None:
+    assert "cortexctl apply --var note=9" in run("plan", "--var", "note=9", "--format", output_format).stdout
 
 
 def test_drift_keeps_them_too(run: Run) -> None:
@@ -108,29 +108,29 @@ def test_drift_keeps_them_too(run: Run) -> None:
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_a_host_that_is_down_stands_against_the_plan_until_it_is_allowed(run: Run) -> None:
+def test_an_unreachable_host_blocks_the_plan_until_it_is_allowed(run: Run) -> None:
     two = {"hosts": ("box", "far"), "down": ("far",)}
     done = run("plan", **two)
     assert done.returncode == 1
     assert "Error[CX401] far" in done.stdout
-    assert next_words(done) == ["cortexctl", "apply", "--allow-unreachable"]
+    assert next_argv(done) == ["cortexctl", "apply", "--allow-unreachable"]
     allowed = run("plan", "--allow-unreachable", "--detailed-exitcode", **two)
     assert allowed.returncode == 2
     assert "Warning[CX401] far" in allowed.stdout
     assert "refused" not in allowed.stdout
-    assert next_words(allowed) == ["cortexctl", "apply", "--allow-unreachable"]
+    assert next_argv(allowed) == ["cortexctl", "apply", "--allow-unreachable"]
     applied = run("apply", "--allow-unreachable", **two)
     assert applied.returncode == 4
-    assert "cannot ask for approval" in applied.stderr, "it would be carried out"
+    assert "cannot ask for approval" in applied.stderr, "the plan can be applied"
     assert "refused: 1 error" not in applied.stdout
     refused = run("apply", "--auto-approve", **two)
     assert refused.returncode == 4
     assert "--allow-unreachable" in refused.stderr
 
 
-def test_a_saved_plan_says_the_same(run: Run) -> None:
+def test_the_next_command_of_a_saved_plan_allows_the_unreachable_host(run: Run) -> None:
     two = {"hosts": ("box", "far"), "down": ("far",)}
-    assert next_words(run("plan", "--out", "a b.json", **two)) == [
+    assert next_argv(run("plan", "--out", "a b.json", **two)) == [
         "cortexctl",
         "apply",
         "a b.json",
@@ -140,7 +140,7 @@ def test_a_saved_plan_says_the_same(run: Run) -> None:
     assert "refused" not in run("show", "a b.json", **two).stdout
 
 
-def test_of_hosts_that_are_not_asked_for_nothing_is_read_or_said(run: Run, daemons: dict[str, TalkingDaemon]) -> None:
+def test_hosts_that_are_not_selected_are_neither_read_nor_reported(run: Run, daemons: dict[str, TalkingDaemon]) -> None:
     three = {"hosts": ("box", "far", "off"), "down": ("far",)}
     done = run("plan", "--host", "box", "--detailed-exitcode", "--format", "json", **three)
     assert done.returncode == 2, done.stdout
@@ -149,7 +149,7 @@ def test_of_hosts_that_are_not_asked_for_nothing_is_read_or_said(run: Run, daemo
     assert plan["diagnostics"] == []
     assert daemons["off"].asked == []
     assert run("plan", "--host", "nobody", **three).returncode == 1
-    assert next_words(run("plan", "--host", "b*", **three)) == ["cortexctl", "apply", "--host", "b*"]
+    assert next_argv(run("plan", "--host", "b*", **three)) == ["cortexctl", "apply", "--host", "b*"]
 
 
 def test_a_target_elsewhere_is_not_held_up_by_a_host_that_is_down(run: Run) -> None:
@@ -160,7 +160,7 @@ def test_a_target_elsewhere_is_not_held_up_by_a_host_that_is_down(run: Run) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "hosts", "sentence"),
+    ("argv", "hosts", "sentence"),
     [
         (("rollback", "nohost/mm"), ("box",), 'there is no host "nohost" in stack.toml; known: box'),
         (("rollback", "mm"), ("box",), "box/mm: the stack has no container of it on that host"),
@@ -173,9 +173,9 @@ def test_a_target_elsewhere_is_not_held_up_by_a_host_that_is_down(run: Run) -> N
     ],
 )
 def test_an_address_is_understood_or_the_hosts_are_named(
-    run: Run, words: tuple[str, ...], hosts: tuple[str, ...], sentence: str
+    run: Run, argv: tuple[str, ...], hosts: tuple[str, ...], sentence: str
 ) -> None:
-    done = run(*words, hosts=hosts)
+    done = run(*argv, hosts=hosts)
     assert done.returncode in {1, 4}
     assert sentence in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -186,10 +186,10 @@ POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 @pytest.mark.parametrize(
-    ("locale", "words"),
+    ("locale", "argv"),
     [
         (POSIX, ("validate",)), (POSIX, ("schema", "stack")), (POSIX, ("plan", "--format", "markdown")),
-        *((ASCII, words) for words in [
+        *((ASCII, argv) for argv in [
         ("validate",), ("validate", "--format", "json"), ("validate", "--format", "sarif"), ("plan",), ("plan", "--explain"),
         ("plan", "--destroy", "--format", "json"), ("plan", "--format", "markdown"), ("plan", "--format", "html"), ("apply",),
         ("status",), ("drift", "--no-health"), ("observe",), ("schema", "stack"), ("schema", "plan"), ("--help",),
@@ -198,8 +198,8 @@ POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     ],
     ids=lambda it: "" if isinstance(it, dict) else " ".join(it),
 )  # fmt: skip
-def test_no_locale_makes_a_traceback(tmp_path: Path, locale: dict[str, str], words: tuple[str, ...]) -> None:
-    """A sentence with a letter that the terminal cannot show is still a sentence; what is JSON stays JSON."""
+def test_no_locale_makes_a_traceback(tmp_path: Path, locale: dict[str, str], argv: tuple[str, ...]) -> None:
+    """A sentence with a letter that the terminal cannot show is still a sentence, and JSON stays JSON."""
     rows = [_gone("here"), {**row("", "ü☃"), "Labels": {}}]
     inspected = {f"/containers/{rows[0]['Id']}/json": {"HostConfig": {}}, "/images/json": []}
     with talking_daemon(tmp_path / "e.sock", {LIST: rows, **inspected}) as daemon:
@@ -208,11 +208,11 @@ def test_no_locale_makes_a_traceback(tmp_path: Path, locale: dict[str, str], wor
         (tmp_path / "stack.toml").write_text(text, encoding="utf-8")
         known = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHON", "CORTEXCTL_"))}
         done = subprocess.run(
-            [sys.executable, "-m", "cortexctl", *words], cwd=tmp_path, capture_output=True, check=False, timeout=60,
+            [sys.executable, "-m", "cortexctl", *argv], cwd=tmp_path, capture_output=True, check=False, timeout=60,
             env={**known, "PYTHONPATH": os.pathsep.join(sys.path), **locale}, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     assert b"this is a bug" not in done.stderr
-    if words[-1] in {"json", "sarif"} or words[0] in {"observe", "schema"}:
+    if argv[-1] in {"json", "sarif"} or argv[0] in {"observe", "schema"}:
         assert done.stdout, done.stderr.decode()
         json.loads(done.stdout.decode("utf-8"))

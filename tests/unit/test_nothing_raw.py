@@ -80,32 +80,32 @@ env = {{ A = {json.dumps(EVIL_LINE)} }}
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[TalkingDaemon]:
-    """Ours, serving; ours without a spec; and a stranger. Lock and record are there, both by a stranger's hand."""
+    """Our serving container, one of ours without a spec, and an unmanaged one. The labels of lock and record are hostile."""
     ours = row(spec_to_label(SPEC))
     ours["Labels"] |= {"cortexctl.run": EVIL, "cortexctl.author": EVIL, "cortexctl.revision": EVIL,
                        "cortexctl.version": EVIL}  # fmt: skip
     other = row(spec_to_label(SPEC), model=f"o{EVIL}", Names=[f"/n{EVIL}"], State="exited", Status=EVIL, Image=EVIL)
-    other["Id"] = "b" * 64  # an id that is none is no row at all
+    other["Id"] = "b" * 64  # a row without a valid id is ignored
     unread = row(EVIL, model="unread")
-    stranger = {**row("", model="stranger"), "Labels": {"maintainer": EVIL}, "Names": [f"/s{EVIL}"], "Image": EVIL}
+    unmanaged = {**row("", model="stranger"), "Labels": {"maintainer": EVIL}, "Names": [f"/s{EVIL}"], "Image": EVIL}
     lock = {"cortexctl.stack": "demo", **{f"cortexctl.lock.{k}": EVIL for k in ("owner", "who", "machine", "run")},
             "cortexctl.lock.pid": "1", "cortexctl.lock.started": "1", "cortexctl.lock.expires": "99999999999"}  # fmt: skip
     entry = {"model": "tiny", "ordinal": 1, "generation": 1, "run": EVIL, "spec": json.loads(spec_to_label(SPEC)),
              "starts": [[1.0, EVIL]], "stops": []}  # fmt: skip
     record = {"cortexctl.stack": "demo", "cortexctl.record": json.dumps({"v": RECORD_VERSION, "applied": [entry]})}
-    found = inspection(SPEC)
-    found["Config"] |= {"Tty": True, "Labels": ours["Labels"], "Env": [f"A={EVIL}", f"B={EVIL}"], "Image": EVIL}
-    found |= {"Image": "sha256:" + "1" * 64, "Name": "/vllm-model-tiny"}
-    found["State"] = {"Running": False, "ExitCode": 1, "Error": EVIL, "StartedAt": ""}
+    inspected = inspection(SPEC)
+    inspected["Config"] |= {"Tty": True, "Labels": ours["Labels"], "Env": [f"A={EVIL}", f"B={EVIL}"], "Image": EVIL}
+    inspected |= {"Image": "sha256:" + "1" * 64, "Name": "/vllm-model-tiny"}
+    inspected["State"] = {"Running": False, "ExitCode": 1, "Error": EVIL, "StartedAt": ""}
     answers: dict[str, Any] = {
-        LIST: [ours, other, unread, stranger],
+        LIST: [ours, other, unread, unmanaged],
         "/version": {"ApiVersion": "1.41", "Version": EVIL},
         **{f"{v}/volumes/cortexctl-lock-demo": {"Labels": lock} for v in ("", "/v1.41")},
         **{f"{v}/volumes/cortexctl-record-demo": {"Labels": record} for v in ("", "/v1.41")},
         **{
-            f"{v}/containers/{id_}/json": {**found, "Id": id_}
+            f"{v}/containers/{id_}/json": {**inspected, "Id": id_}
             for v in ("", "/v1.41")
-            for id_ in (ours["Id"], stranger["Id"])
+            for id_ in (ours["Id"], unmanaged["Id"])
         },
         f"/containers/{ours['Id']}/logs": f"INFO {EVIL}\nValueError: {EVIL_LINE}\n".encode(),
     }
@@ -141,13 +141,13 @@ COMMANDS = [
     "validate",
     "validate --format json",
     "validate --format sarif",
-    *(f"plan --format {form}" for form in ("text", "json", "markdown", "html")),
+    *(f"plan --format {output_format}" for output_format in ("text", "json", "markdown", "html")),
     "plan --explain",
     "plan --destroy",
     "plan --out p.json",
     "plan --against none --format markdown",
     "plan --target EVIL",
-    *(f"drift --no-health --format {form}" for form in ("text", "json", "markdown", "prometheus")),
+    *(f"drift --no-health --format {output_format}" for output_format in ("text", "json", "markdown", "prometheus")),
     "drift --deep --no-health",
     "drift --deep --no-health --format json --out d.json",
     "drift --no-health --format prometheus --out d.prom",
@@ -174,7 +174,7 @@ COMMANDS = [
     "import here --format json",
     "import here sEVIL",
     "import here sEVIL --format json",
-    *(f"args here/tiny --format {form}" for form in ("text", "json", "docker", "compose")),
+    *(f"args here/tiny --format {output_format}" for output_format in ("text", "json", "docker", "compose")),
     "args here/EVIL",
     "args check -- m --EVIL x",
     "args check --format json -- m --max-model-len EVIL",
@@ -197,13 +197,13 @@ COMMANDS = [
 ]
 
 
-def words_of(line: str) -> list[str]:
+def argv_of(line: str) -> list[str]:
     return [word.replace("EVIL", EVIL.replace("\0", "")) for word in line.split(" ")]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_no_command_says_anything_raw(run: Run, tmp_path: Path, line: str) -> None:
-    done = run(*words_of(line))
+def test_no_command_prints_raw_text(run: Run, tmp_path: Path, line: str) -> None:
+    done = run(*argv_of(line))
     for name, text in (("stdout", done.stdout), ("stderr", done.stderr)):
         assert not raw_in(text), (name, raw_in(text))
     assert "Traceback" not in done.stderr, done.stderr
@@ -215,36 +215,36 @@ def test_no_command_says_anything_raw(run: Run, tmp_path: Path, line: str) -> No
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS if "json" not in c and "--format" not in c])
 def test_in_colours_no_colour_is_foreign(run: Run, line: str) -> None:
-    done = run(*words_of(line), FORCE_COLOR="1")
+    done = run(*argv_of(line), FORCE_COLOR="1")
     for text in (done.stdout, done.stderr):
         assert not raw_in(text, styles=True), raw_in(text, styles=True)
         assert "\x1b[31mRED" not in text
 
 
 def test_the_host_is_really_hostile(run: Run) -> None:
-    """Or the tests above would show nothing: what is said holds what is left of it."""
-    seen = {line: run(*words_of(line)) for line in ("plan", "drift --no-health", "lock status", "logs here/tiny", "status",
+    """Otherwise the tests above would prove nothing: the output has the remains of the hostile text."""
+    seen = {line: run(*argv_of(line)) for line in ("plan", "drift --no-health", "lock status", "logs here/tiny", "status",
                                                     "diagnose here/tiny", "history", "import here")}  # fmt: skip
     assert {line: "PWN" in done.stdout + done.stderr for line, done in seen.items()} == dict.fromkeys(seen, True)
 
 
-@pytest.mark.parametrize("form", ["json", "sarif"])
-def test_json_says_the_same_in_escapes(run: Run, form: str) -> None:
-    if form == "sarif":
+@pytest.mark.parametrize("output_format", ["json", "sarif"])
+def test_json_keeps_hostile_text_in_escapes(run: Run, output_format: str) -> None:
+    if output_format == "sarif":
         assert json.loads(run("validate", "--format", "sarif").stdout)
         return
-    found = json.loads(run("plan", "--format", "json").stdout)
-    after = {change["address"]: change["after"] for change in found["changes"]}["here/tiny"]
+    plan = json.loads(run("plan", "--format", "json").stdout)
+    after = {change["address"]: change["after"] for change in plan["changes"]}["here/tiny"]
     assert after["container"]["env"]["A"] == EVIL_LINE
 
 
-def test_a_log_is_raw_for_who_asks_for_it(run: Run) -> None:
+def test_the_raw_option_prints_a_log_unchanged(run: Run) -> None:
     done = run("logs", "here/tiny", "--raw")
     assert "\x1b]0;PWN\x07" in done.stdout
     assert "\x1b]0;PWN\x07" in run("logs", "here/tiny", "--raw", "--follow").stdout
 
 
-def test_words_for_a_shell_say_the_same_in_escapes(run: Run) -> None:
+def test_arguments_for_a_shell_keep_hostile_text_in_escapes(run: Run) -> None:
     text = run("args", "here/tiny").stdout
     done = subprocess.run(["bash", "-c", f"printf '%s\\0' {text}"], capture_output=True, check=True)
     assert EVIL_LINE in done.stdout.decode().split("\0")
@@ -301,23 +301,21 @@ def test_live_progress_shows_no_markup_and_nothing_that_acts() -> None:
                 ):
                     progress(event)
         assert not raw_in(plain.getvalue(), styles=colours)
-        told = re.sub(
-            r"\x1b\[(?:\?25[lh]|[0-9]*[ABGK])|\r", "", live.getvalue()
-        )  # rich's own: lines that are drawn anew
-        assert not raw_in(re.sub(r"\x1b\[[0-9;]*m", "", told)), raw_in(re.sub(r"\x1b\[[0-9;]*m", "", told))
-        assert "PWN" in told
-        assert "[bold]" in told.replace("\n", "")
-        assert "\x1b[31mRED" not in told
+        visible = re.sub(r"\x1b\[(?:\?25[lh]|[0-9]*[ABGK])|\r", "", live.getvalue())  # rich's own: it draws lines again
+        assert not raw_in(re.sub(r"\x1b\[[0-9;]*m", "", visible)), raw_in(re.sub(r"\x1b\[[0-9;]*m", "", visible))
+        assert "PWN" in visible
+        assert "[bold]" in visible.replace("\n", "")
+        assert "\x1b[31mRED" not in visible
 
 
 OUTSIDE = {"cortexctl.cli.writing", "cortexctl.__main__", "cortexctl.hosts.image_parser_script"}
-"""The one way out; a version that no stranger has a word in; and what runs inside a container."""
+"""The only module that writes; the version, which has no hostile text; and the script inside a container."""
 WRITES = {"write", "writelines", "print", "echo", "secho", "prompt", "confirm", "progressbar", "print_exc"}
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_there_is_one_way_out(path: Path) -> None:
-    """No module writes to stdout or stderr but by cli.writing; and a command runs inside its funnels."""
+def test_only_one_module_writes_output(path: Path) -> None:
+    """Modules write to stdout and stderr only with cli.writing, and every command runs inside its filters."""
     name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     if name in OUTSIDE:
         return

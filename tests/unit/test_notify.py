@@ -52,11 +52,11 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "paused"), [("7", 7.0), ("900", 30.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("-1", 1.0)]
+    ("retry_after", "paused"), [("7", 7.0), ("900", 30.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("-1", 1.0)]
 )
-def test_a_receiver_may_ask_for_a_pause_but_not_for_any(asked: str, paused: float) -> None:
+def test_the_pause_that_a_receiver_requests_is_bounded(retry_after: str, paused: float) -> None:
     slept: list[float] = []
-    with receiver([(429, {"Retry-After": asked}), (200, {})]) as at:
+    with receiver([(429, {"Retry-After": retry_after}), (200, {})]) as at:
         sent(at.url, slept=slept)
     assert slept == [paused]
 
@@ -77,7 +77,7 @@ def test_it_gives_up_in_the_end() -> None:
     assert slept == list(PAUSES)
 
 
-def test_nobody_there_is_a_sentence_without_the_url() -> None:
+def test_an_unreachable_receiver_is_an_error_without_the_url() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -120,7 +120,7 @@ def test_a_circle_of_redirects_ends() -> None:
         ("http://127.8.9.1", "http://127.8.9.1", False, True),
     ],
 )
-def test_of_a_url_only_its_host_is_said(url: str, where: str, is_plain: bool, is_local: bool) -> None:
+def test_only_the_host_of_a_url_is_reported(url: str, where: str, is_plain: bool, is_local: bool) -> None:
     to = destination(url)
     assert (to.where, to.is_plain, to.is_local) == (where, is_plain, is_local)
     assert "secret" not in repr(to)

@@ -104,9 +104,9 @@ def test_a_state_is_compared_in_small_letters() -> None:
 
 
 @pytest.mark.parametrize("field", ["Labels", "Ports", "NetworkSettings", "Image", "ImageID", "State", "Status"])
-@pytest.mark.parametrize("how", ["null", "left out"])
-def test_what_a_daemon_leaves_out_is_empty(field: str, how: str) -> None:
-    row = _row(**{field: None}) if how == "null" else {k: v for k, v in ROW.items() if k != field}
+@pytest.mark.parametrize("absence", ["null", "left out"])
+def test_a_field_that_a_daemon_leaves_out_is_empty(field: str, absence: str) -> None:
+    row = _row(**{field: None}) if absence == "null" else {k: v for k, v in ROW.items() if k != field}
     (seen,) = parse_containers([row])
     empty = {
         "Labels": seen.labels == {},
@@ -169,7 +169,7 @@ def test_no_row_gives_no_container() -> None:
 
 def _ours(name: str, *, model: str = "tiny", generation: int = 1, ordinal: int = 1, **more: str) -> dict[str, Any]:
     """A row of ours; `more` replaces labels by the name of their constant, in small letters."""
-    found = {
+    all_labels = {
         labels.STACK: "demo",
         labels.MODEL: model,
         labels.HOST: "gpu-1",
@@ -180,7 +180,7 @@ def _ours(name: str, *, model: str = "tiny", generation: int = 1, ordinal: int =
         labels.RUN: "run1",
         **{str(getattr(labels, key.upper())): value for key, value in more.items()},
     }
-    return _row(Id=name.encode().hex().ljust(64, "0")[:64], Names=[f"/{name}"], Labels=found)
+    return _row(Id=name.encode().hex().ljust(64, "0")[:64], Names=[f"/{name}"], Labels=all_labels)
 
 
 def _host(*rows: dict[str, Any]) -> ObservedHost:
@@ -188,12 +188,12 @@ def _host(*rows: dict[str, Any]) -> ObservedHost:
 
 
 def _with_own_labels(host: ObservedHost) -> ObservedHost:
-    """As after a look at the images, which have none."""
+    """The host after its images were read. They have no labels."""
     return Observed((host,)).with_image_labels({("gpu-1", c.image_id): {} for c in host.containers}).hosts[0]
 
 
 def test_the_container_under_the_serving_name_serves_and_the_others_are_sorted_by_generation() -> None:
-    found = owned_instances(
+    instances = owned_instances(
         _host(
             _ours(generation_name("tiny", 1, 10), generation=10),
             _ours(serving_name("tiny"), generation=3),
@@ -202,8 +202,8 @@ def test_the_container_under_the_serving_name_serves_and_the_others_are_sorted_b
         ),
         "demo",
     )
-    (instance,) = found.values()
-    assert list(found) == ["gpu-1/tiny"]
+    (instance,) = instances.values()
+    assert list(instances) == ["gpu-1/tiny"]
     assert instance.address == "gpu-1/tiny"
     assert instance.serving is not None
     assert instance.serving.generation == 3
@@ -213,13 +213,13 @@ def test_the_container_under_the_serving_name_serves_and_the_others_are_sorted_b
 
 def test_it_is_the_name_and_not_the_generation_that_makes_a_container_serve() -> None:
     rows = _ours(generation_name("tiny", 1, 1)), _ours("renamed-by-hand", generation=7)
-    found = owned_instances(_with_own_labels(_host(*rows)), "demo")
-    assert found["gpu-1/tiny"].serving is None
-    assert [o.container.name for o in found["gpu-1/tiny"].all] == [generation_name("tiny", 1, 1), "renamed-by-hand"]
+    instances = owned_instances(_with_own_labels(_host(*rows)), "demo")
+    assert instances["gpu-1/tiny"].serving is None
+    assert [o.container.name for o in instances["gpu-1/tiny"].all] == [generation_name("tiny", 1, 1), "renamed-by-hand"]
 
 
-def test_instances_are_told_apart_by_model_and_ordinal() -> None:
-    found = owned_instances(
+def test_instances_are_distinguished_by_model_and_ordinal() -> None:
+    instances = owned_instances(
         _host(
             _ours(serving_name("b"), model="b"),
             _ours(serving_name("a", 2), model="a", ordinal=2),
@@ -227,17 +227,17 @@ def test_instances_are_told_apart_by_model_and_ordinal() -> None:
         ),
         "demo",
     )
-    assert list(found) == ["gpu-1/a", "gpu-1/a.2", "gpu-1/b"]
-    assert all(i.serving is not None for i in found.values())
+    assert list(instances) == ["gpu-1/a", "gpu-1/a.2", "gpu-1/b"]
+    assert all(i.serving is not None for i in instances.values())
 
 
 def test_the_serving_name_of_another_ordinal_does_not_serve() -> None:
-    found = owned_instances(_with_own_labels(_host(_ours(serving_name("a", 2), model="a", ordinal=1))), "demo")
-    assert found["gpu-1/a"].serving is None
+    instances = owned_instances(_with_own_labels(_host(_ours(serving_name("a", 2), model="a", ordinal=1))), "demo")
+    assert instances["gpu-1/a"].serving is None
 
 
-def test_a_container_that_was_made_for_a_host_of_another_name_is_a_stranger() -> None:
-    """Two hosts of the stack are one daemon, or a host was renamed: what serves there must not be removed here."""
+def test_a_container_of_a_host_with_another_name_is_misplaced() -> None:
+    """Two hosts of the stack are one daemon, or a host was renamed: its serving containers must not be removed here."""
     host = _host(_ours(serving_name("tiny")), _ours(serving_name("far"), model="far", host="gpu-9"))
     assert list(owned_instances(host, "demo")) == ["gpu-1/tiny"]
     assert [c.name for c in misplaced_containers(host, "demo")] == [serving_name("far")]
@@ -246,7 +246,7 @@ def test_a_container_that_was_made_for_a_host_of_another_name_is_a_stranger() ->
 
 def test_containers_of_others_are_not_ours() -> None:
     mine = _ours(serving_name("tiny"))
-    found = owned_instances(
+    instances = owned_instances(
         _host(
             mine,
             _ours("of-another-stack", stack="other"),
@@ -256,7 +256,7 @@ def test_containers_of_others_are_not_ours() -> None:
         ),
         "demo",
     )
-    (instance,) = found.values()
+    (instance,) = instances.values()
     assert [o.container.name for o in instance.all] == [serving_name("tiny")]
 
 
@@ -288,8 +288,8 @@ def test_only_true_protects(text: str) -> None:
     ],
 )
 def test_a_spec_that_cannot_be_read_is_a_problem_and_no_exception(text: str, problem: str) -> None:
-    found = owned_instances(_host(_ours(serving_name("tiny"), spec=text)), "demo")
-    serving = found["gpu-1/tiny"].serving
+    instances = owned_instances(_host(_ours(serving_name("tiny"), spec=text)), "demo")
+    serving = instances["gpu-1/tiny"].serving
     assert serving is not None
     assert serving.spec is None
     assert problem in serving.problem
@@ -304,7 +304,7 @@ def test_a_container_without_a_spec_has_a_problem() -> None:
     assert serving.problem
 
 
-# the look at all hosts
+# the observation of all hosts
 
 
 def test_a_host_with_a_problem_was_not_reached() -> None:
@@ -345,9 +345,9 @@ def test_an_image_is_found_by_each_of_its_tags_and_digests() -> None:
         {"Id": "sha256:2", "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]},
         {"Id": "sha256:3", "RepoTags": None, "RepoDigests": None},
     ]
-    found = parse_images(rows)
-    assert set(found) == {"image:v1", "image:latest", digest}
-    assert found["image:latest"] == ImageFacts("image:latest", "local", id="sha256:1")
+    images = parse_images(rows)
+    assert set(images) == {"image:v1", "image:latest", digest}
+    assert images["image:latest"] == ImageFacts("image:latest", "local", id="sha256:1")
 
 
 @pytest.mark.parametrize(
@@ -366,12 +366,12 @@ def test_policy_and_limits_are_read_from_an_inspection(config: dict[str, Any], l
     assert parse_in_place({"HostConfig": config}) == limits
 
 
-def _inspected(*words: str, networks: dict[str, Any] | None = None, **ports: Any) -> dict[str, Any]:
+def _inspected(*argv: str, networks: dict[str, Any] | None = None, **ports: Any) -> dict[str, Any]:
     network = {
         "Networks": networks or {"n": {"IPAddress": "172.18.0.2"}},
         "Ports": {f"{n[1:]}/tcp": b for n, b in ports.items()},
     }
-    return {"Config": {"Entrypoint": ["vllm", "serve"], "Cmd": list(words)}, "NetworkSettings": network}
+    return {"Config": {"Entrypoint": ["vllm", "serve"], "Cmd": list(argv)}, "NetworkSettings": network}
 
 
 @pytest.mark.parametrize(

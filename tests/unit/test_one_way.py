@@ -33,24 +33,24 @@ def _commands(command: click.Command, name: str = "") -> Iterator[tuple[str, cli
 COMMANDS = dict(_commands(cli))
 
 
-def _words(command: click.Command) -> dict[str, click.Parameter]:
-    return {word: p for p in command.params for word in (*p.opts, *p.secondary_opts)}
+def _options(command: click.Command) -> dict[str, click.Parameter]:
+    return {option: p for p in command.params for option in (*p.opts, *p.secondary_opts)}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_json_is_asked_for_with_format(name: str) -> None:
-    words = _words(COMMANDS[name])
-    assert not {w for w in words if "json" in w}
-    assert "--format" not in words or "json" in getattr(words["--format"].type, "choices", ())
+def test_json_is_requested_with_format(name: str) -> None:
+    options = _options(COMMANDS[name])
+    assert not {option for option in options if "json" in option}
+    assert "--format" not in options or "json" in getattr(options["--format"].type, "choices", ())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_stack_is_named_in_one_way(name: str) -> None:
-    words = _words(COMMANDS[name])
+    options = _options(COMMANDS[name])
     if name in WITHOUT_A_STACK:
-        assert not {"--stack", "-f"} & words.keys()
+        assert not {"--stack", "-f"} & options.keys()
         return
-    assert words["--stack"] is words["-f"]
+    assert options["--stack"] is options["-f"]
     has_argument = any(isinstance(p, click.Argument) and p.name in {"stack", "stacks"} for p in COMMANDS[name].params)
     assert has_argument is (name not in ADDRESSES)
 
@@ -75,8 +75,8 @@ def test_args_takes_an_address_or_a_command(tmp_path: Path, capsys: pytest.Captu
     stack = tmp_path / "stack.toml"
     stack.write_text(stack_text(model_text()))
     shown = []
-    for words in (["here/tiny", "-f"], ["show", "here/tiny", "--stack"], ["show", "tiny", "-f"]):
-        assert run(["args", *words, str(stack)]) == 0
+    for argv in (["here/tiny", "-f"], ["show", "here/tiny", "--stack"], ["show", "tiny", "-f"]):
+        assert run(["args", *argv, str(stack)]) == 0
         shown.append(capsys.readouterr().out)
     assert run(["args", "-f", str(stack), "here/tiny"]) == 0
     assert {capsys.readouterr().out} == set(shown)
@@ -85,11 +85,11 @@ def test_args_takes_an_address_or_a_command(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("words", "shows"),
+    ("argv", "expected"),
     [("--help", ["HOST/MODEL", "check"]), ("show --help", ["--stack", "compose"]), ("check --help", ["--stdin"])],
 )
-def test_each_part_of_args_has_its_own_help(capsys: pytest.CaptureFixture[str], words: str, shows: list[str]) -> None:
-    assert run(["args", *words.split()]) == 0
+def test_each_part_of_args_has_its_own_help(capsys: pytest.CaptureFixture[str], argv: str, expected: list[str]) -> None:
+    assert run(["args", *argv.split()]) == 0
     text = capsys.readouterr().out
-    assert all(word in text for word in shows)
-    assert ("--stdin" in text) is (words == "check --help")
+    assert all(part in text for part in expected)
+    assert ("--stdin" in text) is (argv == "check --help")

@@ -1,4 +1,4 @@
-"""No secret stands in a stack in the open: wherever it is, it is refused, and what is said does not show it."""
+"""A stack has no secret in plain text: it is refused in every place, and the diagnostics do not show it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ V = "PLANTED7xQ2mZ9kVw4"
 """What must not be shown. By itself it looks like nothing."""
 
 
-def read(folder: Path, text: str, *words: str, env: str = "") -> tuple[Desired | None, list[Diagnostic]]:
+def read(folder: Path, text: str, *assignments: str, env: str = "") -> tuple[Desired | None, list[Diagnostic]]:
     path = folder / "stack.toml"
     path.write_text(text)
     return load_stack(
         str(path),
         default_docker="unix:///x",
         secret_value=lambda _source, _key: "v",
-        inputs=VariableInputs(words),
+        inputs=VariableInputs(assignments),
         env=env,
     )
 
 
-def rules(found: list[Diagnostic]) -> set[str]:
-    return {d.rule for d in found if d.is_error}
+def rules(diagnostics: list[Diagnostic]) -> set[str]:
+    return {d.rule for d in diagnostics if d.is_error}
 
 
-def shown(found: list[Diagnostic]) -> str:
-    return diagnostics_text(found, Ink(enabled=False))
+def shown(diagnostics: list[Diagnostic]) -> str:
+    return diagnostics_text(diagnostics, Ink(enabled=False))
 
 
 TOKENS = [
@@ -86,16 +86,16 @@ PROSE = {"prompt"}
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("token", TOKENS, ids=lambda t: t[:14])
-def test_a_token_is_refused_wherever_it_stands(tmp_path: Path, token: str, place: str) -> None:
+def test_a_token_is_refused_in_every_place(tmp_path: Path, token: str, place: str) -> None:
     if (place in PROSE and not shape_of_secret(token)) or (place == "file" and not shape_of_secret(token)):
         return
     line = PLACES[place].replace("@@", token.replace('"', '\\"')).replace("@", json.dumps(token), 1)
     line = PLACES[place].replace("@@", json.dumps(token)[1:-1]) if "@@" in PLACES[place] else line
-    desired, found = read(tmp_path, stack_text(model_text() + line + "\n"))
+    desired, diagnostics = read(tmp_path, stack_text(model_text() + line + "\n"))
     assert desired is None
-    assert "CX210" in rules(found), shown(found)
-    assert V not in shown(found)
-    assert "PLANTED" not in shown(found)
+    assert "CX210" in rules(diagnostics), shown(diagnostics)
+    assert V not in shown(diagnostics)
+    assert "PLANTED" not in shown(diagnostics)
 
 
 @pytest.mark.parametrize(
@@ -109,19 +109,19 @@ def test_a_token_is_refused_wherever_it_stands(tmp_path: Path, token: str, place
     ],
 )
 def test_also_in_what_this_run_does_not_use(tmp_path: Path, text: str) -> None:
-    desired, found = read(tmp_path, stack_text(model_text()) + text.replace("@", f"hf_{V}"))
+    desired, diagnostics = read(tmp_path, stack_text(model_text()) + text.replace("@", f"hf_{V}"))
     assert desired is None
-    assert rules(found) == {"CX210"}
-    assert V not in shown(found)
+    assert rules(diagnostics) == {"CX210"}
+    assert V not in shown(diagnostics)
 
 
 def test_also_where_a_variable_brings_it_in(tmp_path: Path) -> None:
     text = stack_text(model_text() + 'env = { FOO = "{{ vars.foo }}" }\n') + "[vars.foo]\n"
     assert read(tmp_path, text, "foo=bar")[0] is not None
-    desired, found = read(tmp_path, text, f"foo=hf_{V}")
+    desired, diagnostics = read(tmp_path, text, f"foo=hf_{V}")
     assert desired is None
-    assert rules(found) == {"CX210"}
-    assert V not in shown(found)
+    assert rules(diagnostics) == {"CX210"}
+    assert V not in shown(diagnostics)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +133,11 @@ def test_also_where_a_variable_brings_it_in(tmp_path: Path) -> None:
     ],
 )
 def test_a_variable_is_refused_for_its_name(tmp_path: Path, name: str) -> None:
-    desired, found = read(tmp_path, stack_text(model_text() + f'env = {{ {name} = "{V}" }}\n'))
+    desired, diagnostics = read(tmp_path, stack_text(model_text() + f'env = {{ {name} = "{V}" }}\n'))
     assert desired is None
-    assert rules(found) == {"CX210"}
-    assert V not in shown(found)
-    assert f'not_secret = ["models.tiny.env.{name}"]' in " ".join(shown(found).split())
+    assert rules(diagnostics) == {"CX210"}
+    assert V not in shown(diagnostics)
+    assert f'not_secret = ["models.tiny.env.{name}"]' in " ".join(shown(diagnostics).split())
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,9 @@ def test_a_variable_is_refused_for_its_name(tmp_path: Path, name: str) -> None:
         *(("URL", "https://h.example.com/x?page=2"), ("URL2", "http://127.0.0.1:8000/v1"), ("FROM", "token=$HF_TOKEN")),
     ],
 )
-def test_what_only_sounds_like_one_is_taken(tmp_path: Path, name: str, value: str) -> None:
-    desired, found = read(tmp_path, stack_text(model_text() + f"env = {{ {name} = {json.dumps(value)} }}\n"))
-    assert desired is not None, shown(found)
+def test_a_value_that_only_resembles_a_secret_is_accepted(tmp_path: Path, name: str, value: str) -> None:
+    desired, diagnostics = read(tmp_path, stack_text(model_text() + f"env = {{ {name} = {json.dumps(value)} }}\n"))
+    assert desired is not None, shown(diagnostics)
 
 
 SPELLINGS = ["--api-key", "--api_key", "--api-ke", "--api-k", "--api_k", "--api-", "--api", "--ap", "--API-KEY", "--hf-token",
@@ -161,24 +161,24 @@ SPELLINGS = ["--api-key", "--api_key", "--api-ke", "--api-k", "--api_k", "--api-
 
 @pytest.mark.parametrize("image", ["image:v0.32.0", "image:v0.9.2", "image:v0.6.3", "image:own"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("form", ["{} {}", "{}={}", "{} {} {}"])
-def test_raw_words_give_no_key_in_any_spelling(tmp_path: Path, spelling: str, form: str, image: str) -> None:
-    words = ["--seed", "1", *form.format(spelling, V, f"{V}-2").split(), "--max-model-len", "9"]
-    text = stack_text(model_text(image=f'"{image}"') + f"extra_args = {json.dumps(words)}\n")
-    desired, found = read(tmp_path, text)
+@pytest.mark.parametrize("template", ["{} {}", "{}={}", "{} {} {}"])
+def test_extra_args_accept_no_key_in_any_spelling(tmp_path: Path, spelling: str, template: str, image: str) -> None:
+    argv = ["--seed", "1", *template.format(spelling, V, f"{V}-2").split(), "--max-model-len", "9"]
+    text = stack_text(model_text(image=f'"{image}"') + f"extra_args = {json.dumps(argv)}\n")
+    desired, diagnostics = read(tmp_path, text)
     assert desired is None
-    assert "CX304" in rules(found)
-    assert V not in shown(found)
+    assert "CX304" in rules(diagnostics)
+    assert V not in shown(diagnostics)
 
 
-def test_raw_words_set_nothing_of_ours_cut_short(tmp_path: Path) -> None:
-    desired, found = read(tmp_path, stack_text(model_text() + 'extra_args = ["--por", "9000"]\n'))
+def test_extra_args_set_none_of_our_options_by_abbreviation(tmp_path: Path) -> None:
+    desired, diagnostics = read(tmp_path, stack_text(model_text() + 'extra_args = ["--por", "9000"]\n'))
     assert desired is None
-    assert rules(found) == {"CX304"}
+    assert rules(diagnostics) == {"CX304"}
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ["curl", "-H", f"Authorization: Bearer {V}"],
         ["curl", "-H", f"X-Api-Key: {V}"],
@@ -190,16 +190,16 @@ def test_raw_words_set_nothing_of_ours_cut_short(tmp_path: Path) -> None:
         ["sh", "-c", f"curl -H 'Authorization: Bearer {V}' https://x"],
     ],
 )
-def test_a_hook_has_no_secret_in_its_words(tmp_path: Path, words: list[str]) -> None:
-    hook = f'[hooks.h]\non = "post_apply"\ncommand = {json.dumps(words)}\n'
-    desired, found = read(tmp_path, stack_text(model_text()) + hook)
+def test_a_hook_has_no_secret_in_its_command(tmp_path: Path, argv: list[str]) -> None:
+    hook = f'[hooks.h]\non = "post_apply"\ncommand = {json.dumps(argv)}\n'
+    desired, diagnostics = read(tmp_path, stack_text(model_text()) + hook)
     assert desired is None
-    assert rules(found) == {"CX210"}
-    assert V not in shown(found)
+    assert rules(diagnostics) == {"CX210"}
+    assert V not in shown(diagnostics)
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ["sh", "-c", 'curl -H "Authorization: Bearer $TOKEN" https://x'],
         ["sh", "-c", 'PGPASSWORD="$DB" psql -u me'],
@@ -209,10 +209,10 @@ def test_a_hook_has_no_secret_in_its_words(tmp_path: Path, words: list[str]) -> 
         ["./drain.sh", "--token-file", "/run/token", "--max-tokens=5"],
     ],
 )
-def test_a_hook_may_name_where_its_secret_is(tmp_path: Path, words: list[str]) -> None:
-    hook = f'[hooks.h]\non = "post_apply"\ncommand = {json.dumps(words)}\n'
-    desired, found = read(tmp_path, stack_text(model_text()) + hook)
-    assert desired is not None, shown(found)
+def test_a_hook_may_name_where_its_secret_is(tmp_path: Path, argv: list[str]) -> None:
+    hook = f'[hooks.h]\non = "post_apply"\ncommand = {json.dumps(argv)}\n'
+    desired, diagnostics = read(tmp_path, stack_text(model_text()) + hook)
+    assert desired is not None, shown(diagnostics)
 
 
 @pytest.mark.parametrize(
@@ -225,20 +225,22 @@ def test_a_hook_may_name_where_its_secret_is(tmp_path: Path, words: list[str]) -
         ["pass", "show", "hf/token"],
     ],
 )
-def test_programs_that_read_secrets_say_which(tmp_path: Path, command: list[str]) -> None:
-    desired, found = read(
+def test_the_command_that_reads_a_secret_may_name_it(tmp_path: Path, command: list[str]) -> None:
+    desired, diagnostics = read(
         tmp_path, stack_text(model_text() + f"secrets = {{ A = {{ command = {json.dumps(command)} }} }}\n")
     )
-    assert desired is not None, shown(found)
+    assert desired is not None, shown(diagnostics)
 
 
 @pytest.mark.parametrize("source", ["env", "var"])
 @pytest.mark.parametrize("value", [f"hf_{V}", "AKIAPLANTED7XQ2MZ9KV", f"ghp_{V}", "aB3" * 10, "deadbeef" * 4])
-def test_a_value_is_no_name_of_a_variable(tmp_path: Path, source: str, value: str) -> None:
-    desired, found = read(tmp_path, stack_text(model_text() + f'secrets = {{ A = {{ {source} = "{value}" }} }}\n'))
+def test_a_secret_value_is_refused_as_the_name_of_a_variable(tmp_path: Path, source: str, value: str) -> None:
+    desired, diagnostics = read(
+        tmp_path, stack_text(model_text() + f'secrets = {{ A = {{ {source} = "{value}" }} }}\n')
+    )
     assert desired is None
-    assert "CX210" in rules(found)
-    assert value not in shown(found)
+    assert "CX210" in rules(diagnostics)
+    assert value not in shown(diagnostics)
 
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "hf_token", "hf_api_token", "AKIA", "sk_live", "OPENAI_API_KEY_2", "a"])
@@ -246,23 +248,23 @@ def test_names_of_variables_stay_names(name: str) -> None:
     assert not is_token_not_name(name)
 
 
-def test_a_plain_url_of_a_hook_is_taken_and_one_that_nobody_would_guess_is_not(tmp_path: Path) -> None:
+def test_a_plain_url_of_a_hook_is_accepted_and_an_unguessable_one_is_not(tmp_path: Path) -> None:
     plain = '[hooks.h]\non = "post_apply"\nurl = "https://hooks.example.com/deploys/vllm-models-in-production"\n'
     assert read(tmp_path, stack_text(model_text()) + plain)[0] is not None
     for path in ("3f2a9c1e7b4d8f60a1c5e9d2", "0b1f3c52-9a7e-4f7e-8f0e-0c9d3f6a2b11", V + "0123456789"):
         text = f'[hooks.h]\non = "post_apply"\nurl = "https://hooks.example.com/in/{path}"\n'
-        desired, found = read(tmp_path, stack_text(model_text()) + text)
+        desired, diagnostics = read(tmp_path, stack_text(model_text()) + text)
         assert desired is None
-        assert rules(found) == {"CX210"}
-        assert path not in shown(found)
+        assert rules(diagnostics) == {"CX210"}
+        assert path not in shown(diagnostics)
 
 
-def test_what_is_no_secret_is_named_by_its_path(tmp_path: Path) -> None:
+def test_a_text_that_is_not_a_secret_is_exempted_by_its_path(tmp_path: Path) -> None:
     text = stack_text(model_text() + 'env = { SORT_TOKEN = "first" }\nextra_args = ["--chat-template", "token=x"]\n')
     assert read(tmp_path, text)[0] is None
     exempt = 'not_secret = ["models.tiny.env.SORT_TOKEN", "models.tiny.extra_args"]\n'
-    desired, found = read(tmp_path, exempt + text)
-    assert desired is not None, shown(found)
+    desired, diagnostics = read(tmp_path, exempt + text)
+    assert desired is not None, shown(diagnostics)
 
 
 def test_an_exception_for_a_profile_or_an_environment_is_its_path_in_the_file(tmp_path: Path) -> None:
@@ -279,9 +281,9 @@ def test_an_exception_for_a_profile_or_an_environment_is_its_path_in_the_file(tm
 @pytest.mark.parametrize("entry", ["models.tiny.env.GONE", "models.tiny.env", "models", "*", "models.tiny.env.*"])
 def test_an_exception_that_names_no_text_is_refused(tmp_path: Path, entry: str) -> None:
     text = f'not_secret = ["{entry}"]\n' + stack_text(model_text() + 'env = { MY_TOKEN = "x" }\n')
-    desired, found = read(tmp_path, text)
+    desired, diagnostics = read(tmp_path, text)
     assert desired is None
-    assert rules(found) == {"CX210", "CX230"}
+    assert rules(diagnostics) == {"CX210", "CX230"}
 
 
 @pytest.mark.parametrize(
@@ -295,10 +297,10 @@ def test_an_exception_that_names_no_text_is_refused(tmp_path: Path, entry: str) 
     ],
 )
 def test_a_secret_in_the_middle_of_a_text_is_refused(tmp_path: Path, line: str) -> None:
-    desired, found = read(tmp_path, stack_text(model_text() + line + "\n"))
+    desired, diagnostics = read(tmp_path, stack_text(model_text() + line + "\n"))
     assert desired is None
-    assert "CX210" in rules(found)
-    assert V not in shown(found)
+    assert "CX210" in rules(diagnostics)
+    assert V not in shown(diagnostics)
 
 
 @pytest.mark.parametrize(
@@ -310,9 +312,9 @@ def test_a_secret_in_the_middle_of_a_text_is_refused(tmp_path: Path, line: str) 
     ],
 )
 def test_a_password_in_a_name_or_a_url_is_refused(tmp_path: Path, text: str) -> None:
-    desired, found = read(tmp_path, text)
+    desired, diagnostics = read(tmp_path, text)
     assert desired is None
-    assert V not in shown(found)
+    assert V not in shown(diagnostics)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ OTHERWISE = {
     ("m", "--compilation-config", "1"): "a level, as the config that it stands for",
     ("m", "--compilation-config=1"): "a level, as the config that it stands for",
     ("m", "-O0"): "a level that is the default, as the config that it stands for",
-    ("m", "--config=1"): "files are not looked into",
+    ("m", "--config=1"): "files are not read",
 }
 """Where we differ in some release, and why. The checks of a stack are stricter than these readings."""
 SPELLED_OUT = {"lora_modules", "prompt_adapters"}
@@ -47,23 +47,23 @@ SPELLED_OUT = {"lora_modules", "prompt_adapters"}
 
 
 def verdicts() -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:
-    """(words, release, what its parser said), for the first and the last release of each answer."""
-    kept = json.loads(lzma.decompress(VERDICTS.read_bytes()))
-    for words, row in zip(kept["lists"], kept["rows"], strict=True):
-        begins, last = row[::2], len(kept["releases"]) - 1
+    """(argv, release, the verdict of its parser), for the first and the last release of each verdict."""
+    data = json.loads(lzma.decompress(VERDICTS.read_bytes()))
+    for argv, row in zip(data["lists"], data["rows"], strict=True):
+        begins, last = row[::2], len(data["releases"]) - 1
         for first, outcome, until in zip(begins, row[1::2], [*begins[1:], last + 1], strict=True):
             for number in sorted({first, until - 1}):
-                yield tuple(words), kept["releases"][number], kept["outcomes"][outcome]
+                yield tuple(argv), data["releases"][number], data["outcomes"][outcome]
 
 
 def by_dest(parsed: Parsed, of: Release) -> dict[str, Any]:
     """The values as the parser's namespace has them, without those that are the default."""
-    found = {}
+    values = {}
     for name, value in parsed.options.items():
         option = of.option(name)
         assert option is not None
-        found[option.dest] = value
-    return found | ({"model_tag": parsed.model} if parsed.model else {})
+        values[option.dest] = value
+    return values | ({"model_tag": parsed.model} if parsed.model else {})
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -75,29 +75,29 @@ def same(ours: Any, theirs: Any) -> bool:
 
 def test_every_verdict_is_the_parsers_own() -> None:
     wrong, seen = [], 0
-    for words, version, said in verdicts():
-        if words in OTHERWISE or "--config" in words:
+    for argv, version, theirs in verdicts():
+        if argv in OTHERWISE or "--config" in argv:
             continue
         seen += 1
-        found = judge(words, version).verdict
-        expected = {"value", "required"} if said["verdict"] in {"exception", "exit"} else {said["verdict"]}
-        if found not in expected:
-            wrong.append((words, version, said, found))
+        ours = judge(argv, version).verdict
+        expected = {"value", "required"} if theirs["verdict"] in {"exception", "exit"} else {theirs["verdict"]}
+        if ours not in expected:
+            wrong.append((argv, version, theirs, ours))
     assert seen > 5000
     assert wrong == []
 
 
 def test_every_value_is_the_parsers_own() -> None:
     wrong, seen = [], 0
-    for words, version, said in verdicts():
-        if "values" not in said or words in OTHERWISE or "--config" in words:
+    for argv, version, theirs in verdicts():
+        if "values" not in theirs or argv in OTHERWISE or "--config" in argv:
             continue
         of = release(version)
-        ours = by_dest(parse(words, of), of)
-        for dest, value in said["values"].items():
+        ours = by_dest(parse(argv, of), of)
+        for dest, value in theirs["values"].items():
             seen += 1
             if dest not in SPELLED_OUT and not same(ours.get(dest), value):
-                wrong.append((words, version, dest, ours.get(dest), value))
+                wrong.append((argv, version, dest, ours.get(dest), value))
     assert seen > 1000
     assert wrong == []
 
@@ -114,13 +114,13 @@ def test_one_meaning_in_every_spelling(version: str) -> None:
         ["-tp", "2", "m"],
         ["m", "-tp", "4", "-tp", "2"],
     ]
-    parsed = [parse(words, of) for words in spellings]
+    parsed = [parse(argv, of) for argv in spellings]
     assert [p.options for p in parsed] == [{"tensor_parallel_size": 2}] * len(spellings)
     assert [p.model for p in parsed] == ["m"] * len(spellings)
 
 
 @pytest.mark.parametrize(
-    ("words", "options"),
+    ("argv", "options"),
     [
         ("--max-model-len 8k", {"max_model_len": 8000}),
         ("--max_model_len=8K", {"max_model_len": 8192}),
@@ -141,14 +141,14 @@ def test_one_meaning_in_every_spelling(version: str) -> None:
         ("--gpu-mem 0.5", {"gpu_memory_utilization": 0.5}),
     ],
 )  # fmt: skip
-def test_spellings_of_the_newest_release(words: str, options: dict[str, Any]) -> None:
-    parsed = parse(["m", *words.split()], release("0.33.0"))
+def test_spellings_of_the_newest_release(argv: str, options: dict[str, Any]) -> None:
+    parsed = parse(["m", *argv.split()], release("0.33.0"))
     assert parsed.accepted
     assert parsed.options == options
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         "--watermark -2.5",
         "-O.mode 3",
@@ -165,21 +165,21 @@ def test_spellings_of_the_newest_release(words: str, options: dict[str, Any]) ->
         "--engram-config.cpu_offload false --engram-config.dp_shared_memory true",
     ],
 )
-def test_what_the_newest_release_refuses(words: str) -> None:
-    """Each was put to its parser."""
-    assert not parse(["m", *words.split()], release("0.33.0")).accepted
+def test_arguments_that_the_newest_release_refuses(argv: str) -> None:
+    """The parser of the release refuses each of them."""
+    assert not parse(["m", *argv.split()], release("0.33.0")).accepted
 
 
-def test_names_before_the_model_are_refused_wherever_they_stand() -> None:
-    words = ["--port", "1", "--served-model-name", "n"]
-    assert not parse(words, release("0.32.0")).accepted
-    assert parse(["m", *words], release("0.32.0")).accepted
-    assert parse([*words, "--model", "m"], release("0.32.0")).model == "m"
-    assert parse(words, release("0.16.0")).accepted
+def test_options_without_a_model_are_refused_if_the_release_needs_it() -> None:
+    argv = ["--port", "1", "--served-model-name", "n"]
+    assert not parse(argv, release("0.32.0")).accepted
+    assert parse(["m", *argv], release("0.32.0")).accepted
+    assert parse([*argv, "--model", "m"], release("0.32.0")).model == "m"
+    assert parse(argv, release("0.16.0")).accepted
 
 
-def test_all_that_is_wrong_at_once() -> None:
-    words = [
+def test_all_errors_are_reported_at_once() -> None:
+    argv = [
         "m",
         "--max-model-len",
         "many",
@@ -190,7 +190,7 @@ def test_all_that_is_wrong_at_once() -> None:
         "--compilation-config",
         '{"nonsense": 1}',
     ]
-    parsed = parse(words, release("0.33.0"))
+    parsed = parse(argv, release("0.33.0"))
     assert parsed.unknown == ("--bogus", "x")
     assert [t.option for t in parsed.errors] == ["max_model_len", "dtype", "compilation_config"]
     assert parsed.errors[1].text == '--dtype: "float8" is not one of auto, bfloat16, float, float16, float32, half'
