@@ -1,4 +1,4 @@
-"""Command lines of a release, drawn by lot from its catalogue: right ones, and wrong in every way that people know."""
+"""Random command lines of a release, drawn from its catalogue: right ones, and ones with all common mistakes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ RIGHT = {
     "lower": ["AUTO", "auto"],
     "lora": ["a=b", '{"name": "a", "path": "b"}', "a=b=c"],
 }
-"""Kind -> words that are right as far as it alone goes."""
+"""Kind -> words that are valid for the kind alone."""
 WRONG = ["abc", "1.5", "8q", "1.5K", "{", "[1", "nan,", "true", "--", "-x", "", "null", "[]", "{'a': 1}", "0x10"]
-"""Words that are wrong for some kind."""
+"""Words that are invalid for at least one kind."""
 OF_A_STACK: dict[str, list[Any]] = {
     "int": [1, 2, 64],
     "float": [0.5, 1.0],
@@ -40,7 +40,7 @@ OF_A_STACK: dict[str, list[Any]] = {
     "items": ["0,1"],
     "lora": ["a=/b"],
 }
-"""Kind -> values as a stack has them."""
+"""Kind -> values as a stack file holds them."""
 OF_A_KEY: dict[str, list[Any]] = {
     "bool": [True, False],
     "int": [1, 4],
@@ -51,35 +51,35 @@ OF_A_KEY: dict[str, list[Any]] = {
     "null": [None],
     "any": [1, "a", None],
 }
-STRANGE: list[Any] = [True, 1, 0.5, "a", "7", [], [1, 2], ["a"], {}, {"a": 1}, None, -1]
+MISTYPED: list[Any] = [True, 1, 0.5, "a", "7", [], [1, 2], ["a"], {}, {"a": 1}, None, -1]
 
 
 class Lines:
-    """Draws lines of a release; the same seed gives the same ones."""
+    """Draws lines of a release. The same seed gives the same lines."""
 
     def __init__(self, release: Release, seed: int) -> None:
         self.release = release
         self.random = Random(seed)
         self.options = [o for o in release.options.values() if not o.positional and o.entry != "api_server"]
-        self.options = [o for o in self.options if o.name != "config"]  # files are looked into by vLLM alone
+        self.options = [o for o in self.options if o.name != "config"]  # only vLLM reads the file
         self.configs = [o for o in self.options if o.kind in {"config", "json"} and o.config]
         names = (name for name in catalogue.option_names() if release.option(name) is None)
         self.of_others = sorted("--" + name.replace("_", "-") for name in names)
 
     def draw(self, count: int) -> list[Line]:
-        """All different."""
-        found: dict[Line, None] = {}
-        while len(found) < count:
-            found[self.rendered() if self.random.random() < 0.15 else self.line()] = None
-        return list(found)
+        """`count` different lines."""
+        lines: dict[Line, None] = {}
+        while len(lines) < count:
+            lines[self.rendered() if self.random.random() < 0.15 else self.line()] = None
+        return list(lines)
 
     def line(self) -> Line:
-        """A model, in most, and one to three pieces."""
+        """One to three pieces, in most lines after a model."""
         head = self.random.choices([["m"], [], ["--model", "m"], ["--model=m"]], [90, 4, 3, 3])[0]
         return (*head, *(word for _ in range(self.random.choice([1, 1, 2, 3])) for word in self.piece()))
 
     def rendered(self) -> Line:
-        """What cortexctl makes of arguments that are right."""
+        """The command line that cortexctl renders from valid arguments."""
         chosen = self.random.sample(self.options, self.random.randint(1, 6))
         args = {o.name: self.value(o) for o in chosen if o.name not in {"model", "served_model_name", "host", "port"}}
         return tuple(arguments(new_spec("", "org/m", ("m", "n"), self.release.version, args=args).server))
@@ -154,11 +154,11 @@ class Lines:
         return self.random.choice([["-O0"], ["-O3"], ["-O=2"], ["-O", "1"], ["-O9"], ["-O"], ["-Ox"], ["-O.mode=3"]])
 
     def several(self) -> list[str]:
-        """More than one word, or the same option again."""
+        """Up to three values, sometimes with the same option again."""
         option = self.random.choice([o for o in self.options if o.nargs] or self.options)
-        words = [self.random.choice(RIGHT.get(option.kind, ["1"])) for _ in range(self.random.randint(0, 3))]
-        again = [option.flag, *words[:1]] if self.random.random() < 0.3 else []
-        return [option.flag, *words, *again]
+        values = [self.random.choice(RIGHT.get(option.kind, ["1"])) for _ in range(self.random.randint(0, 3))]
+        again = [option.flag, *values[:1]] if self.random.random() < 0.3 else []
+        return [option.flag, *values, *again]
 
     def bare(self) -> list[str]:
         return [self.option().flag]
@@ -174,23 +174,23 @@ class Lines:
         return option, self.value(option)
 
     def value(self, option: Option) -> Any:
-        """As a stack has it."""
+        """A value as a stack file holds it."""
         if option.kind in {"pair", "switch"}:
             return option.kind == "switch" or self.random.random() < 0.5
         if option.config:
-            return self.table(option.config, strange=False)
+            return self.table(option.config, mistyped=False)
         choices = [c for c in option.choices or () if c is not None]
         value = self.random.choice(choices or OF_A_STACK.get(option.kind, ["text"]))
         return [value] if option.nargs or option.repeats else value
 
-    def table(self, config: str, *, strange: bool = True) -> dict[str, Any]:
+    def table(self, config: str, *, mistyped: bool = True) -> dict[str, Any]:
         keys = self.release.keys(config)
         names = self.random.sample(list(keys), min(len(keys), self.random.randint(1, 2)))
-        found = {name: self.key_value(keys[name], strange=strange) for name in names}
-        return found | ({"zz_unknown": 1} if strange and self.random.random() < 0.15 else {})
+        table = {name: self.key_value(keys[name], mistyped=mistyped) for name in names}
+        return table | ({"zz_unknown": 1} if mistyped and self.random.random() < 0.15 else {})
 
-    def key_value(self, key: Key | None, *, strange: bool = True) -> Any:
-        if key is None or (strange and self.random.random() < 0.3):
-            return self.random.choice(STRANGE)
+    def key_value(self, key: Key | None, *, mistyped: bool = True) -> Any:
+        if key is None or (mistyped and self.random.random() < 0.3):
+            return self.random.choice(MISTYPED)
         right = [v for name in key.types for v in OF_A_KEY[name] if key.allows(v)]
         return self.random.choice([*key.choices, *right] or [None])

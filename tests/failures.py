@@ -203,7 +203,7 @@ def rollback(tmp_path: Path) -> Story:
     world = _applied(tmp_path, 2048, 1024)
     desired = stack(tmp_path, with_length(1024))
     target = RollbackTarget("here/tiny", 1)
-    return Story(world, lambda: plan_rollback(desired, world.look(desired), target), "new", _length_is(2048))
+    return Story(world, lambda: plan_rollback(desired, world.observe_for(desired), target), "new", _length_is(2048))
 
 
 STORIES: Mapping[str, Callable[[Path], Story]] = {

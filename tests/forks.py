@@ -1,7 +1,7 @@
-"""cortexctl in processes of its own that need not import everything anew: they are forked from one that has.
+"""cortexctl in separate processes that are forked from one with the imports already loaded.
 
-A start costs half a second of processor time otherwise, and the tests need a thousand. What runs is the command line as
-it is; nothing has run before in the process, and a signal finds it as it would find any other.
+A normal start costs half a second of processor time, and the tests need a thousand. The forked process runs the real
+command line. Nothing has run in it before, and it handles signals like any other process.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ LOADED = ["__main__", "cortexctl.cli.apply", "cortexctl.cli.plan", "cortexctl.cl
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(LOADED)
 _reading = threading.Lock()
-"""Held by whoever may read an exit code. The fork server sends each code once, and multiprocessing reads those of all ended
-processes whenever one starts. Of two threads that read the same code, the second gets 255.
+"""Held while a thread reads exit codes. The fork server sends each code once, and multiprocessing reads those of all ended
+processes whenever one starts. If two threads read the same code, the second gets 255.
 """
 
 
 def ran(
-    *arguments: str, cwd: Path, env: Mapping[str, str] = os.environ, said: str = "", timeout: float = 60
+    *arguments: str, cwd: Path, env: Mapping[str, str] = os.environ, stdin: str = "", timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. `env`: its whole environment; `said`: what it reads from stdin.
+    """Run a command until it exits. `env`: its whole environment; `stdin`: the text of its stdin.
 
     Raises:
-        subprocess.TimeoutExpired: it did not end in `timeout` seconds, and was killed
+        subprocess.TimeoutExpired: it did not exit within `timeout` seconds, and was killed
     """
     with TemporaryDirectory() as name:
         here = Path(name)
-        (here / "in").write_text(said, encoding="utf-8", newline="")
+        (here / "in").write_text(stdin, encoding="utf-8", newline="")
         streams = _Streams(*(str(here / stream) for stream in ("in", "out", "err")))
         process = _forks.Process(target=_run, args=(streams, str(cwd), dict(env), arguments, ""), daemon=True)
         _start(process)
@@ -66,7 +66,7 @@ def _start(process: BaseProcess) -> None:
 
 
 def _exit_code(process: BaseProcess, timeout: float | None = None) -> int | None:
-    """Waits for the end; None: it still runs after `timeout` seconds."""
+    """Wait for the exit. None: it still runs after `timeout` seconds."""
     wait([process.sentinel], timeout)
     with _reading:
         return process.exitcode
@@ -82,32 +82,32 @@ class _Streams:
 
 
 class Forked:
-    """A command that runs. `docker` becomes its DOCKER_HOST; what it says is kept in the file `said`. `namespace`: the
-    network namespace that it runs in, if not this one.
+    """A running command. `output`: the file for its stdout and stderr. `docker`: its DOCKER_HOST. `namespace`: its
+    network namespace. Default: the namespace of the tests.
     """
 
-    def __init__(self, said: Path, docker: str, *arguments: str, namespace: str = "") -> None:
-        self._said = said
-        streams, env = _Streams(os.devnull, str(said), str(said)), {**os.environ, "DOCKER_HOST": docker}
+    def __init__(self, output: Path, docker: str, *arguments: str, namespace: str = "") -> None:
+        self._output = output
+        streams, env = _Streams(os.devnull, str(output), str(output)), {**os.environ, "DOCKER_HOST": docker}
         self._process = _forks.Process(target=_run, args=(streams, "", env, arguments, namespace), daemon=True)
         _start(self._process)
 
     def kill(self) -> None:
         self._process.kill()
 
-    def send(self, how: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         if self._process.pid and _exit_code(self._process, 0) is None:
-            os.kill(self._process.pid, how)
+            os.kill(self._process.pid, number)
 
     def end(self, timeout: float = 120) -> tuple[int, str]:
-        """Exit code (the signal's number below zero, if one ended it) and all that it said."""
+        """Wait for the exit. Returns the exit code (minus the signal's number after a signal) and the whole output."""
         code = _exit_code(self._process, timeout)
         if code is None:
             self.kill()
             _exit_code(self._process)
-        said = self._said.read_text()
-        assert code is not None, f"it did not end in {timeout} s: {said}"
-        return code, said
+        output = self._output.read_text()
+        assert code is not None, f"it did not exit within {timeout} s: {output}"
+        return code, output
 
 
 def _run(streams: _Streams, cwd: str, env: Mapping[str, str], arguments: tuple[str, ...], namespace: str) -> None:
@@ -136,7 +136,7 @@ def _run(streams: _Streams, cwd: str, env: Mapping[str, str], arguments: tuple[s
 
 
 def enter(namespace: str) -> None:
-    """The calling thread goes into a network namespace (setns(2)), and what it opens from then on is there."""
+    """Move the calling thread into a network namespace (setns(2)). Its new sockets belong to that namespace."""
     fd = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
@@ -146,7 +146,7 @@ def enter(namespace: str) -> None:
 
 
 def inside(namespace: str, do: Callable[[], T]) -> T:
-    """Do something in a network namespace, and stay where we are."""
+    """Call a function in a network namespace. The calling thread stays in its own."""
 
     def there() -> T:
         enter(namespace)

@@ -1,4 +1,4 @@
-"""What a pull request can bring that git, or a reader of files, might take for something else."""
+"""Hostile files of a pull request: git, or a reader of files, may mistake them for something else."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 WHO = ("-c", "user.name=n", "-c", "user.email=n@example.com", "-c", "init.defaultBranch=main")
 
 
-def git(folder: Path, *words: str) -> str:
-    """Git as the one who wrote the repository runs it."""
+def git(folder: Path, *arguments: str) -> str:
+    """Run git as the author of the repository."""
     env = {n: v for n, v in os.environ.items() if not n.startswith("GIT_")}
     env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     return subprocess.run(
-        ["git", *WHO, *words], cwd=folder, check=True, capture_output=True, text=True, env=env
+        ["git", *WHO, *arguments], cwd=folder, check=True, capture_output=True, text=True, env=env
     ).stdout.strip()
 
 
 def repository(at: Path, files: Mapping[str, str]) -> Path:
-    """A repository with one commit on `main`, which `origin/main` names, too."""
+    """A repository with one commit on `main` and `origin/main`."""
     at.mkdir(parents=True, exist_ok=True)
     git(at, "init", "--quiet")
     commit(at, files)
@@ -38,16 +38,16 @@ def commit(at: Path, files: Mapping[str, str]) -> None:
 
 
 def lookalike(folder: Path, lie: str, name: str, ran: Path) -> None:
-    """Plain files in `folder` that git takes for a repository: its `origin/main` and its `main` have `lie` as the file
-    `name`, and its config names programs that leave the file `ran` behind.
+    """Plain files in `folder` that git mistakes for a repository. Its `origin/main` and its `main` hold the file `name`
+    with the text `lie`. Its config names programs that create the file `ran`.
     """
-    made = folder.parent / f"{folder.name}.made"
-    repository(made, {name: lie, ".gitattributes": "* filter=evil diff=evil\n"})
+    real = folder.parent / f"{folder.name}.real"
+    repository(real, {name: lie, ".gitattributes": "* filter=evil diff=evil\n"})
     for part in ("HEAD", "objects", "refs"):
-        source = made / ".git" / part
+        source = real / ".git" / part
         shutil.copytree(source, folder / part) if source.is_dir() else shutil.copy(source, folder / part)
-    shutil.copy(made / ".git" / "index", folder / "index")
-    shutil.rmtree(made)
+    shutil.copy(real / ".git" / "index", folder / "index")
+    shutil.rmtree(real)
     (folder / "config").write_text(
         f"""[core]
 \trepositoryformatversion = 0

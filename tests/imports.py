@@ -1,4 +1,4 @@
-"""A container that a person started -> the stack that it is imported into, read back. Without any host."""
+"""Imports a container that a person started into a stack, and reads the stack back. Needs no host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOST = f'[hosts.here]\nmodels_dir = "{MODELS_DIR}"\n'
 
 @dataclass(frozen=True)
 class ByHand:
-    """What a test says of a container; `changes` are laid over its inspection."""
+    """A test's description of a container. `changes` replaces parts of its inspection."""
 
     spec: Spec
     name: str = "llm"
@@ -45,8 +45,8 @@ class ByHand:
         return draft_of(self.running, Place(**{"host": "here", "models_dir": MODELS_DIR, **place}))
 
 
-def words(*command: str, entry: Sequence[str] = ("vllm", "serve")) -> dict[str, Any]:
-    """As a change to an inspection: its command line."""
+def command_line(*command: str, entry: Sequence[str] = ("vllm", "serve")) -> dict[str, Any]:
+    """A change to an inspection that sets the command line."""
     return {"Config": {"Entrypoint": list(entry), "Cmd": list(command)}}
 
 
@@ -62,6 +62,6 @@ def read_back(draft: Draft, host: str = HOST) -> tuple[Desired | None, list[Diag
 
 
 def spec_of(draft: Draft, host: str = HOST) -> Spec:
-    desired, found = read_back(draft, host)
-    assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
+    desired, diagnostics = read_back(draft, host)
+    assert desired is not None, [f"{d.rule} {d.summary}" for d in diagnostics]
     return desired.instances[0].spec

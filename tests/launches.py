@@ -1,4 +1,4 @@
-"""What a daemon is told to create, for tests that speak to one without a plan."""
+"""The request to create a container, for tests that use a daemon without a plan."""
 
 from __future__ import annotations
 

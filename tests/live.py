@@ -79,13 +79,15 @@ class LiveDaemon:
         )
         return done.stdout.strip()
 
-    def run_foreign(self, name: str, *options: str, words: Sequence[str] = ("tiny",), image: str = STAND_IN) -> None:
-        """A container that is not ours."""
-        self.docker_cli("run", "-d", "--name", name, "--label", f"{TEST}={self.stack}", *options, image, *words)
+    def run_foreign(
+        self, name: str, *options: str, arguments: Sequence[str] = ("tiny",), image: str = STAND_IN
+    ) -> None:
+        """Start a container that is not ours. `arguments`: the command line after the image."""
+        self.docker_cli("run", "-d", "--name", name, "--label", f"{TEST}={self.stack}", *options, image, *arguments)
         self.foreign.append(name)
 
     def commit(self, name: str, new: str) -> None:
-        """An image of a container, and one that runs of it; both go with the rest."""
+        """`docker commit` a container, and start a container from the new image. `clean` removes both."""
         image = f"{new}:commit"
         self.docker_cli("commit", name, image)
         self.images.append(image)
@@ -101,7 +103,7 @@ class LiveDaemon:
         raise AssertionError(f"{name} never served")
 
     def clean(self) -> None:
-        """Also what was adopted meanwhile, and has another name."""
+        """Remove everything that the test created, also containers that were adopted and renamed meanwhile."""
         marks = {("cortexctl.stack", self.stack), (TEST, self.stack)}
         seen = observe_host(Host("here", self.docker)).containers
         left = [c.id for c in seen if c.name in self.foreign or marks & set(c.labels.items())]
@@ -110,9 +112,9 @@ class LiveDaemon:
         if self.images:
             self.docker_cli("rmi", "-f", *self.images)
         for kind in ("network", "volume"):
-            found = self.docker_cli(kind, "ls", "-q", "--filter", f"name={self.stack}").split()
-            if found:
-                self.docker_cli(kind, "rm", *found)
+            leftover = self.docker_cli(kind, "ls", "-q", "--filter", f"name={self.stack}").split()
+            if leftover:
+                self.docker_cli(kind, "rm", *leftover)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ NAMES = sorted(path.stem for path in CONFIGS.glob("*.json"))
 
 def config_of(name: str) -> dict[str, Any]:
     """A public model's config.json, cut down to what memory depends on."""
-    found: dict[str, Any] = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+    config: dict[str, Any] = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+    return config
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Documents of the wrong shape: every part of a right one replaced, lost or doubled, by chance and by a seed."""
+"""Documents of the wrong shape: parts of a valid one are replaced, removed or duplicated at random, by a seed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ HOSTILE: list[Any] = [
 
 def mutated(document: Any, chance: random.Random) -> Any:
     """A copy with one part changed, sometimes with two or three."""
-    found = copy.deepcopy(document)
+    copied = copy.deepcopy(document)
     for _ in range(chance.choice([1, 1, 1, 1, 2, 3])):
-        places = list(_places(found))
+        places = list(_places(copied))
         if not places:
-            return found
+            return copied
         inside, key = chance.choice(places)
         match chance.randrange(6):
             case 0:
@@ -35,11 +35,11 @@ def mutated(document: Any, chance: random.Random) -> Any:
                 inside[key] = copy.deepcopy(other[at])
             case _:
                 inside[key] = copy.deepcopy(chance.choice(HOSTILE))
-    return found
+    return copied
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Everything that can be replaced: what holds it, and its key or index there."""
+    """(container, key or index) of every part that can be replaced."""
     pairs = (
         list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
     )

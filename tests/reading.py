@@ -25,7 +25,7 @@ DOCKER = "unix:///var/run/docker.sock"
 def read(
     path: Path, secrets: Mapping[str, str] | None = None, env: str = "", inputs: VariableInputs | None = None
 ) -> tuple[Desired | None, list[Diagnostic]]:
-    """A stack file; `secrets` stands for the environment."""
+    """Read a stack file. `secrets`: the variables of the environment."""
     known = dict(secrets or {})
 
     def value(source: str, key: str) -> str:
@@ -39,9 +39,9 @@ def read(
 def desired_from(
     path: Path, secrets: Mapping[str, str] | None = None, env: str = "", inputs: VariableInputs | None = None
 ) -> Desired:
-    """A stack that must be right."""
-    desired, found = read(path, secrets, env, inputs)
-    assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
+    """Read a stack that must be valid."""
+    desired, diagnostics = read(path, secrets, env, inputs)
+    assert desired is not None, [f"{d.rule} {d.summary}" for d in diagnostics]
     return desired
 
 
@@ -62,8 +62,8 @@ def model_text(name: str = "tiny", **lines: str) -> str:
 
 
 def observed_from(path: Path) -> Observed:
-    """A case's observed.json: rows of the daemon's list by host, what is known of images and models, and records. An
-    image has no labels but those that `image_labels` gives it.
+    """Read a case's observed.json: the rows of each daemon's list, the facts of images and models, and the records. An
+    image has only the labels that `image_labels` gives it.
     """
     data: dict[str, Any] = json.loads(path.read_text())
     hosts = []
@@ -92,20 +92,22 @@ def observed_from(path: Path) -> Observed:
     }
     own: dict[tuple[str, str], dict[str, str]] = {(h.name, c.image_id): {} for h in hosts for c in h.containers}
     of_images = own | {
-        (host, i): found for host, known in data.get("image_labels", {}).items() for i, found in known.items()
+        (host, i): labels for host, known in data.get("image_labels", {}).items() for i, labels in known.items()
     }
     observed = Observed(tuple(hosts), images, records=records, adoptable=adoptable, model_files=models)
     return observed.with_image_labels(of_images)
 
 
-def model_files_of(said: str | Mapping[str, Any]) -> ModelFiles:
-    """As a case says it: the name of a config in tests/fixtures/configs; or that as `config`, with what else is known."""
-    fields = {"config": said} if isinstance(said, str) else dict(said)
+def model_files_of(entry: str | Mapping[str, Any]) -> ModelFiles:
+    """The files of a model in a case: the name of a config in tests/fixtures/configs, or a table with that name as
+    `config` and further facts.
+    """
+    fields = {"config": entry} if isinstance(entry, str) else dict(entry)
     return ModelFiles(**{**fields, "config": config_of(fields["config"]) if "config" in fields else {}})
 
 
 def inspected_from(fields: Mapping[str, Any]) -> Inspected:
-    """An inspection as a case's file has it."""
+    """Read an inspection of a case."""
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
     values["in_place"] = InPlace(**fields["in_place"])
     return Inspected(**values)

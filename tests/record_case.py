@@ -1,12 +1,13 @@
 """Writes the golden files of plan cases: `python -m tests.record_case NAME...` (all cases without a name).
 
-Where a case has a before.toml, observed.json is made from it: the stack is applied to a fake daemon, and
-`adjust` in after.json (if there) changes rows by container name: {"NAME": {"State": "exited", ...}}, null removes.
-Rows under "" are added. `by_hand` makes a model's container one that a person started, {"NAME": {"model": "MODEL",
-"changes": {...}}}: without labels and record, and with these changes to its inspection.
-`image_labels`: what images put into containers, {HOST: {IMAGE ID: {LABEL: VALUE}}}; other images have no labels.
-`past_starts`: seconds of earlier starts, {ADDRESS: [SECONDS, ...]}, beside the one that the fake daemon took.
-`model_files`: what is known of models, {HOST: {FOLDER or REPO@REVISION: CONFIG}} (tests/reading.py). Read what is written before you commit it: the case is only as right as its reader.
+If a case has a before.toml, observed.json is written from it: the stack is applied to a fake daemon, and after.json (if
+any) changes rows by container name: {"NAME": {"State": "exited", ...}}; null removes a row. Rows under "" are added.
+`by_hand` replaces a model's container with one that a person started: {"NAME": {"model": "MODEL", "changes": {...}}}. It
+has neither labels nor a record, and its inspection has these changes.
+`image_labels`: the labels of images, {HOST: {IMAGE ID: {LABEL: VALUE}}}; other images have no labels.
+`past_starts`: the durations of earlier starts in seconds, {ADDRESS: [SECONDS, ...]}, beside the start of the fake daemon.
+`model_files`: the facts of models, {HOST: {FOLDER or REPO@REVISION: CONFIG}} (tests/reading.py).
+Read the written files before you commit them: nothing else checks that they are right.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def plan_of_case(case: Path) -> Plan:
         desired = desired_from(Path("stack.toml"), SECRETS, env)
     finally:
         os.chdir(here)
-    words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    request = Request(**words)
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    request = Request(**fields)
     return plan(desired, observed_from(case / "observed.json"), request)
 
 
@@ -97,28 +98,28 @@ def _add_starts(records: dict[str, Any], address: str, seconds: list[float]) -> 
 
 
 def _by_hand(case: Path, world: World, before: Desired, by_hand: dict[str, Any]) -> dict[str, Any]:
-    """Containers that lose their labels and get another name; and how they are made, for the case's stack."""
-    for name, how in by_hand.items():
-        made = next(i for i in before.instances if i.model == how["model"])
-        daemon = world.daemon(made.host)
-        container = daemon.by_name(serving_name(made.model))
+    """Remove the labels of these containers, and rename them. Returns their inspections for the case's stack."""
+    for name, entry in by_hand.items():
+        instance = next(i for i in before.instances if i.model == entry["model"])
+        daemon = world.daemon(instance.host)
+        container = daemon.by_name(serving_name(instance.model))
         container.labels, container.name = {}, name
-        container.made, container.changes = made.spec, how.get("changes", {})
+        container.spec, container.changes = instance.spec, entry.get("changes", {})
         record = daemon.read_record(before.owner)
-        left = {address: a for address, a in record.applied.items() if a.model != made.model}
-        daemon.write_record(before.owner, HostRecord(made.host, left))
+        left = {address: a for address, a in record.applied.items() if a.model != instance.model}
+        daemon.write_record(before.owner, HostRecord(instance.host, left))
     if not by_hand:
         return {}
-    observed = world.look(desired_from(case / "stack.toml", SECRETS))
+    observed = world.observe_for(desired_from(case / "stack.toml", SECRETS))
     names = {(h.name, c.id): c.name for h in observed.hosts for c in h.containers}
-    found: dict[str, Any] = {}
+    adoptable: dict[str, Any] = {}
     for (host, id_), inspected in observed.adoptable.items():
-        found.setdefault(host, {})[names[host, id_]] = dataclasses.asdict(inspected)
-    return found
+        adoptable.setdefault(host, {})[names[host, id_]] = dataclasses.asdict(inspected)
+    return adoptable
 
 
 def _settled(row: dict[str, Any], number: int) -> dict[str, Any]:
-    """Ids count from the case's start, so that recording again changes nothing."""
+    """Ids are numbered within the case, so that recording it again changes nothing."""
     return {**row, "Id": f"{number:064x}"}
 
 
@@ -130,18 +131,18 @@ def _adjusted(row: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any] | 
     return {**row, **change, "Labels": labels}
 
 
-def comment_of(made: Plan) -> str:
+def comment_of(plan: Plan) -> str:
     """The plan as a comment, without the version: a release changes no case."""
-    return plan_markdown(made).replace(f"cortexctl {__version__} ", "cortexctl VERSION ")
+    return plan_markdown(plan).replace(f"cortexctl {__version__} ", "cortexctl VERSION ")
 
 
 def files_of(case: Path) -> dict[str, str]:
     """File -> text, of the golden files that the case's own plan has."""
-    made = plan_of_case(case)
+    plan = plan_of_case(case)
     return {
-        "plan.txt": plan_text(made, Ink(enabled=False), explain=True),
-        "plan.json": plan_to_json(made),
-        "comment.md": comment_of(made),
+        "plan.txt": plan_text(plan, Ink(enabled=False), explain=True),
+        "plan.json": plan_to_json(plan),
+        "comment.md": comment_of(plan),
     }
 
 

@@ -1,12 +1,12 @@
 """Writes the golden files of drift cases: `python -m tests.record_drift_case NAME...` (all cases without a name).
 
-A case is a folder under tests/cases/drift: stack.toml, before.toml (what was applied; left out: stack.toml), after.json
-(what changed since, as in tests.record_case) and facts.json:
+A case is a folder under tests/cases/drift: stack.toml, before.toml (the applied stack; default: stack.toml), after.json
+(the changes since, as in tests.record_case) and facts.json:
     {"deep": true, "no_health": true, "health": {"NAME": "silent"}, "inspect": {"NAME": {"HostConfig": ...}},
      "tags": {"HOST": {"REFERENCE": "ID"}}, "busy": ["HOST"], "version": "0.2.0", "docker": {"HOST": "URL"},
      "options": {"kinds": [...], "target": [...], "host": [...]}}
-Servers are healthy and inspections are as they should be unless it says otherwise. Read what is written before you
-commit it: the case is only as right as its reader.
+Without an entry in facts.json, a server is healthy and an inspection matches its spec. Read the written files before you
+commit them: nothing else checks that they are right.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from tests.reading import desired_from, observed_from
 from tests.record_case import SECRETS, observe_before
 
 CASES = Path(__file__).parent / "cases" / "drift"
-TOOK = Durations(1_700_000_000, 0.25)
+DURATIONS = Durations(1_700_000_000, 0.25)
 HOLDER = LockInfo("id", "alice", "ci-17", 4711, "8f31aa02", 1_699_999_000, 1_700_009_000)
 VALUES = {**SECRETS, "HF_TOKEN": "hf-old"}
 IMAGE = ImageDefaults(IMAGE_ENV)
@@ -56,38 +56,40 @@ IMAGE = ImageDefaults(IMAGE_ENV)
 def report_of_case(case: Path) -> DriftReport:
     """Find the drift of the case's stack and observation."""
     facts_file = case / "facts.json"
-    words: dict[str, Any] = json.loads(facts_file.read_text()) if facts_file.exists() else {}
-    desired = _desired(case, words)
-    observed = _with_adoptable(desired, observed_from(case / "observed.json"), words)
-    chosen = words.get("options", {})
+    facts: dict[str, Any] = json.loads(facts_file.read_text()) if facts_file.exists() else {}
+    desired = _desired(case, facts)
+    observed = _with_adoptable(desired, observed_from(case / "observed.json"), facts)
+    chosen = facts.get("options", {})
     only = DriftSelection(
         tuple(Kind(k) for k in chosen.get("kinds", ())),
         target=tuple(chosen.get("target", ())),
         host=tuple(chosen.get("host", ())),
     )
-    return find_drift(desired, observed, _facts(only.hosts_of(desired), observed, words), only)
+    return find_drift(desired, observed, _facts(only.hosts_of(desired), observed, facts), only)
 
 
-def _desired(case: Path, words: dict[str, Any]) -> Desired:
+def _desired(case: Path, facts: dict[str, Any]) -> Desired:
     here = Path.cwd()
     os.chdir(case)
     try:
-        desired = desired_from(Path("stack.toml"), VALUES, words.get("env", ""))
+        desired = desired_from(Path("stack.toml"), VALUES, facts.get("env", ""))
     finally:
         os.chdir(here)
-    urls = words.get("docker", {})
+    urls = facts.get("docker", {})
     return replace(desired, hosts=tuple(replace(h, docker=urls.get(h.name, h.docker)) for h in desired.hosts))
 
 
-def _with_adoptable(desired: Desired, observed: Observed, words: dict[str, Any]) -> Observed:
-    """The observation as the readers of a case give it: what is taken by its name is as it should be, but for `inspect`."""
-    readers = _Inspecting(observed, "the case", words.get("inspect", {}), desired.owner)
+def _with_adoptable(desired: Desired, observed: Observed, facts: dict[str, Any]) -> Observed:
+    """The observation with inspections of the containers that are adopted by name: they match their specs, except for
+    the changes in `inspect`.
+    """
+    readers = _Inspecting(observed, "the case", facts.get("inspect", {}), desired.owner)
     return replace(observed, adoptable=gather(observed, partial(needs_of_identity, desired), readers).adoptable)
 
 
 @dataclass(frozen=True)
 class _Inspecting(FromObservation):
-    """Readers of a case. `changes`: to inspections, by the names of containers."""
+    """Readers of a case. `changes`: container name -> changes to its inspection."""
 
     changes: Mapping[str, Any]
     owner: str
@@ -97,53 +99,53 @@ class _Inspecting(FromObservation):
         return parse_inspected(raw, spec, IMAGE, self.owner)
 
 
-def _facts(desired: Desired, observed: Observed, words: dict[str, Any]) -> Facts:
+def _facts(desired: Desired, observed: Observed, fields: dict[str, Any]) -> Facts:
     facts = Facts(
-        deep=bool(words.get("deep")),
-        busy=dict.fromkeys(words.get("busy", ()), HOLDER),
-        version=words.get("version", ""),
-        health_checked=not words.get("no_health"),
+        deep=bool(fields.get("deep")),
+        busy=dict.fromkeys(fields.get("busy", ()), HOLDER),
+        version=fields.get("version", ""),
+        health_checked=not fields.get("no_health"),
     )
     names = {c.id: c.name for h in observed.hosts for c in h.containers}
     servers = servers_of(desired, observed, facts.busy)
-    said = words.get("health", {})
-    answers = {s.key: _answer(said.get(names[s.container], "healthy")) for s in servers}
-    health, not_asked = sorted_answers(servers, answers) if facts.health_checked else ({}, ())
-    facts = replace(facts, health=health, unchecked=not_asked)
+    health_texts = fields.get("health", {})
+    answers = {s.key: _answer(health_texts.get(names[s.container], "healthy")) for s in servers}
+    health, unchecked = sorted_answers(servers, answers) if facts.health_checked else ({}, ())
+    facts = replace(facts, health=health, unchecked=unchecked)
     if not facts.deep:
         return facts
-    return replace(facts, images=words.get("tags", {}), inspected=_inspected(desired, observed, words))
+    return replace(facts, images=fields.get("tags", {}), inspected=_inspected(desired, observed, fields))
 
 
-def _answer(said: str) -> Answer:
-    status = re.fullmatch(r"status (\d+)", said)
+def _answer(text: str) -> Answer:
+    status = re.fullmatch(r"status (\d+)", text)
     if status:
         return Answer(HealthOutcome.STATUS, int(status[1]))
-    heard, _, why = said.partition(": ")
-    return Answer(HealthOutcome(heard), why=why)
+    outcome, _, why = text.partition(": ")
+    return Answer(HealthOutcome(outcome), why=why)
 
 
-def _inspected(desired: Desired, observed: Observed, words: dict[str, Any]) -> dict[tuple[str, str], Inspected]:
-    found = {}
+def _inspected(desired: Desired, observed: Observed, facts: dict[str, Any]) -> dict[tuple[str, str], Inspected]:
+    inspected = {}
     for host in observed.hosts:
         for instance in owned_on(host, desired, desired.by_host()[host.name], observed).values():
             serving = serving_of(instance, None)
             if serving is None or serving.spec is None:
                 continue
-            changes = words.get("inspect", {}).get(serving.container.name, {})
+            changes = facts.get("inspect", {}).get(serving.container.name, {})
             secrets = {s.name: VALUES[s.key] for s in serving.spec.container.secrets}
             raw = inspection(serving.spec, secrets, changes)
-            found[host.name, serving.container.id] = parse_inspected(raw, serving.spec, IMAGE, desired.owner)
-    return found
+            inspected[host.name, serving.container.id] = parse_inspected(raw, serving.spec, IMAGE, desired.owner)
+    return inspected
 
 
 def views_of(report: DriftReport) -> dict[str, str]:
-    """File -> text, of every format. The version is left out: a release changes no case."""
+    """File -> text, of every format. Without the version, so that a release changes no case."""
     return {
         "report.txt": drift_text(report, Ink(enabled=False)),
-        "report.json": drift_json(report, TOOK),
+        "report.json": drift_json(report, DURATIONS),
         "report.md": drift_markdown(report).replace(f"cortexctl {__version__} ", "cortexctl VERSION "),
-        "report.prom": drift_prometheus(report, TOOK),
+        "report.prom": drift_prometheus(report, DURATIONS),
     }
 
 
@@ -160,7 +162,7 @@ def record(case: Path) -> None:
 
 
 def _with_addresses(observed: dict[str, Any]) -> dict[str, Any]:
-    """Containers that run have an address on each network; the fake daemon gives none."""
+    """Give running containers an address on each network. The fake daemon gives none."""
     number = 1
     for host in observed["hosts"].values():
         for row in host.get("containers", ()):

@@ -1,11 +1,11 @@
-"""Adds to the corpus of labels: `python -m tests.record_labels NAME...`. What is there is never written again.
+"""Adds to the corpus of labels: `python -m tests.record_labels NAME...`. Existing cases are never written again.
 
 A case is a folder under tests/cases/labels/vN (N: the spec version) with a stack.toml, and a before.toml if another
-stack was applied first;
-an options.json may choose an environment and give variables, as for stack cases. They are applied to fake hosts, and
-labels.json holds every container of the stack as it is then: its labels as this release writes them, and what was
-changed in place since. From then on it is what somebody's hosts may hold. No later release may find a change in it, so
-nothing of it is edited; SHA256SUMS says so. Hand-made files get their line there by the same command without a NAME.
+stack was applied first. An options.json may choose an environment and give variables, as for stack cases. The stacks are
+applied to fake hosts. labels.json holds every container of the stack afterwards: its labels as this release writes them,
+and the fields that were changed in place. From then on, the hosts of a user may hold these labels. No later release may
+plan a change for them, so the file is never edited: SHA256SUMS holds its sum. The same command without a NAME adds the
+sums of files that were written by a person.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ SECRETS = {
     "/run/secrets/proxy": "of-a-file",
     "signing": "of-a-variable",
 }
-"""By variable, file or name: what the cases' secrets hold. A fingerprint of each is in a label for ever."""
+"""Variable, file or name -> value of a secret of the cases. Labels hold a fingerprint of each, and never change."""
 
 OF_THE_COMMAND_LINE = {
     labels.VERSION: __version__,
     labels.REVISION: "3f2a9c14d0b1e7a5c8d9f0b2a4c6e8f0a1b3c5d7-dirty",
     labels.AUTHOR: "ops@desk",
 }
-"""The marks that no plan decides."""
+"""The labels that do not come from the plan."""
 
 
 def cases() -> list[Path]:
@@ -60,7 +60,7 @@ def cases() -> list[Path]:
 
 
 def desired_of(case: Path, file: str = "stack.toml", secrets: dict[str, str] = SECRETS) -> Desired:
-    """The case's stack (or the one before it). Its paths are absolute: a label is the same on every machine."""
+    """Read the case's stack (or the one before it). Its paths are absolute: a label is the same on every machine."""
     options: dict[str, Any] = {}
     if (case / "options.json").exists():
         options = json.loads((case / "options.json").read_text(encoding="utf-8"))
@@ -70,7 +70,7 @@ def desired_of(case: Path, file: str = "stack.toml", secrets: dict[str, str] = S
             raise UnresolvedSecret(f"the corpus has no {key}")
         return secrets[key]
 
-    desired, found = load_stack(
+    desired, diagnostics = load_stack(
         str(case / file),
         default_docker="unix:///var/run/docker.sock",
         secret_value=value,
@@ -79,12 +79,12 @@ def desired_of(case: Path, file: str = "stack.toml", secrets: dict[str, str] = S
             options.get("vars", []), environ={f"CORTEXCTL_VAR_{key}": value for key, value in secrets.items()}
         ),
     )
-    assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
+    assert desired is not None, [f"{d.rule} {d.summary}" for d in diagnostics]
     return dataclasses.replace(desired, path=file)
 
 
 def plan_of(case: Path, desired: Desired, request: Request = Request()) -> Plan:  # noqa: B008 - frozen
-    """Plan against the recorded containers, with no other fact than what was inspected of them in place."""
+    """Plan against the recorded containers. The only other facts are their limits and restart policies."""
     entries = json.loads((case / "labels.json").read_text(encoding="utf-8"))
     limits = {(e["host"], f"{e['host']}/{e['name']}"): InPlace(**e["in_place"]) for e in entries}
     images = {
@@ -114,17 +114,17 @@ def _container(entry: dict[str, Any]) -> ObservedContainer:
 
 
 def record(case: Path) -> None:
-    """Apply the case's stacks to fake hosts, one after the other, and write down what is there then."""
+    """Apply the case's stacks to fake hosts, one after the other, and write the containers to labels.json."""
     if (case / "labels.json").exists():
-        raise SystemExit(f"{case.name} is recorded: what was written once is never written again; take another name")
+        raise SystemExit(f"{case.name} is recorded, and a recorded case is never written again; choose another name")
     steps = [desired_of(case, name) for name in ("before.toml", "stack.toml") if (case / name).exists()]
     images = sorted({i.spec.container.image for desired in steps for i in desired.instances})
     world = World(steps[-1].owner, *(h.name for h in steps[-1].hosts), images=images)
     world.secrets.values = dict(SECRETS)
     for desired in steps:
-        made = world.plan(desired)
-        assert not made.has_errors, made.diagnostics
-        assert world.apply(made).exit_code == 0
+        plan = world.plan(desired)
+        assert not plan.has_errors, plan.diagnostics
+        assert world.apply(plan).exit_code == 0
     entries = [_entry(daemon, c) for daemon, c in _containers(world)]
     text = json.dumps(entries, indent=1, ensure_ascii=False)
     (case / "labels.json").write_text(text + "\n", encoding="utf-8")
@@ -148,7 +148,7 @@ def _entry(daemon: FakeDaemon, container: FakeContainer) -> dict[str, Any]:
 
 
 def sums() -> dict[str, str]:
-    """Path below the corpus -> the sum that was written down when it came."""
+    """Path below the corpus -> the sum that was recorded when the file was added."""
     lines = SUMS.read_text(encoding="utf-8").splitlines() if SUMS.exists() else []
     return {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
 
@@ -158,13 +158,13 @@ def sum_of(path: Path) -> str:
 
 
 def files() -> dict[str, Path]:
-    """Everything that is to be in SHA256SUMS."""
-    found = (p for p in CORPUS.rglob("*") if p.is_file() and p != SUMS)
-    return {p.relative_to(CORPUS).as_posix(): p for p in sorted(found)}
+    """Path below the corpus -> file, for every file that belongs in SHA256SUMS."""
+    paths = (p for p in CORPUS.rglob("*") if p.is_file() and p != SUMS)
+    return {p.relative_to(CORPUS).as_posix(): p for p in sorted(paths)}
 
 
 def add_sums() -> None:
-    """A line for every file that has none. The lines that are there stay as they are."""
+    """Add a line for every file that has none. Existing lines stay unchanged."""
     known = sums()
     new = [f"{sum_of(path)}  {name}\n" for name, path in files().items() if name not in known]
     with SUMS.open("a", encoding="utf-8") as file:

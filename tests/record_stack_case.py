@@ -1,8 +1,8 @@
 """Writes the golden files of stack cases: `python -m tests.record_stack_case NAME...` (all cases without a name).
 
-A case is a folder under tests/cases/stack with a stack.toml or a stack.json; what loading it says goes into
+A case is a folder under tests/cases/stack with a stack.toml or a stack.json. The diagnostics of loading it are written to
 diagnostics.txt. An options.json may choose an environment and give variables: {"env": "NAME", "vars": ["NAME=VALUE"]}.
-Read what is written before you commit it: the case is only as right as its reader.
+Read the written files before you commit them: nothing else checks that they are right.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def stack_file(case: Path) -> str:
 
 
 def load_case(case: Path) -> tuple[Desired | None, list[Diagnostic]]:
-    """Load the case's stack from its own folder, so that the paths in what is said are relative."""
+    """Load the case's stack from its own folder, so that the paths in the diagnostics are relative."""
     options: dict[str, Any] = {}
     if (case / "options.json").exists():
         options = json.loads((case / "options.json").read_text(encoding="utf-8"))
@@ -58,13 +58,13 @@ def load_case(case: Path) -> tuple[Desired | None, list[Diagnostic]]:
         os.chdir(here)
 
 
-def said_of(case: Path) -> str:
-    """What a user reads when the case's stack is loaded."""
+def diagnostics_of(case: Path) -> str:
+    """The diagnostics of loading the case's stack, as the user reads them."""
     return diagnostics_text(load_case(case)[1], Ink(enabled=False))
 
 
 def record(case: Path) -> None:
-    (case / "diagnostics.txt").write_text(said_of(case), encoding="utf-8")
+    (case / "diagnostics.txt").write_text(diagnostics_of(case), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -119,15 +119,15 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 def imports(path: Path) -> set[str]:
     """All modules that a file imports, anywhere in it, for types or for real."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found.add(node.module or "")
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "cortexctl" else set()
-    return found
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "cortexctl" else set()
+    return names
 
 
 def part_of(module: str) -> str:
@@ -191,11 +191,11 @@ def module_arrows() -> dict[str, set[str]]:
 
 def imports_of_modules(path: Path) -> set[str]:
     """As `imports`, with the modules that are imported from their package by name."""
-    found = imports(path)
+    names = imports(path)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def folder_of(module: str, path: Path) -> str:
@@ -332,7 +332,7 @@ HAVE_FACTS_OF_VLLM = {
     "cortexctl.instance.old_versions",
     "cortexctl.plan.capacity.memory_rules",
 }
-"""What runs vLLM's own parser in its image, what raises labels of version 1, and what advises about memory."""
+"""The modules that run vLLM's own parser in its image, upgrade labels of version 1, and advise about memory."""
 FACTS_OF_VLLM = re.compile(
     r"VLLM_|vllm:|ai\.vllm|/v1/(?:models|chat|completions)|\"/health\"|status 503|0\.92|\b8000\b|vllm serve|gpu_memory_utilization"
 )
@@ -347,19 +347,19 @@ FACTS_OF_VLLM = re.compile(
     ],
 )
 def test_what_is_true_of_vllm_alone_stands_in_its_contract(name: str, path: Path) -> None:
-    """Neither its paths, its port, its variables nor its statuses are in the code of the other parts; docstrings may
-    give an example, and the upgrade of a label has the port that version 1 meant.
+    """Its paths, port, variables and statuses are not in the code of the other parts. Docstrings may give an example,
+    and the upgrade of a label may name the port of version 1.
     """
     if name in HAVE_FACTS_OF_VLLM:
         return
     tree = ast.parse(path.read_text())
     texts = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
-    found = [
+    facts = [
         n.value
         for n in ast.walk(tree)
         if isinstance(n, ast.Constant) and id(n) not in texts and FACTS_OF_VLLM.search(str(n.value))
     ]
-    assert found == []
+    assert facts == []
 
 
 def test_vllm_is_imported_nowhere() -> None:
@@ -396,12 +396,12 @@ def test_variables_are_put_in_without_a_template_engine(tmp_path: Path) -> None:
     assert loaded_by("validate", str(stack)) & HEAVY == {"pydantic"}
 
 
-def test_a_look_for_drift_loads_nothing_that_acts() -> None:
+def test_drift_loads_no_module_that_changes_hosts() -> None:
     quickstart = str(PACKAGE.parent / "stacks" / "quickstart.toml")
     assert not loaded_by("drift", quickstart) & {"docker", "requests", "httpx", "jinja2", "rich", "deepdiff"}
 
 
 def test_modules_stay_small() -> None:
-    """About 120 lines is what we want; above 350 a module must be looked at hard."""
+    """A module should have about 120 lines, and has at most 350."""
     long = {name: len(path.read_text().splitlines()) for name, path in modules()}
     assert {name: n for name, n in long.items() if n > 350} == {}

@@ -104,14 +104,14 @@ def _diagnostics() -> tuple[Diagnostic, ...]:
     line = SourceSpan("stacks/prod.toml", 41, 17, 22, "max_model_len = 32768    # was 16384")
     image = SourceSpan("stacks/prod.toml", 12, 9, 35, 'image = "vllm/vllm-openai:latest"')
     return (
-        error("CX401", "gpu-13: the daemon does not answer; left out: llama-70b", help="is its daemon hung?"),
+        error("CX401", "gpu-13: the daemon does not answer; skipped: llama-70b", help="is its daemon hung?"),
         warning("CX209", "the image latest moves", image, help="pin a release, for example v0.32.0"),
         warning("CX303", "without effect", line, detail="at 32768 tokens only 3 fit", help="lower max_num_seqs"),
     )
 
 
 def large_plan(number: int, models: int = 7, *, alike: bool = False) -> Plan:
-    """`number` changes on as many hosts as it takes: of `models` models, the same everywhere or different everywhere."""
+    """`number` changes of `models` models, on as many hosts as needed. `alike`: the same change of a model on each host."""
     kinds = [
         one("replace_argument", Action.REPLACE),
         one("create", Action.CREATE),
@@ -142,9 +142,9 @@ def with_text_at(plan: Plan, position: int, text: str) -> Plan:
 
 
 def texts_of(plan: Plan) -> list[str]:
-    found: list[str] = []
-    _mapped(plan, lambda old: found.append(old) or old)  # type: ignore[func-returns-value]
-    return found
+    texts: list[str] = []
+    _mapped(plan, lambda old: texts.append(old) or old)  # type: ignore[func-returns-value]
+    return texts
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -36,9 +36,11 @@ class Moving:
     def serving(self) -> str:
         return f"vllm-model-{self.model}"
 
-    def start(self, *options: str, words: Sequence[str] = ("--model", "/models/tiny"), image: str = STAND_IN) -> None:
+    def start(
+        self, *options: str, arguments: Sequence[str] = ("--model", "/models/tiny"), image: str = STAND_IN
+    ) -> None:
         mounts = ("-v", f"{self.models}:/models:ro", "-p", "127.0.0.1::8000")
-        self.live.run_foreign(self.name, *mounts, *options, words=words, image=image)
+        self.live.run_foreign(self.name, *mounts, *options, arguments=arguments, image=image)
         if image == STAND_IN:
             self.live.until_serving(self.name)
 
@@ -108,7 +110,7 @@ def without_others(part: Any) -> Any:
 
 def test_from_docker_run_to_the_stack_without_a_restart(live: LiveDaemon, moving: Moving, tmp_path: Path) -> None:
     volume = f"{live.stack}-cache"
-    moving.start(*OPTIONS, "-v", f"{volume}:/root/.cache/huggingface", words=WORDS)
+    moving.start(*OPTIONS, "-v", f"{volume}:/root/.cache/huggingface", arguments=WORDS)
     was = moving.who(moving.name)
     listed = moving.run("import", "here", "--stack", str(moving.path))
     assert (listed.code, moving.name in listed.out) == (0, True)
@@ -210,7 +212,7 @@ def test_destroy_removes_an_adopted_one_and_leaves_its_nameless_volume(live: Liv
 def test_on_the_hosts_network_and_another_port(live: LiveDaemon, moving: Moving) -> None:
     live.run_foreign(
         moving.name, "--network", "host", "-v", f"{moving.models}:/models:ro",
-        words=("--model", "/models/tiny", "--host", "127.0.0.1", "--port", "18731"),
+        arguments=("--model", "/models/tiny", "--host", "127.0.0.1", "--port", "18731"),
     )  # fmt: skip
     was = moving.who(moving.name)
     block = moving.imported()
@@ -235,7 +237,7 @@ def test_on_the_hosts_network_and_another_port(live: LiveDaemon, moving: Moving)
 
 def test_what_cannot_be_imported_says_all_its_reasons_and_prints_nothing(live: LiveDaemon, moving: Moving) -> None:
     live.run_foreign(
-        moving.name, "--rm", "--entrypoint", "sh", words=("-c", f"export K={PLANTED}; exec vllm serve org/m")
+        moving.name, "--rm", "--entrypoint", "sh", arguments=("-c", f"export K={PLANTED}; exec vllm serve org/m")
     )
     ran = moving.run("import", "here", moving.name, "--stack", str(moving.path))
     assert (ran.code, ran.out) == (1, "")
@@ -290,7 +292,7 @@ def test_a_real_vllm_is_adopted_as_it_runs(live: LiveDaemon, moving: Moving) -> 
     shutil.copytree(MODELS / "tiny-llama", moving.models / "tiny", dirs_exist_ok=True)
     moving.start(
         "--ipc", "host", "-e", "VLLM_LOGGING_LEVEL=WARNING",
-        words=("/models/tiny", "--enforce-eager", "--max-model-len", "256"), image=REAL_VLLM,
+        arguments=("/models/tiny", "--enforce-eager", "--max-model-len", "256"), image=REAL_VLLM,
     )  # fmt: skip
     moving.paste(moving.imported())
     assert moving.plan() == [("adopt", [])]

@@ -90,7 +90,7 @@ def test_one_that_a_stopped_container_was_on_stays(live: LiveDaemon, daemon: Doc
     """It would never start again."""
     daemon.ensure_network(name, live.stack)
     by_hand = f"{live.stack}-by-hand"
-    live.run_foreign(by_hand, "--network", name, words=("--model", "/models/tiny"))
+    live.run_foreign(by_hand, "--network", name, arguments=("--model", "/models/tiny"))
     live.docker_cli("stop", "-t", "1", by_hand)
     assert not daemon.remove_network(name, live.stack)
     live.docker_cli("start", by_hand)

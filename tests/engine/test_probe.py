@@ -121,7 +121,7 @@ def test_an_image_without_a_parser_is_a_warning(live: LiveDaemon, stack: StackFi
 
 
 def test_the_container_can_do_nothing_but_answer(live: LiveDaemon, image: Image) -> None:
-    (verdict,) = asked(live, image.make(), "m", "--tell", "x").verdicts
+    (verdict,) = asked(live, image.make(), "m", "--permissions", "x").verdicts
     told = json.loads(verdict.text.partition(": ")[2])
     assert told["interfaces"] == ["lo"]
     assert int(told["capabilities"], 16) == 0

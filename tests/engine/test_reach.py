@@ -44,7 +44,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def started(live: LiveDaemon, *words: str, options: tuple[str, ...] = ()) -> str:
     """A stand-in's container, by its id, once it serves."""
     name = f"{live.stack}-server"
-    live.run_foreign(name, *options, words=("tiny", *words))
+    live.run_foreign(name, *options, arguments=("tiny", *words))
     live.until_serving(name)
     return str(live.inspect(name)["Id"])
 
@@ -121,7 +121,7 @@ def test_what_keeps_it_from_answering_is_told_apart(live: LiveDaemon) -> None:
     reach = ContainerReach(live.docker, container)
     assert query_health(reach, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY, "its own words tell its port"
     silent = f"{live.stack}-silent"
-    live.run_foreign(silent, "--entrypoint", "sleep", words=("600",))
+    live.run_foreign(silent, "--entrypoint", "sleep", arguments=("600",))
     assert query_health(ContainerReach(live.docker, live.inspect(silent)["Id"]), 30, CONTRACT.health) == Answer(
         HealthOutcome.REFUSED
     )
@@ -138,9 +138,9 @@ def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: Live
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     other, own = f"{live.stack}-other", f"{live.stack}-own"
-    live.run_foreign(own, "--network", "host", "--entrypoint", "sh", words=("-c", "sleep 600", "--port", port))
+    live.run_foreign(own, "--network", "host", "--entrypoint", "sh", arguments=("-c", "sleep 600", "--port", port))
     reach = ContainerReach(live.docker, live.inspect(own)["Id"])
-    live.run_foreign(other, "--network", "host", words=("tiny", "--port", port))
+    live.run_foreign(other, "--network", "host", arguments=("tiny", "--port", port))
     its_own = ContainerReach(live.docker, live.inspect(other)["Id"])
     until(lambda: query_health(its_own, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY)
     assert query_health(reach, 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
@@ -151,7 +151,7 @@ def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: Live
 @pytest.mark.usefixtures("elsewhere")
 def test_a_container_without_python_cannot_be_asked_and_that_is_no_fault_of_its_server(live: LiveDaemon) -> None:
     name = f"{live.stack}-bare"
-    live.run_foreign(name, "--env", "PATH=/nowhere", "--entrypoint", "/bin/sleep", words=("600",))
+    live.run_foreign(name, "--env", "PATH=/nowhere", "--entrypoint", "/bin/sleep", arguments=("600",))
     with pytest.raises(PathFailed, match="no python3 can be run in its container, to ask from inside"):
         ContainerReach(live.docker, live.inspect(name)["Id"]).connect(30)
 

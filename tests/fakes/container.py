@@ -11,7 +11,7 @@ from cortexctl.instance.spec import Spec
 
 @dataclass
 class FakeContainer:
-    """What a test may see and set of it."""
+    """The fields that a test may read and set."""
 
     id: str
     name: str
@@ -30,10 +30,10 @@ class FakeContainer:
     cpus: float | None = None
     log: list[str] = field(default_factory=list)
     log_of_this_run: int = 0
-    made: Spec | None = None
-    """Of one that a person started: what it is like."""
+    spec: Spec | None = None
+    """Only of a container that a person started: the spec that describes it."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """And how an inspection of it differs from one that we made."""
+    """Differences between its inspection and that of a container that cortexctl created from `spec`."""
 
 
 def row_of(c: FakeContainer) -> dict[str, Any]:

@@ -43,29 +43,29 @@ class FakeDaemon:
         self.stack = stack
         self.images = {name: f"sha256:{index:064x}" for index, name in enumerate(images, 1)}
         self.image_labels: dict[str, dict[str, str]] = {}
-        """By image id, of those that have some."""
+        """Image id -> its labels. An image without labels may be missing."""
         self.in_registry: dict[str, str] = {}
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, dict[str, str]] = {}
         self.volumes: dict[str, LockInfo] = {}
         self.records: dict[str, str] = {}
         self.adopted: set[str] = set()
-        self.made: dict[str, str] = {}
-        """Name -> id of what was created here: it is found by that name whatever somebody calls it since."""
+        self.created: dict[str, str] = {}
+        """Name -> id of each container that was created here. The name still finds it after a rename."""
         self.behaviours: list[Behaviour] = []
         self.unreached: set[str] = set()
-        """Names of containers whose servers cannot be asked."""
+        """Names of containers whose servers cannot be reached."""
         self.faults = Faults()
         self.calls: list[str] = []
         self.before_call: Callable[[], None] = lambda: None
-        """Of calls that change something; what it raises, the caller gets."""
+        """Runs before each call that changes something. The caller gets the exceptions that it raises."""
         self._guard = threading.Lock()
-        """Steps run side by side, and names and ports are taken by one of them at a time, as on a real daemon."""
+        """Steps run in parallel. Only one of them at a time may take names and ports, as on a real daemon."""
 
-    # what a test arranges
+    # arranged by tests
 
     def add(self, name: str, **fields: Any) -> FakeContainer:
-        """A container that was there before us."""
+        """A container that existed before the run."""
         container = FakeContainer(
             id=f"{next(_ids):064x}",
             name=name,
@@ -81,43 +81,43 @@ class FakeDaemon:
         return container
 
     def commit(self, name: str, new: str, **fields: Any) -> FakeContainer:
-        """`docker commit` of a container, and a container of the image that this makes: the labels go with it."""
-        found = self.by_name(name)
-        image = f"sha256:c0{found.id[2:]}"
-        self.image_labels[image] = dict(found.labels)
-        return self.add(new, **{"state": "running", "image": image, "labels": dict(found.labels), **fields})
+        """`docker commit` a container, and create a container from the new image. The image keeps the labels."""
+        container = self.by_name(name)
+        image = f"sha256:c0{container.id[2:]}"
+        self.image_labels[image] = dict(container.labels)
+        return self.add(new, **{"state": "running", "image": image, "labels": dict(container.labels), **fields})
 
-    def add_by_hand(self, name: str, made: Spec, changes: Mapping[str, Any] | None = None) -> FakeContainer:
-        """A vLLM that a person started, like what `made` would give but for `changes` to its inspection."""
-        publish = made.container.publish
+    def add_by_hand(self, name: str, spec: Spec, changes: Mapping[str, Any] | None = None) -> FakeContainer:
+        """A vLLM container that a person started. It matches `spec`, except for `changes` to its inspection."""
+        publish = spec.container.publish
         port = (
             {"IP": publish.address, "PrivatePort": 8000, "PublicPort": publish.port, "Type": "tcp"} if publish else {}
         )
         container = self.add(
             name,
             state="running",
-            image=made.container.image,
-            networks=[made.container.network],
+            image=spec.container.image,
+            networks=[spec.container.network],
             ports=[port] if port else [],
-            restart=made.container.restart,
-            made=made,
+            restart=spec.container.restart,
+            spec=spec,
             changes=changes or {},
         )
-        container.command = [*entrypoint(made.server), *arguments(made.server)]
+        container.command = [*entrypoint(spec.server), *arguments(spec.server)]
         return container
 
     def inspected(self, container: str, wanted: Spec) -> Inspected:
-        """How a container that a person started is made, for a plan."""
-        found = self.containers[container]
-        assert found.made is not None, f"{found.name} was not added by hand"
-        values = {s.name: f"value of {s.name}" for s in found.made.container.secrets}
-        raw = inspection(found.made, values, found.changes)
-        raw["Config"].setdefault("Image", found.made.container.image)
+        """The inspection of a container that a person started, as a plan reads it."""
+        instance = self.containers[container]
+        assert instance.spec is not None, f"{instance.name} was not added by hand"
+        values = {s.name: f"value of {s.name}" for s in instance.spec.container.secrets}
+        raw = inspection(instance.spec, values, instance.changes)
+        raw["Config"].setdefault("Image", instance.spec.container.image)
         inspected = parse_inspected(raw, wanted, ImageDefaults(IMAGE_ENV), self.stack)
-        return replace(inspected, in_place=InPlace(found.restart, found.memory, found.cpus))
+        return replace(inspected, in_place=InPlace(instance.restart, instance.memory, instance.cpus))
 
     def rows(self) -> list[dict[str, Any]]:
-        """What `GET /containers/json?all=1` would answer."""
+        """The answer to `GET /containers/json?all=1`."""
         return [row_of(c) for c in self.all()]
 
     def observed(self) -> ObservedHost:
@@ -125,7 +125,7 @@ class FakeDaemon:
         return ObservedHost(self.host, parse_containers(rows), daemon="Docker/20.10.24 (linux)", api="1.41")
 
     def all(self) -> list[FakeContainer]:
-        """As of now: others may come and go while a caller goes through them."""
+        """A copy of the list: containers may be added and removed while the caller iterates."""
         return list(self.containers.values())
 
     def by_name(self, name: str) -> FakeContainer:
@@ -171,24 +171,24 @@ class FakeDaemon:
     @faulty
     def start(self, container: str) -> None:
         self._called("start", container)
-        found = self._ours(container)
-        if found.state == "running":
+        instance = self._ours(container)
+        if instance.state == "running":
             return
-        found.state, found.exit_code = "running", 0
-        found.log_of_this_run = len(found.log)
-        found.log.append(f"started {found.name}")
+        instance.state, instance.exit_code = "running", 0
+        instance.log_of_this_run = len(instance.log)
+        instance.log.append(f"started {instance.name}")
         for behaviour in self.behaviours:
-            behaviour(found)
+            behaviour(instance)
 
     @faulty
     def stop(self, container: str, timeout: int) -> None:
         self._called("stop", container)
-        found = self._find(container)
-        if found is None:
+        instance = self._find(container)
+        if instance is None:
             return
         self._ours(container)
-        if found.state in {"running", "restarting", "paused"}:
-            found.state, found.exit_code = "exited", 0
+        if instance.state in {"running", "restarting", "paused"}:
+            instance.state, instance.exit_code = "exited", 0
 
     @faulty
     def set_restart(self, container: str, policy: str) -> None:
@@ -198,62 +198,62 @@ class FakeDaemon:
     @faulty
     def update(self, container: str, memory: int | None, cpus: float | None) -> None:
         self._called("update", container)
-        found = self._ours(container)
-        found.memory = memory if memory is not None else found.memory
-        found.cpus = cpus if cpus is not None else found.cpus
+        instance = self._ours(container)
+        instance.memory = memory if memory is not None else instance.memory
+        instance.cpus = cpus if cpus is not None else instance.cpus
 
     @faulty
     def in_place(self, container: str) -> InPlace:
-        found = self._ours(container)
-        return InPlace(found.restart, found.memory, found.cpus)
+        instance = self._ours(container)
+        return InPlace(instance.restart, instance.memory, instance.cpus)
 
     @faulty
     def rename(self, container: str, name: str) -> None:
         self._called("rename", container)
         with self._guard:
-            found = self._find(container) or self._ours(name)
-            if found.name == name:
+            instance = self._find(container) or self._ours(name)
+            if instance.name == name:
                 return
-            self._ours(found.id)
+            self._ours(instance.id)
             if any(c.name == name for c in self.all()):
                 raise DaemonRefused(f"{self.host}: the name {name} is in use", status=CONFLICT)
-            found.name = name
+            instance.name = name
 
     @faulty
     def remove(self, container: str) -> None:
         self._called("remove", container)
-        found = self._find(container)
-        if found is not None:
+        instance = self._find(container)
+        if instance is not None:
             self._ours(container)
-            self.containers.pop(found.id, None)
+            self.containers.pop(instance.id, None)
 
     @faulty
     def state(self, container: str) -> ContainerState:
-        found = self._find(container)
-        if found is None:
+        instance = self._find(container)
+        if instance is None:
             raise DaemonRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
-        running = found.state == "running"
+        running = instance.state == "running"
         return ContainerState(
             running,
-            found.exit_code,
-            found.oom_killed,
-            found.restarts,
-            endpoint=f"http://{found.id}" if running else "",
+            instance.exit_code,
+            instance.oom_killed,
+            instance.restarts,
+            endpoint=f"http://{instance.id}" if running else "",
         )
 
     @faulty
     def logs(self, container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
-        found = self._find(container)
-        if found is None:
+        instance = self._find(container)
+        if instance is None:
             raise DaemonRefused(f"{self.host}: no container {container}", status=NOT_FOUND)
-        return found.log[found.log_of_this_run if this_run else 0 :][-tail:]
+        return instance.log[instance.log_of_this_run if this_run else 0 :][-tail:]
 
     @faulty
     def reach(self, container: str) -> FakeReach:
-        found = self._find(container)
-        if found is None:
+        instance = self._find(container)
+        if instance is None:
             return FakeReach(container, lambda: "its container is gone")
-        return FakeReach(found.id, lambda: "no python3 can be run in it" if found.name in self.unreached else "")
+        return FakeReach(instance.id, lambda: "no python3 can be run in it" if instance.name in self.unreached else "")
 
     @faulty
     def now(self) -> float:
@@ -284,21 +284,21 @@ class FakeDaemon:
 
     @faulty
     def settle_record(self, owner: str) -> None:
-        """It is written at once here."""
+        """Nothing to do: this fake writes the record at once."""
 
     @faulty
     def adopt(self, container: str) -> None:
-        found = self._find(container)
-        if found is None or labels.owner_of(found.labels) not in {"", self.stack}:
+        instance = self._find(container)
+        if instance is None or labels.owner_of(instance.labels) not in {"", self.stack}:
             raise DaemonRefused(f"{self.host}: {container} cannot be adopted")
-        self.adopted.add(found.id)
+        self.adopted.add(instance.id)
 
     @faulty
     def connect(self, container: str, network: str) -> None:
         self._called("connect", container)
-        found = self._ours(container)
-        if network not in found.networks:
-            found.networks.append(network)
+        instance = self._ours(container)
+        if network not in instance.networks:
+            instance.networks.append(network)
 
     # inside
 
@@ -340,23 +340,23 @@ class FakeDaemon:
             cpus=launch.spec.container.cpus,
         )
         self.containers[container.id] = container
-        self.made[launch.name] = container.id
+        self.created[launch.name] = container.id
 
     def _find(self, container: str) -> FakeContainer | None:
-        if self.made.get(container) in self.containers:
-            container = self.made[container]
+        if self.created.get(container) in self.containers:
+            container = self.created[container]
         matches = [c for c in self.all() if container in {c.id, c.name}]
         return matches[0] if matches else None
 
     def _ours(self, container: str) -> FakeContainer:
-        found = self._find(container)
-        if found is None:
+        instance = self._find(container)
+        if instance is None:
             raise DaemonRefused(f"{self.host}: no such container: {container}", status=NOT_FOUND)
-        if labels.owner_of(found.labels) != self.stack and found.id not in self.adopted:
+        if labels.owner_of(instance.labels) != self.stack and instance.id not in self.adopted:
             raise DaemonRefused(f"{self.host}: {container} is not a container of the stack {self.stack}")
-        if not labels.are_own(found.labels, self.image_labels.get(found.image, {})):
-            raise DaemonRefused(f"{self.host}: {found.name} has the labels of the stack {self.stack} from its image")
-        return found
+        if not labels.are_own(instance.labels, self.image_labels.get(instance.image, {})):
+            raise DaemonRefused(f"{self.host}: {instance.name} has the labels of the stack {self.stack} from its image")
+        return instance
 
 
 class FakeDaemons:

@@ -1,4 +1,4 @@
-"""A daemon on a socket that answers GETs from a table, and says what it was asked."""
+"""A daemon on a socket that answers GETs from a table, and records the requests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ LIST = "/containers/json?all=1"
 
 @dataclass
 class TalkingDaemon:
-    """`answers`: path (with or without its query) -> JSON, or bytes as they are; what is not there is a 404. `silent_after`: seconds that it hangs before each answer."""
+    """`answers`: path (with or without its query) -> JSON, or raw bytes; any other path gets a 404. `hangs`: seconds
+    before each answer.
+    """
 
     url: str
     answers: dict[str, Any]
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     hangs: float = 0.0
     missing: str = ""
-    """What it says of what is not there, in place of its path."""
+    """The message of a 404. Default: the path."""
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -46,12 +48,12 @@ def talking_daemon(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0
                 name, _, value = line.lower().partition(b":")
                 length = int(value) if name == b"content-length" else length
             self.rfile.read(length)  # a socket that is closed with unread bytes is reset, and the answer may be lost
-            daemon.asked.append(wanted)
+            daemon.requests.append(wanted)
             time.sleep(daemon.hangs)
-            found = daemon.answers.get(wanted, daemon.answers.get(wanted.partition("?")[0]))
-            status = "200 OK" if found is not None else "404 Not Found"
+            answer = daemon.answers.get(wanted, daemon.answers.get(wanted.partition("?")[0]))
+            status = "200 OK" if answer is not None else "404 Not Found"
             missing = {"message": daemon.missing or f"no such thing: {wanted}"}
-            body = found if isinstance(found, bytes) else json.dumps(missing if found is None else found).encode()
+            body = answer if isinstance(answer, bytes) else json.dumps(missing if answer is None else answer).encode()
             head = f"HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nServer: Docker/20.10.24 (linux)\r\n\r\n"
             try:
                 self.wfile.write(head.encode() + body)
@@ -70,7 +72,7 @@ def talking_daemon(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0
 
 
 def row(spec_label: str, model: str = "tiny", *, stack: str = "demo", **more: Any) -> dict[str, Any]:
-    """A running container of ours, as the list shows it."""
+    """A running container of the stack, as the list shows it."""
     return {
         "Id": f"{model:0>64}",
         "Names": [f"/vllm-model-{model}"],

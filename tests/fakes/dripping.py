@@ -1,4 +1,4 @@
-"""Servers that never come to an end of their answer, and would go on for much longer than anybody may wait."""
+"""Servers whose answer does not finish within any time limit of cortexctl."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.fakes.sockets import serving_on
 
 @dataclass
 class Drip:
-    """Sends `first`, and then `piece` again and again, `times` times with a pause before each."""
+    """Sends `first`, and then `piece` `times` times, with a pause of `pause` seconds before each."""
 
     first: bytes
     piece: bytes
     times: int = 2400
     pause: float = 0.05
     sent: int = 0
-    """How many pieces are out."""
+    """The number of pieces sent so far."""
     gone: threading.Event = field(default_factory=threading.Event)
     """Set when a client has hung up."""
 
-    def came_to_its_end(self) -> bool:
-        """Whether the client waited for the last drip. Waits until it is known."""
+    def finished(self) -> bool:
+        """Whether the client waited for the last piece. Waits until the client has hung up."""
         self.gone.wait(self.times * self.pause + 5)
         return self.sent >= self.times
 

@@ -20,7 +20,7 @@ GITLAB_BOT = {"username": "project_7_bot", "id": 70}
 
 @dataclass
 class Fault:
-    """An answer instead of the right one, `times` times. `done`: what was asked for is done all the same."""
+    """A wrong answer, `times` times. `done`: the request is carried out all the same."""
 
     method: str
     path: str
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass
 class Forge:
-    """`comments` are those of the one pull request that there is; a page has no more than `page` of them."""
+    """`comments`: the comments of the only pull request. A page has at most `page` of them."""
 
     url: str = ""
     token: str = "token-of-the-job"
@@ -52,7 +52,7 @@ class Forge:
     requests: list[Request] = field(default_factory=list)
 
     def add(self, body: str, **author: Any) -> dict[str, Any]:
-        """A comment of `author`, ours if it is left out."""
+        """A comment of `author`. Default: ours."""
         number = len(self.comments) + 1
         comment = {"id": number, "body": body, "user": author or GITHUB_BOT, "author": author or GITLAB_BOT}
         comment["html_url"] = f"https://forge.example/o/r/pull/7#issuecomment-{number}"
@@ -71,7 +71,7 @@ class Forge:
 
     @property
     def sarifs(self) -> list[dict[str, Any]]:
-        """What was uploaded, with the document unpacked."""
+        """The uploaded SARIF reports, with the document unpacked."""
         sent = [r.content for r in self.requests if r.path.endswith("/code-scanning/sarifs")]
         return [{**c, "sarif": json.loads(gzip.decompress(base64.b64decode(c["sarif"])))} for c in sent]
 
@@ -105,9 +105,9 @@ class Forge:
         return 404, {}, {"message": "Not Found"}
 
     def _list(self, target: str) -> tuple[int, dict[str, str], Any]:
-        asked = parse_qs(urlsplit(target).query)
-        size = min(self.page, int(asked["per_page"][0]))
-        end = size * int(asked.get("page", ["1"])[0])
+        query = parse_qs(urlsplit(target).query)
+        size = min(self.page, int(query["per_page"][0]))
+        end = size * int(query.get("page", ["1"])[0])
         more = (
             {"Link": f'<{self.url}/next>; rel="next", <{self.url}/last>; rel="last"'}
             if end < len(self.comments)

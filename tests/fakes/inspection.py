@@ -1,4 +1,4 @@
-"""What a daemon would show of a container: `GET /containers/ID/json`, as Docker 20.10 answers it."""
+"""A daemon's inspection of a container: `GET /containers/ID/json`, as Docker 20.10 answers it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ IMAGE_ENV = ("PATH=/usr/local/bin:/usr/bin", "LANG=C.UTF-8")
 def inspection(
     spec: Spec, secrets: Mapping[str, str] | None = None, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Of one that cortexctl made by `spec`, with what the image and the daemon fill in; `changes` are laid over it."""
+    """The inspection of a container that cortexctl created from `spec`, with the defaults of the image and the daemon.
+    `changes` replaces parts of it.
+    """
     env = [*IMAGE_ENV, *(f"{k}={v}" for k, v in {**spec.container.env, **(secrets or {})}.items())]
-    found: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "Config": {
             "Hostname": "0123456789ab",
             "Env": env,
@@ -80,7 +82,7 @@ def inspection(
         ],
         "RestartCount": 0,
     }
-    merged: dict[str, Any] = laid_over(found, changes or {})
+    merged: dict[str, Any] = laid_over(shown, changes or {})
     return merged
 
 

@@ -1,4 +1,4 @@
-"""A run that is killed: nothing that it began comes to an end, and nobody tidies up after it."""
+"""A run that is killed: it stops in the middle, and nothing cleans up after it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.fakes.world import World
 
 
 class Killed(BaseException):
-    """No `Exception`: nothing in a run that is killed can catch it."""
+    """Not an `Exception`, so that the killed run cannot catch it."""
 
 
 @contextmanager
 def killed_after(world: World, calls: int | None) -> Iterator[None]:
-    """What is run inside ends after so many changing calls to the daemons, all hosts together. None: it is not killed.
+    """The run inside is killed after `calls` calls that change a daemon, all hosts together. None: it is not killed.
 
-    Its lock counts as a dead holder's afterwards, as the next run would find it.
+    Afterwards its lock is released, as the next run would release the lock of a dead holder.
     """
     left = calls
 

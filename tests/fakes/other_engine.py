@@ -1,4 +1,4 @@
-"""An inference engine that is not vLLM, with its own command line, port, paths and key: what a second engine has to be."""
+"""An inference engine that is not vLLM, with its own command line, port, paths and key: a model for a second engine."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class OtherEngine:
     contract: Contract = CONTRACT
 
     def command(self, server: Server, port: int, drain: int) -> Command:
-        given = [word for name, value in sorted(server.args.items()) for word in (f"--{name}", str(value))]
+        options = [word for name, value in sorted(server.args.items()) for word in (f"--{name}", str(value))]
         names = ("--names", ",".join(server.served_names))
-        return Command(("other-server",), (server.model, *names, "--port", str(port), *given, *server.extra_args))
+        return Command(("other-server",), (server.model, *names, "--port", str(port), *options, *server.extra_args))
 
     def read_command(self, argv: Sequence[str]) -> Server | None:
         return Server("other", argv[1], tuple(argv[3].split(","))) if argv[:1] == ["other-server"] else None

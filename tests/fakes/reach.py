@@ -1,4 +1,4 @@
-"""Ways to servers: one of the fake daemons' containers, and one of a server on the loopback."""
+"""Reaches: of a fake daemon's container, of a server on the loopback, and two that fail."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cortexctl.reach import Stream
 
 @dataclass
 class FakeReach:
-    """Implements `reach.Reach` as far as a fake prober needs it: `where` is the container's id. `broken`: why the way there
-    does not work, at the moment.
+    """Implements `reach.Reach` as far as a fake prober needs it. `where`: the container's id. `broken`: why the reach
+    fails now; empty: it works.
     """
 
     where: str
@@ -22,7 +22,7 @@ class FakeReach:
 
     def connect(self, seconds: float) -> Stream:
         if why := self.broken():
-            raise PathFailed(why, next_step=f"look again in {seconds:g} s")
+            raise PathFailed(why, next_step=f"read it again in {seconds:g} s")
         ours, theirs = socket.socketpair()
         theirs.close()
         return ours
@@ -48,14 +48,14 @@ class LoopbackReach:
 
 @dataclass
 class BrokenReach:
-    """Implements `reach.Reach` for a way that does not work."""
+    """Implements `reach.Reach` for a path that does not work."""
 
     why: str = "no python3 can be run in its container"
     is_slow: bool = True
     where: str = "nowhere"
 
     def connect(self, seconds: float) -> Stream:
-        raise PathFailed(self.why, next_step=f"look again in {seconds:g} s")
+        raise PathFailed(self.why, next_step=f"read it again in {seconds:g} s")
 
 
 @dataclass

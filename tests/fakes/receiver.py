@@ -1,4 +1,4 @@
-"""An HTTP server on the loopback that answers as it is told, and keeps what it got."""
+"""An HTTP server on the loopback that gives scripted answers, and records the requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Got:
 
 @dataclass
 class Receiver:
-    """`url` has no path; `got` is filled as requests come."""
+    """`url` has no path. Each request is added to `got`."""
 
     url: str
     got: list[Got] = field(default_factory=list)
@@ -32,16 +32,16 @@ Reply = tuple[int, dict[str, str]]
 
 @contextmanager
 def receiver(replies: Sequence[Reply] = ((204, {}),)) -> Iterator[Receiver]:
-    """Answers with the replies in turn, the last one for good."""
-    kept = Receiver("")
+    """Answers with the replies in turn, and then always with the last one."""
+    endpoint = Receiver("")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            kept.got.append(Got(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-            status, headers = replies[min(len(kept.got), len(replies)) - 1]
+            endpoint.got.append(Got(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            status, headers = replies[min(len(endpoint.got), len(replies)) - 1]
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -55,11 +55,11 @@ def receiver(replies: Sequence[Reply] = ((204, {}),)) -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    kept.url = f"http://127.0.0.1:{server.server_port}"
+    endpoint.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield kept
+        yield endpoint
     finally:
         server.shutdown()
         server.server_close()

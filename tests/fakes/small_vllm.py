@@ -1,4 +1,4 @@
-"""A package `vllm` of a few lines, laid out as releases lay theirs out: what a probe's script finds its way through."""
+"""A package `vllm` of a few lines, with the layouts of real releases, for the script of a probe."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class FlexibleArgumentParser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
         return super().parse_args([w.replace("_", "-") if w.startswith("--") else w for w in args], namespace)
 
-def told(_):
-    "What the process may do, as a choice that is refused."
+def permissions(_):
+    "Reports the permissions of the process as the error of an argument."
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     limits = [p for p in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes") if os.path.exists(p)]
     raise argparse.ArgumentTypeError(json.dumps({
@@ -34,7 +34,7 @@ def make_arg_parser(parser):
     for flag in ("--port", "--shutdown-timeout", "--max-model-len"):
         parser.add_argument(flag, type=int)
     parser.add_argument("--chat-template", type=open)
-    parser.add_argument("--tell", type=told)
+    parser.add_argument("--permissions", type=permissions)
     return parser
 """
 SERVE = """
@@ -84,7 +84,7 @@ LAYOUTS: dict[str, dict[str, str]] = {
     "0.7.0": {
         "__init__": "",
         "utils": PARSER,
-        "entrypoints/openai/cli_args": "from vllm.utils import told\n" + ARGS.format(device=""),
+        "entrypoints/openai/cli_args": "from vllm.utils import permissions\n" + ARGS.format(device=""),
         "scripts": SCRIPTS,
     },
     "0.9.0": {
@@ -92,7 +92,7 @@ LAYOUTS: dict[str, dict[str, str]] = {
         "utils/__init__": PARSER,
         "platforms/__init__": PLATFORMS,
         "platforms/cpu": CPU,
-        "entrypoints/openai/cli_args": "from vllm.utils import told\n" + ARGS.format(device=DEVICE),
+        "entrypoints/openai/cli_args": "from vllm.utils import permissions\n" + ARGS.format(device=DEVICE),
         "entrypoints/cli/serve": SERVE.format(args="entrypoints.openai.cli_args"),
     },
     "0.33.0": {
@@ -101,7 +101,8 @@ LAYOUTS: dict[str, dict[str, str]] = {
         "utils/argparse_utils": PARSER,
         "platforms/__init__": PLATFORMS,
         "platforms/cpu": CPU,
-        "entrypoints/common/cli_args": "from vllm.utils.argparse_utils import told\n" + ARGS.format(device=DEVICE),
+        "entrypoints/common/cli_args": "from vllm.utils.argparse_utils import permissions\n"
+        + ARGS.format(device=DEVICE),
         "entrypoints/cli/serve": SERVE.format(args="entrypoints.common.cli_args"),
     },
 }

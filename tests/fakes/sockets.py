@@ -1,4 +1,4 @@
-"""Servers on Unix sockets: one that answers with canned text, one that counts what passes through it."""
+"""Servers on Unix sockets: one that answers with canned text, one that counts the requests that pass through it."""
 
 from __future__ import annotations
 
@@ -66,21 +66,21 @@ class Counted(list[str]):
 
 @contextmanager
 def counting_proxy(path: Path, behind: str) -> Iterator[tuple[str, Counted]]:
-    """A proxy in front of the daemon `behind` (a unix:// URL); yields its own URL and what it counted."""
+    """A proxy in front of the daemon `behind` (a unix:// URL). Yields its own URL and the counted requests."""
     counted = Counted()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with socket.socket(socket.AF_UNIX) as daemon:
                 daemon.connect(behind.removeprefix("unix://"))
-                back = threading.Thread(target=_copy, args=(daemon, self.request), daemon=True)
-                back.start()
+                backward = threading.Thread(target=_copy, args=(daemon, self.request), daemon=True)
+                backward.start()
                 while piece := self.request.recv(65536):
                     counted.extend(_requests(piece))
                     daemon.sendall(piece)
                     if piece.endswith(b"\r\n\r\n") and b"HTTP/1.0" in piece:
                         break
-                back.join()
+                backward.join()
 
     with serving_on(path, Handler) as url:
         yield url, counted

@@ -1,4 +1,4 @@
-"""A proxy in front of a daemon's socket that does something at one exact request of those that change anything."""
+"""A proxy in front of a daemon's socket that calls a function at one chosen request that changes something."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pathlib import Path
 from tests.fakes.sockets import serving_on
 
 CHANGES = re.compile(rb"(POST|PUT|DELETE) (/v1\.\d+/\S+) HTTP/1\.1\r\n")
-"""What a piece begins with that asks for a change. docker-py sends one request at a time on a connection. A server that is
-asked from inside its container is not changed.
+"""The start of a request that changes something. docker-py sends one request at a time on a connection. An exec that
+queries a server inside its container does not match: it changes nothing.
 """
 
 
 @dataclass
 class Watched:
-    """`requests` counts, from the last `arm` on, the requests that change something: "POST /v1.41/volumes/create"."""
+    """`requests`: the requests since the last `arm` that change something, for example "POST /v1.41/volumes/create"."""
 
     requests: list[str] = field(default_factory=list)
     _at: int = 0
@@ -32,16 +32,17 @@ class Watched:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def arm(self, at: int = 0, then: Callable[[], object] = lambda: None, *, answered: bool = True) -> None:
-        """Call `then` at the request with this number, from 1: once the daemon has done it and before the client
-        hears of it, or (not `answered`) before the daemon hears of it, which it never does if `then` returns False.
-        0: only count.
+        """Call `then` at the request with this number, counted from 1. 0: only count.
+
+        `answered`: `then` runs after the daemon has answered and before the client receives the answer. Otherwise it
+        runs before the daemon receives the request, and the daemon never receives it if `then` returns False.
         """
         with self._guard:
             self.requests.clear()
             self._at, self._then, self._answered = at, then, answered
 
     def came(self, line: str) -> tuple[Callable[[], object] | None, Callable[[], object] | None]:
-        """A request has come: what to do before it is passed on, and once it is answered."""
+        """Record a request. Returns what to call before it is passed on, and what to call once it is answered."""
         with self._guard:
             self.requests.append(line)
             if len(self.requests) != self._at:
@@ -51,7 +52,7 @@ class Watched:
 
 @contextmanager
 def watching_proxy(path: Path, behind: str) -> Iterator[tuple[str, Watched]]:
-    """A proxy at `path` in front of the daemon `behind` (a unix:// URL); yields its own URL and what it watches."""
+    """A proxy at `path` in front of the daemon `behind` (a unix:// URL). Yields its own URL and the watched requests."""
     watched = Watched()
 
     class Handler(socketserver.BaseRequestHandler):
@@ -59,18 +60,18 @@ def watching_proxy(path: Path, behind: str) -> Iterator[tuple[str, Watched]]:
             with socket.socket(socket.AF_UNIX) as daemon:
                 daemon.connect(behind.removeprefix("unix://"))
                 due: list[Callable[[], object]] = []
-                back = threading.Thread(target=_answers, args=(daemon, self.request, due), daemon=True)
-                back.start()
+                backward = threading.Thread(target=_answers, args=(daemon, self.request, due), daemon=True)
+                backward.start()
                 with suppress(OSError):  # a client that is killed resets its connections
                     _requests(self.request, daemon, due)
                 with suppress(OSError):
                     daemon.shutdown(socket.SHUT_RDWR)
-                back.join()
+                backward.join()
 
     def _requests(client: socket.socket, daemon: socket.socket, due: list[Callable[[], object]]) -> None:
         while piece := client.recv(65536):
-            if found := CHANGES.match(piece):
-                first, afterwards = watched.came(f"{found[1].decode()} {found[2].decode()}")
+            if change := CHANGES.match(piece):
+                first, afterwards = watched.came(f"{change[1].decode()} {change[2].decode()}")
                 if first and first() is False:
                     return
                 due += [afterwards] if afterwards else []
@@ -92,26 +93,26 @@ def _answers(daemon: socket.socket, client: socket.socket, due: list[Callable[[]
 
 @contextmanager
 def shifted_clock(path: Path, behind: str, ahead: int) -> Iterator[tuple[str, Callable[[], int]]]:
-    """A proxy in front of the daemon `behind` that makes its clock, as its answers tell it, go `ahead` seconds; yields
-    its URL and what time it is there.
+    """A proxy in front of the daemon `behind` that moves the clock in its answers `ahead` by this many seconds. Yields
+    its URL and a function that returns the daemon's time.
     """
 
-    def later(found: re.Match[bytes]) -> bytes:
-        at = parsedate_to_datetime(found[1].decode()).timestamp() + ahead
+    def later(match: re.Match[bytes]) -> bytes:
+        at = parsedate_to_datetime(match[1].decode()).timestamp() + ahead
         return b"\r\nDate: " + formatdate(at, usegmt=True).encode()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with socket.socket(socket.AF_UNIX) as daemon:
                 daemon.connect(behind.removeprefix("unix://"))
-                back = threading.Thread(target=_copy_all, args=(self.request, daemon), daemon=True)
-                back.start()
+                forward = threading.Thread(target=_copy_all, args=(self.request, daemon), daemon=True)
+                forward.start()
                 with suppress(OSError):
                     while piece := daemon.recv(1 << 20):
                         self.request.sendall(re.sub(rb"\r\nDate: ([^\r]+)", later, piece))
                 with suppress(OSError):
                     self.request.shutdown(socket.SHUT_RDWR)
-                back.join()
+                forward.join()
 
     with serving_on(path, Handler) as url:
         yield url, lambda: int(time.time()) + ahead

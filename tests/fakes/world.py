@@ -35,7 +35,7 @@ from tests.fakes.daemon import FakeDaemon, FakeDaemons
 
 @dataclass
 class FakeClock:
-    """Time that passes only when somebody sleeps."""
+    """Time passes only in `sleep`."""
 
     at: float = 1_700_000_000.0
 
@@ -51,7 +51,7 @@ class FakeClock:
 
 @dataclass
 class FakeProber:
-    """Answers for containers of the fake daemons: healthy as soon as they run, unless told otherwise."""
+    """Answers for containers of the fake daemons: by default a container is healthy as soon as it runs."""
 
     daemons: FakeDaemons
     unhealthy: set[str] = field(default_factory=set)
@@ -60,10 +60,10 @@ class FakeProber:
     smoke_fails: set[str] = field(default_factory=set)
     keys_seen: list[str | None] = field(default_factory=list)
     speeds: Sequence[Speed] = (Speed(0.02, 50.0),)
-    """Of measured requests, in turn."""
+    """The speeds of measured requests, in turn."""
     measured: int = 0
     contracts: list[Contract] = field(default_factory=list)
-    """Of the engines whose servers it was made for."""
+    """The contracts of the engines for which a prober was requested."""
 
     def __call__(self, contract: Contract) -> FakeProber:
         self.contracts.append(contract)
@@ -113,7 +113,7 @@ class FakeSecrets:
 
 
 class World:
-    """Hosts, and everything that apply needs of them."""
+    """Hosts, and everything that apply needs."""
 
     def __init__(self, stack: str, *hosts: str, images: Sequence[str] = ("image:v0.32.0",)) -> None:
         self.stack = stack
@@ -131,13 +131,13 @@ class World:
         return self.daemons.by_host[host]
 
     def observe(self) -> Observed:
-        """All hosts, and whose the labels are that somebody's image may have brought."""
+        """Observe all hosts, and the owner of labels that may come from an image."""
         stack, _, env = self.stack.partition("@")
         hosts = tuple(Host(name, "unix:///x.sock") for name in self.daemons.by_host)
-        return self.look(Desired(stack, "stack.toml", hosts, (), env=env))
+        return self.observe_for(Desired(stack, "stack.toml", hosts, (), env=env))
 
-    def look(self, desired: Desired) -> Observed:
-        """And at what the stack takes by its name."""
+    def observe_for(self, desired: Desired) -> Observed:
+        """Observe all hosts, and the containers that the stack adopts by name."""
         return observe_identity(desired, self.daemons)
 
     def plan(self, desired: Desired, request: Request = Request(), *, destroy: bool = False) -> Plan:  # noqa: B008
@@ -147,27 +147,27 @@ class World:
     def recheck(self, hosts: Sequence[str]) -> Observed:
         return recheck(self.daemons, hosts)
 
-    def apply(self, made: Plan, parallelism: int = 10) -> Result:
+    def apply(self, plan: Plan, parallelism: int = 10) -> Result:
         self.runs += 1
         run = f"run{self.runs}"
         performer = Performer(self.stack, self.daemons, self.prober, self.secrets, self.clock, {RUN: run})
-        known = {"stack": made.stack, "env": made.env, "run": run}
+        known = {"stack": plan.stack, "env": plan.env, "run": run}
         hooks = (
-            PlannedHooks(made, self.hook, self.events.append, self.daemons, self.clock, known)
+            PlannedHooks(plan, self.hook, self.events.append, self.daemons, self.clock, known)
             if self.hook
             else NO_HOOKS
         )
-        executor = Executor(made, performer, self.emit, parallelism, hooks=hooks)
+        executor = Executor(plan, performer, self.emit, parallelism, hooks=hooks)
         who = LockInfo(run, "tester", "machine", 1, run, 0, 0)
-        locks = Locks(made, self.daemons, who, self.clock, self._has_ended)
-        return apply_plan(made, executor, self.daemons, locks, self.recheck)
+        locks = Locks(plan, self.daemons, who, self.clock, self._has_ended)
+        return apply_plan(plan, executor, self.daemons, locks, self.recheck)
 
     def emit(self, event: Event) -> None:
-        """Notes what happens; the script of faults follows it."""
+        """Record the event, and arm the faults that depend on it."""
         self.events.append(event)
         if isinstance(event, StepDone):
             self.daemon(event.step.host).faults.step_done(KIND_OF[type(event.step.task)])
 
     def _has_ended(self, holder: LockInfo, _now: int) -> bool:
-        """Runs follow one another here: one of ours that still has a lock could not release it, and is over."""
+        """Runs are sequential here: an earlier run that still holds a lock has ended without releasing it."""
         return holder.run in {f"run{n}" for n in range(1, self.runs)}

@@ -371,7 +371,7 @@ def test_the_plan_of_a_stack_alone_takes_it_for_granted(tmp_path: Path) -> None:
 def test_a_snapshot_without_it_is_said_to_be_one(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     world, _ = world_with(desired)
-    observed = world.look(desired)
+    observed = world.observe_for(desired)
     there = snapshot_from_json(snapshot_to_json(observed))
     assert [c.action for c in plan(desired, there).effective] == [Action.ADOPT]
     assert plan_to_json(plan(desired, there)) == plan_to_json(plan(desired, observed))
@@ -401,7 +401,7 @@ def secretive(spec: Spec) -> dict[str, Any]:
 def test_no_value_that_may_be_a_secret_is_in_a_plan_or_a_snapshot(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=1024), '[models.tiny.env]\nOPEN = "x"\n')
     world, _ = world_with(desired, changes=secretive(desired.instances[0].spec))
-    observed = world.look(desired)
+    observed = world.observe_for(desired)
     made = world.plan(desired)
     assert only_change(made).action is Action.REPLACE
     assert HIDDEN in plan_to_json(made)

@@ -270,7 +270,7 @@ def test_a_config_file_for_a_check(run: Run, tmp_path: Path) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def go(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
-        return ran(*words, cwd=tmp_path, said=said)
+        return ran(*words, cwd=tmp_path, stdin=said)
 
     return go
 

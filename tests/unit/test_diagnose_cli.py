@@ -266,7 +266,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def go(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        return ran("diagnose", *words, cwd=tmp_path, said=text)
+        return ran("diagnose", *words, cwd=tmp_path, stdin=text)
 
     return go
 

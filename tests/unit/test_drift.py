@@ -30,7 +30,7 @@ from cortexctl.render.drift.terminal import drift_text
 from cortexctl.render.style import Ink
 from cortexctl.stack.value_forms import DRIFT_KINDS
 from tests.fakes.inspection import IMAGE_ENV, inspection
-from tests.record_drift_case import TOOK
+from tests.record_drift_case import DURATIONS
 from tests.specs import change_spec, new_spec
 
 SPEC = new_spec("image:v0.32.0", "/models/m", ("m",), version="0.32.0")
@@ -376,7 +376,7 @@ def test_the_same_on_many_hosts_is_said_once() -> None:
 
 def test_metrics_and_markdown_are_bounded(tmp_path: Path) -> None:
     report = many(5000)
-    metrics = drift_prometheus(report, TOOK)
+    metrics = drift_prometheus(report, DURATIONS)
     assert metrics.count("\ncortexctl_drift_finding{") == MOST_SERIES
     assert f'cortexctl_drift_findings_without_series{{stack="demo",env=""}} {5000 - MOST_SERIES}\n' in metrics
     markdown = drift_markdown(report)

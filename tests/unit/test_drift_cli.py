@@ -64,7 +64,7 @@ def test_nothing_wrong_is_one_line_two_requests_and_exit_0(run: Run, daemon: Tal
     done = run("--detailed-exitcode")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{QUIET} (server health not checked)\n"
-    assert daemon.asked == [LIST, RECORD]
+    assert daemon.requests == [LIST, RECORD]
     silent = run("--detailed-exitcode", "--quiet")
     assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
 
@@ -81,7 +81,7 @@ def test_something_found_is_exit_2_only_if_asked(run: Run, daemon: TalkingDaemon
 def test_what_seems_wrong_is_looked_at_twice_with_the_lock_first(run: Run, daemon: TalkingDaemon) -> None:
     paused(daemon)
     run()
-    assert daemon.asked == [LIST, RECORD, LOCK, LIST, RECORD]
+    assert daemon.requests == [LIST, RECORD, LOCK, LIST, RECORD]
 
 
 def lock(*, pid: int, machine: str, expires: int) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def test_deep_inspects_ours_and_nothing_else(run: Run, daemon: TalkingDaemon, tm
     daemon.answers[f"/containers/{ours['Id']}/json"] = inspection(spec)
     done = run("--deep", "--detailed-exitcode")
     assert done.returncode == 0, done.stdout
-    assert daemon.asked == [
+    assert daemon.requests == [
         LIST, RECORD, "/images/json", f"/containers/{ours['Id']}/json", f"/images/{ours['ImageID']}/json",
     ]  # fmt: skip
     daemon.answers[f"/containers/{ours['Id']}/json"] = inspection(
@@ -292,7 +292,7 @@ def test_a_receiver_that_fails_is_a_sentence_and_exit_1(run: Run, daemon: Talkin
 
 def test_a_wrong_url_is_known_before_any_host_is_asked(run: Run, daemon: TalkingDaemon) -> None:
     done = run("--notify", "ftp://planted/x")
-    assert (done.returncode, daemon.asked) == (1, [])
+    assert (done.returncode, daemon.requests) == (1, [])
     assert "--notify takes an http or https URL" in done.stderr
     assert "planted" not in done.stderr
 
@@ -321,7 +321,7 @@ def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
         with open_hosts(hosts, "demo") as daemons:
             observed, _ = DriftObserver(desired, DriftSelection(), daemons, None, is_dead, "1").observe()
         took = time.monotonic() - began
-        asked = list(dead.asked)
+        asked = list(dead.requests)
     assert [h.is_reachable for h in observed.hosts] == [False] * 8 + [True] * 8
     assert len(asked) == 8, "one question each"
     assert took < 2

@@ -105,7 +105,7 @@ def test_a_second_look_does_not_join_the_first(shell: Any, stack: Path, daemon: 
         done = shell(line, STACK=str(stack))
         os.killpg(other.pid, 15)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 # systemd

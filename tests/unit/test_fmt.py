@@ -120,7 +120,7 @@ def fmt(tmp_path: Path) -> Run:
     """Runs `cortexctl fmt` in an empty folder."""
 
     def go(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return ran("fmt", *arguments, cwd=tmp_path, said=stdin)
+        return ran("fmt", *arguments, cwd=tmp_path, stdin=stdin)
 
     return go
 

@@ -97,7 +97,7 @@ def test_a_daemon_that_drips_is_given_up_within_one_time_for_all_of_its_answer(t
         with pytest.raises(DaemonUnreachable), opened(url, "GET", "/x", whole=0.5) as answer:
             answer.read()
         assert time.monotonic() - began < 2
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
 
 
 def test_a_file_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_a_file_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.Monke
     drip = Drip(HEAD + b"\r\n", b"x")
     with dripping_daemon(tmp_path / "d.sock", drip) as url, pytest.raises(DaemonUnreachable):
         read_file(url, "id", "/models/config.json", 10)
-    assert not drip.came_to_its_end()
+    assert not drip.finished()
 
 
 def test_an_answer_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cortexctl.instance.spec import Mount, Publish, SecretRef
 from cortexctl.render.import_block import imported_block, imported_json
 from cortexctl.stack.importing.describe import runs_vllm
-from tests.imports import MODELS_DIR, ByHand, block_of, read_back, spec_of, words
+from tests.imports import MODELS_DIR, ByHand, block_of, command_line, read_back, spec_of
 from tests.reading import DOCKER
 from tests.specs import new_spec
 
@@ -33,7 +33,7 @@ def changed(**changes: Any) -> ByHand:
 
 
 def served(*command: str, **host: Any) -> ByHand:
-    return ByHand(SPEC, changes={**words(*command), "HostConfig": host})
+    return ByHand(SPEC, changes={**command_line(*command), "HostConfig": host})
 
 
 def test_a_container_and_its_block() -> None:
@@ -102,7 +102,7 @@ def test_a_container_and_its_block() -> None:
     ],
 )
 def test_the_models_name(name: str, served_as: str, model: str) -> None:
-    by_hand = ByHand(SPEC, name, changes=words("/models/llama", "--served-model-name", served_as))
+    by_hand = ByHand(SPEC, name, changes=command_line("/models/llama", "--served-model-name", served_as))
     draft = by_hand.draft()
     assert (draft.name, draft.reasons) == (model, [])
     assert read_back(draft)[0] is not None
@@ -132,7 +132,7 @@ def test_gpus(host: dict[str, Any], command: list[str], gpus: Any, *, noted: boo
 
 @pytest.mark.parametrize("variable", ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"])
 def test_gpus_that_the_environment_chooses(variable: str) -> None:
-    changes = {**words("/models/llama", "-tp", "2"), "HostConfig": ALL_GPUS}
+    changes = {**command_line("/models/llama", "-tp", "2"), "HostConfig": ALL_GPUS}
     changes["Config"]["Env"] = [f"{variable}=2,3"]
     assert ByHand(SPEC, changes=changes).draft().table["gpus"] == [2, 3]
     changes["HostConfig"] = {"DeviceRequests": None, "Runtime": "nvidia"}
@@ -199,7 +199,7 @@ def test_a_url_with_a_password_is_not_shown() -> None:
 )
 def test_tasks(command: list[str], release: str, task: str | None, args: dict[str, str]) -> None:
     spec = new_spec(f"i:{release}", "org/m", ("org/m",), release[1:], network="bridge")
-    draft = ByHand(spec, changes=words("--model", "org/m", *command)).draft()
+    draft = ByHand(spec, changes=command_line("--model", "org/m", *command)).draft()
     assert (draft.table.get("task"), draft.table.get("args", {})) == (task, args)
     assert dict(spec_of(draft).server.args) == {**args, **({"task": task} if release == "v0.9.2" and not args else {}),
                                          **({"runner": "pooling"} if "--runner" in command and task else {})}  # fmt: skip
@@ -226,7 +226,10 @@ def test_ports(bindings: dict[str, Any], publish: str | None) -> None:
 def test_a_server_on_another_port_and_one_on_the_hosts_network() -> None:
     ports = {"PortBindings": {"8000/tcp": [{"HostPort": "1"}], "9000/tcp": [{"HostPort": "2"}]}}
     assert served("/models/llama", "--port", "9000", **ports).draft().table["publish"] == "0.0.0.0:2"
-    on_host = {**words("/models/llama", "--host", "127.0.0.1", "--port=9000"), "HostConfig": {"PortBindings": {}}}
+    on_host = {
+        **command_line("/models/llama", "--host", "127.0.0.1", "--port=9000"),
+        "HostConfig": {"PortBindings": {}},
+    }
     on_host["NetworkSettings"] = {"Networks": {"host": {}}}
     assert ByHand(SPEC, changes=on_host).draft().table["publish"] == "127.0.0.1:9000"
 
@@ -338,10 +341,10 @@ def test_arguments_that_may_hold_a_secret_or_cannot_be_written_are_left_out() ->
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (words("python3", "x.py", entry=()), "cannot be read"),
-        (words("-c", "sleep 1; vllm serve planted", entry=["sh"]), "cannot be read"),
-        (words("--config", "/c.yaml"), "the model that it serves"),
-        (words("org/m", "more"), "belongs to no option"),
+        (command_line("python3", "x.py", entry=()), "cannot be read"),
+        (command_line("-c", "sleep 1; vllm serve planted", entry=["sh"]), "cannot be read"),
+        (command_line("--config", "/c.yaml"), "the model that it serves"),
+        (command_line("org/m", "more"), "belongs to no option"),
         ({"HostConfig": {"AutoRemove": True}}, "--rm"),
     ],
 )
@@ -352,7 +355,10 @@ def test_reasons(changes: dict[str, Any], says: str) -> None:
 
 
 def test_all_reasons_are_said_at_once() -> None:
-    changes = {**words("/elsewhere"), "HostConfig": {"AutoRemove": True, "DeviceRequests": [{"DeviceIDs": ["GPU-1"]}]}}
+    changes = {
+        **command_line("/elsewhere"),
+        "HostConfig": {"AutoRemove": True, "DeviceRequests": [{"DeviceIDs": ["GPU-1"]}]},
+    }
     changes["Config"]["Image"] = "sha256:" + "0" * 64
     assert len(ByHand(SPEC, changes=changes).draft(taken=frozenset({"elsewhere"})).reasons) == 5
 

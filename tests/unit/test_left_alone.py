@@ -91,7 +91,7 @@ def test_nothing_goes_back_to_a_commit_of_ours(tmp_path: Path, copy: str) -> Non
     kept = world.daemon().by_name("vllm-model-tiny--g1")
     world.daemon().commit(kept.name, copy)
     desired = stack(tmp_path, with_length(2048))
-    made = plan_rollback(desired, world.look(desired), RollbackTarget("here/tiny"))
+    made = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
     assert [r.id for r in (made.changes[0].detail.candidate,) if r] == [kept.id]
     assert named_in(made, copy)
     assert world.apply(made).exit_code == 0
@@ -294,7 +294,7 @@ def looked_at(tmp_path: Path, rows: list[dict[str, Any]], **answers: Any) -> tup
         desired = desired_from(path)
         with open_hosts(desired.hosts, desired.owner) as daemons:
             observed = observe_identity(desired, daemons)
-        return observed, list(daemon.asked)
+        return observed, list(daemon.requests)
 
 
 def test_where_nothing_is_in_doubt_one_list_is_all_that_is_asked(tmp_path: Path) -> None:

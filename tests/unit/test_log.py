@@ -212,7 +212,7 @@ def test_an_answer_that_never_begins_is_given_up(tmp_path: Path, drip: Drip) -> 
     with dripping_daemon(tmp_path / "e.sock", drip) as url:
         with pytest.raises(DaemonUnreachable) as caught:
             list(pieces(Host("here", url), LOG, within=0.5))
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
     assert caught.value.message == f"here: the daemon at {url} does not give the log of vllm-model-tiny"
     assert "docker logs vllm-model-tiny" in caught.value.next_step
 
@@ -223,7 +223,7 @@ def test_of_a_log_that_drips_what_came_in_time_is_kept(tmp_path: Path, piece: by
     drip = Drip(OK + frame(b"ValueError: the first\n"), frame(piece))
     with dripping_daemon(tmp_path / "e.sock", drip) as url:
         note, first, *_ = last_lines(pieces(Host("here", url), LOG, within=1, reader_counts=reader_counts), 5000)
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
     assert note == "[... cut: this log is not whole: the daemon did not send all of it within 1 s ...]"
     assert first == "ValueError: the first"
 

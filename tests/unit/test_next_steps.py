@@ -147,7 +147,7 @@ def test_hosts_that_are_not_selected_are_neither_read_nor_reported(run: Run, dae
     plan = json.loads(done.stdout)
     assert [h["name"] for h in plan["hosts"]] == ["box"]
     assert plan["diagnostics"] == []
-    assert daemons["off"].asked == []
+    assert daemons["off"].requests == []
     assert run("plan", "--host", "nobody", **three).returncode == 1
     assert next_argv(run("plan", "--host", "b*", **three)) == ["cortexctl", "apply", "--host", "b*"]
 

@@ -103,5 +103,5 @@ def test_a_plan_without_changes_is_one_list_request_whatever_memory_there_is(
         daemon.answers[LIST] = [row(spec_to_label(i.spec), i.model) for i in desired.instances]
         text = go("plan", str(path))
     assert "No changes." in text
-    assert daemon.asked == [LIST]
+    assert daemon.requests == [LIST]
     assert "Room" not in text

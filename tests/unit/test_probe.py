@@ -242,7 +242,7 @@ def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
             assert (
                 image_parser._answer(Starts(), Host("here", url), "c" * 64, 1).problem == "it did not end within 0.25 s"
             )
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
 
 
 def test_each_frame_of_an_answer_is_looked_at_once() -> None:

@@ -33,7 +33,7 @@ def applied(tmp_path: Path, *lengths: int, keep: int = 2) -> World:
 
 def back(world: World, tmp_path: Path, address: str = "here/tiny", generation: int | None = None) -> Plan:
     desired = stack(tmp_path, with_length(4096))
-    return plan_rollback(desired, world.look(desired), RollbackTarget(address, generation))
+    return plan_rollback(desired, world.observe_for(desired), RollbackTarget(address, generation))
 
 
 def length_of(world: World) -> str:
@@ -138,7 +138,7 @@ def test_what_has_taken_its_port_since_stands_in_the_way(tmp_path: Path) -> None
         tmp_path, with_length(8, publish='"127.0.0.1:8802"'), model_text("other", publish='"127.0.0.1:8801"')
     )
     assert world.apply(world.plan(desired)).exit_code == 0
-    made = plan_rollback(desired, world.look(desired), RollbackTarget("here/tiny"))
+    made = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
     assert [d.rule for d in made.diagnostics if d.is_error] == ["CX407"]
 
 
@@ -146,7 +146,7 @@ def test_going_back_runs_the_hooks_and_is_written_down(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     own = "".join(f'[models.tiny.hooks.{p}]\non = "{p}"\ncommand = ["true"]\n\n' for p in ("pre_stop", "post_healthy"))
     desired = stack(tmp_path, with_length(2048) + own)
-    made = plan_rollback(desired, world.look(desired), RollbackTarget("here/tiny"))
+    made = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
     told: list[str] = []
     world.hook = lambda hook, facts: told.append(f"{hook.on} {facts['generation']}")
     assert world.apply(made).exit_code == 0
@@ -163,7 +163,7 @@ def test_the_way_back_is_open_whatever_the_strategy(tmp_path: Path, strategy: st
         before = with_length(length, publish=publish) + "[models.tiny.rollout]\nstrategy = "
         assert world.apply(world.plan(stack(tmp_path, f'{before}"stop_first"\n'))).exit_code == 0
     desired = stack(tmp_path, f'{before}"{strategy}"\n')
-    made = plan_rollback(desired, world.look(desired), RollbackTarget("here/tiny"))
+    made = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
     assert made.diagnostics == ()
     assert made.changes[0].detail.start_first is False
     assert world.apply(made).exit_code == 0

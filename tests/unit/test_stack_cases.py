@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.record_stack_case import CASES, ENVIRON, load_case, said_of, stack_file
+from tests.record_stack_case import CASES, ENVIRON, diagnostics_of, load_case, stack_file
 
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())
 SHOWN_SECRET = "OPENLYWRITTEN"
@@ -42,7 +42,7 @@ def _under_carets(block: str) -> str:
 
 @pytest.mark.parametrize("case", FOLDERS, ids=lambda p: p.name)
 def test_case(case: Path) -> None:
-    assert said_of(case) == _golden(case)
+    assert diagnostics_of(case) == _golden(case)
 
 
 @pytest.mark.parametrize("case", FOLDERS, ids=lambda p: p.name)

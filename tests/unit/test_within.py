@@ -50,14 +50,14 @@ def test_a_report_to_a_receiver_that_drips_is_given_up(part: str) -> None:
     with dripping_server(drip) as port:
         with pytest.raises(NotifyFailed, match="no answer within 0 s, 4 times"):
             notify(destination(f"{scheme}://127.0.0.1:{port}/"), b"{}", timestamp=1, sleep=lambda _: None)
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
 
 
 def test_a_receivers_body_is_not_waited_for() -> None:
     drip = Drip(*BODIES["body"])
     with dripping_server(drip) as port:
         notify(destination(f"http://127.0.0.1:{port}/"), b"{}", timestamp=1, sleep=lambda _: None)
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
 
 
 def test_all_tries_together_have_an_end() -> None:
@@ -65,7 +65,7 @@ def test_all_tries_together_have_an_end() -> None:
     with dripping_server(drip) as port:
         with pytest.raises(NotifyFailed, match="1 time"):
             notify(destination(f"http://127.0.0.1:{port}/"), b"{}", timestamp=1, sleep=lambda _: None, within=1)
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
 
 
 @pytest.mark.parametrize("part", [*NEVER_ENDING, *BODIES])
@@ -74,7 +74,7 @@ def test_a_hub_that_drips_is_given_up(part: str) -> None:
     drip = Drip(first, piece)
     with dripping_server(drip) as port:
         found = files_from_hub(SOURCE, {"HF_ENDPOINT": f"{scheme}://127.0.0.1:{port}"})
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
     assert found.problem == "the Hub did not deliver a whole file within 0 s"
 
 
@@ -84,7 +84,7 @@ def test_where_the_hub_leads_may_not_drip_either() -> None:
         led = {"Location": f"http://127.0.0.1:{port}/blob"}
         with receiver([(HTTPStatus.TEMPORARY_REDIRECT, led)]) as hub:
             found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url})
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
     assert found.problem == "the Hub did not deliver a whole file within 0 s"
 
 
@@ -107,7 +107,7 @@ def test_after_one_that_was_cut_another_can_be_asked() -> None:
     with dripping_server(drip) as port, receiver() as at, Connections() as connections, httpx.Client() as client:
         with pytest.raises(Overdue), connections.within(0.3):
             client.get(f"http://127.0.0.1:{port}", extensions=connections.extensions)
-        assert not drip.came_to_its_end()
+        assert not drip.finished()
         with connections.within(60):
             answer = client.get(at.url, extensions=connections.extensions)
     assert answer.status_code == HTTPStatus.NO_CONTENT
