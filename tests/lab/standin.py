@@ -1,31 +1,30 @@
 #!/usr/bin/env python3
 """Stand-in for a vLLM server: OpenAI-compatible answers in milliseconds, standard library only.
 
-It takes the place of the program `vllm` in an image, and is called as that is:
+It replaces the program `vllm` in an image, and has the same command line:
 
     vllm serve MODEL [OPTIONS]          vllm serve --model MODEL [OPTIONS]
 
 Every option of vLLM is accepted. These have an effect: --host --port --served-model-name --api-key --max-model-len
 --max-num-seqs --runner --task --shutdown-timeout --headless --disable-uvicorn-access-log, and VLLM_API_KEY of the
-environment. A model with "whisper" in its name transcribes. Texts, statuses, metric names and the way it stops are
-those of vLLM 0.32.0. So is that it exits with 1 for a model below /models that does not exist, and for a --max-model-len
-above what the model's config.json allows; and that as process 1 of a container it misses a SIGTERM that comes before it
-serves.
+environment. A model with "whisper" in its name transcribes. Texts, statuses, metric names and the stop sequence are
+those of vLLM 0.32.0. Like vLLM, it exits with 1 if a model below /models does not exist, or if --max-model-len is above
+the limit in the model's config.json. Like vLLM, as process 1 of a container it ignores a SIGTERM until it serves.
 
-Trouble is ordered by environment variables:
+Environment variables cause faults:
 
-    STANDIN_START_SECONDS=5         refuse connections for so long, as vLLM does while it loads a model
-    STANDIN_CRASH_AFTER_SECONDS=3   die so long after the start, ready or not ...
-    STANDIN_EXIT_CODE=0             ... with this exit code (default 1; vLLM whose engine has died gives 0)
-    STANDIN_ENGINE_DIES_AFTER_SECONDS=3   so long after it is ready, /health and /ping answer 503 and requests 500
-    STANDIN_TAKES_MIB=100           take so much memory once it is ready
+    STANDIN_START_SECONDS=5         refuse connections for 5 s, as vLLM does while it loads a model
+    STANDIN_CRASH_AFTER_SECONDS=3   exit 3 s after the start, ready or not ...
+    STANDIN_EXIT_CODE=0             ... with this exit code (default 1; vLLM with a dead engine exits with 0)
+    STANDIN_ENGINE_DIES_AFTER_SECONDS=3   from 3 s after it is ready, /health and /ping answer 503 and requests 500
+    STANDIN_TAKES_MIB=100           use 100 MiB of memory once it is ready
     STANDIN_HANG=1                  accept connections, never answer; a value that begins with / is a prefix:
-                                    only paths that begin so hang (/v1/ leaves /health alive)
+                                    only paths with this prefix hang (/v1/: /health still answers)
     STANDIN_HEALTH_STATUS=503       the status of /health and /ping
-    STANDIN_MODELS=a,b              what /v1/models shows instead of the served names
+    STANDIN_MODELS=a,b              the names in /v1/models, instead of the served names
     STANDIN_COMPLETION_STATUS=500   refuse completions with this status
     STANDIN_CHAT_TEMPLATE=0         refuse chats, as for a model without a chat template
-    STANDIN_TOKEN_SECONDS=0.05      the time that each token takes (default 0)
+    STANDIN_TOKEN_SECONDS=0.05      the time for each token (default 0)
     STANDIN_LOG='line\\nline'        print this to standard error at the start
 """
 
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 
 VERSION = "0.32.0"
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
-WORDS = ["Hello", " from", " the", " stand", "-in", "."]
+TOKENS = ["Hello", " from", " the", " stand", "-in", "."]
 NO_CHAT_TEMPLATE = (
     "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the "
     "tokenizer does not define one."
@@ -73,7 +72,7 @@ GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 Json = dict[str, Any]
 
 
-# ---- what it was told ----------------------------------------------------------------------------------------------
+# ---- options and faults --------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -94,8 +93,8 @@ class Options:
 
 
 @dataclass
-class Trouble:
-    """What the STANDIN_* variables order."""
+class Faults:
+    """The values of the STANDIN_* variables."""
 
     start_seconds: float = 0.0
     crash_after_seconds: float | None = None
@@ -111,32 +110,34 @@ class Trouble:
     log: str = ""
 
 
-def read_trouble(env: dict[str, str]) -> Trouble:
-    """Read the STANDIN_* variables; an empty one is as good as none."""
-    given = {name.removeprefix("STANDIN_"): text for name, text in env.items() if name.startswith("STANDIN_") and text}
-    hang = given.get("HANG", "0")
+def read_faults(env: dict[str, str]) -> Faults:
+    """Read the STANDIN_* variables. An empty variable counts as unset."""
+    settings = {
+        name.removeprefix("STANDIN_"): text for name, text in env.items() if name.startswith("STANDIN_") and text
+    }
+    hang = settings.get("HANG", "0")
 
     def seconds(name: str) -> float | None:
-        return float(given[name]) if name in given else None
+        return float(settings[name]) if name in settings else None
 
-    return Trouble(
-        start_seconds=float(given.get("START_SECONDS", "0")),
+    return Faults(
+        start_seconds=float(settings.get("START_SECONDS", "0")),
         crash_after_seconds=seconds("CRASH_AFTER_SECONDS"),
-        exit_code=int(given.get("EXIT_CODE", "1")),
+        exit_code=int(settings.get("EXIT_CODE", "1")),
         engine_dies_after_seconds=seconds("ENGINE_DIES_AFTER_SECONDS"),
-        takes_mib=int(given.get("TAKES_MIB", "0")),
-        chat_template=given.get("CHAT_TEMPLATE", "1") != "0",
+        takes_mib=int(settings.get("TAKES_MIB", "0")),
+        chat_template=settings.get("CHAT_TEMPLATE", "1") != "0",
         hang=None if hang == "0" else hang if hang.startswith("/") else "/",
-        health_status=int(given.get("HEALTH_STATUS", "200")),
-        models=given["MODELS"].split(",") if "MODELS" in given else None,
-        completion_status=int(given.get("COMPLETION_STATUS", "200")),
-        token_seconds=float(given.get("TOKEN_SECONDS", "0")),
-        log=given.get("LOG", "").replace("\\n", "\n"),
+        health_status=int(settings.get("HEALTH_STATUS", "200")),
+        models=settings["MODELS"].split(",") if "MODELS" in settings else None,
+        completion_status=int(settings.get("COMPLETION_STATUS", "200")),
+        token_seconds=float(settings.get("TOKEN_SECONDS", "0")),
+        log=settings.get("LOG", "").replace("\\n", "\n"),
     )
 
 
 def usage_error(message: str) -> NoReturn:
-    """Leave as vLLM does when the command line is wrong."""
+    """Exit like vLLM if the command line is wrong."""
     print(f"usage: vllm serve [model_tag] [options]\nvllm serve: error: {message}", file=sys.stderr)
     sys.exit(2)
 
@@ -152,25 +153,25 @@ def human_int(option: str, text: str) -> int:
 
 
 def split_arguments(arguments: list[str]) -> tuple[str | None, dict[str, list[str]]]:
-    """Split a command line into the model (the first argument, if it is no option) and each option with its values."""
+    """Split a command line into the model (a first argument that is not an option) and each option with its values."""
     model = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    given: dict[str, list[str]] = {}
+    options: dict[str, list[str]] = {}
     values: list[str] = []
     for argument in arguments[1:] if model else arguments:
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
-            values = given[name.replace("_", "-")] = [value] if equals else []
+            values = options[name.replace("_", "-")] = [value] if equals else []
         else:
             values.append(argument)
-    return model, given
+    return model, options
 
 
 def read_options(arguments: list[str], env: dict[str, str]) -> Options:
     """Read the arguments after `vllm serve`."""
-    model, given = split_arguments(arguments)
+    model, options = split_arguments(arguments)
 
     def first(name: str, default: str) -> str:
-        values = given.get(name)
+        values = options.get(name)
         return values[0] if values else default
 
     def whole(name: str, default: int) -> int:
@@ -183,20 +184,20 @@ def read_options(arguments: list[str], env: dict[str, str]) -> Options:
     length = first("max-model-len", "auto")
     return Options(
         model=model,
-        names=given.get("served-model-name") or [model],
+        names=options.get("served-model-name") or [model],
         host=first("host", Options.host),
         port=whole("port", Options.port),
-        api_keys=[key for key in given.get("api-key") or [env.get("VLLM_API_KEY", "")] if key],
+        api_keys=[key for key in options.get("api-key") or [env.get("VLLM_API_KEY", "")] if key],
         max_model_len=Options.max_model_len if length in {"auto", "-1"} else human_int("max-model-len", length),
         max_num_seqs=whole("max-num-seqs", Options.max_num_seqs),
         shutdown_timeout=whole("shutdown-timeout", 0),
         pooling=first("runner", "") == "pooling" or first("task", "generate") not in {"generate", "auto"},
-        headless="headless" in given,
-        access_log="disable-uvicorn-access-log" not in given,
+        headless="headless" in options,
+        access_log="disable-uvicorn-access-log" not in options,
     )
 
 
-# ---- what it logs --------------------------------------------------------------------------------------------------
+# ---- the log -------------------------------------------------------------------------------------------------------
 
 
 def log(source: str, text: str, *, level: str = "INFO", process: str = "APIServer") -> None:
@@ -207,7 +208,7 @@ def log(source: str, text: str, *, level: str = "INFO", process: str = "APIServe
 
 
 def refuse_missing_model(options: Options) -> None:
-    """Exit as vLLM does for a path that does not exist: it takes it for the name of a model on the hub."""
+    """Exit like vLLM for a path that does not exist: vLLM mistakes it for the name of a model on the hub."""
     if not options.model.startswith("/models/") or Path(options.model).exists():
         return
     text = (
@@ -234,7 +235,7 @@ def refuse_missing_model(options: Options) -> None:
 
 
 def refuse_long_context(options: Options) -> None:
-    """Exit as vLLM does when --max-model-len is more than the model's config.json allows."""
+    """Exit like vLLM if --max-model-len is above the limit in the model's config.json."""
     try:
         limit = json.loads((Path(options.model) / "config.json").read_text()).get("max_position_embeddings")
     except (OSError, ValueError):
@@ -258,20 +259,20 @@ def refuse_long_context(options: Options) -> None:
 
 
 class EngineError(Exception):
-    """The engine cannot go on with a request: the client gets a 500, or an error inside its stream."""
+    """The engine cannot finish a request: the client gets a 500, or an error inside its stream."""
 
 
 class ClientGoneError(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has closed the connection."""
 
 
 class Engine:
-    """Counts requests and hands out tokens, until it is told to stop."""
+    """Counts requests and generates tokens, until it is stopped."""
 
-    def __init__(self, options: Options, trouble: Trouble) -> None:
+    def __init__(self, options: Options, faults: Faults) -> None:
         """Make an engine without requests."""
         self.options = options
-        self.trouble = trouble
+        self.faults = faults
         self.counts: Counter[str] = Counter()
         self.active = 0  # running and waiting
         self.closing = False  # takes no new requests
@@ -282,21 +283,21 @@ class Engine:
         self._slots = threading.BoundedSemaphore(options.max_num_seqs)
 
     def running_and_waiting(self) -> tuple[int, int]:
-        """Tell how many requests run and how many wait for a slot."""
+        """Return the number of running requests, and of those that wait for a slot."""
         active = self.active
         return min(active, self.options.max_num_seqs), max(0, active - self.options.max_num_seqs)
 
     def tokens(self, count: int, connection: socket.socket) -> Iterator[str]:
-        """Yield tokens at the pace ordered. The request counts as active as long as the iterator lives."""
+        """Yield tokens at the configured pace. The request is active until the iterator ends."""
         with self._changed:
             self.active += 1
         reason = "abort"
         try:
             self._take_slot(connection)
             try:
-                for token in islice(cycle(WORDS), count):
-                    if self.trouble.token_seconds:
-                        self.aborted.wait(self.trouble.token_seconds)
+                for token in islice(cycle(TOKENS), count):
+                    if self.faults.token_seconds:
+                        self.aborted.wait(self.faults.token_seconds)
                     self._check(connection)
                     self.counts["generation_tokens"] += 1
                     yield token
@@ -320,7 +321,7 @@ class Engine:
             wait_for_hang_up(connection)
 
     def stop(self) -> None:
-        """Stop as vLLM does: at once with an error for all, or after the time that --shutdown-timeout gives."""
+        """Stop like vLLM: at once with an error for all requests, or after the seconds of --shutdown-timeout."""
         self.closing = True
         limit = self.options.shutdown_timeout
         if not limit:
@@ -331,12 +332,12 @@ class Engine:
                 self.stalled = True
 
     def die(self) -> None:
-        """Die while the server lives on: what runs breaks off, and nothing else is taken."""
+        """Die while the server stays up: running requests fail, and new ones are refused."""
         self.dead = True
         self.aborted.set()
 
     def wait_until_idle(self) -> None:
-        """Wait for the last request; one that has stalled ends only when its client gives up."""
+        """Wait for the last request. A stalled request ends only when its client gives up."""
         with self._changed:
             self._changed.wait_for(lambda: self.active == 0)
 
@@ -401,7 +402,7 @@ class Server(ThreadingHTTPServer):
         """Bind the port."""
         self.engine = engine
         self.options = engine.options
-        self.trouble = engine.trouble
+        self.faults = engine.faults
         self.started = int(time.time())
         if ":" in self.options.host:
             self.address_family = socket.AF_INET6
@@ -451,7 +452,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:
-            if self.server.trouble.hang and path.startswith(self.server.trouble.hang):
+            if self.server.faults.hang and path.startswith(self.server.faults.hang):
                 wait_for_hang_up(self.connection)
             if path.startswith(GUARDED) and not self.authorized():
                 self.send_json(401, {"error": "Unauthorized"})
@@ -476,13 +477,13 @@ class Handler(BaseHTTPRequestHandler):
 
     @classmethod
     def posts(cls, options: Options) -> dict[str, str]:
-        """Return what the model can be asked, by path."""
+        """Return path -> handler, of the requests that the model supports."""
         if options.pooling:
             return cls.POOLING
         return {**cls.GENERATE, **(cls.TRANSCRIBE if "whisper" in options.model.lower() else {})}
 
     def authorized(self) -> bool:
-        """Tell whether the request carries a key, if one is wanted."""
+        """Return whether the request has a valid key, or needs none."""
         keys = self.server.options.api_keys
         scheme, _, key = self.headers.get("authorization", "").partition(" ")
         return not keys or (
@@ -495,7 +496,7 @@ class Handler(BaseHTTPRequestHandler):
         document = json.loads(body)
         if not isinstance(document, dict):
             message = "Input should be a valid dictionary"
-            raise ValueError(message)  # as for text that is no JSON at all
+            raise ValueError(message)  # as for text that is not JSON
         return document
 
     def read_form(self, body: bytes) -> dict[str, bytes]:
@@ -515,7 +516,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def health(self) -> None:
         """Answer /health and /ping."""
-        self.send_bytes(503 if self.server.engine.dead else self.server.trouble.health_status, b"", None)
+        self.send_bytes(503 if self.server.engine.dead else self.server.faults.health_status, b"", None)
 
     def version(self) -> None:
         """Answer /version."""
@@ -539,7 +540,7 @@ class Handler(BaseHTTPRequestHandler):
                 "max_model_len": server.options.max_model_len,
                 "permission": [],
             }
-            for name in server.trouble.models or server.options.names
+            for name in server.faults.models or server.options.names
         ]
         self.send_json(200, {"object": "list", "data": cards})
 
@@ -550,7 +551,7 @@ class Handler(BaseHTTPRequestHandler):
     # ---- generation
 
     def accepted(self, request: Json) -> bool:
-        """Refuse a request for another model, and all requests if that was ordered."""
+        """Refuse a request for another model, and all requests if STANDIN_COMPLETION_STATUS is set."""
         names = self.server.options.names
         model = request.get("model")
         if self.server.engine.dead:
@@ -559,7 +560,7 @@ class Handler(BaseHTTPRequestHandler):
             message = f"The model `{model}` does not exist. Valid aliases: {', '.join(names)}."
             self.send_json(404, error_body(404, message, "NotFoundError", "model"))
             return False
-        status = self.server.trouble.completion_status
+        status = self.server.faults.completion_status
         if status != HTTPStatus.OK:
             self.send_json(status, error_body(status, ENGINE_DEAD))
             return False
@@ -571,7 +572,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def chat(self, request: Json | None = None) -> None:
         """Answer /v1/chat/completions."""
-        if not self.server.trouble.chat_template:
+        if not self.server.faults.chat_template:
             self.send_json(400, error_body(400, NO_CHAT_TEMPLATE, "BadRequestError"))
             return
         self.generate(request or {}, "messages", "chatcmpl", "chat.completion")
@@ -626,10 +627,10 @@ class Handler(BaseHTTPRequestHandler):
 
         self.start_stream()
         try:
-            for made, token in enumerate(tokens, 1):
-                if chat and made == 1:
+            for number, token in enumerate(tokens, 1):
+                if chat and number == 1:
                     self.send_event(choices({"delta": {"role": "assistant", "content": ""}}))
-                reason = "length" if made == count else None
+                reason = "length" if number == count else None
                 self.send_event(choices({"delta": {"content": token}} if chat else {"text": token}, reason))
         except EngineError as error:
             self.send_event(error_body(500, str(error)))
@@ -646,10 +647,10 @@ class Handler(BaseHTTPRequestHandler):
         request = request or {}
         if not self.accepted(request):
             return
-        given = request.get("input", "")
-        single = not isinstance(given, list) or all(isinstance(item, int) for item in given)
+        texts = request.get("input", "")
+        single = not isinstance(texts, list) or all(isinstance(item, int) for item in texts)
         size = int(request.get("dimensions") or 8)
-        vectors = [numbers_for(text, size) for text in ([given] if single else given)]
+        vectors = [numbers_for(text, size) for text in ([texts] if single else texts)]
         packed = request.get("encoding_format") == "base64"
         data = [
             {
@@ -659,7 +660,7 @@ class Handler(BaseHTTPRequestHandler):
             }
             for index, v in enumerate(vectors)
         ]
-        self.send_list("embd", request, data, count_prompt(given))
+        self.send_list("embd", request, data, count_prompt(texts))
 
     def score(self, request: Json | None = None) -> None:
         """Answer /v1/score: one number between 0 and 1 for each pair of texts."""
@@ -683,7 +684,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_list("classify", request, data, count_prompt(request.get("input")))
 
     def pool(self, request: Json | None = None) -> None:
-        """Answer /pooling: the model's numbers as they are."""
+        """Answer /pooling: the raw numbers of the model."""
         request = request or {}
         if not self.accepted(request):
             return
@@ -692,15 +693,15 @@ class Handler(BaseHTTPRequestHandler):
 
     # ---- sound
 
-    def transcribe(self, form: dict[str, bytes]) -> None:
-        """Answer /v1/audio/transcriptions: how long the sound is."""
-        if "file" not in form:
+    def transcribe(self, fields: dict[str, bytes]) -> None:
+        """Answer /v1/audio/transcriptions: the duration of the sound."""
+        if "file" not in fields:
             message = "{'type': 'missing', 'loc': 'body.file', 'msg': 'Field required'}"
             raise ValueError(message)
-        if not self.accepted({"model": form.get("model", b"").decode()}):
+        if not self.accepted({"model": fields.get("model", b"").decode()}):
             return
         try:
-            with wave.open(io.BytesIO(form["file"])) as sound:
+            with wave.open(io.BytesIO(fields["file"])) as sound:
                 seconds = sound.getnframes() / sound.getframerate()
         except (wave.Error, EOFError):
             self.send_json(400, error_body(400, "Invalid or unsupported audio file.", "BadRequestError"))
@@ -711,7 +712,7 @@ class Handler(BaseHTTPRequestHandler):
     # ---- lists
 
     def send_list(self, prefix: str, request: Json, data: list[Json], tokens: int) -> None:
-        """Send the frame that embeddings and scores have in common."""
+        """Send the frame that embeddings and scores share."""
         head = {"id": f"{prefix}-{secrets.token_hex(8)}", "object": "list", "created": int(time.time())}
         model = request.get("model") or self.server.options.names[0]
         self.send_json(200, {**head, "model": model, "data": data, "usage": usage(tokens, 0)})
@@ -723,7 +724,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_bytes(status, json.dumps(document, separators=(",", ":")).encode(), "application/json")
 
     def send_bytes(self, status: int, body: bytes, kind: str | None) -> None:
-        """Send a whole answer of any kind, in one packet where it fits."""
+        """Send a whole answer of any kind, in one packet if it fits."""
         self.send_response(status)
         if kind:
             self.send_header("content-type", kind)
@@ -744,7 +745,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_chunk(f"data: {text}\n\n".encode())
 
     def send_chunk(self, data: bytes) -> None:
-        """Send one piece of a stream; an empty one ends it."""
+        """Send one piece of a stream. An empty piece ends it."""
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def version_string(self) -> str:
@@ -760,11 +761,11 @@ class Handler(BaseHTTPRequestHandler):
             print(f'INFO:     {host}:{port} - "{self.requestline}" {int(code)} {phrase}', flush=True)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing about clients that went away."""
+        """Log nothing about clients that closed their connection."""
 
 
 def metrics_text(server: Server) -> str:
-    """Return what a scraper of vLLM wants to see."""
+    """Return the metrics that scrapers of vLLM read."""
     engine, options = server.engine, server.options
     running, waiting = engine.running_and_waiting()
     labels = f'engine="0",model_name="{options.names[0]}"'
@@ -801,28 +802,28 @@ def metrics_text(server: Server) -> str:
     return "\n".join(lines)
 
 
-# ---- the course of events ------------------------------------------------------------------------------------------
+# ---- start, serve, stop --------------------------------------------------------------------------------------------
 
 
 class Life:
     """Starts, serves and stops. Signals are blocked and waited for, so that they interrupt nothing."""
 
-    def __init__(self, options: Options, trouble: Trouble) -> None:
-        """Block the signals before there are other threads, which inherit that."""
+    def __init__(self, options: Options, faults: Faults) -> None:
+        """Block the signals before other threads start. Threads inherit the mask."""
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         self.options = options
-        self.trouble = trouble
+        self.faults = faults
         self.ready = False
         self.memory = b""
 
     def run(self) -> None:
-        """Live from the first log line to the exit."""
-        options, trouble = self.options, self.trouble
+        """Run from the first log line to the exit."""
+        options, faults = self.options, self.faults
         log("api_utils.py:347", f" version {VERSION}  model {options.model}")
-        if trouble.log:
-            print(trouble.log, file=sys.stderr, flush=True)
-        if trouble.crash_after_seconds is not None:
-            timer = threading.Timer(trouble.crash_after_seconds, self.crash)
+        if faults.log:
+            print(faults.log, file=sys.stderr, flush=True)
+        if faults.crash_after_seconds is not None:
+            timer = threading.Timer(faults.crash_after_seconds, self.crash)
             timer.daemon = True
             timer.start()
         refuse_missing_model(options)
@@ -831,16 +832,16 @@ class Life:
         if options.headless:  # a further node of a group: works for the first one, serves nothing
             signal.sigwait(STOP_SIGNALS)
             return
-        engine = Engine(options, trouble)
+        engine = Engine(options, faults)
         server = Server(engine)
         self.load_model()
         self.announce()
         server.server_activate()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         self.ready = True
-        self.memory = b"x" * (trouble.takes_mib << 20)
-        if trouble.engine_dies_after_seconds is not None:
-            dying = threading.Timer(trouble.engine_dies_after_seconds, engine.die)
+        self.memory = b"x" * (faults.takes_mib << 20)
+        if faults.engine_dies_after_seconds is not None:
+            dying = threading.Timer(faults.engine_dies_after_seconds, engine.die)
             dying.daemon = True
             dying.start()
         print("INFO:     Application startup complete.", file=sys.stderr, flush=True)
@@ -864,16 +865,16 @@ class Life:
         print("INFO:     Application shutdown complete.", file=sys.stderr, flush=True)
 
     def load_model(self) -> None:
-        """Pass the time until the server listens, with the lines that tell how far it is."""
+        """Wait until the server listens, and log the lines that report the progress."""
         log("cpu_model_runner.py:68", f"Starting to load model {self.options.model}...", process="EngineCore")
-        pause = self.trouble.start_seconds / 3
+        pause = self.faults.start_seconds / 3
         for done in range(3):
             bar = f"{done * 50:3d}% Completed | {done}/2 [00:00<00:00, 20.00it/s]"
             print(f"Loading safetensors checkpoint shards: {bar}", file=sys.stderr, flush=True)
             self.pass_time(pause)
         log("default_loader.py:501", "Loading weights took 0.10 seconds", process="EngineCore")
-        took = "init engine (profile, create kv cache, warmup model) took 0.10 s"
-        log("core.py:402", took, process="EngineCore")
+        text = "init engine (profile, create kv cache, warmup model) took 0.10 s"
+        log("core.py:402", text, process="EngineCore")
 
     @staticmethod
     def pass_time(seconds: float) -> None:
@@ -895,7 +896,7 @@ class Life:
         print("INFO:     Waiting for application startup.", file=sys.stderr, flush=True)
 
     def crash(self) -> NoReturn:
-        """Die as vLLM does when its engine dies."""
+        """Exit like vLLM after its engine has died."""
         if self.ready:
             log("core.py:1221", "EngineCore encountered a fatal error.", level="ERROR", process="EngineCore")
             print(f"vllm.v1.engine.exceptions.EngineDeadError: {ENGINE_DEAD}", file=sys.stderr, flush=True)
@@ -903,11 +904,11 @@ class Life:
             log("core.py:1195", "EngineCore failed to start.", level="ERROR", process="EngineCore")
             failed = "Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}"
             print(f"RuntimeError: {failed}", file=sys.stderr, flush=True)
-        os._exit(self.trouble.exit_code)
+        os._exit(self.faults.exit_code)
 
 
 def main() -> None:
-    """Understand the command line and live."""
+    """Read the command line and serve."""
     arguments = sys.argv[1:]
     if arguments[:1] in (["--version"], ["-v"]):
         print(VERSION)
@@ -918,7 +919,7 @@ def main() -> None:
         print(__doc__)
         return
     env = dict(os.environ)
-    Life(read_options(arguments[1:], env), read_trouble(env)).run()
+    Life(read_options(arguments[1:], env), read_faults(env)).run()
 
 
 if __name__ == "__main__":

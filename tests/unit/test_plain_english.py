@@ -124,7 +124,6 @@ NOT_YET = (
     "tests/contract",
     "tests/e2e",
     "tests/engine",
-    "tests/lab",
     "tests/property",
     "tests/unit",
     "tools/vllm_catalogue",
@@ -136,7 +135,6 @@ CLEAN = (
     "cortexctl/render/schemas/events.schema.json",
     "cortexctl/render/schemas/plan.schema.json",
     "docs/reference/json.md",
-    "tests/lab/README.md",
     "tests/unit/test_docs.py",
 )
 """Files that are clean, in folders that are not."""

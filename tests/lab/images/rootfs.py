@@ -2,7 +2,7 @@
 """Make a root file system for a container out of the running interpreter: no registry, no network, seconds.
 
 Copies the interpreter with its standard library, a shell and a few tools, and the shared libraries that these need.
-Works for an interpreter of one's own as well as for Debian's. The result is a folder; `docker import` makes the image.
+Works for Debian's interpreter and for a self-built one. The result is a folder; `docker import` makes the image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
-# sys.base_prefix alone does not tell: distributions put the standard library in different places
+# not sys.base_prefix: distributions put the standard library in different places
 STDLIB = Path(os.__file__).parent
 LIBS = Path("usr/lib") / (sysconfig.get_config_var("MULTIARCH") or "")
 TOOL_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -87,7 +87,7 @@ SLIM_SKIPPED = (
 
 
 def make_skeleton(root: Path) -> None:
-    """Create the folders and the few files of /etc that programs look for."""
+    """Create the folders and the few files of /etc that programs need."""
     for folder in (
         "usr/local/bin",
         "usr/bin",
@@ -131,38 +131,38 @@ def copy_python(root: Path, *, slim: bool) -> list[Path]:
 
 def copy_tools(root: Path, names: Iterable[str]) -> list[Path]:
     """Copy host programs to /usr/bin; returns the originals."""
-    found = []
+    sources = []
     for name in names:
         source = shutil.which(name, path=TOOL_PATH)
         if source is None:
             sys.exit(f"rootfs.py: this machine has no {name}")
         shutil.copy2(Path(source).resolve(), root / "usr/bin" / name)
-        found.append(Path(source))
-    return found
+        sources.append(Path(source))
+    return sources
 
 
 def needed_libraries(files: list[Path]) -> dict[str, Path]:
     """Return the shared libraries that ELF files need, by name, as the host's loader finds them."""
-    found: dict[str, Path] = {}
+    libraries: dict[str, Path] = {}
     for start in range(0, len(files), 200):  # a command line has a limited length
         command = ["ldd", *map(str, files[start : start + 200])]
         output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         for name, path in re.findall(r"^\s*(\S+) => (/\S+) \(", output, re.MULTILINE):
-            found[name] = Path(path)
+            libraries[name] = Path(path)
         for path in re.findall(r"^\s*(/lib\S*/ld-\S+) \(", output, re.MULTILINE):
-            found[path] = Path(path)  # the loader: its absolute path is written into every program
-    return found
+            libraries[path] = Path(path)  # the loader: its absolute path is written into every program
+    return libraries
 
 
 def runtime_libraries(names: Iterable[str]) -> list[Path]:
-    """Find libraries by name where this machine's loader looks."""
+    """Find libraries by name in the folders of this machine's loader."""
     folders = [Path("/") / LIBS, Path("/lib") / LIBS.name, Path("/usr/lib"), Path("/lib")]
     places = ([folder / name for folder in folders if (folder / name).exists()] for name in names)
-    return [found[0] for found in places if found]
+    return [paths[0] for paths in places if paths]
 
 
 def copy_libraries(root: Path, files: list[Path], extra: list[Path], site: Path | None) -> int:
-    """Copy what `files` and the packages in `site` need, but for what `site` brings along itself."""
+    """Copy the libraries that `files` and the packages in `site` need, except those that `site` contains."""
     own = {path.name for path in site.rglob("*.so*")} if site else set()
     libraries = needed_libraries(files + extra) | {path.name: path for path in extra}
     for name, path in libraries.items():
@@ -176,7 +176,7 @@ def copy_libraries(root: Path, files: list[Path], extra: list[Path], site: Path 
 
 
 def strip(root: Path) -> None:
-    """Take the debugging symbols out of all ELF files; only a matter of size, so without binutils it is left."""
+    """Remove the debugging symbols of all ELF files, to save space. Without binutils the files stay unchanged."""
     if shutil.which("strip") is None:
         return
     elf = []
@@ -193,7 +193,7 @@ def main() -> None:
     """Read the arguments and make the folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("dir", type=Path, help="folder to make; must not exist")
-    parser.add_argument("--slim", action="store_true", help="leave out what a small server does not need")
+    parser.add_argument("--slim", action="store_true", help="without the parts that a small server does not need")
     parser.add_argument("--site", type=Path, help="packages whose libraries are wanted too (they are not copied)")
     parser.add_argument("--tools", nargs="*", default=[], help="more programs of this machine")
     parser.add_argument("--libs", nargs="*", default=[], help="more libraries, which are loaded by name at run time")

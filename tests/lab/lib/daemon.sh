@@ -1,4 +1,4 @@
-# The daemon: somebody's, if one answers, else a private one in a network namespace of its own. Sourced by ../lab.
+# The daemon: an existing one if it answers, else a private one in its own network namespace. Sourced by ../lab.
 # shellcheck shell=bash
 
 DAEMON_DIR=$LAB_HOME/engine
@@ -13,8 +13,8 @@ answers() {
   command -v docker >/dev/null && DOCKER_HOST=$1 timeout 5 docker version -f '{{.Server.Version}}' >/dev/null 2>&1 9>&-
 }
 
-# Sets DAEMON_KIND (external, private or none) and DAEMON_HOST. A daemon that is already there goes first: CI machines
-# and developers' laptops have one, and a second one would only take room.
+# Sets DAEMON_KIND (external, private or none) and DAEMON_HOST. An existing daemon has precedence: CI machines and
+# developers' laptops have one, and a second one would only use disk space.
 find_daemon() {
   local given=${DOCKER_HOST:-unix:///var/run/docker.sock}
   DAEMON_KIND=none DAEMON_HOST=
@@ -55,11 +55,11 @@ daemon_status() {
 
 # ---- the private daemon ----------------------------------------------------------------------------------------------
 
-# After a reboot, or when somebody deleted the namespace, the name is missing or a plain file.
+# After a reboot, or if the namespace was deleted, the name is missing or a plain file.
 namespace_works() { [[ -e $NETNS ]] && nsenter --net="$NETNS" true 2>/dev/null; }
 
-# No route leads out of the namespace. With one, packets for a container whose bridge has just gone would follow it and
-# leave the machine, and a published port would speak for whoever answers there.
+# No route leads out of the namespace. With a route, packets for a container whose bridge was just removed would leave
+# the machine, and another server could answer for a published port.
 make_namespace() {
   namespace_works && return
   ip netns delete "$LAB_NAME" 2>/dev/null || rm -f "$NETNS"
@@ -69,18 +69,18 @@ make_namespace() {
 
 start_private_daemon() {
   ((EUID == 0)) || die "no daemon answers, and only root can start one"
-  # containerd's sockets lie deeper than ours, and a socket's path ends at 107 bytes
+  # the paths of containerd's sockets are longer than ours, and a socket's path has at most 107 bytes
   ((${#DAEMON_DIR} <= 68)) || die "path too long for sockets, set CORTEXCTL_LAB_HOME to a shorter one: $DAEMON_DIR"
   need docker dockerd ip iptables nsenter unshare setsid
   if [[ -n $(daemon_processes dockerd) ]] && namespace_works; then
-    say "a daemon of the lab is there, but does not answer; giving it 10 s"
+    say "a daemon of the lab runs, but does not answer; waiting 10 s"
     wait_until 10 answers "$PRIVATE_HOST" && return
   fi
   refuse_foreign_namespace
   end_leftovers
   make_namespace
   mkdir -p "$DAEMON_DIR"
-  # without a key of its own it would have the same ID as every other daemon of this machine
+  # without its own key it would have the same ID as every other daemon of this machine
   printf '{"deprecated-key-path": "%s/key.json"}\n' "$DAEMON_DIR" >"$DAEMON_DIR/daemon.json"
   [[ ! -e $DAEMON_DIR/dockerd.log ]] || mv -f "$DAEMON_DIR/dockerd.log" "$DAEMON_DIR/dockerd.log.1"
   launch_dockerd
@@ -112,16 +112,16 @@ launch_dockerd() {
 
 daemon_answers_or_died() { ! alive "$1" || answers "$PRIVATE_HOST"; }
 
-# A zombie counts as dead: where process 1 does not reap, it stays for good.
+# A zombie counts as dead: if process 1 does not reap, it stays forever.
 alive() {
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
   [[ ${stat##*) } != [ZX]* ]]
 }
 
-# ---- what it leaves behind -------------------------------------------------------------------------------------------
+# ---- leftovers -------------------------------------------------------------------------------------------------------
 
-# daemon_processes dockerd|containerd|shim: ids of this lab's processes, told from others by the paths they were given.
+# daemon_processes dockerd|containerd|shim: ids of this lab's processes, identified by the paths in their arguments.
 daemon_processes() {
   local mark file
   case $1 in
@@ -130,7 +130,7 @@ daemon_processes() {
     shim) mark="-address $DAEMON_DIR/exec/containerd/containerd.sock " ;;
   esac
   for file in /proc/[0-9]*/cmdline; do
-    # processes come and go while this reads
+    # processes start and end meanwhile
     [[ "$({ tr '\0' ' ' <"$file"; } 2>/dev/null)" == *"$mark"* ]] || continue
     file=${file#/proc/}
     echo "${file%/cmdline}"
@@ -144,7 +144,7 @@ container_processes() {
   cgroup_dirs | while read -r dir; do find "$dir" -name cgroup.procs -exec cat {} + 2>/dev/null; done | sort -u
 }
 
-# A second lab with another home would share our namespace and cgroup by name: each would end what the other runs.
+# A second lab with another home would share our namespace and cgroup by name: each would kill the other's processes.
 refuse_foreign_namespace() {
   local pid args
   for pid in $(ip netns pids "$LAB_NAME" 2>/dev/null || true); do
@@ -203,7 +203,7 @@ stop_private_daemon() {
     remove_containers
     daemon_processes dockerd | end_processes TERM
   elif [[ -d $DAEMON_DIR/data/containers ]]; then
-    touch "$DAEMON_DIR/remove-containers" # nobody there to do it now: the next start will
+    touch "$DAEMON_DIR/remove-containers" # without a daemon this is not possible now: the next start does it
   fi
   end_leftovers
   ip netns delete "$LAB_NAME" 2>/dev/null || rm -f "$NETNS"

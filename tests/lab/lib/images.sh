@@ -1,4 +1,4 @@
-# The images: which, whether they are up to date, building and status. Sourced by ../lab; images/*.sh build them.
+# The images: tags, inputs, building and status. Sourced by ../lab; images/*.sh build them.
 # shellcheck shell=bash
 
 image_tag() {
@@ -15,8 +15,8 @@ image_inputs() {
   esac
 }
 
-# A hash of all that goes into an image. It is kept in a label of the image, so that the daemon alone tells whether the
-# image is right, whatever became of the caches.
+# A hash of all inputs of an image. A label of the image holds it: the daemon alone shows whether the image is up to
+# date, independently of the caches.
 image_key() {
   {
     (cd "$LAB_DIR" && image_inputs "$1" | xargs cat)
@@ -36,7 +36,7 @@ ensure_image() {
   say "building $tag"
   local start=$SECONDS
   LAB_HOME=$LAB_HOME bash "$LAB_DIR/images/$1.sh" "$tag" "$key" 9>&- || die "could not build $tag"
-  # the one that has just lost its tag; a container that still uses it keeps it
+  # remove the image that has just lost its tag; it stays if a container still uses it
   [[ -z $old ]] || timeout 60 docker image rm "$old" >/dev/null 2>&1 || true
   say "built $tag in $((SECONDS - start)) s"
 }
