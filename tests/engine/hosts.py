@@ -1,7 +1,7 @@
-"""Hosts of the tests' own: a daemon each, in a network namespace of its own, on a small file system in memory.
+"""Hosts of the tests: each has a daemon, in its own network namespace, on a small file system in memory.
 
-They are reached from a namespace that has nothing but a cable to each, and no way out: that of the controller, where
-cortexctl runs. The daemon's socket is forwarded through the cable, so that what cuts it cuts everything.
+cortexctl runs in another namespace, the controller, which has only a cable to each host and no other route. The
+daemon's socket is forwarded through the cable, so that cutting the cable cuts everything.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ SIZE = 256 * 2**20
 """Bytes of a host's disk."""
 
 
-def run(*words: str) -> str:
-    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=90)
-    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+def run(*argv: str) -> str:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
     return done.stdout.strip()
 
 
 @dataclass
 class OwnHost:
-    """`docker` is the daemon's URL for whoever sits on the host; `forwarded` is the one that goes through the cable."""
+    """`docker`: the daemon's URL on the host. `forwarded`: its URL through the cable."""
 
     name: str
     home: Path
@@ -51,16 +51,16 @@ class OwnHost:
     def docker(self) -> str:
         return f"unix://{self.home}/engine/docker.sock"
 
-    def lab(self, *words: str) -> None:
-        """A lab of its own: see tests/lab/README.md."""
+    def lab(self, *arguments: str) -> None:
+        """Run a command of the host's own lab: see tests/lab/README.md."""
         own = {"CORTEXCTL_LAB_HOME": str(self.home), "CORTEXCTL_LAB_NAME": self.namespace, "DOCKER_HOST": self.docker}
         done = subprocess.run(
-            [LAB, *words], env={**os.environ, **own}, capture_output=True, text=True, timeout=120, check=False
+            [LAB, *arguments], env={**os.environ, **own}, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stderr
 
     def kill_daemon(self) -> None:
-        """As a crash of the machine would: what it ran is gone as well once it is started again."""
+        """Kill the daemon like a crash of the machine. After the next start its containers have stopped as well."""
         pid = int((self.home / "engine" / "docker.pid").read_text())
         os.kill(pid, signal.SIGKILL)
 
@@ -68,10 +68,10 @@ class OwnHost:
         self.lab("daemon")
 
     def cut(self) -> None:
-        """At the far end: the near one keeps its route, and nothing looks for another way."""
+        """Cut the cable at the host's end: the controller keeps its route, and tries no other."""
         run("ip", "-n", self.namespace, "link", "set", "eth0", "down")
 
-    def mend(self) -> None:
+    def reconnect(self) -> None:
         run("ip", "-n", self.namespace, "link", "set", "eth0", "up")
 
     @contextmanager
@@ -79,7 +79,7 @@ class OwnHost:
         filler = self.home / "filler"
         try:
             with filler.open("wb", buffering=0) as file:
-                for size in (1 << 24, 1 << 16, 1 << 10):  # in few writes: somebody's request waits meanwhile
+                for size in (1 << 24, 1 << 16, 1 << 10):  # in few writes: a request may wait meanwhile
                     with suppress(OSError):
                         while True:
                             file.write(bytes(size))
@@ -90,7 +90,7 @@ class OwnHost:
 
 @contextmanager
 def own_hosts(*names: str) -> Iterator[tuple[str, list[OwnHost]]]:
-    """The controller's namespace, and the hosts."""
+    """Yields the controller's namespace, and the hosts."""
     token = secrets.token_hex(2)
     controller = f"cxt-{token}"
     with ExitStack() as ends:
@@ -147,7 +147,7 @@ def _start(host: OwnHost) -> None:
 
 @contextmanager
 def _forwarded(host: OwnHost, controller: str) -> Iterator[str]:
-    """A socket on this side, a port on the host's, the cable between them."""
+    """Forward a socket on this side to a port of the host, through the cable. Yields the socket's URL."""
 
     class There(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -185,10 +185,10 @@ class _Port(socketserver.ThreadingTCPServer):
 
 
 def _both_ways(one: socket.socket, other: socket.socket) -> None:
-    back = threading.Thread(target=_copy, args=(other, one), daemon=True)
-    back.start()
+    backward = threading.Thread(target=_copy, args=(other, one), daemon=True)
+    backward.start()
     _copy(one, other)
-    back.join()
+    backward.join()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

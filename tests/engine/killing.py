@@ -12,7 +12,7 @@ from tests.live import REPO, LiveDaemon
 
 
 def in_the_gate(live: LiveDaemon, stack: StackFile, generation: int) -> subprocess.Popen[str]:
-    """An apply whose candidate runs."""
+    """Start an apply, and wait until its candidate runs."""
     apply = subprocess.Popen(
         [sys.executable, "-m", "cortexctl", "apply", str(stack), "--auto-approve"],
         stdin=subprocess.DEVNULL,

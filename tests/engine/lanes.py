@@ -1,7 +1,7 @@
-"""Replacements that something happens to, one after the other in a lane of its own; lanes run side by side.
+"""Replacements with faults. The cases of a lane run one after the other, and lanes run in parallel.
 
-A lane is a stack with one instance behind a proxy of its own. Every case begins where the one before it has ended: an
-instance serves, the one before it is kept.
+A lane is a stack with one instance behind its own proxy. Every case starts in the end state of the case before: an
+instance serves, and the one before it is retained.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from tests.forks import Forked, inside
 from tests.live import STAND_IN, LiveDaemon, live_daemon
 
 LANES = 4
-"""Side by side: a case waits for half of its time."""
+"""Lanes in parallel: a case waits for half of its time."""
 
 
 T = TypeVar("T")
 
 
 class Seen(NamedTuple):
-    """A container: its id, the daemon's word for its state, its restart policy."""
+    """A container: its id, its state in the daemon's terms, its restart policy."""
 
     id: str
     state: str
@@ -61,7 +61,7 @@ class Seen(NamedTuple):
 
 @dataclass
 class Lane:
-    """`turn` counts what was wanted: every case wants another value of a variable, and so a new container."""
+    """`turn` counts the stacks written: each has another value of a variable, and so needs a new container."""
 
     live: LiveDaemon
     path: Path
@@ -69,7 +69,7 @@ class Lane:
     watched: Watched
     turn: int = 0
     namespace: str = ""
-    """The network namespace that cortexctl runs in, and `address` where the host is reached from there."""
+    """The network namespace of cortexctl. `address`: the host's address in it."""
     address: str = ""
 
     @property
@@ -88,7 +88,7 @@ class Lane:
         publish: str = "",
         **env: str,
     ) -> None:
-        """Write the stack anew, so that it differs from what runs. `env` goes to the stand-in."""
+        """Write a new stack that differs from the running container. `env`: settings of the stand-in."""
         self.turn += 1
         switches = "".join(f'STANDIN_{name} = "{value}"\n' for name, value in env.items())
         host = f'models_dir = "{models_dir}"\n' if models_dir else ""
@@ -107,43 +107,43 @@ class Lane:
         )
 
     def begin_with_two(self) -> None:
-        """An instance that serves, one that is kept, and somebody else's container."""
+        """Start an instance that serves, a retained one, and a foreign container."""
         for _ in range(2):
             self.want()
-            code, said = self.apply(self.plan())
-            assert code == 0, said
+            code, output = self.apply(self.plan())
+            assert code == 0, output
         self.live.run_foreign(f"{self.live.stack}-foreign")
 
     def plan(self) -> Plan:
-        """As the command makes it, in this process: it only looks."""
+        """Plan like the command, in this process. Changes nothing."""
         desired = read_with_releases(StackReader(str(self.path), StackChoice())).usable
         with open_hosts(desired.hosts, desired.owner) as daemons:
             return plan_live(desired, daemons, Request())
 
     def begin(self, plan: Plan, *options: str, who: str = "one") -> Forked:
-        """Apply a plan, as one that was saved, in a process of its own. Two at once need names: `who`."""
+        """Save a plan, and apply the file in a separate process. Parallel applies need different names: `who`."""
         file = self.path.with_suffix(f".{who}.json")
         save_plan(plan, str(file))
-        return Forked(file.with_suffix(".said"), self.proxy, "apply", str(file), *options, namespace=self.namespace)
+        return Forked(file.with_suffix(".output"), self.proxy, "apply", str(file), *options, namespace=self.namespace)
 
     def apply(self, plan: Plan) -> tuple[int, str]:
-        """Exit code and all that it said."""
+        """Returns the exit code and the whole output."""
         return self.begin(plan).end()
 
     def containers(self) -> dict[str, Seen]:
-        found = {}
+        instances = {}
         for name, state in self.live.containers().items():
             inspected = self.live.inspect(name)
-            found[name] = Seen(inspected["Id"], state, inspected["HostConfig"]["RestartPolicy"]["Name"])
-        return found
+            instances[name] = Seen(inspected["Id"], state, inspected["HostConfig"]["RestartPolicy"]["Name"])
+        return instances
 
     def lock_holder_is_gone(self) -> bool | None:
-        """None: there is no lock."""
+        """Whether the lock holder is dead. None: there is no lock."""
         labels = self._volume("lock")
         return None if labels is None else is_dead(from_labels(labels), int(daemon_time(self.live.docker)))
 
     def has_record(self) -> bool:
-        """In one of the two volumes by which it is written anew."""
+        """Whether one of the two volumes with a record exists: a new record is first written to the second."""
         return any(self._volume(kind) is not None for kind in ("record", "recording"))
 
     def _volume(self, kind: str) -> dict[str, str] | None:
@@ -153,40 +153,40 @@ class Lane:
         return dict(json.loads(get(self.live.docker, f"/volumes/{name}").body)["Labels"])
 
     def foreign(self) -> Any:
-        """All that the daemon knows of a container that is not ours."""
-        found = self.live.inspect(f"{self.live.stack}-foreign")
-        return {k: found[k] for k in ("Id", "Name", "State", "Config", "HostConfig", "RestartCount")}
+        """The daemon's inspection of the foreign container."""
+        inspected = self.live.inspect(f"{self.live.stack}-foreign")
+        return {k: inspected[k] for k in ("Id", "Name", "State", "Config", "HostConfig", "RestartCount")}
 
     def began(self, name: str) -> str:
-        """When the daemon started it last."""
+        """The time of the last start."""
         return str(self.live.inspect(name)["State"]["StartedAt"])
 
     def serves(self) -> str:
-        """The id of the container that serves under its name: it answers a request, and restarts by itself."""
-        found = self.live.inspect(self.serving)
-        assert found["State"]["Running"], found["State"]
-        assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
-        answer = self._ask(f"{parse_endpoint(found, self.address)}/v1/models")
+        """The id of the serving container. Checks that it answers a request, and restarts by itself."""
+        inspected = self.live.inspect(self.serving)
+        assert inspected["State"]["Running"], inspected["State"]
+        assert inspected["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+        answer = self._get(f"{parse_endpoint(inspected, self.address)}/v1/models")
         assert [m["id"] for m in answer.json()["data"]] == ["tiny"]
-        return str(found["Id"])
+        return str(inspected["Id"])
 
-    def _ask(self, url: str) -> httpx.Response:
-        def ask() -> httpx.Response:
+    def _get(self, url: str) -> httpx.Response:
+        def send() -> httpx.Response:
             return httpx.get(url, trust_env=False, timeout=10)
 
-        return inside(self.namespace, ask) if self.namespace else ask()
+        return inside(self.namespace, send) if self.namespace else send()
 
     def converge(self, before: dict[str, Seen], *, old_is_gone: bool = False) -> None:
-        """Plan and apply, and look at what is there: the wanted one serves, the one before it is kept as it was, nobody
-        holds a lock that cannot be shown to be dead, others' things are as they were, and a second plan is empty.
-        `old_is_gone`: somebody else removed what served.
+        """Plan and apply, and check the containers: the new one serves, the old one is retained and unchanged, no lock
+        of a living holder is left, foreign containers are unchanged, and a second plan is empty. `old_is_gone`: another
+        user removed the old container.
         """
         others = self.foreign()
         plan = self.plan()
         assert not [d.summary for d in plan.diagnostics if d.is_error]
         if plan.effective:
-            code, said = self.apply(plan)
-            assert code == 0, said
+            code, output = self.apply(plan)
+            assert code == 0, output
             assert self.lock_holder_is_gone() is None, "the lock outlives its run"
         assert not self.plan().effective, "a second plan is not empty"
         new = self.serves()
@@ -194,33 +194,31 @@ class Lane:
         old = before[self.serving]
         assert new != old.id
         assert f"TURN={self.turn}" in self.live.inspect(self.serving)["Config"]["Env"]
-        kept = {name: seen for name, seen in after.items() if name != self.serving}
-        assert old_is_gone or (old.id, "exited", "no") in kept.values(), "the one before it is not kept"
-        assert kept.items() - before.items() <= {(name, s) for name, s in kept.items() if s.id == old.id}, after
+        retained = {name: seen for name, seen in after.items() if name != self.serving}
+        assert old_is_gone or (old.id, "exited", "no") in retained.values(), "the old container is not retained"
+        assert retained.items() - before.items() <= {(name, s) for name, s in retained.items() if s.id == old.id}, after
         assert self.lock_holder_is_gone() in {None, True}
         assert self.foreign() == others
         assert self.live.everything()["networks"] == [f"{self.live.stack}-net"]
         self._tidy(old.id)
 
-    def _tidy(self, kept: str) -> None:
-        """A killed run may leave its lock, which the next one would take over, half of a record, and a kept one too many,
-        which the next replacement would remove: so that every case begins alike, they go now.
+    def _tidy(self, retained: str) -> None:
+        """Remove the leftovers of a killed run, so that every case starts in the same state: its lock, half of a record,
+        and a surplus of retained containers. The next run would take the lock over, and remove the containers.
         """
         for name, seen in self.containers().items():
-            if name != self.serving and seen.id != kept:
+            if name != self.serving and seen.id != retained:
                 self.live.docker_cli("rm", name)
         if self.lock_holder_is_gone() or self._volume("recording") is not None:
-            code, said = self.apply(self.plan())
-            assert code == 0, said
+            code, output = self.apply(self.plan())
+            assert code == 0, output
             assert self._volume("recording") is None, "half of a record outlives an apply with nothing to do"
         if self.lock_holder_is_gone():
             self.live.docker_cli("volume", "rm", f"cortexctl-lock-{self.live.stack}")
 
 
 def after_steps(before: dict[str, Seen], steps: Sequence[Step]) -> dict[str, tuple[str, str]]:
-    """Name -> state and restart policy, once these steps have been done. A new container has no id yet, so its name
-    stands for it.
-    """
+    """Name -> state and restart policy after these steps. A new container has no id yet: its name is used instead."""
     by_id = {seen.id: [name, seen.state, seen.policy] for name, seen in before.items()}
     for step in steps:
         match step.task:
@@ -241,7 +239,7 @@ def after_steps(before: dict[str, Seen], steps: Sequence[Step]) -> dict[str, tup
 
 @contextmanager
 def lane(folder: Path) -> Iterator[Lane]:
-    """With an instance that serves, one that is kept, and a container of somebody else's on the same daemon."""
+    """Yields a lane with an instance that serves, a retained one, and a foreign container on the same daemon."""
     stack = f"cxt-{secrets.token_hex(3)}"
     with live_daemon(stack) as live, watching_proxy(folder / f"{stack}.sock", live.docker) as (url, watched):
         here = Lane(live, folder / f"{stack}.toml", url, watched)
@@ -250,7 +248,7 @@ def lane(folder: Path) -> Iterator[Lane]:
 
 
 class Lanes:
-    """Runs cases side by side. A lane with a failure is given up, for nobody knows how it stands."""
+    """Runs cases in parallel. A lane with a failure is not used again, because its state is unknown."""
 
     def __init__(self, folder: Path, ends: ExitStack, width: int = LANES) -> None:
         self._width = width
@@ -259,7 +257,7 @@ class Lanes:
         self._free: list[Lane] = []
 
     def run(self, cases: Sequence[T], run: Callable[[Lane, T], None]) -> None:
-        """Fails with all that failed."""
+        """Run all cases. Fails with the list of all failures."""
         waiting = deque(cases)
         failures: list[str] = []
 
@@ -271,7 +269,7 @@ class Lanes:
                     case = waiting.popleft()
                     run(here, case)
                 self._free.append(here)
-            except Exception:  # noqa: BLE001 - it is told below
+            except Exception:  # noqa: BLE001 - reported below
                 failures.append(f"{case}:\n{traceback.format_exc()}")
 
         threads = [threading.Thread(target=work) for _ in range(min(self._width, len(cases)))]

@@ -37,11 +37,11 @@ def test_limits_and_restart_policy_change_without_a_restart(live: LiveDaemon, st
     planned = live.cortexctl("plan", str(stack))
     assert "update in place   no restart" in planned.out
     applied(live, stack)
-    found = live.inspect(stack.serving)
-    assert (found["Id"], started_at(live, stack.serving)) == (container, began)
-    assert found["HostConfig"]["Memory"] == 256 * 2**20
-    assert found["HostConfig"]["CpuQuota"] == 50_000
-    assert found["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    inspected = live.inspect(stack.serving)
+    assert (inspected["Id"], started_at(live, stack.serving)) == (container, began)
+    assert inspected["HostConfig"]["Memory"] == 256 * 2**20
+    assert inspected["HostConfig"]["CpuQuota"] == 50_000
+    assert inspected["HostConfig"]["RestartPolicy"]["Name"] == "always"
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0, "its label cannot follow; inspect does"
     live.docker_cli("update", "--memory", "512m", "--memory-swap", "512m", stack.serving)
     assert "memory   512 MiB -> 256 MiB" in live.cortexctl("plan", str(stack)).out
@@ -98,8 +98,8 @@ def test_a_snapshot_gives_the_plan_that_the_live_host_gives(live: LiveDaemon, st
 
 
 def same_from_both(live: LiveDaemon, stack: StackFile, snapshot: str) -> None:
-    """But for what it was made against, and so for its digest. Other tests' containers come and go, and are counted in
-    both: it is looked again until none did in between.
+    """Both plans are equal, except for their source, and so their digest. Both count the containers of other tests: read
+    them again until their number is the same in both.
     """
     for _ in range(20):
         assert live.cortexctl("observe", str(stack), "--out", snapshot).code == 0
@@ -186,7 +186,7 @@ def test_only_drift_leaves_what_is_pending(live: LiveDaemon, stack: StackFile) -
 
 
 def test_gpus_by_number_are_chosen_without_one(live: LiveDaemon, stack: StackFile) -> None:
-    """The lab has no GPUs, so the plan is looked at only: the request that it would make."""
+    """The lab has no GPUs, so only the plan is checked, not the request to the daemon."""
     stack.write()
     edit(stack, "[hosts.here]\n", "[hosts.here]\ngpus = { count = 4 }\n")
     edit(stack, 'gpus = "none"', "gpus = 2")

@@ -52,7 +52,7 @@ def test_a_healthy_instance_then_one_that_failed_then_one_that_was_killed(live: 
     assert (as_json["oom_killed"], as_json["pattern"]) == (False, "not-enough-free")
 
 
-def test_a_silent_death_is_told_by_its_exit_code_and_an_unknown_one_is_not_guessed(
+def test_a_silent_death_is_explained_by_its_exit_code_and_an_unknown_one_is_not_guessed(
     live: LiveDaemon, stack: StackFile
 ) -> None:
     stack.write()

@@ -1,4 +1,4 @@
-"""What somebody does to a container by hand is found, named as what it is, and alone; once mended, all is quiet."""
+"""Drift finds a change that was made by hand, names its kind, and reports nothing else. After a fix it is quiet."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def applied(live: LiveDaemon, stack: StackFile, *arguments: str) -> None:
     assert ran.code == 0, ran.out + ran.err
 
 
-def look(live: LiveDaemon, stack: StackFile, *options: str) -> list[dict[str, Any]]:
-    """The findings; unmanaged ones (other tests may leave some) only where they are asked for."""
+def findings_of(live: LiveDaemon, stack: StackFile, *options: str) -> list[dict[str, Any]]:
+    """The findings. Unmanaged ones only if the options request them, because other tests may leave some."""
     ran = live.cortexctl("drift", str(stack), "--format", "json", "--detailed-exitcode", *options)
     assert ran.err == ""
     report = json.loads(ran.out)
-    found = [f for f in report["findings"] if f["kind"] != "unmanaged" or "unmanaged" in options]
-    assert ran.code == (2 if found else 0), ran.out
-    return found
+    findings = [f for f in report["findings"] if f["kind"] != "unmanaged" or "unmanaged" in options]
+    assert ran.code == (2 if findings else 0), ran.out
+    return findings
 
 
 def alone(live: LiveDaemon, stack: StackFile, *options: str) -> tuple[str, str, str]:
-    """(kind, code, path) of the only thing that is found."""
-    found = look(live, stack, *options)
-    assert len(found) == 1, found
-    return found[0]["kind"], found[0]["code"], found[0]["path"]
+    """(kind, code, path) of the only finding."""
+    findings = findings_of(live, stack, *options)
+    assert len(findings) == 1, findings
+    return findings[0]["kind"], findings[0]["code"], findings[0]["path"]
 
 
 def quiet(live: LiveDaemon, stack: StackFile, *options: str) -> None:
@@ -47,7 +47,7 @@ def quiet(live: LiveDaemon, stack: StackFile, *options: str) -> None:
 
 @pytest.fixture
 def serving(live: LiveDaemon, stack: StackFile) -> StackFile:
-    """A stack that was just applied, with which nothing is wrong."""
+    """A stack that was just applied, without drift."""
     stack.write(more=stack.args(max_model_len=1024))
     applied(live, stack)
     quiet(live, stack)
@@ -57,9 +57,9 @@ def serving(live: LiveDaemon, stack: StackFile) -> StackFile:
 def test_stopped(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("stop", serving.serving)
     assert alone(live, serving, "--deep") == ("drift", "stopped", "state")
-    said = live.cortexctl("drift", str(serving)).out
-    assert "it has exited with code 0 (vLLM exits with 0 if its engine died" in said
-    assert f"cortexctl apply {serving} --only drift --target {serving.address}" in said
+    text = live.cortexctl("drift", str(serving)).out
+    assert "it has exited with code 0 (vLLM exits with 0 if its engine died" in text
+    assert f"cortexctl apply {serving} --only drift --target {serving.address}" in text
     applied(live, serving, "--only", "drift")
     quiet(live, serving)
 
@@ -67,11 +67,11 @@ def test_stopped(live: LiveDaemon, serving: StackFile) -> None:
 def test_killed_and_paused(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("pause", serving.serving)
     assert alone(live, serving) == ("drift", "stopped", "state")
-    assert look(live, serving)[0]["found"] == "paused"
+    assert findings_of(live, serving)[0]["found"] == "paused"
     live.docker_cli("unpause", serving.serving)
     quiet(live, serving)
     live.docker_cli("kill", serving.serving)
-    assert look(live, serving)[0]["found"] == "exited with code 137"
+    assert findings_of(live, serving)[0]["found"] == "exited with code 137"
     applied(live, serving, "--only", "drift")
     quiet(live, serving)
 
@@ -103,8 +103,8 @@ def test_rolled_back_by_hand(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("rename", f"{serving.serving}--g1", serving.serving)
     live.docker_cli("start", serving.serving)
     live.docker_cli("update", "--restart", "unless-stopped", serving.serving)
-    found = look(live, serving)
-    assert [(f["kind"], f["code"]) for f in found if f["kind"] != "unhealthy"] == [("drift", "rolled_back")]
+    findings = findings_of(live, serving)
+    assert [(f["kind"], f["code"]) for f in findings if f["kind"] != "unhealthy"] == [("drift", "rolled_back")]
 
 
 def test_renamed(live: LiveDaemon, serving: StackFile) -> None:
@@ -116,10 +116,10 @@ def test_renamed(live: LiveDaemon, serving: StackFile) -> None:
 
 def test_updated_limits_and_restart_policy(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("update", "--memory", "512m", "--memory-swap", "512m", serving.serving)
-    assert look(live, serving) == [], "the list does not tell"
+    assert findings_of(live, serving) == [], "the list does not show limits"
     assert alone(live, serving, "--deep") == ("drift", "updated", "memory")
     live.docker_cli("update", "--restart", "no", serving.serving)
-    paths = [(f["kind"], f["path"], f["expected"], f["found"]) for f in look(live, serving, "--deep")]
+    paths = [(f["kind"], f["path"], f["expected"], f["found"]) for f in findings_of(live, serving, "--deep")]
     assert paths == [("drift", "memory", None, 512 * 2**20), ("drift", "restart", "unless-stopped", "no")]
     text = serving.path.read_text()
     serving.path.write_text(text.replace('gpus = "none"\n', 'gpus = "none"\nignore_drift = ["restart", "mem*"]\n'))
@@ -137,7 +137,7 @@ def test_what_apply_updates_in_place_is_no_drift(live: LiveDaemon, serving: Stac
     quiet(live, serving)
     live.docker_cli("update", "--memory", "512m", "--memory-swap", "512m", serving.serving)
     assert alone(live, serving) == ("drift", "updated", "memory"), "its label is old, so it is inspected"
-    assert look(live, serving)[0]["expected"] == 256 * 2**20
+    assert findings_of(live, serving)[0]["expected"] == 256 * 2**20
     live.docker_cli("update", "--memory", "256m", "--memory-swap", "256m", serving.serving)
     quiet(live, serving)
 
@@ -166,9 +166,9 @@ def test_an_image_tag_that_was_moved(live: LiveDaemon, stack: StackFile) -> None
         quiet(live, stack)
         was = json.loads(live.docker_cli("image", "inspect", image))[0]["Id"]
         live.docker_cli("tag", other, image)
-        assert look(live, stack) == [], "the list does not tell"
+        assert findings_of(live, stack) == [], "the list does not show the image of a tag"
         assert alone(live, stack, "--deep") == ("drift", "retagged", "image")
-        assert look(live, stack, "--deep")[0]["expected"] == was
+        assert findings_of(live, stack, "--deep")[0]["expected"] == was
         live.docker_cli("tag", was, image)
         quiet(live, stack)
     finally:
@@ -184,65 +184,65 @@ def _any_container(live: LiveDaemon) -> str:
 
 
 def recreate(
-    live: LiveDaemon, serving: StackFile, *words: str, options: tuple[str, ...] = (), serves: bool = True
+    live: LiveDaemon, serving: StackFile, *argv: str, options: tuple[str, ...] = (), serves: bool = True
 ) -> None:
-    """As a tool does that looks for newer images: the same name and labels, and otherwise its own mind."""
-    found = live.inspect(serving.serving)
-    labels = [w for k, v in found["Config"]["Labels"].items() for w in ("--label", f"{k}={v}")]
+    """Recreate the container like a tool that installs newer images: the same name and labels, other settings."""
+    inspected = live.inspect(serving.serving)
+    labels = [w for k, v in inspected["Config"]["Labels"].items() for w in ("--label", f"{k}={v}")]
     live.docker_cli("rm", "-f", serving.serving)
-    run_by_hand(live, serving.serving, *words, options=(*labels, *options), serves=serves)
+    run_by_hand(live, serving.serving, *argv, options=(*labels, *options), serves=serves)
 
 
-def run_by_hand(live: LiveDaemon, name: str, *words: str, options: tuple[str, ...] = (), serves: bool = True) -> None:
-    """All that a container of ours has, and no label. One that `serves` is waited for."""
+def run_by_hand(live: LiveDaemon, name: str, *argv: str, options: tuple[str, ...] = (), serves: bool = True) -> None:
+    """Start a container with the settings of ours, without labels. If it `serves`, wait for its server."""
     live.docker_cli(
         "run", "-d", "--name", name, "--network", f"{live.stack}-net", "--ipc", "private", "--shm-size", "64m",
         "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--restart", "unless-stopped",
         "--stop-signal", "SIGTERM", "--log-opt", "max-size=50m", "--log-opt", "max-file=3", *options,
-        STAND_IN, *words,
+        STAND_IN, *argv,
     )  # fmt: skip
     if serves:
         live.until_serving(name)
 
 
-def test_recreated_by_hand_with_other_words(live: LiveDaemon, serving: StackFile) -> None:
-    words = live.inspect(serving.serving)["Config"]["Cmd"]
+def test_recreated_by_hand_with_other_arguments(live: LiveDaemon, serving: StackFile) -> None:
+    argv = live.inspect(serving.serving)["Config"]["Cmd"]
     published = ("-p", "127.0.0.1::8000")
-    recreate(live, serving, *words, options=published)
+    recreate(live, serving, *argv, options=published)
     quiet(live, serving)
-    changed = ["512" if w == "1024" else w for w in words]
+    changed = ["512" if w == "1024" else w for w in argv]
     recreate(live, serving, *changed, "--api-key", "sk-planted-in-argv", options=published)
-    assert look(live, serving) == [], "the list does not tell"
-    found = look(live, serving, "--deep")
-    assert [(f["kind"], f["code"], f["path"]) for f in found] == [
+    assert findings_of(live, serving) == [], "the list does not show arguments"
+    findings = findings_of(live, serving, "--deep")
+    assert [(f["kind"], f["code"], f["path"]) for f in findings] == [
         ("drift", "changed", "args.max_model_len"),
         ("drift", "changed", "extra_args.--api-key"),
     ]
-    assert (found[0]["expected"], found[0]["found"]) == ("1024", "512")
-    for form in ("text", "json", "markdown", "prometheus"):
-        ran = live.cortexctl("drift", str(serving), "--deep", "--format", form)
+    assert (findings[0]["expected"], findings[0]["found"]) == ("1024", "512")
+    for output_format in ("text", "json", "markdown", "prometheus"):
+        ran = live.cortexctl("drift", str(serving), "--deep", "--format", output_format)
         assert "sk-planted-in-argv" not in ran.out + ran.err
     applied(live, serving, "--replace", serving.address)
     quiet(live, serving)
 
 
 def test_recreated_by_hand_with_other_settings(live: LiveDaemon, serving: StackFile, tmp_path: Path) -> None:
-    words = live.inspect(serving.serving)["Config"]["Cmd"]
+    argv = live.inspect(serving.serving)["Config"]["Cmd"]
     options = (
         "-p", "127.0.0.1::8000", "-e", "HF_TOKEN=hf-planted-in-env", "-v", f"{tmp_path}:/data:ro", "--cap-add", "CHOWN",
     )  # fmt: skip
-    recreate(live, serving, *words, options=options)
-    found = look(live, serving, "--deep")
-    assert [(f["code"], f["path"]) for f in found] == [
+    recreate(live, serving, *argv, options=options)
+    findings = findings_of(live, serving, "--deep")
+    assert [(f["code"], f["path"]) for f in findings] == [
         ("changed", "cap_add"),
         ("changed", "env.HF_TOKEN"),
         ("changed", "mounts./data"),
     ]
-    assert "hf-planted-in-env" not in json.dumps(found)
-    recreate(live, serving, *words, options=("--publish-all",))
-    assert [f["code"] for f in look(live, serving, "--deep")] == ["not_published"]
-    recreate(live, serving, *words)
-    assert [f["code"] for f in look(live, serving, "--deep")] == ["not_published"]
+    assert "hf-planted-in-env" not in json.dumps(findings)
+    recreate(live, serving, *argv, options=("--publish-all",))
+    assert [f["code"] for f in findings_of(live, serving, "--deep")] == ["not_published"]
+    recreate(live, serving, *argv)
+    assert [f["code"] for f in findings_of(live, serving, "--deep")] == ["not_published"]
 
 
 def test_a_container_with_everything_is_quiet_when_inspected(
@@ -272,20 +272,20 @@ def test_a_secret_that_was_changed_in_the_container(live: LiveDaemon, stack: Sta
     pending = live.cortexctl("drift", str(stack), "--detailed-exitcode", TOKEN="hf-planted-two")
     assert pending.code == 2
     assert "secrets.HF_TOKEN   (set, not shown) -> (another value, not shown)" in pending.out
-    words = live.inspect(stack.serving)["Config"]["Cmd"]
-    recreate(live, stack, *words, options=("-p", "127.0.0.1::8000", "-e", "HF_TOKEN=hf-planted-three"))
-    found = look(live, stack, "--deep")
-    assert [(f["code"], f["path"]) for f in found] == [("changed", "secrets.HF_TOKEN")]
-    assert "planted" not in without.out + pending.out + json.dumps(found)
+    argv = live.inspect(stack.serving)["Config"]["Cmd"]
+    recreate(live, stack, *argv, options=("-p", "127.0.0.1::8000", "-e", "HF_TOKEN=hf-planted-three"))
+    findings = findings_of(live, stack, "--deep")
+    assert [(f["code"], f["path"]) for f in findings] == [("changed", "secrets.HF_TOKEN")]
+    assert "planted" not in without.out + pending.out + json.dumps(findings)
 
 
 def test_a_container_that_was_adopted(live: LiveDaemon, serving: StackFile) -> None:
-    words = live.inspect(serving.serving)["Config"]["Cmd"]
+    argv = live.inspect(serving.serving)["Config"]["Cmd"]
     assert live.cortexctl("destroy", str(serving), "--auto-approve").code == 0
     live.docker_cli("network", "create", f"{live.stack}-net")
     by_hand = f"{live.stack}-by-hand"
     live.foreign += [by_hand, serving.serving]
-    run_by_hand(live, by_hand, *words, options=("-p", "127.0.0.1::8000"))
+    run_by_hand(live, by_hand, *argv, options=("-p", "127.0.0.1::8000"))
     text = serving.path.read_text()
     serving.path.write_text(text.replace('gpus = "none"\n', f'gpus = "none"\nadopt = "{by_hand}"\n'))
     try:
@@ -307,7 +307,7 @@ def test_a_container_that_was_adopted(live: LiveDaemon, serving: StackFile) -> N
         ]
 
 
-def test_a_twin_under_another_name(live: LiveDaemon, serving: StackFile) -> None:
+def test_a_duplicate_under_another_name(live: LiveDaemon, serving: StackFile) -> None:
     labels = [w for k, v in live.inspect(serving.serving)["Config"]["Labels"].items() for w in ("--label", f"{k}={v}")]
     live.docker_cli("create", "--name", f"{live.stack}-copy", *labels, STAND_IN, "tiny")
     assert alone(live, serving) == ("drift", "twin", "name")
@@ -322,49 +322,49 @@ def test_a_foreign_container_on_our_port_and_one_under_our_name(live: LiveDaemon
     stack.write(publish=f"127.0.0.1:{port}")
     live.run_foreign(f"{live.stack}-theirs", "-p", f"127.0.0.1:{port}:8000")
     live.run_foreign(stack.serving)
-    found = look(live, stack, "--kind", "unmanaged")
-    assert {(f["code"], f["container"], f["expected"]) for f in found if f["code"] != "foreign"} == {
+    findings = findings_of(live, stack, "--kind", "unmanaged")
+    assert {(f["code"], f["container"], f["expected"]) for f in findings if f["code"] != "foreign"} == {
         ("port_taken", f"{live.stack}-theirs", stack.address),
         ("name_taken", stack.serving, stack.address),
     }
     assert alone(live, stack) == ("pending", "new", "container")
-    said = live.cortexctl("drift", str(stack)).out
-    assert f"it publishes 127.0.0.1:{port}, which {stack.address} needs" in said
+    text = live.cortexctl("drift", str(stack)).out
+    assert f"it publishes 127.0.0.1:{port}, which {stack.address} needs" in text
 
 
 def test_a_server_that_hangs_and_one_that_is_dead(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     applied(live, stack)
-    words = live.inspect(stack.serving)["Config"]["Cmd"]
-    for trouble, heard in (("STANDIN_HANG=1", "silent"), ("STANDIN_HEALTH_STATUS=503", "status 503")):
-        recreate(live, stack, *words, options=("-p", "127.0.0.1::8000", "-e", trouble))
-        found = look(live, stack, "--health-timeout", "1")
-        assert [(f["kind"], f["code"], f["found"]) for f in found] == [("unhealthy", "not_serving", heard)]
-        assert look(live, stack, "--no-health") == []
-        assert look(live, stack, "--kind", "drift") == []
+    argv = live.inspect(stack.serving)["Config"]["Cmd"]
+    for fault, state in (("STANDIN_HANG=1", "silent"), ("STANDIN_HEALTH_STATUS=503", "status 503")):
+        recreate(live, stack, *argv, options=("-p", "127.0.0.1::8000", "-e", fault))
+        findings = findings_of(live, stack, "--health-timeout", "1")
+        assert [(f["kind"], f["code"], f["found"]) for f in findings] == [("unhealthy", "not_serving", state)]
+        assert findings_of(live, stack, "--no-health") == []
+        assert findings_of(live, stack, "--kind", "drift") == []
 
 
 def test_a_restart_loop(live: LiveDaemon, serving: StackFile) -> None:
-    words = live.inspect(serving.serving)["Config"]["Cmd"]
+    argv = live.inspect(serving.serving)["Config"]["Cmd"]
     options = ("-p", "127.0.0.1::8000", "-e", "STANDIN_CRASH_AFTER_SECONDS=0.1", "-e", "STANDIN_START_SECONDS=60")
-    recreate(live, serving, *words, options=options, serves=False)
+    recreate(live, serving, *argv, options=options, serves=False)
     for _ in range(3):
         live.docker_cli("wait", serving.serving)
-    kinds = {f["kind"] for _ in range(3) for f in look(live, serving, "--health-timeout", "1")}
+    kinds = {f["kind"] for _ in range(3) for f in findings_of(live, serving, "--health-timeout", "1")}
     assert kinds == {"unhealthy"}
 
 
-def test_an_unpublished_server_is_asked_at_its_own_address(live: LiveDaemon, stack: StackFile) -> None:
+def test_the_health_of_an_unpublished_server_is_read_at_its_own_address(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     text = stack.path.read_text().replace('publish = "127.0.0.1"\n', "")
     stack.path.write_text(text)
     applied(live, stack)
     ran = live.cortexctl("drift", str(stack), "--format", "json")
     assert json.loads(ran.out)["health"] == {"wanted": True, "asked": 1, "not_asked": []}
-    words = live.inspect(stack.serving)["Config"]["Cmd"]
-    recreate(live, stack, *words, options=("-e", "STANDIN_START_SECONDS=600"), serves=False)
-    found = look(live, stack)
-    assert [(f["code"], f["found"]) for f in found] == [("not_serving", "refused")]
+    argv = live.inspect(stack.serving)["Config"]["Cmd"]
+    recreate(live, stack, *argv, options=("-e", "STANDIN_START_SECONDS=600"), serves=False)
+    findings = findings_of(live, stack)
+    assert [(f["code"], f["found"]) for f in findings] == [("not_serving", "refused")]
 
 
 def test_an_orphan_and_what_is_pending(live: LiveDaemon, serving: StackFile) -> None:
@@ -374,8 +374,8 @@ def test_an_orphan_and_what_is_pending(live: LiveDaemon, serving: StackFile) -> 
     quiet(live, serving)
     old = serving.path.read_text()
     serving.path.write_text(old.replace(serving.model, f"{serving.model}x"))
-    found = look(live, serving)
-    assert [(f["kind"], f["code"], f["subject"]) for f in found] == [
+    findings = findings_of(live, serving)
+    assert [(f["kind"], f["code"], f["subject"]) for f in findings] == [
         ("pending", "new", f"{serving.address}x"),
         ("orphan", "not_in_stack", serving.address),
     ]
@@ -390,20 +390,22 @@ def test_in_the_middle_of_an_apply_nothing_is_judged(live: LiveDaemon, serving: 
     serving.write(more=serving.args(max_model_len=512), START_SECONDS="6")
     done = threading.Thread(target=applied, args=(live, serving))
     done.start()
-    looks = []
+    reports = []
     while done.is_alive():
         ran = live.cortexctl("drift", str(serving), "--format", "json", "--kind", "drift", "--kind", "unhealthy")
-        looks.append(json.loads(ran.out))
-        assert looks[-1]["findings"] == [], looks[-1]
+        reports.append(json.loads(ran.out))
+        assert reports[-1]["findings"] == [], reports[-1]
     done.join()
-    assert any(at["hosts"][0]["busy"] for at in looks)
+    assert any(report["hosts"][0]["busy"] for report in reports)
     quiet(live, serving)
 
 
-def test_a_quiet_look_is_two_requests_and_one_for_each_server_that_is_asked(
+def test_drift_without_findings_is_two_requests_and_one_for_each_checked_server(
     live: LiveDaemon, serving: StackFile, tmp_path: Path
 ) -> None:
-    """The inspection tells the process by which the kernel proves that the server asked is the container's own."""
+    """The third request is an inspection. It names the container's process, and the kernel proves that the answering
+    server belongs to it.
+    """
     two = ["GET /containers/json?all=1", f"GET /volumes/cortexctl-record-{live.stack}"]
     proof = f"GET /containers/{live.inspect(serving.serving)['Id']}/json"
     for options, expected in (["--no-health"], two), ([], [*two, proof]):

@@ -1,4 +1,4 @@
-"""A new instance that is no good, in every way: the old one serves again, and a good one replaces it later."""
+"""A bad new instance, with each kind of fault: the old one serves again, and a good one replaces it later."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["lanes"]
 
 @dataclass(frozen=True)
 class Bad:
-    """What its server is ordered to do, the limits it is given, and what apply says of it."""
+    """A fault of a new server: its settings, the limits of its gate, and apply's text about it."""
 
     what: str
-    says: str
+    text: str
     env: dict[str, str]
     limits: dict[str, str] = field(default_factory=dict)
     strategy: str = "stop_first"
@@ -30,8 +30,8 @@ class Bad:
 CANDIDATES = [
     Bad("exits after 5 s, with code 0", "it exited with code 0",
         {"START_SECONDS": "60", "CRASH_AFTER_SECONDS": "5", "EXIT_CODE": "0"}),
-    Bad("takes connections and never answers", "its log showed no progress for 2s", {"HANG": "1"}, {"startup_timeout": "2s"}),
-    Bad("passes and dies within stable_for", "it exited with code 1", {"CRASH_AFTER_SECONDS": "3"}, {"stable_for": "5s"}),
+    Bad("accepts connections and never answers", "its log showed no progress for 2s", {"HANG": "1"}, {"startup_timeout": "2s"}),
+    Bad("passes the gate and dies within stable_for", "it exited with code 1", {"CRASH_AFTER_SECONDS": "3"}, {"stable_for": "5s"}),
     Bad("exits at once", "it exited with code 1", {"CRASH_AFTER_SECONDS": "0"}),
     Bad("exits at once", "it exited with code 1", {"CRASH_AFTER_SECONDS": "0"}, strategy="start_first"),
     Bad("hangs in start-up", "its log showed no progress for 2s", {"START_SECONDS": "600"}, {"startup_timeout": "2s"}),
@@ -46,10 +46,10 @@ def test_a_bad_candidate_goes_and_the_old_one_is_back(lanes: Lanes) -> None:
     def fail(here: Lane, bad: Bad) -> None:
         before, others, began = here.containers(), here.foreign(), here.began(here.serving)
         here.want(bad.strategy, **bad.limits, **bad.env)
-        code, said = here.apply(here.plan())
-        assert code == 1, said
-        assert bad.says in said
-        assert "serves again" in said
+        code, output = here.apply(here.plan())
+        assert code == 1, output
+        assert bad.text in output
+        assert "serves again" in output
         assert here.containers() == before
         assert here.serves() == before[here.serving].id
         if bad.strategy == "start_first":
@@ -63,11 +63,11 @@ def test_a_bad_candidate_goes_and_the_old_one_is_back(lanes: Lanes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refuses", "says"),
+    ("refuses", "text"),
     [("the daemon", "bind source path does not exist"), ("its server", "it exited before it was proven")],
 )
-def test_a_rollback_whose_old_instance_no_longer_starts_says_so_first(
-    lanes: Lanes, tmp_path: Path, refuses: str, says: str
+def test_a_rollback_whose_old_instance_no_longer_starts_is_reported_first(
+    lanes: Lanes, tmp_path: Path, refuses: str, text: str
 ) -> None:
     def fail(here: Lane, refuses: str) -> None:
         for name in ("old", "new"):
@@ -83,15 +83,15 @@ def test_a_rollback_whose_old_instance_no_longer_starts_says_so_first(
         (tmp_path / "old" / "tiny").rmdir()
         if refuses == "the daemon":
             (tmp_path / "old").rmdir()
-        code, said = here.apply(plan)
-        assert code == 5, said
-        _, _, report = said.partition("\n\nError ")
-        assert report.startswith(f"THE ROLLBACK FAILED and here/{here.live.stack}-m does not serve: "), said
+        code, output = here.apply(plan)
+        assert code == 5, output
+        _, _, report = output.partition("\n\nError ")
+        assert report.startswith(f"THE ROLLBACK FAILED and here/{here.live.stack}-m does not serve: "), output
         worst, _, rest = report.partition("\n")
-        assert says in worst
-        assert "it exited with code 1" in rest, "and then why the new one failed"
+        assert text in worst
+        assert "it exited with code 1" in rest, "the cause of the new one's failure is missing"
         left = here.containers()
-        assert {s.id for s in left.values()} == {s.id for s in before.values()}, "one that was kept is gone"
+        assert {s.id for s in left.values()} == {s.id for s in before.values()}, "a retained container is gone"
         assert left[here.serving].id == before[here.serving].id
         if refuses == "the daemon":
             assert left[here.serving].state == "exited"

@@ -1,4 +1,4 @@
-"""Whole hosts in trouble: the daemon killed, the network cut, the disk full. On daemons of the tests' own."""
+"""Faults of whole hosts: the daemon killed, the network cut, the disk full. On separate daemons of the tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.live import STAND_IN, LiveDaemon
 pytestmark = pytest.mark.engine
 
 LOCKED, CREATED, STOPPED, STARTED, PROVEN = 1, 2, 3, 4, 5
-"""The requests of a replacement (stop first) that change something; the last comes right after its gate."""
+"""The numbers of a replacement's requests (stop first) that change something. The last comes right after its gate."""
 
 
 class HostLanes(Lanes):
@@ -53,12 +53,12 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostLanes]:
 
 @dataclass(frozen=True)
 class Crash:
-    """The daemon dies at this request, and is back a moment later; how apply ends."""
+    """The daemon dies at this request, and starts again a moment later. `code` and `text`: the result of apply."""
 
     at: int
     answered: bool
     code: int
-    says: str
+    text: str
     strategy: str = "stop_first"
 
     def __str__(self) -> str:
@@ -67,12 +67,12 @@ class Crash:
 
 CRASHES = [
     Crash(
-        CREATED, answered=True, code=0, says="1 replaced"
-    ),  # the gate's way is tried again, for nothing is stopped yet
-    Crash(STOPPED, answered=True, code=1, says="serves again"),
-    Crash(STARTED, answered=True, code=1, says="serves again"),
-    Crash(PROVEN, answered=False, code=5, says="it was left partially applied"),
-    Crash(STARTED - 1, answered=True, code=1, says="serves again", strategy="start_first"),
+        CREATED, answered=True, code=0, text="1 replaced"
+    ),  # the gate's reach is tried again, because nothing is stopped yet
+    Crash(STOPPED, answered=True, code=1, text="serves again"),
+    Crash(STARTED, answered=True, code=1, text="serves again"),
+    Crash(PROVEN, answered=False, code=5, text="it was left partially applied"),
+    Crash(STARTED - 1, answered=True, code=1, text="serves again", strategy="start_first"),
 ]
 
 
@@ -80,22 +80,22 @@ def test_the_daemon_is_killed_and_started_in_the_middle(lanes: HostLanes) -> Non
     def crash(here: Lane, case: Crash) -> None:
         before = here.containers()
         host = lanes.of(here)
-        back = threading.Thread(target=host.start_daemon)
+        restart = threading.Thread(target=host.start_daemon)
 
         def die() -> None:
             host.kill_daemon()
-            back.start()
+            restart.start()
 
         here.want(case.strategy)
         here.watched.arm(case.at, die, answered=case.answered)
-        code, said = here.apply(here.plan())
+        code, output = here.apply(here.plan())
         here.watched.arm()
-        back.join()
-        assert (code, case.says in said) == (case.code, True), said
-        assert case.code == 0 or "stopped answering" in said, said
+        restart.join()
+        assert (code, case.text in output) == (case.code, True), output
+        assert case.code == 0 or "stopped answering" in output, output
         after = here.containers()
         stays = {before[here.serving].id} if case.code == 0 else {s.id for s in before.values()}  # `keep` is 1
-        assert stays <= {s.id for s in after.values()}, "one that was kept is gone"
+        assert stays <= {s.id for s in after.values()}, "a retained container is gone"
         if case.code == 0:
             assert here.serves() not in stays
             before = after
@@ -118,12 +118,12 @@ def test_the_disk_is_full(lanes: HostLanes) -> None:
             here.watched.arm(at, lambda: full.enter_context(lanes.of(here).full_disk()), answered=at == LOCKED)
             if at == 0:
                 full.enter_context(lanes.of(here).full_disk())
-            code, said = here.apply(plan)
+            code, output = here.apply(plan)
             here.watched.arm()
-        assert code == 1, said
-        assert "no space left on device" in said, said
+        assert code == 1, output
+        assert "no space left on device" in output, output
         assert here.containers() == before
-        assert here.began(here.serving) == began, "what serves was stopped for nothing"
+        assert here.began(here.serving) == began, "the serving instance was stopped without need"
         assert here.serves() == before[here.serving].id
         assert here.lock_holder_is_gone() in {None, True}
         here.converge(before)
@@ -132,7 +132,7 @@ def test_the_disk_is_full(lanes: HostLanes) -> None:
 
 
 class CutOff:
-    """A host whose cable is cut until what happens on another one is over."""
+    """A host whose cable is cut until another host has finished."""
 
     def __init__(self, host: OwnHost, is_over: Callable[[], bool]) -> None:
         self._host = host
@@ -150,15 +150,15 @@ class CutOff:
 
     def _wait(self) -> None:
         for _ in range(300):
-            with suppress(DaemonError, AssertionError):  # in the moment between two names
+            with suppress(DaemonError, AssertionError):  # during a rename
                 self._seen = self._is_over()
             if self._seen:
                 break
             time.sleep(0.1)
-        self._host.mend()
+        self._host.reconnect()
 
 
-def test_a_host_that_is_cut_off_for_a_while_goes_on_and_the_other_does_not_wait(
+def test_a_host_that_is_cut_off_for_a_while_continues_and_the_other_does_not_wait(
     lanes: HostLanes, tmp_path: Path
 ) -> None:
     stack = f"cxt-{secrets.token_hex(3)}"
@@ -176,41 +176,43 @@ def test_a_host_that_is_cut_off_for_a_while_goes_on_and_the_other_does_not_wait(
             f'[models.{stack}-m.rollout]\nmax_unavailable = 2\ndrain = "0s"\n\n'
             f'[models.{stack}-m.env]\nTURN = "{turn}"\n'
         )
-        return Forked(tmp_path / "apply.said", docker, "apply", str(file), "--auto-approve", namespace=lanes.controller)
+        return Forked(
+            tmp_path / "apply.output", docker, "apply", str(file), "--auto-approve", namespace=lanes.controller
+        )
 
     on = {host.name: LiveDaemon(host.docker, stack) for host in (a, b)}
     serving = f"vllm-model-{stack}-m"
 
     def serves(name: str) -> str:
-        found = on[name].inspect(serving)
-        assert found["State"]["Running"]
-        assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
-        return str(found["Id"])
+        inspected = on[name].inspect(serving)
+        assert inspected["State"]["Running"]
+        assert inspected["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+        return str(inspected["Id"])
 
     with watching_proxy(tmp_path / "a.sock", a.forwarded) as (url, watched):
-        code, said = apply(1, url).end()
-        assert code == 0, said
+        code, output = apply(1, url).end()
+        assert code == 0, output
         for turn, at in enumerate((CREATED, STOPPED, STARTED), 2):
             old = {name: serves(name) for name in on}
             waits = CutOff(a, lambda old=old: serves("b") != old["b"])  # type: ignore[misc]
             watched.arm(at, waits.begin)
-            code, said = apply(turn, url).end(timeout=180)
+            code, output = apply(turn, url).end(timeout=180)
             watched.arm()
-            assert code == 0, said
+            assert code == 0, output
             assert waits.other_was_done(), "the other host waited for the one that was cut off"
             for name, live in on.items():
                 assert serves(name) != old[name]
-                kept = live.inspect(f"{serving}--g{turn - 1}")
-                assert (kept["Id"], kept["State"]["Status"]) == (old[name], "exited")
+                retained = live.inspect(f"{serving}--g{turn - 1}")
+                assert (retained["Id"], retained["State"]["Status"]) == (old[name], "exited")
                 assert not [v for v in live.everything()["volumes"] if v.startswith(f"cortexctl-lock-{stack}")]
         planned = Forked(
-            tmp_path / "plan.said", url, "plan", str(file), "--detailed-exitcode", namespace=lanes.controller
+            tmp_path / "plan.output", url, "plan", str(file), "--detailed-exitcode", namespace=lanes.controller
         ).end()
         assert planned[0] == 0, planned[1]
 
 
-def test_where_the_daemons_are_nothing_leads_out(lanes: HostLanes) -> None:
-    """A packet for a container whose bridge has just gone must not find another way."""
+def test_no_route_leads_out_of_the_namespaces_of_the_daemons(lanes: HostLanes) -> None:
+    """A packet for a container whose bridge was just removed must not take another route."""
     from tests.engine.hosts import run
 
     for namespace in (lanes.controller, *(h.namespace for h in lanes.hosts.values())):

@@ -1,5 +1,5 @@
-"""Somebody else's hands: containers changed in the middle of an apply, two applies at once, what a saved plan was made
-for taken away before it is applied, and clocks that are wrong.
+"""Interference by others: containers changed in the middle of an apply, two applies at once, an image or a port that is
+gone when a saved plan is applied, and wrong clocks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine
 __all__ = ["lanes"]
 
 LOCKED, CREATED, STOPPED, STARTED = 1, 2, 3, 4
-"""The requests of a replacement (stop first) that change something: the lock first, and then by its steps."""
+"""The numbers of a replacement's requests (stop first) that change something: the lock first, then the steps."""
 HOUR = 3600
 
 
@@ -29,15 +29,15 @@ HOUR = 3600
 
 @dataclass(frozen=True)
 class Meddling:
-    """What somebody does to the old or the new container right after a request, and how apply ends then."""
+    """Another user's change of the old or the new container right after a request, and the result of apply."""
 
     verb: str
     whose: str
     at: int
     code: int
-    says: str
+    text: str
     serves: str
-    """Which one is under the serving name at the end: the old, the new, or none yet."""
+    """The container with the serving name at the end: "old", "new", or "none"."""
 
     def __str__(self) -> str:
         return f"{self.whose} {self.verb} after request {self.at}"
@@ -66,7 +66,7 @@ MEDDLING = [
 ]
 
 
-def test_a_container_that_somebody_changes_in_the_middle(lanes: Lanes) -> None:
+def test_a_container_that_another_user_changes_in_the_middle(lanes: Lanes) -> None:
     def meddle(here: Lane, case: Meddling) -> None:
         before, others = here.containers(), here.foreign()
         here.want()
@@ -74,16 +74,16 @@ def test_a_container_that_somebody_changes_in_the_middle(lanes: Lanes) -> None:
         (change,) = plan.effective
         old, new = before[here.serving].id, f"{here.serving}--g{change.detail.generation}"
         here.watched.arm(case.at, lambda: case.do(here, old, new))
-        code, said = here.apply(plan)
+        code, output = here.apply(plan)
         here.watched.arm()
-        assert (code, case.says in said) == (case.code, True), said
+        assert (code, case.text in output) == (case.code, True), output
         after = here.containers()
         assert {s.id for s in before.values()} - {s.id for s in after.values()} <= (
             {old} if case.verb == "removed" and case.whose == "old" else set()
-        ) | ({s.id for s in before.values()} - {old} if code == 0 else set()), "one that was kept is gone"
+        ) | ({s.id for s in before.values()} - {old} if code == 0 else set()), "a retained container is gone"
         if case.serves == "none":
             assert here.serving not in after
-            assert after[new].state == "running", "the new one serves, under its other name still"
+            assert after[new].state == "running", "the new one does not serve under its candidate's name"
         else:
             assert (here.serves() == old) is (case.serves == "old")
         assert here.lock_holder_is_gone() is None
@@ -100,10 +100,10 @@ def test_a_container_that_somebody_changes_in_the_middle(lanes: Lanes) -> None:
 
 @dataclass(frozen=True)
 class Second:
-    """Another apply of the same plan, begun when the first has its lock."""
+    """Another apply of the same plan, started while the first holds the lock."""
 
     options: tuple[str, ...]
-    says: str
+    text: str
 
     def __str__(self) -> str:
         return " ".join(("a second apply", *self.options))
@@ -122,13 +122,13 @@ def test_of_two_applies_at_once_one_refuses(lanes: Lanes) -> None:
         plan = here.plan()
         second: list[Forked] = []
         here.watched.arm(LOCKED, lambda: second.append(here.begin(plan, *case.options, who="two")))
-        code, said = here.apply(plan)
-        refused, told = second[0].end()
-        assert code == 0, said
-        assert refused == 4, told
-        assert case.says in told
+        code, output = here.apply(plan)
+        refused, refusal = second[0].end()
+        assert code == 0, output
+        assert refused == 4, refusal
+        assert case.text in refusal
         creations = [line for line in here.watched.requests if "containers/create" in line]
-        assert len(creations) == 1, "both made something"
+        assert len(creations) == 1, "both created a container"
         here.watched.arm()
         assert here.lock_holder_is_gone() is None
         assert here.foreign() == others
@@ -137,7 +137,7 @@ def test_of_two_applies_at_once_one_refuses(lanes: Lanes) -> None:
     lanes.run(SECONDS, race)
 
 
-def test_of_applies_that_begin_in_the_same_moment_one_does_it(lanes: Lanes) -> None:
+def test_of_applies_that_start_at_the_same_moment_one_is_carried_out(lanes: Lanes) -> None:
     def race(here: Lane, count: int) -> None:
         before = here.containers()
         here.want()
@@ -163,11 +163,11 @@ def test_an_image_that_is_removed_between_plan_and_apply(lanes: Lanes) -> None:
         here.want(image=f"{here.live.stack}:v0.32.0")
         plan = here.plan()
         here.live.docker_cli("rmi", f"{here.live.stack}:v0.32.0")
-        code, said = here.apply(plan)
-        assert code == 1, said
-        assert "No such image" in said
+        code, output = here.apply(plan)
+        assert code == 1, output
+        assert "No such image" in output
         assert here.containers() == before
-        assert here.began(here.serving) == began, "what serves was stopped for nothing"
+        assert here.began(here.serving) == began, "the serving instance was stopped without need"
         assert here.lock_holder_is_gone() is None
         assert here.foreign() == others
         here.want()
@@ -179,9 +179,9 @@ def test_an_image_that_is_removed_between_plan_and_apply(lanes: Lanes) -> None:
 def test_a_port_that_is_taken_between_plan_and_apply(lanes: Lanes) -> None:
     def take(here: Lane, who: str) -> None:
         before, others, began = here.containers(), here.foreign(), here.began(here.serving)
-        with socket.socket() as asking:
-            asking.bind(("127.0.0.1", 0))
-            port = asking.getsockname()[1]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
         here.want(publish=f"127.0.0.1:{port}")
         plan = here.plan()
         name = f"{here.live.stack}-taker"
@@ -191,14 +191,14 @@ def test_a_port_that_is_taken_between_plan_and_apply(lanes: Lanes) -> None:
             else:
                 other.bind(("127.0.0.1", port))
                 other.listen()
-            code, said = here.apply(plan)
-        assert "serves again" in said or code == 4, said
-        assert code == (4 if who == "a container" else 1), said
+            code, output = here.apply(plan)
+        assert "serves again" in output or code == 4, output
+        assert code == (4 if who == "a container" else 1), output
         assert {n: s for n, s in here.containers().items() if n in before} == before
         assert here.serves() == before[here.serving].id
         if code == 4:
-            assert here.began(here.serving) == began, "what serves was stopped for nothing"
-            assert f"127.0.0.1:{port} is now used by {name}" in said
+            assert here.began(here.serving) == began, "the serving instance was stopped without need"
+            assert f"127.0.0.1:{port} is now used by {name}" in output
             here.live.docker_cli("rm", "-f", name)
         assert here.lock_holder_is_gone() is None
         assert here.foreign() == others
@@ -212,8 +212,8 @@ def test_a_port_that_is_taken_between_plan_and_apply(lanes: Lanes) -> None:
 
 @dataclass(frozen=True)
 class Clock:
-    """The daemon's clock, seconds ahead of this machine's; and a lock of another machine that by the daemon's own time
-    is over in `left` seconds.
+    """The daemon's clock is `ahead` seconds ahead of this machine's. By the daemon's clock, the lock of another machine
+    expires in `left` seconds.
     """
 
     ahead: int
@@ -234,18 +234,18 @@ def test_a_clock_that_is_an_hour_off(lanes: Lanes, tmp_path: Path, ahead: int) -
             here.live.docker_cli("volume", "create", *labels, f"cortexctl-lock-{here.live.stack}")
             here.proxy, was = url, here.proxy
             here.want()
-            status = Forked(tmp_path / f"{case.left}.said", url, "lock", "status", str(here.path)).end()[1]
+            status = Forked(tmp_path / f"{case.left}.output", url, "lock", "status", str(here.path)).end()[1]
             assert "for 10m" in status, status
             assert ("its holder is gone" in status) is (case.left <= 0), status
-            code, said = here.apply(here.plan())
+            code, output = here.apply(here.plan())
             if case.left > 0:
-                assert code == 4, said
-                assert "ann on elsewhere (pid 1, run r1) has been applying" in said
-                assert " for 10m" in said
+                assert code == 4, output
+                assert "ann on elsewhere (pid 1, run r1) has been applying" in output
+                assert " for 10m" in output
                 assert here.containers() == before
                 here.live.docker_cli("volume", "rm", f"cortexctl-lock-{here.live.stack}")
             else:
-                assert code == 0, said
+                assert code == 0, output
             assert here.lock_holder_is_gone() is None
             here.converge(before)
             here.proxy = was
