@@ -170,12 +170,12 @@ def _takes_its_place(other: Owned, serving: Owned, proven: int | None) -> bool:
 
 
 def role_of(instance: OwnedInstance, owned: Owned, applied: Applied | None = None) -> str:
-    """serving, candidate or kept: what to call a container when it is shown alone."""
+    """serving, candidate or retained: what to call a container when it is shown alone."""
     roles = roles_of(instance, applied)
     if owned is roles.serving:
         return "serving"
     young = (roles.candidate, *roles.leftovers)
-    return "candidate" if owned in young or _is_young_duplicate(owned, roles) else "kept"
+    return "candidate" if owned in young or _is_young_duplicate(owned, roles) else "retained"
 
 
 def _is_young_duplicate(owned: Owned, roles: Roles) -> bool:

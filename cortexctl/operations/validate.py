@@ -32,7 +32,7 @@ def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
         if reading.desired is not None:
             here, unplaced = placed(reading.desired)
             problems = [*unplaced, *check_desired(here)]
-            room = _memory(here, problems, allow_hub=allow_hub)
+            room = _memory(here, allow_hub=allow_hub)
             diagnostics += [*problems, *room.diagnostics]
             unknown = {f.address: f for f in room.forecasts if f.after is None} | unknown
             desired = desired or here
@@ -40,7 +40,7 @@ def validate(stack: str, choice: StackChoice, *, allow_hub: bool) -> Validation:
     return Validation(desired, tuple(in_reading_order(diagnostics)), forecasts)
 
 
-def _memory(desired: Desired, problems: list[Diagnostic], *, allow_hub: bool) -> Room:
+def _memory(desired: Desired, *, allow_hub: bool) -> Room:
     from cortexctl.files.checkout import checkout_of
     from cortexctl.observe.model_reading import read_models
     from cortexctl.plan.capacity.capacity import Room, room_in_stack
@@ -49,4 +49,4 @@ def _memory(desired: Desired, problems: list[Diagnostic], *, allow_hub: bool) ->
     if not any(i.spec.container.gpus for i in desired.instances):
         return Room()
     files = read_models(every_model(desired), model_readers(allow_hub=allow_hub, within=checkout_of(desired.path)))
-    return room_in_stack(desired, files, problems)
+    return room_in_stack(desired, files)

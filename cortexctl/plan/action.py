@@ -45,7 +45,7 @@ class ReasonCode(StrEnum):
     ADOPTED = "adopted"
     FORGET = "forget"
     ROLLBACK = "rollback"
-    NOT_KEPT = "not_kept"
+    BEYOND_RETENTION = "beyond_retention"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,12 @@ allow it.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from cortexctl.desired.stack import Instance
 from cortexctl.engines.registry import engine_of
 from cortexctl.instance.spec import Spec
 
@@ -39,6 +42,19 @@ def what_both_need(one: Spec, other: Spec) -> BothNeed | None:
 def utilization(spec: Spec) -> float:
     """The share of its GPUs' memory that a container takes."""
     return engine_of(spec.server).gpu_use(spec.server).share
+
+
+def oversubscribed_gpus(instances: Iterable[Instance]) -> dict[tuple[str, int], list[Instance]]:
+    """(host, GPU) -> its sharers, for each GPU of which they take more than the whole. In order."""
+    users: dict[tuple[str, int], list[Instance]] = defaultdict(list)
+    for instance in instances:
+        for index in instance.spec.container.gpus:
+            users[instance.host, index].append(instance)
+    return {
+        gpu: sharers
+        for gpu, sharers in sorted(users.items())
+        if len(sharers) > 1 and sum(utilization(s.spec) for s in sharers) > 1
+    }
 
 
 def is_pinned(spec: Spec) -> bool:

@@ -314,7 +314,7 @@ def _too_many(wanted: Instance, parts: Beside) -> tuple[Owned, ...]:
 def _remove_kept(wanted: Instance, owned: Owned) -> Change:
     """It no longer has a GPU or a port, so its spec does not matter."""
     detail = InstanceChange(ordinal=wanted.ordinal, generation=owned.generation, pruned=(reference(owned),))
-    return _removal_beside(wanted, owned, detail, Reason(ReasonCode.NOT_KEPT, str(wanted.policy.keep)))
+    return _removal_beside(wanted, owned, detail, Reason(ReasonCode.BEYOND_RETENTION, str(wanted.policy.keep)))
 
 
 def _removal_beside(wanted: Instance, owned: Owned, detail: InstanceChange, reason: Reason) -> Change:

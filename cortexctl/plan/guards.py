@@ -15,7 +15,7 @@ from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import left_alone
 from cortexctl.plan.action import Action
-from cortexctl.plan.conflicts import overlap, utilization, what_both_need
+from cortexctl.plan.conflicts import overlap, oversubscribed_gpus, utilization, what_both_need
 from cortexctl.plan.model import Change
 from cortexctl.plan.order import Order, in_order, ranks_of
 from cortexctl.plan.placement import gpu_holders
@@ -95,21 +95,16 @@ def _ports(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
 
 
 def _gpus(instances: Sequence[Instance]) -> Iterator[Diagnostic]:
-    users: dict[int, list[Instance]] = defaultdict(list)
-    for instance in instances:
-        for index in instance.spec.container.gpus:
-            users[index].append(instance)
-    for index, sharers in sorted(users.items()):
+    for (host, index), sharers in oversubscribed_gpus(instances).items():
         share = sum(utilization(s.spec) for s in sharers)
-        if len(sharers) > 1 and share > 1:
-            names = ", ".join(f"{s.address} {_share(s)}" for s in sharers)
-            setting = _share_setting(sharers[-1])
-            yield error(
-                "CX208",
-                f"{setting} on GPU {index} of {sharers[0].host} sums to {share:.2f}: {names}",
-                sharers[-1].place_of("gpus"),
-                help=f"sharers' {setting} must sum to at most 1; or use other GPUs",
-            )
+        names = ", ".join(f"{s.address} {_share(s)}" for s in sharers)
+        setting = _share_setting(sharers[-1])
+        yield error(
+            "CX208",
+            f"{setting} on GPU {index} of {host} sums to {share:.2f}: {names}",
+            sharers[-1].place_of("gpus"),
+            help=f"sharers' {setting} must sum to at most 1; or use other GPUs",
+        )
 
 
 def _share_setting(instance: Instance) -> str:

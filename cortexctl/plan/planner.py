@@ -39,7 +39,7 @@ def plan(desired: Desired, observed: Observed, request: Request = NOTHING_SPECIA
     changes = [change for host in hosts for change in host.changes]
     steps = [step for host in hosts for step in host.steps]
     diagnostics = [*_diagnostics(fleet, unplaced, changes, hosts), *(d for host in hosts for d in host.diagnostics)]
-    room = _room(fleet, changes, hosts, diagnostics)
+    room = _room(fleet, changes, hosts)
     return Plan(
         stack=desired.stack,
         stack_path=desired.path,
@@ -90,9 +90,7 @@ def _rollouts(
     return rollouts(desired, changes, steps, serving, [change for host in hosts for change in host.deferred])
 
 
-def _room(
-    fleet: Fleet, changes: Sequence[Change], hosts: Sequence[HostPlan], known: Sequence[Diagnostic]
-) -> Room | None:
+def _room(fleet: Fleet, changes: Sequence[Change], hosts: Sequence[HostPlan]) -> Room | None:
     """If a container with GPUs is created. Imported only then: the memory computation is large."""
     launches = (c.detail.after for c in changes if c.action in {Action.CREATE, Action.REPLACE})
     if not any(spec and spec.container.gpus for spec in launches):
@@ -102,4 +100,4 @@ def _room(
     request = fleet.request
     everything = [change for host in hosts for change in host.everything]
     anyway = [c.address for c in changes if request.forces(request.launch_anyway, c.address, c.model)]
-    return room_for(fleet.desired, fleet.observed, changes, everything, known, anyway)
+    return room_for(fleet.desired, fleet.observed, changes, everything, anyway)

@@ -67,11 +67,11 @@ def test_stopped(live: LiveDaemon, serving: StackFile) -> None:
 def test_killed_and_paused(live: LiveDaemon, serving: StackFile) -> None:
     live.docker_cli("pause", serving.serving)
     assert alone(live, serving) == ("drift", "stopped", "state")
-    assert findings_of(live, serving)[0]["found"] == "paused"
+    assert findings_of(live, serving)[0]["actual"] == "paused"
     live.docker_cli("unpause", serving.serving)
     quiet(live, serving)
     live.docker_cli("kill", serving.serving)
-    assert findings_of(live, serving)[0]["found"] == "exited with code 137"
+    assert findings_of(live, serving)[0]["actual"] == "exited with code 137"
     applied(live, serving, "--only", "drift")
     quiet(live, serving)
 
@@ -89,7 +89,7 @@ def test_removed_with_a_kept_generation_left(live: LiveDaemon, serving: StackFil
     applied(live, serving)
     quiet(live, serving)
     live.docker_cli("start", f"{serving.serving}--g1")
-    assert alone(live, serving) == ("drift", "kept_runs", "state")
+    assert alone(live, serving) == ("drift", "retained_runs", "state")
     live.docker_cli("stop", f"{serving.serving}--g1")
     quiet(live, serving)
     live.docker_cli("rm", "-f", serving.serving)
@@ -119,7 +119,7 @@ def test_updated_limits_and_restart_policy(live: LiveDaemon, serving: StackFile)
     assert findings_of(live, serving) == [], "the list does not show limits"
     assert alone(live, serving, "--deep") == ("drift", "updated", "memory")
     live.docker_cli("update", "--restart", "no", serving.serving)
-    paths = [(f["kind"], f["path"], f["expected"], f["found"]) for f in findings_of(live, serving, "--deep")]
+    paths = [(f["kind"], f["path"], f["expected"], f["actual"]) for f in findings_of(live, serving, "--deep")]
     assert paths == [("drift", "memory", None, 512 * 2**20), ("drift", "restart", "unless-stopped", "no")]
     text = serving.path.read_text()
     serving.path.write_text(text.replace('gpus = "none"\n', 'gpus = "none"\nignore_drift = ["restart", "mem*"]\n'))
@@ -218,7 +218,7 @@ def test_recreated_by_hand_with_other_arguments(live: LiveDaemon, serving: Stack
         ("drift", "changed", "args.max_model_len"),
         ("drift", "changed", "extra_args.--api-key"),
     ]
-    assert (findings[0]["expected"], findings[0]["found"]) == ("1024", "512")
+    assert (findings[0]["expected"], findings[0]["actual"]) == ("1024", "512")
     for output_format in ("text", "json", "markdown", "prometheus"):
         ran = live.cortexctl("drift", str(serving), "--deep", "--format", output_format)
         assert "sk-planted-in-argv" not in ran.out + ran.err
@@ -310,7 +310,7 @@ def test_a_container_that_was_adopted(live: LiveDaemon, serving: StackFile) -> N
 def test_a_duplicate_under_another_name(live: LiveDaemon, serving: StackFile) -> None:
     labels = [w for k, v in live.inspect(serving.serving)["Config"]["Labels"].items() for w in ("--label", f"{k}={v}")]
     live.docker_cli("create", "--name", f"{live.stack}-copy", *labels, STAND_IN, "tiny")
-    assert alone(live, serving) == ("drift", "twin", "name")
+    assert alone(live, serving) == ("drift", "duplicate", "name")
     live.docker_cli("rm", f"{live.stack}-copy")
     quiet(live, serving)
 
@@ -339,7 +339,7 @@ def test_a_server_that_hangs_and_one_that_is_dead(live: LiveDaemon, stack: Stack
     for fault, state in (("STANDIN_HANG=1", "silent"), ("STANDIN_HEALTH_STATUS=503", "status 503")):
         recreate(live, stack, *argv, options=("-p", "127.0.0.1::8000", "-e", fault))
         findings = findings_of(live, stack, "--health-timeout", "1")
-        assert [(f["kind"], f["code"], f["found"]) for f in findings] == [("unhealthy", "not_serving", state)]
+        assert [(f["kind"], f["code"], f["actual"]) for f in findings] == [("unhealthy", "not_serving", state)]
         assert findings_of(live, stack, "--no-health") == []
         assert findings_of(live, stack, "--kind", "drift") == []
 
@@ -360,11 +360,11 @@ def test_the_health_of_an_unpublished_server_is_read_at_its_own_address(live: Li
     stack.path.write_text(text)
     applied(live, stack)
     ran = live.cortexctl("drift", str(stack), "--format", "json")
-    assert json.loads(ran.out)["health"] == {"wanted": True, "asked": 1, "not_asked": []}
+    assert json.loads(ran.out)["health"] == {"enabled": True, "checked": 1, "unchecked": []}
     argv = live.inspect(stack.serving)["Config"]["Cmd"]
     recreate(live, stack, *argv, options=("-e", "STANDIN_START_SECONDS=600"), serves=False)
     findings = findings_of(live, stack)
-    assert [(f["code"], f["found"]) for f in findings] == [("not_serving", "refused")]
+    assert [(f["code"], f["actual"]) for f in findings] == [("not_serving", "refused")]
 
 
 def test_an_orphan_and_what_is_pending(live: LiveDaemon, serving: StackFile) -> None:

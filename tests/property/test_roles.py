@@ -108,7 +108,7 @@ def test_every_container_plays_one_part(host: ObservedHost) -> None:
     parts = [roles.serving, roles.candidate, *roles.leftovers, *roles.retained, *roles.duplicates]
     played = [o.container.id for o in parts if o is not None]
     assert sorted(played) == sorted(ids(*instance.all))
-    assert {role_of(instance, o) for o in instance.all} <= {"serving", "candidate", "kept"}
+    assert {role_of(instance, o) for o in instance.all} <= {"serving", "candidate", "retained"}
 
 
 @modest
@@ -164,7 +164,7 @@ def test_a_rollback_returns_only_to_what_is_retained(host: ObservedHost) -> None
     for change in made.effective:
         returns = {r.id for r in change.detail.touched} - ids(serving)
         assert returns <= ids(*roles.retained, *roles.duplicates)
-        assert all(role_of(instance, o) == "kept" for o in instance.all if o.container.id in returns)
+        assert all(role_of(instance, o) == "retained" for o in instance.all if o.container.id in returns)
 
 
 @modest
@@ -177,7 +177,7 @@ def test_after_a_kill_between_the_renames_the_running_one_is_the_candidate(
     assert roles.serving is None
     assert ids(roles.candidate) == ids(killed.running)
     assert (ids(*roles.leftovers), ids(*roles.retained)) == (killed.leftovers, killed.retained)
-    assert ids(*(o for o in instance.all if role_of(instance, o) == "kept")) == killed.retained
+    assert ids(*(o for o in instance.all if role_of(instance, o) == "retained")) == killed.retained
     serving = serving_now(spec, instance)
     planned = beside(spec, instance, serving, killed.applied, replacing=replacing)
     assert ids(serving, planned.candidate) == ids(killed.running)
@@ -196,7 +196,7 @@ def test_after_a_kill_between_the_renames_a_plan_never_gives_up_the_running_one(
     names = {c.name: c.id for c in killed.host.containers}
     assert {names[f.container] for f in findings if f.code is Code.LEFTOVER} == killed.leftovers
     assert [f.container for f in findings if f.code is Code.UNFINISHED] == [name]
-    assert not {f.code for f in findings} & {Code.KEPT_RUNS, Code.REMOVED, Code.DUPLICATE}
+    assert not {f.code for f in findings} & {Code.RETAINED_RUNS, Code.REMOVED, Code.DUPLICATE}
     (change,) = (c for c in plan(desired, observed).effective if not c.only_tidies)
     continues = killed.running.spec == spec
     part = change.detail.candidate if continues else change.detail.serving

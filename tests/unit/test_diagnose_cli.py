@@ -112,7 +112,7 @@ def test_an_older_one_than_the_serving_is_kept(daemon: FakeDaemon) -> None:
     container(daemon, "vllm-model-tiny", 2, state="running")
     container(daemon, "vllm-model-tiny--g1", 1, state="exited")
     one = instance(daemon)
-    assert examine(one, one.others[0], daemon, Values(), NOBODY).role == "kept"
+    assert examine(one, one.others[0], daemon, Values(), NOBODY).role == "retained"
 
 
 # what it tells

@@ -130,7 +130,7 @@ def test_a_record_that_cannot_be_read_is_not_an_empty_one(run: Run, daemon: Talk
     assert (done.returncode, done.stderr) == (1, "")
     found = json.loads(done.stdout)["findings"]
     assert [f["kind"] for f in found] == ["unreachable"]
-    assert found[0]["found"].endswith(f"its answer to {RECORD} cannot be read: a table is expected")
+    assert found[0]["actual"].endswith(f"its answer to {RECORD} cannot be read: a table is expected")
 
 
 @pytest.mark.parametrize(

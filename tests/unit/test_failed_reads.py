@@ -112,7 +112,7 @@ def test_a_fact_that_cannot_be_read_makes_its_host_unread(
             unread = [d["summary"] for d in shown["diagnostics"] if d["rule"] == "CX401"]
             assert shown["changes"] == []
         case "drift":
-            unread = [f["found"] for f in shown["findings"]]
+            unread = [f["actual"] for f in shown["findings"]]
             assert [f["kind"] for f in shown["findings"]] == ["unreachable"]
         case _:
             unread = [r["detail"] for r in shown if (r["address"], r["state"]) == ("here", "unreachable")]

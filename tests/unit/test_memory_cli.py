@@ -268,7 +268,7 @@ def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path
     report = json.loads(fit(str(stack), "--format", "json"))
     assert report["instances"]["gpu-1/small"]["verdict"] == "starts"
     assert "--config other=FILE" in report["unknown"]["gpu-1/other"]
-    assert [(line["gpu"], line["shares"][0]["who"]) for line in report["ledger"]] == [(0, "gpu-1/small")]
+    assert [(line["gpu"], line["shares"][0]["holder"]) for line in report["ledger"]] == [(0, "gpu-1/small")]
     text = fit(str(stack), "--config", f"other={config('gemma-2-9b')}")
     assert "gpu-1 GPU 1: 40.8 of 44.4 GiB (gpu-1/other 40.8)" in text
     misspelt = fit(str(stack), "--config", f"othr={config('gemma-2-9b')}", code=1)

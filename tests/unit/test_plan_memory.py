@@ -43,7 +43,7 @@ def test_a_replacement_has_both_sides() -> None:
     assert found.after is not None
     assert found.after.concurrency.value == pytest.approx(2 * found.before.concurrency.value, rel=0.01)
     assert said(made) == []
-    assert [(line.gpu, [s.who for s in line.shares]) for line in made.ledger] == [(0, ["gpu-1/chat"])]
+    assert [(line.gpu, [s.holder for s in line.shares]) for line in made.ledger] == [(0, ["gpu-1/chat"])]
 
 
 def test_a_plan_without_changes_wants_no_files_and_computes_nothing() -> None:
@@ -198,6 +198,14 @@ def test_shares_that_sum_to_more_than_one_are_said_once() -> None:
     assert said(made) == []
 
 
+def test_a_gpu_is_not_taken_for_reported_because_of_similar_names_on_another() -> None:
+    whole: dict[str, Any] = {"max_model_len": 4096}
+    pinned = {**whole, "gpu_memory_utilization": 0.5, "kv_cache_memory_bytes": 9 * GIB}
+    wanted = desired(ab=spec(**whole), xy=spec(**whole), a=spec("qwen", (1,), **pinned), x=spec("qwen", (1,), **pinned))
+    made = plan(wanted, observed())
+    assert ("CX318", "error") in said(made)
+
+
 def test_all_of_a_gpu_may_be_shared_out() -> None:
     half: dict[str, Any] = {"gpu_memory_utilization": 0.5, "max_model_len": 4096}
     assert said(plan(desired(a=spec(**half), b=spec(**half)), observed())) == []
@@ -213,7 +221,7 @@ def test_the_ledger_has_who_stays_who_is_left_out_and_other_stacks_and_not_who_g
     wanted = desired(new=spec(**share), left=spec(**share, seed=1))
     made = plan(wanted, look, Request(exclude=("left",)))
     (line,) = made.ledger
-    assert [s.who for s in line.shares] == ["gpu-1/left", "gpu-1/new", "vllm-model-theirs of other"]
+    assert [s.holder for s in line.shares] == ["gpu-1/left", "gpu-1/new", "vllm-model-theirs of other"]
     assert line.taken == pytest.approx(0.9 * line.total, rel=0.01)
     assert not line.over
 
@@ -242,7 +250,7 @@ def test_fit_and_plan_have_the_same_ledger(models: dict[str, Spec]) -> None:
 
 def test_shares_of_a_gpu_are_added_up() -> None:
     (line,) = room_in_stack(desired(**SHARED["too much"]), FILES).ledger
-    assert [s.who for s in line.shares] == ["gpu-1/a", "gpu-1/b"]
+    assert [s.holder for s in line.shares] == ["gpu-1/a", "gpu-1/b"]
     assert line.taken == pytest.approx(1.1 * line.total, rel=0.001)
     assert line.over
 

@@ -187,7 +187,7 @@ def test_what_was_rolled_back_and_runs_again_is_drift(tmp_path: Path) -> None:
     world.apply(back(world, tmp_path))
     world.daemon().by_name("vllm-model-tiny--g2-undone").state = "running"
     (finding,) = find_drift(stack(tmp_path, with_length(1024)), world.observe()).findings
-    assert (finding.code, finding.container) == (Code.KEPT_RUNS, "vllm-model-tiny--g2-undone")
+    assert (finding.code, finding.container) == (Code.RETAINED_RUNS, "vllm-model-tiny--g2-undone")
 
 
 def test_what_was_rolled_back_is_no_unfinished_candidate_when_what_serves_is_gone(tmp_path: Path) -> None:

@@ -30,11 +30,10 @@ def room_for(
     observed: Observed,
     changes: Sequence[Change],
     everything: Sequence[Change],
-    reported: Sequence[Diagnostic],
     anyway: Sequence[str] = (),
 ) -> Room:
     """For the containers that `changes` create. `everything` is the plan without its selection: unselected containers
-    stay. `reported`: the diagnostics so far. `anyway`: addresses that are launched whatever the forecast.
+    stay. `anyway`: addresses that are launched whatever the forecast.
     """
     making = [c for c in changes if c.action in {Action.CREATE, Action.REPLACE}]
     makings = [Making(c.address, c.host, c.detail.after, c.detail.before) for c in making if c.detail.after]
@@ -43,7 +42,7 @@ def room_for(
     for host in sorted({m.host for m in makings if m.after.container.gpus}):
         here = [c for c in everything if c.host == host]
         holdings[host] = [h for c in here for h in _holds(c, stays=id(c) in stays)] + others_on(desired, observed, host)
-    return _room(desired, observed.model_files, makings, holdings, reported, anyway)
+    return _room(desired, observed.model_files, makings, holdings, anyway)
 
 
 def _holds(change: Change, *, stays: bool) -> list[Holding]:
@@ -54,14 +53,14 @@ def _holds(change: Change, *, stays: bool) -> list[Holding]:
     return [Holding(change.address, spec)] if spec and spec.container.gpus and not change.only_tidies else []
 
 
-def room_in_stack(desired: Desired, files: Files, reported: Sequence[Diagnostic] = ()) -> Room:
+def room_in_stack(desired: Desired, files: Files) -> Room:
     """For all its instances, on empty hosts."""
     makings = [Making(i.address, i.host, i.spec) for i in desired.instances]
     holdings: dict[str, list[Holding]] = {}
     for instance in desired.instances:
         if instance.spec.container.gpus:
             holdings.setdefault(instance.host, []).append(Holding(instance.address, instance.spec))
-    return _room(desired, files, makings, holdings, reported)
+    return _room(desired, files, makings, holdings)
 
 
 def _room(
@@ -69,7 +68,6 @@ def _room(
     files: Files,
     makings: Sequence[Making],
     holdings: dict[str, list[Holding]],
-    reported: Sequence[Diagnostic],
     anyway: Sequence[str] = (),
 ) -> Room:
     hosts = {h.name: h for h in desired.hosts}
@@ -79,5 +77,5 @@ def _room(
     lines = tuple(
         line for host in sorted(holdings) for line in ledger(hosts[host], holdings[host], foreseen, forecaster)
     )
-    diagnostics = (*check_forecasts(foreseen, wanted, anyway), *check_ledger(lines, wanted, reported))
+    diagnostics = (*check_forecasts(foreseen, wanted, anyway), *check_ledger(lines, desired))
     return Room(foreseen, tuple(lines), diagnostics)

@@ -24,9 +24,12 @@ class InstanceForecast:
 
 @dataclass(frozen=True, slots=True)
 class GpuShare:
-    """One container's share of a GPU while it serves, cache included. `low`: the minimum."""
+    """One container's share of a GPU while it serves, cache included. `low`: the minimum.
 
-    who: str
+    `holder`: its address; for a container of another stack, "CONTAINER of STACK".
+    """
+
+    holder: str
     taken: float
     low: float
 

@@ -73,5 +73,5 @@ def line_to_dict(line: GpuLine) -> dict[str, Any]:
         "total_gib": line.total,
         "taken_gib": round(line.taken, 4),
         "over": line.over,
-        "shares": [{"who": s.who, "taken_gib": s.taken, "low_gib": s.low} for s in line.shares],
+        "shares": [{"holder": s.holder, "taken_gib": s.taken, "low_gib": s.low} for s in line.shares],
     }

@@ -25,7 +25,7 @@ _DIGITS = 4
 class Holding:
     """A container that will have GPUs of a host, by name and spec."""
 
-    who: str
+    name: str
     spec: Spec
 
 
@@ -41,7 +41,7 @@ class Taken:
 class Holder:
     """A container with GPUs of a host. `taken`: by pipeline stage. Stages use the GPUs in order, as vLLM's ranks do."""
 
-    who: str
+    name: str
     gpus: tuple[int, ...]
     taken: tuple[Taken, ...]
 
@@ -63,7 +63,7 @@ def ledger(
     return gpu_lines(
         host.name,
         total,
-        [_holder(h, host, total, known.get(h.who), forecaster) for h in holdings if h.spec.container.gpus],
+        [_holder(h, host, total, known.get(h.name), forecaster) for h in holdings if h.spec.container.gpus],
     )
 
 
@@ -72,7 +72,7 @@ def gpu_lines(host: str, total: float, holders: Iterable[Holder]) -> list[GpuLin
     shares: dict[int, list[GpuShare]] = {}
     for holder in holders:
         for gpu, taken in holder.on_each_gpu():
-            shares.setdefault(gpu, []).append(GpuShare(holder.who, _round(taken.value), _round(taken.low)))
+            shares.setdefault(gpu, []).append(GpuShare(holder.name, _round(taken.value), _round(taken.low)))
     return [GpuLine(host, gpu, _round(total), tuple(shares[gpu])) for gpu in sorted(shares)]
 
 
@@ -94,7 +94,7 @@ def _holder(holding: Holding, host: Host, total: float, known: Forecast | None, 
         taken = (_sure((engine_of(spec.server).gpu_use(spec.server).cache_bytes or 0) / GIB),)
     else:
         taken = (_sure(utilization(spec) * total),)
-    return Holder(holding.who, spec.container.gpus, taken)
+    return Holder(holding.name, spec.container.gpus, taken)
 
 
 def _sum(at: StageForecast) -> Taken:

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cortexctl.desired.stack import Instance
-from cortexctl.diagnostics import Diagnostic, Kind, Severity, SourceSpan, error, several, warning
+from cortexctl.desired.stack import Desired, Instance
+from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan, error, several, warning
 from cortexctl.engines.launch_forecast import Forecast, ForecastRefusal
 from cortexctl.engines.registry import engine_of
 from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
+from cortexctl.plan.conflicts import oversubscribed_gpus
 
 _WHY = {
     "heads": ("its attention heads cannot be split evenly", "tensor_parallel_size"),
@@ -45,14 +46,14 @@ def check_forecasts(
             yield replace(diagnostic, severity=Severity.WARNING) if is_launched else diagnostic
 
 
-def _of(who: str, forecast: Forecast, instance: Instance) -> Diagnostic:
+def _of(addresses: str, forecast: Forecast, instance: Instance) -> Diagnostic:
     refusal, release = forecast.refusal, instance.spec.server.version or "of an unknown release"
     if refusal is None:
         at = forecast.decides
         return warning(
             "CX317",
-            f"{who}: too close to call whether it starts: about {at.available.value:.2f} GiB are left for its KV cache "
-            f"({at.available.low:.2f} to {at.available.high:.2f}), and one request of {forecast.max_model_len:,} "
+            f"{addresses}: too close to call whether it starts: about {at.available.value:.2f} GiB are left for its KV "
+            f"cache ({at.available.low:.2f} to {at.available.high:.2f}), and one request of {forecast.max_model_len:,} "
             f"tokens needs {forecast.needed.value:.2f}",
             _place(instance, "one request"),
             help=f"a smaller max_model_len, or a larger gpu_memory_utilization, makes the start certain; {SEARCH}",
@@ -61,9 +62,9 @@ def _of(who: str, forecast: Forecast, instance: Instance) -> Diagnostic:
     title = engine_of(instance.spec.server).contract.title
     place, detail = _place(instance, refusal.rule), f"{title}'s message would be: {refusal.text}"
     if forecast.verdict == "refuses":
-        summary = f"{who}: {title} {release} would refuse to start: {why}"
+        summary = f"{addresses}: {title} {release} would refuse to start: {why}"
         return error("CX316", summary, place, detail=detail, help=_advice(refusal))
-    summary = f"{who}: {title} {release} may refuse to start (too close to call): {why}"
+    summary = f"{addresses}: {title} {release} may refuse to start (too close to call): {why}"
     return warning("CX317", summary, place, detail=detail, help=_advice(refusal))
 
 
@@ -76,26 +77,26 @@ def _place(instance: Instance, rule: str) -> SourceSpan | None:
     return instance.place_of(f"args.{_WHY.get(rule, ('', ''))[1]}")
 
 
-def check_ledger(
-    lines: Iterable[GpuLine], wanted: Mapping[str, Instance], reported: Iterable[Diagnostic] = ()
-) -> Iterator[Diagnostic]:
+def check_ledger(lines: Iterable[GpuLine], desired: Desired) -> Iterator[Diagnostic]:
     """GPUs with more memory promised than they have, by the forecast. GPUs whose shares alone sum to more than 1 are
-    reported by another rule (`reported`).
+    reported by another rule.
     """
-    texts = " ".join(d.summary for d in reported if d.kind is Kind.GPU_SHARE)
+    wanted = {i.address: i for i in desired.instances}
+    known = oversubscribed_gpus(desired.instances)
     same: dict[str, tuple[list[int], GpuLine]] = {}
     for line in lines:
-        if (line.over or line.close) and not all(s.who in texts for s in line.shares):
-            parts = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
+        reported = {i.address for i in known.get((line.host, line.gpu), ())}
+        if (line.over or line.close) and not reported.issuperset(s.holder for s in line.shares):
+            parts = ", ".join(f"{s.holder} {s.taken:.1f}" for s in line.shares)
             same.setdefault(f"{line.host} {parts}", ([], line))[0].append(line.gpu)
     for gpus, line in same.values():
         yield _of_gpus(gpus, line, wanted)
 
 
 def _of_gpus(gpus: Sequence[int], line: GpuLine, wanted: Mapping[str, Instance]) -> Diagnostic:
-    parts = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
+    parts = ", ".join(f"{s.holder} {s.taken:.1f}" for s in line.shares)
     where = f"{line.host}: GPU {', '.join(map(str, gpus))}"
-    last = next((wanted[s.who] for s in reversed(line.shares) if s.who in wanted), None)
+    last = next((wanted[s.holder] for s in reversed(line.shares) if s.holder in wanted), None)
     place = last.place_of("args.kv_cache_memory_bytes") if last else None
     advice = "a smaller kv_cache_memory_bytes or gpu_memory_utilization, or other GPUs"
     if line.over:

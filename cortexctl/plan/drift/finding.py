@@ -1,6 +1,6 @@
 """The findings that a reading of the hosts can give. Six separate kinds; each finding has a code of a closed set.
 
-`render.drift_words` has the texts; here, only facts that were read are text for people.
+`render.drift.phrases` has the texts; here, only facts that were read are text for people.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Code(StrEnum):
     NOT_PUBLISHED = "not_published"
     UNFINISHED = "unfinished"
     LEFTOVER = "leftover"
-    KEPT_RUNS = "kept_runs"
-    DUPLICATE = "twin"
+    RETAINED_RUNS = "retained_runs"
+    DUPLICATE = "duplicate"
     ROLLED_BACK = "rolled_back"
     UNREADABLE_SPEC = "unreadable_spec"
     UPDATED = "updated"

@@ -100,7 +100,7 @@ class OneInstance:
             yield self._of(owned, Code.LEFTOVER, "state", None, state_text(owned.container))
         for owned in roles.retained:
             if owned.container.state in {"running", "restarting", "paused"}:
-                yield self._of(owned, Code.KEPT_RUNS, "state", "exited", owned.container.state)
+                yield self._of(owned, Code.RETAINED_RUNS, "state", "exited", owned.container.state)
         for owned in roles.duplicates:
             yield self._of(owned, Code.DUPLICATE, "name", None, owned.container.name)
 

@@ -33,9 +33,9 @@ def drift_to_dict(report: DriftReport, durations: Durations) -> dict[str, Any]:
         "hosts": [_host(h) for h in report.hosts],
         "findings": findings,
         "health": {
-            "wanted": report.health_checked,
-            "asked": report.checked,
-            "not_asked": [{"subject": n.subject, "why": n.why} for n in report.unchecked],
+            "enabled": report.health_checked,
+            "checked": report.checked,
+            "unchecked": [{"subject": n.subject, "why": n.why} for n in report.unchecked],
         },
         "notes": [{"subject": n.subject, "text": n.text} for n in report.notes],
         "ignored": report.ignored,
@@ -54,7 +54,7 @@ def _finding(f: Finding, report: DriftReport) -> dict[str, Any]:
         "container": f.container,
         "path": f.path,
         "expected": f.expected,
-        "found": f.actual,
+        "actual": f.actual,
         "detail": f.detail,
         "summary": finding_text(f),
         "next_step": next_step(f, report),
@@ -70,5 +70,5 @@ def _host(host: CheckedHost) -> dict[str, Any]:
         "problem": host.problem,
         "busy": None
         if busy is None
-        else {"who": busy.who, "machine": busy.machine_name, "pid": busy.pid, "run": busy.run, "since": busy.started},
+        else {"user": busy.who, "machine": busy.machine_name, "pid": busy.pid, "run": busy.run, "since": busy.started},
     }

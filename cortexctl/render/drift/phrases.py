@@ -103,7 +103,7 @@ def _by_hand(f: Finding) -> str:
     match f.code:
         case Code.UNREADABLE_HOST:
             return f.detail or f"see that the daemon of {f.host} runs and can be reached from here"
-        case Code.KEPT_RUNS:
+        case Code.RETAINED_RUNS:
             return f"on {f.host}: docker stop {f.container}"
         case Code.DUPLICATE:
             return f"on {f.host}: docker rm -f {f.container}, if it is not needed"
@@ -178,7 +178,7 @@ _TEXTS: dict[Code, Callable[[Finding], str]] = {
     Code.NOT_PUBLISHED: lambda f: f"it does not publish {f.expected}" + (f", but {f.actual}" if f.actual else ""),
     Code.UNFINISHED: lambda f: f"run {f.detail or 'unknown'} did not finish: {f.container} {is_or_has(str(f.actual))}",
     Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind, which {is_or_has(str(f.actual))}",
-    Code.KEPT_RUNS: lambda f: f"the retained container {f.container} is {f.actual}, and should be stopped",
+    Code.RETAINED_RUNS: lambda f: f"the retained container {f.container} is {f.actual}, and should be stopped",
     Code.DUPLICATE: lambda f: f"{f.container} also has its labels, under a name that cortexctl does not use",
     Code.ROLLED_BACK: lambda f: f"generation {f.actual} serves instead of {f.expected}{_by_run(f.detail)}",
     Code.UNREADABLE_SPEC: lambda f: f"the recorded spec of {f.container} cannot be read: {f.detail}",

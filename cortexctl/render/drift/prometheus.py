@@ -54,9 +54,9 @@ def _metrics(report: DriftReport, durations: Durations) -> Iterator[tuple[str, s
     )
     yield "instances", "Instances that were judged.", [({}, report.instances)]
     yield (
-        "health_asked",
+        "servers",
         "Servers whose health was checked, and those whose health could not be checked.",
-        [({"asked": "yes"}, report.checked), ({"asked": "no"}, len(report.unchecked))],
+        [({"health": "checked"}, report.checked), ({"health": "unchecked"}, len(report.unchecked))],
     )
     yield "ignored", "Findings that the stack ignores.", [({}, report.ignored)]
     yield "deep", "1 if containers were inspected, too.", [({}, float(report.deep))]

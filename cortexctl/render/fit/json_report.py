@@ -79,7 +79,7 @@ def ledger_json(lines: Iterable[GpuLine]) -> list[Object]:
             "total_gib": round(line.total, 4),
             "taken_gib": round(line.taken, 4),
             "over": line.over,
-            "shares": [{"who": s.who, "taken_gib": round(s.taken, 4)} for s in line.shares],
+            "shares": [{"holder": s.holder, "taken_gib": round(s.taken, 4)} for s in line.shares],
         }
         for line in lines
     ]
@@ -96,7 +96,7 @@ def fitted_json(fitted: Fitted) -> Object:
                 "name": s.name,
                 "changes": dict(s.changes),
                 "cost": s.cost,
-                "kept": s.helped,
+                "accepted": s.helped,
                 "concurrency": round(at_length(s.budget, fitted.target.length), 2),
                 "refusal": s.budget.refusal.rule if s.budget.refusal else None,
             }

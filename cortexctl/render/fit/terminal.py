@@ -121,7 +121,7 @@ def ledger_text(lines: Iterable[GpuLine], ink: Ink) -> str:
     """Each GPU with the instances that share it."""
     shown = []
     for line in lines:
-        shares = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
+        shares = ", ".join(f"{s.holder} {s.taken:.1f}" for s in line.shares)
         text = f"  {line.host} GPU {line.gpu}: {line.taken:.1f} of {line.total:.1f} GiB ({shares})"
         shown.append(ink(f"{text}: more than the GPU has", "red") if line.over else text)
     return "\n".join(shown)

@@ -36,12 +36,12 @@ def memory_of(block: Block, forecasts: Mapping[str, InstanceForecast]) -> list[d
     return [_alike(alike, "" if whole else listed(alike.addresses, NAMED)) for alike in forecast]
 
 
-def _alike(alike: Alike, who: str) -> dict[str, Any]:
+def _alike(alike: Alike, addresses: str) -> dict[str, Any]:
     after = alike.first.after
     refusal = after.refusal if after else None
     counts = refusal is None or refusal.rule not in WITHOUT_NUMBERS
     return {
-        "who": who,
+        "addresses": addresses,
         "text": alike.text,
         "bad": bool(after and after.verdict in VERDICTS),
         "bars": [_bar(*each) for each in bars_of(alike.first)] if counts else [],
@@ -85,7 +85,7 @@ def ledgers(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _gpus(names: str, line: GpuLine) -> dict[str, Any]:
-    shares = [(f"share{i % _SHARERS}", f"{s.who} {s.taken:.1f}", s.taken) for i, s in enumerate(line.shares)]
+    shares = [(f"share{i % _SHARERS}", f"{s.holder} {s.taken:.1f}", s.taken) for i, s in enumerate(line.shares)]
     free = max(0.0, line.total - line.taken)
     shares += [("free", f"free {free:.1f}", free)] if free >= _SMALLEST else []
     return {

@@ -123,7 +123,7 @@ def alike_gpus(lines: Iterable[GpuLine]) -> list[tuple[str, GpuLine]]:
 
 
 def share_text(line: GpuLine) -> str:
-    shares = ", ".join(f"{s.who} {s.taken:.1f}" for s in line.shares)
+    shares = ", ".join(f"{s.holder} {s.taken:.1f}" for s in line.shares)
     over = ": more than the GPU has" if line.over else ""
     return f"{line.taken:.1f} of {line.total:.1f} GiB ({shares}){over}"
 

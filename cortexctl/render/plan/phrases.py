@@ -216,7 +216,7 @@ _REASONS = {
     ReasonCode.MOVED: "it was called {}; its label keeps that name until it is replaced",
     ReasonCode.FORGET: 'its block was deleted from the stack, and it was created with on_remove = "forget"',
     ReasonCode.ROLLBACK: "rollback to generation {}",
-    ReasonCode.NOT_KEPT: "because it is an old generation, and at most {} are retained (rollout.keep)",
+    ReasonCode.BEYOND_RETENTION: "because it is an old generation, and at most {} are retained (rollout.keep)",
 }
 
 
