@@ -92,6 +92,11 @@ def is_generation_name(name: str) -> bool:
     return _GENERATION_SUFFIX.search(name) is not None
 
 
+def without_generation(name: str) -> str:
+    """The serving name that a candidate or retained container had or gets; any other name unchanged."""
+    return _GENERATION_SUFFIX.sub("", name)
+
+
 def address(host: str, model: str, ordinal: int = 1) -> str:
     """HOST/MODEL, and HOST/MODEL.N for a second and later replica on a host."""
     return f"{host}/{model}" if ordinal == 1 else f"{host}/{model}.{ordinal}"

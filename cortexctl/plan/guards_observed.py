@@ -7,7 +7,16 @@ from itertools import pairwise
 
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic, error, warning
-from cortexctl.instance.labels import HOST, MODEL, MOST_GENERATIONS, address, is_generation_name, owner_of, serving_name
+from cortexctl.instance.labels import (
+    HOST,
+    MODEL,
+    MOST_GENERATIONS,
+    address,
+    is_generation_name,
+    owner_of,
+    serving_name,
+    without_generation,
+)
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Fact, Observed
 from cortexctl.observed.owned import (
@@ -148,19 +157,21 @@ _TO_DO = {
 def left_behind(
     changes: list[Change], wanted: Wanted, seen: ObservedHost, host: Host, *, destroy: bool
 ) -> list[Diagnostic]:
-    """Containers that were adopted and then replaced. No label shows that they are ours: they stay when their model is
-    removed, and so does their network.
+    """Containers that were adopted and then replaced. They have no labels, only the name that the replacement gave
+    them: they stay when their model is removed, and so does their network.
     """
     goes = {(c.model, c.detail.ordinal) for c in changes if c.action is Action.REMOVE and not c.only_tidies}
     goes |= {(i.model, i.ordinal) for i in wanted.values()} if destroy else set()
     names = {serving_name(model, ordinal): address(seen.name, model, ordinal) for model, ordinal in goes}
     touched = {ref.id for change in changes for ref in change.detail.touched}
     stays = [
-        (names[c.name.rpartition("--g")[0]], c)
+        (names[without_generation(c.name)], c)
         for c in seen.containers
-        if c.id not in touched and not owner_of(c.labels) and is_generation_name(c.name)
-        and c.name.rpartition("--g")[0] in names
-    ]  # fmt: skip
+        if c.id not in touched
+        and not owner_of(c.labels)
+        and is_generation_name(c.name)
+        and without_generation(c.name) in names
+    ]
     return [
         warning(
             "CX417",
