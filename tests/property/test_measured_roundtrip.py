@@ -47,13 +47,23 @@ measurements = st.builds(
 )
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["format", "started", "said", "at", "x"]), inner),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["format", "started", "log", "said", "at", "x"]), inner)
+    ),
 )
 
 
 @given(measurements)
 def test_what_is_written_reads_back(m: Measurement) -> None:
     assert from_json(json.loads(json.dumps(to_json(m)))) == m
+
+
+@given(measurements)
+def test_a_file_of_an_earlier_release_is_read(m: Measurement) -> None:
+    """Its key for the log's values was another one."""
+    document = to_json(m)
+    document["said"] = document.pop("log")
+    assert from_json(json.loads(json.dumps(document))) == m
 
 
 @given(starts)

@@ -179,7 +179,7 @@ def test_runs_at_once_leave_whole_files() -> None:
     assert len(measurements.read_all()) == 3
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 2, "said": {}}', "\0"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 2, "log": {}}', "\0"])
 def test_a_damaged_file_is_ignored_with_a_warning(text: str) -> None:
     measurements.keep(of(1))
     (measurements.folder() / "damaged.json").write_text(text)

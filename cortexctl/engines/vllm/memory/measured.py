@@ -125,8 +125,8 @@ def _plain(value: Any) -> Any:
 def to_json(m: Measurement) -> dict[str, Any]:
     """Unknown values are omitted."""
     document = asdict(m)
-    log = {name: value for name, value in document.pop("log").items() if value is not None}
-    return {**document, "said": log, "format": FORMAT}
+    document["log"] = {name: value for name, value in document["log"].items() if value is not None}
+    return {**document, "format": FORMAT}
 
 
 FORMAT = 1
@@ -138,7 +138,8 @@ def from_json(data: Any) -> Measurement:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError("not a measurement of this format")
     try:
-        log = {f.name: data["said"].get(f.name) for f in fields(StartLog)}
+        values = data["log"] if "log" in data else data["said"]  # its name in files of earlier releases
+        log = {f.name: values.get(f.name) for f in fields(StartLog)}
         was = data["predicted"]
         started_value = Started(**data["started"])
         if not isinstance(started_value.args, dict) or not all(
