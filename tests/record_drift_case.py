@@ -32,10 +32,11 @@ from cortexctl.observed.inspected import ImageDefaults, Inspected, parse_inspect
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Observed
 from cortexctl.operations.results import Durations
+from cortexctl.plan.adopt.adopt import owned_on
 from cortexctl.plan.drift.finding import DriftReport, Facts, Kind
 from cortexctl.plan.drift.instance_findings import serving_of
 from cortexctl.plan.drift.report import DriftSelection, find_drift
-from cortexctl.plan.drift.servers import owned_on, servers_of, sorted_answers
+from cortexctl.plan.drift.servers import servers_of, sorted_answers
 from cortexctl.plan.needs import needs_of_identity
 from cortexctl.render.drift.json_report import drift_json
 from cortexctl.render.drift.markdown import drift_markdown

@@ -51,7 +51,7 @@ def show(address: str, *, choice: StackChoice, stack: str, vllm_version: str | N
     version = options.known_release(vllm_version) if vllm_version else ""
     desired = usable(StackReader(stack, choice, SecretMode.SKIP, version).read())
     instance = declared_instance(desired, address)
-    write(launch_text(instance.address, instance.spec, output_format) + "\n", output_format)
+    write(launch_text(instance, output_format) + "\n", output_format)
     return 0
 
 

@@ -137,7 +137,7 @@ class Contract:
     such answer. `exit_zero`: the meaning of exit code 0, as text after a comma. `release_setting`: the setting of a
     stack that names the release; `release_labels` and `release_variables`: where an image names it. `share_setting`:
     the argument for a share of a GPU's memory; `default_share`: the share if the stack sets none. `hub_cache`: the
-    folder of the Hugging Face client's cache. `running`, `waiting`: metrics. `smoke`: by task; "" for any other.
+    folder of the Hugging Face client's cache. `smoke`: by task; "" for any other.
     `speed`: fields of a measured completion that only this engine has.
     """
 
@@ -156,8 +156,6 @@ class Contract:
     share_setting: str
     default_share: float
     hub_cache: str
-    running: str
-    waiting: str
     smoke: Mapping[str, SmokeRequest] = field(default_factory=dict)
     speed: Mapping[str, Any] = field(default_factory=dict)
 

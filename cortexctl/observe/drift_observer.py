@@ -19,10 +19,11 @@ from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.inspected import InspectedHost
 from cortexctl.observed.lock_holder import LockInfo
 from cortexctl.observed.observation import Fact, Observed
+from cortexctl.plan.adopt.adopt import owned_on
 from cortexctl.plan.drift.finding import Facts, Kind
 from cortexctl.plan.drift.instance_findings import serving_of
 from cortexctl.plan.drift.report import DriftSelection, find_drift
-from cortexctl.plan.drift.servers import Server, owned_on, servers_of, sorted_answers
+from cortexctl.plan.drift.servers import Server, servers_of, sorted_answers
 from cortexctl.plan.needs import Adoptable, needs_of_drift
 
 AskHealth = Callable[[Sequence[Server]], Mapping[tuple[str, str], Answer]]

@@ -6,16 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from cortexctl.engines.registry import of_known_engine
 from cortexctl.instance import labels
-from cortexctl.instance.codec import spec_from_label
+from cortexctl.instance.codec import spec_from_label, spec_to_label
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
 
 NOT_MOVED: Mapping[str, str] = {}
+Wanted: TypeAlias = Mapping[tuple[str, int], Spec]
+"""The specs that a stack wants on a host, by model and ordinal. A label with the text of the wanted spec is not parsed.
+"""
+NONE_WANTED: Wanted = {}
 LONGEST_PROBLEM = 200
 """Maximum length of the problem of an unreadable spec: it may quote the label."""
 
@@ -82,21 +87,25 @@ class LeftAlone:
     problem: str = ""
 
 
-def owned_instances(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> dict[str, OwnedInstance]:
+def owned_instances(
+    host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED, wanted: Wanted = NONE_WANTED
+) -> dict[str, OwnedInstance]:
     """By address, sorted. Omits containers of other stacks, of other host names and without an owner, and those in
     `left_alone`.
 
     `moved` maps a model's old name, which stays in the labels forever, to its current name.
     """
-    return {i.address: i for i in owned_groups(host, owner, moved)}
+    return {i.address: i for i in owned_groups(host, owner, moved, wanted)}
 
 
-def owned_groups(host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED) -> tuple[OwnedInstance, ...]:
+def owned_groups(
+    host: ObservedHost, owner: str, moved: Mapping[str, str] = NOT_MOVED, wanted: Wanted = NONE_WANTED
+) -> tuple[OwnedInstance, ...]:
     """All instances, sorted, even if two of them have the same address by their labels."""
     groups: dict[tuple[str, int], list[Owned]] = {}
     for container in _split(host, owner, moved)[0]:
         if container.labels.get(labels.HOST, host.name) == host.name:
-            owned = read_owned(container, moved)
+            owned = read_owned(container, moved, wanted)
             groups.setdefault((owned.model, owned.ordinal), []).append(owned)
     return tuple(_group(host.name, model, n, members) for (model, n), members in sorted(groups.items()))
 
@@ -146,24 +155,32 @@ def image_labels_needed(
     return tuple(sorted(needed))
 
 
-def spec_of(container: ObservedContainer) -> tuple[Spec | None, str]:
-    """The spec that our container was created with, or the reason why it cannot be read."""
+def spec_of(container: ObservedContainer, wanted: Spec | None = None) -> tuple[Spec | None, str]:
+    """The spec that our container was created with, or the reason why it cannot be read. A label with the text of the
+    `wanted` spec is not parsed.
+    """
+    text = container.labels.get(labels.SPEC, "")
+    if wanted is not None and text == spec_to_label(wanted):
+        return wanted, ""
     try:
-        return of_known_engine(spec_from_label(container.labels.get(labels.SPEC, ""))), ""
+        return of_known_engine(spec_from_label(text)), ""
     except (ValueError, TypeError, RecursionError) as cause:
         return None, (str(cause) or type(cause).__name__)[:LONGEST_PROBLEM]
 
 
-def read_owned(container: ObservedContainer, moved: Mapping[str, str] = NOT_MOVED) -> Owned:
+def read_owned(
+    container: ObservedContainer, moved: Mapping[str, str] = NOT_MOVED, wanted: Wanted = NONE_WANTED
+) -> Owned:
     """Reads our container from its labels; an unreadable spec is a `problem`, never an exception. Raises ValueError if
     the labels do not identify an instance: such a container is in `left_alone`.
     """
     container_labels = container.labels
-    model, ordinal, generation = _identity(container_labels)
-    spec, problem = spec_of(container)
+    name, ordinal, generation = _identity(container_labels)
+    model = moved.get(name, name)
+    spec, problem = spec_of(container, wanted.get((model, ordinal)))
     return Owned(
         container=container,
-        model=moved.get(model, model),
+        model=model,
         ordinal=ordinal,
         generation=generation,
         protect=container_labels.get(labels.PROTECT) == "true",

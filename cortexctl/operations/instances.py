@@ -13,7 +13,7 @@ from cortexctl.observe.gather import observe_identity
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
 from cortexctl.operations.adapters import OpenHosts
-from cortexctl.plan.drift.servers import owned_on
+from cortexctl.plan.adopt.adopt import owned_on
 
 
 def observe_host_of(desired: Desired, address: str, hosts: OpenHosts) -> Observed:

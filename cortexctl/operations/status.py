@@ -20,9 +20,8 @@ from cortexctl.observed.owned import Owned, OwnedInstance, describe_left_alone, 
 from cortexctl.operations.adapters import OpenHosts, open_hosts
 from cortexctl.operations.lock import lock_state
 from cortexctl.operations.results import FleetStatus, HostLock, InstanceStatus
-from cortexctl.plan.adopt.adopt import is_adopted
+from cortexctl.plan.adopt.adopt import is_adopted, owned_on
 from cortexctl.plan.decide import fields_to_change, state_text
-from cortexctl.plan.drift.servers import owned_on
 from cortexctl.plan.placement import placed
 
 

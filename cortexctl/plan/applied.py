@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from cortexctl.desired.stack import Desired, Instance
+from cortexctl.desired.stack import Desired, Instance, specs_of
 from cortexctl.instance.labels import is_generation_name, serving_name
 from cortexctl.instance.spec import Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
@@ -30,7 +30,7 @@ def as_applied(desired: Desired, observed: Observed) -> Desired:
 def _on(seen: ObservedHost, wanted: Mapping[str, Instance], desired: Desired, observed: Observed) -> Iterator[Instance]:
     if not seen.is_reachable:
         return
-    owned = owned_instances(seen, desired.owner, desired.moved)
+    owned = owned_instances(seen, desired.owner, desired.moved, specs_of(wanted.values()))
     for address, instance in wanted.items():
         container, recorded = to_adopt(instance, owned.get(address), seen), applied_of(instance, observed)
         was_replaced = recorded is not None and recorded.generation > 0  # and its successor is gone

@@ -38,7 +38,7 @@ class FieldChange:
 
 def diff(before: Spec, after: Spec) -> tuple[FieldChange, ...]:
     """Sorted by path; empty if the specs are equal. Their recorded form is compared first."""
-    if spec_to_label(before) == spec_to_label(after):
+    if before is after or spec_to_label(before) == spec_to_label(after):
         return ()
     old, new = fields_of(before), fields_of(after)
     unknown = [] if before.server.version and after.server.version else [VERSION]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 
-from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.desired.stack import Desired, Host, Instance, specs_of
 from cortexctl.diagnostics import Diagnostic, error, warning
 from cortexctl.instance.labels import (
     HOST,
@@ -125,7 +125,7 @@ def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[
     meant: dict[str, set[tuple[int, str]]] = {}
     for at, instance in wanted.items():
         meant.setdefault(at, set()).add((instance.ordinal, instance.model))
-    for group in owned_groups(seen, owner, moved):
+    for group in owned_groups(seen, owner, moved, specs_of(wanted.values())):
         meant.setdefault(group.address, set()).add((group.ordinal, group.model))
     return [
         error(

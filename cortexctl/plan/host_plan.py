@@ -11,9 +11,9 @@ from cortexctl.diagnostics import Diagnostic
 from cortexctl.instance.labels import is_generation_name, owner_of
 from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import OwnedInstance, left_alone, owned_instances
+from cortexctl.observed.owned import OwnedInstance, left_alone
 from cortexctl.plan.action import Action, ReasonCode
-from cortexctl.plan.adopt.adopt import adoption_problems, is_adopted, with_adopted
+from cortexctl.plan.adopt.adopt import adoption_problems, is_adopted, owned_on
 from cortexctl.plan.decide import Force, decide, remove
 from cortexctl.plan.guards_observed import (
     Wanted,
@@ -74,7 +74,7 @@ def plan_host(host: Host, wanted: Wanted, seen: ObservedHost, fleet: Fleet) -> H
     if not seen.is_reachable:
         planned = planned_host(host, seen, desired)
         return HostPlan(planned, diagnostics=tuple(unreachable(wanted, seen, request)))
-    owned = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, fleet.observed)
+    owned = owned_on(seen, desired, wanted, fleet.observed)
     everything = tuple(_changes({} if request.destroy else wanted, owned, fleet))
     selected = [c for c in everything if request.wants(c.host, c.model, c.address)]
     deferred = [c for c in selected if request.canary_hold and is_deferred(c, desired, fleet.order.canaries)]

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cortexctl.desired.stack import Desired, Instance
+from cortexctl.desired.stack import Desired, Instance, specs_of
 from cortexctl.instance.labels import owner_of
 from cortexctl.instance.spec import Spec
 from cortexctl.model_files.files import ModelSource, source_of
 from cortexctl.observed.host import ObservedContainer
 from cortexctl.observed.observation import Fact, Key, Observed
 from cortexctl.observed.owned import OwnedInstance, image_labels_needed, owned_instances
-from cortexctl.plan.adopt.adopt import to_adopt, with_adopted
+from cortexctl.plan.adopt.adopt import owned_on, to_adopt
 from cortexctl.plan.applied import as_applied
 from cortexctl.plan.conflicts import is_pinned
 from cortexctl.plan.decide import needs_image, needs_inspection, needs_record
@@ -122,7 +122,7 @@ def _pairs(desired: Desired, observed: Observed, request: Request) -> Iterator[t
         seen = seen_on.get(host)
         if seen is None or not seen.is_reachable:
             continue
-        owned = with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
+        owned = owned_on(seen, desired, wanted, observed)
         for address, instance in wanted.items():
             if request.wants(host, instance.model, address):
                 yield instance, owned.get(address)
@@ -135,7 +135,7 @@ def _adoptions_needed(desired: Desired, observed: Observed) -> dict[Key, Adoptab
         adopting = {a: i for a, i in wanted.items() if i.adopt}
         if not adopting or host not in seen_on or not seen_on[host].is_reachable:
             continue
-        owned = owned_instances(seen_on[host], desired.owner, desired.moved)
+        owned = owned_instances(seen_on[host], desired.owner, desired.moved, specs_of(wanted.values()))
         for address, instance in adopting.items():
             container = to_adopt(instance, owned.get(address), seen_on[host])
             if container is not None:

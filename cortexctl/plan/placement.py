@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from cortexctl.desired.stack import Desired, Host, Instance
+from cortexctl.desired.stack import Desired, Host, Instance, specs_of
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance import labels
 from cortexctl.instance.spec import Spec
@@ -47,8 +47,9 @@ def placed(desired: Desired, observed: Observed = NOTHING_SEEN) -> tuple[Desired
     diagnostics: list[Diagnostic] = []
     for host in desired.hosts:
         here = list(wanted[host.name].values())
-        current = _gpus_of_adopted(here, seen.get(host.name), observed) | _current_gpus(seen.get(host.name), desired)
-        work = _Host(host, here, current, _others(seen.get(host.name), desired.owner))
+        there = seen.get(host.name)
+        current = _gpus_of_adopted(here, there, observed) | _current_gpus(there, desired, here)
+        work = _Host(host, here, current, _others(there, desired.owner))
         choices |= work.choose()
         diagnostics += work.diagnostics
     instances = tuple(
@@ -120,12 +121,12 @@ class _Host:
         return self.current.get(instance.address, ())
 
 
-def _current_gpus(host: ObservedHost | None, desired: Desired) -> dict[str, tuple[int, ...]]:
+def _current_gpus(host: ObservedHost | None, desired: Desired, here: Iterable[Instance]) -> dict[str, tuple[int, ...]]:
     """By address: the GPUs in the label of the instance's serving container, or of the newest container."""
     if host is None or not host.is_reachable:
         return {}
     current = {}
-    for address, instance in owned_instances(host, desired.owner, desired.moved).items():
+    for address, instance in owned_instances(host, desired.owner, desired.moved, specs_of(here)).items():
         owned = instance.serving or (instance.others[-1] if instance.others else None)
         if owned is not None and owned.spec is not None:
             current[address] = owned.spec.container.gpus

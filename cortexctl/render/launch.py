@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from cortexctl.desired.stack import Instance
 from cortexctl.engines.registry import command_of
 from cortexctl.instance.labels import serving_name
 from cortexctl.instance.shape import CAP_DROP, LOG_DRIVER, LOG_OPTIONS, SECURITY_OPT
@@ -13,9 +14,11 @@ from cortexctl.render.sanitise import tame, visible
 from cortexctl.text.json_text import json_text
 
 
-def docker_run(address: str, spec: Spec) -> list[str]:
-    """The argv. Secrets are passed by name: `docker run` takes their values from its own environment."""
-    argv = ["docker", "run", "--detach", "--name", _name(address)]
+def docker_run(name: str, spec: Spec) -> list[str]:
+    """The argv of a container with this name. Secrets are passed by name: `docker run` takes their values from its own
+    environment.
+    """
+    argv = ["docker", "run", "--detach", "--name", name]
     argv += ["--network", spec.container.network, "--ipc", spec.container.ipc]
     if spec.container.ipc == "private":
         argv += ["--shm-size", str(spec.container.shm_size)]
@@ -32,8 +35,8 @@ def docker_run(address: str, spec: Spec) -> list[str]:
         argv += ["--publish", _published(spec)]
     for mount in spec.container.mounts:
         argv += ["--volume", f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")]
-    for name, value in sorted(spec.container.env.items()):
-        argv += ["--env", f"{name}={value}"]
+    for variable, value in sorted(spec.container.env.items()):
+        argv += ["--env", f"{variable}={value}"]
     for secret in spec.container.secrets:
         argv += ["--env", secret.name]
     command = command_of(spec)
@@ -41,13 +44,12 @@ def docker_run(address: str, spec: Spec) -> list[str]:
     return [*argv, "--entrypoint", head, spec.container.image, *rest, *command.arguments]
 
 
-def compose_service(address: str, spec: Spec) -> str:
+def compose_service(name: str, spec: Spec) -> str:
     """A Compose file with this one service. Secrets are named without a value: Compose takes them from its environment.
     A dollar sign is doubled, because Compose substitutes variables.
     """
     import yaml
 
-    name = _name(address)
     service: dict[str, Any] = {
         "container_name": name,
         "image": spec.container.image,
@@ -102,11 +104,6 @@ def launch_facts(address: str, spec: Spec) -> dict[str, Any]:
     }
 
 
-def _name(address: str) -> str:
-    model, _, ordinal = address.partition("/")[2].rpartition(".")
-    return serving_name(model, int(ordinal)) if model and ordinal.isdigit() else serving_name(address.partition("/")[2])
-
-
 def _published(spec: Spec) -> str:
     if spec.container.publish is None:
         return ""
@@ -126,15 +123,16 @@ def _dollars(value: Any) -> Any:
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 
-def launch_text(address: str, spec: Spec, output_format: str) -> str:
+def launch_text(instance: Instance, output_format: str) -> str:
     """A launch as "argv", "docker", "compose" or "json"."""
+    name, spec = serving_name(instance.model, instance.ordinal), instance.spec
     match output_format:
         case "docker":
-            return _one_option_a_line(docker_run(address, spec))
+            return _one_option_a_line(docker_run(name, spec))
         case "compose":
-            return compose_service(address, spec).rstrip("\n")
+            return compose_service(name, spec).rstrip("\n")
         case "json":
-            return json_text(launch_facts(address, spec), 2)
+            return json_text(launch_facts(instance.address, spec), 2)
         case _:
             command = command_of(spec)
             return _one_option_a_line([*command.program, *command.arguments])

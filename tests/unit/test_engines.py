@@ -102,11 +102,11 @@ def test_a_change_of_the_engine_is_a_replacement_that_comes_back_when_it_fails(t
 
 
 def test_it_is_shown_in_the_forms_of_other_tools() -> None:
-    words = docker_run("here/tiny", SPEC)
+    words = docker_run(SERVING, SPEC)
     assert words[words.index("--entrypoint") + 1] == "other-server"
     assert words[words.index("--publish") + 1] == "127.0.0.1:8001:9009"
     assert words[-5:] == ["/models/tiny", "--names", "tiny,small", "--port", "9009"]
-    assert "other-server" in compose_service("here/tiny", SPEC)
+    assert "other-server" in compose_service(SERVING, SPEC)
 
 
 def test_what_starts_it_is_read_back_to_the_same_server() -> None:

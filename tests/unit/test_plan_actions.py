@@ -6,10 +6,15 @@ import dataclasses
 
 import pytest
 
+from cortexctl.instance.labels import SPEC as SPEC_LABEL
 from cortexctl.instance.labels import generation_name, serving_name, undone_name
+from cortexctl.instance.spec import Spec
+from cortexctl.observed import owned
 from cortexctl.observed.host import ImageFacts
 from cortexctl.plan.action import Action, ReasonCode
 from cortexctl.plan.decide import state_text
+from cortexctl.plan.drift.report import find_drift
+from cortexctl.plan.needs import Needs, needs
 from cortexctl.plan.planner import plan
 from cortexctl.plan.recipes import tasks_of
 from cortexctl.plan.steps import (
@@ -28,6 +33,7 @@ from tests.build import (
     make_observed,
     make_spec,
     removal_of,
+    rules_of,
     serving_container,
 )
 
@@ -43,6 +49,30 @@ def test_what_runs_as_wanted_is_left_alone() -> None:
     (change,) = changes_of(make_instance(), serving_container(3))
     assert (change.action, change.detail.generation) == (Action.NO_OP, 3)
     assert tasks_of(change) == []
+
+
+def test_a_label_with_the_text_of_the_wanted_spec_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the planner, nor by what it needs to know, nor by drift. Any other label is."""
+
+    def refused(text: str) -> Spec:
+        parsed.append(text)
+        raise ValueError("not to be parsed")
+
+    parsed: list[str] = []
+    wanted = (make_instance(), make_instance("other"))
+    specs = [i.spec for i in wanted]
+    rows = serving_container(3, spec=specs[0]), serving_container(1, model="other", spec=specs[1])
+    desired, observed = make_desired(*wanted), make_observed(*rows)
+    monkeypatch.setattr(owned, "spec_from_label", refused)
+    made = plan(desired, observed)
+    assert [c.action for c in made.changes] == [Action.NO_OP, Action.NO_OP]
+    assert made.diagnostics == ()
+    assert needs(desired, observed) == Needs()
+    assert find_drift(desired, observed).findings == ()
+    assert parsed == []
+    changed = serving_container(3, spec=make_spec(drain=7))
+    assert rules_of(plan(desired, make_observed(changed, rows[1]))) == ["CX402"]
+    assert set(parsed) == {changed.labels[SPEC_LABEL]}
 
 
 @pytest.mark.parametrize("state", ["exited", "created", "restarting", "paused", "dead"])

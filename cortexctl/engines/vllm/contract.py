@@ -22,8 +22,6 @@ CONTRACT = Contract(
     share_setting="gpu_memory_utilization",
     default_share=0.92,  # since 0.20.0
     hub_cache=HF_HOME,
-    running="vllm:num_requests_running",
-    waiting="vllm:num_requests_waiting",
     smoke=SMOKE,
     speed={"ignore_eos": True},  # it continues where the model would stop
 )

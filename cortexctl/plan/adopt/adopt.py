@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from cortexctl.desired.stack import Instance
+from cortexctl.desired.stack import Desired, Instance, specs_of
 from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.engines.registry import command_of, engine_of
 from cortexctl.instance import labels
@@ -19,7 +19,7 @@ from cortexctl.instance.spec import Publish, Server, Spec
 from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.inspected import Inspected
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import Owned, OwnedInstance
+from cortexctl.observed.owned import Owned, OwnedInstance, owned_instances
 from cortexctl.plan.adopt.normalise import read_back
 from cortexctl.plan.diff import FieldChange
 from cortexctl.plan.inspected_diff import Difference, differences
@@ -43,7 +43,17 @@ def to_adopt(wanted: Instance, existing: OwnedInstance | None, seen: ObservedHos
     return next((by_name[n] for n in names if n in by_name), None)
 
 
-def with_adopted(
+def owned_on(
+    seen: ObservedHost, desired: Desired, wanted: Mapping[str, Instance], observed: Observed
+) -> dict[str, OwnedInstance]:
+    """The stack's containers on a host, by address: by their labels, or adopted by name. `wanted`: the host's instances
+    in the stack, by address.
+    """
+    owned = owned_instances(seen, desired.owner, desired.moved, specs_of(wanted.values()))
+    return _with_adopted(owned, wanted, seen, observed)
+
+
+def _with_adopted(
     existing: Mapping[str, OwnedInstance], wanted: Mapping[str, Instance], seen: ObservedHost, observed: Observed
 ) -> dict[str, OwnedInstance]:
     """The stack's containers on the host, including those that it adopts by name. Adopted containers count as

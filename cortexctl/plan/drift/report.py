@@ -16,11 +16,11 @@ from cortexctl.observed.host import ObservedContainer, ObservedHost
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import OwnedInstance, describe_left_alone, left_alone, misplaced_containers
 from cortexctl.observed.record import Applied
+from cortexctl.plan.adopt.adopt import owned_on
 from cortexctl.plan.conflicts import overlap
 from cortexctl.plan.decide import state_text
 from cortexctl.plan.drift.finding import CheckedHost, Code, DriftReport, Facts, Finding, Kind, Note
 from cortexctl.plan.drift.instance_findings import OneInstance, is_ignored
-from cortexctl.plan.drift.servers import owned_on
 from cortexctl.plan.placement import placed
 from cortexctl.plan.selection import Selection
 

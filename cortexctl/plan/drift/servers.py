@@ -7,13 +7,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cortexctl.desired.stack import Desired, Instance
+from cortexctl.desired.stack import Desired
 from cortexctl.engines.registry import engine_of
 from cortexctl.observed.health import Answer, HealthOutcome
-from cortexctl.observed.host import ObservedHost
 from cortexctl.observed.observation import Observed
-from cortexctl.observed.owned import OwnedInstance, owned_instances
-from cortexctl.plan.adopt.adopt import with_adopted
+from cortexctl.plan.adopt.adopt import owned_on
 from cortexctl.plan.diff import NETWORK
 from cortexctl.plan.drift.finding import UncheckedServer
 from cortexctl.plan.drift.instance_findings import is_ignored, serving_of
@@ -52,13 +50,6 @@ def sorted_answers(
     answered = {s.key: answer for s, answer in checked if answer.outcome is not HealthOutcome.UNREACHED}
     unreached = ((s, answer) for s, answer in checked if answer.outcome is HealthOutcome.UNREACHED)
     return answered, tuple(UncheckedServer(s.subject, answer.why) for s, answer in unreached)
-
-
-def owned_on(
-    seen: ObservedHost, desired: Desired, wanted: Mapping[str, Instance], observed: Observed
-) -> dict[str, OwnedInstance]:
-    """The stack's containers on a host, by address: by their labels, or adopted by name."""
-    return with_adopted(owned_instances(seen, desired.owner, desired.moved), wanted, seen, observed)
 
 
 def _servers(desired: Desired, observed: Observed, busy: Collection[str]) -> Iterator[Server]:

@@ -157,8 +157,7 @@ def batch_text(rollout: Rollout) -> str:
 
 def _place(address: str, model: str) -> str:
     """gpu-1, and gpu-1/llama.2 for a second one there."""
-    host, _, name = address.partition("/")
-    return host if name == model else address
+    return address.removesuffix(f"/{model}")
 
 
 def host_cost_text(host: PlannedHost, changes: Sequence[Change]) -> str:
