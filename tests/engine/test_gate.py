@@ -1,4 +1,4 @@
-"""The gate on a real daemon with the stand-in: what passes, what fails, and in which words."""
+"""The gate on a real daemon with the stand-in: its result, and its messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def edit(stack: StackFile, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("fault", "text"),
     [
         ({"CRASH_AFTER_SECONDS": "3"}, "it exited with code 1"),
         ({"CRASH_AFTER_SECONDS": "3", "EXIT_CODE": "0"}, "it exited with code 0, as a vLLM does whose engine died"),
@@ -32,17 +32,17 @@ def edit(stack: StackFile, old: str, new: str) -> None:
         ),
     ],
 )
-def test_one_that_dies_before_it_is_proven_is_taken_away(
-    live: LiveDaemon, stack: StackFile, trouble: dict[str, str], said: str
+def test_a_server_that_dies_before_it_is_proven_is_removed(
+    live: LiveDaemon, stack: StackFile, fault: dict[str, str], text: str
 ) -> None:
-    stack.write(gate='stable_for = "60s"\n', **trouble)
+    stack.write(gate='stable_for = "60s"\n', **fault)
     failed = apply(live, stack)
     assert failed.code == 1
-    assert said in failed.out
+    assert text in failed.out
     assert live.containers() == {}
 
 
-def test_one_that_outgrows_its_memory_is_told_so(live: LiveDaemon, stack: StackFile) -> None:
+def test_a_server_that_exceeds_its_memory_limit_is_reported(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(gate='stable_for = "60s"\n', TAKES_MIB="300")
     edit(stack, "publish =", 'memory = "96 MiB"\npublish =')
     failed = apply(live, stack)
@@ -52,7 +52,7 @@ def test_one_that_outgrows_its_memory_is_told_so(live: LiveDaemon, stack: StackF
     assert live.containers() == {}
 
 
-def test_a_slow_start_that_gets_on_is_waited_for(live: LiveDaemon, stack: StackFile) -> None:
+def test_apply_waits_for_a_slow_start_that_progresses(live: LiveDaemon, stack: StackFile) -> None:
     """Its log shows a shard every four seconds."""
     stack.write(gate='stable_for = "1s"\nstartup_timeout = "7s"\n', START_SECONDS="12")
     applied = apply(live, stack)
@@ -61,13 +61,13 @@ def test_a_slow_start_that_gets_on_is_waited_for(live: LiveDaemon, stack: StackF
     assert live.containers() == {stack.serving: "running"}
 
 
-def test_bounds_that_are_kept_and_one_that_is_not(live: LiveDaemon, stack: StackFile) -> None:
-    kept = GATE + 'max_ttft = "2s"\nmin_tokens_per_second = 2\nrequests = 2\n'
-    stack.write(gate=kept, TOKEN_SECONDS="0.02")
+def test_bounds_that_are_met_and_one_that_is_not(live: LiveDaemon, stack: StackFile) -> None:
+    bounds = GATE + 'max_ttft = "2s"\nmin_tokens_per_second = 2\nrequests = 2\n'
+    stack.write(gate=bounds, TOKEN_SECONDS="0.02")
     applied = apply(live, stack)
     assert applied.code == 0, applied.out
     assert "tokens a second" in applied.err
-    stack.write(gate=kept, TOKEN_SECONDS="0.02", more=stack.args(max_model_len=1024))
+    stack.write(gate=bounds, TOKEN_SECONDS="0.02", more=stack.args(max_model_len=1024))
     edit(stack, "min_tokens_per_second = 2\n", "min_tokens_per_second = 500.0\n")
     failed = apply(live, stack)
     assert failed.code == 1
@@ -76,14 +76,14 @@ def test_bounds_that_are_kept_and_one_that_is_not(live: LiveDaemon, stack: Stack
     assert "generation 1 serves again" in failed.out
 
 
-def test_a_model_without_a_chat_template_is_asked_for_a_completion(live: LiveDaemon, stack: StackFile) -> None:
+def test_a_model_without_a_chat_template_gets_a_completion_request(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(CHAT_TEMPLATE="0")
     applied = apply(live, stack)
     assert applied.code == 0, applied.out
     assert "to a completion, because it has no chat template" in applied.err
 
 
-def test_one_that_transcribes(live: LiveDaemon, stack: StackFile) -> None:
+def test_a_server_that_transcribes(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     edit(stack, 'repo = "org/tiny" }', 'repo = "org/whisper-tiny" }\ntask = "transcription"')
     applied = apply(live, stack)

@@ -76,9 +76,9 @@ class Moving:
         assert self.run("drift", str(self.path), "--detailed-exitcode", "--deep").out.startswith("No drift")
 
     def who(self, name: str) -> tuple[str, str]:
-        """Which container it is, and since when its process runs."""
-        found = self.live.inspect(name)
-        return found["Id"], found["State"]["StartedAt"]
+        """The container's id, and the start time of its process."""
+        inspected = self.live.inspect(name)
+        return inspected["Id"], inspected["State"]["StartedAt"]
 
     def edit(self, old: str, new: str) -> None:
         text = self.path.read_text()
@@ -91,7 +91,7 @@ def moving(live: LiveDaemon, tmp_path: Path) -> Moving:
     return Moving(live, tmp_path)
 
 
-WORDS = (
+ARGUMENTS = (
     *("--model", "/models/tiny", "--served-model-name", "tiny", "tiny-alias", "--max-model-len", "1k"),
     *("--gpu-memory-utilization=0.90", "--hf-overrides", '{"a": {"b": [1, 2]}}', "--no-enable-prefix-caching"),
     *("--api-key", SECRETS["VLLM_API_KEY"], "--some-new-option", "x", "y"),
@@ -103,25 +103,25 @@ OPTIONS = (
 
 
 def without_others(part: Any) -> Any:
-    """Other tests have containers on the daemon, and theirs come and go."""
+    """Without the number of unmanaged containers: other tests create and remove theirs meanwhile."""
     is_host = isinstance(part, list) and part and isinstance(part[0], dict) and "unmanaged" in part[0]
     return [{**host, "unmanaged": 0} for host in part] if is_host else part
 
 
 def test_from_docker_run_to_the_stack_without_a_restart(live: LiveDaemon, moving: Moving, tmp_path: Path) -> None:
     volume = f"{live.stack}-cache"
-    moving.start(*OPTIONS, "-v", f"{volume}:/root/.cache/huggingface", arguments=WORDS)
+    moving.start(*OPTIONS, "-v", f"{volume}:/root/.cache/huggingface", arguments=ARGUMENTS)
     was = moving.who(moving.name)
     listed = moving.run("import", "here", "--stack", str(moving.path))
     assert (listed.code, moving.name in listed.out) == (0, True)
     block = moving.imported()
-    for said in (
+    for expected in (
         "Set these in cortexctl's environment",
         "HF_TOKEN, VLLM_API_KEY, WEBHOOK",
         "extra hosts",
         "becomes the secret",
     ):
-        assert said in block
+        assert expected in block
     moving.paste(block)
     assert moving.run("fmt", "--check", str(moving.path)).code in {0, 3}
     assert moving.plan() == [("adopt", [])]
@@ -173,9 +173,9 @@ def test_a_replacement_that_fails_brings_the_adopted_one_back(live: LiveDaemon, 
     failed = moving.run("apply", str(moving.path), "--auto-approve")
     assert failed.code == 1, failed.out
     assert "rolled back" in failed.out
-    found = live.inspect(moving.serving)
-    assert (found["Id"], found["State"]["Running"]) == (was, True)
-    assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    inspected = live.inspect(moving.serving)
+    assert (inspected["Id"], inspected["State"]["Running"]) == (was, True)
+    assert inspected["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
 def test_one_that_has_the_serving_name_needs_no_apply(live: LiveDaemon, moving: Moving) -> None:
@@ -188,8 +188,8 @@ def test_one_that_has_the_serving_name_needs_no_apply(live: LiveDaemon, moving: 
     assert moving.plan() == []
     moving.quiet()
     live.docker_cli("stop", moving.name)
-    found = json.loads(moving.run("drift", str(moving.path), "--format", "json").out)["findings"]
-    assert [(f["kind"], f["code"]) for f in found if f["kind"] != "unmanaged"] == [("drift", "stopped")]
+    findings = json.loads(moving.run("drift", str(moving.path), "--format", "json").out)["findings"]
+    assert [(f["kind"], f["code"]) for f in findings if f["kind"] != "unmanaged"] == [("drift", "stopped")]
     assert [action for action, _ in moving.plan()] == ["start"]
     moving.apply()
     assert moving.who(moving.name)[0] == was[0]
@@ -235,7 +235,7 @@ def test_on_the_hosts_network_and_another_port(live: LiveDaemon, moving: Moving)
     assert moving.plan() == []
 
 
-def test_what_cannot_be_imported_says_all_its_reasons_and_prints_nothing(live: LiveDaemon, moving: Moving) -> None:
+def test_a_refused_import_reports_all_reasons_and_prints_no_entry(live: LiveDaemon, moving: Moving) -> None:
     live.run_foreign(
         moving.name, "--rm", "--entrypoint", "sh", arguments=("-c", f"export K={PLANTED}; exec vllm serve org/m")
     )
@@ -260,7 +260,7 @@ def test_names_that_lead_nowhere(live: LiveDaemon, moving: Moving) -> None:
     assert "it is adopted already" in again.err
 
 
-def test_the_release_is_asked_of_the_server_where_the_tag_does_not_tell(live: LiveDaemon, moving: Moving) -> None:
+def test_the_server_reports_the_release_if_the_tag_does_not_name_it(live: LiveDaemon, moving: Moving) -> None:
     tag = f"{live.stack}:latest"
     live.docker_cli("tag", STAND_IN, tag)
     try:

@@ -1,4 +1,4 @@
-"""An apply that dies on the way, on a real daemon: what it leaves is understood, and nothing is lost."""
+"""An apply that dies before its end, on a real daemon: the next run understands its leftovers, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.live import LiveDaemon
 pytestmark = pytest.mark.engine
 
 
-def killed_in_the_gate(live: LiveDaemon, stack: StackFile, how: signal.Signals, generation: int) -> int:
-    """Run apply until its candidate runs, then send it a signal; returns how it ended."""
+def killed_in_the_gate(live: LiveDaemon, stack: StackFile, number: signal.Signals, generation: int) -> int:
+    """Run apply until its candidate runs, and then send it a signal. Returns the exit code."""
     with in_the_gate(live, stack, generation) as apply:
-        apply.send_signal(how)
+        apply.send_signal(number)
         apply.communicate(timeout=60)
     return apply.returncode
 
 
-def test_a_killed_replacement_is_gone_on_with(live: LiveDaemon, stack: StackFile) -> None:
+def test_the_next_run_continues_a_killed_replacement(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     stack.write(START_SECONDS="4")
@@ -37,7 +37,7 @@ def test_a_killed_replacement_is_gone_on_with(live: LiveDaemon, stack: StackFile
     assert live.everything()["volumes"] == [f"cortexctl-record-{live.stack}"]
 
 
-def test_after_a_kill_the_old_one_still_comes_back_when_the_new_one_fails(live: LiveDaemon, stack: StackFile) -> None:
+def test_after_a_kill_the_old_one_serves_again_if_the_new_one_fails(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     first = live.inspect(stack.serving)["Id"]
@@ -50,18 +50,18 @@ def test_after_a_kill_the_old_one_still_comes_back_when_the_new_one_fails(live: 
     assert live.inspect(stack.serving)["Id"] == first
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_first_signal_lets_the_running_change_come_to_its_end(
-    live: LiveDaemon, stack: StackFile, how: signal.Signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_first_signal_lets_the_running_change_finish(
+    live: LiveDaemon, stack: StackFile, number: signal.Signals
 ) -> None:
     stack.write(START_SECONDS="2")
-    code = killed_in_the_gate(live, stack, how, 1)
+    code = killed_in_the_gate(live, stack, number, 1)
     assert live.containers() == {stack.serving: "running"}
-    assert code == 0, "there was nothing else to do"
+    assert code == 0, "it had nothing else to do"
     assert live.cortexctl("lock", "status", str(stack)).out == "here: free\n"
 
 
-def test_a_second_signal_ends_it_at_once_and_the_next_run_goes_on(live: LiveDaemon, stack: StackFile) -> None:
+def test_a_second_signal_ends_it_at_once_and_the_next_run_continues(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     stack.write(START_SECONDS="600", gate='startup_timeout = "900s"\n')

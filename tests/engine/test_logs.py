@@ -71,11 +71,11 @@ def test_whatever_a_candidate_writes_the_old_one_comes_back(live: LiveDaemon, st
         timeout=300,
         check=False,
     )
-    said = failed.stdout + failed.stderr
-    assert failed.returncode == 1, said[-2_000:]
-    assert "it exited with code 1" in said
-    assert "generation 1 serves again" in said
-    assert len(said) < 30_000
+    output = failed.stdout + failed.stderr
+    assert failed.returncode == 1, output[-2_000:]
+    assert "it exited with code 1" in output
+    assert "generation 1 serves again" in output
+    assert len(output) < 30_000
     assert live.containers() == {stack.serving: "running"}
 
 

@@ -53,8 +53,8 @@ def test_from_nothing_to_serving_changed_and_back_to_nothing(live: LiveDaemon, s
     assert models[0]["max_model_len"] == 512
     assert live.containers() == {stack.serving: "running", f"{stack.serving}--g1": "exited"}
 
-    assert {name: len(found) for name, found in live.everything().items()} == {
-        "containers": 3, "networks": 2, "volumes": 2,  # one is the record of what was applied
+    assert {name: len(names) for name, names in live.everything().items()} == {
+        "containers": 3, "networks": 2, "volumes": 2,  # one is the record
     }  # fmt: skip
     destroyed = live.cortexctl("destroy", str(stack), "--auto-approve")
     assert destroyed.code == 0, destroyed.err
@@ -62,24 +62,24 @@ def test_from_nothing_to_serving_changed_and_back_to_nothing(live: LiveDaemon, s
     assert "Nothing to destroy" in live.cortexctl("destroy", str(stack), "--auto-approve").out
 
 
-def test_the_container_is_as_the_design_says(live: LiveDaemon, stack: StackFile) -> None:
+def test_the_container_has_the_settings_of_the_design(live: LiveDaemon, stack: StackFile) -> None:
     stack.write(more=stack.args(max_model_len=1024))
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
-    found = live.inspect(stack.serving)
-    host = found["HostConfig"]
-    assert found["Config"]["Entrypoint"] == ["vllm", "serve"]
-    assert found["Config"]["Cmd"][:3] == ["org/tiny", "--served-model-name", "tiny"]
+    inspected = live.inspect(stack.serving)
+    host = inspected["HostConfig"]
+    assert inspected["Config"]["Entrypoint"] == ["vllm", "serve"]
+    assert inspected["Config"]["Cmd"][:3] == ["org/tiny", "--served-model-name", "tiny"]
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
     assert host["IpcMode"] == "private"
     assert host["ShmSize"] == 64 * 2**20
     assert host["LogConfig"]["Config"] == {"max-size": "50m", "max-file": "3"}
-    assert found["Config"]["Labels"]["cortexctl.generation"] == "1"
-    recorded = json.loads(found["Config"]["Labels"]["cortexctl.spec"])
+    assert inspected["Config"]["Labels"]["cortexctl.generation"] == "1"
+    recorded = json.loads(inspected["Config"]["Labels"]["cortexctl.spec"])
     assert recorded["server"]["args"] == {"max_model_len": 1024}
     assert "network" in recorded["container"]
-    assert "ipc" not in recorded["container"], "defaults are left out"
+    assert "ipc" not in recorded["container"], "a label holds no defaults"
 
 
 def test_a_stopped_container_is_found_and_started(live: LiveDaemon, stack: StackFile) -> None:
@@ -110,7 +110,7 @@ def test_a_saved_plan_is_applied_once_and_refused_when_stale(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "text"),
     [
         ({"CRASH_AFTER_SECONDS": "0.2"}, "it exited with code 1"),
         ({"CRASH_AFTER_SECONDS": "0.2", "EXIT_CODE": "0"}, "it exited with code 0"),
@@ -118,8 +118,8 @@ def test_a_saved_plan_is_applied_once_and_refused_when_stale(
         ({"COMPLETION_STATUS": "500"}, "its first request failed: status 500"),
     ],
 )
-def test_a_candidate_that_fails_is_taken_away_and_the_old_one_serves_again(
-    live: LiveDaemon, stack: StackFile, fault: dict[str, str], said: str
+def test_a_candidate_that_fails_is_removed_and_the_old_one_serves_again(
+    live: LiveDaemon, stack: StackFile, fault: dict[str, str], text: str
 ) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
@@ -127,7 +127,7 @@ def test_a_candidate_that_fails_is_taken_away_and_the_old_one_serves_again(
     stack.write(**fault)
     failed = live.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1, failed.out
-    assert said in failed.out, f"{failed.out}\n{failed.err}"
+    assert text in failed.out, f"{failed.out}\n{failed.err}"
     assert "generation 1 serves again" in failed.out
     assert live.containers() == {stack.serving: "running"}
     assert live.inspect(stack.serving)["Id"] == first
@@ -195,7 +195,7 @@ def test_an_image_that_is_nowhere_is_found_by_the_plan(live: LiveDaemon, stack: 
     assert live.containers() == {}
 
 
-def test_somebody_elses_container_under_our_name_is_never_taken(live: LiveDaemon, stack: StackFile) -> None:
+def test_a_foreign_container_under_our_name_is_never_taken(live: LiveDaemon, stack: StackFile) -> None:
     live.run_foreign(stack.serving)
     before = live.inspect(stack.serving)["Id"]
     stack.write()
@@ -224,7 +224,7 @@ def test_a_planted_secret_is_in_the_container_and_nowhere_else(
     planted = "sk-planted-4711"
     stack.write(more=f'[models.{stack.model}.secrets]\nVLLM_API_KEY = {{ env = "PLANTED" }}\n')
     saved = tmp_path / "plan.json"
-    said = []
+    outputs = []
     for command in (
         ("plan", str(stack), "--out", str(saved), "--explain"),
         ("plan", str(stack), "--format", "json"),
@@ -235,11 +235,11 @@ def test_a_planted_secret_is_in_the_container_and_nowhere_else(
     ):
         ran = live.cortexctl(*command, PLANTED=planted)
         assert ran.code == 0, ran.err
-        said += [ran.out, ran.err]
-    found = live.inspect(stack.serving)
-    assert f"VLLM_API_KEY={planted}" in found["Config"]["Env"], "the gate asked with the key, and passed"
-    said += [saved.read_text(), json.dumps(found["Config"]["Labels"]), json.dumps(found["Config"]["Cmd"])]
-    assert planted not in "".join(said)
+        outputs += [ran.out, ran.err]
+    inspected = live.inspect(stack.serving)
+    assert f"VLLM_API_KEY={planted}" in inspected["Config"]["Env"], "the gate needs the key"
+    outputs += [saved.read_text(), json.dumps(inspected["Config"]["Labels"]), json.dumps(inspected["Config"]["Cmd"])]
+    assert planted not in "".join(outputs)
     changed = live.cortexctl("plan", str(stack), PLANTED="sk-another")
     assert "secrets.VLLM_API_KEY   (changed, value hidden)" in changed.out
     assert "sk-another" not in changed.out

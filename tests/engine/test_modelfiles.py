@@ -26,22 +26,22 @@ from tests.specs import new_spec
 
 pytestmark = pytest.mark.engine
 HIDDEN = 6 * 2**30
-"""Bytes of a file of which only the head may be read; it is sparse."""
+"""Bytes of a sparse file. Only its head may be read."""
 
 
 def container_of(
     live: LiveDaemon, folder: Path, target: str = "/models", *, start: bool = False, called: str = ""
 ) -> str:
-    """One of the stack's that has the folder mounted, by its label and for real; returns its id. `called`: as the label
-    has it, for a folder that is on the host and not on this machine.
+    """Create a container of the stack that has the folder mounted, in its label and in fact. Returns its id. `called`: the
+    folder's path in the label, if it is on the host and not on this machine.
     """
     mounts = (Mount(called or str(folder), target),)
     spec = new_spec(STAND_IN, "/models/tiny", ("tiny",), mounts=mounts)
     marks = {labels.STACK: live.stack, labels.MODEL: "m", labels.SPEC: spec_to_label(spec)}
-    words = [word for key, value in marks.items() for word in ("--label", f"{key}={value}")]
+    options = [word for key, value in marks.items() for word in ("--label", f"{key}={value}")]
     name = f"{live.stack}-files"
     verb = ("run", "-d") if start else ("create",)
-    return live.docker_cli(*verb, "--name", name, *words, "-v", f"{folder}:{target}:ro", STAND_IN, "tiny")
+    return live.docker_cli(*verb, "--name", name, *options, "-v", f"{folder}:{target}:ro", STAND_IN, "tiny")
 
 
 @pytest.fixture
@@ -65,11 +65,11 @@ def test_a_model_is_read_through_a_container_that_shows_its_folder(live: LiveDae
     host = Host("here", live.docker)
     seen = observe_host(host)
     wanted = [ModelSource("here", str(models), name) for name in ("small", "one-file", "gone")]
-    found = model_files_on(host, seen, wanted)
+    files = model_files_on(host, seen, wanted)
     config = json.loads((CONFIGS / "qwen3-8b.json").read_text())
-    assert found["here", f"{models}/small"] == ModelFiles(config, total=16381470720)
-    assert found["here", f"{models}/one-file"] == ModelFiles(config, {"w": ("BF16", (2, 3))})
-    assert found["here", f"{models}/gone"].problem == "its folder has no config.json"
+    assert files["here", f"{models}/small"] == ModelFiles(config, total=16381470720)
+    assert files["here", f"{models}/one-file"] == ModelFiles(config, {"w": ("BF16", (2, 3))})
+    assert files["here", f"{models}/gone"].problem == "its folder has no config.json"
 
 
 def test_links_of_the_hubs_cache_are_followed(live: LiveDaemon, tmp_path: Path) -> None:
@@ -77,29 +77,29 @@ def test_links_of_the_hubs_cache_are_followed(live: LiveDaemon, tmp_path: Path) 
     container_of(live, cache, "/root/.cache/huggingface")
     host = Host("here", live.docker)
     source = ModelSource("here", str(cache), "hub", "org/name", "main")
-    found = model_files_on(host, observe_host(host), [source, replace(source, revision=COMMIT)])
-    assert found == {source.key: ModelFiles(CONFIG), ("here", f"org/name@{COMMIT}"): ModelFiles(CONFIG)}
+    files = model_files_on(host, observe_host(host), [source, replace(source, revision=COMMIT)])
+    assert files == {source.key: ModelFiles(CONFIG), ("here", f"org/name@{COMMIT}"): ModelFiles(CONFIG)}
 
 
-def test_links_in_a_circle_and_folders_are_no_files(live: LiveDaemon, tmp_path: Path) -> None:
+def test_circular_links_and_folders_are_not_files(live: LiveDaemon, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "a").symlink_to("b")
     (tmp_path / "m" / "b").symlink_to("a")
     (tmp_path / "m" / "folder").mkdir()
-    made = container_of(live, tmp_path / "m")
-    assert read_file(live.docker, made, "/models/folder", 10) is None
-    assert read_file(live.docker, made, "/models/none", 10) is None
+    container = container_of(live, tmp_path / "m")
+    assert read_file(live.docker, container, "/models/folder", 10) is None
+    assert read_file(live.docker, container, "/models/none", 10) is None
     with pytest.raises(DaemonError, match="too many links"):
-        read_file(live.docker, made, "/models/a", 10)
+        read_file(live.docker, container, "/models/a", 10)
     with pytest.raises(DaemonError, match=r"(?i)no such container"):
         read_file(live.docker, f"{live.stack}-nowhere", "/models/a", 10)
 
 
-def test_a_host_without_a_container_that_shows_it_says_so(live: LiveDaemon, models: Path) -> None:
+def test_a_host_without_a_container_that_mounts_the_folder_is_reported(live: LiveDaemon, models: Path) -> None:
     host = Host("here", live.docker)
     source = ModelSource("here", str(models / "elsewhere"), "m")
-    found = model_files_on(host, observe_host(host), [source])
-    assert found[source.key].problem == "no container on here shows its folder yet"
+    files = model_files_on(host, observe_host(host), [source])
+    assert files[source.key].problem == "no container on here shows its folder yet"
 
 
 STACK = """stack = "{stack}"
@@ -129,9 +129,9 @@ def test_a_plan_reads_what_it_needs_on_the_host_and_a_snapshot_has_it(
     with counting_proxy(tmp_path / "proxy.sock", live.docker) as (url, counted):
         planned = live.cortexctl("plan", str(path), DOCKER_HOST=url)
     assert "22.3x of 8,192 tokens" in planned.out, planned.out + planned.err
-    asked = [line.rpartition("path=")[2] for line in counted if "/archive?" in line]
+    paths = [line.rpartition("path=")[2] for line in counted if "/archive?" in line]
     names = ("config.json", "hf_quant_config.json", "model.safetensors.index.json")
-    assert asked == [f"/models/small/{name}" for name in names]
+    assert paths == [f"/models/small/{name}" for name in names]
     observed = live.cortexctl("observe", str(path), "--out", str(snapshot))
     assert observed.code == 0, observed.err
     review = live.cortexctl("plan", str(path), "--observed", str(snapshot), DOCKER_HOST="unix:///run/none.sock")

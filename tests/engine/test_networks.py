@@ -72,7 +72,7 @@ def test_what_starts_is_on_the_first_one_where_another_run_has_just_made_a_secon
     assert named(live, name) == first
 
 
-def test_one_of_somebody_elses_making_stays_and_the_daemon_is_quoted(
+def test_a_foreign_network_stays_and_the_daemons_message_is_quoted(
     live: LiveDaemon, daemon: DockerDaemon, name: str
 ) -> None:
     daemon.ensure_network(name, live.stack)

@@ -1,4 +1,4 @@
-"""plan --probe on a real daemon, over images with a small package `vllm` of our own."""
+"""plan --probe on a real daemon, with images that contain a small package `vllm` of the tests."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ pytestmark = pytest.mark.engine
 
 
 def without_others(text: str) -> str:
-    """Other tests have containers on the daemon, and theirs come and go."""
+    """Without the number of unmanaged containers: other tests create and remove theirs meanwhile."""
     return re.sub(r"   \d+ of others, left alone", "", text)
 
 
 class Image:
-    """The stand-in with a small vLLM in it, under a name of this test's."""
+    """Images of the stand-in with a small vLLM, under names of this test."""
 
     def __init__(self, live: LiveDaemon, folder: Path) -> None:
         self.live = live
@@ -57,10 +57,10 @@ class Image:
 
 @pytest.fixture
 def image(live: LiveDaemon, tmp_path: Path) -> Iterator[Image]:
-    made = Image(live, tmp_path / "images")
-    yield made
-    if made.names:
-        live.docker_cli("image", "rm", "-f", *made.names)
+    probed = Image(live, tmp_path / "images")
+    yield probed
+    if probed.names:
+        live.docker_cli("image", "rm", "-f", *probed.names)
 
 
 def probes(live: LiveDaemon) -> list[str]:
@@ -68,19 +68,19 @@ def probes(live: LiveDaemon) -> list[str]:
 
 
 def wait_for(live: LiveDaemon, count: int) -> None:
-    """A daemon removes what has ended a moment later."""
+    """Wait for this number of probes. A daemon removes an ended container a moment later."""
     until = time.monotonic() + 300
     while len(probes(live)) != count:
         assert time.monotonic() < until
         time.sleep(0.1)
 
 
-def asked(live: LiveDaemon, image: str, *words: str) -> Probed:
+def probe(live: LiveDaemon, image: str, *arguments: str) -> Probed:
     id_ = live.docker_cli("image", "inspect", "--format", "{{.Id}}", image)
-    return image_parser.ask_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(words)])
+    return image_parser.ask_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(arguments)])
 
 
-def test_what_the_image_takes_is_one_line_on_stderr(live: LiveDaemon, stack: StackFile, image: Image) -> None:
+def test_an_accepted_command_line_is_one_line_on_stderr(live: LiveDaemon, stack: StackFile, image: Image) -> None:
     stack.write(image=image.make(), more=stack.args(max_model_len=128))
     planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
     assert planned.code == 2, planned.out + planned.err
@@ -90,8 +90,10 @@ def test_what_the_image_takes_is_one_line_on_stderr(live: LiveDaemon, stack: Sta
     assert live.containers() == {}
 
 
-def test_what_the_image_refuses_stands_against_the_plan(live: LiveDaemon, stack: StackFile, image: Image) -> None:
-    """The catalogue knows the argument; this image's parser does not."""
+def test_an_argument_that_the_image_refuses_is_an_error_of_the_plan(
+    live: LiveDaemon, stack: StackFile, image: Image
+) -> None:
+    """The catalogue has the argument; this image's parser does not."""
     stack.write(image=image.make(), more=stack.args(block_size=16))
     planned = live.cortexctl("plan", str(stack), "--probe", "--detailed-exitcode")
     assert planned.code == 1
@@ -102,7 +104,7 @@ def test_what_the_image_refuses_stands_against_the_plan(live: LiveDaemon, stack:
     assert "unrecognized arguments: --block-size 16" in planned.out
 
 
-def test_another_release_than_the_stack_says_is_told(live: LiveDaemon, stack: StackFile, image: Image) -> None:
+def test_another_release_than_that_of_the_stack_is_reported(live: LiveDaemon, stack: StackFile, image: Image) -> None:
     name = image.make("0.31.0")
     live.docker_cli("tag", name, f"{live.stack}/small:v0.32.0")
     image.names.append(f"{live.stack}/small:v0.32.0")
@@ -121,25 +123,25 @@ def test_an_image_without_a_parser_is_a_warning(live: LiveDaemon, stack: StackFi
 
 
 def test_the_container_can_do_nothing_but_answer(live: LiveDaemon, image: Image) -> None:
-    (verdict,) = asked(live, image.make(), "m", "--permissions", "x").verdicts
-    told = json.loads(verdict.text.partition(": ")[2])
-    assert told["interfaces"] == ["lo"]
-    assert int(told["capabilities"], 16) == 0
-    assert told["no_new_privileges"] == "1"
-    assert (told["root"], told["tmp"], told["folder"]) == (False, True, "/")
-    assert told["memory"] == [str(image_parser.MEMORY_LIMIT)]
-    assert told["environment"]["NVIDIA_VISIBLE_DEVICES"] == "void"
+    (verdict,) = probe(live, image.make(), "m", "--permissions", "x").verdicts
+    permissions = json.loads(verdict.text.partition(": ")[2])
+    assert permissions["interfaces"] == ["lo"]
+    assert int(permissions["capabilities"], 16) == 0
+    assert permissions["no_new_privileges"] == "1"
+    assert (permissions["root"], permissions["tmp"], permissions["folder"]) == (False, True, "/")
+    assert permissions["memory"] == [str(image_parser.MEMORY_LIMIT)]
+    assert permissions["environment"]["NVIDIA_VISIBLE_DEVICES"] == "void"
 
 
 def test_no_secret_gets_into_it(live: LiveDaemon, stack: StackFile, image: Image) -> None:
     secret = f'[models.{stack.model}.secrets]\nVLLM_API_KEY = {{ env = "PLANTED" }}\n'
     stack.write(image=image.make(SMALL_VLLM_SLEEP="3"), more=secret)
-    words = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
+    argv = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
     env = {"DOCKER_HOST": live.docker, "PLANTED": "planted-value", "PATH": "/usr/bin:/bin"}
     pipe = subprocess.PIPE
-    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
-    with subprocess.Popen(words, cwd=REPO, env=env, stdout=pipe, stderr=pipe, text=True) as run:
-        signal.signal(signal.SIGINT, heard)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores SIGINT
+    with subprocess.Popen(argv, cwd=REPO, env=env, stdout=pipe, stderr=pipe, text=True) as run:
+        signal.signal(signal.SIGINT, handler)
         wait_for(live, 1)
         inspected = json.dumps(live.inspect(probes(live)[0]))
         out, err = run.communicate(timeout=300)
@@ -147,49 +149,49 @@ def test_no_secret_gets_into_it(live: LiveDaemon, stack: StackFile, image: Image
     assert run.returncode == 0, err
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_it_goes_also_when_nobody_waits_any_more(
-    live: LiveDaemon, stack: StackFile, image: Image, how: signal.Signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_probe_is_removed_after_its_run_was_interrupted_or_killed(
+    live: LiveDaemon, stack: StackFile, image: Image, number: signal.Signals
 ) -> None:
-    """And while it is there, it is nobody's container: no look at the host shows it."""
-    stack.write(image=image.make(SMALL_VLLM_SLEEP="60" if how == signal.SIGINT else "4"))
-    words = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
+    """While it exists, no observation of the host contains it."""
+    stack.write(image=image.make(SMALL_VLLM_SLEEP="60" if number == signal.SIGINT else "4"))
+    argv = [sys.executable, "-m", "cortexctl", "plan", str(stack), "--probe"]
     env = {"DOCKER_HOST": live.docker, "PATH": "/usr/bin:/bin"}
     pipe = subprocess.PIPE
-    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
-    with subprocess.Popen(words, cwd=REPO, env=env, stdout=pipe, stderr=pipe, text=True) as run:
-        signal.signal(signal.SIGINT, heard)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores SIGINT
+    with subprocess.Popen(argv, cwd=REPO, env=env, stdout=pipe, stderr=pipe, text=True) as run:
+        signal.signal(signal.SIGINT, handler)
         wait_for(live, 1)
         (there,) = probes(live)
         assert not any(c.id.startswith(there) for c in observe_host(Host("here", live.docker)).containers)
-        # One that is killed before it has started it leaves it to the next probe.
+        # A run that is killed before it starts the container leaves it to the next probe.
         until = time.monotonic() + 300
         while not live.inspect(there)["State"]["Running"]:
             assert time.monotonic() < until
-        run.send_signal(how)
+        run.send_signal(number)
         _, err = run.communicate(timeout=300)
         wait_for(live, 0)
-    assert run.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), err
+    assert run.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), err
 
 
-def test_one_that_does_not_end_is_ended(live: LiveDaemon, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_does_not_end_is_stopped(live: LiveDaemon, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     name = image.make(SMALL_VLLM_SLEEP="600")
     monkeypatch.setattr(image_parser, "TIME_LIMIT", 1)
-    assert asked(live, name, "m").problem == "it ended without a verdict: its time is over"
+    assert probe(live, name, "m").problem == "it ended without a verdict: its time is over"
     monkeypatch.setattr(image_parser, "TIME_LIMIT", 600)
     monkeypatch.setattr(image_parser, "GRACE", -597)
-    assert asked(live, name, "m").problem == "it did not end within 600 s"
+    assert probe(live, name, "m").problem == "it did not end within 600 s"
     wait_for(live, 0)
 
 
-def test_one_that_was_never_started_goes_with_the_next(
+def test_a_probe_that_was_never_started_is_removed_with_the_next(
     live: LiveDaemon, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = image.make()
     live.docker_cli("create", "--label", f"{PROBE}={live.stack}", name)
     live.docker_cli("create", "--label", f"{PROBE}=another-{live.stack}", "--label", f"cxt.test={live.stack}", name)
-    asked(live, name, "m")
-    wait_for(live, 1)  # the made one may be somebody's who is about to start it
+    probe(live, name, "m")
+    wait_for(live, 1)  # another run may be about to start the created one
     monkeypatch.setattr(image_parser, "TIME_LIMIT", -1)
     monkeypatch.setattr(image_parser, "GRACE", 60)
     with pytest.raises(DaemonRefused):

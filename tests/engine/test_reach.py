@@ -1,4 +1,4 @@
-"""The gate asks the right server: over the container's own address, or from inside it, and never another at its port."""
+"""The gate queries the right server, at the container's own address or from inside it, and never another at its port."""
 
 from __future__ import annotations
 
@@ -37,23 +37,25 @@ PORT = 28833
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the daemon's socket led to another machine."""
+    """Simulates a daemon's socket that leads to another machine."""
     monkeypatch.setattr(kernel, "runs_here", lambda _pid, _container: False)
 
 
-def started(live: LiveDaemon, *words: str, options: tuple[str, ...] = ()) -> str:
-    """A stand-in's container, by its id, once it serves."""
+def started(live: LiveDaemon, *arguments: str, options: tuple[str, ...] = ()) -> str:
+    """Start a stand-in, and wait until it serves. Returns the container's id."""
     name = f"{live.stack}-server"
-    live.run_foreign(name, *options, arguments=("tiny", *words))
+    live.run_foreign(name, *options, arguments=("tiny", *arguments))
     live.until_serving(name)
     return str(live.inspect(name)["Id"])
 
 
 def processes(live: LiveDaemon, container: str) -> list[str]:
-    return [" ".join(words) for words in json.loads(get(live.docker, f"/containers/{container}/top").body)["Processes"]]
+    return [
+        " ".join(columns) for columns in json.loads(get(live.docker, f"/containers/{container}/top").body)["Processes"]
+    ]
 
 
-# ---- both ways
+# ---- both kinds of reach
 
 
 def test_over_its_own_address(live: LiveDaemon) -> None:
@@ -81,7 +83,7 @@ def test_from_inside_it(live: LiveDaemon) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_what_is_run_inside_has_no_key_on_its_command_line_and_ends_with_its_connection(live: LiveDaemon) -> None:
+def test_the_exec_has_no_key_on_its_command_line_and_ends_with_its_connection(live: LiveDaemon) -> None:
     container = started(live, "--api-key", KEY)
     alone = processes(live, container)
     with closing(ContainerReach(live.docker, container).connect(30)) as stream:
@@ -94,7 +96,7 @@ def test_what_is_run_inside_has_no_key_on_its_command_line_and_ends_with_its_con
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: LiveDaemon, tmp_path: Path) -> None:
+def test_a_connection_that_is_left_open_ends_if_its_client_is_killed(live: LiveDaemon, tmp_path: Path) -> None:
     container = started(live)
     alone = len(processes(live, container))
     script = f"""
@@ -116,10 +118,10 @@ def test_a_connection_that_is_left_open_ends_when_its_asker_is_killed(live: Live
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_what_keeps_it_from_answering_is_told_apart(live: LiveDaemon) -> None:
+def test_the_causes_of_a_missing_answer_are_distinguished(live: LiveDaemon) -> None:
     container = started(live, "--port", "9000")
     reach = ContainerReach(live.docker, container)
-    assert query_health(reach, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY, "its own words tell its port"
+    assert query_health(reach, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY, "its command line names its port"
     silent = f"{live.stack}-silent"
     live.run_foreign(silent, "--entrypoint", "sleep", arguments=("600",))
     assert query_health(ContainerReach(live.docker, live.inspect(silent)["Id"]), 30, CONTRACT.health) == Answer(
@@ -132,8 +134,8 @@ def test_what_keeps_it_from_answering_is_told_apart(live: LiveDaemon) -> None:
     assert query_health(ContainerReach(live.docker, "f" * 64), 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
 
 
-def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: LiveDaemon) -> None:
-    """There one's loopback is everybody's."""
+def test_on_the_hosts_network_no_query_goes_to_another_server_at_its_port(live: LiveDaemon) -> None:
+    """On the host's network, all containers share the loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -149,27 +151,27 @@ def test_on_the_hosts_network_another_server_at_its_port_is_not_asked(live: Live
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_container_without_python_cannot_be_asked_and_that_is_no_fault_of_its_server(live: LiveDaemon) -> None:
+def test_a_container_without_python_is_a_fault_of_the_reach_and_not_of_its_server(live: LiveDaemon) -> None:
     name = f"{live.stack}-bare"
     live.run_foreign(name, "--env", "PATH=/nowhere", "--entrypoint", "/bin/sleep", arguments=("600",))
     with pytest.raises(PathFailed, match="no python3 can be run in its container, to ask from inside"):
         ContainerReach(live.docker, live.inspect(name)["Id"]).connect(30)
 
 
-# ---- a whole apply, where another server has the port
+# ---- a whole apply, while another server has the port
 
 
 @dataclass
 class Elsewhere:
-    """A network of its own, with nothing but a loopback: the daemon's socket leads there, and its ports do not."""
+    """A separate network with only a loopback: the daemon's socket can be reached from it, and its ports cannot."""
 
     live: LiveDaemon
     pid: int
 
-    def cortexctl(self, *words: str, **env: str) -> Ran:
-        inside = ["nsenter", f"--net=/proc/{self.pid}/ns/net", sys.executable, "-m", "cortexctl", *words]
-        given = {**os.environ, "DOCKER_HOST": self.live.docker, "PYTHONPATH": str(REPO), **env}
-        done = subprocess.run(inside, capture_output=True, text=True, env=given, cwd=REPO, check=False, timeout=600)
+    def cortexctl(self, *arguments: str, **env: str) -> Ran:
+        inside = ["nsenter", f"--net=/proc/{self.pid}/ns/net", sys.executable, "-m", "cortexctl", *arguments]
+        environ = {**os.environ, "DOCKER_HOST": self.live.docker, "PYTHONPATH": str(REPO), **env}
+        done = subprocess.run(inside, capture_output=True, text=True, env=environ, cwd=REPO, check=False, timeout=600)
         return Ran(done.returncode, done.stdout, done.stderr)
 
 
@@ -186,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
     do_POST = do_GET
-    def log_message(self, *words):
+    def log_message(self, *args):
         pass
 print("up", flush=True)
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
@@ -195,7 +197,7 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 @contextmanager
 def other_server(live: LiveDaemon, log: Path) -> Iterator[Elsewhere]:
-    """A network where a server of somebody else, healthy and obliging, has the port."""
+    """A network in which a foreign, healthy server has the port."""
     serve = f'ip link set lo up && exec "{sys.executable}" -c "$0" {PORT} "{log}"'
     command = ["unshare", "--net", "sh", "-c", serve, STUB]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stub:
@@ -214,9 +216,9 @@ def with_key(stack: StackFile) -> str:
 def test_another_server_at_its_port_is_neither_believed_nor_given_the_key(
     live: LiveDaemon, stack: StackFile, tmp_path: Path
 ) -> None:
-    heard = tmp_path / "heard"
-    heard.touch()
-    with other_server(live, heard) as there:
+    requests = tmp_path / "requests"
+    requests.touch()
+    with other_server(live, requests) as there:
         stack.write(publish=f"127.0.0.1:{PORT}", more=with_key(stack), HEALTH_STATUS="500", MODELS="other")
         failed = there.cortexctl("apply", str(stack), "--auto-approve", PLANTED_KEY=KEY)
         assert failed.code == 1, failed.out
@@ -234,17 +236,17 @@ def test_another_server_at_its_port_is_neither_believed_nor_given_the_key(
         assert "running, no answer" in hung.out
         drifted = there.cortexctl("drift", str(stack), "--detailed-exitcode", PLANTED_KEY=KEY)
         assert "/health accepts the request and does not answer" in drifted.out
-    assert heard.read_text() == "", "nobody asked it anything"
+    assert requests.read_text() == "", "it received a request"
 
 
-def test_a_server_that_cannot_be_asked_goes_on_serving(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
-    """Neither over its address nor from inside: the apply ends before anything is stopped."""
+def test_a_server_that_cannot_be_reached_keeps_serving(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
+    """It cannot be reached at its address, nor from inside: the apply ends before anything is stopped."""
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     before = live.inspect(stack.serving)
     live.docker_cli("exec", stack.serving, "/bin/sh", "-c", 'rm "$(command -v python3)"')
     stack.write(more=stack.args(max_model_len=1024))
-    with other_server(live, tmp_path / "heard") as there:
+    with other_server(live, tmp_path / "requests") as there:
         failed = there.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1
     assert (
@@ -258,9 +260,9 @@ def test_a_server_that_cannot_be_asked_goes_on_serving(live: LiveDaemon, stack: 
 
 
 def until(holds: Any) -> None:
-    """Wait for what is asked for, however long a loaded machine takes."""
+    """Wait until `holds` returns true, at most two minutes."""
     for _ in range(1200):
         if holds():
             return
         time.sleep(0.1)
-    raise AssertionError("it never came to be")
+    raise AssertionError("the condition never became true")

@@ -60,7 +60,7 @@ def test_a_no_op_plan_is_one_list_request(live: LiveDaemon, tmp_path: Path, numb
     assert counted == ["GET /containers/json?all=1"]
 
 
-def test_the_log_of_a_first_run_is_asked_for_whole_and_that_of_another_from_its_start(
+def test_the_whole_log_is_read_of_a_first_run_and_that_of_another_from_its_start(
     live: LiveDaemon, tmp_path: Path
 ) -> None:
     """A busy daemon notes the start after the first lines."""

@@ -123,7 +123,6 @@ NOT_YET = (
     "tests/browser",
     "tests/contract",
     "tests/e2e",
-    "tests/engine",
     "tests/property",
     "tests/unit",
     "tools/vllm_catalogue",

@@ -23,20 +23,20 @@ pytestmark = pytest.mark.engine
 VALIDATOR = Draft202012Validator(json.loads(events_schema()))
 NOTE = """\
 import os, urllib.request
-told = {k[10:].lower(): v for k, v in os.environ.items() if k.startswith("CORTEXCTL_")}
-heard = ""
-if told.get("endpoint"):
+variables = {k[10:].lower(): v for k, v in os.environ.items() if k.startswith("CORTEXCTL_")}
+status = ""
+if variables.get("endpoint"):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    heard = str(opener.open(told["endpoint"] + "/health", timeout=5).status)
+    status = str(opener.open(variables["endpoint"] + "/health", timeout=5).status)
 with open("notes", "a") as notes:
-    notes.write(" ".join([told["on"], told["address"], told["outcome"], heard]).strip() + "\\n")
+    notes.write(" ".join([variables["on"], variables["address"], variables["outcome"], status]).strip() + "\\n")
 with open("env", "a") as seen:
     seen.write(repr(dict(os.environ)) + "\\n")
 """
 
 
 def hooks(tmp_path: Path, **more: str) -> str:
-    """One of each kind, all of which take a note; `more` is TOML by point."""
+    """One hook of each kind, which writes a note. `more`: point -> TOML."""
     (tmp_path / "note.py").write_text(NOTE)
     command = json.dumps([sys.executable, "note.py"])
     return "".join(
@@ -45,10 +45,10 @@ def hooks(tmp_path: Path, **more: str) -> str:
 
 
 def notes(tmp_path: Path) -> list[str]:
-    """What the hooks noted since the last look."""
-    found = (tmp_path / "notes").read_text().splitlines()
+    """The notes of the hooks since the last call."""
+    lines = (tmp_path / "notes").read_text().splitlines()
     (tmp_path / "notes").unlink()
-    return found
+    return lines
 
 
 def events_of(text: str) -> list[dict[str, Any]]:
@@ -60,8 +60,8 @@ def events_of(text: str) -> list[dict[str, Any]]:
 
 
 def kinds(lines: list[dict[str, Any]], *wanted: str) -> list[str]:
-    found = [" ".join(str(line[k]) for k in ("type", "on", "status") if k in line) for line in lines]
-    return [kind for kind in found if kind.startswith(wanted)]
+    all_kinds = [" ".join(str(line[k]) for k in ("type", "on", "status") if k in line) for line in lines]
+    return [kind for kind in all_kinds if kind.startswith(wanted)]
 
 
 def test_hooks_of_every_kind_run_in_their_order(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_hooks_of_every_kind_run_in_their_order(live: LiveDaemon, stack: StackFi
         "hook post_apply started", "hook post_apply done", "lock released", "result",
     ]  # fmt: skip
     assert "hook post_healthy post_healthy   ok" in done.err
-    assert f"Stack {live.stack}" in done.err, "what people read is there, and not on stdout"
+    assert f"Stack {live.stack}" in done.err, "the text for people is on stderr"
 
     live.cortexctl("destroy", str(stack), "--auto-approve")
     assert notes(tmp_path) == ["pre_apply", f"pre_stop {address}  200", "post_apply  done"]
 
 
-def test_a_failing_rollout_is_told_from_end_to_end(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
+def test_a_failing_rollout_is_reported_from_start_to_end(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     all_hooks, address = hooks(tmp_path), stack.address
     stack.write(more=all_hooks)
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
@@ -100,7 +100,7 @@ def test_a_failing_rollout_is_told_from_end_to_end(live: LiveDaemon, stack: Stac
     file = tmp_path / "events.jsonl"
     failed = live.cortexctl("apply", str(stack), "--auto-approve", "--events", str(file))
     assert failed.code == 1
-    assert "generation 1 serves again" in failed.out, "with a file, stdout is as ever"
+    assert "generation 1 serves again" in failed.out, "with a file for events, stdout is unchanged"
     assert notes(tmp_path) == [
         "pre_apply", f"pre_stop {address}  200", f"on_failure {address} rolled back 200", "post_apply  failed",
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def test_a_gate_that_a_hook_refuses_brings_the_old_one_back(live: LiveDaemon, st
     assert live.cortexctl("lock", "status", str(stack)).out == "here: free\n"
 
 
-def test_a_pre_stop_that_hangs_is_ended_and_the_old_one_serves_on(live: LiveDaemon, stack: StackFile) -> None:
+def test_a_pre_stop_that_hangs_is_stopped_and_the_old_one_keeps_serving(live: LiveDaemon, stack: StackFile) -> None:
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     began = live.inspect(stack.serving)["State"]["StartedAt"]
@@ -150,7 +150,7 @@ def test_a_pre_stop_that_hangs_is_ended_and_the_old_one_serves_on(live: LiveDaem
     assert live.inspect(stack.serving)["State"]["StartedAt"] == began, "it was never stopped"
 
 
-def test_a_pre_apply_that_says_no_leaves_everything_as_it_was(live: LiveDaemon, stack: StackFile) -> None:
+def test_a_pre_apply_that_refuses_changes_nothing(live: LiveDaemon, stack: StackFile) -> None:
     no = '[hooks.ticket]\non = "pre_apply"\ncommand = ["sh", "-c", "echo no ticket; exit 2"]\n'
     stack.write(more=no)
     refused = live.cortexctl("apply", str(stack), "--auto-approve", "--events", "json")
@@ -165,10 +165,10 @@ def test_a_pre_apply_that_says_no_leaves_everything_as_it_was(live: LiveDaemon, 
 def test_a_planted_secret_is_nowhere(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     planted, url_secret = "planted-hf-value", "planted-path"
     secrets = f'[models.{stack.model}.secrets]\nHF_TOKEN = {{ env = "CXT_TOKEN" }}\n\n'
-    say_it = '[hooks.leak]\non = "pre_stop"\nrequired = false\nsecrets = ["HF_TOKEN"]\n'
-    say_it += 'command = ["sh", "-c", "echo I know $HF_TOKEN; exit 1"]\n'
+    leak = '[hooks.leak]\non = "pre_stop"\nrequired = false\nsecrets = ["HF_TOKEN"]\n'
+    leak += 'command = ["sh", "-c", "echo I know $HF_TOKEN; exit 1"]\n'
     with receiver() as at:
-        more = hooks(tmp_path) + secrets + say_it + '[hooks.tell]\non = "post_apply"\nurl = { env = "CXT_URL" }\n'
+        more = hooks(tmp_path) + secrets + leak + '[hooks.report]\non = "post_apply"\nurl = { env = "CXT_URL" }\n'
         env: dict[str, Any] = {
             "CXT_TOKEN": planted,
             "CXT_URL": f"{at.url}/{url_secret}",
@@ -179,8 +179,8 @@ def test_a_planted_secret_is_nowhere(live: LiveDaemon, stack: StackFile, tmp_pat
             status = {"COMPLETION_STATUS": "500"} if number == 2 else {}
             stack.write(more=more + extra, **status)
             saved, events = str(tmp_path / "plan.json"), str(tmp_path / f"events-{number}")
-            for words in (("plan", str(stack), "--out", saved), ("apply", saved, "--events", events)):
-                done = live.cortexctl(*words, timeout=120, **env)
+            for command in (("plan", str(stack), "--out", saved), ("apply", saved, "--events", events)):
+                done = live.cortexctl(*command, timeout=120, **env)
                 out.append(done.out + done.err)
             out.append(Path(saved).read_text() + Path(events).read_text())
             out.append(json.dumps(live.inspect(stack.serving)["Config"]["Labels"]))
@@ -193,14 +193,14 @@ def test_a_planted_secret_is_nowhere(live: LiveDaemon, stack: StackFile, tmp_pat
         assert value not in everywhere
 
 
-def test_labels_tell_the_revision_and_the_author(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
+def test_labels_name_the_revision_and_the_author(live: LiveDaemon, stack: StackFile, tmp_path: Path) -> None:
     stack.write()
-    for words in (
+    for arguments in (
         ["init", "-q"],
         ["add", "."],
         ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "commit", "-qm", "x"],
     ):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True
     ).stdout
@@ -210,9 +210,9 @@ def test_labels_tell_the_revision_and_the_author(live: LiveDaemon, stack: StackF
     assert not (tmp_path / "stack.audit.jsonl").exists()
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
     assert live.cortexctl("drift", str(stack), "--deep", "--detailed-exitcode").code == 0
-    told = live.cortexctl("history", str(stack))
-    assert "There is no audit log at" in told.err
-    assert f"{stack.address}   generation 1   running   run {marks['cortexctl.run']}   by ada" in told.out
+    history = live.cortexctl("history", str(stack))
+    assert "There is no audit log at" in history.err
+    assert f"{stack.address}   generation 1   running   run {marks['cortexctl.run']}   by ada" in history.out
 
 
 def test_a_log_that_cannot_be_written_is_a_warning(live: LiveDaemon, stack: StackFile) -> None:
