@@ -80,12 +80,12 @@ def while_it_waits(world: World, others: Desired) -> None:
     world.clock = WhileItWaits(world.clock.at, they_do)
 
 
-def carried_out(world: World, made: Plan, again: Callable[[], Plan] | None, *, patience: float = 60) -> int:
+def carried_out(world: World, plan: Plan, again: Callable[[], Plan] | None, *, patience: float = 60) -> int:
     daemons = cast("DockerDaemons", Daemons(world.daemons.by_host))
     options = ApplyOptions(lock_timeout=patience)
     with run_output("", NO_LOG) as output:
         return cli.carry_out(
-            made, daemons, choice=StackChoice(), approved=True, options=options, output=output, plan_again=again
+            plan, daemons, choice=StackChoice(), approved=True, options=options, output=output, plan_again=again
         )
 
 
@@ -95,12 +95,12 @@ def length_of(world: World) -> str:
 
 
 @pytest.mark.parametrize("theirs", [2048, 4096])
-def test_it_plans_again_under_the_lock(
+def test_a_stale_plan_is_made_again_under_the_lock(
     world: World, tmp_path: Path, theirs: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The other run did the same, or something else: either way the stack is as wanted in the end."""
+    """The other run made the same change or another one. In both cases the stack is applied in the end."""
     desired = stack(tmp_path, with_length(4096))
-    made = world.plan(desired)
+    plan = world.plan(desired)
     others = stack(tmp_path, with_length(theirs))
     while_it_waits(world, others)
     holders: list[LockInfo | None] = []
@@ -109,34 +109,34 @@ def test_it_plans_again_under_the_lock(
         holders.append(world.daemon().read_lock("demo"))
         return world.plan(desired)
 
-    assert carried_out(world, made, again) == 0
+    assert carried_out(world, plan, again) == 0
     (holder,) = holders
     assert holder is not None
     assert holder.owner != "them"
     assert world.daemon().volumes == {}, "the lock outlives the run"
     assert length_of(world) == "4096"
     assert world.plan(desired).effective == ()
-    said = capsys.readouterr()
-    assert "planning again under the lock" in said.err
-    assert ("No changes" in said.out) == (theirs == 4096)
+    captured = capsys.readouterr()
+    assert "planning again under the lock" in captured.err
+    assert ("No changes" in captured.out) == (theirs == 4096)
     generations = 2 if theirs == 4096 else 3
     assert set(serving(world)) == {"vllm-model-tiny", *(f"vllm-model-tiny--g{n}" for n in range(1, generations))}
 
 
-def test_what_was_approved_is_carried_out_as_it_was_or_not_at_all(world: World, tmp_path: Path) -> None:
+def test_an_approved_plan_is_carried_out_unchanged_or_not_at_all(world: World, tmp_path: Path) -> None:
     desired = stack(tmp_path, with_length(4096))
-    made = world.plan(desired)
+    plan = world.plan(desired)
     while_it_waits(world, stack(tmp_path, with_length(2048)))
     with pytest.raises(PlanStale) as refused:
-        carried_out(world, made, None)
+        carried_out(world, plan, None)
     assert refused.value.exit_code == 4
     assert length_of(world) == "2048"
     assert world.daemon().volumes == {}
 
 
-def test_what_stands_against_the_new_plan_refuses_it(world: World, tmp_path: Path) -> None:
+def test_an_error_in_the_new_plan_refuses_it(world: World, tmp_path: Path) -> None:
     desired = stack(tmp_path, with_length(4096, publish='"127.0.0.1:8801"'))
-    made = world.plan(desired)
+    plan = world.plan(desired)
     while_it_waits(world, stack(tmp_path, with_length(2048)))
 
     def again() -> Plan:
@@ -145,26 +145,26 @@ def test_what_stands_against_the_new_plan_refuses_it(world: World, tmp_path: Pat
         return world.plan(desired)
 
     with pytest.raises(Refused, match="the plan has errors"):
-        carried_out(world, made, again)
+        carried_out(world, plan, again)
     assert length_of(world) == "2048"
     assert world.daemon().volumes == {}
 
 
-def test_a_plan_that_is_overtaken_by_hands_again_and_again_is_refused_in_the_end(world: World, tmp_path: Path) -> None:
+def test_a_plan_that_manual_changes_overtake_again_and_again_is_refused(world: World, tmp_path: Path) -> None:
     desired = stack(tmp_path, with_length(4096))
-    made = world.plan(desired)
+    plan = world.plan(desired)
     world.daemon().volumes.clear()
 
     def again() -> Plan:
         planned = world.plan(desired)
-        found = world.daemon().by_name("vllm-model-tiny")
-        found.state = "exited" if found.state == "running" else "running"
+        container = world.daemon().by_name("vllm-model-tiny")
+        container.state = "exited" if container.state == "running" else "running"
         return planned
 
     first = again()
     with pytest.raises(PlanStale):
         carried_out(world, first, again)
-    assert made.effective
+    assert plan.effective
     assert world.daemon().volumes == {}
 
 

@@ -61,7 +61,7 @@ def test_there_are_cases_for_every_action() -> None:
 
 
 def test_one_case_has_every_action_at_once() -> None:
-    """What is looked at when a view changes."""
+    """This case shows the effect of a change to a view."""
     changes = json.loads((CASES / "everything" / "plan.json").read_text())["changes"]
     assert {c["action"] for c in changes} == {a.value for a in Action}
     assert len({c["model"] for c in changes}) >= 12

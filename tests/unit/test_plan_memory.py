@@ -30,37 +30,44 @@ from tests.memory import config_of
 from tests.specs import change_spec
 
 
-def said(made: Plan) -> list[tuple[str, str]]:
-    return [(d.rule, d.severity.value) for d in made.diagnostics if d.rule in {"CX316", "CX317", "CX318"}]
+def memory_rules(planned: Plan) -> list[tuple[str, str]]:
+    return [(d.rule, d.severity.value) for d in planned.diagnostics if d.rule in {"CX316", "CX317", "CX318"}]
 
 
 def test_a_replacement_has_both_sides() -> None:
     before, after = spec(max_model_len=8192), spec(max_model_len=8192, kv_cache_dtype="fp8")
-    made = plan(desired(chat=after), observed(running("chat", before)))
-    (found,) = made.forecasts
-    assert (found.address, found.gpus, found.why_unknown, found.why_unknown_before) == ("gpu-1/chat", (0,), "", "")
-    assert found.before is not None
-    assert found.after is not None
-    assert found.after.concurrency.value == pytest.approx(2 * found.before.concurrency.value, rel=0.01)
-    assert said(made) == []
-    assert [(line.gpu, [s.holder for s in line.shares]) for line in made.ledger] == [(0, ["gpu-1/chat"])]
+    planned = plan(desired(chat=after), observed(running("chat", before)))
+    (forecast,) = planned.forecasts
+    assert (forecast.address, forecast.gpus, forecast.why_unknown, forecast.why_unknown_before) == (
+        "gpu-1/chat",
+        (0,),
+        "",
+        "",
+    )
+    assert forecast.before is not None
+    assert forecast.after is not None
+    assert forecast.after.concurrency.value == pytest.approx(2 * forecast.before.concurrency.value, rel=0.01)
+    assert memory_rules(planned) == []
+    assert [(line.gpu, [s.holder for s in line.shares]) for line in planned.ledger] == [(0, ["gpu-1/chat"])]
 
 
-def test_a_plan_without_changes_wants_no_files_and_computes_nothing() -> None:
+def test_a_plan_without_changes_needs_no_files_and_computes_nothing() -> None:
     same = spec(max_model_len=8192)
-    look = observed(running("chat", same), files={})
-    assert needs(desired(chat=same), look).models == ()
-    made = plan(desired(chat=same), look)
-    assert (made.forecasts, made.ledger) == ((), ())
+    observation = observed(running("chat", same), files={})
+    assert needs(desired(chat=same), observation).models == ()
+    planned = plan(desired(chat=same), observation)
+    assert (planned.forecasts, planned.ledger) == ((), ())
 
 
-def test_files_are_wanted_of_what_is_made_of_what_goes_and_of_sharers_with_a_fixed_cache() -> None:
+def test_files_are_needed_of_new_and_old_instances_and_of_sharers_with_a_fixed_cache() -> None:
     pinned = spec("beside", kv_cache_memory_bytes=1)
-    look = observed(running("chat", spec("llama")), running("beside", pinned), files={})
+    observation = observed(running("chat", spec("llama")), running("beside", pinned), files={})
     wanted = desired(chat=spec("qwen"), beside=pinned, far=change_spec(spec("far", ()), gpus=()))
-    assert [s.name for s in needs(wanted, look).models] == [f"/srv/models/{n}" for n in ("beside", "llama", "qwen")]
+    assert [s.name for s in needs(wanted, observation).models] == [
+        f"/srv/models/{n}" for n in ("beside", "llama", "qwen")
+    ]
     nameless = replace(wanted, hosts=(replace(HOST, gpu_name="", gpu_memory=None),))
-    assert needs(nameless, look).models == ()
+    assert needs(nameless, observation).models == ()
 
 
 @pytest.mark.parametrize(
@@ -73,16 +80,16 @@ def test_files_are_wanted_of_what_is_made_of_what_goes_and_of_sharers_with_a_fix
         (spec(max_model_len=40960, gpu_memory_utilization=0.45), "one request"),
     ],
 )
-def test_what_vllm_would_refuse_is_an_error_in_its_own_words(wanted: Spec, rule: str) -> None:
-    made = plan(desired(chat=wanted), observed())
-    assert said(made) == [("CX316", "error")]
-    (found,) = made.forecasts
-    assert found.after is not None
-    assert found.after.refusal is not None
-    assert found.after.refusal.rule == rule
-    (told,) = [d for d in made.diagnostics if d.rule == "CX316"]
-    assert found.after.refusal.text in told.detail
-    assert found.after.refusal.advice in told.help
+def test_a_foreseen_refusal_of_vllm_is_an_error_with_its_text(wanted: Spec, rule: str) -> None:
+    planned = plan(desired(chat=wanted), observed())
+    assert memory_rules(planned) == [("CX316", "error")]
+    (forecast,) = planned.forecasts
+    assert forecast.after is not None
+    assert forecast.after.refusal is not None
+    assert forecast.after.refusal.rule == rule
+    (diagnostic,) = [d for d in planned.diagnostics if d.rule == "CX316"]
+    assert forecast.after.refusal.text in diagnostic.detail
+    assert forecast.after.refusal.advice in diagnostic.help
 
 
 @pytest.mark.parametrize(
@@ -96,17 +103,17 @@ def test_what_vllm_would_refuse_is_an_error_in_its_own_words(wanted: Spec, rule:
     ],
 )
 def test_what_is_in_doubt_is_a_warning(wanted: Spec) -> None:
-    assert said(plan(desired(chat=wanted), observed())) == [("CX317", "warning")]
+    assert memory_rules(plan(desired(chat=wanted), observed())) == [("CX317", "warning")]
 
 
 def test_an_unknown_family_is_doubted_where_memory_decides_and_not_where_heads_do() -> None:
     files = {("gpu-1", "/srv/models/llama"): ModelFiles({**config_of("llama-3.1-70b"), "model_type": "never_seen"})}
-    assert said(plan(desired(chat=spec("llama")), observed(files=files))) == [("CX317", "warning")]
+    assert memory_rules(plan(desired(chat=spec("llama")), observed(files=files))) == [("CX317", "warning")]
     heads = desired(chat=spec("llama", (0, 1, 2), tensor_parallel_size=3))
-    assert said(plan(heads, observed(files=files))) == [("CX316", "error")]
+    assert memory_rules(plan(heads, observed(files=files))) == [("CX316", "error")]
 
 
-def test_the_same_on_many_hosts_is_said_once() -> None:
+def test_the_same_error_on_many_hosts_is_reported_once() -> None:
     hosts = tuple(replace(HOST, name=f"gpu-{n}", docker=f"unix:///{n}") for n in range(1, 6))
     wanted = replace(
         desired(),
@@ -114,16 +121,16 @@ def test_the_same_on_many_hosts_is_said_once() -> None:
         instances=tuple(Instance(h.name, "chat", spec("llama", max_model_len=4096)) for h in hosts),
     )
     files = {(h.name, "/srv/models/llama"): LLAMA for h in hosts}
-    look = Observed(tuple(ObservedHost(h.name, (), "Docker", "1.41") for h in hosts), model_files=files)
-    (told,) = [d for d in plan(wanted, look).diagnostics if d.rule == "CX316"]
-    assert told.summary.startswith("gpu-1/chat, gpu-2/chat, gpu-3/chat and 2 more: ")
+    observation = Observed(tuple(ObservedHost(h.name, (), "Docker", "1.41") for h in hosts), model_files=files)
+    (diagnostic,) = [d for d in plan(wanted, observation).diagnostics if d.rule == "CX316"]
+    assert diagnostic.summary.startswith("gpu-1/chat, gpu-2/chat, gpu-3/chat and 2 more: ")
 
 
-def test_what_is_launched_anyway_is_a_warning_and_the_rest_stays_an_error() -> None:
+def test_launch_anyway_makes_a_warning_of_one_error_and_no_other() -> None:
     wanted = desired(a=spec("llama", max_model_len=4096), b=spec("llama", (1,), max_model_len=4096))
-    made = plan(wanted, observed(), Request(launch_anyway=("gpu-1/a",)))
-    told = {d.summary[:7]: d.severity for d in made.diagnostics if d.rule == "CX316"}
-    assert told == {"gpu-1/a": Severity.WARNING, "gpu-1/b": Severity.ERROR}
+    planned = plan(wanted, observed(), Request(launch_anyway=("gpu-1/a",)))
+    severities = {d.summary[:7]: d.severity for d in planned.diagnostics if d.rule == "CX316"}
+    assert severities == {"gpu-1/a": Severity.WARNING, "gpu-1/b": Severity.ERROR}
     nothing = plan(wanted, observed(), Request(launch_anyway=("c",)))
     assert "CX408" in {d.rule for d in nothing.diagnostics}
 
@@ -139,23 +146,23 @@ def test_what_is_launched_anyway_is_a_warning_and_the_rest_stays_an_error() -> N
         (change_spec(spec(), model="/models/a.gguf"), FILES, HOST, "GGUF files are not supported by the forecast"),
     ],
 )
-def test_what_is_not_known_has_its_reason(
+def test_an_unknown_forecast_has_a_reason(
     wanted: Spec, files: Mapping[tuple[str, str], ModelFiles], host: Host, why: str
 ) -> None:
     with pytest.raises(Unknown, match=why):
         Forecaster(files).of(wanted, host)
-    made = plan(replace(desired(chat=wanted), hosts=(host,)), observed(files=files))
-    assert made.forecasts[0].after is None
-    assert why in made.forecasts[0].why_unknown
-    assert said(made) == []
+    planned = plan(replace(desired(chat=wanted), hosts=(host,)), observed(files=files))
+    assert planned.forecasts[0].after is None
+    assert why in planned.forecasts[0].why_unknown
+    assert memory_rules(planned) == []
 
 
 @pytest.mark.parametrize(("total", "source"), [(16381470720, "headers"), (123, "config"), (10**12, "config")])
 def test_an_index_counts_unless_it_is_another_models(total: int, source: str) -> None:
     files = {("gpu-1", "/srv/models/qwen"): ModelFiles(config_of("qwen3-8b"), total=total)}
-    found = Forecaster(files).of(spec(), HOST)
-    assert found.decides.weights.source == source
-    assert found.decides.weights.value == pytest.approx(15.27, abs=0.05)
+    budget = Forecaster(files).of(spec(), HOST)
+    assert budget.decides.weights.source == source
+    assert budget.decides.weights.value == pytest.approx(15.27, abs=0.05)
 
 
 @pytest.mark.parametrize("value", ["x", [], {}, None, -1, 0, 10**40, 1.5, True, "auto"])
@@ -164,15 +171,15 @@ def test_an_index_counts_unless_it_is_another_models(total: int, source: str) ->
 )
 def test_no_config_makes_a_plan_fail(key: str, value: object) -> None:
     files = {("gpu-1", "/srv/models/qwen"): ModelFiles({**config_of("qwen3-8b"), key: value})}
-    (found,) = plan(desired(chat=spec()), observed(files=files)).forecasts
-    assert found.after is not None or found.why_unknown
+    (forecast,) = plan(desired(chat=spec()), observed(files=files)).forecasts
+    assert forecast.after is not None or forecast.why_unknown
 
 
 def test_a_config_that_sums_up_more_layers_than_it_has_makes_no_plan_wait() -> None:
     config = {k: v for k, v in config_of("qwen3-8b").items() if k != "layer_types"}
     files = {("gpu-1", "/srv/models/qwen"): ModelFiles({**config, "layer_types_summary": {"full_attention": 10**15}})}
-    (found,) = plan(desired(chat=spec()), observed(files=files)).forecasts
-    assert found.after is not None
+    (forecast,) = plan(desired(chat=spec()), observed(files=files)).forecasts
+    assert forecast.after is not None
 
 
 GIB = 2**30
@@ -185,42 +192,42 @@ def test_a_gpu_that_is_promised_twice_is_an_error_and_a_close_one_a_warning() ->
             "max_model_len": 4096,
             "kv_cache_memory_bytes": int(cache * GIB),
         }
-        return said(plan(desired(a=spec(**each), b=spec(**each)), observed()))
+        return memory_rules(plan(desired(a=spec(**each), b=spec(**each)), observed()))
 
     assert two(3) == []
     assert two(6.5) == [("CX317", "warning")]
     assert two(9) == [("CX318", "error")]
 
 
-def test_shares_that_sum_to_more_than_one_are_said_once() -> None:
-    made = plan(desired(a=spec(max_model_len=4096), b=spec(max_model_len=4096)), observed())
-    assert "CX208" in {d.rule for d in made.diagnostics}
-    assert said(made) == []
+def test_shares_that_sum_to_more_than_one_are_reported_once() -> None:
+    planned = plan(desired(a=spec(max_model_len=4096), b=spec(max_model_len=4096)), observed())
+    assert "CX208" in {d.rule for d in planned.diagnostics}
+    assert memory_rules(planned) == []
 
 
 def test_a_gpu_is_not_taken_for_reported_because_of_similar_names_on_another() -> None:
     whole: dict[str, Any] = {"max_model_len": 4096}
     pinned = {**whole, "gpu_memory_utilization": 0.5, "kv_cache_memory_bytes": 9 * GIB}
     wanted = desired(ab=spec(**whole), xy=spec(**whole), a=spec("qwen", (1,), **pinned), x=spec("qwen", (1,), **pinned))
-    made = plan(wanted, observed())
-    assert ("CX318", "error") in said(made)
+    planned = plan(wanted, observed())
+    assert ("CX318", "error") in memory_rules(planned)
 
 
 def test_all_of_a_gpu_may_be_shared_out() -> None:
     half: dict[str, Any] = {"gpu_memory_utilization": 0.5, "max_model_len": 4096}
-    assert said(plan(desired(a=spec(**half), b=spec(**half)), observed())) == []
+    assert memory_rules(plan(desired(a=spec(**half), b=spec(**half)), observed())) == []
 
 
-def test_the_ledger_has_who_stays_who_is_left_out_and_other_stacks_and_not_who_goes() -> None:
+def test_the_ledger_has_new_excluded_and_other_stacks_instances_but_no_removed_ones() -> None:
     share: dict[str, Any] = {"gpu_memory_utilization": 0.3, "max_model_len": 4096}
-    look = observed(
+    observation = observed(
         running("old", spec(**share)),
         running("left", spec(**share)),
         running("theirs", spec(**share), stack="other"),
     )
     wanted = desired(new=spec(**share), left=spec(**share, seed=1))
-    made = plan(wanted, look, Request(exclude=("left",)))
-    (line,) = made.ledger
+    planned = plan(wanted, observation, Request(exclude=("left",)))
+    (line,) = planned.ledger
     assert [s.holder for s in line.shares] == ["gpu-1/left", "gpu-1/new", "vllm-model-theirs of other"]
     assert line.taken == pytest.approx(0.9 * line.total, rel=0.01)
     assert not line.over
@@ -256,14 +263,14 @@ def test_shares_of_a_gpu_are_added_up() -> None:
 
 
 def test_stages_take_the_gpus_in_order() -> None:
-    made = plan(desired(big=spec("llama", (2, 3), pipeline_parallel_size=2, kv_cache_memory_bytes=GIB)), observed())
-    (found,) = made.forecasts
-    assert found.after is not None
-    assert len(found.after.stages) == 2
-    assert [line.gpu for line in made.ledger] == [2, 3]
-    first, last = (line.shares[0].taken for line in made.ledger)
+    planned = plan(desired(big=spec("llama", (2, 3), pipeline_parallel_size=2, kv_cache_memory_bytes=GIB)), observed())
+    (forecast,) = planned.forecasts
+    assert forecast.after is not None
+    assert len(forecast.after.stages) == 2
+    assert [line.gpu for line in planned.ledger] == [2, 3]
+    first, last = (line.shares[0].taken for line in planned.ledger)
     assert first - last == pytest.approx(
-        sum(getattr(found.after.stages[0], p).value - getattr(found.after.stages[1], p).value
+        sum(getattr(forecast.after.stages[0], p).value - getattr(forecast.after.stages[1], p).value
             for p in ("weights", "non_torch", "transient", "graphs")), abs=0.01,
     )  # fmt: skip
 
@@ -276,7 +283,7 @@ def test_a_whole_stack_is_foreseen_without_any_host() -> None:
 
 
 @pytest.mark.parametrize("lost", ["forecasts", "ledger"])
-def test_a_plan_without_what_it_says_of_memory_is_damaged(lost: str) -> None:
+def test_a_plan_without_its_memory_fields_is_damaged(lost: str) -> None:
     document = plan_to_dict(plan(desired(chat=spec()), observed()))
     del document[lost]
     document["digest"] = digest_of(document)
@@ -285,11 +292,11 @@ def test_a_plan_without_what_it_says_of_memory_is_damaged(lost: str) -> None:
 
 
 def test_a_saved_plan_keeps_every_number(tmp_path: Path) -> None:
-    made = plan(desired(chat=spec(), big=spec("llama", (2, 3), pipeline_parallel_size=2)), observed())
-    read = plan_from_json(plan_to_json(made))
-    assert (read.forecasts, read.ledger) == (made.forecasts, made.ledger)
+    planned = plan(desired(chat=spec(), big=spec("llama", (2, 3), pipeline_parallel_size=2)), observed())
+    read = plan_from_json(plan_to_json(planned))
+    assert (read.forecasts, read.ledger) == (planned.forecasts, planned.ledger)
 
 
-def test_no_memory_is_computed_for_what_is_destroyed() -> None:
-    made = plan(desired(chat=spec()), observed(running("chat", spec())), Request(destroy=True))
-    assert (made.forecasts, made.ledger) == ((), ())
+def test_no_memory_is_computed_for_a_destroyed_instance() -> None:
+    planned = plan(desired(chat=spec()), observed(running("chat", spec())), Request(destroy=True))
+    assert (planned.forecasts, planned.ledger) == ((), ())

@@ -1,4 +1,4 @@
-"""Memory on the command line: what validate, plan and fit read, what they say of what they cannot, and what they ask."""
+"""Memory on the command line: what validate, plan and fit read, what they report as unknown, and their Hub requests."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ gpus = [1]
 
 @pytest.fixture
 def go(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Go:
-    """What a command writes to standard output."""
+    """Runs a command, checks its exit code, and returns its standard output."""
     monkeypatch.setenv("NO_COLOR", "1")
 
-    def command(*words: str, code: int = 0) -> str:
-        assert run(list(words)) == code, capsys.readouterr()
+    def command(*argv: str, code: int = 0) -> str:
+        assert run(list(argv)) == code, capsys.readouterr()
         return capsys.readouterr().out
 
     return command
@@ -64,16 +64,16 @@ def stack(at: Path, models: Path, docker: str = "unix:///run/none.sock", length:
     return path
 
 
-def test_validate_says_what_would_be_refused_and_what_it_cannot_compute(go: Go, models: Path, tmp_path: Path) -> None:
+def test_validate_reports_refusals_and_models_without_a_forecast(go: Go, models: Path, tmp_path: Path) -> None:
     text = go("validate", str(stack(tmp_path, models)))
     assert "is valid" in text
     assert "Memory not computed for here/hub: the hub's cache is not on this machine." in text
     refused = go("validate", str(stack(tmp_path, models, length=99999)), code=1)
     assert "CX316" in refused
     assert "max_position_embeddings=40960" in " ".join(refused.split())
-    found = json.loads(go("validate", "--format", "json", str(stack(tmp_path, models, length=99999)), code=1))
-    assert found["memory_unknown"] == [{"address": "here/hub", "why": "the hub's cache is not on this machine"}]
-    assert [d["rule"] for d in found["diagnostics"] if d["severity"] == "error"] == ["CX316"]
+    report = json.loads(go("validate", "--format", "json", str(stack(tmp_path, models, length=99999)), code=1))
+    assert report["memory_unknown"] == [{"address": "here/hub", "why": "the hub's cache is not on this machine"}]
+    assert [d["rule"] for d in report["diagnostics"] if d["severity"] == "error"] == ["CX316"]
 
 
 def test_a_plan_for_review_reads_what_is_here(go: Go, models: Path, tmp_path: Path) -> None:
@@ -82,14 +82,14 @@ def test_a_plan_for_review_reads_what_is_here(go: Go, models: Path, tmp_path: Pa
     assert "GPUs   memory not computed for here/hub: the hub's cache is not on this machine" in text
 
 
-def test_the_hub_is_asked_only_when_that_is_asked_for(
+def test_the_hub_is_queried_only_with_the_option(
     go: Go, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     path = str(stack(tmp_path, models))
-    for words in (("plan", path, "--against", "none"), ("validate", path)):
-        assert "the Hub does not answer" not in go(*words)
-        assert "the Hub does not answer (ConnectError)" in go(*words, "--hub")
+    for argv in (("plan", path, "--against", "none"), ("validate", path)):
+        assert "the Hub does not answer" not in go(*argv)
+        assert "the Hub does not answer (ConnectError)" in go(*argv, "--hub")
     unknown = json.loads(go("fit", path, "--hub", "--format", "json"))["unknown"]
     assert unknown["here/hub"].startswith("the Hub does not answer")
 

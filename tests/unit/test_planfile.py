@@ -20,7 +20,7 @@ ANYTHING = ({"a": [1, 2.5, None, {"b": True}]}, "text", 7)
 
 
 def values(kind: Any, place: str) -> tuple[Any, ...]:
-    """Values of a type, one for each of its kinds; of a dataclass, so many that every field has each of its own."""
+    """Values of a type, one for each of its kinds. Of a dataclass: instances that give each field each of its values."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return ANYTHING

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -31,13 +31,13 @@ from tests.reading import model_text, stack_text
 
 SECRET = "pL4nt/ed+v=Alu\"e'Zü\nsecond&line<7>"
 VARIANTS = {name: encode(SECRET) for name, encode in ENCODINGS.items()}
-SAID = "\n".join(f"ERROR {name}: {text}" for name, text in VARIANTS.items())
-"""What a server says that prints all it knows in all ways it can."""
+LEAKY_TEXT = "\n".join(f"ERROR {name}: {text}" for name, text in VARIANTS.items())
+"""The output of a server that prints the secret in every encoding."""
 BASIC = "Authorization: Basic " + base64.b64encode(f"user:{SECRET}".encode()).decode()
 
 
-def forms() -> Iterator[str]:
-    """Whatever must be nowhere: pieces of every encoding that are long enough to be no chance."""
+def encodings() -> Iterator[str]:
+    """The texts that may be in no output: parts of every encoding, too long for a match by chance."""
     for line in SECRET.split("\n"):
         yield from (line, quote(line, safe=""), quote_plus(line), line.encode().hex(), line.encode().hex().upper())
         yield from (json.dumps(line)[1:-1], repr(line)[1:-1])
@@ -48,9 +48,9 @@ def forms() -> Iterator[str]:
 
 
 def search(text: str, where: str) -> None:
-    for form in forms():
-        piece = leaks(form, text, min(12, len(form)))
-        assert not piece, f"{piece!r} of {form!r} in {where}: {text[max(text.find(piece) - 80, 0) :][:200]}"
+    for encoding in encodings():
+        piece = leaks(encoding, text, min(12, len(encoding)))
+        assert not piece, f"{piece!r} of {encoding!r} in {where}: {text[max(text.find(piece) - 80, 0) :][:200]}"
 
 
 SECRETS = """{ ENV = { env = "PLANTED" }, FILE = { file = "planted" }, VAR = { var = "planted" }, COMMAND = { command = ["cat", "planted"] }, VLLM_API_KEY = { env = "PLANTED" } }"""
@@ -106,8 +106,8 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_no_command_shows_it(folder: Path, line: str) -> None:
-    """The daemon sends it back in the log, in errors, and as the state of a container."""
+def test_no_command_shows_a_planted_secret(folder: Path, line: str) -> None:
+    """The daemon returns the secret in the log, in errors, and in the state of a container."""
     from cortexctl.instance.codec import spec_to_label
     from cortexctl.stack.load import VariableInputs
     from tests.reading import desired_from
@@ -119,17 +119,17 @@ def test_no_command_shows_it(folder: Path, line: str) -> None:
         .spec
     )
     ours = row(spec_to_label(spec))
-    found = {"Id": ours["Id"], "Name": "/vllm-model-tiny", "Image": "sha256:1", "State": {"Running": False, "ExitCode": 1, "Error": SAID + BASIC},
+    inspected = {"Id": ours["Id"], "Name": "/vllm-model-tiny", "Image": "sha256:1", "State": {"Running": False, "ExitCode": 1, "Error": LEAKY_TEXT + BASIC},
              "Config": {"Tty": True, "Labels": ours["Labels"], "Env": [f"ENV={SECRET}"], "Cmd": []}, "HostConfig": {}, "Mounts": [],
              "NetworkSettings": {"Networks": {}}}  # fmt: skip
     answers = {
         LIST: [ours],
         "/version": {"ApiVersion": "1.41", "Version": "20.10"},
-        **{f"{v}/containers/{ours['Id']}/json": found for v in ("", "/v1.41")},
-        f"/v1.41/containers/{ours['Id']}/logs": f"{SAID}\n{BASIC}\nValueError: {SAID}\n".encode(),
+        **{f"{v}/containers/{ours['Id']}/json": inspected for v in ("", "/v1.41")},
+        f"/v1.41/containers/{ours['Id']}/logs": f"{LEAKY_TEXT}\n{BASIC}\nValueError: {LEAKY_TEXT}\n".encode(),
     }
     with talking_daemon(folder / "daemon.sock", answers) as daemon:
-        daemon.missing = f"{SAID} {BASIC}" if line.split(maxsplit=1)[0] in READS else ""
+        daemon.missing = f"{LEAKY_TEXT} {BASIC}" if line.split(maxsplit=1)[0] in READS else ""
         known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "FORCE_COLOR"))}
         done = ran(*line.split(), cwd=folder, env={**known, **ENV, "DOCKER_HOST": daemon.url, "HOME": str(folder)})
     assert "this is a bug" not in done.stderr, done.stderr
@@ -142,19 +142,18 @@ def test_no_command_shows_it(folder: Path, line: str) -> None:
 
 @dataclass
 class Talker:
-    """A prober whose server answers with all that it knows."""
+    """A prober whose server answers with the secret."""
 
     world: World
-    asked: list[str] = field(default_factory=list)
 
     def health(self, endpoint: str) -> str:
         return ""
 
     def served_names(self, endpoint: str, api_key: str | None) -> Sequence[str]:
-        return [SAID, "tiny"]
+        return [LEAKY_TEXT, "tiny"]
 
     def smoke(self, endpoint: str, api_key: str | None, task: str, model: str, smoke: object) -> str:
-        raise ProbeFailed(f"status 500: {SAID} {BASIC}")
+        raise ProbeFailed(f"status 500: {LEAKY_TEXT} {BASIC}")
 
 
 def daemon_with_all(world: World) -> None:
@@ -163,7 +162,7 @@ def daemon_with_all(world: World) -> None:
     original = daemon.logs
 
     def logs(container: str, tail: int, *, this_run: bool = False) -> Sequence[str]:
-        return [*original(container, tail, this_run=this_run), *SAID.split("\n"), BASIC]
+        return [*original(container, tail, this_run=this_run), *LEAKY_TEXT.split("\n"), BASIC]
 
     daemon.logs = logs  # type: ignore[method-assign]
 
@@ -183,7 +182,7 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
     if breaks == "daemon":
 
         def create(_launch: object) -> None:
-            raise DaemonRefused(f"here: cannot create: {SAID} {BASIC}")
+            raise DaemonRefused(f"here: cannot create: {LEAKY_TEXT} {BASIC}")
 
         monkeypatch.setattr(world.daemon(), "create", create)
     monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda *_: Talker(world))
@@ -209,16 +208,18 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
     search(json.dumps([str(e) for e in world.daemon().read_record("demo").applied.values()]), "record")
 
 
-def test_a_hook_is_told_and_shows_nothing_of_it(folder: Path) -> None:
-    (folder / "says").write_text(SAID + "\n" + BASIC)
+def test_a_hook_gets_the_failure_but_no_secret(folder: Path) -> None:
+    (folder / "says").write_text(LEAKY_TEXT + "\n" + BASIC)
     reference = SecretRef("ENV", "env", "PLANTED", "")
     runner = HookRunner(folder, os.environ, lambda _reference: SECRET, (reference,), lambda: 0.0)
     with pytest.raises(Exception) as failed:
         runner(Hook("h", Point.PRE_APPLY, ("sh", "-c", "cat says; exit 1")), {})
     search("\n".join(failed.value.output), "a hook's output")  # type: ignore[attr-defined]
     with receiver() as other:
-        runner(Hook("h", Point.ON_FAILURE, url=f"{other.url}/x"), {"failure": f"status 500: {SAID} {BASIC}"})
-        search(other.got[0].body.decode(), "what a hook is posted")
+        runner(Hook("h", Point.ON_FAILURE, url=f"{other.url}/x"), {"failure": f"status 500: {LEAKY_TEXT} {BASIC}"})
+        search(other.got[0].body.decode(), "the body that a hook is sent")
         assert b"***" in other.got[0].body
-    runner(Hook("h", Point.ON_FAILURE, ("sh", "-c", 'printf %s "$CORTEXCTL_FAILURE" > told')), {"failure": SAID})
-    search((folder / "told").read_text(), "what a hook is told")
+    runner(
+        Hook("h", Point.ON_FAILURE, ("sh", "-c", 'printf %s "$CORTEXCTL_FAILURE" > failure')), {"failure": LEAKY_TEXT}
+    )
+    search((folder / "failure").read_text(), "the failure that a hook gets")

@@ -33,27 +33,27 @@ def open_umask() -> Iterator[None]:
         os.umask(before)
 
 
-def planned(words: str) -> Callable[[Path], None]:
+def write_plan(option: str) -> Callable[[Path], None]:
     def write(file: Path) -> None:
         (file.parent / "stack.toml").write_text(stack_text(model_text()))
-        done = ran("plan", "--against", "none", words, str(file), cwd=file.parent)
+        done = ran("plan", "--against", "none", option, str(file), cwd=file.parent)
         assert done.returncode == 0, done.stderr
 
     return write
 
 
-def logged(file: Path) -> None:
+def write_audit_log(file: Path) -> None:
     with open_umask(), AuditLog(file) as log:
         log.write({"a": 1})
     assert not log.problem
 
 
-def told(file: Path) -> None:
+def write_events(file: Path) -> None:
     with open_umask(), run_output(str(file), ""):
         pass
 
 
-WRITERS = {"out": planned("--out"), "audit log": logged, "events": told}
+WRITERS = {"out": write_plan("--out"), "audit log": write_audit_log, "events": write_events}
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
@@ -70,7 +70,7 @@ def test_only_the_owner_reads_it(tmp_path: Path, write: Callable[[Path], None], 
     write(file)
     assert mode(file) == after
     text = file.read_text() if os.access(file, os.R_OK) else ""
-    assert text.startswith("old") == (write is logged and before is not None and bool(text))
+    assert text.startswith("old") == (write is write_audit_log and before is not None and bool(text))
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
@@ -81,10 +81,10 @@ def test_what_is_no_regular_file_keeps_its_mode(tmp_path: Path, write: Callable[
     assert mode(Path("/dev/null")) == before
 
 
-def test_a_file_of_another_user_is_added_to_and_never_written_anew(
+def test_a_file_of_another_user_is_appended_to_and_never_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who owns a plan can change it between its approval and its apply. A shared log has rights that somebody chose."""
+    """The owner of a plan can change it between its approval and its apply. The mode of a shared log was chosen by its owner."""
     file = tmp_path / "file"
     file.write_text("theirs")
     file.chmod(0o660)

@@ -1,4 +1,4 @@
-"""plan --probe without a daemon: what is asked, what the answers mean, and what is said."""
+"""plan --probe without a daemon: the queries, the meaning of the answers, and the notes."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ IMAGES = ("image:v0.32.0", "image:v0.10.2")
 
 
 class Parsers:
-    """Answers with the given verdicts, to whatever is asked; a single one is that of every line."""
+    """Answers every query with the given verdicts. A single verdict counts for every line."""
 
     def __init__(self, *verdicts: ParserVerdict, problem: str = "") -> None:
         self.verdicts = verdicts
         self.problem = problem
-        self.asked: list[tuple[str, str, str, tuple[CommandLine, ...]]] = []
+        self.queries: list[tuple[str, str, str, tuple[CommandLine, ...]]] = []
 
     def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
-        self.asked.append((host, image, program, tuple(lines)))
+        self.queries.append((host, image, program, tuple(lines)))
         if self.problem:
             return Probed(problem=self.problem)
         return Probed(tuple(self.verdicts * len(lines))[: len(lines)])
@@ -91,31 +91,31 @@ def probed(plan: Plan, desired: Desired, parsers: Parsers, notes: list[Note] | N
     return probe(plan, desired, parsers, (notes if notes is not None else list[Note]()).append)
 
 
-def test_an_image_is_asked_once_for_all_that_it_would_start(world: World, desired: Desired) -> None:
-    made = world.plan(desired)
+def test_an_image_is_queried_once_for_all_its_instances(world: World, desired: Desired) -> None:
+    plan = world.plan(desired)
     parsers = Parsers(YES)
-    assert probed(made, desired, parsers) == made
-    (host, image, program, lines), (_, _, old_program, old_lines) = sorted(parsers.asked, key=lambda a: -len(a[3]))
+    assert probed(plan, desired, parsers) == plan
+    (host, image, program, lines), (_, _, old_program, old_lines) = sorted(parsers.queries, key=lambda a: -len(a[3]))
     assert (host, image, program) == ("a", world.daemon("a").images["image:v0.32.0"], "serve")
     assert [line[0] for line in lines] == ["org/one", "org/two"]
     assert (old_program, old_lines[0][:2]) == ("api_server", ("--model", "org/old"))
-    assert "planted" not in str(parsers.asked)
-    assert [list(q.lines.values()) for q in parser_queries(made)] == [[("a/one", "b/one"), ("a/two",)], [("b/old",)]]
+    assert "planted" not in str(parsers.queries)
+    assert [list(q.lines.values()) for q in parser_queries(plan)] == [[("a/one", "b/one"), ("a/two",)], [("b/old",)]]
 
 
-def test_what_is_there_already_is_not_asked_about(world: World, desired: Desired) -> None:
+def test_existing_instances_are_not_queried(world: World, desired: Desired) -> None:
     world.secrets.values["KEY"] = "planted"
     world.apply(world.plan(desired))
     parsers = Parsers(NO)
     probed(world.plan(desired), desired, parsers)
-    assert parsers.asked == []
+    assert parsers.queries == []
 
 
 def test_a_refusal_is_an_error_at_the_argument(world: World, desired: Desired) -> None:
-    made = world.plan(desired)
+    plan = world.plan(desired)
     notes: list[Note] = []
-    found = [d for d in probed(made, desired, Parsers(NO, YES), notes).diagnostics if d.rule == "CX312"]
-    first = next(d for d in found if "a/one" in d.summary)
+    diagnostics = [d for d in probed(plan, desired, Parsers(NO, YES), notes).diagnostics if d.rule == "CX312"]
+    first = next(d for d in diagnostics if "a/one" in d.summary)
     assert first.severity is Severity.ERROR
     assert first.summary == "a/one, b/one: the parser in image:v0.32.0 (vLLM 0.32.0) refuses the arguments"
     assert first.span is not None
@@ -125,19 +125,19 @@ def test_a_refusal_is_an_error_at_the_argument(world: World, desired: Desired) -
 
 
 def test_another_release_is_the_likely_cause(world: World, desired: Desired) -> None:
-    made = world.plan(desired)
+    plan = world.plan(desired)
     notes: list[Note] = []
-    found = probed(made, desired, Parsers(replace(NO, release="0.31.0+cu129")), notes).diagnostics
-    helps = [d.help for d in found if d.rule == "CX312" and "a/one" in d.summary]
+    diagnostics = probed(plan, desired, Parsers(replace(NO, release="0.31.0+cu129")), notes).diagnostics
+    helps = [d.help for d in diagnostics if d.rule == "CX312" and "a/one" in d.summary]
     assert 'set vllm_version = "0.31.0"' in helps[0]
-    told = [note.text for note in notes if note.level is Level.NOTE]
-    assert any("contains vLLM 0.31.0+cu129, but the stack assumes 0.32.0" in text for text in told)
+    texts = [note.text for note in notes if note.level is Level.NOTE]
+    assert any("contains vLLM 0.31.0+cu129, but the stack assumes 0.32.0" in text for text in texts)
 
 
-def test_an_option_that_no_release_has_is_not_taken_for_a_stock_one(world: World, desired: Desired) -> None:
+def test_an_option_that_no_release_has_is_not_mistaken_for_a_stock_one(world: World, desired: Desired) -> None:
     never = Parsers(replace(NO, text="unrecognized arguments: --no-such-option 3"))
-    found = probed(world.plan(desired), desired, never).diagnostics
-    (advice,) = [d.help for d in found if d.rule == "CX312" and "a/one" in d.summary]
+    diagnostics = probed(world.plan(desired), desired, never).diagnostics
+    (advice,) = [d.help for d in diagnostics if d.rule == "CX312" and "a/one" in d.summary]
     assert advice.startswith("no stock release has --no-such-option either")
 
 
@@ -149,10 +149,10 @@ def test_an_option_that_no_release_has_is_not_taken_for_a_stock_one(world: World
     ],
 )
 def test_no_answer_is_a_warning(world: World, desired: Desired, parsers: Parsers, reason: str) -> None:
-    made = world.plan(desired)
-    found = [d for d in probed(made, desired, parsers).diagnostics if d.rule == "CX313"]
-    assert found
-    assert all(d.severity is Severity.WARNING and reason in d.summary for d in found)
+    plan = world.plan(desired)
+    diagnostics = [d for d in probed(plan, desired, parsers).diagnostics if d.rule == "CX313"]
+    assert diagnostics
+    assert all(d.severity is Severity.WARNING and reason in d.summary for d in diagnostics)
 
 
 def test_a_daemon_that_stops_answering_is_a_warning(world: World, desired: Desired) -> None:
@@ -160,22 +160,22 @@ def test_a_daemon_that_stops_answering_is_a_warning(world: World, desired: Desir
         def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
             raise DaemonUnreachable(f"{host}: gone")
 
-    made = world.plan(desired)
-    assert "a: gone" in next(d for d in probed(made, desired, Gone()).diagnostics if d.rule == "CX313").summary
+    plan = world.plan(desired)
+    assert "a: gone" in next(d for d in probed(plan, desired, Gone()).diagnostics if d.rule == "CX313").summary
 
 
-def test_an_image_that_is_not_on_the_host_is_not_pulled_for_it(world: World, desired: Desired) -> None:
+def test_a_probe_does_not_pull_an_image(world: World, desired: Desired) -> None:
     for daemon in world.daemons.by_host.values():
         daemon.in_registry["image:v0.32.0"] = "sha256:" + "a" * 64
         del daemon.images["image:v0.32.0"]
-    made = world.plan(desired)
+    plan = world.plan(desired)
     parsers = Parsers(YES)
-    found = [d for d in probed(made, desired, parsers).diagnostics if d.rule == "CX313"]
-    assert [d.summary for d in found] == [
+    diagnostics = [d for d in probed(plan, desired, parsers).diagnostics if d.rule == "CX313"]
+    assert [d.summary for d in diagnostics] == [
         f"{address}: the parser in image:v0.32.0 did not check the arguments, because the image is not on {address[0]}"
         for address in ("a/one", "b/one", "a/two")
     ]
-    assert [asked[2] for asked in parsers.asked] == ["api_server"]
+    assert [program for _, _, program, _ in parsers.queries] == ["api_server"]
 
 
 def test_a_probe_is_no_container_of_anybodys() -> None:
@@ -183,10 +183,12 @@ def test_a_probe_is_no_container_of_anybodys() -> None:
     assert parse_containers([row]) == ()
 
 
-@pytest.mark.parametrize("words", [["--observed", "x.json"], ["--against", "none"]])
-def test_a_plan_for_review_starts_nothing(tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("options", [["--observed", "x.json"], ["--against", "none"]])
+def test_a_plan_for_review_starts_nothing(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "stack.toml").write_text(STACK)
-    assert run(["plan", str(tmp_path / "stack.toml"), "--probe", *words]) == 1
+    assert run(["plan", str(tmp_path / "stack.toml"), "--probe", *options]) == 1
     assert "--probe starts containers on the hosts" in capsys.readouterr().err
 
 
@@ -215,11 +217,11 @@ def test_verdicts_are_read() -> None:
     assert parse_probed(LINE + "\n", "noise", 1).verdicts == (ParserVerdict(accepted=True, verdict="ok", release="1"),)
 
 
-# ---- an image, or a daemon, that never comes to an end
+# ---- an image or a daemon that never finishes
 
 
 class Starts:
-    """All that is asked of a daemon's client while a probe runs."""
+    """The part of a daemon's client that a probe uses."""
 
     def start(self, container: str) -> None:
         pass
@@ -245,12 +247,12 @@ def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
         assert not drip.finished()
 
 
-def test_each_frame_of_an_answer_is_looked_at_once() -> None:
+def test_each_frame_of_an_answer_is_read_once() -> None:
     """Millions of frames of one byte are an answer of allowed size."""
     frames = b"\1\0\0\0\0\0\0\1o" * 900_000 + b"\2\0\0\0\0\0\0\3log" + b"\2\0\0\0\0\0\0\3lo"
     assert image_parser._two_streams(frames) == ("o" * 900_000, "loglo")
 
 
-def test_what_an_image_says_is_short() -> None:
+def test_the_problem_of_an_image_is_short() -> None:
     assert len(parse_probed("", "x" * 1_000_000, 1).problem) < 3_000
     assert len(parse_probed('{"failed": "' + "x" * 1_000_000 + '"}', "", 1).problem) < 3_000

@@ -15,10 +15,12 @@ from tests.fakes.small_vllm import LAYOUTS, write
 SCRIPT = (Path(__file__).parents[2] / "cortexctl" / "hosts" / "image_parser_script.py").read_text()
 
 
-def asked(folder: Path, program: str, *lists: list[str], seconds: int = 60, **env: str) -> list[dict[str, Any]]:
-    words = [program, str(seconds), *(json.dumps(words) for words in lists)]
+def parser_answers(
+    folder: Path, program: str, *lists: list[str], seconds: int = 60, **env: str
+) -> list[dict[str, Any]]:
+    argv = [program, str(seconds), *(json.dumps(each) for each in lists)]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words],
+        [sys.executable, "-c", SCRIPT, *argv],
         env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", **env},
         cwd=folder.parent,
         capture_output=True,
@@ -37,7 +39,7 @@ def release(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
 
 def test_the_parser_is_found_wherever_a_release_has_it(release: tuple[str, Path]) -> None:
     version, folder = release
-    right, wrong = asked(folder, "serve", ["m", "--max_model_len", "8", "--dtype", "auto"], ["m", "--bogus"])
+    right, wrong = parser_answers(folder, "serve", ["m", "--max_model_len", "8", "--dtype", "auto"], ["m", "--bogus"])
     assert right == {
         "accepted": True,
         "verdict": "ok",
@@ -46,12 +48,12 @@ def test_the_parser_is_found_wherever_a_release_has_it(release: tuple[str, Path]
         "release": version,
     }
     assert (wrong["accepted"], wrong["text"]) == (False, "unrecognized arguments: --bogus")
-    (module,) = asked(folder, "api_server", ["--model", "m", "--port", "1"])
+    (module,) = parser_answers(folder, "api_server", ["--model", "m", "--port", "1"])
     assert module["values"] == {"model": "m", "port": 1}
 
 
 @pytest.mark.parametrize(
-    ("words", "verdict"),
+    ("argv", "verdict"),
     [
         (["--bogus"], "unrecognized"),
         (["--dtype", "float8"], "choice"),
@@ -62,35 +64,35 @@ def test_the_parser_is_found_wherever_a_release_has_it(release: tuple[str, Path]
         (["--chat-template", "/nowhere"], "unknown"),
     ],
 )
-def test_what_is_wrong_has_a_kind(tmp_path: Path, words: list[str], verdict: str) -> None:
+def test_each_error_has_a_kind(tmp_path: Path, argv: list[str], verdict: str) -> None:
     write(tmp_path / "packages", "0.33.0")
-    (said,) = asked(tmp_path / "packages", "serve", ["m", *words])
-    assert (said["accepted"], said["verdict"]) == (False, verdict)
-    assert said["text"]
+    (answer,) = parser_answers(tmp_path / "packages", "serve", ["m", *argv])
+    assert (answer["accepted"], answer["verdict"]) == (False, verdict)
+    assert answer["text"]
 
 
 def test_a_missing_model_is_a_word_that_is_required(tmp_path: Path) -> None:
     write(tmp_path / "packages", "0.7.0")
-    assert [s["verdict"] for s in asked(tmp_path / "packages", "serve", [])] == ["required"]
+    assert [s["verdict"] for s in parser_answers(tmp_path / "packages", "serve", [])] == ["required"]
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "0.33.0"])
 def test_the_cpu_stands_in_for_a_device_under_its_name(tmp_path: Path, version: str) -> None:
     write(tmp_path / "packages", version)
-    cuda, cpu = asked(tmp_path / "packages", "serve", ["m", "--device", "cuda"], ["m", "--device", "cpu"])
+    cuda, cpu = parser_answers(tmp_path / "packages", "serve", ["m", "--device", "cuda"], ["m", "--device", "cpu"])
     assert (cuda["accepted"], cpu["verdict"]) == (True, "choice")
 
 
-def test_a_package_that_cannot_be_loaded_is_said(tmp_path: Path) -> None:
+def test_a_package_that_cannot_be_loaded_is_reported(tmp_path: Path) -> None:
     write(tmp_path / "packages", "0.33.0")
     (tmp_path / "packages/vllm/entrypoints/cli/serve.py").write_text("import nothing_like_it\n")
-    said = asked(tmp_path / "packages", "serve", ["m"])
-    assert said == [{"failed": "ModuleNotFoundError: No module named 'nothing_like_it'"}]
-    assert asked(tmp_path, "serve", ["m"]) == [
+    answers = parser_answers(tmp_path / "packages", "serve", ["m"])
+    assert answers == [{"failed": "ModuleNotFoundError: No module named 'nothing_like_it'"}]
+    assert parser_answers(tmp_path, "serve", ["m"]) == [
         {"failed": "ModuleNotFoundError: the image's python3 has no package vllm"}
     ]
 
 
 def test_it_ends_by_itself(tmp_path: Path) -> None:
     write(tmp_path / "packages", "0.33.0")
-    assert asked(tmp_path / "packages", "serve", ["m"], seconds=1, SMALL_VLLM_SLEEP="600") == []
+    assert parser_answers(tmp_path / "packages", "serve", ["m"], seconds=1, SMALL_VLLM_SLEEP="600") == []

@@ -31,13 +31,13 @@ STAND_IN = Path(__file__).parent.parent / "lab" / "standin.py"
 
 
 @contextmanager
-def stand_in(*options: str, model: str = "tiny", **trouble: str) -> Iterator[LoopbackReach]:
+def stand_in(*options: str, model: str = "tiny", **settings: str) -> Iterator[LoopbackReach]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = {**os.environ, **{f"STANDIN_{name}": value for name, value in trouble.items()}}
-    words = [sys.executable, str(STAND_IN), "serve", model, "--host", "127.0.0.1", "--port", str(port), *options]
-    process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    env = {**os.environ, **{f"STANDIN_{name}": value for name, value in settings.items()}}
+    argv = [sys.executable, str(STAND_IN), "serve", model, "--host", "127.0.0.1", "--port", str(port), *options]
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     reach = LoopbackReach(port)
     try:
         for _ in range(1200):
@@ -56,7 +56,7 @@ def prober() -> HttpProber:
 
 
 @pytest.mark.parametrize(
-    ("task", "options", "model", "trouble", "said"),
+    ("task", "options", "model", "settings", "answer"),
     [
         ("generate", (), "tiny", {}, "answered with 4 tokens to a chat"),
         (
@@ -73,10 +73,10 @@ def prober() -> HttpProber:
     ],
 )
 def test_the_first_request_is_that_of_the_task(
-    prober: HttpProber, task: str, options: tuple[str, ...], model: str, trouble: dict[str, str], said: str
+    prober: HttpProber, task: str, options: tuple[str, ...], model: str, settings: dict[str, str], answer: str
 ) -> None:
-    with stand_in(*options, model=model, **trouble) as reach:
-        assert prober.smoke(reach, None, task, model, Smoke()) == said
+    with stand_in(*options, model=model, **settings) as reach:
+        assert prober.smoke(reach, None, task, model, Smoke()) == answer
 
 
 def test_a_score_and_a_key_and_a_dimension(prober: HttpProber) -> None:
@@ -142,7 +142,7 @@ def drips_events(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behave", "said"),
+    ("behave", "error"),
     [
         (answers(EVENTS + b"data: [DONE]\n\n"), "it streamed no token"),
         (answers(EVENTS + b"data: {not json}\n\n"), "an event of the answer is not JSON"),
@@ -160,11 +160,11 @@ def drips_events(connection: socket.socket) -> None:
         (drips_events, "no answer"),
     ],
 )
-def test_what_is_no_stream_of_tokens_is_one_sentence(
-    prober: HttpProber, behave: Callable[[socket.socket], None], said: str, monkeypatch: pytest.MonkeyPatch
+def test_an_invalid_stream_of_tokens_is_one_sentence(
+    prober: HttpProber, behave: Callable[[socket.socket], None], error: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cortexctl.health.prober.SMOKE", 0.5)
-    with server(behave) as reach, pytest.raises(ProbeFailed, match=said):
+    with server(behave) as reach, pytest.raises(ProbeFailed, match=error):
         prober.speed(reach, None, "tiny", Smoke())
 
 

@@ -1,4 +1,4 @@
-"""What a start's log tells: its stage, and whether it gets on. Each line is one of vLLM's own, with its release."""
+"""The log of a start: its stage, and whether it progresses. Each line is vLLM's own, with its release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEALTHY = sorted((CASES.parent / "diagnosis" / "healthy").glob("*.log"))
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=f"{n}-{c['stage']}") for n, c in enumerate(LINES)])
-def test_a_line_of_a_start_tells_its_stage(case: dict[str, Any]) -> None:
+def test_a_line_of_a_start_shows_its_stage(case: dict[str, Any]) -> None:
     assert stage([case["log"]]) == case["stage"]
 
 
@@ -33,7 +33,7 @@ def test_the_latest_stage_counts() -> None:
     assert stage(["Starting to load model x...", some, "something that says nothing", ""]) == "loading weights 45%"
 
 
-def test_before_the_first_stage_nothing_is_said() -> None:
+def test_a_log_before_the_first_stage_has_no_stage() -> None:
     assert stage([]) == ""
     assert stage(["INFO 10-21 00:34:40 [__init__.py:216] Automatically detected platform cuda."]) == ""
     eager = "Enforce eager set, disabling torch.compile, CUDAGraphs, and JIT kernel warmup."
@@ -44,7 +44,7 @@ def test_a_line_with_braces_is_only_text() -> None:
     assert stage(["Starting to load model {0} {x}"]) == "loading weights"
 
 
-# whether it gets on
+# whether it progresses
 
 SHARDS = "Loading safetensors checkpoint shards:  {}% Completed | {}/11 [00:{}<00:04,  1.50it/s]"
 WAITING = "INFO 11-24 06:00:00 [shm_broadcast.py:542] No available shared memory broadcast block found in 60 seconds."

@@ -1,4 +1,4 @@
-"""The way to a container's server: what the kernel proves, and what is never taken for proven."""
+"""The reach of a container's server: what the kernel proves, and what never counts as proof."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def test_a_connection_to_a_listener_on_all_addresses_of_both_families_is_seen() 
             assert kernel.ends_in(os.getpid(), ours.getsockname(), ("127.0.0.1", port))
 
 
-def test_who_listens_is_told_by_address_and_port() -> None:
+def test_a_listener_is_identified_by_address_and_port() -> None:
     with listener("127.0.0.3") as listening:
         port = listening.getsockname()[1]
         assert kernel.listens(os.getpid(), "127.0.0.3", port)
         assert not kernel.listens(os.getpid(), "127.0.0.4", port)
-    assert kernel.listens(2**31 - 1, "127.0.0.3", port) is None, "nobody can tell of a process that is none"
+    assert kernel.listens(2**31 - 1, "127.0.0.3", port) is None, "a process that does not exist has no known listeners"
 
 
 @pytest.mark.parametrize("pid", [0, -1, os.getpid(), 2**31 - 1], ids=["zero", "negative", "ours", "none"])
@@ -111,17 +111,17 @@ def test_its_own_address_is_used_where_the_kernel_proves_it(tmp_path: Path, monk
             assert not [a for a in daemon.requests if "exec" in a]
 
 
-def test_a_server_at_the_same_address_here_is_not_asked_for_a_container_elsewhere(
+def test_a_server_at_the_same_address_here_is_never_queried_for_a_container_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The socket is a forwarded one: the daemon's address is somebody else's here, and so is its published port."""
+    """The socket is forwarded: the container's address and its published port belong to another server here."""
     with listener() as listening:
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
         with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
             reach = ContainerReach(daemon.url, ID)
             with pytest.raises(PathFailed, match="no python3 can be run in its container"):
                 reach.connect(5)
-            assert reach.is_slow, "it asks from inside from now on"
+            assert reach.is_slow, "later requests run inside the container"
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):
             listening.accept()
@@ -160,9 +160,7 @@ def test_nothing_is_sent_where_the_bridge_is_missing(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("here")
-def test_that_nobody_listens_is_told_from_a_way_that_does_not_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_port_is_distinguished_from_a_failed_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with listener() as closed:
         port = closed.getsockname()[1]
     monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
@@ -173,7 +171,7 @@ def test_that_nobody_listens_is_told_from_a_way_that_does_not_work(
 
 
 @pytest.mark.parametrize("state", [{"Running": False, "Pid": 0}, {"Paused": True}])
-def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dict[str, Any]) -> None:
+def test_a_stopped_or_paused_container_does_not_listen(tmp_path: Path, state: dict[str, Any]) -> None:
     with (
         talking_daemon(tmp_path / "s", {f"/containers/{ID}/json": inspection(**state)}) as daemon,
         pytest.raises(NotListening, match="does not run"),
@@ -197,17 +195,17 @@ def test_a_container_that_does_not_run_answers_nobody(tmp_path: Path, state: dic
         {**inspection(), "NetworkSettings": {"Networks": [1]}},
     ],
 )
-def test_an_inspection_of_the_wrong_shape_is_a_fault_of_the_way(tmp_path: Path, answer: object) -> None:
+def test_an_inspection_of_the_wrong_shape_is_a_fault_of_the_reach(tmp_path: Path, answer: object) -> None:
     answers = {} if answer is None else {f"/containers/{ID}/json": answer}
     with talking_daemon(tmp_path / "s", answers) as daemon:
-        heard = query_health(ContainerReach(daemon.url, ID), 5, CONTRACT.health)
-    assert heard.outcome is (HealthOutcome.REFUSED if answer is None else HealthOutcome.UNREACHED)
+        health = query_health(ContainerReach(daemon.url, ID), 5, CONTRACT.health)
+    assert health.outcome is (HealthOutcome.REFUSED if answer is None else HealthOutcome.UNREACHED)
 
 
-def test_a_daemon_that_is_not_there_is_a_fault_of_the_way(tmp_path: Path) -> None:
-    heard = query_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5, CONTRACT.health)
-    assert heard.outcome is HealthOutcome.UNREACHED
-    assert "no Docker daemon" in heard.why
+def test_an_absent_daemon_is_a_fault_of_the_reach(tmp_path: Path) -> None:
+    health = query_health(ContainerReach(f"unix://{tmp_path}/none", ID), 5, CONTRACT.health)
+    assert health.outcome is HealthOutcome.UNREACHED
+    assert "no Docker daemon" in health.why
 
 
 @pytest.mark.parametrize(
@@ -261,10 +259,10 @@ def test_a_port_that_is_none_is_not_taken_for_one(port: str) -> None:
 
 
 @contextmanager
-def program(says: Callable[[socket.socket], None]) -> Iterator[Inside]:
-    """A connection to a program in a container, of which somebody else may have replaced the python3."""
+def program(behave: Callable[[socket.socket], None]) -> Iterator[Inside]:
+    """A connection to a program in a container, whose python3 may have been replaced."""
     ours, theirs = socket.socketpair()
-    thread = threading.Thread(target=_say, args=(says, theirs), daemon=True)
+    thread = threading.Thread(target=_behave, args=(behave, theirs), daemon=True)
     thread.start()
     with ours:
         connection = Inside(ours)
@@ -273,9 +271,9 @@ def program(says: Callable[[socket.socket], None]) -> Iterator[Inside]:
     thread.join()
 
 
-def _say(says: Callable[[socket.socket], None], theirs: socket.socket) -> None:
+def _behave(behave: Callable[[socket.socket], None], theirs: socket.socket) -> None:
     with theirs, suppress(OSError):
-        says(theirs)
+        behave(theirs)
 
 
 def frame(content: bytes, number: int = 1) -> bytes:
@@ -283,7 +281,7 @@ def frame(content: bytes, number: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected", "message"),
+    ("output", "expected", "message"),
     [
         (frame(b"-111"), NotListening, "its port refuses connections"),
         (frame(b"-113"), NotListening, "its port cannot be reached in its own container \\(error 113\\)"),
@@ -294,10 +292,8 @@ def frame(content: bytes, number: int = 1) -> bytes:
         (b"", PathFailed, "it ended without a word"),
     ],
 )
-def test_the_first_word_of_a_program_is_read_whatever_it_is(
-    said: bytes, expected: type[Exception], message: str
-) -> None:
-    with program(lambda theirs: theirs.sendall(said)) as connection, pytest.raises(expected, match=message):
+def test_any_first_output_of_a_program_is_read(output: bytes, expected: type[Exception], message: str) -> None:
+    with program(lambda theirs: theirs.sendall(output)) as connection, pytest.raises(expected, match=message):
         begin(connection)
 
 

@@ -136,7 +136,7 @@ def test_destroy_leaves_no_record(tmp_path: Path) -> None:
     assert world.daemon().records == {}
 
 
-def test_a_partial_apply_keeps_what_it_did_not_look_at(tmp_path: Path) -> None:
+def test_a_partial_apply_keeps_the_record_of_other_models(tmp_path: Path) -> None:
     world = World("demo", "here")
     desired = stack(tmp_path, with_length(8), model_text("other"))
     world.apply(world.plan(desired))
@@ -156,21 +156,21 @@ def test_a_record_that_was_lost_is_filled_in_by_the_next_apply(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("what", ["settle_record", "read_record", "write_record"])
-def test_a_daemon_that_refuses_once_has_the_record_all_the_same(tmp_path: Path, what: str) -> None:
-    """What is written down would be older than what serves from then on."""
+def test_the_record_is_written_although_the_daemon_refuses_once(tmp_path: Path, what: str) -> None:
+    """Otherwise the record would be older than the serving container."""
     world = World("demo", "here")
     assert world.apply(world.plan(stack(tmp_path, with_length(1024)))).exit_code == 0
     usual = getattr(world.daemon(), what)
     refusals = iter([True])
 
-    def once(*words: object) -> object:
+    def once(*arguments: object) -> object:
         if next(refusals, False):
             raise DaemonRefused("busy", status=500)
-        return usual(*words)
+        return usual(*arguments)
 
-    made = world.plan(stack(tmp_path, with_length(2048)))
+    plan = world.plan(stack(tmp_path, with_length(2048)))
     setattr(world.daemon(), what, once)
-    assert world.apply(made).exit_code == 0
+    assert world.apply(plan).exit_code == 0
     applied = world.daemon().read_record("demo").applied
     assert [a.generation for a in applied.values()] == [2]
     assert next(refusals, False) is False
@@ -182,7 +182,7 @@ def test_a_record_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     assert world.apply(world.plan(stack(tmp_path, model_text()))).exit_code == 0
 
 
-def test_a_container_that_somebody_removed_comes_back_as_the_next_generation(tmp_path: Path) -> None:
+def test_a_removed_container_is_created_as_the_next_generation(tmp_path: Path) -> None:
     world = World("demo", "here")
     desired = stack(tmp_path, model_text())
     world.apply(world.plan(desired))
@@ -192,8 +192,8 @@ def test_a_container_that_somebody_removed_comes_back_as_the_next_generation(tmp
     assert change.detail.generation == 2
 
 
-def test_only_drift_brings_back_what_was_applied_and_nothing_else(tmp_path: Path) -> None:
-    """Every kind of drift at once, beside changes of the stack that are none of its business."""
+def test_only_drift_restores_the_applied_specs_and_nothing_else(tmp_path: Path) -> None:
+    """Every kind of drift at once, beside pending changes of the stack."""
     world = World("demo", "here")
     was = [
         with_length(8),
@@ -214,15 +214,15 @@ def test_only_drift_brings_back_what_was_applied_and_nothing_else(tmp_path: Path
         *(model_text(n, shm_size='"3 GiB"') for n in (*NAMES, "new")),
     ]
     desired = stack(tmp_path, *now)
-    made = world.plan(desired, Request(only="drift"))
-    assert {c.model: c.action for c in made.effective} == {
+    plan = world.plan(desired, Request(only="drift"))
+    assert {c.model: c.action for c in plan.effective} == {
         "stopped": Action.START,
         "removed": Action.CREATE,
         "renamed": Action.MOVE,
         "cut": Action.UPDATE,
         "limited": Action.UPDATE,
     }
-    assert world.apply(made).exit_code == 0
+    assert world.apply(plan).exit_code == 0
     assert world.plan(desired, Request(only="drift")).effective == ()
     as_before = world.plan(stack(tmp_path, *was))
     assert [(c.model, [f.path for f in c.fields]) for c in as_before.effective] == []
@@ -243,15 +243,15 @@ def test_only_drift_takes_back_a_limit_but_not_one_that_the_stack_has_by_now(tmp
     assert [(f.path, f.before) for f in change.fields] == [("memory", 3 * 2**30)]
 
 
-def killed_at_its_last_record(world: World, made: Plan) -> None:
-    """A run that ends when it has done everything but to write down, at its end, what it did."""
-    twin = World("demo", "here")
-    twin.daemon().containers = copy.deepcopy(world.daemon().containers)
-    twin.daemon().records = dict(world.daemon().records)
-    twin.apply(made)
-    assert twin.daemon().calls[-1].startswith("write_record")
-    with killed_after(world, len(twin.daemon().calls) - 1):
-        world.apply(made)
+def killed_at_its_last_record(world: World, plan: Plan) -> None:
+    """A run that is killed just before it writes the record for the last time."""
+    duplicate = World("demo", "here")
+    duplicate.daemon().containers = copy.deepcopy(world.daemon().containers)
+    duplicate.daemon().records = dict(world.daemon().records)
+    duplicate.apply(plan)
+    assert duplicate.daemon().calls[-1].startswith("write_record")
+    with killed_after(world, len(duplicate.daemon().calls) - 1):
+        world.apply(plan)
 
 
 def length_of(world: World, name: str = "vllm-model-tiny") -> str:
@@ -267,8 +267,8 @@ def two(first: int, second: int) -> list[str]:
 
 
 @pytest.mark.parametrize("killed", [*range(3, 22), None])
-def test_only_drift_brings_back_what_a_killed_run_had_applied(tmp_path: Path, killed: int | None) -> None:
-    """Killed anywhere while two models are replaced, repeated, and then one is removed by hand."""
+def test_only_drift_restores_what_a_killed_run_had_applied(tmp_path: Path, killed: int | None) -> None:
+    """The run is killed at any call while two models are replaced. It is repeated, and then each is removed by hand."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, *two(1, 1))))
     desired = stack(tmp_path, *two(2, 2))
@@ -279,9 +279,9 @@ def test_only_drift_brings_back_what_a_killed_run_had_applied(tmp_path: Path, ki
         assert world.apply(repeated).exit_code == 0
     for name in ("vllm-model-tiny", "vllm-model-other"):
         world.daemon().remove(name)
-        made = world.plan(desired, Request(only="drift"))
-        assert [r.code for c in made.effective for r in c.reasons] == [ReasonCode.GONE]
-        assert world.apply(made).exit_code == 0
+        plan = world.plan(desired, Request(only="drift"))
+        assert [r.code for c in plan.effective for r in c.reasons] == [ReasonCode.GONE]
+        assert world.apply(plan).exit_code == 0
         assert length_of(world, name) == "2"
     assert "vllm-model-tiny--g1" in {c.name for c in world.daemon().all()}
 
@@ -332,18 +332,18 @@ def test_a_kept_generation_is_never_gone_on_with_though_it_has_the_wanted_spec(t
     assert {"vllm-model-tiny--g1", "vllm-model-tiny--g2"} <= {c.name for c in world.daemon().all()}
 
 
-def test_drift_calls_no_kept_generation_unfinished(tmp_path: Path) -> None:
+def test_drift_reports_no_retained_generation_as_unfinished(tmp_path: Path) -> None:
     world = World("demo", "here")
     for length in (1, 2):
         world.apply(world.plan(stack(tmp_path, with_length(length))))
     world.daemon().remove("vllm-model-tiny")
-    found = find_drift(stack(tmp_path, with_length(2)), seen_with_records(world)).findings
-    assert [(f.code, f.container) for f in found] == [(Code.REMOVED, "")]
+    findings = find_drift(stack(tmp_path, with_length(2)), seen_with_records(world)).findings
+    assert [(f.code, f.container) for f in findings] == [(Code.REMOVED, "")]
 
 
 @pytest.mark.parametrize("calls", range(2, 10))
-def test_a_rollback_that_is_killed_is_gone_on_with_and_takes_no_second_container(tmp_path: Path, calls: int) -> None:
-    """What it had started holds the port and the GPUs: another of the same spec could not start beside it."""
+def test_a_killed_rollback_is_continued_and_takes_no_second_container(tmp_path: Path, calls: int) -> None:
+    """The container that it started holds the port and the GPUs: another of the same spec could not start beside it."""
     world = World("demo", "here")
     for length in (1, 2):
         world.apply(world.plan(stack(tmp_path, with_length(length))))
@@ -351,24 +351,24 @@ def test_a_rollback_that_is_killed_is_gone_on_with_and_takes_no_second_container
     with killed_after(world, calls):
         world.apply(plan_rollback(first, world.observe(), RollbackTarget("here/tiny")))
     runs = [c.name for c in world.daemon().all() if c.state == "running"]
-    made = world.plan(first)
+    plan = world.plan(first)
     if runs == ["vllm-model-tiny--g1"]:
-        assert [(c.action, c.detail.generation) for c in made.effective if c.action is Action.REPLACE] in (
+        assert [(c.action, c.detail.generation) for c in plan.effective if c.action is Action.REPLACE] in (
             [(Action.REPLACE, 1)],
             [],
         )
-    assert world.apply(made).exit_code == 0 if made.effective else True
+    assert world.apply(plan).exit_code == 0 if plan.effective else True
     assert length_of(world) == "1"
     assert len([c for c in world.daemon().all() if c.state == "running"]) == 1
     assert find_drift(first, seen_with_records(world)).findings == ()
 
 
-def test_what_a_killed_removal_took_away_is_not_brought_back(tmp_path: Path) -> None:
+def test_a_container_that_a_killed_run_removed_is_not_created_again(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, *two(1, 1))))
-    made = world.plan(stack(tmp_path, with_length(1)))
-    with killed_after(world, len(made.steps) + 1):
-        world.apply(made)
+    plan = world.plan(stack(tmp_path, with_length(1)))
+    with killed_after(world, len(plan.steps) + 1):
+        world.apply(plan)
     assert [c.name for c in world.daemon().all()] == ["vllm-model-tiny"]
     assert world.plan(stack(tmp_path, *two(1, 1)), Request(only="drift")).effective == ()
 
@@ -376,9 +376,9 @@ def test_what_a_killed_removal_took_away_is_not_brought_back(tmp_path: Path) -> 
 def test_settings_that_a_killed_run_changed_in_place_are_the_applied_ones(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text(memory='"1 GiB"'))))
-    made = world.plan(stack(tmp_path, model_text(memory='"2 GiB"')))
-    with killed_after(world, len(made.steps) + 1):
-        world.apply(made)
+    plan = world.plan(stack(tmp_path, model_text(memory='"2 GiB"')))
+    with killed_after(world, len(plan.steps) + 1):
+        world.apply(plan)
     assert world.daemon().by_name("vllm-model-tiny").memory == 2 * 2**30
     later = stack(tmp_path, model_text(memory='"3 GiB"'))
     assert world.plan(later, Request(only="drift")).effective == ()

@@ -28,7 +28,7 @@ from tests.specs import new_spec
         ({}, ""),
     ],
 )
-def test_an_image_tells_its_release(config: dict[str, object], release: str) -> None:
+def test_an_image_reports_its_release(config: dict[str, object], release: str) -> None:
     assert parse_named_release(config) == release
 
 
@@ -38,19 +38,19 @@ def desired(*hosts: str, image: str = "mine/vllm:latest") -> Desired:
 
 
 class Daemons(FakeDaemons):
-    """With images that say what they are."""
+    """Daemons with images that report their release."""
 
-    def __init__(self, told: dict[str, str]) -> None:
-        super().__init__({host: FakeDaemon(host, "lab") for host in told})
-        self.told = told
+    def __init__(self, releases: dict[str, str]) -> None:
+        super().__init__({host: FakeDaemon(host, "lab") for host in releases})
+        self.releases = releases
 
     def image(self, host: str, reference: str) -> ImageFacts:
-        return ImageFacts(reference, "local", id="sha256:1", release=self.told[host])
+        return ImageFacts(reference, "local", id="sha256:1", release=self.releases[host])
 
 
 def test_the_release_that_all_hosts_agree_on() -> None:
-    found, problems = releases_on(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.31.0"}))  # type: ignore[arg-type]
-    assert (found, problems) == ({"mine/vllm:latest": "0.31.0"}, [])
+    releases, problems = releases_on(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.31.0"}))  # type: ignore[arg-type]
+    assert (releases, problems) == ({"mine/vllm:latest": "0.31.0"}, [])
 
 
 def test_hosts_that_differ_are_a_problem() -> None:
@@ -60,12 +60,14 @@ def test_hosts_that_differ_are_a_problem() -> None:
     ]
 
 
-def test_what_an_image_says_is_what_its_arguments_are_checked_against() -> None:
+def test_arguments_are_checked_against_the_release_that_an_image_reports() -> None:
     text = stack_text(model_text(image='"mine/vllm:latest"', args="{ swap_space = 4.0 }"))
 
     def rules(releases: Releases) -> list[str]:
-        _, found = load_stack("s.toml", default_docker="unix:///x", secret_value=None, text=text, releases=releases)
-        return [d.rule for d in found]
+        _, diagnostics = load_stack(
+            "s.toml", default_docker="unix:///x", secret_value=None, text=text, releases=releases
+        )
+        return [d.rule for d in diagnostics]
 
     assert rules(Releases()) == ["CX209"]
     assert rules(Releases(reported={"mine/vllm:latest": "0.32.0"})) == ["CX301", "CX209"]

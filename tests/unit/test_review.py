@@ -61,14 +61,14 @@ def snapshot(top: Path, docker: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("words", REVIEWS, ids=" ".join)
-def test_a_review_reads_no_secret_and_runs_no_command(tmp_path: Path, docker: str, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("argv", REVIEWS, ids=" ".join)
+def test_a_review_reads_no_secret_and_runs_no_command(tmp_path: Path, docker: str, argv: tuple[str, ...]) -> None:
     top = tmp_path / "real"
     repository(top, {"stack.toml": with_secrets(tmp_path)})
     snapshot(top, docker)
-    given = {"PLANTED": SECRET, "CORTEXCTL_VAR_v": SECRET}
-    more = ("--out", "plan.json") if words[0] == "plan" else ()
-    done = ran(*words, *more, cwd=top, env=environ(docker, **given))
+    variables = {"PLANTED": SECRET, "CORTEXCTL_VAR_v": SECRET}
+    more = ("--out", "plan.json") if argv[0] == "plan" else ()
+    done = ran(*argv, *more, cwd=top, env=environ(docker, **variables))
     assert done.returncode in {0, 3}, done.stderr
     assert not (tmp_path / "ran").exists()
     if more:
@@ -76,11 +76,11 @@ def test_a_review_reads_no_secret_and_runs_no_command(tmp_path: Path, docker: st
         assert {s["name"]: s["fingerprint"] for s in after["container"]["secrets"]} == dict.fromkeys("ABCD", "")
 
 
-def test_a_live_plan_reads_them(tmp_path: Path, docker: str) -> None:
-    """What --no-commands is there for."""
+def test_a_live_plan_reads_secrets(tmp_path: Path, docker: str) -> None:
+    """This is the reason for --no-commands."""
     (tmp_path / "stack.toml").write_text(with_secrets(tmp_path))
-    given = {"PLANTED": SECRET, "CORTEXCTL_VAR_v": SECRET}
-    assert ran("plan", cwd=tmp_path, env=environ(docker, **given)).returncode == 0
+    variables = {"PLANTED": SECRET, "CORTEXCTL_VAR_v": SECRET}
+    assert ran("plan", cwd=tmp_path, env=environ(docker, **variables)).returncode == 0
     assert (tmp_path / "ran").exists()
 
 
@@ -93,8 +93,8 @@ def test_no_commands_goes_with_no_probe(tmp_path: Path) -> None:
 
 def test_a_plan_that_lacks_a_secret_is_not_applied(tmp_path: Path, docker: str) -> None:
     (tmp_path / "stack.toml").write_text(STACK + '[models.tiny.secrets]\nC = { env = "PLANTED" }\n')
-    made = ran("plan", "--no-commands", "--out", "plan.json", cwd=tmp_path, env=environ(docker))
-    assert "cortexctl apply plan.json" not in made.stdout
+    planned = ran("plan", "--no-commands", "--out", "plan.json", cwd=tmp_path, env=environ(docker))
+    assert "cortexctl apply plan.json" not in planned.stdout
     shown = ran("show", "plan.json", cwd=tmp_path)
     assert "cortexctl apply" not in shown.stdout
     done = ran("apply", "plan.json", cwd=tmp_path, env=environ(docker, PLANTED=SECRET))
@@ -108,7 +108,7 @@ def test_a_plan_that_lacks_a_secret_is_not_applied(tmp_path: Path, docker: str) 
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
-    """A file outside of every checkout, whose text is no TOML."""
+    """A file outside every checkout. Its text is not TOML."""
     file = tmp_path / "token"
     file.write_text(f"{SECRET} {SECRET}\n")
     return file
@@ -140,32 +140,32 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_what_is_no_regular_file_is_no_stack(tmp_path: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+def test_a_file_that_is_not_regular_is_not_a_stack(tmp_path: Path, argv: tuple[str, ...]) -> None:
     top = repository(tmp_path / "real", {"snapshot.json": "{}"})
     for name, target in irregular(tmp_path):
         link = top / f"{name}.toml"
         link.symlink_to(target)
         for path in (link.name, str(target)):
-            done = ran(*words, path, cwd=top, env=environ(PLANTED=SECRET), timeout=30)
-            said = done.stdout + done.stderr
-            assert done.returncode == 1, (path, said)
-            assert "not a regular file" in said or "leads out of" in said or "is a folder" in said, (path, said)
-            assert SECRET not in said
-            assert "PATH=" not in said
-            assert "Traceback" not in said
+            done = ran(*argv, path, cwd=top, env=environ(PLANTED=SECRET), timeout=30)
+            output = done.stdout + done.stderr
+            assert done.returncode == 1, (path, output)
+            assert "not a regular file" in output or "leads out of" in output or "is a folder" in output, (path, output)
+            assert SECRET not in output
+            assert "PATH=" not in output
+            assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("words", REVIEWS, ids=" ".join)
-@pytest.mark.parametrize("how", ["file", "folder", "checkout", "chain"])
+@pytest.mark.parametrize("argv", REVIEWS, ids=" ".join)
+@pytest.mark.parametrize("link", ["file", "folder", "checkout", "chain"])
 def test_a_review_follows_no_link_out_of_the_checkout(
-    tmp_path: Path, foreign: Path, words: tuple[str, ...], how: str
+    tmp_path: Path, foreign: Path, argv: tuple[str, ...], link: str
 ) -> None:
     top = repository(tmp_path / "real", {"snapshot.json": "{}"})
     other = repository(tmp_path / "other", {"stack.toml": STACK})
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "stack.toml").write_text(STACK)
-    match how:
+    match link:
         case "file":
             (top / "stack.toml").symlink_to(foreign)
         case "chain":
@@ -176,24 +176,24 @@ def test_a_review_follows_no_link_out_of_the_checkout(
         case _:
             (top / "s").symlink_to(other)
     stack = "s/stack.toml" if (top / "s").exists() else "stack.toml"
-    done = ran(*words, stack, cwd=top, env=environ())
+    done = ran(*argv, stack, cwd=top, env=environ())
     assert done.returncode == 1
     assert f"{stack} is a link that leads out of {top}, and is not read" in done.stdout + done.stderr
     assert SECRET not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("words", REVIEWS, ids=" ".join)
-def test_a_link_inside_the_checkout_is_the_stack(tmp_path: Path, docker: str, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("argv", REVIEWS, ids=" ".join)
+def test_a_link_inside_the_checkout_is_the_stack(tmp_path: Path, docker: str, argv: tuple[str, ...]) -> None:
     top = repository(tmp_path / "real", {"s/one.toml": STACK, "stack.toml": STACK})
     snapshot(top, docker)
     (top / "stack.toml").unlink()
     (top / "stack.toml").symlink_to("s/one.toml")
-    done = ran(*words, "stack.toml", cwd=top, env=environ(docker))
+    done = ran(*argv, "stack.toml", cwd=top, env=environ(docker))
     assert done.returncode in {0, 3}, done.stderr
 
 
 @pytest.mark.parametrize(
-    "words", [("plan",), ("apply", "--auto-approve"), ("drift",), ("status",), ("fit",)], ids=" ".join
+    "argv", [("plan",), ("apply", "--auto-approve"), ("drift",), ("status",), ("fit",)], ids=" ".join
 )
 @pytest.mark.parametrize(
     "text",
@@ -207,13 +207,13 @@ def test_a_link_inside_the_checkout_is_the_stack(tmp_path: Path, docker: str, wo
     ],
 )
 def test_the_operators_own_link_shows_nothing_that_it_cannot_read(
-    tmp_path: Path, words: tuple[str, ...], text: str
+    tmp_path: Path, argv: tuple[str, ...], text: str
 ) -> None:
     (tmp_path / "token").write_text(text)
     top = repository(tmp_path / "real", {"y": ""})
     for name in ("stack.toml", "stack.json"):
         (top / name).symlink_to(tmp_path / "token")
-        done = ran(*words, name, cwd=top, env=environ())
+        done = ran(*argv, name, cwd=top, env=environ())
         assert done.returncode == 1
         assert SECRET not in done.stdout + done.stderr
         assert "leads out of its checkout" in done.stdout + done.stderr
@@ -276,10 +276,10 @@ def gpu_stack(models_dir: str) -> str:
 CONFIG = {"architectures": [f"{SECRET}ForCausalLM"], "quantization_config": {"quant_method": SECRET}, "hidden_size": 8}
 
 
-@pytest.mark.parametrize("words", [w for w in REVIEWS if w[0] in {"validate", "plan"}], ids=" ".join)
+@pytest.mark.parametrize("argv", [w for w in REVIEWS if w[0] in {"validate", "plan"}], ids=" ".join)
 @pytest.mark.parametrize("way", ["absolute", "relative", "folder link", "file link"])
 def test_a_review_reads_no_models_files_outside_the_checkout(
-    tmp_path: Path, docker: str, words: tuple[str, ...], way: str
+    tmp_path: Path, docker: str, argv: tuple[str, ...], way: str
 ) -> None:
     folder = tmp_path / "models" / "m"
     folder.mkdir(parents=True)
@@ -293,21 +293,21 @@ def test_a_review_reads_no_models_files_outside_the_checkout(
     elif way == "file link":
         (top / "models" / "m").mkdir(parents=True)
         (top / "models" / "m" / "config.json").symlink_to(folder / "config.json")
-    done = ran(*words, cwd=top, env=environ(docker))
+    done = ran(*argv, cwd=top, env=environ(docker))
     assert SECRET not in done.stdout + done.stderr
     assert done.returncode == 0, done.stdout + done.stderr
     if way in {"folder link", "file link"}:
         (top / "models").unlink() if way == "folder link" else (top / "models" / "m" / "config.json").unlink()
         (top / "models" / "m").mkdir(parents=True, exist_ok=True)
         (top / "models" / "m" / "config.json").write_text(json.dumps(CONFIG))
-        own = ran(*words, cwd=top, env=environ(docker))
+        own = ran(*argv, cwd=top, env=environ(docker))
         assert SECRET in own.stdout + own.stderr, "its own files are read"
 
 
 # What was not compared
 
 
-def test_a_snapshots_secret_is_not_compared_and_that_is_said(tmp_path: Path) -> None:
+def test_a_snapshots_secret_is_not_compared_and_the_plan_reports_it(tmp_path: Path) -> None:
     stack = STACK + '[models.tiny.secrets]\nC = { env = "PLANTED" }\n'
     (tmp_path / "stack.toml").write_text(stack)
     applied = desired_from(tmp_path / "stack.toml", {"PLANTED": SECRET})
@@ -316,9 +316,9 @@ def test_a_snapshots_secret_is_not_compared_and_that_is_said(tmp_path: Path) -> 
     done = ran("plan", "--observed", "snapshot.json", "--detailed-exitcode", cwd=tmp_path, env=environ(PLANTED="other"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Secrets   not compared, because no secret was read: C\n" in done.stdout
-    for form, words in (("markdown", "secrets not compared"), ("html", "Secrets not compared")):
-        view = ran("plan", "--observed", "snapshot.json", "--format", form, cwd=tmp_path, env=environ())
-        assert words in view.stdout
+    for output_format, text in (("markdown", "secrets not compared"), ("html", "Secrets not compared")):
+        view = ran("plan", "--observed", "snapshot.json", "--format", output_format, cwd=tmp_path, env=environ())
+        assert text in view.stdout
     (tmp_path / "stack.toml").write_text(stack.replace("1024", "2048"))
     changed = ran("plan", "--observed", "snapshot.json", cwd=tmp_path, env=environ())
     assert "args.max_model_len   1024 -> 2048" in changed.stdout
@@ -337,11 +337,11 @@ def test_a_byte_order_mark_changes_nothing(tmp_path: Path, docker: str, ends: st
     top = repository(tmp_path / "real", {"y": ""})
     (top / "stack.toml").write_bytes(data)
     commit(top, {})
-    for words in (("validate",), ("fit", "--format", "json"), ("plan", "--against", "git:main", "--detailed-exitcode")):
-        done = ran(*words, cwd=top, env=environ(docker))
-        assert done.returncode == 0, (words, done.stderr)
-    made = ran("plan", "--out", "plan.json", cwd=top, env=environ(docker))
-    assert made.returncode == 0, made.stderr
+    for argv in (("validate",), ("fit", "--format", "json"), ("plan", "--against", "git:main", "--detailed-exitcode")):
+        done = ran(*argv, cwd=top, env=environ(docker))
+        assert done.returncode == 0, (argv, done.stderr)
+    planned = ran("plan", "--out", "plan.json", cwd=top, env=environ(docker))
+    assert planned.returncode == 0, planned.stderr
     done = ran("apply", "plan.json", cwd=top, env=environ(docker))
     assert "has changed since the plan was made" not in done.stderr
     (top / "stack.toml").write_text(STACK)

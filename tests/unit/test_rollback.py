@@ -31,7 +31,7 @@ def applied(tmp_path: Path, *lengths: int, keep: int = 2) -> World:
     return world
 
 
-def back(world: World, tmp_path: Path, address: str = "here/tiny", generation: int | None = None) -> Plan:
+def rollback_plan(world: World, tmp_path: Path, address: str = "here/tiny", generation: int | None = None) -> Plan:
     desired = stack(tmp_path, with_length(4096))
     return plan_rollback(desired, world.observe_for(desired), RollbackTarget(address, generation))
 
@@ -41,15 +41,15 @@ def length_of(world: World) -> str:
     return command[command.index("--max-model-len") + 1]
 
 
-def test_the_newest_older_generation_serves_again_and_the_younger_is_kept(tmp_path: Path) -> None:
+def test_the_newest_older_generation_serves_again_and_the_newer_one_is_retained(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
-    made = back(world, tmp_path)
-    (change,) = made.changes
+    plan = rollback_plan(world, tmp_path)
+    (change,) = plan.changes
     assert (change.action, change.detail.generation, change.detail.is_rollback) == (Action.REPLACE, 1, True)
     assert [f.path for f in change.fields] == ["args.max_model_len"]
-    assert [h.containers for h in made.hosts] == [2]
-    assert plan_from_json(plan_to_json(made)) == made
-    assert world.apply(made).exit_code == 0
+    assert [h.containers for h in plan.hosts] == [2]
+    assert plan_from_json(plan_to_json(plan)) == plan
+    assert world.apply(plan).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2-undone": "exited"}
     assert length_of(world) == "1024"
     assert world.daemon().by_name("vllm-model-tiny").restart == "unless-stopped"
@@ -57,7 +57,7 @@ def test_the_newest_older_generation_serves_again_and_the_younger_is_kept(tmp_pa
 
 def test_the_stack_as_it_was_then_plans_to_nothing(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
-    world.apply(back(world, tmp_path))
+    world.apply(rollback_plan(world, tmp_path))
     assert world.plan(stack(tmp_path, with_length(1024))).effective == ()
     forward = world.plan(stack(tmp_path, with_length(2048)))
     assert [(c.action, c.detail.generation, c.detail.candidate) for c in forward.effective] == [
@@ -70,15 +70,15 @@ def test_the_stack_as_it_was_then_plans_to_nothing(tmp_path: Path) -> None:
 
 def test_and_forward_again_to_the_one_that_was_rolled_back(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
-    world.apply(back(world, tmp_path))
-    assert world.apply(back(world, tmp_path, generation=2)).exit_code == 0
+    world.apply(rollback_plan(world, tmp_path))
+    assert world.apply(rollback_plan(world, tmp_path, generation=2)).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
     assert length_of(world) == "2048"
 
 
 def test_a_chosen_generation(tmp_path: Path) -> None:
     world = applied(tmp_path, 1, 2, 3, keep=3)
-    assert world.apply(back(world, tmp_path, generation=1)).exit_code == 0
+    assert world.apply(rollback_plan(world, tmp_path, generation=1)).exit_code == 0
     assert length_of(world) == "1"
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g2", "vllm-model-tiny--g3-undone"]
 
@@ -86,24 +86,24 @@ def test_a_chosen_generation(tmp_path: Path) -> None:
 def test_a_rollback_that_fails_brings_back_what_served_and_loses_nothing(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     world.daemon().behaviours.append(lambda c: crash(1, "RuntimeError: boom")(c) if "1024" in c.command else None)
-    result = world.apply(back(world, tmp_path))
+    result = world.apply(rollback_plan(world, tmp_path))
     assert outcome(result, "here/tiny").fate is Fate.ROLLED_BACK
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
     assert length_of(world) == "2048"
 
 
-def test_nothing_serves_and_a_kept_one_does_again(tmp_path: Path) -> None:
+def test_a_retained_generation_serves_again_if_nothing_serves(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     gone = world.daemon().by_name("vllm-model-tiny")
     del world.daemon().containers[gone.id]
-    made = back(world, tmp_path)
-    assert made.changes[0].action is Action.CREATE
-    assert world.apply(made).exit_code == 0
+    plan = rollback_plan(world, tmp_path)
+    assert plan.changes[0].action is Action.CREATE
+    assert world.apply(plan).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running"}
 
 
 @pytest.mark.parametrize(
-    ("address", "generation", "said", "advice"),
+    ("address", "generation", "summary", "advice"),
     [
         ("here/tiny", 7, "generation 7 is not retained", "retained generations: 1; name one with --generation"),
         (
@@ -117,20 +117,22 @@ def test_nothing_serves_and_a_kept_one_does_again(tmp_path: Path) -> None:
         ("tiny", None, "there is no host", "write HOST/MODEL"),
     ],
 )
-def test_why_it_cannot_go_back(tmp_path: Path, address: str, generation: int | None, said: str, advice: str) -> None:
-    made = back(applied(tmp_path, 1024, 2048), tmp_path, address, generation)
-    (found,) = made.diagnostics
-    assert (found.rule, made.changes, made.has_errors) == ("CX415", (), True)
-    assert said in found.summary
-    assert advice in found.help
+def test_an_impossible_rollback_has_a_reason(
+    tmp_path: Path, address: str, generation: int | None, summary: str, advice: str
+) -> None:
+    plan = rollback_plan(applied(tmp_path, 1024, 2048), tmp_path, address, generation)
+    (diagnostic,) = plan.diagnostics
+    assert (diagnostic.rule, plan.changes, plan.has_errors) == ("CX415", (), True)
+    assert summary in diagnostic.summary
+    assert advice in diagnostic.help
 
 
-def test_with_nothing_kept_there_is_nothing_to_go_back_to(tmp_path: Path) -> None:
-    made = back(applied(tmp_path, 1024), tmp_path)
-    assert "no older one is retained" in made.diagnostics[0].summary
+def test_without_a_retained_generation_there_is_no_rollback(tmp_path: Path) -> None:
+    plan = rollback_plan(applied(tmp_path, 1024), tmp_path)
+    assert "no older one is retained" in plan.diagnostics[0].summary
 
 
-def test_what_has_taken_its_port_since_stands_in_the_way(tmp_path: Path) -> None:
+def test_a_model_that_took_its_port_since_blocks_a_rollback(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(8, publish='"127.0.0.1:8801"'))))
     world.apply(world.plan(stack(tmp_path, with_length(8, publish='"127.0.0.1:8802"'))))
@@ -138,42 +140,42 @@ def test_what_has_taken_its_port_since_stands_in_the_way(tmp_path: Path) -> None
         tmp_path, with_length(8, publish='"127.0.0.1:8802"'), model_text("other", publish='"127.0.0.1:8801"')
     )
     assert world.apply(world.plan(desired)).exit_code == 0
-    made = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
-    assert [d.rule for d in made.diagnostics if d.is_error] == ["CX407"]
+    plan = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
+    assert [d.rule for d in plan.diagnostics if d.is_error] == ["CX407"]
 
 
-def test_going_back_runs_the_hooks_and_is_written_down(tmp_path: Path) -> None:
+def test_a_rollback_runs_the_hooks_and_names_the_audit_log(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
     own = "".join(f'[models.tiny.hooks.{p}]\non = "{p}"\ncommand = ["true"]\n\n' for p in ("pre_stop", "post_healthy"))
     desired = stack(tmp_path, with_length(2048) + own)
-    made = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
-    told: list[str] = []
-    world.hook = lambda hook, facts: told.append(f"{hook.on} {facts['generation']}")
-    assert world.apply(made).exit_code == 0
-    assert told == ["pre_stop 1", "post_healthy 1"]
-    assert made.audit_log == "stack.audit.jsonl"
+    plan = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
+    hook_runs: list[str] = []
+    world.hook = lambda hook, facts: hook_runs.append(f"{hook.on} {facts['generation']}")
+    assert world.apply(plan).exit_code == 0
+    assert hook_runs == ["pre_stop 1", "post_healthy 1"]
+    assert plan.audit_log == "stack.audit.jsonl"
 
 
 @pytest.mark.parametrize("strategy", ["stop_first", "start_first", "auto"])
 @pytest.mark.parametrize("publish", ['"127.0.0.1"', '"127.0.0.1:8801"'])
-def test_the_way_back_is_open_whatever_the_strategy(tmp_path: Path, strategy: str, publish: str) -> None:
-    """It stops first by its nature, so that what serves and what is kept may share a port."""
+def test_a_rollback_is_possible_with_every_strategy(tmp_path: Path, strategy: str, publish: str) -> None:
+    """A rollback always stops first, so that the serving container and the retained one may share a port."""
     world = World("demo", "here")
     for length in (1024, 2048):
         before = with_length(length, publish=publish) + "[models.tiny.rollout]\nstrategy = "
         assert world.apply(world.plan(stack(tmp_path, f'{before}"stop_first"\n'))).exit_code == 0
     desired = stack(tmp_path, f'{before}"{strategy}"\n')
-    made = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
-    assert made.diagnostics == ()
-    assert made.changes[0].detail.start_first is False
-    assert world.apply(made).exit_code == 0
+    plan = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
+    assert plan.diagnostics == ()
+    assert plan.changes[0].detail.start_first is False
+    assert world.apply(plan).exit_code == 0
     assert length_of(world) == "1024"
 
 
 def test_drift_is_quiet_after_a_rollback_and_once_the_old_text_is_back(tmp_path: Path) -> None:
     """What was rolled back is kept, however young it is: `rollback --generation 2` starts it again."""
     world = applied(tmp_path, 1024, 2048)
-    world.apply(back(world, tmp_path))
+    world.apply(rollback_plan(world, tmp_path))
     records = {"here": world.daemon().read_record("demo")}
     for length, kinds in ((2048, [Kind.PENDING]), (1024, [])):
         report = find_drift(stack(tmp_path, with_length(length)), replace(world.observe(), records=records))
@@ -184,7 +186,7 @@ def test_drift_is_quiet_after_a_rollback_and_once_the_old_text_is_back(tmp_path:
 
 def test_what_was_rolled_back_and_runs_again_is_drift(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
-    world.apply(back(world, tmp_path))
+    world.apply(rollback_plan(world, tmp_path))
     world.daemon().by_name("vllm-model-tiny--g2-undone").state = "running"
     (finding,) = find_drift(stack(tmp_path, with_length(1024)), world.observe()).findings
     assert (finding.code, finding.container) == (Code.RETAINED_RUNS, "vllm-model-tiny--g2-undone")
@@ -192,7 +194,7 @@ def test_what_was_rolled_back_and_runs_again_is_drift(tmp_path: Path) -> None:
 
 def test_what_was_rolled_back_is_no_unfinished_candidate_when_what_serves_is_gone(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024, 2048)
-    world.apply(back(world, tmp_path))
+    world.apply(rollback_plan(world, tmp_path))
     records = {"here": world.daemon().read_record("demo")}
     world.daemon().remove("vllm-model-tiny")
     desired = stack(tmp_path, with_length(1024))
@@ -203,8 +205,8 @@ def test_what_was_rolled_back_is_no_unfinished_candidate_when_what_serves_is_gon
     assert serving(world)["vllm-model-tiny--g2-undone"] == "exited"
 
 
-def test_a_rollback_that_was_cut_off_between_its_renames_goes_on_and_does_not_turn_round(tmp_path: Path) -> None:
-    """What it went back to runs, proven, and what it came from is stopped under an undone one's name."""
+def test_a_rollback_that_was_interrupted_between_its_renames_is_continued_and_not_reversed(tmp_path: Path) -> None:
+    """The older generation runs and has passed its gate. The newer one is stopped, under the name of an undone one."""
     world = applied(tmp_path, 1, 2)
     rename, renames = world.daemon().rename, iter([True, False])
 
@@ -214,10 +216,10 @@ def test_a_rollback_that_was_cut_off_between_its_renames_goes_on_and_does_not_tu
         rename(container, name)
 
     world.daemon().rename = only_once  # type: ignore[method-assign]
-    assert world.apply(back(world, tmp_path)).exit_code == 5
+    assert world.apply(rollback_plan(world, tmp_path)).exit_code == 5
     world.daemon().rename = rename  # type: ignore[method-assign]
     assert serving(world) == {"vllm-model-tiny--g1": "running", "vllm-model-tiny--g2-undone": "exited"}
-    again = back(world, tmp_path)
+    again = rollback_plan(world, tmp_path)
     assert [c.detail.generation for c in again.changes] == [1]
     assert world.apply(again).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2-undone": "exited"}
@@ -235,7 +237,7 @@ def test_after_a_replacement_that_was_killed_between_its_renames_a_rollback_retu
     assert world.apply(plan).exit_code == 5
     world.daemon().faults.clear()
     assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2": "running"}
-    assert world.apply(back(world, tmp_path, generation=generation)).exit_code == 0
+    assert world.apply(rollback_plan(world, tmp_path, generation=generation)).exit_code == 0
     assert length_of(world) == length
     assert sorted(serving(world).values()) == ["exited", "running"]
 
@@ -243,9 +245,9 @@ def test_after_a_replacement_that_was_killed_between_its_renames_a_rollback_retu
 def test_after_a_rollback_that_was_killed_on_its_way_forward_the_running_one_keeps_its_place(tmp_path: Path) -> None:
     """It runs under the name of one that was rolled back."""
     world = applied(tmp_path, 1, 2)
-    assert world.apply(back(world, tmp_path)).exit_code == 0
+    assert world.apply(rollback_plan(world, tmp_path)).exit_code == 0
     world.daemon().faults.fail("rename", call=2, times=ALWAYS, error=DaemonRefused("busy", status=500))
-    assert world.apply(back(world, tmp_path, generation=2)).exit_code == 5
+    assert world.apply(rollback_plan(world, tmp_path, generation=2)).exit_code == 5
     world.daemon().faults.clear()
     assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2-undone": "running"}
     running = world.daemon().by_name("vllm-model-tiny--g2-undone").id
@@ -262,7 +264,7 @@ def test_after_a_rollback_that_was_cut_off_before_its_renames_one_server_stays_w
     desired = stack(tmp_path, with_length(1))
     assert world.apply(world.plan(desired, Request(replace=("tiny",)))).exit_code == 0
     world.daemon().faults.fail("rename", times=ALWAYS, error=DaemonRefused("busy", status=500))
-    assert world.apply(back(world, tmp_path)).exit_code == 5
+    assert world.apply(rollback_plan(world, tmp_path)).exit_code == 5
     world.daemon().faults.clear()
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g1": "running"}
     assert world.apply(world.plan(desired)).exit_code == 0
@@ -274,7 +276,7 @@ def test_after_a_rollback_that_was_cut_off_before_its_renames_one_server_stays_w
 def test_what_was_rolled_back_goes_before_what_served_last(tmp_path: Path) -> None:
     """Forward again, and the removal of what is too many fails: the one to go is still the undone one."""
     world = applied(tmp_path, 1, 2, keep=1)
-    assert world.apply(back(world, tmp_path)).exit_code == 0
+    assert world.apply(rollback_plan(world, tmp_path)).exit_code == 0
     desired = stack(tmp_path, with_length(3) + "[models.tiny.rollout]\nkeep = 1\n")
     world.daemon().faults.fail("remove", times=ALWAYS, error=DaemonRefused("busy", status=500))
     assert world.apply(world.plan(desired)).exit_code == 5

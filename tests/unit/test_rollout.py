@@ -31,10 +31,10 @@ def crash_of(name: str) -> Behaviour:
     return lambda container: crash()(container) if container.name == name else None
 
 
-def gpus_of(made: Plan) -> dict[str, tuple[int, ...]]:
+def gpus_of(plan: Plan) -> dict[str, tuple[int, ...]]:
     return {
         c.model + (f".{c.detail.ordinal}" if c.detail.ordinal > 1 else ""): c.detail.after.container.gpus
-        for c in made.changes
+        for c in plan.changes
         if c.detail.after
     }
 
@@ -45,37 +45,37 @@ def test_a_number_of_gpus_is_chosen_once_and_kept(tmp_path: Path) -> None:
     world.apply(world.plan(one))
     assert gpus_of(world.plan(one)) == {"b": (0,)}
     two = stack(tmp_path, model_text("a", gpus="1"), model_text("b", gpus="1"), hosts=GPUS)
-    made = world.plan(two)
-    assert gpus_of(made) == {"a": (1,), "b": (0,)}
-    assert {c.model: c.action for c in made.changes} == {"a": Action.CREATE, "b": Action.NO_OP}
-    world.apply(made)
+    plan = world.plan(two)
+    assert gpus_of(plan) == {"a": (1,), "b": (0,)}
+    assert {c.model: c.action for c in plan.changes} == {"a": Action.CREATE, "b": Action.NO_OP}
+    world.apply(plan)
     assert world.plan(two).effective == ()
 
 
-def test_gpus_that_are_written_come_first_and_replicas_get_as_many_each(tmp_path: Path) -> None:
+def test_explicit_gpus_come_first_and_each_replica_gets_its_count(tmp_path: Path) -> None:
     models = model_text("counted", gpus="1", replicas="2") + model_text("written", gpus="[0]")
-    made = World("demo", "here").plan(stack(tmp_path, models, hosts=GPUS))
-    assert gpus_of(made) == {"counted": (1,), "counted.2": (2,), "written": (0,)}
+    plan = World("demo", "here").plan(stack(tmp_path, models, hosts=GPUS))
+    assert gpus_of(plan) == {"counted": (1,), "counted.2": (2,), "written": (0,)}
 
 
-def test_a_gpu_that_somebody_wrote_down_moves_the_one_that_had_it(tmp_path: Path) -> None:
+def test_an_explicit_gpu_moves_the_model_that_had_it(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text("counted", gpus="1"), hosts=GPUS)))
     both = stack(tmp_path, model_text("counted", gpus="1"), model_text("written", gpus="[0]"), hosts=GPUS)
-    made = world.plan(both)
-    assert gpus_of(made) == {"counted": (1,), "written": (0,)}
-    assert [f.path for c in made.changes if c.model == "counted" for f in c.fields] == ["gpus"]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(both)
+    assert gpus_of(plan) == {"counted": (1,), "written": (0,)}
+    assert [f.path for c in plan.changes if c.model == "counted" for f in c.fields] == ["gpus"]
+    assert world.apply(plan).exit_code == 0
     assert world.plan(both).effective == ()
 
 
 def test_a_removed_ones_gpus_are_free_in_the_same_plan(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text("old", gpus="4"), hosts=GPUS)))
-    made = world.plan(stack(tmp_path, model_text("new", gpus="4"), hosts=GPUS))
-    assert not made.has_errors
-    assert [(h.gpus_before, h.gpus_after) for h in made.hosts] == [(4, 4)]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(stack(tmp_path, model_text("new", gpus="4"), hosts=GPUS))
+    assert not plan.has_errors
+    assert [(h.gpus_before, h.gpus_after) for h in plan.hosts] == [(4, 4)]
+    assert world.apply(plan).exit_code == 0
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -83,7 +83,9 @@ def test_a_removed_ones_gpus_are_free_in_the_same_plan(tmp_path: Path) -> None:
     st.dictionaries(st.sampled_from("abcde"), st.integers(1, 3), max_size=4),
     st.dictionaries(st.sampled_from("abcde"), st.integers(1, 3), max_size=4),
 )
-def test_no_gpu_is_dealt_out_twice_and_what_stays_keeps_its_own(first: dict[str, int], then: dict[str, int]) -> None:
+def test_no_gpu_is_given_out_twice_and_unchanged_models_keep_theirs(
+    first: dict[str, int], then: dict[str, int]
+) -> None:
     import tempfile
 
     folder = Path(tempfile.mkdtemp())
@@ -100,15 +102,15 @@ def test_no_gpu_is_dealt_out_twice_and_what_stays_keeps_its_own(first: dict[str,
         assert sum(first.values()) > 8
         return
     world.apply(before)
-    made = world.plan(desired(then))
-    if made.has_errors:
+    plan = world.plan(desired(then))
+    if plan.has_errors:
         assert sum(then.values()) > 8
         return
-    dealt = [g for gpus in gpus_of(made).values() for g in gpus]
+    dealt = [g for gpus in gpus_of(plan).values() for g in gpus]
     assert len(dealt) == len(set(dealt))
     same = {m for m in first.keys() & then.keys() if first[m] == then[m]}
-    assert {c.model for c in made.changes if c.action is Action.NO_OP} == same | {"spare"}
-    world.apply(made)
+    assert {c.model for c in plan.changes if c.action is Action.NO_OP} == same | {"spare"}
+    world.apply(plan)
     assert world.plan(desired(then)).effective == ()
 
 
@@ -116,10 +118,10 @@ def test_start_first_leaves_no_moment_without_a_server(tmp_path: Path) -> None:
     world = World("demo", "here")
     lines = {"rollout": '{ strategy = "start_first" }'}
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
-    made = world.plan(stack(tmp_path, with_length(16, **lines)))
-    assert (made.changes[0].detail.start_first, made.changes[0].cost.down) == (True, False)
+    plan = world.plan(stack(tmp_path, with_length(16, **lines)))
+    assert (plan.changes[0].detail.start_first, plan.changes[0].cost.down) == (True, False)
     world.daemon().calls.clear()
-    assert world.apply(made).exit_code == 0
+    assert world.apply(plan).exit_code == 0
     calls = [c.split()[0] for c in world.daemon().calls]
     assert calls.index("start") < calls.index("stop")
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
@@ -142,17 +144,17 @@ def test_auto_stops_first_where_a_port_has_one_holder(tmp_path: Path) -> None:
     world = World("demo", "here")
     lines = {"rollout": '{ strategy = "auto" }', "publish": '"127.0.0.1:8801"'}
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines))))
-    made = world.plan(stack(tmp_path, with_length(16, **lines)))
-    assert (made.changes[0].detail.start_first, made.changes[0].cost.down, made.has_errors) == (False, True, False)
+    plan = world.plan(stack(tmp_path, with_length(16, **lines)))
+    assert (plan.changes[0].detail.start_first, plan.changes[0].cost.down, plan.has_errors) == (False, True, False)
 
 
 def test_one_at_a_time_over_all_hosts(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
     world.apply(world.plan(stack(tmp_path, with_length(8, hosts=EVERYWHERE), hosts=THREE)))
-    made = world.plan(stack(tmp_path, with_length(16, hosts=EVERYWHERE), hosts=THREE))
-    assert [(r.model, r.never_below, r.serving, r.at_a_time) for r in made.rollouts] == [("tiny", 2, 3, 1)]
+    plan = world.plan(stack(tmp_path, with_length(16, hosts=EVERYWHERE), hosts=THREE))
+    assert [(r.model, r.never_below, r.serving, r.at_a_time) for r in plan.rollouts] == [("tiny", 2, 3, 1)]
     world.events.clear()
-    assert world.apply(made).exit_code == 0
+    assert world.apply(plan).exit_code == 0
     down, most = 0, 0
     for event in world.events:
         if isinstance(event, StepDone) and isinstance(event.step.task, StopContainer):
@@ -179,9 +181,9 @@ def test_two_at_a_time_if_the_stack_allows_it(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
     lines = {"hosts": EVERYWHERE, "rollout": "{ max_unavailable = 2 }"}
     world.apply(world.plan(stack(tmp_path, with_length(8, **lines), hosts=THREE)))
-    made = world.plan(stack(tmp_path, with_length(16, **lines), hosts=THREE))
-    assert [(r.never_below, r.at_a_time) for r in made.rollouts] == [(1, 2)]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(stack(tmp_path, with_length(16, **lines), hosts=THREE))
+    assert [(r.never_below, r.at_a_time) for r in plan.rollouts] == [(1, 2)]
+    assert world.apply(plan).exit_code == 0
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -194,7 +196,7 @@ def test_two_at_a_time_if_the_stack_allows_it(tmp_path: Path) -> None:
 def test_the_steps_never_wait_in_a_circle(
     lengths: list[int], down: set[tuple[str, str]], restart: str, after: bool
 ) -> None:
-    """Whatever is replaced, restarted, started or created on which host: every step can be reached."""
+    """Every step can be reached, for any mix of replaced, restarted, started and created instances."""
     import tempfile
 
     folder = Path(tempfile.mkdtemp())
@@ -208,15 +210,15 @@ def test_the_steps_never_wait_in_a_circle(
         world.daemon(host).by_name(f"vllm-model-{name}").state = "exited"
     waits = {"after": '["n"]'} if after else {}
     desired = stack(folder, model("m", lengths[2], **waits), model("n", lengths[3], replicas="2"), hosts=THREE)
-    made = world.plan(desired, Request(restart=(restart,) if restart else ()))
+    plan = world.plan(desired, Request(restart=(restart,) if restart else ()))
     done: set[str] = set()
-    steps = list(made.steps)
+    steps = list(plan.steps)
     while steps:
         ready = [s for s in steps if done.issuperset(s.after)]
         assert ready, [(s.id, s.after) for s in steps]
         done |= {s.id for s in ready}
         steps = [s for s in steps if s.id not in done]
-    assert world.apply(made).exit_code == 0
+    assert world.apply(plan).exit_code == 0
     assert world.plan(desired).effective == ()
 
 
@@ -234,19 +236,19 @@ def started(world: World) -> list[str]:
 
 def test_the_canary_goes_first_and_the_others_wait_for_it(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
-    made = rolled(world, tmp_path, "{ canary = 1, max_unavailable = 2 }")
-    assert made.rollouts[0].batches == (("a/tiny",), ("b/tiny", "c/tiny"))
-    assert made.rollouts[0].canaries == 1
+    plan = rolled(world, tmp_path, "{ canary = 1, max_unavailable = 2 }")
+    assert plan.rollouts[0].batches == (("a/tiny",), ("b/tiny", "c/tiny"))
+    assert plan.rollouts[0].canaries == 1
     world.events.clear()
-    assert world.apply(made).exit_code == 0
+    assert world.apply(plan).exit_code == 0
     assert started(world)[0] == "a/tiny"
 
 
 def test_a_canary_that_fails_ends_the_rollout(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
-    made = rolled(world, tmp_path, "{ canary = 1, max_unavailable = 3 }")
+    plan = rolled(world, tmp_path, "{ canary = 1, max_unavailable = 3 }")
     world.daemon("a").behaviours.append(crash_of("vllm-model-tiny--g2"))
-    result = world.apply(made)
+    result = world.apply(plan)
     assert {o.change.address: o.fate for o in result.outcomes} == {
         "a/tiny": Fate.ROLLED_BACK, "b/tiny": Fate.NOT_STARTED, "c/tiny": Fate.NOT_STARTED,
     }  # fmt: skip
@@ -255,10 +257,10 @@ def test_a_canary_that_fails_ends_the_rollout(tmp_path: Path) -> None:
 
 def test_with_a_hold_only_the_canaries_are_changed(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
-    made = rolled(world, tmp_path, "{ canary = 1 }", request=Request(canary_hold=True))
-    assert [c.address for c in made.effective] == ["a/tiny"]
-    assert (made.rollouts[0].batches, made.rollouts[0].deferred) == ((("a/tiny",),), ("b/tiny", "c/tiny"))
-    assert world.apply(made).exit_code == 0
+    plan = rolled(world, tmp_path, "{ canary = 1 }", request=Request(canary_hold=True))
+    assert [c.address for c in plan.effective] == ["a/tiny"]
+    assert (plan.rollouts[0].batches, plan.rollouts[0].deferred) == ((("a/tiny",),), ("b/tiny", "c/tiny"))
+    assert world.apply(plan).exit_code == 0
     desired = stack(tmp_path, with_length(16, hosts=EVERYWHERE, rollout="{ canary = 1 }"), hosts=THREE)
     again = world.plan(desired, Request(canary_hold=True))
     assert again.effective == ()
@@ -266,33 +268,33 @@ def test_with_a_hold_only_the_canaries_are_changed(tmp_path: Path) -> None:
     assert [c.address for c in world.plan(desired).effective] == ["b/tiny", "c/tiny"]
 
 
-def test_between_two_batches_is_a_pause(tmp_path: Path) -> None:
+def test_a_pause_separates_two_batches(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
-    made = rolled(world, tmp_path, '{ wait = "2m" }')
-    pauses = [s for s in made.steps if isinstance(s.task, Pause)]
+    plan = rolled(world, tmp_path, '{ wait = "2m" }')
+    pauses = [s for s in plan.steps if isinstance(s.task, Pause)]
     assert [s.task.seconds for s in pauses if isinstance(s.task, Pause)] == [120, 120]
     before = world.clock.at
-    assert world.apply(made).exit_code == 0
+    assert world.apply(plan).exit_code == 0
     assert world.clock.at - before >= 240
 
 
-def test_a_pause_ends_when_nothing_is_to_come_after_it(tmp_path: Path) -> None:
+def test_an_interrupt_ends_a_pause(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
-    made = rolled(world, tmp_path, '{ wait = "1h" }')
+    plan = rolled(world, tmp_path, '{ wait = "1h" }')
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     world.events.clear()
-    executor = Executor(made, performer, world.events.append, interrupted=lambda: bool(started(world)))
+    executor = Executor(plan, performer, world.events.append, interrupted=lambda: bool(started(world)))
     before = world.clock.at
-    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
+    result = apply_plan(plan, executor, world.daemons, locks(world, plan), world.recheck)
     assert (result.exit_code, result.count(Fate.DONE), result.count(Fate.NOT_STARTED)) == (130, 1, 2)
     assert world.clock.at - before < 60
 
 
-def test_so_many_start_beside_their_old_ones_at_a_time(tmp_path: Path) -> None:
+def test_max_surge_limits_the_new_containers_beside_the_old_ones(tmp_path: Path) -> None:
     world = World("demo", "a", "b", "c")
-    made = rolled(world, tmp_path, '{ strategy = "start_first", max_surge = 2 }')
-    assert all(c.detail.start_first for c in made.effective)
-    assert made.rollouts[0].batches == (("a/tiny", "b/tiny"), ("c/tiny",))
+    plan = rolled(world, tmp_path, '{ strategy = "start_first", max_surge = 2 }')
+    assert all(c.detail.start_first for c in plan.effective)
+    assert plan.rollouts[0].batches == (("a/tiny", "b/tiny"), ("c/tiny",))
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
@@ -311,7 +313,7 @@ def test_so_many_start_beside_their_old_ones_at_a_time(tmp_path: Path) -> None:
         max_size=3,
     )
 )
-def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
+def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_allowed(
     drawn: list[tuple[int, int, int, bool, bool, bool, bool]],
 ) -> None:
     import tempfile
@@ -319,7 +321,7 @@ def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
     folder, world = Path(tempfile.mkdtemp()), World("demo", "a", "b", "c")
 
     def models(length: int) -> list[str]:
-        found = []
+        model_texts = []
         for number, (replicas, canary, most, pause, first, after, _) in enumerate(drawn):
             strategy = "start_first" if first else "stop_first"
             rollout = (
@@ -327,12 +329,14 @@ def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
             )
             lines = {"hosts": EVERYWHERE, "rollout": rollout, "replicas": str(replicas)}
             lines |= {"after": f'["m{number - 1}"]'} if after and number else {}
-            found.append(model_text(f"m{number}", **lines) + f"[models.m{number}.args]\nmax_model_len = {length}\n\n")
-        return found
+            model_texts.append(
+                model_text(f"m{number}", **lines) + f"[models.m{number}.args]\nmax_model_len = {length}\n\n"
+            )
+        return model_texts
 
     world.apply(world.plan(stack(folder, *models(8), hosts=THREE)))
     again = tuple(f"b/m{n}" for n, d in enumerate(drawn) if d[6])
-    made = world.plan(stack(folder, *models(16), hosts=THREE), Request(restart=again))
+    plan = world.plan(stack(folder, *models(16), hosts=THREE), Request(restart=again))
     down: set[str] = set()
     most: dict[str, int] = {}
     limits = {f"m{n}": d[2] for n, d in enumerate(drawn)}
@@ -347,10 +351,10 @@ def test_no_two_batches_wait_for_each_other_and_no_more_are_down_than_may(
             down.discard(event.step.address)
 
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
-    executor = Executor(made, performer, watch, parallelism=16)
-    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
-    assert result.exit_code == 0, "nothing waits in a circle"
-    stop_first = {c.model for c in made.effective if not c.detail.start_first}
+    executor = Executor(plan, performer, watch, parallelism=16)
+    result = apply_plan(plan, executor, world.daemons, locks(world, plan), world.recheck)
+    assert result.exit_code == 0, "no step waits in a circle"
+    stop_first = {c.model for c in plan.effective if not c.detail.start_first}
     assert all(most[m] <= limits[m] for m in stop_first if m in most)
     assert world.plan(stack(folder, *models(16), hosts=THREE)).effective == ()
 

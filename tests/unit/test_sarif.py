@@ -44,11 +44,11 @@ def test_every_rule_has_a_kind() -> None:
 
 
 def test_a_result_has_its_line_and_columns(essentials: Draft202012Validator) -> None:
-    found = [
+    diagnostics = [
         error("CX302", "not a value", SPAN, detail="it takes auto", help="choose another"),
         warning("CX209", "moves"),
     ]
-    document = json.loads(sarif_json(found, "stacks/prod.toml"))
+    document = json.loads(sarif_json(diagnostics, "stacks/prod.toml"))
     essentials.validate(document)
     first, second = document["runs"][0]["results"]
     place = first["locations"][0]["physicalLocation"]
@@ -74,11 +74,11 @@ def test_a_good_stack_has_a_run_without_results(essentials: Draft202012Validator
 @pytest.mark.parametrize("folder", STACK_CASES, ids=lambda p: p.name)
 def test_every_bad_stack_of_the_cases(folder: Path, essentials: Draft202012Validator) -> None:
     file = next(p for p in (folder / "stack.toml", folder / "stack.json", *sorted(folder.iterdir())) if p.exists())
-    _, found = read(file)
-    text = sarif_json(found, str(file))
-    assert text == sarif_json(found, str(file))
+    _, diagnostics = read(file)
+    text = sarif_json(diagnostics, str(file))
+    assert text == sarif_json(diagnostics, str(file))
     essentials.validate(json.loads(text))
-    assert len(run_of(text)["results"]) == len(found)
+    assert len(run_of(text)["results"]) == len(diagnostics)
 
 
 @pytest.mark.parametrize("nasty", NASTY, ids=lambda t: repr(t[:20]))

@@ -1,4 +1,4 @@
-"""Secret values by reference: what is read, and what is said when there is nothing to read. Never the value."""
+"""Secret values by reference: the values that are read, and the errors if there is none. No error shows a value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reader(tmp_path: Path) -> SecretReader:
         ("command", "echo '$KEY' '`id`'", "$KEY `id`"),
     ],
 )
-def test_a_value_is_read_from_where_the_stack_says(tmp_path: Path, source: str, key: str, value: str) -> None:
+def test_a_value_is_read_from_its_source(tmp_path: Path, source: str, key: str, value: str) -> None:
     assert reader(tmp_path).read(source, key) == value
 
 
@@ -40,7 +40,7 @@ def test_a_reference_is_read_like_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "key", "said"),
+    ("source", "key", "message"),
     [
         ("env", "NOT_SET", "the environment variable NOT_SET is not set"),
         ("env", "EMPTY", "the environment variable EMPTY is empty"),
@@ -55,7 +55,7 @@ def test_a_reference_is_read_like_its_place(tmp_path: Path) -> None:
         ("var", "other", "the variable other has no value; give it with CORTEXCTL_VAR_other"),
     ],
 )
-def test_what_leads_nowhere_is_named_by_its_reference(tmp_path: Path, source: str, key: str, said: str) -> None:
+def test_an_unresolved_secret_is_named_by_its_reference(tmp_path: Path, source: str, key: str, message: str) -> None:
     with pytest.raises(SecretUnresolved) as failure:
         reader(tmp_path).read(source, key)
-    assert failure.value.message == said
+    assert failure.value.message == message

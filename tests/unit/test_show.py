@@ -62,8 +62,8 @@ def test_every_format_of_a_saved_plan(run: Run, saved: Path) -> None:
 
 def test_the_next_command_is_to_apply_that_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "good.json").write_text(plan_to_json(case("replace_argument")), encoding="utf-8")
-    for form in ("text", "markdown", "html"):
-        assert "cortexctl apply good.json" in run("show", "good.json", "--format", form).stdout
+    for output_format in ("text", "markdown", "html"):
+        assert "cortexctl apply good.json" in run("show", "good.json", "--format", output_format).stdout
     assert not run("show", "good.json").stdout.startswith("This plan has")
 
 
@@ -78,7 +78,7 @@ def test_a_budget_is_kept_and_belongs_to_markdown(run: Run, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("[]", "it is not a plan saved by cortexctl plan --out"),
         ("stack = 'x'", "it is not a plan saved by cortexctl plan --out"),
@@ -89,15 +89,15 @@ def test_a_budget_is_kept_and_belongs_to_markdown(run: Run, tmp_path: Path) -> N
         (None, "No such file or directory"),
     ],
 )
-def test_what_is_no_plan_is_refused_in_one_sentence(
-    run: Run, tmp_path: Path, text: str | bytes | None, said: str
+def test_a_file_that_is_not_a_plan_is_refused_in_one_sentence(
+    run: Run, tmp_path: Path, text: str | bytes | None, error: str
 ) -> None:
     if text is not None:
         (tmp_path / "x.json").write_bytes(text.encode() if isinstance(text, str) else text)
     shown = run("show", "x.json")
     assert shown.returncode == 1
     assert shown.stdout == ""
-    assert said in shown.stderr
+    assert error in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
@@ -109,12 +109,12 @@ def test_plan_has_the_same_formats(run: Run, tmp_path: Path) -> None:
         "markdown": "<!-- cortexctl:plan",
         "html": "<!doctype html>",
     }
-    for form, mark in marks.items():
-        done = run("plan", "--format", form, "--out", f"{form}.json")
+    for output_format, mark in marks.items():
+        done = run("plan", "--format", output_format, "--out", f"{output_format}.json")
         assert done.stdout.startswith(mark)
         assert "CX401" in done.stdout
         assert done.returncode == 1
-        again = run("show", f"{form}.json", "--format", form).stdout
+        again = run("show", f"{output_format}.json", "--format", output_format).stdout
         assert (
             again.removeprefix("This plan has 1 error and cannot be applied. The errors are listed below.\n\n")
             == done.stdout

@@ -296,7 +296,7 @@ def test_the_first_replica_has_no_number(ordinal: int, serving: str, candidate: 
 
 @pytest.mark.parametrize("model", ["tiny", "llama-3.3-70b", "a_b", "x--y"])
 @pytest.mark.parametrize("ordinal", [1, 12])
-def test_a_candidate_is_told_from_a_serving_container_by_its_name(model: str, ordinal: int) -> None:
+def test_a_candidate_and_a_serving_container_are_distinguished_by_name(model: str, ordinal: int) -> None:
     assert labels.is_generation_name(labels.generation_name(model, ordinal, 12))
     assert not labels.is_generation_name(labels.serving_name(model, ordinal))
 
@@ -336,7 +336,7 @@ def test_a_mount_without_a_slash_in_front_is_a_volume(source: str, is_volume: bo
     assert Mount(source, "/x").is_volume is is_volume
 
 
-def test_a_publish_without_a_port_says_that_any_free_one_is_taken() -> None:
+def test_a_publish_without_a_port_shows_that_any_free_port_is_used() -> None:
     assert str(Publish("127.0.0.1", 8801)) == "127.0.0.1:8801"
     assert str(Publish("127.0.0.1")) == "127.0.0.1 (any free port)"
 
@@ -383,8 +383,8 @@ def test_defaults_are_left_out() -> None:
         "container": {"image": "vllm/vllm-openai:v0.32.0", "port": 8000},
         "server": {"engine": "vllm", "model": "/models/tiny", "served_names": ["tiny"]},
     }
-    said = change_spec(MINIMAL, shm_size=DEFAULT_SHM_SIZE, drain=30, ipc="private", args={}, gpus=())
-    assert spec_to_label(said) == spec_to_label(MINIMAL)
+    explicit = change_spec(MINIMAL, shm_size=DEFAULT_SHM_SIZE, drain=30, ipc="private", args={}, gpus=())
+    assert spec_to_label(explicit) == spec_to_label(MINIMAL)
 
 
 def test_equal_specs_give_equal_text_whatever_the_order_of_their_mappings() -> None:
@@ -494,8 +494,8 @@ def test_a_fingerprint_differs_by(stack: str, name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "a", "hf-planted", "0123456789abcdef", "ünïcode ☃", "x" * 5000])
-def test_a_fingerprint_is_16_hex_digits_and_tells_nothing_of_its_value(value: str) -> None:
-    made = fingerprint("demo", "HF_TOKEN", value)
-    assert len(made) == 16
-    assert int(made, 16) >= 0
-    assert len(value) < 2 or value not in made
+def test_a_fingerprint_is_16_hex_digits_and_does_not_contain_its_value(value: str) -> None:
+    digits = fingerprint("demo", "HF_TOKEN", value)
+    assert len(digits) == 16
+    assert int(digits, 16) >= 0
+    assert len(value) < 2 or value not in digits

@@ -20,7 +20,7 @@ from tests.record_stack_case import CASES, ENVIRON, diagnostics_of, load_case, s
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())
 SHOWN_SECRET = "OPENLYWRITTEN"
 
-SAYS_OUR_VERSION = {"CX110"}
+NAMES_OUR_VERSION = {"CX110"}
 """In test_stack_valid: its words change with every release."""
 
 
@@ -47,13 +47,13 @@ def test_case(case: Path) -> None:
 
 @pytest.mark.parametrize("case", FOLDERS, ids=lambda p: p.name)
 def test_a_stack_with_an_error_is_not_planned_and_one_with_warnings_is(case: Path) -> None:
-    desired, found = load_case(case)
-    assert found, "a case shows at least one diagnostic"
-    assert (desired is None) == any(d.is_error for d in found)
+    desired, diagnostics = load_case(case)
+    assert diagnostics, "a case shows at least one diagnostic"
+    assert (desired is None) == any(d.is_error for d in diagnostics)
 
 
 @pytest.mark.parametrize("case", FOLDERS, ids=lambda p: p.name)
-def test_what_is_said_names_no_folder_of_this_machine(case: Path) -> None:
+def test_no_diagnostic_names_a_folder_of_this_machine(case: Path) -> None:
     assert str(CASES) not in _golden(case)
     assert all(span.startswith(stack_file(case)) for span in re.findall(r"^ *--> (.+)$", _golden(case), re.MULTILINE))
 
@@ -85,7 +85,7 @@ def test_a_snippet_is_a_line_of_the_file(case: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "said", "under"),
+    ("case", "message", "under"),
     [
         ("non_ascii_before_the_fault", 'unknown key "revison"', "revison"),
         ("non_ascii_before_the_fault", "served_names.2", "3"),
@@ -128,13 +128,13 @@ def test_a_snippet_is_a_line_of_the_file(case: Path) -> None:
         ("json_missing_keys", '"image" is missing', '"tiny"'),
     ],
 )
-def test_the_carets_stand_under_what_is_wrong(case: str, said: str, under: str) -> None:
-    block = next(b for b in _blocks(_golden(CASES / case)) if said in b.split("\n")[0])
+def test_the_carets_mark_the_fault(case: str, message: str, under: str) -> None:
+    block = next(b for b in _blocks(_golden(CASES / case)) if message in b.split("\n")[0])
     assert _under_carets(block) == under
 
 
-def test_carets_of_array_tables_stand_under_the_faulty_element() -> None:
-    """Both elements have the same text, so the line tells them apart."""
+def test_the_carets_of_array_tables_mark_the_faulty_element() -> None:
+    """Both elements have the same text, so only the line distinguishes them."""
     first, second = _blocks(_golden(CASES / "places_of_array_tables"))
     assert "--> stack.toml:11:" in first
     assert "--> stack.toml:14:" in second
@@ -151,7 +151,7 @@ def test_carets_of_array_tables_stand_under_the_faulty_element() -> None:
         ("arguments_gone", "json_arguments_gone"),
     ],
 )
-def test_the_same_fault_is_said_in_the_same_words_in_both_forms(toml: str, in_json: str) -> None:
+def test_the_same_fault_has_the_same_message_in_toml_and_json(toml: str, in_json: str) -> None:
     one, other = ({block.split("\n")[0] for block in _blocks(_golden(CASES / name))} for name in (toml, in_json))
     assert one & other
 
@@ -163,7 +163,7 @@ def test_every_rule_of_a_stack_file_has_a_case(repo: Path) -> None:
     ]
     known = {rule for s in sources for rule in re.findall(r'"(CX\d{3})"', s.read_text(encoding="utf-8"))}
     shown = {rule for case in FOLDERS for rule in re.findall(r"\[(CX\d{3})\]", _golden(case))}
-    assert known - SAYS_OUR_VERSION == shown
+    assert known - NAMES_OUR_VERSION == shown
 
 
 def test_every_case_but_the_unreadable_ones_has_values() -> None:

@@ -224,37 +224,37 @@ def test_the_order_of_tables_does_not_matter(tmp_path: Path) -> None:
     assert _bare(desired_from(path, SECRETS)) == _bare(desired_from(_write(tmp_path, FULL), SECRETS))
 
 
-def test_the_digest_tells_texts_apart(tmp_path: Path) -> None:
+def test_different_texts_have_different_digests(tmp_path: Path) -> None:
     one = desired_from(_write(tmp_path, FULL), SECRETS).digest
     same = desired_from(_write(tmp_path, FULL), SECRETS).digest
     other = desired_from(_write(tmp_path, FULL + "\n# a comment\n"), SECRETS).digest
     assert one == same != other
 
 
-def test_a_valid_stack_has_nothing_said_about_it(tmp_path: Path) -> None:
+def test_a_valid_stack_has_no_diagnostics(tmp_path: Path) -> None:
     assert read(_write(tmp_path, FULL), SECRETS)[1] == []
 
 
 def test_without_secrets_the_fingerprints_stay_empty(tmp_path: Path) -> None:
-    desired, found = load_stack(str(_write(tmp_path, FULL)), default_docker=DOCKER, secret_value=None)
-    assert found == []
+    desired, diagnostics = load_stack(str(_write(tmp_path, FULL)), default_docker=DOCKER, secret_value=None)
+    assert diagnostics == []
     assert desired is not None
     assert [s.fingerprint for i in desired.instances for s in i.spec.container.secrets] == ["", ""]
 
 
 def test_a_secret_of_two_models_is_read_once(tmp_path: Path) -> None:
-    """A fingerprint is dear on purpose."""
-    asked: list[tuple[str, str]] = []
+    """A fingerprint is slow on purpose."""
+    reads: list[tuple[str, str]] = []
 
     def value(source: str, key: str) -> str:
-        asked.append((source, key))
+        reads.append((source, key))
         return "hf-value"
 
     secrets = '{ HF_TOKEN = { env = "HF_TOKEN" } }'
     text = stack_text(model_text("a", secrets=secrets) + model_text("b", secrets=secrets))
     desired, _ = load_stack(str(_write(tmp_path, text)), default_docker=DOCKER, secret_value=value)
     assert desired is not None
-    assert asked == [("env", "HF_TOKEN")]
+    assert reads == [("env", "HF_TOKEN")]
     assert len({i.spec.container.secrets for i in desired.instances}) == 1
 
 
@@ -277,11 +277,11 @@ def test_every_instance_knows_its_lines(tmp_path: Path) -> None:
 
 
 def test_a_stack_that_needs_another_version_is_refused(tmp_path: Path) -> None:
-    desired, found = read(_write(tmp_path, 'required_version = ">=99"\n' + FULL), SECRETS)
+    desired, diagnostics = read(_write(tmp_path, 'required_version = ">=99"\n' + FULL), SECRETS)
     assert desired is None
-    assert [d.rule for d in found] == ["CX110"]
-    assert ">=99" in found[0].summary
-    assert __version__ in found[0].summary
+    assert [d.rule for d in diagnostics] == ["CX110"]
+    assert ">=99" in diagnostics[0].summary
+    assert __version__ in diagnostics[0].summary
     assert read(_write(tmp_path, f'required_version = ">={__version__}"\n' + FULL), SECRETS)[1] == []
 
 
@@ -298,9 +298,7 @@ def test_a_stack_that_needs_another_version_is_refused(tmp_path: Path) -> None:
         ({"source": '{ repo = "org/tiny" }', "offline": "true"}, True),
     ],
 )
-def test_a_model_on_the_hosts_disk_is_offline_unless_the_stack_says_otherwise(
-    tmp_path: Path, lines: dict[str, str], offline: bool
-) -> None:
+def test_a_model_on_the_hosts_disk_is_offline_by_default(tmp_path: Path, lines: dict[str, str], offline: bool) -> None:
     instance = _only(tmp_path, _model(**lines))
     assert instance.spec.container.env == ({"HF_HUB_OFFLINE": "1"} if offline else {})
 
@@ -315,7 +313,7 @@ def test_a_model_on_the_hosts_disk_is_offline_unless_the_stack_says_otherwise(
         ("image:v0.32.0", {"runner": "pooling"}),
     ],
 )
-def test_a_pooling_task_is_said_in_the_words_of_the_release(
+def test_a_pooling_task_is_set_with_the_options_of_the_release(
     tmp_path: Path, task: str, image: str, args: dict[str, str]
 ) -> None:
     instance = _only(tmp_path, _model(image=f'"{image}"', task=f'"{task}"'))
@@ -327,10 +325,10 @@ def test_a_generating_model_gets_no_runner(tmp_path: Path) -> None:
     assert _only(tmp_path, _model(task='"generate"')).spec.server.args == {}
 
 
-@pytest.mark.parametrize("said", ['{ runner = "draft" }', '{ runner = "auto", convert = "embed" }'])
-def test_a_runner_that_the_stack_says_is_left_alone(tmp_path: Path, said: str) -> None:
-    args = _only(tmp_path, _model(task='"embed"', args=said)).spec.server.args
-    assert dict(args) == tomllib.loads(f"a = {said}")["a"]
+@pytest.mark.parametrize("table", ['{ runner = "draft" }', '{ runner = "auto", convert = "embed" }'])
+def test_a_runner_in_the_stack_stays_unchanged(tmp_path: Path, table: str) -> None:
+    args = _only(tmp_path, _model(task='"embed"', args=table)).spec.server.args
+    assert dict(args) == tomllib.loads(f"a = {table}")["a"]
 
 
 def test_what_the_stack_does_not_set_is_not_among_the_arguments(tmp_path: Path) -> None:
@@ -422,7 +420,7 @@ def test_the_folder_from_which_cortexctl_runs_does_not_matter(tmp_path: Path, mo
     assert desired_from(Path("stack.toml")).instances == from_afar.instances
 
 
-def test_the_release_that_the_stack_says_wins_over_the_tag(tmp_path: Path) -> None:
+def test_the_release_in_the_stack_overrides_the_tag(tmp_path: Path) -> None:
     assert _only(tmp_path, _model(image='"image:v0.32.0"', vllm_version='"v0.30.0"')).spec.server.version == "0.30.0"
     assert _only(tmp_path, _model(image='"mine:build-7"', vllm_version='"0.31.0"')).spec.server.version == "0.31.0"
 
@@ -443,9 +441,9 @@ def test_there_are_shipped_stacks() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((REPO / "stacks").glob("*.toml")), ids=lambda p: p.name)
-def test_a_shipped_stack_loads_without_a_word(path: Path) -> None:
-    desired, found = load_stack(str(path), default_docker=DOCKER, secret_value=None)
-    assert found == []
+def test_a_shipped_stack_loads_without_diagnostics(path: Path) -> None:
+    desired, diagnostics = load_stack(str(path), default_docker=DOCKER, secret_value=None)
+    assert diagnostics == []
     assert desired is not None
     assert desired.instances
     assert check_desired(desired) == []
@@ -457,9 +455,9 @@ def test_a_shipped_stack_names_its_schema_in_the_first_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
-def test_a_starter_stack_loads_without_a_word(tmp_path: Path, template: str) -> None:
-    desired, found = read(_write(tmp_path, starter(template, "My Models 2")), SECRETS)
-    assert found == []
+def test_a_starter_stack_loads_without_diagnostics(tmp_path: Path, template: str) -> None:
+    desired, diagnostics = read(_write(tmp_path, starter(template, "My Models 2")), SECRETS)
+    assert diagnostics == []
     assert desired is not None
     assert desired.stack == "my-models-2"
     assert desired.instances
@@ -537,9 +535,9 @@ def test_the_schema_refuses_an_unknown_key_as_the_loader_does(tmp_path: Path, pl
     assert not _checker().is_valid(data)
     path = tmp_path / "stack.json"
     path.write_text(json.dumps(data), encoding="utf-8")
-    desired, found = read(path, SECRETS)
+    desired, diagnostics = read(path, SECRETS)
     assert desired is None
-    assert [d.rule for d in found] == ["CX102"]
+    assert [d.rule for d in diagnostics] == ["CX102"]
 
 
 @pytest.mark.parametrize(

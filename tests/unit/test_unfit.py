@@ -1,4 +1,4 @@
-"""What no stack can hold is a sentence wherever it comes from: a file, a variable, a file of variables."""
+"""A value that no stack can hold is an error in one sentence, from a file, a variable or a file of variables."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LARGE = ["9223372036854775808", "-9223372036854775809", HEX, "9" * 4000]
 
 
 def problems(path: Path, inputs: VariableInputs | None = None) -> list[str]:
-    desired, found = read(path, inputs=inputs)
+    desired, diagnostics = read(path, inputs=inputs)
     assert desired is None
-    return [d.summary for d in found]
+    return [d.summary for d in diagnostics]
 
 
 @pytest.mark.parametrize("number", LARGE, ids=lambda n: n[:12])
@@ -30,8 +30,8 @@ def problems(path: Path, inputs: VariableInputs | None = None) -> list[str]:
 def test_a_whole_number_that_no_stack_can_hold(tmp_path: Path, number: str, where: str) -> None:
     path = tmp_path / "stack.toml"
     path.write_text(stack_text(model_text()) + where.format(number))
-    (said,) = problems(path)
-    assert said.endswith("a whole number of more than 64 bits")
+    (problem,) = problems(path)
+    assert problem.endswith("a whole number of more than 64 bits")
 
 
 def test_the_largest_whole_number_is_one() -> None:
@@ -71,11 +71,11 @@ def test_half_a_character_from_the_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "at", ["{}", "# {}", 'stack = "{}"', '["{}"]', '{{"stack": "{}"}}', "stack = '{}'\n[[[", "# {}\nstack = 5\n"]
 )
-def test_half_a_character_in_a_text_that_is_given(name: str, at: str) -> None:
-    desired, found = load_stack(name, default_docker=DOCKER, secret_value=None, text=at.format("\ud800"))
+def test_half_a_character_in_the_text_of_a_stack(name: str, at: str) -> None:
+    desired, diagnostics = load_stack(name, default_docker=DOCKER, secret_value=None, text=at.format("\ud800"))
     assert desired is None
-    assert all(d.summary.encode() for d in found)
-    assert found
+    assert all(d.summary.encode() for d in diagnostics)
+    assert diagnostics
 
 
 DEEP: dict[str, str] = {

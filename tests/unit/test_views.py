@@ -162,7 +162,7 @@ def test_the_terminal_folds_and_explains_each() -> None:
         assert f"gpu-{i}/04  stop vllm-model-llama-70b" in shown
 
 
-def test_a_plan_that_cannot_be_applied_says_so_first() -> None:
+def test_a_plan_that_cannot_be_applied_starts_with_its_refusal() -> None:
     assert refusal_text(case("create"), Ink(enabled=False)) == ""
     assert refusal_text(case("port_taken"), Ink(enabled=False)).startswith(
         "This plan has 1 error and cannot be applied"

@@ -20,11 +20,11 @@ def _spec(release: str | None = "0.32.0", **fields: Any) -> Spec:
 
 
 def _name_parts(release: str, **args: Any) -> list[str]:
-    """What is rendered for `args`, without what every launch has."""
+    """The rendered arguments for `args`, without those of every launch."""
     plain = arguments(_spec(release, drain=0).server)
-    words = arguments(_spec(release, drain=0, args=args).server)
-    assert words[: len(plain)] == plain
-    return words[len(plain) :]
+    argv = arguments(_spec(release, drain=0, args=args).server)
+    assert argv[: len(plain)] == plain
+    return argv[len(plain) :]
 
 
 # releases
@@ -135,10 +135,10 @@ def test_the_whole_line_of_a_release() -> None:
 
 @pytest.mark.parametrize(("release", "has"), [("0.11.1", False), ("0.17.1", False), ("0.18.0", True), ("0.32.0", True)])
 def test_the_shutdown_timeout_is_given_only_to_releases_that_have_it(release: str, has: bool) -> None:
-    words = arguments(_spec(release, drain=45).server)
-    assert ("--shutdown-timeout" in words) is has
+    argv = arguments(_spec(release, drain=45).server)
+    assert ("--shutdown-timeout" in argv) is has
     if has:
-        assert words[words.index("--shutdown-timeout") + 1] == "45"
+        assert argv[argv.index("--shutdown-timeout") + 1] == "45"
 
 
 def test_no_drain_gives_no_shutdown_timeout() -> None:
@@ -146,7 +146,7 @@ def test_no_drain_gives_no_shutdown_timeout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "on", "words"),
+    ("release", "on", "argv"),
     [
         ("0.6.0", True, ["--enable-chunked-prefill=true"]),
         ("0.8.4", True, ["--enable-chunked-prefill=true"]),
@@ -156,8 +156,8 @@ def test_no_drain_gives_no_shutdown_timeout() -> None:
         ("0.32.0", False, ["--no-enable-chunked-prefill"]),
     ],
 )
-def test_chunked_prefill_takes_a_word_up_to_0_8_4_and_is_a_pair_after(release: str, on: bool, words: list[str]) -> None:
-    assert _name_parts(release, enable_chunked_prefill=on) == words
+def test_chunked_prefill_takes_a_value_up_to_0_8_4_and_is_a_pair_after(release: str, on: bool, argv: list[str]) -> None:
+    assert _name_parts(release, enable_chunked_prefill=on) == argv
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_switch_is_turned_off_only_where_its_off_form_exists(name: str, before
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("args", "argv"),
     [
         ({"cudagraph_capture_sizes": [1, 2, 4]}, ["--cudagraph-capture-sizes", "1", "2", "4"]),
         ({"lora_modules": ["sql=/models/sql", "x=/models/x"]}, ["--lora-modules", "sql=/models/sql", "x=/models/x"]),
@@ -198,11 +198,11 @@ def test_a_switch_is_turned_off_only_where_its_off_form_exists(name: str, before
         ({"revision": "main"}, ["--revision", "main"]),
     ],
 )
-def test_a_value_is_rendered_in_the_words_of_the_command_line(args: dict[str, Any], words: list[str]) -> None:
-    assert _name_parts("0.32.0", **args) == words
+def test_a_value_is_rendered_as_command_line_arguments(args: dict[str, Any], argv: list[str]) -> None:
+    assert _name_parts("0.32.0", **args) == argv
 
 
-def test_the_order_of_the_words_does_not_depend_on_the_order_of_the_mappings() -> None:
+def test_the_order_of_the_arguments_does_not_depend_on_the_order_of_the_mappings() -> None:
     args: Mapping[str, Any] = {
         "tensor_parallel_size": 2,
         "hf_overrides": {"b": 1, "a": 2},
@@ -214,9 +214,9 @@ def test_the_order_of_the_words_does_not_depend_on_the_order_of_the_mappings() -
     assert arguments(_spec(args=turned).server) == arguments(_spec(args=args).server)
 
 
-def test_extra_words_come_last_and_as_they_are() -> None:
-    words = arguments(_spec(args={"seed": 1}, extra_args=("--z", "a b", "--a")).server)
-    assert words[-3:] == ["--z", "a b", "--a"]
+def test_extra_args_come_last_and_unchanged() -> None:
+    argv = arguments(_spec(args={"seed": 1}, extra_args=("--z", "a b", "--a")).server)
+    assert argv[-3:] == ["--z", "a b", "--a"]
 
 
 # which release takes which arguments
@@ -227,7 +227,7 @@ def _rules(args: dict[str, Any], release: str | None) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("args", "takes", "refuses", "rule", "said"),
+    ("args", "takes", "refuses", "rule", "bounds"),
     [
         # gone
         ({"swap_space": 4.0}, "0.7.3", "0.18.0", "CX301", "last in 0.17.1"),
@@ -262,7 +262,7 @@ def _rules(args: dict[str, Any], release: str | None) -> list[str]:
     ],
 )
 def test_a_parameter_is_refused_on_the_other_side_of_its_boundary(
-    args: dict[str, Any], takes: str, refuses: str, rule: str, said: str
+    args: dict[str, Any], takes: str, refuses: str, rule: str, bounds: str
 ) -> None:
     assert [f for f in check_args(args, takes) if f.fatal] == []
     (finding,) = check_args(args, refuses)
@@ -270,7 +270,7 @@ def test_a_parameter_is_refused_on_the_other_side_of_its_boundary(
     assert finding.fatal
     assert finding.argument == next(iter(args))
     assert refuses in finding.summary
-    assert said in finding.summary
+    assert bounds in finding.summary
 
 
 def test_a_choice_is_refused_as_a_whole_before_its_first_release() -> None:
@@ -325,7 +325,7 @@ def test_a_value_that_no_release_has_is_refused_whatever_the_release() -> None:
         assert "bfloat16" in finding.help
 
 
-def test_a_value_that_the_parser_does_not_look_at_is_a_warning() -> None:
+def test_a_value_that_the_parser_does_not_check_is_a_warning() -> None:
     """A plugin may add it."""
     assert check_args({"quantization": "compressed-tensors"}, "0.32.0") == []
     (finding,) = check_args({"quantization": "mine"}, "0.32.0")
@@ -399,67 +399,67 @@ def test_a_raw_word_must_not_say_what_has_a_name_of_its_own(word: str, name: str
     assert "abc" not in finding.summary + finding.help
 
 
-def test_raw_words_that_the_release_knows_are_good_unless_they_are_said_twice() -> None:
-    words = ("-O3", "--dtype", "half", "--compilation-config.backend", "eager")
-    assert check_extra_args(words, "0.32.0", {"max_model_len": 1}) == []
-    (found,) = check_extra_args(words, "0.32.0", {"dtype": "auto"})
-    assert (found.argument, found.rule, found.summary) == ("dtype", "CX304", "--dtype is in args, too")
+def test_known_extra_args_are_valid_unless_they_are_given_twice() -> None:
+    argv = ("-O3", "--dtype", "half", "--compilation-config.backend", "eager")
+    assert check_extra_args(argv, "0.32.0", {"max_model_len": 1}) == []
+    (finding,) = check_extra_args(argv, "0.32.0", {"dtype": "auto"})
+    assert (finding.argument, finding.rule, finding.summary) == ("dtype", "CX304", "--dtype is in args, too")
 
 
-def test_every_raw_word_is_judged() -> None:
-    words = ("--port", "1", "--quux", "--dtype", "int8", "--swap-space", "4")
-    found = check_extra_args(words, "0.32.0", {})
-    assert [(f.argument, f.rule, f.fatal) for f in found] == [
+def test_every_extra_argument_is_checked() -> None:
+    argv = ("--port", "1", "--quux", "--dtype", "int8", "--swap-space", "4")
+    findings = check_extra_args(argv, "0.32.0", {})
+    assert [(f.argument, f.rule, f.fatal) for f in findings] == [
         ("port", "CX304", True),
         ("dtype", "CX301", True),
         ("quux", "CX310", False),
         ("swap_space", "CX301", True),
     ]
-    assert "last in" not in found[1].summary
-    assert "0.6.0 to 0.17.1" in found[3].summary
+    assert "last in" not in findings[1].summary
+    assert "0.6.0 to 0.17.1" in findings[3].summary
 
 
-def test_what_is_newer_than_the_catalogue_is_only_likely() -> None:
-    (found,) = check_args({"swap_space": 4.0}, "0.99.0")
-    assert not found.fatal
-    assert f"According to vLLM {NEWEST_KNOWN}, the newest that cortexctl knows" in found.help
+def test_a_finding_on_a_release_newer_than_the_catalogue_is_not_fatal() -> None:
+    (finding,) = check_args({"swap_space": 4.0}, "0.99.0")
+    assert not finding.fatal
+    assert f"According to vLLM {NEWEST_KNOWN}, the newest that cortexctl knows" in finding.help
 
 
-def test_nested_keys_are_judged_where_vllm_would_pass_over_them() -> None:
-    (found,) = check_args({"kv_transfer_config": {"kv_ip": "h", "kv_connector": "X", "kv_role": "kv_both"}}, "0.33.0")
-    assert (found.rule, found.argument) == ("CX302", "kv_transfer_config")
-    assert "kv_ip" in found.summary
+def test_nested_keys_that_vllm_would_ignore_are_checked() -> None:
+    (finding,) = check_args({"kv_transfer_config": {"kv_ip": "h", "kv_connector": "X", "kv_role": "kv_both"}}, "0.33.0")
+    assert (finding.rule, finding.argument) == ("CX302", "kv_transfer_config")
+    assert "kv_ip" in finding.summary
     assert check_args({"compilation_config": {"mode": 3, "pass_config": {"fuse_norm_quant": True}}}, "0.32.0") == []
 
 
 def test_sleep_mode_and_expandable_segments() -> None:
     env = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-    (found,) = check_args({"enable_sleep_mode": True}, "0.20.0", env)
-    assert found.rule == "CX305"
+    (finding,) = check_args({"enable_sleep_mode": True}, "0.20.0", env)
+    assert finding.rule == "CX305"
     assert check_args({"enable_sleep_mode": True}, "0.20.1", env) == []
 
 
-def test_a_finding_is_fatal_unless_it_says_otherwise() -> None:
+def test_a_finding_is_fatal_by_default() -> None:
     assert Finding("x", "CX301", "gone").fatal
 
 
 @pytest.mark.parametrize(
-    ("words", "said", "advice"),
+    ("argv", "summary", "advice"),
     [
         (("--guided-decoding-backend", "xgrammar"), "has no --guided-decoding-backend (", '.backend = "xgrammar":'),
         (("--num-redundant-experts=2",), "has no --num-redundant-experts (", ".num_redundant_experts = 2:"),
         (("--no-such-option=sk-1",), "no vLLM release has --no-such-option", "plugin"),
     ],
 )
-def test_advice_on_raw_words_keeps_their_value(words: tuple[str, ...], said: str, advice: str) -> None:
-    (found,) = check_extra_args(words, "0.33.0", {})
-    assert said in found.summary
-    assert advice in found.help
-    assert "sk-1" not in found.summary + found.help
+def test_advice_on_extra_args_keeps_their_value(argv: tuple[str, ...], summary: str, advice: str) -> None:
+    (finding,) = check_extra_args(argv, "0.33.0", {})
+    assert summary in finding.summary
+    assert advice in finding.help
+    assert "sk-1" not in finding.summary + finding.help
 
 
 @pytest.mark.parametrize(
-    ("words", "kept"),
+    ("argv", "rest"),
     [
         (["--port=8001", "next", "--quux"], ["next", "--quux"]),
         (["--api-k=sk-1", "next"], ["next"]),
@@ -468,6 +468,6 @@ def test_advice_on_raw_words_keeps_their_value(words: tuple[str, ...], said: str
         (["--api-k", "sk-1", "--quux", "1"], ["--quux", "1"]),
     ],
 )
-def test_only_the_values_of_an_owned_word_go_with_it(words: list[str], kept: list[str]) -> None:
-    """With `=` the value is in the word itself, and the next word is checked like any other."""
-    assert without_reserved(words)[0] == kept
+def test_only_the_values_of_a_reserved_option_are_removed_with_it(argv: list[str], rest: list[str]) -> None:
+    """With `=` the value is part of the argument, and the next argument is checked like any other."""
+    assert without_reserved(argv)[0] == rest

@@ -1,6 +1,6 @@
-"""Servers that drip: a report and a question to the hub are given up, whichever part of the answer never ends.
+"""Servers that drip: a report and a request to the Hub are given up, whichever part of the answer never ends.
 
-Every server here would go on for two minutes. No test looks at a clock: a client that waits reaches the server's end.
+Every server here would send for two minutes. No test reads a clock: a client that waits reaches the server's end.
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ def test_a_hub_that_drips_is_given_up(part: str) -> None:
     scheme, first, piece = NEVER_ENDING[part] if part in NEVER_ENDING else ("http", *BODIES[part])
     drip = Drip(first, piece)
     with dripping_server(drip) as port:
-        found = files_from_hub(SOURCE, {"HF_ENDPOINT": f"{scheme}://127.0.0.1:{port}"})
+        files = files_from_hub(SOURCE, {"HF_ENDPOINT": f"{scheme}://127.0.0.1:{port}"})
         assert not drip.finished()
-    assert found.problem == "the Hub did not deliver a whole file within 0 s"
+    assert files.problem == "the Hub did not deliver a whole file within 0 s"
 
 
-def test_where_the_hub_leads_may_not_drip_either() -> None:
+def test_the_target_of_a_redirect_of_the_hub_may_not_drip_either() -> None:
     drip = Drip(*BODIES["body"])
     with dripping_server(drip) as port:
         led = {"Location": f"http://127.0.0.1:{port}/blob"}
-        with receiver([(HTTPStatus.TEMPORARY_REDIRECT, led)]) as hub:
-            found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url})
+        with receiver([(HTTPStatus.TEMPORARY_REDIRECT, led)]) as redirecting:
+            files = files_from_hub(SOURCE, {"HF_ENDPOINT": redirecting.url})
         assert not drip.finished()
-    assert found.problem == "the Hub did not deliver a whole file within 0 s"
+    assert files.problem == "the Hub did not deliver a whole file within 0 s"
 
 
 # ---- the deadline itself
@@ -102,7 +102,7 @@ def test_an_answer_in_time_is_an_answer_and_its_connection_is_used_again() -> No
     assert len(ports) == 1
 
 
-def test_after_one_that_was_cut_another_can_be_asked() -> None:
+def test_a_request_after_one_that_was_cut_is_answered() -> None:
     drip = Drip(b"HTTP/1.1 200 OK\r\n", b"X")
     with dripping_server(drip) as port, receiver() as at, Connections() as connections, httpx.Client() as client:
         with pytest.raises(Overdue), connections.within(0.3):
@@ -113,7 +113,7 @@ def test_after_one_that_was_cut_another_can_be_asked() -> None:
     assert answer.status_code == HTTPStatus.NO_CONTENT
 
 
-def test_nothing_is_begun_once_the_time_is_over() -> None:
+def test_no_request_starts_after_the_deadline() -> None:
     def late(at: Receiver, client: httpx.Client, connections: Connections) -> None:
         with connections.within(0):
             threading.Event().wait(0.3)
