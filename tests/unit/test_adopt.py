@@ -36,9 +36,9 @@ BY_HAND: dict[str, Any] = {
     "HostConfig": {"CapDrop": None, "SecurityOpt": None, "LogConfig": {"Type": "json-file", "Config": None}},
     "Config": {"StopSignal": ""},
 }
-"""How `docker run` makes a container where nothing else is said."""
+"""The settings of a container that `docker run` creates without these options."""
 AS_IT_IS = '["cap_drop", "log", "security_opt", "network"]'
-SERVING, KEPT = "vllm-model-tiny", "vllm-model-tiny--g0"
+SERVING, RETAINED = "vllm-model-tiny", "vllm-model-tiny--g0"
 
 
 def stack(tmp_path: Path, *more: str, **lines: str) -> Desired:
@@ -61,9 +61,9 @@ def world_with(
     return world, world.daemon().add_by_hand(name, spec, changes)
 
 
-def only_change(made: Plan) -> Change:
-    assert made.diagnostics == (), made.diagnostics
-    (change,) = made.changes
+def only_change(plan: Plan) -> Change:
+    assert plan.diagnostics == (), plan.diagnostics
+    (change,) = plan.changes
     return change
 
 
@@ -118,33 +118,33 @@ def test_what_differs_and_is_not_ignored_takes_a_new_container(tmp_path: Path) -
     assert [f.path for f in change.fields] == ["args.max_model_len", "cap_drop", "security_opt"]
     assert world.apply(world.plan(desired)).exit_code == 0
     new = world.daemon().by_name(SERVING)
-    assert names(world) == {SERVING: "running", KEPT: "exited"}
-    assert (container.name, container.restart, new.labels[labels.GENERATION]) == (KEPT, "no", "1")
+    assert names(world) == {SERVING: "running", RETAINED: "exited"}
+    assert (container.name, container.restart, new.labels[labels.GENERATION]) == (RETAINED, "no", "1")
     assert only_change(world.plan(desired)).action is Action.NO_OP
     without = stack(tmp_path, args(max_model_len=2048), adopt='""')
     assert only_change(world.plan(without)).action is Action.NO_OP
     assert world.apply(world.plan(stack(tmp_path, args(max_model_len=512)))).exit_code == 0
-    assert names(world) == {SERVING: "running", KEPT: "exited", f"{SERVING}--g1": "exited"}
+    assert names(world) == {SERVING: "running", RETAINED: "exited", f"{SERVING}--g1": "exited"}
 
 
-def test_the_same_said_otherwise_is_no_difference(tmp_path: Path) -> None:
+def test_another_spelling_of_the_same_settings_is_no_difference(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=8192, gpu_memory_utilization=0.9, hf_overrides='{ b = 1, a = "x" }'))
-    words = ["/models/tiny", "--max-model-len", "8192", "--gpu_memory_utilization=0.90", "--served-model-name", "tiny"]
-    words += ["--hf-overrides", '{"a": "x",  "b":1}', "--shutdown-timeout=30"]
-    changes = {**BY_HAND, "Config": {"Entrypoint": ["/usr/bin/vllm"], "Cmd": ["serve", *words], "StopSignal": ""}}
+    argv = ["/models/tiny", "--max-model-len", "8192", "--gpu_memory_utilization=0.90", "--served-model-name", "tiny"]
+    argv += ["--hf-overrides", '{"a": "x",  "b":1}', "--shutdown-timeout=30"]
+    changes = {**BY_HAND, "Config": {"Entrypoint": ["/usr/bin/vllm"], "Cmd": ["serve", *argv], "StopSignal": ""}}
     world, _ = world_with(desired, changes=changes)
     assert only_change(world.plan(desired)).action is Action.ADOPT
-    script = f"exec vllm serve {shlex.join(words)}"
+    script = f"exec vllm serve {shlex.join(argv)}"
     world, _ = world_with(desired, changes={**BY_HAND, "Config": {"Entrypoint": ["bash", "-c"], "Cmd": [script]}})
     assert only_change(world.plan(desired)).action is Action.ADOPT
 
 
 def test_the_module_is_another_program_with_the_same_arguments(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=1024), ignore=AS_IT_IS.replace("]", ', "entrypoint"]'))
-    words = ["--model", "/models/tiny", "--served-model-name", "tiny", "--shutdown-timeout", "30"]
+    argv = ["--model", "/models/tiny", "--served-model-name", "tiny", "--shutdown-timeout", "30"]
     config = {"Entrypoint": ["python3", "-m", "vllm.entrypoints.openai.api_server"], "StopSignal": ""}
     for length, action in ((1024, Action.ADOPT), (512, Action.REPLACE)):
-        cmd = {**config, "Cmd": [*words, "--max-model-len", str(length)]}
+        cmd = {**config, "Cmd": [*argv, "--max-model-len", str(length)]}
         world, _ = world_with(desired, changes={**BY_HAND, "Config": cmd})
         assert only_change(world.plan(desired)).action is action, length
 
@@ -168,16 +168,16 @@ def test_a_stopped_one_is_started_and_must_pass_its_gate(tmp_path: Path) -> None
     assert only_change(world.plan(desired)).action is Action.NO_OP
 
 
-def test_a_restart_and_a_replacement_can_be_asked_for(tmp_path: Path) -> None:
+def test_a_restart_and_a_replacement_can_be_requested(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     world, container = world_with(desired)
-    made = world.plan(desired, Request(restart=("tiny",)))
-    assert only_change(made).action is Action.RESTART
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(desired, Request(restart=("tiny",)))
+    assert only_change(plan).action is Action.RESTART
+    assert world.apply(plan).exit_code == 0
     assert (container.name, container.state) == (SERVING, "running")
-    made = world.plan(desired, Request(replace=("tiny",)))
-    assert world.apply(made).exit_code == 0
-    assert names(world) == {SERVING: "running", KEPT: "exited"}
+    plan = world.plan(desired, Request(replace=("tiny",)))
+    assert world.apply(plan).exit_code == 0
+    assert names(world) == {SERVING: "running", RETAINED: "exited"}
 
 
 def test_one_on_another_port_can_start_first(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_replacement_that_fails_brings_the_adopted_one_back(tmp_path: Path, fa
     world.daemon().behaviours.clear()
     world.prober.unhealthy.clear()
     assert world.apply(world.plan(edited)).exit_code == 0
-    assert names(world) == {SERVING: "running", KEPT: "exited"}
+    assert names(world) == {SERVING: "running", RETAINED: "exited"}
 
 
 def test_what_comes_back_is_judged_by_what_it_served(tmp_path: Path) -> None:
@@ -228,10 +228,10 @@ def test_what_comes_back_is_judged_by_what_it_served(tmp_path: Path) -> None:
     assert names(world) == {"llm": "running"}, "it was never adopted, so it has the name that it had"
 
 
-def killed(world: World, made: Plan, steps: int) -> None:
+def killed(world: World, plan: Plan, steps: int) -> None:
     """Only the first steps are carried out, as by a run that is killed."""
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock, {labels.RUN: "killed"})
-    Executor(made, performer, world.events.append).run(made.steps[:steps])
+    Executor(plan, performer, world.events.append).run(plan.steps[:steps])
     for daemon in world.daemons.by_host.values():
         daemon.adopted.clear()  # what a process knows dies with it
 
@@ -248,19 +248,19 @@ def test_a_run_that_is_killed_after_any_step_is_finished_by_the_next(tmp_path: P
             world.apply(world.plan(desired))
         if kind == "start":
             container.state = "exited"
-        made = world.plan(wanted, request)
-        if steps > len(made.steps):
+        plan = world.plan(wanted, request)
+        if steps > len(plan.steps):
             break
-        killed(world, made, steps)
+        killed(world, plan, steps)
         result = world.apply(world.plan(wanted))
         assert result.exit_code == 0, (steps, result)
         assert only_change(world.plan(wanted)).action is Action.NO_OP, steps
-        expected = {SERVING: "running"} | ({KEPT: "exited"} if "replace" in kind else {})
+        expected = {SERVING: "running"} | ({RETAINED: "exited"} if "replace" in kind else {})
         assert names(world) == expected, steps
         steps += 1
 
 
-def test_steps_touch_nothing_before_they_are_told_whose_it_is(tmp_path: Path) -> None:
+def test_steps_change_nothing_before_the_container_is_adopted(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     world, container = world_with(desired)
     with pytest.raises(DaemonRefused):
@@ -275,23 +275,23 @@ def test_steps_touch_nothing_before_they_are_told_whose_it_is(tmp_path: Path) ->
 def test_one_that_cannot_be_adopted_after_all_is_left_as_it_is(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=1024))
     world, container = world_with(desired, args={})
-    made = world.plan(desired)
+    plan = world.plan(desired)
     container.labels[labels.STACK] = "other"
-    result = Executor(made, Performer("demo", world.daemons, world.prober, world.secrets, world.clock), print).run()
+    result = Executor(plan, Performer("demo", world.daemons, world.prober, world.secrets, world.clock), print).run()
     assert result.outcomes[0].fate is Fate.FAILED
     assert result.exit_code == 1, "nothing is different"
     assert names(world) == {"llm": "running"}
 
 
-def test_a_name_that_nobody_has_and_one_of_another_stack(tmp_path: Path) -> None:
+def test_a_name_that_no_container_has_and_one_of_another_stack(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     world, container = world_with(desired, "another")
-    (found,) = [d for d in world.plan(desired).diagnostics if d.rule == "CX412"]
-    assert found.summary == "here/tiny: there is no container named llm to adopt"
-    assert "another" in found.help
+    (diagnostic,) = [d for d in world.plan(desired).diagnostics if d.rule == "CX412"]
+    assert diagnostic.summary == "here/tiny: there is no container named llm to adopt"
+    assert "another" in diagnostic.help
     container.name, container.labels = "llm", {labels.STACK: "other"}
-    found = next(d for d in world.plan(desired).diagnostics if d.rule == "CX412")
-    assert found.summary == 'here/tiny: the container llm belongs to the stack "other"'
+    diagnostic = next(d for d in world.plan(desired).diagnostics if d.rule == "CX412")
+    assert diagnostic.summary == 'here/tiny: the container llm belongs to the stack "other"'
     assert not [d for d in world.plan(desired, Request(exclude=("tiny",))).diagnostics if d.rule == "CX412"]
 
 
@@ -316,7 +316,7 @@ def test_one_that_removes_itself_is_refused(tmp_path: Path) -> None:
 def test_the_name_that_a_kept_one_needs_must_be_free(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=1024))
     world, _ = world_with(desired, args={})
-    world.daemon().add(KEPT)
+    world.daemon().add(RETAINED)
     assert [d.rule for d in world.plan(desired).diagnostics] == ["CX406"]
 
 
@@ -325,13 +325,13 @@ def test_destroy_removes_what_was_adopted_and_nothing_that_was_not(tmp_path: Pat
     world, _ = world_with(desired)
     assert world.plan(desired, destroy=True).effective == ()
     world.apply(world.plan(desired))
-    made = world.plan(desired, destroy=True)
-    assert [c.action for c in made.effective] == [Action.REMOVE]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(desired, destroy=True)
+    assert [c.action for c in plan.effective] == [Action.REMOVE]
+    assert world.apply(plan).exit_code == 0
     assert names(world) == {}
 
 
-def test_protect_is_not_recorded_and_holds_as_long_as_the_stack_says(tmp_path: Path) -> None:
+def test_protect_is_not_recorded_and_holds_while_the_stack_declares_it(tmp_path: Path) -> None:
     desired = stack(tmp_path, protect="true")
     world, _ = world_with(desired)
     assert [d.rule for d in world.plan(desired).diagnostics] == ["CX409"]
@@ -346,9 +346,9 @@ def test_only_drift_brings_an_adopted_one_back_and_replaces_nothing(tmp_path: Pa
     world.apply(world.plan(desired))
     container.state, container.memory = "exited", 5
     edited = stack(tmp_path, args(max_model_len=1024), memory='"1 GiB"')
-    made = world.plan(edited, Request(only="drift"))
-    assert [(c.action, [f.path for f in c.fields]) for c in made.effective] == [(Action.START, ["memory"])]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(edited, Request(only="drift"))
+    assert [(c.action, [f.path for f in c.fields]) for c in plan.effective] == [(Action.START, ["memory"])]
+    assert world.apply(plan).exit_code == 0
     assert (container.state, container.memory) == ("running", 2**30)
 
 
@@ -356,8 +356,8 @@ def test_only_drift_starts_one_that_had_its_name_before(tmp_path: Path) -> None:
     desired = stack(tmp_path, adopt=f'"{SERVING}"', memory='"1 GiB"')
     world, container = world_with(desired, SERVING, memory=None)
     container.state = "exited"
-    made = world.plan(desired, Request(only="drift"))
-    assert [(c.action, c.fields) for c in made.effective] == [(Action.START, ())]
+    plan = world.plan(desired, Request(only="drift"))
+    assert [(c.action, c.fields) for c in plan.effective] == [(Action.START, ())]
 
 
 def test_the_plan_of_a_stack_alone_takes_it_for_granted(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_the_plan_of_a_stack_alone_takes_it_for_granted(tmp_path: Path) -> None:
     assert [c.action for c in plan(edited, as_if_applied(desired, edited)).effective] == [Action.REPLACE]
 
 
-def test_a_snapshot_without_it_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_snapshot_without_inspections_is_an_error_that_names_them(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     world, _ = world_with(desired)
     observed = world.observe_for(desired)
@@ -376,15 +376,15 @@ def test_a_snapshot_without_it_is_said_to_be_one(tmp_path: Path) -> None:
     assert [c.action for c in plan(desired, there).effective] == [Action.ADOPT]
     assert plan_to_json(plan(desired, there)) == plan_to_json(plan(desired, observed))
     without = snapshot_from_json(snapshot_to_json(Observed(observed.hosts)))
-    (found,) = [d for d in plan(desired, without).diagnostics if d.rule == "CX412"]
-    assert "could not inspect" in found.summary
+    (diagnostic,) = [d for d in plan(desired, without).diagnostics if d.rule == "CX412"]
+    assert "could not inspect" in diagnostic.summary
 
 
 PLANTED = "planted-7f3a"
 
 
 def secretive(spec: Spec) -> dict[str, Any]:
-    words = [
+    argv = [
         "/models/tiny",
         "--api-key",
         f"{PLANTED}-a",
@@ -395,17 +395,17 @@ def secretive(spec: Spec) -> dict[str, Any]:
     env = [f"SOME_TOKEN={PLANTED}-d", f"OPEN={PLANTED}-e", f"ELSE={PLANTED}-f"]
     log = {"Type": "splunk", "Config": {"splunk-token": f"{PLANTED}-g"}}
     host = {**BY_HAND["HostConfig"], "LogConfig": log}
-    return {"Config": {"Entrypoint": ["vllm", "serve"], "Cmd": words, "Env": env, "StopSignal": ""}, "HostConfig": host}
+    return {"Config": {"Entrypoint": ["vllm", "serve"], "Cmd": argv, "Env": env, "StopSignal": ""}, "HostConfig": host}
 
 
 def test_no_value_that_may_be_a_secret_is_in_a_plan_or_a_snapshot(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=1024), '[models.tiny.env]\nOPEN = "x"\n')
     world, _ = world_with(desired, changes=secretive(desired.instances[0].spec))
     observed = world.observe_for(desired)
-    made = world.plan(desired)
-    assert only_change(made).action is Action.REPLACE
-    assert HIDDEN in plan_to_json(made)
-    assert PLANTED not in plan_to_json(made) + snapshot_to_json(observed) + repr(observed)
+    plan = world.plan(desired)
+    assert only_change(plan).action is Action.REPLACE
+    assert HIDDEN in plan_to_json(plan)
+    assert PLANTED not in plan_to_json(plan) + snapshot_to_json(observed) + repr(observed)
     at, inspected = next(iter(observed.adoptable.items()))
     assert read_back(desired.instances[0].spec, inspected) == inspected, at
 
@@ -414,9 +414,9 @@ def test_a_script_that_does_more_is_another_program(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     config = {"Entrypoint": ["sh", "-c", f"export KEY={PLANTED}; vllm serve x"], "Cmd": None, "StopSignal": ""}
     world, _ = world_with(desired, changes={**BY_HAND, "Config": config})
-    made = world.plan(desired)
-    assert [(f.path, f.before) for f in only_change(made).fields] == [("entrypoint", "sh")]
-    assert PLANTED not in plan_to_json(made)
+    plan = world.plan(desired)
+    assert [(f.path, f.before) for f in only_change(plan).fields] == [("entrypoint", "sh")]
+    assert PLANTED not in plan_to_json(plan)
 
 
 def test_the_steps_of_an_adoption(tmp_path: Path) -> None:
@@ -433,23 +433,23 @@ def test_destroy_names_what_it_leaves_of_an_adopted_model_and_how_to_remove_it(t
     assert world.apply(world.plan(desired)).exit_code == 0
     world.daemon().by_name(SERVING).networks = ["cortex_default"]
     assert world.apply(world.plan(stack(tmp_path, args(max_model_len=8)))).exit_code == 0
-    assert names(world) == {SERVING: "running", KEPT: "exited"}
-    (told,) = world.plan(stack(tmp_path, args(max_model_len=8)), destroy=True).diagnostics
-    assert told.rule == "CX417", "also while the block says `adopt`"
+    assert names(world) == {SERVING: "running", RETAINED: "exited"}
+    (diagnostic,) = world.plan(stack(tmp_path, args(max_model_len=8)), destroy=True).diagnostics
+    assert diagnostic.rule == "CX417", "also while the block says `adopt`"
     path = tmp_path / "stack.toml"
     path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("adopt")))
     desired = desired_from(path)
     for _ in range(2):
-        made = world.plan(desired, destroy=True)
-        (told,) = made.diagnostics
-        assert (told.rule, told.is_error) == ("CX417", False)
-        assert told.summary.startswith(f"here/tiny: {KEPT} stays")
-        assert "cortex_default" in told.detail
-        command = told.help.partition(": ")[2].partition(";")[0]
-        assert command == f"docker -H {desired.hosts[0].docker} rm {KEPT}"
-        if made.effective:
-            assert world.apply(made).exit_code == 0
-    assert names(world) == {KEPT: "exited"}
+        plan = world.plan(desired, destroy=True)
+        (diagnostic,) = plan.diagnostics
+        assert (diagnostic.rule, diagnostic.is_error) == ("CX417", False)
+        assert diagnostic.summary.startswith(f"here/tiny: {RETAINED} stays")
+        assert "cortex_default" in diagnostic.detail
+        command = diagnostic.help.partition(": ")[2].partition(";")[0]
+        assert command == f"docker -H {desired.hosts[0].docker} rm {RETAINED}"
+        if plan.effective:
+            assert world.apply(plan).exit_code == 0
+    assert names(world) == {RETAINED: "exited"}
     world.daemon().containers.clear()
     last = world.plan(desired, destroy=True)
     assert last.diagnostics == ()
@@ -464,8 +464,10 @@ def test_a_model_that_leaves_the_stack_names_what_stays_of_it(tmp_path: Path) ->
     assert world.apply(world.plan(stack(tmp_path, args(max_model_len=8), model_text("other")))).exit_code == 0
     path = tmp_path / "stack.toml"
     path.write_text(stack_text(model_text("other"), hosts='[hosts.here]\nmodels_dir = "/m"\n'))
-    made = world.plan(desired_from(path))
-    assert [(d.rule, d.summary.partition(" stays")[0]) for d in made.diagnostics] == [("CX417", f"here/tiny: {KEPT}")]
+    plan = world.plan(desired_from(path))
+    assert [(d.rule, d.summary.partition(" stays")[0]) for d in plan.diagnostics] == [
+        ("CX417", f"here/tiny: {RETAINED}")
+    ]
     assert world.plan(stack(tmp_path, args(max_model_len=8), model_text("other"))).diagnostics == ()
 
 
@@ -477,7 +479,7 @@ def test_the_successor_of_an_adopted_one_comes_back_when_it_is_lost(tmp_path: Pa
     assert world.apply(world.plan(desired)).exit_code == 0
     lost = world.daemon().by_name(SERVING)
     del world.daemon().containers[lost.id]
-    made = world.plan(stack(tmp_path, args(max_model_len=9)), Request(only="drift"))
-    assert world.apply(made).exit_code == 0
-    back = world.daemon().by_name(SERVING)
-    assert (back.state, "8" in back.command, "9" in back.command) == ("running", True, False)
+    plan = world.plan(stack(tmp_path, args(max_model_len=9)), Request(only="drift"))
+    assert world.apply(plan).exit_code == 0
+    restored = world.daemon().by_name(SERVING)
+    assert (restored.state, "8" in restored.command, "9" in restored.command) == ("running", True, False)

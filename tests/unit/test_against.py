@@ -29,8 +29,8 @@ args = { max_model_len = 2048 }
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    def go(*words: str) -> Done:
-        return ran(*words, cwd=tmp_path)
+    def go(*argv: str) -> Done:
+        return ran(*argv, cwd=tmp_path)
 
     return go
 
@@ -41,8 +41,8 @@ def repository(tmp_path: Path) -> Path:
     (tmp_path / "stack.toml").write_text(STACK)
     (tmp_path / "out:.").mkdir()
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    for words in (["init", "-qb", "main"], ["add", "stack.toml"], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    for argv in (["init", "-qb", "main"], ["add", "stack.toml"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *argv], cwd=tmp_path, check=True)
     return tmp_path
 
 
@@ -68,7 +68,7 @@ def test_a_renamed_host_is_two_hosts(run: Run, repository: Path) -> None:
     assert "1 to remove, 1 to create" in done.stdout
 
 
-def test_problems_of_the_other_revision_are_said_to_be_its(run: Run, repository: Path) -> None:
+def test_problems_of_the_other_revision_name_that_revision(run: Run, repository: Path) -> None:
     (repository / "stack.toml").write_text(STACK.replace("2048", '"many"'))
     subprocess.run(
         ["git", "-c", "user.name=t", "-c", "user.email=t@e", "commit", "-qam", "x"], cwd=repository, check=True

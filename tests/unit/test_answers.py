@@ -117,10 +117,10 @@ def test_whatever_a_daemon_answers_a_command_ends_in_sentences(
         with raw_daemon(tmp_path / "e.sock", ours(NO_LISTS[name], path)) as url:
             (tmp_path / "stack.toml").write_text(STACK.format(url))
             code = run([*command])
-        said = capsys.readouterr()
+        output = capsys.readouterr()
         assert code in {0, 1, 2, 4, 5}, name
-        assert "Traceback" not in said.err, name
-        assert "this is a bug" not in said.err, name
+        assert "Traceback" not in output.err, name
+        assert "this is a bug" not in output.err, name
 
 
 @pytest.mark.parametrize("command", ["plan", "apply"])
@@ -164,8 +164,8 @@ OF_DOCKER: list[Callable[[Any], object]] = [
 ]
 
 
-@pytest.mark.parametrize("ask", OF_DOCKER)
-def test_whatever_a_daemon_answers_to_an_act_is_an_error_of_that_host(tmp_path: Path, ask: Any) -> None:
+@pytest.mark.parametrize("call", OF_DOCKER)
+def test_whatever_a_daemon_answers_to_an_act_is_an_error_of_that_host(tmp_path: Path, call: Any) -> None:
     from cortexctl.hosts.act import DockerDaemon
 
     sound = {"/version": b'{"ApiVersion":"1.41"}'}
@@ -177,14 +177,14 @@ def test_whatever_a_daemon_answers_to_an_act_is_an_error_of_that_host(tmp_path: 
         with raw_daemon(tmp_path / "e.sock", answer) as url:
             daemon = DockerDaemon(Host("here", url), "demo")
             try:
-                ask(daemon)
+                call(daemon)
             except CortexctlError as cause:
-                said = cause.message
+                message = cause.message
             else:
-                said = "here: done"
+                message = "here: done"
             daemon.close()
-        assert said.startswith("here: ")
-        assert "\n" not in said
+        assert message.startswith("here: ")
+        assert "\n" not in message
 
 
 # answers that are almost right
@@ -235,7 +235,7 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
         for number in range(400):
             documents["container"] = mutated(inspected(), chance(number))
             documents["image"] = mutated(image, chance(-number))
-            for ask in (
+            for query in (
                 lambda host: read.in_place(host, container.id),
                 lambda host: read.image_labels(host, "sha256:1"),
                 lambda host: read.deep(host, {container.id: (container, SPEC)}, "demo"),
@@ -247,13 +247,13 @@ def test_an_inspection_that_is_almost_right_is_read_or_an_error_of_that_host(tmp
                 observe_host,
             ):
                 with suppress(DaemonError):
-                    ask(host)
+                    query(host)
             try:
-                found = read.inspect_all(host, [container])[container.id]
+                inspection = read.inspect_all(host, [container])[container.id]
             except DaemonError:
                 continue
-            parse_running(found.container, found.image or {})
-            parse_inspected(found.container, SPEC, parse_image_defaults(found.image or {}), "demo")
+            parse_running(inspection.container, inspection.image or {})
+            parse_inspected(inspection.container, SPEC, parse_image_defaults(inspection.image or {}), "demo")
 
 
 TWO_HOSTS = """stack = "demo"
@@ -269,21 +269,21 @@ hosts = ["*"]
 """
 
 
-def test_the_way_out_of_a_lock_is_open_whatever_it_holds_and_whoever_else_is_gone(
+def test_a_lock_can_be_released_whatever_it_contains_and_if_another_host_is_gone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
 
     def answer(method: str, path: str) -> bytes:
-        asked.append(f"{method} {path}")
+        requests.append(f"{method} {path}")
         return b'{"ApiVersion":"1.41"}' if path == "/version" else NO_LISTS["deep"] if "volumes" in path else b"OK"
 
     with raw_daemon(tmp_path / "e.sock", answer) as url, raw_daemon(tmp_path / "gone.sock", lambda *_: b"null") as gone:
         (tmp_path / "stack.toml").write_text(TWO_HOSTS.format(gone, url))
         code = run(["lock", "release", str(tmp_path / "stack.toml")])
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert code == 1
-    assert said.out == "here: released (its holder cannot be read)\n"
-    assert "gone: the daemon at" in said.err
-    assert "Traceback" not in said.err
-    assert any(a.startswith("DELETE ") and "cortexctl-lock-demo" in a for a in asked)
+    assert output.out == "here: released (its holder cannot be read)\n"
+    assert "gone: the daemon at" in output.err
+    assert "Traceback" not in output.err
+    assert any(a.startswith("DELETE ") and "cortexctl-lock-demo" in a for a in requests)

@@ -61,7 +61,7 @@ def test_a_replacement_keeps_the_old_one_stopped_under_its_generation(tmp_path: 
     assert world.daemon().by_name("vllm-model-tiny--g1").restart == "no"
 
 
-def test_only_as_many_old_generations_are_kept_as_asked_for(tmp_path: Path) -> None:
+def test_no_more_old_generations_are_retained_than_requested(tmp_path: Path) -> None:
     world = World("demo", "here")
     for length in (1, 2, 3, 4, 5):
         models = with_length(length) + "[models.tiny.rollout]\nkeep = 2\n"
@@ -158,7 +158,7 @@ def test_a_server_that_dies_while_it_is_watched_does_not_pass(tmp_path: Path) ->
     assert serving(world) == {}
 
 
-def test_on_failure_halt_leaves_the_candidate_to_be_looked_at(tmp_path: Path) -> None:
+def test_on_failure_halt_leaves_the_candidate_for_inspection(tmp_path: Path) -> None:
     world = World("demo", "here")
     halt = '[models.tiny.rollout]\non_failure = "halt"\n'
     world.apply(world.plan(stack(tmp_path, with_length(1024) + halt)))
@@ -173,9 +173,9 @@ def test_a_rollback_that_fails_is_reported_as_such(tmp_path: Path) -> None:
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     world.daemon().behaviours.append(crash(1, "RuntimeError: boom"))
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
-    found = outcome(result, "here/tiny")
-    assert found.fate is Fate.FAILED
-    assert "exited with code 1" in found.rollback_problem
+    failed = outcome(result, "here/tiny")
+    assert failed.fate is Fate.FAILED
+    assert "exited with code 1" in failed.rollback_problem
     assert result.exit_code == 5
 
 
@@ -195,25 +195,25 @@ def test_a_failure_on_a_host_stops_what_follows_there_and_nothing_elsewhere(tmp_
     assert serving(world, "one") == {}
 
 
-def test_when_as_many_have_failed_as_may_nothing_new_is_begun(tmp_path: Path) -> None:
+def test_after_the_maximum_of_failures_no_change_is_started(tmp_path: Path) -> None:
     world = World("demo", "one", "two")
     models = model_text("a", hosts='["one", "two"]') + model_text("b", hosts='["one", "two"]')
     world.daemon("one").behaviours.append(crash())
-    made = world.plan(stack(tmp_path, models, hosts=TWO_HOSTS))
-    assert made.max_failures == 1
-    result = world.apply(made, parallelism=1)
+    plan = world.plan(stack(tmp_path, models, hosts=TWO_HOSTS))
+    assert plan.max_failures == 1
+    result = world.apply(plan, parallelism=1)
     fates = {o.change.address: o.fate for o in result.outcomes}
     assert (fates["one/a"], fates["two/b"], result.budget_spent) == (Fate.FAILED, Fate.NOT_STARTED, True)
     assert "vllm-model-b" not in serving(world, "two")
     assert world.plan(stack(tmp_path, models, hosts=TWO_HOSTS)).effective, "the next one goes on"
 
 
-def test_a_lock_that_somebody_released_ends_the_run_there(tmp_path: Path) -> None:
+def test_a_lock_that_another_user_released_ends_the_run_on_that_host(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    made = world.plan(stack(tmp_path, with_length(2048)))
+    plan = world.plan(stack(tmp_path, with_length(2048)))
     world.daemon().behaviours.append(lambda _c: world.daemon().volumes.clear())
-    result = world.apply(made)
+    result = world.apply(plan)
     failure = outcome(result, "here/tiny").failure
     assert isinstance(failure, LockLost)
     assert "somebody released this run's lock" in failure.message
@@ -228,14 +228,14 @@ def test_with_its_lock_lost_a_run_undoes_nothing_and_writes_nothing_down(tmp_pat
     """Another run has taken over: what fails here now is in its hands."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    made = world.plan(stack(tmp_path, with_length(2048)))
+    plan = world.plan(stack(tmp_path, with_length(2048)))
 
     def taken_over_and_refused(_container: str) -> None:
         world.daemon().volumes.clear()
         raise DaemonRefused("no GPU left", status=500)
 
     world.daemon().start = taken_over_and_refused  # type: ignore[method-assign,assignment]
-    failed = outcome(world.apply(made), "here/tiny")
+    failed = outcome(world.apply(plan), "here/tiny")
     assert (failed.fate, failed.left_behind) == (Fate.FAILED, True)
     assert "somebody released this run's lock" in failed.rollback_problem
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "created"}
@@ -245,33 +245,33 @@ def test_with_its_lock_lost_a_run_undoes_nothing_and_writes_nothing_down(tmp_pat
 
 def test_one_waits_for_another_run_as_long_as_it_may(tmp_path: Path) -> None:
     world = World("demo", "here")
-    made = world.plan(stack(tmp_path, model_text()))
+    plan = world.plan(stack(tmp_path, model_text()))
     world.daemon().volumes["cortexctl-lock-demo"] = lock_info("them", int(world.clock.now()) + 100)
-    waits = locks(world, made)
+    waits = locks(world, plan)
     waits.patience = 60
-    said: list[str] = []
-    waits.waits = said.append
+    notes: list[str] = []
+    waits.waits = notes.append
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     began = world.clock.at
     with pytest.raises(LockHeld):
-        apply_plan(made, Executor(made, performer, world.events.append), world.daemons, waits, world.recheck)
+        apply_plan(plan, Executor(plan, performer, world.events.append), world.daemons, waits, world.recheck)
     assert 60 <= world.clock.at - began < 63
-    assert said == ["here: waiting for alice on ci-17 (pid 4711, run run0)"]
+    assert notes == ["here: waiting for alice on ci-17 (pid 4711, run run0)"]
 
 
 def test_what_is_under_way_when_an_interrupt_comes_is_brought_to_its_end(tmp_path: Path) -> None:
     """The old one is stopped already: to leave now would be an outage."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    made = world.plan(stack(tmp_path, with_length(2048)))
+    plan = world.plan(stack(tmp_path, with_length(2048)))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def stop() -> bool:
         return any(isinstance(e, StepDone) and isinstance(e.step.task, StopContainer) for e in world.events)
 
     world.events.clear()
-    executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
+    executor = Executor(plan, performer, world.events.append, interrupted=stop)
+    result = apply_plan(plan, executor, world.daemons, locks(world, plan), world.recheck)
     assert outcome(result, "here/tiny").fate is Fate.DONE
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
 
@@ -279,17 +279,17 @@ def test_what_is_under_way_when_an_interrupt_comes_is_brought_to_its_end(tmp_pat
 def test_an_interrupt_before_anything_serves_otherwise_leaves_it_so(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    made = world.plan(stack(tmp_path, with_length(2048)))
+    plan = world.plan(stack(tmp_path, with_length(2048)))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def stop() -> bool:
         return any(isinstance(e, StepDone) and isinstance(e.step.task, CreateContainer) for e in world.events)
 
     world.events.clear()
-    executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
-    found = outcome(result, "here/tiny")
-    assert (result.exit_code, found.fate, found.left_behind) == (130, Fate.NOT_STARTED, False)
+    executor = Executor(plan, performer, world.events.append, interrupted=stop)
+    result = apply_plan(plan, executor, world.daemons, locks(world, plan), world.recheck)
+    stopped = outcome(result, "here/tiny")
+    assert (result.exit_code, stopped.fate, stopped.left_behind) == (130, Fate.NOT_STARTED, False)
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g2": "created"}
 
 
@@ -306,11 +306,11 @@ def test_a_create_that_the_daemon_refuses_touches_nothing(tmp_path: Path) -> Non
 def test_an_image_that_cannot_be_pulled_stops_the_run_before_the_lock(tmp_path: Path) -> None:
     world = World("demo", "here", images=())
     world.daemon().in_registry["image:v0.32.0"] = "sha256:" + "7" * 64
-    made = world.plan(stack(tmp_path, model_text()))
-    assert made.changes[0].detail.image is not None
-    assert made.changes[0].detail.image.pull
+    plan = world.plan(stack(tmp_path, model_text()))
+    assert plan.changes[0].detail.image is not None
+    assert plan.changes[0].detail.image.pull
     world.daemon().faults.fail("pull", times=ALWAYS, error=DaemonRefused("here: unauthorized"))
-    result = world.apply(made)
+    result = world.apply(plan)
     assert result.exit_code == 1
     assert outcome(result, "here/tiny").fate is Fate.NOT_STARTED
     assert [c for c in world.daemon().calls if not c.startswith("pull")] == []
@@ -326,19 +326,19 @@ def test_a_pulled_image_is_used_by_its_digest(tmp_path: Path) -> None:
 def test_a_plan_that_reality_left_is_refused_and_touches_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    made = world.plan(stack(tmp_path, with_length(4096)))
+    plan = world.plan(stack(tmp_path, with_length(4096)))
     world.daemon().by_name("vllm-model-tiny").state = "exited"
     calls = len(world.daemon().calls)
     with pytest.raises(PlanStale, match="was running and is now exited"):
-        world.apply(made)
+        world.apply(plan)
     assert len(world.daemon().calls) == calls
     assert world.daemon().volumes == {}, "the lock is released"
 
 
 def test_a_saved_plan_does_the_same_as_the_plan(tmp_path: Path) -> None:
     world = World("demo", "here")
-    made = world.plan(stack(tmp_path, with_length(1024)))
-    assert world.apply(plan_from_json(plan_to_json(made))).exit_code == 0
+    plan = world.plan(stack(tmp_path, with_length(1024)))
+    assert world.apply(plan_from_json(plan_to_json(plan))).exit_code == 0
     assert world.plan(stack(tmp_path, with_length(1024))).effective == ()
 
 
@@ -346,12 +346,12 @@ def test_a_secret_reaches_the_container_and_the_gate_and_nothing_else(tmp_path: 
     world = World("demo", "here")
     world.secrets.values["KEY"] = "planted-value"
     models = model_text() + '[models.tiny.secrets]\nVLLM_API_KEY = { env = "KEY" }\n'
-    made = world.plan(stack(tmp_path, models, KEY="planted-value"))
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(stack(tmp_path, models, KEY="planted-value"))
+    assert world.apply(plan).exit_code == 0
     container = world.daemon().by_name("vllm-model-tiny")
     assert container.environment["VLLM_API_KEY"] == "planted-value"
     assert world.prober.keys_seen == ["planted-value"]
-    everything = plan_to_json(made) + repr(container.labels) + repr(container.command) + repr(world.events)
+    everything = plan_to_json(plan) + repr(container.labels) + repr(container.command) + repr(world.events)
     assert "planted" not in everything
 
 
@@ -366,13 +366,13 @@ def test_a_secret_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None
     assert serving(world) == {}
 
 
-def run_with(world: World, made: Plan, *, dead: bool) -> Result:
+def run_with(world: World, plan: Plan, *, dead: bool) -> Result:
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
-    executor = Executor(made, performer, world.events.append)
-    return apply_plan(made, executor, world.daemons, locks(world, made, dead=dead), world.recheck)
+    executor = Executor(plan, performer, world.events.append)
+    return apply_plan(plan, executor, world.daemons, locks(world, plan, dead=dead), world.recheck)
 
 
-def test_a_lock_that_somebody_holds_is_respected_and_left(tmp_path: Path) -> None:
+def test_a_lock_that_another_run_holds_is_respected_and_unchanged(tmp_path: Path) -> None:
     world = World("demo", "here")
     holder = lock_info("them", int(world.clock.now()) + 100)
     world.daemon().volumes["cortexctl-lock-demo"] = holder
@@ -389,7 +389,7 @@ def test_a_lock_whose_holder_is_provably_gone_is_taken_over(tmp_path: Path) -> N
     assert world.daemon().volumes == {}
 
 
-def test_a_lock_says_when_it_expires(tmp_path: Path) -> None:
+def test_a_lock_contains_the_time_of_its_expiry(tmp_path: Path) -> None:
     world = World("demo", "here")
     seen: list[LockInfo] = []
     world.daemon().behaviours.append(lambda _c: seen.extend(world.daemon().volumes.values()))
@@ -400,14 +400,14 @@ def test_a_lock_says_when_it_expires(tmp_path: Path) -> None:
 
 def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> None:
     world = World("demo", "here")
-    made = world.plan(stack(tmp_path, model_text("a") + model_text("b")))
+    plan = world.plan(stack(tmp_path, model_text("a") + model_text("b")))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def stop() -> bool:
         return any(isinstance(e, StepDone) and e.step.address == "here/a" for e in world.events)
 
-    executor = Executor(made, performer, world.events.append, interrupted=stop)
-    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
+    executor = Executor(plan, performer, world.events.append, interrupted=stop)
+    result = apply_plan(plan, executor, world.daemons, locks(world, plan), world.recheck)
     assert result.exit_code == 130
     assert world.daemon().volumes == {}
     assert serving(world) == {"vllm-model-a--g1": "created"}
@@ -419,14 +419,14 @@ def test_an_interrupt_starts_no_further_step_and_exits_130(tmp_path: Path) -> No
 def test_an_interrupt_stops_the_steps_that_wait_for_a_free_worker(tmp_path: Path) -> None:
     """The first steps of both hosts are ready at the same time, and one step runs at a time."""
     world = World("demo", "one", "two")
-    made = world.plan(stack(tmp_path, model_text(hosts='["one", "two"]'), hosts=TWO_HOSTS))
+    plan = world.plan(stack(tmp_path, model_text(hosts='["one", "two"]'), hosts=TWO_HOSTS))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def started() -> list[str]:
         return [e.step.id for e in world.events if isinstance(e, StepStarted)]
 
-    executor = Executor(made, performer, world.emit, parallelism=1, interrupted=lambda: bool(started()))
-    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
+    executor = Executor(plan, performer, world.emit, parallelism=1, interrupted=lambda: bool(started()))
+    result = apply_plan(plan, executor, world.daemons, locks(world, plan), world.recheck)
     assert (result.exit_code, started()) == (130, ["one/01"])
     assert world.daemon("two").calls == []
 
@@ -435,10 +435,10 @@ def test_starting_a_stopped_one_gates_it_and_stops_it_again_when_it_fails(tmp_pa
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text())))
     world.daemon().by_name("vllm-model-tiny").state = "exited"
-    made = world.plan(stack(tmp_path, model_text()))
-    assert [c.action for c in made.effective] == [Action.START]
+    plan = world.plan(stack(tmp_path, model_text()))
+    assert [c.action for c in plan.effective] == [Action.START]
     world.prober.smoke_fails.add("vllm-model-tiny--g1")
-    result = world.apply(made)
+    result = world.apply(plan)
     assert result.exit_code == 1
     container = world.daemon().by_name("vllm-model-tiny")
     assert (container.state, container.restart) == ("exited", "no")
@@ -462,7 +462,7 @@ def test_destroy_takes_ours_and_leaves_the_rest(tmp_path: Path) -> None:
     assert world.daemon().volumes == {}
 
 
-def test_a_network_that_somebody_else_is_on_stays(tmp_path: Path) -> None:
+def test_a_network_with_another_container_stays(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, model_text())))
     world.daemon().add("gateway", state="exited", networks=["cortex_default"])
@@ -470,7 +470,7 @@ def test_a_network_that_somebody_else_is_on_stays(tmp_path: Path) -> None:
     assert list(world.daemon().networks) == ["cortex_default"]
 
 
-def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
+def test_events_are_in_the_order_of_the_steps(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     world.events.clear()
@@ -484,10 +484,10 @@ def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
 
 def killed_in_the_gate(world: World, desired: Desired) -> None:
     """What an apply leaves whose process is killed while its candidate is in the gate."""
-    made = world.plan(desired)
+    plan = world.plan(desired)
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
-    gate = next(i for i, s in enumerate(made.steps) if isinstance(s.task, PassGate))
-    Executor(made, performer, world.events.append).run(made.steps[:gate])
+    gate = next(i for i, s in enumerate(plan.steps) if isinstance(s.task, PassGate))
+    Executor(plan, performer, world.events.append).run(plan.steps[:gate])
 
 
 def test_an_old_one_that_a_killed_run_stopped_is_brought_back_when_the_next_run_fails(tmp_path: Path) -> None:
@@ -504,9 +504,9 @@ def test_an_old_one_that_a_killed_run_stopped_is_brought_back_when_the_next_run_
 def test_one_that_passed_its_gate_and_lost_its_run_is_not_thrown_away_for_a_third(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
-    made = world.plan(stack(tmp_path, with_length(2048)))
+    plan = world.plan(stack(tmp_path, with_length(2048)))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
-    Executor(made, performer, world.events.append).run(made.steps[:-1])
+    Executor(plan, performer, world.events.append).run(plan.steps[:-1])
     assert serving(world) == {"vllm-model-tiny--g1": "exited", "vllm-model-tiny--g2": "running"}
     world.daemon().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
@@ -525,11 +525,11 @@ def test_a_bug_in_a_step_is_undone_like_any_failure(tmp_path: Path) -> None:
 
     smoke = world.prober.smoke
     world.prober.smoke = broken  # type: ignore[method-assign]
-    made = world.plan(stack(tmp_path, with_length(4096)))
+    plan = world.plan(stack(tmp_path, with_length(4096)))
     world.daemon().behaviours.append(
         lambda _c: setattr(world.prober, "smoke", smoke) if len(world.daemon().calls) > 14 else None
     )
-    result = world.apply(made)
+    result = world.apply(plan)
     failure = outcome(result, "here/tiny").failure
     assert failure is not None
     assert "this is a bug in cortexctl" in failure.message
@@ -538,14 +538,14 @@ def test_a_bug_in_a_step_is_undone_like_any_failure(tmp_path: Path) -> None:
 
 def test_who_listens_may_go_and_the_work_goes_on(tmp_path: Path) -> None:
     world = World("demo", "here")
-    made = world.plan(stack(tmp_path, model_text()))
+    plan = world.plan(stack(tmp_path, model_text()))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
 
     def gone(_event: object) -> None:
         raise BrokenPipeError
 
-    executor = Executor(made, performer, gone)
-    result = apply_plan(made, executor, world.daemons, locks(world, made), world.recheck)
+    executor = Executor(plan, performer, gone)
+    result = apply_plan(plan, executor, world.daemons, locks(world, plan), world.recheck)
     assert result.exit_code == 0
 
 
@@ -575,7 +575,7 @@ def test_a_server_that_flaps_does_not_pass(tmp_path: Path) -> None:
     assert "never stayed healthy" in failure.message
 
 
-def test_what_a_server_says_of_a_secret_is_not_shown(tmp_path: Path) -> None:
+def test_a_secret_in_an_answer_of_a_server_is_not_shown(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.secrets.values["KEY"] = "planted-value\nsecond-line"
     models = model_text() + '[models.tiny.secrets]\nVLLM_API_KEY = { env = "KEY" }\n'
@@ -602,7 +602,7 @@ def test_a_network_that_a_replacement_leaves_empty_goes(tmp_path: Path) -> None:
 # ---- the way to a server
 
 
-def test_a_server_that_cannot_be_asked_is_not_stopped_for_a_new_one(tmp_path: Path) -> None:
+def test_a_server_that_cannot_be_reached_is_not_stopped_for_a_new_one(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     daemon = world.daemon()
@@ -610,23 +610,25 @@ def test_a_server_that_cannot_be_asked_is_not_stopped_for_a_new_one(tmp_path: Pa
     daemon.unreached.add("vllm-model-tiny")
     daemon.calls.clear()
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
-    found = outcome(result, "here/tiny")
-    assert (found.fate, found.left_behind, result.exit_code) == (Fate.FAILED, False, 1)
-    assert isinstance(found.failure, PathFailed)
-    assert found.failure.message.startswith("the server in vllm-model-tiny cannot be asked from here, so its successor")
+    failed = outcome(result, "here/tiny")
+    assert (failed.fate, failed.left_behind, result.exit_code) == (Fate.FAILED, False, 1)
+    assert isinstance(failed.failure, PathFailed)
+    assert failed.failure.message.startswith(
+        "the server in vllm-model-tiny cannot be asked from here, so its successor"
+    )
     assert {c.id: (c.name, c.state) for c in daemon.all()} == before
     assert not [c for c in daemon.calls if c.split()[0] in {"stop", "start", "rename", "set_restart"}]
     assert "everything is unchanged" in result_text(result, 1, "", PLAIN, {})
 
 
 @pytest.mark.parametrize("state", ["restarting", "exited", "paused"])
-def test_one_that_does_not_run_is_not_asked_before_it_is_replaced(tmp_path: Path, state: str) -> None:
+def test_a_stopped_container_is_not_queried_before_it_is_replaced(tmp_path: Path, state: str) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     world.daemon().by_name("vllm-model-tiny").state = state
-    made = world.plan(stack(tmp_path, with_length(4096)))
-    assert not [s for s in made.steps if isinstance(s.task, TryReach)]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(stack(tmp_path, with_length(4096)))
+    assert not [s for s in plan.steps if isinstance(s.task, TryReach)]
+    assert world.apply(plan).exit_code == 0
 
 
 def test_a_way_that_is_lost_in_the_middle_is_not_the_old_ones_fault(tmp_path: Path) -> None:
@@ -636,10 +638,10 @@ def test_a_way_that_is_lost_in_the_middle_is_not_the_old_ones_fault(tmp_path: Pa
     daemon = world.daemon()
     daemon.behaviours.append(lambda _: daemon.unreached.update({"vllm-model-tiny--g2", "vllm-model-tiny"}))
     result = world.apply(world.plan(stack(tmp_path, with_length(4096))))
-    found = outcome(result, "here/tiny")
-    assert (found.fate, found.rollback_problem) == (Fate.ROLLED_BACK, "")
-    assert isinstance(found.failure, PathFailed)
-    assert found.unproven == "it runs and cannot be asked whether it serves: no python3 can be run in it"
+    failed = outcome(result, "here/tiny")
+    assert (failed.fate, failed.rollback_problem) == (Fate.ROLLED_BACK, "")
+    assert isinstance(failed.failure, PathFailed)
+    assert failed.unproven == "it runs and cannot be asked whether it serves: no python3 can be run in it"
     assert daemon.by_name("vllm-model-tiny").state == "running"
     assert daemon.by_name("vllm-model-tiny").restart == "unless-stopped"
     text = result_text(result, 1, "", PLAIN, {})
@@ -676,12 +678,12 @@ def test_an_old_generation_whose_removal_failed_is_removed_by_the_next_apply(tmp
     world.daemon().faults.clear()
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g1", "vllm-model-tiny--g2"]
     assert world.plan(desired, Request(only="drift")).effective == ()
-    made = world.plan(desired)
-    assert [(c.address, c.action, c.cost.down) for c in made.effective] == [("here/tiny--g1", Action.REMOVE, False)]
-    assert [s.task for s in made.steps] == [RemoveContainer(world.daemon().by_name("vllm-model-tiny--g1").id)]
-    assert "at most 1 are retained" in plan_text(made, Ink(enabled=False))
-    assert plan_from_json(plan_to_json(made)) == made
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(desired)
+    assert [(c.address, c.action, c.cost.down) for c in plan.effective] == [("here/tiny--g1", Action.REMOVE, False)]
+    assert [s.task for s in plan.steps] == [RemoveContainer(world.daemon().by_name("vllm-model-tiny--g1").id)]
+    assert "at most 1 are retained" in plan_text(plan, Ink(enabled=False))
+    assert plan_from_json(plan_to_json(plan)) == plan
+    assert world.apply(plan).exit_code == 0
     assert sorted(serving(world)) == ["vllm-model-tiny", "vllm-model-tiny--g2"]
     assert world.plan(desired).effective == ()
 
@@ -693,15 +695,15 @@ def test_fewer_to_keep_removes_the_oldest_and_no_more(tmp_path: Path) -> None:
         world.apply(world.plan(stack(tmp_path, models)))
     for keep, left in ((3, 3), (1, 1), (0, 0)):
         desired = stack(tmp_path, with_length(4) + f"[models.tiny.rollout]\nkeep = {keep}\n")
-        made = world.plan(desired)
-        if made.effective:
-            assert world.apply(made).exit_code == 0
-        kept = [f"vllm-model-tiny--g{n}" for n in range(4 - left, 4)]
-        assert sorted(serving(world)) == ["vllm-model-tiny", *kept]
+        plan = world.plan(desired)
+        if plan.effective:
+            assert world.apply(plan).exit_code == 0
+        retained = [f"vllm-model-tiny--g{n}" for n in range(4 - left, 4)]
+        assert sorted(serving(world)) == ["vllm-model-tiny", *retained]
         assert world.plan(desired).effective == ()
 
 
-def test_the_lock_of_a_dead_holder_that_somebody_else_took_first_is_not_released(tmp_path: Path) -> None:
+def test_the_lock_of_a_dead_holder_that_another_run_acquired_first_is_not_released(tmp_path: Path) -> None:
     """Two runs find the same dead holder; the quicker one has the lock, and is at work."""
     world = World("demo", "here")
     planned = world.plan(stack(tmp_path, model_text()))

@@ -48,7 +48,7 @@ def floods(begin: bytes, piece: bytes) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize(
-    ("behave", "expected", "in_words"),
+    ("behave", "expected", "problem"),
     [
         (answers(b"HTTP/1.1 200 OK\r\n\r\n"), Answer(HealthOutcome.HEALTHY, 200), ""),
         (answers(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), Answer(HealthOutcome.HEALTHY, 200), ""),
@@ -64,16 +64,16 @@ def floods(begin: bytes, piece: bytes) -> Callable[[socket.socket], None]:
         *((never, Answer(HealthOutcome.SILENT), "no answer") for never in NEVER_ENDING_HEADS),
     ],
 )
-def test_what_is_heard(
-    behave: Callable[[socket.socket], None], expected: Answer, in_words: str, monkeypatch: pytest.MonkeyPatch
+def test_the_outcome_of_each_kind_of_answer(
+    behave: Callable[[socket.socket], None], expected: Answer, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cortexctl.health.prober.QUICK", 0.5)
     with server(behave) as reach:
         assert query_health(reach, 0.5, CONTRACT.health) == expected
-        assert HttpProber(CONTRACT).health(reach) == in_words
+        assert HttpProber(CONTRACT).health(reach) == problem
 
 
-def test_nobody_listens_and_nobody_is_reached() -> None:
+def test_a_closed_port_refuses_and_a_broken_reach_is_unreached() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = LoopbackReach(free.getsockname()[1])
@@ -116,7 +116,7 @@ def test_the_time_that_a_connection_takes_is_not_the_servers(monkeypatch: pytest
 
 @pytest.mark.parametrize("behave", [*NEVER_ENDING_HEADS, *NEVER_ENDING_BODIES])
 def test_an_answer_that_never_ends_is_given_up(behave: Callable[[socket.socket], None]) -> None:
-    """The server would go on for a minute; whoever asks is done while it still does."""
+    """The server would send for a minute. The query ends before the server does."""
     over = threading.Event()
 
     def to_the_end(connection: socket.socket) -> None:
@@ -163,10 +163,10 @@ def test_a_key_that_no_header_can_hold_is_one_sentence() -> None:
     assert "planted" not in failed.value.message
 
 
-def test_many_that_hang_are_asked_side_by_side() -> None:
+def test_many_servers_that_hang_are_queried_in_parallel() -> None:
     """Forty that never answer, each given a second: one after the other they would need more than the server waits."""
     with server(hang) as reach:
-        heard = query_all(dict.fromkeys(range(40), (reach, CONTRACT.health)), 1.0)
-    assert set(heard) == set(range(40))
-    assert set(heard.values()) == {Answer(HealthOutcome.SILENT)}
+        answers = query_all(dict.fromkeys(range(40), (reach, CONTRACT.health)), 1.0)
+    assert set(answers) == set(range(40))
+    assert set(answers.values()) == {Answer(HealthOutcome.SILENT)}
     assert query_all({}, 1.0) == {}

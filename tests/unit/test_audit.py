@@ -107,9 +107,9 @@ def test_what_is_no_record_is_passed_over(broken: dict[str, Any]) -> None:
 def test_an_address_that_appears_nowhere_is_named_with_those_that_do(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(r) + "\n" for r in records_of_a_failure(tmp_path)))
-    words = [sys.executable, "-m", "cortexctl", "history", "--audit-log", str(log), "--address"]
+    argv = [sys.executable, "-m", "cortexctl", "history", "--audit-log", str(log), "--address"]
     done = {
-        address: subprocess.run([*words, address], capture_output=True, text=True, check=False, timeout=60)
+        address: subprocess.run([*argv, address], capture_output=True, text=True, check=False, timeout=60)
         for address in ("here/tiny", "here/tinny")
     }
     assert done["here/tiny"].returncode == 0
@@ -147,9 +147,9 @@ def test_lines_of_several_runs_are_only_added(tmp_path: Path) -> None:
             two.write({"from": 2, "n": number})
     with AuditLog(path) as three:
         three.write({"from": 3})
-    found = list(read_log(path))
-    assert len(found) == 101
-    assert found[-1] == {"from": 3}
+    lines = list(read_log(path))
+    assert len(lines) == 101
+    assert lines[-1] == {"from": 3}
 
 
 def test_a_line_that_was_cut_off_hides_no_other(tmp_path: Path) -> None:
@@ -192,10 +192,10 @@ def test_who_is_a_person_or_a_job() -> None:
     assert identity_of("root", "c", gitlab) == Identity("root", "c", "bob", "https://forge/j/1")
 
 
-def git(folder: Path, *words: str) -> str:
+def git(folder: Path, *argv: str) -> str:
     env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
     whose = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
-    done = subprocess.run(["git", *whose, *words], cwd=folder, env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(["git", *whose, *argv], cwd=folder, env=env, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

@@ -31,11 +31,11 @@ PLAN_CASES = sorted(p for p in record_case.CASES.iterdir() if p.is_dir())
 OF_ONE_FORM_ONLY = {
     "empty_file": "no text at all: in JSON even nothing is written {}",
     "json_cut_off": "not JSON, so it has no values",
-    "json_key_twice": "a key that stands twice is no value",
+    "json_key_twice": "a TOML file cannot have a key twice",
     "json_not_an_object": "a TOML file is always a table",
     "json_syntax_error": "not JSON, so it has no values",
     "not_utf8": "not text, so it has no values",
-    "toml_key_twice": "a key that stands twice is no value",
+    "toml_key_twice": "the parsed values cannot have a key twice",
     "toml_list_not_closed": "not TOML, so it has no values",
     "toml_table_not_closed": "not TOML, so it has no values",
     "toml_value_without_quotes": "not TOML, so it has no values",
@@ -46,7 +46,7 @@ Loaded = tuple[Desired | None, list[Diagnostic]]
 
 
 def in_the_other_form(case: Path) -> tuple[str, str]:
-    """The name and the text of the case's stack in the form in which it does not lie there."""
+    """The name and the text of the case's stack in the other form: JSON for TOML, TOML for JSON."""
     name = stack_file(case)
     text = (case / name).read_text(encoding="utf-8")
     if name == "stack.toml":
@@ -64,7 +64,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _loader(case: Path) -> Callable[..., Loaded]:
-    """`load_stack` that reads the case's other form, whatever it is told."""
+    """A `load_stack` that always reads the case's other form, for every path."""
     name, text = in_the_other_form(case)
 
     def load(_path: str, **choice: Any) -> Loaded:
@@ -73,10 +73,10 @@ def _loader(case: Path) -> Callable[..., Loaded]:
     return load
 
 
-def _words(found: list[Diagnostic]) -> list[tuple[str, ...]]:
-    """What is said, without the places: in the other form they are others, and with them the order."""
-    said = ((d.rule, d.severity.value, d.summary, d.detail, d.help) for d in found)
-    return sorted(tuple(word.replace("stack.json", "stack.toml") for word in words) for words in said)
+def _texts(diagnostics: list[Diagnostic]) -> list[tuple[str, ...]]:
+    """The texts of diagnostics, without their places and order, which differ between the two forms."""
+    texts = ((d.rule, d.severity.value, d.summary, d.detail, d.help) for d in diagnostics)
+    return sorted(tuple(part.replace("stack.json", "stack.toml") for part in text) for text in texts)
 
 
 def _bare(desired: Desired | None) -> Desired | None:
@@ -92,28 +92,28 @@ def _in_both_forms(case: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Loaded,
 
 
 @pytest.mark.parametrize("case", [c for c in STACK_CASES if c.name not in OF_ONE_FORM_ONLY], ids=lambda p: p.name)
-def test_a_stack_case_says_the_same_and_resolves_to_the_same_in_the_other_form(
+def test_a_stack_case_has_the_same_diagnostics_and_desired_state_in_the_other_form(
     case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (here, said_here), (there, said_there) = _in_both_forms(case, monkeypatch)
-    assert _words(said_there) == _words(said_here)
+    (here, diagnostics_here), (there, diagnostics_there) = _in_both_forms(case, monkeypatch)
+    assert _texts(diagnostics_there) == _texts(diagnostics_here)
     assert _bare(there) == _bare(here)
 
 
 @pytest.mark.parametrize("name", sorted(OF_ONE_FORM_ONLY))
-def test_only_what_cannot_be_said_in_the_other_form_is_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_cases_without_an_equal_in_the_other_form_are_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the list does not become the place for whatever fails."""
     case = record_stack_case.CASES / name
     assert case.is_dir(), "the list names a case that is gone"
-    assert not _says_the_same_in_both_forms(case, monkeypatch)
+    assert not _is_equal_in_both_forms(case, monkeypatch)
 
 
-def _says_the_same_in_both_forms(case: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+def _is_equal_in_both_forms(case: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
     try:
         here, there = _in_both_forms(case, monkeypatch)
     except (ValueError, TypeError):
         return False  # it has no other form
-    return _words(here[1]) == _words(there[1])
+    return _texts(here[1]) == _texts(there[1])
 
 
 @pytest.mark.parametrize("case", PLAN_CASES, ids=lambda p: p.name)
@@ -127,17 +127,19 @@ def test_a_plan_case_plans_the_same_in_json(case: Path, monkeypatch: pytest.Monk
 
 
 def _desired_in_json(case: Path, _path: Path, secrets: Mapping[str, str], env: str) -> Desired:
-    desired, found = _loader(case)("", default_docker=DOCKER, secret_value=lambda _source, key: secrets[key], env=env)
-    assert desired is not None, [f"{d.rule} {d.summary}" for d in found]
+    desired, diagnostics = _loader(case)(
+        "", default_docker=DOCKER, secret_value=lambda _source, key: secrets[key], env=env
+    )
+    assert desired is not None, [f"{d.rule} {d.summary}" for d in diagnostics]
     return desired
 
 
-def _whatever_the_file(made: Any) -> dict[str, Any]:
+def _whatever_the_file(plan: Any) -> dict[str, Any]:
     """The plan as JSON values, less the file's name and digest and the places in it."""
-    document = plan_to_dict(made)
+    document = plan_to_dict(plan)
     document["stack"] = {"name": document["stack"]["name"], "env": document["stack"]["env"]}
-    said = [{**d, "range": None} for d in document["diagnostics"]]
-    document["diagnostics"] = sorted(said, key=lambda d: (d["rule"], d["summary"]))
+    diagnostics = [{**d, "range": None} for d in document["diagnostics"]]
+    document["diagnostics"] = sorted(diagnostics, key=lambda d: (d["rule"], d["summary"]))
     return {key: value for key, value in document.items() if key != "digest"}
 
 
@@ -188,7 +190,7 @@ def test_a_value_at_the_edge_of_what_is_taken_is_taken_or_refused_in_both_forms(
         load_stack(path, default_docker=DOCKER, secret_value=lambda _source, _key: "x", text=text)
         for path, text in (("stack.toml", toml_text(values)), ("stack.json", json.dumps(values)))
     )
-    assert _words(in_json[1]) == _words(toml[1])
+    assert _texts(in_json[1]) == _texts(toml[1])
     assert _bare(in_json[0]) == _bare(toml[0])
 
 

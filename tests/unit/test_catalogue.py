@@ -35,13 +35,13 @@ Record = dict[str, Any]
 
 @cache
 def packed(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(lzma.decompress((CASES / name).read_bytes()))
-    return found
+    content: dict[str, Any] = json.loads(lzma.decompress((CASES / name).read_bytes()))
+    return content
 
 
 def records() -> list[Record]:
-    found: list[Record] = packed("records.json.xz")["releases"]
-    return found
+    recorded: list[Record] = packed("records.json.xz")["releases"]
+    return recorded
 
 
 EACH = pytest.mark.parametrize("version", releases())
@@ -156,8 +156,8 @@ def _reads(kind: str, number: int, *, unset: bool) -> str:
 
 
 def assert_reads_alike(kind: str, described: str, record: Record, *, unset: bool) -> None:
-    found = _reads(kind, record["types"][described], unset=unset)
-    assert not found, f"{record['version']} {kind} {described}: {found}"
+    differences = _reads(kind, record["types"][described], unset=unset)
+    assert not differences, f"{record['version']} {kind} {described}: {differences}"
 
 
 SAMPLES = {"b": True, "i": 7, "f": 1.5, "s": "zz", "d": "7", "l": [], "L": ["zz"], "I": [7], "o": {}, "n": None}
@@ -197,7 +197,7 @@ def test_every_registry_comes_back(version: str) -> None:
 
 
 @EACH
-def test_the_parser_class_is_told_by_what_it_did(version: str) -> None:
+def test_the_traits_of_the_parser_match_its_recorded_behaviour(version: str) -> None:
     traits, did = release(version).parser, record_of(version)["behaviour"]
     ok = {name: seen.get("values", {}) for name, seen in did.items() if seen["verdict"] == "ok"}
     assert (traits.dotted == "") == ("dotted free" not in ok)
@@ -223,14 +223,14 @@ def test_the_parser_class_is_told_by_what_it_did(version: str) -> None:
 TRACEBACKS = {"cudagraph_mode"}
 """Keys whose unknown values end in a traceback instead of a refusal."""
 SPECIAL = {"model", "model_tag", "served_model_name", "config"}
-"""Looked at before argparse sees the words, or read from a file."""
+"""vLLM reads them before argparse does, or from a file."""
 
 
-def predicted(known: Release, words: list[str]) -> tuple[str, Any, Option | None]:
+def predicted(known: Release, argv: list[str]) -> tuple[str, Any, Option | None]:
     """The verdict on one option, from nothing but its facts: verdict, value, option."""
     flags = known.flags()
-    flag, equals, given = words[0].partition("=")
-    values = [given] if equals else words[1:]
+    flag, equals, inline = argv[0].partition("=")
+    values = [inline] if equals else argv[1:]
     if flag not in flags:
         begin = [f for f in (*flags, "--help") if f.startswith(flag)]
         if len(begin) != 1:
@@ -249,8 +249,8 @@ def predicted(known: Release, words: list[str]) -> tuple[str, Any, Option | None
     except ValueError as fault:
         traceback = option.kind == "word" or isinstance(fault.__cause__, SyntaxError)
         return ("exception" if traceback else "value", None, option)
-    looked_at = option.kind.startswith(("config", "literal")) and isinstance(value, dict)
-    if looked_at and not keys_are_right(known, option.config, value, strict=option.strict):
+    has_keys = option.kind.startswith(("config", "literal")) and isinstance(value, dict)
+    if has_keys and not keys_are_right(known, option.config, value, strict=option.strict):
         return ("value", None, option)
     if option.choices is not None and value not in option.choices:
         return ("choice", None, option)
@@ -278,18 +278,18 @@ def keys_are_right(known: Release, config: str, value: dict[str, Any], *, strict
 @cache
 def verdicts() -> list[tuple[list[str], dict[int, int]]]:
     """Argument lists with the outcomes from which release on."""
-    kept = packed("verdicts.json.xz")
-    assert kept["releases"] == list(releases())
-    rows = [dict(zip(row[::2], row[1::2], strict=True)) for row in kept["rows"]]
-    return list(zip(kept["lists"], rows, strict=True))
+    recorded = packed("verdicts.json.xz")
+    assert recorded["releases"] == list(releases())
+    rows = [dict(zip(row[::2], row[1::2], strict=True)) for row in recorded["rows"]]
+    return list(zip(recorded["lists"], rows, strict=True))
 
 
 def single_options() -> Iterator[tuple[list[str], dict[int, int]]]:
     """The lists that set one option of the model m, with at most one value, in a spelling that argparse itself reads."""
-    for words, row in verdicts():
-        rest = words[1:]
+    for argv, row in verdicts():
+        rest = argv[1:]
         if (
-            words[:1] != ["m"]
+            argv[:1] != ["m"]
             or not 1 <= len(rest) <= 2
             or len(rest[0]) < 3
             or rest[0].startswith(("-O", "-h", "--help", "---", "--model="))
@@ -309,23 +309,23 @@ SHORT = {flag for version in releases() for flag in release(version).flags() if 
 def test_single_options_are_judged_as_the_release_judged_them(version: str) -> None:
     at, known, outcomes = releases().index(version), release(version), packed("verdicts.json.xz")["outcomes"]
     judged = 0
-    for words, row in single_options():
+    for argv, row in single_options():
         outcome = outcomes[row[max(j for j in row if j <= at)]]
         if outcome is None:
             continue  # a flag that came later: this release was not asked
-        verdict, value, option = predicted(known, words)
+        verdict, value, option = predicted(known, argv)
         if option is not None and (option.name in SPECIAL or option.kind in {"lora", "adapters"}):
             continue
         if option is not None and option.unsteady:
             continue
         judged += 1
-        said = outcome["verdict"]
-        if said == "exception" and any(name in words[-1] for name in TRACEBACKS):
-            said = "value"
-        assert verdict == said, f"{version} {words}: {outcome}"
+        expected = outcome["verdict"]
+        if expected == "exception" and any(name in argv[-1] for name in TRACEBACKS):
+            expected = "value"
+        assert verdict == expected, f"{version} {argv}: {outcome}"
         if verdict == "ok" and option is not None and not option.kind.startswith(("config", "literal")):
-            found = outcome["values"].get(option.dest, option.default)
-            assert found == value, f"{version} {words}: {outcome}"
+            parsed = outcome["values"].get(option.dest, option.default)
+            assert parsed == value, f"{version} {argv}: {outcome}"
     assert judged > 3000
 
 
@@ -358,9 +358,9 @@ def test_ranges_are_known_releases_in_order(row: Ranged) -> None:
 
 
 def options_in(row: Ranged, name: str) -> list[Option]:
-    found = [release(v).option(name) for v in row.releases()]
-    assert all(found), f"{name} is not in {[v for v in row.releases() if not release(v).option(name)]}"
-    return [o for o in found if o]
+    options = [release(v).option(name) for v in row.releases()]
+    assert all(options), f"{name} is not in {[v for v in row.releases() if not release(v).option(name)]}"
+    return [o for o in options if o]
 
 
 @pytest.mark.parametrize("row", reviewed.insteads(), ids=lambda r: f"{r.option}={r.value or '*'}@{r.since}")
@@ -429,7 +429,7 @@ def test_rules_of_keys_name_keys() -> None:
             assert named <= set(release(version).keys(row.config)), (row, version)
 
 
-def test_variables_go_when_they_are_said_to() -> None:
+def test_variables_end_with_the_release_of_the_reviewed_table() -> None:
     for row in reviewed.variables():
         spans = catalogue.environment_spans(row.name)
         if row.until:
@@ -581,15 +581,15 @@ def test_the_kinds_are_as_many_as_were_counted() -> None:
 )
 def test_kinds_change_when_known(option: str, releases_and_kinds: dict[str, str]) -> None:
     for version, kind in releases_and_kinds.items():
-        found = release(version).option(option)
-        assert found
-        assert found.kind == kind, version
+        known = release(version).option(option)
+        assert known
+        assert known.kind == kind, version
 
 
 def choices(version: str, option: str) -> set[Any] | None:
-    found = release(version).option(option)
-    assert found
-    return None if found.choices is None else set(found.choices)
+    known = release(version).option(option)
+    assert known
+    return None if known.choices is None else set(known.choices)
 
 
 def test_choices_change_when_known() -> None:
@@ -613,9 +613,9 @@ def test_choices_change_when_known() -> None:
 
 def test_defaults_change_when_known() -> None:
     def default(version: str, option: str) -> Any:
-        found = release(version).option(option)
-        assert found
-        return found.default
+        known = release(version).option(option)
+        assert known
+        return known.default
 
     assert [default(v, "gpu_memory_utilization") for v in ("0.19.1", "0.20.0")] == [0.9, 0.92]
     assert [default(v, "max_num_seqs") for v in ("0.6.4", "0.6.5")] == [256, None]
@@ -645,12 +645,12 @@ def test_defaults_change_when_known() -> None:
     ],
 )
 def test_architectures_come_and_go_as_known(name: str, since: str, until: str) -> None:
-    found = catalogue.architecture(name)
-    assert found
-    assert (found.spans[0].since, found.spans[-1].until) == (since, until)
+    architecture = catalogue.architecture(name)
+    assert architecture
+    assert (architecture.spans[0].since, architecture.spans[-1].until) == (since, until)
     assert all(
         not span.until or span.until < span.since or parse_release(span.since) <= parse_release(span.until)
-        for span in found.spans
+        for span in architecture.spans
     )
 
 
@@ -692,9 +692,9 @@ def test_values_come_and_go_as_known() -> None:
 def test_an_option_is_found_by_any_of_its_spellings() -> None:
     newest = release("0.33.0")
     for spelling in ("tensor_parallel_size", "--tensor-parallel-size", "-tp"):
-        found = newest.option(spelling)
-        assert found
-        assert found.name == "tensor_parallel_size"
+        known = newest.option(spelling)
+        assert known
+        assert known.name == "tensor_parallel_size"
     off = newest.option("--disable-prefix-caching")
     assert off
     assert off.name == "enable_prefix_caching"
@@ -715,7 +715,7 @@ def test_entry_points_know_their_own_options() -> None:
     assert "--headless" not in old.flags("api_server")
 
 
-def test_unknown_releases_are_said_to_be() -> None:
+def test_an_unknown_release_is_an_error_and_has_a_nearest_one() -> None:
     with pytest.raises(catalogue.UnknownRelease):
         release("0.34.0")
     assert catalogue.nearest("0.34.0") == "0.33.0"
@@ -750,12 +750,12 @@ def test_the_file_is_small_and_quickly_read() -> None:
 
 def test_the_file_is_what_the_kept_records_give(repo: Path) -> None:
     """Nobody edits it by hand."""
-    words = [sys.executable, "-m", "tools.vllm_catalogue", "build", "--check"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=repo)
+    argv = [sys.executable, "-m", "tools.vllm_catalogue", "build", "--check"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=repo)
     assert done.returncode == 0, done.stderr
 
 
-def test_nothing_is_read_before_it_is_asked_for() -> None:
+def test_an_import_reads_no_data() -> None:
     code = (
         "import cortexctl.engines.vllm.catalogue.catalogue as c, cortexctl.engines.vllm.catalogue.reviewed as r\n"
         "print(c._data.cache_info().currsize, r._tables.cache_info().currsize)"

@@ -101,18 +101,18 @@ def test_what_the_checks_pass_the_releases_parser_takes(data: st.DataObject) -> 
     if any(f.fatal for f in check_args(args, of.version)):
         return
     spec = new_spec("i", "m", ("n",), of.version, args=canonical_args(args, of))
-    words = arguments(spec.server)
+    argv = arguments(spec.server)
     assert entrypoint(spec.server)[0] == ("vllm" if of.entry == "serve" else "python3")
-    parsed = parse(words, of, of.entry)
-    assert parsed.accepted, (words, parsed)
+    parsed = parse(argv, of, of.entry)
+    assert parsed.accepted, (argv, parsed)
     assert {k: v for k, v in canonical_args(parsed.options, of).items() if k in args} == spec.server.args
 
 
-def test_raw_words_and_typed_arguments_that_say_the_same_are_no_difference() -> None:
+def test_raw_options_and_typed_arguments_of_equal_meaning_are_no_difference() -> None:
     """In every spelling, also against a label that an older cortexctl wrote."""
 
-    def spec(*words: str, **args: Any) -> Spec:
-        return new_spec("i", "m", ("n",), "0.32.0", args=args, extra_args=words)
+    def spec(*argv: str, **args: Any) -> Spec:
+        return new_spec("i", "m", ("n",), "0.32.0", args=args, extra_args=argv)
 
     typed = spec(
         tensor_parallel_size=2, enable_prefix_caching=False, max_model_len=8000, compilation_config={"mode": 3}
@@ -140,8 +140,8 @@ def test_raw_words_and_typed_arguments_that_say_the_same_are_no_difference() -> 
 def test_a_number_that_start_up_refuses_is_found_whether_the_release_declares_its_bounds(
     name: str, version: str, wrong: float, right: float
 ) -> None:
-    (found,) = check_args({name: wrong}, version)
-    assert (found.rule, found.fatal) == ("CX302", True)
+    (finding,) = check_args({name: wrong}, version)
+    assert (finding.rule, finding.fatal) == ("CX302", True)
     assert check_args({name: right}, version) == []
 
 
@@ -158,7 +158,7 @@ def test_a_verdict_keeps_the_parser_and_the_start_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "fatal", "said"),
+    ("name", "version", "fatal", "summary"),
     [
         ("GptOssForCausalLM", "0.10.0", True, "needs vLLM 0.10.1 or later"),
         ("GptOssForCausalLM", "0.10.1", None, ""),
@@ -168,13 +168,13 @@ def test_a_verdict_keeps_the_parser_and_the_start_apart() -> None:
         ("EagleLlamaForCausalLM", "0.32.0", True, "draft model"),
     ],
 )
-def test_an_architecture_against_a_release(name: str, version: str, fatal: bool | None, said: str) -> None:
-    found = list(check_architectures([name], version))
-    assert [f.fatal for f in found] == ([] if fatal is None else [fatal])
-    assert all(said in f.summary for f in found)
+def test_an_architecture_against_a_release(name: str, version: str, fatal: bool | None, summary: str) -> None:
+    findings = list(check_architectures([name], version))
+    assert [f.fatal for f in findings] == ([] if fatal is None else [fatal])
+    assert all(summary in f.summary for f in findings)
 
 
-def test_a_folder_that_can_be_read_tells_its_architecture(tmp_path: Path) -> None:
+def test_the_architecture_of_a_readable_folder_is_checked(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "tiny"
     folder.mkdir(parents=True)
     path = tmp_path / "stack.toml"
@@ -192,7 +192,7 @@ def test_a_folder_that_can_be_read_tells_its_architecture(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("found", "release", "rules", "said"),
+    ("checkpoint", "release", "rules", "expected"),
     [
         (Checkpoint(suffixes=frozenset({"gguf", "md"})), "0.23.0", ["CX315"], "name one file"),
         (Checkpoint(suffixes=frozenset({"gguf"})), "0.24.0", ["CX315"], "serve it with llama.cpp"),
@@ -206,10 +206,10 @@ def test_a_folder_that_can_be_read_tells_its_architecture(tmp_path: Path) -> Non
         (Checkpoint(), "0.32.0", [], ""),
     ],
 )  # fmt: skip
-def test_what_a_checkpoint_needs(found: Checkpoint, release: str | None, rules: list[str], said: str) -> None:
-    findings = list(check_checkpoint(found, release))
+def test_what_a_checkpoint_needs(checkpoint: Checkpoint, release: str | None, rules: list[str], expected: str) -> None:
+    findings = list(check_checkpoint(checkpoint, release))
     assert [f.rule for f in findings] == rules
-    assert all(said in f.help for f in findings)
+    assert all(expected in f.help for f in findings)
 
 
 def test_the_official_cuda_image_needs_a_gpu(tmp_path: Path) -> None:
@@ -224,42 +224,42 @@ def test_the_official_cuda_image_needs_a_gpu(tmp_path: Path) -> None:
 
 
 def test_what_changes_between_two_releases() -> None:
-    found = between("0.17.1", "0.18.0")
-    assert "swap_space" in dict(found.gone)
-    assert "has no successor" in dict(found.gone)["swap_space"]
+    changes = between("0.17.1", "0.18.0")
+    assert "swap_space" in dict(changes.gone)
+    assert "has no successor" in dict(changes.gone)["swap_space"]
     assert between("0.32.0", "0.32.0") == between("0.32.0", "0.32.0")
     assert (between("0.32.0", "0.32.0").gone, between("0.32.0", "0.32.0").changed) == ((), ())
 
 
 def behaviours() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(release, name of the list in tools/vllm_catalogue/behaviour.py, what its parser said)."""
+    """(release, name of the list in tools/vllm_catalogue/behaviour.py, the outcome of its parser)."""
     packed = Path(__file__).parent.parent / "cases" / "catalogue" / "records.json.xz"
     for record in json.loads(lzma.decompress(packed.read_bytes()))["releases"]:
-        for name, said in record["behaviour"].items():
-            yield record["version"], name, said
+        for name, outcome in record["behaviour"].items():
+            yield record["version"], name, outcome
 
 
 def test_a_config_file_is_read_as_every_release_reads_it() -> None:
     files = {name: yaml.safe_load(text) for name, text in FILES.items()}
     seen = 0
-    for version, name, said in behaviours():
+    for version, name, expected in behaviours():
         if not name.startswith("file"):
             continue
         seen += 1
-        found = judge(BEHAVIOUR[name], version, files)
-        assert found.accepted == (said["verdict"] == "ok"), (version, name, said, found)
-        if found.accepted:
-            mine = {k: v for k, v in found.values.items() if k != "config"}
-            assert mine == said["values"], (version, name)
+        judged = judge(BEHAVIOUR[name], version, files)
+        assert judged.accepted == (expected["verdict"] == "ok"), (version, name, expected, judged)
+        if judged.accepted:
+            mine = {k: v for k, v in judged.values.items() if k != "config"}
+            assert mine == expected["values"], (version, name)
     assert seen > 700
 
 
 def test_a_config_file_for_a_check(run: Run, tmp_path: Path) -> None:
     (tmp_path / "serve.yaml").write_text("max-model-len: 8k\nno-such-thing: 1\n")
     refused = run("args", "check", "--format", "json", "--", "m", "--config", "serve.yaml", "-tp", "2")
-    told = json.loads(refused.stdout)
-    assert (refused.returncode, told["verdict"], told["accepted"]) == (1, "unrecognized", False)
-    assert told["values"] == {"max_model_len": 8000, "tensor_parallel_size": 2, "model_tag": "m"}
+    verdict = json.loads(refused.stdout)
+    assert (refused.returncode, verdict["verdict"], verdict["accepted"]) == (1, "unrecognized", False)
+    assert verdict["values"] == {"max_model_len": 8000, "tensor_parallel_size": 2, "model_tag": "m"}
     (tmp_path / "serve.yaml").write_text("hf-overrides: {until: 2026-01-01}\n")
     assert "date is not JSON" in run("args", "check", "--", "m", "--config", "serve.yaml").stdout
     (tmp_path / "serve.yaml").write_text("{")
@@ -269,22 +269,22 @@ def test_a_config_file_for_a_check(run: Run, tmp_path: Path) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    def go(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
-        return ran(*words, cwd=tmp_path, stdin=said)
+    def go(*argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return ran(*argv, cwd=tmp_path, stdin=stdin)
 
     return go
 
 
 def test_the_commands(run: Run, tmp_path: Path) -> None:
     lines = run(
-        "args", "check", "--stdin", "--format", "json", "--vllm-version", "v0.13.0", said="m --task embed\nm -tp 2\n"
+        "args", "check", "--stdin", "--format", "json", "--vllm-version", "v0.13.0", stdin="m --task embed\nm -tp 2\n"
     )
     assert lines.returncode == 1
     assert [json.loads(line)["verdict"] for line in lines.stdout.splitlines()] == ["unrecognized", "ok"]
-    as_text = run("args", "check", "--stdin", said="m\nm --no-such 1\n").stdout.splitlines()
+    as_text = run("args", "check", "--stdin", stdin="m\nm --no-such 1\n").stdout.splitlines()
     assert as_text[:2] == ["line 1: vLLM 0.33.0 accepts it.", "line 2: vLLM 0.33.0 refuses it:"]
     (tmp_path / "broken.yaml").write_text("{")
-    broken = run("args", "check", "--stdin", "--format", "json", said='m "unclosed\nm --config broken.yaml\nm -tp 2\n')
+    broken = run("args", "check", "--stdin", "--format", "json", stdin='m "unclosed\nm --config broken.yaml\nm -tp 2\n')
     assert (broken.returncode, broken.stderr) == (1, "")
     assert [json.loads(line)["verdict"] for line in broken.stdout.splitlines()] == ["value", "value", "ok"]
     assert "not a shell line: No closing quotation" in broken.stdout
@@ -293,7 +293,7 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
         "m --compilation-config \"{'a': {1}, (1, 2): 1e999}\"\nm --gpu-memory-utilization nan\nm --compilation-config "
         + "{" * 9999
     )
-    values = run("args", "check", "--stdin", "--format", "json", "--vllm-version", "0.6.5", said=odd)
+    values = run("args", "check", "--stdin", "--format", "json", "--vllm-version", "0.6.5", stdin=odd)
     assert (values.returncode, values.stderr, len(values.stdout.splitlines())) == (1, "", 3)
     assert '"compilation_config": {"a": "{1}", "(1, 2)": "inf"}' in values.stdout
     assert '"gpu_memory_utilization": "nan"' in values.stdout
@@ -328,7 +328,7 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     assert (upgraded.returncode, "Error[CX301] swap_space is gone in vLLM 0.18.0" in upgraded.stdout) == (0, True)
 
 
-def test_raw_words_win_over_arguments_by_name_as_on_the_command_line() -> None:
+def test_raw_options_win_over_arguments_by_name_as_on_the_command_line() -> None:
     """They are rendered behind them, and vLLM's parser takes the last."""
     both = new_spec(args={"max_num_seqs": 8}, extra_args=("--max-num-seqs", "16"))
     assert effective(both.server).args == {"max_num_seqs": 16}

@@ -65,7 +65,7 @@ def test_a_lookalike_alone_is_no_checkout(tmp_path: Path) -> None:
 
 
 def test_a_broken_git_entry_does_not_let_a_lookalike_answer(tmp_path: Path) -> None:
-    """Git passes over a .git that is no repository, and would go on to the look-alike beside it, or above it."""
+    """Git skips a .git that is not a repository, and would then read the look-alike beside or above it."""
     folder = tmp_path / "stacks"
     (folder / ".git").mkdir(parents=True)
     (folder / "x.toml").write_text(BEFORE)
@@ -152,7 +152,7 @@ def test_the_file_of_a_revision_is_as_it_was_committed(tmp_path: Path) -> None:
         ("both~0", "x.toml", "the name is ambiguous; write one of refs/tags/both, refs/heads/both"),
     ],
 )
-def test_what_a_revision_does_not_have_is_said(tmp_path: Path, revision: str, path: str, why: str) -> None:
+def test_an_error_names_what_a_revision_lacks(tmp_path: Path, revision: str, path: str, why: str) -> None:
     top = tmp_path / "real"
     top.mkdir()
     (top / "out").symlink_to("/etc/hostname")
@@ -199,7 +199,7 @@ def test_a_link_in_a_checkout_belongs_to_it_wherever_it_leads(tmp_path: Path) ->
     assert checkout_of(tmp_path / "x") == Checkout(tmp_path, is_git=False)
 
 
-def test_without_git_one_sentence_says_so(tmp_path: Path) -> None:
+def test_the_error_without_git_is_one_sentence(tmp_path: Path) -> None:
     top = repository(tmp_path / "real", {"x.toml": BEFORE})
     done = ran("plan", "x.toml", "--against", "git:main", cwd=top, env={**os.environ, "PATH": str(tmp_path)})
     assert done.stderr == f"Error: --against git:main: git cannot read {top}: git is not installed\n"

@@ -29,7 +29,7 @@ REPO = Path(__file__).parent.parent.parent
 ACTION = REPO / ".github" / "actions" / "plan"
 MARKER = "<!-- cortexctl-plan:stack.toml: -->"
 SECRET = "planted-5f3a91c7"
-STRANGER = {"login": "mallory", "username": "mallory", "type": "User", "id": 666}
+OTHER_USER = {"login": "mallory", "username": "mallory", "type": "User", "id": 666}
 
 BEFORE = stack_text(model_text() + "[models.tiny.args]\nmax_model_len = 1024\n")
 AFTER = BEFORE.replace("1024", "2048")
@@ -54,10 +54,10 @@ def environ(home: Path, **more: str) -> dict[str, str]:
     }
 
 
-def git(folder: Path, *words: str) -> str:
+def git(folder: Path, *argv: str) -> str:
     who = ["-c", "user.name=n", "-c", "user.email=n@example.com", "-c", "init.defaultBranch=main"]
     return subprocess.run(
-        ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True, env=environ(folder)
+        ["git", *who, *argv], cwd=folder, check=True, capture_output=True, text=True, env=environ(folder)
     ).stdout.strip()
 
 
@@ -116,7 +116,7 @@ class GitHubJob:
         known = {f"inputs.{n}": i["default"] for n, i in action["inputs"].items()}
         known["inputs.token"] = self.forge.token
         known |= {f"inputs.{n.replace('_', '-')}": v for n, v in inputs.items()}
-        given = environ(self.work.parent) | self._github(temp) | {n: str(f) for n, f in files.items()} | self.environ
+        env = environ(self.work.parent) | self._github(temp) | {n: str(f) for n, f in files.items()} | self.environ
         ran = Ran()
         for step in action["runs"]["steps"]:
             if not holds(step.get("if", ""), known, failed=bool(ran.failed)):
@@ -125,7 +125,7 @@ class GitHubJob:
             done = subprocess.run(
                 ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(temp / "step.sh")],
                 cwd=self.work,
-                env={**given, **{n: expanded(v, known) for n, v in step.get("env", {}).items()}},
+                env={**env, **{n: expanded(v, known) for n, v in step.get("env", {}).items()}},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -138,7 +138,7 @@ class GitHubJob:
             for line in files["GITHUB_OUTPUT"].read_text().splitlines():
                 name, _, value = line.partition("=")
                 known.setdefault(f"steps.{step.get('id')}.outputs.{name}", value)
-            given["PATH"] = ":".join([*files["GITHUB_PATH"].read_text().splitlines(), given["PATH"]])
+            env["PATH"] = ":".join([*files["GITHUB_PATH"].read_text().splitlines(), env["PATH"]])
             files["GITHUB_OUTPUT"].write_text("")
             files["GITHUB_PATH"].write_text("")
         ran.code = int(bool(ran.failed))
@@ -192,7 +192,7 @@ def changed(tmp_path: Path, forge: Forge) -> GitHubJob:
 
 
 def test_the_first_run_comments_and_the_next_one_updates_it(changed: GitHubJob, forge: Forge) -> None:
-    forge.add("Nice.", **STRANGER)
+    forge.add("Nice.", **OTHER_USER)
     first = changed.run()
     assert first.code == 0, first.log
     assert len(forge.comments) == 2
@@ -227,7 +227,7 @@ def test_the_first_run_comments_and_the_next_one_updates_it(changed: GitHubJob, 
     assert forge.token not in first.log + second.log
 
 
-def test_without_changes_no_comment_is_begun_unless_asked_for(tmp_path: Path, forge: Forge) -> None:
+def test_without_changes_no_comment_is_created_unless_requested(tmp_path: Path, forge: Forge) -> None:
     job = GitHubJob(checkout(tmp_path, {"stack.toml": BEFORE}, {"README.md": "x"}), forge)
     ran = job.run()
     assert (ran.code, ran.outputs["changes"], ran.outputs["exit-code"]) == (0, "false", "0")
@@ -256,7 +256,7 @@ def test_an_invalid_stack_is_explained_under_the_request_and_fails(tmp_path: Pat
     assert "::error title=cortexctl plan::There is no plan that can be applied" in ran.log
 
 
-def test_a_mistake_in_another_environment_is_told_beside_the_plan(tmp_path: Path, forge: Forge) -> None:
+def test_a_mistake_in_another_environment_is_reported_beside_the_plan(tmp_path: Path, forge: Forge) -> None:
     wrong = AFTER + "\n[env.prod.models.tiny.args]\nmax_modle_len = 1\n"
     ran = GitHubJob(checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": wrong}), forge).run()
     assert ran.failed == ["Verdict"]
@@ -320,8 +320,8 @@ def test_a_new_stack_and_a_new_environment_are_planned_as_creations(tmp_path: Pa
 def snapshot(work: Path) -> None:
     """Of a host without containers."""
     with canned_daemon(work.parent / "daemon.sock") as url:
-        given = environ(work.parent, HF_TOKEN="any", CORTEXCTL_VAR_key="any") | {"DOCKER_HOST": url}
-        subprocess.run(["cortexctl", "observe", "--out", "snapshot.json"], cwd=work, check=True, env=given)
+        env = environ(work.parent, HF_TOKEN="any", CORTEXCTL_VAR_key="any") | {"DOCKER_HOST": url}
+        subprocess.run(["cortexctl", "observe", "--out", "snapshot.json"], cwd=work, check=True, env=env)
 
 
 def test_a_snapshot_is_planned_against_without_secrets_or_hosts(tmp_path: Path, forge: Forge) -> None:
@@ -340,9 +340,9 @@ def test_no_secret_gets_out(tmp_path: Path, forge: Forge, mode: str) -> None:
     )
     work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER + secrets})
     forge.token = f"{SECRET}-token"
-    given = {"HF_TOKEN": SECRET, "CORTEXCTL_VAR_key": f"{SECRET}-key"}
+    env = {"HF_TOKEN": SECRET, "CORTEXCTL_VAR_key": f"{SECRET}-key"}
     snapshot(work)
-    ran = GitHubJob(work, forge, given).run(mode=mode, snapshot="snapshot.json")
+    ran = GitHubJob(work, forge, env).run(mode=mode, snapshot="snapshot.json")
     plan = Path(ran.outputs["plan-file"])
     if mode != "live":  # where the host is unreachable
         assert '"HF_TOKEN"' in plan.read_text()
@@ -427,17 +427,17 @@ def test_a_base_that_is_here_does_without_fetching(tmp_path: Path, forge: Forge)
     assert forge.requests == []
 
 
-def test_an_old_base_is_fetched_anew_and_a_whole_clone_stays_whole(tmp_path: Path, forge: Forge) -> None:
+def test_an_old_base_is_fetched_again_and_a_whole_clone_stays_whole(tmp_path: Path, forge: Forge) -> None:
     work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER}, depth=0)
     git(tmp_path / "origin", "checkout", "--quiet", "main")
     git(tmp_path / "origin", "merge", "--quiet", "change")
     old = forge.add(f"{MARKER}\n\n1 to replace")
     assert GitHubJob(work, forge).run().outputs["exit-code"] == "0"
-    assert "— no changes" in old["body"], "although none would be begun"
+    assert "— no changes" in old["body"], "although no comment would be created"
     assert git(work, "rev-parse", "--is-shallow-repository") == "false"
 
 
-def test_args_are_words_and_values_of_variables_reach_validate(tmp_path: Path, forge: Forge) -> None:
+def test_args_are_split_as_a_shell_does_and_values_of_variables_reach_validate(tmp_path: Path, forge: Forge) -> None:
     text = "[vars.long]\n\n" + BEFORE.replace('path = "tiny"', 'path = "{{ vars.long }}"').removeprefix(
         'stack = "demo"\n'
     )
@@ -450,7 +450,7 @@ def test_args_are_words_and_values_of_variables_reach_validate(tmp_path: Path, f
     assert "close the quotes" in job.run(args="--var 'long").summary
 
 
-def test_without_cortexctl_the_comment_says_so(changed: GitHubJob, forge: Forge, tmp_path: Path) -> None:
+def test_without_cortexctl_the_comment_reports_it(changed: GitHubJob, forge: Forge, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "python3").symlink_to(Path(sys.executable).resolve())
@@ -478,9 +478,9 @@ class Commenting:
         (self.tmp_path / "event.json").write_text(
             '{"pull_request": {"number": 7, "head": {"sha": "abcdef0123456789"}}}'
         )
-        words = [f"--forge={self.kind}", "--stack=stack.toml", f"--body={self.tmp_path / 'plan.md'}", *more]
+        argv = [f"--forge={self.kind}", "--stack=stack.toml", f"--body={self.tmp_path / 'plan.md'}", *more]
         return subprocess.run(
-            ["python3", str(ACTION / "comment.py"), *words],
+            ["python3", str(ACTION / "comment.py"), *argv],
             capture_output=True,
             text=True,
             check=False,
@@ -525,7 +525,7 @@ def commenting(request: pytest.FixtureRequest, forge: Forge, tmp_path: Path) -> 
     return Commenting(request.param, forge, tmp_path)
 
 
-def test_a_comment_is_begun_and_found_again(commenting: Commenting, forge: Forge) -> None:
+def test_a_comment_is_created_once_and_then_updated(commenting: Commenting, forge: Forge) -> None:
     assert commenting.run("--only-update").returncode == 0
     assert forge.comments == []
     done = commenting.run()
@@ -541,7 +541,7 @@ def test_a_comment_is_begun_and_found_again(commenting: Commenting, forge: Forge
 
 def test_comments_of_others_are_left_alone(commenting: Commenting, forge: Forge) -> None:
     others = [
-        (f"{MARKER}\n\nput your plan here", STRANGER),
+        (f"{MARKER}\n\nput your plan here", OTHER_USER),
         (f"> {MARKER}\n\nwhat does this mean?", commenting.ours),
         ("<!-- cortexctl-plan:stack.toml:prod -->\n\nplan", commenting.ours),
         ("<!-- cortexctl-plan:other.toml: -->\n\nplan", commenting.ours),
@@ -555,18 +555,20 @@ def test_comments_of_others_are_left_alone(commenting: Commenting, forge: Forge)
     assert "### the plan" in forge.bodies[2]
 
 
-def test_all_pages_are_looked_at(commenting: Commenting, forge: Forge) -> None:
+def test_all_pages_of_comments_are_read(commenting: Commenting, forge: Forge) -> None:
     forge.page = 3
     for number in range(7):
-        forge.add(f"comment {number}", **STRANGER)
+        forge.add(f"comment {number}", **OTHER_USER)
     ours = forge.add(f"{MARKER}\n\nold")
-    forge.add("thanks", **STRANGER)
+    forge.add("thanks", **OTHER_USER)
     assert commenting.run().returncode == 0
     assert "### the plan" in ours["body"]
     assert len(forge.comments) == 9
 
 
-def test_a_busy_host_is_asked_again_and_nothing_is_written_twice(commenting: Commenting, forge: Forge) -> None:
+def test_a_request_to_a_busy_forge_is_repeated_and_nothing_is_written_twice(
+    commenting: Commenting, forge: Forge
+) -> None:
     collection = "/(comments|notes)$"
     forge.faults += [
         Fault("GET", collection, 502, "Bad Gateway"),
@@ -579,8 +581,8 @@ def test_a_busy_host_is_asked_again_and_nothing_is_written_twice(commenting: Com
 
 
 def test_a_limit_is_waited_for(forge: Forge, tmp_path: Path) -> None:
-    said = "You have exceeded a secondary rate limit."
-    forge.faults.append(Fault("POST", "/comments$", 403, said, {"Retry-After": "0"}, times=2))
+    message = "You have exceeded a secondary rate limit."
+    forge.faults.append(Fault("POST", "/comments$", 403, message, {"Retry-After": "0"}, times=2))
     done = Commenting("github", forge, tmp_path).run()
     assert done.returncode == 0
     assert len(forge.comments) == 1
@@ -608,7 +610,7 @@ def test_what_the_host_refuses_fails_the_job_without_the_token(
     assert not [r for r in forge.requests if "elsewhere" in r.path]
 
 
-def test_without_a_token_or_a_request_nothing_is_asked(commenting: Commenting, forge: Forge) -> None:
+def test_without_a_token_or_a_request_no_api_is_called(commenting: Commenting, forge: Forge) -> None:
     name = "CORTEXCTL_GITLAB_TOKEN" if commenting.kind == "gitlab" else "GITHUB_TOKEN"
     done = commenting.run(**{name: ""})
     assert done.returncode == 0
@@ -617,9 +619,9 @@ def test_without_a_token_or_a_request_nothing_is_asked(commenting: Commenting, f
     assert forge.requests == []
 
 
-def test_when_nobody_says_who_we_are_only_a_bot_can_be_it(forge: Forge, tmp_path: Path) -> None:
+def test_if_the_author_is_unknown_only_a_comment_of_a_bot_is_updated(forge: Forge, tmp_path: Path) -> None:
     forge.faults.append(Fault("POST", "/graphql$", 403, "Resource not accessible by integration", times=9))
-    forge.add(f"{MARKER}\n\nput your plan here", **STRANGER)
+    forge.add(f"{MARKER}\n\nput your plan here", **OTHER_USER)
     ours = forge.add(f"{MARKER}\n\nold")
     assert Commenting("github", forge, tmp_path).run().returncode == 0
     assert "### the plan" in ours["body"]
@@ -647,17 +649,21 @@ def test_no_two_stacks_share_a_marker(forge: Forge, tmp_path: Path) -> None:
     assert all(len(m) < 200 for m in marks)
 
 
-def test_what_was_said_is_quoted_and_does_nothing() -> None:
-    said = (
+def test_an_error_text_is_quoted_and_has_no_effect() -> None:
+    text = (
         "Error: x\n/merge\n  /close\n````\n</details>\x1b[31m\u202e\t@org\n"
         + "".join(f"{n}\n" for n in range(500))
         + "y" * 999
     )
     done = subprocess.run(
-        ["python3", str(ACTION / "refusal.py"), "**It said:**"], input=said, capture_output=True, text=True, check=True
+        ["python3", str(ACTION / "refusal.py"), "**Its output:**"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     lines = done.stdout.splitlines()
-    assert lines[:3] == ["**It said:**", "", "`````text"]
+    assert lines[:3] == ["**Its output:**", "", "`````text"]
     assert lines[-1] == "`````"
     assert not any(line.lstrip(" ").startswith("/") for line in lines)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", done.stdout)
@@ -668,26 +674,26 @@ def test_what_was_said_is_quoted_and_does_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "asked"),
+    ("what", "requirement"),
     [
         ("1.2.3", "cortexctl==1.2.3"),
         ("git+ssh://x/y@z; touch pwned", "git+ssh://x/y@z; touch pwned"),
         ("action", str(REPO)),
     ],
 )
-def test_one_thing_is_installed_into_a_place_of_its_own(tmp_path: Path, what: str, asked: str) -> None:
+def test_one_thing_is_installed_into_a_place_of_its_own(tmp_path: Path, what: str, requirement: str) -> None:
     fake = tmp_path / "bin" / "python3"
     fake.parent.mkdir()
     fake.write_text(
-        '#!/bin/sh\nprintf "%s\\n" "$@" >>"$HOME/asked"\n'
+        '#!/bin/sh\nprintf "%s\\n" "$@" >>"$HOME/argv"\n'
         'if [ "$3" = venv ]; then mkdir -p "$4/bin" && cp "$0" "$4/bin/python"; fi\n'
     )
     fake.chmod(0o755)
-    given = environ(tmp_path) | {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    env = environ(tmp_path) | {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
     subprocess.run(
-        ["bash", str(ACTION / "install.sh"), what, str(tmp_path / "venv")], check=True, env=given, cwd=tmp_path
+        ["bash", str(ACTION / "install.sh"), what, str(tmp_path / "venv")], check=True, env=env, cwd=tmp_path
     )
-    assert (tmp_path / "asked").read_text().endswith(f"--disable-pip-version-check\n--\n{asked}\n")
+    assert (tmp_path / "argv").read_text().endswith(f"--disable-pip-version-check\n--\n{requirement}\n")
     assert not list(tmp_path.rglob("pwned"))
 
 
@@ -698,7 +704,7 @@ SHIFTED = ("json", "os", "secrets", "shlex", "sys", "venv", "pip", "ensurepip", 
 
 
 def hostile(tmp_path: Path, inside: str) -> tuple[Path, Path]:
-    """A checkout whose request changes a stack, and brings a look-alike of a repository beside it in which nothing
+    """A checkout whose request changes a stack, and adds a fake repository beside it in which nothing
     changed, modules for Python to import, and links. And what exists as soon as any of it runs.
     """
     pwned = tmp_path / "pwned"
@@ -742,8 +748,8 @@ def test_a_merge_request_runs_nothing_either(tmp_path: Path, forge: Forge) -> No
     away.mkdir()
     (away / "plan.md").write_text("mine")
     (work / "cortexctl-plan").symlink_to(away)
-    given = {"CI_PROJECT_DIR": str(work)}
-    done = GitLabJob("cortexctl:plan", work, forge, given).run(CORTEXCTL_STACK="stacks/x.toml")
+    env = {"CI_PROJECT_DIR": str(work)}
+    done = GitLabJob("cortexctl:plan", work, forge, env).run(CORTEXCTL_STACK="stacks/x.toml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not pwned.exists()
     assert [f.name for f in away.iterdir()] == ["plan.md"]
@@ -752,14 +758,14 @@ def test_a_merge_request_runs_nothing_either(tmp_path: Path, forge: Forge) -> No
 
 
 def test_the_folder_of_the_plan_is_no_link(tmp_path: Path, forge: Forge) -> None:
-    """Whoever calls the script by itself: what a request put there in its place is not written through."""
+    """The script called alone does not write through a link that a request put in place of the folder."""
     work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER})
     away = tmp_path / "away"
     away.mkdir()
     (away / "plan.json").write_text("mine")
     (work / "out").symlink_to(away)
-    given = environ(tmp_path, CORTEXCTL_AGAINST="git:origin/main")
-    subprocess.run(["bash", str(ACTION / "plan.sh"), "out"], cwd=work, env=given, check=False, capture_output=True)
+    env = environ(tmp_path, CORTEXCTL_AGAINST="git:origin/main")
+    subprocess.run(["bash", str(ACTION / "plan.sh"), "out"], cwd=work, env=env, check=False, capture_output=True)
     assert (away / "plan.json").read_text() == "mine"
     assert (work / "out" / "plan.json").is_file()
 
@@ -827,9 +833,9 @@ def snapshot_of(work: Path, text: str) -> None:
     """Taken with another stack than the one that is there."""
     (work.parent / "other.toml").write_text(text)
     with canned_daemon(work.parent / "daemon.sock") as url:
-        given = environ(work.parent) | {"DOCKER_HOST": url}
+        env = environ(work.parent) | {"DOCKER_HOST": url}
         out = str(work / "snapshot.json")
-        subprocess.run(["cortexctl", "observe", "../other.toml", "--out", out], cwd=work, check=True, env=given)
+        subprocess.run(["cortexctl", "observe", "../other.toml", "--out", out], cwd=work, check=True, env=env)
 
 
 def test_installing_imports_nothing_of_the_checkout(tmp_path: Path) -> None:
@@ -940,11 +946,17 @@ class GitLabJob:
     def run(self, **variables: str) -> subprocess.CompletedProcess[str]:
         job = gitlab_jobs()[self.name]
         base = git(self.work.parent / "origin", "rev-parse", "main")
-        given = environ(self.work.parent) | gitlab_environ(self.forge) | {"CI_MERGE_REQUEST_DIFF_BASE_SHA": base}
-        given |= {**job["variables"], "CORTEXCTL_HOME": str(REPO)} | self.environ | variables
+        env = environ(self.work.parent) | gitlab_environ(self.forge) | {"CI_MERGE_REQUEST_DIFF_BASE_SHA": base}
+        env |= {**job["variables"], "CORTEXCTL_HOME": str(REPO)} | self.environ | variables
         text = "\n".join(["set -eo pipefail", *job["before_script"], *job["script"]])
         return subprocess.run(
-            ["bash", "-c", text], cwd=self.work, env=given, capture_output=True, text=True, check=False, timeout=120
+            ["bash", "-c", text],
+            cwd=self.work,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
 
 
@@ -975,15 +987,15 @@ def test_merged_results_are_compared_with_the_head_of_the_target(tmp_path: Path,
     assert forge.comments == []
 
 
-def test_an_invalid_stack_fails_a_merge_request_and_says_where(tmp_path: Path, forge: Forge) -> None:
+def test_an_invalid_stack_fails_a_merge_request_with_its_place(tmp_path: Path, forge: Forge) -> None:
     work = checkout(tmp_path, {"stack.toml": BEFORE}, {"a b/stück.toml": INVALID})
     done = GitLabJob("cortexctl:plan", work, forge).run(CORTEXCTL_STACK="a b/stück.toml", HF_TOKEN=SECRET)
     assert done.returncode == 1
     assert "no plan" in forge.bodies[0]
-    (found,) = json.loads((work / "cortexctl-plan" / "code-quality.json").read_text())
+    (issue,) = json.loads((work / "cortexctl-plan" / "code-quality.json").read_text())
     line = 1 + INVALID[: INVALID.index("max_modle_len")].count("\n")
-    assert found["location"] == {"path": "a b/stück.toml", "lines": {"begin": line}}
-    assert (found["check_name"], found["severity"]) == ("CX102", "major")
+    assert issue["location"] == {"path": "a b/stück.toml", "lines": {"begin": line}}
+    assert (issue["check_name"], issue["severity"]) == ("CX102", "major")
     written = "".join(p.read_text() for p in (work / "cortexctl-plan").iterdir())
     assert SECRET not in done.stdout + done.stderr + forge.bodies[0] + written
 
@@ -1006,10 +1018,10 @@ def test_without_a_token_the_plan_is_in_the_artefacts(tmp_path: Path, forge: For
 
 @pytest.fixture
 def recorded(tmp_path: Path, forge: Forge) -> GitLabJob:
-    """A job where `cortexctl` only writes down its words, and ends with $ENDS."""
+    """A job where `cortexctl` only writes its arguments to a file, and exits with $ENDS."""
     fake = tmp_path / "bin" / "cortexctl"
     fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$HOME/asked"\necho said\nexit "${ENDS:-0}"\n')
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$HOME/argv"\necho said\nexit "${ENDS:-0}"\n')
     fake.chmod(0o755)
     work = checkout(tmp_path, {"stack.toml": BEFORE}, {"stack.toml": AFTER})
     return GitLabJob("", work, forge, {"PATH": f"{fake.parent}:{os.environ['PATH']}"})
@@ -1024,18 +1036,18 @@ def test_the_saved_plan_is_applied_and_nothing_else(recorded: GitLabJob, tmp_pat
     assert "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in apply["rules"][0]["if"]
     recorded.name = "cortexctl:apply"
     assert recorded.run(ENDS="4").returncode == 4, "stale: a person reads why"
-    assert (tmp_path / "asked").read_text().split() == ["apply", "cortexctl-plan/plan.json"]
+    assert (tmp_path / "argv").read_text().split() == ["apply", "cortexctl-plan/plan.json"]
 
 
-def test_drift_is_looked_for_on_a_schedule(recorded: GitLabJob, tmp_path: Path) -> None:
+def test_drift_is_checked_on_a_schedule(recorded: GitLabJob, tmp_path: Path) -> None:
     recorded.name = "cortexctl:drift"
     done = recorded.run(CORTEXCTL_NOTIFY_URL="https://hook.example/a b", CORTEXCTL_ENV="prod", ENDS="2")
     assert (done.returncode, done.stdout) == (2, "said\n")
-    asked = (tmp_path / "asked").read_text().splitlines()
+    argv = (tmp_path / "argv").read_text().splitlines()
     options = ["--format=markdown", "--detailed-exitcode", "--env=prod", "--notify=https://hook.example/a b"]
-    assert asked == ["drift", *options, "--", "stack.toml"]
+    assert argv == ["drift", *options, "--", "stack.toml"]
     assert recorded.run().returncode == 0
-    assert (tmp_path / "asked").read_text().splitlines() == ["drift", *options[:2], "--", "stack.toml"]
+    assert (tmp_path / "argv").read_text().splitlines() == ["drift", *options[:2], "--", "stack.toml"]
     if "drift" in COMMANDS:
         offered = subprocess.run(
             [sys.executable, "-m", "cortexctl", "drift", "--help"], capture_output=True, text=True, check=True
@@ -1053,7 +1065,7 @@ def test_one_commit_gives_the_tool_and_the_scripts(recorded: GitLabJob, tmp_path
     git(mirror, "commit", "--quiet", "-m", "trusted")
     commit = git(mirror, "rev-parse", "HEAD")
     (scripts / "install.sh").write_text("echo another; exit 1")
-    git(mirror, "commit", "--quiet", "-a", "-m", "not yet looked at")
+    git(mirror, "commit", "--quiet", "-a", "-m", "not yet reviewed")
     git(mirror, "config", "uploadpack.allowAnySHA1InWant", "true")
     recorded.name = "cortexctl:drift"
     done = recorded.run(CORTEXCTL_HOME="", CORTEXCTL_GIT=f"file://{mirror}", CORTEXCTL_REF=commit)

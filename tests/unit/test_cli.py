@@ -58,13 +58,13 @@ def test_a_bad_file_is_refused_by_every_command(
     write(tmp_path, text)
     done = run(command)
     assert done.returncode == 1
-    said = done.stdout + done.stderr
-    assert f"Error[{rule}]" in said
-    assert sentence in said
-    assert "Traceback" not in said
+    output = done.stdout + done.stderr
+    assert f"Error[{rule}]" in output
+    assert sentence in output
+    assert "Traceback" not in output
 
 
-def test_a_file_that_is_not_there_says_how_to_make_one(run: Run) -> None:
+def test_a_missing_file_is_an_error_that_names_init(run: Run) -> None:
     done = run("plan", "nowhere.toml")
     assert done.returncode == 1
     assert "there is no file nowhere.toml" in done.stderr
@@ -76,12 +76,12 @@ def test_no_daemon_at_the_url(run: Run, tmp_path: Path, command: str, code: int)
     write(tmp_path, GOOD)
     done = run(command)
     assert done.returncode == code
-    said = done.stdout + done.stderr
-    assert f"no Docker daemon at unix://{tmp_path}/none.sock: there is no such socket" in said
-    assert "Traceback" not in said
+    output = done.stdout + done.stderr
+    assert f"no Docker daemon at unix://{tmp_path}/none.sock: there is no such socket" in output
+    assert "Traceback" not in output
 
 
-def test_a_socket_that_nobody_listens_on(run: Run, tmp_path: Path) -> None:
+def test_a_socket_without_a_listener(run: Run, tmp_path: Path) -> None:
     import socket
 
     with socket.socket(socket.AF_UNIX) as dead:
@@ -216,7 +216,7 @@ def test_init_writes_a_stack_that_is_valid_and_never_overwrites(run: Run, tmp_pa
         assert (folder / "stack.toml").read_text() == before
 
 
-def test_args_shows_the_words_and_names_secrets_only(run: Run, tmp_path: Path) -> None:
+def test_args_shows_the_arguments_and_only_the_names_of_secrets(run: Run, tmp_path: Path) -> None:
     models = model_text() + "[models.tiny.args]\nmax_model_len = 8192\n"
     models += '[models.tiny.secrets]\nHF_TOKEN = { env = "PLANTED" }\n'
     write(tmp_path, stack_text(models))

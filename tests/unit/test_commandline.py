@@ -11,18 +11,18 @@ from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, CommandLi
 API = "vllm.entrypoints.openai.api_server"
 
 
-def line(*words: str) -> CommandLine:
-    found = command_line(["vllm", "serve", *words])
-    assert found is not None
-    return found
+def line(*argv: str) -> CommandLine:
+    parsed = command_line(["vllm", "serve", *argv])
+    assert parsed is not None
+    return parsed
 
 
-def extra(found: CommandLine) -> list[str]:
-    return [word for option in found.extra for word in option.argv]
+def extra(parsed: CommandLine) -> list[str]:
+    return [word for option in parsed.extra for word in option.argv]
 
 
 @pytest.mark.parametrize(
-    ("words", "program"),
+    ("argv", "program"),
     [
         (["vllm", "serve", "m"], SERVE),
         (["/opt/venv/bin/vllm", "serve", "m"], SERVE),
@@ -35,14 +35,14 @@ def extra(found: CommandLine) -> list[str]:
         (["sh", "-c", "vllm serve 'm'"], SERVE),
     ],
 )
-def test_programs(words: list[str], program: tuple[str, ...]) -> None:
-    found = command_line(words)
-    assert found is not None
-    assert (found.program, found.model) == (program, "m")
+def test_programs(argv: list[str], program: tuple[str, ...]) -> None:
+    parsed = command_line(argv)
+    assert parsed is not None
+    assert (parsed.program, parsed.model) == (program, "m")
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         [],
         ["vllm"],
@@ -65,12 +65,12 @@ def test_programs(words: list[str], program: tuple[str, ...]) -> None:
         ["nginx", "-g", "daemon off;"],
     ],
 )
-def test_what_cannot_be_read(words: list[str]) -> None:
-    assert command_line(words) is None
+def test_what_cannot_be_read(argv: list[str]) -> None:
+    assert command_line(argv) is None
 
 
 @pytest.mark.parametrize(
-    ("words", "model"),
+    ("argv", "model"),
     [
         (["org/m"], "org/m"),
         (["--model", "org/m"], "org/m"),
@@ -86,12 +86,12 @@ def test_what_cannot_be_read(words: list[str]) -> None:
         (["--served-model-name", "a", "org/m"], ""),
     ],
 )
-def test_the_model(words: list[str], model: str) -> None:
-    assert line(*words).model == model
+def test_the_model(argv: list[str], model: str) -> None:
+    assert line(*argv).model == model
 
 
 @pytest.mark.parametrize(
-    ("words", "args"),
+    ("argv", "args"),
     [
         (["--max-model-len", "8192"], {"max_model_len": 8192}),
         (["--max_model_len=8192"], {"max_model_len": 8192}),
@@ -119,15 +119,15 @@ def test_the_model(words: list[str], model: str) -> None:
         (["--seed", "-1"], {"seed": -1}),
     ],
 )
-def test_arguments_get_their_types(words: list[str], args: dict[str, Any]) -> None:
-    found = line("m", *words)
-    assert found.args == args
-    assert (extra(found), found.unread, found.reserved) == ([], {}, {})
-    assert line(*in_our_form(found, "0.10.2")).args == args
+def test_arguments_get_their_types(argv: list[str], args: dict[str, Any]) -> None:
+    parsed = line("m", *argv)
+    assert parsed.args == args
+    assert (extra(parsed), parsed.unread, parsed.reserved) == ([], {}, {})
+    assert line(*in_our_form(parsed, "0.10.2")).args == args
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ["--max-model-len", "many"],
         ["--max-model-len"],
@@ -140,17 +140,17 @@ def test_arguments_get_their_types(words: list[str], args: dict[str, Any]) -> No
         ["--cuda-graph-sizes", "1", "two"],
     ],
 )
-def test_what_is_of_another_type_is_kept_as_it_was_written(words: list[str]) -> None:
-    found = line("m", *words)
-    assert found.args == {}
-    assert (len(found.unread), found.model) == (1, "m")
-    assert line(*in_our_form(found, "0.32.0")).args == {}
+def test_what_is_of_another_type_is_kept_as_it_was_written(argv: list[str]) -> None:
+    parsed = line("m", *argv)
+    assert parsed.args == {}
+    assert (len(parsed.unread), parsed.model) == (1, "m")
+    assert line(*in_our_form(parsed, "0.32.0")).args == {}
 
 
 def test_what_the_stack_sets_by_itself_stands_apart() -> None:
-    words = ["--host", "127.0.0.1", "--port=9000", "--api-key", "a", "b", "--revision", "r"]
-    found = line("m", *words, "--shutdown-timeout", "5", "--hf-token", "t", "--download-dir", "/d")
-    assert found.reserved == {
+    argv = ["--host", "127.0.0.1", "--port=9000", "--api-key", "a", "b", "--revision", "r"]
+    parsed = line("m", *argv, "--shutdown-timeout", "5", "--hf-token", "t", "--download-dir", "/d")
+    assert parsed.reserved == {
         "host": ("127.0.0.1",),
         "port": ("9000",),
         "api_key": ("a", "b"),
@@ -159,32 +159,32 @@ def test_what_the_stack_sets_by_itself_stands_apart() -> None:
         "hf_token": ("t",),
         "download_dir": ("/d",),
     }
-    assert (found.port, found.args, extra(found)) == (9000, {}, [])
+    assert (parsed.port, parsed.args, extra(parsed)) == (9000, {}, [])
 
 
-def test_what_has_no_name_in_a_stack_stays_in_its_words() -> None:
-    found = line("m", "--foo", "a", "b", "-O3", "--bar=x", "--foo", "c", "--no-such", "-1")
-    assert extra(found) == ["--foo", "a", "b", "-O3", "--bar=x", "--foo", "c", "--no-such", "-1"]
+def test_options_without_a_name_in_a_stack_stay_in_extra() -> None:
+    parsed = line("m", "--foo", "a", "b", "-O3", "--bar=x", "--foo", "c", "--no-such", "-1")
+    assert extra(parsed) == ["--foo", "a", "b", "-O3", "--bar=x", "--foo", "c", "--no-such", "-1"]
 
 
 def test_a_word_too_many_is_an_option_without_a_name() -> None:
     assert [o.name for o in line("m", "n").extra] == [""]
 
 
-def test_the_names_are_the_models_where_none_are_said() -> None:
+def test_the_served_name_is_the_model_by_default() -> None:
     assert line("m").served_names == ("m",)
     assert line("m", "--served-model-name", "a", "b").served_names == ("a", "b")
     assert line("--max-model-len", "1").served_names == ()
 
 
 def test_nothing_that_may_be_a_secret_is_in_its_representation() -> None:
-    found = line(
+    parsed = line(
         "m", "--api-key", "planted", "--foo", "planted", "--hf-overrides", '{"a": "planted"}', "--seed", "planted"
     )
-    assert "planted" not in repr(found)
+    assert "planted" not in repr(parsed)
 
 
-def test_settings_that_are_the_same_are_the_same_words() -> None:
+def test_equal_settings_have_one_normal_form() -> None:
     one = line("m", "--foo", "x", "--max-model-len", "8k", "--gpu-memory-utilization=.9", "--port", "8000")
     other = line("--gpu_memory_utilization", "0.90", "--max-model-len=8000", "--model", "m", "--foo", "x")
     assert in_our_form(one, "0.32.0") == in_our_form(other, "0.32.0")

@@ -44,10 +44,10 @@ class Values:
     """Secrets by name; the others do not resolve."""
 
     known: dict[str, str] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     def value(self, reference: SecretRef) -> str:
-        self.asked.append(reference.name)
+        self.requested.append(reference.name)
         if reference.name not in self.known:
             raise SecretUnresolved(f"{reference.name} is not set")
         return self.known[reference.name]
@@ -72,18 +72,18 @@ def instance(daemon: FakeDaemon) -> OwnedInstance:
     return owned_instances(daemon.observed(), "demo")["here/tiny"]
 
 
-def says(heard: HealthOutcome, status: int = 0) -> Callable[[Reach, float, str], Answer]:
-    return lambda _reach, _seconds, _path: Answer(heard, status)
+def answering(outcome: HealthOutcome, status: int = 0) -> Callable[[Reach, float, str], Answer]:
+    return lambda _reach, _seconds, _path: Answer(outcome, status)
 
 
-NOBODY = says(HealthOutcome.REFUSED)
+NO_LISTENER = answering(HealthOutcome.REFUSED)
 
 
 def seen(
-    daemon: FakeDaemon, values: Values | None = None, ask: Callable[[Reach, float, str], Answer] = NOBODY
+    daemon: FakeDaemon, values: Values | None = None, query: Callable[[Reach, float, str], Answer] = NO_LISTENER
 ) -> Diagnosed:
     one = instance(daemon)
-    return examine(one, newest(one), daemon, values or Values(), ask)
+    return examine(one, newest(one), daemon, values or Values(), query)
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def test_the_newest_container_is_meant_whatever_its_role(daemon: FakeDaemon) -> 
     container(daemon, "vllm-model-tiny--g1", 1, state="exited")
     assert seen(daemon).role == "serving"
     container(daemon, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=[TOO_SMALL])
-    found = seen(daemon)
-    assert (found.role, found.generation, found.container) == ("candidate", 3, "vllm-model-tiny--g3")
+    diagnosed = seen(daemon)
+    assert (diagnosed.role, diagnosed.generation, diagnosed.container) == ("candidate", 3, "vllm-model-tiny--g3")
 
 
 def test_without_a_serving_one_the_newest_is_a_candidate(daemon: FakeDaemon) -> None:
@@ -112,45 +112,45 @@ def test_an_older_one_than_the_serving_is_kept(daemon: FakeDaemon) -> None:
     container(daemon, "vllm-model-tiny", 2, state="running")
     container(daemon, "vllm-model-tiny--g1", 1, state="exited")
     one = instance(daemon)
-    assert examine(one, one.others[0], daemon, Values(), NOBODY).role == "retained"
+    assert examine(one, one.others[0], daemon, Values(), NO_LISTENER).role == "retained"
 
 
 # what it tells
 
 
-def test_a_cause_is_told_with_its_evidence_and_the_containers_end(daemon: FakeDaemon) -> None:
+def test_a_cause_is_shown_with_its_evidence_and_the_containers_end(daemon: FakeDaemon) -> None:
     log = ["INFO 11-24 00:34:54 [gpu_model_runner.py:5402] Starting to load model /models/tiny...", TOO_SMALL]
     container(daemon, "vllm-model-tiny--g3", 3, state="exited", exit_code=1, log=log)
-    found = seen(daemon)
-    assert found.diagnosis is not None
-    assert found.is_explained
-    text = diagnosed_text(found, PLAIN)
+    diagnosed = seen(daemon)
+    assert diagnosed.diagnosis is not None
+    assert diagnosed.is_explained
+    text = diagnosed_text(diagnosed, PLAIN)
     assert "vllm-model-tiny--g3 (candidate, generation 3) exited with code 1" in text
     assert "it reached: loading weights" in text
     assert "set args.max_model_len = 11264" in text
     assert "| ValueError: To serve at least one request" in text
 
 
-def test_no_known_cause_is_said_with_vllms_last_word(daemon: FakeDaemon) -> None:
+def test_without_a_known_cause_vllms_last_error_is_shown(daemon: FakeDaemon) -> None:
     log = ["RuntimeError: something that nobody has seen before", "bye"]
     container(daemon, "vllm-model-tiny", 1, state="exited", exit_code=1, log=log)
-    found = seen(daemon)
-    assert (found.diagnosis, found.is_explained) == (None, False)
-    text = diagnosed_text(found, PLAIN)
+    diagnosed = seen(daemon)
+    assert (diagnosed.diagnosis, diagnosed.is_explained) == (None, False)
+    text = diagnosed_text(diagnosed, PLAIN)
     assert "cause  no known cause" in text
     assert "last   RuntimeError: something that nobody has seen before" in text
 
 
 def test_a_silent_log_and_137_is_a_kill(daemon: FakeDaemon) -> None:
     container(daemon, "vllm-model-tiny", 1, state="exited", exit_code=137)
-    found = seen(daemon)
-    assert found.diagnosis is not None
-    assert found.diagnosis.pattern == "killed"
-    assert "| " not in diagnosed_text(found, PLAIN)
+    diagnosed = seen(daemon)
+    assert diagnosed.diagnosis is not None
+    assert diagnosed.diagnosis.pattern == "killed"
+    assert "| " not in diagnosed_text(diagnosed, PLAIN)
 
 
 class Stated(FakeDaemon):
-    """A fake whose container is in the state that the test says, and whose earlier run can be read."""
+    """A fake whose container is in a given state. The log of its earlier run can be read."""
 
     stated = ContainerState(running=False)
     runs: tuple[Sequence[str], Sequence[str]] = ((), ())
@@ -170,57 +170,58 @@ def stated(now: ContainerState, *, before: Sequence[str] = (), this: Sequence[st
     return daemon
 
 
-def test_what_the_kernel_killed_is_said_first() -> None:
-    found = seen(stated(ContainerState(running=False, exit_code=137, oom_killed=True), this=[TOO_SMALL]))
-    assert found.diagnosis is not None
-    assert found.diagnosis.pattern == "memory-limit"
-    assert "killed: out of memory" in diagnosed_text(found, PLAIN)
+def test_a_kill_by_the_kernel_is_the_first_cause() -> None:
+    diagnosed = seen(stated(ContainerState(running=False, exit_code=137, oom_killed=True), this=[TOO_SMALL]))
+    assert diagnosed.diagnosis is not None
+    assert diagnosed.diagnosis.pattern == "memory-limit"
+    assert "killed: out of memory" in diagnosed_text(diagnosed, PLAIN)
 
 
 def test_of_one_that_is_restarted_the_earlier_run_counts() -> None:
     again = stated(ContainerState(running=True, restarts=3), before=[TOO_SMALL], this=["starting"])
-    found = seen(again)
-    assert found.diagnosis is not None
-    assert "restarted 3 times" in diagnosed_text(found, PLAIN)
+    diagnosed = seen(again)
+    assert diagnosed.diagnosis is not None
+    assert "restarted 3 times" in diagnosed_text(diagnosed, PLAIN)
     once = stated(ContainerState(running=False, exit_code=1), before=[TOO_SMALL], this=["starting"])
-    assert seen(once).diagnosis is None, "a cause of an earlier start that somebody has mended"
+    assert seen(once).diagnosis is None, "the cause of an earlier start is already fixed"
 
 
-def test_the_daemons_own_words_count_too() -> None:
-    words = 'could not select device driver "" with capabilities: [[gpu]]'
-    found = seen(stated(ContainerState(running=False, exit_code=128, error=words)))
-    assert found.diagnosis is not None
-    assert found.diagnosis.pattern == "no-toolkit"
-    assert words in diagnosed_text(found, PLAIN)
+def test_the_daemons_own_error_has_a_cause_too() -> None:
+    error = 'could not select device driver "" with capabilities: [[gpu]]'
+    diagnosed = seen(stated(ContainerState(running=False, exit_code=128, error=error)))
+    assert diagnosed.diagnosis is not None
+    assert diagnosed.diagnosis.pattern == "no-toolkit"
+    assert error in diagnosed_text(diagnosed, PLAIN)
 
 
 def test_one_that_still_starts_has_no_cause_and_its_stage() -> None:
     line = "Loading safetensors checkpoint shards:  45% Completed | 5/11 [00:03<00:04,  1.50it/s]"
-    found = seen(stated(ContainerState(running=True), this=[line]))
-    assert (found.diagnosis, found.is_explained) == (None, False)
-    assert "it reached: loading weights 45%" in diagnosed_text(found, PLAIN)
+    diagnosed = seen(stated(ContainerState(running=True), this=[line]))
+    assert (diagnosed.diagnosis, diagnosed.is_explained) == (None, False)
+    assert "it reached: loading weights 45%" in diagnosed_text(diagnosed, PLAIN)
 
 
 # health
 
 
-def test_a_healthy_one_is_healthy_whatever_its_log_says() -> None:
-    found = seen(
-        stated(ContainerState(running=True, endpoint="http://x:1"), this=[TOO_SMALL]), ask=says(HealthOutcome.HEALTHY)
+def test_a_healthy_container_is_healthy_whatever_its_log_contains() -> None:
+    diagnosed = seen(
+        stated(ContainerState(running=True, endpoint="http://x:1"), this=[TOO_SMALL]),
+        query=answering(HealthOutcome.HEALTHY),
     )
-    assert found.is_well
-    assert found.is_explained
-    text = diagnosed_text(found, PLAIN)
+    assert diagnosed.is_well
+    assert diagnosed.is_explained
+    text = diagnosed_text(diagnosed, PLAIN)
     assert "healthy  it serves; there is nothing to fix" in text
     assert "cause" not in text
-    assert diagnosed_json(found)["next"] is None
+    assert diagnosed_json(diagnosed)["next"] is None
 
 
 def test_one_that_runs_and_answers_badly_is_diagnosed() -> None:
     now = ContainerState(running=True, endpoint="http://x:1")
-    found = seen(stated(now, this=[TOO_SMALL]), ask=says(HealthOutcome.STATUS, 503))
-    assert found.diagnosis is not None
-    assert "runs; /health: status 503" in diagnosed_text(found, PLAIN)
+    diagnosed = seen(stated(now, this=[TOO_SMALL]), query=answering(HealthOutcome.STATUS, 503))
+    assert diagnosed.diagnosis is not None
+    assert "runs; /health: status 503" in diagnosed_text(diagnosed, PLAIN)
 
 
 # secrets
@@ -232,15 +233,15 @@ def test_no_value_of_a_secret_is_shown(daemon: FakeDaemon) -> None:
         SecretRef("KEY", "env", "KEY", ""),
         SecretRef("VAULT", "command", "x", ""),
     )
-    said = "RuntimeError: bad key swordfish, and hf_abcdefghijklmnop"
-    container(daemon, "vllm-model-tiny", 1, spec(*refs), state="exited", exit_code=1, log=[said])
-    values = Values({"KEY": "swordfish", "VAULT": "never asked"})
-    found = seen(daemon, values)
-    shown = diagnosed_text(found, PLAIN) + json.dumps(diagnosed_json(found))
+    error = "RuntimeError: bad key swordfish, and hf_abcdefghijklmnop"
+    container(daemon, "vllm-model-tiny", 1, spec(*refs), state="exited", exit_code=1, log=[error])
+    values = Values({"KEY": "swordfish", "VAULT": "never requested"})
+    diagnosed = seen(daemon, values)
+    shown = diagnosed_text(diagnosed, PLAIN) + json.dumps(diagnosed_json(diagnosed))
     assert "bad key ***, and ***" in shown
     assert "swordfish" not in shown
     assert "hf_abc" not in shown
-    assert values.asked == ["HF_TOKEN", "KEY"], "no program is run for it"
+    assert values.requested == ["HF_TOKEN", "KEY"], "no program is run for it"
 
 
 @pytest.mark.parametrize(
@@ -265,8 +266,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    def go(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        return ran("diagnose", *words, cwd=tmp_path, stdin=text)
+    def go(*argv: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        return ran("diagnose", *argv, cwd=tmp_path, stdin=text)
 
     return go
 
@@ -280,7 +281,7 @@ def test_a_log_by_its_file_and_by_stdin(run: Run) -> None:
     assert by_stdin.stdout == by_file.stdout.replace(str(path), "stdin")
 
 
-def test_a_log_that_nobody_knows(run: Run) -> None:
+def test_a_log_without_a_known_cause(run: Run) -> None:
     done = run("--log", "-", text="INFO 11-24 00:34:54 [x.py:1] Starting to load model x\nRuntimeError: never seen\n")
     assert done.returncode == 1
     assert done.stdout == (
@@ -323,9 +324,9 @@ def test_of_a_log_with_many_lines_the_end_counts(run: Run) -> None:
     assert done.stdout.startswith("stdin\n  cause  a weights file is damaged")
 
 
-@pytest.mark.parametrize("words", [(), ("here/tiny", "--log", "x")])
-def test_either_an_address_or_a_log(run: Run, words: tuple[str, ...]) -> None:
-    done = run(*words)
+@pytest.mark.parametrize("argv", [(), ("here/tiny", "--log", "x")])
+def test_either_an_address_or_a_log(run: Run, argv: tuple[str, ...]) -> None:
+    done = run(*argv)
     assert done.returncode == 1
     assert "give either an address (HOST/MODEL) or --log FILE" in done.stderr
 

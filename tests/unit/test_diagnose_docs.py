@@ -36,7 +36,7 @@ def shown() -> Diagnosed:
     )
 
 
-def test_the_guide_shows_what_a_diagnosis_looks_like_now() -> None:
+def test_the_guide_shows_a_diagnosis_of_today() -> None:
     example = re.search(r"```text\n\$ cortexctl diagnose gpu-1/chat\n(.*?)```", GUIDE, re.DOTALL)
     assert example is not None
     assert example[1] == diagnosed_text(shown(), Ink(enabled=False))
@@ -45,10 +45,10 @@ def test_the_guide_shows_what_a_diagnosis_looks_like_now() -> None:
 def test_the_guides_json_has_the_keys_that_there_are() -> None:
     example = re.search(r"```json\n(.*?)```", GUIDE, re.DOTALL)
     assert example is not None
-    said, now = json.loads(example[1]), diagnosed_json(shown())
-    assert list(said) == list(now)
+    documented, now = json.loads(example[1]), diagnosed_json(shown())
+    assert list(documented) == list(now)
     for key in set(now) - {"cause", "fix", "evidence", "last_error"}:
-        assert said[key] == now[key], key
+        assert documented[key] == now[key], key
 
 
 def test_the_guide_names_every_module_of_the_table_and_every_option() -> None:

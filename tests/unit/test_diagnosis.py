@@ -32,13 +32,13 @@ SAMPLES = [pytest.param(case, id=f"{case['pattern']}-{n}") for n, case in enumer
 
 
 @pytest.mark.parametrize("case", SAMPLES)
-def test_a_real_line_gives_its_cause_and_the_edit_that_mends_it(case: dict[str, Any]) -> None:
-    found = diagnose([*lines_of(case), *AFTER])
-    assert found is not None
-    assert (found.pattern, found.cause, found.fix) == (case["pattern"], case["cause"], case["fix"])
-    said = {strip_prefix(line) for line in lines_of(case)}
-    assert found.evidence
-    assert set(found.evidence) <= said
+def test_a_real_line_gives_its_cause_and_the_edit_that_fixes_it(case: dict[str, Any]) -> None:
+    diagnosis = diagnose([*lines_of(case), *AFTER])
+    assert diagnosis is not None
+    assert (diagnosis.pattern, diagnosis.cause, diagnosis.fix) == (case["pattern"], case["cause"], case["fix"])
+    log_lines = {strip_prefix(line) for line in lines_of(case)}
+    assert diagnosis.evidence
+    assert set(diagnosis.evidence) <= log_lines
 
 
 def test_every_row_has_a_sample_and_there_are_many() -> None:
@@ -46,7 +46,7 @@ def test_every_row_has_a_sample_and_there_are_many() -> None:
     assert {case["pattern"] for case in samples()} == {p.name for p in TABLE}
 
 
-def test_every_sample_says_where_it_is_from() -> None:
+def test_every_sample_names_its_source() -> None:
     for case in samples():
         assert re.search(r"[a-z]", case["from"]), case["pattern"]
     from_vllm = [c for c in samples() if re.search(r"vLLM \d+\.\d+\.\d+", c["from"])]
@@ -54,23 +54,23 @@ def test_every_sample_says_where_it_is_from() -> None:
 
 
 @pytest.mark.parametrize("case", SAMPLES)
-def test_what_is_said_is_whole(case: dict[str, Any]) -> None:
-    for said in (case["cause"], case["fix"]):
-        assert "\\" not in said
-        assert "\n" not in said
-        assert said == said.strip()
-        assert "  " not in said
-        assert not said.endswith((".", ":", ","))
-        assert "None" not in said.replace("=None", "")
+def test_causes_and_fixes_are_complete_phrases(case: dict[str, Any]) -> None:
+    for phrase in (case["cause"], case["fix"]):
+        assert "\\" not in phrase
+        assert "\n" not in phrase
+        assert phrase == phrase.strip()
+        assert "  " not in phrase
+        assert not phrase.endswith((".", ":", ","))
+        assert "None" not in phrase.replace("=None", "")
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c["file"]) for c in runs()])
 def test_the_log_of_a_wrong_start_gives_its_cause(case: dict[str, Any]) -> None:
     log = (CASES / "runs" / case["file"]).read_text().split("\n")
-    found = diagnose(log)
-    assert found is not None
-    assert (found.pattern, found.cause, found.fix) == (case["pattern"], case["cause"], case["fix"])
-    assert list(found.evidence) == case["evidence"]
+    diagnosis = diagnose(log)
+    assert diagnosis is not None
+    assert (diagnosis.pattern, diagnosis.cause, diagnosis.fix) == (case["pattern"], case["cause"], case["fix"])
+    assert list(diagnosis.evidence) == case["evidence"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_log_of_a_wrong_start_gives_its_cause(case: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_a_wrong_start_that_nobody_knows_has_no_cause_and_a_last_word(file: str, last: str) -> None:
+def test_an_unknown_failure_has_no_cause_and_a_last_error_line(file: str, last: str) -> None:
     log = (CASES / "unknown" / file).read_text().split("\n")
     assert diagnose(log) is None
     assert last_error_line(log).startswith(last)
@@ -131,10 +131,10 @@ def test_a_log_without_a_known_cause_gives_none(log: list[str]) -> None:
 
 @pytest.mark.parametrize("level", ["INFO", "WARNING", "DEBUG"])
 @pytest.mark.parametrize("case", [c for c in samples() if "\n" not in c["log"]], ids=lambda c: c["pattern"])
-def test_what_is_only_told_or_warned_of_is_no_cause(case: dict[str, Any], level: str) -> None:
-    said = strip_prefix(case["log"])
-    assert diagnose([f"(APIServer pid=1) {level} 11-24 06:00:00 [utils.py:1] {said}"]) is None
-    assert diagnose([f"{level} 11-24 06:00:00 utils.py:1] {said}"]) is None
+def test_an_info_or_a_warning_is_no_cause(case: dict[str, Any], level: str) -> None:
+    message = strip_prefix(case["log"])
+    assert diagnose([f"(APIServer pid=1) {level} 11-24 06:00:00 [utils.py:1] {message}"]) is None
+    assert diagnose([f"{level} 11-24 06:00:00 utils.py:1] {message}"]) is None
 
 
 def test_the_source_that_a_traceback_shows_is_no_cause() -> None:
@@ -156,7 +156,7 @@ def test_a_retry_is_no_cause() -> None:
 
 @pytest.mark.parametrize("text", ["x", "a.b/c", "1", "'", "ValueError: ", "{", " "])
 def test_a_line_of_any_length_is_read_to_its_end(text: str) -> None:
-    """A regex that is tried anew at each character of a long word would never come back from this."""
+    """A regex that starts again at each character of a long word would not end."""
     assert diagnose([text * (300_000 // len(text))]) is None
 
 
@@ -164,18 +164,18 @@ def test_the_more_precise_cause_wins_wherever_it_stands() -> None:
     precise = f"{CORE}ValueError: Free memory on device (10.47/79.44 GiB) on startup is less than desired GPU memory utilization (0.96, 76.26 GiB)."
     vague = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 266.00 MiB."
     for log in ([precise, vague], [vague, precise]):
-        found = diagnose(log)
-        assert found is not None
-        assert found.evidence == (strip_prefix(precise),)
+        diagnosis = diagnose(log)
+        assert diagnosis is not None
+        assert diagnosis.evidence == (strip_prefix(precise),)
 
 
 def test_of_two_lines_with_the_same_cause_the_last_is_the_evidence() -> None:
     first = "ValueError: Total number of attention heads (40) must be divisible by tensor parallel size (3)."
     last = "ValueError: Total number of attention heads (32) must be divisible by tensor parallel size (5)."
-    found = diagnose([first, last])
-    assert found is not None
-    assert found.evidence == (last,)
-    assert "32 attention heads" in found.cause
+    diagnosis = diagnose([first, last])
+    assert diagnosis is not None
+    assert diagnosis.evidence == (last,)
+    assert "32 attention heads" in diagnosis.cause
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_of_two_lines_with_the_same_cause_the_last_is_the_evidence() -> None:
         "2026-11-24T00:35:03.123456789Z ",
     ],
 )
-def test_whoever_wrote_the_line_the_cause_is_the_same(prefix: str) -> None:
-    said = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`."
-    found = diagnose([prefix + said])
-    assert found is not None
-    assert (found.pattern, found.evidence) == ("no-cache-at-all", (said,))
+def test_the_cause_is_the_same_for_every_prefix_of_a_line(prefix: str) -> None:
+    error = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`."
+    diagnosis = diagnose([prefix + error])
+    assert diagnosis is not None
+    assert (diagnosis.pattern, diagnosis.evidence) == ("no-cache-at-all", (error,))
 
 
 # numbers
@@ -205,27 +205,27 @@ SHORT = "To serve at least one request with the models's max seq len ({}), ({} G
 
 
 def test_where_an_old_release_gives_no_estimate_the_length_is_worked_out() -> None:
-    found = diagnose(["ValueError: " + SHORT.format(16384, "2.00", "1.25")])
-    assert found is not None
-    assert found.fix.startswith("set args.max_model_len = 10240, or")
+    diagnosis = diagnose(["ValueError: " + SHORT.format(16384, "2.00", "1.25")])
+    assert diagnosis is not None
+    assert diagnosis.fix.startswith("set args.max_model_len = 10240, or")
 
 
 def test_nothing_is_promised_where_not_even_a_block_fits() -> None:
-    found = diagnose(["ValueError: " + SHORT.format(16384, "200.00", "0.01")])
-    assert found is not None
-    assert "max_model_len" not in found.fix
+    diagnosis = diagnose(["ValueError: " + SHORT.format(16384, "200.00", "0.01")])
+    assert diagnosis is not None
+    assert "max_model_len" not in diagnosis.fix
 
 
 @given(st.integers(1, 8000), st.integers(1, 8000), st.integers(1, 99))
-def test_the_share_that_is_proposed_is_free_and_less_than_what_was_asked(free: int, more: int, percent: int) -> None:
+def test_the_proposed_share_is_free_and_less_than_the_requested_one(free: int, more: int, percent: int) -> None:
     total, wanted = (free + more) / 100, percent / 100
-    asked = total * wanted
-    if asked <= free / 100:
+    requested = total * wanted
+    if requested <= free / 100:
         return
-    line = f"ValueError: Free memory on device cuda:0 ({free / 100}/{total} GiB) on startup is less than desired GPU memory utilization ({wanted}, {asked:.2f} GiB)."
-    found = diagnose([line])
-    assert found is not None
-    proposed = re.search(r"gpu_memory_utilization = ([\d.]+)", found.fix)
+    line = f"ValueError: Free memory on device cuda:0 ({free / 100}/{total} GiB) on startup is less than desired GPU memory utilization ({wanted}, {requested:.2f} GiB)."
+    diagnosis = diagnose([line])
+    assert diagnosis is not None
+    proposed = re.search(r"gpu_memory_utilization = ([\d.]+)", diagnosis.fix)
     if proposed:
         assert float(proposed[1]) * total <= free / 100 + 1e-6
         assert float(proposed[1]) <= wanted
@@ -235,11 +235,11 @@ def test_the_share_that_is_proposed_is_free_and_less_than_what_was_asked(free: i
 
 @given(st.integers(2, 256), st.integers(2, 64))
 def test_the_sizes_that_are_proposed_divide(heads: int, size: int) -> None:
-    found = diagnose(
+    diagnosis = diagnose(
         [f"ValueError: Total number of attention heads ({heads}) must be divisible by tensor parallel size ({size})."]
     )
-    assert found is not None
-    sizes = [int(n) for n in found.fix.rpartition(": ")[2].split(", ")]
+    assert diagnosis is not None
+    sizes = [int(n) for n in diagnosis.fix.rpartition(": ")[2].split(", ")]
     assert sizes[0] == 1
     assert all(heads % n == 0 for n in sizes)
 
@@ -251,9 +251,9 @@ DEAD = "(APIServer pid=1) ERROR 11-24 13:36:03 [async_llm.py:906] vllm.v1.engine
 
 def test_an_engine_that_complained_before_it_died_was_not_killed_from_outside() -> None:
     assert diagnose([*NOISE, CORE + "RuntimeError: something that nobody has seen before", DEAD]) is None
-    found = diagnose([*NOISE, DEAD])
-    assert found is not None
-    assert (found.pattern, found.evidence) == ("engine-died-silently", (strip_prefix(DEAD),))
+    diagnosis = diagnose([*NOISE, DEAD])
+    assert diagnosis is not None
+    assert (diagnosis.pattern, diagnosis.evidence) == ("engine-died-silently", (strip_prefix(DEAD),))
 
 
 @pytest.mark.parametrize(
@@ -270,29 +270,29 @@ def test_an_engine_that_complained_before_it_died_was_not_killed_from_outside() 
     ],
 )
 def test_where_the_log_is_silent_the_exit_code_speaks(code: int, pattern: str) -> None:
-    found = diagnose_end(NOISE, code)
-    assert found is not None
-    assert (found.pattern, found.evidence) == (pattern, ())
-    assert found.fix
+    diagnosis = diagnose_end(NOISE, code)
+    assert diagnosis is not None
+    assert (diagnosis.pattern, diagnosis.evidence) == (pattern, ())
+    assert diagnosis.fix
 
 
 @pytest.mark.parametrize("code", [None, 0, 1, 2])
-def test_an_end_that_says_nothing_of_itself_is_no_cause(code: int | None) -> None:
+def test_an_exit_code_without_a_meaning_is_no_cause(code: int | None) -> None:
     assert diagnose_end(NOISE, code) is None
 
 
-def test_a_cause_in_the_log_says_more_than_the_exit_code() -> None:
+def test_a_cause_in_the_log_wins_over_the_exit_code() -> None:
     line = CORE + "ValueError: No available memory for the cache blocks."
-    found = diagnose_end([line], 137)
-    assert found is not None
-    assert found.pattern == "no-cache-at-all"
+    diagnosis = diagnose_end([line], 137)
+    assert diagnosis is not None
+    assert diagnosis.pattern == "no-cache-at-all"
 
 
-def test_what_the_kernel_killed_for_its_memory_is_said_whatever_the_log_says() -> None:
-    found = diagnose_end([CORE + "ValueError: No available memory for the cache blocks."], 137, oom_killed=True)
-    assert isinstance(found, Diagnosis)
-    assert found.pattern == "memory-limit"
-    assert "`memory`" in found.fix
+def test_a_kill_for_memory_by_the_kernel_wins_over_the_log() -> None:
+    diagnosis = diagnose_end([CORE + "ValueError: No available memory for the cache blocks."], 137, oom_killed=True)
+    assert isinstance(diagnosis, Diagnosis)
+    assert diagnosis.pattern == "memory-limit"
+    assert "`memory`" in diagnosis.fix
 
 
 # the last word about an error
@@ -348,8 +348,8 @@ def test_the_prefix_of_the_logger_is_stripped_and_nothing_else(line: str, text: 
     assert strip_prefix(line) == text
 
 
-def test_a_log_without_the_frames_of_tracebacks_keeps_what_was_said() -> None:
-    said = [NOISE[1], CORE + "ValueError: x", "(APIServer pid=1) RuntimeError: y"]
+def test_without_the_frames_of_tracebacks_a_log_keeps_its_messages() -> None:
+    messages = [NOISE[1], CORE + "ValueError: x", "(APIServer pid=1) RuntimeError: y"]
     frames = [
         "Traceback (most recent call last):",
         '  File "/usr/lib/python3.12/runpy.py", line 198, in _run_module_as_main',
@@ -357,4 +357,4 @@ def test_a_log_without_the_frames_of_tracebacks_keeps_what_was_said() -> None:
         "",
         CORE + '  File "/vllm/v1/engine/core.py", line 699, in run_engine_core',
     ]
-    assert without_frames([said[0], *frames, said[1], *frames, said[2]]) == said
+    assert without_frames([messages[0], *frames, messages[1], *frames, messages[2]]) == messages

@@ -44,11 +44,11 @@ def container(spec: Spec = SPEC, **fields: Any) -> ObservedContainer:
         "cortexctl.generation": "1",
         "cortexctl.spec": spec_to_label(spec),
     }
-    given = {"state": "running", "networks": (spec.container.network,), "addresses": ("172.18.0.2",), **fields}
-    return ObservedContainer("c1", "vllm-model-m", spec.container.image, "sha256:1", labels=labels, **given)
+    settings = {"state": "running", "networks": (spec.container.network,), "addresses": ("172.18.0.2",), **fields}
+    return ObservedContainer("c1", "vllm-model-m", spec.container.image, "sha256:1", labels=labels, **settings)
 
 
-def look(
+def drift_of(
     *containers: ObservedContainer,
     wanted: Spec | None = SPEC,
     applied: Applied | None = None,
@@ -74,27 +74,27 @@ def in_place(**values: Any) -> Facts:
 
 
 def test_a_limit_that_a_hand_set_is_drift_and_one_that_the_stack_wants_is_not() -> None:
-    assert codes(look(container(), facts=in_place(memory=512))) == [(Kind.DRIFT, Code.UPDATED, "memory")]
-    assert codes(look(container(), wanted=change_spec(SPEC, memory=512), facts=in_place(memory=512))) == []
-    assert codes(look(container(), wanted=change_spec(SPEC, memory=512), facts=in_place())) == [
+    assert codes(drift_of(container(), facts=in_place(memory=512))) == [(Kind.DRIFT, Code.UPDATED, "memory")]
+    assert codes(drift_of(container(), wanted=change_spec(SPEC, memory=512), facts=in_place(memory=512))) == []
+    assert codes(drift_of(container(), wanted=change_spec(SPEC, memory=512), facts=in_place())) == [
         (Kind.PENDING, Code.EDITED, "memory")
     ]
 
 
-def test_what_the_record_says_was_updated_in_place_is_what_was_applied() -> None:
+def test_an_update_in_place_that_is_recorded_is_what_was_applied() -> None:
     applied = Applied("m", 1, 1, "run", change_spec(SPEC, memory=256))
     wanted = change_spec(SPEC, memory=256)
-    assert codes(look(container(), wanted=wanted, applied=applied)) == []
-    drifted = look(container(), wanted=wanted, applied=applied, facts=in_place(memory=512))
+    assert codes(drift_of(container(), wanted=wanted, applied=applied)) == []
+    drifted = drift_of(container(), wanted=wanted, applied=applied, facts=in_place(memory=512))
     assert [(f.code, f.expected, f.actual) for f in drifted.findings] == [(Code.UPDATED, 256, 512)]
     old = replace(applied, generation=0)
-    assert codes(look(container(), wanted=wanted, applied=old)) == [(Kind.PENDING, Code.EDITED, "memory")]
+    assert codes(drift_of(container(), wanted=wanted, applied=old)) == [(Kind.PENDING, Code.EDITED, "memory")]
 
 
-def test_both_at_once_are_both_said() -> None:
+def test_drift_and_pending_changes_are_both_reported() -> None:
     wanted = change_spec(SPEC, memory=256, args={"max_model_len": 8})
-    found = codes(look(container(state="paused"), wanted=wanted, facts=in_place(memory=512)))
-    assert found == [
+    kinds = codes(drift_of(container(state="paused"), wanted=wanted, facts=in_place(memory=512)))
+    assert kinds == [
         (Kind.DRIFT, Code.UPDATED, "memory"),
         (Kind.DRIFT, Code.STOPPED, "state"),
         (Kind.PENDING, Code.EDITED, "args.max_model_len"),
@@ -107,9 +107,9 @@ def test_both_at_once_are_both_said() -> None:
 
 def test_only_what_the_stack_still_wants_is_missed() -> None:
     applied = Applied("m", 1, 3, "run", SPEC)
-    assert codes(look(applied=applied)) == [(Kind.DRIFT, Code.REMOVED, "container")]
-    assert codes(look(applied=applied, wanted=None)) == []
-    assert codes(look()) == [(Kind.PENDING, Code.NEW, "container")]
+    assert codes(drift_of(applied=applied)) == [(Kind.DRIFT, Code.REMOVED, "container")]
+    assert codes(drift_of(applied=applied, wanted=None)) == []
+    assert codes(drift_of()) == [(Kind.PENDING, Code.NEW, "container")]
 
 
 def test_the_record_is_found_under_a_models_old_name() -> None:
@@ -133,16 +133,18 @@ def test_the_record_is_found_under_a_models_old_name() -> None:
     ],
 )
 def test_a_models_ignore_drift_is_by_path(patterns: tuple[str, ...], left: int) -> None:
-    report = look(container(state="paused"), facts=in_place(memory=512), ignore_drift=patterns)
+    report = drift_of(container(state="paused"), facts=in_place(memory=512), ignore_drift=patterns)
     assert (len(report.findings), report.ignored) == (left, 2 - left)
 
 
 def test_ignore_is_the_plans_and_hides_what_is_pending_only() -> None:
     wanted = change_spec(SPEC, memory=256)
-    assert codes(look(container(), wanted=wanted, ignore=("memory",))) == []
-    report = look(container(), wanted=wanted, ignore=("memory",), facts=in_place(memory=512))
+    assert codes(drift_of(container(), wanted=wanted, ignore=("memory",))) == []
+    report = drift_of(container(), wanted=wanted, ignore=("memory",), facts=in_place(memory=512))
     assert codes(report) == [(Kind.DRIFT, Code.UPDATED, "memory")]
-    assert codes(look(container(), wanted=wanted, ignore_drift=("memory",))) == [(Kind.PENDING, Code.EDITED, "memory")]
+    assert codes(drift_of(container(), wanted=wanted, ignore_drift=("memory",))) == [
+        (Kind.PENDING, Code.EDITED, "memory")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -155,22 +157,22 @@ def test_ignore_is_the_plans_and_hides_what_is_pending_only() -> None:
 def test_the_stacks_ignore_is_by_kind_and_place(pattern: str, is_ignored: bool) -> None:
     instance = Instance("here", "m", SPEC)
     desired = Desired("demo", "s", (HOST,), (instance,), ignore_drift=(pattern,))
-    found = find_drift(desired, Observed((ObservedHost("here", (container(state="paused"),)),)))
-    assert (found.findings == (), found.ignored) == (is_ignored, int(is_ignored))
+    report = find_drift(desired, Observed((ObservedHost("here", (container(state="paused"),)),)))
+    assert (report.findings == (), report.ignored) == (is_ignored, int(is_ignored))
 
 
 @pytest.mark.parametrize(("pattern", "is_ignored"), [("*", False), ("unreachable:*", True), ("unreachable:here", True)])
 def test_an_unreachable_host_is_ignored_by_its_kind_only(pattern: str, is_ignored: bool) -> None:
     desired = Desired("demo", "s", (HOST,), (), ignore_drift=(pattern,))
-    found = find_drift(desired, Observed((ObservedHost("here", problem="gone"),)))
-    assert (found.of(Kind.UNREACHABLE) == ()) == is_ignored
+    report = find_drift(desired, Observed((ObservedHost("here", problem="gone"),)))
+    assert (report.of(Kind.UNREACHABLE) == ()) == is_ignored
 
 
 # who is asked for what
 
 
 def test_only_these_kinds_and_targets_and_an_unreachable_host_whenever_it_matters() -> None:
-    report = look(container(state="paused"), only=DriftSelection((Kind.PENDING,)))
+    report = drift_of(container(state="paused"), only=DriftSelection((Kind.PENDING,)))
     assert report.findings == ()
     gone = Observed((ObservedHost("here", problem="gone"),))
     desired = Desired("demo", "s", (HOST,), (Instance("here", "m", SPEC),))
@@ -186,18 +188,18 @@ def test_only_these_kinds_and_targets_and_an_unreachable_host_whenever_it_matter
 
 
 def test_nothing_matched_is_named_with_what_there_is() -> None:
-    report = look(container(), only=DriftSelection(target=("m", "x*")))
+    report = drift_of(container(), only=DriftSelection(target=("m", "x*")))
     assert [(d.summary, d.help) for d in report.diagnostics] == [("--target x* matches nothing", "there are: here/m")]
-    report = look(container(), only=DriftSelection(host=("here", "gpu-*")))
+    report = drift_of(container(), only=DriftSelection(host=("here", "gpu-*")))
     assert [(d.summary, d.help) for d in report.diagnostics] == [("--host gpu-* matches nothing", "there are: here")]
 
 
-def test_containers_of_others_are_told_of_only_when_they_are_asked_for() -> None:
+def test_unmanaged_containers_are_reported_only_on_request() -> None:
     foreign = ObservedContainer("c2", "theirs", "x", "y", "running")
-    report = look(container(), foreign)
+    report = drift_of(container(), foreign)
     assert [f.code for f in report.findings] == [Code.FOREIGN]
     assert report.to_report() == ()
-    assert [f.code for f in look(container(), foreign, only=DriftSelection((Kind.UNMANAGED,))).to_report()] == [
+    assert [f.code for f in drift_of(container(), foreign, only=DriftSelection((Kind.UNMANAGED,))).to_report()] == [
         Code.FOREIGN
     ]
 
@@ -205,13 +207,13 @@ def test_containers_of_others_are_told_of_only_when_they_are_asked_for() -> None
 # health
 
 
-@pytest.mark.parametrize("heard", HealthOutcome)
-def test_a_way_that_does_not_work_is_no_illness(heard: HealthOutcome) -> None:
+@pytest.mark.parametrize("outcome", HealthOutcome)
+def test_a_way_that_does_not_work_is_no_illness(outcome: HealthOutcome) -> None:
     server = Server("here", "c1", "here/m", "m", "/health")
-    health, not_asked = sorted_answers((server,), {("here", "c1"): Answer(heard, why="no way")})
-    is_asked = heard is not HealthOutcome.UNREACHED
-    assert set(health) == ({("here", "c1")} if is_asked else set())
-    assert [(n.subject, n.why) for n in not_asked] == ([] if is_asked else [("here/m", "no way")])
+    health, unreached = sorted_answers((server,), {("here", "c1"): Answer(outcome, why="no way")})
+    is_reached = outcome is not HealthOutcome.UNREACHED
+    assert set(health) == ({("here", "c1")} if is_reached else set())
+    assert [(n.subject, n.why) for n in unreached] == ([] if is_reached else [("here/m", "no way")])
 
 
 # inspections
@@ -258,23 +260,23 @@ def test_what_image_and_daemon_fill_in_is_no_difference() -> None:
     raw["HostConfig"]["CapDrop"] = ["CAP_ALL"]
     raw["HostConfig"]["SecurityOpt"] = ["no-new-privileges:true", "label=type:x"]
     raw["Mounts"] = [{"Type": "volume", "Name": "a" * 64, "Source": "/v", "Destination": "/cache", "RW": True}]
-    found = parse_inspected(raw, SPEC, ImageDefaults(IMAGE_ENV, ("/cache",)), "demo")
-    assert differences(SPEC, found) == ()
+    parsed = parse_inspected(raw, SPEC, ImageDefaults(IMAGE_ENV, ("/cache",)), "demo")
+    assert differences(SPEC, parsed) == ()
     without = parse_inspected(raw | {"Mounts": []}, SPEC, ImageDefaults(known=False), "demo")
     assert without.foreign_env == (), "without the image nobody knows whose it is"
 
 
 def test_podman_keeps_no_gpus_and_that_is_no_difference() -> None:
-    found = inspected(change_spec(SPEC, gpus=(0,)), HostConfig={"DeviceRequests": None})
-    assert differences(change_spec(SPEC, gpus=(0,)), found, gpus_are_kept=False) == ()
-    assert differences(change_spec(SPEC, gpus=(0,)), found) == (Difference("gpus", ["0"], "none"),)
+    parsed = inspected(change_spec(SPEC, gpus=(0,)), HostConfig={"DeviceRequests": None})
+    assert differences(change_spec(SPEC, gpus=(0,)), parsed, gpus_are_kept=False) == ()
+    assert differences(change_spec(SPEC, gpus=(0,)), parsed) == (Difference("gpus", ["0"], "none"),)
 
 
 def test_a_secret_is_compared_by_its_fingerprint_and_held_nowhere() -> None:
     for value, expected in (("hf-value", []), ("hf-other", ["secrets.HF_TOKEN"]), ("", ["secrets.HF_TOKEN"])):
-        found = inspected(RICH, {"HF_TOKEN": value})
-        assert [d.path for d in differences(RICH, found)] == expected
-        assert not value or value not in repr(found)
+        parsed = inspected(RICH, {"HF_TOKEN": value})
+        assert [d.path for d in differences(RICH, parsed)] == expected
+        assert not value or value not in repr(parsed)
     missing = inspected(RICH)
     assert [(d.path, d.actual) for d in differences(RICH, missing)] == [("secrets.HF_TOKEN", None)]
     foreign = inspected(SPEC, {"AWS_KEY": "planted"})
@@ -284,18 +286,18 @@ def test_a_secret_is_compared_by_its_fingerprint_and_held_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ["--max-model-len=8192", "--served-model-name", "m", "n", "/models/x", "-tp", "2"],
         ["/models/x", "--served-model-name", "m", "n", "--tensor-parallel-size", "2", "--max-model-len", "8192"],
     ],
 )
-def test_another_order_and_another_spelling_are_the_same_words(words: list[str]) -> None:
-    found = dict(options_of(words))
-    names = found.pop("served_model_name")
+def test_another_order_and_another_spelling_are_the_same_options(argv: list[str]) -> None:
+    options = dict(options_of(argv))
+    names = options.pop("served_model_name")
     assert names[:2] == ("m", "n")
-    assert found["max_model_len"] == ("8192",)
-    assert found["tensor_parallel_size"] == ("2",)
+    assert options["max_model_len"] == ("8192",)
+    assert options["tensor_parallel_size"] == ("2",)
 
 
 def test_switches_and_negative_numbers() -> None:
@@ -310,7 +312,7 @@ def test_switches_and_negative_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "path", "shown"),
+    ("argv", "path", "shown"),
     [
         (["--api-key", "planted"], "extra_args.--api-key", "(hidden)"),
         (["--hf-token=planted"], "extra_args.--hf-token", "(hidden)"),
@@ -320,17 +322,17 @@ def test_switches_and_negative_numbers() -> None:
         (["--seed", "3"], "args.seed", "3"),
     ],
 )
-def test_of_words_that_a_hand_wrote_only_known_ones_are_shown(words: list[str], path: str, shown: str) -> None:
+def test_of_options_added_by_hand_only_known_ones_are_shown(argv: list[str], path: str, shown: str) -> None:
     raw = inspection(SPEC)
-    raw["Config"]["Cmd"] += words
+    raw["Config"]["Cmd"] += argv
     assert differences(SPEC, parse_inspected(raw, SPEC, ImageDefaults(IMAGE_ENV), "demo")) == (
         Difference(path, None, shown),
     )
 
 
-def test_another_program_is_named_and_its_words_are_not_read() -> None:
-    found = inspected(SPEC, Config={"Entrypoint": ["/bin/sh", "-c"], "Cmd": ["export HF_TOKEN=planted; vllm serve"]})
-    assert differences(SPEC, found) == (Difference("entrypoint", "vllm serve", "/bin/sh"),)
+def test_another_program_is_named_and_its_arguments_are_not_read() -> None:
+    parsed = inspected(SPEC, Config={"Entrypoint": ["/bin/sh", "-c"], "Cmd": ["export HF_TOKEN=planted; vllm serve"]})
+    assert differences(SPEC, parsed) == (Difference("entrypoint", "vllm serve", "/bin/sh"),)
     split = inspected(SPEC, Config={"Entrypoint": ["vllm"], "Cmd": ["serve", *inspection(SPEC)["Config"]["Cmd"]]})
     assert differences(SPEC, split) == (), "where entry point ends and arguments begin is one"
 
@@ -353,7 +355,7 @@ def test_an_image_by_the_name_that_daemons_list(reference: str, listed: str) -> 
 
 
 def many(number: int) -> DriftReport:
-    report = look(container())
+    report = drift_of(container())
     findings = tuple(
         Finding(Kind.DRIFT, Code.CHANGED, f"gpu-{i}", f"gpu-{i}/m", "m", "c", f"env.X{i}", "a" * 50, "(hidden)")
         for i in range(number)
@@ -361,9 +363,9 @@ def many(number: int) -> DriftReport:
     return replace(report, findings=findings)
 
 
-def test_the_same_on_many_hosts_is_said_once() -> None:
+def test_the_same_finding_on_many_hosts_is_shown_once() -> None:
     report = replace(
-        look(container()),
+        drift_of(container()),
         findings=tuple(
             Finding(Kind.DRIFT, Code.STOPPED, f"gpu-{i}", f"gpu-{i}/m", "m", "c", "state", "running", "paused")
             for i in range(200)

@@ -43,7 +43,7 @@ def test_recording_again_changes_nothing(case: Path) -> None:
 
 
 @cases
-def test_the_json_is_valid_and_looking_twice_gives_the_same_bytes(case: Path) -> None:
+def test_the_json_is_valid_and_two_readings_give_the_same_bytes(case: Path) -> None:
     report = report_of_case(case)
     VALIDATOR.validate(json.loads((case / "report.json").read_text()))
     assert views_of(report) == views_of(report_of_case(case))
@@ -59,23 +59,23 @@ def test_colour_only_adds_colour(case: Path) -> None:
 
 
 @cases
-def test_the_official_parser_reads_the_metrics_and_they_say_what_the_json_says(case: Path) -> None:
+def test_the_official_parser_reads_the_metrics_and_they_equal_the_json(case: Path) -> None:
     families = {f.name: f for f in text_string_to_metric_families((case / "report.prom").read_text())}
     assert {f.type for f in families.values()} == {"gauge"}
     assert all(f.documentation for f in families.values())
-    told = json.loads((case / "report.json").read_text())
+    report = json.loads((case / "report.json").read_text())
     counts = {s.labels["kind"]: s.value for s in families["cortexctl_drift_findings"].samples}
-    assert counts == told["counts"]
+    assert counts == report["counts"]
     series = families["cortexctl_drift_finding"].samples
     assert all(n == 1 for n in Counter(json.dumps(s.labels, sort_keys=True) for s in series).values()), (
         "no series twice"
     )
-    unmanaged = "unmanaged" in (re.findall(r"--kind (\w+)", " ".join(told["selection"])) or ())
-    subjects = {f["subject"] for f in told["findings"] if f["kind"] != "unmanaged" or unmanaged}
+    unmanaged = "unmanaged" in (re.findall(r"--kind (\w+)", " ".join(report["selection"])) or ())
+    subjects = {f["subject"] for f in report["findings"] if f["kind"] != "unmanaged" or unmanaged}
     assert {s.labels["subject"] for s in series} == subjects
     for family in families.values():
         for sample in family.samples:
-            assert (sample.labels["stack"], sample.labels["env"]) == (told["stack"]["name"], told["stack"]["env"])
+            assert (sample.labels["stack"], sample.labels["env"]) == (report["stack"]["name"], report["stack"]["env"])
 
 
 @cases
@@ -97,16 +97,16 @@ def test_what_is_quiet_is_one_line(case: Path) -> None:
 
 
 def test_there_are_cases_for_everything_that_can_be_found() -> None:
-    found = [f for case in FOLDERS for f in json.loads((case / "report.json").read_text())["findings"]]
-    assert {f["code"] for f in found} == set(Code)
-    assert {f["kind"] for f in found} == set(Kind)
+    findings = [f for case in FOLDERS for f in json.loads((case / "report.json").read_text())["findings"]]
+    assert {f["code"] for f in findings} == set(Code)
+    assert {f["kind"] for f in findings} == set(Kind)
     kinds: dict[str, set[str]] = {}
-    for f in found:
+    for f in findings:
         kinds.setdefault(f["code"], set()).add(f["kind"])
-    assert {code: found for code, found in kinds.items() if len(found) > 1} == {}, "a code is of one kind"
+    assert {code: names for code, names in kinds.items() if len(names) > 1} == {}, "a code is of one kind"
 
 
-def test_every_kind_and_code_has_its_words() -> None:
+def test_every_kind_and_code_has_its_text() -> None:
     assert set(MEANINGS) == set(Kind)
     for case in FOLDERS:
         report: DriftReport = report_of_case(case)
@@ -115,7 +115,7 @@ def test_every_kind_and_code_has_its_words() -> None:
             assert next_step(f, report) or f.code is Code.FOREIGN
 
 
-def test_the_schema_is_the_published_one_and_knows_all_words(repo: Path) -> None:
+def test_the_schema_is_the_published_one_and_has_every_kind_and_code(repo: Path) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert (repo / "schemas" / "drift.schema.json").read_text() == drift_schema()
     finding = SCHEMA["$defs"]["finding"]["properties"]

@@ -45,13 +45,13 @@ def daemon(tmp_path: Path) -> Iterator[TalkingDaemon]:
 
 @pytest.fixture
 def run(tmp_path: Path, daemon: TalkingDaemon) -> Run:
-    """Runs `cortexctl drift` beside a stack.toml, against the daemon. Servers are not asked, unless it is said."""
+    """Runs `cortexctl drift` beside a stack.toml, against the daemon. With `health`, servers are queried too."""
     (tmp_path / "stack.toml").write_text(STACK)
 
     def go(*arguments: str, health: bool = False, **env: str) -> subprocess.CompletedProcess[str]:
         known = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEXCTL_", "NO_COLOR", "FORCE_COLOR"))}
-        words = ["drift", *arguments, *([] if health else ["--no-health"])]
-        return ran(*words, cwd=tmp_path, env={**known, "DOCKER_HOST": daemon.url, **env})
+        argv = ["drift", *arguments, *([] if health else ["--no-health"])]
+        return ran(*argv, cwd=tmp_path, env={**known, "DOCKER_HOST": daemon.url, **env})
 
     return go
 
@@ -69,7 +69,7 @@ def test_nothing_wrong_is_one_line_two_requests_and_exit_0(run: Run, daemon: Tal
     assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
 
 
-def test_something_found_is_exit_2_only_if_asked(run: Run, daemon: TalkingDaemon) -> None:
+def test_findings_are_exit_code_2_only_on_request(run: Run, daemon: TalkingDaemon) -> None:
     paused(daemon)
     assert run().returncode == 0
     done = run("--detailed-exitcode", "--quiet")
@@ -78,7 +78,7 @@ def test_something_found_is_exit_2_only_if_asked(run: Run, daemon: TalkingDaemon
     assert run("--detailed-exitcode", "--kind", "pending").returncode == 0
 
 
-def test_what_seems_wrong_is_looked_at_twice_with_the_lock_first(run: Run, daemon: TalkingDaemon) -> None:
+def test_a_host_with_findings_is_read_twice_with_the_lock_first(run: Run, daemon: TalkingDaemon) -> None:
     paused(daemon)
     run()
     assert daemon.requests == [LIST, RECORD, LOCK, LIST, RECORD]
@@ -89,7 +89,7 @@ def lock(*, pid: int, machine: str, expires: int) -> dict[str, Any]:
     return {"Labels": {f"cortexctl.lock.{k}": v for k, v in {**marks, "expires": str(expires)}.items()}}
 
 
-def test_while_somebody_applies_nothing_is_judged(run: Run, daemon: TalkingDaemon) -> None:
+def test_a_host_is_not_checked_during_an_apply(run: Run, daemon: TalkingDaemon) -> None:
     paused(daemon)
     soon = int(time.time()) + 600
     daemon.answers[LOCK] = lock(pid=os.getpid(), machine=this_machine(), expires=soon)
@@ -118,7 +118,7 @@ def test_an_unreachable_host_is_exit_1_unless_allowed(run: Run, tmp_path: Path) 
     assert "unreachable   the host cannot be read" in done.stdout
     assert "there   no Docker daemon at" in done.stdout
     assert run("--detailed-exitcode", "--allow-unreachable").returncode == 0
-    assert run("--kind", "pending", "--detailed-exitcode").returncode == 1, "nothing can be said of it"
+    assert run("--kind", "pending", "--detailed-exitcode").returncode == 1, "its state is unknown"
     assert run("--host", "here", "--detailed-exitcode").returncode == 0
     assert "1 unreachable" in run("--format", "markdown").stdout
 
@@ -128,22 +128,22 @@ def test_a_record_that_cannot_be_read_is_not_an_empty_one(run: Run, daemon: Talk
     daemon.answers[LIST] = []
     done = run("--detailed-exitcode", "--format", "json")
     assert (done.returncode, done.stderr) == (1, "")
-    found = json.loads(done.stdout)["findings"]
-    assert [f["kind"] for f in found] == ["unreachable"]
-    assert found[0]["actual"].endswith(f"its answer to {RECORD} cannot be read: a table is expected")
+    findings = json.loads(done.stdout)["findings"]
+    assert [f["kind"] for f in findings] == ["unreachable"]
+    assert findings[0]["actual"].endswith(f"its answer to {RECORD} cannot be read: a table is expected")
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "error"),
     [
         (("--target", "nope/*"), "--target nope/* matches nothing"),
         (("--host", "gpu-*"), "--host gpu-* matches nothing"),
     ],
 )
-def test_nothing_matched_is_an_error(run: Run, options: tuple[str, ...], said: str) -> None:
+def test_nothing_matched_is_an_error(run: Run, options: tuple[str, ...], error: str) -> None:
     done = run(*options, "--format", "json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"Error[CX408] {said}" in done.stderr
+    assert f"Error[CX408] {error}" in done.stderr
 
 
 def test_a_bad_stack_is_an_error_and_a_doubtful_one_is_quiet(run: Run, tmp_path: Path, daemon: TalkingDaemon) -> None:
@@ -186,7 +186,7 @@ def test_deep_inspects_ours_and_nothing_else(run: Run, daemon: TalkingDaemon, tm
     assert "planted" not in done.stdout
 
 
-def test_a_container_that_goes_while_it_is_inspected_is_left_to_the_next_look(run: Run, daemon: TalkingDaemon) -> None:
+def test_a_container_that_goes_while_it_is_inspected_is_left_to_the_next_run(run: Run, daemon: TalkingDaemon) -> None:
     daemon.answers["/images/json"] = []
     done = run("--deep", "--detailed-exitcode")
     assert (done.returncode, done.stderr) == (0, "")
@@ -252,7 +252,7 @@ def test_a_file_that_cannot_be_written_is_a_sentence(run: Run) -> None:
 # telling others
 
 
-def test_the_report_is_posted_and_signed_when_there_is_something_to_tell(run: Run, daemon: TalkingDaemon) -> None:
+def test_the_report_is_posted_and_signed_if_it_has_findings(run: Run, daemon: TalkingDaemon) -> None:
     secret = "planted-notify-secret"
     with receiver() as at:
         quiet = run("--notify", f"{at.url}/hook", CORTEXCTL_NOTIFY_SECRET=secret)
@@ -261,8 +261,8 @@ def test_the_report_is_posted_and_signed_when_there_is_something_to_tell(run: Ru
         done = run("--notify", f"{at.url}/hook", CORTEXCTL_NOTIFY_SECRET=secret)
     assert (done.returncode, done.stderr) == (0, "")
     got = at.got[0]
-    told = json.loads(got.body)
-    assert [f["code"] for f in told["findings"]] == ["stopped"]
+    report = json.loads(got.body)
+    assert [f["code"] for f in report["findings"]] == ["stopped"]
     signed = got.headers["x-cortexctl-timestamp"].encode() + b"." + got.body
     assert (
         got.headers["x-cortexctl-signature"]
@@ -271,7 +271,7 @@ def test_the_report_is_posted_and_signed_when_there_is_something_to_tell(run: Ru
     assert secret not in done.stdout + done.stderr + got.body.decode()
 
 
-def test_containers_of_others_are_no_news_unless_asked_for(run: Run, daemon: TalkingDaemon) -> None:
+def test_unmanaged_containers_are_not_posted_unless_requested(run: Run, daemon: TalkingDaemon) -> None:
     daemon.answers[LIST] = [*daemon.answers[LIST], row("", "theirs", stack="other")]
     with receiver() as at:
         assert run("--notify", at.url, "--detailed-exitcode").returncode == 0
@@ -285,12 +285,12 @@ def test_a_receiver_that_fails_is_a_sentence_and_exit_1(run: Run, daemon: Talkin
     with receiver([(403, {})]) as at:
         done = run("--detailed-exitcode", CORTEXCTL_NOTIFY_URL=f"{at.url}/planted/path?token=planted")
     assert done.returncode == 1
-    assert "it is paused" in done.stdout, "it is said here all the same"
+    assert "it is paused" in done.stdout, "the report is printed all the same"
     assert done.stderr.splitlines()[0] == f"Error: the report was not delivered to {at.url}: it answered 403"
     assert "planted" not in done.stdout + done.stderr
 
 
-def test_a_wrong_url_is_known_before_any_host_is_asked(run: Run, daemon: TalkingDaemon) -> None:
+def test_a_wrong_url_is_an_error_before_any_host_is_read(run: Run, daemon: TalkingDaemon) -> None:
     done = run("--notify", "ftp://planted/x")
     assert (done.returncode, daemon.requests) == (1, [])
     assert "--notify takes an http or https URL" in done.stderr
@@ -320,8 +320,8 @@ def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
         desired = Desired("demo", "stack.toml", tuple(hosts), ())
         with open_hosts(hosts, "demo") as daemons:
             observed, _ = DriftObserver(desired, DriftSelection(), daemons, None, is_dead, "1").observe()
-        took = time.monotonic() - began
-        asked = list(dead.requests)
+        duration = time.monotonic() - began
+        requests = list(dead.requests)
     assert [h.is_reachable for h in observed.hosts] == [False] * 8 + [True] * 8
-    assert len(asked) == 8, "one question each"
-    assert took < 2
+    assert len(requests) == 8, "one request each"
+    assert duration < 2

@@ -91,11 +91,13 @@ def test_the_crontabs_commands_say_nothing_until_something_is_found(
     quiet = shell(line, STACK=str(stack))
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
     paused(daemon)
-    found = shell(line, STACK=str(stack))
-    assert "it is paused" in found.stdout
+    reported = shell(line, STACK=str(stack))
+    assert "it is paused" in reported.stdout
 
 
-def test_a_second_look_does_not_join_the_first(shell: Any, stack: Path, daemon: TalkingDaemon, tmp_path: Path) -> None:
+def test_a_second_run_does_not_start_beside_the_first(
+    shell: Any, stack: Path, daemon: TalkingDaemon, tmp_path: Path
+) -> None:
     line = cron_lines()[0].replace("/tmp/cortexctl-drift.lock", f"{tmp_path}/lock")
     with subprocess.Popen(["flock", f"{tmp_path}/lock", "sleep", "60"], start_new_session=True) as other:
         for _ in range(100):
@@ -112,13 +114,13 @@ def test_a_second_look_does_not_join_the_first(shell: Any, stack: Path, daemon: 
 
 
 def service() -> dict[str, list[str]]:
-    """Its keys; one may stand there several times."""
-    found: dict[str, list[str]] = {}
+    """The keys of the unit, and all values of each."""
+    values: dict[str, list[str]] = {}
     for line in (UNITS / "cortexctl-drift.service").read_text().splitlines():
         key, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
-            found.setdefault(key, []).append(value)
-    return found
+            values.setdefault(key, []).append(value)
+    return values
 
 
 def test_the_services_command_writes_what_the_collector_reads(
@@ -176,8 +178,8 @@ def test_the_cron_jobs_commands_run_and_its_parts_fit(shell: Any, stack: Path, d
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh")
 def test_ssh_takes_the_sidecars_options() -> None:
     pod = yaml.safe_load((UNITS / "cronjob.yaml").read_text())["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    words = pod["initContainers"][0]["command"]
-    done = subprocess.run([words[0], "-G", *words[1:]], capture_output=True, text=True, check=False, timeout=20)
+    argv = pod["initContainers"][0]["command"]
+    done = subprocess.run([argv[0], "-G", *argv[1:]], capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 0, done.stderr
     assert "localforward /sockets/gpu-1.sock /var/run/docker.sock" in done.stdout
     assert "stricthostkeychecking true" in done.stdout
@@ -215,7 +217,7 @@ def test_the_guide_names_metrics_kinds_and_options_that_there_are() -> None:
         assert option in usage, option
 
 
-def test_the_guide_shows_what_a_report_looks_like_now() -> None:
+def test_the_guide_shows_a_report_of_today() -> None:
     quiet, shown = re.findall(r"```text\n\$ cortexctl drift\n(.*?)```", GUIDE, re.DOTALL)
     assert shown == (CASES / "everything_at_once" / "report.txt").read_text()
     recorded = (CASES / "quiet" / "report.txt").read_text()
@@ -255,9 +257,9 @@ def test_the_receiver_of_the_guide_believes_what_is_signed_and_nothing_else(
             )
         finally:
             receiver.terminate()
-        said = receiver.stdout.read() if receiver.stdout else ""
+        output = receiver.stdout.read() if receiver.stdout else ""
     assert (good.returncode, good.stderr) == (0, "")
-    assert said == "here/tiny: it is paused\n", "once"
+    assert output == "here/tiny: it is paused\n", "once"
     for refused in (wrong, unsigned):
         assert refused.returncode == 1
         assert "it answered 403" in refused.stderr

@@ -53,10 +53,10 @@ def other_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def desired(tmp_path: Path, **changes: object) -> Desired:
     """A stack whose model is served by the other engine: as the stack's reader would resolve it."""
-    given = stack(tmp_path, model_text(gpus='"none"'))
-    (instance,) = given.instances
+    resolved = stack(tmp_path, model_text(gpus='"none"'))
+    (instance,) = resolved.instances
     spec = change_spec(instance.spec, engine="other", port=CONTRACT.port, version=None, **changes)
-    return dataclasses.replace(given, instances=(dataclasses.replace(instance, spec=spec),))
+    return dataclasses.replace(resolved, instances=(dataclasses.replace(instance, spec=spec),))
 
 
 def test_it_is_planned_launched_and_gated_through_its_own_contract(tmp_path: Path) -> None:
@@ -102,17 +102,17 @@ def test_a_change_of_the_engine_is_a_replacement_that_comes_back_when_it_fails(t
 
 
 def test_it_is_shown_in_the_forms_of_other_tools() -> None:
-    words = docker_run(SERVING, SPEC)
-    assert words[words.index("--entrypoint") + 1] == "other-server"
-    assert words[words.index("--publish") + 1] == "127.0.0.1:8001:9009"
-    assert words[-5:] == ["/models/tiny", "--names", "tiny,small", "--port", "9009"]
+    argv = docker_run(SERVING, SPEC)
+    assert argv[argv.index("--entrypoint") + 1] == "other-server"
+    assert argv[argv.index("--publish") + 1] == "127.0.0.1:8001:9009"
+    assert argv[-5:] == ["/models/tiny", "--names", "tiny,small", "--port", "9009"]
     assert "other-server" in compose_service(SERVING, SPEC)
 
 
 def test_what_starts_it_is_read_back_to_the_same_server() -> None:
     command = command_of(SPEC)
-    found = engine_named("other").read_command([*command.program, *command.arguments])
-    assert found == SPEC.server
+    server = engine_named("other").read_command([*command.program, *command.arguments])
+    assert server == SPEC.server
     assert engine_named("vllm").read_command([*command.program, *command.arguments]) is None
 
 

@@ -37,11 +37,11 @@ SCHEMA: dict[str, Any] = json.loads(events_schema())
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 
-def as_lines(made: Plan, world: World, result: Result, since: int = 0) -> list[dict[str, Any]]:
+def as_lines(plan: Plan, world: World, result: Result, since: int = 0) -> list[dict[str, Any]]:
     """All that `--events` would print, validated."""
-    fields = [*plan_events(made)]
+    fields = [*plan_events(plan)]
     for event in world.events[since:]:
-        fields += event_fields(event, made)
+        fields += event_fields(event, plan)
     fields += result_events(result, 1.5, "cortexctl plan")
     lines = [json.loads(json.dumps(envelope(f, "run1", 1_700_000_000.25))) for f in fields]
     for line in lines:
@@ -67,7 +67,7 @@ def test_it_is_a_schema_and_the_published_one(repo: Path) -> None:
     assert (repo / "schemas" / "events.schema.json").read_text() == events_schema()
 
 
-def test_the_schema_knows_all_words() -> None:
+def test_the_schema_has_every_value_of_each_enumeration() -> None:
     definitions = SCHEMA["$defs"]
     planned, result = definitions["planned_change"]["properties"], definitions["result"]["properties"]
     assert planned["action"]["enum"] == [a.value for a in Action]
@@ -80,16 +80,16 @@ def test_the_schema_knows_all_words() -> None:
 
 
 def test_a_rollout_from_its_plan_to_its_result(tmp_path: Path) -> None:
-    world, made = world_with(tmp_path, 1024)
-    world.apply(made)
+    world, plan = world_with(tmp_path, 1024)
+    world.apply(plan)
     since = len(world.events)
-    world, made = world_with(tmp_path, 2048, world)
-    lines = as_lines(made, world, world.apply(made), since)
+    world, plan = world_with(tmp_path, 2048, world)
+    lines = as_lines(plan, world, world.apply(plan), since)
     shown = [t for t in types(lines) if t not in {"progress", "gate_probe"}]
     assert shown[:2] == ["planned_change", "lock held"]
     assert shown[-2:] == ["lock released", "result"]
     assert [t for t in shown if t.startswith("drain")] == ["drain started", "drain done"]
-    assert shown.count("step_start") == shown.count("step_done") == len(made.steps)
+    assert shown.count("step_start") == shown.count("step_done") == len(plan.steps)
     drain = next(line for line in lines if line["type"] == "drain")
     assert (drain["container"], drain["at_most_seconds"]) == ("vllm-model-tiny", 60)
     assert {line["host"] for line in lines[:-1]} == {"here"}
@@ -97,9 +97,9 @@ def test_a_rollout_from_its_plan_to_its_result(tmp_path: Path) -> None:
     assert (lines[-1]["outcome"], lines[-1]["exit_code"], lines[-1]["counts"]["done"]) == ("done", 0, 1)
 
 
-def test_a_failing_rollout_tells_the_cause_and_what_came_back(tmp_path: Path) -> None:
-    world, made = world_with(tmp_path, 1024)
-    world.apply(made)
+def test_a_failing_rollout_reports_the_cause_and_the_rollback(tmp_path: Path) -> None:
+    world, plan = world_with(tmp_path, 1024)
+    world.apply(plan)
     since = len(world.events)
 
     def crash(container: FakeContainer) -> None:
@@ -108,8 +108,8 @@ def test_a_failing_rollout_tells_the_cause_and_what_came_back(tmp_path: Path) ->
             container.log += ("OSError: Repo id must be …: '/models/nope'", "my token is hf-planted")
 
     world.daemon().behaviours.append(crash)
-    world, made = world_with(tmp_path, 4096, world)
-    lines = as_lines(made, world, world.apply(made), since)
+    world, plan = world_with(tmp_path, 4096, world)
+    lines = as_lines(plan, world, world.apply(plan), since)
     assert [t for t in types(lines) if t.startswith(("rollback", "step_failed"))] == [
         "step_failed", "rollback started", "rollback done",
     ]  # fmt: skip
@@ -128,8 +128,8 @@ def test_what_ends_before_anything_is_done_has_a_result_too() -> None:
     assert (line["outcome"], line["exit_code"], line["next"]) == ("refused", 4, "plan again")
 
 
-def test_probes_progress_and_hooks_are_as_the_schema_says(tmp_path: Path) -> None:
-    _, made = world_with(tmp_path, 1024)
+def test_probes_progress_and_hooks_are_valid_by_the_schema(tmp_path: Path) -> None:
+    _, plan = world_with(tmp_path, 1024)
     hook = Hook("drain", Point.PRE_STOP, ("./drain.sh",))
     failed = HookFailed("it failed", output=("a", "b"))
     events = (
@@ -139,7 +139,7 @@ def test_probes_progress_and_hooks_are_as_the_schema_says(tmp_path: Path) -> Non
         HookEnded(hook, 0.5, "here/tiny", "here"),
         HookEnded(hook, 0.5, "here/tiny", "here", failed.message, failed.output),
     )
-    lines = [envelope(f, "r", 0) for e in events for f in event_fields(e, made)]
+    lines = [envelope(f, "r", 0) for e in events for f in event_fields(e, plan)]
     for line in lines:
         VALIDATOR.validate(json.loads(json.dumps(line)))
     assert types(lines) == ["gate_probe", "progress", "hook started", "hook done", "hook failed"]
@@ -191,24 +191,24 @@ def test_a_reader_that_goes_or_never_reads_holds_nothing_up() -> None:
 def test_who_reads_the_plan_and_the_result_may_go_and_the_exit_code_is_that_of_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
-    world, made = world_with(tmp_path, 1024)
+    world, plan = world_with(tmp_path, 1024)
     world.prober.smoke_fails |= {"vllm-model-tiny--g1"} if fails else set()
     reading, writing = os.pipe()
     os.close(reading)
     monkeypatch.setattr(sys, "stdout", os.fdopen(writing, "w"))
-    monkeypatch.setattr("cortexctl.operations.apply._attempt", lambda *_: Applied(made, world.apply(made)))
+    monkeypatch.setattr("cortexctl.operations.apply._attempt", lambda *_: Applied(plan, world.apply(plan)))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with run_output("", NO_LOG) as output:
         daemons = DockerDaemons({}, "demo")
-        code = carry_out(made, daemons, choice=StackChoice(), approved=True, options=ApplyOptions(), output=output)
+        code = carry_out(plan, daemons, choice=StackChoice(), approved=True, options=ApplyOptions(), output=output)
     sys.stdout.close()
     assert (code, bool(world.daemon().containers)) == ((1, False) if fails else (0, True))
 
 
 def test_a_stack_that_cannot_be_read_is_a_result_on_stdout_and_text_on_stderr(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text("stack = 3\n")
-    words = [sys.executable, "-m", "cortexctl", "apply", str(tmp_path / "stack.toml"), "--events", "json"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+    argv = [sys.executable, "-m", "cortexctl", "apply", str(tmp_path / "stack.toml"), "--events", "json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
     assert done.returncode == 1
     (line,) = [json.loads(text) for text in done.stdout.splitlines()]
     VALIDATOR.validate(line)
@@ -216,8 +216,8 @@ def test_a_stack_that_cannot_be_read_is_a_result_on_stdout_and_text_on_stderr(tm
     assert "CX104" in done.stderr
 
 
-def test_events_that_cannot_be_written_are_said_before_anything_is_done(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "cortexctl", "apply", "--events", str(tmp_path / "no" / "file")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+def test_an_unwritable_file_of_events_is_an_error_before_any_step(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "cortexctl", "apply", "--events", str(tmp_path / "no" / "file")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
     assert done.returncode == 1
     assert "cannot write the events to" in done.stderr

@@ -92,18 +92,18 @@ def test_the_old_one_is_back_before_anything_is_diagnosed(tmp_path: Path, monkey
     assert outcome.failure.cause.startswith(CAUSE)
     last_read = max(n for n, call in enumerate(calls) if call == f"logs {NEW}")
     removed = calls.index(f"remove {NEW}")
-    back = max(n for n, call in enumerate(calls) if call.startswith(("start ", "set_restart ", "rename ")))
-    assert last_read < removed < back < calls.index("diagnose")
+    restart = max(n for n, call in enumerate(calls) if call.startswith(("start ", "set_restart ", "rename ")))
+    assert last_read < removed < restart < calls.index("diagnose")
     assert world.daemon().by_name(OLD).state == "running"
 
 
-def test_what_is_said_comes_in_the_order_of_what_is_done(tmp_path: Path) -> None:
+def test_events_and_texts_are_in_the_order_of_the_steps(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.daemon().behaviours.append(crashes(SHORT))
     result = replaced(tmp_path, world)
-    told = [e for e in world.events if isinstance(e, StepFailed | RollbackStarted | RollbackEnded)]
-    assert [type(e) for e in told] == [StepFailed, RollbackStarted, RollbackEnded]
-    failed = event_line(told[0], PLAIN, {}, 9)
+    events = [e for e in world.events if isinstance(e, StepFailed | RollbackStarted | RollbackEnded)]
+    assert [type(e) for e in events] == [StepFailed, RollbackStarted, RollbackEnded]
+    failed = event_line(events[0], PLAIN, {}, 9)
     assert failed.endswith("it exited with code 1")
     shown = result_text(result, 1.0, "", PLAIN, {})
     assert "it exited with code 1; vLLM's last word: ValueError: To serve at least one request" in shown
@@ -128,25 +128,25 @@ def test_a_diagnosis_with_a_bug_in_it_costs_no_more_than_the_cause(
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "error",
     [
         DaemonUnreachable("here: the daemon at unix:///x does not give the log of vllm-model-tiny--g2"),
         DaemonRefused("here: cannot read the log of it: the logging driver does not support reading", status=501),
     ],
 )
 def test_a_log_that_cannot_be_read_is_a_note_and_keeps_nothing_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     world = World("demo", "here")
     world.daemon().behaviours.append(crashes())
 
     def refuses(*_: object, **__: object) -> Sequence[str]:
-        raise trouble
+        raise error
 
     monkeypatch.setattr(world.daemon(), "logs", refuses)
     result = replaced(tmp_path, world)
     assert only(result).fate is Fate.ROLLED_BACK
-    assert result.failures == [f"here/tiny: it exited with code 1; its log cannot be read: {trouble}"]
+    assert result.failures == [f"here/tiny: it exited with code 1; its log cannot be read: {error}"]
     assert world.daemon().by_name(OLD).state == "running"
 
 
@@ -190,10 +190,10 @@ def test_what_comes_back_and_fails_is_explained_too(tmp_path: Path) -> None:
 
 def test_what_the_gate_knows_is_kept_where_the_log_shows_no_cause() -> None:
     failed = GateFailed("too slow", log=("INFO fine",), cause="it serves", fix="lower the bound")
-    found = explained(failed)
-    assert isinstance(found, GateFailed)
-    assert (found.message, found.cause, found.fix) == ("too slow", "it serves", "lower the bound")
-    assert found.log == failed.log
+    explanation = explained(failed)
+    assert isinstance(explanation, GateFailed)
+    assert (explanation.message, explanation.cause, explanation.fix) == ("too slow", "it serves", "lower the bound")
+    assert explanation.log == failed.log
     other = DaemonRefused("no")
     assert explained(other) is other
 
@@ -211,19 +211,17 @@ def texts(value: Any) -> list[str]:
     return []
 
 
-def shown(world: World, result: Result, made: Any) -> list[str]:
+def shown(world: World, result: Result, plan: Any) -> list[str]:
     """All that people and pipelines get of a run."""
     own = [getattr(e, f.name) for e in world.events for f in dataclasses.fields(e)]
-    as_json = [fields for e in world.events for fields in event_fields(e, made)]
+    as_json = [fields for e in world.events for fields in event_fields(e, plan)]
     lines = [event_line(e, PLAIN, {}, 9) for e in world.events]
     ended = [*result_events(result, 1.0, ""), result_text(result, 1.0, "", PLAIN, {})]
     return texts([*own, *as_json, *lines, *ended])
 
 
 @pytest.mark.parametrize("where", ["smoke", "refused", "names", "log", "health"])
-def test_what_a_server_says_is_cut_wherever_it_is_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
+def test_a_text_of_a_server_is_cut_in_every_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     world = World("demo", "here")
 
     def refuses(*_: object) -> str:
@@ -240,14 +238,14 @@ def test_what_a_server_says_is_cut_wherever_it_is_shown(
             world.daemon().behaviours.append(crashes(f"ValueError: {LONG}"))
         case "health":
             monkeypatch.setattr(world.prober, "health", lambda _: LONG)
-    made = world.plan(stack(tmp_path, 2048, '[models.tiny.gate]\nstartup_timeout = "5s"\n'))
-    result = world.apply(made)
+    plan = world.plan(stack(tmp_path, 2048, '[models.tiny.gate]\nstartup_timeout = "5s"\n'))
+    result = world.apply(plan)
     assert (result.exit_code == 0) == (where == "smoke")
-    found = shown(world, result, made)
-    assert any("cut" in text for text in found)
-    assert max(map(len, found)) <= 10_000
-    assert sum(map(len, found)) < 300_000
-    json.dumps(found)
+    outputs = shown(world, result, plan)
+    assert any("cut" in text for text in outputs)
+    assert max(map(len, outputs)) <= 10_000
+    assert sum(map(len, outputs)) < 300_000
+    json.dumps(outputs)
     details = [e.detail for e in world.events if isinstance(e, GateProbe)]
     notes = [e.note for e in world.events if isinstance(e, StepDone)]
     assert max(map(len, [*details, *notes, *result.failures])) <= 2_100

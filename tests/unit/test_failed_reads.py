@@ -66,7 +66,7 @@ def stopped(folder: Path, daemon: TalkingDaemon) -> str:
 
 
 def limited(folder: Path, daemon: TalkingDaemon) -> str:
-    """Its label does not tell whether its limits were changed since."""
+    """Its label does not show a later change of its limits."""
     spec = write(folder, daemon).instances[0].spec
     write(folder, daemon, 'memory = "1 GiB"')
     daemon.answers[LIST] = [row(spec_to_label(spec))]
@@ -123,13 +123,13 @@ def test_a_fact_that_cannot_be_read_makes_its_host_unread(
 
 @dataclass(frozen=True)
 class Failing(FromObservation):
-    """Hosts of which one fact cannot be read, and which say what they were asked."""
+    """Hosts with one fact that cannot be read. They record every read."""
 
     fails: str = ""
-    asked: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
 
     def _read(self, fact: str, host: str) -> None:
-        self.asked.append(f"{fact} {host}")
+        self.reads.append(f"{fact} {host}")
         if (fact, host) == (self.fails, "here"):
             raise DaemonRefused(f"{host}: {fact} cannot be read")
 
@@ -158,10 +158,10 @@ def two_hosts(tmp_path: Path, daemon: TalkingDaemon) -> Desired:
 def test_the_other_hosts_are_planned_all_the_same(tmp_path: Path, daemon: TalkingDaemon, fact: str) -> None:
     desired = two_hosts(tmp_path, daemon)
     readers = Failing(Observed((ObservedHost("here"), ObservedHost("there"))), "two hosts", fails=fact)
-    made = plan(desired, observe_for_plan(desired, readers))
-    assert [c.address for c in made.effective] == ["there/tiny"]
-    assert [d.rule for d in made.diagnostics if d.is_error] == ["CX401"]
-    assert sorted(readers.asked) == ["image here", "image there", "record here", "record there"], "each once"
+    partial_plan = plan(desired, observe_for_plan(desired, readers))
+    assert [c.address for c in partial_plan.effective] == ["there/tiny"]
+    assert [d.rule for d in partial_plan.diagnostics if d.is_error] == ["CX401"]
+    assert sorted(readers.reads) == ["image here", "image there", "record here", "record there"], "each once"
 
 
 def test_a_snapshot_names_what_it_lacks_once_a_kind(tmp_path: Path, daemon: TalkingDaemon) -> None:

@@ -44,7 +44,7 @@ def test_a_case_laid_out_stays_as_it_is(case: Path) -> None:
     assert formatted(after.name, after.read_bytes().decode()) == after.read_bytes().decode()
 
 
-def test_the_cases_still_hold_what_editors_like_to_mend() -> None:
+def test_the_cases_still_contain_what_editors_like_to_fix() -> None:
     assert (CASES / "crlf" / "before.toml").read_bytes().count(b"\r\n") > 5
     assert (CASES / "byte_order_mark" / "before.toml").read_bytes().startswith(b"\xef\xbb\xbf")
     assert b"  \n" in (CASES / "multi_line_strings" / "after.toml").read_bytes()
@@ -99,7 +99,7 @@ def test_deep_nesting_is_laid_out_or_refused(name: str, start: str, opens: str, 
         ("stack.json", "[1]", "is not a table"),
     ],
 )
-def test_what_cannot_be_read_is_said_as_validate_says_it(name: str, text: str, sentence: str) -> None:
+def test_an_unreadable_text_has_the_same_error_as_in_validate(name: str, text: str, sentence: str) -> None:
     with pytest.raises(UnreadableDocument) as refused:
         formatted(name, text)
     assert refused.value.diagnostic.rule == "CX101"
@@ -276,7 +276,7 @@ def test_the_mode_and_a_link_stay_and_nothing_is_left_behind(fmt: Run, tmp_path:
 def test_a_write_that_fails_leaves_the_old_text_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Within this process: a full disk is not to be had otherwise."""
+    """It runs within this process, because a full disk is not available otherwise."""
     from cortexctl.cli.main import run
 
     for name in ("a.toml", "b.toml"):

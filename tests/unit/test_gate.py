@@ -61,7 +61,7 @@ def at(world: World, seconds: float, act: Callable[[FakeContainer], None], name:
 # ---- what it tells
 
 
-def test_each_look_is_told_once_as_long_as_it_stays_the_same(tmp_path: Path) -> None:
+def test_equal_probes_in_a_row_are_reported_once(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.prober.unhealthy.add(NEW)
     at(world, 10, lambda c: world.prober.unhealthy.discard(c.name))
@@ -82,7 +82,7 @@ def test_each_look_is_told_once_as_long_as_it_stays_the_same(tmp_path: Path) -> 
     assert {e.address for e in world.events if isinstance(e, GateProbe)} == {"here/tiny"}
 
 
-def test_a_failed_look_is_told_without_secrets(tmp_path: Path) -> None:
+def test_a_failed_probe_is_reported_without_secrets(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.secrets.values["KEY"] = "planted-value"
     path = tmp_path / "stack.toml"
@@ -122,15 +122,15 @@ def test_one_that_stops_getting_on_fails_a_timeout_after_its_last_sign(tmp_path:
     began = world.clock.at
     at(world, 20, lambda c: c.log.append(SHARDS.format(50, 50)))
     at(world, 40, lambda c: c.log.append("WARNING: no available shared memory broadcast block found in 60 second."))
-    found = failure(world.apply(world.plan(stack(tmp_path, 'startup_timeout = "30s"'))))
+    failed = failure(world.apply(world.plan(stack(tmp_path, 'startup_timeout = "30s"'))))
     assert 50 <= world.clock.at - began < 53
-    assert "it was not ready, " in found.message
-    assert "and its log showed no progress for 30s (gate.startup_timeout)" in found.message
-    assert "last stage in its log: loading weights 50%" in found.cause
-    assert "raise gate.startup_timeout" in found.fix
+    assert "it was not ready, " in failed.message
+    assert "and its log showed no progress for 30s (gate.startup_timeout)" in failed.message
+    assert "last stage in its log: loading weights 50%" in failed.cause
+    assert "raise gate.startup_timeout" in failed.fix
 
 
-def test_one_that_gets_on_for_ever_fails_at_last(tmp_path: Path) -> None:
+def test_a_start_that_progresses_without_end_fails_at_last(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.prober.unhealthy.add(NEW)
     began, sleep = world.clock.at, world.clock.sleep
@@ -141,24 +141,24 @@ def test_one_that_gets_on_for_ever_fails_at_last(tmp_path: Path) -> None:
             container.log.append(f"Capturing CUDA graph shapes: {world.clock.at % 100:.0f}%|  | 1/9 [00:01<00:01]")
 
     world.clock.sleep = log_on  # type: ignore[method-assign]
-    found = failure(world.apply(world.plan(stack(tmp_path, 'startup_timeout = "30s"'))))
+    failed = failure(world.apply(world.plan(stack(tmp_path, 'startup_timeout = "30s"'))))
     assert 180 <= world.clock.at - began < 183
-    assert "it was not ready after 3m (6 times gate.startup_timeout), though its log showed progress" in found.message
+    assert "it was not ready after 3m (6 times gate.startup_timeout), though its log showed progress" in failed.message
 
 
 @given(
     patience=st.integers(1, 50),
-    looks=st.lists(st.tuples(st.floats(0.1, 20), st.booleans()), max_size=60),
+    probes=st.lists(st.tuples(st.floats(0.1, 20), st.booleans()), max_size=60),
 )
 def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
-    patience: int, looks: list[tuple[float, bool]]
+    patience: int, probes: list[tuple[float, bool]]
 ) -> None:
     deadline = Deadline(GatePolicy(startup_timeout=patience), Vllm())
     now = last = 0.0
     log: list[str] = []
-    for number, (pause, gets_on) in enumerate(looks):
+    for number, (pause, progresses) in enumerate(probes):
         now += pause
-        if gets_on:
+        if progresses:
             log = [*log, SHARDS.format(number, number)]
             last = now
         deadline.update(log, now)
@@ -170,7 +170,7 @@ def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
 
 
 @pytest.mark.parametrize(
-    ("becomes", "said", "cause"),
+    ("becomes", "message", "cause"),
     [
         ({"state": "exited", "exit_code": 1}, "it exited with code 1", ""),
         ({"state": "exited", "exit_code": 0}, "it exited with code 0, as a vLLM does whose engine died", ""),
@@ -199,7 +199,7 @@ def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
 )
 @pytest.mark.parametrize("when", [3, 12], ids=["starting", "watched"])
 def test_the_end_of_a_candidate_is_known_within_a_second(
-    tmp_path: Path, becomes: dict[str, object], said: str, cause: str, when: float
+    tmp_path: Path, becomes: dict[str, object], message: str, cause: str, when: float
 ) -> None:
     world = World("demo", "here")
     world.prober.unhealthy.add(NEW)
@@ -212,14 +212,14 @@ def test_the_end_of_a_candidate_is_known_within_a_second(
             setattr(container, key, value)
 
     at(world, when, die)
-    found = failure(world.apply(world.plan(stack(tmp_path, 'stable_for = "30s"', memory='"4 GiB"'))))
-    assert said in found.message
-    assert cause in found.cause
+    failed = failure(world.apply(world.plan(stack(tmp_path, 'stable_for = "30s"', memory='"4 GiB"'))))
+    assert message in failed.message
+    assert cause in failed.cause
     assert world.clock.at - died[0] < 1
     assert ("process", False) in [(probe, ok) for probe, ok, _ in probes(world)]
 
 
-def test_a_kill_for_memory_that_the_daemon_hears_of_late_is_told_as_such(tmp_path: Path) -> None:
+def test_a_kill_for_memory_that_the_daemon_learns_of_late_is_reported_as_such(tmp_path: Path) -> None:
     world = World("demo", "here")
 
     def die(container: FakeContainer) -> None:
@@ -227,8 +227,8 @@ def test_a_kill_for_memory_that_the_daemon_hears_of_late_is_told_as_such(tmp_pat
         at(world, 0.4, lambda c: setattr(c, "oom_killed", True))
 
     at(world, 3, die)
-    found = failure(world.apply(world.plan(stack(tmp_path, memory='"4 GiB"'))))
-    assert "it needs more memory than it may have (its limit is 4 GiB)" in found.message
+    failed = failure(world.apply(world.plan(stack(tmp_path, memory='"4 GiB"'))))
+    assert "it needs more memory than it may have (its limit is 4 GiB)" in failed.message
 
 
 def test_a_dead_daemon_is_known_within_a_second_while_its_server_lives(tmp_path: Path) -> None:
@@ -240,8 +240,8 @@ def test_a_dead_daemon_is_known_within_a_second_while_its_server_lives(tmp_path:
         world.prober.engine_died.add(container.name)
 
     at(world, 3, die)
-    found = failure(world.apply(world.plan(stack(tmp_path))))
-    assert "it was ready, and then its vLLM engine died (/health answers 503)" in found.message
+    failed = failure(world.apply(world.plan(stack(tmp_path))))
+    assert "it was ready, and then its vLLM engine died (/health answers 503)" in failed.message
     assert world.clock.at - died[0] < 1
 
 
@@ -253,7 +253,7 @@ def test_a_503_before_it_was_ever_healthy_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("question", ["served_names", "smoke", "speed"])
-def test_a_daemon_that_dies_of_a_request_is_what_is_told(tmp_path: Path, question: str) -> None:
+def test_an_engine_that_dies_of_a_request_is_the_reported_cause(tmp_path: Path, question: str) -> None:
     world = World("demo", "here")
 
     def dies(*_: object) -> str:
@@ -261,11 +261,11 @@ def test_a_daemon_that_dies_of_a_request_is_what_is_told(tmp_path: Path, questio
         raise ProbeFailed("status 500: EngineCore encountered an issue.")
 
     setattr(world.prober, question, dies)
-    found = failure(world.apply(world.plan(stack(tmp_path, 'max_ttft = "1s"'))))
-    assert "its vLLM engine died" in found.message
+    failed = failure(world.apply(world.plan(stack(tmp_path, 'max_ttft = "1s"'))))
+    assert "its vLLM engine died" in failed.message
 
 
-def test_a_process_whose_end_shows_only_after_it_broke_off_is_what_is_told(tmp_path: Path) -> None:
+def test_the_end_of_a_process_after_a_broken_answer_is_the_reported_cause(tmp_path: Path) -> None:
     world = World("demo", "here")
 
     def crash(container: FakeContainer) -> None:
@@ -276,9 +276,9 @@ def test_a_process_whose_end_shows_only_after_it_broke_off_is_what_is_told(tmp_p
         raise ProbeFailed("no answer (RemoteProtocolError)")
 
     world.prober.smoke = breaks_off  # type: ignore[assignment]
-    found = failure(world.apply(world.plan(stack(tmp_path))))
-    assert "it exited with code 139" in found.message
-    assert "crashed inside native code" in found.cause
+    failed = failure(world.apply(world.plan(stack(tmp_path))))
+    assert "it exited with code 139" in failed.message
+    assert "crashed inside native code" in failed.cause
 
 
 @pytest.mark.parametrize("question", ["names", "stable"])
@@ -298,30 +298,30 @@ def test_a_process_whose_end_the_daemon_learns_of_late_is_reported_as_ended(tmp_
     else:
         at(world, 2, lambda c: world.prober.unhealthy.add(c.name))
         at(world, 10, exits)
-    found = failure(world.apply(world.plan(stack(tmp_path))))
-    assert "it exited with code 0" in found.message
+    failed = failure(world.apply(world.plan(stack(tmp_path))))
+    assert "it exited with code 0" in failed.message
 
 
 def test_a_server_that_takes_no_connections_and_runs_on_is_given_up(tmp_path: Path) -> None:
     world = World("demo", "here")
     at(world, 2, lambda c: world.prober.unhealthy.add(c.name))
     began = world.clock.at
-    found = failure(world.apply(world.plan(stack(tmp_path))))
-    assert found.message.startswith("it was ready, and then stopped answering /health (no connection)")
+    failed = failure(world.apply(world.plan(stack(tmp_path))))
+    assert failed.message.startswith("it was ready, and then stopped answering /health (no connection)")
     assert world.clock.at - began < 20
 
 
-def test_one_that_answers_and_is_wrong_is_told_as_it_answered(tmp_path: Path) -> None:
+def test_a_wrong_answer_is_reported_with_its_text(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.prober.smoke_fails.add(NEW)
-    found = failure(world.apply(world.plan(stack(tmp_path))))
-    assert found.message.startswith("its first request failed: status 500: EngineCore encountered an issue")
+    failed = failure(world.apply(world.plan(stack(tmp_path))))
+    assert failed.message.startswith("its first request failed: status 500: EngineCore encountered an issue")
 
 
 # ---- bounds
 
 
-def test_the_median_counts_and_is_told(tmp_path: Path) -> None:
+def test_the_median_counts_and_is_reported(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.prober.speeds = (Speed(3.0, 10.0), Speed(0.3, 40.0), Speed(0.2, 50.0))
     gate = 'max_ttft = "500ms"\nmin_tokens_per_second = 30'
@@ -330,7 +330,7 @@ def test_the_median_counts_and_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "said", "fix"),
+    ("gate", "message", "fix"),
     [
         (
             'max_ttft = "500ms"\nrequests = 5',
@@ -350,15 +350,15 @@ def test_the_median_counts_and_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_bound_that_is_missed_fails_with_the_figures_and_what_to_change(
-    tmp_path: Path, gate: str, said: str, fix: str
+    tmp_path: Path, gate: str, message: str, fix: str
 ) -> None:
     world = World("demo", "here")
     world.prober.speeds = (Speed(0.8, 12.5),)
-    found = failure(world.apply(world.plan(stack(tmp_path, gate))))
-    assert said in found.message
-    assert "first token after 800ms" in found.cause
-    assert "12.5 tokens a second" in found.cause
-    assert fix in found.fix
+    failed = failure(world.apply(world.plan(stack(tmp_path, gate))))
+    assert message in failed.message
+    assert "first token after 800ms" in failed.cause
+    assert "12.5 tokens a second" in failed.cause
+    assert fix in failed.fix
     assert world.prober.measured == (5 if "requests" in gate else 3)
 
 
@@ -388,19 +388,19 @@ def test_the_figures_of_one_request_have_no_range() -> None:
     assert figures([Speed(0.1, 20.0)]) == "first token after 100ms, 20.0 tokens a second, 1 request"
 
 
-def test_a_rollback_is_not_measured_and_not_asked_as_another_kind_of_model(tmp_path: Path) -> None:
+def test_a_rollback_is_not_measured_and_not_queried_as_another_kind_of_model(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path)))
-    asked: list[str] = []
+    requests: list[str] = []
 
     def smoke(_endpoint: str, _key: str | None, task: str, *_: object) -> str:
-        asked.append(task)
+        requests.append(task)
         raise ProbeFailed("status 404: The model does not support Embeddings API")
 
     world.prober.smoke = smoke  # type: ignore[assignment]
     result = world.apply(world.plan(stack(tmp_path, "smoke = { dimensions = 8 }", task='"embed"')))
     assert result.outcomes[0].fate is Fate.ROLLED_BACK
-    assert asked == ["embed"]
+    assert requests == ["embed"]
     measured = World("demo", "here")
     measured.apply(measured.plan(stack(tmp_path)))
     measured.prober.speeds = (Speed(9.0, 1.0),)
@@ -411,8 +411,8 @@ def test_a_rollback_is_not_measured_and_not_asked_as_another_kind_of_model(tmp_p
 
 def test_a_saved_plan_has_the_whole_gate(tmp_path: Path) -> None:
     gate = 'max_ttft = "1s500ms"\nmin_tokens_per_second = 20\nrequests = 7\nsmoke = { max_tokens = 2 }'
-    made = World("demo", "here").plan(stack(tmp_path, gate))
-    again = plan_from_json(plan_to_json(made))
-    assert again == made
+    plan = World("demo", "here").plan(stack(tmp_path, gate))
+    again = plan_from_json(plan_to_json(plan))
+    assert again == plan
     policy = again.changes[0].detail.policy.gate
     assert (policy.max_ttft, policy.min_tokens_per_second, policy.requests) == (1.5, 20.0, 7)

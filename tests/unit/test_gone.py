@@ -12,9 +12,11 @@ from cortexctl.hosts.act import DockerDaemon
 THERE = {"Id": "a"}
 
 
-@pytest.mark.parametrize(("answers", "found"), [([THERE], THERE), ([None, THERE], THERE), ([None, None, THERE], None)])
+@pytest.mark.parametrize(
+    ("answers", "expected"), [([THERE], THERE), ([None, THERE], THERE), ([None, None, THERE], None)]
+)
 def test_gone_is_what_two_answers_agree_on(
-    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, str] | None], found: dict[str, str] | None
+    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, str] | None], expected: dict[str, str] | None
 ) -> None:
     coming: Iterator[dict[str, str] | None] = iter(answers)
 
@@ -24,4 +26,4 @@ def test_gone_is_what_two_answers_agree_on(
         return one
 
     monkeypatch.setattr(DockerDaemon, "_ours", answer)
-    assert DockerDaemon.__new__(DockerDaemon)._unless_gone("a") == found
+    assert DockerDaemon.__new__(DockerDaemon)._unless_gone("a") == expected

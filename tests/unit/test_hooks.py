@@ -1,4 +1,4 @@
-"""Hooks: when they run, what they are told, what their failure means, and what they never get to see."""
+"""Hooks: when they run, which facts they receive, the effect of a failure, and the secrets that they never receive."""
 
 from __future__ import annotations
 
@@ -33,39 +33,41 @@ HOST = '[hosts.here]\nmodels_dir = "/m"\n'
 
 
 class Spy:
-    """Keeps what hooks are told, and what the daemon had been asked until then; fails those that it shall."""
+    """Records the facts of each hook and the calls to the daemon before it. The hooks named in `fails` fail."""
 
     def __init__(self, world: World, *fails: str) -> None:
         self.world, self.fails = world, fails
-        self.told: list[Mapping[str, str]] = []
+        self.received: list[Mapping[str, str]] = []
         self.calls_before: dict[str, list[str]] = {}
 
     def __call__(self, hook: Hook, facts: Mapping[str, str]) -> None:
-        self.told.append(dict(facts))
+        self.received.append(dict(facts))
         self.calls_before[hook.name] = list(self.world.daemon().calls)
         if hook.name in self.fails:
             raise HookFailed(f"the hook {hook.name} ({hook.on}) failed: exit code 3", output=("why",))
 
     @property
     def names(self) -> list[str]:
-        return [facts["hook"] for facts in self.told]
+        return [facts["hook"] for facts in self.received]
 
 
-def made(tmp_path: Path, world: World, length: int, more: str = EVERY_POINT, models: str = "", **ask: bool) -> Plan:
+def plan_for(
+    tmp_path: Path, world: World, length: int, more: str = EVERY_POINT, models: str = "", **options: bool
+) -> Plan:
     path = tmp_path / "stack.toml"
     text = model_text() + f"[models.tiny.args]\nmax_model_len = {length}\n\n" + models
     path.write_text(stack_text(more + text, hosts=HOST))
-    return world.plan(desired_from(path), Request(**ask))  # type: ignore[arg-type]
+    return world.plan(desired_from(path), Request(**options))  # type: ignore[arg-type]
 
 
 def replaced(tmp_path: Path, *fails: str, more: str = EVERY_POINT, models: str = "") -> tuple[World, Spy, Result]:
     """A world in which one instance serves, and a replacement of it, with hooks."""
     world = World("demo", "here")
-    world.apply(made(tmp_path, world, 1024, models=models))
+    world.apply(plan_for(tmp_path, world, 1024, models=models))
     world.events.clear()
     world.daemon().calls.clear()
     spy = world.hook = Spy(world, *fails)
-    return world, spy, world.apply(made(tmp_path, world, 2048, more, models))
+    return world, spy, world.apply(plan_for(tmp_path, world, 2048, more, models))
 
 
 def states(world: World) -> dict[str, str]:
@@ -86,9 +88,9 @@ def test_each_runs_at_its_point(tmp_path: Path) -> None:
     assert "rename" in before["post_apply"]
 
 
-def test_each_is_told_the_facts_of_its_point(tmp_path: Path) -> None:
+def test_each_hook_receives_the_facts_of_its_point(tmp_path: Path) -> None:
     world, spy, _ = replaced(tmp_path)
-    of_run, of_stop, of_healthy, at_end = spy.told
+    of_run, of_stop, of_healthy, at_end = spy.received
     assert of_run == {
         "stack": "demo",
         "env": "",
@@ -109,18 +111,18 @@ def test_each_is_told_the_facts_of_its_point(tmp_path: Path) -> None:
 
 def test_nothing_is_run_for_a_plan_without_changes(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.apply(made(tmp_path, world, 1024))
-    assert made(tmp_path, world, 1024).hooks == ()
+    world.apply(plan_for(tmp_path, world, 1024))
+    assert plan_for(tmp_path, world, 1024).hooks == ()
 
 
 def test_a_required_pre_apply_refuses_before_anything_is_touched(tmp_path: Path) -> None:
     world = World("demo", "here")
     spy = world.hook = Spy(world, "pre_apply")
     with pytest.raises(HookRefused, match=r"the hook pre_apply \(pre_apply\) failed: exit code 3; nothing was changed"):
-        world.apply(made(tmp_path, world, 1024))
+        world.apply(plan_for(tmp_path, world, 1024))
     assert states(world) == {}
     assert world.daemon().volumes == {}, "the lock is released"
-    assert spy.names == ["pre_apply"], "nothing failed that was begun, and nothing was applied"
+    assert spy.names == ["pre_apply"], "no step failed, and no step was applied"
 
 
 def test_one_that_is_not_required_is_only_reported(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_a_required_pre_stop_leaves_the_old_one_serving(tmp_path: Path) -> None:
     assert states(world) == {"vllm-model-tiny": "running"}
     assert not [c for c in world.daemon().calls if c.startswith("stop")]
     assert spy.names == ["pre_apply", "pre_stop", "on_failure", "post_apply"]
-    assert (spy.told[2]["outcome"], spy.told[3]["outcome"]) == ("rolled back", "failed")
+    assert (spy.received[2]["outcome"], spy.received[3]["outcome"]) == ("rolled back", "failed")
 
 
 def test_a_required_post_healthy_is_part_of_the_gate(tmp_path: Path) -> None:
@@ -155,30 +157,30 @@ def test_a_required_post_healthy_is_part_of_the_gate(tmp_path: Path) -> None:
     assert states(world) == {"vllm-model-tiny": "running"}
     assert world.daemon().by_name("vllm-model-tiny").restart == "unless-stopped"
     assert spy.names == ["pre_apply", "pre_stop", "post_healthy", "on_failure", "post_apply"], "not of what comes back"
-    assert made(tmp_path, world, 1024).effective == ()
+    assert plan_for(tmp_path, world, 1024).effective == ()
 
 
 def test_a_refused_removal_has_touched_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.apply(made(tmp_path, world, 1024))
+    world.apply(plan_for(tmp_path, world, 1024))
     world.hook = Spy(world, "pre_stop")
-    result = world.apply(made(tmp_path, world, 1024, destroy=True))
+    result = world.apply(plan_for(tmp_path, world, 1024, destroy=True))
     assert (result.outcomes[0].fate, result.outcomes[0].left_behind, result.exit_code) == (Fate.FAILED, False, 1)
     assert states(world) == {"vllm-model-tiny": "running"}
 
 
 def test_a_destroy_stops_with_its_hooks(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.apply(made(tmp_path, world, 1024))
+    world.apply(plan_for(tmp_path, world, 1024))
     spy = world.hook = Spy(world)
-    assert world.apply(made(tmp_path, world, 1024, destroy=True)).exit_code == 0
+    assert world.apply(plan_for(tmp_path, world, 1024, destroy=True)).exit_code == 0
     assert spy.names == ["pre_apply", "pre_stop", "post_apply"]
-    assert (spy.told[0]["action"], spy.told[1]["action"]) == ("destroy", "remove")
+    assert (spy.received[0]["action"], spy.received[1]["action"]) == ("destroy", "remove")
 
 
-def test_on_failure_hears_what_became_of_it_and_where_the_old_one_is(tmp_path: Path) -> None:
+def test_on_failure_receives_the_outcome_and_the_endpoint_of_the_old_container(tmp_path: Path) -> None:
     world = World("demo", "here")
-    world.apply(made(tmp_path, world, 1024))
+    world.apply(plan_for(tmp_path, world, 1024))
 
     def crash(container: FakeContainer) -> None:
         if "2048" in container.command:
@@ -186,20 +188,20 @@ def test_on_failure_hears_what_became_of_it_and_where_the_old_one_is(tmp_path: P
 
     world.daemon().behaviours.append(crash)
     spy = world.hook = Spy(world, "on_failure", "post_apply")
-    result = world.apply(made(tmp_path, world, 2048))
-    assert result.exit_code == 1, "that they fail too changes nothing"
-    failed = next(f for f in spy.told if f["on"] == "on_failure")
+    result = world.apply(plan_for(tmp_path, world, 2048))
+    assert result.exit_code == 1, "their own failures change nothing"
+    failed = next(f for f in spy.received if f["on"] == "on_failure")
     assert (failed["outcome"], failed["address"]) == ("rolled back", "here/tiny")
     assert "exited with code 1" in failed["failure"]
     assert failed["endpoint"] == f"http://{world.daemon().by_name('vllm-model-tiny').id}"
 
 
-def test_on_failure_hears_of_a_hosts_own_steps(tmp_path: Path) -> None:
+def test_on_failure_receives_a_failure_of_a_hosts_own_steps(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.daemon().faults.fail("ensure_network", times=ALWAYS, error=DaemonRefused("here: no more addresses"))
     spy = world.hook = Spy(world)
-    world.apply(made(tmp_path, world, 1024))
-    failed = next(f for f in spy.told if f["on"] == "on_failure")
+    world.apply(plan_for(tmp_path, world, 1024))
+    failed = next(f for f in spy.received if f["on"] == "on_failure")
     assert (failed["host"], failed.get("address")) == ("here", None)
     assert "no more addresses" in failed["failure"]
 
@@ -212,8 +214,8 @@ def test_models_narrow_and_a_models_own_come_after_the_stacks(tmp_path: Path) ->
     own = '[models.tiny.hooks.a-own]\non = "post_healthy"\ncommand = ["true"]\n\n' + model_text("other", gpus='"none"')
     world = World("demo", "here")
     spy = world.hook = Spy(world)
-    assert world.apply(made(tmp_path, world, 1024, more, own)).exit_code == 0
-    assert [(f["model"], f["hook"]) for f in spy.told] == [
+    assert world.apply(plan_for(tmp_path, world, 1024, more, own)).exit_code == 0
+    assert [(f["model"], f["hook"]) for f in spy.received] == [
         ("other", "for-others"), ("other", "z-for-all"),
         ("tiny", "a-for-tiny"), ("tiny", "z-for-all"), ("tiny", "a-own"),
     ]  # fmt: skip
@@ -221,7 +223,7 @@ def test_models_narrow_and_a_models_own_come_after_the_stacks(tmp_path: Path) ->
 
 def test_a_saved_plan_has_its_hooks(tmp_path: Path) -> None:
     world = World("demo", "here")
-    plan = made(tmp_path, world, 1024)
+    plan = plan_for(tmp_path, world, 1024)
     assert plan.hooks
     assert plan_from_json(plan_to_json(plan)).hooks == plan.hooks
 
@@ -267,8 +269,8 @@ def test_a_command_gets_the_secrets_that_it_is_given_and_no_other(tmp_path: Path
         "CORTEXCTL_NOTIFY_SECRET": "planted-three",
         "PLAIN": "yes",
     }
-    given = (SecretRef("HF_TOKEN", "env", "MY_TOKEN", ""),)
-    hook = shell("env > seen", secrets=given, withheld=("MY_TOKEN", "OTHER"))
+    references = (SecretRef("HF_TOKEN", "env", "MY_TOKEN", ""),)
+    hook = shell("env > seen", secrets=references, withheld=("MY_TOKEN", "OTHER"))
     runner(tmp_path, {"MY_TOKEN": "planted-one", "OTHER": "planted-two"}, environ)(hook, {})
     seen = (tmp_path / "seen").read_text()
     assert "HF_TOKEN=planted-one\n" in seen
@@ -276,7 +278,7 @@ def test_a_command_gets_the_secrets_that_it_is_given_and_no_other(tmp_path: Path
     assert seen.count("planted-") == 1
 
 
-def test_what_it_says_is_kept_short_and_without_secrets(tmp_path: Path) -> None:
+def test_the_output_of_a_hook_is_cut_and_without_secrets(tmp_path: Path) -> None:
     script = "i=0; while [ $i -lt 50 ]; do echo line $i planted-one; i=$((i+1)); done; echo planted-two >&2; exit 3"
     with pytest.raises(HookFailed, match=r"the hook h \(pre_stop\) failed: exit code 3$") as raised:
         runner(tmp_path, {"A": "planted-one", "B": "planted-two"})(shell(script), {})
@@ -321,15 +323,17 @@ def test_a_background_process_does_not_hold_a_hook_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         (("./not-there.sh",), "cannot be run in .*: No such file"),
         (("a\0b",), "cannot be run"),
         (("sh", "-c", "kill -9 $$"), "signal 9"),
     ],
 )
-def test_what_cannot_be_run_is_a_failure_in_words(tmp_path: Path, command: tuple[str, ...], said: str) -> None:
-    with pytest.raises(HookFailed, match=said):
+def test_a_command_that_cannot_be_run_is_a_failure_with_a_text(
+    tmp_path: Path, command: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(HookFailed, match=message):
         runner(tmp_path)(Hook("h", Point.PRE_APPLY, command), {})
 
 
@@ -340,7 +344,7 @@ def test_a_secret_without_a_value_is_a_failure_of_the_hook(tmp_path: Path) -> No
     with pytest.raises(
         HookRefused, match=r"the hook pre_apply \(pre_apply\) cannot be run: the environment variable NOT_SET"
     ):
-        world.apply(made(tmp_path, world, 1024, more))
+        world.apply(plan_for(tmp_path, world, 1024, more))
 
 
 def test_a_url_gets_the_facts_signed(tmp_path: Path) -> None:
@@ -364,11 +368,11 @@ def test_a_url_gets_the_facts_signed(tmp_path: Path) -> None:
     assert at.got[0].headers["x-cortexctl-signature"] == f"sha256={signed}"
 
 
-@pytest.mark.parametrize(("replies", "said"), [([(404, {})], "it answered 404"), ([(503, {})], "it answered 503")])
-def test_a_url_that_says_no_is_a_failure_and_its_path_is_not_shown(
-    tmp_path: Path, replies: list[tuple[int, dict[str, str]]], said: str
+@pytest.mark.parametrize(("replies", "message"), [([(404, {})], "it answered 404"), ([(503, {})], "it answered 503")])
+def test_an_error_of_a_url_is_a_failure_and_its_path_is_not_shown(
+    tmp_path: Path, replies: list[tuple[int, dict[str, str]]], message: str
 ) -> None:
-    with receiver(replies) as at, pytest.raises(HookFailed, match=said) as raised:
+    with receiver(replies) as at, pytest.raises(HookFailed, match=message) as raised:
         runner(tmp_path)(Hook("h", Point.PRE_APPLY, url=f"{at.url}/planted-path", timeout=1), {})
     assert "planted" not in raised.value.message
     assert len(at.got) == 1, "a second try would end after the time that it has"
@@ -381,7 +385,7 @@ def test_values_are_masked_longest_first_and_line_by_line() -> None:
 def test_a_lock_that_is_lost_while_a_hook_runs_ends_the_change_before_its_next_step(tmp_path: Path) -> None:
     """A hook may take its time, and another run may have taken over meanwhile."""
     world = World("demo", "here")
-    world.apply(made(tmp_path, world, 1024))
+    world.apply(plan_for(tmp_path, world, 1024))
     spy = Spy(world)
 
     def hook_that_outlives_the_lock(hook: Hook, facts: Mapping[str, str]) -> None:
@@ -391,7 +395,7 @@ def test_a_lock_that_is_lost_while_a_hook_runs_ends_the_change_before_its_next_s
 
     world.hook = hook_that_outlives_the_lock
     world.daemon().calls.clear()
-    result = world.apply(made(tmp_path, world, 2048))
+    result = world.apply(plan_for(tmp_path, world, 2048))
     assert isinstance(result.outcomes[0].failure, LockLost)
     assert not any(call.startswith("stop") for call in world.daemon().calls)
     assert states(world)["vllm-model-tiny"] == "running"
@@ -400,9 +404,9 @@ def test_a_lock_that_is_lost_while_a_hook_runs_ends_the_change_before_its_next_s
 def test_a_stale_plan_runs_no_hook(tmp_path: Path) -> None:
     """A pre_apply hook announces an apply, and there will be none."""
     world = World("demo", "here")
-    world.apply(made(tmp_path, world, 1024))
+    world.apply(plan_for(tmp_path, world, 1024))
     spy = world.hook = Spy(world)
-    planned = made(tmp_path, world, 2048)
+    planned = plan_for(tmp_path, world, 2048)
     world.daemon().by_name("vllm-model-tiny").state = "exited"
     with pytest.raises(PlanStale):
         world.apply(planned)

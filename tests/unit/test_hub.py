@@ -1,4 +1,4 @@
-"""The hub, as a server on this machine: what is asked, who gets the token, and what a refusal comes to."""
+"""The hub, as a server on this machine: the requests, who receives the token, and the effect of a refusal."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ SOURCE = ModelSource("gpu-1", "", "", "org/name", "refs/pr/1")
 CONFIG = {"model_type": "qwen3"}
 
 
-class Hub:
+class FakeHub:
     """`answers`: path -> (status, body or where to)."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, str]] = {}
-        self.asked: list[tuple[str, str]] = []
-        hub = self
+        self.requests: list[tuple[str, str]] = []
+        fake = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                hub.asked.append((self.path, self.headers.get("Authorization", "")))
-                status, text = hub.answers.get(self.path, (404, ""))
+                fake.requests.append((self.path, self.headers.get("Authorization", "")))
+                status, text = fake.answers.get(self.path, (404, ""))
                 self.send_response(status)
                 if 300 <= status < 400:
                     self.send_header("Location", text)
@@ -44,54 +44,54 @@ class Hub:
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    made = Hub()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+def fake_hub() -> Iterator[FakeHub]:
+    fake = FakeHub()
+    thread = threading.Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    yield fake
+    fake.server.shutdown()
+    fake.server.server_close()
 
 
 BASE = "/org/name/resolve/refs%2Fpr%2F1"
 
 
-def test_config_and_size_are_read_with_the_token(hub: Hub) -> None:
-    hub.answers[f"{BASE}/config.json"] = (200, json.dumps(CONFIG))
-    hub.answers[f"{BASE}/model.safetensors.index.json"] = (200, json.dumps({"metadata": {"total_size": 5}}))
-    found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url + "/", "HF_TOKEN": "planted"})
-    assert found == ModelFiles(CONFIG, total=5)
-    assert {token for _, token in hub.asked} == {"Bearer planted"}
+def test_config_and_size_are_read_with_the_token(fake_hub: FakeHub) -> None:
+    fake_hub.answers[f"{BASE}/config.json"] = (200, json.dumps(CONFIG))
+    fake_hub.answers[f"{BASE}/model.safetensors.index.json"] = (200, json.dumps({"metadata": {"total_size": 5}}))
+    files = files_from_hub(SOURCE, {"HF_ENDPOINT": fake_hub.url + "/", "HF_TOKEN": "planted"})
+    assert files == ModelFiles(CONFIG, total=5)
+    assert {token for _, token in fake_hub.requests} == {"Bearer planted"}
 
 
-def test_the_token_is_not_carried_to_where_a_redirect_leads(hub: Hub) -> None:
-    other = Hub()
+def test_the_token_is_not_carried_to_where_a_redirect_leads(fake_hub: FakeHub) -> None:
+    other = FakeHub()
     thread = threading.Thread(target=other.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         other.answers["/blob"] = (200, json.dumps(CONFIG))
-        hub.answers[f"{BASE}/config.json"] = (307, f"{other.url}/blob")
-        found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url, "HF_TOKEN": "planted"})
+        fake_hub.answers[f"{BASE}/config.json"] = (307, f"{other.url}/blob")
+        files = files_from_hub(SOURCE, {"HF_ENDPOINT": fake_hub.url, "HF_TOKEN": "planted"})
     finally:
         other.server.shutdown()
         other.server.server_close()
-    assert found.config == CONFIG
-    assert other.asked == [("/blob", "")]
+    assert files.config == CONFIG
+    assert other.requests == [("/blob", "")]
 
 
 @pytest.mark.parametrize(
     ("status", "why"),
     [(401, "requires a token for it (status 401)"), (403, "requires a token"), (500, "did not return it (status 500)")],
 )
-def test_a_refusal_is_said_and_never_the_token(hub: Hub, status: int, why: str) -> None:
-    hub.answers[f"{BASE}/config.json"] = (status, "planted")
-    found = files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url, "HF_TOKEN": "planted"})
-    assert why in found.problem
-    assert "planted" not in found.problem
+def test_a_refusal_is_reported_and_the_token_is_never_shown(fake_hub: FakeHub, status: int, why: str) -> None:
+    fake_hub.answers[f"{BASE}/config.json"] = (status, "planted")
+    files = files_from_hub(SOURCE, {"HF_ENDPOINT": fake_hub.url, "HF_TOKEN": "planted"})
+    assert why in files.problem
+    assert "planted" not in files.problem
 
 
-def test_a_repository_without_a_config_says_so(hub: Hub) -> None:
-    assert "no config.json" in files_from_hub(SOURCE, {"HF_ENDPOINT": hub.url}).problem
+def test_a_repository_without_a_config_is_a_problem(fake_hub: FakeHub) -> None:
+    assert "no config.json" in files_from_hub(SOURCE, {"HF_ENDPOINT": fake_hub.url}).problem
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "nonsense://x", "http://[bad"])

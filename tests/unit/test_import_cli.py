@@ -27,7 +27,7 @@ def stack(tmp_path: Path, more: str = "", socket: str = "/nowhere.sock", name: s
 
 
 @pytest.mark.parametrize(
-    ("more", "says"),
+    ("more", "error"),
     [
         ("", "no Docker daemon at unix:///nowhere.sock"),
         ("[models]\n", "no Docker daemon at unix:///nowhere.sock"),
@@ -37,11 +37,13 @@ def stack(tmp_path: Path, more: str = "", socket: str = "/nowhere.sock", name: s
         ("[env.e.models]\n", "no Docker daemon"),
     ],
 )
-def test_a_stack_with_hosts_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, says: str) -> None:
+def test_a_stack_with_hosts_is_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str, error: str
+) -> None:
     assert run(["import", "here", "--stack", stack(tmp_path, more)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert says in err
+    assert error in err
     assert "import-probe" not in err
 
 
@@ -83,7 +85,7 @@ STACK = 'stack = "demo"\n\n[hosts.here]\ndocker = "{}"\nmodels_dir = "/srv/model
 
 
 def answers(changes: Mapping[str, Any] | None = None, name: str = "llm", **row: Any) -> dict[str, Any]:
-    """What a daemon says of one container that a person started."""
+    """The answers of a daemon with one container that a person started."""
     raw = inspection(SPEC, {}, {"HostConfig": BY_HAND})
     raw = laid_over({**raw, "Id": ID, "Name": f"/{name}", "Image": IMAGE_ID}, changes or {})
     raw["Config"].setdefault("Image", SPEC.container.image)
@@ -104,15 +106,15 @@ class Session:
         self.path.write_text(STACK.format(url))
         self.capsys = capsys
 
-    def run(self, *words: str) -> tuple[int, str, str]:
-        code = run(list(words))
+    def run(self, *argv: str) -> tuple[int, str, str]:
+        code = run(list(argv))
         out, err = self.capsys.readouterr()
         assert "planted" not in out + err
         assert "Traceback" not in err
         return code, out, err
 
-    def imported(self, *words: str) -> str:
-        code, out, err = self.run("import", "here", "llm", "--stack", str(self.path), *words)
+    def imported(self, *argv: str) -> str:
+        code, out, err = self.run("import", "here", "llm", "--stack", str(self.path), *argv)
         assert code == 0, err
         return out
 
@@ -124,9 +126,9 @@ class Session:
 
 @contextmanager
 def session(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Mapping[str, Any]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], documents: Mapping[str, Any]
 ) -> Iterator[tuple[Session, TalkingDaemon]]:
-    with talking_daemon(tmp_path / "daemon.sock", said) as daemon:
+    with talking_daemon(tmp_path / "daemon.sock", documents) as daemon:
         yield Session(tmp_path, daemon.url, capsys), daemon
 
 
@@ -254,8 +256,8 @@ def test_clashes_with_other_models_are_reasons(tmp_path: Path, capsys: pytest.Ca
         here.path.write_text(f"{here.path.read_text()}\n{other.format(lines)}")
         code, out, err = here.run("import", "here", "llm", "--stack", str(here.path))
         assert (code, out) == (1, "")
-        for said in ('both serve "llama"', "both publish port 8001", "on GPU 0 of here sums to", "for 3 reasons"):
-            assert said in err
+        for reason in ('both serve "llama"', "both publish port 8001", "on GPU 0 of here sums to", "for 3 reasons"):
+            assert reason in err
 
 
 def test_whose_it_is_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,16 +272,16 @@ def test_whose_it_is_already(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_an_image_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = answers()
-    del said[f"/images/{IMAGE_ID}/json"]
-    with session(tmp_path, capsys, said) as (here, _):
+    documents = answers()
+    del documents[f"/images/{IMAGE_ID}/json"]
+    with session(tmp_path, capsys, documents) as (here, _):
         code, _, err = here.run("import", "here", "llm", "--stack", str(here.path))
         assert (code, "its image is not on the host any more" in err) == (1, True)
 
 
 def test_by_the_beginning_of_its_id_and_gone_meanwhile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = answers()
-    with session(tmp_path, capsys, said) as (here, daemon):
+    documents = answers()
+    with session(tmp_path, capsys, documents) as (here, daemon):
         code, out, _ = here.run("import", "here", "aaaa", "--stack", str(here.path))
         assert (code, 'adopt = "llm"' in out) == (0, True)
         del daemon.answers[f"/containers/{ID}/json"]
@@ -318,7 +320,7 @@ def test_an_environment_of_the_stack(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert "in a new container other_net" in block
 
 
-def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_host_without_containers_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with talking_daemon(tmp_path / "daemon.sock", {}) as daemon:
         path = stack(tmp_path, socket=daemon.url.removeprefix("unix://"))
         assert run(["import", "here", "--stack", path]) == 0

@@ -139,7 +139,7 @@ def test_gpus_that_the_environment_chooses(variable: str) -> None:
     assert ByHand(SPEC, changes=changes).draft().table["gpus"] == ([2, 3] if variable[0] == "N" else "none")
 
 
-def test_gpus_that_are_no_indices_must_be_said() -> None:
+def test_gpus_without_indices_must_be_given_as_an_option() -> None:
     by_hand = served("/models/llama", DeviceRequests=[{"DeviceIDs": ["GPU-8f1c"]}])
     assert "--gpus 0,1" in by_hand.draft().reasons[0]
     assert by_hand.draft(gpus=(1,)).table["gpus"] == [1]
@@ -164,7 +164,7 @@ def test_sources(model: str, mounts: tuple[Mount, ...], source: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
-    ("model", "mounts", "says"),
+    ("model", "mounts", "expected"),
     [
         ("/elsewhere", (), "not a mount of the host"),
         ("/models/a", (Mount("/data", "/models"),), 'set models_dir = "/data" in [hosts.here]'),
@@ -173,10 +173,10 @@ def test_sources(model: str, mounts: tuple[Mount, ...], source: dict[str, str]) 
         ("./here", (), "neither a folder of the host"),
     ],
 )
-def test_sources_that_cannot_be_said(model: str, mounts: tuple[Mount, ...], says: str) -> None:
+def test_sources_that_a_stack_cannot_express(model: str, mounts: tuple[Mount, ...], expected: str) -> None:
     spec = new_spec("i:v0.32.0", model, ("m",), "0.32.0", mounts=mounts, network="bridge")
     (reason,) = ByHand(spec).draft().reasons
-    assert says in reason
+    assert expected in reason
 
 
 def test_a_url_with_a_password_is_not_shown() -> None:
@@ -242,7 +242,7 @@ def test_a_server_on_another_port_and_one_on_the_hosts_network() -> None:
         ({"HF_HUB_OFFLINE": "0"}, False),
     ],
 )
-def test_offline_is_said_where_it_is_not_the_default(env: dict[str, str], offline: bool | None) -> None:
+def test_offline_is_written_if_it_is_not_the_default(env: dict[str, str], offline: bool | None) -> None:
     config = {"Config": {"Env": [f"{k}={v}" for k, v in env.items()]}}
     assert ByHand(SPEC, changes=config).draft().table.get("offline") == offline
     repo = new_spec("i:v0.32.0", "org/m", ("m",), "0.32.0", network="bridge")
@@ -312,7 +312,7 @@ def test_an_image_that_is_only_an_id_is_called_by_a_tag_of_its_own() -> None:
     assert "docker tag abababababab" in reason
 
 
-def test_the_release_is_asked_for_where_the_tag_does_not_tell() -> None:
+def test_the_release_is_required_if_the_tag_does_not_contain_it() -> None:
     by_hand = ByHand(SPEC, changes={"Config": {"Image": "vllm/vllm-openai"}})
     assert by_hand.draft(release="0.11.0").table["vllm_version"] == "0.11.0"
     untold = by_hand.draft()
@@ -339,7 +339,7 @@ def test_arguments_that_may_hold_a_secret_or_cannot_be_written_are_left_out() ->
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "expected"),
     [
         (command_line("python3", "x.py", entry=()), "cannot be read"),
         (command_line("-c", "sleep 1; vllm serve planted", entry=["sh"]), "cannot be read"),
@@ -348,13 +348,13 @@ def test_arguments_that_may_hold_a_secret_or_cannot_be_written_are_left_out() ->
         ({"HostConfig": {"AutoRemove": True}}, "--rm"),
     ],
 )
-def test_reasons(changes: dict[str, Any], says: str) -> None:
+def test_reasons(changes: dict[str, Any], expected: str) -> None:
     reasons = ByHand(SPEC, changes=changes).draft().reasons
-    assert any(says in reason for reason in reasons), reasons
+    assert any(expected in reason for reason in reasons), reasons
     assert "planted" not in " ".join(reasons)
 
 
-def test_all_reasons_are_said_at_once() -> None:
+def test_all_reasons_are_reported_at_once() -> None:
     changes = {
         **command_line("/elsewhere"),
         "HostConfig": {"AutoRemove": True, "DeviceRequests": [{"DeviceIDs": ["GPU-1"]}]},
@@ -363,7 +363,7 @@ def test_all_reasons_are_said_at_once() -> None:
     assert len(ByHand(SPEC, changes=changes).draft(taken=frozenset({"elsewhere"})).reasons) == 5
 
 
-def test_what_no_stack_has_is_told() -> None:
+def test_settings_that_no_stack_has_are_reported() -> None:
     host = {"Ulimits": [{"Name": "memlock", "Soft": -1}], "ExtraHosts": ["a:1.2.3.4"], "ReadonlyRootfs": True}
     config = {
         "User": "1000",
@@ -372,12 +372,19 @@ def test_what_no_stack_has_is_told() -> None:
     }
     networks = {"Networks": {"cortex_default": {"Aliases": ["llm-alias"]}}}
     draft = changed(Config=config, HostConfig=host, NetworkSettings=networks).draft()
-    told = " ".join(draft.comments)
-    for said in ("ulimits", "extra hosts (a:1.2.3.4)", "a read-only root", "user (1000)", "health check", "llm-alias"):
-        assert said in told
-    assert "Compose's project cortex created it" in told
-    assert "On cortex_default its name is llm; from the next apply on it is vllm-model-llama" in told
-    assert "planted" not in told
+    comments = " ".join(draft.comments)
+    for setting in (
+        "ulimits",
+        "extra hosts (a:1.2.3.4)",
+        "a read-only root",
+        "user (1000)",
+        "health check",
+        "llm-alias",
+    ):
+        assert setting in comments
+    assert "Compose's project cortex created it" in comments
+    assert "On cortex_default its name is llm; from the next apply on it is vllm-model-llama" in comments
+    assert "planted" not in comments
 
 
 def test_the_hosts_own_folders_take_the_place_of_mounts() -> None:
@@ -407,7 +414,7 @@ def test_hostile_names_hide_nothing() -> None:
     assert "\u202e" not in text
 
 
-def test_json_says_the_same() -> None:
+def test_the_json_form_is_the_same_model() -> None:
     from cortexctl.stack.load import load_stack
 
     draft = served("/models/llama", "--foo", "{{ x").draft()
@@ -419,13 +426,13 @@ def test_json_says_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "command", "found"),
+    ("image", "command", "expected"),
     [
         ("vllm/vllm-openai:v0.32.0", ["x"], True),
         ("mine:1", ["vllm", "serve", "m"], True),
         ("postgres:16", ["postgres"], False),
     ],
 )
-def test_who_runs_vllm(image: str, command: list[str], *, found: bool) -> None:
+def test_who_runs_vllm(image: str, command: list[str], *, expected: bool) -> None:
     changes = {"Config": {"Image": image, "Entrypoint": None, "Cmd": command}}
-    assert runs_vllm(ByHand(SPEC, changes=changes).running) is found
+    assert runs_vllm(ByHand(SPEC, changes=changes).running) is expected

@@ -53,10 +53,10 @@ def _entries(case: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _shown(made: Plan) -> str:
+def _shown(plan: Plan) -> str:
     """Everything that a reader may be given, as bytes could be written of it."""
-    shown = plan_text(made, Ink(enabled=False), explain=True) + plan_to_json(made)
-    assert plan_from_json(plan_to_json(made)) == made
+    shown = plan_text(plan, Ink(enabled=False), explain=True) + plan_to_json(plan)
+    assert plan_from_json(plan_to_json(plan)) == plan
     return shown.encode().decode()
 
 
@@ -65,21 +65,21 @@ def _shown(made: Plan) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_a_recorded_container_is_as_the_same_stack_wants_it(case: Path) -> None:
-    made = plan_of(case, desired_of(case))
-    assert [(c.address, c.action, c.fields) for c in made.effective] == []
-    assert [d for d in made.diagnostics if d.is_error] == []
-    assert made.steps == ()
-    assert {c.address for c in made.changes} == {i.address for i in desired_of(case).instances}
-    assert _shown(made)
+    plan = plan_of(case, desired_of(case))
+    assert [(c.address, c.action, c.fields) for c in plan.effective] == []
+    assert [d for d in plan.diagnostics if d.is_error] == []
+    assert plan.steps == ()
+    assert {c.address for c in plan.changes} == {i.address for i in desired_of(case).instances}
+    assert _shown(plan)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_without_credentials_a_recorded_container_is_as_the_same_stack_wants_it(case: Path) -> None:
-    """For a review: what a secret holds is not known there, and that is no difference."""
+    """As in a review: the values of secrets are unknown there, which is not a difference."""
     desired = desired_of(case)
     blind = [dataclasses.replace(i, spec=_blind(i.spec)) for i in desired.instances]
-    made = plan_of(case, dataclasses.replace(desired, instances=tuple(blind)))
-    assert [(c.address, c.fields) for c in made.effective] == []
+    plan = plan_of(case, dataclasses.replace(desired, instances=tuple(blind)))
+    assert [(c.address, c.fields) for c in plan.effective] == []
 
 
 def _blind(spec: Spec) -> Spec:
@@ -90,25 +90,25 @@ def _blind(spec: Spec) -> Spec:
 def test_a_secret_that_got_another_value_is_seen_in_recorded_labels(name: str) -> None:
     """Or a fingerprint that is never compared would pass the tests above."""
     case = CORPUS / "v1" / "everything_set"
-    made = plan_of(case, desired_of(case, secrets={**SECRETS, name: "another"}))
-    assert [(f.path, f.sensitive) for c in made.effective for f in c.fields] == [
+    plan = plan_of(case, desired_of(case, secrets={**SECRETS, name: "another"}))
+    assert [(f.path, f.sensitive) for c in plan.effective for f in c.fields] == [
         (f"secrets.{s.name}", True)
-        for c in made.effective
+        for c in plan.effective
         if c.detail.after
         for s in c.detail.after.container.secrets
         if s.key == name
     ]
-    assert len(made.effective) == 1
+    assert len(plan.effective) == 1
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_every_recorded_container_belongs_to_its_stack_and_can_be_destroyed(case: Path) -> None:
     desired = desired_of(case)
-    made = plan_of(case, desired, Request(destroy=True, unprotect=tuple(i.address for i in desired.instances)))
-    assert {ref.id for c in made.changes for ref in c.detail.touched} == {
+    plan = plan_of(case, desired, Request(destroy=True, unprotect=tuple(i.address for i in desired.instances)))
+    assert {ref.id for c in plan.changes for ref in c.detail.touched} == {
         f"{e['host']}/{e['name']}" for e in _entries(case)
     }
-    assert not made.has_errors
+    assert not plan.has_errors
 
 
 def test_the_corpus_has_every_field_of_a_spec_and_every_label() -> None:
@@ -117,7 +117,7 @@ def test_the_corpus_has_every_field_of_a_spec_and_every_label() -> None:
     default = new_spec("", "", ())
     for field in {*SPEC_FIELDS} - {"engine", "port"}:  # there is one of each so far
         assert any(field_of(s, field) != field_of(default, field) for s in specs), field
-    of_others = {labels.PREFIX, labels.PROBE}  # what a probe runs in is no instance
+    of_others = {labels.PREFIX, labels.PROBE}  # the container of a probe is not an instance
     marks = {v for k, v in vars(labels).items() if k.isupper() and isinstance(v, str)}
     names = {mark for mark in marks if mark.startswith(labels.PREFIX)} - of_others
     assert {name for e in entries for name in e["labels"]} == names
@@ -133,7 +133,7 @@ def test_no_secret_is_in_the_corpus() -> None:
     assert not any(value in text for text in recorded for value in SECRETS.values())
 
 
-# that it stays as it was
+# the recorded labels never change
 
 
 def test_nothing_of_the_corpus_was_edited_or_taken_away() -> None:
@@ -172,20 +172,20 @@ CANNOT_BE_READ = [pytest.param(p, id=p.stem) for p in sorted(UNREADABLE.glob("*.
 def test_what_cannot_be_read_is_reported_and_left_alone(path: Path) -> None:
     case = json.loads(path.read_text(encoding="utf-8"))
     desired, observed = _wanted(), _holding(case["labels"])
-    made = plan(desired, observed)
-    assert [d.rule for d in made.diagnostics] == ["CX402"]
-    assert case["says"] in made.diagnostics[0].summary
-    assert "gpu-1/tiny" in made.diagnostics[0].summary
-    assert made.effective == ()
-    assert made.steps == ()
+    planned = plan(desired, observed)
+    assert [d.rule for d in planned.diagnostics] == ["CX402"]
+    assert case["says"] in planned.diagnostics[0].summary
+    assert "gpu-1/tiny" in planned.diagnostics[0].summary
+    assert planned.effective == ()
+    assert planned.steps == ()
     assert needs(desired, observed).images == ()
     assert needs(desired, observed).inspections == ()
-    assert "CX402" in _shown(made)
+    assert "CX402" in _shown(planned)
 
 
 @pytest.mark.parametrize("path", CANNOT_BE_READ)
 def test_what_cannot_be_read_is_not_removed_without_a_word(path: Path) -> None:
-    """Neither when its block is gone nor when everything is to go or to be made anew: it may be anything."""
+    """No plan removes a container with unreadable labels, because it may be anything."""
     case = json.loads(path.read_text(encoding="utf-8"))
     gone = dataclasses.replace(_wanted(), instances=())
     for desired, request in (
@@ -193,17 +193,17 @@ def test_what_cannot_be_read_is_not_removed_without_a_word(path: Path) -> None:
         (_wanted(), Request(destroy=True)),
         (_wanted(), Request(replace=("*",))),
     ):
-        made = plan(desired, _holding(case["labels"]), request)
-        assert "CX402" in [d.rule for d in made.diagnostics]
-        assert made.has_errors
-        assert _shown(made)
+        planned = plan(desired, _holding(case["labels"]), request)
+        assert "CX402" in [d.rule for d in planned.diagnostics]
+        assert planned.has_errors
+        assert _shown(planned)
 
 
 def test_labels_that_cannot_be_read_are_of_many_kinds() -> None:
-    """Each says why it is there; and the list of what is not found yet names nothing that is gone."""
-    found = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in UNREADABLE.glob("*.json")}
-    assert all(case["why"] for case in found.values())
-    assert sum(name.startswith("newer") for name in found) >= 5
+    """Each case names its reason."""
+    cases = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in UNREADABLE.glob("*.json")}
+    assert all(case["why"] for case in cases.values())
+    assert sum(name.startswith("newer") for name in cases) >= 5
 
 
 WORTHLESS: list[Any] = [None, True, 10**30, "x", [None], {}, {"x": [1]}]
@@ -240,9 +240,9 @@ def test_no_damage_of_a_recorded_spec_ends_in_an_exception() -> None:
             seen = Observed((dataclasses.replace(host, containers=(damaged,)),))
             try:
                 assert needs(desired, seen) is not None
-                made = plan(desired, seen)
-                assert plan_to_json(made).encode()
-                assert plan_text(made, Ink(enabled=False)).encode()
+                planned = plan(desired, seen)
+                assert plan_to_json(planned).encode()
+                assert plan_text(planned, Ink(enabled=False)).encode()
             except Exception as cause:  # noqa: BLE001 - whatever it is
                 failed.add((path, type(cause).__name__))
     assert failed == set()

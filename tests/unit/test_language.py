@@ -26,8 +26,8 @@ def args_of(desired: Desired, address: str = "here/tiny") -> dict[str, object]:
     return dict(next(i for i in desired.instances if i.address == address).spec.server.args)
 
 
-def rules(found: list[Diagnostic]) -> list[str]:
-    return [d.rule for d in found if d.is_error]
+def rules(diagnostics: list[Diagnostic]) -> list[str]:
+    return [d.rule for d in diagnostics if d.is_error]
 
 
 WITH_LENGTH = (
@@ -86,9 +86,9 @@ def test_a_text_is_taken_literally_but_for_its_variables(tmp_path: Path, written
 
 def test_each_problem_of_a_text_is_reported_once(tmp_path: Path) -> None:
     models = model_text() + '[models.tiny.env]\nA = "{{ a }} {{ b }} {% c %} {{ vars.no }} {{ vars.no }}"\n'
-    _, found = read(written(tmp_path, stack_text(models)))
-    assert rules(found) == ["CX106", "CX107"]
-    assert all(d.span == found[0].span and d.help for d in found)
+    _, diagnostics = read(written(tmp_path, stack_text(models)))
+    assert rules(diagnostics) == ["CX106", "CX107"]
+    assert all(d.span == diagnostics[0].span and d.help for d in diagnostics)
 
 
 @pytest.mark.parametrize(
@@ -114,26 +114,26 @@ def test_each_problem_of_a_text_is_reported_once(tmp_path: Path) -> None:
 )
 def test_nothing_but_a_variable_can_stand_in_a_string(tmp_path: Path, value: str, rule: str) -> None:
     text = WITH_LENGTH.replace('"{{ vars.length }}"', json.dumps(value))
-    desired, found = read(written(tmp_path, stack_text(text)))
+    desired, diagnostics = read(written(tmp_path, stack_text(text)))
     assert desired is None
-    assert rules(found) == [rule], [d.summary for d in found]
-    assert found[0].span is not None
-    assert value in found[0].span.line_text
+    assert rules(diagnostics) == [rule], [d.summary for d in diagnostics]
+    assert diagnostics[0].span is not None
+    assert value in diagnostics[0].span.line_text
 
 
 def test_a_value_of_the_wrong_type_is_refused_where_the_variable_is_declared(tmp_path: Path) -> None:
     path = written(tmp_path, stack_text(WITH_LENGTH))
-    desired, found = read(path, inputs=VariableInputs(assignments=("length=long",)))
+    desired, diagnostics = read(path, inputs=VariableInputs(assignments=("length=long",)))
     assert desired is None
-    assert rules(found) == ["CX106"]
-    assert found[0].span is not None
-    assert found[0].span.line_text == "[vars.length]"
+    assert rules(diagnostics) == ["CX106"]
+    assert diagnostics[0].span is not None
+    assert diagnostics[0].span.line_text == "[vars.length]"
 
 
 def test_a_value_for_no_variable_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     path = written(tmp_path, stack_text(WITH_LENGTH))
-    _, found = read(path, inputs=VariableInputs(assignments=("lenght=1",)))
-    assert found[0].help == 'did you mean "length"?'
+    _, diagnostics = read(path, inputs=VariableInputs(assignments=("lenght=1",)))
+    assert diagnostics[0].help == 'did you mean "length"?'
 
 
 SECRET = "[vars.key]\nsecret = true\n\n" + model_text() + '[models.tiny.secrets]\nHF_TOKEN = { var = "key" }\n'
@@ -149,23 +149,23 @@ def test_a_secret_variable_is_a_fingerprint_in_the_spec(tmp_path: Path) -> None:
 
 def test_a_secret_variable_in_the_open_is_refused(tmp_path: Path) -> None:
     text = SECRET + '\n[models.tiny.env]\nA = "x{{ vars.key }}"\n'
-    _, found = read(
+    _, diagnostics = read(
         written(tmp_path, stack_text(text)), inputs=VariableInputs(environ={"CORTEXCTL_VAR_key": "planted"})
     )
-    assert rules(found) == ["CX108"]
-    assert "planted" not in repr(found)
+    assert rules(diagnostics) == ["CX108"]
+    assert "planted" not in repr(diagnostics)
 
 
 def test_a_secret_variable_has_no_default(tmp_path: Path) -> None:
     text = SECRET.replace("secret = true", 'secret = true\ndefault = "planted"')
-    _, found = read(written(tmp_path, stack_text(text)))
-    assert "CX106" in rules(found)
+    _, diagnostics = read(written(tmp_path, stack_text(text)))
+    assert "CX106" in rules(diagnostics)
 
 
-def test_a_secret_variable_without_a_value_is_said_once(tmp_path: Path) -> None:
-    _, found = read(written(tmp_path, stack_text(SECRET)))
-    assert rules(found) == ["CX204"]
-    assert "CORTEXCTL_VAR_key" in found[0].summary
+def test_a_secret_variable_without_a_value_is_reported_once(tmp_path: Path) -> None:
+    _, diagnostics = read(written(tmp_path, stack_text(SECRET)))
+    assert rules(diagnostics) == ["CX204"]
+    assert "CORTEXCTL_VAR_key" in diagnostics[0].summary
 
 
 OVERLAY = (
@@ -190,16 +190,16 @@ def test_a_mistake_in_an_environment_is_shown_where_it_is_written(tmp_path: Path
     text = stack_text(OVERLAY.replace("max_model_len = 3", 'max_model_len = "three"'), hosts=HOSTS)
     path = written(tmp_path, text)
     desired_from(path)
-    desired, found = read(path, env="staging")
+    desired, diagnostics = read(path, env="staging")
     assert desired is None
-    assert found[0].span is not None
-    assert found[0].span.line == 1 + text[: text.index('max_model_len = "three"')].count("\n")
+    assert diagnostics[0].span is not None
+    assert diagnostics[0].span.line == 1 + text[: text.index('max_model_len = "three"')].count("\n")
 
 
 def test_an_unknown_environment_is_refused(tmp_path: Path) -> None:
-    _, found = read(written(tmp_path, stack_text(OVERLAY, hosts=HOSTS)), env="stagin")
-    assert rules(found) == ["CX109"]
-    assert found[0].help == 'did you mean "staging"?'
+    _, diagnostics = read(written(tmp_path, stack_text(OVERLAY, hosts=HOSTS)), env="stagin")
+    assert rules(diagnostics) == ["CX109"]
+    assert diagnostics[0].help == 'did you mean "staging"?'
 
 
 PROFILE = (
@@ -215,13 +215,13 @@ def test_a_model_takes_from_its_profile_what_it_does_not_say(tmp_path: Path) -> 
     assert args_of(desired) == {"max_model_len": 3, "max_num_seqs": 2}
 
 
-def test_a_mistake_in_a_profile_is_shown_there_even_if_nobody_uses_it(tmp_path: Path) -> None:
+def test_a_mistake_in_an_unused_profile_is_shown_there(tmp_path: Path) -> None:
     text = stack_text(PROFILE + "[profiles.other.args]\nmax_modle_len = 1\n")
-    desired, found = read(written(tmp_path, text))
+    desired, diagnostics = read(written(tmp_path, text))
     assert desired is None
-    assert rules(found) == ["CX102"]
-    assert found[0].span is not None
-    assert found[0].span.line_text == "max_modle_len = 1"
+    assert rules(diagnostics) == ["CX102"]
+    assert diagnostics[0].span is not None
+    assert diagnostics[0].span.line_text == "max_modle_len = 1"
 
 
 @pytest.mark.parametrize(
@@ -237,27 +237,27 @@ def test_a_mistake_in_a_profile_is_shown_there_even_if_nobody_uses_it(tmp_path: 
     ],
 )
 def test_references_that_lead_nowhere_are_refused(tmp_path: Path, models: str, rule: str) -> None:
-    desired, found = read(written(tmp_path, stack_text(models)))
+    desired, diagnostics = read(written(tmp_path, stack_text(models)))
     assert desired is None
-    assert set(rules(found)) == {rule}
-    assert all(d.span for d in found)
+    assert set(rules(diagnostics)) == {rule}
+    assert all(d.span for d in diagnostics)
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
     text = 'required_version = ">=99"\n' + stack_text(model_text())
-    _, found = read(written(tmp_path, text))
-    assert rules(found) == ["CX110"]
+    _, diagnostics = read(written(tmp_path, text))
+    assert rules(diagnostics) == ["CX110"]
     desired_from(written(tmp_path, 'required_version = ">=0.1"\n' + stack_text(model_text())))
 
 
 def test_replicas_share_gpus_and_count_ports_up(tmp_path: Path) -> None:
     models = model_text(replicas="2", gpus="[3, 1, 2, 0]", publish='"127.0.0.1:9000"')
     desired = desired_from(written(tmp_path, stack_text(models)))
-    found = [
+    replicas = [
         (i.address, i.spec.container.gpus, i.spec.container.publish and i.spec.container.publish.port)
         for i in desired.instances
     ]
-    assert found == [("here/tiny", (3, 1), 9000), ("here/tiny.2", (2, 0), 9001)]
+    assert replicas == [("here/tiny", (3, 1), 9000), ("here/tiny.2", (2, 0), 9001)]
 
 
 def test_a_disabled_model_is_as_if_it_were_not_there(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_disabled_model_is_as_if_it_were_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [WITH_LENGTH, OVERLAY, PROFILE, SECRET])
-def test_json_says_the_same_as_toml(tmp_path: Path, text: str) -> None:
+def test_json_and_toml_resolve_to_the_same(tmp_path: Path, text: str) -> None:
     inputs = VariableInputs(environ={"CORTEXCTL_VAR_key": "k"})
     toml = stack_text(text, hosts=HOSTS if '"one"' in text else '[hosts.here]\nmodels_dir = "/models"\n')
     env = "staging" if "staging" in text else ""

@@ -81,8 +81,8 @@ class Learner:
         plan = self.world.plan(self.desired)
         result = self.world.apply(plan)
         assert result.exit_code == 0
-        took = {c.address: StepTimes(start=142.4) for c in plan.changes}
-        return learn_from_apply(plan, result, took, self.world.daemons, 1_790_000_000.0)
+        times = {c.address: StepTimes(start=142.4) for c in plan.changes}
+        return learn_from_apply(plan, result, times, self.world.daemons, 1_790_000_000.0)
 
     def measured(self) -> Measurement | None:
         instance = self.desired.instances[0]
@@ -94,14 +94,14 @@ def learner(tmp_path: Path, models: Path) -> Learner:
     return Learner(tmp_path, models)
 
 
-def test_an_apply_leaves_what_its_starts_said(learner: Learner) -> None:
+def test_an_apply_saves_the_measurements_of_its_starts(learner: Learner) -> None:
     learner.apply()
-    found = learner.measured()
-    assert found is not None
-    assert (found.log.weights_gib, found.log.kv_cache_tokens, found.start_seconds) == (15.0, 460496, 142.4)
-    assert (found.at, found.host) == ("2026-09-21T14:13:20.000Z", "here")
-    assert found.predicted is not None
-    assert found.predicted.kv_cache_tokens == pytest.approx(460496, rel=0.05)
+    measured = learner.measured()
+    assert measured is not None
+    assert (measured.log.weights_gib, measured.log.kv_cache_tokens, measured.start_seconds) == (15.0, 460496, 142.4)
+    assert (measured.at, measured.host) == ("2026-09-21T14:13:20.000Z", "here")
+    assert measured.predicted is not None
+    assert measured.predicted.kv_cache_tokens == pytest.approx(460496, rel=0.05)
 
 
 def test_the_same_start_on_two_hosts_is_read_and_kept_once(learner: Learner) -> None:
@@ -111,13 +111,13 @@ def test_the_same_start_on_two_hosts_is_read_and_kept_once(learner: Learner) -> 
 
 def test_no_secret_is_kept(learner: Learner) -> None:
     learner.apply()
-    kept = "".join(f.read_text() for f in measurements.folder().iterdir())
-    assert "max_model_len" in kept
-    assert SECRET not in kept
-    assert "EXTRA" not in kept
+    saved = "".join(f.read_text() for f in measurements.folder().iterdir())
+    assert "max_model_len" in saved
+    assert SECRET not in saved
+    assert "EXTRA" not in saved
 
 
-def test_a_start_that_says_nothing_leaves_nothing(learner: Learner) -> None:
+def test_a_start_without_measurements_saves_nothing(learner: Learner) -> None:
     learner.log = ["INFO: Application startup complete."]
     learner.apply()
     assert measurements.read_all() == []
@@ -126,14 +126,12 @@ def test_a_start_that_says_nothing_leaves_nothing(learner: Learner) -> None:
 def test_a_model_that_is_elsewhere_is_learnt_from_without_a_prediction(learner: Learner, models: Path) -> None:
     (models / "tiny" / "config.json").unlink()
     learner.apply()
-    found = learner.measured()
-    assert found is not None
-    assert (found.log.kv_cache_tokens, found.predicted) == (460496, None)
+    measured = learner.measured()
+    assert measured is not None
+    assert (measured.log.kv_cache_tokens, measured.predicted) == (460496, None)
 
 
-def test_that_nothing_can_be_learnt_is_said_and_fails_nothing(
-    learner: Learner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_while_learning_is_a_note_and_no_failure(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: object, **__: object) -> list[str]:
         raise DaemonRefused("here: no space left on device", status=500)
 
@@ -154,8 +152,8 @@ def test_a_cache_that_cannot_be_written_fails_nothing(
 
 
 def of(tokens: int, **args: int) -> Measurement:
-    begun = started("m", "", "0.33.0", gpu_of("H100"), args, {})
-    return Measurement(begun, StartLog(kv_cache_tokens=tokens), f"2026-10-06T{tokens:09}")
+    start = started("m", "", "0.33.0", gpu_of("H100"), args, {})
+    return Measurement(start, StartLog(kv_cache_tokens=tokens), f"2026-10-06T{tokens:09}")
 
 
 def test_a_later_start_takes_the_earlier_ones_place() -> None:
@@ -189,7 +187,7 @@ def test_a_damaged_file_is_ignored_with_a_warning(text: str) -> None:
     assert "damaged.json is ignored" in why
 
 
-def test_a_relative_cache_folder_is_ignored_and_no_home_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_cache_folder_is_ignored_and_a_missing_home_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert measurements.folder() == Path("/home/somebody/.cache/cortexctl/measured")
@@ -221,10 +219,10 @@ def fit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """What `fit` writes to stdout, or to stderr where it fails."""
     monkeypatch.setenv("NO_COLOR", "1")
 
-    def go(*words: str, code: int = 0) -> str:
-        assert run(["fit", *words]) == code
-        said = capsys.readouterr()
-        return said.err if code else said.out
+    def go(*argv: str, code: int = 0) -> str:
+        assert run(["fit", *argv]) == code
+        output = capsys.readouterr()
+        return output.err if code else output.out
 
     return go
 
@@ -250,7 +248,7 @@ def test_fit_learns_from_a_log_and_knows_it_the_next_time(fit: Fit, log: Path) -
     assert json.loads(fit(*FLAGS, "--no-measured", "--format", "json"))["kv_cache_tokens"] == before
 
 
-def test_fit_says_in_words_what_was_measured_and_of_which_start(fit: Fit, log: Path) -> None:
+def test_the_text_of_fit_names_the_measured_values_and_their_start(fit: Fit, log: Path) -> None:
     fit(*FLAGS, "--learn", str(log))
     shown = fit(*FLAGS, "--arg", "max_num_seqs=64")
     assert "- weights             15.00 GiB  measured here" in shown

@@ -41,9 +41,9 @@ def stays(world: World, copy: str) -> None:
     assert world.daemon().by_name(copy).state == "running"
 
 
-def named_in(made: Plan, copy: str) -> bool:
-    said = [d.summary for d in made.diagnostics if d.rule == "CX416"]
-    return len(said) == 1 and f"the container {copy} " in said[0]
+def named_in(plan: Plan, copy: str) -> bool:
+    summaries = [d.summary for d in plan.diagnostics if d.rule == "CX416"]
+    return len(summaries) == 1 and f"the container {copy} " in summaries[0]
 
 
 def applied(tmp_path: Path, *lengths: int) -> World:
@@ -57,10 +57,10 @@ def applied(tmp_path: Path, *lengths: int) -> World:
 def test_a_commit_of_ours_outlives_a_replacement_that_keeps_nothing(tmp_path: Path, copy: str) -> None:
     world = applied(tmp_path, 1024)
     world.daemon().commit("vllm-model-tiny", copy)
-    made = world.plan(stack(tmp_path, with_length(2048) + KEEPS_NONE))
-    assert named_in(made, copy)
-    assert [(h.containers, h.unmanaged) for h in made.hosts] == [(1, 1)]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(stack(tmp_path, with_length(2048) + KEEPS_NONE))
+    assert named_in(plan, copy)
+    assert [(h.containers, h.unmanaged) for h in plan.hosts] == [(1, 1)]
+    assert world.apply(plan).exit_code == 0
     stays(world, copy)
     assert serving(world)["vllm-model-tiny"] == "running"
 
@@ -69,9 +69,9 @@ def test_a_commit_of_ours_outlives_a_replacement_that_keeps_nothing(tmp_path: Pa
 def test_a_commit_of_ours_is_no_change_and_is_named(tmp_path: Path, copy: str) -> None:
     world = applied(tmp_path, 1024)
     world.daemon().commit("vllm-model-tiny", copy)
-    made = world.plan(stack(tmp_path, with_length(1024)))
-    assert made.effective == ()
-    assert named_in(made, copy)
+    plan = world.plan(stack(tmp_path, with_length(1024)))
+    assert plan.effective == ()
+    assert named_in(plan, copy)
 
 
 @pytest.mark.parametrize("copy", COPIES)
@@ -88,13 +88,13 @@ def test_a_commit_of_ours_outlives_destroy_and_a_model_that_leaves_the_stack(tmp
 @pytest.mark.parametrize("copy", COPIES)
 def test_nothing_goes_back_to_a_commit_of_ours(tmp_path: Path, copy: str) -> None:
     world = applied(tmp_path, 1024, 2048)
-    kept = world.daemon().by_name("vllm-model-tiny--g1")
-    world.daemon().commit(kept.name, copy)
+    retained = world.daemon().by_name("vllm-model-tiny--g1")
+    world.daemon().commit(retained.name, copy)
     desired = stack(tmp_path, with_length(2048))
-    made = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
-    assert [r.id for r in (made.changes[0].detail.candidate,) if r] == [kept.id]
-    assert named_in(made, copy)
-    assert world.apply(made).exit_code == 0
+    plan = plan_rollback(desired, world.observe_for(desired), RollbackTarget("here/tiny"))
+    assert [r.id for r in (plan.changes[0].detail.candidate,) if r] == [retained.id]
+    assert named_in(plan, copy)
+    assert world.apply(plan).exit_code == 0
     stays(world, copy)
 
 
@@ -103,9 +103,9 @@ def test_a_commit_of_ours_never_serves_in_the_place_of_one_that_is_gone(tmp_path
     ours = world.daemon().by_name("vllm-model-tiny")
     world.daemon().commit(ours.name, "my-debugging")
     del world.daemon().containers[ours.id]
-    made = world.plan(stack(tmp_path, with_length(1024)))
-    assert [c.action.value for c in made.effective] == ["create"]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(stack(tmp_path, with_length(1024)))
+    assert [c.action.value for c in plan.effective] == ["create"]
+    assert world.apply(plan).exit_code == 0
     stays(world, "my-debugging")
 
 
@@ -114,41 +114,41 @@ def test_a_commit_of_ours_under_a_name_that_is_needed_stops_the_plan(tmp_path: P
     """The candidate's, and the one that the old container is to get."""
     world = applied(tmp_path, 1024)
     world.daemon().commit("vllm-model-tiny", name)
-    made = world.plan(stack(tmp_path, with_length(2048)))
-    assert [d.rule for d in made.diagnostics if d.is_error] == ["CX406"]
+    plan = world.plan(stack(tmp_path, with_length(2048)))
+    assert [d.rule for d in plan.diagnostics if d.is_error] == ["CX406"]
 
 
 def test_what_is_acted_on_is_proven_once_more(tmp_path: Path) -> None:
-    """Its origin is gone, so that by the list alone it is the kept generation."""
+    """Its origin is gone. By the list alone, it is the retained generation."""
     world = applied(tmp_path, 1024, 2048)
-    kept = world.daemon().by_name("vllm-model-tiny--g1")
-    world.daemon().commit(kept.name, "soon")
-    del world.daemon().containers[kept.id]
+    retained = world.daemon().by_name("vllm-model-tiny--g1")
+    world.daemon().commit(retained.name, "soon")
+    del world.daemon().containers[retained.id]
     world.daemon().by_name("soon").name = "vllm-model-tiny--g1"
     assert world.apply(world.plan(stack(tmp_path, with_length(4096) + KEEPS_NONE))).exit_code != 0
     stays(world, "vllm-model-tiny--g1")
 
 
-def test_one_that_somebody_renamed_is_put_right_where_its_labels_are_its_own(tmp_path: Path) -> None:
+def test_a_renamed_container_gets_its_name_again_if_its_labels_are_its_own(tmp_path: Path) -> None:
     world = applied(tmp_path, 1024)
     world.daemon().by_name("vllm-model-tiny").name = "by-hand"
-    made = world.plan(stack(tmp_path, with_length(1024)))
-    assert [c.action.value for c in made.effective] == ["move"]
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(stack(tmp_path, with_length(1024)))
+    assert [c.action.value for c in plan.effective] == ["move"]
+    assert world.apply(plan).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running"}
 
 
 def test_a_stack_whose_image_is_a_commit_of_ours_works(tmp_path: Path) -> None:
-    """Somebody has made an image of a container of ours, and has put it into the stack: each run marks what it makes."""
+    """A user committed a container of ours, and the stack uses that image. Each run labels its own containers."""
     world = applied(tmp_path, 1024)
     ours = world.daemon().by_name("vllm-model-tiny")
     world.daemon().image_labels[ours.image] = {**ours.labels, labels.RUN: "before"}
-    made = world.plan(stack(tmp_path, with_length(2048)))
-    assert world.apply(made).exit_code == 0
+    plan = world.plan(stack(tmp_path, with_length(2048)))
+    assert world.apply(plan).exit_code == 0
     assert serving(world) == {"vllm-model-tiny": "running", "vllm-model-tiny--g1": "exited"}
 
 
-# what the list tells
+# the facts in the list of containers
 
 
 SPEC = spec_to_label(new_spec("image:v0.32.0", "/models/tiny", ("tiny",), "0.32.0"))
@@ -159,9 +159,9 @@ LABELS = {
 
 
 def host_with(*names: str, image: str = "sha256:1", **more: str) -> ObservedHost:
-    found = {**LABELS, **{getattr(labels, k): v for k, v in more.items()}}
+    marks = {**LABELS, **{getattr(labels, k): v for k, v in more.items()}}
     rows = [
-        {"Id": str(n), "Names": [f"/{name}"], "ImageID": image, "State": "running", "Labels": found}
+        {"Id": str(n), "Names": [f"/{name}"], "ImageID": image, "State": "running", "Labels": marks}
         for n, name in enumerate(names)
     ]
     return ObservedHost("here", parse_containers(rows))
@@ -181,19 +181,19 @@ def test_under_a_name_that_we_gave_it_one_list_is_enough(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["x", generation_name("tiny", 1, 4), serving_name("tiny", 2), serving_name("other"), "vllm-model-tiny--g03"]
 )
-def test_under_another_name_its_image_is_looked_at_and_until_then_it_is_left_alone(name: str) -> None:
+def test_under_another_name_a_container_is_left_alone_until_its_image_is_read(name: str) -> None:
     host = host_with(name)
     assert image_labels_needed(Observed((host,)), "demo") == (("here", "sha256:1"),)
     assert [(a.container.name, a.reason) for a in left_alone(host, "demo")] == [(name, LeftAloneReason.UNPROVEN)]
     assert owned_instances(host, "demo") == {}
 
 
-def test_where_an_image_cannot_be_looked_at_its_host_counts_as_unread(tmp_path: Path) -> None:
-    """Whose the container is cannot be told then, and another server beside it may be one too many."""
+def test_a_host_with_an_image_that_cannot_be_read_counts_as_unread(tmp_path: Path) -> None:
+    """The owner of the container is unknown then. Another server beside it may be one too many."""
     desired = stack(tmp_path, with_length(1024))
-    nobody = [replace(h, docker=f"unix://{tmp_path}/none") for h in desired.hosts]
+    unreachable = [replace(h, docker=f"unix://{tmp_path}/none") for h in desired.hosts]
     observed = Observed((host_with("x"),))
-    with open_hosts(nobody, "demo") as daemons:
+    with open_hosts(unreachable, "demo") as daemons:
         read = gather(observed, partial(needs_of_identity, desired), daemons)
     assert [h.is_reachable for h in read.hosts] == [False]
     assert "CX401" in {d.rule for d in plan(desired, read).diagnostics if d.is_error}
@@ -203,11 +203,11 @@ def test_a_number_beyond_the_last_generation_is_not_given_out(tmp_path: Path) ->
     world = applied(tmp_path, 1024)
     container = world.daemon().by_name("vllm-model-tiny")
     container.labels[labels.GENERATION] = str(labels.MOST_GENERATIONS)
-    made = world.plan(stack(tmp_path, with_length(2048)))
-    assert ["last possible one is 1,000,000,000" in d.summary for d in made.diagnostics if d.rule == "CX402"] == [True]
+    plan = world.plan(stack(tmp_path, with_length(2048)))
+    assert ["last possible one is 1,000,000,000" in d.summary for d in plan.diagnostics if d.rule == "CX402"] == [True]
 
 
-def test_of_two_with_the_same_labels_the_image_tells_which_is_ours() -> None:
+def test_of_two_containers_with_the_same_labels_the_image_shows_which_is_ours() -> None:
     host = host_with(serving_name("tiny"), generation_name("tiny", 1, 3))
     assert image_labels_needed(Observed((host,)), "demo") == (("here", "sha256:1"),)
 
@@ -263,12 +263,12 @@ def test_a_spec_of_whatever_form_is_one_sentence(text: str) -> None:
 
 
 def test_what_cannot_be_read_on_one_host_does_not_stop_the_others(tmp_path: Path) -> None:
-    """Named, and no error: whoever may use one daemon must not stop the fleet."""
+    """It is reported, but not as an error: a user of one daemon must not stop the fleet."""
     desired = two_hosts(tmp_path)
     bad = host_with("odd", GENERATION="9" * 5000)
-    made = plan(desired, Observed((bad, ObservedHost("there"))))
-    assert [(d.rule, d.is_error) for d in made.diagnostics] == [("CX416", False)]
-    assert {c.host for c in made.effective} == {"here", "there"}
+    planned = plan(desired, Observed((bad, ObservedHost("there"))))
+    assert [(d.rule, d.is_error) for d in planned.diagnostics] == [("CX416", False)]
+    assert {c.host for c in planned.effective} == {"here", "there"}
 
 
 def two_hosts(tmp_path: Path) -> Desired:
@@ -281,10 +281,10 @@ def two_hosts(tmp_path: Path) -> Desired:
     return desired_from(path)
 
 
-# what is asked of a daemon
+# the requests to a daemon
 
 
-def looked_at(tmp_path: Path, rows: list[dict[str, Any]], **answers: Any) -> tuple[Observed, list[str]]:
+def identity_of(tmp_path: Path, rows: list[dict[str, Any]], **answers: Any) -> tuple[Observed, list[str]]:
     path = tmp_path / "stack.toml"
     with talking_daemon(tmp_path / "daemon.sock", {"/containers/json?all=1": rows, **answers}) as daemon:
         path.write_text(
@@ -297,26 +297,26 @@ def looked_at(tmp_path: Path, rows: list[dict[str, Any]], **answers: Any) -> tup
         return observed, list(daemon.requests)
 
 
-def test_where_nothing_is_in_doubt_one_list_is_all_that_is_asked(tmp_path: Path) -> None:
-    _, asked = looked_at(tmp_path, [row(SPEC)])
-    assert asked == ["/containers/json?all=1"]
+def test_without_doubt_one_list_is_the_only_request(tmp_path: Path) -> None:
+    _, requests = identity_of(tmp_path, [row(SPEC)])
+    assert requests == ["/containers/json?all=1"]
 
 
 @pytest.mark.parametrize("image", [{"Config": {"Labels": None}}, {"Config": {}}, {"Config": {"Labels": {"a": "b"}}}])
 def test_a_foreign_name_takes_one_more_request(tmp_path: Path, image: dict[str, Any]) -> None:
     odd = row(SPEC, Names=["/by-hand"])
-    observed, asked = looked_at(tmp_path, [odd], **{f"/images/{odd['ImageID']}/json": image})
-    assert asked == ["/containers/json?all=1", f"/images/{odd['ImageID']}/json"]
+    observed, requests = identity_of(tmp_path, [odd], **{f"/images/{odd['ImageID']}/json": image})
+    assert requests == ["/containers/json?all=1", f"/images/{odd['ImageID']}/json"]
     assert [c.own_labels for c in observed.hosts[0].containers] == [True]
 
 
 def test_an_image_that_is_gone_proves_nothing(tmp_path: Path) -> None:
-    observed, _ = looked_at(tmp_path, [row(SPEC, Names=["/by-hand"])])
+    observed, _ = identity_of(tmp_path, [row(SPEC, Names=["/by-hand"])])
     assert [a.reason for a in left_alone(observed.hosts[0], "demo")] == [LeftAloneReason.UNPROVEN]
 
 
 def test_a_commit_is_seen_by_its_image(tmp_path: Path) -> None:
     odd = row(SPEC, Names=["/by-hand"])
     image = {"Config": {"Labels": json.loads(json.dumps(odd["Labels"]))}}
-    observed, _ = looked_at(tmp_path, [odd], **{f"/images/{odd['ImageID']}/json": image})
+    observed, _ = identity_of(tmp_path, [odd], **{f"/images/{odd['ImageID']}/json": image})
     assert [a.reason for a in left_alone(observed.hosts[0], "demo")] == [LeftAloneReason.COPY]
