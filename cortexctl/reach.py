@@ -30,8 +30,8 @@ class Reach(Protocol):
     """The path to one container's server."""
 
     @property
-    def where(self) -> str:
-        """Where the last connection went, as text: "172.18.0.2:8000", "its port 8000, from inside the container"."""
+    def target(self) -> str:
+        """The target of the last connection, as text: "172.18.0.2:8000", "its port 8000, from inside the container"."""
         ...
 
     @property

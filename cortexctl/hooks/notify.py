@@ -38,10 +38,10 @@ _MOST_REDIRECTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The receiver of the report. `url` is never shown; `where` is."""
+    """The receiver of the report. `url` is never shown; `origin` is."""
 
     url: str = field(repr=False)
-    where: str
+    origin: str
     is_plain: bool
     """Whether others can read the report in transit: HTTP to another machine."""
     is_local: bool
@@ -57,9 +57,9 @@ def destination(url: str, option: str = "--notify") -> Destination:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise UsageError(f"{option} takes an http or https URL", next_step="write https://HOST/PATH")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    where = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+    origin = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
     is_local = _is_loopback(parts.hostname)
-    return Destination(url, where, parts.scheme == "http" and not is_local, is_local)
+    return Destination(url, origin, parts.scheme == "http" and not is_local, is_local)
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
@@ -131,7 +131,7 @@ def _post(
             new = urlsplit(str(answer.next_request.url))
         if _origin(new) != _origin(url):
             raise NotifyFailed(
-                f"the report was not delivered to {to.where}: it redirects to another host",
+                f"the report was not delivered to {to.origin}: it redirects to another host",
                 next_step="if the other host is right, give its URL instead",
             )
         url = new
@@ -144,7 +144,7 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
 
 def _failed(to: Destination, failure: str) -> NotifyFailed:
     return NotifyFailed(
-        f"the report was not delivered to {to.where}: {failure}",
+        f"the report was not delivered to {to.origin}: {failure}",
         next_step="check that the receiver runs; the next drift run sends a new report",
     )
 

@@ -33,11 +33,11 @@ class ContainerReach:
         self._failed = 0
         """Consecutive connections to its own address that failed."""
         self._is_inside = False
-        self._where = "its port"
+        self._target = "its port"
 
     @property
-    def where(self) -> str:
-        return self._where
+    def target(self) -> str:
+        return self._target
 
     @property
     def is_slow(self) -> bool:
@@ -54,9 +54,9 @@ class ContainerReach:
         self._is_inside = direct is None
         if direct is not None:
             connection, address = direct
-            self._where = f"{address}:{at.port}"
+            self._target = f"{address}:{at.port}"
             return connection
-        self._where = f"its port {at.port}, from inside the container"
+        self._target = f"its port {at.port}, from inside the container"
         try:
             return connect_inside(self._docker, at, max(end - time.monotonic(), 0.1))
         except DaemonError as cause:

@@ -88,11 +88,11 @@ class DockerDaemons:
 
         return ContainerReach(self._hosts[host].docker, container)
 
-    def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+    def probe_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
         """The verdicts of the parser in an image on the host, on command lines of `serve` or `api_server`."""
-        from cortexctl.hosts.image_parser import ask_parser
+        from cortexctl.hosts.image_parser import probe_parser
 
-        return ask_parser(self._hosts[host], self._owner, image, program, lines)
+        return probe_parser(self._hosts[host], self._owner, image, program, lines)
 
     def close(self) -> None:
         for daemon in self._open.values():

@@ -39,7 +39,7 @@ ENVIRONMENT = {
 }
 
 
-def ask_parser(host: Host, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+def probe_parser(host: Host, owner: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
     """All lines at once: the parser takes seconds to build and no time to use. `image` is an id.
 
     Raises DaemonError. A probe that could not be carried out is not an error: its problem is in the result.

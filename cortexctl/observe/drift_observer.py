@@ -26,7 +26,7 @@ from cortexctl.plan.drift.report import DriftSelection, find_drift
 from cortexctl.plan.drift.servers import Server, servers_of, sorted_answers
 from cortexctl.plan.needs import Adoptable, needs_of_drift
 
-AskHealth = Callable[[Sequence[Server]], Mapping[tuple[str, str], Answer]]
+CheckHealth = Callable[[Sequence[Server]], Mapping[tuple[str, str], Answer]]
 """All servers at once, by host and container; omits servers that it does not know."""
 
 
@@ -38,14 +38,14 @@ class DriftReaders(LockReaders, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DriftObserver:
-    """What to read, and in which depth. `ask_health`: None if no server is checked. `is_dead`: whether the holder of a
-    lock is provably gone, by its daemon's time. `version`: this cortexctl's.
+    """What to read, and in which depth. `check_health`: None if no server is checked. `is_dead`: whether the holder of
+    a lock is provably gone, by its daemon's time. `version`: this cortexctl's.
     """
 
     desired: Desired
     only: DriftSelection
     readers: DriftReaders
-    ask_health: AskHealth | None
+    check_health: CheckHealth | None
     is_dead: Callable[[LockInfo, int], bool]
     version: str
     deep: bool = False
@@ -81,12 +81,12 @@ class DriftObserver:
         return observed, replace(facts, in_place=observed.in_place, busy={**facts.busy, **busy})
 
     def _health(self, observed: Observed, facts: Facts) -> Facts:
-        if self.ask_health is None:
+        if self.check_health is None:
             return replace(facts, health_checked=False)
         servers = [
             s for s in servers_of(self.desired, observed, facts.busy) if self.only.wants_instance(s.subject, s.model)
         ]
-        health, unchecked = sorted_answers(servers, self.ask_health(servers))
+        health, unchecked = sorted_answers(servers, self.check_health(servers))
         return replace(facts, health=health, unchecked=unchecked)
 
     def _deep(self, observed: Observed, facts: Facts) -> tuple[Observed, Facts]:

@@ -48,7 +48,7 @@ def unnamed_running(existing: OwnedInstance) -> Owned | None:
     return running[-1] if running and existing.serving is None else None
 
 
-def older_one_is_back(wanted: Spec, existing: OwnedInstance | None, serving: Owned | None) -> bool:
+def is_unfinished_rollback(wanted: Spec, existing: OwnedInstance | None, serving: Owned | None) -> bool:
     """Whether an older container with the wanted spec runs, proven, while the newer one with the serving name is
     stopped: a rollback was killed before its renames. Starting the newer one as well would give two servers.
     """

@@ -60,7 +60,7 @@ def open_destination(url: str | None) -> tuple[Destination | None, tuple[Note, .
     if not url:
         return None, ()
     to = destination(url)
-    text = f"findings are sent to {to.where} unencrypted; use https"
+    text = f"findings are sent to {to.origin} unencrypted; use https"
     return to, (warning(text),) if to.is_plain else ()
 
 

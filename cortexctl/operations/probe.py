@@ -19,7 +19,7 @@ from cortexctl.plan.parser_probe import ParserQuery, other_release, parser_queri
 class Parsers(Protocol):
     """Implemented by `hosts.fleet.DockerDaemons`."""
 
-    def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed: ...
+    def probe_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed: ...
 
 
 def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Plan:
@@ -40,7 +40,7 @@ def _query(query: ParserQuery, parsers: Parsers, report: Report) -> Probed:
     report(Note(f"probe: checking with the parser in {query.reference} on {query.host} about {lines} …"))
     started = time.monotonic()
     try:
-        answer = parsers.ask_parser(query.host, query.image_id, query.program, tuple(query.lines))
+        answer = parsers.probe_parser(query.host, query.image_id, query.program, tuple(query.lines))
     except DaemonError as cause:
         return Probed(problem=cause.message)
     seconds = time.monotonic() - started

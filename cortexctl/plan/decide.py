@@ -12,7 +12,7 @@ from cortexctl.instance.spec import InPlace
 from cortexctl.observed.host import ImageFacts, ObservedContainer
 from cortexctl.observed.observation import Observed
 from cortexctl.observed.owned import Owned, OwnedInstance
-from cortexctl.observed.roles import Beside, beside, first_to_go, older_one_is_back, serving_now
+from cortexctl.observed.roles import Beside, beside, first_to_go, is_unfinished_rollback, serving_now
 from cortexctl.plan.action import Action, Reason, ReasonCode
 from cortexctl.plan.adopt.adopt import imported_fields
 from cortexctl.plan.conflicts import what_both_need
@@ -45,7 +45,7 @@ def decide(
     wanted = with_kept_names(wanted, serving)
     fields = fields_to_change(wanted, serving, observed)
     must_replace = (
-        force.replace or any(not f.in_place for f in fields) or older_one_is_back(wanted.spec, existing, serving)
+        force.replace or any(not f.in_place for f in fields) or is_unfinished_rollback(wanted.spec, existing, serving)
     )
     parts = beside(wanted.spec, existing, serving, applied_of(wanted, observed), replacing=must_replace)
     leftovers = [_remove_leftover(wanted, owned) for owned in parts.leftovers]

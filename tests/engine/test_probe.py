@@ -77,7 +77,7 @@ def wait_for(live: LiveDaemon, count: int) -> None:
 
 def probe(live: LiveDaemon, image: str, *arguments: str) -> Probed:
     id_ = live.docker_cli("image", "inspect", "--format", "{{.Id}}", image)
-    return image_parser.ask_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(arguments)])
+    return image_parser.probe_parser(Host("here", live.docker), live.stack, id_, "serve", [tuple(arguments)])
 
 
 def test_an_accepted_command_line_is_one_line_on_stderr(live: LiveDaemon, stack: StackFile, image: Image) -> None:
@@ -195,7 +195,7 @@ def test_a_probe_that_was_never_started_is_removed_with_the_next(
     monkeypatch.setattr(image_parser, "TIME_LIMIT", -1)
     monkeypatch.setattr(image_parser, "GRACE", 60)
     with pytest.raises(DaemonRefused):
-        image_parser.ask_parser(Host("here", live.docker), live.stack, "no-such-image", "serve", [("m",)])
+        image_parser.probe_parser(Host("here", live.docker), live.stack, "no-such-image", "serve", [("m",)])
     wait_for(live, 0)
     left = live.docker_cli("ps", "-aq", "--filter", f"label={PROBE}=another-{live.stack}").split()
     assert len(left) == 1, "another stack's is left alone"

@@ -64,7 +64,7 @@ def test_over_its_own_address(live: LiveDaemon) -> None:
     assert prober.health(reach) == ""
     assert list(prober.served_names(reach, KEY)) == ["tiny"]
     assert prober.smoke(reach, KEY, "generate", "tiny", Smoke()) == "answered with 4 tokens to a chat"
-    assert reach.where == f"{live.inspect(container)['NetworkSettings']['IPAddress']}:8000"
+    assert reach.target == f"{live.inspect(container)['NetworkSettings']['IPAddress']}:8000"
     assert not reach.is_slow
 
 
@@ -78,7 +78,7 @@ def test_from_inside_it(live: LiveDaemon) -> None:
     assert prober.speed(reach, KEY, "tiny", Smoke()).tokens_per_second > 0
     with pytest.raises(ProbeFailed, match="status 401"):
         prober.served_names(reach, None)
-    assert reach.where == "its port 8000, from inside the container"
+    assert reach.target == "its port 8000, from inside the container"
     assert reach.is_slow
 
 

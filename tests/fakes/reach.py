@@ -12,11 +12,11 @@ from cortexctl.reach import Stream
 
 @dataclass
 class FakeReach:
-    """Implements `reach.Reach` as far as a fake prober needs it. `where`: the container's id. `broken`: why the reach
+    """Implements `reach.Reach` as far as a fake prober needs it. `target`: the container's id. `broken`: why the reach
     fails now; empty: it works.
     """
 
-    where: str
+    target: str
     broken: Callable[[], str] = lambda: ""
     is_slow: bool = False
 
@@ -36,7 +36,7 @@ class LoopbackReach:
     is_slow: bool = False
 
     @property
-    def where(self) -> str:
+    def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def connect(self, seconds: float) -> Stream:
@@ -52,7 +52,7 @@ class BrokenReach:
 
     why: str = "no python3 can be run in its container"
     is_slow: bool = True
-    where: str = "nowhere"
+    target: str = "nowhere"
 
     def connect(self, seconds: float) -> Stream:
         raise PathFailed(self.why, next_step=f"read it again in {seconds:g} s")
@@ -64,7 +64,7 @@ class FailingReach:
 
     fault: OSError
     is_slow: bool = True
-    where: str = "nowhere"
+    target: str = "nowhere"
 
     def connect(self, seconds: float) -> Stream:
         raise self.fault

@@ -96,7 +96,7 @@ class FakeProber:
         return self.speeds[(self.measured - 1) % len(self.speeds)]
 
     def _container(self, reach: Reach) -> FakeContainer:
-        return next(c for daemon in self.daemons.by_host.values() for c in daemon.all() if c.id == reach.where)
+        return next(c for daemon in self.daemons.by_host.values() for c in daemon.all() if c.id == reach.target)
 
     def _name(self, reach: Reach) -> str:
         return self._container(reach).name

@@ -122,7 +122,7 @@ def test_a_circle_of_redirects_ends() -> None:
 )
 def test_only_the_host_of_a_url_is_reported(url: str, where: str, is_plain: bool, is_local: bool) -> None:
     to = destination(url)
-    assert (to.where, to.is_plain, to.is_local) == (where, is_plain, is_local)
+    assert (to.origin, to.is_plain, to.is_local) == (where, is_plain, is_local)
     assert "secret" not in repr(to)
     assert "u:p" not in repr(to)
 

@@ -65,7 +65,7 @@ class Parsers:
         self.problem = problem
         self.queries: list[tuple[str, str, str, tuple[CommandLine, ...]]] = []
 
-    def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+    def probe_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
         self.queries.append((host, image, program, tuple(lines)))
         if self.problem:
             return Probed(problem=self.problem)
@@ -157,7 +157,7 @@ def test_no_answer_is_a_warning(world: World, desired: Desired, parsers: Parsers
 
 def test_a_daemon_that_stops_answering_is_a_warning(world: World, desired: Desired) -> None:
     class Gone(Parsers):
-        def ask_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
+        def probe_parser(self, host: str, image: str, program: str, lines: Sequence[CommandLine]) -> Probed:
             raise DaemonUnreachable(f"{host}: gone")
 
     plan = world.plan(desired)

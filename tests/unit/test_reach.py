@@ -107,7 +107,7 @@ def test_its_own_address_is_used_where_the_kernel_proves_it(tmp_path: Path, monk
                     accepted.sendall(b"x")
                     assert stream.recv(1) == b"x"
             assert whence[0] == "127.0.0.2", "from the bridge's own address"
-            assert (reach.where, reach.is_slow) == (f"127.0.0.1:{port}", False)
+            assert (reach.target, reach.is_slow) == (f"127.0.0.1:{port}", False)
             assert not [a for a in daemon.requests if "exec" in a]
 
 

@@ -78,7 +78,7 @@ class Gate:
         answers = [self._smoke(reach), self._bounds(reach)]
         self._stay_up(reach)
         answer = hidden("; ".join(s for s in answers if s), self.secrets)
-        return f"{answer} at {reach.where}" if answer else f"at {reach.where}"
+        return f"{answer} at {reach.target}" if answer else f"at {reach.target}"
 
     def _until_healthy(self, reach: Reach) -> None:
         deadline = Deadline(self.policy.gate, self.engine)
@@ -101,7 +101,7 @@ class Gate:
             if deadline.is_over(waited):
                 what, fix = deadline.missed(waited)
                 stage = f"its log cannot be read ({unread})" if unread else f"last stage in its log: {deadline.stage}"
-                cause = f"{stage}; {self._contract.health} at {reach.where}: {status}"
+                cause = f"{stage}; {self._contract.health} at {reach.target}: {status}"
                 raise self._failed("health", what, cause=cause, fix=fix)
             self._pause(reach)
 
@@ -112,7 +112,7 @@ class Gate:
         """Waiting longer does not help, and the old container is down meanwhile."""
         return self._failed(
             "health",
-            f"its log says that it serves, and it does not answer at {reach.where} ({status})",
+            f"its log says that it serves, and it does not answer at {reach.target} ({status})",
             cause="it listens at another port or address than cortexctl gave it",
             fix="remove --port and --host from the image's own arguments",
         )

@@ -28,7 +28,7 @@ def try_reach(reach: Reach, name: str, clock: Clock) -> str:
                 raise _failed(name, cause) from cause
             clock.sleep(SLOW_POLL)
         else:
-            return f"at {reach.where}"
+            return f"at {reach.target}"
 
 
 def _failed(name: str, cause: PathFailed | TimeoutError) -> PathFailed:

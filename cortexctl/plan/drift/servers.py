@@ -1,5 +1,5 @@
-"""The servers whose health is to be checked, their addresses, and the meaning of their answers. Pure; `health.ask`
-sends the requests.
+"""The servers whose health is to be checked, their addresses, and the meaning of their answers. Pure:
+`health.health_check` sends the requests.
 """
 
 from __future__ import annotations
