@@ -64,9 +64,9 @@ def test_a_label_with_the_text_of_the_wanted_spec_is_not_parsed(monkeypatch: pyt
     rows = serving_container(3, spec=specs[0]), serving_container(1, model="other", spec=specs[1])
     desired, observed = make_desired(*wanted), make_observed(*rows)
     monkeypatch.setattr(owned, "spec_from_label", refused)
-    made = plan(desired, observed)
-    assert [c.action for c in made.changes] == [Action.NO_OP, Action.NO_OP]
-    assert made.diagnostics == ()
+    planned = plan(desired, observed)
+    assert [c.action for c in planned.changes] == [Action.NO_OP, Action.NO_OP]
+    assert planned.diagnostics == ()
     assert needs(desired, observed) == Needs()
     assert find_drift(desired, observed).findings == ()
     assert parsed == []
