@@ -119,7 +119,7 @@ def _lay_out(path: Path) -> None:
         after = parse_document(str(path), formatted(str(path), text))
     except (UnreadableDocument, CortexctlError, UnicodeDecodeError):
         return
-    assert repr(after.data) == repr(before.data), "a stack that was laid out says something else"
+    assert repr(after.data) == repr(before.data), "fmt changed the content of a stack"
 
 
 # plan files
@@ -131,7 +131,7 @@ def plan_documents() -> list[dict[str, Any]]:
 
 
 def plan_file(seed: str) -> bytes:
-    """With a right digest, so that its content is looked at."""
+    """A changed plan file with a valid digest, so that its content is read."""
     choose = random.Random(seed)
     document = mutated_json(
         choose, choose.choice(plan_documents()), choose.choice([1, 1, 2, 3]), ("digest", "format_version")
@@ -141,7 +141,7 @@ def plan_file(seed: str) -> bytes:
 
 
 def try_plan(path: Path) -> bool:
-    """Read and shown, or refused. Whether it was taken."""
+    """Read and show a plan file, or refuse it. Returns whether it was accepted."""
     try:
         planned = plan_from_json(path.read_text(encoding="utf-8"))
     except (NotAPlan, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""What an attack brings to light: a fault with all that makes it happen again, and a line of the table."""
+"""The result of an attack: each fault with everything to reproduce it, and a line of the table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 KEPT_OF_A_KIND = 5
-"""So many finds of one kind are written down; all of them are counted."""
+"""The number of finds of one kind that are written to files. All of them are counted."""
 
 CPU_SECONDS = 20
-"""For one input: thousands of times what the slowest good one takes."""
+"""For one input: thousands of times the processor time of the slowest valid one."""
 
 MORE_MEMORY = 1 << 30
 """For all inputs of a run together."""
@@ -25,7 +25,7 @@ MORE_MEMORY = 1 << 30
 
 @dataclass(frozen=True)
 class Find:
-    """`kind` is the same for finds with one cause, as far as can be seen. `files`: name -> content."""
+    """A fault. `kind` is the same for finds that seem to have the same cause. `files`: name -> content."""
 
     kind: str
     name: str
@@ -35,24 +35,24 @@ class Find:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. Every find of it is a fault."""
+    """A line of the table: the attack, the tries, the tries that passed, and the faults."""
 
     what: str
     tried: str
-    held: str
+    passed: str
     finds: tuple[Find, ...] = ()
 
     @property
     def result(self) -> str:
         if not self.finds:
-            return f"{self.held}; no fault"
+            return f"{self.passed}; no fault"
         kinds = Counter(f.kind for f in self.finds)
         listed = "; ".join(f"{n} x {kind}" for kind, n in kinds.most_common())
-        return f"{self.held}; **{len(self.finds)} faults of {len(kinds)} kinds**: {listed}"
+        return f"{self.passed}; **{len(self.finds)} faults of {len(kinds)} kinds**: {listed}"
 
 
 def save(folder: Path, driver: str, finds: Sequence[Find]) -> list[Path]:
-    """A folder for each of the first finds of every kind."""
+    """Write a folder for each of the first finds of every kind. Returns the folders."""
     seen: Counter[str] = Counter()
     written = []
     for find in finds:
@@ -70,7 +70,7 @@ def save(folder: Path, driver: str, finds: Sequence[Find]) -> list[Path]:
 
 
 class TooSlow(Exception):
-    """An input took more processor time than any may."""
+    """An input took more processor time than the limit."""
 
 
 _allowed = [float(CPU_SECONDS)]
@@ -78,7 +78,7 @@ _allowed = [float(CPU_SECONDS)]
 
 @contextmanager
 def bounded(cpu_seconds: float = CPU_SECONDS) -> Iterator[None]:
-    """Inside, an input of `attempt` that takes too long raises TooSlow, one that takes too much memory MemoryError."""
+    """Inside, an input of `attempt` raises TooSlow if it takes too long, and MemoryError if it takes too much memory."""
 
     def too_slow(number: int, frame: FrameType | None) -> None:
         raise TooSlow(f"more than {cpu_seconds} s of processor time")

@@ -1,6 +1,6 @@
-"""Labels, locks and records that somebody else wrote on a host, and daemons that answer with something else than a list.
+"""Labels, locks and records that another user wrote on a host, and daemons whose answer is not a list.
 
-Whoever may use one host's daemon can write them, and no command of the fleet may fall over them.
+Every user of a host's daemon can write them, and no command of the fleet may crash because of them.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _row(marks: Mapping[str, str]) -> dict[str, Any]:
 
 
 def answers_of(case: Hostile) -> dict[str, Any]:
-    """Path -> what the daemon answers there, with and without the version that docker-py writes before it."""
+    """Path -> answer of the daemon, with and without the version that docker-py puts before the path."""
     answers: dict[str, Any] = {LIST: case.rows if case.rows is not None else [_row(case.marks)], "/images/json": []}
     lock = {
         "owner": "x",
@@ -200,8 +200,8 @@ def answers_of(case: Hostile) -> dict[str, Any]:
     }
     mine = {"cortexctl.stack": "demo"}
     if case.lock is not None:
-        held = {f"cortexctl.lock.{key}": value for key, value in {**lock, **case.lock}.items()}
-        answers["/volumes/cortexctl-lock-demo"] = {"Name": "cortexctl-lock-demo", "Labels": {**mine, **held}}
+        lock_labels = {f"cortexctl.lock.{key}": value for key, value in {**lock, **case.lock}.items()}
+        answers["/volumes/cortexctl-lock-demo"] = {"Name": "cortexctl-lock-demo", "Labels": {**mine, **lock_labels}}
         answers["/volumes/cortexctl-lock-demo?force=True"] = {}
         answers["/volumes/create"] = answers["/volumes/cortexctl-lock-demo"]
     record = case.record if case.record is not None else _record()

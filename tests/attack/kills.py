@@ -31,7 +31,7 @@ KILLED = -9
 
 @dataclass(frozen=True)
 class Kill:
-    """`at`: how far on, as a part of an undisturbed run: of its requests, or (`by_time`) of its time after the first."""
+    """`at`: the moment, as a fraction of an undisturbed run's requests, or (`by_time`) of its time after the first one."""
 
     at: float
     by_time: bool
@@ -40,14 +40,14 @@ class Kill:
 
 @dataclass(frozen=True)
 class Case:
-    """What will be done, from a seed. `lost`: afterwards one that serves is removed, and must come back as it was."""
+    """A scene with its kills, drawn from a seed. `lost`: afterwards a serving instance is removed, and must be restored."""
 
     name: str
     scene: Scene
     kills: tuple[Kill, ...]
     lost: bool
     again: str
-    """The command that does it again."""
+    """The command that repeats the case."""
 
 
 def case_of(seed: int, number: int, scenes: Sequence[Scene] = SCENES) -> Case:
@@ -268,7 +268,7 @@ def attack_kills(
     until: Callable[[], bool] = lambda: False,
     case: int | None = None,
 ) -> Row:
-    """So many kills that hit, over all scenes in turn. `case`: only the one with this number."""
+    """Run the scenes in turn until `kills` kills have hit. `case`: run only the case with this number."""
     cases = [case_of(seed, number) for number in (range(2 * kills) if case is None else [case])]
     references = References()
     hit = 0
@@ -290,8 +290,8 @@ def attack_kills(
         f"{sum(t.in_the_middle for t in outcomes)} between the first change and the end; {sum(t.came_late for t in outcomes)} ended before the kill"
     )
     finds = tuple(t.find for t in outcomes if t.find)
-    held = f"{len(outcomes) - len(finds)} of {len(outcomes)} as undisturbed after one repeat; {sum(t.lost for t in outcomes)} times one was lost after it"
+    passed = f"{len(outcomes) - len(finds)} of {len(outcomes)} as undisturbed after one repeat; {sum(t.lost for t in outcomes)} times one was lost after it"
     if dead := sum(t.dead_lock for t in outcomes):
-        held += f"; {dead} dead locks left where the repeat had nothing to do"
+        passed += f"; {dead} dead locks left where the repeat had nothing to do"
     what = "`kill -9` at a random moment, 1-3 times in a row, over " + " / ".join(s.name for s in SCENES)
-    return Row(what, tried, held, finds)
+    return Row(what, tried, passed, finds)

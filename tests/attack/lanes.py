@@ -1,4 +1,4 @@
-"""Cases side by side, each lane with a ground of its own: most of the time of a case is waiting."""
+"""Cases in parallel, each lane with its own ground: a case waits for most of its time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ R = TypeVar("R")
 
 
 class Lanes(Generic[G]):
-    """`ground` makes what a lane works on."""
+    """`ground` creates the ground of a lane."""
 
     def __init__(self, ground: Callable[[], AbstractContextManager[G]], width: int) -> None:
         self._ground = ground
         self._width = width
 
     def run(self, cases: Sequence[C], run: Callable[[G, C], R], until: Callable[[], bool] = lambda: False) -> list[R]:
-        """What came of the cases, in any order. None is begun once `until` says so."""
+        """The results of the cases, in any order. No case is started once `until` returns true."""
         waiting = deque(cases)
         results: list[R] = []
         failures: list[Exception] = []

@@ -1,4 +1,4 @@
-"""A proxy before a daemon that lies: what it does to which request is given to it beforehand."""
+"""A proxy in front of a daemon that lies: a table maps requests to lies."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.fakes.sockets import serving_on
 
 Send = Callable[[bytes], object]
 
-NOT_ASKED = ("drop before", "500 before", "409 before", "404 before", "half a head before")
-"""The daemon never hears of the request."""
+UNSENT = ("drop before", "500 before", "409 before", "404 before", "half a head before")
+"""The daemon never receives the request."""
 CLAIMS = ("drop after", "500 after", "409 after")
-"""The daemon has done it, and the client hears that it has not."""
+"""The daemon carries the request out, and the client receives an error."""
 BODIES = {
     "an empty object": b"{}",
     "null": b"null",
@@ -32,7 +32,7 @@ BODIES = {
     "broken JSON": b'{"Id": "x", ',
     "no UTF-8": b'{"Id": "\xff\xfe"}',
 }
-"""The daemon has done it, and says something else."""
+"""The daemon carries the request out, and the client receives another body."""
 FORMS = (
     "truncated",
     "half a head",
@@ -42,12 +42,12 @@ FORMS = (
     "too short a length",
     "delay",
 )
-KINDS = (*NOT_ASKED, *CLAIMS, *BODIES, *FORMS)
+KINDS = (*UNSENT, *CLAIMS, *BODIES, *FORMS)
 
 
 @dataclass(frozen=True)
 class Lie:
-    """`seconds`: how long a delay is, and how long at most what never ends goes on."""
+    """`seconds`: the length of a delay, and the limit of an answer that does not end."""
 
     kind: str
     seconds: float
@@ -55,7 +55,9 @@ class Lie:
 
 @dataclass
 class Liar:
-    """`requests` counts from the last `arm` on, as "POST /v1.41/volumes/create"; `lied` is what was done to which."""
+    """`requests`: the requests since the last `arm`, as "POST /v1.41/volumes/create". `lied`: the lies, with their
+    requests.
+    """
 
     requests: list[str] = field(default_factory=list)
     lied: list[str] = field(default_factory=list)
@@ -90,7 +92,7 @@ class _ToDaemon(http.client.HTTPConnection):
 
 @contextmanager
 def lying_proxy(path: Path, behind: str) -> Iterator[tuple[str, Liar]]:
-    """A proxy at `path` in front of the daemon `behind` (a unix:// URL); yields its own URL and the liar."""
+    """A proxy at `path` in front of the daemon `behind` (a unix:// URL). Yields its own URL and the liar."""
     liar = Liar()
 
     class Handler(socketserver.StreamRequestHandler):
@@ -137,9 +139,9 @@ def _body(stream: BufferedIOBase, headers: Mapping[str, str]) -> bytes:
 
 
 def _answer(request: _Request, lie: Lie | None, behind: str, send: Send) -> bool:
-    """Answer it, perhaps with a lie. Whether the connection can be used on."""
+    """Answer a request, perhaps with a lie. Returns whether the connection can be used again."""
     kind = lie.kind if lie else ""
-    if kind in NOT_ASKED:
+    if kind in UNSENT:
         if kind == "half a head before":
             send(b"HTTP/1.1 200 OK\r\nContent-Ty")
         elif kind != "drop before":
@@ -165,13 +167,13 @@ def _answer(request: _Request, lie: Lie | None, behind: str, send: Send) -> bool
 
 
 def _of_daemon(request: _Request, behind: str) -> tuple[int, dict[str, str], bytes]:
-    """What the daemon answers: status, headers that say who it is, body."""
+    """The daemon's answer: status, headers that identify it, body."""
     connection = _ToDaemon(behind.removeprefix("unix://"))
     try:
-        kept = {
+        forwarded = {
             k: v for k, v in request.headers.items() if k not in {"connection", "transfer-encoding", "content-length"}
         }
-        connection.request(request.method, request.path, body=request.body or None, headers=kept)
+        connection.request(request.method, request.path, body=request.body or None, headers=forwarded)
         answer = connection.getresponse()
         named = {
             k: v
@@ -202,7 +204,7 @@ def _message(kind: str) -> bytes:
 
 
 def _misshapen(lie: Lie, status: int, headers: Mapping[str, str], body: bytes, send: Send) -> None:
-    """An answer of a wrong form, and then the end of the connection."""
+    """Send a malformed answer. The connection ends afterwards."""
     end = time.monotonic() + lie.seconds
     match lie.kind:
         case "truncated":
@@ -227,7 +229,7 @@ def _misshapen(lie: Lie, status: int, headers: Mapping[str, str], body: bytes, s
 
 
 def lies_of(choose: random.Random, requests: int, longest: float) -> dict[int, Lie]:
-    """One to three, at any of so many requests."""
+    """One to three lies, at random numbers up to `requests`. `longest`: the most seconds of one lie."""
     count = choose.choice([1, 1, 2, 2, 3])
     return {
         choose.randrange(1, requests + 1): Lie(choose.choice(KINDS), choose.uniform(longest / 8, longest))

@@ -1,10 +1,10 @@
-"""The long form: every attack with as many tries as asked for, a table of what came of them, and a folder with the finds.
+"""The long form: every attack with the requested number of tries, a table of the results, and a folder with the finds.
 
     make attack                                        all, on the lab's daemon; 40 minutes on two quiet cores
     python -m tests.attack --only plans --plans 20000  one of them
     python -m tests.attack --seed 7                    others of the same kinds
 
-The same seed and counts try the same things. Ends with 1 if there is a fault.
+The same seed and counts repeat the same tries. The exit code is 1 if there is a fault.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     number("--stacks", type=int, default=20_000, metavar="N", help="changed stack files (20000)")
     number("--plans", type=int, default=3_000, metavar="N", help="changed plan files (3000)")
     number("--snapshots", type=int, default=4_000, metavar="N", help="changed snapshots (4000)")
-    number("--labels", type=int, default=500, metavar="N", help="labels, locks and records by somebody else (500)")
+    number("--labels", type=int, default=500, metavar="N", help="labels, locks and records of other writers (500)")
     number("--lists", type=int, default=100, metavar="N", help="answers to the request for all containers (100)")
     number("--places", type=int, default=200, metavar="N", help="places of a stack with a secret (200, which is all)")
     number(
@@ -45,13 +45,17 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="servers that write a secret to their log (200, which is all)",
     )
-    number("--seed", type=int, default=1, metavar="N", help="chooses what is tried (1)")
+    number("--seed", type=int, default=1, metavar="N", help="chooses the tries (1)")
     number("--case", type=int, metavar="N", help="of kills or proxy, only the case with this number")
     number(
-        "--minutes", type=float, default=0, metavar="M", help="begin no kill, lie or server after so long; 0: no bound"
+        "--minutes",
+        type=float,
+        default=0,
+        metavar="M",
+        help="start no kill, lie or server after M minutes; 0: no limit",
     )
-    number("--lanes", type=int, default=3, metavar="N", help="cases side by side on the daemon (3)")
-    number("--longest", type=float, default=8, metavar="S", help="seconds that a lie takes at most (8)")
+    number("--lanes", type=int, default=3, metavar="N", help="parallel cases on the daemon (3)")
+    number("--longest", type=float, default=8, metavar="S", help="the most seconds of one lie (8)")
     number(
         "--only",
         action="append",
@@ -59,12 +63,12 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help=f"one of {', '.join(attacks())}; may be repeated",
     )
-    number("--finds", type=Path, metavar="FOLDER", help="where finds are written (a new folder below /tmp)")
+    number("--finds", type=Path, metavar="FOLDER", help="folder for the finds (a new one below /tmp)")
     return parser.parse_args(arguments)
 
 
 def attacks() -> dict[str, Callable[[argparse.Namespace, Path, Callable[[], bool]], Row]]:
-    """Name -> the attack, by its options, a folder for sockets, and when to stop."""
+    """Name -> attack: a function of the options, a folder for sockets, and a function that returns when to stop."""
     return {
         "kills": lambda o, folder, stop: kills.attack_kills(o.kills, o.seed, folder, o.lanes, stop, o.case),
         "proxy": lambda o, folder, stop: proxy.attack_proxy(o.faults, o.seed, folder, o.lanes, o.longest, stop, o.case),
@@ -92,9 +96,9 @@ def main() -> int:
     def done(name: str, row: Row, seconds: float) -> None:
         rows[name] = row
         save(finds, name, row.finds)
-        say(f"{name}: {row.tried}; {row.result} ({seconds:.0f} s)")
+        print_progress(f"{name}: {row.tried}; {row.result} ({seconds:.0f} s)")
 
-    # those on the daemon wait most of the time, and the others never do
+    # attacks on the daemon mostly wait; the others use the processor all the time
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as beside,
         tempfile.TemporaryDirectory(prefix="attack-") as folder,
@@ -108,19 +112,19 @@ def main() -> int:
     sys.stdout.write(table([rows[name] for name in names]))
     faults = sum(len(row.finds) for row in rows.values())
     if faults:
-        say(f"{faults} faults; of each kind the first are in {finds}, each with what makes it happen again")
+        print_progress(f"{faults} faults; {finds} has the first of each kind, with everything to reproduce it")
     return 1 if faults else 0
 
 
 def timed(
     name: str, chosen: argparse.Namespace, folder: str, stop: Callable[[], bool] = lambda: False
 ) -> tuple[Row, float]:
-    """An attack, and how many seconds it took."""
+    """Run an attack. Returns its row, and its duration in seconds."""
     began = time.monotonic()
     row = attacks()[name](chosen, Path(folder), stop)
     return row, time.monotonic() - began
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

@@ -40,7 +40,7 @@ TOML_VALUES = [
     '{ path = "x" }', '{ repo = "a/b" }', '"127.0.0.1:0"', '"127.0.0.1:99999"', '"[::1]:80"', '"0.0.0.0:8000"', '"image:v0.32.0"', '"a:b:c@d"',
     "99_99", "+1", "1__0", ".5", "5.", "0b2", "#", "=", "[", "}",
 ]  # fmt: skip
-WORDS = [
+TOKENS = [
     "stack", "models", "hosts", "env", "vars", "default", "secret", "profiles", "use", "replicas", "hosts.here", "image", "source", "gpus", "publish",
     "args", "extra_args", "secrets", "rollout", "gate", "hooks", "adopt", "moved_from", "keep", "protect", "strategy", "start_first", "canary",
     "max_unavailable", "max_failures", "[", "]", "{", "}", "=", ".", ",", '"', "'", '"""', "'''", "#", "\\", "[[", "]]", "\n", "\t", "0", "nan", "true",
@@ -155,7 +155,7 @@ def by_value(choose: random.Random, text: str) -> str:
     at = choose.choice(settings)
     name, _, value = lines[at].partition("=")
     if choose.random() < 0.15:
-        lines[at] = f"{choose.choice(WORDS)} = {value}"
+        lines[at] = f"{choose.choice(TOKENS)} = {value}"
     elif choose.random() < 0.1:
         lines[at] = lines[at] + f"{name.strip()}.more = {choose.choice(TOML_VALUES)}\n"
     else:
@@ -196,7 +196,7 @@ def mutated_toml(choose: random.Random, texts: Sequence[str]) -> bytes:
             case 3:
                 text = by_neighbour(choose, text, choose.choice(texts))
             case 1:
-                text = by_token(choose, text, WORDS)
+                text = by_token(choose, text, TOKENS)
             case _:
                 text = by_value(choose, text)
     raw = text.encode("utf-8", "surrogatepass")
@@ -209,7 +209,7 @@ def mutated_toml(choose: random.Random, texts: Sequence[str]) -> bytes:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The ways to all values inside a value of JSON, itself included."""
+    """The paths of all values inside a value of JSON, itself included."""
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, below in inner:
@@ -217,16 +217,18 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def mutated_json(choose: random.Random, value: Any, times: int, keep: Sequence[str] = ()) -> Any:
-    """A copy, changed at so many places; `keep`: keys of the top that stay."""
+    """A copy, changed at up to `times` places. `keep`: top-level keys that stay."""
     value = copy.deepcopy(value)
     for number in range(times):
         ways = [way for way in places(value) if way and way[0] not in keep]
         if not ways:
             break
-        # deep ways are many, so a depth is chosen first
+        # most paths are deep, so a depth is chosen first
         depth = choose.choice(sorted({len(way) for way in ways}))
         way = choose.choice([way for way in ways if len(way) == depth])
-        if number == times - 1 and choose.random() < 0.06:  # at the end, as this program can copy no such value
+        if (
+            number == times - 1 and choose.random() < 0.06
+        ):  # only at the end, because this program cannot copy such a value
             at(value, way[:-1])[way[-1]] = choose.choice(DEEP)()
         else:
             _change(choose, value, way, ways)

@@ -118,7 +118,7 @@ def stacks(value: str) -> Iterator[tuple[str, str]]:
 
 
 def _forms(text: str) -> Iterator[tuple[str, str]]:
-    """The stack as TOML, and where it can be read, as JSON."""
+    """The stack as TOML, and also as JSON if it can be read."""
     yield "stack.toml", text
     try:
         yield "stack.json", json.dumps(tomllib.loads(text), indent=2)
@@ -127,7 +127,7 @@ def _forms(text: str) -> Iterator[tuple[str, str]]:
 
 
 def attack_stacks(count: int, seed: int) -> Row:
-    """So many places, chosen by the seed; each as TOML and as JSON."""
+    """Try `count` places, chosen by the seed, each as TOML and as JSON."""
     value = value_of(seed)
     cases = list(stacks(value))
     random.Random(f"places-{seed}").shuffle(cases)
@@ -228,16 +228,16 @@ class Server:
 
 def servers(seed: int) -> Iterator[Server]:
     choose = random.Random(f"servers-{seed}")
-    letters = (string.ascii_letters + string.digits).replace("n", "")  # the stand-in begins a line at \\n
-    for form, write in FORMS.items():
+    letters = (string.ascii_letters + string.digits).replace("n", "")  # the stand-in starts a new line at \\n
+    for style, write in FORMS.items():
         for odd in ODD:
             half = "".join(choose.choices(letters, k=12))
             secret = f"{half}{odd}{half[::-1]}"
-            yield Server(f"{form} of one with {odd or 'nothing odd'}", secret, write(secret))
+            yield Server(f"{style} of one with {odd or 'nothing odd'}", secret, write(secret))
 
 
 def play(server: Server, here: Ground) -> Find | None:
-    """An apply that fails in its gate, and everything that it wrote."""
+    """Run an apply that fails in its gate, and search everything that it wrote. Returns a find if it shows the secret."""
     here.clear()
     for left in here.folder.iterdir():
         if left.is_file() and left.suffix != ".sock":
@@ -248,15 +248,15 @@ def play(server: Server, here: Ground) -> Find | None:
         f'source = {{ repo = "org/tiny", revision = "1" }}\nserved_names = ["m"]\ngpus = "none"\nshm_size = "64 MiB"\n\n'
         f'[models.{model}.env]\nSTANDIN_CRASH_AFTER_SECONDS = "0"\n\n[models.{model}.secrets]\nHF_TOKEN = {{ file = "token" }}\nSTANDIN_LOG = {{ file = "log" }}\n'
     )
-    # what it writes is a secret itself, or the stack would show it; a line in front, so that none of its lines is the whole of it
+    # the log is a secret too, or the stack would show it; with a first line, so that no line is the whole secret
     (here.folder / "token").write_text(server.secret)
     (here.folder / "log").write_text(f"loading\\n{server.line}\\nRuntimeError: {server.line}")
     arguments = ("apply", str(here.path), "--auto-approve", "--events", str(here.folder / "events.jsonl"))
     code, wrote = here.end(here.begin(*arguments), arguments)
     check_sane(code, wrote)
     planted = _cores(server)
-    given = {"token", "log", "stack.toml"}
-    texts = {p.name: p.read_bytes() for p in here.folder.rglob("*") if p.is_file() and p.name not in given}
+    inputs = {"token", "log", "stack.toml"}
+    texts = {p.name: p.read_bytes() for p in here.folder.rglob("*") if p.is_file() and p.name not in inputs}
     for log in re.findall(r"^  log +(/\S+)$", wrote, re.MULTILINE):
         texts[log] = Path(log).read_bytes()
         Path(log).unlink()

@@ -1,5 +1,5 @@
-"""Commands behind a daemon that lies (tests/attack/liar.py): each ends in words, and one undisturbed repeat ends as if it
-had been honest.
+"""Commands behind a daemon that lies (tests/attack/liar.py): each ends with a message, and after one undisturbed repeat
+the hosts are the same as behind an honest daemon.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.attack.liar import Liar, lies_of, lying_proxy
 from tests.attack.scenes import SCENES, Differs, Ground, Scene, ground
 
 ENDS = {0, 1, 4, 5}
-"""Exit codes of a command that was lied to."""
+"""Exit codes of a command behind a lying daemon."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Case:
     seed: str
     longest: float
     again: str
-    """The command that does it again."""
+    """The command that repeats the case."""
 
 
 def case_of(seed: int, number: int, longest: float, scenes: Sequence[Scene] = SCENES) -> Case:
-    scene = scenes[(number * 5 + 7) % len(scenes)]  # another order than that of kills: a few of both reach more
+    scene = scenes[
+        (number * 5 + 7) % len(scenes)
+    ]  # in another order than kills, so that a few of both cover more scenes
     name = f"proxy-{seed}-{number}"
     again = f"python -m tests.attack --only proxy --seed {seed} --case {number} --longest {longest}"
     return Case(f"{name}-{scene.name.replace(' ', '-')}", scene, name, longest, again)
@@ -43,14 +45,14 @@ def case_of(seed: int, number: int, longest: float, scenes: Sequence[Scene] = SC
 
 @dataclass(frozen=True)
 class Honest:
-    """How a scene ends behind an honest proxy, and how many requests it takes."""
+    """The end state of a scene behind an honest proxy, and its number of requests."""
 
     stands: Any
     verdicts: dict[str, int]
     repeat: int
     requests: int
     stays: frozenset[tuple[str, int, str]]
-    """What served before and is still there: model, ordinal, turn."""
+    """The instances that served before and still exist: model, ordinal, turn."""
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Outcome:
 
 
 class References:
-    """Honest runs, each made once."""
+    """Honest runs. Each scene is run once."""
 
     def __init__(self) -> None:
         self._known: dict[str, Honest] = {}
@@ -103,7 +105,7 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
         case.scene.ready(here)
         others = here.foreign()
         liar.arm(lies_of(random.Random(case.seed), honest.requests, case.longest))
-        doing = "the command that is lied to"
+        doing = "the command behind a lying daemon"
         command = case.scene.command_on(here)
         code, wrote = here.end(here.begin(*command), command, timeout=240)
         lied = list(liar.lied)
@@ -114,7 +116,7 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
         doing = "the repeat"
         outcome.dead_lock = _repeat(case.scene, here, liar, honest)
         compare("somebody else's container was touched", here.foreign(), others)
-    except Exception as cause:  # noqa: BLE001 - whatever it is, it is a find
+    except Exception as cause:  # noqa: BLE001 - every exception is a find
         liar.arm()
         files = {name: text.encode() for name, text in here.seen.items()}
         files["case.txt"] = "\n".join([case.again, *lied, ""]).encode()
@@ -128,8 +130,8 @@ def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcom
 
 
 def _check_ended(code: int, wrote: str, here: Ground, honest: Honest, lied: Sequence[str]) -> None:
-    """In words, with nothing lost; and with 0 only if all is as wanted. That something is not there (404) must be
-    believed: what follows from it may be seen by the repeat alone.
+    """Check that the command ended with a message, and lost nothing. The exit code may be 0 only if the end state is the
+    wanted one. A 404 must be believed, so only the repeat may correct its effects.
     """
     check_sane(code, wrote)
     if code not in ENDS:
@@ -138,13 +140,15 @@ def _check_ended(code: int, wrote: str, here: Ground, honest: Honest, lied: Sequ
     if lost := honest.stays - _there(here):
         raise Differs(f"an old instance is lost: {sorted(lost)}")
     if code == 0 and not any(line.startswith("404") for line in lied):
-        # That a record cannot be written fails nothing: half of one may be left until the repeat.
+        # A record that cannot be written is not a failure: half of a record may be left until the repeat.
         left = {**stands, "volumes": [v for v in stands["volumes"] if v != "cortexctl-recording-STACK"]}
         compare("done, and other than wanted", _without_lock(left), honest.stands)
 
 
 def _repeat(scene: Scene, here: Ground, liar: Liar, honest: Honest) -> int:
-    """One undisturbed repeat, and all is as wanted. 1 if a dead lock was left where it had nothing to do."""
+    """Run the command again, undisturbed, and check the end state. Returns 1 if the repeat had nothing to do and left a
+    dead lock.
+    """
     command = scene.command_on(here)
     liar.arm()
     code, wrote = here.run(*command)
@@ -178,7 +182,7 @@ def attack_proxy(
     until: Callable[[], bool] = lambda: False,
     case: int | None = None,
 ) -> Row:
-    """`longest`: seconds that a lie takes at most. `case`: only the one with this number."""
+    """`longest`: the most seconds of one lie. `case`: run only the case with this number."""
     references = References()
     lied = 0
     guard = threading.Lock()
@@ -200,13 +204,13 @@ def attack_proxy(
     codes = sum((o.codes for o in outcomes), Counter[int]())
     tried = f"{lied} faults of {len(kinds)} kinds in {len(outcomes)} commands ({sum(bool(o.lies) for o in outcomes)} of them hit)"
     ended = ", ".join(f"{n} with {code}" for code, n in sorted(codes.items()))
-    held = f"{len(outcomes) - len(finds)} of {len(outcomes)} as undisturbed after one repeat (ended {ended})"
+    passed = f"{len(outcomes) - len(finds)} of {len(outcomes)} as undisturbed after one repeat (ended {ended})"
     if dead := sum(o.dead_lock for o in outcomes):
-        held += f"; {dead} dead locks left where the repeat had nothing to do"
-    return Row("a daemon that lies, through a proxy: " + ", ".join(KINDS_IN_WORDS), tried, held, finds)
+        passed += f"; {dead} dead locks left where the repeat had nothing to do"
+    return Row("a daemon that lies, through a proxy: " + ", ".join(KINDS_TEXT), tried, passed, finds)
 
 
-KINDS_IN_WORDS = (
+KINDS_TEXT = (
     "drops, 404, 409, 500 before or after the action", "other, broken, truncated or deep JSON", "half a head", "wrong lengths",
     "endless 100 Continue", "dripping", "delays",
 )  # fmt: skip

@@ -178,7 +178,9 @@ class Ground:
         return [self.live.inspect(name) for name in sorted(names) if name != f"{self.stack}-foreign"]
 
     def stands(self) -> dict[str, Any]:
-        """What stands: containers by role, volumes, networks; without the stack's name and without numbers of generations."""
+        """The state of the host: containers with their roles, volumes, networks. Without the stack's name and without
+        generations.
+        """
         rows = self.rows()
         generations = {_placed(r): _generation(r) for r in rows if _is_serving(r)}
         containers = sorted((self._container(r, generations) for r in rows), key=json.dumps)
@@ -190,7 +192,7 @@ class Ground:
         }
 
     def settled(self) -> dict[str, Any]:
-        """What stands once the daemon has ended what it was at: it goes on with a request whose client is gone."""
+        """The state of the host once the daemon is idle: it continues a request whose client is gone."""
         before = self.stands()
         for _ in range(100):
             time.sleep(0.3)
@@ -220,7 +222,7 @@ class Ground:
         }
 
     def record_is_right(self) -> None:
-        """What the host's record says of each instance is what the label of the one that serves says."""
+        """Check that the host's record of each instance matches the label of the serving container."""
         name = f"cortexctl-record-{self.stack}"
         if name not in self.live.everything()["volumes"]:
             return
@@ -240,7 +242,7 @@ class Ground:
                 raise Differs(
                     f"the record has another generation than serves: {what} {applied.generation}, serves {_generation(row)}"
                 )
-            # limits and policy are changed in place, which no label follows
+            # limits and policy are changed in place, and labels never change
             wanted, has = spec_from_label(marks[labels.SPEC]), applied.spec
             if (wanted.container.env, wanted.server.args, wanted.container.image) != (
                 has.container.env,
@@ -250,7 +252,7 @@ class Ground:
                 raise Differs(f"the record has another spec than the label: {what}")
 
     def lock_holder_is_gone(self) -> bool:
-        """There is a lock, and whoever took it cannot be at work any more."""
+        """Whether there is a lock, and its holder is dead."""
         name = f"cortexctl-lock-{self.stack}"
         if name not in self.live.everything()["volumes"]:
             return False
@@ -258,7 +260,7 @@ class Ground:
         return is_dead(holder, int(daemon_time(self.live.docker)))
 
     def verdicts(self) -> dict[str, int]:
-        """How `plan` and `drift` judge what stands."""
+        """The exit codes of `plan` and `drift`."""
         return {
             "plan": self.run("plan", str(self.path), "--detailed-exitcode")[0],
             "drift": self.run("drift", str(self.path), "--detailed-exitcode")[0],

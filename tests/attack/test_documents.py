@@ -23,6 +23,6 @@ SHORT: dict[str, Callable[[], Row]] = {
 
 
 @pytest.mark.parametrize("attack", SHORT.values(), ids=SHORT)
-def test_what_somebody_else_writes_is_understood_or_refused_in_words(attack: Callable[[], Row]) -> None:
+def test_foreign_input_is_read_or_refused_with_a_message(attack: Callable[[], Row]) -> None:
     row = attack()
     assert not row.finds, report(row)

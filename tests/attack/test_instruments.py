@@ -1,4 +1,4 @@
-"""The attacks themselves: a seed is a whole case, a fault is seen, and a lie is as it was ordered."""
+"""The attacks themselves: a seed determines a whole case, a fault is detected, and a lie has the requested form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.attack.commands import check_sane, command
 from tests.attack.finds import Find, Row, attempt, bounded, check_shown, save
 from tests.attack.kills import case_of, compare
 from tests.attack.lanes import Lanes
-from tests.attack.liar import BODIES, CLAIMS, FORMS, KINDS, NOT_ASKED, Lie, lies_of, lying_proxy
+from tests.attack.liar import BODIES, CLAIMS, FORMS, KINDS, UNSENT, Lie, lies_of, lying_proxy
 from tests.attack.scenes import SCENES, Differs
 from tests.attack.table import report, table
 from tests.fakes.sockets import canned_daemon
@@ -99,12 +99,12 @@ def test_states_that_differ_are_not_equal() -> None:
         compare("x", {"volumes": ["a"]}, {"volumes": ["a", "b"]})
 
 
-def test_finds_are_kept_with_what_makes_them_happen_again(tmp_path: Path) -> None:
+def test_finds_are_written_with_everything_to_reproduce_them(tmp_path: Path) -> None:
     finds = [Find("KeyError in a/b.py:c", f"plans-1-{n}", "why", {"plan.json": b"{}"}) for n in range(9)]
-    kept = save(tmp_path, "plans", finds)
-    assert len(kept) == 5
-    assert (kept[0] / "plan.json").read_bytes() == b"{}"
-    assert "why" in (kept[0] / "find.txt").read_text()
+    written = save(tmp_path, "plans", finds)
+    assert len(written) == 5
+    assert (written[0] / "plan.json").read_bytes() == b"{}"
+    assert "why" in (written[0] / "find.txt").read_text()
     row = Row("plan | files", "9", "0 shown", tuple(finds))
     assert r"| plan \| files | 9 | 0 shown; **9 faults of 1 kinds**: 9 x KeyError in a/b.py:c |" in table([row])
     assert "plans-1-0: KeyError in a/b.py:c\nwhy" in report(row)
@@ -176,4 +176,4 @@ def test_a_lie_is_as_it_was_ordered(tmp_path: Path, kind: str) -> None:
 def test_every_kind_of_lie_has_its_turn() -> None:
     choose = random.Random(1)
     kinds = {lie.kind for _ in range(400) for lie in lies_of(choose, 50, 8).values()}
-    assert kinds == set(KINDS) == {*NOT_ASKED, *CLAIMS, *BODIES, *FORMS}
+    assert kinds == set(KINDS) == {*UNSENT, *CLAIMS, *BODIES, *FORMS}

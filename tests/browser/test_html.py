@@ -37,19 +37,19 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Opened:
-    """A page, and all that it said and asked for."""
+    """A page, with all its messages and requests."""
 
     page: Page
     file: Path
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         return self.file.as_uri()
 
     def dismiss(self, dialog: Dialog) -> None:
-        self.said.append(f"dialog: {dialog.message}")
+        self.messages.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
     def load(self, text: str) -> None:
@@ -57,8 +57,8 @@ class Opened:
         self.page.goto(self.url)
 
     def assert_quiet(self) -> None:
-        assert self.said == []
-        assert self.asked == [self.url]
+        assert self.messages == []
+        assert self.requests == [self.url]
 
 
 @pytest.fixture
@@ -80,17 +80,17 @@ class Open:
             color_scheme="dark" if dark else "light",
             java_script_enabled=scripts,
         )
-        made = Opened(context.new_page(), self.folder / "plan.html")
-        made.page.on("console", lambda message: made.said.append(message.text))
-        made.page.on("pageerror", lambda problem: made.said.append(str(problem)))
-        made.page.on("dialog", made.dismiss)
-        made.page.on("request", lambda request: made.asked.append(request.url))
-        made.load(plan_html(plan))
-        return made
+        shown = Opened(context.new_page(), self.folder / "plan.html")
+        shown.page.on("console", lambda message: shown.messages.append(message.text))
+        shown.page.on("pageerror", lambda problem: shown.messages.append(str(problem)))
+        shown.page.on("dialog", shown.dismiss)
+        shown.page.on("request", lambda request: shown.requests.append(request.url))
+        shown.load(plan_html(plan))
+        return shown
 
 
 def overflow(page: Page) -> int:
-    """Pixels that stick out at the side."""
+    """The width of the page beyond the window, in pixels."""
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
@@ -98,7 +98,7 @@ def visible_blocks(page: Page) -> list[str]:
     return [t.split("\n")[0] for t in page.locator("details.change:visible > summary").all_inner_texts()]
 
 
-def test_it_shows_each_change_with_what_a_reader_asks(opened: Open) -> None:
+def test_it_shows_each_change_with_its_details(opened: Open) -> None:
     plan = rich_plan()
     shown = opened(plan)
     page = shown.page
@@ -112,7 +112,7 @@ def test_it_shows_each_change_with_what_a_reader_asks(opened: Open) -> None:
     body = page.inner_text("body")
     for change in plan.changes:
         assert change.action is Action.NO_OP or change.address in body
-    for said in (
+    for text in (
         "(changed, value hidden)",
         "its endpoint goes away",
         "gpu-13",
@@ -120,7 +120,7 @@ def test_it_shows_each_change_with_what_a_reader_asks(opened: Open) -> None:
         "CX209",
         "--target llama-*",
     ):
-        assert said in body
+        assert text in body
     assert page.locator("mark").all_inner_texts() == ['"vllm/vllm-openai:latest"', "32768"]
     shown.assert_quiet()
 
@@ -181,7 +181,7 @@ def test_without_scripts_all_is_there_and_no_dead_button(opened: Open) -> None:
     assert not page.locator("#tools").is_visible()
     page.locator("details.change > summary").nth(2).click()
     assert page.get_by_text("gpu-12/llama-70b", exact=True).is_visible()
-    assert shown.asked == [shown.url]
+    assert shown.requests == [shown.url]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -237,7 +237,7 @@ CONTRAST = """() => {
 }"""
 
 
-def test_memory_is_a_bar_with_its_words_beside_it(opened: Open) -> None:
+def test_memory_is_a_bar_with_text_beside_it(opened: Open) -> None:
     shown = opened(case("memory_before_and_after"))
     page = shown.page
     page.click("#expand")
@@ -261,8 +261,8 @@ def test_nasty_text_does_nothing(opened: Open, width: int) -> None:
         shown.load(plan_html(with_every_text(plan, nasty)))
         assert shown.page.evaluate(STRUCTURE) == plain, nasty
         assert overflow(shown.page) == 0, nasty
-    assert shown.said == []
-    assert set(shown.asked) == {shown.url}
+    assert shown.messages == []
+    assert set(shown.requests) == {shown.url}
 
 
 STRUCTURE = "[...document.querySelectorAll('*')].map((e) => e.tagName + [...e.attributes].map((a) => a.name)).join()"
@@ -281,7 +281,7 @@ def test_the_policy_stops_what_gets_in_all_the_same(opened: Open) -> None:
       document.querySelector("b[style]").click();
     }""")
     assert page.evaluate("window.got") is None
-    assert any("Content Security Policy" in said for said in shown.said)
+    assert any("Content Security Policy" in text for text in shown.messages)
     assert refused == ["csp"]
 
 

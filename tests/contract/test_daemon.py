@@ -29,23 +29,23 @@ from tests.specs import label_of_version_1, new_spec
 
 
 class Bench(Protocol):
-    """A daemon under test, what a look at it gives, and a container of somebody else."""
+    """A daemon under test, observations of it, and changes by other users."""
 
     stack: str
     many: int
-    """How many containers it can make and run in a few seconds."""
+    """The number of containers that it can create and run in a few seconds."""
 
     @property
     def daemon(self) -> Daemon: ...
 
-    def look(self) -> ObservedHost: ...
+    def observe(self) -> ObservedHost: ...
 
-    def somebody_elses(self, name: str, **marks: str) -> None: ...
+    def add_foreign(self, name: str, **marks: str) -> None: ...
 
     def rename_by_hand(self, name: str, new: str) -> None: ...
 
     def commit(self, name: str, new: str) -> None:
-        """Make an image of a container, and run one of it."""
+        """Commit a container to an image, and run a container from the image."""
 
 
 @dataclass
@@ -54,10 +54,10 @@ class FakeBench:
     daemon: FakeDaemon
     many: int = 200
 
-    def look(self) -> ObservedHost:
+    def observe(self) -> ObservedHost:
         return self.daemon.observed()
 
-    def somebody_elses(self, name: str, **marks: str) -> None:
+    def add_foreign(self, name: str, **marks: str) -> None:
         self.daemon.add(name, state="running", labels=marks)
 
     def rename_by_hand(self, name: str, new: str) -> None:
@@ -74,10 +74,10 @@ class RealBench:
     live: LiveDaemon
     many: int = 8
 
-    def look(self) -> ObservedHost:
+    def observe(self) -> ObservedHost:
         return observe_host(Host("here", self.live.docker))
 
-    def somebody_elses(self, name: str, **marks: str) -> None:
+    def add_foreign(self, name: str, **marks: str) -> None:
         self.live.run_foreign(name, *(word for k, v in marks.items() for word in ("--label", f"{k}={v}")))
 
     def rename_by_hand(self, name: str, new: str) -> None:
@@ -108,8 +108,8 @@ def launch(bench: Bench, name: str = "m--g1", **env: str) -> Launch:
     return launch_of(bench.daemon, bench.stack, "m", f"{bench.stack}-{name}", spec)
 
 
-def made(bench: Bench, name: str = "m--g1", **env: str) -> str:
-    """A created container; its full name."""
+def created(bench: Bench, name: str = "m--g1", **env: str) -> str:
+    """Create a container. Returns its full name."""
     wanted = launch(bench, name, **env)
     bench.daemon.ensure_network(wanted.spec.container.network, bench.stack)
     bench.daemon.create(wanted)
@@ -117,7 +117,7 @@ def made(bench: Bench, name: str = "m--g1", **env: str) -> str:
 
 
 def seen(bench: Bench, name: str) -> ObservedContainer:
-    return next(c for c in bench.look().containers if c.name == name)
+    return next(c for c in bench.observe().containers if c.name == name)
 
 
 def test_an_image_that_is_there_is_found_by_its_id(bench: Bench) -> None:
@@ -133,16 +133,16 @@ def test_an_image_that_is_nowhere_is_missing_and_no_exception(bench: Bench) -> N
 
 
 def test_a_created_container_is_listed_with_its_labels_and_does_not_run(bench: Bench) -> None:
-    name = made(bench)
-    found = seen(bench, name)
-    assert found.state == "created"
-    assert found.labels[labels.STACK] == bench.stack
-    assert found.networks == (f"{bench.stack}-net",)
+    name = created(bench)
+    container = seen(bench, name)
+    assert container.state == "created"
+    assert container.labels[labels.STACK] == bench.stack
+    assert container.networks == (f"{bench.stack}-net",)
     assert not bench.daemon.state(name).running
 
 
 def test_creating_the_same_twice_keeps_the_first(bench: Bench) -> None:
-    name = made(bench)
+    name = created(bench)
     first = seen(bench, name).id
     bench.daemon.create(launch(bench))
     assert seen(bench, name).id == first
@@ -160,7 +160,7 @@ def test_creating_what_an_older_release_has_created_keeps_it(bench: Bench) -> No
 
 
 def test_creating_another_under_a_taken_name_is_refused(bench: Bench) -> None:
-    made(bench)
+    created(bench)
     with pytest.raises(DaemonRefused):
         bench.daemon.create(launch(bench, OTHER="1"))
 
@@ -190,7 +190,7 @@ def test_steps_side_by_side_get_in_no_other_ones_way(bench: Bench) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(one, range(bench.many)))
-    assert not [c.name for c in bench.look().containers if c.name.startswith(bench.stack)]
+    assert not [c.name for c in bench.observe().containers if c.name.startswith(bench.stack)]
 
 
 @pytest.mark.usefixtures("threads_take_turns_often")
@@ -206,11 +206,11 @@ def test_of_several_that_want_one_name_at_once_one_gets_it(bench: Bench) -> None
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(one, range(8))) == 1
-    assert [c.name for c in bench.look().containers if c.name.startswith(bench.stack)] == [launch(bench).name]
+    assert [c.name for c in bench.observe().containers if c.name.startswith(bench.stack)] == [launch(bench).name]
 
 
-def test_what_was_created_is_known_by_its_name_whatever_somebody_calls_it_since(bench: Bench) -> None:
-    name = made(bench)
+def test_a_created_container_is_found_by_its_name_after_a_rename_by_another_user(bench: Bench) -> None:
+    name = created(bench)
     bench.rename_by_hand(name, f"{name}-elsewhere")
     bench.daemon.start(name)
     assert bench.daemon.state(name).running
@@ -219,7 +219,7 @@ def test_what_was_created_is_known_by_its_name_whatever_somebody_calls_it_since(
     assert seen(bench, f"{name}-elsewhere").state == "exited"
     bench.daemon.rename(name, f"{name}-again")
     bench.daemon.remove(name)
-    assert not [c.name for c in bench.look().containers if c.name.startswith(name)]
+    assert not [c.name for c in bench.observe().containers if c.name.startswith(name)]
 
 
 TOUCH: list[Callable[[Daemon, str], object]] = [
@@ -234,8 +234,8 @@ TOUCH: list[Callable[[Daemon, str], object]] = [
 
 
 def test_a_commit_of_ours_is_not_touched(bench: Bench) -> None:
-    """It has all of our labels, from its image; and a name as good as ours."""
-    name = made(bench)
+    """It has all our labels, from its image, and a name in our format."""
+    name = created(bench)
     copy = f"{bench.stack}-m--g2"
     bench.commit(name, copy)
     for touch in TOUCH:
@@ -245,14 +245,14 @@ def test_a_commit_of_ours_is_not_touched(bench: Bench) -> None:
 
 
 def test_a_commit_of_ours_is_not_taken_for_the_candidate(bench: Bench) -> None:
-    name = made(bench)
+    name = created(bench)
     bench.commit(name, f"{bench.stack}-m--g2")
     with pytest.raises(DaemonRefused):
         bench.daemon.create(launch(bench, "m--g2"))
 
 
 def test_start_stop_and_start_again(bench: Bench) -> None:
-    name = made(bench)
+    name = created(bench)
     bench.daemon.start(name)
     bench.daemon.start(name)
     state = bench.daemon.state(name)
@@ -277,7 +277,7 @@ def test_starting_what_is_gone_is_refused(bench: Bench) -> None:
 
 
 def test_a_running_container_can_be_renamed_and_twice_is_once(bench: Bench) -> None:
-    name = made(bench)
+    name = created(bench)
     bench.daemon.start(name)
     container = seen(bench, name).id
     bench.daemon.rename(name, f"{bench.stack}-m")
@@ -287,20 +287,20 @@ def test_a_running_container_can_be_renamed_and_twice_is_once(bench: Bench) -> N
 
 
 def test_renaming_to_a_taken_name_is_refused(bench: Bench) -> None:
-    one, two = made(bench), made(bench, "m--g2")
+    one, two = created(bench), created(bench, "m--g2")
     with pytest.raises(DaemonRefused):
         bench.daemon.rename(one, two)
 
 
 def test_a_running_container_is_removed(bench: Bench) -> None:
-    name = made(bench)
+    name = created(bench)
     bench.daemon.start(name)
     bench.daemon.remove(name)
-    assert name not in {c.name for c in bench.look().containers}
+    assert name not in {c.name for c in bench.observe().containers}
 
 
 def test_the_log_of_this_run_has_none_of_the_run_before(bench: Bench) -> None:
-    name = made(bench)
+    name = created(bench)
     bench.daemon.start(name)
     first = logged(bench, name)
     assert first == list(bench.daemon.logs(name, 1000))[: len(first)], "all of a first run"
@@ -312,7 +312,7 @@ def test_the_log_of_this_run_has_none_of_the_run_before(bench: Bench) -> None:
 
 
 def logged(bench: Bench, name: str) -> list[str]:
-    """What the container has said in this run, once it has said something."""
+    """The container's log of this run. Waits for the first line."""
     for _ in range(100):
         lines = list(bench.daemon.logs(name, 1000, this_run=True))
         if lines and ("started" in lines[-1] or any("startup complete" in line for line in lines)):
@@ -322,16 +322,16 @@ def logged(bench: Bench, name: str) -> list[str]:
 
 
 def test_the_restart_policy_changes_while_it_runs(bench: Bench) -> None:
-    name = made(bench)
+    name = created(bench)
     bench.daemon.start(name)
     bench.daemon.set_restart(name, "unless-stopped")
     assert bench.daemon.state(name).running
 
 
 @pytest.mark.parametrize("act", ["start", "stop", "remove", "rename", "restart"])
-def test_somebody_elses_container_is_never_touched(bench: Bench, act: str) -> None:
+def test_a_foreign_container_is_never_touched(bench: Bench, act: str) -> None:
     name = f"{bench.stack}-theirs"
-    bench.somebody_elses(name)
+    bench.add_foreign(name)
     before = seen(bench, name)
     acts = {
         "start": lambda: bench.daemon.start(name),
@@ -345,9 +345,9 @@ def test_somebody_elses_container_is_never_touched(bench: Bench, act: str) -> No
     assert seen(bench, name) == before
 
 
-def test_somebody_elses_container_that_was_adopted_is_ours_from_then_on(bench: Bench) -> None:
+def test_a_foreign_container_that_was_adopted_is_ours_from_then_on(bench: Bench) -> None:
     name, new = f"{bench.stack}-theirs", f"{bench.stack}-ours"
-    bench.somebody_elses(name)
+    bench.add_foreign(name)
     id_ = seen(bench, name).id
     bench.daemon.adopt(name)
     bench.daemon.adopt(id_)
@@ -358,20 +358,20 @@ def test_somebody_elses_container_that_was_adopted_is_ours_from_then_on(bench: B
     assert seen(bench, new).state == "exited"
     bench.daemon.start(id_)
     bench.daemon.remove(id_)
-    assert new not in {c.name for c in bench.look().containers}
+    assert new not in {c.name for c in bench.observe().containers}
 
 
 def test_a_container_of_another_stack_is_never_adopted(bench: Bench) -> None:
-    bench.somebody_elses(f"{bench.stack}-theirs", **{labels.STACK: "another"})
+    bench.add_foreign(f"{bench.stack}-theirs", **{labels.STACK: "another"})
     with pytest.raises(DaemonRefused):
         bench.daemon.adopt(f"{bench.stack}-theirs")
     with pytest.raises(DaemonRefused):
         bench.daemon.adopt(f"{bench.stack}-not-there")
 
 
-def test_a_network_is_made_once_and_removed_when_nobody_is_on_it(bench: Bench) -> None:
+def test_a_network_is_created_once_and_removed_when_no_container_is_on_it(bench: Bench) -> None:
     name = f"{bench.stack}-net"
-    made(bench)
+    created(bench)
     bench.daemon.ensure_network(name, bench.stack)
     container = seen(bench, f"{bench.stack}-m--g1")
     bench.daemon.start(container.id)
@@ -411,7 +411,7 @@ def test_the_record_is_what_was_written_last_and_empty_is_none(bench: Bench) -> 
 
 def test_a_container_is_put_back_on_its_network_once(bench: Bench) -> None:
     name = f"{bench.stack}-other"
-    made(bench)
+    created(bench)
     bench.daemon.ensure_network(name, bench.stack)
     container = seen(bench, f"{bench.stack}-m--g1")
     for _ in range(2):
@@ -423,7 +423,7 @@ def test_a_container_is_put_back_on_its_network_once(bench: Bench) -> None:
 
 
 def test_a_foreign_container_is_never_connected(bench: Bench) -> None:
-    bench.somebody_elses(f"{bench.stack}-foreign")
+    bench.add_foreign(f"{bench.stack}-foreign")
     bench.daemon.ensure_network(f"{bench.stack}-net", bench.stack)
     with pytest.raises(DaemonRefused):
         bench.daemon.connect(f"{bench.stack}-foreign", f"{bench.stack}-net")

@@ -1,4 +1,4 @@
-"""Command lines by lot, read by us and by the real parser in the image: in one probe, which takes half a minute."""
+"""Random command lines, read by us and by the real parser in the image. All are in one probe, which takes half a minute."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ pytestmark = pytest.mark.vllm
 RELEASE = release("0.32.0")
 COUNT, SEED = 1000, 32
 OTHERWISE = {
-    ("mm-processor-device", "cuda"): "the CPU build knows its own device alone; the catalogue is of the CUDA build",
+    ("mm-processor-device", "cuda"): "the CPU build has only its own device; the catalogue describes the CUDA build",
 }
-"""(Part of one word, part of the next or the same): where a CPU build differs, and why."""
+"""(Part of one argument, part of the next or the same) -> why a CPU build differs."""
 MADE_OF_IT = {
     *("backend", "mla_prefill_backend"),  # a class
     *("mode", "cudagraph_mode"),  # a number
     *("fused_add_rms_norm", "gelu_and_mul_sparse", "rms_norm"),  # a list
-    *("debug_dump_path", "engine_id"),  # a path, an id by lot
+    *("debug_dump_path", "engine_id"),  # a path, a random id
 }
-"""Keys whose value their config's class turns into something of its own."""
+"""Keys whose value their config's class converts to another type."""
 NO_LIST = {"weight", "activation"}
 """Keys of QuantSpec. They take names of quantisations, of which the catalogue has no list."""
 
-Asked = list[tuple[Line, ParserVerdict]]
+Verdicts = list[tuple[Line, ParserVerdict]]
 
 
 @pytest.fixture(scope="module")
-def asked() -> Asked:
+def verdicts() -> Verdicts:
     lines = Lines(RELEASE, SEED).draw(COUNT)
     with live_daemon(f"cxt-{secrets.token_hex(3)}") as live:
         image = live.docker_cli("image", "inspect", "--format", "{{.Id}}", REAL_VLLM)
@@ -54,31 +54,31 @@ def differs_on_a_cpu(line: Line) -> bool:
     )
 
 
-def test_there_is_enough_of_everything(asked: Asked) -> None:
-    kinds = [v.verdict for _, v in asked]
-    assert len(asked) > 0.98 * COUNT
+def test_there_is_enough_of_everything(verdicts: Verdicts) -> None:
+    kinds = [v.verdict for _, v in verdicts]
+    assert len(verdicts) > 0.98 * COUNT
     assert kinds.count("ok") > COUNT / 4
     for kind in ("unrecognized", "choice", "value", "explicit", "ambiguous"):
         assert kinds.count(kind) > 10, kind
 
 
-def test_what_the_parser_accepts_we_accept_and_nothing_else(asked: Asked) -> None:
-    wrong = [(line, v.verdict, v.text) for line, v in asked if parse(line, RELEASE).accepted is not v.accepted]
+def test_what_the_parser_accepts_we_accept_and_nothing_else(verdicts: Verdicts) -> None:
+    wrong = [(line, v.verdict, v.text) for line, v in verdicts if parse(line, RELEASE).accepted is not v.accepted]
     assert wrong == []
-    wrong = [(line, v.verdict, v.text) for line, v in asked if judge(line, "0.32.0").accepted is not v.accepted]
+    wrong = [(line, v.verdict, v.text) for line, v in verdicts if judge(line, "0.32.0").accepted is not v.accepted]
     assert wrong == []
 
 
-def test_what_the_parser_reads_we_read(asked: Asked) -> None:
-    pairs = [(line, parse(line, RELEASE), v) for line, v in asked if v.accepted]
-    wrong = [(line, found) for line, parsed, v in pairs if (found := unlike(parsed, v.values))]
+def test_what_the_parser_reads_we_read(verdicts: Verdicts) -> None:
+    pairs = [(line, parse(line, RELEASE), v) for line, v in verdicts if v.accepted]
+    wrong = [(line, different) for line, parsed, v in pairs if (different := unlike(parsed, v.values))]
     assert wrong == []
 
 
 def unlike(parsed: Parsed, values: Any) -> dict[str, Any]:
-    """By option: (ours, the parser's) where they differ."""
+    """Option -> (our value, the parser's value), for each difference."""
     ours = {name: (value, RELEASE.options[name]) for name, value in parsed.options.items()}
-    found = {}
+    different = {}
     for name, (value, option) in ours.items():
         theirs = values.get(
             option.dest,
@@ -87,11 +87,11 @@ def unlike(parsed: Parsed, values: Any) -> dict[str, Any]:
         if option.kind == "lora":
             theirs = [lora(one) if isinstance(mine, str) else one for mine, one in zip(value, theirs, strict=True)]
         if not same(value, theirs):
-            found[name] = (value, theirs)
+            different[name] = (value, theirs)
     if parsed.model != (values.get(MODEL_TAG) or ""):
-        found[MODEL_TAG] = (parsed.model, values.get(MODEL_TAG))
+        different[MODEL_TAG] = (parsed.model, values.get(MODEL_TAG))
     known = {option.dest for _, option in ours.values()} | {MODEL_TAG}
-    return found | {dest: (..., values[dest]) for dest in values.keys() - known}
+    return different | {dest: (..., values[dest]) for dest in values.keys() - known}
 
 
 def lora(module: Any) -> str:
@@ -99,7 +99,7 @@ def lora(module: Any) -> str:
 
 
 def same(ours: Any, theirs: Any) -> bool:
-    """A config's class fills in more than was said, leaves out what is its default, and makes numbers of digits."""
+    """Whether two values are equal. A config's class adds keys, omits defaults, and converts digits to numbers."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         is_class = "object" in theirs
         if not is_class and ours.keys() != theirs.keys():

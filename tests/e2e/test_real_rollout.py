@@ -1,4 +1,4 @@
-"""Two real vLLM servers, changed one after the other, while a client asks whichever of them serves. One story, in order."""
+"""Two real vLLM servers are replaced one after the other, while a client sends requests to both. The tests run in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.vllm
 START_LIMIT = 900.0
 PORTS = (8811, 8812)
 NAMES = {"vllm-model-pair", "vllm-model-pair.2"}
-ASKED = {"model": "pair", "prompt": "Say ok.", "max_tokens": 4}
+REQUEST = {"model": "pair", "prompt": "Say ok.", "max_tokens": 4}
 
 STACK = f"""
 stack = "rolling"
@@ -44,8 +44,8 @@ rollout = {{ drain = "5s", max_unavailable = 1, keep = 1 }}
 
 @dataclass
 class Client:
-    """Asks the servers in turn, and the other one at once where the first does not answer well. `refused`: why a first
-    try was not answered; `failed`: requests that neither answered. `gap`: longest time without an answer, in seconds.
+    """Sends requests to the servers in turn. If one fails, it tries the other at once. `refused`: causes of failed first
+    tries. `failed`: requests that neither answered. `gap`: the longest time without an answer, in seconds.
     """
 
     answered: int = 0
@@ -59,16 +59,16 @@ class Client:
         with httpx.Client(trust_env=False) as http:
             while not self._stop.wait(0.05):
                 for first, other in (PORTS, PORTS[::-1]):
-                    if not self._asks(http, first) and not self._asks(http, other):
+                    if not self._is_answered(http, first) and not self._is_answered(http, other):
                         self.failed += 1
                         continue
                     self.answered += 1
                     now = time.monotonic()
                     self.gap, last = max(self.gap, now - last), now
 
-    def _asks(self, http: httpx.Client, port: int) -> bool:
+    def _is_answered(self, http: httpx.Client, port: int) -> bool:
         try:
-            answer = http.post(f"http://127.0.0.1:{port}/v1/completions", json=ASKED, timeout=30)
+            answer = http.post(f"http://127.0.0.1:{port}/v1/completions", json=REQUEST, timeout=30)
         except httpx.HTTPError as cause:
             self.refused[type(cause).__name__] += 1
             return False
@@ -81,22 +81,22 @@ class Client:
 
 
 WHILE_STOPPING = {"status 500", "ConnectError", "ReadError", "RemoteProtocolError"}
-"""What a server that was told to stop answers: after SIGTERM vLLM refuses new work with 500 until it is gone."""
+"""The answers of a server that stops: after SIGTERM, vLLM refuses new requests with status 500 until it exits."""
 
 
-def tell(client: Client, record_property: Callable[[str, object], None]) -> str:
-    """How many were asked and refused, and why, for the report and for who reads the run."""
+def report(client: Client, record_property: Callable[[str, object], None]) -> str:
+    """Add the numbers of requests and refusals, with their causes, to the test report and the output."""
     record_property("answered", client.answered)
     record_property("first_try_refused", dict(client.refused))
     record_property("failed", client.failed)
     record_property("longest_gap_seconds", round(client.gap, 2))
-    said = f"answered {client.answered}, first try refused {dict(client.refused)}, failed {client.failed}, gap {client.gap:.2f}s"
-    print(said)
-    return said
+    summary = f"answered {client.answered}, first try refused {dict(client.refused)}, failed {client.failed}, gap {client.gap:.2f}s"
+    print(summary)
+    return summary
 
 
 @contextmanager
-def asking() -> Iterator[Client]:
+def running_client() -> Iterator[Client]:
     client = Client()
     thread = threading.Thread(target=client.run)
     thread.start()
@@ -138,38 +138,38 @@ def serving(live: LiveDaemon) -> set[str]:
     return {name for name, state in live.containers().items() if state == "running"}
 
 
-def test_a_rolling_replacement_leaves_nobody_without_an_answer(
+def test_a_rolling_replacement_answers_every_request(
     live: LiveDaemon, stack: Path, record_property: Callable[[str, object], None]
 ) -> None:
     write(stack, 1024)
     planned = json.loads(live.cortexctl("plan", str(stack), "--format", "json").out)
     assert planned["rollouts"][0]["batches"] == [["here/pair"], ["here/pair.2"]]
-    with asking() as client:
+    with running_client() as client:
         applied = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
-    said = tell(client, record_property)
+    summary = report(client, record_property)
     assert applied.code == 0, applied.out + applied.err
     assert lengths() == [1024, 1024]
     assert serving(live) == NAMES
-    assert (client.answered > 20, client.failed) == (True, 0), said
-    assert set(client.refused) <= WHILE_STOPPING, said
+    assert (client.answered > 20, client.failed) == (True, 0), summary
+    assert set(client.refused) <= WHILE_STOPPING, summary
 
 
-def test_a_rollout_that_vllm_refuses_stops_at_the_first_and_brings_it_back(
+def test_a_rollout_that_vllm_refuses_stops_at_the_first_and_rolls_it_back(
     live: LiveDaemon, stack: Path, record_property: Callable[[str, object], None]
 ) -> None:
     write(stack, 999_999)
     before = {name: live.inspect(name)["Id"] for name in NAMES}
-    with asking() as client:
+    with running_client() as client:
         failed = live.cortexctl("apply", str(stack), "--auto-approve", timeout=START_LIMIT)
-    said = tell(client, record_property)
+    summary = report(client, record_property)
     assert failed.code == 1, failed.out + failed.err
     assert "4096" in failed.out.partition("fix  ")[2].partition("\n")[0], failed.out
     assert "rolled back 1" in failed.out
     assert "not started 1" in failed.out
     assert {name: live.inspect(name)["Id"] for name in NAMES} == before
     assert lengths() == [1024, 1024]
-    assert (client.answered > 20, client.failed) == (True, 0), said
-    assert set(client.refused) <= WHILE_STOPPING, said
+    assert (client.answered > 20, client.failed) == (True, 0), summary
+    assert set(client.refused) <= WHILE_STOPPING, summary
     write(stack, 1024)
     assert live.cortexctl("plan", str(stack), "--detailed-exitcode").code == 0
     assert live.cortexctl("destroy", str(stack), "--auto-approve", timeout=START_LIMIT).code == 0

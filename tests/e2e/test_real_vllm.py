@@ -1,6 +1,6 @@
-"""The quickstart on real vLLM: one story, in order, because every start takes half a minute.
+"""The quickstart on real vLLM. The tests run in order, because every start takes half a minute.
 
-Each test goes on where the one before it ended; the module's fixture begins and ends with nothing.
+Each test starts in the end state of the test before. The module's fixture starts and ends without containers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def live() -> Iterator[LiveDaemon]:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where this story keeps what it measured."""
+    """The folder for the measurements of these tests."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -68,12 +68,12 @@ def test_the_quickstart_is_applied_and_answers(live: LiveDaemon, stack: Path) ->
     assert health.status_code == 200
     models = httpx.get(f"{URL}/v1/models", trust_env=False).json()["data"]
     assert [(m["id"], m["max_model_len"]) for m in models] == [("tiny-llama", 2048)]
-    asked = {"model": "tiny-llama", "max_tokens": 7, "messages": [{"role": "user", "content": "Say ok."}]}
-    answer = httpx.post(f"{URL}/v1/chat/completions", json=asked, trust_env=False, timeout=60).json()
+    request = {"model": "tiny-llama", "max_tokens": 7, "messages": [{"role": "user", "content": "Say ok."}]}
+    answer = httpx.post(f"{URL}/v1/chat/completions", json=request, trust_env=False, timeout=60).json()
     assert answer["usage"]["completion_tokens"] == 7
 
 
-def test_what_the_start_said_is_known_without_its_log(live: LiveDaemon, stack: Path) -> None:
+def test_the_facts_of_the_start_log_are_known_without_the_log(live: LiveDaemon, stack: Path) -> None:
     (row,) = json.loads(live.cortexctl("status", str(stack), "--format", "json").out)
     cache = row["memory"]["kv_cache_tokens"]["real"]
     assert cache > 2048
@@ -123,8 +123,8 @@ def test_another_length_is_a_replacement_with_that_reason(live: LiveDaemon, stac
     assert row["memory"]["max_concurrency"]["real"] == pytest.approx(
         row["memory"]["kv_cache_tokens"]["real"] / 1024, abs=0.01
     )
-    kept = [name for name in live.containers() if name != SERVING]
-    assert len(kept) == 1
+    retained = [name for name in live.containers() if name != SERVING]
+    assert len(retained) == 1
     assert live.containers()[SERVING] == "running"
 
 

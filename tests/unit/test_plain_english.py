@@ -119,10 +119,6 @@ WHOLE_NAMES = {
 """A whole identifier, leading underscores aside -> what to write instead."""
 
 NOT_YET = (
-    "tests/attack",
-    "tests/browser",
-    "tests/contract",
-    "tests/e2e",
     "tests/property",
     "tools/vllm_catalogue",
 )
