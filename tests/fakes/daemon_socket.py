@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +16,13 @@ LIST = "/containers/json?all=1"
 
 @dataclass
 class TalkingDaemon:
-    """`answers`: path (with or without its query) -> JSON, or raw bytes; any other path gets a 404. `hangs`: seconds
-    before each answer.
-    """
+    """`answers`: path (with or without its query) -> JSON, or raw bytes; any other path gets a 404."""
 
     url: str
     answers: dict[str, Any]
     requests: list[str] = field(default_factory=list)
-    hangs: float = 0.0
+    before_answer: Callable[[], object] = lambda: None
+    """Called once a request has been read; the answer waits for it."""
     missing: str = ""
     """The message of a 404. Default: the path."""
 
@@ -36,9 +34,9 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 
 @contextmanager
-def talking_daemon(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0) -> Iterator[TalkingDaemon]:
+def talking_daemon(path: Path, answers: Mapping[str, Any]) -> Iterator[TalkingDaemon]:
     """Yields the daemon while it answers."""
-    daemon = TalkingDaemon(f"unix://{path}", {LIST: [], "/_ping": "OK", **answers}, hangs=hangs)
+    daemon = TalkingDaemon(f"unix://{path}", {LIST: [], "/_ping": "OK", **answers})
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -49,7 +47,7 @@ def talking_daemon(path: Path, answers: Mapping[str, Any], *, hangs: float = 0.0
                 length = int(value) if name == b"content-length" else length
             self.rfile.read(length)  # a socket that is closed with unread bytes is reset, and the answer may be lost
             daemon.requests.append(wanted)
-            time.sleep(daemon.hangs)
+            daemon.before_answer()
             answer = daemon.answers.get(wanted, daemon.answers.get(wanted.partition("?")[0]))
             status = "200 OK" if answer is not None else "404 Not Found"
             missing = {"message": daemon.missing or f"no such thing: {wanted}"}

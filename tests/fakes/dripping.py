@@ -22,11 +22,16 @@ class Drip:
     pause: float = 0.05
     sent: int = 0
     """The number of pieces sent so far."""
+    connections: int = 0
     gone: threading.Event = field(default_factory=threading.Event)
     """Set when a client has hung up."""
 
     def finished(self) -> bool:
-        """Whether the client waited for the last piece. Waits until the client has hung up."""
+        """Whether the client waited for the last piece. Waits until the client has hung up. A client whose time was over
+        before it connected did not wait.
+        """
+        if not self.connections:
+            return False
         self.gone.wait(self.times * self.pause + 5)
         return self.sent >= self.times
 
@@ -35,6 +40,7 @@ class Drip:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
+                drip.connections += 1
                 try:
                     self.request.recv(65536)
                     self.request.sendall(drip.first)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.fakes.reach import LoopbackReach
+from tests.fakes.sockets import read_request
 
 
 @contextmanager
@@ -40,14 +41,14 @@ def server(behave: Callable[[socket.socket], None]) -> Iterator[LoopbackReach]:
 
 def answers(raw: bytes) -> Callable[[socket.socket], None]:
     def behave(connection: socket.socket) -> None:
-        connection.recv(4096)
+        read_request(connection)
         connection.sendall(raw)
 
     return behave
 
 
 def hang(connection: socket.socket) -> None:
-    connection.recv(4096)
+    read_request(connection)
     time.sleep(30)
 
 
@@ -55,7 +56,7 @@ def drips(begin: bytes, drop: bytes, count: int = 600) -> Callable[[socket.socke
     """A server that says something again and again: each word in time, and no end for a minute."""
 
     def behave(connection: socket.socket) -> None:
-        connection.recv(4096)
+        read_request(connection)
         connection.sendall(begin)
         for _ in range(count):
             time.sleep(0.1)
@@ -65,4 +66,4 @@ def drips(begin: bytes, drop: bytes, count: int = 600) -> Callable[[socket.socke
 
 
 def slam(connection: socket.socket) -> None:
-    connection.recv(4096)
+    read_request(connection)

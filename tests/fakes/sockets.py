@@ -15,6 +15,8 @@ from typing import Any
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128
+    """A full queue refuses a connection to a Unix socket at once."""
 
 
 @contextmanager
@@ -28,6 +30,19 @@ def serving_on(path: Path, handler: type[socketserver.BaseRequestHandler]) -> It
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """Reads a request with its body, and returns its first line. What is unread when a connection closes resets it, and
+    the answer may be lost.
+    """
+    with connection.makefile("rb") as request:
+        first, length = request.readline(), 0
+        while (line := request.readline()) not in {b"\r\n", b""}:
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        request.read(length)
+    return first
 
 
 NO_VOLUME = (
@@ -52,8 +67,8 @@ def canned_daemon(
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            request = self.request.recv(65536)
-            no_volume = raw is None and b" /volumes/" in request.partition(b"\r\n")[0]
+            line = read_request(self.request)
+            no_volume = raw is None and b" /volumes/" in line
             self.request.sendall(NO_VOLUME if no_volume else answer)
 
     with serving_on(path, Handler) as url:

@@ -18,7 +18,9 @@ from cortexctl.health.query import ApiRequest, call_api
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.reach import Stream
 from tests.fakes.http_servers import answers, drips, hang, server, slam
+from tests.fakes.ports import reserved_port
 from tests.fakes.reach import BrokenReach, FailingReach, LoopbackReach
+from tests.fakes.sockets import read_request
 
 NEVER_ENDING_HEADS = [
     drips(b"", b"H"),
@@ -39,7 +41,7 @@ def floods(begin: bytes, piece: bytes) -> Callable[[socket.socket], None]:
     """A server that says more than anybody wants to hear, as fast as it is taken."""
 
     def behave(connection: socket.socket) -> None:
-        connection.recv(4096)
+        read_request(connection)
         connection.sendall(begin)
         for _ in range(4096):
             connection.sendall(piece)
@@ -67,17 +69,16 @@ def floods(begin: bytes, piece: bytes) -> Callable[[socket.socket], None]:
 def test_the_outcome_of_each_kind_of_answer(
     behave: Callable[[socket.socket], None], expected: Answer, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cortexctl.health.prober.QUICK", 0.5)
+    seconds = 0.5 if expected.outcome is HealthOutcome.SILENT else 60
+    monkeypatch.setattr("cortexctl.health.prober.QUICK", seconds)
     with server(behave) as reach:
-        assert query_health(reach, 0.5, CONTRACT.health) == expected
+        assert query_health(reach, seconds, CONTRACT.health) == expected
         assert HttpProber(CONTRACT).health(reach) == problem
 
 
 def test_a_closed_port_refuses_and_a_broken_reach_is_unreached() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        closed = LoopbackReach(free.getsockname()[1])
-    assert query_health(closed, 1, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
+    with reserved_port() as port:
+        assert query_health(LoopbackReach(port), 1, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
     assert query_health(BrokenReach("no way"), 1, CONTRACT.health) == Answer(HealthOutcome.UNREACHED, why="no way")
     with pytest.raises(PathFailed, match="no way"):
         HttpProber(CONTRACT).health(BrokenReach("no way"))

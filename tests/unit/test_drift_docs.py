@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cortexctl.plan.drift.finding import Kind
 from tests.drift_stack import STACK, spec_of
 from tests.fakes.daemon_socket import LIST, TalkingDaemon, row, talking_daemon
+from tests.fakes.ports import reserved_port
 from tests.record_drift_case import CASES
 
 REPO = Path(__file__).parent.parent.parent
@@ -99,7 +101,7 @@ def test_a_second_run_does_not_start_beside_the_first(
     shell: Any, stack: Path, daemon: TalkingDaemon, tmp_path: Path
 ) -> None:
     line = cron_lines()[0].replace("/tmp/cortexctl-drift.lock", f"{tmp_path}/lock")
-    with subprocess.Popen(["flock", f"{tmp_path}/lock", "sleep", "60"], start_new_session=True) as other:
+    with subprocess.Popen(["flock", f"{tmp_path}/lock", "sleep", "600"], start_new_session=True) as other:
         for _ in range(100):
             if shell(f"flock -n {tmp_path}/lock true").returncode:
                 break
@@ -235,28 +237,17 @@ def test_the_receiver_of_the_guide_believes_what_is_signed_and_nothing_else(
     code = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     assert code is not None
     (tmp_path / "receiver.py").write_text(code[1])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     paused(daemon)
-    line = f"cortexctl drift --no-health {stack} --notify http://127.0.0.1:{port}/hook"
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "receiver.py")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "CORTEXCTL_NOTIFY_SECRET": "right", "PORT": str(port)},
-    ) as receiver:
-        try:
-            good = shell(line, CORTEXCTL_NOTIFY_SECRET="right")
-            wrong = shell(line, CORTEXCTL_NOTIFY_SECRET="wrong")
-            unsigned = shell(line)
-            old = shell(
-                f"curl -s -o {tmp_path}/x -w '%{{http_code}}' -H 'X-Cortexctl-Timestamp: 1' "
-                f"-H 'X-Cortexctl-Signature: {_signed('right', 1, b'{}')}' --data '{{}}' http://127.0.0.1:{port}"
-            )
-        finally:
-            receiver.terminate()
+    with reserved_port() as port, guide_receiver(tmp_path / "receiver.py", port) as receiver:
+        line = f"cortexctl drift --no-health {stack} --notify http://127.0.0.1:{port}/hook"
+        good = shell(line, CORTEXCTL_NOTIFY_SECRET="right")
+        wrong = shell(line, CORTEXCTL_NOTIFY_SECRET="wrong")
+        unsigned = shell(line)
+        old = shell(
+            f"curl -s -o {tmp_path}/x -w '%{{http_code}}' -H 'X-Cortexctl-Timestamp: 1' "
+            f"-H 'X-Cortexctl-Signature: {_signed('right', 1, b'{}')}' --data '{{}}' http://127.0.0.1:{port}"
+        )
+        receiver.terminate()
         output = receiver.stdout.read() if receiver.stdout else ""
     assert (good.returncode, good.stderr) == (0, "")
     assert output == "here/tiny: it is paused\n", "once"
@@ -264,6 +255,26 @@ def test_the_receiver_of_the_guide_believes_what_is_signed_and_nothing_else(
         assert refused.returncode == 1
         assert "it answered 403" in refused.stderr
     assert old.stdout == "403"
+
+
+@contextmanager
+def guide_receiver(program: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """It runs, and listens."""
+    with subprocess.Popen(
+        [sys.executable, str(program)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "CORTEXCTL_NOTIFY_SECRET": "right", "PORT": str(port)},
+    ) as receiver:
+        try:
+            for _ in range(1200):
+                with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.05)
+            yield receiver
+        finally:
+            receiver.terminate()
 
 
 def _signed(secret: str, at: int, body: bytes) -> str:

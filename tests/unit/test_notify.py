@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import socket
 
 import pytest
 
 from cortexctl.errors import NotifyFailed, UsageError
 from cortexctl.hooks.notify import PAUSES, destination, notify, signature
+from tests.fakes.ports import reserved_port
 from tests.fakes.receiver import receiver
 
 SECRET = "notify-secret-planted"
@@ -78,10 +78,7 @@ def test_it_gives_up_in_the_end() -> None:
 
 
 def test_an_unreachable_receiver_is_an_error_without_the_url() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(NotifyFailed) as failed:
+    with reserved_port() as port, pytest.raises(NotifyFailed) as failed:
         sent(f"http://user:planted@127.0.0.1:{port}/services/planted?token=planted")
     assert failed.value.message == (
         f"the report was not delivered to http://127.0.0.1:{port}: no answer (ConnectError), 4 times"

@@ -26,6 +26,7 @@ from cortexctl.hosts.inside import Inside, begin
 from cortexctl.observed.health import Answer, HealthOutcome
 from cortexctl.observed.location import Location, parse_location
 from tests.fakes.daemon_socket import talking_daemon
+from tests.fakes.ports import reserved_port
 
 ID = "c" * 64
 
@@ -101,7 +102,7 @@ def test_its_own_address_is_used_where_the_kernel_proves_it(tmp_path: Path, monk
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
         with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
             reach = ContainerReach(daemon.url, ID)
-            with closing(reach.connect(5)) as stream:
+            with closing(reach.connect(60)) as stream:
                 accepted, whence = listening.accept()
                 with accepted:
                     accepted.sendall(b"x")
@@ -120,7 +121,7 @@ def test_a_server_at_the_same_address_here_is_never_queried_for_a_container_else
         with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
             reach = ContainerReach(daemon.url, ID)
             with pytest.raises(PathFailed, match="no python3 can be run in its container"):
-                reach.connect(5)
+                reach.connect(60)
             assert reach.is_slow, "later requests run inside the container"
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -139,7 +140,7 @@ def test_a_connection_that_ends_elsewhere_is_closed_before_a_byte_is_sent(
             talking_daemon(tmp_path / "s", answers(inspection())) as daemon,
             pytest.raises(PathFailed),
         ):
-            ContainerReach(daemon.url, ID).connect(5)
+            ContainerReach(daemon.url, ID).connect(60)
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.recv(1) == b""
@@ -153,7 +154,7 @@ def test_nothing_is_sent_where_the_bridge_is_missing(tmp_path: Path, monkeypatch
     with listener() as listening:
         monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: listening.getsockname()[1])
         with talking_daemon(tmp_path / "s", answers(raw)) as daemon, pytest.raises(PathFailed):
-            ContainerReach(daemon.url, ID).connect(5)
+            ContainerReach(daemon.url, ID).connect(60)
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):
             listening.accept()
@@ -161,12 +162,10 @@ def test_nothing_is_sent_where_the_bridge_is_missing(tmp_path: Path, monkeypatch
 
 @pytest.mark.usefixtures("here")
 def test_a_closed_port_is_distinguished_from_a_failed_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with listener() as closed:
-        port = closed.getsockname()[1]
-    monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
-    with talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
+    with reserved_port() as port, talking_daemon(tmp_path / "s", answers(inspection())) as daemon:
+        monkeypatch.setattr("cortexctl.observed.location.listens_on", lambda _: port)
         with pytest.raises(NotListening):
-            ContainerReach(daemon.url, ID).connect(5)
+            ContainerReach(daemon.url, ID).connect(60)
         assert query_health(ContainerReach(daemon.url, ID), 5, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
 
 
@@ -176,7 +175,7 @@ def test_a_stopped_or_paused_container_does_not_listen(tmp_path: Path, state: di
         talking_daemon(tmp_path / "s", {f"/containers/{ID}/json": inspection(**state)}) as daemon,
         pytest.raises(NotListening, match="does not run"),
     ):
-        ContainerReach(daemon.url, ID).connect(5)
+        ContainerReach(daemon.url, ID).connect(60)
 
 
 @pytest.mark.parametrize(
@@ -259,14 +258,14 @@ def test_a_port_that_is_none_is_not_taken_for_one(port: str) -> None:
 
 
 @contextmanager
-def program(behave: Callable[[socket.socket], None]) -> Iterator[Inside]:
-    """A connection to a program in a container, whose python3 may have been replaced."""
+def program(behave: Callable[[socket.socket], None], seconds: float = 60) -> Iterator[Inside]:
+    """A connection to a program in a container, whose python3 may have been replaced. `seconds`: its time for a read."""
     ours, theirs = socket.socketpair()
     thread = threading.Thread(target=_behave, args=(behave, theirs), daemon=True)
     thread.start()
     with ours:
         connection = Inside(ours)
-        connection.settimeout(0.5)
+        connection.settimeout(seconds)
         yield connection
     thread.join()
 
@@ -306,7 +305,7 @@ def test_a_program_that_writes_errors_without_end_is_given_up() -> None:
             time.sleep(0.1)
         over.set()
 
-    with program(spam) as connection, pytest.raises(TimeoutError):
+    with program(spam, 0.5) as connection, pytest.raises(TimeoutError):
         begin(connection)
     assert not over.is_set()
     assert len(connection.errors) < 8192

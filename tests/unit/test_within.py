@@ -5,7 +5,6 @@ Every server here would send for two minutes. No test reads a clock: a client th
 
 from __future__ import annotations
 
-import threading
 from http import HTTPStatus
 
 import httpx
@@ -53,7 +52,8 @@ def test_a_report_to_a_receiver_that_drips_is_given_up(part: str) -> None:
         assert not drip.finished()
 
 
-def test_a_receivers_body_is_not_waited_for() -> None:
+def test_a_receivers_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cortexctl.hooks.notify.TIMEOUT", 60)
     drip = Drip(*BODIES["body"])
     with dripping_server(drip) as port:
         notify(destination(f"http://127.0.0.1:{port}/"), b"{}", timestamp=1, sleep=lambda _: None)
@@ -93,7 +93,7 @@ def test_the_target_of_a_redirect_of_the_hub_may_not_drip_either() -> None:
 
 def test_an_answer_in_time_is_an_answer_and_its_connection_is_used_again() -> None:
     ports = set()
-    with receiver() as at, Connections() as connections, httpx.Client() as client:
+    with receiver() as at, Connections() as connections, httpx.Client(timeout=60) as client:
         for _ in range(3):
             with connections.within(60):
                 answer = client.get(at.url, extensions=connections.extensions)
@@ -104,7 +104,12 @@ def test_an_answer_in_time_is_an_answer_and_its_connection_is_used_again() -> No
 
 def test_a_request_after_one_that_was_cut_is_answered() -> None:
     drip = Drip(b"HTTP/1.1 200 OK\r\n", b"X")
-    with dripping_server(drip) as port, receiver() as at, Connections() as connections, httpx.Client() as client:
+    with (
+        dripping_server(drip) as port,
+        receiver() as at,
+        Connections() as connections,
+        httpx.Client(timeout=60) as client,
+    ):
         with pytest.raises(Overdue), connections.within(0.3):
             client.get(f"http://127.0.0.1:{port}", extensions=connections.extensions)
         assert not drip.finished()
@@ -116,10 +121,10 @@ def test_a_request_after_one_that_was_cut_is_answered() -> None:
 def test_no_request_starts_after_the_deadline() -> None:
     def late(at: Receiver, client: httpx.Client, connections: Connections) -> None:
         with connections.within(0):
-            threading.Event().wait(0.3)
+            assert connections._over.wait(60)
             client.get(at.url, extensions=connections.extensions)
 
-    with receiver() as at, Connections() as connections, httpx.Client() as client, pytest.raises(Overdue):
+    with receiver() as at, Connections() as connections, httpx.Client(timeout=60) as client, pytest.raises(Overdue):
         late(at, client, connections)
     assert at.got == []
 
