@@ -309,9 +309,9 @@ def test_plain_http_to_another_machine_is_warned_of(run: Run) -> None:
 def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No host that answers does so before all are asked."""
+    """No host answers before every host has a request."""
     real = http.exchange
-    all_asked, over = threading.Barrier(16), threading.Event()
+    all_requests, over = threading.Barrier(16), threading.Event()
     with (
         talking_daemon(tmp_path / "dead.sock", {}) as dead,
         talking_daemon(tmp_path / "slow.sock", {}) as slow,
@@ -321,15 +321,15 @@ def test_hosts_are_read_at_once_and_a_dead_one_costs_one_time_out(
             return real(docker, *request, timeout=0.7 if docker == dead.url else max(timeout, 60))
 
         def never() -> None:
-            all_asked.wait()
+            all_requests.wait()
             over.wait()
 
-        def once_all_are_asked() -> None:
+        def after_all_requests() -> None:
             if len(slow.requests) <= 8:
-                all_asked.wait()
+                all_requests.wait()
 
         monkeypatch.setattr(http, "exchange", exchange)
-        dead.before_answer, slow.before_answer = never, once_all_are_asked
+        dead.before_answer, slow.before_answer = never, after_all_requests
         hosts = [Host(f"dead-{i}", dead.url) for i in range(8)] + [Host(f"slow-{i}", slow.url) for i in range(8)]
         desired = Desired("demo", "stack.toml", tuple(hosts), ())
         with open_hosts(hosts, "demo") as daemons:
