@@ -1,4 +1,4 @@
-"""Inside the stub process: how the release's parser class treats words, told by argument lists that show it."""
+"""Inside the stub process: the behaviour of the release's parser class, shown by verdicts on argument lists."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ BEHAVIOUR = {
     "file with underscores": ["m", "--config", "underscores.yaml"],
     "file, not yaml": ["m", "--config", "port.json"],
 }
-"""Argument lists that show how the release's parser class treats what no option's facts say."""
+"""Name -> argument list that shows a behaviour of the parser class which the facts of no option describe."""
 
 FILES = {
     "port.yaml": "port: 7\n",
@@ -70,15 +70,15 @@ FILES = {
     "keys.yaml": "hf-overrides: {a: 1}\n",
     "underscores.yaml": "tensor_parallel_size: 2\n",
 }
-"""The configuration files that those name; they lie in the working directory."""
+"""The configuration files in these argument lists. They are in the working directory."""
 
 
 def shown(judge: Callable[[list[str]], dict[str, Any]]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, text in FILES.items():
             Path(name).write_text(text)
-        found = {name: judge(words) for name, words in BEHAVIOUR.items()}
-    for verdict in found.values():
+        verdicts = {name: judge(arguments) for name, arguments in BEHAVIOUR.items()}
+    for verdict in verdicts.values():
         verdict.pop("text", None)
         verdict.get("values", {}).pop("config", None)
-    return found
+    return verdicts

@@ -1,4 +1,4 @@
-"""The verdicts that the tests compare with: what every release's own parser says to argument lists."""
+"""The verdicts that the tests compare with: those of every release's own parser on argument lists."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tools.vllm_catalogue import extract, merge, sources
 FOLDER = merge.ROOT / "tests/cases/catalogue"
 LISTS = FOLDER / "lists.txt"
 VERDICTS = FOLDER / "verdicts.json.xz"
-WORDS = ("1", "abc", "true", "{}")
+VALUES = ("1", "abc", "true", "{}")
 UNASKED = "null"
 
 
 def lists(catalogue: dict[str, Any]) -> list[list[str]]:
-    """The written ones, and for every flag that any release had: alone, with words, with every choice it had."""
+    """The written lists, and lists for every flag of any release: alone, with values, with each of its choices."""
     written = [shlex.split(line) for line in LISTS.read_text().splitlines() if line and not line.startswith("#")]
-    return [*written, *(["m", *words] for words in _of_every_flag(catalogue))]
+    return [*written, *(["m", *arguments] for arguments in _of_every_flag(catalogue))]
 
 
 def _of_every_flag(catalogue: dict[str, Any]) -> Iterator[list[str]]:
@@ -35,31 +35,31 @@ def _of_every_flag(catalogue: dict[str, Any]) -> Iterator[list[str]]:
                     "--no-" + f.removeprefix("--") for f in flags if f.startswith("--") and facts.get("kind") == "pair"
                 ]
                 flags += [f for f in new if f not in flags]
-                given = facts.get("choices", [])
-                new_choices = given.get("+", []) if isinstance(given, dict) else given
+                declared = facts.get("choices", [])
+                new_choices = declared.get("+", []) if isinstance(declared, dict) else declared
                 choices += [str(c) for c in new_choices if c is not None and str(c) not in choices]
         for flag in flags:
             yield [flag]
-            yield from ([flag, word] for word in WORDS)
+            yield from ([flag, word] for word in VALUES)
             yield [f"{flag}=1"]
         yield from ([flags[0], choice] for choice in choices)
 
 
 def write(releases: dict[str, list[dict[str, Any]]]) -> None:
-    """Asks these releases. Of the others what is known is kept; they are not asked about flags that came later."""
-    kept, answers = read() if VERDICTS.exists() else ([], {})
-    asked = [*kept, *(words for words in lists(merge.current()) if words not in kept)]
+    """Write the verdicts of these releases. Those of other releases stay, and lack the flags that were added later."""
+    old, answers = read() if VERDICTS.exists() else ([], {})
+    all_lists = [*old, *(arguments for arguments in lists(merge.current()) if arguments not in old)]
     for version, files in releases.items():
         archive, _ = sources.fetch(version, files)
         with sources.unpacked(archive) as root:
-            given = "".join(json.dumps(words) + "\n" for words in asked)
-            said = extract.run("oracle", root, version, "serve", given).splitlines()
-        answers[version] = [_short(json.loads(line)) for line in said]
-        sys.stderr.write(f"{version}: {len(asked)} lists\n")
+            stdin = "".join(json.dumps(arguments) + "\n" for arguments in all_lists)
+            lines = extract.run("oracle", root, version, "serve", stdin).splitlines()
+        answers[version] = [_short(json.loads(line)) for line in lines]
+        sys.stderr.write(f"{version}: {len(all_lists)} lists\n")
     order = sorted(answers, key=sources.age)
     outcomes: dict[str, int] = {}
     rows = []
-    for i in range(len(asked)):
+    for i in range(len(all_lists)):
         row: list[int] = []
         for j, version in enumerate(order):
             known = answers[version]
@@ -67,13 +67,13 @@ def write(releases: dict[str, list[dict[str, Any]]]) -> None:
             if not row or row[-1] != number:
                 row += [j, number]
         rows.append(row)
-    found = {"releases": order, "lists": asked, "outcomes": [json.loads(o) for o in outcomes], "rows": rows}
-    text = json.dumps(found, separators=(",", ":"))
+    document = {"releases": order, "lists": all_lists, "outcomes": [json.loads(o) for o in outcomes], "rows": rows}
+    text = json.dumps(document, separators=(",", ":"))
     VERDICTS.write_bytes(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
 
 
 def _short(answer: dict[str, Any]) -> str:
-    """Without the message; the model is the same in almost all."""
+    """An answer without its message and its config file."""
     values = answer.get("values", {})
     values.pop("config", None)
     return json.dumps({k: v for k, v in answer.items() if k != "text"}, sort_keys=True)
@@ -81,13 +81,13 @@ def _short(answer: dict[str, Any]) -> str:
 
 def read() -> tuple[list[list[str]], dict[str, list[str]]]:
     """The lists, and release -> the outcome of each."""
-    kept = json.loads(lzma.decompress(VERDICTS.read_bytes()))
-    texts = [json.dumps(o, sort_keys=True) for o in kept["outcomes"]]
-    found: dict[str, list[str]] = {version: [] for version in kept["releases"]}
-    for row in kept["rows"]:
+    content = json.loads(lzma.decompress(VERDICTS.read_bytes()))
+    texts = [json.dumps(o, sort_keys=True) for o in content["outcomes"]]
+    outcomes: dict[str, list[str]] = {version: [] for version in content["releases"]}
+    for row in content["rows"]:
         changes = dict(zip(row[::2], row[1::2], strict=True))
         now = 0
-        for j, version in enumerate(kept["releases"]):
+        for j, version in enumerate(content["releases"]):
             now = changes.get(j, now)
-            found[version].append(texts[now])
-    return kept["lists"], found
+            outcomes[version].append(texts[now])
+    return content["lists"], outcomes

@@ -15,11 +15,11 @@ from typing import Any
 from tools.vllm_catalogue.plain import is_config, keys_of, plain
 
 INNER = {"ModelConfig", "ParallelConfig", "VllmConfig"}
-"""What a config object carries for the engine, and no user writes as JSON."""
+"""Classes that a config object holds for the engine, and that no user writes as JSON."""
 
 
 def config_of(action: argparse.Action) -> type | None:
-    """The config class whose keys the option's JSON has: from its type function, or the class of the same name."""
+    """The config class of an option's JSON keys: from its type function, or the class of the same name."""
     seen: list[Any] = [action.type]
     while seen:
         here = seen.pop()
@@ -34,8 +34,8 @@ def config_of(action: argparse.Action) -> type | None:
     if not action.option_strings or not wanted.endswith("config"):
         return None
     names = [n for n in dir(known) if n.lower() == wanted]
-    found = getattr(known, names[0]) if names else None
-    return found if isinstance(found, type) and is_config(found) else None
+    config = getattr(known, names[0]) if names else None
+    return config if isinstance(config, type) and is_config(config) else None
 
 
 def describe_config(kind: type, configs: dict[str, dict[str, Any]]) -> None:
@@ -75,7 +75,7 @@ def _hint(hint: Any, configs: dict[str, dict[str, Any]]) -> Iterator[Any]:
             yield f"~{name}"
             value = str(member.value) if isinstance(member.value, int | str) else ""
             if value not in {"", name} and "." not in value:
-                yield f"={value}"  # either is taken; a value with dots is the path of a class
+                yield f"={value}"  # both are accepted; a value with dots is the path of a class
     elif (origin or hint) in _NAMES:
         yield _NAMES[origin or hint]
     else:
@@ -95,23 +95,23 @@ _NAMES: dict[Any, str] = {
 
 
 def literals(group: str, dest: str) -> list[tuple[Any, ...]]:
-    """The Literals in the hint of a config class's field. Of several, a release takes any one by chance."""
+    """The Literals in the hint of a config class's field. A release uses any one of several, at random."""
     owner = getattr(importlib.import_module("vllm.config"), group, None)
     hint = inspect.get_annotations(owner).get(dest) if isinstance(owner, type) else None
     return [typing.get_args(h) for h in [hint, *typing.get_args(hint)] if typing.get_origin(h) is typing.Literal]
 
 
 def bounds(group: str, dest: str) -> dict[str, Any]:
-    """The limits that the config class sets on a number: checked at start-up, not by the parser."""
+    """The limits of the config class for a number. They are checked at start-up, not by the parser."""
     owner = getattr(importlib.import_module("vllm.config"), group, None)
     field = getattr(owner, "__pydantic_fields__", {}).get(dest)
-    found: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     for limit in getattr(field, "metadata", ()):
         for name in ("ge", "gt", "le", "lt"):
             value = getattr(limit, name, None)
             if isinstance(value, int | float):
-                found[name] = value
-    return found
+                limits[name] = value
+    return limits
 
 
 JSON_SAMPLES = {
@@ -130,7 +130,7 @@ JSON_SAMPLES = {
 
 
 def takes(action: argparse.Action, key: str, hint: list[str]) -> str:
-    """The letters of the JSON samples that the parser takes as the value of one key, whatever else is missing."""
+    """The letters of the JSON samples that the parser accepts as the value of one key. Other keys may be missing."""
     make = action.type or str
     members = [h[1:].lower() for h in hint if h.startswith("~") and h[1:].lower() != h[1:]]
     samples = JSON_SAMPLES | ({"c": f'"{members[0]}"'} if members else {})  # the name of a member in small letters
@@ -143,19 +143,19 @@ def takes(action: argparse.Action, key: str, hint: list[str]) -> str:
 
 
 COMPANIONS = {"kv_connector": ', "kv_role": "kv_both"', "ec_connector": ', "ec_role": "ec_consumer"'}
-"""Keys that are refused without another one."""
+"""Keys that are refused without another key."""
 PYTHON = {"true": "True", "null": "None"}
-"""How a release that reads the text as Python wants it."""
+"""JSON -> Python, for releases that read the text as Python."""
 
 
 def _taken(make: Callable[[str], Any], text: str, key: str) -> bool:
-    """Is nothing wrong with this key? Other keys may be missing."""
+    """Whether the parser accepts this key. Other keys may be missing."""
     try:
         make(text)
     except (argparse.ArgumentTypeError, TypeError, ValueError) as refusal:
-        said = str(refusal).replace("\\n", "\n")
+        message = str(refusal).replace("\\n", "\n")
         elsewhere = r"\n  (Value error|Assertion failed)|\n  Field required"
-        return not re.search(rf"\n{key}[.\n]", said) and bool(re.search(elsewhere, said))
+        return not re.search(rf"\n{key}[.\n]", message) and bool(re.search(elsewhere, message))
     except Exception:  # noqa: BLE001 - a traceback
         return False
     return True

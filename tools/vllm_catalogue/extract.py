@@ -1,4 +1,4 @@
-"""One release's sources -> one record of facts, but for one that holds stubs or that the two ways disagree on."""
+"""Sources of a release -> a record of facts. Refused if it contains stubs, or if the two ways of reading disagree."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ ROOT = Path(__file__).parent.parent.parent
 EXPLAINED = {
     ("action", "--lora-modules"): "vLLM's code sets the action after the field was read",
     ("action", "--middleware"): "vLLM's code sets the action after the field was read",
-    ("choices", "--all2all-backend"): "one value of the type is for internal use, and code takes it out (since 0.32.0)",
+    ("choices", "--all2all-backend"): "one value of the type is for internal use, and code removes it (since 0.32.0)",
     ("read only", "--model"): "0.9.0 and 0.9.0.1 register it only when `serve` is not in argv",
 }
-"""Disagreements of the running parser and the text that were looked at. The running parser is right in all of them."""
+"""Reviewed disagreements between the running parser and the text -> cause. The running parser is always right."""
 
 
 class Refused(SystemExit):
     """These facts must not be written."""
 
 
-def run(mode: str, root: Path, version: str, entry: str, given: str = "") -> str:
-    """The stub process's answer; its own packages and nothing of this machine's environment."""
+def run(mode: str, root: Path, version: str, entry: str, stdin: str = "") -> str:
+    """The output of the stub process. It has its own packages, and no variables of this machine's environment."""
     done = subprocess.run(
         [sources.python(), "-m", "tools.vllm_catalogue.inside", mode, root, version, entry],
-        input=given,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -44,7 +44,7 @@ def run(mode: str, root: Path, version: str, entry: str, given: str = "") -> str
 
 
 def extract(root: Path, version: str, day: str) -> Record:
-    """All facts of the release whose sources lie in this folder."""
+    """All facts of the release whose sources are in this folder."""
     facts = json.loads(run("facts", root, version, "serve"))
     module = json.loads(run("facts", root, version, "api_server"))
     helps = json.loads(run("facts", root, version, "help"))
@@ -62,16 +62,16 @@ def extract(root: Path, version: str, day: str) -> Record:
 
 
 def _image(root: Path) -> dict[str, str]:
-    """What the official CUDA image runs and stands on; '' where the sources hold no Dockerfile."""
+    """The entry point and base of the official CUDA image; '' if the sources contain no Dockerfile."""
     path = next((p for p in (root / "docker/Dockerfile", root / "Dockerfile") if p.exists()), None)
     text = path.read_text() if path else ""
     stage = re.search(r"^FROM \S+ AS vllm-openai *$(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL | re.IGNORECASE)
     entry = re.search(r"^ENTRYPOINT (\[.*\])", stage[1] if stage else "", re.MULTILINE)
     cuda = re.search(r"^ARG CUDA_VERSION=(\S+)", text, re.MULTILINE)
     inside = re.search(r"^ARG PYTHON_VERSION=(\S+)", text, re.MULTILINE)
-    words = json.loads(entry[1]) if entry else []
+    argv = json.loads(entry[1]) if entry else []
     return {
-        "entry": {"vllm": "serve", "python3": "api_server"}[words[0]] if words else "",
+        "entry": {"vllm": "serve", "python3": "api_server"}[argv[0]] if argv else "",
         "cuda": cuda[1] if cuda else "",
         "image_python": inside[1] if inside else "",
     }
@@ -81,8 +81,8 @@ def _requirements(root: Path) -> dict[str, str]:
     metadata = next(iter(root.glob("*.dist-info/METADATA")), root / "PKG-INFO").read_text()
 
     def wanted(name: str) -> str:
-        found = re.search(rf"^Requires-Dist: {name}(?=[ <>=!~(])([^;\n]*)", metadata, re.MULTILINE)
-        return re.sub(r"[ ()]", "", found[1]) if found else ""
+        match = re.search(rf"^Requires-Dist: {name}(?=[ <>=!~(])([^;\n]*)", metadata, re.MULTILINE)
+        return re.sub(r"[ ()]", "", match[1]) if match else ""
 
     python = re.search(r"^Requires-Python: (.*)", metadata, re.MULTILINE)
     return {
@@ -93,7 +93,7 @@ def _requirements(root: Path) -> dict[str, str]:
 
 
 def _differences(serve: list[Record], module: list[Record]) -> Record:
-    """How the module's parser differs from the command's: options that it lacks, and its own."""
+    """The differences of the module's parser from the command's: the options that it lacks, and its own."""
     mine, others = {o["dest"]: o for o in serve}, {o["dest"]: o for o in module}
     return {
         "lacks": sorted(mine.keys() - others.keys()),
@@ -109,13 +109,13 @@ _MARKS = (
 
 def _deprecated(options: list[Record], helps: dict[str, str]) -> dict[str, str]:
     """Destination -> the release that was announced to remove it, '' if none was. Announcements are often wrong."""
-    found = {}
+    announcements = {}
     for option in options:
         text = " ".join(helps.get(option["dest"], "").split())
         if option.pop("deprecated", False) or re.search(_MARKS, text) or option["action"].startswith("Deprecated"):
             announced = re.search(r"removed in v?(\d+\.\d+(?:\.\d+)?)", text)
-            found[option["dest"]] = announced[1] if announced else ""
-    return found
+            announcements[option["dest"]] = announced[1] if announced else ""
+    return announcements
 
 
 _ACTIONS = {
@@ -127,14 +127,19 @@ _ACTIONS = {
 
 
 def compare(root: Path, record: Record) -> Record:
-    """The running parser against the text: how much they agree on. Raises on what nobody has looked at."""
-    said = reading.Sources(root).options()
+    """Compare the running parser with the text. Returns how much they agree on.
+
+    Raises:
+        Refused: a disagreement is not in EXPLAINED
+
+    """
+    read_options = reading.Sources(root).options()
     ran = {next((f for f in o.get("flags", ()) if f.startswith("--")), o["dest"]): o for o in record["options"]}
     agreed = {"names": 0, "choices": 0, "defaults": 0, "actions": 0, "nargs": 0}
-    odd: list[tuple[str, str]] = [("run only", n) for n in ran.keys() - said.keys()]
-    odd += [("read only", n) for n in said.keys() - ran.keys()]
-    for name in ran.keys() & said.keys():
-        text, option = said[name], ran[name]
+    odd: list[tuple[str, str]] = [("run only", n) for n in ran.keys() - read_options.keys()]
+    odd += [("read only", n) for n in read_options.keys() - ran.keys()]
+    for name in ran.keys() & read_options.keys():
+        text, option = read_options[name], ran[name]
         agreed["names"] += 1
         default = (option.get("default") or [None])[0]
         checks = {
@@ -146,12 +151,12 @@ def compare(root: Path, record: Record) -> Record:
             "nargs": (text.get("nargs"), option.get("nargs")),
             "actions": tuple(_ACTIONS.get(a, a) for a in (text.get("action"), option["action"])),
         }
-        for what, (wanted, found) in checks.items():
+        for what, (wanted, actual) in checks.items():
             if what == "actions" or what.removesuffix("s") in text or what in text:
-                agreed[what] += wanted == found
+                agreed[what] += wanted == actual
                 odd += (
                     []
-                    if wanted == found
+                    if wanted == actual
                     else [(what.removesuffix("s") if what in {"actions", "defaults"} else what, name)]
                 )
     registries = record["registries"]
@@ -163,7 +168,7 @@ def compare(root: Path, record: Record) -> Record:
     if unexplained:
         raise Refused(
             f"{record['version']}: the running parser and the sources' text disagree: {unexplained}\n"
-            "Look at each; if the parser is right, add it to EXPLAINED with the reason, else mend stubs.py."
+            "Check each one. If the parser is right, add it to EXPLAINED with the reason; else fix stubs.py."
         )
     return {**agreed, "explained": sorted(f"{a} {b}" for a, b in odd)}
 

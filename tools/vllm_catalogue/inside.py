@@ -1,12 +1,12 @@
-# ruff: noqa: SLF001 - argparse does not say in public what a parser holds
-"""Runs in a process of its own: builds one release's own parser over stubs and says what it takes.
+# ruff: noqa: SLF001 - argparse has no public way to list the options of a parser
+"""Runs in a separate process: builds one release's own parser over stubs, and reports its options.
 
     python -m tools.vllm_catalogue.inside facts  FOLDER VERSION ENTRY          -> one JSON object
     python -m tools.vllm_catalogue.inside oracle FOLDER VERSION ENTRY < LISTS  -> one JSON verdict a line
     python -m tools.vllm_catalogue.inside real   FOLDER VERSION ENTRY          -> the same of a real install
 
-ENTRY is `serve` (the `vllm serve` command) or `api_server` (the module that images started to 0.11.0): which options a
-release registers depends on it. `help` gives the help texts, which hold what is deprecated.
+ENTRY is `serve` (the `vllm serve` command) or `api_server` (the module that images started up to 0.11.0): the
+registered options depend on it. `help` gives the help texts, which name deprecated options.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ARGV = {"serve": ["vllm", "serve"], "api_server": ["api_server.py"], "help": ["v
 
 
 class Package(types.ModuleType):
-    """The `vllm` package without its __init__, which imports far too much: its names are looked up when asked for."""
+    """The `vllm` package without its __init__, which imports too much. Names are imported when they are used."""
 
     homes: dict[str, tuple[str, str]]
 
@@ -49,31 +49,31 @@ class Package(types.ModuleType):
 
 
 def homes(text: str) -> dict[str, tuple[str, str]]:
-    """Name -> (module, name there), as the text of the package's __init__ has it."""
-    found: dict[str, tuple[str, str]] = {}
+    """Name -> (module, name in it), read from the text of the package's __init__."""
+    names: dict[str, tuple[str, str]] = {}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom):
             module = ("vllm." if node.level else "") + (node.module or "")
-            found |= {a.asname or a.name: (module, a.name) for a in node.names}
+            names |= {a.asname or a.name: (module, a.name) for a in node.names}
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(value, ast.Constant) and ":" in str(value.value):
                     module, _, name = str(value.value).partition(":")
-                    found[str(key.value)] = ("vllm" + module, name)
-    return {name: home for name, home in found.items() if home[0].startswith("vllm")}
+                    names[str(key.value)] = ("vllm" + module, name)
+    return {name: home for name, home in names.items() if home[0].startswith("vllm")}
 
 
 def wanted(root: Path) -> dict[str, str]:
-    """Package -> the version that the release asks for: code at import compares with those."""
+    """Package -> version that the release requires. Code compares with these versions at import."""
     metadata = next(iter(root.glob("*.dist-info/METADATA")), root / "PKG-INFO").read_text()
-    found = re.findall(r"^Requires-Dist: ([\w-]+).*?(?:>=|==)([\d.]+)", metadata, re.MULTILINE)
-    return {name.replace("-", "_"): number for name, number in reversed(found)}
+    pairs = re.findall(r"^Requires-Dist: ([\w-]+).*?(?:>=|==)([\d.]+)", metadata, re.MULTILINE)
+    return {name.replace("-", "_"): number for name, number in reversed(pairs)}
 
 
 def enter(root: Path, version: str, entry: str) -> stubs.Hook:
-    """From here on `import vllm…` means the release in this folder, over stubs, on a machine with a CUDA GPU."""
-    asked = wanted(root)
-    stubs.ANSWERS.update({f"{name}.__version__": number for name, number in asked.items()})
+    """Make `import vllm…` import the release in this folder, over stubs, as on a machine with a CUDA GPU."""
+    requirements = wanted(root)
+    stubs.ANSWERS.update({f"{name}.__version__": number for name, number in requirements.items()})
     hook = stubs.Hook()
     sys.meta_path.insert(0, hook)
     package = Package("vllm")
@@ -82,7 +82,7 @@ def enter(root: Path, version: str, entry: str) -> stubs.Hook:
     package.__dict__["__version__"] = version
     package.__spec__ = importlib.machinery.ModuleSpec("vllm", None, is_package=True)
     sys.modules["vllm"] = package
-    sys.argv = [*ARGV[entry]]  # which options are registered depends on it
+    sys.argv = [*ARGV[entry]]  # the registered options depend on it
     real = importlib.metadata.version
 
     def installed(name: str) -> str:
@@ -91,19 +91,19 @@ def enter(root: Path, version: str, entry: str) -> stubs.Hook:
         try:
             return real(name)
         except importlib.metadata.PackageNotFoundError:
-            return asked.get(name.replace("-", "_"), "1.0.0")
+            return requirements.get(name.replace("-", "_"), "1.0.0")
 
     importlib.metadata.version = installed
     platforms = importlib.import_module("vllm.platforms")
     cuda = importlib.import_module("vllm.platforms.cuda").CudaPlatform()
-    vars(platforms)["_current_platform"] = cuda  # looked at first, since it became lazy
+    vars(platforms)["_current_platform"] = cuda  # has priority, since the attribute became lazy
     if "current_platform" in vars(platforms):
         vars(platforms)["current_platform"] = cuda
     return hook
 
 
 def first_module(*names: str) -> Iterator[types.ModuleType]:
-    """Those of the modules that this release has; things moved about."""
+    """The modules of these that the release has. Names moved between modules."""
     for name in names:
         with contextlib.suppress(ModuleNotFoundError):
             yield importlib.import_module(name)
@@ -111,10 +111,10 @@ def first_module(*names: str) -> Iterator[types.ModuleType]:
 
 def parser_class() -> type[argparse.ArgumentParser]:
     homes_of_it = first_module("vllm.utils.argparse_utils", "vllm.utils")
-    found: type[argparse.ArgumentParser] = next(
+    parser: type[argparse.ArgumentParser] = next(
         m.FlexibleArgumentParser for m in homes_of_it if hasattr(m, "FlexibleArgumentParser")
     )
-    return found
+    return parser
 
 
 class ParserFound(BaseException):
@@ -132,7 +132,7 @@ def serve_parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         for each in command.cmd_init():
             each.subparser_init(subparsers).set_defaults(dispatch_function=each.cmd)
     else:  # to 0.7.2: all in one function
-        kept = flexible.parse_args
+        original = flexible.parse_args
 
         def caught(self: argparse.ArgumentParser, *_: Any, **__: Any) -> Any:
             raise ParserFound(self)
@@ -140,16 +140,16 @@ def serve_parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         flexible.parse_args = caught  # type: ignore[method-assign,assignment]
         try:
             importlib.import_module("vllm.scripts").main()
-        except ParserFound as found:
-            main = found.args[0]
+        except ParserFound as carrier:
+            main = carrier.args[0]
         finally:
-            flexible.parse_args = kept  # type: ignore[method-assign]
+            flexible.parse_args = original  # type: ignore[method-assign]
     chosen = next(a for a in main._actions if isinstance(a, argparse._SubParsersAction))
     return main, chosen.choices["serve"]
 
 
 def api_server_parser(root: Path) -> argparse.ArgumentParser:
-    """What `python -m vllm.entrypoints.openai.api_server` parses with; it has had three homes."""
+    """The parser of `python -m vllm.entrypoints.openai.api_server`. It has been in three modules."""
     home = next(
         p for p in sorted(root.glob("vllm/entrypoints/**/cli_args.py")) if "def make_arg_parser" in p.read_text()
     )
@@ -159,7 +159,7 @@ def api_server_parser(root: Path) -> argparse.ArgumentParser:
 
 
 class Refused(BaseException):
-    """What the parser would have printed before it exits with 2."""
+    """The message that the parser would print before it exits with 2."""
 
 
 KINDS_OF_REFUSAL = (
@@ -171,11 +171,11 @@ KINDS_OF_REFUSAL = (
 )
 
 
-def judge(parse: argparse.ArgumentParser, serve: argparse.ArgumentParser, words: list[str]) -> dict[str, Any]:
-    """The verdict on one argument list, and what differs from the defaults if it is ok."""
+def judge(parse: argparse.ArgumentParser, serve: argparse.ArgumentParser, arguments: list[str]) -> dict[str, Any]:
+    """The verdict on one argument list, and the values that differ from the defaults if it is ok."""
     try:
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
-            namespace = parse.parse_args(words)
+            namespace = parse.parse_args(arguments)
     except Refused as refusal:
         text = str(refusal)
         kind = next((kind for kind, sign in KINDS_OF_REFUSAL if sign in text), "value")
@@ -195,7 +195,7 @@ def judge(parse: argparse.ArgumentParser, serve: argparse.ArgumentParser, words:
 
 
 def prepare(root: Path, entry: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser, list[str]]:
-    """What parses, what holds the options, and the words that go before any list."""
+    """The parser, the parser with the options, and the arguments before each list."""
     if entry != "api_server":
         return (*serve_parsers(), ["serve"])
     parser = api_server_parser(root)
@@ -209,22 +209,22 @@ def refuse(_: argparse.ArgumentParser, message: str) -> Any:
 def main(mode: str, folder: str, version: str, entry: str) -> None:
     lists = [json.loads(line) for line in sys.stdin] if mode == "oracle" else []
     answer, sys.stdout = sys.stdout, sys.stderr  # releases log to stdout
-    given: set[str] = set()
+    stubbed: set[str] = set()
     if mode == "real":
         sys.argv = [*ARGV[entry]]
     else:
-        given = enter(Path(folder), version, entry).given
+        stubbed = enter(Path(folder), version, entry).stubbed
     parse, options, before = prepare(Path(folder), entry)
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign,assignment]
     if mode == "oracle":
-        for words in lists:
-            answer.write(json.dumps(judge(parse, options, [*before, *words])) + "\n")
+        for arguments in lists:
+            answer.write(json.dumps(judge(parse, options, [*before, *arguments])) + "\n")
         return
     if entry == "help":
         json.dump({a.dest: a.help for a in options._actions if a.help}, answer)
         return
-    facts = walk.facts(options, lambda words: judge(parse, options, [*before, *words]))
-    facts["stubbed"] = sorted(name for name in given if name.startswith("vllm"))
+    facts = walk.facts(options, lambda arguments: judge(parse, options, [*before, *arguments]))
+    facts["stubbed"] = sorted(name for name in stubbed if name.startswith("vllm"))
     json.dump(facts, answer)
 
 

@@ -1,4 +1,4 @@
-"""A raw option -> the facts that the catalogue keeps of it, each kind proven by what the release itself does."""
+"""A raw option -> its facts in the catalogue. Each kind is proven by the behaviour of the release itself."""
 
 from __future__ import annotations
 
@@ -49,52 +49,52 @@ REGISTRIES = {
 
 
 class Unproven(SystemExit):
-    """The release's own function does something else than the kind says."""
+    """The release's own function does not behave like the kind."""
 
 
 def facts(option: dict[str, Any], record: dict[str, Any]) -> Facts:
-    """What the catalogue keeps of one option of one release. What is as usual is left out."""
+    """The catalogue's facts of one option of one release, without usual values."""
     kind, unset = kind_of(option, record)
     default = default_of(option)
-    found: Facts = {"kind": kind, **_spellings(option, kind), **_values(option, record)}
+    fields: Facts = {"kind": kind, **_spellings(option, kind), **_values(option, record)}
     if option["dest"] != name_of(option):
-        found["dest"] = option["dest"]
+        fields["dest"] = option["dest"]
     if unset:
-        found["unset"] = True
+        fields["unset"] = True
     if default is not (False if kind in {"pair", "switch"} else None):
-        found["default"] = default  # None for a pair: decided later
+        fields["default"] = default  # None for a pair: decided later
     if option["action"] == "_AppendAction":
-        found["repeats"] = True
+        fields["repeats"] = True
     if "keys" in option and not option["keys"]["zz_unknown"]:
-        found["strict"] = True
+        fields["strict"] = True
     for key in ("config", "bounds", "unsteady", "required"):
         if option.get(key):
-            found[key] = option[key]
+            fields[key] = option[key]
     if option.get("group") not in {"positional arguments", "options", "", None}:
-        found["group"] = option["group"]
+        fields["group"] = option["group"]
     if option["dest"] in record["deprecated"]:
-        found["deprecated"] = record["deprecated"][option["dest"]] or True
-    return found
+        fields["deprecated"] = record["deprecated"][option["dest"]] or True
+    return fields
 
 
 def _spellings(option: dict[str, Any], kind: str) -> Facts:
-    """Flags beside the main one, and how many values follow."""
+    """The flags beside the main one, and the number of values."""
     flags = option.get("flags", [])
     off = [f for f in flags if option.get("sets", {}).get(f) is False]
     on = [f for f in flags if f not in off]
-    found: Facts = {} if flags else {"positional": True}
+    spellings: Facts = {} if flags else {"positional": True}
     if on[1:]:
-        found["also"] = [f for f in on if f != flag_of(name_of(option))]
+        spellings["also"] = [f for f in on if f != flag_of(name_of(option))]
     if kind == "pair" and off != [no_form(f) for f in on if f.startswith("--")]:
-        found["off"] = off
+        spellings["off"] = off
     if kind != "word":
-        found |= {"nargs": option["nargs"]} if option.get("nargs") else {}
-        found |= {"bare": option["const"]} if option.get("nargs") == "?" and "const" in option else {}
-    return found
+        spellings |= {"nargs": option["nargs"]} if option.get("nargs") else {}
+        spellings |= {"bare": option["const"]} if option.get("nargs") == "?" and "const" in option else {}
+    return spellings
 
 
 def _values(option: dict[str, Any], record: dict[str, Any]) -> Facts:
-    """The choices that are enforced, or the known ones that are not."""
+    """The enforced choices, or the known values that are not enforced."""
     if option.get("choices") is not None:
         return {"choices": sorted(option["choices"], key=order_of_choice)}
     registry = REGISTRIES.get(option["dest"], "")
@@ -106,13 +106,13 @@ def _values(option: dict[str, Any], record: dict[str, Any]) -> Facts:
 
 
 def default_of(option: dict[str, Any]) -> Any:
-    """An object of a config class is what an empty JSON object makes."""
+    """The default of an option. An object of a config class becomes an empty JSON object, which creates it."""
     value = (option.get("default") or [None])[0]
     return {} if isinstance(value, dict) and "object" in value else value
 
 
 def name_of(option: dict[str, Any]) -> str:
-    """The name that a stack writes: the first long flag in snake_case; a positional's own."""
+    """The name in a stack: the first long flag in snake_case, or the name of a positional."""
     long = [f for f in option.get("flags", ()) if f.startswith("--")]
     return long[0].removeprefix("--").replace("-", "_") if long else option["dest"]
 
@@ -126,7 +126,7 @@ def no_form(flag: str) -> str:
 
 
 def kind_of(option: dict[str, Any], record: dict[str, Any]) -> tuple[str, bool]:
-    """The kind, and whether '' and None as words mean that it is not set."""
+    """The kind, and whether the values '' and None mean unset."""
     described = option.get("type", "")
     if option["action"] in ACTIONS:
         _prove_switches(option)
@@ -150,14 +150,19 @@ def kind_of(option: dict[str, Any], record: dict[str, Any]) -> tuple[str, bool]:
 
 
 def _prove_switches(option: dict[str, Any]) -> None:
-    """On forms give true, off forms false, and nothing else is set."""
+    """Check that flags set true or false, and nothing else."""
     for flag, value in option.get("sets", {}).items():
         if value not in (True, False):
             raise Unproven(f"{option['dest']}: {flag} sets {value!r}")
 
 
 def prove(kind: str, *, unset: bool, probes: dict[str, Any], where: str) -> None:
-    """Our own reading of the kind against the release's, word by word."""
+    """Compare our conversion of each probe with the release's.
+
+    Raises:
+        Unproven: they differ
+
+    """
     for word, theirs in probes.items():
         if (kind, word) == ("json_or_text", " {} "):  # spaces around the braces: text to 0.9.2, JSON since
             continue

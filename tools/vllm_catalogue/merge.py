@@ -1,4 +1,4 @@
-"""All releases' records -> the one compact file of the package, and back from records to what was kept of them."""
+"""The records of all releases -> the compact catalogue of the package. Also reads and writes the records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.vllm_catalogue import kinds, sources, traits
 ROOT = Path(__file__).parent.parent.parent
 CATALOGUE = ROOT / "cortexctl/engines/vllm/catalogue/catalogue.json"
 RECORDS = ROOT / "tests/cases/catalogue/records.json.xz"
-"""What was extracted from every release; a build needs only the sources of new ones."""
+"""The extracted facts of every release. A build needs only the sources of new ones."""
 
 FORMAT = 1
 GROUPS = {
@@ -33,20 +33,20 @@ GROUPS = {
     "_TRANSFORMERS_SUPPORTED_MODELS": "transformers",
     "_TRANSFORMERS_BACKEND_MODELS": "transformers",
 }
-"""The registry's dictionaries -> what the catalogue calls them. Where a name is in two, the first of the file wins."""
+"""Dictionary of the registry -> its name in the catalogue. If a name is in two, the first one of the file wins."""
 VALUES = ("quantization", "load_format", "attention_backend", "tool_parser", "reasoning_parser")
 
 
 def load() -> list[dict[str, Any]]:
-    """The kept records, oldest first."""
+    """Read the records, oldest first."""
     if not RECORDS.exists():
         return []
-    kept = json.loads(lzma.decompress(RECORDS.read_bytes()))
-    return [_with_types(record, kept["types"]) for record in kept["releases"]]
+    content = json.loads(lzma.decompress(RECORDS.read_bytes()))
+    return [_with_types(record, content["types"]) for record in content["releases"]]
 
 
 def save(records: Iterable[dict[str, Any]]) -> None:
-    """Keeps the records. The answers to the probes are the same in most releases: stored once."""
+    """Write the records. The answers to the probes are the same in most releases, and are stored once."""
     known: list[dict[str, Any]] = []
     releases = []
     for record in records:
@@ -88,7 +88,7 @@ def build(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rows(records: list[dict[str, Any]]) -> Iterator[list[str]]:
-    """Facts of each release. Where its sources hold no Dockerfile, those of the image are its neighbour's."""
+    """The facts of each release. Without a Dockerfile in its sources, the facts of its image are its neighbour's."""
     fields = ("date", "entry", "cuda", "image_python", "torch", "transformers", "requires_python")
     with_image = [r for r in records if r["entry"]]
     for record in records:
@@ -99,22 +99,22 @@ def _rows(records: list[dict[str, Any]]) -> Iterator[list[str]]:
 
 
 def _options(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name -> facts, of what either entry point takes."""
-    found: dict[str, dict[str, Any]] = {}
+    """Name -> facts, of the options of both entry points."""
+    options: dict[str, dict[str, Any]] = {}
     lacks = set(record["api_server"]["lacks"])
     for option in record["options"]:
         only = {"entry": "serve"} if option["dest"] in lacks else {}
-        found[kinds.name_of(option)] = kinds.facts(option, record) | only
+        options[kinds.name_of(option)] = kinds.facts(option, record) | only
     for option in record["api_server"]["own"]:
         name = kinds.name_of(option)
-        if name in found:
+        if name in options:
             raise ValueError(f"{record['version']}: {name} differs by entry point")
-        found[name] = kinds.facts(option, record) | {"entry": "api_server"}
-    return found
+        options[name] = kinds.facts(option, record) | {"entry": "api_server"}
+    return options
 
 
 def _keys(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Class -> key -> what its value may be."""
+    """Class -> key -> its possible values."""
     taken = {o["config"]: o["keys"] for o in record["options"] if "keys" in o}
     return {
         c: {k: _key(hint, taken.get(c, {}).get(k), record) for k, hint in keys.items()}
@@ -123,7 +123,7 @@ def _keys(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _key(hint: list[str], taken: str | None, record: dict[str, Any]) -> str:
-    """The alternatives of a key as one word list, and what the parser takes if that is not what they say."""
+    """The alternatives of a key as one text. Followed by the letters that the parser accepts, if they are unusual."""
     choices = [h[1:] for h in hint if h.startswith("=")]
     members = [h[1:] for h in hint if h.startswith("~")]
     plain = [h for h in hint if h[:1] not in "=~"]
@@ -137,7 +137,7 @@ def _key(hint: list[str], taken: str | None, record: dict[str, Any]) -> str:
 
 
 def usual_letters(hint: list[str]) -> str:
-    """Which of `configs.JSON_SAMPLES` a key of these types takes as a rule."""
+    """The letters of `configs.JSON_SAMPLES` that a key of these types usually accepts."""
     letters = {letter for h in hint for letter in LETTERS.get("object" if h.endswith("{}") else h, "")}
     return "".join(c for c in "bifsdlLIon" if c in letters)
 
@@ -145,20 +145,20 @@ def usual_letters(hint: list[str]) -> str:
 def _architectures(record: dict[str, Any]) -> dict[str, str]:
     groups = record["registries"]["architectures"]
     whole = set(groups.get("_VLLM_MODELS") or groups["_MODELS"])
-    found = {name: group for key, group in reversed(GROUPS.items()) for name in groups.get(key, ())}
-    fallback = dict.fromkeys(whole - found.keys(), "transformers")  # TransformersModel of 0.7.2 to 0.8.2 stood apart
-    return {name: group for name, group in (fallback | found).items() if name in whole}
+    names = {name: group for key, group in reversed(GROUPS.items()) for name in groups.get(key, ())}
+    fallback = dict.fromkeys(whole - names.keys(), "transformers")  # TransformersModel of 0.7.2 to 0.8.2 is in no group
+    return {name: group for name, group in (fallback | names).items() if name in whole}
 
 
 def _last(records: list[dict[str, Any]], group: str) -> dict[str, str]:
-    """What the newest release says of architectures that went, sorted: its own order is nothing that was decided."""
-    found: dict[str, str] = records[-1]["registries"]["architectures"].get(group, {})
-    return dict(sorted(found.items()))
+    """The newest release's texts about removed architectures. Sorted, because its own order has no meaning."""
+    table: dict[str, str] = records[-1]["registries"]["architectures"].get(group, {})
+    return dict(sorted(table.items()))
 
 
 def _merged(versions: list[str], each: list[dict[str, Any]], *, whole: bool = False) -> dict[str, list[Any]]:
-    """Name -> change points [version, facts]; after the first only what changed, null where it is gone."""
-    found = {}
+    """Name -> change points [version, facts]. After the first one only the changes; null if the name is gone."""
+    merged = {}
     for name in sorted({n for e in each for n in e}):
         states = [e.get(name) for e in each]
         changes: list[Any] = []
@@ -167,29 +167,33 @@ def _merged(versions: list[str], each: list[dict[str, Any]], *, whole: bool = Fa
             if state != before:
                 changes.append([version, state if whole or not (state and before) else delta(before, state)])
             before = state
-        found[name] = changes
-    return found
+        merged[name] = changes
+    return merged
 
 
 def delta(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What to set (or with null, take away) to get from one to the other; of long lists only the difference."""
-    found: dict[str, Any] = {}
+    """The fields to set, and under "-" the fields to remove, to get from one to the other. Of long lists only the
+    difference.
+    """
+    changes: dict[str, Any] = {}
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         if key not in after:
-            found["-"] = [*found.get("-", []), key]
+            changes["-"] = [*changes.get("-", []), key]
         elif key not in before or old != new:
             if key in {"choices", "soft"} and isinstance(old, list) and isinstance(new, list):
                 plus, minus = [v for v in new if v not in old], [v for v in old if v not in new]
-                found[key] = {"+": plus} | ({"-": minus} if minus else {}) if len(plus) + len(minus) < len(new) else new
+                changes[key] = (
+                    {"+": plus} | ({"-": minus} if minus else {}) if len(plus) + len(minus) < len(new) else new
+                )
             else:
-                found[key] = new
-    return found
+                changes[key] = new
+    return changes
 
 
 def _ranged(versions: list[str], each: list[dict[str, str]]) -> dict[str, str]:
-    """Name -> "0.6.0-0.9.2 0.11.0": where it is; with a kind, "text:0.6.0-…"."""
-    found = {}
+    """Name -> the releases that have it: "0.6.0-0.9.2 0.11.0"; with a kind, "text:0.6.0-…"."""
+    ranges = {}
     for name in sorted({n for e in each for n in e}):
         parts: list[str] = []
         since, kind = "", ""
@@ -201,12 +205,12 @@ def _ranged(versions: list[str], each: list[dict[str, str]]) -> dict[str, str]:
                 since = ""
             if now is not None and not since and i < len(versions):
                 since, kind = versions[i], now
-        found[name] = " ".join(parts)
-    return found
+        ranges[name] = " ".join(parts)
+    return ranges
 
 
 def text_of(catalogue: dict[str, Any]) -> str:
-    """One line an entry, so that the change which a release brings can be reviewed."""
+    """The catalogue as JSON with one line per entry, so that the changes of a release can be reviewed."""
 
     def compact(value: Any) -> str:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -227,13 +231,13 @@ def text_of(catalogue: dict[str, Any]) -> str:
 
 
 def current() -> dict[str, Any]:
-    """The catalogue as it is in the package."""
-    found: dict[str, Any] = json.loads(CATALOGUE.read_text())
-    return found
+    """The catalogue of the package."""
+    catalogue: dict[str, Any] = json.loads(CATALOGUE.read_text())
+    return catalogue
 
 
 def differences(catalogue: dict[str, Any], old: str, new: str) -> Iterator[str]:
-    """What a release has that an older one has not, what it lost, and what changed, as text."""
+    """The entries that a release adds to an older one, changes and removes, as lines of text."""
     order = list(catalogue["releases"])
     before, after = order.index(old), order.index(new)
     for name, changes in catalogue["options"].items():
@@ -241,8 +245,8 @@ def differences(catalogue: dict[str, Any], old: str, new: str) -> Iterator[str]:
         had = [facts for v, facts in changes if order.index(v) <= before]
         for version, facts in between:
             what = "gone" if facts is None else "new" if not had or had[-1] is None else "changed"
-            said = "" if facts is None else json.dumps(facts, sort_keys=True)
-            yield f"{version} option {name}: {what} {said}".rstrip()
+            details = "" if facts is None else json.dumps(facts, sort_keys=True)
+            yield f"{version} option {name}: {what} {details}".rstrip()
             had.append(facts)
     tables = {"architecture": catalogue["architectures"], "variable": catalogue["environment"], **catalogue["values"]}
     for table, entries in tables.items():

@@ -1,4 +1,4 @@
-"""Inside the stub process: values as plain data, and never a stub among them."""
+"""Inside the stub process: values as plain data, without stubs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StubLeaked(Exception):
 
 
 def plain(value: Any, *, full: bool = False) -> Any:
-    """A value as JSON has it. An object of a config class becomes its name; `full` adds what is set in it."""
+    """A value as JSON. An object of a config class becomes its name; `full` adds its values."""
     if stubs.is_stub(value):
         raise StubLeaked(repr(value))
     if isinstance(value, enum.Enum):
@@ -39,18 +39,18 @@ def plain(value: Any, *, full: bool = False) -> Any:
 
 
 def _set_in(value: Any, against: Any = None) -> dict[str, Any]:
-    """Key -> value of a config object, or only what differs from another of its class."""
-    found = {}
+    """Key -> value of a config object. `against`: only the differences from this object of its class."""
+    values = {}
     for name in keys_of(type(value)):
         with contextlib.suppress(StubLeaked, AttributeError, TypeError):
             mine = plain(getattr(value, name), full=True)
             if against is None or mine != plain(getattr(against, name), full=True):
-                found[name] = mine
-    return found
+                values[name] = mine
+    return values
 
 
 def changed(value: Any, default: Any) -> Any:
-    """A parsed value; of a config object only what is not as usual."""
+    """A parsed value; of a config object only the values that are not defaults."""
     if not is_config(type(value)):
         return plain(value, full=True)
     if type(default) is not type(value):
@@ -60,7 +60,7 @@ def changed(value: Any, default: Any) -> Any:
 
 
 def describe(kind: Any) -> str:
-    """A `type=` function by its name and what it was made of: optional_type(parse_type(int))."""
+    """A `type=` function by its name and its inner functions: optional_type(parse_type(int))."""
     if kind is None:
         return ""
     if isinstance(kind, functools.partial):
@@ -79,7 +79,7 @@ def is_config(kind: Any) -> bool:
 
 
 def keys_of(kind: type) -> dict[str, Any]:
-    """The keys that an object of this class can be made of, each with its default."""
+    """Key -> default, of the keys that create an object of this class."""
     if dataclasses.is_dataclass(kind):
         return {f.name: f.default for f in dataclasses.fields(kind) if f.init}
     return {n: f.default for n, f in getattr(kind, "model_fields", {}).items() if f.init is not False}

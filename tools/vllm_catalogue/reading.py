@@ -1,6 +1,6 @@
-"""The second opinion: what the sources say when they are read, not run. It knows less, and nothing of stubs.
+"""The second opinion: facts that are read from the sources without running them. Fewer facts, and no stubs.
 
-Gives per option what the text says literally; what it does not say is left out rather than guessed.
+Returns the literal facts of each option. Other facts are omitted, not guessed.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Sources:
                 self.named[target.id] = value
 
     def options(self) -> dict[str, Option]:
-        """First long flag (or the positional's name) -> what the text says of it."""
-        found: dict[str, Option] = {}
+        """First long flag (or the positional's name) -> its facts in the text."""
+        options: dict[str, Option] = {}
         for path, tree in self.trees.items():
             for option in self._added(path, tree):
-                found.setdefault(option["name"], option)
-        return found
+                options.setdefault(option["name"], option)
+        return options
 
     def _added(self, path: Path, tree: ast.Module) -> Iterator[Option]:
         for scope in (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)):
@@ -92,62 +92,62 @@ class Sources:
 
     def _kwargs_variables(self, scope: ast.FunctionDef) -> dict[str, str]:
         """`model_kwargs = get_kwargs(ModelConfig)` -> which class a variable's keys come from."""
-        found = {}
+        variables = {}
         for node in ast.walk(scope):
             if (
                 isinstance(node, ast.Assign)
                 and isinstance(node.value, ast.Call)
                 and ast.unparse(node.value.func) == "get_kwargs"
             ):
-                found[ast.unparse(node.targets[0])] = ast.unparse(node.value.args[0])
-        return found
+                variables[ast.unparse(node.targets[0])] = ast.unparse(node.value.args[0])
+        return variables
 
     def _option(self, call: ast.Call, classes: dict[str, str], scope: ast.FunctionDef) -> Iterator[Option]:
         flags = [a.value for a in call.args if isinstance(a, ast.Constant)]
         flags = [str(f).replace("_", "-") if str(f).startswith("--") else str(f) for f in flags]
         names = [f for f in flags if f.startswith("--")] or flags[:1]
         if names:
-            yield {"name": names[0], "flags": sorted(flags), **self._said(call, classes)}
+            yield {"name": names[0], "flags": sorted(flags), **self._literal_arguments(call, classes)}
         elif call.args and isinstance(call.args[0], ast.Name):
             for name in self._looped(call.args[0].id, scope):
-                yield {"name": name, **self._said(call, classes)}
+                yield {"name": name, **self._literal_arguments(call, classes)}
 
     def _looped(self, variable: str, scope: ast.FunctionDef) -> Iterator[str]:
-        """The flags that `for x, kind in [("--a", int), …]: add_argument(x)` makes."""
+        """The flags that `for x, kind in [("--a", int), …]: add_argument(x)` adds."""
         for loop in (n for n in ast.walk(scope) if isinstance(n, ast.For) and variable in ast.unparse(n.target)):
             for item in getattr(loop.iter, "elts", ()):
                 first = item.elts[0] if isinstance(item, ast.Tuple) else item
                 if isinstance(first, ast.Constant):
                     yield str(first.value)
 
-    def _said(self, call: ast.Call, classes: dict[str, str]) -> Option:
-        found: Option = {}
+    def _literal_arguments(self, call: ast.Call, classes: dict[str, str]) -> Option:
+        option: Option = {}
         for keyword in call.keywords:
             if keyword.arg is None:
-                found = {**self._spread(keyword.value, classes), **found}
+                option = {**self._spread(keyword.value, classes), **option}
         for keyword in call.keywords:
             if keyword.arg == "action":
-                found["action"] = _last(keyword.value)
+                option["action"] = _last(keyword.value)
             elif keyword.arg == "type":
-                found["type"] = ast.unparse(keyword.value)
+                option["type"] = ast.unparse(keyword.value)
             elif keyword.arg in {"choices", "nargs", "default", "required"}:
                 value = self.value(keyword.value)
-                found.pop(keyword.arg, None)
+                option.pop(keyword.arg, None)
                 if value is not UNKNOWN:
-                    found[keyword.arg] = value
-        return found
+                    option[keyword.arg] = value
+        return option
 
     def _spread(self, value: ast.expr, classes: dict[str, str]) -> Option:
-        """`**model_kwargs["dtype"]`, or `**{**model_kwargs["dtype"], "default": 1}`: what that class's field says."""
+        """`**model_kwargs["dtype"]`, or `**{**model_kwargs["dtype"], "default": 1}`: the facts of the field."""
         if isinstance(value, ast.Dict):
-            found: Option = {}
+            option: Option = {}
             for key, each in zip(value.keys, value.values, strict=True):
-                found |= self._spread(each, classes) if key is None else {}
+                option |= self._spread(each, classes) if key is None else {}
                 if isinstance(key, ast.Constant):
-                    found.pop(key.value, None)
+                    option.pop(key.value, None)
                     known = self.value(each)
-                    found |= {} if known is UNKNOWN else {key.value: known}
-            return found
+                    option |= {} if known is UNKNOWN else {key.value: known}
+            return option
         if not (isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant)):
             return {}
         owner = self.classes.get(classes.get(ast.unparse(value.value), ""))
@@ -157,20 +157,20 @@ class Sources:
         return {}
 
     def _from_hint(self, hint: ast.expr, default: ast.expr | None) -> Option:
-        """What vLLM makes of a dataclass field: a pair for a bool, choices for a Literal that stands alone."""
+        """vLLM's option for a dataclass field: a pair for a bool, choices for a hint that is one Literal."""
         names = {n.id for n in ast.walk(hint) if isinstance(n, ast.Name)} - {
             "Optional",
             "Union",
             "None",
             "SkipValidation",
         }
-        found: Option = {"action": "BooleanOptionalAction"} if "bool" in names and names == {"bool"} else {}
+        option: Option = {"action": "BooleanOptionalAction"} if "bool" in names and names == {"bool"} else {}
         choices = self._literal(hint)
         if choices is not None:
-            found["choices"] = choices
+            option["choices"] = choices
         if default is not None and (value := self.value(default)) is not UNKNOWN:
-            found["default"] = value
-        return found
+            option["default"] = value
+        return option
 
     def _literal(self, hint: ast.expr) -> list[Any] | None:
         """The values of a hint that is one Literal, or a name of one."""
@@ -183,7 +183,7 @@ class Sources:
         return None
 
     def value(self, node: ast.expr) -> Any:
-        """What an expression is worth, where the text alone tells; UNKNOWN otherwise."""
+        """The value of an expression, if the text alone shows it; else UNKNOWN."""
         try:
             return ast.literal_eval(node)
         except ValueError:
@@ -197,8 +197,8 @@ class Sources:
                 literal if literal is not None else self.value(inner) if ast.unparse(node.func) == "list" else UNKNOWN
             )
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"field", "Field"}:
-            given = {k.arg: k.value for k in node.keywords}
-            return self.value(given["default"]) if "default" in given else UNKNOWN
+            arguments = {k.arg: k.value for k in node.keywords}
+            return self.value(arguments["default"]) if "default" in arguments else UNKNOWN
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             for name, _, default in self.fields(self.classes[node.value.id]) if node.value.id in self.classes else ():
                 if name == node.attr and default is not None:
@@ -218,16 +218,16 @@ def architectures(root: Path) -> dict[str, Any]:
     """The literal dictionaries of the model registry: group -> names, or name -> text for the dropped ones."""
     folder = root / "vllm/model_executor/models"
     path = folder / "registry.py" if (folder / "registry.py").exists() else folder / "__init__.py"
-    found: dict[str, Any] = {}
+    groups: dict[str, Any] = {}
     for node in ast.parse(path.read_text()).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         value = getattr(node, "value", None)
         if isinstance(target, ast.Name) and target.id.endswith(("_MODELS", "_MODEL")) and isinstance(value, ast.Dict):
             names: list[str] = []
             for key, inner in zip(value.keys, value.values, strict=True):
-                names += [str(ast.literal_eval(key))] if key is not None else found.get(ast.unparse(inner), [])
-            found[target.id] = sorted(set(names))
-    return found
+                names += [str(ast.literal_eval(key))] if key is not None else groups.get(ast.unparse(inner), [])
+            groups[target.id] = sorted(set(names))
+    return groups
 
 
 def environment(root: Path) -> list[str]:

@@ -45,40 +45,42 @@ def read() -> dict[str, Any]:
 
 
 def _first(places: Iterable[str]) -> Any:
-    """The object at the first of these places that the release has."""
+    """The object at the first of these places that exists in the release."""
     for place in places:
         module, _, name = place.partition(":")
         with contextlib.suppress(ModuleNotFoundError):
-            found = getattr(importlib.import_module(module), name, None)
-            if found is not None:
-                return found
+            member = getattr(importlib.import_module(module), name, None)
+            if member is not None:
+                return member
     return None
 
 
-def _names(found: Any) -> list[str]:
+def _names(registry: Any) -> list[str]:
     """The values of an enumeration, a Literal, a list or a registry."""
-    if isinstance(found, enum.EnumMeta):
-        return sorted(m.value if isinstance(m, str) else name for name, m in found.__members__.items())
-    return sorted(typing.get_args(found) or found or ())
+    if isinstance(registry, enum.EnumMeta):
+        return sorted(m.value if isinstance(m, str) else name for name, m in registry.__members__.items())
+    return sorted(typing.get_args(registry) or registry or ())
 
 
 def _registered(manager: Any) -> list[str]:
-    """Parsers register themselves at import, or by a table of names that are imported when asked for."""
+    """The names of a manager's parsers. Parsers register themselves at import, or in a table of names to import."""
     tables = ("tool_parsers", "reasoning_parsers", "lazy_parsers")
     return sorted({name for table in tables for name in getattr(manager, table, None) or ()})
 
 
 def _architectures() -> dict[str, list[str] | dict[str, str]]:
-    """Group -> names; for the groups of what was dropped, name -> until when, or where it went."""
+    """Group -> names. For groups of removed architectures: name -> its last release, or its new place."""
     for module in ("vllm.model_executor.models.registry", "vllm.model_executor.models"):
         with contextlib.suppress(ModuleNotFoundError):
             known = vars(importlib.import_module(module))
-            found = {n: v for n, v in known.items() if re.fullmatch(r"_[A-Z_]*MODELS", n) and isinstance(v, dict) and v}
-            if found:
+            groups = {
+                n: v for n, v in known.items() if re.fullmatch(r"_[A-Z_]*MODELS", n) and isinstance(v, dict) and v
+            }
+            if groups:
                 return {
                     n: {k: str(t) for k, t in v.items()}
                     if n in {"_PREVIOUSLY_SUPPORTED_MODELS", "_OOT_SUPPORTED_MODELS"}
                     else sorted(v)
-                    for n, v in found.items()
+                    for n, v in groups.items()
                 }
     return {}

@@ -19,31 +19,31 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 FIRST = (0, 6)
-"""The oldest minor that the catalogue knows."""
+"""The oldest minor release of the catalogue."""
 PACKAGES = ("pydantic", "regex", "pyyaml", "packaging", "msgspec")
-"""What a release's parser computes with; everything else is stubbed."""
+"""The packages that a release's parser needs. All others are stubbed."""
 
 
 def cache() -> Path:
-    """Sources (2.2 GB for all releases), the environment that runs them, and what was extracted."""
+    """The folder of the sources (2.2 GB for all releases), and of the environment that runs them."""
     chosen = os.environ.get("CORTEXCTL_CATALOGUE_CACHE")
     return Path(chosen) if chosen else Path.home() / ".cache" / "cortexctl-catalogue"
 
 
 def age(version: str) -> tuple[int, ...]:
-    """A key that sorts releases by age: 0.9.0.1 and 0.6.1.post2 lie behind their base."""
+    """A key that sorts releases by age: 0.9.0.1 and 0.6.1.post2 come after their base."""
     return tuple(int(n) for n in re.findall(r"\d+", version))
 
 
 def _index_url() -> str:
-    """Where pip looks, as it is configured here."""
+    """The package index that pip is configured to use here."""
     if "PIP_INDEX_URL" in os.environ:
         return os.environ["PIP_INDEX_URL"]
-    asked = subprocess.run(
+    configured = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
     )
-    if asked.returncode == 0:
-        return asked.stdout.strip()
+    if configured.returncode == 0:
+        return configured.stdout.strip()
     from pip._internal.models.index import PyPI
 
     return str(PyPI.simple_url)
@@ -56,18 +56,19 @@ def releases() -> dict[str, list[dict[str, Any]]]:
     )
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         listing = json.load(answer)
-    found: dict[str, list[dict[str, Any]]] = {}
+    files_of: dict[str, list[dict[str, Any]]] = {}
     for file in listing["files"]:
         name = re.fullmatch(r"vllm-([0-9][^-]*?)(\.tar\.gz|-.*\.whl)", file["filename"])
         if name and age(name[1])[:2] >= FIRST and "rc" not in name[1]:
-            found.setdefault(name[1], []).append(file)
-    return dict(sorted(found.items(), key=lambda item: age(item[0])))
+            files_of.setdefault(name[1], []).append(file)
+    return dict(sorted(files_of.items(), key=lambda item: age(item[0])))
 
 
 def fetch(version: str, files: list[dict[str, Any]]) -> tuple[Path, str]:
-    """The source distribution in the cache, or a wheel where there is none (0.15); and the day of the release.
+    """Fetch the source distribution into the cache, or a wheel if there is none (0.15).
 
-    By its URL: asking pip for a source distribution builds its metadata, and that needs torch.
+    Returns the file, and the day of the release.
+    It uses the URL, because pip would build the metadata of a source distribution, and that needs torch.
     """
     sdists = [f for f in files if f["filename"].endswith(".tar.gz")]
     wheels = [f for f in files if f["filename"].endswith("x86_64.whl")]
@@ -83,7 +84,7 @@ def fetch(version: str, files: list[dict[str, Any]]) -> tuple[Path, str]:
                 digest.update(block)
                 out.write(block)
         if digest.hexdigest() != file["hashes"]["sha256"]:
-            raise SystemExit(f"{version}: the downloaded file is not what the index names")
+            raise SystemExit(f"{version}: the digest of the downloaded file is not the one in the index")
         part.rename(path)
     return path, day
 
@@ -98,7 +99,7 @@ def _needed(name: str) -> bool:
 
 @contextlib.contextmanager
 def unpacked(archive: Path) -> Iterator[Path]:
-    """The Python files of a release in a folder that is gone afterwards."""
+    """The Python files of a release, in a folder that is removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="vllm-catalogue-"))
     try:
         if archive.suffix == ".whl":
@@ -116,7 +117,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
 
 
 def python() -> Path:
-    """An interpreter with the few packages that the parsers compute with, made on first use."""
+    """An interpreter with the few packages that the parsers need. It is created on first use."""
     home = cache() / "python"
     interpreter = home / "bin" / "python"
     if not interpreter.exists():

@@ -262,7 +262,7 @@ ANSWERS: dict[str, Any] = {
 
 
 def answer(name: str) -> Any:
-    """What a name that is not here stands for."""
+    """The value of a name that is not installed here."""
     known = name.replace("vllm.third_party.pynvml.", "pynvml.")
     if known in ANSWERS:
         return ANSWERS[known]
@@ -276,10 +276,10 @@ def answer(name: str) -> Any:
 
 
 class Hook(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """First on the import path: gives stubs for what is not here, and says which it gave."""
+    """First on the import path: imports stubs for missing modules, and lists them in `stubbed`."""
 
     def __init__(self) -> None:
-        self.given: set[str] = set()
+        self.stubbed: set[str] = set()
 
     def find_spec(self, name: str, path: Any = None, _target: Any = None) -> importlib.machinery.ModuleSpec | None:
         top = name.partition(".")[0]
@@ -292,7 +292,7 @@ class Hook(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 return None
             if not _stubbed(name) and not _compiled(name):
                 return None
-        self.given.add(name)
+        self.stubbed.add(name)
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
@@ -307,6 +307,6 @@ def _stubbed(name: str) -> bool:
 
 
 def _compiled(name: str) -> bool:
-    """Extension modules and files that only a build makes."""
+    """Whether a name is an extension module, or a file that only a build creates."""
     last = name.rpartition(".")[2]
     return last.startswith("_") or "vllm_flash_attn" in name

@@ -1,4 +1,4 @@
-"""How a release's parser class treats words before argparse sees them, told by what it made of `BEHAVIOUR`."""
+"""How a release's parser class changes arguments before argparse reads them, from its verdicts on `BEHAVIOUR`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class Unseen(SystemExit):
-    """A behaviour that no release had before: look at the parser class, then name it here."""
+    """A behaviour that no release had before. Read the parser class, and add the behaviour here."""
 
 
 def of(record: dict[str, Any]) -> dict[str, Any]:
-    """Trait -> value; `cortexctl.engines.vllm.catalogue.catalogue.ParserTraits` says what each means."""
+    """Trait -> value. `cortexctl.engines.vllm.catalogue.catalogue.ParserTraits` explains each one."""
     seen = {name: _Seen(**verdict) for name, verdict in record["behaviour"].items()}
     for name in (
         "underscores",
@@ -60,7 +60,7 @@ class _Seen:
 
 
 def _model_flag(seen: dict[str, _Seen]) -> str:
-    """`vllm serve --model M`: the positional is needed all the same, a traceback, or taken as the positional."""
+    """`vllm serve --model M`: the positional is still required, a traceback, or M becomes the positional."""
     match seen["--model"].verdict, seen["--model"].values:
         case "required", _:
             return "unused"
@@ -72,7 +72,7 @@ def _model_flag(seen: dict[str, _Seen]) -> str:
 
 
 def _model_flag_equals(seen: dict[str, _Seen]) -> str:
-    """`--model=M`, which slips past the check that catches `--model M`."""
+    """`--model=M`, which the check for `--model M` does not detect."""
     match seen["--model="].verdict, seen["--model="].values:
         case "required", _:
             return "unused"
@@ -99,21 +99,21 @@ def _dotted(seen: _Seen) -> str:
 
 
 def _o(seen: dict[str, _Seen]) -> str:
-    """What -O3 sets; all three spellings do the same."""
-    found = set()
+    """The field that -O3 sets. All three spellings set the same."""
+    effects = set()
     for name in ("-O3", "-O 3", "-O=3"):
         values = {k: v for k, v in seen[name].values.items() if k != "model_tag"}
         match values:
             case {"optimization_level": _}:
-                found.add("optimization_level")
+                effects.add("optimization_level")
             case {"compilation_config": {"level": 3}}:
-                found.add("compilation_config.level")
+                effects.add("compilation_config.level")
             case {"compilation_config": {"mode": _}}:
-                found.add("compilation_config.mode")
+                effects.add("compilation_config.mode")
             case {} if not values:
-                found.add("")
+                effects.add("")
             case _:
                 raise Unseen(f"{name}: {seen[name]}")
-    if len(found) != 1:
-        raise Unseen(f"-O3, -O 3 and -O=3 differ: {found}")
-    return found.pop()
+    if len(effects) != 1:
+        raise Unseen(f"-O3, -O 3 and -O=3 differ: {effects}")
+    return effects.pop()

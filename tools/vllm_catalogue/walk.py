@@ -1,5 +1,5 @@
-# ruff: noqa: SLF001 - argparse does not say in public what a parser holds
-"""Inside the stub process: what a release's parser takes, option by option."""
+# ruff: noqa: SLF001 - argparse has no public way to list the options of a parser
+"""Inside the stub process: the options of a release's parser."""
 
 from __future__ import annotations
 
@@ -50,26 +50,28 @@ PROBES = (
     ),
     *("{}", '{"a":1}', '{"a":8k}', "[1,2]", '"x"', "{a}", " {} "),
 )
-"""Words that tell the kinds of values apart: every `type=` function is asked what it makes of each."""
+"""Values that distinguish the kinds: each one is given to every `type=` function."""
 
 
-def _asked(parser: argparse.ArgumentParser, action: argparse.Action) -> dict[str, Any]:
-    """Probe -> what the action's type makes of it; '!' where it refuses."""
-    found: dict[str, Any] = {}
+def _probed(parser: argparse.ArgumentParser, action: argparse.Action) -> dict[str, Any]:
+    """Probe -> its value by the action's type; '!' if the type refuses it."""
+    answers: dict[str, Any] = {}
     for probe in PROBES:
         try:
             value = parser._get_value(action, probe)
         except argparse.ArgumentError:
-            found[probe] = "!"
+            answers[probe] = "!"
         except Exception as fault:  # noqa: BLE001 - a traceback instead of a refusal
-            found[probe] = f"! {type(fault).__name__}"
+            answers[probe] = f"! {type(fault).__name__}"
         else:
-            found[probe] = [plain(value)] if not (isinstance(value, float) and abs(value) == float("inf")) else ["inf"]
-    return found
+            answers[probe] = (
+                [plain(value)] if not (isinstance(value, float) and abs(value) == float("inf")) else ["inf"]
+            )
+    return answers
 
 
 def _turns_on(parser: argparse.ArgumentParser, action: argparse.Action, flag: str) -> Any:
-    """What a flag without a value makes of its destination."""
+    """The value that a flag without a value gives to its destination."""
     namespace = argparse.Namespace()
     action(parser, namespace, [], flag)
     return getattr(namespace, action.dest, None)
@@ -80,7 +82,7 @@ def _groups(parser: argparse.ArgumentParser) -> dict[int, str]:
 
 
 def facts(parser: argparse.ArgumentParser, judge: Callable[[list[str]], dict[str, Any]]) -> dict[str, Any]:
-    """All that the release says about its command line."""
+    """All facts of the release's command line."""
     flags: dict[int, list[str]] = {}
     for flag, action in parser._option_string_actions.items():  # holds the hidden ones as well
         flags.setdefault(id(action), []).append(flag)
@@ -94,7 +96,7 @@ def facts(parser: argparse.ArgumentParser, judge: Callable[[list[str]], dict[str
         if "<lambda>" in kind:
             kind += f"@{action.dest}"  # lambdas have no name of their own
         if action.nargs != 0 and kind not in kinds:
-            kinds[kind] = _asked(parser, action)
+            kinds[kind] = _probed(parser, action)
         option = {
             "dest": action.dest,
             "flags": flags.get(id(action), []),
@@ -120,7 +122,7 @@ def facts(parser: argparse.ArgumentParser, judge: Callable[[list[str]], dict[str
         if config:
             option["config"] = config.__name__
             configs.describe_config(config, classes)
-            if {"object": config.__name__} in list(kinds[kind]["{}"]):  # the parser itself makes an object of it
+            if {"object": config.__name__} in list(kinds[kind]["{}"]):  # the parser itself converts it to an object
                 hints = classes[config.__name__] | {"zz_unknown": []}
                 option["keys"] = {key: configs.takes(action, key, hint) for key, hint in hints.items()}
         options.append({k: v for k, v in option.items() if v is not None and v is not False})
