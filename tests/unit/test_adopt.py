@@ -1,4 +1,4 @@
-"""Containers that a person started and the stack takes by their name: what a plan makes of them, and an apply."""
+"""Containers that a person started and the stack adopts by their name: their plan and their apply."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def args(**values: object) -> str:
 def world_with(
     desired: Desired, name: str = "llm", changes: Mapping[str, Any] = BY_HAND, **fields: Any
 ) -> tuple[World, FakeContainer]:
-    """A host on which somebody runs what the stack says, but for what `docker run` does otherwise."""
+    """A host with the declared container, started by a person with the defaults of `docker run`."""
     world = World("demo", "here")
     spec = change_spec(desired.instances[0].spec, network="bridge", **fields)
     return world, world.daemon().add_by_hand(name, spec, changes)
@@ -200,7 +200,7 @@ def test_a_number_of_gpus_is_met_by_those_that_it_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fails", ["start", "gate"])
-def test_a_replacement_that_fails_brings_the_adopted_one_back(tmp_path: Path, fails: str) -> None:
+def test_a_replacement_that_fails_restores_the_adopted_container(tmp_path: Path, fails: str) -> None:
     desired = stack(tmp_path, restart='"always"')
     world, container = world_with(desired)
     assert world.apply(world.plan(desired)).exit_code == 0
@@ -225,15 +225,15 @@ def test_what_comes_back_is_judged_by_what_it_served(tmp_path: Path) -> None:
     edited = stack(tmp_path, served_names='["other-name"]')
     world.prober.unhealthy.add(f"{SERVING}--g1")
     assert world.apply(world.plan(edited)).outcomes[0].fate is Fate.ROLLED_BACK
-    assert names(world) == {"llm": "running"}, "it was never adopted, so it has the name that it had"
+    assert names(world) == {"llm": "running"}, "it was never adopted, so it keeps its name"
 
 
 def killed(world: World, plan: Plan, steps: int) -> None:
-    """Only the first steps are carried out, as by a run that is killed."""
+    """Carry out only the first steps, as a run that is killed."""
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock, {labels.RUN: "killed"})
     Executor(plan, performer, world.events.append).run(plan.steps[:steps])
     for daemon in world.daemons.by_host.values():
-        daemon.adopted.clear()  # what a process knows dies with it
+        daemon.adopted.clear()  # a new process does not know what an earlier one adopted
 
 
 @pytest.mark.parametrize("kind", ["adopt", "start", "restart", "replace", "replace after adopting"])
@@ -272,7 +272,7 @@ def test_steps_change_nothing_before_the_container_is_adopted(tmp_path: Path) ->
         world.daemon().adopt(other.id)
 
 
-def test_one_that_cannot_be_adopted_after_all_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_container_that_turns_out_not_to_be_adoptable_is_left_unchanged(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=1024))
     world, container = world_with(desired, args={})
     plan = world.plan(desired)
@@ -313,7 +313,7 @@ def test_one_that_removes_itself_is_refused(tmp_path: Path) -> None:
     assert [d.rule for d in world.plan(desired).diagnostics] == ["CX413"]
 
 
-def test_the_name_that_a_kept_one_needs_must_be_free(tmp_path: Path) -> None:
+def test_the_name_of_the_retained_container_must_be_free(tmp_path: Path) -> None:
     desired = stack(tmp_path, args(max_model_len=1024))
     world, _ = world_with(desired, args={})
     world.daemon().add(RETAINED)
@@ -339,7 +339,7 @@ def test_protect_is_not_recorded_and_holds_while_the_stack_declares_it(tmp_path:
     assert [d.rule for d in world.plan(desired, destroy=True).diagnostics] == ["CX403"]
 
 
-def test_only_drift_brings_an_adopted_one_back_and_replaces_nothing(tmp_path: Path) -> None:
+def test_only_drift_restores_an_adopted_container_and_replaces_nothing(tmp_path: Path) -> None:
     desired = stack(tmp_path, memory='"1 GiB"')
     world, container = world_with(desired)
     assert world.plan(desired, Request(only="drift")).effective == (), "it was never applied"
@@ -360,7 +360,7 @@ def test_only_drift_starts_one_that_had_its_name_before(tmp_path: Path) -> None:
     assert [(c.action, c.fields) for c in plan.effective] == [(Action.START, ())]
 
 
-def test_the_plan_of_a_stack_alone_takes_it_for_granted(tmp_path: Path) -> None:
+def test_the_plan_of_a_stack_alone_assumes_that_the_container_exists(tmp_path: Path) -> None:
     desired = stack(tmp_path)
     before = replace(desired, instances=())
     assert [c.action for c in plan(desired, as_if_applied(before, desired)).effective] == [Action.ADOPT]
@@ -457,7 +457,7 @@ def test_destroy_names_what_it_leaves_of_an_adopted_model_and_how_to_remove_it(t
     assert world.daemon().networks == {}
 
 
-def test_a_model_that_leaves_the_stack_names_what_stays_of_it(tmp_path: Path) -> None:
+def test_a_model_that_leaves_the_stack_names_its_remaining_container(tmp_path: Path) -> None:
     desired = stack(tmp_path, model_text("other"))
     world, _ = world_with(desired)
     assert world.apply(world.plan(desired)).exit_code == 0
@@ -471,8 +471,8 @@ def test_a_model_that_leaves_the_stack_names_what_stays_of_it(tmp_path: Path) ->
     assert world.plan(stack(tmp_path, args(max_model_len=8), model_text("other"))).diagnostics == ()
 
 
-def test_the_successor_of_an_adopted_one_comes_back_when_it_is_lost(tmp_path: Path) -> None:
-    """Also while the block still says `adopt`: what was applied last is not what was adopted."""
+def test_a_lost_successor_of_an_adopted_container_is_created_again(tmp_path: Path) -> None:
+    """The block still has `adopt`. The container that was applied last is not the adopted one."""
     world, _ = world_with(stack(tmp_path))
     assert world.apply(world.plan(stack(tmp_path))).exit_code == 0
     desired = stack(tmp_path, args(max_model_len=8))

@@ -1,4 +1,4 @@
-"""`plan --against`: desired against desired, with no host at all."""
+"""`plan --against`: one desired stack against another, without a host."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A git repository with the stack on `main`, and a folder in which a clumsy option would write."""
+    """A git repository with the stack on `main`, and a folder that a badly passed option would write to."""
     (tmp_path / "stack.toml").write_text(STACK)
     (tmp_path / "out:.").mkdir()
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]

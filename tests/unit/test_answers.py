@@ -1,4 +1,4 @@
-"""What a daemon answers is of the shape that it must have, or the host is named with a sentence: never a traceback."""
+"""An answer of a daemon has the expected form, or the error is a sentence with the host: never a traceback."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NO_LISTS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("body", NO_LISTS.values(), ids=NO_LISTS)
-def test_what_is_no_list_of_containers_is_never_no_containers(tmp_path: Path, body: bytes) -> None:
+def test_an_answer_that_is_not_a_list_never_counts_as_no_containers(tmp_path: Path, body: bytes) -> None:
     with raw_daemon(tmp_path / "e.sock", lambda _method, _path: body) as url:
         seen = observe_host(Host("here", url))
     assert not seen.is_reachable
@@ -65,7 +65,7 @@ def test_a_list_that_is_empty_is_one() -> None:
 
 
 def ours(body: bytes, *paths: str) -> Callable[[str, str], bytes]:
-    """A daemon whose container is ours, and that answers `body` to these."""
+    """A daemon with one container of ours. It answers `body` to these paths."""
     good = {
         LIST: json.dumps([row(LABEL)]).encode(),
         "/images/json": b"[]",
@@ -127,7 +127,7 @@ def test_whatever_a_daemon_answers_a_command_ends_in_sentences(
 def test_a_record_that_cannot_be_read_is_not_an_empty_one_where_it_decides(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """`--only drift` brings back what was applied last. "Nothing was" is another answer than "nobody can tell"."""
+    """`--only drift` restores the last apply. A record that cannot be read is not a record without an apply."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stack.toml").write_text(STACK.format(f"unix://{tmp_path}/e.sock"))
     options = ["--only", "drift", *(["--auto-approve"] if command == "apply" else [])]

@@ -1,4 +1,4 @@
-"""The executor, the gate and the rollback, on fake daemons: what becomes of every container."""
+"""The executor, the gate and the rollback, on fake daemons: the outcome for every container."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_a_lock_that_another_user_released_ends_the_run_on_that_host(tmp_path: P
 
 
 def test_with_its_lock_lost_a_run_undoes_nothing_and_writes_nothing_down(tmp_path: Path) -> None:
-    """Another run has taken over: what fails here now is in its hands."""
+    """Another run holds the lock, so a failure is for that run to handle."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     plan = world.plan(stack(tmp_path, with_length(2048)))
@@ -243,7 +243,7 @@ def test_with_its_lock_lost_a_run_undoes_nothing_and_writes_nothing_down(tmp_pat
     assert {a.generation for a in applied.values()} <= {1}
 
 
-def test_one_waits_for_another_run_as_long_as_it_may(tmp_path: Path) -> None:
+def test_a_run_waits_for_another_run_at_most_as_long_as_allowed(tmp_path: Path) -> None:
     world = World("demo", "here")
     plan = world.plan(stack(tmp_path, model_text()))
     world.daemon().volumes["cortexctl-lock-demo"] = lock_info("them", int(world.clock.now()) + 100)
@@ -259,8 +259,8 @@ def test_one_waits_for_another_run_as_long_as_it_may(tmp_path: Path) -> None:
     assert notes == ["here: waiting for alice on ci-17 (pid 4711, run run0)"]
 
 
-def test_what_is_under_way_when_an_interrupt_comes_is_brought_to_its_end(tmp_path: Path) -> None:
-    """The old one is stopped already: to leave now would be an outage."""
+def test_a_replacement_in_progress_is_finished_after_an_interrupt(tmp_path: Path) -> None:
+    """The old container is stopped already. An end of the run at this point would be an outage."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     plan = world.plan(stack(tmp_path, with_length(2048)))
@@ -483,7 +483,7 @@ def test_events_are_in_the_order_of_the_steps(tmp_path: Path) -> None:
 
 
 def killed_in_the_gate(world: World, desired: Desired) -> None:
-    """What an apply leaves whose process is killed while its candidate is in the gate."""
+    """Leave what an apply leaves if its process is killed while its candidate is in the gate."""
     plan = world.plan(desired)
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
     gate = next(i for i, s in enumerate(plan.steps) if isinstance(s.task, PassGate))
@@ -501,7 +501,7 @@ def test_an_old_one_that_a_killed_run_stopped_is_brought_back_when_the_next_run_
     assert serving(world) == {"vllm-model-tiny": "running"}
 
 
-def test_one_that_passed_its_gate_and_lost_its_run_is_not_thrown_away_for_a_third(tmp_path: Path) -> None:
+def test_a_candidate_of_a_killed_run_is_restored_if_the_next_generation_fails(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     plan = world.plan(stack(tmp_path, with_length(2048)))
@@ -536,7 +536,7 @@ def test_a_bug_in_a_step_is_undone_like_any_failure(tmp_path: Path) -> None:
     assert serving(world)["vllm-model-tiny"] == "running"
 
 
-def test_who_listens_may_go_and_the_work_goes_on(tmp_path: Path) -> None:
+def test_an_apply_continues_without_a_reader_of_its_events(tmp_path: Path) -> None:
     world = World("demo", "here")
     plan = world.plan(stack(tmp_path, model_text()))
     performer = Performer("demo", world.daemons, world.prober, world.secrets, world.clock)
@@ -549,7 +549,7 @@ def test_who_listens_may_go_and_the_work_goes_on(tmp_path: Path) -> None:
     assert result.exit_code == 0
 
 
-def test_the_old_one_may_take_as_long_as_ever_to_come_back(tmp_path: Path) -> None:
+def test_a_rollback_may_take_longer_than_the_startup_timeout(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     world.daemon().behaviours.append(lambda c: crash()(c) if "4096" in c.command else None)
@@ -590,7 +590,7 @@ def test_a_secret_in_an_answer_of_a_server_is_not_shown(tmp_path: Path) -> None:
     assert "status 401: bad key ***, ***" in failure.message
 
 
-def test_a_network_that_a_replacement_leaves_empty_goes(tmp_path: Path) -> None:
+def test_a_network_that_a_replacement_leaves_empty_is_removed(tmp_path: Path) -> None:
     hosts = '[hosts.here]\nmodels_dir = "/m"\nnetwork = "{}"\n'
     at_once = "[models.tiny.rollout]\nkeep = 0\n"
     world = World("demo", "here")
@@ -599,7 +599,7 @@ def test_a_network_that_a_replacement_leaves_empty_goes(tmp_path: Path) -> None:
     assert list(world.daemon().networks) == ["second"]
 
 
-# ---- the way to a server
+# ---- the reach of a server
 
 
 def test_a_server_that_cannot_be_reached_is_not_stopped_for_a_new_one(tmp_path: Path) -> None:
@@ -631,8 +631,8 @@ def test_a_stopped_container_is_not_queried_before_it_is_replaced(tmp_path: Path
     assert world.apply(plan).exit_code == 0
 
 
-def test_a_way_that_is_lost_in_the_middle_is_not_the_old_ones_fault(tmp_path: Path) -> None:
-    """It is brought back, and said to run; that it does not serve nobody can know."""
+def test_a_reach_that_is_lost_during_a_replacement_is_not_a_failure_of_the_old_container(tmp_path: Path) -> None:
+    """The old container runs again and is reported as running. Whether it serves is unknown."""
     world = World("demo", "here")
     world.apply(world.plan(stack(tmp_path, with_length(1024))))
     daemon = world.daemon()
@@ -649,7 +649,7 @@ def test_a_way_that_is_lost_in_the_middle_is_not_the_old_ones_fault(tmp_path: Pa
     assert "generation 1 was started again, and it runs and cannot be asked whether it serves: no python3" in text
 
 
-def test_a_way_that_fails_for_a_moment_fails_nothing(tmp_path: Path) -> None:
+def test_a_reach_that_fails_for_a_moment_fails_nothing(tmp_path: Path) -> None:
     world = World("demo", "here")
     daemon, sleep = world.daemon(), world.clock.sleep
     daemon.behaviours.append(lambda c: daemon.unreached.add(c.name))
@@ -704,7 +704,7 @@ def test_fewer_to_keep_removes_the_oldest_and_no_more(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_dead_holder_that_another_run_acquired_first_is_not_released(tmp_path: Path) -> None:
-    """Two runs find the same dead holder; the quicker one has the lock, and is at work."""
+    """Two runs find the same dead holder. The quicker one acquires the lock and works."""
     world = World("demo", "here")
     planned = world.plan(stack(tmp_path, model_text()))
     lock_volume = "cortexctl-lock-demo"

@@ -1,4 +1,4 @@
-"""One question, one answer, one deadline: whatever the server does."""
+"""One request, one answer, one deadline, for every behaviour of the server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NEVER_ENDING_BODIES = [
 
 
 def floods(begin: bytes, piece: bytes) -> Callable[[socket.socket], None]:
-    """A server that says more than anybody wants to hear, as fast as it is taken."""
+    """A server that sends far more than a client needs, as fast as the client reads."""
 
     def behave(connection: socket.socket) -> None:
         read_request(connection)
@@ -92,7 +92,7 @@ def test_a_closed_port_refuses_and_a_broken_reach_is_unreached() -> None:
         (OSError("odd"), "no connection (it broke off)"),
     ],
 )
-def test_a_connection_that_fails_is_a_fault_of_the_way_and_not_of_the_server(fault: OSError, why: str) -> None:
+def test_a_connection_that_fails_is_a_fault_of_the_reach_and_not_of_the_server(fault: OSError, why: str) -> None:
     reach = FailingReach(fault)
     assert query_health(reach, 1, CONTRACT.health) == Answer(HealthOutcome.UNREACHED, why=why)
     with pytest.raises(PathFailed, match=re.escape(why)):
@@ -100,7 +100,7 @@ def test_a_connection_that_fails_is_a_fault_of_the_way_and_not_of_the_server(fau
 
 
 def test_the_time_that_a_connection_takes_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program inside the container may have to be started first, on a machine with much to do."""
+    """On a busy machine, the program inside the container that connects may start slowly."""
     now = [0.0]
     monkeypatch.setattr("cortexctl.health.health_check.time.monotonic", lambda: now[0])
 
@@ -139,7 +139,7 @@ def test_an_answer_that_never_ends_is_given_up(behave: Callable[[socket.socket],
     ],
 )
 def test_an_answer_without_bounds_is_given_up(behave: Callable[[socket.socket], None]) -> None:
-    """Each would be 100 MiB and more."""
+    """Each answer would have 100 MiB or more."""
     over = threading.Event()
 
     def to_the_end(connection: socket.socket) -> None:
@@ -165,7 +165,7 @@ def test_a_key_that_no_header_can_hold_is_one_sentence() -> None:
 
 
 def test_many_servers_that_hang_are_queried_in_parallel() -> None:
-    """Forty that never answer, each given a second: one after the other they would need more than the server waits."""
+    """Forty servers never answer, and each has a second. In sequence, they would need longer than the server waits."""
     with server(hang) as reach:
         answers = query_all(dict.fromkeys(range(40), (reach, CONTRACT.health)), 1.0)
     assert set(answers) == set(range(40))

@@ -1,4 +1,4 @@
-"""The audit log: what is written down, by whom and from which revision, and how it is read again."""
+"""The audit log: its entries, their author and revision, and how it is read."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_history_is_narrowed_by_environment_and_address(tmp_path: Path) -> None:
      {"run": "x", "record": "start", "changes": 5}, {"run": "x", "record": "start", "changes": [{"address": []}]},
      {"run": "x", "record": "change", "address": {}}],
 )  # fmt: skip
-def test_what_is_no_record_is_passed_over(broken: dict[str, Any]) -> None:
+def test_a_line_that_is_not_a_record_is_skipped(broken: dict[str, Any]) -> None:
     assert runs_of([broken]) == []
 
 
@@ -174,7 +174,7 @@ def test_a_full_disk_is_a_problem_and_no_error() -> None:
     assert log.problem == "/dev/full: No space left on device"
 
 
-# who, and from where
+# the author and the revision
 
 
 def test_who_is_a_person_or_a_job() -> None:

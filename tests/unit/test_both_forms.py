@@ -1,6 +1,6 @@
-"""TOML and JSON are two forms of the same stack: every case says, resolves to and plans the same in both.
+"""TOML and JSON are two forms of the same stack: every case has the same diagnostics, desired state and plan in both.
 
-A case's file is turned into the other form, values for values, and read again in the case's folder.
+A case's file is converted to the other form, value by value, and read again in the case's folder.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _texts(diagnostics: list[Diagnostic]) -> list[tuple[str, ...]]:
 
 
 def _bare(desired: Desired | None) -> Desired | None:
-    """Without what says which file it came from."""
+    """The desired state without the path and digest of its file."""
     return desired and dataclasses.replace(desired, path="", digest="")
 
 
@@ -102,7 +102,7 @@ def test_a_stack_case_has_the_same_diagnostics_and_desired_state_in_the_other_fo
 
 @pytest.mark.parametrize("name", sorted(OF_ONE_FORM_ONLY))
 def test_only_cases_without_an_equal_in_the_other_form_are_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the list does not become the place for whatever fails."""
+    """The list must not hide cases that fail for other reasons."""
     case = record_stack_case.CASES / name
     assert case.is_dir(), "the list names a case that is gone"
     assert not _is_equal_in_both_forms(case, monkeypatch)
@@ -135,7 +135,7 @@ def _desired_in_json(case: Path, _path: Path, secrets: Mapping[str, str], env: s
 
 
 def _whatever_the_file(plan: Any) -> dict[str, Any]:
-    """The plan as JSON values, less the file's name and digest and the places in it."""
+    """The plan as JSON values, without the name and digest of its file, and without places in it."""
     document = plan_to_dict(plan)
     document["stack"] = {"name": document["stack"]["name"], "env": document["stack"]["env"]}
     diagnostics = [{**d, "range": None} for d in document["diagnostics"]]
@@ -148,7 +148,7 @@ WRITABLE = [c for c in (*STACK_CASES, *PLAN_CASES) if c.name not in OF_ONE_FORM_
 
 @pytest.mark.parametrize("case", WRITABLE, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_what_is_compared_has_the_same_values(case: Path) -> None:
-    """A slip of these tests' own writer would compare with something else, or hide a fault."""
+    """A fault of the writer in these tests would compare other values, or hide a fault of the reader."""
     name, text = in_the_other_form(case)
     written = (case / stack_file(case)).read_text(encoding="utf-8")
     values = tomllib.loads(written) if name == "stack.json" else json.loads(written)

@@ -1,7 +1,7 @@
-"""The catalogue against what was extracted from every release, and against what the releases' own parsers said.
+"""The catalogue against what was extracted from every release, and against the verdicts of the releases' own parsers.
 
 tests/cases/catalogue holds both, written by tools/vllm_catalogue: records.json.xz (each release's options as argparse has
-them, its registries, and what its `type=` functions made of probing words) and verdicts.json.xz (argument lists and verdicts).
+them, its registries, and the results of its `type=` functions for probing words) and verdicts.json.xz (argument lists and verdicts).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ ACTIONS = {
 
 @EACH
 def test_every_kind_does_what_the_release_does(version: str) -> None:
-    """Each word that the release's own function was asked about gives the same value, or is refused as there."""
+    """Each probing word gives the same value as the release's own function, or both refuse it."""
     record, known = record_of(version), release(version).options
     for name, raw in raw_options(record).items():
         option = known[name]
@@ -135,7 +135,7 @@ def test_every_kind_does_what_the_release_does(version: str) -> None:
 
 @cache
 def _reads(kind: str, number: int, *, unset: bool) -> str:
-    """'' if our reading of a kind is that of the release; else the first word that is read otherwise."""
+    """The first word that we read differently from the release. Empty if there is none."""
     for word, theirs in packed("records.json.xz")["types"][number].items():
         try:
             ours: Any = [convert(kind, word, unset=unset)]
@@ -217,7 +217,7 @@ def test_the_traits_of_the_parser_match_its_recorded_behaviour(version: str) -> 
     assert "prefix" in ok
 
 
-# what the releases' parsers said
+# the verdicts of the releases' parsers
 
 
 TRACEBACKS = {"cudagraph_mode"}
@@ -227,7 +227,7 @@ SPECIAL = {"model", "model_tag", "served_model_name", "config"}
 
 
 def predicted(known: Release, argv: list[str]) -> tuple[str, Any, Option | None]:
-    """The verdict on one option, from nothing but its facts: verdict, value, option."""
+    """The verdict on one option, from its facts alone: verdict, value, option."""
     flags = known.flags()
     flag, equals, inline = argv[0].partition("=")
     values = [inline] if equals else argv[1:]
@@ -277,7 +277,7 @@ def keys_are_right(known: Release, config: str, value: dict[str, Any], *, strict
 
 @cache
 def verdicts() -> list[tuple[list[str], dict[int, int]]]:
-    """Argument lists with the outcomes from which release on."""
+    """Argument lists, each with its outcomes by the index of the first release."""
     recorded = packed("verdicts.json.xz")
     assert recorded["releases"] == list(releases())
     rows = [dict(zip(row[::2], row[1::2], strict=True)) for row in recorded["rows"]]
@@ -348,7 +348,7 @@ def ranged() -> list[Any]:
 
 @pytest.mark.parametrize("row", ranged())
 def test_ranges_are_known_releases_in_order(row: Ranged) -> None:
-    """And what holds in a range holds in every release of it, from its first to its last."""
+    """A range contains every release from its first to its last."""
     known = list(releases())
     since, until = row.since or known[0], row.until or known[-1]
     assert {since, until} <= set(known)
@@ -364,7 +364,7 @@ def options_in(row: Ranged, name: str) -> list[Option]:
 
 
 @pytest.mark.parametrize("row", reviewed.insteads(), ids=lambda r: f"{r.option}={r.value or '*'}@{r.since}")
-def test_what_is_advised_is_there(row: Instead) -> None:
+def test_every_advised_replacement_exists(row: Instead) -> None:
     """In its whole range the option (or the value) is refused or discouraged, and every replacement exists."""
     assert catalogue.option_spans(row.option)
     assert row.text
@@ -380,7 +380,7 @@ def test_what_is_advised_is_there(row: Instead) -> None:
 
 
 def better_in(row: Instead, known: Release) -> bool:
-    """The replacement stands beside what it replaces."""
+    """Whether the release has the replacement beside the old option."""
     return bool(row.set) and all(known.option(t.partition(".")[0]) for t in row.set)
 
 
@@ -411,7 +411,7 @@ def test_the_options_are_there_in_the_whole_range(row: Any) -> None:
 
 
 @pytest.mark.parametrize("row", reviewed.refused_at_start(), ids=lambda r: f"{r.option}@{r.since}")
-def test_what_start_up_refuses_is_what_the_parser_takes(row: reviewed.RefusedAtStart) -> None:
+def test_the_parser_accepts_the_values_that_start_up_refuses(row: reviewed.RefusedAtStart) -> None:
     options = options_in(row, row.option)
     for companion in (row.needs, row.excludes):
         if companion:
@@ -468,7 +468,7 @@ def test_advice_on_a_value_goes_before_advice_on_its_option() -> None:
     assert reviewed.instead_of("task", "0.9.2", "embed") is None
 
 
-# histories that are known from elsewhere
+# histories that are known from other sources
 
 
 @pytest.mark.parametrize(
@@ -537,7 +537,7 @@ COUNTED = """
 0.32.0 317 391 316
 0.33.0 321 415 318
 """
-"""Release, options of `vllm serve`, architectures, environment variables: counted by someone else."""
+"""Release, options of `vllm serve`, architectures, environment variables: counted by another tool."""
 
 
 @pytest.mark.parametrize("row", COUNTED.strip().splitlines())
@@ -664,7 +664,7 @@ def test_architectures_that_went_say_where() -> None:
     assert catalogue.architecture("NobodyForCausalLM") is None
 
 
-def test_images_run_what_is_known() -> None:
+def test_the_entry_point_and_libraries_of_images_are_known() -> None:
     assert {release(v).entry for v in releases()} == {"api_server", "serve"}
     assert next(v for v in releases() if release(v).entry == "serve") == "0.11.1"
     assert release("0.19.1").cuda.startswith("12.9")
@@ -748,8 +748,8 @@ def test_the_file_is_small_and_quickly_read() -> None:
     assert min(spent) < 0.03
 
 
-def test_the_file_is_what_the_kept_records_give(repo: Path) -> None:
-    """Nobody edits it by hand."""
+def test_the_file_is_the_one_that_the_stored_records_give(repo: Path) -> None:
+    """The file is never edited by hand."""
     argv = [sys.executable, "-m", "tools.vllm_catalogue", "build", "--check"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=repo)
     assert done.returncode == 0, done.stderr

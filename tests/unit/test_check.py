@@ -1,4 +1,4 @@
-"""Typed arguments of every release: what is rendered is what the release's own reading gives back."""
+"""Typed arguments of every release: the release reads the rendered argv back to the same values."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _EXAMPLES: dict[str, list[Any]] = {
 
 
 def examples(option: Option) -> list[Any]:
-    """Values of the right form. Of tables the empty one: keys have tests of their own."""
+    """Values of the right form. A table is empty, because keys have their own tests."""
     if option.choices:
         single = [c for c in option.choices if c not in (None, "None")]
     else:
@@ -93,8 +93,8 @@ def test_every_option_of_every_release_reads_back_as_it_was_rendered(version: st
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.data())
-def test_what_the_checks_pass_the_releases_parser_takes(data: st.DataObject) -> None:
-    """Any set of arguments without a fatal finding gives a line that its release accepts, and says the same."""
+def test_the_releases_parser_accepts_what_passes_the_checks(data: st.DataObject) -> None:
+    """Any set of arguments without a fatal finding gives argv that its release reads to equal values."""
     of = release(data.draw(st.sampled_from(releases())))
     chosen = data.draw(st.lists(st.sampled_from(settable(of)), max_size=8, unique_by=lambda o: o.name))
     args = {o.name: data.draw(st.sampled_from(examples(o))) for o in chosen}
@@ -329,6 +329,6 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
 
 
 def test_raw_options_win_over_arguments_by_name_as_on_the_command_line() -> None:
-    """They are rendered behind them, and vLLM's parser takes the last."""
+    """Raw options are rendered after them, and vLLM's parser uses the last value."""
     both = new_spec(args={"max_num_seqs": 8}, extra_args=("--max-num-seqs", "16"))
     assert effective(both.server).args == {"max_num_seqs": 16}

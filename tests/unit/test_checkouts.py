@@ -1,4 +1,4 @@
-"""Git is asked about the checkout that is meant, and nothing that a commit brings answers in its place or runs."""
+"""Git reads the intended checkout. No file of a commit is read instead of it, and none runs."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_repository_whose_work_tree_is_elsewhere_is_refused(tmp_path: Path) ->
 
 @pytest.mark.parametrize("key", ["clean", "process"])
 def test_the_revision_of_an_apply_runs_no_program_of_the_config(tmp_path: Path, key: str) -> None:
-    """The user's own config may name filters; that a commit's attributes call for them runs none."""
+    """The user's own config may name filters. The attributes of a commit cannot run them."""
     top = repository(tmp_path / "real", {"s/x.toml": BEFORE, ".gitattributes": "*.toml filter=own.x\n"})
     git(top, "config", f"filter.own.x.{key}", f"touch {tmp_path}/ran; cat")
     git(top, "config", "filter.own.x.required", "true")
@@ -166,7 +166,7 @@ def test_an_error_names_what_a_revision_lacks(tmp_path: Path, revision: str, pat
 
 
 def test_a_link_is_followed_in_the_revision_and_not_here(tmp_path: Path) -> None:
-    """Where the request leads the link elsewhere, the change is between the two files."""
+    """If the request changes the target of the link, the change is between the two files."""
     top = tmp_path / "real"
     (top / "s").mkdir(parents=True)
     (top / "stack.toml").symlink_to("s/one.toml")

@@ -1,4 +1,4 @@
-"""The pipelines that we hand out, run: the action's steps and the template's scripts, in real checkouts, against a
+"""The published pipelines are run: the action's steps and the template's scripts, in real checkouts, against a
 code host on loopback.
 """
 
@@ -42,7 +42,7 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def environ(home: Path, **more: str) -> dict[str, str]:
-    """What a job starts with; of this machine only its programs."""
+    """The environment of a new job. From this machine it has only the programs."""
     return {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
@@ -62,7 +62,7 @@ def git(folder: Path, *argv: str) -> str:
 
 
 def checkout(tmp_path: Path, before: Mapping[str, str], after: Mapping[str, str], *, depth: int = 1) -> Path:
-    """The branch `change` of a repository, as a runner has it: one commit, and no other branch."""
+    """The branch `change` of a repository, as a runner checks it out: one commit, and no other branch."""
     origin = tmp_path / "origin"
     origin.mkdir()
     git(origin, "init", "--quiet")
@@ -173,7 +173,7 @@ def expanded(text: str, known: Mapping[str, str]) -> str:
 
 
 def holds(condition: str, known: Mapping[str, str], *, failed: bool) -> bool:
-    """As much of GitHub's conditions as action.yml uses."""
+    """Evaluate a condition of GitHub, as far as action.yml uses the syntax."""
     terms = [t for t in condition.removeprefix("${{ ").removesuffix(" }}").split(" && ") if t]
     if "!cancelled()" not in terms and failed:
         return False
@@ -318,7 +318,7 @@ def test_a_new_stack_and_a_new_environment_are_planned_as_creations(tmp_path: Pa
 
 
 def snapshot(work: Path) -> None:
-    """Of a host without containers."""
+    """Write a snapshot of a host without containers."""
     with canned_daemon(work.parent / "daemon.sock") as url:
         env = environ(work.parent, HF_TOKEN="any", CORTEXCTL_VAR_key="any") | {"DOCKER_HOST": url}
         subprocess.run(["cortexctl", "observe", "--out", "snapshot.json"], cwd=work, check=True, env=env)
@@ -403,7 +403,7 @@ def harmless(ran: Ran, job: GitHubJob, forge: Forge) -> None:
         assert not fence
 
 
-def test_a_request_that_is_none_has_nothing_to_be_compared_with(changed: GitHubJob, forge: Forge) -> None:
+def test_a_job_without_a_request_has_no_base_to_compare_with(changed: GitHubJob, forge: Forge) -> None:
     changed.pull_request = False
     ran = changed.run()
     assert ran.failed == ["Verdict"]
@@ -411,7 +411,7 @@ def test_a_request_that_is_none_has_nothing_to_be_compared_with(changed: GitHubJ
     assert "no comment is written: this job does not run for a pull request" in ran.log
 
 
-def test_a_base_that_cannot_be_had_is_named_with_the_way_out(changed: GitHubJob, forge: Forge) -> None:
+def test_a_base_that_cannot_be_fetched_is_named_with_the_fix(changed: GitHubJob, forge: Forge) -> None:
     git(changed.work, "remote", "set-url", "origin", "file:///nowhere")
     ran = changed.run()
     assert ran.failed == ["Verdict"]
@@ -681,7 +681,7 @@ def test_an_error_text_is_quoted_and_has_no_effect() -> None:
         ("action", str(REPO)),
     ],
 )
-def test_one_thing_is_installed_into_a_place_of_its_own(tmp_path: Path, what: str, requirement: str) -> None:
+def test_one_requirement_is_installed_into_its_own_environment(tmp_path: Path, what: str, requirement: str) -> None:
     fake = tmp_path / "bin" / "python3"
     fake.parent.mkdir()
     fake.write_text(
@@ -697,7 +697,7 @@ def test_one_thing_is_installed_into_a_place_of_its_own(tmp_path: Path, what: st
     assert not list(tmp_path.rglob("pwned"))
 
 
-# What a request may bring to run something, or to have the plan say something else
+# Files of a request that try to run a program or to change the plan
 
 
 SHIFTED = ("json", "os", "secrets", "shlex", "sys", "venv", "pip", "ensurepip", "re", "site", "sitecustomize")
@@ -830,7 +830,7 @@ def test_a_request_runs_no_command_of_its_stack(tmp_path: Path, forge: Forge) ->
 
 
 def snapshot_of(work: Path, text: str) -> None:
-    """Taken with another stack than the one that is there."""
+    """Write a snapshot that was taken with another stack."""
     (work.parent / "other.toml").write_text(text)
     with canned_daemon(work.parent / "daemon.sock") as url:
         env = environ(work.parent) | {"DOCKER_HOST": url}
@@ -851,7 +851,7 @@ def test_installing_imports_nothing_of_the_checkout(tmp_path: Path) -> None:
     assert not (tmp_path / "pwned").exists()
 
 
-# What can be read off the files
+# Properties of the files
 
 
 def test_every_input_is_declared_and_used() -> None:
@@ -1072,7 +1072,7 @@ def test_one_commit_gives_the_tool_and_the_scripts(recorded: GitLabJob, tmp_path
     assert (done.returncode, done.stdout) == (0, "installs action\nsaid\n"), done.stderr
 
 
-def test_the_guide_names_what_there_is(repo: Path) -> None:
+def test_the_guide_names_every_input_output_and_variable(repo: Path) -> None:
     guide = (repo / "docs" / "guides" / "pull-requests.md").read_text()
     action = document(ACTION / "action.yml")
     for name in (*action["inputs"], *action["outputs"]):

@@ -21,7 +21,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs cortexctl in an empty folder, with no daemon in reach unless DOCKER_HOST is given."""
+    """Runs cortexctl in an empty folder, without a daemon unless DOCKER_HOST is set."""
 
     def go(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         known = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR", "DOCKER_HOST"}}
@@ -112,7 +112,7 @@ def test_something_that_is_not_a_daemon(run: Run, tmp_path: Path, raw: bytes) ->
 
 
 def test_permission_denied_on_the_socket(tmp_path: Path) -> None:
-    """In a child that gives its rights up, for root is never denied."""
+    """It runs in a child process that drops its rights, because root is never denied."""
     write(tmp_path, GOOD)
     for folder in (tmp_path, *tmp_path.parents):
         if folder != Path("/") and folder.stat().st_uid == os.getuid():

@@ -1,4 +1,4 @@
-"""Command lines as people write them, read back."""
+"""Command lines in the spellings that people use."""
 
 from __future__ import annotations
 

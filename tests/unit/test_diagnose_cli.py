@@ -94,7 +94,7 @@ def daemon() -> FakeDaemon:
 # which container
 
 
-def test_the_newest_container_is_meant_whatever_its_role(daemon: FakeDaemon) -> None:
+def test_the_newest_container_is_diagnosed_whatever_its_role(daemon: FakeDaemon) -> None:
     container(daemon, "vllm-model-tiny", 2, state="running")
     container(daemon, "vllm-model-tiny--g1", 1, state="exited")
     assert seen(daemon).role == "serving"
@@ -108,14 +108,14 @@ def test_without_a_serving_one_the_newest_is_a_candidate(daemon: FakeDaemon) -> 
     assert seen(daemon).role == "candidate"
 
 
-def test_an_older_one_than_the_serving_is_kept(daemon: FakeDaemon) -> None:
+def test_an_older_container_than_the_serving_one_is_retained(daemon: FakeDaemon) -> None:
     container(daemon, "vllm-model-tiny", 2, state="running")
     container(daemon, "vllm-model-tiny--g1", 1, state="exited")
     one = instance(daemon)
     assert examine(one, one.others[0], daemon, Values(), NO_LISTENER).role == "retained"
 
 
-# what it tells
+# the report
 
 
 def test_a_cause_is_shown_with_its_evidence_and_the_containers_end(daemon: FakeDaemon) -> None:
@@ -177,7 +177,7 @@ def test_a_kill_by_the_kernel_is_the_first_cause() -> None:
     assert "killed: out of memory" in diagnosed_text(diagnosed, PLAIN)
 
 
-def test_of_one_that_is_restarted_the_earlier_run_counts() -> None:
+def test_the_earlier_run_of_a_restarted_container_counts() -> None:
     again = stated(ContainerState(running=True, restarts=3), before=[TOO_SMALL], this=["starting"])
     diagnosed = seen(again)
     assert diagnosed.diagnosis is not None

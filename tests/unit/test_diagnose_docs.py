@@ -1,4 +1,4 @@
-"""What docs/guides/diagnose.md says is so."""
+"""The statements of docs/guides/diagnose.md are true."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEXT = "edit stack.toml as shown, then: cortexctl plan --target gpu-1/chat"
 
 
 def shown() -> Diagnosed:
-    """What the guide's example is made of."""
+    """The diagnosis of the guide's example."""
     evidence = re.search(r"^    \| (.*)$", GUIDE, re.MULTILINE)
     assert evidence is not None
     return Diagnosed(

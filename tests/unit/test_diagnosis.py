@@ -1,4 +1,4 @@
-"""The table of causes: every row by a real sample of its own, and silence where nothing is wrong."""
+"""The table of causes: every row with its own real sample, and no cause for a healthy log."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_the_cause_is_the_same_for_every_prefix_of_a_line(prefix: str) -> None:
 SHORT = "To serve at least one request with the models's max seq len ({}), ({} GiB KV cache is needed, which is larger than the available KV cache memory ({} GiB). Try increasing `gpu_memory_utilization`"
 
 
-def test_where_an_old_release_gives_no_estimate_the_length_is_worked_out() -> None:
+def test_the_length_is_computed_if_an_old_release_gives_no_estimate() -> None:
     diagnosis = diagnose(["ValueError: " + SHORT.format(16384, "2.00", "1.25")])
     assert diagnosis is not None
     assert diagnosis.fix.startswith("set args.max_model_len = 10240, or")
@@ -244,7 +244,7 @@ def test_the_sizes_that_are_proposed_divide(heads: int, size: int) -> None:
     assert all(heads % n == 0 for n in sizes)
 
 
-# how it ended
+# exit codes
 
 DEAD = "(APIServer pid=1) ERROR 11-24 13:36:03 [async_llm.py:906] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause."
 
@@ -269,7 +269,7 @@ def test_an_engine_that_complained_before_it_died_was_not_killed_from_outside() 
         (143, "terminated"),
     ],
 )
-def test_where_the_log_is_silent_the_exit_code_speaks(code: int, pattern: str) -> None:
+def test_the_exit_code_gives_the_cause_if_the_log_has_none(code: int, pattern: str) -> None:
     diagnosis = diagnose_end(NOISE, code)
     assert diagnosis is not None
     assert (diagnosis.pattern, diagnosis.evidence) == (pattern, ())
@@ -295,7 +295,7 @@ def test_a_kill_for_memory_by_the_kernel_wins_over_the_log() -> None:
     assert "`memory`" in diagnosis.fix
 
 
-# the last word about an error
+# the last line with an error
 
 
 @pytest.mark.parametrize("logger", ["(APIServer pid=53) ", CORE])
@@ -327,7 +327,7 @@ def test_the_last_error_line_passes_over_the_pointer_upwards() -> None:
         (["bash: line 1: exec: nvidia-smi: cannot execute", "exit"], "bash: line 1: exec: nvidia-smi: cannot execute"),
     ],
 )
-def test_the_last_error_line_is_the_last_that_speaks_of_one(log: list[str], line: str) -> None:
+def test_the_last_error_line_is_the_last_line_with_an_error(log: list[str], line: str) -> None:
     assert last_error_line(log) == line
 
 

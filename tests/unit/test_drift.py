@@ -1,4 +1,4 @@
-"""What is drift and what is not, where a whole case would hide the point."""
+"""Small examples of drift and of no drift."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def in_place(**values: Any) -> Facts:
     return Facts(in_place={("here", "c1"): replace(InPlace(), **values)})
 
 
-# what may be changed in place
+# settings that can be changed in place
 
 
-def test_a_limit_that_a_hand_set_is_drift_and_one_that_the_stack_wants_is_not() -> None:
+def test_a_limit_set_by_hand_is_drift_unless_the_stack_declares_it() -> None:
     assert codes(drift_of(container(), facts=in_place(memory=512))) == [(Kind.DRIFT, Code.UPDATED, "memory")]
     assert codes(drift_of(container(), wanted=change_spec(SPEC, memory=512), facts=in_place(memory=512))) == []
     assert codes(drift_of(container(), wanted=change_spec(SPEC, memory=512), facts=in_place())) == [
@@ -102,10 +102,10 @@ def test_drift_and_pending_changes_are_both_reported() -> None:
     ]
 
 
-# what is gone
+# missing containers
 
 
-def test_only_what_the_stack_still_wants_is_missed() -> None:
+def test_only_a_declared_container_is_missing() -> None:
     applied = Applied("m", 1, 3, "run", SPEC)
     assert codes(drift_of(applied=applied)) == [(Kind.DRIFT, Code.REMOVED, "container")]
     assert codes(drift_of(applied=applied, wanted=None)) == []
@@ -168,7 +168,7 @@ def test_an_unreachable_host_is_ignored_by_its_kind_only(pattern: str, is_ignore
     assert (report.of(Kind.UNREACHABLE) == ()) == is_ignored
 
 
-# who is asked for what
+# the selection
 
 
 def test_only_these_kinds_and_targets_and_an_unreachable_host_whenever_it_matters() -> None:
@@ -187,7 +187,7 @@ def test_only_these_kinds_and_targets_and_an_unreachable_host_whenever_it_matter
     assert [d.rule for d in other.diagnostics] == ["CX408"]
 
 
-def test_nothing_matched_is_named_with_what_there_is() -> None:
+def test_a_pattern_without_a_match_is_named_with_the_existing_names() -> None:
     report = drift_of(container(), only=DriftSelection(target=("m", "x*")))
     assert [(d.summary, d.help) for d in report.diagnostics] == [("--target x* matches nothing", "there are: here/m")]
     report = drift_of(container(), only=DriftSelection(host=("here", "gpu-*")))
@@ -208,7 +208,7 @@ def test_unmanaged_containers_are_reported_only_on_request() -> None:
 
 
 @pytest.mark.parametrize("outcome", HealthOutcome)
-def test_a_way_that_does_not_work_is_no_illness(outcome: HealthOutcome) -> None:
+def test_a_broken_reach_is_not_an_unhealthy_server(outcome: HealthOutcome) -> None:
     server = Server("here", "c1", "here/m", "m", "/health")
     health, unreached = sorted_answers((server,), {("here", "c1"): Answer(outcome, why="no way")})
     is_reached = outcome is not HealthOutcome.UNREACHED
@@ -249,7 +249,7 @@ RICH = new_spec(
         change_spec(RICH, publish=Publish("127.0.0.1"), version=None, secrets=()),
     ],
 )
-def test_what_we_make_is_as_it_should_be(spec: Spec) -> None:
+def test_a_container_of_ours_has_no_difference(spec: Spec) -> None:
     assert differences(spec, inspected(spec, {s.name: "hf-value" for s in spec.container.secrets})) == ()
 
 

@@ -1,4 +1,4 @@
-"""Every folder under tests/cases/drift is a case: a stack, what is found of it, and the report in every format.
+"""Every folder under tests/cases/drift is a case: a stack, its observed hosts, and the report in every format.
 
 A new case: see tests.record_drift_case.
 """

@@ -1,4 +1,4 @@
-"""`cortexctl drift` from outside: exit codes, files, what it asks of a daemon, and what it tells to whom."""
+"""`cortexctl drift` from outside: exit codes, files, the requests to a daemon, and the notifications."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_a_file_that_cannot_be_written_is_a_sentence(run: Run) -> None:
     assert done.stderr == "Error: cannot write no/such/folder/x.prom: No such file or directory\n"
 
 
-# telling others
+# notifications
 
 
 def test_the_report_is_posted_and_signed_if_it_has_findings(run: Run, daemon: TalkingDaemon) -> None:

@@ -1,4 +1,4 @@
-"""What docs/guides/drift.md and docs/drift say is so: each of them is run, as far as a machine without them allows."""
+"""The statements of docs/guides/drift.md and docs/drift are true. The examples run as far as this machine allows."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def paused(daemon: TalkingDaemon) -> None:
 
 
 def cron_lines() -> list[str]:
-    """The commands, as cron hands them to the shell."""
+    """The commands that cron passes to the shell."""
     lines = [line for line in (UNITS / "crontab").read_text().splitlines() if line and not line.startswith("#")]
     jobs = [line for line in lines if not re.match(r"[A-Z]+=", line)]
     for job in jobs:
@@ -231,7 +231,7 @@ def test_the_guide_shows_a_report_of_today() -> None:
 # the receiver
 
 
-def test_the_receiver_of_the_guide_believes_what_is_signed_and_nothing_else(
+def test_the_receiver_of_the_guide_accepts_only_signed_reports(
     shell: Any, stack: Path, daemon: TalkingDaemon, tmp_path: Path
 ) -> None:
     code = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)

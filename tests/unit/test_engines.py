@@ -41,7 +41,7 @@ SERVING = "vllm-model-tiny"
 
 
 def burns(container: FakeContainer) -> None:
-    """Whatever the other engine serves."""
+    """Crash every container of the other engine."""
     if container.command[0] == "other-server":
         crash(1, "it burns")(container)
 
@@ -52,7 +52,7 @@ def other_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def desired(tmp_path: Path, **changes: object) -> Desired:
-    """A stack whose model is served by the other engine: as the stack's reader would resolve it."""
+    """A resolved stack whose model is served by the other engine."""
     resolved = stack(tmp_path, model_text(gpus='"none"'))
     (instance,) = resolved.instances
     spec = change_spec(instance.spec, engine="other", port=CONTRACT.port, version=None, **changes)
@@ -87,7 +87,7 @@ def test_its_arguments_are_compared_by_itself(tmp_path: Path) -> None:
     assert "--depth" in world.daemon().by_name(SERVING).command
 
 
-def test_a_change_of_the_engine_is_a_replacement_that_comes_back_when_it_fails(tmp_path: Path) -> None:
+def test_a_change_of_the_engine_is_a_replacement_and_is_rolled_back_on_failure(tmp_path: Path) -> None:
     world = World("demo", "here")
     assert world.apply(world.plan(stack(tmp_path, with_length(8, gpus='"none"')))).exit_code == 0
     plan = world.plan(desired(tmp_path))

@@ -1,4 +1,4 @@
-"""The events of an apply as JSON lines: each is as the schema says, and none holds a secret."""
+"""The events of an apply as JSON lines: each is valid by the schema, and none contains a secret."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_failing_rollout_reports_the_cause_and_the_rollback(tmp_path: Path) ->
     assert "hf-planted" not in json.dumps(lines)
 
 
-def test_what_ends_before_anything_is_done_has_a_result_too() -> None:
+def test_a_refused_apply_has_a_result_too() -> None:
     line = envelope(refused_event(PlanStale("it moved", next_step="plan again"), 0.1), "r", 0)
     VALIDATOR.validate(line)
     assert (line["outcome"], line["exit_code"], line["next"]) == ("refused", 4, "plan again")
@@ -171,7 +171,7 @@ def test_a_later_minor_version_may_add_fields_and_types() -> None:
     VALIDATOR.validate({**line, "format_version": "1.7", "type": "sung"})
 
 
-def test_a_reader_that_goes_or_never_reads_holds_nothing_up() -> None:
+def test_a_reader_that_exits_or_never_reads_delays_nothing() -> None:
     for closed in (True, False):
         reading, writing = os.pipe()
         if closed:
@@ -188,7 +188,7 @@ def test_a_reader_that_goes_or_never_reads_holds_nothing_up() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_who_reads_the_plan_and_the_result_may_go_and_the_exit_code_is_that_of_the_work(
+def test_the_exit_code_is_that_of_the_apply_even_if_the_reader_of_stdout_exits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     world, plan = world_with(tmp_path, 1024)

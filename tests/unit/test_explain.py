@@ -1,4 +1,4 @@
-"""What a failed gate is explained by, and when: first the old instance is back, then anybody reads a log."""
+"""The explanation of a failed gate, and its time: the old instance is restored before a log is read."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def crashes(*log: str) -> Any:
 
 
 def replaced(tmp_path: Path, world: World) -> Result:
-    """A replacement by one that the world's behaviours are about."""
+    """Replace the instance by a candidate with the behaviours of the world."""
     assert world.apply(world.plan(stack(tmp_path, 1024))).exit_code == 0
     world.events.clear()
     world.daemon().calls.clear()
@@ -64,7 +64,7 @@ def only(result: Result) -> Outcome:
 
 
 def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The daemon's calls, with its logs' and every diagnosis among them."""
+    """The calls of the daemon, and among them the reads of logs and the diagnoses."""
     calls, read = world.daemon().calls, world.daemon().logs
     module = sys.modules["cortexctl.engines.vllm.diagnosis.diagnose"]
     diagnose = module.diagnose
@@ -82,7 +82,9 @@ def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_the_old_one_is_back_before_anything_is_diagnosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_container_is_restored_before_a_log_is_diagnosed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World("demo", "here")
     world.daemon().behaviours.append(crashes(SHORT))
     calls = watched(world, monkeypatch)
@@ -174,7 +176,7 @@ def test_a_start_whose_log_cannot_be_read_is_waited_for(tmp_path: Path, monkeypa
     assert failure.cause.startswith("its log cannot be read (here: it does not give the log); ")
 
 
-def test_what_comes_back_and_fails_is_explained_too(tmp_path: Path) -> None:
+def test_a_failed_rollback_is_explained_too(tmp_path: Path) -> None:
     world = World("demo", "here")
     assert world.apply(world.plan(stack(tmp_path, 1024))).exit_code == 0
 
@@ -188,7 +190,7 @@ def test_what_comes_back_and_fails_is_explained_too(tmp_path: Path) -> None:
     assert "exited with code 1; vLLM's last word: RuntimeError: no GPU any more" in outcome.rollback_problem
 
 
-def test_what_the_gate_knows_is_kept_where_the_log_shows_no_cause() -> None:
+def test_the_cause_of_the_gate_stays_if_the_log_shows_none() -> None:
     failed = GateFailed("too slow", log=("INFO fine",), cause="it serves", fix="lower the bound")
     explanation = explained(failed)
     assert isinstance(explanation, GateFailed)
@@ -198,7 +200,7 @@ def test_what_the_gate_knows_is_kept_where_the_log_shows_no_cause() -> None:
     assert explained(other) is other
 
 
-# ---- what a server says has a length that somebody reads
+# ---- a text of a server is cut to a readable length
 
 
 def texts(value: Any) -> list[str]:
@@ -212,7 +214,7 @@ def texts(value: Any) -> list[str]:
 
 
 def shown(world: World, result: Result, plan: Any) -> list[str]:
-    """All that people and pipelines get of a run."""
+    """Every text of a run that people and pipelines receive."""
     own = [getattr(e, f.name) for e in world.events for f in dataclasses.fields(e)]
     as_json = [fields for e in world.events for fields in event_fields(e, plan)]
     lines = [event_line(e, PLAIN, {}, 9) for e in world.events]

@@ -52,14 +52,14 @@ def write(folder: Path, daemon: TalkingDaemon, more: str = "") -> Desired:
 
 
 def renamed(folder: Path, daemon: TalkingDaemon) -> str:
-    """One of ours under a name that is none of ours."""
+    """A container of ours under a foreign name."""
     desired = write(folder, daemon)
     daemon.answers[LIST] = [row(spec_to_label(desired.instances[0].spec), Names=["/x"])]
     return IMAGE
 
 
 def stopped(folder: Path, daemon: TalkingDaemon) -> str:
-    """How long its starts took is in the record."""
+    """The record contains the durations of its starts."""
     desired = write(folder, daemon)
     daemon.answers[LIST] = [row(spec_to_label(desired.instances[0].spec), State="exited", Status="Exited (0)")]
     return RECORD

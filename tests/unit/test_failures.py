@@ -1,4 +1,4 @@
-"""One step fails: what becomes of the change, which containers still run, and that the next apply completes it.
+"""One step fails: the outcome of the change, the running containers, and an apply afterwards that completes it.
 
 The table is tests/cases/failures; see tests/failures.py for its columns.
 """
@@ -57,14 +57,14 @@ def test_without_a_failure_the_change_is_done(name: str, tmp_path: Path) -> None
     assert what_serves(story) == story.after
 
 
-# laws of the table itself: it cannot be recorded against them
+# laws of the table itself: a recording cannot break them
 
 GATED = ("create", "replace_stop_first", "replace_start_first", "start", "rollback")
 
 
 @pytest.mark.parametrize("name", GATED)
-def test_after_the_gate_the_new_one_serves_whatever_fails(name: str, tmp_path: Path) -> None:
-    """And before its gate never under the serving name."""
+def test_after_the_gate_the_new_container_serves_whatever_fails(name: str, tmp_path: Path) -> None:
+    """Before its gate, the new container never has the serving name."""
     steps = list(named_steps(STORIES[name](tmp_path).plan()))
     for case in (c for c in CASES if c.story == name):
         serving = [text.removesuffix(" (no restart)") for text in case.serves.split(", ")]

@@ -1,4 +1,4 @@
-"""The script of faults of the fake daemon does what its words promise."""
+"""The scripted faults of the fake daemon fail the calls that they describe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def daemon(world: World) -> FakeDaemon:
 
 
 def outcomes(daemon: FakeDaemon, method: str, times: int) -> list[str]:
-    """What becomes of `times` calls of a method for the container `a`."""
+    """The outcomes of `times` calls of a method for the container `a`."""
     seen = []
     for _ in range(times):
         try:

@@ -1,4 +1,4 @@
-"""cortexctl fmt. Every folder under tests/cases/fmt is a case: before.toml or before.json, and after as it is laid out."""
+"""cortexctl fmt. Every folder under tests/cases/fmt is a case: before.toml or before.json, and its formatted text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_case(case: Path) -> None:
 
 
 @pytest.mark.parametrize("case", FOLDERS, ids=lambda p: p.name)
-def test_a_case_laid_out_stays_as_it_is(case: Path) -> None:
+def test_a_formatted_case_stays_unchanged(case: Path) -> None:
     after = _files(case)[1]
     assert formatted(after.name, after.read_bytes().decode()) == after.read_bytes().decode()
 
@@ -108,7 +108,7 @@ def test_an_unreadable_text_has_the_same_error_as_in_validate(name: str, text: s
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 @pytest.mark.parametrize("folder", ["x", "a-much-longer-name-than-that-of-the-template"])
-def test_init_writes_what_fmt_leaves_alone(template: str, folder: str) -> None:
+def test_init_writes_a_formatted_file(template: str, folder: str) -> None:
     assert formatted("stack.toml", starter(template, folder)) == starter(template, folder)
 
 
@@ -233,7 +233,7 @@ def test_stdin_is_not_formatted_together_with_files(fmt: Run) -> None:
     assert "cannot be combined with files" in done.stderr
 
 
-def test_a_broken_file_stays_and_the_others_are_laid_out(fmt: Run, tmp_path: Path) -> None:
+def test_a_broken_file_stays_and_the_others_are_formatted(fmt: Run, tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text(BROKEN)
     (tmp_path / "latin.toml").write_bytes(b"a = '\xe9'\n")
     (tmp_path / "a.toml").write_bytes(UGLY)
@@ -273,7 +273,7 @@ def test_the_mode_and_a_link_stay_and_nothing_is_left_behind(fmt: Run, tmp_path:
     assert sorted(p.name for p in real.iterdir()) == ["stack.toml"]
 
 
-def test_a_write_that_fails_leaves_the_old_text_and_the_others_go_on(
+def test_a_write_that_fails_leaves_the_old_text_and_the_others_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It runs within this process, because a full disk is not available otherwise."""
@@ -297,7 +297,7 @@ def test_a_write_that_fails_leaves_the_old_text_and_the_others_go_on(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.toml", "b.toml"]
 
 
-def test_no_library_is_loaded_to_lay_a_file_out(repo: Path) -> None:
+def test_no_library_is_loaded_to_format_a_file(repo: Path) -> None:
     assert not loaded_by("fmt", "--check", str(repo / "stacks" / "quickstart.toml")) & HEAVY
 
 

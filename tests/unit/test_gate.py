@@ -1,4 +1,4 @@
-"""The gate on fake daemons: what passes, what fails, when, and what it tells meanwhile."""
+"""The gate on fake daemons: which candidates pass or fail, when, and the reported probes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def probes(world: World) -> list[tuple[str, bool, str]]:
 
 
 def at(world: World, seconds: float, act: Callable[[FakeContainer], None], name: str = NEW) -> None:
-    """Do something to the candidate as soon as the clock is so far."""
+    """Run `act` on the candidate after `seconds` of the fake clock."""
     began, sleep, done = world.clock.at, world.clock.sleep, False
 
     def sleep_and_act(duration: float) -> None:
@@ -58,7 +58,7 @@ def at(world: World, seconds: float, act: Callable[[FakeContainer], None], name:
     world.clock.sleep = sleep_and_act  # type: ignore[method-assign]
 
 
-# ---- what it tells
+# ---- reported probes
 
 
 def test_equal_probes_in_a_row_are_reported_once(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_failed_probe_is_reported_without_secrets(tmp_path: Path) -> None:
 # ---- the progress deadline
 
 
-def test_a_start_that_gets_on_may_take_longer_than_the_timeout(tmp_path: Path) -> None:
+def test_a_start_that_progresses_may_take_longer_than_the_timeout(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.prober.unhealthy.add(NEW)
     began = world.clock.at
@@ -116,7 +116,7 @@ def test_a_start_that_gets_on_may_take_longer_than_the_timeout(tmp_path: Path) -
     assert next(e.share for e in world.events if isinstance(e, Progress) and e.stage == "loading weights 40%") == 0.4
 
 
-def test_one_that_stops_getting_on_fails_a_timeout_after_its_last_sign(tmp_path: Path) -> None:
+def test_a_start_that_stalls_fails_one_timeout_after_its_last_progress(tmp_path: Path) -> None:
     world = World("demo", "here")
     world.prober.unhealthy.add(NEW)
     began = world.clock.at
@@ -302,7 +302,7 @@ def test_a_process_whose_end_the_daemon_learns_of_late_is_reported_as_ended(tmp_
     assert "it exited with code 0" in failed.message
 
 
-def test_a_server_that_takes_no_connections_and_runs_on_is_given_up(tmp_path: Path) -> None:
+def test_a_running_server_without_connections_fails_the_gate(tmp_path: Path) -> None:
     world = World("demo", "here")
     at(world, 2, lambda c: world.prober.unhealthy.add(c.name))
     began = world.clock.at

@@ -1,4 +1,4 @@
-"""A container is gone where two answers of its daemon agree; one may be wrong."""
+"""A container is gone if two answers of its daemon agree, because one answer may be wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THERE = {"Id": "a"}
 @pytest.mark.parametrize(
     ("answers", "expected"), [([THERE], THERE), ([None, THERE], THERE), ([None, None, THERE], None)]
 )
-def test_gone_is_what_two_answers_agree_on(
+def test_a_container_is_gone_if_two_answers_agree(
     monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, str] | None], expected: dict[str, str] | None
 ) -> None:
     coming: Iterator[dict[str, str] | None] = iter(answers)

@@ -142,7 +142,7 @@ def test_one_that_is_not_required_is_only_reported(tmp_path: Path) -> None:
     assert len(ended) == 4
 
 
-def test_a_required_pre_stop_leaves_the_old_one_serving(tmp_path: Path) -> None:
+def test_a_failed_required_pre_stop_leaves_the_old_container_serving(tmp_path: Path) -> None:
     world, spy, result = replaced(tmp_path, "pre_stop")
     assert result.outcomes[0].fate is Fate.ROLLED_BACK
     assert isinstance(result.outcomes[0].failure, HookFailed)
@@ -208,7 +208,7 @@ def test_on_failure_receives_a_failure_of_a_hosts_own_steps(tmp_path: Path) -> N
     assert "no more addresses" in failed["failure"]
 
 
-def test_models_narrow_and_a_models_own_come_after_the_stacks(tmp_path: Path) -> None:
+def test_models_narrow_a_hook_and_a_models_own_hooks_run_after_the_stacks(tmp_path: Path) -> None:
     more = "".join(
         f'[hooks.{name}]\non = "post_healthy"\ncommand = ["true"]\nmodels = ["{pattern}"]\n\n'
         for name, pattern in (("z-for-all", "*"), ("a-for-tiny", "ti*"), ("for-others", "oth*"))
@@ -297,7 +297,7 @@ def test_a_secret_that_the_tail_cuts_in_two_does_not_show(tmp_path: Path) -> Non
     assert raised.value.output == ("end",)
 
 
-def test_one_that_is_not_done_in_time_ends_with_all_that_it_started(
+def test_a_hook_that_exceeds_its_timeout_is_killed_with_its_child_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = "trap '' TERM; (trap '' TERM; sleep 60; echo late > late) & echo $! > child; echo began; : > on; sleep 60"
@@ -400,7 +400,7 @@ def test_values_are_masked_longest_first_and_line_by_line() -> None:
 
 
 def test_a_lock_that_is_lost_while_a_hook_runs_ends_the_change_before_its_next_step(tmp_path: Path) -> None:
-    """A hook may take its time, and another run may have taken over meanwhile."""
+    """A hook may take long, and another run may acquire the lock meanwhile."""
     world = World("demo", "here")
     world.apply(plan_for(tmp_path, world, 1024))
     spy = Spy(world)
@@ -419,7 +419,7 @@ def test_a_lock_that_is_lost_while_a_hook_runs_ends_the_change_before_its_next_s
 
 
 def test_a_stale_plan_runs_no_hook(tmp_path: Path) -> None:
-    """A pre_apply hook announces an apply, and there will be none."""
+    """A pre_apply hook would announce an apply that does not happen."""
     world = World("demo", "here")
     world.apply(plan_for(tmp_path, world, 1024))
     spy = world.hook = Spy(world)

@@ -21,7 +21,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nServer: Docker/20.10.24 (linux)
 
 @contextmanager
 def sends(path: Path, answer: bytes) -> Iterator[str]:
-    """A daemon that sends these bytes, whatever the request, and hangs up."""
+    """A daemon that sends these bytes to every request and closes the connection."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -48,7 +48,7 @@ def test_a_body_is_read_however_it_is_sent(tmp_path: Path, body: bytes) -> None:
     assert (answer.body, answer.daemon, answer.api) == (b"body", "Docker/20.10.24 (linux)", "1.41")
 
 
-def test_what_comes_before_an_answer_is_passed_over(tmp_path: Path) -> None:
+def test_interim_answers_before_the_answer_are_skipped(tmp_path: Path) -> None:
     with sends(tmp_path / "d.sock", b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"\r\nbody") as url:
         assert get(url, "/_ping").body == b"body"
 

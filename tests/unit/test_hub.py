@@ -17,7 +17,7 @@ CONFIG = {"model_type": "qwen3"}
 
 
 class FakeHub:
-    """`answers`: path -> (status, body or where to)."""
+    """`answers`: path -> (status, body or target of the redirect)."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, str]] = {}
@@ -64,7 +64,7 @@ def test_config_and_size_are_read_with_the_token(fake_hub: FakeHub) -> None:
     assert {token for _, token in fake_hub.requests} == {"Bearer planted"}
 
 
-def test_the_token_is_not_carried_to_where_a_redirect_leads(fake_hub: FakeHub) -> None:
+def test_the_token_is_not_sent_to_the_target_of_a_redirect(fake_hub: FakeHub) -> None:
     other = FakeHub()
     thread = threading.Thread(target=other.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -95,5 +95,5 @@ def test_a_repository_without_a_config_is_a_problem(fake_hub: FakeHub) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "nonsense://x", "http://[bad"])
-def test_a_hub_that_does_not_answer_is_no_exception(endpoint: str) -> None:
+def test_a_hub_that_does_not_answer_is_a_problem_and_no_exception(endpoint: str) -> None:
     assert "the Hub" in files_from_hub(SOURCE, {"HF_ENDPOINT": endpoint}).problem

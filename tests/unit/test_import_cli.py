@@ -1,4 +1,4 @@
-"""`cortexctl import`, against a daemon that only answers: whatever it prints is adopted as it is, and nothing else."""
+"""`cortexctl import`, against a daemon that only answers. A plan adopts the printed model without a change."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def of_config(**settings: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_printed_is_adopted_as_it_is(
+def test_the_printed_model_is_adopted_without_a_change(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -260,7 +260,7 @@ def test_clashes_with_other_models_are_reasons(tmp_path: Path, capsys: pytest.Ca
             assert reason in err
 
 
-def test_whose_it_is_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_container_with_an_owner_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with session(tmp_path, capsys, answers()) as (here, daemon):
         here.path.write_text(f"{here.path.read_text()}\n{here.imported()}")
         assert "adopted already" in here.run("import", "here", "llm", "--stack", str(here.path), "--model", "x")[2]

@@ -1,4 +1,4 @@
-"""What `import` makes of containers: tables that say what they are, notes, and reasons where it cannot be."""
+"""The drafts of `import` for containers: tables, notes, and the reasons against an import."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def env_of(**variables: str) -> ByHand:
         ("ANYTHING", "id=A1b2C3d4E5f6G7h8I9j0K1l2M3n4"),
     ],
 )
-def test_what_may_be_a_secret_becomes_one(name: str, value: str) -> None:
+def test_a_value_that_may_be_a_secret_becomes_one(name: str, value: str) -> None:
     draft = env_of(**{name: value}).draft()
     assert draft.table["secrets"] == {name: {"env": name}}
     assert "env" not in draft.table
@@ -290,7 +290,7 @@ def test_what_may_be_a_secret_becomes_one(name: str, value: str) -> None:
         ("RETURN", "{# \r\n"),
     ],
 )
-def test_what_is_no_secret_stays_in_the_open(name: str, value: str) -> None:
+def test_a_value_that_is_not_a_secret_stays_visible(name: str, value: str) -> None:
     draft = env_of(**{name: value}).draft()
     assert spec_of(draft).container.env == {name: value}
     assert draft.needed == []

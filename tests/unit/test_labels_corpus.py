@@ -1,7 +1,7 @@
-"""Labels that were written once, and cannot change: no release may find a difference in them, or fall over one.
+"""Labels of earlier releases, which cannot change: no release may find a difference in them or fail to read them.
 
 tests/cases/labels/vN was recorded by `python -m tests.record_labels NAME`; tests/cases/labels/unreadable was written by
-hand, one container a file: what a newer release or an accident may leave. Both only grow.
+hand, one container a file: labels that a newer release or an accident may leave. Both folders only grow.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def _entries(case: Path) -> list[dict[str, Any]]:
 
 
 def _shown(plan: Plan) -> str:
-    """Everything that a reader may be given, as bytes could be written of it."""
+    """All texts of a plan. They can be encoded."""
     shown = plan_text(plan, Ink(enabled=False), explain=True) + plan_to_json(plan)
     assert plan_from_json(plan_to_json(plan)) == plan
     return shown.encode().decode()
 
 
-# what was recorded
+# recorded labels
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}-{p.name}")
@@ -88,7 +88,7 @@ def _blind(spec: Spec) -> Spec:
 
 @pytest.mark.parametrize("name", sorted(SECRETS))
 def test_a_secret_that_got_another_value_is_seen_in_recorded_labels(name: str) -> None:
-    """Or a fingerprint that is never compared would pass the tests above."""
+    """Without this test, a fingerprint that is never compared would pass the tests above."""
     case = CORPUS / "v1" / "everything_set"
     plan = plan_of(case, desired_of(case, secrets={**SECRETS, name: "another"}))
     assert [(f.path, f.sensitive) for c in plan.effective for f in c.fields] == [
@@ -137,7 +137,7 @@ def test_no_secret_is_in_the_corpus() -> None:
 
 
 def test_nothing_of_the_corpus_was_edited_or_taken_away() -> None:
-    """These are labels on somebody's hosts: if the code no longer reads them, the code is wrong."""
+    """These labels are on users' hosts. If the code cannot read them, the code is wrong."""
     assert {name: sum_of(path) for name, path in files().items() if name in sums()} == sums()
 
 
@@ -145,12 +145,12 @@ def test_everything_of_the_corpus_is_written_down() -> None:
     assert files().keys() == sums().keys(), "python -m tests.record_labels adds the missing lines"
 
 
-def test_what_is_recorded_is_not_recorded_again() -> None:
+def test_a_recorded_case_is_not_recorded_again() -> None:
     with pytest.raises(SystemExit, match="never written again"):
         record(NOW / "nothing_set")
 
 
-# what cannot be read
+# unreadable labels
 
 
 def _wanted() -> Desired:
@@ -169,7 +169,7 @@ CANNOT_BE_READ = [pytest.param(p, id=p.stem) for p in sorted(UNREADABLE.glob("*.
 
 
 @pytest.mark.parametrize("path", CANNOT_BE_READ)
-def test_what_cannot_be_read_is_reported_and_left_alone(path: Path) -> None:
+def test_an_unreadable_label_is_reported_and_left_alone(path: Path) -> None:
     case = json.loads(path.read_text(encoding="utf-8"))
     desired, observed = _wanted(), _holding(case["labels"])
     planned = plan(desired, observed)
@@ -184,7 +184,7 @@ def test_what_cannot_be_read_is_reported_and_left_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CANNOT_BE_READ)
-def test_what_cannot_be_read_is_not_removed_without_a_word(path: Path) -> None:
+def test_a_container_with_an_unreadable_label_is_not_removed(path: Path) -> None:
     """No plan removes a container with unreadable labels, because it may be anything."""
     case = json.loads(path.read_text(encoding="utf-8"))
     gone = dataclasses.replace(_wanted(), instances=())
@@ -225,7 +225,7 @@ def _with(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def test_no_damage_of_a_recorded_spec_ends_in_an_exception() -> None:
-    """Every part of a rich label, replaced by every kind of JSON in turn: found, planned or reported."""
+    """Every part of a rich label is replaced by every kind of JSON in turn. Each is planned or reported."""
     case = CORPUS / "v1" / "everything_set"
     desired = desired_of(case)
     observed = as_if_applied(desired, desired)

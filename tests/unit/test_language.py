@@ -1,4 +1,4 @@
-"""Variables, environments, profiles and references of a stack: what they give, and what is refused."""
+"""Variables, environments, profiles and references of a stack: their values, and the refused forms."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ PROFILE = (
 )
 
 
-def test_a_model_takes_from_its_profile_what_it_does_not_say(tmp_path: Path) -> None:
+def test_a_model_inherits_from_its_profile_what_it_does_not_declare(tmp_path: Path) -> None:
     desired = desired_from(written(tmp_path, stack_text(PROFILE)))
     assert desired.instances[0].spec.container.gpus == (0, 1)
     assert args_of(desired) == {"max_model_len": 3, "max_num_seqs": 2}

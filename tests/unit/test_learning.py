@@ -1,4 +1,4 @@
-"""Learning from starts: after an apply, from a log by hand, and what `fit` and `status` make of it."""
+"""Learning from starts: after an apply, from a given log, and the use in `fit` and `status`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def models(tmp_path: Path) -> Path:
 
 
 class Learner:
-    """A stack on two fake hosts whose containers say what vLLM says."""
+    """A stack on two fake hosts whose containers log like vLLM."""
 
     def __init__(self, tmp_path: Path, models: Path) -> None:
         self.path = tmp_path / "stack.toml"
@@ -156,13 +156,13 @@ def of(tokens: int, **args: int) -> Measurement:
     return Measurement(start, StartLog(kv_cache_tokens=tokens), f"2026-10-06T{tokens:09}")
 
 
-def test_a_later_start_takes_the_earlier_ones_place() -> None:
+def test_a_later_start_replaces_the_earlier_one() -> None:
     measurements.keep(of(1))
     measurements.keep(of(2))
     assert [m.log.kv_cache_tokens for m in measurements.read_all()] == [2]
 
 
-def test_the_oldest_go_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_measurements_are_removed_above_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurements, "RETAINED", 3)
     for i in range(5):
         measurements.keep(of(i, max_model_len=100 + i))
@@ -216,7 +216,7 @@ FLAGS = (
 
 @pytest.fixture
 def fit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Fit:
-    """What `fit` writes to stdout, or to stderr where it fails."""
+    """The stdout of `fit`, or its stderr if it fails."""
     monkeypatch.setenv("NO_COLOR", "1")
 
     def go(*argv: str, code: int = 0) -> str:
@@ -283,7 +283,7 @@ def test_a_log_that_is_not_of_these_arguments_is_refused(
     assert measurements.read_all() == []
 
 
-def test_a_log_that_is_not_there_is_one_sentence(fit: Fit, tmp_path: Path) -> None:
+def test_a_missing_log_is_one_sentence(fit: Fit, tmp_path: Path) -> None:
     assert "cannot read" in fit(*FLAGS, "--learn", str(tmp_path / "none.log"), code=1)
 
 

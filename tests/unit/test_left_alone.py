@@ -1,4 +1,4 @@
-"""Only ours: a container with our stack's labels that is none of ours is named, and never touched."""
+"""A container with our stack's labels that is not ours is named and never changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEEPS_NONE = "[models.tiny.rollout]\nkeep = 0\n"
 
 
 def stays(world: World, copy: str) -> None:
-    """It runs still, under its name."""
+    """It still runs under its name."""
     assert world.daemon().by_name(copy).state == "running"
 
 
@@ -86,7 +86,7 @@ def test_a_commit_of_ours_outlives_destroy_and_a_model_that_leaves_the_stack(tmp
 
 
 @pytest.mark.parametrize("copy", COPIES)
-def test_nothing_goes_back_to_a_commit_of_ours(tmp_path: Path, copy: str) -> None:
+def test_no_rollback_uses_a_commit_of_ours(tmp_path: Path, copy: str) -> None:
     world = applied(tmp_path, 1024, 2048)
     retained = world.daemon().by_name("vllm-model-tiny--g1")
     world.daemon().commit(retained.name, copy)
@@ -111,14 +111,14 @@ def test_a_commit_of_ours_never_serves_in_the_place_of_one_that_is_gone(tmp_path
 
 @pytest.mark.parametrize("name", ["vllm-model-tiny--g2", "vllm-model-tiny--g1"])
 def test_a_commit_of_ours_under_a_name_that_is_needed_stops_the_plan(tmp_path: Path, name: str) -> None:
-    """The candidate's, and the one that the old container is to get."""
+    """The name of the candidate, and the name that the old container will get."""
     world = applied(tmp_path, 1024)
     world.daemon().commit("vllm-model-tiny", name)
     plan = world.plan(stack(tmp_path, with_length(2048)))
     assert [d.rule for d in plan.diagnostics if d.is_error] == ["CX406"]
 
 
-def test_what_is_acted_on_is_proven_once_more(tmp_path: Path) -> None:
+def test_the_owner_of_a_container_is_checked_again_before_a_step(tmp_path: Path) -> None:
     """Its origin is gone. By the list alone, it is the retained generation."""
     world = applied(tmp_path, 1024, 2048)
     retained = world.daemon().by_name("vllm-model-tiny--g1")
