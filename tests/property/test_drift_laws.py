@@ -34,18 +34,18 @@ def observed(world: World) -> Observed:
 
 
 def inspected(world: World, case: Case, seen: Observed) -> Facts:
-    """What the daemons would show of every serving container, just as it was made."""
+    """The inspections of all serving containers, as right after their creation."""
     ids = {(h.name, c.name): c for h in seen.hosts for c in h.containers}
-    found = {}
+    inspections = {}
     for i in case.desired.instances:
         container: ObservedContainer = ids[i.host, serving_name(i.model, i.ordinal)]
         secrets = {s.name: case.values[s.key] for s in i.spec.container.secrets}
         raw = inspection(i.spec, secrets)
-        found[i.host, container.id] = parse_inspected(raw, i.spec, ImageDefaults(IMAGE_ENV), STACK)
-    return Facts(deep=True, inspected=found)
+        inspections[i.host, container.id] = parse_inspected(raw, i.spec, ImageDefaults(IMAGE_ENV), STACK)
+    return Facts(deep=True, inspected=inspections)
 
 
-def told(report: DriftReport) -> set[tuple[Kind, str]]:
+def kinds_and_subjects(report: DriftReport) -> set[tuple[Kind, str]]:
     return {(f.kind, f.subject) for f in report.findings if f.kind is not Kind.UNMANAGED}
 
 
@@ -57,11 +57,11 @@ def after(case: Case) -> World:
 
 @given(cases())
 @modest
-def test_right_after_an_apply_nothing_is_found_however_deep(case: Case) -> None:
+def test_right_after_an_apply_there_is_no_finding_at_any_depth(case: Case) -> None:
     world = after(case)
     seen = observed(world)
-    assert told(find_drift(case.desired, seen)) == set()
-    assert told(find_drift(case.desired, seen, inspected(world, case, seen))) == set()
+    assert kinds_and_subjects(find_drift(case.desired, seen)) == set()
+    assert kinds_and_subjects(find_drift(case.desired, seen, inspected(world, case, seen))) == set()
 
 
 @given(cases(), cases())
@@ -71,12 +71,12 @@ def test_another_stack_is_pending_or_orphaned_just_where_the_plan_changes_someth
     report = find_drift(second.desired, observed(world))
     changes = [c for c in world.plan(second.desired).changes if c.action is not Action.NO_OP]
     kinds = {Action.REMOVE: Kind.ORPHAN}
-    assert told(report) == {(kinds.get(c.action, Kind.PENDING), c.address) for c in changes}
+    assert kinds_and_subjects(report) == {(kinds.get(c.action, Kind.PENDING), c.address) for c in changes}
     edited = {(f.subject, f.path) for f in report.findings if f.code is Code.EDITED}
     assert edited == {(c.address, field.path) for c in changes for field in c.fields}
 
 
-HANDS: dict[Code, dict[str, object] | None] = {
+MANUAL_CHANGES: dict[Code, dict[str, object] | None] = {
     Code.STOPPED: {"state": "exited"},
     Code.RENAMED: {"name": "by-a-hand"},
     Code.DISCONNECTED: {"networks": ["bridge"]},
@@ -84,24 +84,24 @@ HANDS: dict[Code, dict[str, object] | None] = {
 }
 
 
-@given(cases(least=1), st.data(), st.sampled_from(sorted(HANDS)))
+@given(cases(least=1), st.data(), st.sampled_from(sorted(MANUAL_CHANGES)))
 @modest
-def test_one_hand_on_one_container_is_one_finding_and_mending_it_is_quiet(
+def test_one_manual_change_of_a_container_is_one_finding_until_it_is_fixed(
     case: Case, data: st.DataObject, code: Code
 ) -> None:
     world = after(case)
     i = data.draw(st.sampled_from(case.desired.instances))
     daemon = world.daemon(i.host)
     container = daemon.by_name(serving_name(i.model, i.ordinal))
-    done = HANDS[code]
+    done = MANUAL_CHANGES[code]
     if done is None:
         del daemon.containers[container.id]
     for name, value in (done or {}).items():
         setattr(container, name, copy.copy(value))
-    found = [f for f in find_drift(case.desired, observed(world)).findings if f.kind is not Kind.UNMANAGED]
-    assert [(f.kind, f.code, f.subject) for f in found] == [(Kind.DRIFT, code, i.address)]
+    findings = [f for f in find_drift(case.desired, observed(world)).findings if f.kind is not Kind.UNMANAGED]
+    assert [(f.kind, f.code, f.subject) for f in findings] == [(Kind.DRIFT, code, i.address)]
     apply_case(world, case)
-    assert told(find_drift(case.desired, observed(world))) == set()
+    assert kinds_and_subjects(find_drift(case.desired, observed(world))) == set()
 
 
 @given(cases(), cases())
@@ -113,12 +113,12 @@ def test_the_same_values_give_the_same_bytes_and_no_secret(first: Case, second: 
     texts = []
     for _ in range(2):
         report = find_drift(desired, seen, Facts())
-        took = Durations(1, 0.5)
+        durations = Durations(1, 0.5)
         texts.append(
             drift_text(report, Ink(enabled=True))
-            + drift_json(report, took)
+            + drift_json(report, durations)
             + drift_markdown(report)
-            + drift_prometheus(report, took)
+            + drift_prometheus(report, durations)
         )
     assert texts[0] == texts[1]
     assert not any(planted in texts[0] for planted in PLANTED)

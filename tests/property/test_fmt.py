@@ -1,4 +1,4 @@
-"""The laws of laying out, over generated documents with blanks and comments wherever TOML allows them."""
+"""The laws of the layout, over generated documents with blanks and comments in every place that TOML allows."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_all_comments_stay_in_their_order(document: tuple[str, int]) -> None:
 
 @often
 @given(documents(ONE_LINE + MULTI_LINE))
-def test_what_is_laid_out_stays_as_it_is(document: tuple[str, int]) -> None:
+def test_a_formatted_text_stays_unchanged(document: tuple[str, int]) -> None:
     once = formatted("x.toml", document[0])
     assert formatted("x.toml", once) == once
 

@@ -1,4 +1,4 @@
-"""What a container is like -> a block -> what the stack makes of the block: the same, whoever spelled it how."""
+"""A container -> a block -> the spec that the stack makes of the block: the same for every spelling."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ _args = st.dictionaries(st.sampled_from(sorted(_SUBJECT)), st.none(), max_size=5
 
 @st.composite
 def specs(draw: st.DrawFn) -> Spec:
-    """What a stack on a host with a models_dir can say."""
+    """The specs that a stack can declare on a host with a models_dir."""
     secrets = draw(st.sets(st.sampled_from(["HF_TOKEN", "VLLM_API_KEY", "MY_PASSWORD"])))
     args = draw(_args)
     if args.get("enable_auto_tool_choice"):
         args["tool_call_parser"] = "hermes"
-    optimized = () if "optimization_level" in args else ("-O3",)  # nothing is said twice
+    optimized = () if "optimization_level" in args else ("-O3",)  # no option is given twice
     return new_spec(
         image="vllm/vllm-openai:v0.32.0",
         version=RELEASE,
@@ -135,14 +135,14 @@ def as_the_stack_has_it(spec: Spec) -> Spec:
 
 @modest
 @given(specs())
-def test_a_container_that_a_stack_could_have_made_comes_back_as_it_is(spec: Spec) -> None:
+def test_a_container_that_a_stack_could_create_is_imported_unchanged(spec: Spec) -> None:
     values = {s.name: f"planted-{s.name}" for s in spec.container.secrets}
     assert spec_of(ByHand(spec, secrets=values).draft()) == as_the_stack_has_it(spec)
 
 
 @st.composite
 def spelled(draw: st.DrawFn) -> tuple[Spec, list[str]]:
-    """A spec, and its words as a person might have written them: in any order, short, with = and underscores."""
+    """A spec, and its arguments as a user might write them: in any order, short, with = and underscores."""
     spec = change_spec(draw(specs()), extra_args=())
     either = st.booleans()
     options: list[list[str]] = []
@@ -168,9 +168,9 @@ def spelled(draw: st.DrawFn) -> tuple[Spec, list[str]]:
             written.append([flag_, *values])
     several = [w for w in written if len(w) > 2]
     written = [w for w in written if len(w) <= 2] + several
-    words = [w for option in written for w in option]
-    return spec, [spec.server.model, *words] if bool(several) or draw(either) else [
-        *words,
+    argv = [w for option in written for w in option]
+    return spec, [spec.server.model, *argv] if bool(several) or draw(either) else [
+        *argv,
         "--model",
         spec.server.model,
     ]
@@ -178,20 +178,20 @@ def spelled(draw: st.DrawFn) -> tuple[Spec, list[str]]:
 
 @modest
 @given(spelled())
-def test_however_it_is_spelled_it_is_adopted_as_it_is(pair: tuple[Spec, list[str]]) -> None:
-    spec, words = pair
-    changes = {"Config": {"Entrypoint": entrypoint(spec.server), "Cmd": words}}
+def test_every_spelling_is_adopted_unchanged(pair: tuple[Spec, list[str]]) -> None:
+    spec, argv = pair
+    changes = {"Config": {"Entrypoint": entrypoint(spec.server), "Cmd": argv}}
     values = {s.name: f"planted-{s.name}" for s in spec.container.secrets}
     by_hand = ByHand(spec, secrets=values, changes=changes)
     wanted = spec_of(by_hand.draft())
     assert wanted == as_the_stack_has_it(spec)
     raw = inspection(spec, values, changes)
-    found = parse_inspected(raw, wanted, ImageDefaults(IMAGE_ENV), "demo")
-    assert imported_differences(wanted, found) == ()
-    assert imported_differences(wanted, read_back(wanted, found)) == ()
+    inspected = parse_inspected(raw, wanted, ImageDefaults(IMAGE_ENV), "demo")
+    assert imported_differences(wanted, inspected) == ()
+    assert imported_differences(wanted, read_back(wanted, inspected)) == ()
 
 
-_any_words = st.lists(
+_any_argv = st.lists(
     _plain
     | st.sampled_from(["--model", "-tp", "2", "--max-model-len", "8k", "--no-enforce-eager", "--hf-overrides", "{}"])
     | st.sampled_from(["--hf-overrides.a.b", "-cc.x=1", "--foo", "--foo=bar", "true", "-O", "--", "-", "--=", "org/m"]),
@@ -200,25 +200,29 @@ _any_words = st.lists(
 
 
 @modest
-@given(_any_words, st.sampled_from(["0.32.0", "0.10.0", None]))
+@given(_any_argv, st.sampled_from(["0.32.0", "0.10.0", None]))
 @example(["-cc.x=1", "-cc", "{}"], None)
-def test_any_words_can_be_read_and_mean_the_same_in_ours(words: list[str], version: str | None) -> None:
-    line = command_line(["vllm", "serve", *words])
+def test_any_arguments_can_be_read_and_mean_the_same_in_our_form(argv: list[str], version: str | None) -> None:
+    line = command_line(["vllm", "serve", *argv])
     assert line is not None
     if "" in {o.name for o in line.extra} or any(o.values[1:] for o in line.extra) or line.unread or not line.model:
-        return  # a word too many may find another option to belong to
+        return  # a surplus argument may become a value of another option
     again = command_line(["vllm", "serve", *in_our_form(line, version)])
     assert again is not None
-    assert (again.model, again.served_names, again.args) == (line.model, line.served_names, _kept(line.args, version))
+    assert (again.model, again.served_names, again.args) == (
+        line.model,
+        line.served_names,
+        _rendered_args(line.args, version),
+    )
     assert [o.argv for o in again.extra] == [o.argv for o in line.extra]
 
 
-def _kept(args: Any, version: str | None) -> dict[str, Any]:
-    """Switches that are off and had no word for that then are not there."""
-    return {n: v for n, v in args.items() if v is not False or f"--no-{n.replace('_', '-')}" in _off_words(n, version)}
+def _rendered_args(args: Any, version: str | None) -> dict[str, Any]:
+    """The arguments without the switches that are off, if the release has no option for off."""
+    return {n: v for n, v in args.items() if v is not False or f"--no-{n.replace('_', '-')}" in _off_argv(n, version)}
 
 
-def _off_words(name: str, version: str | None) -> list[str]:
+def _off_argv(name: str, version: str | None) -> list[str]:
     return arguments(new_spec("", "m", ("m",), version, args={name: False}).server)
 
 

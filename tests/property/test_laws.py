@@ -38,14 +38,14 @@ from tests.laws import (
 
 
 def _cut(steps: Iterable[Step], until: Mapping[str, int]) -> list[Step]:
-    """What is done when the run is killed: the first so many steps of each host."""
+    """The steps before a run is killed: the first `until[host]` steps of each host."""
     seen = dict.fromkeys(HOSTS, 0)
-    kept = []
+    done = []
     for step in steps:
         seen[step.host] += 1
         if seen[step.host] <= until[step.host]:
-            kept.append(step)
-    return kept
+            done.append(step)
+    return done
 
 
 _cuts = st.fixed_dictionaries({h: st.integers(0, 12) for h in HOSTS})
@@ -78,7 +78,7 @@ def test_the_same_two_values_give_the_same_bytes(one: Case, other: Case) -> None
 @modest
 @given(cases(), cases(protect=True), st.booleans())
 def test_a_saved_plan_reads_back_as_the_same_value(one: Case, other: Case, destroy: bool) -> None:
-    """With what stands against it: a protected model that is to be removed."""
+    """Also with an error that blocks it: the removal of a protected model."""
     world = two_hosts()
     apply_case(world, one)
     planned = world.plan(other.desired, destroy=destroy)
@@ -87,7 +87,7 @@ def test_a_saved_plan_reads_back_as_the_same_value(one: Case, other: Case, destr
 
 @modest
 @given(cases(), cases())
-def test_one_stack_after_another_leaves_the_second_and_touches_nobody_else(one: Case, other: Case) -> None:
+def test_one_stack_after_another_leaves_the_second_and_touches_no_other_container(one: Case, other: Case) -> None:
     world = two_hosts()
     before = foreign_containers(world)
     apply_case(world, one)
@@ -99,7 +99,7 @@ def test_one_stack_after_another_leaves_the_second_and_touches_nobody_else(one: 
 
 @modest
 @given(cases(), cases())
-def test_kept_containers_are_stopped_and_never_more_than_were_to_be_kept(one: Case, other: Case) -> None:
+def test_retained_containers_are_stopped_and_at_most_as_many_as_configured(one: Case, other: Case) -> None:
     world = two_hosts()
     apply_case(world, one)
     apply_case(world, other)
@@ -112,9 +112,9 @@ def test_kept_containers_are_stopped_and_never_more_than_were_to_be_kept(one: Ca
             and c.labels[labels.MODEL] == instance.model
             and c.labels[labels.ORDINAL] == str(instance.ordinal)
         ]
-        kept = [c for c in group if is_generation_name(c.name)]
-        assert all(c.state == "exited" and c.restart == "no" for c in kept)
-        assert len(kept) <= max(
+        retained = [c for c in group if is_generation_name(c.name)]
+        assert all(c.state == "exited" and c.restart == "no" for c in retained)
+        assert len(retained) <= max(
             instance.policy.keep, *(i.policy.keep for i in other.desired.instances if i.address == instance.address), 1
         )
         generations = [int(c.labels[labels.GENERATION]) for c in group]
@@ -141,9 +141,9 @@ def test_destroy_leaves_nothing_of_ours_and_everything_of_others(one: Case, othe
 @settings(modest, max_examples=30)
 @given(cases(), cases(least=1), st.lists(_cuts, min_size=1, max_size=3))
 def test_a_killed_apply_is_finished_by_the_next_one(one: Case, other: Case, cuts: list[dict[str, int]]) -> None:
-    """Killed after any steps, perhaps more than once; and at no moment does anything serve ungated."""
+    """It is killed after any steps, perhaps more than once. No container ever serves before it has passed its gate."""
     world = two_hosts()
-    strangers = foreign_containers(world)
+    foreign = foreign_containers(world)
     watch = Watch(world)
     world.secrets.values = dict(one.values)
     first = plan_of(world, one)
@@ -159,14 +159,14 @@ def test_a_killed_apply_is_finished_by_the_next_one(one: Case, other: Case, cuts
     run_steps(world, last, last.steps, watch)
     assert serving_state(world) == wanted_state(other)
     assert plan_of(world, other).effective == ()
-    assert foreign_containers(world) == strangers
+    assert foreign_containers(world) == foreign
     assert watch.checks > 0
 
 
 @settings(modest, max_examples=10)
 @given(cases(1, 2), cases(1, 2))
 def test_an_apply_killed_after_each_of_its_steps_is_finished_by_the_next_one(one: Case, other: Case) -> None:
-    """Every prefix of the plan's steps, none left out."""
+    """Every prefix of the plan's steps."""
     world = two_hosts()
     world.secrets.values = dict(one.values)
     watch = Watch(world)
@@ -176,10 +176,10 @@ def test_an_apply_killed_after_each_of_its_steps_is_finished_by_the_next_one(one
     planned = plan_of(world, other)
     for length in range(len(planned.steps) + 1):
         again = _clone(world)
-        look = Watch(again, gated=set(watch.gated))
-        run_steps(again, planned, planned.steps[:length], look)
+        watching = Watch(again, gated=set(watch.gated))
+        run_steps(again, planned, planned.steps[:length], watching)
         rest = plan_of(again, other)
-        run_steps(again, rest, rest.steps, look)
+        run_steps(again, rest, rest.steps, watching)
         assert serving_state(again) == wanted_state(other)
         assert plan_of(again, other).effective == ()
 
@@ -196,7 +196,7 @@ def _clone(world: World) -> World:
 
 @modest
 @given(cases(least=1), st.sets(st.integers(0, 9)))
-def test_what_has_stopped_is_started_again_and_not_replaced(case: Case, stopped: set[int]) -> None:
+def test_a_stopped_container_is_started_again_and_not_replaced(case: Case, stopped: set[int]) -> None:
     world = two_hosts()
     apply_case(world, case)
     ids = {c.id for c in own_containers(world)}
@@ -235,7 +235,7 @@ def test_no_secret_is_in_a_plan_a_label_an_argument_or_an_event(one: Case, other
 
 @modest
 @given(cases(least=1))
-def test_no_secret_is_in_what_a_failure_says_even_if_the_server_logs_it(case: Case) -> None:
+def test_no_secret_is_in_a_failure_even_if_the_server_logs_it(case: Case) -> None:
     world = two_hosts()
     world.secrets.values = dict(case.values)
 

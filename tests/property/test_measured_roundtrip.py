@@ -1,4 +1,4 @@
-"""What is kept of a start reads back as it was, and anything else is refused in one way."""
+"""The measurements of a start read back unchanged, and anything else is refused in one way."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ starts = st.builds(
     st.dictionaries(names, values),
     st.dictionaries(st.sampled_from(["VLLM_USE_V1", "OTHER"]), st.text()),
 )
-said = st.builds(
+logs = st.builds(
     StartLog,
     **{f.name: st.none() | st.just("0.33.0") if f.name == "vllm_version" else numbers for f in fields(StartLog)},
 )
 measurements = st.builds(
     Measurement,
     starts,
-    said,
+    logs,
     st.text(),
     st.text(),
     numbers,
@@ -54,7 +54,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(measurements)
-def test_what_is_written_reads_back(m: Measurement) -> None:
+def test_a_written_measurement_reads_back(m: Measurement) -> None:
     assert from_json(json.loads(json.dumps(to_json(m)))) == m
 
 

@@ -26,7 +26,7 @@ available = st.floats(0.05, 200.0)
 
 
 def at(name: str, version: str, length: int, gib: float, **args: Any) -> Budget:
-    """A budget of what is left, whatever the context that the model allows."""
+    """The budget of a model with `gib` of available memory, at most with the context that the model allows."""
     length = min(length, facts_of(name).derived_len)
     return budget_of(name, "H100", version, available=gib, max_model_len=length, **args)
 
@@ -42,27 +42,29 @@ def test_twice_the_ranks_never_hold_more_weights_each(name: str, version: str, t
 
 @modest
 @given(generators, versions, lengths, available)
-def test_so_many_requests_fit_in_what_there_is(name: str, version: str, length: int, gib: float) -> None:
-    found = at(name, version, length, gib)
-    pool = found.tightest.pool
-    if found.settings.engine_v1 and pool.behaviour.concurrency_by_blocks:
-        needed = float(pool.per_request(found.length) * pool.block_bytes)
-        assert found.concurrency.value * pool.needed(found.length) <= gib * GIB * (1 + 1e-9)
+def test_the_computed_number_of_requests_fits_in_the_available_memory(
+    name: str, version: str, length: int, gib: float
+) -> None:
+    result = at(name, version, length, gib)
+    pool = result.tightest.pool
+    if result.settings.engine_v1 and pool.behaviour.concurrency_by_blocks:
+        needed = float(pool.per_request(result.length) * pool.block_bytes)
+        assert result.concurrency.value * pool.needed(result.length) <= gib * GIB * (1 + 1e-9)
     else:  # older releases divide tokens, without rounding requests up to blocks
-        needed = found.length / pool.block_size * pool.block_bytes
-    assert found.concurrency.value * needed <= gib * GIB * (1 + 1e-9)
+        needed = result.length / pool.block_size * pool.block_bytes
+    assert result.concurrency.value * needed <= gib * GIB * (1 + 1e-9)
 
 
 @modest
 @given(generators, versions, available)
 def test_the_estimated_length_is_the_largest_that_fits(name: str, version: str, gib: float) -> None:
-    found = at(name, version, 10**9, gib)
-    pool, bytes_left = found.tightest.pool, gib * GIB
-    longest = pool.longest(bytes_left, found.length)
+    result = at(name, version, 10**9, gib)
+    pool, bytes_left = result.tightest.pool, gib * GIB
+    longest = pool.longest(bytes_left, result.length)
     room = pool.checked(bytes_left)
     if longest:
         assert pool.needed(longest) <= room
-    if longest < found.length:
+    if longest < result.length:
         assert pool.needed(longest + 1) > room
 
 
@@ -95,8 +97,8 @@ def test_any_value_in_a_config_gives_numbers_or_a_sentence(name: str, data: st.D
         facts = read_facts(config)
     except UnknownModel:
         return
-    found = budget(facts, BudgetInputs({"pipeline_parallel_size": 3}, parse_gpu("H100")[0], "0.20.0"))
-    assert len(found.stages) == 3
+    result = budget(facts, BudgetInputs({"pipeline_parallel_size": 3}, parse_gpu("H100")[0], "0.20.0"))
+    assert len(result.stages) == 3
 
 
 @modest

@@ -40,8 +40,8 @@ def test_equal_values_give_equal_bytes_and_they_read_back(
     was: str, name: str, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
     def once() -> str:
-        look = observed(running("chat", spec(was, **old)), files=files(was, name))
-        return plan_to_json(plan(desired(chat=spec(name, (0, 1, 2, 3), **new)), look))
+        observation = observed(running("chat", spec(was, **old)), files=files(was, name))
+        return plan_to_json(plan(desired(chat=spec(name, (0, 1, 2, 3), **new)), observation))
 
     text = once()
     assert once() == text
@@ -51,33 +51,35 @@ def test_equal_values_give_equal_bytes_and_they_read_back(
 @modest
 @given(MODELS, ARGS)
 def test_an_error_is_beyond_doubt(name: str, args: dict[str, Any]) -> None:
-    """Where one request fits into the upper end of what may be left, no memory rule is an error."""
+    """If one request fits into the upper bound of the available memory, no memory rule is an error."""
     wanted = desired(chat=spec(name, (0, 1, 2, 3), **args))
-    (found,) = plan(wanted, observed(files=files(name))).forecasts
-    assert found.after is not None
-    told = [d for d in check_forecasts([found], {i.address: i for i in wanted.instances}) if d.is_error]
-    refusal = found.after.refusal
-    if not told or refusal is None or refusal.rule not in {"one request", "no memory"}:
+    (forecast,) = plan(wanted, observed(files=files(name))).forecasts
+    assert forecast.after is not None
+    errors = [d for d in check_forecasts([forecast], {i.address: i for i in wanted.instances}) if d.is_error]
+    refusal = forecast.after.refusal
+    if not errors or refusal is None or refusal.rule not in {"one request", "no memory"}:
         return
     assert not facts_of(name).unknown
-    short = [s for s in found.after.stages if s.available.high < found.after.needed.value or s.available.high <= 0]
+    short = [
+        s for s in forecast.after.stages if s.available.high < forecast.after.needed.value or s.available.high <= 0
+    ]
     assert short
 
 
 @modest
 @given(MODELS, ARGS)
-def test_what_runs_as_wanted_is_asked_nothing(name: str, args: dict[str, Any]) -> None:
+def test_an_instance_without_changes_needs_no_files_and_has_no_forecast(name: str, args: dict[str, Any]) -> None:
     same = spec(name, (0, 1, 2, 3), **args)
-    look = observed(running("chat", same), files={})
-    assert needs(desired(chat=same), look).models == ()
-    assert plan(desired(chat=same), look).forecasts == ()
+    observation = observed(running("chat", same), files={})
+    assert needs(desired(chat=same), observation).models == ()
+    assert plan(desired(chat=same), observation).forecasts == ()
 
 
 @modest
 @given(MODELS, MODELS, ARGS, ARGS)
 def test_the_ledger_is_the_sum_of_its_shares(one: str, two: str, first: dict[str, Any], second: dict[str, Any]) -> None:
-    made = plan(desired(a=spec(one, **first), b=spec(two, **second)), observed(files=files(one, two)))
-    for line in made.ledger:
+    planned = plan(desired(a=spec(one, **first), b=spec(two, **second)), observed(files=files(one, two)))
+    for line in planned.ledger:
         assert line.taken == sum(s.taken for s in line.shares)
         assert all(0 <= s.low <= s.taken for s in line.shares)
         assert not (line.over and line.close)

@@ -159,9 +159,9 @@ def test_a_rollback_returns_only_to_what_is_retained(host: ObservedHost) -> None
     serving = instance.serving
     if serving is None or not serving.container.is_running:
         return
-    made = plan_rollback(desired, Observed((host,)), RollbackTarget("here/tiny"))
+    plan = plan_rollback(desired, Observed((host,)), RollbackTarget("here/tiny"))
     roles = roles_of(instance, None)
-    for change in made.effective:
+    for change in plan.effective:
         returns = {r.id for r in change.detail.touched} - ids(serving)
         assert returns <= ids(*roles.retained, *roles.duplicates)
         assert all(role_of(instance, o) == "retained" for o in instance.all if o.container.id in returns)
@@ -210,14 +210,14 @@ def test_after_a_kill_between_the_renames_a_plan_never_gives_up_the_running_one(
 def test_after_a_kill_between_the_renames_a_rollback_resumes_or_replaces_the_running_one(
     killed: Killed, named: bool
 ) -> None:
-    """It resumes a rollback, and goes back from a replacement. The running container keeps its place, or is replaced."""
+    """It resumes a rollback, and rolls back a replacement. The running container keeps its place, or is replaced."""
     generation = killed.proven if named else None
-    made = plan_rollback(
+    plan = plan_rollback(
         make_desired(make_instance()), Observed((killed.host,)), RollbackTarget("here/tiny", generation)
     )
     if named or killed.proven < killed.old:
-        assert [c.detail.generation for c in made.effective] == [killed.proven]
-    for change in made.effective:
+        assert [c.detail.generation for c in plan.effective] == [killed.proven]
+    for change in plan.effective:
         returns, serving = change.detail.candidate, change.detail.serving
         assert returns is not None
         resumes = returns.id == killed.running.container.id

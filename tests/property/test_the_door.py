@@ -1,4 +1,4 @@
-"""What comes from outside is right or refused, with one kind of error, whatever somebody wrote into it."""
+"""Input from outside is valid or refused with one kind of error, whatever its content."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def chance_for(path: Path, number: int = 0) -> random.Random:
     return random.Random(f"{path.parent.name}/{number}")
 
 
-def views(made: Plan) -> list[str]:
-    """Everything that can be made of a plan for somebody."""
+def views(shown: Plan) -> list[str]:
+    """Every view of a plan."""
     return [
-        plan_text(made, PLAIN, explain=True),
-        plan_to_json(made),
-        plan_markdown(made),
-        plan_html(made, next_step=""),
+        plan_text(shown, PLAIN, explain=True),
+        plan_to_json(shown),
+        plan_markdown(shown),
+        plan_html(shown, next_step=""),
     ]
 
 
@@ -58,24 +58,24 @@ def with_digest(document: Any) -> str:
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda p: p.parent.name)
-def test_a_plan_of_whatever_form_is_shown_or_refused(path: Path) -> None:
-    """Its digest is right, for a digest keeps nobody out."""
+def test_a_plan_of_any_form_is_shown_or_refused(path: Path) -> None:
+    """The digest is correct, because a digest stops no attacker."""
     document, chance = json.loads(path.read_text()), chance_for(path)
     refused = []
     for _ in range(EACH):
         text = with_digest(mutated(document, chance))
         try:
-            made = plan_from_json(text)
+            loaded = plan_from_json(text)
         except NotAPlan as cause:
             refused.append(str(cause))
             continue
-        assert all(view.encode() for view in views(made))
-        assert plan_from_json(plan_to_json(made)) == made
+        assert all(view.encode() for view in views(loaded))
+        assert plan_from_json(plan_to_json(loaded)) == loaded
     assert all(map(is_sentence, refused))
 
 
-def is_sentence(said: str) -> bool:
-    return 0 < len(said) < 500 and "\n" not in said
+def is_sentence(text: str) -> bool:
+    return 0 < len(text) < 500 and "\n" not in text
 
 
 def observed_of(path: Path) -> Observed:
@@ -89,7 +89,7 @@ def desired_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> Desired:
 
 
 def planned(desired: Desired, observed: Observed) -> None:
-    """A plan against whatever is seen, and a look for drift; every view of both can be written."""
+    """A plan and a drift report for any observation. Every view of both can be written."""
     known = observed.by_name()
     hosts = tuple(known.get(h.name) or ObservedHost(h.name, problem="it is not there") for h in desired.hosts)
     complete = Observed(
@@ -100,7 +100,7 @@ def planned(desired: Desired, observed: Observed) -> None:
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda p: p.parent.name)
-def test_a_snapshot_of_whatever_form_is_planned_against_or_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_of_any_form_is_planned_against_or_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desired, chance = desired_of(path, monkeypatch), chance_for(path)
     document, refused = json.loads(snapshot_to_json(observed_of(path))), []
     for _ in range(EACH):
@@ -121,7 +121,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda p: p.parent.name)
-def test_labels_of_whatever_form_are_planned_with(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_any_form_can_be_planned_with(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desired, chance = desired_of(path, monkeypatch), chance_for(path)
     observed = observed_of(path)
     for _ in range(EACH):
@@ -145,19 +145,21 @@ def _with_worse_labels(host: ObservedHost, chance: random.Random) -> ObservedHos
 
 
 def _worse(container: ObservedContainer, chance: random.Random) -> ObservedContainer:
-    found = dict(container.labels)
-    ours = sorted(key for key in found if key.startswith(labels.PREFIX))
+    changed = dict(container.labels)
+    ours = sorted(key for key in changed if key.startswith(labels.PREFIX))
     if not ours:
         return container
     key = chance.choice(ours)
     if key == labels.SPEC and chance.random() < 0.8:
-        found[key] = json.dumps(mutated(json.loads(found[key]), chance)) if found[key].startswith("{") else found[key]
+        changed[key] = (
+            json.dumps(mutated(json.loads(changed[key]), chance)) if changed[key].startswith("{") else changed[key]
+        )
     elif chance.random() < 0.2:
-        del found[key]
+        del changed[key]
     else:
-        found[key] = chance.choice([t for t in TEXTS if t != HALF])  # a daemon's answer with one is refused
+        changed[key] = chance.choice([t for t in TEXTS if t != HALF])  # a daemon's answer with one is refused
     return ObservedContainer(
-        container.id, container.name, container.image, container.image_id, container.state, container.exit_code, found,
+        container.id, container.name, container.image, container.image_id, container.state, container.exit_code, changed,
         container.ports, container.networks, container.addresses, chance.choice([None, True, False]),
     )  # fmt: skip
 
@@ -166,22 +168,22 @@ def records() -> list[HostRecord]:
     return [record for path in PLANS for record in observed_of(path).records.values() if record.applied]
 
 
-def test_a_record_of_whatever_form_is_read_or_counts_as_none() -> None:
+def test_a_record_of_any_form_is_read_or_counts_as_none() -> None:
     chance = random.Random("record")
     read = 0
     for record in records():
         document = json.loads(record_to_label(record))
         for _ in range(EACH):
-            found = record_from_label("here", json.dumps(mutated(document, chance)))
-            read += bool(found.applied)
-            assert record_from_label("here", record_to_label(found)) == found
+            record_read = record_from_label("here", json.dumps(mutated(document, chance)))
+            read += bool(record_read.applied)
+            assert record_from_label("here", record_to_label(record_read)) == record_read
     assert read > 50
     for text in TEXTS:
         assert record_from_label("here", text) == HostRecord("here")
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda t: t[:12])
-def test_a_document_that_is_none(text: str) -> None:
+def test_an_invalid_document_is_refused(text: str) -> None:
     readers: list[tuple[Callable[[str], object], type[Exception]]] = [
         (plan_from_json, NotAPlan),
         (snapshot_from_json, NotASnapshot),
@@ -194,7 +196,7 @@ def test_a_document_that_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda v: repr(v)[:20])
-def test_a_document_that_is_another_one(value: Any) -> None:
+def test_a_document_of_another_kind_is_refused(value: Any) -> None:
     with pytest.raises(NotAPlan):
         plan_from_json(with_digest(value))
     with pytest.raises(NotAPlan):

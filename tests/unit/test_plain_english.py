@@ -1,7 +1,6 @@
 """Plain English: texts and names avoid the words that CONTRIBUTING.md rules out.
 
-`NOT_YET` lists what is not clean yet. It only shrinks: a folder in it that has become clean fails the last test.
-`python -m tests.unit.test_plain_english FOLDER...` lists what is left there.
+`python -m tests.unit.test_plain_english FOLDER...` lists the banned words of these folders.
 """
 
 from __future__ import annotations
@@ -118,17 +117,6 @@ WHOLE_NAMES = {
 }
 """A whole identifier, leading underscores aside -> what to write instead."""
 
-NOT_YET = ("tests/property",)
-"""Folders and files that are not clean yet."""
-
-CLEAN = (
-    "cortexctl/render/schemas/drift.schema.json",
-    "cortexctl/render/schemas/events.schema.json",
-    "cortexctl/render/schemas/plan.schema.json",
-    "docs/reference/json.md",
-)
-"""Files that are clean, in folders that are not."""
-
 SAMPLES = (
     "tests/cases",  # inputs, and texts that the code wrote
     "tests/fixtures",
@@ -164,9 +152,7 @@ def files() -> tuple[str, ...]:
 
 
 def matching(name: str, entry: str) -> bool:
-    """Whether a file is this one, or in this folder. A `*` stands for one name."""
-    if "*" in entry:
-        return re.fullmatch(re.escape(entry).replace(r"\*", "[^/]*"), name) is not None
+    """Whether a file is this one, or in this folder."""
     return name == entry or name.startswith(f"{entry}/")
 
 
@@ -257,19 +243,15 @@ def replacement(name: str) -> str:
 @functools.cache
 def uses(name: str) -> list[Use]:
     """Every banned word of a file."""
-    found = [
+    banned = [
         Use(name, start + before, phrase, instead)
         for start, text in texts(name)
         for before, phrase, instead in phrases_in(text)
     ]
     if name.endswith(".py"):
         named = identifiers((REPO / name).read_text())
-        found += [Use(name, line, each, replacement(each)) for line, each in named if replacement(each)]
-    return sorted(found, key=lambda use: use.line)
-
-
-def is_clean_so_far(name: str) -> bool:
-    return name in CLEAN or not any(matching(name, pattern) for pattern in NOT_YET)
+        banned += [Use(name, line, each, replacement(each)) for line, each in named if replacement(each)]
+    return sorted(banned, key=lambda use: use.line)
 
 
 @pytest.mark.parametrize(
@@ -312,16 +294,9 @@ def test_names_are_seen_and_honest_ones_pass(name: str, good: bool) -> None:
     assert (replacement(name) == "") is good
 
 
-def test_what_is_clean_stays_clean() -> None:
-    dirty = [use for name in files() if is_clean_so_far(name) for use in uses(name)]
+def test_every_text_and_name_is_plain() -> None:
+    dirty = [use for name in files() for use in uses(name)]
     assert not dirty, "\n".join(map(str, dirty))
-
-
-@pytest.mark.parametrize("entry", NOT_YET)
-def test_what_has_become_clean_is_taken_off_the_list(entry: str) -> None:
-    """An entry without a file is for a folder that is to come."""
-    names = [name for name in files() if matching(name, entry)]
-    assert not names or any(uses(name) for name in names), f"{entry} is clean: take it off NOT_YET"
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def test_what_runs_as_wanted_is_left_alone() -> None:
 
 
 def test_a_label_with_the_text_of_the_wanted_spec_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither by the planner, nor by what it needs to know, nor by drift. Any other label is."""
+    """Neither the planner, nor its needs, nor drift parse it. Any other label is parsed."""
 
     def refused(text: str) -> Spec:
         parsed.append(text)
