@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cortexctl.engines.gpu_models import Gpu
 from cortexctl.engines.launch_forecast import Forecast
@@ -73,13 +73,19 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class ArgumentIssue:
-    """An argument that the release refuses (`fatal`), or takes without effect."""
+    """An argument that the release refuses (`fatal`), or takes without effect. `path` points into a nested table.
+    `about`: the argument itself (its name, or a key in its table), the form of its value, a value of the right form, or
+    a name that no release knows. `where`: the setting of a stack that has the argument.
+    """
 
     argument: str
     rule: str
     summary: str
     help: str = ""
     fatal: bool = True
+    path: tuple[str, ...] = ()
+    about: Literal["argument", "form", "value", "unknown"] = "argument"
+    where: Literal["args", "env", "extra_args"] = "args"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +206,7 @@ class Engine(Protocol):
         ...
 
     def check(self, server: Server, env: Mapping[str, str]) -> Sequence[ArgumentIssue]:
-        """What the release of the server refuses, or takes without effect."""
+        """What the release of the server refuses, or takes without effect: in its arguments, variables and raw arguments."""
         ...
 
     def release_of(self, reference: str) -> str | None:

@@ -9,7 +9,7 @@ from cortexctl.text.shorten import shortened
 
 ENGINES: dict[str, Engine] = {"vllm": Vllm()}
 DEFAULT = "vllm"
-"""The engine of a container that no stack and no label describes."""
+"""The engine of every model of a stack, and of a container that no label describes."""
 
 
 class UnknownEngine(ValueError):

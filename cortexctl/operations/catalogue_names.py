@@ -22,7 +22,7 @@ def known_option(typed: str) -> str:
     flag = catalogue.spelled(typed) if typed.startswith("-") else None
     name = flag.name if flag else typed.lstrip("-").replace("-", "_")
     if not catalogue.option_spans(name):
-        from cortexctl.stack.suggest import nearest
+        from cortexctl.text.suggest import nearest
 
         close = nearest(name, catalogue.option_names())
         raise UsageError(

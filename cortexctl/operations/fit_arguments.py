@@ -16,7 +16,7 @@ from cortexctl.engines.vllm.command.reserved import RESERVED
 from cortexctl.engines.vllm.command.values import SWITCHES, takes_several
 from cortexctl.engines.vllm.memory.release_changes import behaviour
 from cortexctl.errors import UsageError
-from cortexctl.stack.suggest import nearest
+from cortexctl.text.suggest import nearest
 
 
 def read_args(options: Sequence[str], version: str | None) -> dict[str, Any]:

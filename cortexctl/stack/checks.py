@@ -11,15 +11,17 @@ from packaging.specifiers import SpecifierSet
 from cortexctl import __version__
 from cortexctl.desired.stack import Instance
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error, warning
+from cortexctl.engines.registry import DEFAULT
 from cortexctl.engines.vllm.checkpoint_formats import GGUF_LAST
 from cortexctl.engines.vllm.command.check import POOLING_TASKS
 from cortexctl.engines.vllm.version import parse_release
 from cortexctl.instance.image import parse_image
 from cortexctl.instance.labels import serving_name
+from cortexctl.instance.spec import Server
 from cortexctl.stack.argument_checks import At, check_arguments
 from cortexctl.stack.document import Document
 from cortexctl.stack.schema import HostTable, ModelTable, SourceTable, StackFile
-from cortexctl.stack.suggest import nearest
+from cortexctl.text.suggest import nearest
 
 TASK_SINCE = {**dict.fromkeys(POOLING_TASKS, "0.6.5"), "transcription": "0.7.3"}
 """Task -> the first release that supports it. Earlier releases had embeddings under another name, and no audio."""
@@ -234,7 +236,8 @@ def _args(name: str, model: ModelTable, release: str | None, at: At) -> Iterator
         in_source = len(path) == 2 and path[0] == "args" and getattr(model.source, str(path[1]), None)
         return at("source", path[1]) if in_source else at(*path, key=key)
 
-    yield from check_arguments(f"models.{name}", args, model.extra_args, model.env, release, place)
+    server = Server(DEFAULT, "", (), release, args, tuple(model.extra_args))
+    yield from check_arguments(f"models.{name}", server, model.env, place)
 
 
 def _variable(model: ModelTable, variable: str, at: At) -> Iterator[Diagnostic]:

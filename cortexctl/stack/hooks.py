@@ -13,7 +13,7 @@ from cortexctl.instance.spec import SecretRef
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import HookTable, SecretTable, StackFile, StackHookTable
-from cortexctl.stack.suggest import nearest
+from cortexctl.text.suggest import nearest
 from cortexctl.text.units import seconds
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}

@@ -28,8 +28,8 @@ from cortexctl.stack.overlay import with_environment, with_profiles
 from cortexctl.stack.problems import check_dropped, check_profiles, explain, without_faults
 from cortexctl.stack.resolve import Surroundings, UnresolvedSecret, resolve
 from cortexctl.stack.schema import StackFile
-from cortexctl.stack.suggest import nearest
 from cortexctl.stack.variables import VariableInputs, secret_values, with_variables
+from cortexctl.text.suggest import nearest
 
 SecretValue = Callable[[str, str], str]
 """(source, key) -> the value; "" if it may stay unknown. Raises UnresolvedSecret."""

@@ -1,11 +1,11 @@
-"""The vLLM release of a model's image: all checks of arguments depend on it."""
+"""The release of the engine in a model's image: all checks of arguments depend on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cortexctl.engines.vllm.version import release_from_image
+from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.stack.schema import ModelTable
 
 
@@ -24,4 +24,4 @@ class Releases:
             return self.instead
         if model.vllm_version:
             return model.vllm_version.removeprefix("v")
-        return release_from_image(model.image) or self.reported.get(model.image)
+        return engine_named(DEFAULT).release_of(model.image) or self.reported.get(model.image)

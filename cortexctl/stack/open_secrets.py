@@ -9,8 +9,8 @@ from cortexctl.diagnostics import Diagnostic, error
 from cortexctl.instance.secret_shape import shape_of_secret
 from cortexctl.stack.document import SECRET_NAME, URL_WITH_PASSWORD, Document
 from cortexctl.stack.places import Loc
-from cortexctl.stack.suggest import nearest
 from cortexctl.stack.suspicion import in_the_block, is_variable, why_secret
+from cortexctl.text.suggest import nearest
 
 NOT_SECRET = "not_secret"  # noqa: S105 - the key's name
 

@@ -16,7 +16,7 @@ from cortexctl.stack.argument_checks import check_raw
 from cortexctl.stack.document import Document
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import ModelTable, StackFile
-from cortexctl.stack.suggest import nearest
+from cortexctl.text.suggest import nearest
 
 _BOUNDS = {"greater_than_equal": "at least", "greater_than": "more than", "less_than_equal": "at most"}
 _EXPECTED = {

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from cortexctl.desired.stack import Desired, GatePolicy, Host, Instance, Policy, Smoke
 from cortexctl.diagnostics import Diagnostic, SourceSpan, error
+from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.engines.vllm.command.check import POOLING_TASKS, RUNNER_SINCE
-from cortexctl.engines.vllm.command.effective import canonical_args
-from cortexctl.engines.vllm.command.effective import release_of as release_for
-from cortexctl.engines.vllm.contract import CONTRACT
 from cortexctl.engines.vllm.version import parse_release
 from cortexctl.files.checkout import Checkout
 from cortexctl.instance.spec import Container, Mount, Publish, SecretRef, Server, Spec
@@ -28,7 +26,7 @@ from cortexctl.stack.model_release import Releases
 from cortexctl.stack.overlay import profile_names
 from cortexctl.stack.places import Loc
 from cortexctl.stack.schema import HostTable, ModelTable, StackFile
-from cortexctl.stack.suggest import nearest
+from cortexctl.text.suggest import nearest
 from cortexctl.text.units import seconds, short_seconds, size_in_bytes
 
 Fingerprint = Callable[[SecretRef], str]
@@ -224,9 +222,10 @@ class _Resolution:
         if model.task in POOLING_TASKS and not {"runner", "task"} & args.keys():
             old = release is not None and parse_release(release) < RUNNER_SINCE
             args |= {"task": model.task} if old else {"runner": "pooling"}
+        engine = engine_named(DEFAULT)
         container = Container(
             image=model.image,
-            port=CONTRACT.port,
+            port=engine.contract.port,
             env=env,
             secrets=secrets,
             gpus=tuple(model.gpus) if isinstance(model.gpus, list) else (),
@@ -240,15 +239,14 @@ class _Resolution:
             cpus=model.cpus,
         )
         server = Server(
-            engine="vllm",
+            engine=DEFAULT,
             model=posixpath.normpath(f"{MODELS}/{below}") if below else source.repo or "",
             served_names=tuple(model.served_names or [name]),
             version=release,
-            args=canonical_args(args, release_for(release)),
-            extra_args=tuple(model.extra_args),
+            args=args,
             drain=seconds(model.rollout.drain),
         )
-        return Spec(container, server)
+        return Spec(container, replace(engine.canonical(server), extra_args=tuple(model.extra_args)))
 
     def _mounts(self, name: str, model: ModelTable, host_name: str, host: HostTable) -> tuple[Mount, ...]:
         mounts: dict[str, Mount] = {}

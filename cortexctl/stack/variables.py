@@ -17,8 +17,8 @@ from cortexctl.diagnostics import Diagnostic, SourceSpan, error
 from cortexctl.files.checkout import checkout_of
 from cortexctl.stack.document import Document, UnreadableDocument, fit, read_document, unfit
 from cortexctl.stack.places import Loc
-from cortexctl.stack.suggest import nearest
 from cortexctl.text.substitution import BEGIN, Piece, pieces_of
+from cortexctl.text.suggest import nearest
 
 PREFIX = "CORTEXCTL_VAR_"
 _ALLOWED = "write {{ vars.NAME }} for a variable; a literal {{ is written {{ '{{' }}, and {% and {# likewise"

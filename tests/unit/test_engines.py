@@ -9,7 +9,7 @@ import pytest
 
 from cortexctl.apply.executor import Fate
 from cortexctl.desired.stack import Desired
-from cortexctl.engines.registry import ENGINES, UnknownEngine, command_of, engine_named
+from cortexctl.engines.registry import DEFAULT, ENGINES, UnknownEngine, command_of, engine_named
 from cortexctl.engines.vllm.contract import CONTRACT as VLLM
 from cortexctl.errors import GateFailed
 from cortexctl.instance import labels
@@ -26,7 +26,7 @@ from tests.applying import crash, stack, with_length
 from tests.fakes.container import FakeContainer
 from tests.fakes.other_engine import CONTRACT, OtherEngine
 from tests.fakes.world import World
-from tests.reading import model_text
+from tests.reading import model_text, read, stack_text
 from tests.specs import change_spec, new_spec
 
 SPEC = new_spec(
@@ -75,6 +75,20 @@ def test_it_is_planned_launched_and_gated_through_its_own_contract(tmp_path: Pat
     assert world.prober.contracts == [CONTRACT]
     assert world.prober.keys_seen == ["planted"]
     assert world.plan(wanted).effective == ()
+
+
+def test_a_stack_is_checked_by_the_engine_of_its_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry picks it: vLLM's catalogue is not asked."""
+    monkeypatch.setitem(ENGINES, DEFAULT, OtherEngine())
+    (instance,) = stack(tmp_path, model_text(gpus='"none"'), "[models.tiny.args]\ndepth = 2\n").instances
+    assert (instance.spec.container.port, instance.spec.server.args) == (CONTRACT.port, {"depth": 2})
+    path = tmp_path / "stack.toml"
+    path.write_text(stack_text(model_text(gpus='"none"') + "[models.tiny.args]\nmax_model_len = 8\n"))
+    _, diagnostics = read(path)
+    (diagnostic,) = (d for d in diagnostics if d.is_error)
+    assert (diagnostic.rule, diagnostic.summary) == ("CX301", "it has no max_model_len")
+    assert diagnostic.span is not None
+    assert diagnostic.span.line == path.read_text().splitlines().index("max_model_len = 8") + 1
 
 
 def test_its_arguments_are_compared_by_itself(tmp_path: Path) -> None:

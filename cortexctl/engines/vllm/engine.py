@@ -73,14 +73,9 @@ class Vllm:
         return release_in_image(labels, env)
 
     def check(self, server: Server, env: Mapping[str, str]) -> tuple[ArgumentIssue, ...]:
-        from cortexctl.engines.vllm.command.check import check_args, check_env, check_extra_args
+        from cortexctl.engines.vllm.command.check_server import check_server
 
-        findings = [
-            *check_args(server.args, server.version, env),
-            *check_extra_args(server.extra_args, server.version, server.args),
-            *check_env(env, server.version),
-        ]
-        return tuple(ArgumentIssue(f.argument, f.rule, f.summary, f.help, f.fatal) for f in findings)
+        return tuple(check_server(server, env))
 
     def stage(self, log: Sequence[str]) -> Stage | None:
         from cortexctl.engines.vllm.progress import SERVER_UP, latest
