@@ -206,7 +206,7 @@ class Engine(Protocol):
         ...
 
     def check(self, server: Server, env: Mapping[str, str]) -> Sequence[ArgumentIssue]:
-        """What the release of the server refuses, or takes without effect: in its arguments, variables and raw arguments."""
+        """What the release of the server refuses, or takes without effect: arguments, variables, raw arguments."""
         ...
 
     def release_of(self, reference: str) -> str | None:

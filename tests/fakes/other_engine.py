@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cortexctl.engines.base import (
+    MAX_TOKENS,
+    PROMPT,
     ArgumentIssue,
     Command,
     CommandDifference,
@@ -32,7 +34,7 @@ CONTRACT = replace(
     dead_status=None,
     exit_zero="",
     default_share=0.5,
-    smoke={"": SmokeRequest("/say", {}, "said something")},
+    smoke={"": SmokeRequest("/say", {"prompt": PROMPT, "max_tokens": MAX_TOKENS}, "said something")},
 )
 
 

@@ -5,6 +5,10 @@ It replaces the program `vllm` in an image, and has the same command line:
 
     vllm serve MODEL [OPTIONS]          vllm serve --model MODEL [OPTIONS]
 
+Under the name `other-server` it is another engine (tests/fakes/other_engine.py), with its own options, paths and key:
+
+    other-server MODEL --names A,B --port N [--depth N]       /ready /names /say, OTHER_KEY
+
 Every option of vLLM is accepted. These have an effect: --host --port --served-model-name --api-key --max-model-len
 --max-num-seqs --runner --task --shutdown-timeout --headless --disable-uvicorn-access-log, and VLLM_API_KEY of the
 environment. A model with "whisper" in its name transcribes. Texts, statuses, metric names and the stop sequence are
@@ -69,6 +73,10 @@ NO_CHAT_TEMPLATE = (
 ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 
+OTHER = "other-server"
+OTHER_PATHS = {"/ready": "/health", "/names": "/v1/models", "/say": "/v1/completions"}
+"""The paths of the other engine -> vLLM's path with the same answer. It has no other path."""
+
 Json = dict[str, Any]
 
 
@@ -90,6 +98,7 @@ class Options:
     pooling: bool = False
     headless: bool = False
     access_log: bool = True
+    paths: dict[str, str] | None = None
 
 
 @dataclass
@@ -194,6 +203,20 @@ def read_options(arguments: list[str], env: dict[str, str]) -> Options:
         pooling=first("runner", "") == "pooling" or first("task", "generate") not in {"generate", "auto"},
         headless="headless" in options,
         access_log="disable-uvicorn-access-log" not in options,
+    )
+
+
+def read_other_options(arguments: list[str], env: dict[str, str]) -> Options:
+    """Read the command line of the other engine."""
+    model, inputs = split_arguments(arguments)
+    if model is None or inputs.keys() - {"names", "port", "depth"} or not {"names", "port"} <= inputs.keys():
+        usage_error(f"{OTHER} MODEL --names A,B --port N [--depth N]")
+    return Options(
+        model=model,
+        names=inputs["names"][0].split(","),
+        port=int(inputs["port"][0]),
+        api_keys=[env["OTHER_KEY"]] if env.get("OTHER_KEY") else [],
+        paths=OTHER_PATHS,
     )
 
 
@@ -450,6 +473,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, method: str) -> None:
         """Find the method for the path, and turn what goes wrong into an answer."""
         path = self.path.split("?")[0]
+        if self.server.options.paths is not None:
+            path = self.server.options.paths.get(path, "/")
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:
             if self.server.faults.hang and path.startswith(self.server.faults.hang):
@@ -909,7 +934,10 @@ class Life:
 
 def main() -> None:
     """Read the command line and serve."""
-    arguments = sys.argv[1:]
+    arguments, env = sys.argv[1:], dict(os.environ)
+    if Path(sys.argv[0]).name == OTHER:
+        Life(read_other_options(arguments, env), read_faults(env)).run()
+        return
     if arguments[:1] in (["--version"], ["-v"]):
         print(VERSION)
         return
@@ -918,7 +946,6 @@ def main() -> None:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return
-    env = dict(os.environ)
     Life(read_options(arguments[1:], env), read_faults(env)).run()
 
 

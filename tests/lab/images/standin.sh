@@ -1,5 +1,6 @@
 #!/bin/bash
-# standin.sh TAG KEY: makes the image with the stand-in server (../standin.py) under the name of vLLM's program.
+# standin.sh TAG KEY: makes the image with the stand-in server (../standin.py) under the names of vLLM's program and of
+# the test engine's.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -12,6 +13,7 @@ trap 'rm -rf "$BUILD"' EXIT
 python3 "$HERE/rootfs.py" "$BUILD/root" --slim
 sed '1s,.*,#!/usr/local/bin/python3,' "$HERE/../standin.py" >"$BUILD/root/usr/local/bin/vllm"
 chmod 755 "$BUILD/root/usr/local/bin/vllm"
+ln -s vllm "$BUILD/root/usr/local/bin/other-server"
 
 tar -C "$BUILD/root" --owner=0 --group=0 --numeric-owner -c . |
   timeout 300 docker import \
