@@ -1,4 +1,4 @@
-"""Stacks to apply to a fake world, and what becomes of them."""
+"""Applies stacks to a fake world, and returns the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builders of what plans are made of, with one host and one model unless a test asks for more."""
+"""Builders of the inputs of a plan. By default they have one host and one model."""
 
 from __future__ import annotations
 

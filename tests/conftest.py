@@ -22,7 +22,7 @@ def repo() -> Path:
 
 @pytest.fixture(scope="session")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folders that nobody has made yet, each another one. To make one for each test would cost more than many tests do."""
+    """Paths of different folders that do not exist. Creating a folder for each test would take longer than many tests."""
     root = tmp_path_factory.mktemp("caches")
     return (root / str(number) for number in itertools.count())
 

@@ -1,4 +1,4 @@
-"""Changes in which one step fails, once: the stories, the failures, and the table of what becomes of them.
+"""Changes in which one step fails, once: the stories, the failures, and the table of their results.
 
 The table is tests/cases/failures/STORY.txt, a line a case:
 
@@ -286,7 +286,7 @@ def _name_at_the_gate(plan: Plan, gate: Step) -> str:
 
 
 def works_again(world: World) -> None:
-    """Time passes, and whatever was wrong is right again."""
+    """Let time pass, and end all faults."""
     world.clock.sleep(2 * HOUR)
     world.daemon().faults.clear()
     world.prober.smoke_fails.clear()

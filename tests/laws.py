@@ -84,7 +84,7 @@ def apply_case(world: World, case: Case) -> Result:
 
 @dataclass
 class Watch:
-    """Checks the hosts whenever a step begins or ends. Nothing serves, and nothing restarts, ungated."""
+    """Checks the hosts when a step starts and ends: only instances that passed their gate serve, and restart."""
 
     world: World
     stays: frozenset[tuple[str, str, str]] = frozenset()

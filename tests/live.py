@@ -1,4 +1,4 @@
-"""A real daemon for tests: everything a test makes carries its stack's name, and goes when the test ends."""
+"""A real daemon for tests. All objects of a test have its stack's name, and are removed when the test ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAND_IN = "cortexctl-lab/stand-in:v0.32.0"
 REAL_VLLM = "cortexctl-lab/vllm-openai:v0.32.0"
 MODELS = REPO / ".lab" / "models"
 TEST = "cxt.test"
-"""The label of containers that stand for others', by the stack of the test."""
+"""The label of containers that play foreign ones. Its value is the stack of the test."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class LiveDaemon:
         return {c.name: c.state for c in seen.containers if c.labels.get("cortexctl.stack") == self.stack}
 
     def everything(self) -> dict[str, list[str]]:
-        """Containers, networks and volumes whose name has the stack's in it, ours and what stands for others'."""
+        """Containers, networks and volumes whose name contains the stack's name: ours, and those that play foreign ones."""
         containers = json.loads(get(self.docker, "/containers/json?all=1").body)
         networks = json.loads(get(self.docker, "/networks").body)
         volumes = json.loads(get(self.docker, "/volumes").body)["Volumes"] or []
@@ -95,7 +95,7 @@ class LiveDaemon:
         self.foreign.append(new)
 
     def until_serving(self, name: str) -> None:
-        """Wait until a container's server is up, as its log says."""
+        """Wait until the log of a container reports that its server is up."""
         for _ in range(600):
             if b"Application startup complete" in get(self.docker, f"/containers/{name}/logs?stdout=1&stderr=1").body:
                 return
@@ -119,7 +119,7 @@ class LiveDaemon:
 
 @contextmanager
 def live_daemon(stack: str) -> Iterator[LiveDaemon]:
-    """Fails, rather than skips, when there is no daemon: these tests are part of the run."""
+    """Yields the daemon. Without a daemon the test fails, and is not skipped: it is part of the run."""
     docker = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     try:
         get(docker, "/_ping")

@@ -159,7 +159,7 @@ def test_parts_import_only_what_they_may(name: str, path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "path"), ALL)
 def test_a_rule_is_not_recognised_by_its_id(name: str, path: Path) -> None:
-    """What decides by a diagnostic asks its kind."""
+    """Code that decides by a diagnostic compares its kind."""
     for node in ast.walk(ast.parse(path.read_text())):
         compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "startswith":
@@ -291,7 +291,7 @@ def test_what_a_use_case_returns_reaches_no_adapter(name: str, path: Path) -> No
 
 
 MAY_NAME_VLLM = {"engines", "stack"}
-"""The parts that import vLLM's own modules. All others ask the engine of a spec, by `engines.registry`."""
+"""The parts that import vLLM's own modules. All others use the engine of a spec, from `engines.registry`."""
 ABOUT_VLLM = {
     "cortexctl.cli.args",
     "cortexctl.cli.catalog",

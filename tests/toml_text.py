@@ -9,7 +9,7 @@ from typing import Any
 
 
 def toml_text(values: Mapping[str, Any]) -> str:
-    """A stack's values as TOML: a table for everything that is named (a host, a model), the rest in lines below it."""
+    """A stack's values as TOML: a table for each named thing (a host, a model), and lines for its values."""
     lines = [f"{_key(k)} = {_value(v)}" for k, v in values.items() if not isinstance(v, dict)]
     for key, table in values.items():
         if isinstance(table, dict):

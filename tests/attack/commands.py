@@ -32,7 +32,7 @@ class Wrote:
 
 @contextmanager
 def in_one_process() -> Iterator[None]:
-    """Around many commands: what a command leaves open ends with its process, and here with this."""
+    """For many commands in one process: files that a command leaves open are closed at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         try:
@@ -42,7 +42,7 @@ def in_one_process() -> Iterator[None]:
 
 
 def command(*arguments: str, env: Mapping[str, str] | None = None) -> Wrote:
-    """Run it. A traceback fails, and so does a text that does something to a terminal."""
+    """Run a command. Fails if its output has a traceback, or characters that control a terminal."""
     out, err = _stream("strict"), _stream("backslashreplace")
     with patch.dict(os.environ, env or {}), redirect_stdout(out), redirect_stderr(err):
         code = run(list(arguments))
@@ -56,7 +56,7 @@ def command(*arguments: str, env: Mapping[str, str] | None = None) -> Wrote:
 
 
 def _stream(errors: str) -> io.TextIOWrapper:
-    """As Python opens them: what a stack or a host holds may not be writable at all."""
+    """A stream like those that Python opens: it may refuse characters of a stack or a host."""
     return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors)
 
 

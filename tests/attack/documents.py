@@ -1,4 +1,4 @@
-"""Stack files, plan files and snapshots that were changed at random: each is read and shown, or refused in words."""
+"""Stack files, plan files and snapshots that were changed at random: each is read and shown, or refused with a message."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def stack_values() -> list[Any]:
 
 
 def stack_file(seed: str) -> tuple[str, bytes]:
-    """A name and what is in it: TOML six times of seven, else JSON."""
+    """A file name and its content: TOML in six of seven cases, else JSON."""
     choose = random.Random(seed)
     if choose.random() < 0.85:
         return "stack.toml", mutated_toml(choose, stack_texts())
@@ -100,7 +100,7 @@ def try_stack(path: Path) -> bool:
 
 
 def plan_stack(desired: Desired) -> None:
-    """Planned against empty hosts and against hosts where it runs already; a plan is the same after JSON."""
+    """Plan against empty hosts, and against hosts that run the stack. A plan must be the same after JSON."""
     desired, unplaced = placed(desired)
     diagnostics_text([*unplaced, *check_desired(desired)], PLAIN)
     empty = Observed(tuple(ObservedHost(h.name, daemon="Docker/20.10.24 (linux)", api="1.41") for h in desired.hosts))
@@ -112,7 +112,7 @@ def plan_stack(desired: Desired) -> None:
 
 
 def _lay_out(path: Path) -> None:
-    """As `fmt`: what it writes says the same."""
+    """Format the file like `fmt`. The result must have the same content."""
     try:
         text = path.read_bytes().decode("utf-8")
         before = parse_document(str(path), text)

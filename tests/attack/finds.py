@@ -99,11 +99,11 @@ def bounded(cpu_seconds: float = CPU_SECONDS) -> Iterator[None]:
 
 
 def attempt(name: str, files: Mapping[str, bytes], do: Callable[[], None]) -> Find | None:
-    """Do it; whatever it raises is a find. Use it inside `bounded`."""
+    """Call `do`. Returns a find if it raises an exception. Use it inside `bounded`."""
     signal.setitimer(signal.ITIMER_VIRTUAL, _allowed[-1])
     try:
         do()
-    except Exception as cause:  # noqa: BLE001 - that is what is searched for
+    except Exception as cause:  # noqa: BLE001 - every exception is a find
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         detail = "".join(traceback.format_exception(cause, limit=-12))
         return Find(kind_of(cause), name, detail[-6000:], files)
@@ -113,7 +113,7 @@ def attempt(name: str, files: Mapping[str, bytes], do: Callable[[], None]) -> Fi
 
 
 def kind_of(cause: BaseException) -> str:
-    """The exception, and the last place in the package that it came through; a broken expectation by its words."""
+    """The kind of a find: the exception and its last place in the package, or the message of a failed assertion."""
     if isinstance(cause, AssertionError):
         return str(cause).partition("\n")[0].partition(": ")[0][:120] or "AssertionError"
     return f"{type(cause).__name__} in {_place(cause.__traceback__)}"

@@ -121,7 +121,7 @@ def _records() -> Iterator[str]:
 
 
 def lists(seed: int) -> Iterator[Hostile]:
-    """Answers to the request for all containers that are no list of containers."""
+    """Answers to the request for all containers that are not a list of containers."""
     deep: Any = []
     for _ in range(900):
         deep = [deep]
@@ -255,7 +255,7 @@ def _one(line: tuple[str, ...], url: str) -> Callable[[], None]:
 
 
 def attack_labels(count: int, seed: int) -> Row:
-    """All that were thought of by hand, or as many as asked for; and as many generated ones."""
+    """Try up to `count` cases that were written by hand, and `count` generated ones."""
     written = list(by_hand(seed))[:count]
     cases = [*written, *generated(count, seed)]
     return _attack("labels, locks and records by somebody else", cases, quick=count < 200)

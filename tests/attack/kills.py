@@ -1,8 +1,8 @@
-"""`kill -9` of commands at random moments, one to three times in a row; one undisturbed repeat must end as if nothing had
-happened.
+"""`kill -9` of commands at random moments, one to three times in a row. After one undisturbed repeat, the end state must
+be that of an undisturbed run.
 
-A kill comes at a random request that changes something on the daemon (before or after the daemon has done it), or a
-random time after the first of them: so that it falls between the first change and the end. Which of them did is counted.
+A kill happens at a random request that changes something on the daemon (before or after the daemon carries it out), or at
+a random time after the first one: most kills hit between the first change and the end, and these are counted.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def case_of(seed: int, number: int, scenes: Sequence[Scene] = SCENES) -> Case:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """How a scene ends when nobody disturbs it, and how long its way is."""
+    """The end state of an undisturbed scene, and its number of requests."""
 
-    stands: Any
+    host_state: Any
     verdicts: dict[str, int]
     repeat: int
     requests: int
@@ -100,8 +100,8 @@ def undisturbed(scene: Scene, here: Ground, watched: Watched) -> Undisturbed:
     if code:
         raise Differs(f"an undisturbed {command[0]} fails with {code}: {wrote[-1500:]}")
     here.record_is_right()
-    stands, verdicts = here.stands(), here.verdicts()
-    return Undisturbed(stands, verdicts, here.run(*command)[0], requests, ended - began[0])
+    host_state, verdicts = here.host_state(), here.verdicts()
+    return Undisturbed(host_state, verdicts, here.run(*command)[0], requests, ended - began[0])
 
 
 @dataclass
@@ -131,12 +131,12 @@ def play(case: Case, here: Ground, watched: Watched, references: References) -> 
         here.settled()
         doing = "the repeat"
         did = _repeat(case.scene, here, watched, reference)
-        doing = f"what stands after a repeat with {did} changes on the daemon"
-        stands = here.stands()
+        doing = f"the state after a repeat with {did} changes on the daemon"
+        host_state = here.host_state()
         if not did and here.lock_holder_is_gone():
             outcome.dead_lock = 1
-            stands["volumes"] = [v for v in stands["volumes"] if v != "cortexctl-lock-STACK"]
-        compare("after one repeat, other than undisturbed", stands, reference.stands)
+            host_state["volumes"] = [v for v in host_state["volumes"] if v != "cortexctl-lock-STACK"]
+        compare("after one repeat, other than undisturbed", host_state, reference.host_state)
         wrong = _wrong_record(here)
         compare("plan and drift judge otherwise than undisturbed", here.verdicts(), reference.verdicts)
         compare("somebody else's container was touched", here.foreign(), others)
@@ -148,7 +148,7 @@ def play(case: Case, here: Ground, watched: Watched, references: References) -> 
         if wrong:
             doing = f"the record after a repeat with {did} changes on the daemon"
             raise wrong  # noqa: TRY301 - what follows from it is the worse, and comes first
-    except Exception as cause:  # noqa: BLE001 - whatever it is, it is a find
+    except Exception as cause:  # noqa: BLE001 - every exception is a find
         files = {name: text.encode() for name, text in here.seen.items()}
         files["case.txt"] = f"{case.again}\n{case.kills}\n".encode()
         outcome.find = Find(
@@ -202,7 +202,12 @@ def _repeat(scene: Scene, here: Ground, watched: Watched, reference: Undisturbed
 
 
 def compare(what: str, now: Any, wanted: Any) -> None:
-    """Raises Differs with what is more and what is missing."""
+    """Compare two states.
+
+    Raises:
+        Differs: with the surplus and the missing parts
+
+    """
     if now != wanted:
         raise Differs(
             f"{what}: {_difference(now, wanted)}\n\nfound {json.dumps(now, indent=1)}\n\nwanted {json.dumps(wanted, indent=1)}"
@@ -231,13 +236,13 @@ def _wrong_record(here: Ground) -> Differs | None:
 
 
 def _may_be_lost(row: Any) -> bool:
-    """It serves and was made by cortexctl: one that was adopted nobody can make again."""
+    """Whether a container serves and was created by cortexctl. An adopted one cannot be created again."""
     is_serving = row["State"]["Running"] and not labels.is_generation_name(row["Name"])
     return is_serving and labels.SPEC in (row["Config"]["Labels"] or {})
 
 
 def _lose(name: str, here: Ground) -> None:
-    """Somebody removes one that serves: what was applied last comes back, and nothing older."""
+    """Remove a serving container, and check that an apply creates the last applied generation again, and no older one."""
     turn = _turn(here.live.inspect(name))
     here.live.docker_cli("rm", "-f", name)
     code, wrote = here.run("apply", str(here.path), "--auto-approve", "--only", "drift")

@@ -1,7 +1,7 @@
-"""Secrets where they should not be: a value is planted in each place of a stack, and no output and no file may hold it.
+"""Secrets in wrong places: a value is planted in each place of a stack, and no output and no file may contain it.
 
-The stack may be refused, or the value hidden: both are right. And a server that writes its own secret to its log, in all
-the forms that programs give a text: no reader of an apply may see it.
+The stack may be refused, or the value hidden: both are right. The second attack is a server that writes its own secret to
+its log, in all the usual text formats: no output of an apply may show it.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _plant(case: str, name: str, content: str, value: str) -> Find | None:
                 for p in Path().rglob("*")
                 if p.is_file() and p.name not in seen and _holds(p.read_bytes(), value)
             ]
-        except Exception as cause:  # noqa: BLE001 - whatever it is, it is a find
+        except Exception as cause:  # noqa: BLE001 - every exception is a find
             return Find(kind_of(cause), _slug(case), str(cause), {name: content.encode()})
         finally:
             os.chdir(before)
@@ -174,7 +174,7 @@ def _plant(case: str, name: str, content: str, value: str) -> Find | None:
 
 
 def _shown(name: str, value: str) -> list[str]:
-    """The commands that show the value, and not the last of what it leaks either."""
+    """The commands that show the value, each with its first line that does."""
     showing = []
     for line in OFFLINE:
         arguments = [w.replace("STACK", name).replace("OTHER", "other.toml") for w in line]
@@ -187,7 +187,7 @@ def _shown(name: str, value: str) -> list[str]:
 
 
 def _holds(content: bytes, value: str) -> bool:
-    """Whole or its beginning: a text may be cut."""
+    """Whether the content has the start of the value. Texts may be cut."""
     return value[:10].encode() in content
 
 
@@ -195,7 +195,7 @@ def _slug(case: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in case)[:80]
 
 
-# a server that writes down what it knows
+# a server that logs its secret
 
 
 FORMS: Mapping[str, Callable[[str], str]] = {
@@ -219,7 +219,7 @@ ODD = ("", '"', "'", "/+=", "%20&", "\\", "<>", "\u00e9")
 
 @dataclass(frozen=True)
 class Server:
-    """A candidate that writes a secret to its log in one form and dies. `read_by`: what is found out by."""
+    """A candidate that writes `line`, with its secret in one format, to its log and exits."""
 
     name: str
     secret: str
@@ -301,7 +301,7 @@ def attack_servers(
     def run(lane: tuple[Ground, Any], server: Server) -> Find | None:
         try:
             return play(server, lane[0])
-        except Exception as cause:  # noqa: BLE001 - whatever it is, it is a find
+        except Exception as cause:  # noqa: BLE001 - every exception is a find
             return Find(kind_of(cause), _slug(server.name), str(cause), {})
 
     outcomes = Lanes(lambda: ground(folder, _straight), lanes).run(cases[:count], run, until)

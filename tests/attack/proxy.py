@@ -47,7 +47,7 @@ def case_of(seed: int, number: int, longest: float, scenes: Sequence[Scene] = SC
 class Honest:
     """The end state of a scene behind an honest proxy, and its number of requests."""
 
-    stands: Any
+    host_state: Any
     verdicts: dict[str, int]
     repeat: int
     requests: int
@@ -86,13 +86,13 @@ def _honest(scene: Scene, here: Ground, liar: Liar) -> Honest:
     requests = len(liar.requests)
     if code:
         raise Differs(f"an honest {scene.name} fails with {code}: {wrote[-1500:]}")
-    stands, verdicts = here.stands(), here.verdicts()
+    host_state, verdicts = here.host_state(), here.verdicts()
     stays = frozenset(before & _there(here))
-    return Honest(stands, verdicts, here.run(*scene.command_on(here))[0], requests, stays)
+    return Honest(host_state, verdicts, here.run(*scene.command_on(here))[0], requests, stays)
 
 
 def _there(here: Ground) -> set[tuple[str, int, str]]:
-    return {(c["model"], c["ordinal"], c["turn"]) for c in here.stands()["containers"]}
+    return {(c["model"], c["ordinal"], c["turn"]) for c in here.host_state()["containers"]}
 
 
 def play(case: Case, here: Ground, liar: Liar, references: References) -> Outcome:
@@ -136,13 +136,13 @@ def _check_ended(code: int, wrote: str, here: Ground, honest: Honest, lied: Sequ
     check_sane(code, wrote)
     if code not in ENDS:
         raise Differs(f"exit code {code}: {wrote[-1500:]}")
-    stands = here.settled()
+    host_state = here.settled()
     if lost := honest.stays - _there(here):
         raise Differs(f"an old instance is lost: {sorted(lost)}")
     if code == 0 and not any(line.startswith("404") for line in lied):
         # A record that cannot be written is not a failure: half of a record may be left until the repeat.
-        left = {**stands, "volumes": [v for v in stands["volumes"] if v != "cortexctl-recording-STACK"]}
-        compare("done, and other than wanted", _without_lock(left), honest.stands)
+        left = {**host_state, "volumes": [v for v in host_state["volumes"] if v != "cortexctl-recording-STACK"]}
+        compare("done, and other than wanted", _without_lock(left), honest.host_state)
 
 
 def _repeat(scene: Scene, here: Ground, liar: Liar, honest: Honest) -> int:
@@ -155,16 +155,16 @@ def _repeat(scene: Scene, here: Ground, liar: Liar, honest: Honest) -> int:
     if code and not (code == honest.repeat and not scene.can_be_repeated):
         raise Differs(f"the repeat fails with {code}: {wrote[-1500:]}")
     did = [line for line in liar.requests if not line.startswith(("GET", "HEAD"))]
-    stands = here.stands()
+    host_state = here.host_state()
     dead = not did and here.lock_holder_is_gone()
-    compare("after one repeat, other than wanted", _without_lock(stands) if dead else stands, honest.stands)
+    compare("after one repeat, other than wanted", _without_lock(host_state) if dead else host_state, honest.host_state)
     here.record_is_right()
     compare("plan and drift judge otherwise than undisturbed", here.verdicts(), honest.verdicts)
     return int(dead)
 
 
-def _without_lock(stands: dict[str, Any]) -> dict[str, Any]:
-    return {**stands, "volumes": [v for v in stands["volumes"] if v != "cortexctl-lock-STACK"]}
+def _without_lock(host_state: dict[str, Any]) -> dict[str, Any]:
+    return {**host_state, "volumes": [v for v in host_state["volumes"] if v != "cortexctl-lock-STACK"]}
 
 
 @contextmanager

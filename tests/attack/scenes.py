@@ -1,7 +1,7 @@
-"""Kinds of work that cortexctl does on a host: how the host gets ready for each, the command, and what stands then.
+"""Kinds of work that cortexctl does on a host: the preparation of the host, the command, and the end state.
 
-A scene is played on a ground of its own: a stack's name on the daemon, with a proxy before it and somebody else's
-container beside it. What stands in the end is given without the stack's name, so that two grounds can be compared.
+A scene runs on its own ground: a stack's name on the daemon, with a proxy in front and a foreign container beside it. The
+end state does not contain the stack's name, so that two grounds can be compared.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FOREIGN = ("Id", "Name", "Config", "HostConfig", "RestartCount")
 
 
 class Differs(AssertionError):
-    """What stands is not what should."""
+    """The state of a host is not the expected one."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """Of a stack: `turn` is a variable of its environment, by which generations differ."""
+    """A model of a stack. `turn`: a variable of its environment that is different in each generation."""
 
     turn: int = 1
     replicas: int = 1
@@ -51,13 +51,13 @@ Models = Mapping[str, Model]
 
 @dataclass
 class Ground:
-    """A stack's name on a daemon. `url` is the proxy's, `live` the daemon itself."""
+    """A stack's name on a daemon. `url`: the proxy's URL. `live`: the daemon itself."""
 
     live: LiveDaemon
     folder: Path
     url: str
     seen: dict[str, str] = field(default_factory=dict)
-    """Of each command, what it wrote: for the report of a fault."""
+    """Command -> its output, for the report of a fault."""
     commands: int = 0
 
     @property
@@ -115,7 +115,7 @@ class Ground:
             raise Differs(f"an undisturbed apply fails with {code}: {wrote[-1500:]}")
 
     def start_by_hand(self, name: str) -> None:
-        """What somebody's `docker run` left, as the stack would make it."""
+        """Start a container with `docker run` that matches the stack."""
         self.live.docker_cli("network", "create", f"{self.stack}-net")
         self.live.docker_cli(
             *(
@@ -145,7 +145,7 @@ class Ground:
         self.live.until_serving(f"{self.stack}-by-hand")
 
     def foreign(self) -> Any:
-        """All that the daemon knows of somebody else's container, but what it counts."""
+        """The daemon's inspection of the foreign container, without counters."""
         row = self.live.inspect(f"{self.stack}-foreign")
         state = {k: row["State"][k] for k in ("Status", "Pid", "StartedAt")}
         return {
@@ -177,7 +177,7 @@ class Ground:
         ]
         return [self.live.inspect(name) for name in sorted(names) if name != f"{self.stack}-foreign"]
 
-    def stands(self) -> dict[str, Any]:
+    def host_state(self) -> dict[str, Any]:
         """The state of the host: containers with their roles, volumes, networks. Without the stack's name and without
         generations.
         """
@@ -193,10 +193,10 @@ class Ground:
 
     def settled(self) -> dict[str, Any]:
         """The state of the host once the daemon is idle: it continues a request whose client is gone."""
-        before = self.stands()
+        before = self.host_state()
         for _ in range(100):
             time.sleep(0.3)
-            if (now := self.stands()) == before:
+            if (now := self.host_state()) == before:
                 break
             before = now
         return before
@@ -284,7 +284,7 @@ def _generation(row: Mapping[str, Any]) -> int:
 
 @contextmanager
 def ground(folder: Path, proxy: Callable[[Path, str], Any]) -> Iterator[tuple[Ground, Any]]:
-    """A ground on the lab's daemon, with what `proxy` yields: its URL, and what it is driven by."""
+    """Yields a ground on the lab's daemon, and the control object that `proxy` yields beside its URL."""
     stack = f"cxa-{secrets.token_hex(3)}"
     place = folder / stack
     place.mkdir(parents=True)
@@ -307,13 +307,13 @@ def ground(folder: Path, proxy: Callable[[Path, str], Any]) -> Iterator[tuple[Gr
 
 @dataclass(frozen=True)
 class Scene:
-    """`ready` makes the host and the stack file ready, undisturbed; `arguments` is the command (STACK: the stack file)."""
+    """`ready` prepares the host and the stack file, undisturbed. `arguments`: the command (STACK: the stack file)."""
 
     name: str
     ready: Callable[[Ground], None]
     arguments: tuple[str, ...] = ("apply", "STACK", "--auto-approve")
     can_be_repeated: bool = True
-    """Whether the command, once it has been carried out, has nothing left to do and says so with 0."""
+    """Whether a second run of the command has nothing to do, and exits with 0."""
 
     def command_on(self, here: Ground) -> tuple[str, ...]:
         return tuple(w.replace("STACK", str(here.path)).replace("MODEL", here.model("m")) for w in self.arguments)

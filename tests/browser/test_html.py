@@ -1,4 +1,4 @@
-"""The HTML view in a real browser: it works there, asks nothing of anybody, and fits a phone."""
+"""The HTML view in a real browser: it works, sends no requests, and fits a phone."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def luminance(colour: str) -> int:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("plan", [rich_plan(), case("memory_promised_twice")], ids=["rich", "memory"])
 def test_all_text_has_contrast(opened: Open, plan: Plan, dark: bool) -> None:
-    """WCAG AA: 4.5 to 1, for every text against the first ground behind it."""
+    """WCAG AA: at least 4.5 to 1, for every text against its background."""
     page = opened(plan, dark=dark).page
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.evaluate(CONTRAST) == []

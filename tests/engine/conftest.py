@@ -41,7 +41,7 @@ class StackFile:
     def write(
         self, *, publish: str = "127.0.0.1", gate: str = GATE, more: str = "", image: str = STAND_IN, **env: str
     ) -> None:
-        """`env` goes to the stand-in: START_SECONDS = "2" and the like; `more` is TOML after it."""
+        """Write the stack file. `env`: settings of the stand-in, for example START_SECONDS = "2". `more`: further TOML."""
         switches = "".join(f'STANDIN_{name} = "{value}"\n' for name, value in env.items())
         self.path.write_text(
             f'stack = "{self.stack}"\n\n[hosts.here]\nnetwork = "{self.stack}-net"\n\n'

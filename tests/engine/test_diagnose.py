@@ -1,4 +1,4 @@
-"""`cortexctl diagnose` on a real daemon with the stand-in: what its containers' ends look like from outside."""
+"""`cortexctl diagnose` on a real daemon with the stand-in: the ends of its containers, seen from outside."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_from_docker_run_to_the_stack_without_a_restart(live: LiveDaemon, moving
     from_snapshot = json.loads(
         moving.run("plan", str(moving.path), "--observed", str(snapshot), "--format", "json").out
     )
-    # A review reads no secret, so neither does what it is compared with.
+    # A review reads no secret, so the plan that it is compared with reads none either.
     from_host = json.loads(moving.run("plan", str(moving.path), "--no-commands", "--format", "json").out)
     for key in from_host.keys() - {"basis", "digest"}:
         assert without_others(from_snapshot[key]) == without_others(from_host[key]), key

@@ -49,7 +49,7 @@ def test_a_record_that_was_being_written_is_found_and_then_replaced(live: LiveDa
 
 
 def test_what_was_removed_by_hand_comes_back_as_it_was_applied_last(live: LiveDaemon, stack: StackFile) -> None:
-    """The record says so before the container has its serving name, not at the end of the run."""
+    """The record holds the new spec before the container has its serving name, not only at the end of the run."""
     stack.write()
     assert live.cortexctl("apply", str(stack), "--auto-approve").code == 0
     stack.write(TURN="2")

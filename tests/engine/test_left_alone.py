@@ -1,4 +1,4 @@
-"""A container that somebody made from a commit of ours, on a real daemon: it stays whatever is applied, and is named."""
+"""A foreign container from a commit of ours, on a real daemon: every apply leaves it alone, and names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models' files out of containers of a real daemon: running, stopped, through links, and never more than is asked for."""
+"""Files of models from containers of a real daemon: running, stopped, through links, and only the requested bytes."""
 
 from __future__ import annotations
 

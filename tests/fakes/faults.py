@@ -1,4 +1,4 @@
-"""What goes wrong with a fake daemon, and when.
+"""The faults of a fake daemon, and their moments.
 
     daemon.faults.fail("set_restart", call=2)                the second call is refused, once
     daemon.faults.fail("rename", after="pass_gate", times=2) the first two calls once a step of this kind is done
@@ -112,8 +112,8 @@ class Faults:
                 fault.after = "" if fault.after == kind else fault.after
 
     def strike(self, host: str, method: str) -> DaemonError | None:
-        """Called before the daemon does what it is asked for. Raises the error of a fault; returns the one to raise
-        afterwards, if the daemon is to act first.
+        """Called before the daemon carries a call out. Raises the error of a fault. Returns an error to raise after the
+        call, if the daemon must act first.
         """
         with self._guard:
             now = self.clock.elapsed() if self.clock else 0.0
@@ -153,7 +153,7 @@ def faulty(method: Callable[Concatenate[Daemon, P], Answer]) -> Callable[Concate
 
 
 def _of_host(error: DaemonError, host: str) -> DaemonError:
-    """As a real adapter says it: with the host's name before it."""
+    """The error with the host's name in front of its message, like the errors of the real adapter."""
     message = error.message if error.message.startswith(f"{host}: ") else f"{host}: {error.message}"
     if isinstance(error, DaemonRefused):
         return DaemonRefused(message, status=error.status, next_step=error.next_step)

@@ -14,7 +14,7 @@ from tests.fakes.sockets import read_request
 
 @contextmanager
 def server(behave: Callable[[socket.socket], None]) -> Iterator[LoopbackReach]:
-    """Each connection is given to `behave`; yields the way to it."""
+    """Calls `behave` with each connection. Yields the server's reach."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
@@ -53,7 +53,7 @@ def hang(connection: socket.socket) -> None:
 
 
 def drips(begin: bytes, drop: bytes, count: int = 600) -> Callable[[socket.socket], None]:
-    """A server that says something again and again: each word in time, and no end for a minute."""
+    """A server that sends `drop` again and again for a minute, each one within the time limit of a read."""
 
     def behave(connection: socket.socket) -> None:
         read_request(connection)

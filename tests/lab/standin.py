@@ -375,20 +375,20 @@ def wait_for_hang_up(connection: socket.socket) -> NoReturn:
             data = b""
         if not data:
             raise ClientGoneError
-        time.sleep(0.1)  # it has sent something more: nobody will read that
+        time.sleep(0.1)  # it has sent more data, which is not read
 
 
 # ---- HTTP ----------------------------------------------------------------------------------------------------------
 
 
 def error_body(status: int, message: str, kind: str | None = None, param: str | None = None) -> Json:
-    """Return an error as vLLM words it."""
+    """Return an error in vLLM's format."""
     kind = kind or HTTPStatus(status).phrase.replace(" ", "")
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
 def count_prompt(prompt: object) -> int:
-    """Return a number of tokens for a prompt: its words, or the ids that it consists of."""
+    """Return the number of tokens of a prompt: its words, or its token ids."""
     if isinstance(prompt, str):
         return max(1, len(prompt.split()))
     if isinstance(prompt, list) and prompt and all(isinstance(item, int) for item in prompt):
@@ -433,7 +433,7 @@ class Server(ThreadingHTTPServer):
         self.server_bind()
 
     def server_bind(self) -> None:
-        """Bind without asking the DNS for the own name, as HTTPServer would: nobody reads it, and it may take long."""
+        """Bind without the DNS query for the own name that HTTPServer makes: the name is not used, and it may be slow."""
         socketserver.TCPServer.server_bind(self)
 
 
@@ -471,7 +471,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer("POST")
 
     def answer(self, method: str) -> None:
-        """Find the method for the path, and turn what goes wrong into an answer."""
+        """Call the method for the path, and answer with its errors."""
         path = self.path.split("?")[0]
         if self.server.options.paths is not None:
             path = self.server.options.paths.get(path, "/")

@@ -1,4 +1,4 @@
-"""Inside the stub process: what a release knows by name, as its own registries have it after import."""
+"""Inside the stub process: the names in a release's own registries after import."""
 
 from __future__ import annotations
 

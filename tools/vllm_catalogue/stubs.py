@@ -1,9 +1,9 @@
-"""Stand-ins for everything that vLLM's sources import and that is not installed here: torch, transformers, CUDA, …
+"""Stubs of all modules that vLLM's sources import and that are not installed here: torch, transformers, CUDA, …
 
-Runs in the process that builds one release's parser (`inside.py`), which needs none of those but imports all of them.
-A stub survives what module-level code does with a name: subclass it, decorate with it, put it into a type hint,
-call it, index it, compare it. Whatever is read off a stub is a stub again and knows its dotted name, so a stub that
-ends up in a fact is seen and refused (`is_stub`).
+Runs in the process that builds one release's parser (`inside.py`), which imports all of them and needs none. A stub
+supports everything that module-level code does with a name: subclass it, decorate with it, put it into a type hint,
+call it, index it, compare it. Every attribute of a stub is a stub with its dotted name, so that a stub in a fact is
+detected and refused (`is_stub`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REAL = {
     *("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"),
     *("regex", "yaml", "packaging", "msgspec"),
 }
-"""Top-level modules that are imported as they are: the standard library and what the parser itself computes with."""
+"""Top-level modules that are not stubbed: the standard library, and the packages that the parser needs."""
 
 ABSENT = {
     *(
@@ -55,7 +55,7 @@ STUBBED_PARTS = {
         "vllm.entrypoints.launchers.api_server",
     ),
 }
-"""Packages of vLLM itself that run code at import which needs what is not here; none of them touches the parser."""
+"""Packages of vLLM itself whose code at import needs missing packages. None of them changes the parser."""
 
 
 class Base:
@@ -72,7 +72,7 @@ class Base:
 
 
 class Stub:
-    """A name that was asked of something that is not here."""
+    """A name of a module that is not installed here."""
 
     def __init__(self, name: str) -> None:
         module, _, last = name.rpartition(".")
@@ -90,7 +90,7 @@ class Stub:
         self.__dict__[name] = value
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """A decorator hands back what it decorates; anything else gives one more stub."""
+        """As a decorator, return the decorated object. Any other call returns a new stub."""
         if (
             len(args) == 1
             and not kwargs
@@ -197,7 +197,7 @@ def is_stub(value: object) -> bool:
 
 
 class _Info:
-    """torch.iinfo and torch.finfo of a dtype, as far as code at import asks."""
+    """torch.iinfo and torch.finfo of a dtype, as far as code at import uses them."""
 
     def __init__(self, dtype: object = None) -> None:
         name = getattr(dtype, "__name__", "")
@@ -220,7 +220,7 @@ def _class(name: str) -> type:
 
 
 class _Methods(type):
-    """A class whose methods are there when code at import looks for them."""
+    """A class with the methods that code at import needs."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
@@ -258,7 +258,7 @@ ANSWERS: dict[str, Any] = {
     "torch.device": _class("torch.device"),
     "torch.Generator": _class("torch.Generator"),
 }
-"""What is asked for its value rather than for its name. A stub would answer too, but wrongly."""
+"""Names whose value is used. A stub would give a wrong value."""
 
 
 def answer(name: str) -> Any:
