@@ -11,7 +11,7 @@ from cortexctl.plan.model import Change
 from cortexctl.plan.steps import Step
 from cortexctl.text.shorten import LONGEST_TEXT, shortened
 
-LAST_ERROR = "'s last word: "
+LAST_ERROR = "'s last error: "
 """Stands between an engine's title and the last error of its log, in the message of a failed gate."""
 
 Probe = Literal["process", "health", "names", "smoke", "bounds", "stable"]

@@ -220,7 +220,7 @@ class Executor:
         if self.holds(host):
             return None
         return LockLost(
-            f"{host}: somebody released this run's lock; nothing more is done there",
+            f"{host}: another user or run released this run's lock, so this run stops there",
             next_step="find out who is applying (cortexctl lock status), then plan again",
         )
 

@@ -106,7 +106,7 @@ class Locks:
         return f" {shlex.quote(self.plan.stack_path)}{env}"
 
     def _refusal(self, host: str, holder: LockInfo, now: int) -> LockHeld:
-        since = f"for {show_seconds(max(now - holder.started, 0))}" if holder.started else "since an unknown time"
+        since = f"for {show_seconds(max(now - holder.started, 0))}" if holder.started else "for an unknown time"
         stack = self.stack or self._stack
         return LockHeld(
             f"{host}: {_holder_text(holder)} has been applying the stack {self.plan.owner} {since}",

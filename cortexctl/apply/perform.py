@@ -60,7 +60,7 @@ class Performer:
             case PullImage(reference, digest):
                 daemon.pull(reference, digest)
             case EnsureNetwork(name):
-                return "made" if daemon.ensure_network(name, self.owner) else ""
+                return "created" if daemon.ensure_network(name, self.owner) else ""
             case CreateContainer():
                 self._create(daemon, task, _known(change))
             case AdoptContainer(container):
@@ -84,7 +84,7 @@ class Performer:
             case RemoveContainer(container):
                 daemon.remove(container)
             case RemoveNetwork(name):
-                return "" if daemon.remove_network(name, self.owner) else "left: not ours alone"
+                return "" if daemon.remove_network(name, self.owner) else "not removed: it is in use, or not ours"
             case Pause():
                 raise ValueError("a pause is the executor's")
             case _:
@@ -127,7 +127,7 @@ class Performer:
         value = self.secrets.value(reference)
         if fingerprint(self.owner, reference.name, value) != reference.fingerprint:
             raise PlanStale(
-                f"the value of the secret {reference.name} ({reference.origin}) has changed since the plan was made",
+                f"the value of the secret {reference.name} ({reference.origin}) has changed since the plan was created",
                 next_step="plan again",
             )
         return value

@@ -33,7 +33,7 @@ class PlannedHooks:
             self._at(Point.PRE_APPLY, self._models(), self._of_run())
         except HookFailed as cause:
             raise HookRefused(
-                f"{cause.message}; nothing was changed", next_step="fix what it found, then apply again"
+                f"{cause.message}; nothing was changed", next_step="fix the problem that it reported, then apply again"
             ) from cause
 
     def before_step(self, step: Step, change: Change | None) -> None:

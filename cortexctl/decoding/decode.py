@@ -62,7 +62,7 @@ def read_json(
     except RecursionError:
         raise _too_deep(deepest or DEEPEST) from None
     except UnicodeError:
-        raise NotAsExpected("it contains half a character") from None
+        raise NotAsExpected("it contains an incomplete character") from None
     except ValueError as cause:
         raise NotAsExpected(f"it is not JSON: {cause}") from None
     return value

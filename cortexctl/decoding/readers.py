@@ -111,7 +111,7 @@ def refusing(reader: Reader) -> Reader:
 def text_of(value: Any) -> str:
     """The value, which must be a text."""
     if type(value) is not str:
-        raise NotAsExpected("a text is expected")
+        raise NotAsExpected("a string is expected")
     return value
 
 

@@ -42,7 +42,7 @@ class ForecastRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """One launch. `verdict`: starts, refuses, or too close to call: the error of the estimates may exceed the margin.
+    """One launch. `verdict`: starts, refuses, or uncertain: the error of the estimates may exceed the margin.
     `max_model_len`: tokens of the requests that `concurrency` counts.
     """
 

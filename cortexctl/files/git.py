@@ -74,7 +74,7 @@ class Git:
         ).decode(errors="surrogateescape")
         drivers = {name.removeprefix("filter.").rpartition(".")[0] for name in listed.split("\0") if name}
         if any("=" in driver or "\n" in driver for driver in drivers):
-            raise GitRefused("a filter in its config has a name that cannot be switched off")
+            raise GitRefused("its config has a filter that cannot be turned off, because of its name")
         return {
             f"filter.{driver}.{key}": "false" if key == "required" else ""
             for driver in sorted(drivers)
@@ -85,7 +85,7 @@ class Git:
 def git_at(checkout: Checkout) -> Git:
     """The repository of exactly this checkout. Raises GitRefused."""
     if not checkout.is_git:
-        raise GitRefused(f"{checkout.top} is in no git checkout")
+        raise GitRefused(f"{checkout.top} is not in a git checkout")
     top = Path(os.path.realpath(checkout.top))
     try:
         lines = (

@@ -31,7 +31,7 @@ def read_regular(path: str, *, inside: bool = False, most: int = LARGEST_STACK) 
     checkout = checkout_of(path)
     if inside and not checkout.holds(path):
         raise NotRead(
-            f"{path} is a link that leads out of {checkout.top}, and is not read",
+            f"{path} is a link that leads out of {checkout.top}, so it is not read",
             "put the file itself into the checkout; a review reads no other file of this machine",
         )
     try:
@@ -81,7 +81,7 @@ def _refuse_irregular(path: str, info: os.stat_result) -> None:
 
 
 def _irregular(path: str) -> NotRead:
-    return NotRead(f"{path} is not a regular file, and is not read", "write the stack into a regular file")
+    return NotRead(f"{path} is not a regular file, so it is not read", "write the stack into a regular file")
 
 
 def _is_same(path: str, opened: os.stat_result) -> bool:

@@ -83,7 +83,7 @@ class _Reading:
                 case h11.InformationalResponse():
                     continue
                 case _:
-                    raise NotHttp("the server did not answer in HTTP")
+                    raise NotHttp("the answer of the server is not HTTP")
 
     def body(self) -> Iterator[bytes]:
         while True:
@@ -103,10 +103,10 @@ class _Reading:
                 self._http.receive_data(self._more())
             except h11.RemoteProtocolError as cause:
                 if in_body:
-                    raise NoAnswer("its answer breaks off") from None
+                    raise NoAnswer("its answer is incomplete") from None
                 if b"HTTP/".startswith(self._began[:5]) and self._has_ended:
                     raise ConnectionResetError from None
-                raise NotHttp(f"the server did not answer in HTTP ({cause})") from None
+                raise NotHttp(f"the answer of the server is not HTTP ({cause})") from None
 
     def _more(self) -> bytes:
         self._stream.settimeout(self._rest())
@@ -115,7 +115,7 @@ class _Reading:
         self._began = (self._began + piece)[:5] if len(self._began) < 5 else self._began
         self._left -= len(piece)
         if self._left < 0:
-            raise NoAnswer("its answer does not end")
+            raise NoAnswer("its answer is too long")
         return piece
 
     def _rest(self) -> float:

@@ -45,7 +45,7 @@ def query_health(reach: Reach, seconds: float, path: str) -> Answer:
     except TimeoutError:
         return Answer(HealthOutcome.UNREACHED, why=f"no connection within {patience:g} s")
     except OSError as cause:
-        return Answer(HealthOutcome.UNREACHED, why=f"no connection ({cause.strerror or 'it broke off'})")
+        return Answer(HealthOutcome.UNREACHED, why=f"no connection ({cause.strerror or 'it was closed'})")
     end = time.monotonic() + seconds
     try:
         status, _ = answer_to(stream, Request("GET", path), end, _MOST)

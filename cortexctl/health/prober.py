@@ -74,7 +74,7 @@ class HttpProber:
         first, last, tokens = None, 0.0, None
         for at, event in call_api_streamed(reach, ApiRequest(self.contract.completions, api_key, body=body), SMOKE):
             if isinstance(event, dict) and "error" in event:
-                raise ProbeFailed(f"its stream broke off: {event['error']}")
+                raise ProbeFailed(f"its stream ended with an error: {event['error']}")
             if dig(event, "choices"):
                 first, last = (at if first is None else first), at
             tokens = dig(event, "usage", "completion_tokens") if event.get("usage") else tokens

@@ -92,7 +92,7 @@ def _connection(reach: Reach, seconds: float) -> Stream:
     except TimeoutError as cause:
         raise PathFailed(f"no connection within {seconds:g} s") from cause
     except OSError as cause:
-        raise PathFailed(f"no connection ({cause.strerror or 'it broke off'})") from cause
+        raise PathFailed(f"no connection ({cause.strerror or 'it was closed'})") from cause
 
 
 @contextmanager

@@ -94,7 +94,7 @@ class DockerDaemon:
             raise ImageUnavailable(f"{self._host.name}: cannot pull {reference}: {cause.message}") from cause
 
     def ensure_network(self, name: str, owner: str) -> bool:
-        with self._translated_errors(f"make the network {name}"):
+        with self._translated_errors(f"create the network {name}"):
             return network.ensure(self._api, name, owner)
 
     def remove_network(self, name: str, owner: str) -> bool:
@@ -246,7 +246,7 @@ class DockerDaemon:
         try:
             yield from lines
         except log.Unfinished as cause:
-            raise DaemonUnreachable(f"{self._host.name}: the log of {wanted.name} is not whole: {cause}") from cause
+            raise DaemonUnreachable(f"{self._host.name}: the log of {wanted.name} is incomplete: {cause}") from cause
 
     def reach(self, container: str) -> ContainerReach:
         """The route to the server in it. Nothing is sent yet."""
@@ -282,7 +282,7 @@ class DockerDaemon:
 
     def settle_record(self, owner: str) -> None:
         """Repair the record after a run that was killed while it wrote. The lock is held."""
-        with self._translated_errors("put the record right"):
+        with self._translated_errors("repair the record"):
             record_volumes.settle(self._api, owner)
 
     def adopt(self, container: str) -> None:
@@ -321,7 +321,7 @@ class DockerDaemon:
         if not self._own_labels.has(inspected):
             raise DaemonRefused(
                 f"{self._host.name}: {inspected['Name'].lstrip('/')} is not a container of the stack {self._owner}: "
-                "it has the stack's labels from its image, a commit of one of ours",
+                "it got the stack's labels from its image, which was committed from one of ours",
                 next_step="rename it, or remove it yourself when it is no longer used",
             )
         return inspected

@@ -64,7 +64,7 @@ class ContainerReach:
         except TimeoutError:
             raise
         except OSError as cause:
-            raise PathFailed(f"the daemon at {self._docker} broke off the connection into its container") from cause
+            raise PathFailed(f"the daemon at {self._docker} closed the connection into its container") from cause
 
     def _location(self, seconds: float) -> Location:
         try:
@@ -115,7 +115,7 @@ def _proven(at: Location, theirs: kernel.Address, gateway: str, seconds: float) 
         connection.connect(theirs)
         in_it = kernel.ends_in(at.pid, connection.getsockname(), theirs)
         if not in_it or not kernel.runs_here(at.pid, at.id):  # the number may belong to another process by now
-            raise ConnectionError("it ends elsewhere")
+            raise ConnectionError("it ends in another process")
     except OSError:
         connection.close()
         raise

@@ -232,13 +232,13 @@ def _as_os_errors() -> Iterator[None]:
     try:
         yield
     except HTTPException as cause:
-        raise ConnectionError("the daemon broke off its answer") from cause
+        raise ConnectionError("the daemon closed the connection within its answer") from cause
     except ValueError as cause:
         raise ConnectionError("the daemon's answer is not HTTP") from cause
 
 
 def _not_a_daemon(docker: str) -> DaemonError:
-    return DaemonUnreachable(f"what answers at {docker} is not a Docker daemon")
+    return DaemonUnreachable(f"the server at {docker} is not a Docker daemon")
 
 
 def _check_api(docker: str, api: str, daemon: str) -> None:
@@ -248,7 +248,7 @@ def _check_api(docker: str, api: str, daemon: str) -> None:
         raise _not_a_daemon(docker) from None
     if version < OLDEST_API:
         raise DaemonTooOld(
-            f"{daemon} at {docker} speaks API {api}; cortexctl needs 1.41",
+            f"{daemon} at {docker} supports API {api} at most; cortexctl needs 1.41",
             next_step="upgrade it to Docker Engine 20.10 or later",
         )
 

@@ -100,9 +100,9 @@ def _answer(api: Any, host: Host, container: str, expected: int) -> Probed:
                     break
                 received += piece
                 if len(received) > LONGEST_ANSWER:
-                    return Probed(problem="it says too much")
+                    return Probed(problem="it printed too much")
         except TimeoutError:
-            return Probed(problem=f"it did not end within {TIME_LIMIT} s")
+            return Probed(problem=f"it did not finish within {TIME_LIMIT} s")
         except OSError:  # the connection breaks: then verdicts are missing, which is reported
             pass
     output, log = _two_streams(bytes(received))

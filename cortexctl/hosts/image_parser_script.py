@@ -135,7 +135,7 @@ def judge(parser: argparse.ArgumentParser, options: argparse.ArgumentParser, arg
         text = str(refused)
         return refusal(next((kind for sign, kind in SIGNS.items() if sign in text), "value"), text)
     except SystemExit:
-        return refusal("exit", "it says something about itself and exits")
+        return refusal("exit", "it prints information about itself and exits")
     except OSError as fault:  # a file that a container with the model's volumes may well have
         return refusal("unknown", f"{type(fault).__name__}: {fault}")
     except Exception as fault:
@@ -200,7 +200,7 @@ def changed(value: Any, default: Any) -> Any:
 
 
 def out_of_time(*_: object) -> None:
-    sys.stderr.write("its time is over\n")
+    sys.stderr.write("its time limit is over\n")
     os._exit(OUT_OF_TIME)
 
 

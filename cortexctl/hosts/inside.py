@@ -139,7 +139,7 @@ def _program(docker: str, container: str, argv: Sequence[str], seconds: float) -
         if answer.status == _CREATED:
             return str(json.loads(answer.body)["Id"])
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise PathFailed(f"the daemon at {docker} does not say which program it made") from None
+        raise PathFailed(f"the daemon at {docker} does not return the id of the program that it started") from None
     raise _no_program(DaemonRefused(message_in(answer.body) or f"status {answer.status}"))
 
 
@@ -151,7 +151,7 @@ def begin(connection: Inside) -> None:
     if first == b"+":
         return
     if first == b"?":
-        raise NotListening("nobody in its container listens at its port")
+        raise NotListening("no process in its container listens on its port")
     if first == b"-":
         number = connection.recv(8)
         if number == str(errno.ECONNREFUSED).encode():
@@ -159,11 +159,11 @@ def begin(connection: Inside) -> None:
         if number.isdigit():
             raise NotListening(f"its port cannot be reached in its own container (error {number.decode()})")
     output = (first + connection.recv(300)) or bytes(connection.errors[-300:])
-    raise _no_program(DaemonRefused(output.decode(errors="replace").strip() or "it ended without a word"))
+    raise _no_program(DaemonRefused(output.decode(errors="replace").strip() or "it ended without a message"))
 
 
 def _no_program(cause: DaemonRefused) -> PathFailed:
     return PathFailed(
-        f"no {PYTHON} can be run in its container, to ask from inside ({cause.message.strip()})",
-        next_step="run cortexctl on the host itself, where its address is reached",
+        f"no {PYTHON} can be run in its container to send the request from inside ({cause.message.strip()})",
+        next_step="run cortexctl on the host itself, where its address can be reached",
     )

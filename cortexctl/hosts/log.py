@@ -85,7 +85,7 @@ def _payload(answer: OpenAnswer, wanted: Wanted, within: float, *, reader_counts
         except TimeoutError as cause:
             raise Unfinished(f"the daemon did not send all of it within {within:.0f} s") from cause
         except OSError as cause:
-            raise Unfinished("the daemon broke off") from cause
+            raise Unfinished("the daemon closed the connection early") from cause
         if not body:
             return
         for piece in frames.of(body):
@@ -101,7 +101,7 @@ def bounded(pieces: Iterable[bytes]) -> Iterator[bytes]:
         size += len(piece)
         number += piece.count(b"\n")
         if size > READ_AT_MOST or number > LINES_AT_MOST:
-            raise Unfinished("the daemon sends far more than was asked for")
+            raise Unfinished("the daemon sends far more than was requested")
         yield piece
 
 
@@ -118,9 +118,9 @@ def last_lines(pieces: Iterable[bytes], tail: int) -> list[str]:
                 too_large = too_large or size > LONGEST_TAIL
                 size -= len(tail_lines.popleft())
     except Unfinished as cause:
-        notes.append(f"[... cut: this log is not whole: {cause} ...]")
+        notes.append(f"[... cut: this log is incomplete: {cause} ...]")
     if too_large:
-        notes.append(f"[... cut: of this log the last {LONGEST_TAIL >> 20} MiB are kept ...]")
+        notes.append(f"[... cut: only the last {LONGEST_TAIL >> 20} MiB of this log are included ...]")
     return [*notes, *tail_lines]
 
 
@@ -192,6 +192,6 @@ def _refused(host: Host, wanted: Wanted, answer: OpenAnswer) -> DaemonRefused:
 
 def _silent(host: Host, wanted: Wanted) -> DaemonUnreachable:
     return DaemonUnreachable(
-        f"{host.name}: the daemon at {host.docker} does not give the log of {wanted.name}",
-        next_step=f"see whether `docker logs {wanted.name}` gives it on that host",
+        f"{host.name}: the daemon at {host.docker} does not return the log of {wanted.name}",
+        next_step=f"check whether `docker logs {wanted.name}` shows it on that host",
     )

@@ -19,8 +19,8 @@ def model_files_on(host: Host, seen: ObservedHost, sources: Iterable[ModelSource
 
 def _files(host: Host, seen: ObservedHost, source: ModelSource) -> ModelFiles:
     if not source.root:
-        return ModelFiles(problem=f"{host.name} has no folder for what comes from the hub (hf_cache)")
-    problem = f"no container on {host.name} shows its folder yet"
+        return ModelFiles(problem=f"{host.name} has no folder for downloads from the hub (hf_cache)")
+    problem = f"no container on {host.name} mounts its folder yet"
     for container, folder in mount_paths(source, seen):
 
         def read(path: str, most: int, container: str = container) -> bytes | None:
@@ -28,6 +28,6 @@ def _files(host: Host, seen: ObservedHost, source: ModelSource) -> ModelFiles:
 
         try:
             return read_model(source, read, folder)
-        except DaemonError as cause:  # it may have been removed meanwhile; another one may show the same folder
+        except DaemonError as cause:  # it may have been removed meanwhile; another one may mount the same folder
             problem = cause.message
     return ModelFiles(problem=problem)

@@ -53,7 +53,7 @@ def observe_host(host: Host) -> ObservedHost:
         return ObservedHost(host.name, problem=cause.message, next_step=cause.next_step)
     except NotAsExpected as cause:
         return ObservedHost(
-            host.name, problem=f"what answers at {host.docker} is not a Docker daemon: of its containers {cause}"
+            host.name, problem=f"the server at {host.docker} is not a Docker daemon: its list of containers: {cause}"
         )
     return ObservedHost(host.name, containers, daemon=answer.daemon, api=answer.api)
 

@@ -36,7 +36,7 @@ def translated_errors(host: Host, what: str, container: str = "") -> Iterator[No
     except (docker.errors.DockerException, requests.exceptions.RequestException) as cause:
         raise DaemonUnreachable(
             f"{host.name}: the daemon at {host.docker} stopped answering (cannot {subject})",
-            next_step="see that it runs, then plan again: every step can be repeated",
+            next_step="check that it runs, then plan again: every step can be repeated",
         ) from cause
 
 

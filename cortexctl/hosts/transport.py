@@ -16,7 +16,7 @@ def socket_path(docker: str) -> str:
         return path
     raise DaemonUnreachable(
         f"{docker} cannot be reached: this release of cortexctl supports only unix:// sockets",
-        next_step='set hosts.NAME.docker = "unix:///var/run/docker.sock", or DOCKER_HOST likewise',
+        next_step='set hosts.NAME.docker = "unix:///var/run/docker.sock", or DOCKER_HOST to such a URL',
     )
 
 
@@ -46,10 +46,10 @@ def unreachable(docker: str, cause: OSError) -> DaemonError:
                 "then log in again",
             )
         case FileNotFoundError() | NotADirectoryError():
-            return DaemonUnreachable(f"no Docker daemon at {docker}: there is no such socket", next_step=start)
+            return DaemonUnreachable(f"no Docker daemon at {docker}: the socket does not exist", next_step=start)
         case ConnectionRefusedError():
             return DaemonUnreachable(
-                f"no Docker daemon at {docker}: the socket is there and nobody listens", next_step=start
+                f"no Docker daemon at {docker}: the socket exists, but no process listens on it", next_step=start
             )
         case TimeoutError():
             return DaemonUnreachable(

@@ -26,7 +26,7 @@ from cortexctl.plan.request import Request
 Needed = Callable[[Observed], Needs]
 NO_MODELS = ModelReaders()
 EVERY_HOST = Request()
-NOT_SELECTED = "it was not asked for"
+NOT_SELECTED = "it was not selected"
 
 
 def observe_for_plan(

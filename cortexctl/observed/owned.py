@@ -130,7 +130,10 @@ def describe_left_alone(other: LeftAlone) -> str:
     name = other.container.name
     match other.reason:
         case LeftAloneReason.COPY:
-            return f"the container {name} has this stack's labels from its image, a commit of one of our containers"
+            return (
+                f"the container {name} got this stack's labels from its image, which was committed from one of our "
+                "containers"
+            )
         case LeftAloneReason.UNPROVEN:
             return (
                 f"the container {name} has this stack's labels, but its name is not one of ours and its image "

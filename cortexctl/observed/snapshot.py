@@ -76,7 +76,7 @@ def _observed(data: Mapping[str, Any]) -> Observed:
     hosts = _DECODER.list_of(ObservedHost, data["hosts"], "hosts")
     by_name = {h.name: h for h in hosts}
     if len(by_name) != len(hosts):
-        raise NotAsExpected("a host is in it twice", "hosts")
+        raise NotAsExpected("it contains a host twice", "hosts")
     records = _DECODER.read(Mapping[str, str], data.get("records", {}), "records")  # type: ignore[type-abstract]
     return Observed(
         hosts,

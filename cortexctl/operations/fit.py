@@ -93,7 +93,7 @@ class FitJob:
         matching = {who: m for who, m in self.models.items() if model in {None, m.model, who}}
         if not matching:
             reasons = "; ".join(f"{who}: {why}" for who, why in self.unknown.items())
-            raise UsageError(f"no such model can be computed{f': {reasons}' if reasons else ''}")
+            raise UsageError(f"the memory of no such model can be computed{f': {reasons}' if reasons else ''}")
         names = sorted({m.model for m in matching.values()})
         if len(names) > 1:
             raise UsageError(f"{option} works on one model; name it with --model: {', '.join(names)}")

@@ -71,7 +71,7 @@ def _differs(desired: Desired, image: str, by_host: Mapping[str, str]) -> Diagno
     where = " and ".join(f"{release} on {host}" for host, release in sorted(by_host.items()))
     return error(
         "CX314",
-        f'the image "{image}" is vLLM {where}',
+        f'the image "{image}" contains vLLM {where}',
         instance.place_of("image"),
-        help="pin a release tag: no arguments are right for all of them",
+        help="pin a release tag: no arguments are valid for all of them",
     )

@@ -152,7 +152,7 @@ class Import:
 
     def _obstacles(self, id_: str) -> list[str]:
         reasons = [
-            f'it is adopted already, by the model "{i.model}"'
+            f'it is already adopted by the model "{i.model}"'
             for i in self.desired.instances
             if (taken := to_adopt(i, None, self.seen)) is not None and taken.id == id_
         ]

@@ -159,10 +159,11 @@ def learn_from_log(
         example = f", for example --vllm-version {start_log.vllm_version}" if start_log.vllm_version else ""
         raise UsageError("the release of a log must be known to learn from it", next_step=f"name it{example}")
     if start_log.vllm_version and start_log.vllm_version.split("+")[0] != start.version:
-        raise UsageError(f"{file} is of vLLM {start_log.vllm_version}, but the arguments are for {start.version}")
+        raise UsageError(f"{file} is a log of vLLM {start_log.vllm_version}, but the arguments are for {start.version}")
     if length and start_log.concurrency_len and start_log.concurrency_len != length:
         raise UsageError(
-            f"{file} is of a start with max_model_len {start_log.concurrency_len}, but the arguments give {length}",
+            f"{file} is the log of a start with max_model_len {start_log.concurrency_len}, but the arguments give "
+            f"{length}",
             next_step="give the arguments of that start",
         )
     measurements.keep(Measurement(start, start_log, _utc(now), host, None, predict(facts, launch)))

@@ -37,7 +37,7 @@ def probe(plan: Plan, desired: Desired, parsers: Parsers, report: Report) -> Pla
 def _query(query: ParserQuery, parsers: Parsers, report: Report) -> Probed:
     count = len(query.lines)
     lines = f"{count} command line{'s' if count > 1 else ''}"
-    report(Note(f"probe: checking with the parser in {query.reference} on {query.host} about {lines} …"))
+    report(Note(f"probe: checking {lines} with the parser in {query.reference} on {query.host} …"))
     started = time.monotonic()
     try:
         answer = parsers.probe_parser(query.host, query.image_id, query.program, tuple(query.lines))

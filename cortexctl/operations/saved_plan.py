@@ -79,4 +79,4 @@ def refuse_changed_stack(saved: Plan) -> None:
     except NotRead as cause:
         is_unchanged = cause.missing
     if not is_unchanged:
-        raise PlanStale(f"{saved.stack_path} has changed since the plan was made", next_step="plan again")
+        raise PlanStale(f"{saved.stack_path} has changed since the plan was created", next_step="plan again")

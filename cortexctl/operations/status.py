@@ -57,7 +57,7 @@ def _with_locks(observed: Observed, hosts: OpenHosts) -> tuple[Observed, tuple[H
 def _left_alone(desired: Desired, observed: Observed) -> tuple[str, ...]:
     """Containers with the stack's labels that do not belong to it."""
     return tuple(
-        f"{seen.name}: {describe_left_alone(other)}; it is left alone"
+        f"{seen.name}: {describe_left_alone(other)}; cortexctl does not touch it"
         for seen in observed.hosts
         for other in left_alone(seen, desired.owner, desired.moved)
     )

@@ -142,7 +142,11 @@ def two_meanings(wanted: Wanted, seen: ObservedHost, owner: str, moved: Mapping[
 def not_touched(seen: ObservedHost, desired: Desired) -> list[Diagnostic]:
     """Containers with the stack's labels that are not its own. They block nothing, so the plan continues."""
     return [
-        warning("CX416", f"{seen.name}: {describe_left_alone(other)}; it is left alone", help=_TO_DO[other.reason])
+        warning(
+            "CX416",
+            f"{seen.name}: {describe_left_alone(other)}; cortexctl does not touch it",
+            help=_TO_DO[other.reason],
+        )
         for other in left_alone(seen, desired.owner, desired.moved)
     ]
 

@@ -106,7 +106,7 @@ def architecture_text(name: str, version: str) -> str:
     facts = architecture_facts(name, version)
     architecture = catalogue.architecture(name)
     ranges = ", ".join(map(str, architecture.spans)) if architecture else ""
-    lines = [f"{name}   " + (f"vLLM {ranges}" if ranges else "no release has a class of its own for it")]
+    lines = [f"{name}   " + (f"vLLM {ranges}" if ranges else "no release has its own class for it")]
     lines += [f"  {facts['group']} in {version}"] if facts["group"] else []
     for finding in check_architectures([name], version):
         lines += [f"  {finding.summary}", f"    {finding.help}"]

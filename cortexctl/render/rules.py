@@ -59,7 +59,7 @@ CX313 The image's own parser could not be used (warning)
 CX314 An image with two releases
 CX315 A checkpoint, or a machine, for another engine
 CX316 vLLM would refuse
-CX317 Too close to call (warning)
+CX317 An uncertain start (warning)
 CX318 GPU memory promised twice
 CX401 Unreachable host
 CX402 Unreadable label

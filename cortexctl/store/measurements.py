@@ -26,7 +26,7 @@ def folder() -> Path:
     try:
         root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
     except RuntimeError as cause:
-        raise UsageError(f"nowhere to keep measurements: {cause}") from None
+        raise UsageError(f"there is no folder for measurements: {cause}") from None
     return root / "cortexctl" / "measured"
 
 
@@ -50,7 +50,7 @@ def keep(measurement: Measurement) -> None:
     try:
         at.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as cause:
-        raise UsageError(f"cannot make {at}: {cause.strerror or cause}") from cause
+        raise UsageError(f"cannot create {at}: {cause.strerror or cause}") from cause
     write_atomic(str(at / f"{measurement.started.key}.json"), json.dumps(to_json(measurement), indent=1) + "\n")
     _prune(at)
 

@@ -100,7 +100,7 @@ def test_a_model_path_that_is_not_there_fails_at_once_and_the_old_one_serves_aga
     edit(stack, 'path = "nope"', 'path = "tiny-llama"')
     assert failed.code == 1, failed.out
     assert time.monotonic() - began < START_LIMIT / 2, "it must not wait for the start-up time-out of 10 minutes"
-    assert re.search(r"it exited with code 1; vLLM's last word: \S*Error: Repo id must be in the form", failed.out)
+    assert re.search(r"it exited with code 1; vLLM's last error: \S*Error: Repo id must be in the form", failed.out)
     assert "cause  the container has no model at /models/nope" in failed.out
     assert "fix    check `source.path`" in failed.out
     assert "generation 1 serves again" in failed.out

@@ -131,7 +131,7 @@ def test_a_plan_whose_stack_has_changed_is_stale(live: LiveDaemon, stack: StackF
     stack.write(more=stack.args(max_model_len=512))
     refused = live.cortexctl("apply", saved)
     assert refused.code == 4
-    assert "has changed since the plan was made" in refused.err
+    assert "has changed since the plan was created" in refused.err
     assert live.containers() == {}
 
 

@@ -64,7 +64,7 @@ def test_a_bad_candidate_goes_and_the_old_one_is_back(lanes: Lanes) -> None:
 
 @pytest.mark.parametrize(
     ("refuses", "text"),
-    [("the daemon", "bind source path does not exist"), ("its server", "it exited before it was proven")],
+    [("the daemon", "bind source path does not exist"), ("its server", "it exited before it passed its gate")],
 )
 def test_a_rollback_whose_old_instance_no_longer_starts_is_reported_first(
     lanes: Lanes, tmp_path: Path, refuses: str, text: str

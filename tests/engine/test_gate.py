@@ -24,7 +24,7 @@ def edit(stack: StackFile, old: str, new: str) -> None:
     ("fault", "text"),
     [
         ({"CRASH_AFTER_SECONDS": "3"}, "it exited with code 1"),
-        ({"CRASH_AFTER_SECONDS": "3", "EXIT_CODE": "0"}, "it exited with code 0, as a vLLM does whose engine died"),
+        ({"CRASH_AFTER_SECONDS": "3", "EXIT_CODE": "0"}, "it exited with code 0, as vLLM does if its engine died"),
         ({"CRASH_AFTER_SECONDS": "3", "HANG": "/v1/chat"}, "it exited with code 1"),
         (
             {"ENGINE_DIES_AFTER_SECONDS": "2"},
@@ -47,7 +47,7 @@ def test_a_server_that_exceeds_its_memory_limit_is_reported(live: LiveDaemon, st
     edit(stack, "publish =", 'memory = "96 MiB"\npublish =')
     failed = apply(live, stack)
     assert failed.code == 1
-    assert "it needs more memory than it may have (its limit is 96 MiB)" in failed.out
+    assert "it needs more memory than it may use (its limit is 96 MiB)" in failed.out
     assert "raise the model's `memory`" in failed.out
     assert live.containers() == {}
 
@@ -71,7 +71,7 @@ def test_bounds_that_are_met_and_one_that_is_not(live: LiveDaemon, stack: StackF
     edit(stack, "min_tokens_per_second = 2\n", "min_tokens_per_second = 500.0\n")
     failed = apply(live, stack)
     assert failed.code == 1
-    assert "tokens a second, and gate.min_tokens_per_second is 500" in failed.out
+    assert "tokens a second, but gate.min_tokens_per_second is 500" in failed.out
     assert "lower gate.min_tokens_per_second (below " in failed.out
     assert "generation 1 serves again" in failed.out
 

@@ -257,7 +257,7 @@ def test_names_that_lead_nowhere(live: LiveDaemon, moving: Moving) -> None:
     moving.paste(moving.imported())
     moving.apply()
     again = moving.run("import", "here", moving.serving, *stack)
-    assert "it is adopted already" in again.err
+    assert "it is already adopted" in again.err
 
 
 def test_the_server_reports_the_release_if_the_tag_does_not_name_it(live: LiveDaemon, moving: Moving) -> None:

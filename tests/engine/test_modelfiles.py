@@ -99,7 +99,7 @@ def test_a_host_without_a_container_that_mounts_the_folder_is_reported(live: Liv
     host = Host("here", live.docker)
     source = ModelSource("here", str(models / "elsewhere"), "m")
     files = model_files_on(host, observe_host(host), [source])
-    assert files[source.key].problem == "no container on here shows its folder yet"
+    assert files[source.key].problem == "no container on here mounts its folder yet"
 
 
 STACK = """stack = "{stack}"

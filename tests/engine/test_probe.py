@@ -28,7 +28,7 @@ pytestmark = pytest.mark.engine
 
 def without_others(text: str) -> str:
     """Without the number of unmanaged containers: other tests create and remove theirs meanwhile."""
-    return re.sub(r"   \d+ of others, left alone", "", text)
+    return re.sub(r"   \d+ of others, not touched", "", text)
 
 
 class Image:
@@ -177,10 +177,10 @@ def test_the_probe_is_removed_after_its_run_was_interrupted_or_killed(
 def test_a_probe_that_does_not_end_is_stopped(live: LiveDaemon, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     name = image.make(SMALL_VLLM_SLEEP="600")
     monkeypatch.setattr(image_parser, "TIME_LIMIT", 1)
-    assert probe(live, name, "m").problem == "it ended without a verdict: its time is over"
+    assert probe(live, name, "m").problem == "it ended without a verdict: its time limit is over"
     monkeypatch.setattr(image_parser, "TIME_LIMIT", 600)
     monkeypatch.setattr(image_parser, "GRACE", -597)
-    assert probe(live, name, "m").problem == "it did not end within 600 s"
+    assert probe(live, name, "m").problem == "it did not finish within 600 s"
     wait_for(live, 0)
 
 

@@ -146,7 +146,7 @@ def test_on_the_hosts_network_no_query_goes_to_another_server_at_its_port(live: 
     its_own = ContainerReach(live.docker, live.inspect(other)["Id"])
     until(lambda: query_health(its_own, 30, CONTRACT.health).outcome is HealthOutcome.HEALTHY)
     assert query_health(reach, 30, CONTRACT.health) == Answer(HealthOutcome.REFUSED)
-    with pytest.raises(NotListening, match="nobody in its container listens at its port"):
+    with pytest.raises(NotListening, match="no process in its container listens on its port"):
         reach.connect(30)
 
 
@@ -154,7 +154,7 @@ def test_on_the_hosts_network_no_query_goes_to_another_server_at_its_port(live: 
 def test_a_container_without_python_is_a_fault_of_the_reach_and_not_of_its_server(live: LiveDaemon) -> None:
     name = f"{live.stack}-bare"
     live.run_foreign(name, "--env", "PATH=/nowhere", "--entrypoint", "/bin/sleep", arguments=("600",))
-    with pytest.raises(PathFailed, match="no python3 can be run in its container, to ask from inside"):
+    with pytest.raises(PathFailed, match="no python3 can be run in its container to send the request from inside"):
         ContainerReach(live.docker, live.inspect(name)["Id"]).connect(30)
 
 
@@ -250,7 +250,8 @@ def test_a_server_that_cannot_be_reached_keeps_serving(live: LiveDaemon, stack: 
         failed = there.cortexctl("apply", str(stack), "--auto-approve")
     assert failed.code == 1
     assert (
-        f"the server in {stack.serving} cannot be asked from here, so its successor could not be proven" in failed.out
+        f"the server in {stack.serving} cannot be reached from here, so its replacement could not be checked either"
+        in failed.out
     )
     assert "everything is unchanged" in failed.out
     assert "ROLLBACK" not in failed.out

@@ -216,7 +216,7 @@ def test_a_lock_that_another_user_released_ends_the_run_on_that_host(tmp_path: P
     result = world.apply(plan)
     failure = outcome(result, "here/tiny").failure
     assert isinstance(failure, LockLost)
-    assert "somebody released this run's lock" in failure.message
+    assert "another user or run released this run's lock" in failure.message
     assert outcome(result, "here/tiny").left_behind
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "running"}
     world.daemon().behaviours.clear()
@@ -237,7 +237,7 @@ def test_with_its_lock_lost_a_run_undoes_nothing_and_writes_nothing_down(tmp_pat
     world.daemon().start = taken_over_and_refused  # type: ignore[method-assign,assignment]
     failed = outcome(world.apply(plan), "here/tiny")
     assert (failed.fate, failed.left_behind) == (Fate.FAILED, True)
-    assert "somebody released this run's lock" in failed.rollback_problem
+    assert "another user or run released this run's lock" in failed.rollback_problem
     assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2": "created"}
     applied = world.daemon().read_record("demo").applied
     assert {a.generation for a in applied.values()} <= {1}
@@ -614,7 +614,7 @@ def test_a_server_that_cannot_be_reached_is_not_stopped_for_a_new_one(tmp_path: 
     assert (failed.fate, failed.left_behind, result.exit_code) == (Fate.FAILED, False, 1)
     assert isinstance(failed.failure, PathFailed)
     assert failed.failure.message.startswith(
-        "the server in vllm-model-tiny cannot be asked from here, so its successor"
+        "the server in vllm-model-tiny cannot be reached from here, so its replacement"
     )
     assert {c.id: (c.name, c.state) for c in daemon.all()} == before
     assert not [c for c in daemon.calls if c.split()[0] in {"stop", "start", "rename", "set_restart"}]
@@ -641,12 +641,12 @@ def test_a_reach_that_is_lost_during_a_replacement_is_not_a_failure_of_the_old_c
     failed = outcome(result, "here/tiny")
     assert (failed.fate, failed.rollback_problem) == (Fate.ROLLED_BACK, "")
     assert isinstance(failed.failure, PathFailed)
-    assert failed.unproven == "it runs and cannot be asked whether it serves: no python3 can be run in it"
+    assert failed.unproven == "it runs, but its health cannot be checked: no python3 can be run in it"
     assert daemon.by_name("vllm-model-tiny").state == "running"
     assert daemon.by_name("vllm-model-tiny").restart == "unless-stopped"
     text = result_text(result, 1, "", PLAIN, {})
     assert "ROLLBACK FAILED" not in text
-    assert "generation 1 was started again, and it runs and cannot be asked whether it serves: no python3" in text
+    assert "generation 1 was started again, and it runs, but its health cannot be checked: no python3" in text
 
 
 def test_a_reach_that_fails_for_a_moment_fails_nothing(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_lookalike_alone_is_no_checkout(tmp_path: Path) -> None:
     lookalike(folder, AFTER, "x.toml", tmp_path / "ran")
     done = ran("plan", "x.toml", "--against", "git:main", cwd=folder)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"Error: --against git:main: {folder} is in no git checkout"
+    assert done.stderr.splitlines()[-1] == f"Error: --against git:main: {folder} is not in a git checkout"
     assert revision_of(folder / "x.toml") == Revision()
     assert not (tmp_path / "ran").exists()
 

@@ -77,7 +77,7 @@ def test_no_daemon_at_the_url(run: Run, tmp_path: Path, command: str, code: int)
     done = run(command)
     assert done.returncode == code
     output = done.stdout + done.stderr
-    assert f"no Docker daemon at unix://{tmp_path}/none.sock: there is no such socket" in output
+    assert f"no Docker daemon at unix://{tmp_path}/none.sock: the socket does not exist" in output
     assert "Traceback" not in output
 
 
@@ -89,7 +89,7 @@ def test_a_socket_without_a_listener(run: Run, tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     done = run("plan", DOCKER_HOST=f"unix://{tmp_path}/dead.sock")
     assert done.returncode == 1
-    assert "the socket is there and nobody listens" in done.stdout
+    assert "the socket exists, but no process listens on it" in done.stdout
 
 
 def test_a_daemon_that_is_too_old(run: Run, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_daemon_that_is_too_old(run: Run, tmp_path: Path) -> None:
     with canned_daemon(tmp_path / "old.sock", api="1.39") as url:
         done = run("plan", DOCKER_HOST=url)
     assert done.returncode == 1
-    assert "speaks API 1.39; cortexctl needs 1.41" in done.stdout
+    assert "supports API 1.39 at most; cortexctl needs 1.41" in done.stdout
     assert "upgrade it to Docker Engine 20.10 or later" in done.stdout
 
 

@@ -111,7 +111,7 @@ def test_a_change_of_the_engine_is_a_replacement_and_is_rolled_back_on_failure(t
     assert outcome.fate is Fate.ROLLED_BACK
     assert isinstance(outcome.failure, GateFailed)
     assert (outcome.failure.cause, outcome.failure.fix) == ("the server burns", "put it out")
-    assert "Other's last word: it burns" in outcome.failure.message
+    assert "Other's last error: it burns" in outcome.failure.message
     assert world.prober.contracts == [VLLM, CONTRACT, VLLM]
 
 

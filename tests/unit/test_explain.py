@@ -108,7 +108,7 @@ def test_events_and_texts_are_in_the_order_of_the_steps(tmp_path: Path) -> None:
     failed = event_line(events[0], PLAIN, {}, 9)
     assert failed.endswith("it exited with code 1")
     shown = result_text(result, 1.0, "", PLAIN, {})
-    assert "it exited with code 1; vLLM's last word: ValueError: To serve at least one request" in shown
+    assert "it exited with code 1; vLLM's last error: ValueError: To serve at least one request" in shown
     assert f"cause  {CAUSE}" in shown
     assert "fix    set args.max_model_len" in shown
 
@@ -132,7 +132,7 @@ def test_a_diagnosis_with_a_bug_in_it_costs_no_more_than_the_cause(
 @pytest.mark.parametrize(
     "error",
     [
-        DaemonUnreachable("here: the daemon at unix:///x does not give the log of vllm-model-tiny--g2"),
+        DaemonUnreachable("here: the daemon at unix:///x does not return the log of vllm-model-tiny--g2"),
         DaemonRefused("here: cannot read the log of it: the logging driver does not support reading", status=501),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_failed_rollback_is_explained_too(tmp_path: Path) -> None:
     world.daemon().behaviours.append(all_crash)
     outcome = only(world.apply(world.plan(stack(tmp_path, 2048))))
     assert outcome.left_behind
-    assert "exited with code 1; vLLM's last word: RuntimeError: no GPU any more" in outcome.rollback_problem
+    assert "exited with code 1; vLLM's last error: RuntimeError: no GPU any more" in outcome.rollback_problem
 
 
 def test_the_cause_of_the_gate_stays_if_the_log_shows_none() -> None:

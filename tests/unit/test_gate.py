@@ -143,7 +143,9 @@ def test_a_start_that_progresses_without_end_fails_at_last(tmp_path: Path) -> No
     world.clock.sleep = log_on  # type: ignore[method-assign]
     failed = failure(world.apply(world.plan(stack(tmp_path, 'startup_timeout = "30s"'))))
     assert 180 <= world.clock.at - began < 183
-    assert "it was not ready after 3m (6 times gate.startup_timeout), though its log showed progress" in failed.message
+    assert (
+        "it was not ready after 3m (6 times gate.startup_timeout), although its log showed progress" in failed.message
+    )
 
 
 @given(
@@ -173,7 +175,7 @@ def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
     ("becomes", "message", "cause"),
     [
         ({"state": "exited", "exit_code": 1}, "it exited with code 1", ""),
-        ({"state": "exited", "exit_code": 0}, "it exited with code 0, as a vLLM does whose engine died", ""),
+        ({"state": "exited", "exit_code": 0}, "it exited with code 0, as vLLM does if its engine died", ""),
         (
             {"state": "exited", "exit_code": 137},
             "it exited with code 137, because it was killed (its limit is 4 GiB)",
@@ -181,17 +183,17 @@ def test_a_deadline_is_over_when_nothing_advances_or_all_is_spent(
         ),
         (
             {"state": "exited", "exit_code": 137, "oom_killed": True},
-            "the kernel killed it: it needs more memory than it may have (its limit is 4 GiB)",
+            "the kernel killed it: it needs more memory than it may use (its limit is 4 GiB)",
             "it exceeded the container's memory limit",
         ),
         (
             {"oom_killed": True},
-            "the kernel killed one of its processes: it needs more memory than it may have (its limit is 4 GiB)",
+            "the kernel killed one of its processes: it needs more memory than it may use (its limit is 4 GiB)",
             "it exceeded the container's memory limit",
         ),
         (
             {"restarts": 2, "exit_code": 1},
-            "it exited before it was proven, and was restarted 2 times (last exit code 1)",
+            "it exited before it passed its gate, and was restarted 2 times (last exit code 1)",
             "",
         ),
         ({"restarts": 1, "exit_code": 0}, "was restarted once (last exit code 0)", ""),
@@ -228,7 +230,7 @@ def test_a_kill_for_memory_that_the_daemon_learns_of_late_is_reported_as_such(tm
 
     at(world, 3, die)
     failed = failure(world.apply(world.plan(stack(tmp_path, memory='"4 GiB"'))))
-    assert "it needs more memory than it may have (its limit is 4 GiB)" in failed.message
+    assert "it needs more memory than it may use (its limit is 4 GiB)" in failed.message
 
 
 def test_a_dead_daemon_is_known_within_a_second_while_its_server_lives(tmp_path: Path) -> None:
@@ -334,17 +336,17 @@ def test_the_median_counts_and_is_reported(tmp_path: Path) -> None:
     [
         (
             'max_ttft = "500ms"\nrequests = 5',
-            "its first token takes 800ms, and gate.max_ttft is 500ms",
+            "its first token takes 800ms, but gate.max_ttft is 500ms",
             'raise gate.max_ttft (such as "1200ms")',
         ),
         (
             "min_tokens_per_second = 20.0",
-            "it makes 12.5 tokens a second, and gate.min_tokens_per_second is 20",
+            "it generates 12.5 tokens a second, but gate.min_tokens_per_second is 20",
             "lower gate.min_tokens_per_second (below 12.5)",
         ),
         (
             'max_ttft = "1ms"\nmin_tokens_per_second = 20.0',
-            "its first token takes 800ms, and gate.max_ttft is 1ms; it makes 12.5 tokens a second",
+            "its first token takes 800ms, but gate.max_ttft is 1ms; it generates 12.5 tokens a second",
             'raise gate.max_ttft (such as "1200ms") and lower gate.min_tokens_per_second (below 12.5)',
         ),
     ],

@@ -147,7 +147,7 @@ def test_a_cache_that_cannot_be_written_fails_nothing(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     (note,) = learner.apply()
-    assert "no measurements from the start of here/tiny: cannot make" in note.text
+    assert "no measurements from the start of here/tiny: cannot create" in note.text
     assert measurements.read_all() == []
 
 
@@ -196,7 +196,7 @@ def test_a_relative_cache_folder_is_ignored_and_a_missing_home_is_reported(monke
         raise RuntimeError("no home")
 
     monkeypatch.setattr(Path, "home", homeless)
-    with pytest.raises(UsageError, match="nowhere to keep measurements"):
+    with pytest.raises(UsageError, match="there is no folder for measurements"):
         measurements.folder()
     assert measurements.read_all() == []
 
@@ -269,7 +269,7 @@ def test_a_search_goes_without(fit: Fit, log: Path) -> None:
         (
             FLAGS,
             "vLLM API server version 0.32.0\n" + "\n".join(LOG),
-            "is of vLLM 0.32.0, but the arguments are for 0.33.0",
+            "is a log of vLLM 0.32.0, but the arguments are for 0.33.0",
         ),
         (FLAGS[:6], "\n".join(LOG).replace("131,072", "8,192"), "with max_model_len 8192, but the arguments give"),
     ],

@@ -137,7 +137,7 @@ def test_an_endless_log_is_cut_in_little_memory(piece: bytes, monkeypatch: pytes
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert tail[0] == "[... cut: this log is not whole: the daemon sends far more than was asked for ...]"
+    assert tail[0] == "[... cut: this log is incomplete: the daemon sends far more than was requested ...]"
     assert all(len(line) <= LONGEST_LINE for line in tail)
     assert peak < 4 << 20
 
@@ -145,7 +145,7 @@ def test_an_endless_log_is_cut_in_little_memory(piece: bytes, monkeypatch: pytes
 def test_only_the_end_of_a_log_is_kept() -> None:
     sent = (b"%d %s\n" % (n, b"x" * 10_000) for n in range(2_000))
     note, *tail = last_lines(sent, 5000)
-    assert note == "[... cut: of this log the last 4 MiB are kept ...]"
+    assert note == "[... cut: only the last 4 MiB of this log are included ...]"
     assert [line.split(" ")[0] for line in tail] == [str(n) for n in range(2_000 - len(tail), 2_000)]
     assert LONGEST_TAIL - 10_010 < sum(map(len, tail)) <= LONGEST_TAIL
 
@@ -215,7 +215,7 @@ def test_an_answer_that_never_begins_is_given_up(tmp_path: Path, drip: Drip) -> 
         with pytest.raises(DaemonUnreachable) as caught:
             list(pieces(Host("here", url), LOG, within=0.5))
         assert not drip.finished()
-    assert caught.value.message == f"here: the daemon at {url} does not give the log of vllm-model-tiny"
+    assert caught.value.message == f"here: the daemon at {url} does not return the log of vllm-model-tiny"
     assert "docker logs vllm-model-tiny" in caught.value.next_step
 
 
@@ -237,7 +237,7 @@ def test_of_a_log_that_drips_what_came_in_time_is_kept(tmp_path: Path, piece: by
     with dripping_daemon(tmp_path / "e.sock", drip) as url:
         note, first, *_ = last_lines(pieces(Host("here", url), LOG, within=60, reader_counts=reader_counts), 5000)
         assert not drip.finished()
-    assert note == "[... cut: this log is not whole: the daemon did not send all of it within 60 s ...]"
+    assert note == "[... cut: this log is incomplete: the daemon did not send all of it within 60 s ...]"
     assert first == "ValueError: the first"
 
 
@@ -355,12 +355,12 @@ def test_a_log_that_drips_is_read_for_its_time_by_apply_and_by_the_command_line(
     with whole_daemon(tmp_path / "e.sock", frame(b"one\n"), drips=2400) as url:
         daemon = DockerDaemon(Host("here", url), "demo")
         note, first, *_ = daemon.logs("tiny", 5)
-        assert note.startswith("[... cut: this log is not whole: the daemon did not send all of it")
+        assert note.startswith("[... cut: this log is incomplete: the daemon did not send all of it")
         assert first == "one"
         lines_of_it = daemon.log_lines("tiny", 5)
         assert next(lines_of_it) == "one"
         with pytest.raises(
-            DaemonUnreachable, match="here: the log of vllm-model-tiny is not whole: the daemon did not"
+            DaemonUnreachable, match="here: the log of vllm-model-tiny is incomplete: the daemon did not"
         ):
             list(lines_of_it)
         daemon.close()

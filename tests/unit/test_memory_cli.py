@@ -112,7 +112,7 @@ def test_arguments_that_override_the_config_count(fit: Fit) -> None:
     assert json.loads(fit(*argv, "--arg", longer, "--format", "json"))["refusal"] is None
 
 
-@pytest.mark.parametrize(("value", "verdict"), [("1", "too close to call"), ("0", "refuses"), ("false", "refuses")])
+@pytest.mark.parametrize(("value", "verdict"), [("1", "uncertain"), ("0", "refuses"), ("false", "refuses")])
 def test_more_than_the_config_allows_is_in_doubt_where_it_is_allowed(fit: Fit, value: str, verdict: str) -> None:
     argv = (
         "--config",

@@ -144,7 +144,10 @@ def test_an_option_that_no_release_has_is_not_mistaken_for_a_stock_one(world: Wo
 @pytest.mark.parametrize(
     ("parsers", "reason"),
     [
-        (Parsers(problem="it did not end within 300 s"), "could not check the arguments: it did not end within 300 s"),
+        (
+            Parsers(problem="it did not finish within 300 s"),
+            "could not check the arguments: it did not finish within 300 s",
+        ),
         (Parsers(replace(NO, verdict="unknown", text="FileNotFoundError: x")), "could not decide without a file"),
     ],
 )
@@ -242,7 +245,8 @@ def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     with dripping_daemon(tmp_path / "e.sock", drip) as url:
         with suppress(DaemonUnreachable):
             assert (
-                image_parser._answer(Starts(), Host("here", url), "c" * 64, 1).problem == "it did not end within 0.25 s"
+                image_parser._answer(Starts(), Host("here", url), "c" * 64, 1).problem
+                == "it did not finish within 0.25 s"
             )
         assert not drip.finished()
 

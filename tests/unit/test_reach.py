@@ -288,7 +288,7 @@ def frame(content: bytes, number: int = 1) -> bytes:
         (frame(b"-x"), PathFailed, "no python3 can be run"),
         (frame(b"OCI runtime exec failed"), PathFailed, "OCI runtime exec failed"),
         (frame(b"no such file", number=2), PathFailed, "no such file"),
-        (b"", PathFailed, "it ended without a word"),
+        (b"", PathFailed, "it ended without a message"),
     ],
 )
 def test_any_first_output_of_a_program_is_read(output: bytes, expected: type[Exception], message: str) -> None:

@@ -178,7 +178,7 @@ def test_a_review_follows_no_link_out_of_the_checkout(
     stack = "s/stack.toml" if (top / "s").exists() else "stack.toml"
     done = ran(*argv, stack, cwd=top, env=environ())
     assert done.returncode == 1
-    assert f"{stack} is a link that leads out of {top}, and is not read" in done.stdout + done.stderr
+    assert f"{stack} is a link that leads out of {top}, so it is not read" in done.stdout + done.stderr
     assert SECRET not in done.stdout + done.stderr
 
 
@@ -343,7 +343,7 @@ def test_a_byte_order_mark_changes_nothing(tmp_path: Path, docker: str, ends: st
     planned = ran("plan", "--out", "plan.json", cwd=top, env=environ(docker))
     assert planned.returncode == 0, planned.stderr
     done = ran("apply", "plan.json", cwd=top, env=environ(docker))
-    assert "has changed since the plan was made" not in done.stderr
+    assert "has changed since the plan was created" not in done.stderr
     (top / "stack.toml").write_text(STACK)
     assert "has changed since" not in ran("apply", "plan.json", cwd=top, env=environ(docker)).stderr
     (top / "stack.toml").write_text(STACK + "# more\n")

@@ -40,11 +40,11 @@ class Deadline:
         if at > self.gate.longest_start:
             times = f"{STARTS_AT_MOST} times gate.startup_timeout"
             return (
-                f"it was not ready after {longest} ({times}), though its log showed progress",
+                f"it was not ready after {longest} ({times}), although its log showed progress",
                 f"if it really takes longer, raise gate.startup_timeout: no start may take more than {times}",
             )
         whole = f", {show_seconds(at)} after its start" if self._advanced else ""
         return (
             f"it was not ready{whole}, and its log showed no progress for {patience} (gate.startup_timeout)",
-            f"if a start may be silent for longer than {patience}, raise gate.startup_timeout",
+            f"if a start may show no progress for longer than {patience}, raise gate.startup_timeout",
         )

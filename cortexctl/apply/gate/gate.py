@@ -112,7 +112,7 @@ class Gate:
         """Waiting longer does not help, and the old container is down meanwhile."""
         return self._failed(
             "health",
-            f"its log says that it serves, and it does not answer at {reach.target} ({status})",
+            f"its log shows that it serves, but it does not answer at {reach.target} ({status})",
             cause="it listens at another port or address than cortexctl gave it",
             fix="remove --port and --host from the image's own arguments",
         )
@@ -128,7 +128,7 @@ class Gate:
             except PathFailed as cause:
                 self._alive()
                 if self.clock.elapsed() >= until:
-                    message = f"it runs and cannot be asked whether it serves: {cause.message}"
+                    message = f"it runs, but its health cannot be checked: {cause.message}"
                     raise PathFailed(hidden(message, self.secrets), next_step=cause.next_step) from cause
             self.clock.sleep(SLOW_POLL)
 
@@ -152,7 +152,7 @@ class Gate:
         smoke = self.policy.gate.smoke
         if smoke is None or self._spec is None:
             return ""
-        self.reporter.stage("asking a first request")
+        self.reporter.stage("sending a first request")
         name = self._spec.server.served_names[0]
         try:
             answer = self._request(lambda: self.prober.smoke(reach, self.api_key, self.policy.task, name, smoke))
@@ -179,7 +179,7 @@ class Gate:
         measured, miss = figures(speeds), missed(gate, speeds)
         if miss:
             what, fix = miss
-            raise self._failed("bounds", what, cause=f"it serves, and is too slow: {measured}", fix=fix)
+            raise self._failed("bounds", what, cause=f"it serves, but too slowly: {measured}", fix=fix)
         self.reporter.probe("bounds", ok=True, detail=measured)
         return measured
 
@@ -187,7 +187,7 @@ class Gate:
         """Healthy without a break for `stable_for`; a short break restarts the time, a long one ends the gate."""
         began = good_since = self.clock.elapsed()
         bad_since: float | None = None
-        self.reporter.stage("watching that it stays up")
+        self.reporter.stage("checking that it stays up")
         while True:
             self._alive()
             status = self._health(reach)
@@ -251,10 +251,10 @@ class Gate:
         allowed = f" (its limit is {show_bytes(limit)})" if limit else ""
         if state.oom_killed:
             whom = "one of its processes" if state.running else "it"
-            return f"the kernel killed {whom}: it needs more memory than it may have{allowed}"
+            return f"the kernel killed {whom}: it needs more memory than it may use{allowed}"
         if state.restarts:
             times = "once" if state.restarts == 1 else f"{state.restarts} times"
-            return f"it exited before it was proven, and was restarted {times} (last exit code {state.exit_code})"
+            return f"it exited before it passed its gate, and was restarted {times} (last exit code {state.exit_code})"
         if state.error and not state.exit_code:
             return f"it does not run: {state.error}"
         answers = {0: self.engine.contract.exit_zero, KILLED: f", because it was killed{allowed}"}

@@ -34,6 +34,6 @@ def try_reach(reach: Reach, name: str, clock: Clock) -> str:
 def _failed(name: str, cause: PathFailed | TimeoutError) -> PathFailed:
     why = cause.message if isinstance(cause, PathFailed) else f"no connection within {QUICK:g} s"
     return PathFailed(
-        f"the server in {name} cannot be asked from here, so its successor could not be proven: {why}",
+        f"the server in {name} cannot be reached from here, so its replacement could not be checked either: {why}",
         next_step=cause.next_step if isinstance(cause, PathFailed) else "",
     )

@@ -27,15 +27,16 @@ def missed(gate: GatePolicy, speeds: Sequence[Speed]) -> tuple[str, str] | None:
     what, fix = [], []
     first, rate = median(s.first_token for s in speeds), median(s.tokens_per_second for s in speeds)
     if gate.max_ttft is not None and first > gate.max_ttft:
-        what.append(f"its first token takes {show_short(first)}, and gate.max_ttft is {show_short(gate.max_ttft)}")
+        what.append(f"its first token takes {show_short(first)}, but gate.max_ttft is {show_short(gate.max_ttft)}")
         fix.append(f'raise gate.max_ttft (such as "{_rounded_up(first)}")')
     wanted = gate.min_tokens_per_second
     if wanted is not None and rate < wanted:
-        what.append(f"it makes {rate:.1f} tokens a second, and gate.min_tokens_per_second is {wanted:g}")
+        what.append(f"it generates {rate:.1f} tokens a second, but gate.min_tokens_per_second is {wanted:g}")
         fix.append(f"lower gate.min_tokens_per_second (below {rate:.1f})")
     if not what:
         return None
-    return "; ".join(what), f"see what else uses that host or its GPUs; if this is what it can do, {' and '.join(fix)}"
+    advice = f"check what else uses that host or its GPUs; if this is its normal speed, {' and '.join(fix)}"
+    return "; ".join(what), advice
 
 
 def _range(values: Sequence[float], show: Callable[[float], str]) -> str:

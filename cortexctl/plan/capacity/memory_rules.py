@@ -35,7 +35,7 @@ def check_forecasts(
     """
     same: dict[tuple[str, str, str, bool], list[InstanceForecast]] = {}
     for forecast in foreseen:
-        if forecast.after and forecast.after.verdict in {"refuses", "too close to call"}:
+        if forecast.after and forecast.after.verdict in {"refuses", "uncertain"}:
             text = forecast.after.refusal.text if forecast.after.refusal else ""
             key = (wanted[forecast.address].model, forecast.after.verdict, text, forecast.address in anyway)
             same.setdefault(key, []).append(forecast)
@@ -52,7 +52,7 @@ def _of(addresses: str, forecast: Forecast, instance: Instance) -> Diagnostic:
         at = forecast.decides
         return warning(
             "CX317",
-            f"{addresses}: too close to call whether it starts: about {at.available.value:.2f} GiB are left for its KV "
+            f"{addresses}: uncertain whether it starts: about {at.available.value:.2f} GiB are left for its KV "
             f"cache ({at.available.low:.2f} to {at.available.high:.2f}), and one request of {forecast.max_model_len:,} "
             f"tokens needs {forecast.needed.value:.2f}",
             _place(instance, "one request"),
@@ -64,7 +64,7 @@ def _of(addresses: str, forecast: Forecast, instance: Instance) -> Diagnostic:
     if forecast.verdict == "refuses":
         summary = f"{addresses}: {title} {release} would refuse to start: {why}"
         return error("CX316", summary, place, detail=detail, help=_advice(refusal))
-    summary = f"{addresses}: {title} {release} may refuse to start (too close to call): {why}"
+    summary = f"{addresses}: {title} {release} may refuse to start: {why}"
     return warning("CX317", summary, place, detail=detail, help=_advice(refusal))
 
 
@@ -100,7 +100,7 @@ def _of_gpus(gpus: Sequence[int], line: GpuLine, wanted: Mapping[str, Instance])
     place = last.place_of("args.kv_cache_memory_bytes") if last else None
     advice = "a smaller kv_cache_memory_bytes or gpu_memory_utilization, or other GPUs"
     if line.over:
-        summary = f"{where} is promised {line.taken:.1f} GiB of the {line.total:.1f} that it has ({parts})"
+        summary = f"{where} is promised {line.taken:.1f} GiB, but has {line.total:.1f} ({parts})"
         return error("CX318", summary, place, help=advice)
-    summary = f"{where} may be promised more than it has, about {line.taken:.1f} of {line.total:.1f} GiB ({parts})"
+    summary = f"{where} may be promised more than it has: about {line.taken:.1f} of {line.total:.1f} GiB ({parts})"
     return warning("CX317", summary, place, help=advice)

@@ -19,7 +19,7 @@ MEANINGS = {
     Kind.DRIFT: "differs from the last apply",
     Kind.PENDING: "the stack differs from the last apply",
     Kind.ORPHAN: "ours, but no longer in the stack",
-    Kind.UNMANAGED: "not ours, left alone",
+    Kind.UNMANAGED: "not ours, not touched",
 }
 COLOURS = {
     Kind.UNREACHABLE: "red",
@@ -102,7 +102,7 @@ def _by_hand(f: Finding) -> str:
     """The fixes that no command of cortexctl makes."""
     match f.code:
         case Code.UNREADABLE_HOST:
-            return f.detail or f"see that the daemon of {f.host} runs and can be reached from here"
+            return f.detail or f"check that the daemon of {f.host} runs and can be reached from here"
         case Code.RETAINED_RUNS:
             return f"on {f.host}: docker stop {f.container}"
         case Code.DUPLICATE:
@@ -177,7 +177,7 @@ _TEXTS: dict[Code, Callable[[Finding], str]] = {
     Code.DISCONNECTED: lambda f: f"it is not on its network {f.expected}" + (f" (on {f.actual})" if f.actual else ""),
     Code.NOT_PUBLISHED: lambda f: f"it does not publish {f.expected}" + (f", but {f.actual}" if f.actual else ""),
     Code.UNFINISHED: lambda f: f"run {f.detail or 'unknown'} did not finish: {f.container} {is_or_has(str(f.actual))}",
-    Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind, which {is_or_has(str(f.actual))}",
+    Code.LEFTOVER: lambda f: f"run {f.detail or 'unknown'} left {f.container} behind; it {is_or_has(str(f.actual))}",
     Code.RETAINED_RUNS: lambda f: f"the retained container {f.container} is {f.actual}, and should be stopped",
     Code.DUPLICATE: lambda f: f"{f.container} also has its labels, under a name that cortexctl does not use",
     Code.ROLLED_BACK: lambda f: f"generation {f.actual} serves instead of {f.expected}{_by_run(f.detail)}",

@@ -42,17 +42,17 @@ def _metrics(report: DriftReport, durations: Durations) -> Iterator[tuple[str, s
         [(dict(labels), 1) for labels in series[:MOST_SERIES]],
     )
     yield "findings_without_series", "Findings beyond those.", [({}, max(len(series) - MOST_SERIES, 0))]
-    judged = len(report.hosts) - len(report.unreachable) - len(report.busy)
+    checked = len(report.hosts) - len(report.unreachable) - len(report.busy)
     yield (
         "hosts",
-        "Hosts of the last check: judged, unreachable, or busy because an apply was running there.",
+        "Hosts of the last check: checked, unreachable, or busy because an apply was running there.",
         [
-            ({"state": "judged"}, judged),
+            ({"state": "checked"}, checked),
             ({"state": "unreachable"}, len(report.unreachable)),
             ({"state": "busy"}, len(report.busy)),
         ],
     )
-    yield "instances", "Instances that were judged.", [({}, report.instances)]
+    yield "instances", "Instances that were checked.", [({}, report.instances)]
     yield (
         "servers",
         "Servers whose health was checked, and those whose health could not be checked.",

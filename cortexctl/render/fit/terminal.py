@@ -15,7 +15,7 @@ WIDTH = 40
 """Width of a bar in characters."""
 _MARKS = ("#", "+", "=", ".")
 """Weights, other, cache, free: they differ without colour, too."""
-_STYLES = {"starts": "green", "refuses": "red", "too close to call": "yellow", "unknown": "dim"}
+_STYLES = {"starts": "green", "refuses": "red", "uncertain": "yellow", "unknown": "dim"}
 
 
 def budget_text(title: str, budget: Budget, ink: Ink) -> str:
@@ -92,7 +92,7 @@ def _verdict(budget: Budget) -> str:
     return {
         "starts": "It starts.",
         "refuses": "vLLM refuses to start.",
-        "too close to call": "Too close to call: the estimate's range holds both answers.",
+        "uncertain": "Uncertain: the range of the estimate allows both answers.",
         "unknown": "Whether it starts is not known without a GPU.",
     }[budget.verdict]
 
@@ -144,5 +144,5 @@ def _step(step: Tried, length: int, ink: Ink) -> str:
     cost = f"; costs: {step.cost}" if step.cost else ""
     mark = "+" if step.helped else "-"
     return (
-        f"  {mark} {step.name}: {gave}{cost}" if step.helped else ink(f"  {mark} {step.name}: {gave}, no help", "dim")
+        f"  {mark} {step.name}: {gave}{cost}" if step.helped else ink(f"  {mark} {step.name}: {gave}, no gain", "dim")
     )

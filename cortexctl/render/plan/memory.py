@@ -13,7 +13,7 @@ from cortexctl.render.plan.folding import Block, cut, listed
 WAYS = 4
 """Different forecasts that are shown for one change on many hosts."""
 NAMED = 3
-VERDICTS = {"refuses": "vLLM would refuse to start", "too close to call": "too close to call whether it starts"}
+VERDICTS = {"refuses": "vLLM would refuse to start", "uncertain": "uncertain whether it starts"}
 """The verdicts that are shown; "starts" is not."""
 
 WITHOUT_NUMBERS = {"heads", "length", "quantised split", "batch"}

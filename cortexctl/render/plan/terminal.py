@@ -81,7 +81,7 @@ def _header(plan: Plan, ink: Ink) -> str:
     hosts = counted(reached, "host") + (f", {len(plan.unreachable)} unreachable" if plan.unreachable else "")
     ours = counted(sum(h.containers for h in plan.hosts), "container") + " of ours"
     unmanaged = sum(h.unmanaged for h in plan.hosts)
-    others = f"{unmanaged} of others, left alone" if unmanaged else ""
+    others = f"{unmanaged} of others, not touched" if unmanaged else ""
     destroy = ink("DESTROY", "red", "bold") if plan.destroy else ""
     return "   ".join(
         part for part in (destroy, f"{title} {source}".rstrip(), env, basis, partial, hosts, ours, others) if part
@@ -119,7 +119,7 @@ def _block(
 
 def _verdict(line: str, ink: Ink) -> str:
     """The line with its verdict in colour."""
-    for verdict, colour in (("refuses", "red"), ("too close to call", "yellow")):
+    for verdict, colour in (("refuses", "red"), ("uncertain", "yellow")):
         line = line.replace(VERDICTS[verdict], ink(VERDICTS[verdict], colour))
     return line
 

@@ -188,7 +188,7 @@ def _verdict(
         s, stage_budgets, length, known_total=inputs.gpu is not None or inputs.available_gib is not None
     )
     if verdict == "starts" and is_too_long(facts, s):  # permitted by an environment variable
-        return "too close to call", None
+        return "uncertain", None
     return verdict, refusal
 
 

@@ -57,7 +57,7 @@ def _shown(computed: Budget, server: Server) -> Forecast:
     refusal = computed.refusal
     verdict: str = computed.verdict
     if verdict == "refuses" and refusal and not _certain(computed, server, refusal.rule):
-        verdict = "too close to call"
+        verdict = "uncertain"
     return Forecast(
         verdict=verdict,
         gpu=computed.gpu.name if computed.gpu else "",

@@ -13,7 +13,7 @@ from cortexctl.engines.vllm.memory.settings import Settings
 from cortexctl.engines.vllm.memory.stage import StageBudget
 from cortexctl.text.units import GIB
 
-Verdict = Literal["starts", "refuses", "too close to call", "unknown"]
+Verdict = Literal["starts", "refuses", "uncertain", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +135,16 @@ def _free(s: Settings, gpu: Gpu | None, free_gib: float | None) -> Refusal | Non
 def judge(
     s: Settings, stages: Sequence[StageBudget], length: int, *, known_total: bool
 ) -> tuple[Verdict, Refusal | None]:
-    """From the memory left for the cache. "too close to call": the range of the estimate includes both answers."""
+    """From the memory left for the cache. "uncertain": the range of the estimate includes both answers."""
     if not known_total:
         return "unknown", None
     worst = [(_short(s, stage, length, stage.available.value), stage) for stage in stages]
     refusal = next((r for r, _ in worst if r), None)
     if refusal is None:
         close = any(_short(s, stage, length, stage.available.low) for stage in stages)
-        return ("too close to call", None) if close else ("starts", None)
+        return ("uncertain", None) if close else ("starts", None)
     sure = any(_short(s, stage, length, stage.available.high) for stage in stages)
-    return ("refuses", refusal) if sure else ("too close to call", refusal)
+    return ("refuses", refusal) if sure else ("uncertain", refusal)
 
 
 def _short(s: Settings, stage: StageBudget, length: int, available_gib: float) -> Refusal | None:
