@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 
 from cortexctl.errors import DaemonError, DaemonForbidden, DaemonUnreachable
 
@@ -27,12 +28,23 @@ def connected(docker: str, seconds: float) -> socket.socket:
     path = socket_path(docker)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(seconds)
+        # With Python's time-out, a connection to a daemon with a full queue fails at once. With the kernel's, it waits.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
         connection.connect(path)
+        connection.settimeout(seconds)
+    except BlockingIOError as cause:
+        connection.close()
+        raise unreachable(docker, TimeoutError()) from cause
     except OSError as cause:
         connection.close()
         raise unreachable(docker, cause) from cause
     return connection
+
+
+def _timeval(seconds: float) -> bytes:
+    """At least a microsecond: 0 would be no limit."""
+    whole, part = divmod(max(round(seconds * 1e6), 1), 1_000_000)
+    return struct.pack("@ll", whole, part)
 
 
 def unreachable(docker: str, cause: OSError) -> DaemonError:

@@ -181,7 +181,7 @@ def test_the_cron_jobs_commands_run_and_its_parts_fit(shell: Any, stack: Path, d
 def test_ssh_takes_the_sidecars_options() -> None:
     pod = yaml.safe_load((UNITS / "cronjob.yaml").read_text())["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     argv = pod["initContainers"][0]["command"]
-    done = subprocess.run([argv[0], "-G", *argv[1:]], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run([argv[0], "-G", *argv[1:]], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "localforward /sockets/gpu-1.sock /var/run/docker.sock" in done.stdout
     assert "stricthostkeychecking true" in done.stdout

@@ -147,7 +147,7 @@ def test_a_file_that_is_not_regular_is_not_a_stack(tmp_path: Path, argv: tuple[s
         link = top / f"{name}.toml"
         link.symlink_to(target)
         for path in (link.name, str(target)):
-            done = ran(*argv, path, cwd=top, env=environ(PLANTED=SECRET), timeout=30)
+            done = ran(*argv, path, cwd=top, env=environ(PLANTED=SECRET), timeout=60)
             output = done.stdout + done.stderr
             assert done.returncode == 1, (path, output)
             assert "not a regular file" in output or "leads out of" in output or "is a folder" in output, (path, output)
