@@ -293,46 +293,37 @@ def test_what_a_use_case_returns_reaches_no_adapter(name: str, path: Path) -> No
 MAY_NAME_VLLM = {"engines", "stack"}
 """The parts that import vLLM's own modules. All others use the engine of a spec, from `engines.registry`."""
 ABOUT_VLLM = {
-    "cortexctl.cli.args",
-    "cortexctl.cli.catalog",
-    "cortexctl.cli.fit",
-    "cortexctl.cli.version",
-    "cortexctl.operations.catalogue_names",
-    "cortexctl.operations.check_line",
-    "cortexctl.operations.fit",
-    "cortexctl.operations.fit_arguments",
-    "cortexctl.operations.fit_search",
-    "cortexctl.operations.import_container",
-    "cortexctl.operations.learn",
-    "cortexctl.operations.results",
-    "cortexctl.operations.status",
-    "cortexctl.operations.upgrade",
-    "cortexctl.plan.parser_probe",
-    "cortexctl.render.catalog",
-    "cortexctl.render.fit.json_report",
-    "cortexctl.render.fit.svg",
-    "cortexctl.render.fit.terminal",
-    "cortexctl.render.status",
-    "cortexctl.render.verdict",
-    "cortexctl.store.measurements",
+    "cortexctl.cli.args": "the default of --vllm-version: the newest known release",
+    "cortexctl.cli.catalog": "the catalogue of vLLM's options",
+    "cortexctl.cli.fit": "the parts of vLLM's memory",
+    "cortexctl.cli.version": "the newest known release of vLLM; --version may load nothing more than that",
+    "cortexctl.operations.catalogue_names": "names of releases and options in the catalogue",
+    "cortexctl.operations.check_line": "a line of `vllm serve`, as the parser of a release reads it",
+    "cortexctl.operations.fit": "the parts of vLLM's memory",
+    "cortexctl.operations.fit_arguments": "arguments of vLLM that stand for a stack",
+    "cortexctl.operations.fit_search": "the search through vLLM's arguments",
+    "cortexctl.operations.learn": "the lines about memory in vLLM's log, and the prediction beside them",
+    "cortexctl.operations.upgrade": "the changes between two releases of vLLM",
+    "cortexctl.plan.parser_probe": "the parser inside an image, with the flags of the catalogue",
+    "cortexctl.render.catalog": "the catalogue of vLLM's options",
+    "cortexctl.render.fit.json_report": "the parts of vLLM's memory",
+    "cortexctl.render.fit.svg": "the parts of vLLM's memory",
+    "cortexctl.render.fit.terminal": "the parts of vLLM's memory",
 }
-"""Modules whose very subject is vLLM: its catalogue, its parser, its memory by parts, its start log. A second engine
-that has one of these takes them off the list.
-"""
+"""Modules whose subject is vLLM, with that subject. A second engine that has one of these takes them off the list."""
 
 
 def test_only_the_engines_and_the_stack_know_vllm() -> None:
     known = {name for name, path in modules() if any(i.startswith("cortexctl.engines.vllm") for i in imports(path))}
-    assert {name for name in known if part_of(name) not in MAY_NAME_VLLM} == ABOUT_VLLM
+    assert {name for name in known if part_of(name) not in MAY_NAME_VLLM} == ABOUT_VLLM.keys()
 
 
 HAVE_FACTS_OF_VLLM = {
-    "cortexctl.hosts.image_parser",
-    "cortexctl.hosts.image_parser_script",
-    "cortexctl.instance.old_versions",
-    "cortexctl.plan.capacity.memory_rules",
+    "cortexctl.hosts.image_parser": "runs vLLM's own parser in an image",
+    "cortexctl.hosts.image_parser_script": "is that parser's caller inside the image",
+    "cortexctl.instance.old_versions": "version 1 of a label meant vLLM, and its port",
 }
-"""The modules that run vLLM's own parser in its image, upgrade labels of version 1, and advise about memory."""
+"""Modules of the other parts with facts of vLLM, and why."""
 FACTS_OF_VLLM = re.compile(
     r"VLLM_|vllm:|ai\.vllm|/v1/(?:models|chat|completions)|\"/health\"|status 503|0\.92|\b8000\b|vllm serve|gpu_memory_utilization"
 )

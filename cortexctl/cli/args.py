@@ -10,7 +10,7 @@ import click
 from cortexctl.cli import options
 from cortexctl.cli.notes import usable
 from cortexctl.cli.writing import out, out_json, write
-from cortexctl.engines.vllm.command.verdict import Verdict
+from cortexctl.engines.base import Verdict
 from cortexctl.engines.vllm.version import NEWEST_KNOWN
 from cortexctl.errors import UsageError
 from cortexctl.operations.addresses import declared_instance

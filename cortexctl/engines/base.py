@@ -89,6 +89,24 @@ class ArgumentIssue:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict of a release on a whole command line. `verdict`: ok, or the kind of the first error, at which the
+    parser ends with exit code 2; `refused` has all of them. `at_start`: arguments that the parser accepts and that
+    start-up refuses or ignores. `values`: settings that are not the default, by the parser's name for them.
+    """
+
+    release: str
+    verdict: str
+    refused: tuple[str, ...] = ()
+    at_start: tuple[ArgumentIssue, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict == "ok"
+
+
+@dataclass(frozen=True, slots=True)
 class GpuUse:
     """What a server uses of each of its GPUs: a share of the memory, unless its cache has a fixed size in bytes."""
 
@@ -142,9 +160,10 @@ class Contract:
     `dead_status`: the answer of the health path if the engine has died and its HTTP server has not; None: there is no
     such answer. `exit_zero`: the meaning of exit code 0, as text after a comma. `release_setting`: the setting of a
     stack that names the release; `release_labels` and `release_variables`: where an image names it. `share_setting`:
-    the argument for a share of a GPU's memory; `default_share`: the share if the stack sets none. `hub_cache`: the
-    folder of the Hugging Face client's cache. `smoke`: by task; "" for any other.
-    `speed`: fields of a measured completion that only this engine has.
+    the argument for a share of a GPU's memory; `default_share`: the share if the stack sets none; `length_setting`: the
+    argument for the tokens of a request; `cache_setting`: for the bytes of the cache. `refusals`: the rule of a refusal
+    for want of memory -> its meaning, and the argument to check. `hub_cache`: the folder of the Hugging Face client's
+    cache. `smoke`: by task; "" for any other. `speed`: fields of a measured completion that only this engine has.
     """
 
     title: str
@@ -161,6 +180,9 @@ class Contract:
     release_variables: tuple[str, ...]
     share_setting: str
     default_share: float
+    length_setting: str
+    cache_setting: str
+    refusals: Mapping[str, tuple[str, str]]
     hub_cache: str
     smoke: Mapping[str, SmokeRequest] = field(default_factory=dict)
     speed: Mapping[str, Any] = field(default_factory=dict)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cortexctl.engines.vllm.command.verdict import Verdict, judge
+from cortexctl.engines.base import Verdict
+from cortexctl.engines.vllm.command.verdict import judge
 from cortexctl.errors import UsageError
 from cortexctl.instance.secret import hidden
 from cortexctl.stack.document import SECRET_NAME

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from cortexctl.desired.stack import Desired, Instance
+from cortexctl.engines.measurement import Started, digest
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import NO_GPU, Budget, budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
 from cortexctl.engines.vllm.memory.headers import Headers
-from cortexctl.engines.vllm.memory.measured import Started, digest, started
+from cortexctl.engines.vllm.memory.measured import started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.prediction import headers_of, stage_forecasts
 from cortexctl.engines.vllm.memory.release_changes import behaviour

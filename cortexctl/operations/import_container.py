@@ -10,8 +10,7 @@ from typing import Any
 
 from cortexctl.desired.stack import Desired, Host, Instance
 from cortexctl.diagnostics import Diagnostic
-from cortexctl.engines.vllm.command.read_command import command_line
-from cortexctl.engines.vllm.version import release_from_image
+from cortexctl.engines.registry import DEFAULT, engine_named
 from cortexctl.errors import CortexctlError, DaemonUnreachable, UsageError
 from cortexctl.hosts.read import Inspection, inspect_all, observe_host
 from cortexctl.instance import labels
@@ -113,8 +112,8 @@ class Import:
 
     def _candidate(self, id_: str) -> ImportCandidate:
         running, state = self._running(id_), state_text(self._container(id_))
-        line = command_line(running.argv)
-        model = line.model if line and not may_be_secret(line.model) else ""
+        server = engine_named(DEFAULT).read_command(running.argv)
+        model = server.model if server and not may_be_secret(server.model) else ""
         imported = self.adopt(id_, "", None)
         return ImportCandidate(running.name, running.image, model, state, imported.name, imported.reasons)
 
@@ -127,7 +126,7 @@ class Import:
 
     def _place(self, id_: str, running: Running, name: str, gpus: tuple[int, ...] | None) -> Place:
         folders = {m.target: m.source for m in self.bare.container.mounts}
-        named = release_from_image(named_image(running) or "none")
+        named = engine_named(DEFAULT).release_of(named_image(running) or "none")
         return Place(
             host=self.host.name,
             is_only_host=self.is_only_host,

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from cortexctl.desired.stack import Host
 from cortexctl.engines.gpu_models import Gpu, gpu_on_host
+from cortexctl.engines.measurement import Measurement, Predicted, Started, StartLog, digest
 from cortexctl.engines.vllm.command.effective import effective
 from cortexctl.engines.vllm.memory.budget import budget
 from cortexctl.engines.vllm.memory.config import UnknownModel
-from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, Started, digest, started
+from cortexctl.engines.vllm.memory.measured import started
 from cortexctl.engines.vllm.memory.model_facts import Facts, read_facts
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
-from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
+from cortexctl.engines.vllm.memory.startlog import read_start_log
 from cortexctl.errors import DaemonError, UsageError
 from cortexctl.hosts.log import lines
 from cortexctl.instance.labels import serving_name

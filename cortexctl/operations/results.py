@@ -9,7 +9,7 @@ from typing import Any
 from cortexctl.desired.stack import Desired
 from cortexctl.diagnostics import Diagnostic
 from cortexctl.engines.base import Diagnosis
-from cortexctl.engines.vllm.memory.measured import Measurement
+from cortexctl.engines.measurement import Measurement
 from cortexctl.errors import DaemonError
 from cortexctl.observed.container_state import ContainerState
 from cortexctl.observed.host import ObservedHost

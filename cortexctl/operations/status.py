@@ -35,7 +35,7 @@ def fleet_status(desired: Desired) -> FleetStatus:
 
 def _with_measured(rows: list[tuple[InstanceStatus, Host, Spec | None]]) -> list[InstanceStatus]:
     """With the measurements of earlier equal starts, from this machine's store: no log is read."""
-    from cortexctl.engines.vllm.memory.reuse import same_start
+    from cortexctl.engines.measurement import same_start
     from cortexctl.operations.learn import started_as
     from cortexctl.store.measurements import read_all
 

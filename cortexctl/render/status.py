@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from cortexctl.engines.vllm.memory.measured import Measurement
+from cortexctl.engines.measurement import Measurement
 from cortexctl.operations.results import FleetStatus, InstanceStatus
 from cortexctl.render.lock import holder_text
 from cortexctl.render.sanitise import all_visible, visible

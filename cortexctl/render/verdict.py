@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from cortexctl.engines.vllm.command.verdict import Verdict
+from cortexctl.engines.base import Verdict
 from cortexctl.render.sanitise import visible
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from cortexctl.engines.vllm.memory.measured import Measurement, from_json, to_json
+from cortexctl.engines.measurement import Measurement, from_json, to_json
 from cortexctl.errors import UsageError
 from cortexctl.files.atomic import write_atomic
 

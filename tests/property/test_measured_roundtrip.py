@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexctl.engines.gpu_models import Gpu
-from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, Started, from_json, started, to_json
-from cortexctl.engines.vllm.memory.startlog import StartLog
+from cortexctl.engines.measurement import Measurement, Predicted, Started, StartLog, from_json, to_json
+from cortexctl.engines.vllm.memory.measured import started
 
 numbers = st.none() | st.floats(-1e6, 1e6)
 values: st.SearchStrategy[Any] = st.recursive(

@@ -15,9 +15,9 @@ import pytest
 from cortexctl.apply.recording import StepTimes
 from cortexctl.cli.main import run
 from cortexctl.engines.gpu_models import gpu_of
-from cortexctl.engines.vllm.memory.measured import Measurement, Predicted, started
-from cortexctl.engines.vllm.memory.reuse import same_start
-from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
+from cortexctl.engines.measurement import Measurement, Predicted, StartLog, same_start
+from cortexctl.engines.vllm.memory.measured import started
+from cortexctl.engines.vllm.memory.startlog import read_start_log
 from cortexctl.errors import DaemonRefused, UsageError
 from cortexctl.operations.learn import learn_from_apply, started_as
 from cortexctl.operations.notes import Note, warning

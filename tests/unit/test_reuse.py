@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from cortexctl.engines.gpu_models import gpu_of
+from cortexctl.engines.measurement import Measurement, Started, StartLog, same_start
 from cortexctl.engines.vllm.memory.budget import Budget, budget
-from cortexctl.engines.vllm.memory.measured import Measurement, Started, moves_memory, started
-from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured, reused, same_start
+from cortexctl.engines.vllm.memory.measured import moves_memory, started
+from cortexctl.engines.vllm.memory.reuse import NOTHING_MEASURED, Measured, reused
 from cortexctl.engines.vllm.memory.stage import BudgetInputs
-from cortexctl.engines.vllm.memory.startlog import StartLog
 from tests.memory import facts_of
 
 H100 = gpu_of("H100", 79.25)

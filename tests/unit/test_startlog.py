@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexctl.engines.vllm.memory.startlog import StartLog, read_start_log
+from cortexctl.engines.measurement import StartLog
+from cortexctl.engines.vllm.memory.startlog import read_start_log
 from tests.memory import CASES
 
 STARTS: list[dict[str, Any]] = tomllib.loads((CASES / "startlogs.toml").read_text())["start"]

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.command.argv import arguments, entrypoint
-from cortexctl.engines.vllm.command.check import Finding, check_args, check_extra_args
+from cortexctl.engines.vllm.command.check import check_args, check_extra_args
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 from cortexctl.engines.vllm.command.reserved_words import without_reserved
 from cortexctl.engines.vllm.version import NEWEST_KNOWN, parse_release, release_from_image
@@ -440,7 +441,7 @@ def test_sleep_mode_and_expandable_segments() -> None:
 
 
 def test_a_finding_is_fatal_by_default() -> None:
-    assert Finding("x", "CX301", "gone").fatal
+    assert ArgumentIssue("x", "CX301", "gone").fatal
 
 
 @pytest.mark.parametrize(

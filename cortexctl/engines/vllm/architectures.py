@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.command.check import Finding
 from cortexctl.engines.vllm.version import parse_release
 
 DRAFTS = "speculative"
@@ -18,7 +18,7 @@ registry).
 """
 
 
-def check_architectures(names: Sequence[str], version: str, *, has_own_code: bool = False) -> Iterator[Finding]:
+def check_architectures(names: Sequence[str], version: str, *, has_own_code: bool = False) -> Iterator[ArgumentIssue]:
     """The obstacles to serving it. One known name is enough: a config lists alternatives. `has_own_code`: the
     checkpoint contains the model as Python code.
     """
@@ -27,7 +27,7 @@ def check_architectures(names: Sequence[str], version: str, *, has_own_code: boo
     if any(group and group != DRAFTS for group in groups):
         return
     for name, group in zip(names, groups, strict=True):
-        yield Finding(name, "CX311", *_against(name, group, of.version, version, has_own_code=has_own_code))
+        yield ArgumentIssue(name, "CX311", *_against(name, group, of.version, version, has_own_code=has_own_code))
 
 
 def _against(name: str, group: str | None, known_as: str, version: str, *, has_own_code: bool) -> tuple[str, str, bool]:

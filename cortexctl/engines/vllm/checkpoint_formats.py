@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.architectures import check_architectures
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.command.check import Finding
 from cortexctl.engines.vllm.version import parse_release
 
 GGUF_LAST = "0.23.0"
@@ -25,15 +25,15 @@ class Checkpoint:
     suffixes: frozenset[str] = field(default_factory=frozenset)
 
 
-def check_checkpoint(checkpoint: Checkpoint, release: str | None) -> Iterator[Finding]:
+def check_checkpoint(checkpoint: Checkpoint, release: str | None) -> Iterator[ArgumentIssue]:
     """With an unknown release, only problems that exist in every release."""
     weights = checkpoint.suffixes & WEIGHTS
     if weights == {"gguf"}:
         summary = "the folder has only GGUF files, which vLLM does not read as weights"
-        yield Finding("source", "CX315", summary, _gguf(release))
+        yield ArgumentIssue("source", "CX315", summary, _gguf(release))
     elif checkpoint.architectures and not weights:
         advice = "fetch the weights too: *.safetensors; a clone without git-lfs has only pointers to them"
-        yield Finding("source", "CX315", "the folder has a config.json but no weights", advice, fatal=False)
+        yield ArgumentIssue("source", "CX315", "the folder has a config.json but no weights", advice, fatal=False)
     if release is None:
         return
     if checkpoint.architectures:
@@ -49,7 +49,7 @@ def _gguf(release: str | None) -> str:
     return 'name one file: source = { gguf = "FOLDER/FILE.gguf", tokenizer = "…" }; llama.cpp is faster with GGUF'
 
 
-def _quantization(method: str, release: str) -> Iterator[Finding]:
+def _quantization(method: str, release: str) -> Iterator[ArgumentIssue]:
     """According to vLLM's registry. A method that no release has may come from a plugin, or have another name
     internally.
     """
@@ -61,6 +61,6 @@ def _quantization(method: str, release: str) -> Iterator[Finding]:
     later = [s for s in spans if parse_release(s.since) > parse_release(known_as)]
     advice = f"pin v{later[0].since} or newer" if later else f"pin v{spans[-1].until} or older"
     ranges = ", ".join(map(str, spans))
-    yield Finding(
+    yield ArgumentIssue(
         "source", "CX315", f'vLLM {release} does not load checkpoints quantised with "{method}" ({ranges})', advice
     )

@@ -21,6 +21,17 @@ CONTRACT = Contract(
     release_variables=("VLLM_IMAGE_TAG",),
     share_setting="gpu_memory_utilization",
     default_share=0.92,  # since 0.20.0
+    length_setting="max_model_len",
+    cache_setting="kv_cache_memory_bytes",
+    refusals={
+        "heads": ("its attention heads cannot be split evenly", "tensor_parallel_size"),
+        "length": ("max_model_len is longer than the model allows", "max_model_len"),
+        "quantised split": ("its quantised weights cannot be split this way", "tensor_parallel_size"),
+        "batch": ("its batch limits contradict each other", "max_num_batched_tokens"),
+        "one request": ("its KV cache does not hold one request of full length", "max_model_len"),
+        "no memory": ("no memory is left for its KV cache", "gpu_memory_utilization"),
+        "auto length": ("its KV cache does not hold a single token", "gpu_memory_utilization"),
+    },
     hub_cache=HF_HOME,
     smoke=SMOKE,
     speed={"ignore_eos": True},  # it continues where the model would stop

@@ -8,22 +8,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cortexctl.desired.stack import Desired, Instance
-from cortexctl.diagnostics import Diagnostic, Severity, SourceSpan, error, several, warning
+from cortexctl.diagnostics import Diagnostic, Severity, error, several, warning
 from cortexctl.engines.launch_forecast import Forecast, ForecastRefusal
-from cortexctl.engines.registry import engine_of
+from cortexctl.engines.registry import DEFAULT, engine_named, engine_of
 from cortexctl.plan.capacity.forecast import GpuLine, InstanceForecast
 from cortexctl.plan.conflicts import oversubscribed_gpus
 
-_WHY = {
-    "heads": ("its attention heads cannot be split evenly", "tensor_parallel_size"),
-    "length": ("max_model_len is longer than the model allows", "max_model_len"),
-    "quantised split": ("its quantised weights cannot be split this way", "tensor_parallel_size"),
-    "batch": ("its batch limits contradict each other", "max_num_batched_tokens"),
-    "one request": ("its KV cache does not hold one request of full length", "max_model_len"),
-    "no memory": ("no memory is left for its KV cache", "gpu_memory_utilization"),
-    "auto length": ("its KV cache does not hold a single token", "gpu_memory_utilization"),
-}
-"""A refusal's rule -> its meaning, and the argument to check."""
 SEARCH = "for the calculation: cortexctl fit"
 
 
@@ -48,6 +38,7 @@ def check_forecasts(
 
 def _of(addresses: str, forecast: Forecast, instance: Instance) -> Diagnostic:
     refusal, release = forecast.refusal, instance.spec.server.version or "of an unknown release"
+    contract = engine_of(instance.spec.server).contract
     if refusal is None:
         at = forecast.decides
         return warning(
@@ -55,12 +46,13 @@ def _of(addresses: str, forecast: Forecast, instance: Instance) -> Diagnostic:
             f"{addresses}: uncertain whether it starts: about {at.available.value:.2f} GiB are left for its KV "
             f"cache ({at.available.low:.2f} to {at.available.high:.2f}), and one request of {forecast.max_model_len:,} "
             f"tokens needs {forecast.needed.value:.2f}",
-            _place(instance, "one request"),
-            help=f"a smaller max_model_len, or a larger gpu_memory_utilization, makes the start certain; {SEARCH}",
+            instance.place_of(f"args.{contract.length_setting}"),
+            help=f"a smaller {contract.length_setting}, or a larger {contract.share_setting}, makes the start certain; "
+            f"{SEARCH}",
         )
-    why = _WHY.get(refusal.rule, (refusal.rule, ""))[0]
-    title = engine_of(instance.spec.server).contract.title
-    place, detail = _place(instance, refusal.rule), f"{title}'s message would be: {refusal.text}"
+    why, argument = contract.refusals.get(refusal.rule, (refusal.rule, ""))
+    title = contract.title
+    place, detail = instance.place_of(f"args.{argument}"), f"{title}'s message would be: {refusal.text}"
     if forecast.verdict == "refuses":
         summary = f"{addresses}: {title} {release} would refuse to start: {why}"
         return error("CX316", summary, place, detail=detail, help=_advice(refusal))
@@ -70,11 +62,6 @@ def _of(addresses: str, forecast: Forecast, instance: Instance) -> Diagnostic:
 
 def _advice(refusal: ForecastRefusal) -> str:
     return f"{refusal.advice}; {SEARCH}" if refusal.advice else SEARCH
-
-
-def _place(instance: Instance, rule: str) -> SourceSpan | None:
-    """The stack's line of the argument, else the line of the model."""
-    return instance.place_of(f"args.{_WHY.get(rule, ('', ''))[1]}")
 
 
 def check_ledger(lines: Iterable[GpuLine], desired: Desired) -> Iterator[Diagnostic]:
@@ -97,8 +84,9 @@ def _of_gpus(gpus: Sequence[int], line: GpuLine, wanted: Mapping[str, Instance])
     parts = ", ".join(f"{s.holder} {s.taken:.1f}" for s in line.shares)
     where = f"{line.host}: GPU {', '.join(map(str, gpus))}"
     last = next((wanted[s.holder] for s in reversed(line.shares) if s.holder in wanted), None)
-    place = last.place_of("args.kv_cache_memory_bytes") if last else None
-    advice = "a smaller kv_cache_memory_bytes or gpu_memory_utilization, or other GPUs"
+    contract = engine_of(last.spec.server).contract if last else engine_named(DEFAULT).contract
+    place = last.place_of(f"args.{contract.cache_setting}") if last else None
+    advice = f"a smaller {contract.cache_setting} or {contract.share_setting}, or other GPUs"
     if line.over:
         summary = f"{where} is promised {line.taken:.1f} GiB, but has {line.total:.1f} ({parts})"
         return error("CX318", summary, place, help=advice)

@@ -6,9 +6,10 @@ Three verdicts are distinguished: the parser refuses it, start-up refuses what t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
+from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Option, Span
@@ -35,22 +36,9 @@ _REGISTERED = {
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One argument that the release refuses (`fatal`) or accepts without effect. `path` points into a nested table.
-    `about`: the argument itself (its name, or a key in its table), the form of its value, or a value of the right form.
-    """
-
-    argument: str
-    rule: str
-    summary: str
-    help: str = ""
-    fatal: bool = True
-    path: tuple[str, ...] = ()
-    about: Literal["argument", "form", "value"] = "argument"
-
-
-def check_args(args: Mapping[str, Any], version: str | None, env: Mapping[str, str] | None = None) -> list[Finding]:
+def check_args(
+    args: Mapping[str, Any], version: str | None, env: Mapping[str, str] | None = None
+) -> list[ArgumentIssue]:
     """All findings, in the order of the names. For an unknown release each option is checked only for its form, as its
     newest release defines it. For a release newer than the catalogue everything is a warning, because the catalogue may
     be outdated.
@@ -59,14 +47,14 @@ def check_args(args: Mapping[str, Any], version: str | None, env: Mapping[str, s
         forms = [f for name in sorted(args) for f in _check_form(name, args[name])]
         return [*forms, *_missing_companions(args, catalogue.release(catalogue.releases()[-1]))]
     of, is_newer = _known(version)
-    findings: list[Finding] = []
+    findings: list[ArgumentIssue] = []
     for name in sorted(args):
         findings += _checked(name, args, of, version, env or {})
     findings += _missing_companions(args, of)
     return [_only_likely(f) for f in findings] if is_newer else findings
 
 
-def check_env(env: Mapping[str, str], version: str | None) -> Iterator[Finding]:
+def check_env(env: Mapping[str, str], version: str | None) -> Iterator[ArgumentIssue]:
     """vLLM variables that the release does not read."""
     if version is None:
         return
@@ -75,37 +63,39 @@ def check_env(env: Mapping[str, str], version: str | None) -> Iterator[Finding]:
         spans = catalogue.environment_spans(name)
         if name.startswith("VLLM_") and spans and name not in of.environment:
             summary = f"vLLM {version} does not read {name} ({_ranges(spans)})"
-            yield Finding(name, "CX308", summary, _of_option(name), fatal=False)
+            yield ArgumentIssue(name, "CX308", summary, _of_option(name), fatal=False)
 
 
-def check_extra_args(argv: Sequence[str], version: str | None, args: Mapping[str, Any]) -> list[Finding]:
+def check_extra_args(argv: Sequence[str], version: str | None, args: Mapping[str, Any]) -> list[ArgumentIssue]:
     """Checks raw arguments: those that the release's parser refuses, and those that must not be set there. `args`: the
     arguments set by name.
     """
     of, _ = _known(version or catalogue.releases()[-1])
     argv, reserved = without_reserved(argv)
     parsed = parse(["m", *argv], of, "serve")
-    findings = [Finding(name, "CX304", text, RESERVED[name]) for name, text in reserved]
+    findings = [ArgumentIssue(name, "CX304", text, RESERVED[name]) for name, text in reserved]
     short = [(name, parsed.spelled[name][0]) for name in sorted(parsed.spelled.keys() & RESERVED.keys())]
-    findings += [Finding(name, "CX304", f"{flag} is set by cortexctl", RESERVED[name]) for name, flag in short]
+    findings += [ArgumentIssue(name, "CX304", f"{flag} is set by cortexctl", RESERVED[name]) for name, flag in short]
     for name in parsed.spelled.keys() & args.keys():
         flag = parsed.spelled[name][0]
         findings.append(
-            Finding(name, "CX304", f"{flag} is in args, too", "remove one of them: the later one would win")
+            ArgumentIssue(name, "CX304", f"{flag} is in args, too", "remove one of them: the later one would win")
         )
     for problem in parsed.errors if version else ():
         if problem.option in RESERVED:
             summary = f"{problem.word} is set by cortexctl"
-            findings.append(Finding(problem.option, "CX304", summary, RESERVED[problem.option]))
+            findings.append(ArgumentIssue(problem.option, "CX304", summary, RESERVED[problem.option]))
         else:
-            findings.append(Finding(problem.option, "CX301", f"vLLM {version} refuses {problem.word}: {problem.text}"))
+            findings.append(
+                ArgumentIssue(problem.option, "CX301", f"vLLM {version} refuses {problem.word}: {problem.text}")
+            )
     for at, word in enumerate(parsed.unknown):
         if word.startswith("-"):
             findings += _unknown_word(word, parsed.unknown[at + 1 :], version)
     return findings
 
 
-def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Iterator[Finding]:
+def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Iterator[ArgumentIssue]:
     """`after`: the arguments behind it; the first one is its value if it contains none itself."""
     flag, equals, text = word.partition("=")
     name = flag.lstrip("-").partition(".")[0].replace("-", "_")
@@ -113,12 +103,12 @@ def _unknown_word(word: str, after: Sequence[str], version: str | None) -> Itera
         text = after[0]
     spans = catalogue.option_spans(name) or catalogue.option_spans(name.removeprefix("no_"))
     if name in RESERVED:
-        yield Finding(name, "CX304", f"{word} is set by cortexctl", RESERVED[name])
+        yield ArgumentIssue(name, "CX304", f"{word} is set by cortexctl", RESERVED[name])
     elif spans and version:
         advice = _advice(name, version, _as_value(name, text))
-        yield Finding(name, "CX301", f"vLLM {version} has no {flag} ({_ranges(spans)})", advice)
+        yield ArgumentIssue(name, "CX301", f"vLLM {version} has no {flag} ({_ranges(spans)})", advice)
     elif version:
-        yield Finding(
+        yield ArgumentIssue(
             name,
             "CX310",
             f"no vLLM release has {flag}",
@@ -148,13 +138,13 @@ def _known(version: str) -> tuple[Release, bool]:
     return catalogue.release(name), parse_release(version) > parse_release(known[-1])
 
 
-def _only_likely(finding: Finding) -> Finding:
+def _only_likely(finding: ArgumentIssue) -> ArgumentIssue:
     newest = catalogue.releases()[-1]
     note = f"{finding.help}. " if finding.help else ""
     return replace(finding, fatal=False, help=f"{note}According to vLLM {newest}, the newest that cortexctl knows")
 
 
-def _check_form(name: str, value: Any) -> Iterator[Finding]:
+def _check_form(name: str, value: Any) -> Iterator[ArgumentIssue]:
     """According to the newest release that has the option."""
     span = (catalogue.option_spans(name) or (Span("0"),))[-1]
     if span.since == "0":
@@ -167,12 +157,14 @@ def _check_form(name: str, value: Any) -> Iterator[Finding]:
 
 def _checked(
     name: str, args: Mapping[str, Any], of: Release, version: str, env: Mapping[str, str]
-) -> Iterator[Finding]:
+) -> Iterator[ArgumentIssue]:
     option = of.option(name)
     if option is None:
         spans = catalogue.option_spans(name)
         if spans:
-            yield Finding(name, "CX301", f"{name} is {_when(spans, of, version)}", _advice(name, version, args[name]))
+            yield ArgumentIssue(
+                name, "CX301", f"{name} is {_when(spans, of, version)}", _advice(name, version, args[name])
+            )
         return
     wrong = list(_values(option, args[name], of, version))
     yield from wrong
@@ -182,20 +174,19 @@ def _checked(
         yield from _effect(option, args[name], version)
     for at_start in refusals(name, of.version):
         if at_start.excludes and args[name] is not False and args.get(at_start.excludes):
-            yield Finding(name, "CX305", (f"{name} cannot be combined with {at_start.excludes}; vLLM exits if both "
-                                         "are set"),
-                          f"vLLM's message: {at_start.text}")  # fmt: skip
+            summary = f"{name} cannot be combined with {at_start.excludes}; vLLM exits if both are set"
+            yield ArgumentIssue(name, "CX305", summary, f"vLLM's message: {at_start.text}")
         for variable, text in at_start.with_env.items():
             if text in env.get(variable, ""):
-                yield Finding(name, "CX305", f"{name} cannot be combined with {variable} = {text} before 0.20.1",
+                yield ArgumentIssue(name, "CX305", f"{name} cannot be combined with {variable} = {text} before 0.20.1",
                               f"remove the variable; vLLM's message: {at_start.text}")  # fmt: skip
 
 
-def _values(option: Option, value: Any, of: Release, version: str | None) -> Iterator[Finding]:
+def _values(option: Option, value: Any, of: Release, version: str | None) -> Iterator[ArgumentIssue]:
     """The form, the choices that the parser enforces, and the keys of nested tables."""
     wrong = wrong_form(option, value)
     if wrong:
-        yield Finding(option.name, "CX104", f"args.{option.name}: {wrong}", about="form")
+        yield ArgumentIssue(option.name, "CX104", f"args.{option.name}: {wrong}", about="form")
         return
     nested = list(_nested(option, value, of, version))
     yield from nested
@@ -210,11 +201,11 @@ def _values(option: Option, value: Any, of: Release, version: str | None) -> Ite
             whose = f"vLLM {version}" if version else "vLLM"
             summary = f"{whose} does not accept {option.name} = {toml_value(value)}{when}"
             help_ = exact.text if exact else f"one of: {', '.join(str(c) for c in option.choices if c != 'None')}"
-        yield Finding(option.name, "CX302", summary, help_, about="value")
+        yield ArgumentIssue(option.name, "CX302", summary, help_, about="value")
         return
 
 
-def _nested(option: Option, value: Any, of: Release, version: str | None) -> Iterator[Finding]:
+def _nested(option: Option, value: Any, of: Release, version: str | None) -> Iterator[ArgumentIssue]:
     """Keys of nested tables that their class does not have, or not with this value."""
     for item in value if isinstance(value, list) else [value]:
         if not option.config or not isinstance(item, dict):
@@ -223,7 +214,7 @@ def _nested(option: Option, value: Any, of: Release, version: str | None) -> Ite
             spans = catalogue.key_spans(option.config, path.rpartition(".")[2])
             when = f" in vLLM {version}" * bool(version) + (f" ({_ranges(spans)})" if spans and version else "")
             advice = "" if option.strict else "vLLM would ignore it silently"
-            yield Finding(
+            yield ArgumentIssue(
                 option.name, "CX302", f"args.{option.name}.{path}: {text}{when}", advice, path=tuple(path.split("."))
             )
 
@@ -232,7 +223,7 @@ def _usable(option: Option, text: str) -> str:
     return f"vLLM's default is {option.default}" if option.default not in (None, {}) and "one of" not in text else ""
 
 
-def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
+def _limits(option: Option, value: Any, of: Release) -> Iterator[ArgumentIssue]:
     """Numbers that start-up refuses: by the bounds that the release declares, else by the reviewed ones."""
     holds = {"ge": lambda v, b: v >= b, "gt": lambda v, b: v > b, "le": lambda v, b: v <= b, "lt": lambda v, b: v < b}
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -242,12 +233,12 @@ def _limits(option: Option, value: Any, of: Release) -> Iterator[Finding]:
     bounds = dict(option.bounds) or {name: bound for name, bound in reviewed if bound is not None}
     if any(not holds[name](value, bound) for name, bound in bounds.items()):
         text = " and ".join(f"{_LIMITS[name]} {bound:g}" for name, bound in bounds.items())
-        yield Finding(
+        yield ArgumentIssue(
             option.name, "CX302", f"{option.name} = {value} is out of range", f"it must be {text}", about="value"
         )
 
 
-def _registered(option: Option, value: Any, of: Release, version: str) -> Iterator[Finding]:
+def _registered(option: Option, value: Any, of: Release, version: str) -> Iterator[ArgumentIssue]:
     """Values that the parser does not enforce: removed and future ones are refused later, others may come from a
     plugin.
     """
@@ -261,7 +252,7 @@ def _registered(option: Option, value: Any, of: Release, version: str) -> Iterat
     if exact is not None or (known and value not in soft):
         when = f" ({_ranges(known)})" if known else ""
         usable = exact.text if exact else _known_values(soft)
-        yield Finding(
+        yield ArgumentIssue(
             option.name,
             "CX302",
             f'vLLM {version} does not accept {option.name} = "{value}"{when}',
@@ -270,7 +261,7 @@ def _registered(option: Option, value: Any, of: Release, version: str) -> Iterat
         )
     elif soft and value not in soft and not value.startswith(("@", "/")) and "." not in value:
         strict = any(r.unknown for r in refusals(option.name, of.version))
-        yield Finding(
+        yield ArgumentIssue(
             option.name,
             "CX302",
             f'vLLM {version} does not know {option.name} = "{value}"',
@@ -285,29 +276,31 @@ def _known_values(values: Sequence[str]) -> str:
     return f"known: {shown}" + (f" and {len(values) - 12} more" if len(values) > 12 else "")
 
 
-def _effect(option: Option, value: Any, version: str) -> Iterator[Finding]:
+def _effect(option: Option, value: Any, version: str) -> Iterator[ArgumentIssue]:
     idle = no_effect(option.name, version)
     if idle:
         advice = instead_of(option.name, version)
         further = advice.text if advice and idle.text not in advice.text else ""
         text = f"{idle.text}; leave it out" + (f"; {further}" if further else "")
-        yield Finding(option.name, "CX303", f"{option.name} has no effect in vLLM {version}", text, fatal=False)
+        yield ArgumentIssue(option.name, "CX303", f"{option.name} has no effect in vLLM {version}", text, fatal=False)
     elif option.deprecated and value is not False:
         advice = instead_of(option.name, version, value if isinstance(value, str) else "")
         gone = [s for s in catalogue.option_spans(option.name) if s.until]
         last = f"; its last release is {gone[-1].until}" if gone else ""
         text = _arguments(advice, value) if advice else f"see vLLM {version}'s message at its start"
-        yield Finding(option.name, "CX309", f"{option.name} is deprecated in vLLM {version}{last}", text, fatal=False)
+        yield ArgumentIssue(
+            option.name, "CX309", f"{option.name} is deprecated in vLLM {version}{last}", text, fatal=False
+        )
 
 
-def _missing_companions(args: Mapping[str, Any], of: Release) -> Iterator[Finding]:
+def _missing_companions(args: Mapping[str, Any], of: Release) -> Iterator[ArgumentIssue]:
     for name in sorted(args):
         for at_start in refusals(name, of.version):
             if at_start.needs and args[name] is not False and at_start.needs not in args:
                 example = 'for example tool_call_parser = "hermes"'
                 advice = example if at_start.needs == "tool_call_parser" else at_start.needs
                 summary = f"{name} needs a {at_start.needs}; vLLM exits without one"
-                yield Finding(name, "CX305", summary, f"add {advice}")
+                yield ArgumentIssue(name, "CX305", summary, f"add {advice}")
 
 
 def _when(spans: Sequence[Span], of: Release, version: str) -> str:

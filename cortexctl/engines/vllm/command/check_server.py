@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from cortexctl.engines.base import ArgumentIssue
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.command.check import Finding, check_args, check_env, check_extra_args
+from cortexctl.engines.vllm.command.check import check_args, check_env, check_extra_args
 from cortexctl.engines.vllm.command.reserved import ALIASES, RESERVED
 from cortexctl.instance.spec import Server
 from cortexctl.text.suggest import nearest
@@ -19,14 +19,10 @@ def check_server(server: Server, env: Mapping[str, str]) -> Iterator[ArgumentIss
     for key in server.args:
         if key not in known:
             yield ArgumentIssue(key, "CX102", f"vLLM has no {key}", _instead(key), about="unknown")
-    yield from _issues(check_args(known, server.version, env), "args")
-    yield from _issues(check_env(env, server.version), "env")
-    yield from _issues(check_extra_args(server.extra_args, server.version, server.args), "extra_args")
-
-
-def _issues(findings: Iterable[Finding], where: Literal["args", "env", "extra_args"]) -> Iterator[ArgumentIssue]:
-    for f in findings:
-        yield ArgumentIssue(f.argument, f.rule, f.summary, f.help, f.fatal, f.path, f.about, where)
+    yield from check_args(known, server.version, env)
+    yield from (replace(issue, where="env") for issue in check_env(env, server.version))
+    of_raw = check_extra_args(server.extra_args, server.version, server.args)
+    yield from (replace(issue, where="extra_args") for issue in of_raw)
 
 
 def _instead(key: str) -> str:

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
+from cortexctl.engines.base import Verdict
 from cortexctl.engines.vllm.catalogue import catalogue
 from cortexctl.engines.vllm.catalogue.catalogue import Release
 from cortexctl.engines.vllm.catalogue.facts import Entry
-from cortexctl.engines.vllm.command.check import Finding, check_args, check_extra_args
+from cortexctl.engines.vllm.command.check import check_args, check_extra_args
 from cortexctl.engines.vllm.command.config_file import Files
 from cortexctl.engines.vllm.command.parse import MODEL_TAG, Parsed, parse
 from cortexctl.engines.vllm.command.parse_error import Kind
 from cortexctl.engines.vllm.command.read_command import MODULE, SERVE, program_of
 from cortexctl.engines.vllm.command.reserved import RESERVED
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`verdict`: ok, or the first error, at which the parser ends with exit code 2; `refused` has all of them.
-    `at_start`: arguments that the parser accepts and that start-up refuses or ignores. `values`: settings that are not
-    the default, by the parser's name for them.
-    """
-
-    release: str
-    verdict: Literal["ok"] | Kind
-    refused: tuple[str, ...] = ()
-    at_start: tuple[Finding, ...] = ()
-    values: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def accepted(self) -> bool:
-        return self.verdict == "ok"
 
 
 def server_of(argv: Sequence[str]) -> tuple[Entry, list[str]]:

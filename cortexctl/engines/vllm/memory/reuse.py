@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any
 
 from cortexctl.engines.gpu_models import Gpu
+from cortexctl.engines.measurement import Measurement, Started, same_gpu, same_model, same_start
 from cortexctl.engines.vllm.catalogue import catalogue
-from cortexctl.engines.vllm.memory.measured import Measurement, Started
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.release_changes import loose
 from cortexctl.engines.vllm.memory.settings import Settings, read_settings
@@ -53,11 +53,6 @@ class Measured:
 
 
 NOTHING_MEASURED = Measured()
-
-
-def same_start(known: Iterable[Measurement], target: Started) -> Measurement | None:
-    """The latest measurement of exactly this start."""
-    return max((m for m in known if _same(m.started, target)), key=lambda m: m.at, default=None)
 
 
 def reused(known: Iterable[Measurement], target: Started, facts: Facts, gpu: Gpu | None) -> Measured:
@@ -129,7 +124,7 @@ _TEXTS = {
 
 
 def _differences(a: Started, b: Started) -> str:
-    if not _same_model(a, b):
+    if not same_model(a, b):
         return f"another model ({a.model or 'by its config'})"
     differences = [f"vLLM {a.version}"] if a.version != b.version else []
     differences += [f"{n} {_as_text(a.args.get(n))}" for n in _unlike(a, b)]
@@ -141,29 +136,13 @@ def _as_text(value: Any) -> str:
     return "unset" if value is None else "another value" if str(value).startswith("#") else str(value)
 
 
-def _same(a: Started, b: Started) -> bool:
-    exact = a.version == b.version and a.environ == b.environ and a.args == b.args
-    return exact and bool(a.version) and _same_model(a, b) and _same_gpu(a, b)
-
-
-def _same_model(a: Started, b: Started) -> bool:
-    """Two equal configs are certain; the name counts if one of them is missing."""
-    if a.config and b.config:
-        return a.config == b.config
-    return bool(a.model) and a.model == b.model
-
-
-def _same_gpu(a: Started, b: Started) -> bool:
-    return a.gpu == b.gpu and abs(a.gpu_gib - b.gpu_gib) <= 0.02 * max(a.gpu_gib, b.gpu_gib)
-
-
 def _unlike(a: Started, b: Started) -> Iterator[str]:
     return (n for n in sorted({*a.args, *b.args}) if a.args.get(n) != b.args.get(n))
 
 
 def _same_batches(a: Started, target: Started, facts: Facts, gpu: Gpu | None) -> bool:
     """The profiling run is the same: a batch of the same size through the same weights and kernels."""
-    if not (_same_model(a, target) and _same_gpu(a, target) and a.version == target.version):
+    if not (same_model(a, target) and same_gpu(a, target) and a.version == target.version):
         return False
     if a.environ != target.environ or not set(_unlike(a, target)) <= _AFTER_PROFILING | _BATCHES:
         return False
@@ -178,7 +157,7 @@ def _settings_of(a: Started, facts: Facts, gpu: Gpu | None) -> Settings:
 
 
 def _same_weights(a: Started, b: Started) -> bool:
-    if not (_same_model(a, b) and _same_gpu(a, b)) or (loose(a.version) or ())[:2] != (loose(b.version) or ())[:2]:
+    if not (same_model(a, b) and same_gpu(a, b)) or (loose(a.version) or ())[:2] != (loose(b.version) or ())[:2]:
         return False
     return all(n in _AFTER_PROFILING or n == "enforce_eager" or _group(n) in _NOT_LOADING for n in _unlike(a, b))
 
@@ -186,7 +165,7 @@ def _same_weights(a: Started, b: Started) -> bool:
 def _same_outside(a: Started, b: Started) -> bool:
     spread = ("tensor_parallel_size", "pipeline_parallel_size", "enable_sleep_mode")
     same = all(a.args.get(n) == b.args.get(n) for n in spread)
-    return same and _same_gpu(a, b) and bool(a.gpu) and a.version == b.version and a.environ == b.environ
+    return same and same_gpu(a, b) and bool(a.gpu) and a.version == b.version and a.environ == b.environ
 
 
 @cache

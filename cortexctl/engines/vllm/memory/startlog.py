@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from cortexctl.engines.log_bounds import LONGEST_LINE
+from cortexctl.engines.measurement import StartLog
 from cortexctl.text.shorten import shortened
 from cortexctl.text.units import GIB
 
@@ -59,41 +59,6 @@ _CONCURRENCY = re.compile(rf"Maximum concurrency for (\d[\d,]{{0,20}}) tokens pe
 _INIT = re.compile(rf"init engine \(profile, create kv cache, warmup model\) took {_N} s")
 
 _RELEVANT = tuple(value for value in globals().values() if isinstance(value, re.Pattern))
-
-
-@dataclass(frozen=True, slots=True)
-class StartLog:
-    """The numbers in a start's log, per GPU of the tightest rank. Memory in GiB, times in seconds; None: not in the
-    log.
-    """
-
-    weights_gib: float | None = None
-    non_torch_gib: float | None = None
-    transient_gib: float | None = None
-    """The activation peak, without the memory charged for graphs."""
-    graphs_gib: float | None = None
-    """The memory charged for graphs before the cache was allocated; 0 if the release charges nothing."""
-    graphs_captured_gib: float | None = None
-    """The memory that they finally used."""
-    requested_gib: float | None = None
-    total_gib: float | None = None
-    free_gib: float | None = None
-    available_kv_gib: float | None = None
-    num_gpu_blocks: int | None = None
-    kv_cache_tokens: int | None = None
-    max_concurrency: float | None = None
-    concurrency_len: int | None = None
-    """Tokens of a request in the printed concurrency."""
-    vllm_version: str | None = None
-    load_seconds: float | None = None
-    init_seconds: float | None = None
-    """Profiling, allocating the cache, warming up."""
-
-    @property
-    def is_conclusive(self) -> bool:
-        """Whether it contains weights or the cache; a log of warnings alone does not."""
-        relevant = (self.weights_gib, self.available_kv_gib, self.num_gpu_blocks, self.kv_cache_tokens)
-        return any(v is not None for v in relevant)
 
 
 def read_start_log(log: Iterable[str]) -> StartLog:
