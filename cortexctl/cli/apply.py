@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-
 import click
 
 from cortexctl.cli import options
-from cortexctl.cli.carry_out import carry_out
+from cortexctl.cli.carry_out import carry_out, plan_and_carry_out
 from cortexctl.cli.notes import usable
 from cortexctl.cli.run_output import RunOutput, with_run_output
 from cortexctl.errors import UsageError
-from cortexctl.operations.adapters import open_hosts, open_hosts_of_plan
+from cortexctl.operations.adapters import open_hosts_of_plan
 from cortexctl.operations.apply_options import ApplyOptions
 from cortexctl.operations.image_release import read_with_releases
-from cortexctl.operations.plan import plan_live
 from cortexctl.operations.read_stack import StackReader
 from cortexctl.operations.saved_plan import read_if_plan, refuse_changed_stack, refuse_unfit
 from cortexctl.operations.stack_choice import StackChoice
@@ -44,18 +40,9 @@ def command(
     if saved is not None:
         return _apply_saved(saved, stack, request, choice, apply_options, output)
     desired = usable(read_with_releases(StackReader(stack, choice)))
-    with open_hosts(desired) as hosts:
-        request = replace(request, allow_unreachable=apply_options.allow_unreachable)
-        plan = partial(plan_live, desired, hosts, request)
-        return carry_out(
-            plan(),
-            hosts,
-            choice=choice.knowing(desired.secret_variables),
-            approved=auto_approve,
-            options=apply_options,
-            output=output,
-            plan_again=plan if auto_approve else None,
-        )
+    return plan_and_carry_out(
+        desired, request, choice=choice, approved=auto_approve, options=apply_options, output=output
+    )
 
 
 def _apply_saved(

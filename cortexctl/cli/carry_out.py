@@ -9,23 +9,52 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from cortexctl.apply.executor import Result
 from cortexctl.cli.colour import ink
 from cortexctl.cli.notes import show_note, show_notes
 from cortexctl.cli.run_output import RunOutput
 from cortexctl.cli.writing import beneath, print_note, print_now, shown
+from cortexctl.desired.stack import Desired
 from cortexctl.errors import GateFailed, NotApproved
 from cortexctl.operations import apply as operation
-from cortexctl.operations.adapters import OpenHosts
+from cortexctl.operations.adapters import OpenHosts, open_hosts
 from cortexctl.operations.apply import ApplyRun, has_work, prepare, refuse_blocked
 from cortexctl.operations.apply_options import ApplyOptions
+from cortexctl.operations.plan import plan_live
 from cortexctl.operations.stack_choice import StackChoice, as_argument
 from cortexctl.operations.tidy import tidy
 from cortexctl.plan.model import Plan
+from cortexctl.plan.request import Request
 from cortexctl.render.apply.outcome import result_text
 from cortexctl.render.apply.progress import LiveProgress, PlainProgress
 from cortexctl.render.plan.terminal import plan_text
+
+
+def plan_and_carry_out(
+    desired: Desired,
+    request: Request,
+    *,
+    choice: StackChoice,
+    approved: bool,
+    options: ApplyOptions,
+    output: RunOutput,
+) -> int:
+    """Plan against the live hosts, then carry out. Returns the exit code."""
+    request = replace(request, allow_unreachable=options.allow_unreachable)
+    with open_hosts(desired) as hosts:
+        plan = partial(plan_live, desired, hosts, request)
+        return carry_out(
+            plan(),
+            hosts,
+            choice=choice.knowing(desired.secret_variables),
+            approved=approved,
+            options=options,
+            output=output,
+            plan_again=plan if approved else None,
+        )
 
 
 def carry_out(

@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from cortexctl.cli import apply as apply_command
+from cortexctl.cli import carry_out
 from cortexctl.cli.main import run
 from cortexctl.desired.hook import Hook, Point
 from cortexctl.errors import DaemonRefused, ProbeFailed
@@ -187,8 +188,8 @@ def test_an_apply_whose_server_sends_it_back_writes_it_nowhere(
         monkeypatch.setattr(world.daemon(), "create", create)
     monkeypatch.setattr("cortexctl.health.prober.HttpProber", lambda *_: Talker(world))
     monkeypatch.setattr(apply_command, "read_with_releases", StackReader.read)
-    monkeypatch.setattr(apply_command, "open_hosts", lambda _desired: nullcontext(world.daemons))
-    monkeypatch.setattr(apply_command, "plan_live", lambda desired, _daemons, request: world.plan(desired, request))
+    monkeypatch.setattr(carry_out, "open_hosts", lambda _desired: nullcontext(world.daemons))
+    monkeypatch.setattr(carry_out, "plan_live", lambda desired, _daemons, request: world.plan(desired, request))
     monkeypatch.setattr("cortexctl.operations.adapters.SystemClock", lambda: world.clock)
     monkeypatch.setattr(type(world.daemons), "close", lambda _self: None, raising=False)
     monkeypatch.setattr("cortexctl.operations.apply.learn_from_apply", lambda *_: ())

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from math import lcm
 from typing import Literal
 
-from cortexctl.engines.vllm.memory.layers import Attention, DeltaNet, Kda, Latent, Mamba, Mixer, ShortConv
+from cortexctl.engines.vllm.memory.layers import Attention, DeltaNet, Kda, Latent, Mamba, Mixer, ShortConv, Window
 from cortexctl.engines.vllm.memory.model_facts import Facts
 from cortexctl.engines.vllm.memory.release_changes import Behaviour
 
-Kind = Literal["full", "sliding", "chunked", "state"]
+Kind = Literal[Window, "state"]
 
 
 @dataclass(frozen=True, slots=True)
