@@ -34,5 +34,5 @@ def declared_instance(desired: Desired, name: str) -> Instance:
     instance = next((i for i in desired.instances if i.address == full), None)
     if instance is None:
         known = ", ".join(i.address for i in desired.instances)
-        raise UsageError(f"{full} is not in {desired.path}; there are: {known}")
+        raise UsageError(f"{full} is not in {desired.path}; known: {known}")
     return instance

@@ -177,7 +177,7 @@ def fit_stack(wanted: Desired, inputs: FitInputs) -> FitJob:
     configs, weights = by_model(inputs.config, "--config"), by_model(inputs.weights, "--weights")
     models = {i.model for i in wanted.instances}
     if unknown := sorted((configs.keys() | weights.keys()) - models):
-        raise UsageError(f"{wanted.path} has no model {', '.join(unknown)}; there are: {', '.join(sorted(models))}")
+        raise UsageError(f"{wanted.path} has no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
     desired, files = _read_models(wanted, configs, inputs)
     return fit_models(desired, files, inputs)
 

@@ -61,7 +61,7 @@ def need_known(wanted: Sequence[str], known: Collection[str], where: str) -> Non
     if unknown := [address for address in wanted if address not in known]:
         more = len(known) - LISTED if len(known) > LISTED + 1 else 0
         listed = ", ".join(sorted(known)[: len(known) - more]) + (f" and {more} more" if more else "")
-        there = f"there are: {listed}" if known else "it names no instance"
+        there = f"known: {listed}" if known else "it names no instance"
         raise UsageError(f"{where} has no {' and no '.join(unknown)}; {there}")
 
 

@@ -33,7 +33,7 @@ def find_instance(desired: Desired, address: str, observed: Observed) -> OwnedIn
     owned = owned_on(seen, here, here.by_host()[name], observed)
     if address not in owned:
         declared = "" if any(i.address == address for i in desired.instances) else f" and is not in {desired.path}"
-        raise UsageError(f"{address} has no container{declared}; there are: {', '.join(owned) or 'none'}")
+        raise UsageError(f"{address} has no container{declared}; known: {', '.join(owned) or 'none'}")
     return owned[address]
 
 
@@ -45,7 +45,7 @@ def choose(instance: OwnedInstance, generation: int | None) -> Owned:
         if owned.generation == generation:
             return owned
     known = ", ".join(str(g) for g in sorted(o.generation for o in instance.all))
-    raise UsageError(f"{instance.address} has no generation {generation}; there are: {known}")
+    raise UsageError(f"{instance.address} has no generation {generation}; known: {known}")
 
 
 def newest(instance: OwnedInstance) -> Owned:

@@ -38,7 +38,7 @@ def plan_upgrade(stack: str, choice: StackChoice, to: str) -> Upgrade:
         raise UsageError(sentence, next_step="cortexctl init" if cause.missing else "") from None
     known = environments(stack)
     if choice.env and choice.env not in known:
-        raise UsageError(f'{stack} has no environment "{choice.env}"; there are: {", ".join(known) or "none"}')
+        raise UsageError(f'{stack} has no environment "{choice.env}"; known: {", ".join(known) or "none"}')
     try:
         edited = upgraded(stack, text, choice.env, to, now)
     except UnreadableDocument as cause:

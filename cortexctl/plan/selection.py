@@ -56,5 +56,5 @@ def unmatched(
     """A pattern without a match is a mistake, never "nothing to do". `candidates`: the names of each."""
     for pattern in patterns:
         if not any(matches((pattern,), *names) for names in candidates):
-            advice = f"there are: {', '.join(known) or 'none'}"
+            advice = f"known: {', '.join(known) or 'none'}"
             yield error("CX408", f"--{option} {pattern} matches nothing", help=advice)

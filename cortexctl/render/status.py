@@ -64,7 +64,7 @@ def _memory(m: Measurement | None) -> dict[str, Any] | None:
     if m is None:
         return None
     names = ("kv_cache_tokens", "max_concurrency", "available_kv_gib")
-    pairs = {n: {"real": getattr(m.log, n), "predicted": getattr(m.predicted, n, None)} for n in names}
+    pairs = {n: {"measured": getattr(m.log, n), "predicted": getattr(m.predicted, n, None)} for n in names}
     return {**pairs, "start_seconds": m.start_seconds, "measured_at": m.at}
 
 

@@ -37,10 +37,10 @@ def upgrade_json(upgrade: Upgrade) -> dict[str, Any]:
         "to": upgrade.to,
         "diagnostics": [_diagnostic(d) for d in upgrade.before],
         "patch": _patch(upgrade),
-        "by_hand": upgrade.by_hand,
-        "left": [_diagnostic(d) for d in upgrade.after],
+        "manual_edits": upgrade.by_hand,
+        "remaining": [_diagnostic(d) for d in upgrade.after],
         "defaults": [{"option": n, "before": w, "after": a} for n, w, a in upgrade.defaults],
-        "environments_not_looked_at": upgrade.unread,
+        "unchecked_environments": upgrade.unread,
     }
 
 

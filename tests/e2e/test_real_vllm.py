@@ -75,9 +75,9 @@ def test_the_quickstart_is_applied_and_answers(live: LiveDaemon, stack: Path) ->
 
 def test_the_facts_of_the_start_log_are_known_without_the_log(live: LiveDaemon, stack: Path) -> None:
     (row,) = json.loads(live.cortexctl("status", str(stack), "--format", "json").out)
-    cache = row["memory"]["kv_cache_tokens"]["real"]
+    cache = row["memory"]["kv_cache_tokens"]["measured"]
     assert cache > 2048
-    assert row["memory"]["max_concurrency"]["real"] == pytest.approx(cache / 2048, abs=0.01)
+    assert row["memory"]["max_concurrency"]["measured"] == pytest.approx(cache / 2048, abs=0.01)
     assert 1 < row["memory"]["start_seconds"] < START_LIMIT
     assert f"KV cache: {cache:,} tokens" in live.cortexctl("status", str(stack)).out
 
@@ -120,8 +120,8 @@ def test_another_length_is_a_replacement_with_that_reason(live: LiveDaemon, stac
     (model,) = httpx.get(f"{URL}/v1/models", trust_env=False).json()["data"]
     assert model["max_model_len"] == 1024
     (row,) = json.loads(live.cortexctl("status", str(stack), "--format", "json").out)
-    assert row["memory"]["max_concurrency"]["real"] == pytest.approx(
-        row["memory"]["kv_cache_tokens"]["real"] / 1024, abs=0.01
+    assert row["memory"]["max_concurrency"]["measured"] == pytest.approx(
+        row["memory"]["kv_cache_tokens"]["measured"] / 1024, abs=0.01
     )
     retained = [name for name in live.containers() if name != SERVING]
     assert len(retained) == 1

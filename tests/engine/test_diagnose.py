@@ -79,4 +79,4 @@ def test_an_address_without_a_container_names_those_that_there_are(live: LiveDae
     stack.write()
     done = live.cortexctl("diagnose", stack.address, "--stack", str(stack))
     assert done.code == 1
-    assert f"{stack.address} has no container; there are: none" in done.err
+    assert f"{stack.address} has no container; known: none" in done.err

@@ -115,7 +115,7 @@ def test_an_address_that_appears_nowhere_is_named_with_those_that_do(tmp_path: P
     assert done["here/tiny"].returncode == 0
     assert "here/tiny   replace" in done["here/tiny"].stdout
     assert done["here/tinny"].returncode == 1
-    assert f"the audit log {log} has no here/tinny; there are: here/tiny" in done["here/tinny"].stderr
+    assert f"the audit log {log} has no here/tinny; known: here/tiny" in done["here/tinny"].stderr
 
 
 def test_a_refusal_is_an_end(tmp_path: Path) -> None:

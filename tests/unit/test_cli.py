@@ -230,7 +230,7 @@ def test_args_shows_the_arguments_and_only_the_names_of_secrets(run: Run, tmp_pa
     assert "hf-planted" not in docker.stdout
     unknown = run("args", "here/nope")
     assert unknown.returncode == 1
-    assert "there are: here/tiny" in unknown.stderr
+    assert "known: here/tiny" in unknown.stderr
 
 
 def test_every_command_has_help_and_usage_errors_exit_with_1(run: Run) -> None:

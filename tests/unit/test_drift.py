@@ -189,9 +189,9 @@ def test_only_these_kinds_and_targets_and_an_unreachable_host_whenever_it_matter
 
 def test_a_pattern_without_a_match_is_named_with_the_existing_names() -> None:
     report = drift_of(container(), only=DriftSelection(target=("m", "x*")))
-    assert [(d.summary, d.help) for d in report.diagnostics] == [("--target x* matches nothing", "there are: here/m")]
+    assert [(d.summary, d.help) for d in report.diagnostics] == [("--target x* matches nothing", "known: here/m")]
     report = drift_of(container(), only=DriftSelection(host=("here", "gpu-*")))
-    assert [(d.summary, d.help) for d in report.diagnostics] == [("--host gpu-* matches nothing", "there are: here")]
+    assert [(d.summary, d.help) for d in report.diagnostics] == [("--host gpu-* matches nothing", "known: here")]
 
 
 def test_unmanaged_containers_are_reported_only_on_request() -> None:

@@ -328,9 +328,9 @@ def test_status_as_json_has_both_or_null() -> None:
     one, other = status_json(FleetStatus("demo", (SERVES, replace(SERVES, measured=KNOWN))))
     assert one["memory"] is None
     assert other["memory"] == {
-        "kv_cache_tokens": {"real": 460496, "predicted": 465120},
-        "max_concurrency": {"real": 3.51, "predicted": 3.55},
-        "available_kv_gib": {"real": 56.21, "predicted": 56.78},
+        "kv_cache_tokens": {"measured": 460496, "predicted": 465120},
+        "max_concurrency": {"measured": 3.51, "predicted": 3.55},
+        "available_kv_gib": {"measured": 56.21, "predicted": 56.78},
         "start_seconds": 142.4,
         "measured_at": "2026-10-06T17:00:41.000Z",
     }

@@ -272,7 +272,7 @@ def test_a_stack_is_computed_as_far_as_its_models_are_here(fit: Fit, stack: Path
     text = fit(str(stack), "--config", f"other={config('gemma-2-9b')}")
     assert "gpu-1 GPU 1: 40.8 of 44.4 GiB (gpu-1/other 40.8)" in text
     misspelt = fit(str(stack), "--config", f"othr={config('gemma-2-9b')}", code=1)
-    assert "has no model othr; there are: other, small" in misspelt
+    assert "has no model othr; known: other, small" in misspelt
 
 
 def test_if_a_stack_cannot_be_patched_the_arguments_are_reported(

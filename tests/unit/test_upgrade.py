@@ -104,7 +104,7 @@ def test_the_patched_stack_is_valid_for_the_release(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").write_text(SEED)
     report = json.loads(cortexctl(tmp_path, "catalog", "upgrade", "--to", "v0.33.0", "--format", "json").stdout)
     assert {d["rule"] for d in report["diagnostics"]} == {"CX301"}
-    assert (report["left"], report["by_hand"]) == ([], [])
+    assert (report["remaining"], report["manual_edits"]) == ([], [])
     assert {"option": "seed", "before": "not set, or decided at start-up", "after": 0} in report["defaults"]
     assert (tmp_path / "stack.toml").read_text() == SEED, "nothing is written without --write"
     written = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--write")
@@ -139,14 +139,14 @@ def test_environments_that_were_not_checked_are_named(tmp_path: Path) -> None:
     done = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0")
     assert done.stdout.endswith("Not checked: the environments lab, live; use --env NAME to check one.\n")
     lab = cortexctl(tmp_path, "catalog", "upgrade", "--to", "0.33.0", "--env", "lab", "--format", "json")
-    assert json.loads(lab.stdout)["environments_not_looked_at"] == ["live"]
+    assert json.loads(lab.stdout)["unchecked_environments"] == ["live"]
 
 
 @pytest.mark.parametrize(
     ("text", "options", "error"),
     [
-        (OVERLAID, ("--env", "lba"), 'stack.toml has no environment "lba"; there are: lab, live'),
-        (SEED, ("--env", "lba"), "there are: none"),
+        (OVERLAID, ("--env", "lba"), 'stack.toml has no environment "lba"; known: lab, live'),
+        (SEED, ("--env", "lba"), "known: none"),
         ("stack = ", (), "stack.toml: not valid TOML"),
         (None, (), "stack.toml cannot be read: No such file or directory"),
     ],
