@@ -49,14 +49,18 @@ def unnamed_running(existing: OwnedInstance) -> Owned | None:
 
 
 def is_unfinished_rollback(wanted: Spec, existing: OwnedInstance | None, serving: Owned | None) -> bool:
-    """Whether an older container with the wanted spec runs, proven, while the newer one with the serving name is
-    stopped: a rollback was killed before its renames. Starting the newer one as well would give two servers.
+    """Whether a retained container with the wanted spec runs, proven, while the one with the serving name is stopped: a
+    rollback was killed before its renames. Starting the other one as well would give two servers.
     """
     if existing is None or serving is None or serving.container.is_running:
         return False
-    return any(
-        o.container.is_running and o.generation < serving.generation and o.spec == wanted for o in existing.others
-    )
+    return any(o.spec == wanted for o in _restored(list(existing.others), serving))
+
+
+def _restored(others: list[Owned], serving: Owned) -> list[Owned]:
+    """Retained containers that a rollback started again: older than the serving one, or rolled back before."""
+    running = [o for o in others if o.container.is_running and not serving.container.is_running]
+    return [o for o in running if o.generation < serving.generation or is_undone_name(o.container.name)]
 
 
 def _is_retained(other: Owned, applied: Applied | None) -> bool:
@@ -95,9 +99,7 @@ def beside(
     others = [o for o in existing.all if o is not serving]
     if serving is not None:
         young = [o for o in others if is_younger(o, serving)]
-        is_down = not serving.container.is_running
-        restored = [o for o in others if is_down and o.container.is_running and o.generation < serving.generation]
-        matching = [o for o in (*restored, *young) if o.spec == wanted and replacing]
+        matching = [o for o in (*_restored(others, serving), *young) if o.spec == wanted and replacing]
     else:
         matching = [o for o in others if o.spec == wanted and not _is_retained(o, applied)]
         matching = [o for o in matching if o.container.is_running] or matching

@@ -273,6 +273,24 @@ def test_after_a_rollback_that_was_cut_off_before_its_renames_one_server_stays_w
     assert not world.plan(desired).effective
 
 
+@pytest.mark.parametrize("length", [1, 2])
+def test_after_a_rollback_forward_that_was_killed_before_its_renames_one_server_runs(
+    tmp_path: Path, length: int
+) -> None:
+    """It passed its gate under the name of one that was rolled back, and the older one has stopped."""
+    world = applied(tmp_path, 1, 2)
+    assert world.apply(rollback_plan(world, tmp_path)).exit_code == 0
+    world.daemon().faults.fail("rename", times=ALWAYS, error=DaemonRefused("busy", status=500))
+    assert world.apply(rollback_plan(world, tmp_path, generation=2)).exit_code == 5
+    world.daemon().faults.clear()
+    assert serving(world) == {"vllm-model-tiny": "exited", "vllm-model-tiny--g2-undone": "running"}
+    desired = stack(tmp_path, with_length(length))
+    assert world.apply(world.plan(desired)).exit_code == 0
+    assert [state for state in serving(world).values() if state == "running"] == ["running"]
+    assert length_of(world) == str(length)
+    assert not world.plan(desired).effective
+
+
 def test_what_was_rolled_back_goes_before_what_served_last(tmp_path: Path) -> None:
     """Forward again, and the removal of what is too many fails: the one to go is still the undone one."""
     world = applied(tmp_path, 1, 2, keep=1)
