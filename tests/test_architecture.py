@@ -331,11 +331,7 @@ FACTS_OF_VLLM = re.compile(
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [
-        p
-        for p in ALL
-        if part_of(str(p.values[0])) in {"plan", "apply", "hosts", "health", "observed", "desired", "instance"}
-    ],
+    [p for p in ALL if part_of(str(p.values[0])) not in MAY_NAME_VLLM and p.values[0] not in ABOUT_VLLM],
 )
 def test_what_is_true_of_vllm_alone_stands_in_its_contract(name: str, path: Path) -> None:
     """Its paths, port, variables and statuses are not in the code of the other parts. Docstrings may give an example,
