@@ -263,7 +263,7 @@ def test_clashes_with_other_models_are_reasons(tmp_path: Path, capsys: pytest.Ca
 def test_a_container_with_an_owner_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with session(tmp_path, capsys, answers()) as (here, daemon):
         here.path.write_text(f"{here.path.read_text()}\n{here.imported()}")
-        assert "adopted already" in here.run("import", "here", "llm", "--stack", str(here.path), "--model", "x")[2]
+        assert "already adopted" in here.run("import", "here", "llm", "--stack", str(here.path), "--model", "x")[2]
         daemon.answers[LIST][0]["Labels"] = {"cortexctl.stack": "other"}
         assert (
             'already is a container of the stack "other"'

@@ -56,7 +56,7 @@ def test_the_release_that_all_hosts_agree_on() -> None:
 def test_hosts_that_differ_are_a_problem() -> None:
     _, problems = releases_on(desired("a", "b"), Daemons({"a": "0.31.0", "b": "0.32.0"}))  # type: ignore[arg-type]
     assert [(d.rule, d.summary) for d in problems] == [
-        ("CX314", 'the image "mine/vllm:latest" is vLLM 0.31.0 on a and 0.32.0 on b')
+        ("CX314", 'the image "mine/vllm:latest" contains vLLM 0.31.0 on a and 0.32.0 on b')
     ]
 
 
